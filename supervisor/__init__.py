@@ -1,0 +1,1 @@
+"""The tree: child life cycle, restart policy, settings, logs, command line. Imports no worker, no client library."""

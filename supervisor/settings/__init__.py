@@ -1,0 +1,207 @@
+"""The settings that are in force: read from the configuration file and the environment, checked as a whole.
+
+Strongest first: PICTUREDESK__SECTION__KEY, the plain names (PORT, IMAGE_SIZES, …), the file, the default. A
+weaker value is checked all the same. A plain name that is set but empty counts as unset: deployment tools
+leave them so.
+
+Everything that is wrong is found in one go: `load` raises one SettingsError with a line for each fault,
+saying where it is, the value, what is allowed and what was probably meant. The value of a secret is never
+in it, nor that of an unknown name, which may be a secret's name misspelt.
+
+What settings there are is said in `supervisor.settings.table`; `supervisor.settings.values` judges values.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from supervisor.settings.rules import Entry
+from supervisor.settings.table import SECTIONS, TABLE, Settings
+from supervisor.settings.values import checked, from_text, nearest
+
+__all__ = ["Settings", "SettingsError", "load"]
+
+# Names that begin like a setting's and are none.
+OTHER_VARIABLES = ("PICTUREDESK_CONFIG", "PICTUREDESK_FAILPOINT")
+
+BY_PLACE = {(entry.section, entry.key): entry for entry in TABLE}
+BY_VARIABLE = {entry.variable: entry for entry in TABLE}
+SHOWN_CHARACTERS = 80
+
+
+class SettingsError(Exception):
+    """The configuration is refused; `faults` has one line for each thing that is wrong."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(_one_line(fault) for fault in faults)
+        super().__init__("\n".join(self.faults))
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value found somewhere: `place` as messages say it, relative paths in it begin at `base`."""
+
+    entry: Entry
+    place: str
+    value: Any
+    base: Path
+    is_text: bool = False
+
+    def checked(self) -> Any:
+        return checked(self.entry, from_text(self.entry, self.value) if self.is_text else self.value, self.base)
+
+    def refusal(self, hint: str) -> str:
+        shown = "(hidden)" if self.entry.rule.secret else _shown(self.value)
+        return f"{self.place} = {shown} is refused; allowed: {self.entry.allowed}" + (f"; {hint}" if hint else "")
+
+
+def load(config: Path | None, environ: Mapping[str, str], cwd: Path, home: Path) -> Settings:
+    """The settings from the file and `environ`.
+
+    `config` is what --config says; without it the file is PICTUREDESK_CONFIG's, ./config.toml in `cwd` when
+    there is one, or the one in `home`, the checkout. Relative paths begin at the file's folder when they
+    stand in the file, at `cwd` in the environment and at `home` in the defaults. Raises SettingsError.
+    """
+    faults: list[str] = []
+    file = _choose_file(config, environ, cwd, home)
+    document = _read(file, faults) if file else {}
+    given = [
+        *_given_by_file(file or home, document, faults),
+        *_given_by_plain_names(environ, cwd),
+        *_given_by_variables(environ, cwd, faults),
+    ]
+    values = {entry.name: home / entry.default for entry in TABLE if entry.kind is Path}
+    places: dict[str, str] = {}
+    for one in given:  # weakest first
+        try:
+            values[one.entry.name] = one.checked()
+            places[one.entry.name] = one.place
+        except (ValueError, RecursionError) as error:
+            faults.append(one.refusal("" if isinstance(error, json.JSONDecodeError) else str(error)))
+    settings = _built(values, file)
+    if not faults:
+        faults += _contradictions(settings, places)
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def _choose_file(config: Path | None, environ: Mapping[str, str], cwd: Path, home: Path) -> Path | None:
+    named = config or environ.get("PICTUREDESK_CONFIG")
+    if named:
+        return cwd / named
+    return next((path for path in (cwd / "config.toml", home / "config.toml") if path.is_file()), None)
+
+
+def _read(file: Path, faults: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        faults.append(f"{file}: can't be read: {error.strerror}; see --config and PICTUREDESK_CONFIG")
+    except UnicodeDecodeError as error:
+        faults.append(f"{file}: is not UTF-8 text, at byte {error.start}")
+    except tomllib.TOMLDecodeError as error:
+        faults.append(_syntax_fault(file, str(error)))
+    except (ValueError, RecursionError):
+        faults.append(f"{file}: has a number too long or lists too deep to be read")
+    return {}
+
+
+def _syntax_fault(file: Path, message: str) -> str:
+    """tomllib says the place in words, at the end."""
+    found = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, re.DOTALL)
+    return f"{file}:{found[2]}:{found[3]}: {found[1]}" if found else f"{file}: {message}"
+
+
+# --- what is given, and where -----------------------------------------------------------------------------
+
+
+def _given_by_file(file: Path, document: dict[str, Any], faults: list[str]) -> Iterator[Given]:
+    for section, key, value in _flat(file, document, faults):
+        name = f"{section}.{key}" if section else key
+        if entry := BY_PLACE.get((section, key)):
+            yield Given(entry, f"{file}: {name}", value, file.parent)
+        else:
+            faults.append(f"{file}: unknown key {name}; {_key_meant(section, key)}")
+
+
+def _flat(file: Path, document: dict[str, Any], faults: list[str]) -> Iterator[tuple[str, str, Any]]:
+    for name, value in document.items():
+        if isinstance(value, dict) and name in SECTIONS:
+            yield from ((name, key, inner) for key, inner in value.items())
+        elif isinstance(value, dict) and ("", name) not in BY_PLACE:
+            near = nearest(name, SECTIONS)
+            meant = _meant(f"[{near}]" if near else "", f"known: {', '.join(SECTIONS)}")
+            faults.append(f"{file}: unknown section [{name}]; {meant}")
+        elif name in SECTIONS:
+            faults.append(f"{file}: {name} is a section: write [{name}] on a line of its own, its keys below")
+        else:
+            yield "", name, value
+
+
+def _key_meant(section: str, key: str) -> str:
+    """A key like it in its section, or the same key in another one, or one like it anywhere."""
+    here = {entry.key: entry.name for entry in TABLE if entry.section == section}
+    same = next((entry.name for entry in TABLE if entry.key == key), "")
+    anywhere = {entry.key: entry.name for entry in TABLE}
+    name = here.get(nearest(key, here)) or same or anywhere.get(nearest(key, anywhere), "")
+    return _meant(name, f"known here: {', '.join(here)}")
+
+
+def _meant(name: str, otherwise: str) -> str:
+    return f"did you mean {name}?" if name else otherwise
+
+
+def _given_by_plain_names(environ: Mapping[str, str], cwd: Path) -> Iterator[Given]:
+    for entry in TABLE:
+        if entry.rule.environ and (text := environ.get(entry.rule.environ)):
+            yield Given(entry, entry.rule.environ, text, cwd, is_text=True)
+
+
+def _given_by_variables(environ: Mapping[str, str], cwd: Path, faults: list[str]) -> Iterator[Given]:
+    for name in sorted(name for name in environ if name.startswith("PICTUREDESK_")):
+        if entry := BY_VARIABLE.get(name):
+            yield Given(entry, name, environ[name], cwd, is_text=True)
+        elif name not in OTHER_VARIABLES:
+            known = {_stem(known): known for known in (*BY_VARIABLE, *OTHER_VARIABLES)}
+            likely = known.get(nearest(_stem(name), known), "")
+            meant = _meant(likely, "settings are named PICTUREDESK__SECTION__KEY")
+            faults.append(f"{name}: unknown environment variable; {meant}")
+
+
+def _stem(variable: str) -> str:
+    """Without the prefix that all have, which would make all of them alike."""
+    return variable.removeprefix("PICTUREDESK_")
+
+
+# --- the whole --------------------------------------------------------------------------------------------
+
+
+def _built(values: Mapping[str, Any], file: Path | None) -> Settings:
+    def chosen(section: str) -> dict[str, Any]:
+        return {e.key: values[e.name] for e in TABLE if e.section == section and e.name in values}
+
+    sections = {section: holder(**chosen(section)) for section, holder in SECTIONS.items()}
+    return Settings(**chosen(""), **sections, config_file=file)
+
+
+def _contradictions(settings: Settings, places: Mapping[str, str]) -> Iterator[str]:
+    """Values that are good by themselves and bad together."""
+    soft, cap = settings.pool.memory_soft_mb, settings.pool.memory_cap_mb
+    if soft >= cap:
+        soft_place = places.get("pool.memory_soft_mb", "pool.memory_soft_mb (default)")
+        cap_place = places.get("pool.memory_cap_mb", "pool.memory_cap_mb (default)")
+        yield f"{soft_place} = {soft} is refused; allowed: less than {cap_place} = {cap}"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -1,0 +1,47 @@
+"""config.toml, written from the table of settings. A test holds the file of the checkout against it.
+
+To refresh it:
+
+python -m supervisor.settings.render > config.toml
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from supervisor.settings.rules import Entry
+from supervisor.settings.table import SECTIONS, TABLE
+
+HEAD = """\
+# Picturedesk's settings, each with its default: what is left out has the value shown here.
+# Each can also be given in the environment, as PICTUREDESK__SECTION__KEY (PICTUREDESK__STATE_DIR for the
+# first, lists as JSON), or by the plain name after "or". The environment is stronger than this file.
+# A path is relative to the folder of this file.
+"""
+
+
+def render() -> str:
+    """The whole table as a config.toml in which every setting has its default."""
+    blocks = [HEAD.rstrip()]
+    for section, holder in {"": None, **SECTIONS}.items():
+        lines = [f"# {holder.__doc__}", f"[{section}]"] if holder else []
+        lines += [line for entry in TABLE if entry.section == section for line in _lines(entry)]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _lines(entry: Entry) -> tuple[str, str]:
+    unit = f"{entry.rule.unit}; " if entry.rule.unit else ""
+    plain = f"; or {entry.rule.environ}" if entry.rule.environ else ""
+    return f"# {entry.rule.why} ({unit}{entry.allowed}{plain})", f"{entry.key} = {_toml(entry.default)}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return json.dumps(str(value) if isinstance(value, Path) else value)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render())

@@ -1,0 +1,72 @@
+"""What can be said of a setting: the rule that a field of the table carries, and the row that it makes."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MAX_WIDTHS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What is known of a setting besides its name, type and default; bounds are inclusive."""
+
+    why: str
+    unit: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+    choices: tuple[str, ...] = ()
+    pattern: str = ""
+    form: str = ""  # what `pattern` asks for, in words
+    environ: str = ""  # the plain name that the environment may use as well
+    finish: Callable[[str], str] = str  # brings an accepted text into its one form
+    secret: bool = False  # its value is never shown
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the table. `section` is empty for the settings at the top level."""
+
+    section: str
+    key: str
+    kind: type
+    default: Any
+    rule: Rule
+
+    @property
+    def name(self) -> str:
+        """Dotted, as messages say it: images.max_bytes."""
+        return f"{self.section}.{self.key}" if self.section else self.key
+
+    @property
+    def variable(self) -> str:
+        """The name in the environment that every setting has: PICTUREDESK__IMAGES__MAX_BYTES."""
+        return "__".join(["PICTUREDESK", *self.name.upper().split(".")])
+
+    @property
+    def is_widths(self) -> bool:
+        return self.kind == tuple[int, ...]
+
+    @property
+    def allowed(self) -> str:
+        """What is accepted, in words."""
+        if self.rule.choices:
+            return " or ".join(json.dumps(choice) for choice in self.rule.choices)
+        if self.kind is bool:
+            return "true or false"
+        if self.kind is str:
+            return self.rule.form or "text"
+        if self.kind is Path:
+            return "a path"
+        span = f"{self.rule.low:.15g} to {self.rule.high:.15g}"
+        if self.is_widths:
+            return f"1 to {MAX_WIDTHS} whole numbers, each {span}"
+        return f"{'a whole' if self.kind is int else 'a'} number, {span}"
+
+
+def setting(default: Any, why: str, **rule: Any) -> Any:
+    """A dataclass field that carries its rule."""
+    return field(default=default, repr=not rule.get("secret"), metadata={"rule": Rule(why=why, **rule)})

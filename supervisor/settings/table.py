@@ -1,0 +1,251 @@
+"""Every setting of Picturedesk, once: name, type, default, unit, range, names in the environment and meaning.
+
+The dataclasses below are the table and the result at the same time. `supervisor.settings.load` fills them
+from the configuration file and the environment, and holds what it finds against what `setting(…)` says of
+each field; `supervisor.settings.render` writes them out as the config.toml of the checkout.
+
+Plain dataclasses instead of pydantic: the root process imports this, and its RSS has to stay below 30 MiB;
+pydantic alone was measured at 20 MB.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from supervisor.settings.rules import Entry, setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telegram:
+    """Where the posts come from."""
+
+    heartbeat_seconds: float = setting(
+        60.0,
+        "how often the connection reports itself",
+        unit="s",
+        low=0.05,
+        high=3600,
+        environ="HEARTBEAT_SECS",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """A Telegram Desktop export, read when no Telegram account is configured."""
+
+    path: Path = setting(Path("examples/export"), "the folder that result.json is in")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """What is made of a picture, and what is too large to be touched."""
+
+    widths: tuple[int, ...] = setting(
+        (320, 640, 1280, 1920),
+        "widths of the ladder; a picture is never enlarged",
+        unit="px",
+        low=16,
+        high=16383,  # a WebP can't be wider
+        environ="IMAGE_SIZES",
+    )
+    webp: bool = setting(True, "make WebP renditions", environ="ENABLE_WEBP")
+    avif: bool = setting(True, "make AVIF renditions", environ="ENABLE_AVIF")
+    max_bytes: int = setting(
+        50 * 2**20, "largest file", unit="bytes", low=1024, high=2**31, environ="MAX_IMAGE_SIZE_BYTES"
+    )
+    max_dimension: int = setting(8192, "longest side", unit="px", low=16, high=65535, environ="MAX_IMAGE_DIMENSION")
+    max_pixels: int = setting(
+        8192 * 6144,
+        "largest width × height; the default lets a 50-megapixel camera through",
+        unit="px",
+        low=256,
+        high=2**29,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """The image workers."""
+
+    workers: int = setting(0, "how many; 0 is one for each core", low=0, high=256)
+    memory_soft_mb: int = setting(256, "a worker above this is replaced after its job", unit="MiB", low=32, high=2**20)
+    memory_cap_mb: int = setting(
+        1200,
+        "a worker above this is killed; a picture takes about 45 MiB + 22 bytes a pixel",
+        unit="MiB",
+        low=64,
+        high=2**20,
+    )
+    job_seconds: float = setting(60.0, "longest time for one picture", unit="s", low=0.05, high=86400)
+    gc_every: int = setting(10, "collect garbage after so many pictures", low=1, high=10**6)
+    poison_after: int = setting(2, "a picture that has killed its worker so many times is set aside", low=1, high=100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spool:
+    """The pictures on their way, as files in state_dir."""
+
+    max_mb: int = setting(2048, "above this nothing more is fetched", unit="MiB", low=1, high=2**24)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """Where the renditions go."""
+
+    backend: str = setting("files", "files: state_dir/media", choices=("files",))
+    public_url: str = setting(
+        "",
+        "address that the objects are served under, for the url in the rows",
+        pattern=r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?",
+        form="an http or https address, or empty",
+        finish=lambda url: url.rstrip("/"),
+    )
+    prefix: str = setting(
+        "",
+        "put before every object's key",
+        pattern=r"((?!\.{1,2}(/|$))[A-Za-z0-9._-]+(/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)*/?)?",
+        form='letters, digits, "-", "_", "." and "/", without a leading "/" or "..", or empty',
+        finish=lambda prefix: f"{prefix.rstrip('/')}/" if prefix else "",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """Where the rows go."""
+
+    backend: str = setting("sqlite", "sqlite: state_dir/catalog.db", choices=("sqlite",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Failures that may pass."""
+
+    max_attempts: int = setting(
+        5,
+        "how often a failed message is tried again before it is dead",
+        low=0,
+        high=1000,
+        environ="MAX_MESSAGE_RETRIES",
+    )
+    base_seconds: float = setting(
+        60.0,
+        "pause before the first retry, doubled for each further one",
+        unit="s",
+        low=0,
+        high=86400,
+        environ="RETRY_DELAY_BASE_SECS",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breaker:
+    """The circuit breaker of each service that is published to."""
+
+    failures: int = setting(5, "opens after so many failures in a row", low=1, high=1000)
+    timeout_seconds: float = setting(60.0, "open for so long, then one probe", unit="s", low=0.05, high=86400)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervisor:
+    """Restarts and stops."""
+
+    max_restarts: int = setting(
+        100,
+        "a child that needs more than these within the window takes the tree down",
+        low=0,
+        high=10**6,
+        environ="SUPERVISOR_MAX_RESTARTS",
+    )
+    window_seconds: float = setting(3600.0, "the window that restarts are counted in", unit="s", low=1, high=30 * 86400)
+    restart_delay_seconds: float = setting(
+        10.0,
+        "longest pause between two restarts of a child",
+        unit="s",
+        low=0,
+        high=3600,
+        environ="SUPERVISOR_RESTART_DELAY",
+    )
+    drain_seconds: float = setting(30.0, "time for the work in hand when asked to stop", unit="s", low=0, high=3600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """The HTTP server of /status, /health and /metrics."""
+
+    host: str = setting(
+        "127.0.0.1",
+        "address to listen on; 0.0.0.0 for all",
+        pattern=r"[A-Za-z0-9.:_%-]+",
+        form="a host name or an IP address",
+    )
+    port: int = setting(8080, "port to listen on; 0 is any free one", low=0, high=65535, environ="PORT")
+    token: str = setting(
+        "",
+        "bearer token that requests must carry; empty for none",
+        pattern=r"[!-~]*",
+        form="printable ASCII characters without spaces",
+        secret=True,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """The log, on standard error."""
+
+    level: str = setting("info", "least level shown", choices=("debug", "info", "warning", "error"))
+    format: str = setting("auto", "auto: console on a terminal, else json", choices=("auto", "json", "console"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Picturedesk's settings. What is left out has the default that is shown here.
+
+    Paths are absolute once loaded. `config_file` is the file that was read, None when there was none."""
+
+    state_dir: Path = setting(Path("var"), "folder of the journal, the spool, the media and the catalogue")
+    telegram: Telegram = Telegram()
+    export: Export = Export()
+    images: Images = Images()
+    pool: Pool = Pool()
+    spool: Spool = Spool()
+    storage: Storage = Storage()
+    catalog: Catalog = Catalog()
+    retry: Retry = Retry()
+    breaker: Breaker = Breaker()
+    supervisor: Supervisor = Supervisor()
+    health: Health = Health()
+    log: Log = Log()
+    config_file: Path | None = None
+
+    def public(self) -> dict[str, Any]:
+        """Everything as one flat JSON-able dict by dotted name; a secret that is set is "(set)"."""
+        return {entry.name: _public(entry, lookup(self, entry)) for entry in TABLE}
+
+
+def lookup(settings: Settings, entry: Entry) -> Any:
+    """The value that `settings` has for a row of the table."""
+    return getattr(getattr(settings, entry.section) if entry.section else settings, entry.key)
+
+
+def _public(entry: Entry, value: Any) -> Any:
+    if entry.rule.secret:
+        return "(set)" if value else ""
+    return str(value) if entry.kind is Path else list(value) if entry.is_widths else value
+
+
+SECTIONS: dict[str, type] = {
+    f.name: type(f.default) for f in dataclasses.fields(Settings) if dataclasses.is_dataclass(f.default)
+}
+
+
+def _entries() -> Iterator[Entry]:
+    for section, holder in {"": Settings, **SECTIONS}.items():
+        for f in dataclasses.fields(holder):
+            if "rule" in f.metadata:  # `setting` made it
+                assert not isinstance(f.type, str), "types, not texts: no __future__ annotations here"
+                yield Entry(section, f.name, f.type, f.default, f.metadata["rule"])
+
+
+TABLE: tuple[Entry, ...] = tuple(_entries())

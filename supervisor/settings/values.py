@@ -1,0 +1,109 @@
+"""From what a file or the environment gives to the value of a setting.
+
+Pure. A ValueError says that the value isn't allowed; its text, where there is one, is a hint to the user
+beyond `Entry.allowed` and never has the value in it.
+"""
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from supervisor.settings.rules import MAX_WIDTHS, Entry
+
+TRUTH = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+
+
+def from_text(entry: Entry, text: str) -> Any:
+    """What a variable's text stands for, typed as TOML would give it.
+
+    A list is JSON or, as IMAGE_SIZES always was, numbers between commas.
+    """
+    word = text.strip()
+    if entry.kind is bool:
+        if word.lower() not in TRUTH:
+            raise ValueError("in the environment also 1 or 0, yes or no, on or off")
+        return TRUTH[word.lower()]
+    if entry.kind is int:
+        return _whole(word)
+    if entry.kind is float:
+        return _number(word)
+    if entry.is_widths:
+        return json.loads(word) if word.startswith("[") else [_whole(part.strip()) for part in word.split(",")]
+    return text
+
+
+def checked(entry: Entry, value: Any, base: Path) -> Any:
+    """`value` as the setting holds it: paths absolute, from `base`; widths ascending, each once."""
+    if entry.kind is bool:
+        return _require(isinstance(value, bool), value)
+    if entry.kind is int:
+        return _require(_in_range(entry, value, int), value)
+    if entry.kind is float:
+        return float(_require(_in_range(entry, value, int | float), value))
+    if entry.is_widths:
+        return _widths(entry, value)
+    _require(isinstance(value, str), value)
+    return _path(value, base) if entry.kind is Path else _text(entry, value)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that was probably meant, or an empty string. Case doesn't matter."""
+    by_folded = {name.casefold(): name for name in known}
+    found = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.7)
+    return by_folded[found[0]] if found else ""
+
+
+def _require(good: bool, value: Any) -> Any:
+    if not good:
+        raise ValueError
+    return value
+
+
+def _whole(word: str) -> int:
+    _require(re.fullmatch(r"[+-]?[0-9]{1,20}", word) is not None, word)
+    return int(word)
+
+
+def _number(word: str) -> float:
+    _require(re.fullmatch(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?", word) is not None, word)
+    return float(word)
+
+
+def _in_range(entry: Entry, value: Any, kind: Any) -> bool:
+    """Of nan, no comparison holds."""
+    return isinstance(value, kind) and not isinstance(value, bool) and entry.rule.low <= value <= entry.rule.high
+
+
+def _widths(entry: Entry, value: Any) -> tuple[int, ...]:
+    _require(isinstance(value, list) and all(_in_range(entry, width, int) for width in value), value)
+    widths = tuple(sorted(set(value)))
+    _require(1 <= len(widths) <= MAX_WIDTHS, value)
+    return widths
+
+
+def _path(text: str, base: Path) -> Path:
+    _require(text.strip() != "" and "\0" not in text, text)
+    # as text: links stay as the user wrote them
+    return Path(os.path.normpath(base / text))
+
+
+def _text(entry: Entry, text: str) -> str:
+    rule = entry.rule
+    if rule.choices and text not in rule.choices:
+        meant = nearest(text, rule.choices)
+        raise ValueError(f'did you mean "{meant}"?' if meant else "")
+    _require(not rule.pattern or re.fullmatch(rule.pattern, text) is not None, text)
+    return rule.finish(text)
