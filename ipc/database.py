@@ -1,0 +1,108 @@
+"""SQLite as this program uses it: write-ahead log, explicit transactions, a version, everybody waits for his turn.
+
+One connection a process, opened by the process that uses it. The only home of sqlite3 but for the errors that
+`ipc.journal` and `workers.catalog` catch.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BUSY_SECONDS = 30.0
+"""How long a writer waits for its turn. Turns take well under a millisecond; a slow disk may stretch them."""
+
+
+class NewerVersion(Exception):
+    """The file was written by a newer program; `version` is its version. It has been left as it is."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"of version {version}")
+        self.version = version
+
+
+def connect(path: Path, *, durable: bool, newest: int) -> sqlite3.Connection:
+    """Open the database at `path` for writing, making it if there is none. Raises sqlite3.Error and NewerVersion.
+
+    `durable` waits for the disk at every commit. Otherwise a power cut may take the last commits, never the rest.
+    `newest` is the highest version that the caller understands.
+    """
+    database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    with closed_on_error(database):
+        _refuse_newer(database, newest)  # first of all: a file that is not ours to use stays as it is
+        _use_wal(database)
+        database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        database.execute("PRAGMA foreign_keys = ON")
+        database.row_factory = sqlite3.Row
+    return database
+
+
+def connect_to_read(path: Path, *, newest: int) -> sqlite3.Connection:
+    """Open an existing database for reading only. Raises as `connect` does."""
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    database = sqlite3.connect(address, uri=True, timeout=1.0, isolation_level=None, check_same_thread=False)
+    with closed_on_error(database):
+        _refuse_newer(database, newest)
+        database.row_factory = sqlite3.Row
+    return database
+
+
+def _refuse_newer(database: sqlite3.Connection, newest: int) -> None:
+    version = version_of(database)
+    if version > newest:
+        raise NewerVersion(version)
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """One write transaction. Keep it short: everybody else who writes waits for it."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:  # SQLite itself ends it on some errors, a full disk for one
+            database.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def closed_on_error(database: sqlite3.Connection) -> Iterator[None]:
+    """Close the connection if what is done with it fails."""
+    try:
+        yield
+    except BaseException:
+        database.close()
+        raise
+
+
+def version_of(database: sqlite3.Connection) -> int:
+    """The version that the file's maker gave it; 0 for a new file."""
+    version: int = database.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def run_script(database: sqlite3.Connection, script: str) -> None:
+    """Run the statements of an SQL script within the transaction that is open (executescript() would commit it)."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            database.execute(statement)
+            statement = ""
+
+
+def _use_wal(database: sqlite3.Connection) -> None:
+    """Set the journal mode. SQLite lets nobody wait for that: of several who do it to a new file, some are refused."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(0.01)

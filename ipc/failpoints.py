@@ -1,0 +1,80 @@
+"""Failpoints: named places where a test makes the process that reaches them kill -9 itself.
+
+`PICTUREDESK_FAILPOINT=name[:n]` kills the process that reaches `name` for the n-th time (the first, if n is left out).
+The supervisor hands the variable on to a child's first incarnation only: the one that replaces the killed child runs
+through. Unset, a failpoint is a call of a function that does nothing.
+
+`NAMES` is the whole list; every arrow of the flow has one before it and one after it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable
+
+VARIABLE = "PICTUREDESK_FAILPOINT"
+
+NAMES: dict[str, str] = {
+    "seen.before": "connection: a page of messages is read, nothing is recorded",
+    "seen.after": "connection: messages and cursor are recorded",
+    "fetched.written": "connection: the original is complete under its temporary name",
+    "fetched.before": "connection: the original has its name in the spool, nothing is recorded",
+    "fetched.after": "connection: the original is recorded",
+    "rendered.claimed": "pool: the job is claimed, no image worker has it",
+    "rendered.started": "image worker: it has the job, nothing is decoded",
+    "rendered.written": "image worker: all renditions are in the spool, the pool does not know",
+    "rendered.before": "pool: it knows that the renditions are there, nothing is recorded",
+    "rendered.after": "pool: the renditions are recorded",
+    "published.before": "uploader: it has the job, nothing is stored",
+    "published.put": "uploader: the first object is stored",
+    "published.stored": "uploader: all objects are stored, nothing is recorded",
+    "published.recorded": "uploader: it is recorded that all is stored, the spool files are still there",
+    "published.deleted": "uploader: the spool files are deleted, there is no row yet",
+    "published.row": "uploader: the row is written, the journal does not know",
+    "published.after": "uploader: published is recorded",
+    "dead.before": "any stage: the job is beyond help, nothing is recorded",
+    "dead.after": "any stage: the dead letter is recorded",
+}
+
+
+class FailpointError(Exception):
+    """PICTUREDESK_FAILPOINT names no failpoint."""
+
+
+def parse(text: str) -> tuple[str, int]:
+    """(name, n) of a value of PICTUREDESK_FAILPOINT.
+
+    >>> parse("fetched.before:3")
+    ('fetched.before', 3)
+    """
+    name, _, count = text.partition(":")
+    if name not in NAMES or not re.fullmatch("[0-9]*", count) or int(count or "1") < 1:
+        raise FailpointError(f"{VARIABLE}={text}: allowed is name[:n] with n ≥ 1 and one of {', '.join(NAMES)}")
+    return name, int(count or "1")
+
+
+def _make_reach(text: str | None) -> Callable[[str], None]:
+    if not text:
+        return lambda name: None
+    wanted, left = parse(text)
+
+    def reach(name: str) -> None:
+        nonlocal left
+        if name == wanted:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return reach
+
+
+reach: Callable[[str], None] = _make_reach(None)
+"""Call it at a failpoint with its name."""
+
+
+def arm(text: str | None) -> None:
+    """Take PICTUREDESK_FAILPOINT's value. Called once, when a process starts."""
+    global reach  # noqa: PLW0603 - the one switch of the module; callers write `failpoints.reach(name)`
+    reach = _make_reach(text)

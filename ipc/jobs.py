@@ -1,0 +1,71 @@
+"""A job: one photo message on its way, as the journal has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgpack
+
+State = Literal["seen", "fetched", "rendered", "published", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """One width in one format, as it lies in the spool or in the storage. Sizes in pixels and bytes."""
+
+    width: int
+    height: int
+    format: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One photo message on its way. The fields are the columns of `schema.sql`, where each is explained."""
+
+    id: int
+    channel_id: int
+    message_id: int
+    state: State
+    revision: int
+    digest: bytes
+    grouped_id: int | None
+    caption: str
+    posted_at: int
+    edited_at: int | None
+    deleted_at: int | None
+    generation: int
+    photo_id: int | None
+    identity: str
+    locator: dict[str, Any]
+    sha256: str | None
+    bytes: int | None
+    mime: str | None
+    extension: str | None
+    width: int | None
+    height: int | None
+    renditions: tuple[Rendition, ...]
+    rendition_bytes: int
+    stored: bool
+    attempts: int
+    next_at: float
+    claimed_by: str | None
+    deaths: int
+    alone: bool
+    dead_state: State | None
+    reason: str | None
+    seen_at: int
+    published_at: int | None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Job:
+        """The job in a row of the journal's table."""
+        fields = dict(row)
+        fields["locator"] = msgpack.unpackb(fields["locator"])
+        packed = fields["renditions"]
+        fields["renditions"] = tuple(Rendition(*one) for one in msgpack.unpackb(packed)) if packed else ()
+        fields["stored"] = bool(fields["stored"])
+        fields["alone"] = bool(fields["alone"])
+        return cls(**fields)

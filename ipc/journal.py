@@ -1,0 +1,323 @@
+"""The journal: every job's state, in SQLite, shared by all processes. The only truth of the program.
+
+Promises. A transition is one transaction, and it applies only to the job, generation and state that its caller saw:
+whoever comes second changes nothing and is told so. Cursor and jobs move together (see `ipc.intake`), so a lost tail
+of the file (power cut, synchronous=NORMAL) only moves the cursor back, and the repeated work is idempotent.
+
+Rules that keep it so: BEGIN IMMEDIATE for every write, no I/O inside a transaction, one connection a process, opened by
+the process that uses it. The statements are in `queries.sql`, the tables in `schema.sql`.
+
+This module and the uploader's catalogue are the only homes of sqlite3.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from random import random
+from typing import Any, Literal
+
+import msgpack
+
+from ipc import database, failpoints
+from ipc.jobs import Job, State
+from ipc.messages import JobDone, clip
+from ipc.retry import FARTHEST_SECONDS, RetryPolicy
+
+VERSION = 1
+"""`PRAGMA user_version` of a journal that this program understands."""
+
+
+class JournalError(Exception):
+    """The journal cannot be used: which file, why, and what to do."""
+
+
+def _load_queries(text: str) -> dict[str, str]:
+    """Statement by name, from blocks that begin with `-- name: …`."""
+    blocks = text.split("-- name: ")[1:]
+    return {block.split("\n", 1)[0].strip(): block.split("\n", 1)[1] for block in blocks}
+
+
+_FOLDER = Path(__file__).parent
+QUERIES = _load_queries((_FOLDER / "queries.sql").read_text(encoding="utf-8"))
+
+
+class Journal:
+    """An open journal. `clock` gives Unix seconds, `random` gives [0, 1): both are there for tests."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        clock: Callable[[], float] = time.time,
+        random: Callable[[], float] = random,
+    ) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._random = random
+
+    # Opening and closing
+
+    @classmethod
+    def open(cls, path: Path, *, durable: bool = False, **sources: Any) -> Journal:
+        """Open the journal at `path`, making it if there is none.
+
+        `durable` waits for the disk at every commit: for whoever destroys something (a spool file) on the strength of
+        what it has just recorded. Raises JournalError if the file is not a journal, is damaged so that it shows at
+        once (`check` reads all of it), or is of a version that this program does not know.
+        """
+        try:
+            connection = database.connect(path, durable=durable, newest=VERSION)
+            journal = cls(connection, **sources)
+            with database.closed_on_error(connection):
+                journal._prepare()
+        except database.NewerVersion as newer:
+            raise _of_newer(path, newer) from newer
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"{path}: cannot be opened as the journal: {error}. Check the disk and the folder's owner; if the file"
+                " is damaged, move it aside and restore a copy, or start anew: what is published stays published"
+            ) from error
+        return journal
+
+    @classmethod
+    def open_to_read(cls, path: Path) -> Journal:
+        """Open an existing journal for reading only. Raises JournalError if there is none, or as `open` does."""
+        try:
+            connection = database.connect_to_read(path, newest=VERSION)
+            with database.closed_on_error(connection):
+                connection.execute("SELECT 1 FROM states")
+        except database.NewerVersion as newer:
+            raise _of_newer(path, newer) from newer
+        except sqlite3.Error as error:
+            raise JournalError(f"{path}: cannot be read as the journal: {error}") from error
+        return cls(connection)
+
+    def _prepare(self) -> None:
+        """Make the tables, unless another process was first."""
+        with self.transaction():
+            if database.version_of(self._connection) == VERSION:
+                return
+            database.run_script(self._connection, (_FOLDER / "schema.sql").read_text(encoding="utf-8"))
+            self._connection.execute(f"PRAGMA user_version = {VERSION}")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def check(self) -> list[str]:
+        """What SQLite's own quick check finds wrong; empty when the file is sound."""
+        try:
+            found = [row[0] for row in self._connection.execute("PRAGMA quick_check")]
+        except sqlite3.DatabaseError as error:  # some damage stops the check itself
+            return [str(error)]
+        return [] if found == ["ok"] else found
+
+    # Running statements
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One write transaction. Keep it short: everybody else who writes waits for it."""
+        with database.transaction(self._connection):
+            yield
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Several figures of one moment. Raises JournalError if the file cannot be read."""
+        try:
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal cannot be read: {error}") from error
+
+    def run(self, query: str, **values: Any) -> sqlite3.Cursor:
+        """Run the statement of that name from `queries.sql`."""
+        return self._connection.execute(QUERIES[query], values)
+
+    def _change(self, query: str, total: str | None = None, **values: Any) -> bool:
+        """Run one transition in a transaction of its own. False: the job has moved on meanwhile.
+
+        `total` is what to count it as. A transition with a reason is a failure: the newest one is remembered.
+        """
+        with self.transaction():
+            changed = self.run(query, **values).rowcount == 1
+            if changed and total:
+                self.run("add_total", name=total, by=1)
+            if changed and "reason" in values:
+                self.run("put_last_failure", at=int(self._clock()), job=values["id"], reason=values["reason"])
+        return changed
+
+    # The work: what is due, who has it
+
+    def due(self, state: State, limit: int, *, stored: bool | None = None) -> list[Job]:
+        """Up to `limit` jobs in `state` that may be tried now and that nobody has, oldest first.
+
+        `stored` asks for those only whose objects are stored already, or are not.
+        """
+        now = self._clock()
+        rows = self.run("due", state=state, stored=stored, now=now, farthest=now + FARTHEST_SECONDS, limit=limit)
+        return [Job.from_row(row) for row in rows]
+
+    def job(self, job_id: int) -> Job | None:
+        row = self.run("job", id=job_id).fetchone()
+        return Job.from_row(row) if row else None
+
+    def known(self, channel_id: int, message_id: int) -> Job | None:
+        row = self.run("known_message", channel_id=channel_id, message_id=message_id).fetchone()
+        return Job.from_row(row) if row else None
+
+    def claim(self, job: Job, worker: str) -> bool:
+        """Record that `worker` has the job, before it gets it: so its death can be laid at the picture's door."""
+        return self._change("claim", id=job.id, generation=job.generation, worker=worker)
+
+    def release_claims(self) -> int:
+        """Give back what a pool that is no more had claimed; how many jobs that were."""
+        with self.transaction():
+            return self.run("release_claims").rowcount
+
+    def release(self, job: Job) -> bool:
+        """The worker gives the job back untouched."""
+        return self._change("release", id=job.id, generation=job.generation)
+
+    # The arrows
+
+    def record_fetched(self, job: Job, sha256: str, size_bytes: int) -> bool:
+        """seen → fetched: the original is in the spool, complete and fsynced."""
+        return self._change("to_fetched", id=job.id, generation=job.generation, sha256=sha256, bytes=size_bytes)
+
+    def record_rendered(self, done: JobDone) -> bool:
+        """fetched → rendered: all renditions are in the spool, complete and fsynced."""
+        return self._change(
+            "to_rendered",
+            id=done.job_id,
+            generation=done.generation,
+            mime=done.mime,
+            extension=done.extension,
+            width=done.width,
+            height=done.height,
+            renditions=msgpack.packb(done.renditions),
+            rendition_bytes=sum(one[3] for one in done.renditions),
+        )
+
+    def record_stored(self, job: Job) -> bool:
+        """Every object of the job is in the storage; only its row is missing, and its spool files are not needed."""
+        return self._change("mark_stored", id=job.id, generation=job.generation)
+
+    def record_published(self, job: Job) -> bool:
+        """rendered → published: objects and row of this revision are there. False: a newer revision wants its row."""
+        return self._change(
+            "to_published",
+            total="processed" if job.published_at is None else None,
+            id=job.id,
+            generation=job.generation,
+            revision=job.revision,
+            now=int(self._clock()),
+        )
+
+    def send_back(self, job: Job) -> bool:
+        """The spool has lost the job's files: have them fetched again."""
+        return self._change("back_to_seen", id=job.id, generation=job.generation)
+
+    # Failures
+
+    def fail(self, job: Job, reason: str, policy: RetryPolicy) -> Literal["later", "dead", "moved on"]:
+        """A failure that may pass: try again later, or, when the policy's attempts are used up, bury it.
+
+        "moved on": the job is not where its caller saw it, and nothing was changed.
+        """
+        delay = policy.delay_seconds(job.attempts + 1, self._random)
+        if delay is None:
+            buried = self.bury(job, f"{reason} (after {job.attempts + 1} attempts)")
+            return "dead" if buried else "moved on"
+        put_off = self._change(
+            "try_later",
+            total="retried",
+            id=job.id,
+            generation=job.generation,
+            state=job.state,
+            next_at=self._clock() + delay,
+            reason=clip(reason),
+        )
+        return "later" if put_off else "moved on"
+
+    def strike(self, job: Job, reason: str, *, alone: bool) -> bool:
+        """The job cost an image worker its life or its memory: it is tried again at once.
+
+        `alone`: by itself and under the larger memory cap.
+        """
+        return self._change(
+            "strike",
+            total="retried",
+            id=job.id,
+            generation=job.generation,
+            reason=clip(reason),
+            alone=int(alone),
+        )
+
+    def bury(self, job: Job, reason: str) -> bool:
+        """(any state) → dead, with the reason. No retry follows but the operator's."""
+        failpoints.reach("dead.before")
+        buried = self._change(
+            "to_dead",
+            total="failed",
+            id=job.id,
+            generation=job.generation,
+            state=job.state,
+            reason=clip(reason),
+        )
+        failpoints.reach("dead.after")
+        return buried
+
+    def dead(self) -> list[Job]:
+        return [Job.from_row(row) for row in self.run("dead")]
+
+    def revive(self, job_ids: Iterable[int]) -> list[int]:
+        """Bring dead letters back to the state they died in; the ids of those that were dead."""
+        with self.transaction():
+            revived = [job_id for job_id in job_ids if self.run("revive", id=job_id).rowcount == 1]
+            self.run("add_total", name="retried", by=len(revived))
+        return revived
+
+    # Figures
+
+    def states(self) -> dict[str, int]:
+        """How many jobs are in each state."""
+        return {row["state"]: row["jobs"] for row in self.run("states")}
+
+    def totals(self) -> dict[str, int]:
+        """`processed`, `failed` and `retried` since the journal was made."""
+        return {row["name"]: row["value"] for row in self.run("totals")}
+
+    def channels(self) -> list[dict[str, Any]]:
+        """id, title, cursor and the counts of ignored messages, of every channel."""
+        return [{**dict(row), "ignored": msgpack.unpackb(row["ignored"])} for row in self.run("channels")]
+
+    def spool_bytes(self) -> int:
+        """Bytes of originals and renditions on their way through the spool."""
+        return int(self.run("spool_bytes").fetchone()[0])
+
+    def waiting_for_retry(self) -> tuple[int, float | None]:
+        """How many jobs wait for a later attempt, and the Unix time of the first of them."""
+        now = self._clock()
+        count, first = self.run("waiting_for_retry", now=now, farthest=now + FARTHEST_SECONDS).fetchone()
+        return count, first
+
+    def last_failure(self) -> str | None:
+        """The reason of the newest failure of any job, with the message it was about; None if there never was one."""
+        row = self.run("last_failure").fetchone()
+        return f"channel {row['channel_id']}, message {row['message_id']}: {row['reason']}" if row else None
+
+    def unfinished(self) -> Mapping[tuple[int, int], str]:
+        """State by (job, generation) of everything whose spool folder is still needed."""
+        return {(row["id"], row["generation"]): row["state"] for row in self.run("unfinished")}
+
+
+def _of_newer(path: Path, newer: database.NewerVersion) -> JournalError:
+    return JournalError(
+        f"{path}: the journal is of version {newer.version}, this program understands {VERSION}."
+        " Run the program that wrote it, or a newer one"
+    )

@@ -1,0 +1,176 @@
+"""The messages between a supervisor and its children: typed, msgpack, at most 4 KiB.
+
+Every message is a frozen dataclass of plain values. On the wire it is a msgpack array: the type's tag, then the
+fields in order. A message is never larger than `MAX_BYTES`, so that writing one to a pipe is a single atomic write and
+a process that is killed in the middle can leave no half of one behind. Pictures travel as files in the spool.
+
+Messages are hints and single jobs. Only the journal is the truth: a lost message costs a poll, never a picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, field
+from typing import Any, get_origin, get_type_hints
+
+import msgpack
+
+MAX_BYTES = 4092
+"""PIPE_BUF on Linux (4096 bytes) less the 4-byte length that a `multiprocessing` connection puts in front."""
+
+
+class MessageError(Exception):
+    """A message that cannot be sent (too large) or understood (unknown tag, wrong fields)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Child to supervisor: it has done its set-up and takes work from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Child to supervisor: the process lives; its main loop last came round `stalled_seconds` ago."""
+
+    stalled_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Child to supervisor, its last words: a restart cannot help until someone has done what `remedy` says."""
+
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Starved:
+    """Child to supervisor, its last words: memory ran out."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """There is a job in `state` for whoever takes that state: look now rather than at the next poll."""
+
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a child says of itself for /status. A later report on the same topic replaces the earlier one."""
+
+    topic: str
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildState:
+    """One row of /status' tree, sent up from supervisor to supervisor and on to health."""
+
+    name: str
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Pool to image worker: render the original in `folder`, with at most `cap_bytes` of memory (0: no cap)."""
+
+    job_id: int
+    generation: int
+    folder: str
+    cap_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobDone:
+    """Image worker to pool: every rendition is in the job's folder, complete and fsynced.
+
+    `renditions` holds (width, height, format, bytes) of each; width and height are the original's, upright.
+    `rss_bytes` is what the worker still holds on to.
+    """
+
+    job_id: int
+    generation: int
+    rss_bytes: int
+    mime: str
+    extension: str
+    width: int
+    height: int
+    renditions: list[list[Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailed:
+    """Image worker to pool: no renditions, and why.
+
+    `verdict` is "bad" (the picture's own fault), "memory" (no verdict on the picture), "missing" (the original is not
+    in the spool) or "passing" (anything else: worth another try).
+    """
+
+    job_id: int
+    generation: int
+    rss_bytes: int
+    verdict: str
+    reason: str
+
+
+Message = Ready | Beat | Held | Starved | Wake | Report | ChildState | Job | JobDone | JobFailed
+
+_TYPES: tuple[type[Any], ...] = (
+    Ready,
+    Beat,
+    Held,
+    Starved,
+    Wake,
+    Report,
+    ChildState,
+    Job,
+    JobDone,
+    JobFailed,
+)
+_BY_TAG = dict(enumerate(_TYPES))
+_TAGS = {kind: tag for tag, kind in _BY_TAG.items()}
+_FIELDS = {
+    kind: [int | float if hint is float else get_origin(hint) or hint for hint in get_type_hints(kind).values()]
+    for kind in _TYPES
+}
+"""What each field of a type must be an instance of."""
+
+
+def encode(message: Message) -> bytes:
+    """The message's bytes, at most `MAX_BYTES`; one that is larger or holds no plain values raises MessageError."""
+    try:
+        data: bytes = msgpack.packb([_TAGS[type(message)], *astuple(message)])
+    except (ValueError, TypeError, OverflowError) as error:
+        raise MessageError(f"{type(message).__name__} cannot be sent: {error}") from error
+    if len(data) > MAX_BYTES:
+        raise MessageError(f"{type(message).__name__} of {len(data)} bytes: at most {MAX_BYTES} go in one message")
+    return data
+
+
+def decode(data: bytes) -> Message:
+    """The message in `data`; MessageError if it is none of ours."""
+    try:
+        tag, *fields = msgpack.unpackb(data)
+        kind = _BY_TAG[tag]
+        if not all(map(isinstance, fields, _FIELDS[kind])):
+            raise TypeError(f"wrong fields for {kind.__name__}")
+        message: Message = kind(*fields)
+    except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+        raise MessageError(f"not a message: {data[:40]!r} ({error})") from error
+    return message
+
+
+def clip(text: str, max_bytes: int = 500) -> str:
+    """`text` in at most `max_bytes` bytes of UTF-8, so that a reason never outgrows its message.
+
+    What UTF-8 can't hold (half a surrogate pair, as in an undecodable file name) becomes "?".
+
+    >>> clip("a long reason", 9)
+    'a long…'
+    """
+    data = text.encode("utf-8", "replace")
+    if len(data) <= max_bytes:
+        return data.decode()
+    return data[: max_bytes - len("…".encode())].decode("utf-8", "ignore") + "…"

@@ -1,0 +1,151 @@
+-- Every statement that the journal runs, by name. A block begins with `-- name:` and one line on what it is for.
+
+-- name: channel_cursor
+-- One channel's cursor and what was passed over there.
+SELECT cursor, ignored FROM channels WHERE id = :id;
+
+-- name: put_channel
+-- The channel as last seen; its cursor never moves back.
+INSERT INTO channels (id, title, cursor, ignored) VALUES (:id, :title, :cursor, :ignored)
+ON CONFLICT (id) DO UPDATE SET
+    title = excluded.title, cursor = max(cursor, excluded.cursor), ignored = excluded.ignored;
+
+-- name: known_message
+-- What is recorded of a message.
+SELECT * FROM jobs WHERE channel_id = :channel_id AND message_id = :message_id;
+
+-- name: add_job
+-- A message that was never seen before.
+INSERT INTO jobs (channel_id, message_id, state, revision, digest, grouped_id, caption, posted_at, edited_at,
+                  generation, photo_id, identity, locator, rendition_bytes, stored, attempts, next_at, deaths, alone,
+                  seen_at)
+VALUES (:channel_id, :message_id, 'seen', :revision, :digest, :grouped_id, :caption, :posted_at, :edited_at,
+        1, :photo_id, :identity, :locator, 0, 0, 0, 0, 0, 0, :now);
+
+-- name: relocate
+-- The same picture, found in another place (an export that was moved).
+UPDATE jobs SET locator = :locator, identity = :identity, photo_id = coalesce(:photo_id, photo_id) WHERE id = :id;
+
+-- name: edit_message
+-- The message was edited, its picture is the same: a published row is written again, nothing is rendered.
+UPDATE jobs SET revision = :revision, digest = :digest, grouped_id = :grouped_id, caption = :caption,
+                posted_at = :posted_at, edited_at = :edited_at,
+                state = iif(state = 'published', 'rendered', state),
+                attempts = iif(state = 'published', 0, attempts), next_at = iif(state = 'published', 0, next_at)
+WHERE id = :id;
+
+-- name: change_picture
+-- The message has another picture: it starts again as a new generation.
+UPDATE jobs SET state = 'seen', revision = :revision, digest = :digest, grouped_id = :grouped_id, caption = :caption,
+                posted_at = :posted_at, edited_at = :edited_at, generation = generation + 1, photo_id = :photo_id,
+                identity = :identity, locator = :locator, sha256 = NULL, bytes = NULL, mime = NULL, extension = NULL,
+                width = NULL, height = NULL, renditions = NULL, rendition_bytes = 0, stored = 0, attempts = 0,
+                next_at = 0, claimed_by = NULL, deaths = 0, alone = 0, dead_state = NULL, reason = NULL
+WHERE id = :id;
+
+-- name: due
+-- The oldest jobs in a state that nobody has and that may be tried now (or whose time is impossibly far off: the
+-- clock was set back). The list of states, here and below, is that of the index jobs_waiting: without it SQLite can't
+-- know that the index will do, and reads every published job.
+SELECT * FROM jobs
+WHERE state = :state AND state IN ('seen', 'fetched', 'rendered') AND claimed_by IS NULL AND (:stored IS NULL OR stored = :stored)
+      AND (next_at <= :now OR next_at > :farthest)
+ORDER BY id LIMIT :limit;
+
+-- name: job
+SELECT * FROM jobs WHERE id = :id;
+
+-- name: claim
+-- From now on the picture's fate is this worker's fate.
+UPDATE jobs SET claimed_by = :worker
+WHERE id = :id AND generation = :generation AND state = 'fetched' AND claimed_by IS NULL;
+
+-- name: release_claims
+-- The pool is new: whatever its predecessor had given out is to be given out again.
+UPDATE jobs SET claimed_by = NULL
+WHERE state = 'fetched' AND state IN ('seen', 'fetched', 'rendered') AND claimed_by IS NOT NULL;
+
+-- name: release
+-- The worker gives the job back untouched.
+UPDATE jobs SET claimed_by = NULL WHERE id = :id AND generation = :generation AND state = 'fetched';
+
+-- name: to_fetched
+UPDATE jobs SET state = 'fetched', sha256 = :sha256, bytes = :bytes, attempts = 0, next_at = 0, reason = NULL
+WHERE id = :id AND generation = :generation AND state = 'seen';
+
+-- name: to_rendered
+UPDATE jobs SET state = 'rendered', mime = :mime, extension = :extension, width = :width, height = :height,
+                renditions = :renditions, rendition_bytes = :rendition_bytes, claimed_by = NULL, attempts = 0,
+                next_at = 0, deaths = 0, alone = 0, reason = NULL
+WHERE id = :id AND generation = :generation AND state = 'fetched';
+
+-- name: mark_stored
+UPDATE jobs SET stored = 1 WHERE id = :id AND generation = :generation AND state = 'rendered';
+
+-- name: to_published
+-- Only if every object is stored and the row that was written is that of the newest revision; otherwise the newer one
+-- is written next.
+UPDATE jobs SET state = 'published', published_at = coalesce(published_at, :now), attempts = 0, next_at = 0,
+                reason = NULL
+WHERE id = :id AND generation = :generation AND revision = :revision AND state = 'rendered' AND stored = 1;
+
+-- name: back_to_seen
+-- The spool has lost the job's files (a power cut): they are fetched, rendered and stored again.
+UPDATE jobs SET state = 'seen', claimed_by = NULL, next_at = 0, renditions = NULL, rendition_bytes = 0, stored = 0
+WHERE id = :id AND generation = :generation AND state IN ('fetched', 'rendered');
+
+-- name: try_later
+UPDATE jobs SET attempts = attempts + 1, next_at = :next_at, reason = :reason, claimed_by = NULL
+WHERE id = :id AND generation = :generation AND state = :state AND state IN ('seen', 'fetched', 'rendered');
+
+-- name: strike
+-- The picture's worker died of it, or ran out of memory: it is tried again at once, by itself where memory was short.
+UPDATE jobs SET deaths = deaths + 1, alone = max(alone, :alone), reason = :reason, claimed_by = NULL
+WHERE id = :id AND generation = :generation AND state = 'fetched';
+
+-- name: to_dead
+UPDATE jobs SET state = 'dead', dead_state = :state, attempts = attempts + 1, next_at = 0,
+                reason = :reason, claimed_by = NULL
+WHERE id = :id AND generation = :generation AND state = :state AND state IN ('seen', 'fetched', 'rendered');
+
+-- name: revive
+-- A dead letter goes on where it died, with a clean record.
+UPDATE jobs SET state = dead_state, dead_state = NULL, reason = NULL, attempts = 0, deaths = 0, alone = 0, next_at = 0
+WHERE id = :id AND state = 'dead';
+
+-- name: dead
+SELECT * FROM jobs WHERE state = 'dead' ORDER BY id;
+
+-- name: unfinished
+-- Every job whose spool folder is still needed, dead letters included: their originals are kept for `retry`.
+SELECT id, generation, state FROM jobs WHERE state IN ('seen', 'fetched', 'rendered') AND stored = 0
+UNION ALL SELECT id, generation, state FROM jobs WHERE state = 'dead' AND stored = 0;
+
+-- name: spool_bytes
+-- How much of the spool is on its way through.
+SELECT coalesce(sum(bytes + rendition_bytes), 0) FROM jobs
+WHERE state IN ('seen', 'fetched', 'rendered') AND state != 'seen' AND stored = 0;
+
+-- name: waiting_for_retry
+-- How many jobs are not due yet, and when the first of them will be: the reverse of `due`.
+SELECT count(*), min(next_at) FROM jobs
+WHERE next_at > 0 AND state IN ('seen', 'fetched', 'rendered') AND next_at > :now AND next_at <= :farthest;
+
+-- name: put_last_failure
+INSERT INTO last_failure (one, at, job, reason) VALUES (1, :at, :job, :reason)
+ON CONFLICT (one) DO UPDATE SET at = excluded.at, job = excluded.job, reason = excluded.reason;
+
+-- name: last_failure
+SELECT channel_id, message_id, last_failure.reason AS reason FROM last_failure JOIN jobs ON jobs.id = last_failure.job;
+
+-- name: states
+SELECT state, jobs FROM states;
+
+-- name: totals
+SELECT name, value FROM totals;
+
+-- name: add_total
+UPDATE totals SET value = value + :by WHERE name = :name;
+
+-- name: channels
+SELECT id, title, cursor, ignored FROM channels ORDER BY id;

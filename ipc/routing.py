@@ -1,0 +1,65 @@
+"""How a supervisor and the logic that rides on it speak to each other.
+
+A supervisor keeps its children alive; what they tell each other is its *router's* business. The root's router passes
+hints and states on; the pool's gives out jobs. A router runs in its supervisor's process and loop, so it never blocks.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ipc.messages import Message
+
+
+class Tree(Protocol):
+    """What a router may ask of its supervisor."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the whole is being stopped: give out no more work."""
+
+    def names(self) -> list[str]:
+        """The children, in the order they are started."""
+
+    def is_ready(self, name: str) -> bool:
+        """Whether the child takes messages."""
+
+    def send(self, name: str, message: Message) -> bool:
+        """Put a message into the child's inbox. False: it is down, or its inbox is full; the message is dropped."""
+
+    def set_cap(self, name: str, cap_bytes: int) -> None:
+        """Change the running incarnation's memory cap (0: none)."""
+
+    def kill_hung(self, name: str) -> None:
+        """End a child that is at work and makes no progress; it counts as hung."""
+
+    def recycle(self, name: str) -> None:
+        """Replace a child that has nothing to do, without counting it as a death."""
+
+    def rss_bytes(self, name: str) -> int:
+        """The child's resident memory as last sampled."""
+
+
+class Router(Protocol):
+    """The logic that rides on a supervisor."""
+
+    def on_message(self, child: str, message: Message) -> None:
+        """A child said something that is not the supervisor's own business."""
+
+    def on_start(self, child: str) -> None:
+        """A child has a new incarnation. What is sent now, it reads when it gets so far."""
+
+    def on_ready(self, child: str) -> None:
+        """A child takes messages from now on."""
+
+    def on_exit(self, child: str, cause: str, text: str) -> bool:
+        """A child is gone. True: its death counts against its restart intensity; False: it was its work's fault."""
+
+    def on_state(self, child: str, facts: dict[str, Any]) -> None:
+        """A child's row of /status, once a second and at every change."""
+
+    def on_tick(self) -> None:
+        """Called at least once a second, and while `is_busy` every 50 ms."""
+
+    def is_busy(self) -> bool:
+        """Whether children are at work whose memory and time must be watched closely."""

@@ -1,0 +1,78 @@
+-- The journal: the only truth about which picture is where. One file, one transaction for cursor and job.
+
+CREATE TABLE channels (
+    id      INTEGER PRIMARY KEY,          -- Telegram's bare positive id
+    title   TEXT    NOT NULL,
+    cursor  INTEGER NOT NULL,             -- every message up to this id has been recorded
+    ignored BLOB    NOT NULL              -- msgpack map: kind of message that is not taken -> how many were passed over
+) STRICT;
+
+-- A job is one photo message on its way: seen -> fetched -> rendered -> published, or dead.
+CREATE TABLE jobs (
+    id              INTEGER PRIMARY KEY,
+    channel_id      INTEGER NOT NULL REFERENCES channels (id),
+    message_id      INTEGER NOT NULL,
+    state           TEXT    NOT NULL CHECK (state IN ('seen', 'fetched', 'rendered', 'published', 'dead')),
+    -- the message
+    revision        INTEGER NOT NULL,     -- grows with every change of the message; the row with the highest wins
+    digest          BLOB    NOT NULL,     -- of what the row shows of the message: tells a change from a repetition
+    grouped_id      INTEGER,
+    caption         TEXT    NOT NULL,
+    posted_at       INTEGER NOT NULL,     -- Unix seconds
+    edited_at       INTEGER,
+    deleted_at      INTEGER,
+    -- the picture
+    generation      INTEGER NOT NULL,     -- grows when the message gets another picture; names the spool folder
+    photo_id        INTEGER,              -- Telegram's; NULL where the source does not know it
+    identity        TEXT    NOT NULL,     -- changes exactly when the picture changes
+    locator         BLOB    NOT NULL,     -- msgpack map: how the source finds the bytes again
+    sha256          TEXT,                 -- of the original, from fetched on
+    bytes           INTEGER,
+    mime            TEXT,                 -- from rendered on
+    extension       TEXT,
+    width           INTEGER,              -- pixels, upright
+    height          INTEGER,
+    renditions      BLOB,                 -- msgpack array of [width, height, format, bytes]
+    rendition_bytes INTEGER NOT NULL,
+    stored          INTEGER NOT NULL,     -- 1: every object is in the storage
+    -- the work
+    attempts        INTEGER NOT NULL,     -- failures in this state
+    next_at         REAL    NOT NULL,     -- Unix seconds: not before
+    claimed_by      TEXT,                 -- the image worker that has it
+    deaths          INTEGER NOT NULL,     -- image workers that this picture killed
+    alone           INTEGER NOT NULL,     -- 1: its next try is by itself, under the larger memory cap
+    dead_state      TEXT,                 -- the state in which it died
+    reason          TEXT,                 -- of the last failure
+    seen_at         INTEGER NOT NULL,
+    published_at    INTEGER,              -- first time
+    UNIQUE (channel_id, message_id)
+) STRICT;
+
+CREATE INDEX jobs_waiting ON jobs (state, id) WHERE state IN ('seen', 'fetched', 'rendered');
+CREATE INDEX jobs_later ON jobs (next_at) WHERE next_at > 0;
+CREATE INDEX jobs_dead ON jobs (id) WHERE state = 'dead';
+
+-- How many jobs are in each state, kept by triggers, so that /status never counts a million rows.
+CREATE TABLE states (state TEXT PRIMARY KEY, jobs INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO states VALUES ('seen', 0), ('fetched', 0), ('rendered', 0), ('published', 0), ('dead', 0);
+
+CREATE TRIGGER job_appears AFTER INSERT ON jobs BEGIN
+    UPDATE states SET jobs = jobs + 1 WHERE state = NEW.state;
+END;
+
+CREATE TRIGGER job_moves AFTER UPDATE OF state ON jobs WHEN OLD.state IS NOT NEW.state BEGIN
+    UPDATE states SET jobs = jobs - 1 WHERE state = OLD.state;
+    UPDATE states SET jobs = jobs + 1 WHERE state = NEW.state;
+END;
+
+-- What has ever happened: these only grow.
+CREATE TABLE totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO totals VALUES ('processed', 0), ('failed', 0), ('retried', 0);
+
+-- The newest failure of any job, for /status: one row, or none.
+CREATE TABLE last_failure (
+    one    INTEGER PRIMARY KEY CHECK (one = 1),
+    at     INTEGER NOT NULL,              -- Unix seconds
+    job    INTEGER NOT NULL REFERENCES jobs (id),
+    reason TEXT    NOT NULL
+) STRICT;

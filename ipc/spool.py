@@ -1,0 +1,127 @@
+"""The spool: where a picture's files lie while it is on its way. One folder a job and generation.
+
+    {root}/{job}.{generation}/original          the file as it came
+    {root}/{job}.{generation}/{width}.{format}  its renditions
+
+Promises. A file that the journal speaks of is complete and was fsynced, folder entries included, before the journal
+said so. Whatever else lies here is a stray of a process that was killed: `sweep` deletes it. Dead letters keep their
+original, so that `retry` needs no second download.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from ipc import failpoints
+
+T = TypeVar("T")
+
+ORIGINAL = "original"
+_PART = "original.part"
+
+
+class Spool:
+    """The spool at `root`, a folder that is made if it is not there."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def folder(self, job_id: int, generation: int) -> Path:
+        return self._root / f"{job_id}.{generation}"
+
+    def original(self, job_id: int, generation: int) -> Path:
+        return self.folder(job_id, generation) / ORIGINAL
+
+    def write_original(self, job_id: int, generation: int, write: Callable[[Path], T]) -> T:
+        """Have `write` make the original under a temporary name, then give it its own; what `write` returned.
+
+        `write` gets the path, writes it whole and fsyncs it. If it raises, nothing is left behind.
+        """
+        folder = self.folder(job_id, generation)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        part = folder / _PART
+        try:
+            result = write(part)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            _remove_if_empty(folder)
+            raise
+        failpoints.reach("fetched.written")
+        part.rename(folder / ORIGINAL)
+        fsync_folder(folder)
+        fsync_folder(self._root)
+        return result
+
+    def remove(self, job_id: int, generation: int) -> None:
+        """Delete all that lies here of a job."""
+        shutil.rmtree(self.folder(job_id, generation), ignore_errors=True)
+
+    def keep_original_only(self, job_id: int, generation: int) -> None:
+        """Delete a dead letter's half-made renditions."""
+        _keep_only(self.folder(job_id, generation), ORIGINAL)
+
+    def sweep(self, unfinished: Callable[[], Mapping[tuple[int, int], str]]) -> int:
+        """Delete all but the folders of jobs that `unfinished` (state by job and generation) names; how many went.
+
+        The folders are listed before `unfinished` is called: a folder that is made in between belongs to a job that
+        was recorded before it, and is not on the list.
+        """
+        names = [path.name for path in self._root.iterdir()]
+        needed = unfinished()
+        swept = 0
+        for name in names:
+            state = needed.get(_parse(name))
+            if state is None:
+                swept += _delete(self._root / name)
+            elif state == "dead":
+                _keep_only(self._root / name, ORIGINAL)
+        return swept
+
+
+def _parse(name: str) -> tuple[int, int]:
+    """Job and generation of a folder; (0, 0), which no job has, if the name is none that `folder` gives."""
+    match = re.fullmatch(r"([1-9][0-9]*)\.([1-9][0-9]*)", name)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def _keep_only(folder: Path, name: str) -> None:
+    try:
+        others = [path for path in folder.iterdir() if path.name != name]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for other in others:
+        _delete(other)
+    _remove_if_empty(folder)
+
+
+def _delete(path: Path) -> bool:
+    """Delete a file or a folder, as far as it can be done; whether it is gone. A link is deleted, not followed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+    return not os.path.lexists(path)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return  # not empty: then it is still needed
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the folder's entries durable: a rename or a new file is safe only after this."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,264 @@
+"""A real instance of the program for tests: started, asked, killed and stopped as a user would, on a state_dir of its
+own. Nothing of it outlives the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+from PIL import Image
+
+HOME = Path(__file__).resolve().parent.parent
+T = TypeVar("T")
+
+DEADLINE_SECONDS = 90.0
+"""For everything that is waited for. Generous, because test machines are shared: no test asserts a speed."""
+
+CONFIG = """
+state_dir = "state"
+[export]
+path = {export}
+[pool]
+workers = 2
+[retry]
+base_seconds = 0.2
+[supervisor]
+restart_delay_seconds = 0.5
+max_restarts = 1000
+[health]
+port = 0
+[log]
+level = "debug"
+format = "json"
+{more}
+"""
+
+
+def wait_for(what: str, look: Callable[[], T | None], seconds: float = DEADLINE_SECONDS) -> T:
+    """What `look` gives as soon as it is not None or False; fails the test after `seconds`."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
+
+
+class Instance:
+    """One state_dir in `folder`, and the tree that runs on it, if it does."""
+
+    def __init__(self, folder: Path, export: Path, more: str = "") -> None:
+        self.folder = folder
+        self.state_dir = folder / "state"
+        self.config = folder / "config.toml"
+        folder.mkdir(exist_ok=True)
+        self.config.write_text(CONFIG.format(export=json.dumps(str(export)), more=more))
+        self.log = folder / "log"
+        self.root: subprocess.Popen[bytes] | None = None
+        self._sessions: list[int] = []
+
+    # Running
+
+    def start(self, **environment: str) -> None:
+        """Start the tree in a session of its own, so that whatever it leaves behind can be found."""
+        with self.log.open("ab") as log:
+            self.root = subprocess.Popen(
+                [sys.executable, "-P", "-m", "supervisor", "start", "--config", str(self.config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environment(**environment),
+                cwd=self.folder,
+                start_new_session=True,
+            )
+        self._sessions.append(self.root.pid)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("PICTUREDESK")}
+        return {**ours, "PYTHONPATH": str(HOME), **more}
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the program's commands to its end."""
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "supervisor", *words, "--config", str(self.config)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=self.environment(),
+            cwd=self.folder,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+
+    def kill(self) -> None:
+        """kill -9 the root."""
+        assert self.root is not None
+        self.root.kill()
+        self.root.wait()
+
+    def stop(self) -> int:
+        """Ask the tree to stop; its exit code."""
+        assert self.root is not None
+        self.root.terminate()
+        return self.root.wait(timeout=DEADLINE_SECONDS)
+
+    def end(self) -> None:
+        """After the test, whatever became of it: no process of ours is left."""
+        if self.root and self.root.poll() is None:
+            self.root.kill()
+            self.root.wait()
+        for pid in self.left_over():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    def left_over(self) -> list[int]:
+        """Every process of the sessions that this instance has started, the root included."""
+        return [pid for pid in _pids() if _session_of(pid) in self._sessions]
+
+    def records(self) -> list[dict[str, Any]]:
+        """The log, as far as it is JSON."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    # Asking
+
+    def url(self) -> str | None:
+        try:
+            card = json.loads((self.state_dir / "instance.lock").read_text())
+        except (OSError, ValueError):
+            return None
+        here = self.root is not None and self.root.poll() is None and card["pid"] == self.root.pid
+        return str(card["url"]) if here and card["url"] else None
+
+    def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        """Status code and body of a GET."""
+        request = urllib.request.Request(f"{self.url()}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def status(self) -> dict[str, Any] | None:
+        """/status, or None while nobody answers."""
+        if not self.url():
+            return None
+        try:
+            body: dict[str, Any] = self.get("/status")[1]
+        except OSError:
+            return None
+        return body
+
+    def row(self, name: str) -> dict[str, Any]:
+        """A process' row of the tree; empty if it is not there."""
+        body = self.status() or {"tree": []}
+        return next((row for row in body["tree"] if row["name"] == name), {})
+
+    def pids(self) -> dict[str, int]:
+        """The process id by name of everything that runs."""
+        body = self.status() or {"tree": []}
+        return {row["name"]: row["pid"] for row in body["tree"] if "pid" in row}
+
+    def wait_until_running(self) -> dict[str, int]:
+        """Wait until every process of the tree is ready; their ids."""
+
+        def look() -> bool:
+            body = self.status()
+            names = {row["name"] for row in body["tree"] if row["state"] == "running"} if body else set()
+            return names >= {"root", "health", "uploader", "pool", "image-1", "image-2", "connection"}
+
+        wait_for("every process to run", look)
+        return self.pids()
+
+    def is_done(self) -> bool:
+        """Whether all of the export has been taken in and nothing waits any more."""
+        body = self.status()
+        return bool(body and body["stats"]["source"].get("exhausted") and body["stats"]["queue_size"] == 0)
+
+    def wait_until_done(self, seconds: float = DEADLINE_SECONDS) -> None:
+        wait_for("all pictures to be published or dead", self.is_done, seconds)
+
+    # What came of it
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The published pictures: rows of `messages` and `images` joined."""
+        database = sqlite3.connect(self.state_dir / "catalog.db")
+        database.row_factory = sqlite3.Row
+        try:
+            query = "SELECT * FROM messages JOIN images USING (channel_id, message_id) ORDER BY message_id"
+            return [{**row, "renditions": json.loads(row["renditions"])} for row in database.execute(query)]
+        finally:
+            database.close()
+
+    def assert_published(self, message_ids: list[int]) -> None:
+        """Exactly these messages have their one row, and every object that a row names is whole."""
+        rows = self.rows()
+        assert [row["message_id"] for row in rows] == message_ids
+        named = set()
+        for row in rows:
+            folder = f"{row['sha256'][:2]}/{row['sha256']}"
+            originals = list((self.state_dir / "media" / folder).glob("original.*"))
+            assert [one.stat().st_size for one in originals] == [row["bytes"]]
+            named |= {f"{folder}/{originals[0].name}", *(one["key"] for one in row["renditions"])}
+            for one in row["renditions"]:
+                file = self.state_dir / "media" / one["key"]
+                assert file.stat().st_size == one["bytes"]
+                with Image.open(file) as image:
+                    image.load()
+                    assert image.size == (one["width"], one["height"])
+        media = self.state_dir / "media"
+        assert {str(file.relative_to(media)) for file in media.rglob("*") if file.is_file()} == named
+
+    def assert_nothing_left(self, dead: int = 0) -> None:
+        """No process, no stray spool file, no claim; a dead letter may keep its original."""
+        wait_for("every process to be gone", lambda: not self.left_over(), 5)
+        assert len(list((self.state_dir / "spool").iterdir())) <= dead
+        assert {file.name for file in (self.state_dir / "spool").rglob("*") if file.is_file()} <= {"original"}
+        database = sqlite3.connect(self.state_dir / "journal.db")
+        try:
+            states = dict(database.execute("SELECT state, count(*) FROM jobs GROUP BY state"))
+            assert set(states) <= {"published", "dead"} and states.get("dead", 0) == dead
+            assert database.execute("SELECT count(*) FROM jobs WHERE claimed_by IS NOT NULL").fetchone() == (0,)
+            counted = dict(database.execute("SELECT state, jobs FROM states WHERE jobs > 0"))
+            assert counted == states
+            assert database.execute("SELECT value FROM totals WHERE name = 'processed'").fetchone()[0] == states.get(
+                "published", 0
+            )
+        finally:
+            database.close()
+
+
+def children() -> list[psutil.Process]:
+    """Every process below the tests, dead ones that nobody waited for included.
+
+    Not multiprocessing's resource tracker: it is started where a test uses multiprocessing, and ends with the tests.
+    """
+    found = psutil.Process().children(recursive=True)
+    return [child for child in found if "resource_tracker" not in " ".join(child.cmdline())]
+
+
+def _pids() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _session_of(pid: int) -> int:
+    """The session of a process; 0 if it is gone or only waits to be reaped by somebody else."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    state, _, _, session = text.rsplit(")", 1)[1].split()[:4]
+    return 0 if state == "Z" else int(session)

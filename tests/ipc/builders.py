@@ -1,0 +1,134 @@
+"""Pages, posts and jobs in any state, for the tests of what the processes share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from ipc.intake import take
+from ipc.jobs import Job, State
+from ipc.journal import Journal
+from ipc.messages import JobDone
+from ipc.posts import Channel, Page, Photo, Post
+from ipc.retry import RetryPolicy
+
+HOME = Path(__file__).parents[2]
+CHANNEL = 42
+NOW = 1_800_000_000.0
+NO_RETRY = RetryPolicy(max_attempts=0, base_seconds=1)
+RETRY = RetryPolicy(max_attempts=5, base_seconds=60)
+WAITING: tuple[State, ...] = ("seen", "fetched", "rendered")
+STATES: tuple[State, ...] = (*WAITING, "published", "dead")
+PYTHON = [sys.executable, "-P"]
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def photo(identity: str = "file:a", **fields: Any) -> Photo:
+    plain = Photo(
+        photo_id=None, identity=identity, locator={"file": identity}, bytes=None, width=None, height=None, mime=None
+    )
+    return replace(plain, **fields)
+
+
+def post(message_id: int = 1, identity: str = "file:a", **fields: Any) -> Post:
+    plain = Post(
+        channel_id=CHANNEL,
+        message_id=message_id,
+        posted_at=1_700_000_000,
+        edited_at=None,
+        grouped_id=None,
+        caption="caption",
+        photo=photo(identity),
+    )
+    return replace(plain, **fields)
+
+
+def page(*posts: Post, cursor: int | None = None, ignored: dict[str, int] | None = None, title: str = "Test") -> Page:
+    highest = max((one.message_id for one in posts), default=0)
+    return Page(Channel(CHANNEL, title), posts, highest if cursor is None else cursor, ignored or {})
+
+
+def open_journal(folder: Path | None, clock: Callable[[], float] | None = None) -> Journal:
+    """The journal in `folder`, or in memory, with a clock of the test's own and no jitter."""
+    path = folder / "journal.db" if folder else Path(":memory:")
+    return Journal.open(path, clock=clock or Clock(), random=lambda: 0.5)
+
+
+def again(journal: Journal, job: Job) -> Job:
+    """The job as it is now."""
+    now = journal.job(job.id)
+    assert now is not None
+    return now
+
+
+def done(job: Job, size_bytes: int = 30) -> JobDone:
+    """What an image worker says of a job that it has rendered."""
+    return JobDone(job.id, job.generation, 1, "image/jpeg", "jpg", 640, 480, [[320, 240, "webp", size_bytes]])
+
+
+def put(journal: Journal, message_id: int = 1, state: State = "seen", identity: str = "file:a", **fields: Any) -> Job:
+    """A new job in `state`. "dead" means: died while it was fetched."""
+    take(journal, page(post(message_id, identity, **fields)), NOW)
+    job = journal.known(CHANNEL, message_id)
+    assert job is not None
+    return push(journal, job, state)
+
+
+def push(journal: Journal, job: Job, state: State) -> Job:
+    """Take a job that is seen on to `state`."""
+    if state == "dead":
+        job = push(journal, job, "fetched")
+        assert journal.bury(job, "a reason")
+        return again(journal, job)
+    steps: list[Callable[[], bool]] = [
+        lambda: journal.record_fetched(job, "5ha", 100),
+        lambda: journal.record_rendered(done(job)),
+        lambda: journal.record_stored(job) and journal.record_published(job),
+    ]
+    for step in steps[: STATES.index(state)]:
+        assert step()
+    return again(journal, job)
+
+
+def recounted(journal: Journal) -> dict[str, int]:
+    """What `states` must say, counted row by row."""
+    counted: dict[str, int] = dict.fromkeys(STATES, 0)
+    for row in journal._connection.execute("SELECT state, count(*) FROM jobs GROUP BY state"):
+        counted[row[0]] = row[1]
+    return counted
+
+
+def rows(journal: Journal) -> list[dict[str, Any]]:
+    """Every job's row but its id, in the order of the messages."""
+    found = journal._connection.execute("SELECT * FROM jobs ORDER BY channel_id, message_id")
+    return [{name: value for name, value in dict(row).items() if name != "id"} for row in found]
+
+
+@contextmanager
+def processes(target: Callable[..., None], arguments: list[tuple[Any, ...]]) -> Iterator[list[BaseProcess]]:
+    """Real, fresh processes that run `target`; none of them outlives the block."""
+    started: list[BaseProcess] = [get_context("spawn").Process(target=target, args=args) for args in arguments]
+    try:
+        for process in started:
+            process.start()
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.join()
+            process.close()

@@ -1,0 +1,562 @@
+"""ipc.journal: each arrow applies where it should and nowhere else; the figures; what may be opened at all."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from ipc.intake import take
+from ipc.jobs import Job, Rendition, State
+from ipc.journal import VERSION, Journal, JournalError
+from ipc.retry import FARTHEST_SECONDS, RetryPolicy
+from tests.ipc.builders import (
+    NO_RETRY,
+    NOW,
+    RETRY,
+    STATES,
+    WAITING,
+    Clock,
+    again,
+    done,
+    open_journal,
+    page,
+    post,
+    push,
+    put,
+    recounted,
+    rows,
+)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
+    journal = open_journal(tmp_path, clock)
+    yield journal
+    assert journal.states() == recounted(journal)
+    assert journal.check() == []
+    journal.close()
+
+
+# --- the arrows, as a table ---------------------------------------------------------------------------------
+
+Arrow = Callable[[Journal, Job], bool]
+
+ARROWS: dict[str, tuple[Arrow, dict[str, str]]] = {
+    "fetched": (lambda journal, job: journal.record_fetched(job, "5ha", 100), {"seen": "fetched"}),
+    "rendered": (lambda journal, job: journal.record_rendered(done(job)), {"fetched": "rendered"}),
+    "stored": (lambda journal, job: journal.record_stored(job), {"rendered": "rendered", "stored": "rendered"}),
+    "published": (lambda journal, job: journal.record_published(job), {"stored": "published"}),
+    "send back": (
+        lambda journal, job: journal.send_back(job),
+        {"fetched": "seen", "rendered": "seen", "stored": "seen"},
+    ),
+    "claim": (lambda journal, job: journal.claim(job, "image-1"), {"fetched": "fetched"}),
+    "release": (lambda journal, job: journal.release(job), {"fetched": "fetched"}),
+    "strike": (lambda journal, job: journal.strike(job, "why", alone=True), {"fetched": "fetched"}),
+    "later": (
+        lambda journal, job: journal.fail(job, "why", RETRY) == "later",
+        {"seen": "seen", "fetched": "fetched", "rendered": "rendered", "stored": "rendered"},
+    ),
+    "at last": (
+        lambda journal, job: journal.fail(job, "why", NO_RETRY) == "dead",
+        {"seen": "dead", "fetched": "dead", "rendered": "dead", "stored": "dead"},
+    ),
+    "bury": (
+        lambda journal, job: journal.bury(job, "why"),
+        {"seen": "dead", "fetched": "dead", "rendered": "dead", "stored": "dead"},
+    ),
+}
+"""What is recorded, and by the state in which it applies the state that follows."""
+
+REPEATABLE = {"stored", "release", "strike", "later"}
+"""Those that leave the job where it was: each belongs to the one process that takes jobs in that state."""
+
+
+def put_in(journal: Journal, state: str, seen: Job | None = None) -> Job:
+    """A job in `state`, where "stored" is rendered with every object in the storage."""
+    job = push(journal, seen or put(journal), "rendered" if state == "stored" else cast(State, state))
+    assert state != "stored" or journal.record_stored(job)
+    return again(journal, job)
+
+
+@pytest.mark.parametrize("state", [*STATES, "stored"])
+@pytest.mark.parametrize("arrow", ARROWS)
+def test_an_arrow_applies_in_its_own_states_only(arrow: str, state: State, journal: Journal) -> None:
+    job = put_in(journal, state)
+    before = (rows(journal), journal.totals())
+    apply, targets = ARROWS[arrow]
+    assert apply(journal, job) is (state in targets)
+    if state in targets:
+        assert again(journal, job).state == targets[state]
+    else:
+        assert (rows(journal), journal.totals()) == before
+
+
+@pytest.mark.parametrize(
+    ("arrow", "state"), [(arrow, state) for arrow in ARROWS if arrow not in REPEATABLE for state in ARROWS[arrow][1]]
+)
+def test_whoever_comes_second_changes_nothing_and_is_told(arrow: str, state: State, journal: Journal) -> None:
+    job = put_in(journal, state)
+    apply, _ = ARROWS[arrow]
+    assert apply(journal, job)
+    before = (rows(journal), journal.totals())
+    assert not apply(journal, job)
+    assert (rows(journal), journal.totals()) == before
+
+
+@pytest.mark.parametrize(("arrow", "state"), [(arrow, state) for arrow in ARROWS for state in ARROWS[arrow][1]])
+def test_an_arrow_for_the_picture_before_changes_nothing(arrow: str, state: State, journal: Journal) -> None:
+    old = put(journal, 1, "fetched")
+    take(journal, page(post(1, "file:other")), NOW)
+    new = put_in(journal, state, again(journal, old))
+    before = (rows(journal), journal.totals())
+    apply, _ = ARROWS[arrow]
+    assert not apply(journal, replace(new, generation=old.generation))
+    assert (rows(journal), journal.totals()) == before
+
+
+@pytest.mark.parametrize("state", WAITING)
+@pytest.mark.parametrize("saw", WAITING)
+def test_a_failure_counts_in_the_state_it_happened_in(saw: State, state: State, journal: Journal) -> None:
+    job = put(journal, 1, state)
+    stale = replace(job, state=saw)
+    assert (journal.fail(stale, "why", RETRY) == "later") is (saw == state)
+    assert (journal.fail(stale, "why", NO_RETRY) == "dead") is (saw == state)
+
+
+def test_every_arrow_of_a_job_that_is_not_there(journal: Journal) -> None:
+    job = replace(put(journal), id=99)
+    assert not any(apply(journal, job) for apply, _ in ARROWS.values())
+    assert journal.revive([99]) == []
+    assert journal.job(99) is None
+
+
+# --- what an arrow records ----------------------------------------------------------------------------------
+
+
+def test_the_whole_way(journal: Journal, clock: Clock) -> None:
+    job = put(journal)
+    assert (job.state, job.generation, job.seen_at, job.locator) == ("seen", 1, int(NOW), {"file": "file:a"})
+    assert journal.record_fetched(job, "5ha", 100)
+    job = again(journal, job)
+    assert (job.state, job.sha256, job.bytes) == ("fetched", "5ha", 100)
+    assert journal.claim(job, "image-1")
+    assert journal.record_rendered(done(job))
+    job = again(journal, job)
+    assert (job.state, job.mime, job.extension, job.width, job.height) == ("rendered", "image/jpeg", "jpg", 640, 480)
+    assert (job.renditions, job.rendition_bytes) == ((Rendition(320, 240, "webp", 30),), 30)
+    assert (job.claimed_by, job.stored, job.published_at) == (None, False, None)
+    assert journal.record_stored(job)
+    assert again(journal, job).stored
+    clock.now += 7
+    assert journal.record_published(job)
+    job = again(journal, job)
+    assert (job.state, job.published_at) == ("published", int(NOW) + 7)
+    assert journal.totals() == {"processed": 1, "failed": 0, "retried": 0}
+    assert journal.states() == {"seen": 0, "fetched": 0, "rendered": 0, "published": 1, "dead": 0}
+
+
+def test_an_edit_that_comes_while_the_row_is_written_has_its_row_written_next(journal: Journal) -> None:
+    job = put_in(journal, "stored")
+    take(journal, page(post(1, caption="edited")), NOW)
+    assert not journal.record_published(job)
+    (newer,) = journal.due("rendered", 9)
+    assert newer.revision > job.revision
+    assert journal.record_published(newer)
+
+
+def test_a_job_counts_as_processed_once_and_from_its_first_time(journal: Journal, clock: Clock) -> None:
+    job = put(journal, 1, "published")
+    clock.now += 60
+    for number in range(3):
+        take(journal, page(post(1, caption=f"edit {number}")), NOW)
+        assert journal.record_published(again(journal, job))
+    take(journal, page(post(1, "file:other")), NOW)
+    push(journal, again(journal, job), "published")
+    assert journal.totals()["processed"] == 1
+    assert again(journal, job).published_at == int(NOW)
+
+
+def test_what_was_sent_back_is_stored_anew(journal: Journal) -> None:
+    """The next ladder may be another one: that the old one is in the storage says nothing of it."""
+    job = put_in(journal, "stored")
+    assert journal.send_back(job)
+    job = again(journal, job)
+    assert (job.state, job.stored, job.renditions, job.rendition_bytes) == ("seen", False, (), 0)
+
+
+# --- failures -----------------------------------------------------------------------------------------------
+
+
+def test_a_failure_is_tried_again_at_its_time(journal: Journal, clock: Clock) -> None:
+    job = put(journal, 1, "fetched")
+    assert journal.claim(job, "image-1")
+    assert journal.fail(job, "a passing fault", RETRY) == "later"
+    job = again(journal, job)
+    assert (job.attempts, job.next_at, job.reason, job.claimed_by) == (1, NOW + 60, "a passing fault", None)
+    assert journal.due("fetched", 9) == []
+    assert journal.waiting_for_retry() == (1, NOW + 60)
+    assert journal.last_failure() == "channel 42, message 1: a passing fault"
+    clock.now += 60
+    assert journal.due("fetched", 9) == [job]
+    assert journal.waiting_for_retry() == (0, None)
+    assert journal.totals()["retried"] == 1
+
+
+@pytest.mark.parametrize("state", WAITING)
+def test_after_max_attempts_it_is_dead(state: State, journal: Journal) -> None:
+    job = put(journal, 1, state)
+    outcomes = []
+    for _ in range(4):
+        outcomes.append(journal.fail(again(journal, job), "why", RetryPolicy(max_attempts=3, base_seconds=1)))
+    assert outcomes == ["later", "later", "later", "dead"]
+    (letter,) = journal.dead()
+    assert (letter.dead_state, letter.attempts, letter.reason) == (state, 4, "why (after 4 attempts)")
+    assert journal.totals() == {"processed": 0, "failed": 1, "retried": 3}
+    assert journal.last_failure() == "channel 42, message 1: why (after 4 attempts)"
+
+
+def test_each_stage_has_its_own_attempts(journal: Journal) -> None:
+    job = put(journal)
+    for apply in (ARROWS["fetched"][0], ARROWS["rendered"][0]):
+        journal.fail(again(journal, job), "why", RETRY)
+        assert apply(journal, job)
+        now = again(journal, job)
+        assert (now.attempts, now.next_at, now.reason) == (0, 0, None)
+
+
+def test_a_strike_is_tried_again_at_once(journal: Journal) -> None:
+    job = put(journal, 1, "fetched")
+    assert journal.claim(job, "image-1")
+    assert journal.strike(job, "out of memory", alone=True)
+    (job,) = journal.due("fetched", 9)
+    assert (job.deaths, job.alone, job.reason, job.claimed_by) == (1, True, "out of memory", None)
+    assert journal.strike(job, "lost", alone=False)
+    job = again(journal, job)
+    assert (job.deaths, job.alone) == (2, True), "once alone, always alone"
+    assert journal.record_rendered(done(job))
+    job = again(journal, job)
+    assert (job.deaths, job.alone) == (0, False)
+
+
+@pytest.mark.parametrize("state", WAITING)
+def test_a_dead_letter_goes_on_where_it_died(state: State, journal: Journal) -> None:
+    job = put(journal, 1, state)
+    before = rows(journal)
+    assert journal.bury(job, "why")
+    assert journal.revive([job.id, job.id, 99]) == [job.id]
+    assert rows(journal) == before
+    assert journal.due(again(journal, job).state, 9)
+    assert journal.revive([job.id]) == []
+    assert journal.totals() == {"processed": 0, "failed": 1, "retried": 1}
+
+
+@pytest.mark.parametrize("arrow", ["strike", "later", "bury"])
+def test_a_long_reason_is_cut(arrow: str, journal: Journal) -> None:
+    record: dict[str, Callable[[Job, str], object]] = {
+        "strike": lambda job, reason: journal.strike(job, reason, alone=False),
+        "later": lambda job, reason: journal.fail(job, reason, RETRY),
+        "bury": journal.bury,
+    }
+    job = put(journal, 1, "fetched")
+    assert record[arrow](job, "€\udcff" * 10_000)
+    assert 490 < len((again(journal, job).reason or "").encode()) <= 500
+
+
+# --- what is due, and who has it ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", WAITING)
+def test_due_gives_the_oldest_first_and_no_more_than_asked_for(state: State, journal: Journal) -> None:
+    ids = [put(journal, message_id, state).id for message_id in (3, 1, 2)]
+    for other in STATES:
+        if other != state:
+            put(journal, 10 + STATES.index(other), other)
+    assert [job.id for job in journal.due(state, 9)] == ids
+    assert [job.id for job in journal.due(state, 2)] == ids[:2]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "is_due"),
+    [(0, True), (0.5, False), (60, False), (FARTHEST_SECONDS, False), (FARTHEST_SECONDS + 1, True), (10**9, True)],
+)
+def test_due_when_the_clock_was_set_back(ahead: float, is_due: bool, journal: Journal, clock: Clock) -> None:
+    job = put(journal)
+    journal.fail(job, "why", RETRY)
+    clock.now = again(journal, job).next_at - ahead
+    assert bool(journal.due("seen", 9)) is is_due
+    assert journal.waiting_for_retry()[0] == (0 if is_due else 1)
+
+
+@pytest.mark.parametrize("state", ["published", "dead"])
+def test_nothing_is_due_that_is_done_with(state: State, journal: Journal) -> None:
+    put(journal, 1, state)
+    assert journal.due(state, 9) == []
+
+
+def test_a_claimed_job_is_nobody_elses(journal: Journal) -> None:
+    job, other = put(journal, 1, "fetched"), put(journal, 2, "fetched")
+    assert journal.claim(job, "image-1")
+    assert not journal.claim(job, "image-2")
+    assert again(journal, job).claimed_by == "image-1"
+    assert journal.due("fetched", 9) == [other]
+    assert journal.release(job)
+    assert journal.due("fetched", 9) == [job, other]
+
+
+def test_a_new_pool_takes_back_what_the_old_one_had_given_out(journal: Journal) -> None:
+    jobs = [put(journal, number, "fetched") for number in (1, 2, 3)]
+    assert journal.claim(jobs[0], "image-1")
+    assert journal.claim(jobs[2], "image-2")
+    assert journal.release_claims() == 2
+    assert journal.due("fetched", 9) == jobs
+    assert journal.release_claims() == 0
+
+
+def test_a_claim_on_the_picture_before_does_not_stick_to_the_new_one(journal: Journal) -> None:
+    old = put(journal, 1, "fetched")
+    take(journal, page(post(1, "file:other")), NOW)
+    new = push(journal, again(journal, old), "fetched")
+    assert not journal.claim(old, "image-1")
+    assert journal.due("fetched", 9) == [new]
+
+
+# --- figures ------------------------------------------------------------------------------------------------
+
+
+def test_spool_bytes_are_those_on_their_way(journal: Journal) -> None:
+    assert journal.spool_bytes() == 0
+    for number, state in enumerate(STATES):
+        put(journal, number + 1, state)
+    assert journal.spool_bytes() == 100 + (100 + 30)
+    rendered = journal.due("rendered", 1)[0]
+    assert journal.record_stored(rendered)
+    assert journal.spool_bytes() == 100
+
+
+def test_unfinished_is_what_needs_its_spool_folder(journal: Journal) -> None:
+    jobs = [put(journal, number + 1, state) for number, state in enumerate(STATES)]
+    take(journal, page(post(1, "file:other")), NOW)
+    assert journal.unfinished() == {
+        (jobs[0].id, 2): "seen",
+        (jobs[1].id, 1): "fetched",
+        (jobs[2].id, 1): "rendered",
+        (jobs[4].id, 1): "dead",
+    }
+
+
+def test_last_failure_is_the_newest_of_any_job(journal: Journal) -> None:
+    assert journal.last_failure() is None
+    first, second = put(journal, 1), put(journal, 2)
+    journal.fail(second, "the second's", RETRY)
+    journal.fail(first, "the first's", RETRY)
+    assert journal.last_failure() == "channel 42, message 1: the first's"
+    journal.bury(second, "no picture")
+    assert journal.last_failure() == "channel 42, message 2: no picture"
+
+
+def test_figures_of_one_moment(journal: Journal, tmp_path: Path) -> None:
+    put(journal)
+    reader = Journal.open_to_read(tmp_path / "journal.db")
+    with reader.reading():
+        assert reader.states()["seen"] == 1
+        put(journal, 2)
+        assert reader.states()["seen"] == 1
+    assert reader.states()["seen"] == 2
+    reader.close()
+
+
+# --- transactions -------------------------------------------------------------------------------------------
+
+
+def test_a_transaction_that_fails_changes_nothing_and_the_next_one_works(journal: Journal) -> None:
+    job = put(journal)
+    before = rows(journal)
+    with pytest.raises(KeyboardInterrupt), journal.transaction():
+        journal.run("to_fetched", id=job.id, generation=1, sha256="5ha", bytes=1)
+        raise KeyboardInterrupt
+    assert rows(journal) == before
+    assert journal.record_fetched(job, "5ha", 1)
+
+
+def test_a_transaction_that_sqlite_has_ended_itself_raises_what_was_wrong(journal: Journal) -> None:
+    with pytest.raises(OSError, match="the cause"), journal.transaction():
+        journal._connection.execute("ROLLBACK")
+        raise OSError("the cause")
+    put(journal)
+
+
+def test_a_full_disk_is_named_and_the_next_transaction_works(journal: Journal) -> None:
+    (pages,) = journal._connection.execute("PRAGMA page_count").fetchone()
+    journal._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        take(journal, page(*(post(number, caption="x" * 4000) for number in range(1, 50))), NOW)
+    assert (rows(journal), journal.channels()) == ([], [])
+    put(journal)
+
+
+def test_a_commit_that_fails_leaves_no_transaction_open(journal: Journal) -> None:
+    with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"), journal.transaction():
+        journal._connection.execute("PRAGMA defer_foreign_keys = ON")
+        journal._connection.execute(
+            "INSERT INTO jobs SELECT 1, 77, 1, 'seen', 1, x'00', NULL, '', 1, NULL, NULL, 1, NULL, '', x'80', NULL,"
+            " NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL, 0, 0, NULL, NULL, 1, NULL"
+        )
+    assert rows(journal) == []
+    put(journal)
+
+
+# --- opening ------------------------------------------------------------------------------------------------
+
+
+def test_a_journal_is_made_and_found_again(tmp_path: Path) -> None:
+    first = open_journal(tmp_path)
+    job = put(first)
+    first.close()
+    second = open_journal(tmp_path)
+    assert again(second, job) == job
+    assert second._connection.execute("PRAGMA user_version").fetchone()[0] == VERSION
+    assert second._connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    second.close()
+
+
+@pytest.mark.parametrize(("durable", "synchronous"), [(False, 1), (True, 2)])
+def test_durable_waits_for_the_disk(durable: bool, synchronous: int, tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "journal.db", durable=durable)
+    assert journal._connection.execute("PRAGMA synchronous").fetchone()[0] == synchronous
+    journal.close()
+
+
+def _newer(path: Path) -> None:
+    Journal.open(path).close()
+    database = sqlite3.connect(path)
+    database.execute(f"PRAGMA user_version = {VERSION + 1}")
+    database.close()
+
+
+def _text(path: Path) -> None:
+    path.write_text("Dear diary, " * 1000)
+
+
+def _damaged(path: Path) -> None:
+    journal = Journal.open(path)
+    put(journal)
+    journal.close()
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * 3000)
+
+
+def _cut_off(path: Path) -> None:
+    Journal.open(path).close()
+    with path.open("r+b") as file:
+        file.truncate(700)
+
+
+BAD_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "newer": (_newer, f"version {VERSION + 1}.*understands {VERSION}.*Run the program that wrote it, or a newer one"),
+    "text": (_text, "not a database"),
+    "damaged": (_damaged, "malformed|not a database|disk"),
+    "cut off": (_cut_off, "malformed|not a database|disk"),
+    "a folder": (Path.mkdir, "unable to open|disk I/O error"),
+}
+
+
+@pytest.mark.parametrize("opening", ["open", "open_to_read"])
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_what_is_no_journal_of_ours_is_refused_and_left_as_it_is(name: str, opening: str, tmp_path: Path) -> None:
+    spoil, why = BAD_FILES[name]
+    path = tmp_path / "journal.db"
+    spoil(path)
+    before = path.read_bytes() if path.is_file() else None
+    with pytest.raises(JournalError, match=why) as caught:
+        getattr(Journal, opening)(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_what_to_do_about_a_damaged_journal(tmp_path: Path) -> None:
+    _text(tmp_path / "journal.db")
+    with pytest.raises(JournalError, match="move it aside and restore a copy, or start anew"):
+        Journal.open(tmp_path / "journal.db")
+
+
+def test_damage_that_opening_does_not_meet_is_found_by_check(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal.open(path)
+    with journal.transaction():
+        for number in range(1, 300):
+            journal.run("put_channel", id=number, title="x" * 200, cursor=0, ignored=b"\x80")
+    assert journal.check() == []
+    journal.close()
+    with path.open("r+b") as file:
+        file.seek(-4096, 2)
+        file.write(b"\xff" * 4096)
+    journal = Journal.open(path)
+    assert journal.check() != []
+    journal.close()
+
+
+@pytest.mark.parametrize("folder", ["", "no such folder"])
+def test_reading_a_journal_that_is_not_there(folder: str, tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match=r"journal\.db: cannot be read as the journal"):
+        Journal.open_to_read(tmp_path / folder / "journal.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_making_a_journal_where_there_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="Check the disk and the folder's owner"):
+        Journal.open(tmp_path / "no such folder" / "journal.db")
+
+
+@pytest.mark.parametrize("folder", ["50% done", "a#b", "what?", "ünï", "%20"])
+def test_any_folder_name_will_do(folder: str, tmp_path: Path) -> None:
+    (tmp_path / folder).mkdir()
+    journal = open_journal(tmp_path / folder)
+    put(journal)
+    reader = Journal.open_to_read(tmp_path / folder / "journal.db")
+    assert reader.states()["seen"] == 1
+    reader.close()
+    journal.close()
+
+
+def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path)
+    job = put(journal)
+    reader = Journal.open_to_read(tmp_path / "journal.db")
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader.bury(job, "why")
+    reader.close()
+    journal.close()
+
+
+def test_reading_fails_as_a_journal_error(tmp_path: Path) -> None:
+    open_journal(tmp_path).close()
+    reader = Journal.open_to_read(tmp_path / "journal.db")
+    with pytest.raises(JournalError, match="cannot be read"), reader.reading():
+        reader._connection.execute("SELECT * FROM no_such_table")
+    with reader.reading():
+        assert reader.states()["seen"] == 0
+    reader.close()
+
+
+def test_a_copy_of_the_file_alone_is_a_journal(tmp_path: Path) -> None:
+    """Closing folds the WAL into the file, so that what an operator copies from a stopped instance is whole."""
+    journal = open_journal(tmp_path)
+    put(journal)
+    journal.close()
+    shutil.copy(tmp_path / "journal.db", tmp_path / "copy.db")
+    copy = Journal.open(tmp_path / "copy.db")
+    assert copy.states()["seen"] == 1
+    copy.close()

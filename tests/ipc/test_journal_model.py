@@ -1,0 +1,315 @@
+"""ipc.journal and ipc.intake against a model: whatever is done in whatever order, also by those who come too late."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from ipc.intake import take
+from ipc.jobs import Job
+from ipc.journal import Journal
+from ipc.posts import Post
+from ipc.retry import FARTHEST_SECONDS, RetryPolicy
+from tests.ipc.builders import CHANNEL, STATES, WAITING, Clock, again, done, open_journal, page, post, push, recounted
+
+POLICY = RetryPolicy(max_attempts=2, base_seconds=60)
+
+
+@dataclass
+class Model:
+    """What is to be known of one job."""
+
+    caption: str
+    identity: str
+    state: str = "seen"
+    generation: int = 1
+    changes: int = 0
+    stored: bool = False
+    attempts: int = 0
+    deaths: int = 0
+    claimed: bool = False
+    dead_state: str | None = None
+    was_published: bool = False
+
+
+class JournalMachine(RuleBasedStateMachine):
+    """Every rule takes a snapshot of a job, new or old, as a process would hold it, and knows what must follow."""
+
+    @initialize()
+    def open(self) -> None:
+        self.clock = Clock()
+        self.journal = open_journal(None, self.clock)
+        self.models: dict[int, Model] = {}
+        self.posts: dict[int, Post] = {}
+        self.snapshots: list[Job] = []
+        self.totals = {"processed": 0, "failed": 0, "retried": 0}
+        self.cursor = 0
+
+    def teardown(self) -> None:
+        """However it stands, a healthy tree brings every job to its end."""
+        if not hasattr(self, "journal"):
+            return
+        self.journal.release_claims()
+        self.clock.now += FARTHEST_SECONDS
+        self.journal.revive(job.id for job in self.journal.dead())
+        for state in WAITING:
+            for job in self.journal.due(state, 1000):
+                if state == "rendered":
+                    assert self.journal.record_stored(job)
+                    assert self.journal.record_published(job)
+                else:
+                    push_on(self.journal, job)
+        assert self.journal.states() == {**dict.fromkeys(STATES, 0), "published": len(self.models)}
+        assert self.journal.totals()["processed"] == len(self.models)
+        self.journal.close()
+
+    # The intake
+
+    @rule(number=st.integers(1, 4), caption=st.sampled_from("ab"), identity=st.sampled_from(["f:1", "f:2", "g:1"]))
+    def take(self, number: int, caption: str, identity: str) -> None:
+        taken = take(self.journal, page(post(number, identity, caption=caption)), self.clock())
+        self.cursor = max(self.cursor, number)
+        job = self.journal.known(CHANNEL, number)
+        assert job is not None
+        model = self.models.get(job.id)
+        if model is None:
+            self.models[job.id] = Model(caption, identity)
+            assert taken.new == 1
+        elif model.identity[0] == identity[0] and model.identity != identity:
+            self.models[job.id] = Model(
+                caption,
+                identity,
+                generation=model.generation + 1,
+                changes=model.changes + 1,
+                was_published=model.was_published,
+            )
+            assert taken.edited == 1
+        else:
+            model.identity = identity
+            edited = model.caption != caption
+            assert taken.edited == edited
+            if edited:
+                model.caption = caption
+                model.changes += 1
+                if model.state == "published":
+                    model.state, model.attempts = "rendered", 0
+        self.snapshots.append(again(self.journal, job))
+
+    # The arrows
+
+    def pick(self, data: Any) -> tuple[Job, Model, bool]:
+        """A snapshot, the model of its job, and whether the snapshot's generation is still the job's."""
+        snapshot: Job = data.draw(st.sampled_from(self.snapshots))
+        if data.draw(st.booleans()):
+            snapshot = again(self.journal, snapshot)
+            self.snapshots.append(snapshot)
+        model = self.models[snapshot.id]
+        return snapshot, model, snapshot.generation == model.generation
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def fetch(self, data: Any) -> None:
+        job, model, same = self.pick(data)
+        applies = same and model.state == "seen"
+        assert self.journal.record_fetched(job, "5ha", 100) is applies
+        if applies:
+            model.state, model.attempts = "fetched", 0
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def render(self, data: Any) -> None:
+        job, model, same = self.pick(data)
+        applies = same and model.state == "fetched"
+        assert self.journal.record_rendered(done(job)) is applies
+        if applies:
+            model.state, model.attempts, model.deaths, model.claimed = "rendered", 0, 0, False
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def store(self, data: Any) -> None:
+        job, model, same = self.pick(data)
+        applies = same and model.state == "rendered"
+        assert self.journal.record_stored(job) is applies
+        model.stored |= applies
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def publish(self, data: Any) -> None:
+        job, model, same = self.pick(data)
+        newest = job.revision == again(self.journal, job).revision
+        applies = same and newest and model.state == "rendered" and model.stored
+        assert self.journal.record_published(job) is applies
+        if applies:
+            self.totals["processed"] += not model.was_published
+            model.state, model.attempts, model.was_published = "published", 0, True
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def send_back(self, data: Any) -> None:
+        job, model, same = self.pick(data)
+        applies = same and model.state in ("fetched", "rendered")
+        assert self.journal.send_back(job) is applies
+        if applies:
+            model.state, model.stored, model.claimed = "seen", False, False
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def fail(self, data: Any) -> None:
+        job, model, same = self.pick(data)
+        outcome = self.journal.fail(job, "why", POLICY)
+        if not (same and job.state == model.state and model.state in WAITING):
+            assert outcome == "moved on"
+        elif job.attempts < POLICY.max_attempts:
+            assert outcome == "later"
+            model.attempts, model.claimed = model.attempts + 1, False
+            self.totals["retried"] += 1
+        else:
+            assert outcome == "dead"
+            self.died(model)
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def bury(self, data: Any) -> None:
+        job, model, same = self.pick(data)
+        applies = same and job.state == model.state and model.state in WAITING
+        assert self.journal.bury(job, "why") is applies
+        if applies:
+            self.died(model)
+
+    def died(self, model: Model) -> None:
+        model.state, model.dead_state = "dead", model.state
+        model.attempts, model.claimed = model.attempts + 1, False
+        self.totals["failed"] += 1
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def revive(self, data: Any) -> None:
+        job, model, _ = self.pick(data)
+        applies = model.state == "dead"
+        assert self.journal.revive([job.id]) == ([job.id] if applies else [])
+        if applies:
+            assert model.dead_state is not None
+            model.state, model.dead_state, model.attempts, model.deaths = model.dead_state, None, 0, 0
+            self.totals["retried"] += 1
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data(), alone=st.booleans())
+    def strike(self, data: Any, alone: bool) -> None:
+        job, model, same = self.pick(data)
+        applies = same and model.state == "fetched"
+        assert self.journal.strike(job, "why", alone=alone) is applies
+        if applies:
+            model.deaths, model.claimed = model.deaths + 1, False
+            self.totals["retried"] += 1
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def claim(self, data: Any) -> None:
+        job, model, same = self.pick(data)
+        applies = same and model.state == "fetched" and not model.claimed
+        assert self.journal.claim(job, "image-1") is applies
+        model.claimed |= applies
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def release(self, data: Any) -> None:
+        job, model, same = self.pick(data)
+        applies = same and model.state == "fetched"
+        assert self.journal.release(job) is applies
+        model.claimed &= not applies
+
+    @rule()
+    def replace_the_pool(self) -> None:
+        claimed = [model for model in self.models.values() if model.claimed]
+        assert self.journal.release_claims() == len(claimed)
+        for model in claimed:
+            model.claimed = False
+
+    @rule(seconds=st.sampled_from([-10 * FARTHEST_SECONDS, -60.0, 30.0, 3600.0]))
+    def set_the_clock(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    # What always holds
+
+    @invariant()
+    def counters_are_what_a_recount_gives(self) -> None:
+        if hasattr(self, "journal"):
+            assert self.journal.states() == recounted(self.journal)
+            assert self.journal.totals() == self.totals
+
+    @invariant()
+    def every_job_is_where_the_model_has_it(self) -> None:
+        for job_id, model in getattr(self, "models", {}).items():
+            job = self.journal.job(job_id)
+            assert job is not None
+            found = Model(
+                job.caption,
+                job.identity,
+                job.state,
+                job.generation,
+                model.changes,
+                job.stored,
+                job.attempts,
+                job.deaths,
+                job.claimed_by is not None,
+                job.dead_state,
+                job.published_at is not None,
+            )
+            assert found == model
+            assert job.revision >= 1000 * job.posted_at + model.changes
+
+    @invariant()
+    def no_job_is_lost(self) -> None:
+        """What is neither published nor dead will come up sooner or later, or is in a worker's hand."""
+        if not hasattr(self, "journal"):
+            return
+        now, self.clock.now = self.clock.now, self.clock.now + FARTHEST_SECONDS
+        due = {job.id for state in WAITING for job in self.journal.due(state, 1000)}
+        self.clock.now = now
+        for job_id, model in self.models.items():
+            assert (job_id in due) is (model.state in WAITING and not model.claimed)
+            assert not model.claimed or model.state == "fetched"
+
+    @invariant()
+    def what_a_state_promises_is_there(self) -> None:
+        for job_id in getattr(self, "models", {}):
+            job = self.journal.job(job_id)
+            assert job is not None
+            stage = job.dead_state or job.state
+            assert stage == "seen" or (job.sha256 and job.bytes)
+            assert stage not in ("rendered", "published") or (job.renditions and job.mime and job.extension)
+            assert stage != "published" or job.stored
+            assert (job.reason is not None and job.dead_state in WAITING) or job.state != "dead"
+
+
+def push_on(journal: Journal, job: Job) -> None:
+    """Publish a job that is seen or fetched."""
+    if job.state == "fetched":
+        assert journal.send_back(job)
+        job = again(journal, job)
+    push(journal, job, "published")
+
+
+TestJournalAgainstTheModel = JournalMachine.TestCase
+TestJournalAgainstTheModel.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+
+
+def test_the_model_sees_a_fault() -> None:
+    """A counter that is off by one, a job that is in the wrong state: neither passes."""
+    for fault in ("UPDATE states SET jobs = jobs + 1", "UPDATE jobs SET claimed_by = 'x'"):
+        machine = JournalMachine()
+        machine.open()
+        machine.take(1, "a", "f:1")
+        machine.journal._connection.execute(fault)
+        try:
+            machine.counters_are_what_a_recount_gives()
+            machine.every_job_is_where_the_model_has_it()
+        except AssertionError:
+            continue
+        finally:
+            machine.journal.close()
+        raise AssertionError(f"not seen: {fault}")
