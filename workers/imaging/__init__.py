@@ -1,0 +1,30 @@
+"""One picture into its ladder of WebP and AVIF.
+
+Promises: `render` ends in every rendition on disk, complete and fsynced; or in BadPicture, a verdict on the picture; or
+in OutOfMemory, no verdict; or in the OSError of the disk.
+
+    gate       what is refused before a decoder sees it: format and size from the header alone
+    codec      decode, shrink, encode: the only home of PIL and pillow_avif
+    ladder     which renditions a picture gets
+    memory     how much memory that takes, and whether a failure may have been for want of it
+"""
+
+from workers.imaging.codec import render, warm_up
+from workers.imaging.gate import FORMATS, BadPicture, Limits, inspect
+from workers.imaging.ladder import Ladder, Rendered, Rendition, widths_for
+from workers.imaging.memory import OutOfMemory, trim
+
+__all__ = [
+    "FORMATS",
+    "BadPicture",
+    "Ladder",
+    "Limits",
+    "OutOfMemory",
+    "Rendered",
+    "Rendition",
+    "inspect",
+    "render",
+    "trim",
+    "warm_up",
+    "widths_for",
+]

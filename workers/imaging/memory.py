@@ -1,0 +1,121 @@
+"""Telling a bad picture from short memory, and giving memory back: what imaging knows of its process.
+
+Under RLIMIT_DATA a decoder that gets no memory seldom says so: libwebp raises OSError "could not create
+decoder object", libjpeg OSError "broken data stream", libavif RuntimeError, a WebP encoder ValueError; all of
+which a corrupt picture raises too. So an exception is a verdict on the picture only where memory can't have
+been the cause.
+
+Left to others: setting the cap, and the second try with a larger one (the pool).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+_MIB = 1024 * 1024
+
+DECODE_BYTES_PER_PIXEL = 22
+"""Of the original. Decode, orient, convert and shrink of 12 MP took at most 21.1 (WebP with alpha); AVIF 16,
+PNG 15, JPEG and GIF 14."""
+
+ENCODE_BYTES_PER_PIXEL = 38
+ENCODE_BASE_BYTES = 25 * _MIB
+"""Of the largest rendition. SVT-AV1 took 26, 35, 124, 199 and 534 MiB for .08, .3, 2.8, 4.9 and 15.7 MP, the
+stacks of its threads included; aom and WebP less."""
+
+NEAR_CAP = 0.9
+"""Want of memory means that the need passed the whole cap. The need is known from above only by the figures
+here, which a decoder of another version may pass by a little: hence a tenth below it."""
+
+
+class OutOfMemory(Exception):
+    """No verdict on the picture: memory was short. To be tried again alone, in a worker with a larger cap."""
+
+
+def memory_need(pixels: int, top_pixels: int, file_bytes: int) -> int:
+    """Return an upper bound in bytes on what rendering adds to a process's data.
+
+    `pixels` are those of the original, `top_pixels` those of its largest rendition. A cap above
+    (the process's data before + the need of the largest picture) / NEAR_CAP makes each failure a verdict.
+    """
+    decode = DECODE_BYTES_PER_PIXEL * pixels + 2 * file_bytes
+    return decode + ENCODE_BYTES_PER_PIXEL * top_pixels + ENCODE_BASE_BYTES
+
+
+def near_cap(peak_bytes: int, cap_bytes: int | None) -> bool:
+    """Whether a process whose data may have peaked at `peak_bytes` can have failed for want of memory.
+
+    `cap_bytes` is its RLIMIT_DATA, None when there is none.
+    """
+    return cap_bytes is not None and peak_bytes >= NEAR_CAP * cap_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """What one job may need of memory, fixed at its start.
+
+    No counter of the kernel shows the peak that matters: the allocation that failed was never granted, so
+    VmData, VmPeak and VmHWM hold what came before it (a WebP of 12 MP under a cap of 90 MiB: 29 MiB
+    resident), and the two peaks never fall again after an earlier large job. So the peak is reckoned: data at
+    the start plus the need by the header. The kernel's figures only add what a picture that lies in its
+    header used beyond that.
+    """
+
+    subject: str
+    cap_bytes: int | None
+    expected_bytes: int
+    resident_peak_bytes: int
+
+    @classmethod
+    def start(cls, subject: str, need_bytes: int, cap_bytes: int | None) -> Gauge:
+        """Begin a job on `subject`, a phrase for messages, that needs at most `need_bytes` by its header."""
+        data, resident_peak = _process_bytes()
+        return cls(subject, cap_bytes, data + need_bytes, resident_peak)
+
+    def rule_out_memory(self, error: Exception) -> None:
+        """Raise OutOfMemory from `error` where memory can be its cause. To be called in the `except`
+        clause."""
+        data, resident_peak = _process_bytes()
+        grown = resident_peak if resident_peak > self.resident_peak_bytes else 0
+        peak = max(self.expected_bytes, data, grown)
+        if isinstance(error, MemoryError) or near_cap(peak, self.cap_bytes):
+            cap = f"a cap of {self.cap_bytes // _MIB} MiB" if self.cap_bytes is not None else "no cap"
+            raise OutOfMemory(
+                f"out of memory on {self.subject}: may need {peak // _MIB} MiB under {cap}"
+                f" ({type(error).__name__}: {error}); try it again alone with a larger cap"
+            ) from error
+
+
+def _process_bytes() -> tuple[int, int]:
+    """Return this process's data (VmData, what RLIMIT_DATA counts) and its peak resident memory (VmHWM), in
+    bytes.
+
+    A sandbox may hide /proc: then the peak resident memory, which needs no file, stands for both.
+    """
+    try:
+        with Path("/proc/self/status").open("rb") as status:
+            lines = dict(line.split(b":", 1) for line in status)
+        return int(lines[b"VmData"].split()[0]) * 1024, int(lines[b"VmHWM"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return peak, peak
+
+
+def _find_malloc_trim() -> Callable[[int], int] | None:
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):  # not glibc
+        return None
+
+
+_malloc_trim = _find_malloc_trim()  # at import: a sandbox may forbid it later
+
+
+def trim() -> None:
+    """Give free memory back to the system. A large job leaves 116 to 240 MiB resident, 24 to 28 after this."""
+    if _malloc_trim is not None:
+        _malloc_trim(0)
