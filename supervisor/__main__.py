@@ -1,0 +1,14 @@
+"""`python -m supervisor`, which is what `bin/run` runs."""
+
+import sys
+
+from supervisor import signals
+
+if __name__ == "__main__":
+    stop_fd = signals.listen() if signals.is_for_root(sys.argv[1:]) else None
+
+    from supervisor import cli  # after the signals: a SIGTERM during the imports is an orderly stop too
+
+    code = cli.main(sys.argv[1:], stop_fd)
+    signals.ignore()  # it is over: a signal that comes now must not spoil the exit code
+    sys.exit(code)

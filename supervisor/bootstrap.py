@@ -1,0 +1,46 @@
+"""What every child runs first: `python -m supervisor.bootstrap NAME SPEC_FD INBOX_FD OUTBOX_FD LIVENESS_FD`.
+
+Before any import that takes its time, a child listens for a stop and makes sure that it dies with its parent: a tree
+that is ended while it is starting leaves nothing behind. The rest of its life is in `supervisor.runtime`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+ORPHANED = 70
+"""sysexits.h EX_SOFTWARE: the exit code of a child whose supervisor is gone. Nobody is left to read it."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+def listen_for_stop() -> int:
+    """From here on SIGTERM makes the returned file descriptor readable, and does nothing else.
+
+    SIGINT is the operator's Ctrl-C: the terminal sends it to every process, the root alone acts on it.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return reader
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies, and leave now if that has happened already."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(os.environ.get("PICTUREDESK_PARENT", os.getppid())):
+        os._exit(ORPHANED)
+
+
+if __name__ == "__main__":
+    stop_fd = listen_for_stop()
+    die_with_parent()
+
+    from supervisor import runtime
+
+    sys.exit(runtime.main(sys.argv, stop_fd))

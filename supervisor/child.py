@@ -1,0 +1,147 @@
+"""One incarnation of a child: a process of its own, with two mailboxes that nobody else shares.
+
+A child is exec'd, not forked, so it starts with a clean memory, a clean environment and only the file descriptors that
+are passed on by name: its inbox, its outbox, its child spec (in an anonymous file: nothing shows on a command line),
+and the reading end of its supervisor's liveness pipe, by which it learns that its supervisor is gone.
+
+Spawn from the main thread only: the parent-death signal that a child arms belongs to the thread that made it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import msgpack
+
+from ipc import failpoints
+from ipc.mailbox import Inbox, Outbox, pair
+from ipc.messages import Held, Starved
+from supervisor.policy import Intent
+from supervisor.spec import ChildSpec
+
+HOME = Path(__file__).resolve().parent.parent
+"""The checkout: children import the program from here, whatever folder they run in."""
+
+_HANDED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+_ARENAS = {"MALLOC_ARENA_MAX": "2"}
+_RETURNS_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "65536"}
+"""What glibc reads before the first instruction of Python. A threshold also fixes the size from which an allocation is
+mapped by itself, so a process that works on large buffers faults in every page of every one of them."""
+
+
+@dataclass
+class Incarnation:
+    """A running child. Times are monotonic seconds, except `started_at` (Unix seconds)."""
+
+    number: int
+    process: subprocess.Popen[bytes]
+    pidfd: int
+    inbox: Inbox
+    inbox_fd: int
+    outbox: Outbox
+    spawned: float = field(default_factory=time.monotonic)
+    started_at: float = field(default_factory=time.time)
+    listening: bool = True
+    ready: bool = False
+    heard: float = field(default_factory=time.monotonic)
+    stalled_seconds: float = 0.0
+    intent: Intent | None = None
+    last_words: Held | Starved | None = None
+    rss_bytes: int = 0
+    peak_rss_bytes: int = 0
+    cap_bytes: int = 0
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal. The process is ours and not yet reaped, so the id cannot be anybody else's."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def is_over_cap(self) -> bool:
+        return 0 < self.cap_bytes < self.rss_bytes
+
+    def end(self, intent: Intent) -> None:
+        """Put down why, then kill it."""
+        if self.intent is not Intent.STOP:
+            self.intent = intent
+        self.signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Give back everything that belonged to this incarnation."""
+        self.inbox.close()
+        self.outbox.close()
+        os.close(self.pidfd)
+
+
+def spawn(spec: ChildSpec, number: int, liveness_fd: int, log: dict[str, str]) -> Incarnation:
+    """Start incarnation `number` (from 1) of the child. Raises OSError if the machine has no process to give."""
+    child_inbox, to_child = pair()
+    from_child, child_outbox = pair()
+    spec_fd = _anonymous_file(msgpack.packb({"spec": asdict(spec), "incarnation": number, "log": log}))
+    fds = (spec_fd, child_inbox.fileno(), child_outbox.fileno(), liveness_fd)
+    command = [sys.executable, "-P", "-m", "supervisor.bootstrap", spec.name, *map(str, fds)]
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            env=environment(number, returns_memory=spec.returns_memory),
+            pass_fds=(*fds, *spec.inherit_fds),
+        )
+    except BaseException:
+        to_child.close()
+        from_child.close()
+        raise
+    finally:
+        child_inbox.close()
+        child_outbox.close()
+        os.close(spec_fd)
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except OSError:
+        # It cannot be watched, so it must not live: nobody would ever know of it, and another would be started.
+        process.kill()
+        process.wait()
+        to_child.close()
+        from_child.close()
+        raise
+    os.set_blocking(from_child.fileno(), False)  # half a message must not hold up the supervisor
+    return Incarnation(
+        number=number,
+        process=process,
+        pidfd=pidfd,
+        inbox=Inbox(from_child),
+        inbox_fd=from_child.fileno(),
+        outbox=Outbox(to_child, blocking=False),
+        cap_bytes=spec.cap_bytes,
+    )
+
+
+def environment(number: int, *, returns_memory: bool = True) -> dict[str, str]:
+    """A child's whole environment: no secret of ours is in it. A failpoint goes to first incarnations only."""
+    handed_on = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+    python = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
+    ours = {"PYTHONPATH": str(HOME), "PICTUREDESK_PARENT": str(os.getpid())}
+    if number == 1 and failpoints.VARIABLE in os.environ:
+        ours[failpoints.VARIABLE] = os.environ[failpoints.VARIABLE]
+    malloc = _ARENAS | (_RETURNS_MEMORY if returns_memory else {})
+    return {**handed_on, **python, **malloc, **ours}
+
+
+def _anonymous_file(data: bytes) -> int:
+    """A file without a name that holds `data`, at its beginning."""
+    fd = os.memfd_create("child-spec")
+    with os.fdopen(fd, "wb", closefd=False) as file:
+        file.write(data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd

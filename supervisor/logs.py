@@ -1,0 +1,130 @@
+"""Logs: structlog, one line a record, JSON or for a console, with the process' name on each.
+
+A record is one `write` of at most PIPE_BUF bytes to standard error, so the records of several processes that share a
+pipe never run into each other. What does not fit (a long traceback) is cut in front, where it matters least.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+PIPE_BUF = select.PIPE_BUF
+LEVELS = ("debug", "info", "warning", "error")
+_ROOM = 3000
+"""Bytes of a record that its longest text may take; the rest is for names, time and the short fields."""
+
+
+def configure(level: str, format: Literal["auto", "json", "console"] | str, process: str) -> None:
+    """Set up this process' logs. "auto" is console on a terminal, else JSON."""
+    on_terminal = sys.stderr is not None and sys.stderr.isatty()
+    console = on_terminal if format == "auto" else format == "console"
+    renderer = _render_console if console else _render_json
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _shorten,
+    ]
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=lambda *_: _Line(),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(process=process)
+    handler = _Adopt()
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+class _Line:
+    """Writes one record as one line, whole or not at all."""
+
+    def msg(self, line: bytes) -> None:
+        try:
+            os.write(2, line)
+        except OSError:
+            return  # nobody reads our logs any more: that must not stop the work
+
+    debug = info = warning = error = critical = exception = msg
+
+
+class _Adopt(logging.Handler):
+    """Brings the records of libraries, which use the standard library's logging, into ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except Exception:  # arguments that do not fit their format: the library's fault, and no reason to fail in it
+            message = f"{record.msg} {record.args!r}"
+        # structlog knows the five levels only; a library may have one in between.
+        level = max(logging.DEBUG, min(logging.CRITICAL, record.levelno // 10 * 10))
+        structlog.get_logger().log(level, message, logger=record.name, exc_info=record.exc_info)
+
+
+def _shorten(logger: WrappedLogger, method: str, record: EventDict) -> EventDict:
+    """Cut long texts so that the record fits: a traceback keeps its end, any other text its beginning."""
+    for key, value in record.items():
+        room = _ROOM // 2 if key == "exception" else _ROOM // 4
+        if isinstance(value, str) and len(data := value.encode(errors="replace")) > room:
+            kept = data[-room:] if key == "exception" else data[:room]
+            text = kept.decode(errors="ignore")
+            record[key] = "…" + text if key == "exception" else text + "…"
+    return record
+
+
+def _line(text: str) -> bytes:
+    return text.encode(errors="replace") + b"\n"
+
+
+def _render_json(logger: WrappedLogger, method: str, record: EventDict) -> bytes:
+    first = {key: record.pop(key) for key in ("timestamp", "level", "process", "event") if key in record}
+    data = _line(_json({**first, **record}))
+    if len(data) <= PIPE_BUF:
+        return data
+    # At most 6 bytes a character (\u0000): 3 × 64 and 400 characters always fit.
+    short = {key: _text(value)[: 400 if key == "event" else 64] for key, value in first.items()}
+    return _line(_json({**short, "cut": True}))
+
+
+def _json(record: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(record, default=_text, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):  # a dict with odd keys, not a number, a circle
+        return json.dumps({key: _text(value) for key, value in record.items()}, ensure_ascii=False)
+
+
+def _render_console(logger: WrappedLogger, method: str, record: EventDict) -> bytes:
+    time, level = record.pop("timestamp", "")[11:19], record.pop("level", "")
+    process, event = _text(record.pop("process", "")), _text(record.pop("event", ""))
+    exception = record.pop("exception", None)
+    fields = " ".join(f"{key}={_plain(value)}" for key, value in record.items())
+    line = f"{time} {level:<7} {process:<10} {event}{'  ' if fields else ''}{fields}"
+    if exception:
+        line += " | " + " / ".join(part.strip() for part in _text(exception).splitlines())
+    # What is not printable could end the line, or steer the terminal.
+    plain = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line.replace("\n", " / "))
+    data = _line(plain)
+    return data if len(data) <= PIPE_BUF else _line(data[: PIPE_BUF - 1].decode(errors="ignore"))
+
+
+def _plain(value: object) -> str:
+    text = _text(value)
+    return repr(text) if " " in text or not text else text
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__} that cannot be shown>"

@@ -1,0 +1,136 @@
+"""A child's place in the tree: it outlives the incarnations that fill it, and remembers how they ended."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable
+from typing import Any
+
+from supervisor import policy
+from supervisor.child import Incarnation
+from supervisor.policy import Cause, Exit
+from supervisor.spec import ChildSpec, Intensity
+
+
+class Standing(enum.Enum):
+    """How a place stands; the value is the `state` in /status."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    HELD = "held"
+
+
+class Place:
+    """One child spec's place. Times in monotonic seconds, except those that go to /status (Unix seconds)."""
+
+    def __init__(self, spec: ChildSpec) -> None:
+        self.spec = spec
+        self.incarnation: Incarnation | None = None
+        self.count = 0
+        self.restarts = 0
+        self.due_at = 0.0
+        self.stop_until = 0.0
+        self.recycled = False
+        self.deaths: tuple[float, ...] = ()
+        self._in_a_row = 0
+        self._resting: Standing = Standing.WAITING
+        self._since = time.time()
+        self._last_exit: Exit | None = None
+
+    @property
+    def standing(self) -> Standing:
+        if self.incarnation is None:
+            return self._resting
+        if self.incarnation.intent is policy.Intent.STOP:
+            return Standing.STOPPING
+        return Standing.RUNNING if self.incarnation.ready else Standing.STARTING
+
+    @property
+    def started_before(self) -> bool:
+        return self.count > 0
+
+    def is_due(self, now: float) -> bool:
+        """Whether to start an incarnation now."""
+        return self.standing is Standing.WAITING and now >= self.due_at
+
+    def had_its_chance(self) -> bool:
+        """Whether those that wait for it may stop waiting: it is ready, or it has been and is no more."""
+        return self.count > 1 or self.standing in (Standing.RUNNING, Standing.HELD, Standing.STOPPED)
+
+    def begin(self, incarnation: Incarnation) -> None:
+        self.incarnation = incarnation
+        self.count += 1
+        self.restarts = self.count - 1
+
+    def now_ready(self) -> None:
+        assert self.incarnation is not None
+        self.incarnation.ready = True
+        self._since = time.time()
+
+    def put_off(self, until: float) -> None:
+        """It could not be started; try again at `until`."""
+        self.due_at = until
+
+    def call_off(self) -> None:
+        """The tree is being stopped: what is not running is not started any more."""
+        if self.incarnation is None and self._resting is Standing.WAITING:
+            self._resting = Standing.STOPPED
+
+    def after_exit(
+        self, end: Exit, now: float, *, counts: bool, intensity: Intensity, random: Callable[[], float]
+    ) -> bool:
+        """The incarnation is gone. Decide what follows; True if it is replaced.
+
+        `counts`: whether this death speaks against the child (and not against the work that it had in hand).
+        """
+        assert self.incarnation is not None
+        lived = now - self.incarnation.spawned
+        was_ready = self.incarnation.ready
+        self.incarnation, self._last_exit = None, end
+        replaced = self.recycled or policy.is_replaced(end.cause, self.spec.restart)
+        recycled, self.recycled = self.recycled, False
+        if not replaced:
+            self._resting = Standing.HELD if end.cause is Cause.HELD else Standing.STOPPED
+            self._since = time.time()
+            return False
+        self._resting = Standing.WAITING
+        if was_ready:  # else it has been down all the time: a child that never gets ready is not down "since just now"
+            self._since = time.time()
+        self.due_at = now
+        if counts and not recycled:
+            self.deaths = (*policy.recent(self.deaths, now, intensity.window_seconds), now)
+            self._in_a_row = policy.deaths_in_a_row(self._in_a_row, lived)
+            self.due_at = now + policy.restart_delay_seconds(self._in_a_row, intensity, random)
+        return True
+
+    def has_outrun(self, intensity: Intensity) -> bool:
+        """Whether it has died too often to be replaced once more."""
+        return self.incarnation is None and policy.outruns(self.deaths, intensity)
+
+    def facts(self) -> dict[str, Any]:
+        """The place's row of /status; a child that is down has no pid."""
+        facts: dict[str, Any] = {
+            "state": self.standing.value,
+            "restarts": self.restarts,
+            "since": int(self._since),
+            "cap_bytes": self.spec.cap_bytes,
+        }
+        if self.incarnation is not None:
+            facts |= {
+                "pid": self.incarnation.pid,
+                "started_at": self.incarnation.started_at,
+                "rss_bytes": self.incarnation.rss_bytes,
+                "peak_rss_bytes": self.incarnation.peak_rss_bytes,
+                "cap_bytes": self.incarnation.cap_bytes,
+            }
+        if self._last_exit is not None:
+            facts |= {
+                "last_exit": self._last_exit.text[:300],
+                "last_cause": self._last_exit.cause.value,
+                "remedy": self._last_exit.remedy[:500],
+            }
+        return facts

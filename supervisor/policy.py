@@ -1,0 +1,139 @@
+"""The supervisor's decisions, as pure functions: clock and random source are arguments.
+
+What does an exit mean? Is the child replaced, and when? Has it outrun its restart intensity?
+"""
+
+from __future__ import annotations
+
+import enum
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from ipc.holds import EX_CONFIG
+from ipc.messages import Held, Starved
+from supervisor.spec import Intensity
+
+FIRST_DELAY_SECONDS = 0.25
+"""The pause before the second replacement; the first one comes at once."""
+
+STEADY_SECONDS = 10.0
+"""An incarnation that lived so long ends a row of quick deaths: its replacement comes at once again."""
+
+
+class Intent(enum.Enum):
+    """Why the supervisor itself ends a child; recorded before the signal is sent, so that no exit is guessed at."""
+
+    STOP = "stop"
+    HUNG = "hung"
+    MEMORY = "memory"
+    GIBBERISH = "gibberish"
+
+
+class Cause(enum.Enum):
+    """What an exit was."""
+
+    ASKED = "asked"
+    FINISHED = "finished"
+    CRASHED = "crashed"
+    SIGNALLED = "signalled"
+    OUT_OF_MEMORY = "out of memory"
+    HUNG = "hung"
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The end of one incarnation: its cause and a sentence for people."""
+
+    cause: Cause
+    text: str
+    remedy: str = ""
+
+
+def judge(returncode: int, intent: Intent | None, last_words: Held | Starved | None, machine_oom: bool) -> Exit:
+    """What an exit means.
+
+    `returncode` as `subprocess` gives it (negative: the signal), `intent` what the supervisor had set out to do,
+    `last_words` what the child said before it went, `machine_oom` whether the kernel's out-of-memory killer has struck
+    since the child was last looked at.
+    """
+    how = describe_returncode(returncode)
+    if intent is Intent.STOP:
+        return Exit(Cause.ASKED, f"stopped as asked ({how})")
+    if intent is Intent.HUNG:
+        return Exit(Cause.HUNG, "hung: it gave no sign of life and was killed")
+    if intent is Intent.MEMORY:
+        return Exit(Cause.OUT_OF_MEMORY, "out of memory: it outgrew its cap and was killed")
+    if intent is Intent.GIBBERISH:
+        return Exit(Cause.CRASHED, "crashed: it sent what is no message and was killed")
+    if isinstance(last_words, Held):
+        return Exit(Cause.HELD, last_words.what, last_words.remedy)
+    if isinstance(last_words, Starved):
+        return Exit(Cause.OUT_OF_MEMORY, f"out of memory: {last_words.what}")
+    if returncode == EX_CONFIG:
+        return Exit(Cause.HELD, f"refused its configuration ({how})", "See its last log records")
+    if returncode == -signal.SIGKILL and machine_oom:
+        return Exit(Cause.OUT_OF_MEMORY, "out of memory: killed by the kernel")
+    if returncode < 0:
+        return Exit(Cause.SIGNALLED, how)
+    if returncode == 0:
+        return Exit(Cause.FINISHED, how)
+    return Exit(Cause.CRASHED, how)
+
+
+def describe_returncode(returncode: int) -> str:
+    """A return code in words.
+
+    >>> describe_returncode(-9), describe_returncode(1)
+    ('killed by SIGKILL', 'exit code 1')
+    """
+    if returncode >= 0:
+        return f"exit code {returncode}"
+    try:
+        return f"killed by {signal.Signals(-returncode).name}"
+    except ValueError:
+        return f"killed by signal {-returncode}"
+
+
+def is_replaced(cause: Cause, restart: Literal["permanent", "transient"]) -> bool:
+    """Whether a child that ended so is started again."""
+    if cause in (Cause.ASKED, Cause.HELD):
+        return False
+    return not (cause is Cause.FINISHED and restart == "transient")
+
+
+def recent(deaths: tuple[float, ...], now: float, window_seconds: float) -> tuple[float, ...]:
+    """The deaths (monotonic seconds) that still lie within the window before `now`."""
+    return tuple(death for death in deaths if now - death < window_seconds)
+
+
+def outruns(deaths: tuple[float, ...], intensity: Intensity) -> bool:
+    """Whether these recent deaths are more than the intensity allows."""
+    return len(deaths) > intensity.max_restarts
+
+
+def deaths_in_a_row(before: int, lived_seconds: float) -> int:
+    """How many quick deaths in a row it is with this one, after `before` of them."""
+    return 1 if lived_seconds >= STEADY_SECONDS else before + 1
+
+
+def restart_delay_seconds(deaths: int, intensity: Intensity, random: Callable[[], float]) -> float:
+    """The pause before the replacement after so many deaths in a row (at least 1).
+
+    None after the first; then 0.25 s, doubling up to the intensity's delay, less up to a quarter of jitter, so that
+    children that die together do not come back together. `random` gives [0, 1).
+    """
+    if deaths <= 1:
+        return 0.0
+    pause = min(intensity.delay_seconds, FIRST_DELAY_SECONDS * 2.0 ** min(deaths - 2, 40))
+    return pause * (1.0 - 0.25 * random())
+
+
+def is_hung(now: float, heard_at: float, stalled_seconds: float, hang_seconds: float) -> bool:
+    """Whether a ready child gives no sign of life: no heartbeat, or heartbeats that tell of a main loop that stands.
+
+    `heard_at` is when its last heartbeat came (monotonic seconds), `stalled_seconds` what that one said.
+    """
+    return now - heard_at > hang_seconds or stalled_seconds > hang_seconds

@@ -1,0 +1,122 @@
+"""The root: takes the lock and the listening socket, then supervises until it is stopped. Imports no client library."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from ipc.journal import Journal, JournalError
+from ipc.spool import Spool
+from supervisor import instance, logs, tree
+from supervisor.instance import Card
+from supervisor.routing import RootRouter
+from supervisor.settings import Settings
+from supervisor.supervisor import Supervisor
+
+
+class CannotStart(Exception):
+    """Something outside is not as the configuration says; the text names what, where and the remedy."""
+
+
+def start(settings: Settings, stop_fd: int, export: Path | None = None, parent_fd: int | None = None) -> int:
+    """The command `start`: run the tree in this process until it is stopped; the exit code.
+
+    `export` takes the place of the configured one.
+    """
+    if export is not None:
+        settings = replace(settings, export=replace(settings.export, path=Path.cwd() / export))
+
+    def announce(url: str) -> None:
+        media, rows = _short(settings.state_dir / "media"), _short(settings.state_dir / "catalog.db")
+        print(f"Picturedesk reads the Telegram Desktop export in {_short(settings.export.path)} (no Telegram account)")
+        print(f"Pictures go to {media}, rows to {rows}")
+        print(f"Status: {url}/status or bin/run status; stop with Ctrl-C", flush=True)
+
+    return run(settings, stop_fd, announce, parent_fd)
+
+
+def _short(path: Path) -> str:
+    """The path as a person in this folder would write it."""
+    cwd = Path.cwd()
+    return str(path.relative_to(cwd) if path.is_relative_to(cwd) else path)
+
+
+def run(settings: Settings, stop_fd: int, announce: Callable[[str], None], parent_fd: int | None = None) -> int:
+    """Run the tree until it is stopped; the exit code.
+
+    `announce` is called with the address of /status once it answers requests. At the end of `parent_fd`, if there is
+    one, the tree is stopped. Raises CannotStart and `instance.AlreadyRunning`.
+    """
+    logs.configure(**asdict(settings.log), process="root")
+    lock = _lock(settings)
+    listener = _listen(settings)
+    url = _url(listener)
+    lock.write(Card(pid=os.getpid(), url=url, config=str(settings.config_file or "")))
+    supervisor = Supervisor(
+        specs=tree.children(settings, listener.fileno()),
+        intensity=tree.root_intensity(settings),
+        drain_seconds=settings.supervisor.drain_seconds,
+        log_settings=asdict(settings.log),
+        stop_fd=stop_fd,
+        in_order=True,
+    )
+    if parent_fd is not None:
+        supervisor.watch(parent_fd, partial(_stop_at_end_of, parent_fd, supervisor))
+    announce(url)
+    try:
+        code = supervisor.run(RootRouter(supervisor))
+    finally:
+        listener.close()
+        lock.release()
+    structlog.get_logger().info("stopped", exit_code=code)
+    return code
+
+
+def _stop_at_end_of(parent_fd: int, supervisor: Supervisor) -> None:
+    supervisor.unwatch(parent_fd)  # it stays readable for ever
+    supervisor.begin_stop()
+
+
+def _lock(settings: Settings) -> instance.Lock:
+    """The lock on state_dir, and a journal that can be used."""
+    state_dir = settings.state_dir
+    try:
+        lock = instance.Lock(state_dir)
+        Spool(state_dir / "spool")
+        Journal.open(state_dir / "journal.db").close()
+    except OSError as error:
+        raise CannotStart(
+            f"state_dir {state_dir}: {error.strerror}. It must be a folder that this user can write to"
+        ) from error
+    except JournalError as error:
+        raise CannotStart(str(error)) from error
+    return lock
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """The listening socket. The root keeps it, so that no request is refused while health is replaced."""
+    host, port = settings.health.host, settings.health.port
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        raise CannotStart(
+            f"health.host, health.port: cannot listen on {host}:{port}: {error.strerror or error}."
+            " Set health.port (or PORT) to a free port; 0 takes any"
+        ) from error
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"

@@ -1,0 +1,69 @@
+"""The root's router: passes hints to whoever takes them, and everything that /status shows on to health."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ipc.messages import ChildState, Message, Report, Wake
+from ipc.routing import Tree
+
+TAKERS = {"seen": "connection", "fetched": "pool", "rendered": "uploader"}
+"""Who takes the jobs in each state."""
+
+DOWN = ("pid", "started_at", "rss_bytes", "peak_rss_bytes")
+"""What a row of /status has only while the child is up."""
+
+
+class RootRouter:
+    """Routes between the root's children. Remembers the last word on everything, for a health process that is new."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._states: dict[str, dict[str, Any]] = {}
+        self._reports: dict[str, Report] = {}
+
+    def on_message(self, child: str, message: Message) -> None:
+        match message:
+            case Wake(state) if state in TAKERS:
+                self._tree.send(TAKERS[state], message)
+            case Report(topic):
+                self._reports[topic] = message
+                self._tree.send("health", message)
+            case ChildState(name, facts):
+                self._remember(name, {**facts, "under": child, "order": [*self._order(child), *facts["order"]]})
+            case _:
+                pass  # a hint for nobody; and every other type is between a supervisor and its own child
+
+    def on_start(self, child: str) -> None:
+        if child == "health":  # before it answers its first request, it knows everything
+            for report in self._reports.values():
+                self._tree.send("health", report)
+            for name, facts in self._states.items():
+                self._tree.send("health", ChildState(name, facts))
+
+    def on_ready(self, child: str) -> None:
+        pass
+
+    def on_exit(self, child: str, cause: str, text: str) -> bool:
+        for name, facts in list(self._states.items()):
+            if facts.get("under") == child:
+                up = {key: value for key, value in facts.items() if key not in DOWN}
+                self._remember(name, {**up, "state": "waiting", "since": int(time.time())})
+        return True
+
+    def on_state(self, child: str, facts: dict[str, Any]) -> None:
+        self._remember(child, {**facts, "order": self._order(child)})
+
+    def on_tick(self) -> None:
+        pass
+
+    def is_busy(self) -> bool:
+        return False
+
+    def _order(self, child: str) -> list[int]:
+        return [1 + self._tree.names().index(child)]
+
+    def _remember(self, name: str, facts: dict[str, Any]) -> None:
+        self._states[name] = facts
+        self._tree.send("health", ChildState(name, facts))

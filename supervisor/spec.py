@@ -1,0 +1,66 @@
+"""A child spec: what a child is and how it is kept, as validated data."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+class SpecError(ValueError):
+    """A child spec that makes no sense: which child, which field, what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """One child. Times in seconds, memory in bytes.
+
+    A *permanent* child is always replaced; a *transient* one only if it did not end by itself with exit code 0.
+    """
+
+    name: str
+    target: str
+    """"package.module:function", resolved in the child's own process."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Plain data for the child, and all that it is told: a secret goes only to the child that needs it."""
+    restart: Literal["permanent", "transient"] = "permanent"
+    ready_seconds: float = 20.0
+    """It says that it is ready within this time, or is taken for hung."""
+    beat_seconds: float = 1.0
+    hang_seconds: float = 60.0
+    """No heartbeat, or no round of its main loop, for so long: hung. Twice the longest wait for the journal."""
+    stop_seconds: float = 10.0
+    """How long it may finish its work in hand after it was asked to stop."""
+    cap_bytes: int = 0
+    """Memory above which it is killed; 0: none."""
+    after_others: bool = False
+    """Started only when all those before it are ready (or have had their chance)."""
+    nice: int = 0
+    returns_memory: bool = True
+    """Whether glibc gives freed memory back to the system at once. Not for one that soon needs as much again."""
+    inherit_fds: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._require(re.fullmatch(r"[a-z][a-z0-9-]*", self.name), "name", "lower-case letters, digits, hyphens")
+        self._require(re.fullmatch(r"[\w.]+:\w+", self.target), "target", '"package.module:function"')
+        self._require(self.restart in ("permanent", "transient"), "restart", "permanent or transient")
+        for key in ("ready_seconds", "beat_seconds", "hang_seconds", "stop_seconds"):
+            self._require(getattr(self, key) > 0, key, "more than 0")
+        self._require(self.beat_seconds < self.hang_seconds, "beat_seconds", "less than hang_seconds")
+        self._require(self.cap_bytes >= 0, "cap_bytes", "0 or more")
+
+    def _require(self, holds: object, key: str, allowed: str) -> None:
+        if not holds:
+            raise SpecError(f"child {self.name!r}: {key} = {getattr(self, key)!r}: allowed is {allowed}")
+
+
+@dataclass(frozen=True, slots=True)
+class Intensity:
+    """How much dying a supervisor puts up with: the (n + 1)-th counted death of a child within the window is too much.
+
+    The first replacement comes at once, further ones after a pause that doubles up to `delay_seconds`.
+    """
+
+    max_restarts: int
+    window_seconds: float
+    delay_seconds: float

@@ -1,0 +1,366 @@
+"""The supervisor: keeps its children alive, replaces the dead, stops them in order. The root is one; so is the pool.
+
+One thread, one loop, nothing that blocks: it waits for exits (pidfds), messages and signals, then looks at its
+deadlines. All decisions are in `policy`; what children tell each other is the router's business (`ipc.routing`).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from random import random
+from typing import Any
+
+import structlog
+
+from ipc.mailbox import Closed
+from ipc.messages import Beat, Held, Message, MessageError, Ready, Starved
+from ipc.routing import Router
+from supervisor import policy
+from supervisor.child import Incarnation, spawn
+from supervisor.place import Place, Standing
+from supervisor.policy import Cause, Intent
+from supervisor.spec import ChildSpec, Intensity, SpecError
+from supervisor.watchdog import Watchdog
+
+TICK_SECONDS = 1.0
+BUSY_TICK_SECONDS = 0.05
+"""How often a busy pool's memory is sampled: an image can allocate some 135 MB in between."""
+
+LEAST_STOP_SECONDS = 1.0
+"""What a child gets to stop in, even if those before it have used up all the time there was."""
+
+SAME_REQUEST_SECONDS = 0.5
+"""Two signals closer than this are one request: `timeout` and some terminals send a process two."""
+
+MOST_MESSAGES = 64
+"""Read from one child in one round, so that a chatterer cannot keep the loop from the others."""
+
+LAST_MESSAGES = 16384
+"""Read from a child that is gone: more than its pipe can hold, but an end if somebody else still writes to it."""
+
+log = structlog.get_logger()
+
+
+class Supervisor:
+    """Runs a list of children until it is stopped or a child outruns its restart intensity.
+
+    `stop_fd` becomes readable at every request to stop: the first begins an orderly stop, the second ends it at once.
+    `in_order` starts and stops the children one after another (first started, last stopped) rather than together.
+    """
+
+    def __init__(
+        self,
+        *,
+        specs: Sequence[ChildSpec],
+        intensity: Intensity,
+        drain_seconds: float,
+        log_settings: dict[str, str],
+        stop_fd: int,
+        in_order: bool,
+    ) -> None:
+        self._places = {spec.name: Place(spec) for spec in specs}
+        if len(self._places) < len(specs):
+            raise SpecError(f"children {', '.join(spec.name for spec in specs)}: each needs a name of its own")
+        self._intensity = intensity
+        self._drain_seconds = drain_seconds
+        self._log_settings = log_settings
+        self._stop_fd = stop_fd
+        self._in_order = in_order
+        self._router: Router | None = None
+        self._selector = selectors.DefaultSelector()
+        self._liveness_reader, self._liveness_writer = os.pipe()
+        self._drain_until: float | None = None
+        self._stop_began = 0.0
+        self._exit_code = 0
+        self._told_at = 0.0
+        self._looked_at = 0.0
+        self._watchdog = Watchdog(self._places.values())
+
+    # The table of contents
+
+    def run(self, router: Router) -> int:
+        """Supervise until stopped; the exit code: 0 stopped as asked, 1 gave up."""
+        self._router = router
+        self.watch(self._stop_fd, self._on_stop_signal)
+        while not self._is_over():
+            self._start_who_is_due()
+            self._wait()
+            self._watchdog.look(closely=router.is_busy())
+            self._stop_who_is_next()
+            self._tell()
+            router.on_tick()
+        self._close()
+        return self._exit_code
+
+    def watch(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call `callback` from the loop whenever `fd` is readable."""
+        self._selector.register(fd, selectors.EVENT_READ, callback)
+
+    def unwatch(self, fd: int) -> None:
+        """Wait for it no more."""
+        self._selector.unregister(fd)
+
+    @property
+    def router(self) -> Router:
+        assert self._router is not None, "only while it runs"
+        return self._router
+
+    def _is_over(self) -> bool:
+        return self.stopping and all(place.incarnation is None for place in self._places.values())
+
+    def _close(self) -> None:
+        self._selector.close()
+        os.close(self._liveness_reader)
+        os.close(self._liveness_writer)
+
+    # Starting
+
+    def _start_who_is_due(self) -> None:
+        now = self._looked_at = time.monotonic()
+        for place in self._places.values():
+            if self.stopping:
+                return
+            if not place.is_due(now):
+                continue
+            if place.spec.after_others and not self._others_had_their_chance(place):
+                continue
+            self._start(place)
+
+    def _others_had_their_chance(self, place: Place) -> bool:
+        earlier = list(self._places.values())[: list(self._places).index(place.spec.name)]
+        return place.started_before or all(other.had_its_chance() for other in earlier)
+
+    def _start(self, place: Place) -> None:
+        try:
+            incarnation = spawn(place.spec, place.count + 1, self._liveness_reader, self._log_settings)
+        except (OSError, subprocess.SubprocessError) as error:
+            # EAGAIN, ENOMEM, EMFILE: the machine is short of something. No fault of the child: try again.
+            place.put_off(time.monotonic() + max(1.0, self._intensity.delay_seconds / 4))
+            log.error("cannot start a child", child=place.spec.name, error=str(error))
+            return
+        place.begin(incarnation)
+        name = place.spec.name
+        self.watch(incarnation.pidfd, lambda: self._on_exit(place))
+        self.watch(incarnation.inbox_fd, lambda: self._on_messages(place))
+        log.debug("started", child=name, pid=incarnation.pid, incarnation=incarnation.number)
+        self._tell_of(place)
+        self.router.on_start(name)
+
+    # Waiting, and what comes of it
+
+    def _wait(self) -> None:
+        tick = BUSY_TICK_SECONDS if self.router.is_busy() else TICK_SECONDS
+        until = min([time.monotonic() + tick, *self._moments()])
+        for key, _ in self._selector.select(max(0.0, until - time.monotonic())):
+            key.data()
+
+    def _moments(self) -> list[float]:
+        """When something will be due that was not when it was last looked at, in monotonic seconds."""
+        if self.stopping:
+            return [place.stop_until for place in self._places.values() if place.standing is Standing.STOPPING]
+        moments = [place.due_at for place in self._places.values() if place.standing is Standing.WAITING]
+        return [moment for moment in moments if moment > self._looked_at]
+
+    def _on_messages(self, place: Place, most: int = MOST_MESSAGES) -> None:
+        incarnation = place.incarnation
+        if incarnation is None or not incarnation.listening:
+            return
+        for _ in range(most):
+            try:
+                message = incarnation.inbox.receive()
+            except Closed as closed:
+                self._stop_listening(incarnation)
+                if not isinstance(closed.__cause__, EOFError):
+                    self._on_gibberish(place, incarnation, closed)
+                return
+            if message is None:
+                return
+            self._on_message(place, incarnation, message)
+
+    def _on_gibberish(self, place: Place, incarnation: Incarnation, error: Closed) -> None:
+        """What it sends cannot be trusted any more, so neither can its work."""
+        log.error("sends what is no message", child=place.spec.name, pid=incarnation.pid, error=str(error))
+        incarnation.end(Intent.GIBBERISH)
+
+    def _on_message(self, place: Place, incarnation: Incarnation, message: Message) -> None:
+        incarnation.heard = time.monotonic()
+        match message:
+            case Ready():
+                place.now_ready()
+                log.info(
+                    "ready",
+                    child=place.spec.name,
+                    pid=incarnation.pid,
+                    seconds=round(time.monotonic() - incarnation.spawned, 3),
+                )
+                self.router.on_ready(place.spec.name)
+                self._tell_of(place)
+            case Beat(stalled_seconds):
+                incarnation.stalled_seconds = stalled_seconds
+            case Held() | Starved():
+                incarnation.last_words = message
+            case _:
+                self.router.on_message(place.spec.name, message)
+
+    def _on_exit(self, place: Place) -> None:
+        incarnation = place.incarnation
+        if incarnation is None or incarnation.process.poll() is None:
+            return
+        self._on_messages(place, LAST_MESSAGES)  # its last words, and the work that it had just finished
+        self.unwatch(incarnation.pidfd)
+        self._stop_listening(incarnation)
+        incarnation.close()
+        self._bury(place, incarnation)
+
+    def _stop_listening(self, incarnation: Incarnation) -> None:
+        """Once only: after an error the mailbox may be closed already, and the number soon be another file's."""
+        if incarnation.listening:
+            incarnation.listening = False
+            self.unwatch(incarnation.inbox_fd)
+
+    def _bury(self, place: Place, incarnation: Incarnation) -> None:
+        """Put down what the end of the child was, and decide what follows."""
+        end = policy.judge(
+            incarnation.process.returncode,
+            incarnation.intent,
+            incarnation.last_words,
+            self._watchdog.machine_was_short(),
+        )
+        now = time.monotonic()
+        counts = self.router.on_exit(place.spec.name, end.cause.value, end.text)
+        recycled = place.after_exit(end, now, counts=counts, intensity=self._intensity, random=random)
+        write = log.info if end.cause is Cause.ASKED else log.error
+        write(
+            "child ended",
+            child=place.spec.name,
+            pid=incarnation.pid,
+            cause=end.cause.value,
+            what=end.text,
+            lived_seconds=round(now - incarnation.spawned, 3),
+            replaced=recycled and not self.stopping,
+        )
+        self._tell_of(place)
+        if place.has_outrun(self._intensity):
+            log.error(
+                "giving up",
+                child=place.spec.name,
+                deaths=len(place.deaths),
+                window_seconds=self._intensity.window_seconds,
+            )
+            self._exit_code = 1
+            self.begin_stop()
+
+    # Stopping
+
+    def _on_stop_signal(self) -> None:
+        os.read(self._stop_fd, 64)
+        if not self.stopping:
+            self.begin_stop()
+        elif time.monotonic() - self._stop_began > SAME_REQUEST_SECONDS:
+            self._stop_at_once()
+
+    def _stop_at_once(self) -> None:
+        log.warning("stopping at once")
+        self._exit_code = 1
+        for place in self._places.values():
+            place.call_off()
+            if place.incarnation:
+                place.incarnation.end(Intent.STOP)
+                place.stop_until = math.inf
+
+    def begin_stop(self) -> None:
+        """Stop taking in, let the work in hand be finished, end the children; then `run` returns."""
+        if self.stopping:
+            return
+        self._stop_began = time.monotonic()
+        self._drain_until = self._stop_began + self._drain_seconds
+        log.info("stopping", drain_seconds=self._drain_seconds)
+
+    def _stop_who_is_next(self) -> None:
+        """Ask the last started child that still runs to stop, or all of them."""
+        if self._drain_until is None:
+            return
+        for place in reversed(self._places.values()):
+            place.call_off()
+            if place.incarnation is None:
+                continue
+            if place.incarnation.intent is not Intent.STOP:
+                self._ask_to_stop(place, self._drain_until)
+            if self._in_order:
+                return
+
+    def _ask_to_stop(self, place: Place, latest: float) -> None:
+        assert place.incarnation is not None
+        if place.incarnation.intent is None:
+            place.incarnation.intent = Intent.STOP
+        now = time.monotonic()
+        place.stop_until = max(min(now + place.spec.stop_seconds, latest), now + LEAST_STOP_SECONDS)
+        place.incarnation.signal(signal.SIGTERM)
+
+    # Telling
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if now - self._told_at >= TICK_SECONDS:
+            self._told_at = now
+            for place in self._places.values():
+                self._tell_of(place)
+
+    def _tell_of(self, place: Place) -> None:
+        self.router.on_state(place.spec.name, place.facts())
+
+    # What a router may ask (ipc.routing.Tree)
+
+    @property
+    def stopping(self) -> bool:
+        return self._drain_until is not None
+
+    def names(self) -> list[str]:
+        return list(self._places)
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """The child's row of /status."""
+        return self._places[name].facts()
+
+    def is_ready(self, name: str) -> bool:
+        incarnation = self._places[name].incarnation
+        return incarnation is not None and incarnation.ready and incarnation.intent is None
+
+    def send(self, name: str, message: Message) -> bool:
+        incarnation = self._places[name].incarnation
+        if incarnation is None:
+            return False
+        try:
+            return incarnation.outbox.send(message)
+        except Closed:
+            return False  # it is dead; its pidfd says so in a moment
+        except MessageError as error:
+            log.error("cannot send a message", child=name, error=str(error))
+            return False
+
+    def set_cap(self, name: str, cap_bytes: int) -> None:
+        incarnation = self._places[name].incarnation
+        if incarnation is not None:
+            incarnation.cap_bytes = cap_bytes
+
+    def kill_hung(self, name: str) -> None:
+        incarnation = self._places[name].incarnation
+        if incarnation is not None and incarnation.intent in (None, Intent.STOP):
+            incarnation.intent = Intent.HUNG
+            incarnation.signal(signal.SIGKILL)
+
+    def recycle(self, name: str) -> None:
+        place = self._places[name]
+        if place.incarnation is not None and place.incarnation.intent is None:
+            self._ask_to_stop(place, time.monotonic() + place.spec.stop_seconds)
+            place.recycled = True
+
+    def rss_bytes(self, name: str) -> int:
+        incarnation = self._places[name].incarnation
+        return incarnation.rss_bytes if incarnation else 0

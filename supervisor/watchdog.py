@@ -1,0 +1,87 @@
+"""The watchdog: ends the children that outgrow their memory, give no sign of life, or do not stop in time.
+
+It looks and kills; what an exit means and what follows is decided when the child is gone. The reason is put down before
+each kill.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+import structlog
+
+from supervisor import memory, policy
+from supervisor.child import Incarnation
+from supervisor.place import Place
+from supervisor.policy import Intent
+
+SAMPLE_SECONDS = 1.0
+"""How often memory is sampled where nothing is at work."""
+
+log = structlog.get_logger()
+
+
+class Watchdog:
+    """Watches the children in their places."""
+
+    def __init__(self, places: Collection[Place]) -> None:
+        self._places = places
+        self._sampled = 0.0
+        self._oom_kills = (memory.kernel_oom_kills(),) * 2
+
+    def look(self, *, closely: bool) -> None:
+        """Sample the memory of all (`closely`: now, else once a second) and enforce every cap and deadline."""
+        now = time.monotonic()
+        if closely or now - self._sampled >= SAMPLE_SECONDS:
+            self._sample(now)
+        for place in self._places:
+            if place.incarnation is not None and place.incarnation.intent in (None, Intent.STOP):
+                _enforce(place, place.incarnation, now)
+
+    def machine_was_short(self) -> bool:
+        """Whether the kernel's out-of-memory killer has struck within the last seconds."""
+        return memory.kernel_oom_kills() > self._oom_kills[0]
+
+    def _sample(self, now: float) -> None:
+        if now - self._sampled >= SAMPLE_SECONDS:
+            self._oom_kills = (self._oom_kills[1], memory.kernel_oom_kills())
+            self._sampled = now
+        for place in self._places:
+            incarnation = place.incarnation
+            if incarnation is not None:
+                incarnation.rss_bytes = memory.rss_bytes(incarnation.pid)
+                incarnation.peak_rss_bytes = max(incarnation.peak_rss_bytes, incarnation.rss_bytes)
+
+
+def _enforce(place: Place, incarnation: Incarnation, now: float) -> None:
+    if incarnation.is_over_cap():
+        log.error(
+            "over its memory cap",
+            child=place.spec.name,
+            pid=incarnation.pid,
+            rss_bytes=incarnation.rss_bytes,
+            cap_bytes=incarnation.cap_bytes,
+        )
+        incarnation.end(Intent.MEMORY)
+    elif incarnation.intent is Intent.STOP:
+        if now >= place.stop_until:
+            log.warning("killed, it did not stop in time", child=place.spec.name, pid=incarnation.pid)
+            incarnation.end(Intent.STOP)
+            place.stop_until = now + SAMPLE_SECONDS
+    elif _is_hung(place, incarnation, now):
+        log.error(
+            "hung",
+            child=place.spec.name,
+            pid=incarnation.pid,
+            ready=incarnation.ready,
+            silent_seconds=round(now - incarnation.heard, 1),
+            stalled_seconds=incarnation.stalled_seconds,
+        )
+        incarnation.end(Intent.HUNG)
+
+
+def _is_hung(place: Place, incarnation: Incarnation, now: float) -> bool:
+    if not incarnation.ready:
+        return now - incarnation.spawned > place.spec.ready_seconds
+    return policy.is_hung(now, incarnation.heard, incarnation.stalled_seconds, place.spec.hang_seconds)

@@ -1,0 +1,345 @@
+"""The commands, run as a user runs them, on real instances."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.instance import HOME, Instance, wait_for
+from tests.pictures import draw, make_export, message, write_result
+
+MakeInstance = Callable[..., Instance]
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five pictures, of which the fourth is none."""
+    return make_export(tmp_path_factory.mktemp("cli") / "export", 5, bad={4: b"this is a text"})
+
+
+# start
+
+
+def test_start_says_what_it_does_in_three_lines_and_stays(export: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(export)
+    instance.start()
+    instance.wait_until_done()
+    said = [line for line in instance.log.read_text().splitlines() if not line.startswith("{")]
+    assert len(said) == 3
+    assert "no Telegram account" in said[0] and str(export) in said[0]
+    assert "media" in said[1] and "catalog.db" in said[1]
+    assert f"{instance.url()}/status" in said[2]
+    assert instance.root is not None and instance.root.poll() is None
+    instance.assert_published([1, 2, 3, 5])
+    assert instance.stop() == 0
+    instance.assert_nothing_left(dead=1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_start_up_ends_it_in_order(
+    number: signal.Signals, export: Path, make_instance: MakeInstance
+) -> None:
+    instance = make_instance(export)
+    instance.start()
+    assert instance.root is not None
+    wait_for("the lock", (instance.state_dir / "instance.lock").exists)
+    instance.root.send_signal(number)
+    assert instance.root.wait(timeout=30) == 0
+    wait_for("every process to be gone", lambda: not instance.left_over(), 5)
+
+
+def test_a_stop_leaves_the_rest_in_the_journal_and_a_new_start_finishes_it(
+    tmp_path: Path, make_instance: MakeInstance
+) -> None:
+    instance = make_instance(make_export(tmp_path / "many", 12, size=(1400, 1000)))
+    instance.start()
+    wait_for("the first picture", lambda: (instance.status() or {"stats": {"processed": 0}})["stats"]["processed"])
+    assert instance.stop() == 0
+    assert not instance.left_over()
+    ended = [record for record in instance.records() if record["event"] == "child ended"]
+    assert {record["cause"] for record in ended} == {"asked"}, "a stop is no failure of anybody"
+    order = [record["child"] for record in ended if record["process"] == "root"]
+    assert order == ["connection", "pool", "uploader", "health"], "the reverse of the start"
+    instance.start()
+    instance.wait_until_done()
+    assert instance.stop() == 0
+    instance.assert_published(list(range(1, 13)))
+    instance.assert_nothing_left()
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(make_export(tmp_path / "huge", 4, size=(6000, 6000)))
+    instance.start()
+    wait_for("a picture in hand", lambda: instance.row("image-1").get("job"))
+    assert instance.root is not None
+    instance.root.terminate()
+    wait_for("the stop to begin", lambda: any(record["event"] == "stopping" for record in instance.records()))
+
+    def insist() -> bool:
+        assert instance.root is not None
+        if instance.root.poll() is None:
+            instance.root.terminate()
+        return any(record["event"] == "stopping at once" for record in instance.records())
+
+    wait_for("the second signal to be taken", insist, 10)
+    assert instance.root.wait(timeout=10) == 1
+    wait_for("every process to be gone", lambda: not instance.left_over(), 5)
+
+
+def test_a_second_instance_is_refused_with_the_first_ones_pid(export: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(export)
+    instance.start()
+    instance.wait_until_running()
+    assert instance.root is not None
+    for words in (["start"], ["import", str(export)]):
+        refused = instance.command(*words)
+        assert refused.returncode == 1
+        assert f"pid {instance.root.pid}" in refused.stderr
+    instance.kill()
+    wait_for("every process to be gone", lambda: not instance.left_over(), 2)
+    instance.start()  # the lock went with its holder
+    instance.wait_until_running()
+
+
+def test_a_port_that_is_taken_is_refused_before_anything_is_started(export: Path, make_instance: MakeInstance) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        instance = make_instance(export)
+        instance.start(PORT=str(port))
+        assert instance.root is not None
+        assert instance.root.wait(timeout=30) == 78
+    assert f":{port}" in instance.log.read_text() and "health.port" in instance.log.read_text()
+    assert not instance.left_over()
+
+
+def test_a_bad_configuration_is_refused_whole(export: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(export, '[images]\nwidhts = [1]\nmax_bytes = "much"')
+    for words in (["start"], ["check"], ["status"]):
+        refused = instance.command(*words)
+        assert refused.returncode == 78
+        assert "widhts" in refused.stderr and "max_bytes" in refused.stderr and "widths" in refused.stderr
+
+
+def test_a_state_dir_that_is_a_file_is_refused(export: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(export)
+    instance.state_dir.write_text("in the way")
+    refused = instance.command("start")
+    assert refused.returncode == 78
+    assert str(instance.state_dir) in refused.stderr
+
+
+def test_a_journal_of_a_newer_version_is_refused_and_left_alone(export: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(export)
+    instance.state_dir.mkdir()
+    journal = instance.state_dir / "journal.db"
+    database = sqlite3.connect(journal)
+    database.execute("PRAGMA user_version = 999")
+    database.close()
+    before = journal.read_bytes()
+    refused = instance.command("start")
+    assert refused.returncode == 78 and "999" in refused.stderr
+    assert journal.read_bytes() == before
+
+
+def test_usage() -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "supervisor", *words],
+            env={**os.environ, "PYTHONPATH": str(HOME)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert run("--help").returncode == 0
+    assert "import" in run("--help").stdout
+    for words in (["nonsense"], ["import"], ["retry", "x"], ["status", "--nonsense"]):
+        assert run(*words).returncode == 2
+
+
+# status, check
+
+
+def test_status(export: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(export)
+    nothing = instance.command("status")
+    assert nothing.returncode == 1 and "nothing is running" in nothing.stderr
+    instance.start()
+    instance.wait_until_done()
+    shown = instance.command("status")
+    assert shown.returncode == 0
+    for name in ("root", "health", "uploader", "pool", "image-1", "image-2", "connection"):
+        assert name in shown.stdout
+    assert "processed 4" in shown.stdout and "dead 1" in shown.stdout
+    body = json.loads(instance.command("status", "--json").stdout)
+    assert body["stats"]["processed"] == 4 and body["tree"][0]["name"] == "root"
+
+
+def test_status_watch_goes_on_until_it_is_interrupted(export: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(export)
+    instance.start()
+    instance.wait_until_running()
+    watching = subprocess.Popen(
+        [sys.executable, "-P", "-m", "supervisor", "status", "--watch", "--config", str(instance.config)],
+        env=instance.environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stdout is not None
+    shown = 0
+    while shown < 2:
+        shown += watching.stdout.readline().startswith("process ")
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(timeout=30) == 130
+    watching.stdout.close()
+
+
+def test_check(export: Path, make_instance: MakeInstance, tmp_path: Path) -> None:
+    good = make_instance(export).command("check")
+    assert good.returncode == 0 and "ok" in good.stdout
+    bad = make_instance(tmp_path / "no export here").command("check")
+    assert bad.returncode == 78 and "no export here" in bad.stderr
+
+
+# import
+
+
+def test_import_sums_up_and_a_second_one_changes_nothing(export: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(export)
+    first = instance.command("import", str(export), "--exit")
+    assert first.returncode == 0, first.stderr
+    assert "5 pictures: 4 published, 0 already there, 1 dead" in first.stdout
+    instance.assert_published([1, 2, 3, 5])
+    instance.assert_nothing_left(dead=1)
+    media = sorted((file, file.stat().st_mtime_ns) for file in (instance.state_dir / "media").rglob("*"))
+    rows = instance.rows()
+    second = instance.command("import", str(export), "--exit")
+    assert "5 pictures: 0 published, 4 already there, 1 dead" in second.stdout
+    assert "Nothing has changed" in second.stdout
+    assert sorted((file, file.stat().st_mtime_ns) for file in (instance.state_dir / "media").rglob("*")) == media
+    assert instance.rows() == rows
+
+
+def test_import_says_how_far_it_is_where_there_is_no_terminal(tmp_path: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(tmp_path, "[images]\nmax_pixels = 60000000")
+    export = make_export(tmp_path / "large", 10, size=(6000, 5000))
+    done = instance.command("import", str(export), "--exit")
+    assert done.returncode == 0
+    assert " of 10 pictures" in done.stderr
+
+
+def test_import_of_an_export_that_moved_and_grew(tmp_path: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(tmp_path)
+    export = make_export(tmp_path / "export", 2)
+    assert instance.command("import", str(export), "--exit").returncode == 0
+    moved = tmp_path / "moved"
+    shutil.move(export, moved)
+    name = "photos/photo_3@01-02-2025_10-00-00.jpg"
+    draw(moved / name, 1)  # the same picture as the first: stored once, with two rows
+    messages = json.loads((moved / "result.json").read_text())["messages"]
+    messages[1]["text_entities"] = [{"type": "plain", "text": "edited"}]
+    messages[1]["edited_unixtime"] = str(int(messages[1]["date_unixtime"]) + 60)
+    write_result(moved, [*messages, message(3, photo=name, width=480, height=360)])
+    done = instance.command("import", str(moved / "result.json"), "--exit")
+    assert "3 pictures: 1 published, 1 already there, 1 edited, 0 dead" in done.stdout
+    instance.assert_published([1, 2, 3])
+    rows = instance.rows()
+    assert rows[1]["caption"] == "edited"
+    assert rows[0]["sha256"] == rows[2]["sha256"] != rows[1]["sha256"]
+    instance.assert_nothing_left()
+
+
+def test_import_of_what_is_no_export(tmp_path: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(tmp_path)
+    assert instance.command("import", str(tmp_path / "nowhere"), "--exit").returncode == 2
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "result.json").write_text('{"name": "x", "id": 1,\n "messages": [{"id": 1,]}')
+    refused = instance.command("import", str(tmp_path / "bad"))  # it does not stay up for nothing
+    assert refused.returncode == 1
+    assert "line 2, column" in refused.stdout
+    wait_for("every process to be gone", lambda: not instance.left_over(), 5)
+
+
+def test_import_stays_up_and_passes_signals_on(export: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(export)
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "supervisor", "import", str(export), "--config", str(instance.config)],
+        env=instance.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    line = ""
+    while "published" not in line:
+        line = process.stdout.readline()
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 0
+    process.stdout.close()
+    instance.assert_published([1, 2, 3, 5])
+
+
+def test_the_tree_stops_when_its_import_is_killed(tmp_path: Path, make_instance: MakeInstance) -> None:
+    export = make_export(tmp_path / "export", 30, size=(1400, 1000))
+    instance = make_instance(export)
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "supervisor", "import", str(export), "--config", str(instance.config)],
+        env=instance.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    card = instance.state_dir / "instance.lock"
+    wait_for("the tree", lambda: card.exists() and card.read_text() and json.loads(card.read_text())["url"])
+    pid = json.loads(card.read_text())["pid"]
+    process.kill()
+    process.wait()
+    wait_for("the tree to stop", lambda: not Path(f"/proc/{pid}").exists())
+    again = instance.command("import", str(export), "--exit")
+    assert again.returncode == 0
+    instance.assert_published(list(range(1, 31)))
+    instance.assert_nothing_left()
+
+
+# dead, retry
+
+
+def test_dead_letters_are_listed_and_brought_back(tmp_path: Path, make_instance: MakeInstance) -> None:
+    export = make_export(tmp_path / "export", 4, bad={2: b"", 3: b"%PDF-1.7 no picture"})
+    (export / "photos" / "photo_4@01-02-2025_10-00-00.jpg").unlink()
+    instance = make_instance(export)
+    assert "No dead letters" in instance.command("dead").stdout
+    assert instance.command("retry", "--all").returncode == 1
+    instance.start()
+    instance.wait_until_done()
+    listed = instance.command("dead").stdout
+    assert "PDF" in listed and "no such file" in listed and "empty" in listed
+    letters = [json.loads(line) for line in instance.command("dead", "--json").stdout.splitlines()]
+    assert [(one["message_id"], one["stage"]) for one in letters] == [(2, "fetched"), (3, "fetched"), (4, "seen")]
+    assert all(one["attempts"] == 1 and one["reason"] for one in letters)
+    body = instance.status()
+    assert body is not None and body["ok"] and (body["stats"]["failed"], body["stats"]["dead"]) == (3, 3)
+
+    draw(export / "photos" / "photo_4@01-02-2025_10-00-00.jpg", 4)
+    assert instance.command("retry", str(letters[2]["id"])).returncode == 0
+    wait_for("the picture that is back", lambda: len(instance.rows()) == 2)
+    assert instance.command("retry").returncode == 2
+    wrong = instance.command("retry", str(letters[2]["id"]), "12345")
+    assert wrong.returncode == 1 and "12345" in wrong.stderr
+    assert "2 brought back" in instance.command("retry", "--all").stdout
+    wait_for("the two to be dead again", lambda: (instance.status() or {"stats": {}})["stats"].get("failed") == 5)
+    assert instance.stop() == 0
+    instance.assert_published([1, 4])
+    instance.assert_nothing_left(dead=2)

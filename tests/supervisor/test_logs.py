@@ -1,0 +1,267 @@
+"""Logs: whatever is logged, a record is one line of at most PIPE_BUF bytes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from supervisor import logs
+
+TEXTS = st.text(st.characters(), max_size=60) | st.sampled_from(
+    ["x" * 5000, "\n" * 3000, "🙂" * 2000, "\x00" * 2000, "\udc80" * 2000, "a\r\nb\x1b[31m\u2028c\x85d", "", " "]
+)
+VALUES = st.recursive(
+    TEXTS | st.integers() | st.floats() | st.none() | st.binary(max_size=9),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = st.dictionaries(st.from_regex(r"[a-z_]{1,9}", fullmatch=True), VALUES, max_size=6)
+
+
+@pytest.fixture
+def written(capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Callable[[], bytes]]:
+    """Takes what has been written to standard error; afterwards logging is as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield lambda: capfdbinary.readouterr().err
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def one(line: bytes) -> dict[str, Any]:
+    """The record of one whole line of JSON."""
+    assert line.endswith(b"\n") and line.count(b"\n") == 1, line
+    assert len(line) <= select.PIPE_BUF
+    record: dict[str, Any] = json.loads(line, parse_constant=pytest.fail)
+    return record
+
+
+def fail_deeply(depth: int, before: str = "") -> None:
+    if depth == 0:
+        raise ValueError(f"{before}the end\nof it")
+    fail_deeply(depth - 1)
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------
+
+
+def test_a_record_has_time_level_process_and_event_first(written: Callable[[], bytes]) -> None:
+    logs.configure("info", "json", "image-1")
+    structlog.get_logger().info("rendered", job=7, seconds=0.5, caption="Füße 🙂")
+    line = written()
+    record = one(line)
+    assert list(record) == ["timestamp", "level", "process", "event", "job", "seconds", "caption"]
+    assert record["timestamp"].endswith("Z")
+    assert {**record, "timestamp": ""} == {
+        "timestamp": "",
+        "level": "info",
+        "process": "image-1",
+        "event": "rendered",
+        "job": 7,
+        "seconds": 0.5,
+        "caption": "Füße 🙂",
+    }
+    assert "Füße 🙂".encode() in line, "for people, not escaped"
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(event=TEXTS, fields=FIELDS)
+def test_anything_is_one_line_of_json(event: str, fields: dict[str, Any], written: Callable[[], bytes]) -> None:
+    logs.configure("info", "json", "root")
+    taken = {"event", "level", "timestamp", "process", "exc_info", "stack_info"}
+    fields = {key: value for key, value in fields.items() if key not in taken}
+    structlog.get_logger().info(event, **fields)
+    record = one(written())
+    assert record["level"] == "info" and record["process"] == "root"
+    assert record.get("cut") or fields.keys() <= record.keys()
+
+
+class Unshowable:
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+    __repr__ = __str__
+
+
+def circle() -> dict[str, Any]:
+    it: dict[str, Any] = {}
+    it["it"] = it
+    return it
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{(1, 2): 3}, float("nan"), float("inf"), circle(), Unshowable(), b"\xff", {1}, Path("/a"), ValueError("x")],
+)
+def test_odd_values_are_logged_all_the_same(value: object, written: Callable[[], bytes]) -> None:
+    for format_ in ("json", "console"):
+        logs.configure("info", format_, "root")
+        structlog.get_logger().info("odd", value=value)
+        line = written()
+        assert line.count(b"\n") == 1
+        if format_ == "json":
+            assert "value" in one(line)
+
+
+def test_a_long_text_keeps_its_beginning_and_a_traceback_its_end(written: Callable[[], bytes]) -> None:
+    logs.configure("info", "json", "root")
+    try:
+        fail_deeply(0, "long " * 1000)
+    except ValueError:
+        structlog.get_logger().exception("crashed", text="b" + "x" * 9000, short="s")
+    record = one(written())
+    assert record["text"].startswith("bxx") and record["text"].endswith("x…")
+    assert record["exception"].endswith("long the end\nof it") and record["exception"].startswith("…")
+    assert record["short"] == "s" and "cut" not in record
+
+
+@pytest.mark.parametrize("event", ["🙂" * 500, "\x00" * 5000, "x" * 5000])
+def test_what_does_not_fit_at_all_is_cut_to_its_event(event: str, written: Callable[[], bytes]) -> None:
+    logs.configure("info", "json", "root")
+    structlog.get_logger().info(event, **{f"field_{number}": "y" * 700 for number in range(9)})
+    record = one(written())
+    assert record["cut"] is True and record["event"][:100] == event[:100]
+    assert list(record) == ["timestamp", "level", "process", "event", "cut"]
+
+
+# --- the console ----------------------------------------------------------------------------------------------
+
+
+def test_console(written: Callable[[], bytes]) -> None:
+    logs.configure("info", "console", "pool")
+    structlog.get_logger().warning("job failed", job=7, reason="no good", empty="")
+    text = written().decode()
+    assert text[8:] == " warning pool       job failed  job=7 reason='no good' empty=''\n"
+    assert text[2] == text[5] == ":"
+
+
+def test_console_traceback_is_one_line(written: Callable[[], bytes]) -> None:
+    logs.configure("info", "console", "pool")
+    try:
+        fail_deeply(1)
+    except ValueError:
+        structlog.get_logger().exception("crashed")
+    text = written().decode()
+    assert text.count("\n") == 1 and " | Traceback (most recent call last): / File" in text
+    assert text.endswith("/ ValueError: the end / of it\n")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(event=TEXTS, fields=FIELDS)
+def test_anything_is_one_line_on_a_console(event: str, fields: dict[str, Any], written: Callable[[], bytes]) -> None:
+    logs.configure("info", "console", "root")
+    taken = {"event", "level", "timestamp", "process", "exc_info", "stack_info"}
+    structlog.get_logger().info(event, **{key: value for key, value in fields.items() if key not in taken})
+    line = written()
+    assert len(line) <= select.PIPE_BUF and line.endswith(b"\n")
+    text = line.decode()
+    assert text.splitlines() == [text[:-1]] and text[:-1].isprintable(), "nothing in it steers the terminal"
+
+
+# --- levels, libraries ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", logs.LEVELS)
+def test_the_level_is_the_least_that_is_shown(level: str, written: Callable[[], bytes]) -> None:
+    logs.configure(level, "json", "root")
+    log = structlog.get_logger()
+    for name in logs.LEVELS:
+        getattr(log, name)("said")
+    shown = [json.loads(line)["level"] for line in written().splitlines()]
+    assert shown == list(logs.LEVELS[logs.LEVELS.index(level) :])
+
+
+def test_records_of_libraries_are_adopted(written: Callable[[], bytes]) -> None:
+    logs.configure("debug", "json", "health")
+    library = logging.getLogger("some.library")
+    library.info("not worth it")
+    library.warning("%s of %d", "three", 7)
+    record = one(written())
+    assert (record["event"], record["level"], record["logger"]) == ("three of 7", "warning", "some.library")
+    assert record["process"] == "health"
+    try:
+        fail_deeply(1)
+    except ValueError:
+        library.exception("it failed")
+    record = one(written())
+    assert record["level"] == "error" and "ValueError: the end" in record["exception"]
+
+
+def test_the_level_holds_for_libraries_too(written: Callable[[], bytes]) -> None:
+    logs.configure("error", "json", "health")
+    logging.getLogger("some.library").warning("never mind")
+    assert written() == b""
+
+
+def test_a_library_that_logs_badly_does_not_fail_by_it(written: Callable[[], bytes]) -> None:
+    logs.configure("info", "json", "health")
+    library = logging.getLogger("some.library")
+    library.warning("%d pictures", "many")
+    assert one(written())["event"] == "%d pictures ('many',)"
+    library.log(35, "between warning and error")
+    assert one(written())["level"] == "warning"
+    library.log(99, "beyond all")
+    assert one(written())["level"] == "critical"
+
+
+# --- the stream -----------------------------------------------------------------------------------------------
+
+WRITER = """
+import sys, structlog
+from supervisor import logs
+logs.configure("info", "json", sys.argv[1])
+log = structlog.get_logger()
+for number in range(300):
+    log.info("said", number=number, text=sys.argv[1] * (number * 7 % 700), more="y" * 600, yet_more="z" * 700)
+"""
+
+
+def test_many_processes_on_one_pipe_never_mix(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    names = "abcd"
+    processes = [subprocess.Popen([sys.executable, "-c", WRITER, name], stderr=writer) for name in names]
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        records = [one(line) for line in stream]
+    assert [process.wait() for process in processes] == [0] * len(names)
+    for name in names:
+        ours = [record for record in records if record["process"] == name]
+        assert [record["number"] for record in ours] == list(range(300))
+        assert all(set(record["text"]) <= {name, "…"} for record in ours)
+
+
+@pytest.mark.parametrize("how", ["closed", "full disk", "no reader"])
+def test_a_broken_stream_does_not_stop_the_work(how: str) -> None:
+    code = (
+        "import structlog; from supervisor import logs; logs.configure('info', 'auto', 'x');"
+        " [structlog.get_logger().info('said') for _ in range(9)]; print('went on')"
+    )
+    wiring = {"closed": "2>&-", "full disk": "2>/dev/full", "no reader": "2> >(exit)"}[how]
+    wait = "sleep 0.2;" if how == "no reader" else ""
+    command = f'exec {wiring}; {wait} exec "$0" -c "$1"'
+    found = subprocess.run(["bash", "-c", command, sys.executable, code], stdout=subprocess.PIPE, check=False)
+    assert (found.returncode, found.stdout) == (0, b"went on\n")
+
+
+def test_auto_is_json_unless_there_is_a_terminal(written: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    logs.configure("info", "auto", "x")
+    structlog.get_logger().info("said")
+    assert one(written())["event"] == "said"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    logs.configure("info", "auto", "x")
+    structlog.get_logger().info("said")
+    assert not written().startswith(b"{")

@@ -1,0 +1,43 @@
+"""Figures of memory, as the kernel gives them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from supervisor import memory
+
+
+def test_rss_of_a_process() -> None:
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    ours = int(fields["VmRSS"].split()[0]) * 1024
+    assert 0.5 * ours < memory.rss_bytes(os.getpid()) < 2 * ours
+
+
+def test_rss_grows_with_what_is_touched() -> None:
+    code = "import sys; b = b'x' * (64 << 20); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert 64 * memory.MIB < memory.rss_bytes(process.pid) < 128 * memory.MIB
+    assert memory.rss_bytes(process.pid) == 0, "it is gone"
+
+
+def test_oom_kills_are_counted_since_the_machine_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert memory.kernel_oom_kills() >= 0
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "nr_free_pages 12\noom_kill_disable 9\noom_kill 3\nx 1\n")
+    assert memory.kernel_oom_kills() == 3
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "nr_free_pages 12\n")
+    assert memory.kernel_oom_kills() == 0
+
+
+def test_a_machine_that_does_not_tell_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert memory.kernel_oom_kills() == 0

@@ -1,0 +1,229 @@
+"""A place's life cycle, without a process: incarnations come and go, the place remembers."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from supervisor import place as places
+from supervisor.place import Place, Standing
+from supervisor.policy import Cause, Exit, Intent
+from supervisor.spec import ChildSpec, Intensity
+
+INTENSITY = Intensity(max_restarts=3, window_seconds=60.0, delay_seconds=8.0)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of `since`."""
+    clock = Clock()
+    monkeypatch.setattr(places, "time", clock)
+    return clock
+
+
+def make(**more: Any) -> Place:
+    return Place(ChildSpec("a", "x:y", cap_bytes=7, **more))
+
+
+def begin(place: Place, spawned: float = 0.0, *, ready: bool = False) -> None:
+    fake: Any = SimpleNamespace(
+        pid=42,
+        spawned=spawned,
+        ready=False,
+        intent=None,
+        started_at=5.0,
+        rss_bytes=10,
+        peak_rss_bytes=20,
+        cap_bytes=70,
+    )
+    place.begin(fake)
+    if ready:
+        place.now_ready()
+
+
+def end(place: Place, cause: Cause, now: float = 1.0, *, counts: bool = True) -> bool:
+    exit_ = Exit(cause, f"it is {cause.value}", "do something")
+    return place.after_exit(exit_, now, counts=counts, intensity=INTENSITY, random=lambda: 0.0)
+
+
+def stands(place: Place) -> Standing:
+    """As it stands now: a call, so that no type checker takes it for settled."""
+    return place.standing
+
+
+def test_from_waiting_to_running(clock: Clock) -> None:
+    place = make()
+    assert stands(place) is Standing.WAITING and place.is_due(0.0) and not place.started_before
+    assert not place.had_its_chance()
+    begin(place)
+    assert stands(place) is Standing.STARTING and not place.is_due(1e9)
+    assert place.count == 1
+    assert not place.had_its_chance()
+    clock.now += 3
+    place.now_ready()
+    assert stands(place) is Standing.RUNNING and place.had_its_chance()
+    assert place.facts() == {
+        "state": "running",
+        "restarts": 0,
+        "since": 1_000_003,
+        "cap_bytes": 70,
+        "pid": 42,
+        "started_at": 5.0,
+        "rss_bytes": 10,
+        "peak_rss_bytes": 20,
+    }
+
+
+def test_a_dead_child_waits_has_no_pid_and_says_why() -> None:
+    place = make()
+    begin(place, ready=True)
+    assert end(place, Cause.CRASHED)
+    assert stands(place) is Standing.WAITING and place.is_due(1.0), "the first replacement comes at once"
+    facts = place.facts()
+    assert facts.keys() == {"state", "restarts", "since", "cap_bytes", "last_exit", "last_cause", "remedy"}
+    assert (facts["cap_bytes"], facts["last_exit"], facts["last_cause"]) == (7, "it is crashed", "crashed")
+    assert facts["remedy"] == "do something" and facts["restarts"] == 0
+    begin(place)
+    assert place.facts()["restarts"] == 1 and place.had_its_chance(), "it has had a first try"
+
+
+def test_quick_deaths_wait_longer_and_longer_until_one_lives() -> None:
+    place = make()
+    pauses = []
+    for _ in range(4):
+        begin(place, spawned=0.0)
+        end(place, Cause.CRASHED, now=1.0)
+        pauses.append(place.due_at - 1.0)
+    assert pauses == [0.0, 0.25, 0.5, 1.0]
+    assert not place.is_due(1.9) and place.is_due(2.0)
+    begin(place, spawned=2.0)
+    end(place, Cause.CRASHED, now=12.0)
+    assert place.due_at == 12.0
+
+
+def test_outrun_by_more_deaths_than_allowed_within_the_window() -> None:
+    place = make()
+    for now in (0.0, 10.0, 20.0):
+        begin(place, spawned=now)
+        end(place, Cause.SIGNALLED, now=now)
+        assert not place.has_outrun(INTENSITY)
+    begin(place)
+    end(place, Cause.SIGNALLED, now=59.0)
+    assert place.has_outrun(INTENSITY)
+
+
+def test_not_outrun_when_the_first_has_left_the_window() -> None:
+    place = make()
+    for now in (0.0, 10.0, 20.0, 60.0):
+        begin(place, spawned=now)
+        end(place, Cause.SIGNALLED, now=now)
+    assert place.deaths == (10.0, 20.0, 60.0) and not place.has_outrun(INTENSITY)
+
+
+def test_a_death_that_does_not_count_is_replaced_at_once() -> None:
+    place = make()
+    for _ in range(10):
+        begin(place)
+        assert end(place, Cause.SIGNALLED, counts=False)
+        assert place.is_due(1.0)
+    assert place.deaths == () and not place.has_outrun(INTENSITY)
+
+
+def test_recycled_is_replaced_at_once_without_counting_and_only_once() -> None:
+    place = make()
+    begin(place, ready=True)
+    place.recycled = True
+    assert end(place, Cause.ASKED)
+    assert place.is_due(1.0) and place.deaths == () and not place.recycled
+    begin(place)
+    assert not end(place, Cause.ASKED)
+    assert stands(place) is Standing.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("cause", "restart", "standing"),
+    [
+        (Cause.ASKED, "permanent", Standing.STOPPED),
+        (Cause.HELD, "permanent", Standing.HELD),
+        (Cause.HELD, "transient", Standing.HELD),
+        (Cause.FINISHED, "transient", Standing.STOPPED),
+        (Cause.FINISHED, "permanent", Standing.WAITING),
+        (Cause.CRASHED, "transient", Standing.WAITING),
+        (Cause.SIGNALLED, "transient", Standing.WAITING),
+        (Cause.HUNG, "permanent", Standing.WAITING),
+        (Cause.OUT_OF_MEMORY, "permanent", Standing.WAITING),
+    ],
+)
+def test_what_follows_an_exit(cause: Cause, restart: str, standing: Standing) -> None:
+    place = make(restart=restart)
+    begin(place)
+    assert end(place, cause) is (standing is Standing.WAITING)
+    assert stands(place) is standing
+    assert place.had_its_chance() is (standing is not Standing.WAITING)
+    place.call_off()
+    assert stands(place) is (Standing.STOPPED if standing is Standing.WAITING else standing)
+    assert not place.is_due(1e9)
+
+
+def test_stopping_shows() -> None:
+    place = make()
+    begin(place, ready=True)
+    assert place.incarnation
+    place.incarnation.intent = Intent.STOP
+    assert stands(place) is Standing.STOPPING
+    place.call_off()
+    assert stands(place) is Standing.STOPPING, "what still runs is not called off, it is stopped"
+
+
+def test_put_off() -> None:
+    place = make()
+    place.put_off(9.0)
+    assert not place.is_due(8.9) and place.is_due(9.0) and not place.started_before
+
+
+def test_since_when_it_is_down_does_not_begin_anew_with_every_try(clock: Clock) -> None:
+    """A child that dies before it is ready, again and again, is one problem that lasts."""
+    place = make()
+    begin(place, ready=True)
+    clock.now += 100
+    end(place, Cause.CRASHED)
+    assert place.facts()["since"] == 1_000_100
+    for _ in range(3):
+        clock.now += 4
+        begin(place)
+        clock.now += 1
+        end(place, Cause.CRASHED)
+        assert place.facts()["since"] == 1_000_100
+    clock.now += 10
+    begin(place, ready=True)
+    assert place.facts()["since"] == 1_000_125
+    end(place, Cause.HELD)
+    assert place.facts()["since"] == 1_000_125
+
+
+def test_held_since_it_is_held(clock: Clock) -> None:
+    place = make()
+    begin(place)
+    clock.now += 50
+    end(place, Cause.HELD)
+    assert place.facts()["since"] == 1_000_050
+
+
+def test_long_texts_are_cut_to_fit_a_message() -> None:
+    place = make()
+    begin(place)
+    place.after_exit(
+        Exit(Cause.HELD, "w" * 9000, "r" * 9000), 1.0, counts=True, intensity=INTENSITY, random=lambda: 0.0
+    )
+    facts = place.facts()
+    assert (len(facts["last_exit"]), len(facts["remedy"])) == (300, 500)

@@ -1,0 +1,120 @@
+"""The root's router: who gets which hint, and what a new health process is told."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ipc.messages import Beat, ChildState, Job, Message, Report, Wake
+from supervisor import routing
+from supervisor.routing import RootRouter
+
+
+class FakeTree:
+    """Takes down what is sent."""
+
+    stopping = False
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Message]] = []
+
+    def names(self) -> list[str]:
+        return ["health", "uploader", "pool", "connection"]
+
+    def is_ready(self, name: str) -> bool:
+        return True
+
+    def send(self, name: str, message: Message) -> bool:
+        self.sent.append((name, message))
+        return True
+
+    def set_cap(self, name: str, cap_bytes: int) -> None: ...
+    def kill_hung(self, name: str) -> None: ...
+    def recycle(self, name: str) -> None: ...
+    def rss_bytes(self, name: str) -> int:
+        return 0
+
+    def take(self) -> list[tuple[str, Message]]:
+        sent, self.sent = self.sent, []
+        return sent
+
+
+@pytest.fixture
+def tree() -> FakeTree:
+    return FakeTree()
+
+
+@pytest.fixture
+def router(tree: FakeTree) -> RootRouter:
+    return RootRouter(tree)
+
+
+@pytest.mark.parametrize(("state", "taker"), [("seen", "connection"), ("fetched", "pool"), ("rendered", "uploader")])
+def test_a_hint_goes_to_whoever_takes_the_state(state: str, taker: str, tree: FakeTree, router: RootRouter) -> None:
+    router.on_message("anybody", Wake(state))
+    assert tree.take() == [(taker, Wake(state))]
+
+
+@pytest.mark.parametrize("message", [Wake("published"), Wake("nonsense"), Beat(0.0), Job(1, 1, "folder", 0)])
+def test_what_is_for_nobody_goes_nowhere(message: Message, tree: FakeTree, router: RootRouter) -> None:
+    router.on_message("connection", message)
+    assert tree.take() == []
+
+
+def test_a_new_health_process_is_told_everything_once_more(tree: FakeTree, router: RootRouter) -> None:
+    router.on_message("connection", Report("connection", {"connected": False}))
+    router.on_message("connection", Report("connection", {"connected": True}))
+    router.on_message("uploader", Report("uploader", {"r2": "closed"}))
+    router.on_state("uploader", {"state": "running"})
+    router.on_message("pool", ChildState("image-1", {"state": "running", "order": [1]}))
+    before = tree.take()
+    assert [name for name, _ in before] == ["health"] * 5, "each word is passed on at once too"
+    for child in ("uploader", "pool", "connection"):
+        router.on_start(child)
+        router.on_ready(child)
+    assert tree.take() == []
+    router.on_start("health")
+    assert tree.take() == [
+        ("health", Report("connection", {"connected": True})),
+        ("health", Report("uploader", {"r2": "closed"})),
+        ("health", ChildState("uploader", {"state": "running", "order": [2]})),
+        ("health", ChildState("image-1", {"state": "running", "under": "pool", "order": [3, 1]})),
+    ]
+
+
+def test_the_order_is_that_of_the_tree(tree: FakeTree, router: RootRouter) -> None:
+    for name in reversed(tree.names()):
+        router.on_state(name, {"state": "running"})
+    orders = {m.name: m.facts["order"] for _, m in tree.take() if isinstance(m, ChildState)}
+    assert orders == {"health": [1], "uploader": [2], "pool": [3], "connection": [4]}
+
+
+def test_the_children_of_a_dead_supervisor_are_down_from_now_on(tree: FakeTree, router: RootRouter) -> None:
+    up = {
+        "state": "running",
+        "order": [1],
+        "since": 5,
+        "pid": 9,
+        "started_at": 5.0,
+        "rss_bytes": 1,
+        "peak_rss_bytes": 1,
+    }
+    router.on_message("pool", ChildState("image-1", {**up, "cap_bytes": 7, "restarts": 2}))
+    router.on_state("connection", up)
+    tree.take()
+    before = int(time.time())
+    assert router.on_exit("pool", "crashed", "exit code 1") is True
+    [(name, message)] = tree.take()
+    assert name == "health" and isinstance(message, ChildState) and message.name == "image-1"
+    since = message.facts.pop("since")
+    assert before <= since <= time.time(), "not since it came up: that was long ago, and would be a problem at once"
+    expected = {"state": "waiting", "order": [3, 1], "under": "pool", "cap_bytes": 7, "restarts": 2}
+    assert message.facts == expected
+    assert not set(routing.DOWN) & set(message.facts)
+
+
+def test_it_is_never_busy_and_every_death_counts(router: RootRouter) -> None:
+    router.on_tick()
+    assert not router.is_busy()
+    assert router.on_exit("connection", "crashed", "exit code 1")

@@ -1,0 +1,126 @@
+"""The tree that the page states: every target is there, every option is plain data, nobody is told too much."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+
+from supervisor import tree
+from supervisor.runtime import resolve
+from supervisor.settings import Settings, load
+from supervisor.spec import ChildSpec
+
+SECRET = "s3cret-token"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    environ = {"PICTUREDESK__HEALTH__TOKEN": SECRET, "PICTUREDESK__POOL__WORKERS": "3"}
+    return load(None, environ, tmp_path, tmp_path)
+
+
+def everyone(settings: Settings) -> Iterator[ChildSpec]:
+    """Every child spec, those of nested supervisors too."""
+    for spec in tree.children(settings, 5):
+        yield spec
+        for inner in spec.options.get("children", []):
+            yield ChildSpec(**inner)
+
+
+def test_the_order_of_starting(settings: Settings) -> None:
+    assert [spec.name for spec in everyone(settings)] == [
+        "health",
+        "uploader",
+        "pool",
+        "image-1",
+        "image-2",
+        "image-3",
+        "connection",
+    ]
+    assert [spec.name for spec in everyone(settings) if spec.after_others] == ["connection"], "intake last"
+
+
+def test_every_target_resolves(settings: Settings) -> None:
+    for spec in everyone(settings):
+        assert callable(resolve(spec.target)), spec.name
+    pool = next(spec for spec in everyone(settings) if spec.name == "pool")
+    assert callable(resolve(pool.options["router"]))
+
+
+def test_every_check_resolves_and_gets_options(settings: Settings) -> None:
+    assert tree.CHECKS
+    targets = {spec.target.partition(":")[0]: spec.options for spec in everyone(settings)}
+    for target, options in tree.CHECKS.items():
+        assert callable(resolve(target))
+        assert options(settings) == targets[target.partition(":")[0]]
+
+
+def test_options_are_plain_data(settings: Settings) -> None:
+    for spec in everyone(settings):
+        packed = msgpack.packb(asdict(spec))
+        assert msgpack.unpackb(packed)["options"] == json.loads(json.dumps(spec.options)), spec.name
+        inner = ChildSpec(**msgpack.unpackb(packed))
+        assert replace(inner, inherit_fds=tuple(inner.inherit_fds), options=spec.options) == spec
+
+
+def test_a_secret_goes_to_the_one_that_needs_it(settings: Settings) -> None:
+    told = {spec.name for spec in everyone(settings) if SECRET in json.dumps(asdict(spec))}
+    assert told == {"health"}
+
+
+def test_an_image_worker_knows_its_limits_and_nothing_else(settings: Settings) -> None:
+    for worker in tree.image_workers(settings):
+        assert worker.options.keys() == {"limits", "ladder", "gc_every"}
+        assert str(settings.state_dir) not in json.dumps(worker.options)
+        assert worker.cap_bytes == settings.pool.memory_cap_mb * 2**20 > 0
+        assert worker.nice > 0 and worker.inherit_fds == ()
+
+
+def test_only_health_gets_the_socket(settings: Settings) -> None:
+    assert {spec.name: spec.inherit_fds for spec in everyone(settings) if spec.inherit_fds} == {"health": (5,)}
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(0, len(os.sched_getaffinity(0))), (1, 1), (7, 7)])
+def test_image_workers_one_a_core_unless_said_otherwise(workers: int, expected: int, settings: Settings) -> None:
+    given = replace(settings, pool=replace(settings.pool, workers=workers))
+    names = [spec.name for spec in tree.image_workers(given)]
+    assert names == [f"image-{number}" for number in range(1, expected + 1)]
+
+
+def test_the_intensity_is_as_configured_and_the_pools_is_smaller(settings: Settings) -> None:
+    intensity = tree.root_intensity(settings)
+    assert asdict(intensity) == {"max_restarts": 100, "window_seconds": 3600.0, "delay_seconds": 10.0}
+    assert tree.POOL_INTENSITY.max_restarts < intensity.max_restarts
+
+
+@pytest.mark.parametrize("drain", [0.0, 30.0, 3600.0])
+def test_any_drain_that_is_allowed_makes_good_specs(drain: float, settings: Settings) -> None:
+    given = replace(settings, supervisor=replace(settings.supervisor, drain_seconds=drain))
+    assert all(spec.stop_seconds > 0 for spec in everyone(given))
+
+
+def test_the_picture_of_the_tree_names_everyone(settings: Settings) -> None:
+    drawn = re.findall(r"[├└]── (\S+) *(\S*)", tree.__doc__ or "")
+    targets = {spec.name: spec.target.removesuffix(":main") for spec in everyone(settings)}
+    names = ["health", "uploader", "pool", "image-1", "image-N", "connection"]
+    assert [name for name, _ in drawn] == names
+    assert {name: target for name, target in drawn if target and name in targets}.items() <= targets.items()
+
+
+def test_the_supervisor_knows_no_client_library() -> None:
+    """What the root imports stays small: no worker, no HTTP server, no picture library."""
+    code = "import sys, supervisor.root; print(*sys.modules)"
+    home = Path(__file__).resolve().parents[2]
+    found: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=home)
+    loaded = {name.partition(".")[0] for name in found.stdout.split()}
+    assert not loaded & {"workers", "health", "PIL", "starlette", "uvicorn", "ijson", "tqdm", "telethon", "boto3"}
