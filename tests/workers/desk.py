@@ -1,0 +1,184 @@
+"""A desk for one worker: a real journal, a real spool, real mailboxes, and the supervisor's side of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from ipc.context import Context
+from ipc.intake import take
+from ipc.jobs import Job
+from ipc.journal import Journal
+from ipc.mailbox import Inbox, Outbox, pair
+from ipc.messages import JobDone, Message, Report, Wake
+from ipc.posts import Channel, Page, Photo, Post
+from ipc.spool import Spool
+
+CHANNEL = 77
+POSTED = 1_738_404_000
+LADDER = {"320.webp": b"small, as WebP", "320.avif": b"small, as AVIF", "640.webp": b"larger, as WebP"}
+"""The renditions of a picture on this desk: bytes by file name. Whoever stores them never looks inside."""
+
+
+class Desk:
+    """A state_dir, and the context of the one child that works on it. `journal` is the test's own connection."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self.journal = Journal.open(state_dir / "journal.db")
+        self.spool = Spool(state_dir / "spool")
+        self.media = state_dir / "media"
+        self._inbox, to_child = pair()
+        from_child, self._outbox = pair()
+        self._to_child = Outbox(to_child, blocking=False)
+        self._from_child = Inbox(from_child)
+        self._stop_reader, self._stop_writer = os.pipe()
+
+    def context(self, **options: Any) -> Context:
+        """What the child gets; the same mailboxes each time."""
+        return Context(
+            name="child",
+            incarnation=1,
+            options={"state_dir": str(self.state_dir), "retry": {"max_attempts": 2, "base_seconds": 60.0}, **options},
+            inbox=Inbox(self._inbox),
+            outbox=Outbox(self._outbox, blocking=True),
+            stop_fd=self._stop_reader,
+        )
+
+    def close(self) -> None:
+        self.journal.close()
+        for end in (self._inbox, self._outbox, self._to_child, self._from_child):
+            end.close()
+        os.close(self._stop_reader)
+        os.close(self._stop_writer)
+
+    # The supervisor's side
+
+    def ask_to_stop(self) -> None:
+        os.write(self._stop_writer, b"\x0f")
+
+    def send(self, message: Message) -> None:
+        assert self._to_child.send(message)
+
+    def said(self) -> list[Message]:
+        """What the child has said since this was last asked."""
+        messages = []
+        while (message := self._from_child.receive()) is not None:
+            messages.append(message)
+        return messages
+
+    def reported(self) -> dict[str, Any]:
+        """The facts of the last report; empty if there was none."""
+        reports = [message.facts for message in self.said() if isinstance(message, Report)]
+        return reports[-1] if reports else {}
+
+    def wakes(self) -> list[str]:
+        return [message.state for message in self.said() if isinstance(message, Wake)]
+
+    # Jobs
+
+    def take(self, number: int, *, caption: str = "", picture: str = "a", edited_at: int | None = None) -> Job:
+        """Have message `number` come in, as new or as an edit, with a picture of that name; its job."""
+        post = Post(
+            channel_id=CHANNEL,
+            message_id=number,
+            posted_at=POSTED + number,
+            edited_at=edited_at,
+            grouped_id=None,
+            caption=caption or f"caption {number}",
+            photo=Photo(
+                photo_id=None,
+                identity=f"file:{picture}",
+                locator={"export": "nowhere", "file": picture},
+                bytes=None,
+                width=None,
+                height=None,
+                mime=None,
+            ),
+        )
+        take(self.journal, Page(Channel(CHANNEL, "Test"), (post,), cursor=number, ignored={}), now=POSTED)
+        return self.of(number)
+
+    def fetch(self, number: int, data: bytes = b"") -> Job:
+        """Bring message `number` to fetched, with `data` as its original (by default bytes of its own)."""
+        data = data or f"original {number}".encode()
+        job = self.known(number) or self.take(number)
+        self.spool.write_original(job.id, job.generation, lambda part: part.write_bytes(data))
+        assert self.journal.record_fetched(job, hashlib.sha256(data).hexdigest(), len(data))
+        return self.of(number)
+
+    def render(self, number: int, data: bytes = b"") -> Job:
+        """Bring message `number` to rendered, with the files of LADDER in the spool."""
+        job = self.fetch(number, data)
+        assert self.journal.record_rendered(self.write_ladder(job))
+        return self.of(number)
+
+    def write_ladder(self, job: Job) -> JobDone:
+        """Write the files of LADDER into the job's folder; what an image worker would say of them."""
+        folder = self.spool.folder(job.id, job.generation)
+        for name, content in LADDER.items():
+            (folder / name).write_bytes(content)
+        sizes = [[int(name.split(".")[0]), 200, name.split(".")[1], len(data)] for name, data in LADDER.items()]
+        return JobDone(job.id, job.generation, 10_000_000, "image/jpeg", "jpg", 640, 400, sizes)
+
+    def of(self, number: int) -> Job:
+        """The job of message `number` as the journal has it now."""
+        job = self.known(number)
+        assert job is not None
+        return job
+
+    def known(self, number: int) -> Job | None:
+        return self.journal.known(CHANNEL, number)
+
+    def spooled(self) -> set[str]:
+        """Every file in the spool, as folder/name."""
+        root = self.state_dir / "spool"
+        return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+    def stored(self) -> dict[str, bytes]:
+        """Every file under media, the hidden ones included: bytes by key."""
+        return {
+            str(path.relative_to(self.media)): path.read_bytes() for path in self.media.rglob("*") if path.is_file()
+        }
+
+
+class FakeTree:
+    """A supervisor's face, as `ipc.routing.Tree` describes it, that writes down what it is asked."""
+
+    def __init__(self, *names: str) -> None:
+        self.stopping = False
+        self.sent: list[tuple[str, Message]] = []
+        self.caps: dict[str, int] = {}
+        self.killed: list[str] = []
+        self.recycled: list[str] = []
+        self.ready = set(names)
+        self.full: set[str] = set()
+        self._names = list(names)
+
+    def names(self) -> list[str]:
+        return self._names
+
+    def is_ready(self, name: str) -> bool:
+        return name in self.ready
+
+    def send(self, name: str, message: Message) -> bool:
+        if name in self.full or name not in self.ready:
+            return False
+        self.sent.append((name, message))
+        return True
+
+    def set_cap(self, name: str, cap_bytes: int) -> None:
+        self.caps[name] = cap_bytes
+
+    def kill_hung(self, name: str) -> None:
+        self.killed.append(name)
+        self.ready.discard(name)
+
+    def recycle(self, name: str) -> None:
+        self.recycled.append(name)
+        self.ready.discard(name)
+
+    def rss_bytes(self, name: str) -> int:
+        return 0

@@ -1,0 +1,330 @@
+"""The image worker: an answer to every order, whatever the picture does, under the order's own memory cap."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from ipc.messages import MAX_BYTES, Job, JobDone, JobFailed, Message, Ready, Wake, encode
+from tests.instance import HOME, wait_for
+from tests.pictures import draw
+from tests.workers.desk import Desk, FakeTree
+from workers import image, imaging
+from workers.answers import is_sound
+from workers.image import main, render, set_memory_cap
+from workers.pool import Dispatch
+
+MIB = 1024 * 1024
+LIMITS = imaging.Limits(max_bytes=5_000_000, max_dimension=4000, max_pixels=16_000_000)
+LADDER = imaging.Ladder((160, 320), webp=True, avif=True)
+OPTIONS: dict[str, Any] = {
+    "limits": {"max_bytes": 5_000_000, "max_dimension": 4000, "max_pixels": 16_000_000},
+    "ladder": {"widths": [160, 320], "webp": True, "avif": True},
+    "gc_every": 2,
+}
+RENDITIONS = {"160.webp", "160.avif", "320.webp", "320.avif"}
+
+
+@pytest.fixture(autouse=True)
+def limits_as_they_were() -> Iterator[None]:
+    """The worker changes its process: here that is the tests' own."""
+    before = {kind: resource.getrlimit(kind) for kind in (resource.RLIMIT_DATA, resource.RLIMIT_CORE)}
+    yield
+    for kind, limits in before.items():
+        resource.setrlimit(kind, limits)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A job's folder with a real picture in it."""
+    folder = tmp_path / "1.1"
+    folder.mkdir()
+    draw(tmp_path / "picture.jpg", seed=1)
+    shutil.move(tmp_path / "picture.jpg", folder / "original")
+    return folder
+
+
+def order(folder: Path, cap_bytes: int = 0) -> Job:
+    return Job(1, 1, str(folder), cap_bytes)
+
+
+def refusal(answer: Message) -> tuple[str, str]:
+    """Verdict and reason of a failure."""
+    assert isinstance(answer, JobFailed)
+    assert (answer.job_id, answer.generation) == (1, 1)
+    assert is_sound(answer)
+    assert len(encode(answer)) <= MAX_BYTES
+    return answer.verdict, answer.reason
+
+
+# Answers
+
+
+def test_a_picture_is_rendered(folder: Path) -> None:
+    answer = render(order(folder), LIMITS, LADDER)
+    assert isinstance(answer, JobDone)
+    assert (answer.job_id, answer.generation) == (1, 1)
+    assert (answer.mime, answer.extension, answer.width, answer.height) == ("image/jpeg", "jpg", 480, 360)
+    assert answer.rss_bytes > MIB
+    assert {f"{width}.{name}": size for width, _, name, size in answer.renditions} == {
+        path.name: path.stat().st_size for path in folder.iterdir() if path.name != "original"
+    }
+    assert {path.name for path in folder.iterdir()} == RENDITIONS | {"original"}
+    assert is_sound(answer)
+    assert len(encode(answer)) <= MAX_BYTES
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"not a picture at all", "not"),
+        (b"%PDF-1.7 " + bytes(100), "PDF"),
+        (b"\xff\xd8\xff\xe0" + bytes(range(256)) * 9, ""),
+    ],
+    ids=["empty", "text", "PDF", "a broken JPEG"],
+)
+def test_a_bad_picture(folder: Path, data: bytes, reason: str) -> None:
+    (folder / "original").write_bytes(data)
+    verdict, text = refusal(render(order(folder), LIMITS, LADDER))
+    assert verdict == "bad"
+    assert reason in text
+    assert text
+    assert {path.name for path in folder.iterdir()} == {"original"}
+
+
+def test_half_a_picture(folder: Path) -> None:
+    whole = (folder / "original").read_bytes()
+    (folder / "original").write_bytes(whole[: len(whole) // 2])
+    assert refusal(render(order(folder), LIMITS, LADDER))[0] == "bad"
+
+
+def test_a_picture_beyond_the_limits(folder: Path) -> None:
+    limits = imaging.Limits(max_bytes=100, max_dimension=4000, max_pixels=16_000_000)
+    assert refusal(render(order(folder), limits, LADDER))[0] == "bad"
+
+
+@pytest.mark.parametrize("missing", ["the original", "the folder"])
+def test_what_is_not_there(folder: Path, missing: str) -> None:
+    (folder / "original").unlink()
+    if missing == "the folder":
+        folder.rmdir()
+    verdict, text = refusal(render(order(folder), LIMITS, LADDER))
+    assert verdict == "missing"
+    assert "original" in text
+
+
+def test_a_fault_of_the_disk_is_no_verdict_on_the_picture(folder: Path) -> None:
+    (folder / "320.webp").mkdir()
+    verdict, text = refusal(render(order(folder), LIMITS, LADDER))
+    assert verdict == "passing"
+    assert "IsADirectoryError" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict", "reason"),
+    [
+        (MemoryError(), "memory", "no memory left"),
+        (imaging.OutOfMemory("12 MP"), "memory", "12 MP"),
+        (imaging.BadPicture("œ" * 5000), "bad", "œ"),
+        (ValueError("what?"), "passing", "ValueError: what?"),
+        (RecursionError("too deep"), "passing", "RecursionError: too deep"),
+        (OSError(28, "No space left on device"), "passing", "No space left on device"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_whatever_is_raised_becomes_an_answer(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, verdict: str, reason: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(imaging, "render", fail)
+    found, text = refusal(render(order(folder), LIMITS, LADDER))
+    assert found == verdict
+    assert reason in text
+
+
+def test_rendering_twice_gives_the_same_files(folder: Path) -> None:
+    def contents() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    render(order(folder), LIMITS, LADDER)
+    first = contents()
+    render(order(folder), LIMITS, LADDER)
+    assert contents() == first
+
+
+# Memory
+
+
+def soft_cap() -> int:
+    return resource.getrlimit(resource.RLIMIT_DATA)[0]
+
+
+def test_each_job_has_its_own_cap(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, object]] = []
+
+    def look(original: Path, target: Path, limits: object, ladder: object, cap_bytes: int | None) -> None:
+        seen.append((soft_cap(), cap_bytes))
+        raise imaging.BadPicture("enough seen")
+
+    monkeypatch.setattr(imaging, "render", look)
+    for cap in (8 << 30, 16 << 30, 4 << 30, 0):
+        render(order(folder, cap), LIMITS, LADDER)
+    assert seen == [(8 << 30, 8 << 30), (16 << 30, 16 << 30), (4 << 30, 4 << 30), (resource.RLIM_INFINITY, None)]
+
+
+IN_A_PROCESS = """
+import resource, sys
+from pathlib import Path
+from tests.workers import test_image as test
+from workers import imaging
+imaging.warm_up()
+"""
+
+
+def run(code: str, *words: str) -> str:
+    """What the code prints, in a process of its own."""
+    ended = subprocess.run(
+        [sys.executable, "-c", IN_A_PROCESS + code, *words], cwd=HOME, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_a_cap_too_small_is_no_verdict_and_the_next_job_has_its_own(folder: Path, tmp_path: Path) -> None:
+    large = tmp_path / "2.1"
+    large.mkdir()
+    Image.new("RGB", (4000, 4000), "teal").save(large / "original", "PNG")  # 61 MiB once it is decoded
+    code = """
+data = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData")) * 1024
+for more, folder in [(45, 1), (900, 1), (45, 1), (45, 2), (900, 1)]:
+    answer = test.render(test.order(Path(sys.argv[folder]), data + (more << 20)), test.LIMITS, test.LADDER)
+    print(getattr(answer, "verdict", "done"))
+"""
+    assert run(code, str(large), str(folder)).split() == ["memory", "done", "memory", "done", "done"]
+
+
+def test_the_hard_limit_is_kept_and_never_exceeded() -> None:
+    code = """
+hard = 8 << 30
+resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+for cap in (1 << 30, 16 << 30, 2 << 30, 0):
+    test.set_memory_cap(cap)
+    print(*(limit >> 30 for limit in resource.getrlimit(resource.RLIMIT_DATA)), end=",")
+"""
+    assert run(code) == "1 8,8 8,2 8,8 8,"
+
+
+def test_no_cap_is_no_limit() -> None:
+    set_memory_cap(8 << 30)
+    set_memory_cap(0)
+    assert soft_cap() == resource.getrlimit(resource.RLIMIT_DATA)[1]
+
+
+def test_the_kernel_takes_the_worker_first_and_no_core_is_left() -> None:
+    code = """
+from workers.image import be_first_to_go
+be_first_to_go()
+print(Path("/proc/self/oom_score_adj").read_text().strip(), resource.getrlimit(resource.RLIMIT_CORE))
+"""
+    assert run(code).strip() == "1000 (0, 0)"
+
+
+def test_the_memory_it_reports_is_what_it_holds() -> None:
+    before = image.rss_bytes()
+    ballast = os.urandom(64 * MIB)
+    assert 60 * MIB < image.rss_bytes() - before < 80 * MIB
+    del ballast
+
+
+# The loop
+
+
+@pytest.fixture
+def worker(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Message]]:
+    """A worker's main function at work in a thread; gives what it says next."""
+    monkeypatch.setattr(image, "be_first_to_go", lambda: None)
+    thread = threading.Thread(target=main, args=(desk.context(**OPTIONS),))
+    heard: list[Message] = []
+
+    def hear() -> Message:
+        def look() -> bool:
+            heard.extend(desk.said())
+            return bool(heard)
+
+        wait_for("the worker to speak", look)
+        return heard.pop(0)
+
+    thread.start()
+    yield hear
+    desk.ask_to_stop()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert not heard
+    assert not desk.said()
+
+
+def test_main_renders_one_after_another_until_it_is_stopped(
+    desk: Desk, folder: Path, worker: Callable[[], Message]
+) -> None:
+    assert worker() == Ready()
+    desk.send(Wake("fetched"))  # no order: passed over
+    for _ in range(3):
+        desk.send(order(folder))
+    for _ in range(3):
+        assert isinstance(worker(), JobDone)
+    (folder / "original").write_bytes(b"")
+    desk.send(order(folder))
+    assert refusal(worker())[0] == "bad"
+    draw(folder / "again.jpg", seed=3)
+    (folder / "again.jpg").replace(folder / "original")
+    desk.send(order(folder))
+    assert isinstance(worker(), JobDone)  # a bad picture is no reason to end
+
+
+def test_a_stop_lets_the_job_in_hand_be_finished(desk: Desk, folder: Path) -> None:
+    code = """
+from tests.workers.desk import Desk
+desk = Desk(Path(sys.argv[1]))
+for _ in range(2):
+    desk.send(test.order(Path(sys.argv[2])))
+render = imaging.render
+def stop_meanwhile(*words):
+    desk.ask_to_stop()
+    return render(*words)
+imaging.render = stop_meanwhile
+test.main(desk.context(**test.OPTIONS))
+print(*(type(message).__name__ for message in desk.said()))
+print(desk.context().receive(0) is not None)
+"""
+    said, one_is_left = run(code, str(desk.state_dir), str(folder)).splitlines()
+    assert (said, one_is_left) == ("Ready JobDone", "True")
+
+
+def test_the_pools_orders_and_the_workers_answers_fit(desk: Desk, tmp_path: Path) -> None:
+    """A picture, a text and nothing at all, through the pool with the worker's own function in between."""
+    draw(tmp_path / "picture.jpg", seed=4)
+    desk.fetch(1, (tmp_path / "picture.jpg").read_bytes())
+    desk.fetch(2, b"not a picture")
+    shutil.rmtree(desk.spool.folder(desk.fetch(3).id, 1))
+    tree = FakeTree("image-1")
+    pool = Dispatch(tree, desk.context(job_seconds=60.0, poison_after=2, cap_bytes=0, soft_cap_bytes=0))
+    pool.on_ready("image-1")
+    for number in range(3):
+        _, message = tree.sent[number]
+        assert isinstance(message, Job)
+        pool.on_message("image-1", render(message, LIMITS, LADDER))
+    assert [desk.of(number).state for number in (1, 2, 3)] == ["rendered", "dead", "seen"]
+    assert {f"{one.width}.{one.format}" for one in desk.of(1).renditions} == RENDITIONS

@@ -1,0 +1,497 @@
+"""The pool's router: who gets which picture, what an answer leads to, and what a death is put down to."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ipc import messages
+from ipc.jobs import Job
+from ipc.messages import ChildState, JobDone, JobFailed, Message, Starved, Wake
+from supervisor import policy
+from supervisor.policy import Intent
+from tests.workers.desk import Desk, FakeTree
+from workers.pool import LARGE_CAP, Dispatch
+
+MIB = 1024 * 1024
+CAP = 600 * MIB
+SOFT_CAP = 300 * MIB
+
+Opener = Callable[..., tuple[Dispatch, FakeTree]]
+
+
+@pytest.fixture
+def open_pool(desk: Desk) -> Opener:
+    """Makes a pool of so many image workers, all of them ready."""
+
+    def open_pool(workers: int = 2, **options: Any) -> tuple[Dispatch, FakeTree]:
+        tree = FakeTree(*(f"image-{number}" for number in range(1, workers + 1)))
+        settings = {"job_seconds": 60.0, "poison_after": 2, "cap_bytes": CAP, "soft_cap_bytes": SOFT_CAP, **options}
+        return Dispatch(tree, desk.context(**settings)), tree
+
+    return open_pool
+
+
+def orders(tree: FakeTree) -> dict[str, messages.Job]:
+    """The last order that each worker got."""
+    return {worker: message for worker, message in tree.sent if isinstance(message, messages.Job)}
+
+
+def whose(tree: FakeTree, job: Job) -> str:
+    """The worker that was given the job last."""
+    return [name for name, message in tree.sent if isinstance(message, messages.Job) and message.job_id == job.id][-1]
+
+
+def failed(job: Job, verdict: str, reason: str = "because", rss_bytes: int = 0) -> JobFailed:
+    return JobFailed(job.id, job.generation, rss_bytes, verdict, reason)
+
+
+def replace_worker(pool: Dispatch, tree: FakeTree, name: str, end: policy.Exit) -> bool:
+    """The worker ends so, and another takes its place."""
+    tree.ready.discard(name)
+    counts = pool.on_exit(name, end.cause.value, end.text)
+    tree.ready.add(name)
+    pool.on_ready(name)
+    return counts
+
+
+def ended(
+    returncode: int, intent: Intent | None = None, words: Starved | None = None, *, oom: bool = False
+) -> policy.Exit:
+    """An end as the supervisor judges it: in its words, not in this test's."""
+    return policy.judge(returncode, intent, words, oom)
+
+
+# Giving out
+
+
+def test_each_worker_gets_one_job_and_the_oldest_come_first(desk: Desk, open_pool: Opener) -> None:
+    jobs = [desk.fetch(number) for number in (1, 2, 3)]
+    pool, tree = open_pool(2)
+    pool.on_order(Wake("fetched"))
+    pool.on_order(Wake("fetched"))
+    assert len(tree.sent) == 2
+    assert {order.job_id for order in orders(tree).values()} == {jobs[0].id, jobs[1].id}
+    assert pool.is_busy()
+    order = orders(tree)[whose(tree, jobs[0])]
+    assert order.folder == str(desk.spool.folder(jobs[0].id, 1))
+    assert (order.generation, order.cap_bytes, tree.caps["image-1"]) == (1, CAP, CAP)
+
+
+def test_a_job_is_claimed_before_its_worker_hears_of_it(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(1)
+    claims = []
+
+    def send(name: str, message: Message) -> bool:
+        claims.append(desk.of(1).claimed_by)
+        return True
+
+    tree.send = send  # type: ignore[method-assign]
+    pool.on_ready("image-1")
+    assert claims == ["image-1"]
+    assert desk.journal.due("fetched", 9) == [], job
+
+
+def test_a_worker_that_becomes_ready_gets_a_job(desk: Desk, open_pool: Opener) -> None:
+    desk.fetch(1)
+    pool, tree = open_pool(1)
+    tree.ready.clear()
+    pool.on_order(Wake("fetched"))
+    assert not tree.sent
+    assert desk.of(1).claimed_by is None
+    tree.ready.add("image-1")
+    pool.on_ready("image-1")
+    assert len(tree.sent) == 1
+
+
+def test_without_a_hint_the_journal_is_polled(desk: Desk, open_pool: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, tree = open_pool(1)
+    pool.on_tick()
+    desk.fetch(1)
+    pool.on_tick()
+    assert not tree.sent  # not at every tick
+    monkeypatch.setattr("workers.pool.POLL_SECONDS", 0.0)
+    pool.on_tick()
+    assert len(tree.sent) == 1
+
+
+def test_a_full_inbox_gives_the_job_back(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(1)
+    tree.full.add("image-1")
+    pool.on_order(Wake("fetched"))
+    assert not pool.is_busy()
+    assert desk.of(1) == job
+    tree.full.clear()
+    pool.on_order(Wake("fetched"))
+    assert len(tree.sent) == 1
+
+
+def test_while_draining_nothing_is_given_out(desk: Desk, open_pool: Opener) -> None:
+    first, second = desk.fetch(1), desk.fetch(2)
+    pool, tree = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    tree.stopping = True
+    pool.on_message("image-1", desk.write_ladder(first))
+    pool.on_tick()
+    pool.on_ready("image-1")
+    assert [message.job_id for _, message in tree.sent if isinstance(message, messages.Job)] == [first.id]
+    assert desk.of(1).state == "rendered"  # the work in hand is finished
+    assert desk.of(2) == second
+    assert not pool.is_busy()
+
+
+def test_a_new_pool_takes_back_what_its_predecessor_had_given_out(desk: Desk, open_pool: Opener) -> None:
+    desk.fetch(1)
+    killed, _ = open_pool(1)
+    killed.on_order(Wake("fetched"))
+    assert desk.of(1).claimed_by == "image-1"
+    pool, tree = open_pool(1)
+    assert desk.of(1).claimed_by is None
+    pool.on_ready("image-1")
+    assert len(tree.sent) == 1
+    assert (desk.of(1).attempts, desk.of(1).deaths) == (0, 0)
+
+
+# Answers
+
+
+def test_what_is_rendered_is_recorded_and_told(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    second = desk.fetch(2)
+    pool, tree = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", desk.write_ladder(job))
+    now = desk.of(1)
+    assert (now.state, now.mime, now.extension, now.width, now.height) == ("rendered", "image/jpeg", "jpg", 640, 400)
+    assert [(one.width, one.format) for one in now.renditions] == [(320, "webp"), (320, "avif"), (640, "webp")]
+    assert now.claimed_by is None
+    assert desk.wakes() == ["rendered"]
+    assert orders(tree)["image-1"].job_id == second.id  # and the worker goes on at once
+
+
+@pytest.mark.parametrize("verdict", ["done", "bad"])
+def test_an_answer_about_a_picture_that_is_no_longer_wanted(desk: Desk, open_pool: Opener, verdict: str) -> None:
+    old = desk.fetch(1)
+    pool, tree = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    done = desk.write_ladder(old)
+    new = desk.take(1, picture="b", edited_at=desk.of(1).posted_at + 5)
+    assert new.generation == 2
+    pool.on_message("image-1", done if verdict == "done" else failed(old, verdict))
+    assert desk.of(1) == new
+    assert not desk.spooled()
+    assert not desk.spool.folder(old.id, 1).exists()
+    assert desk.journal.totals()["failed"] == 0
+    assert not pool.is_busy()
+    assert tree.ready == {"image-1"}
+
+
+def test_a_bad_picture_is_dead_at_once_and_keeps_its_original(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, _ = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    desk.write_ladder(job)
+    pool.on_message("image-1", failed(job, "bad", "truncated"))
+    now = desk.of(1)
+    assert (now.state, now.dead_state, now.reason, now.claimed_by) == ("dead", "fetched", "truncated", None)
+    assert desk.spooled() == {f"{job.id}.1/original"}
+
+
+def test_a_missing_original_is_fetched_again(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, _ = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", failed(job, "missing"))
+    assert (desk.of(1).state, desk.of(1).claimed_by, desk.of(1).attempts) == ("seen", None, 0)
+    assert desk.wakes() == ["seen"]
+
+
+def test_a_passing_failure_is_tried_later_and_in_the_end_dead(desk: Desk, open_pool: Opener) -> None:
+    pool, _ = open_pool(1, retry={"max_attempts": 1, "base_seconds": 0.0})
+    job = desk.fetch(1)
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", failed(job, "passing", "OSError: disk full"))
+    assert (desk.of(1).state, desk.of(1).attempts, desk.of(1).reason) == ("fetched", 1, "OSError: disk full")
+    assert pool.is_busy()  # with no pause to wait for, it is given out again
+    pool.on_message("image-1", failed(job, "passing", "OSError: disk full"))
+    assert desk.of(1).state == "dead"
+    assert "OSError: disk full (after 2 attempts)" in str(desk.of(1).reason)
+
+
+def test_a_pause_is_kept(desk: Desk, open_pool: Opener) -> None:
+    pool, tree = open_pool(1)
+    job = desk.fetch(1)
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", failed(job, "passing"))
+    pool.on_order(Wake("fetched"))
+    assert len(tree.sent) == 1
+    assert desk.journal.waiting_for_retry()[0] == 1
+
+
+# Memory
+
+
+def test_out_of_memory_is_tried_alone_under_a_larger_cap(desk: Desk, open_pool: Opener) -> None:
+    large, other, third = desk.fetch(1), desk.fetch(2), desk.fetch(3)
+    pool, tree = open_pool(2)
+    pool.on_order(Wake("fetched"))
+    first, second = whose(tree, large), whose(tree, other)
+
+    pool.on_message(first, failed(large, "memory", "12 MP"))
+    assert (desk.of(1).alone, desk.of(1).deaths, desk.of(1).claimed_by) == (True, 1, None)
+    assert len(tree.sent) == 2  # its turn comes when the other worker has finished, and nobody else's before
+
+    pool.on_message(second, desk.write_ladder(other))
+    assert len(tree.sent) == 3
+    worker = whose(tree, large)
+    assert orders(tree)[worker].cap_bytes == tree.caps[worker] == LARGE_CAP * CAP
+
+    pool.on_order(Wake("fetched"))
+    pool.on_ready("image-1")
+    pool.on_tick()
+    assert len(tree.sent) == 3  # nobody else is at work meanwhile
+
+    pool.on_message(worker, desk.write_ladder(large))
+    assert desk.of(1).state == "rendered"
+    assert len(tree.sent) == 4
+    assert orders(tree)[whose(tree, third)].cap_bytes == CAP
+    assert tree.caps == {"image-1": CAP, "image-2": CAP}
+
+
+def test_after_a_large_picture_the_cap_is_the_usual_one(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", failed(job, "memory"))
+    assert tree.caps == {"image-1": LARGE_CAP * CAP}
+    pool.on_message("image-1", desk.write_ladder(job))
+    assert tree.caps == {"image-1": CAP}
+
+
+@pytest.mark.parametrize("how", ["verdict", "killed"])
+def test_out_of_memory_alone_is_dead(desk: Desk, open_pool: Opener, how: str) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    for _ in range(2):
+        if how == "verdict":
+            pool.on_message("image-1", failed(job, "memory", "12 MP"))
+        else:
+            assert not replace_worker(pool, tree, "image-1", ended(-9, Intent.MEMORY))
+    assert [order.cap_bytes for _, order in tree.sent if isinstance(order, messages.Job)] == [CAP, LARGE_CAP * CAP]
+    assert desk.of(1).state == "dead"
+    assert "out of memory" in str(desk.of(1).reason)
+    assert "after 2 tries" in str(desk.of(1).reason)
+    assert desk.spooled() == {f"{job.id}.1/original"}
+
+
+def test_a_worker_that_holds_on_to_memory_is_replaced(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    desk.fetch(2)
+    pool, tree = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", replace(desk.write_ladder(job), rss_bytes=SOFT_CAP + 1))
+    assert desk.of(1).state == "rendered"
+    assert tree.recycled == ["image-1"]
+    assert len(tree.sent) == 1  # not to one that is about to end
+    assert replace_worker(pool, tree, "image-1", ended(0, Intent.STOP))
+    assert len(tree.sent) == 2
+
+
+@pytest.mark.parametrize(("soft_cap", "rss_bytes"), [(SOFT_CAP, SOFT_CAP), (0, 100 * SOFT_CAP)])
+def test_a_worker_within_the_soft_cap_stays(desk: Desk, open_pool: Opener, soft_cap: int, rss_bytes: int) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(1, soft_cap_bytes=soft_cap)
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", failed(job, "bad", rss_bytes=rss_bytes))
+    assert not tree.recycled
+
+
+# Deaths
+
+
+def test_a_death_without_a_job_counts_against_the_worker(open_pool: Opener) -> None:
+    pool, _ = open_pool(1)
+    assert pool.on_exit("image-1", *exit_words(ended(1)))
+
+
+def test_a_death_after_the_answer_counts_against_the_worker(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, _ = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", desk.write_ladder(job))
+    assert pool.on_exit("image-1", *exit_words(ended(-11)))
+    assert (desk.of(1).state, desk.of(1).deaths) == ("rendered", 0)
+
+
+def exit_words(end: policy.Exit) -> tuple[str, str]:
+    return end.cause.value, end.text
+
+
+@pytest.mark.parametrize(
+    ("end", "attempts", "deaths", "alone"),
+    [
+        pytest.param(ended(0, Intent.STOP), 0, 0, False, id="asked to stop"),
+        pytest.param(ended(-9, Intent.STOP), 0, 0, False, id="asked to stop, and killed in the end"),
+        pytest.param(ended(0), 0, 0, False, id="finished by itself"),
+        pytest.param(ended(-signal.SIGKILL), 1, 0, False, id="killed from outside"),
+        pytest.param(ended(-signal.SIGSEGV), 0, 1, False, id="SIGSEGV"),
+        pytest.param(ended(-signal.SIGABRT), 0, 1, False, id="SIGABRT"),
+        pytest.param(ended(1), 0, 1, False, id="crashed"),
+        pytest.param(ended(-9, Intent.HUNG), 0, 1, False, id="hung"),
+        pytest.param(ended(-9, Intent.MEMORY), 0, 1, True, id="over its cap"),
+        pytest.param(ended(-9, oom=True), 0, 1, True, id="killed by the kernel for memory"),
+        pytest.param(ended(1, words=Starved("no memory left")), 0, 1, True, id="MemoryError"),
+    ],
+)
+def test_what_a_death_is_put_down_to(
+    desk: Desk, open_pool: Opener, end: policy.Exit, attempts: int, deaths: int, alone: bool
+) -> None:
+    desk.fetch(1)
+    pool, tree = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    tree.ready.clear()
+    assert pool.on_exit("image-1", *exit_words(end)) is False
+    job = desk.of(1)
+    assert (job.state, job.claimed_by) == ("fetched", None)
+    assert (job.attempts, job.deaths, job.alone) == (attempts, deaths, alone)
+    assert not pool.is_busy()
+    tree.ready.add("image-1")
+    pool.on_tick()  # at once, with no pause, and no wait for the next poll
+    assert len(tree.sent) == 2
+
+
+def test_kills_from_outside_are_not_repeated_for_ever(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(1)  # 2 attempts after the first
+    pool.on_order(Wake("fetched"))
+    for _ in range(3):
+        assert not replace_worker(pool, tree, "image-1", ended(-9))
+    assert desk.of(1).state == "dead"
+    assert "killed by SIGKILL from outside (after 3 attempts)" in str(desk.of(1).reason)
+    assert len(tree.sent) == 3
+    assert f"{job.id}.1/original" in desk.spooled()
+
+
+@pytest.mark.parametrize("end", [ended(1), ended(-signal.SIGSEGV), ended(-9, Intent.HUNG)], ids=lambda end: end.text)
+@pytest.mark.parametrize("poison_after", [1, 2, 3])
+def test_poison_is_set_aside_by_name(desk: Desk, open_pool: Opener, end: policy.Exit, poison_after: int) -> None:
+    poison, other = desk.fetch(1), desk.fetch(2)
+    pool, tree = open_pool(1, poison_after=poison_after)
+    pool.on_order(Wake("fetched"))
+    for _ in range(poison_after):
+        assert orders(tree)["image-1"].job_id == poison.id
+        desk.write_ladder(poison)
+        assert not replace_worker(pool, tree, "image-1", end)
+    now = desk.of(1)
+    assert (now.state, now.dead_state) == ("dead", "fetched")
+    assert now.reason == f"poison, set aside after {poison_after} tries: its worker was lost: {end.text}"
+    assert desk.spooled() == {f"{poison.id}.1/original", f"{other.id}.1/original"}
+    assert orders(tree)["image-1"].job_id == other.id  # the rest go on
+    assert desk.journal.totals() == {"processed": 0, "failed": 1, "retried": poison_after - 1}
+
+
+def test_a_job_that_takes_too_long_is_ended_once(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(1, job_seconds=0.0)
+    pool.on_order(Wake("fetched"))
+    pool.on_tick()
+    pool.on_tick()
+    assert tree.killed == ["image-1"]
+    assert pool.is_busy()
+    assert not pool.on_exit("image-1", *exit_words(ended(-9, Intent.HUNG)))
+    assert (desk.of(1).deaths, desk.of(1).state) == (1, "fetched"), job
+
+
+def test_a_job_within_its_time_is_left_alone(desk: Desk, open_pool: Opener) -> None:
+    desk.fetch(1)
+    pool, tree = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    pool.on_tick()
+    assert not tree.killed
+
+
+# What a worker may say, and the pool must stand
+
+
+@pytest.mark.parametrize("odd", [Wake("fetched"), Wake("?"), messages.Ready(), messages.Job(1, 1, "/", 0)])
+def test_odd_messages_change_nothing(desk: Desk, open_pool: Opener, odd: Message) -> None:
+    desk.fetch(1)
+    pool, _ = open_pool(1)
+    pool.on_order(odd)
+    before = desk.of(1)
+    assert before.claimed_by == "image-1"  # from above, any message is a hint
+    pool.on_message("image-1", odd)
+    assert desk.of(1) == before
+    assert pool.is_busy()
+
+
+def test_an_answer_to_another_order_does_not_lose_the_job(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, _ = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", failed(replace(job, id=job.id + 7), "bad"))
+    pool.on_message("image-1", failed(replace(job, generation=9), "bad"))
+    pool.on_message("image-2", failed(job, "bad"))
+    assert pool.is_busy()
+    assert desk.of(1).state == "fetched"
+    pool.on_message("image-1", desk.write_ladder(job))
+    assert desk.of(1).state == "rendered"
+
+
+def test_nonsense_costs_the_worker_its_life_and_the_picture_a_strike(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", replace(desk.write_ladder(job), extension="/../../../journal.db"))
+    assert tree.killed == ["image-1"]
+    assert desk.of(1).state == "fetched"
+    assert not pool.on_exit("image-1", *exit_words(ended(-9, Intent.HUNG)))
+    assert desk.of(1).deaths == 1
+
+
+# Telling
+
+
+def test_a_workers_row_of_status_says_what_it_is_at(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(2)
+    pool.on_order(Wake("fetched"))
+    desk.said()
+    busy = whose(tree, job)
+    idle = next(name for name in tree.names() if name != busy)
+    pool.on_state(busy, {"state": "running", "pid": 7})
+    pool.on_state(idle, {"state": "running", "pid": 8})
+    first, second = (message for message in desk.said() if isinstance(message, ChildState))
+    assert first.name == busy
+    assert (first.facts["job"], first.facts["pid"]) == (job.id, 7)
+    assert first.facts["job_seconds"] >= 0
+    assert "job" not in second.facts
+    assert {tuple(one.facts["order"]) for one in (first, second)} == {(1,), (2,)}
+
+
+def test_a_round_of_the_loop_is_progress(desk: Desk) -> None:
+    tree = FakeTree("image-1")
+    options = {"job_seconds": 1.0, "poison_after": 2, "cap_bytes": 0, "soft_cap_bytes": 0}
+    context = desk.context(**options)
+    pool = Dispatch(tree, context)
+    context._last_progress -= 1000
+    pool.on_tick()
+    context.beat()
+    (beat,) = (message for message in desk.said() if isinstance(message, messages.Beat))
+    assert beat.stalled_seconds < 100
+
+
+def test_no_cap_is_no_cap_for_a_large_picture_either(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(1, cap_bytes=0)
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", failed(job, "memory"))
+    assert [order.cap_bytes for _, order in tree.sent if isinstance(order, messages.Job)] == [0, 0]
+    assert isinstance(desk.write_ladder(job), JobDone)

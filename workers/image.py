@@ -1,0 +1,109 @@
+"""An image worker: one picture at a time, from the spool into the spool. It has no journal, no network, no secrets."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import resource
+from pathlib import Path
+
+import structlog
+
+from ipc import failpoints
+from ipc.context import Context
+from ipc.messages import Job, JobDone, JobFailed, clip
+from ipc.spool import ORIGINAL
+from workers import imaging
+
+POLL_SECONDS = 1.0
+
+TRIM_BYTES = 160 * 1024 * 1024
+"""A worker that holds on to more than this after a job gives it back at once; one that holds less, when it is idle.
+Giving back after every job costs 12 % of the whole: the next job faults every page in again."""
+
+log = structlog.get_logger()
+
+
+def main(context: Context) -> None:
+    """Render jobs until asked to stop. Options: `limits`, `ladder` (see `workers.imaging`), `gc_every`."""
+    limits = imaging.Limits(**context.options["limits"])
+    ladder = imaging.Ladder(**{**context.options["ladder"], "widths": tuple(context.options["ladder"]["widths"])})
+    be_first_to_go()
+    imaging.warm_up()
+    context.ready()
+    jobs, trimmed = 0, True
+    while not context.stopping:
+        message = context.receive(POLL_SECONDS)
+        if isinstance(message, Job):
+            failpoints.reach("rendered.started")
+            context.send(render(message, limits, ladder))
+            jobs, trimmed = jobs + 1, False
+            if jobs % context.options["gc_every"] == 0:
+                gc.collect()  # between two jobs, where it keeps nobody waiting
+        elif not trimmed:
+            imaging.trim()  # nothing to do: give back what the next job would have used again
+            trimmed = True
+
+
+def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder) -> JobDone | JobFailed:
+    """Do one job under its memory cap; what to tell the pool. Never raises for what a picture does."""
+    set_memory_cap(job.cap_bytes)
+    folder = Path(job.folder)
+    try:
+        done = imaging.render(folder / ORIGINAL, folder, limits, ladder, job.cap_bytes or None)
+    except imaging.BadPicture as error:
+        verdict, reason = "bad", str(error)
+    except (imaging.OutOfMemory, MemoryError) as error:
+        verdict, reason = "memory", str(error) or "no memory left"
+    except FileNotFoundError as error:
+        verdict, reason = "missing", str(error)
+    except Exception as error:
+        log.exception("rendering failed", job=job.job_id)
+        verdict, reason = "passing", f"{type(error).__name__}: {error}"
+    else:
+        failpoints.reach("rendered.written")
+        sizes = [[one.width, one.height, one.format, one.bytes] for one in done.renditions]
+        return JobDone(
+            job.job_id,
+            job.generation,
+            kept_bytes(),
+            done.mime,
+            done.extension,
+            done.width,
+            done.height,
+            sizes,
+        )
+    return JobFailed(job.job_id, job.generation, kept_bytes(), verdict, clip(reason))
+
+
+def set_memory_cap(cap_bytes: int) -> None:
+    """Cap what this process may allocate (RLIMIT_DATA; 0: no cap).
+
+    Not RLIMIT_AS: the AV1 encoder reserves far more address space than it uses. The soft limit only, so that the next
+    job may have another cap.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    soft = cap_bytes or resource.RLIM_INFINITY
+    if hard != resource.RLIM_INFINITY:
+        soft = min(soft, hard) if cap_bytes else hard
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def kept_bytes() -> int:
+    """What the process holds on to after a job, in bytes; a great deal of it is given back first."""
+    if rss_bytes() > TRIM_BYTES:
+        imaging.trim()
+    return rss_bytes()
+
+
+def rss_bytes() -> int:
+    """This process' resident memory now, in bytes."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
+def be_first_to_go() -> None:
+    """Should the machine run out of memory, the kernel takes an image worker and not its supervisor. No core files."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,0 +1,226 @@
+"""The pool's router: gives fetched pictures to idle image workers, one each, and judges what comes back.
+
+A job is claimed in the journal before its worker gets it, so a worker's death is laid at the door of the picture that
+it had in hand. A picture that kills `poison_after` workers is set aside as a dead letter. Where memory was short, that
+is no verdict on the picture: its next try is by itself and under twice the cap.
+
+The pool never opens a picture, and never waits for a worker.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from ipc import failpoints
+from ipc.context import Context
+from ipc.jobs import Job
+from ipc.journal import Journal
+from ipc.messages import ChildState, JobDone, JobFailed, Message
+from ipc.messages import Job as Order
+from ipc.retry import RetryPolicy
+from ipc.routing import Tree
+from ipc.spool import Spool
+from workers.answers import is_sound
+
+POLL_SECONDS = 1.0
+"""How often the journal is asked for work when nobody hints at any."""
+
+LARGE_CAP = 2
+"""A picture that ran out of memory gets this many times the cap, alone."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """What a worker is at: the job, since when (monotonic seconds), and whether it was ended for taking too long."""
+
+    job: Job
+    since: float
+    overdue: bool = False
+
+
+class Dispatch:
+    """Dispatch, time limit and quarantine of the image workers."""
+
+    def __init__(self, tree: Tree, context: Context) -> None:
+        options = context.options
+        self._tree = tree
+        self._context = context
+        self._journal = Journal.open(context.journal_path)
+        self._spool = Spool(context.spool_path)
+        self._policy = RetryPolicy(**options["retry"])
+        self._job_seconds: float = options["job_seconds"]
+        self._poison_after: int = options["poison_after"]
+        self._cap_bytes: int = options["cap_bytes"]
+        self._soft_cap_bytes: int = options["soft_cap_bytes"]
+        self._in_hand: dict[str, InHand] = {}
+        self._polled = 0.0
+        released = self._journal.release_claims()
+        if released:
+            log.info("took back what the previous pool had given out", jobs=released)
+
+    # Giving out
+
+    def on_order(self, message: Message) -> None:
+        """A hint from above: there is something to do."""
+        self._give_out()
+
+    def on_start(self, child: str) -> None:
+        pass
+
+    def on_ready(self, child: str) -> None:
+        self._give_out()
+
+    def on_tick(self) -> None:
+        self._context.progress()
+        self._end_overdue()
+        if time.monotonic() - self._polled >= POLL_SECONDS:
+            self._give_out()
+
+    def is_busy(self) -> bool:
+        return bool(self._in_hand)
+
+    def _idle(self) -> list[str]:
+        return [name for name in self._tree.names() if name not in self._in_hand and self._tree.is_ready(name)]
+
+    def _give_out(self) -> None:
+        self._polled = time.monotonic()
+        idle = self._idle()
+        if self._tree.stopping or not idle or any(hand.job.alone for hand in self._in_hand.values()):
+            return
+        for job in self._journal.due("fetched", len(idle)):
+            if job.alone and self._in_hand:
+                return  # its turn comes when the others have finished; none of them waits longer than job_seconds
+            self._give(idle.pop(), job)
+            if job.alone:
+                return
+
+    def _give(self, worker: str, job: Job) -> None:
+        if not self._journal.claim(job, worker):
+            return
+        failpoints.reach("rendered.claimed")
+        cap_bytes = self._cap_bytes * LARGE_CAP if job.alone else self._cap_bytes
+        folder = str(self._spool.folder(job.id, job.generation))
+        self._tree.set_cap(worker, cap_bytes)
+        self._in_hand[worker] = InHand(job, time.monotonic())
+        if not self._tree.send(worker, Order(job.id, job.generation, folder, cap_bytes)):
+            del self._in_hand[worker]
+            self._journal.release(job)
+
+    def _end_overdue(self) -> None:
+        now = time.monotonic()
+        for worker, hand in self._in_hand.items():
+            if not hand.overdue and now - hand.since > self._job_seconds:
+                self._in_hand[worker] = replace(hand, overdue=True)
+                log.error("job takes too long", worker=worker, job=hand.job.id, seconds=self._job_seconds)
+                self._tree.kill_hung(worker)
+
+    # What comes back
+
+    def on_message(self, child: str, message: Message) -> None:
+        if not isinstance(message, JobDone | JobFailed):
+            return
+        hand = self._in_hand.get(child)
+        if hand is None or (hand.job.id, hand.job.generation) != (message.job_id, message.generation):
+            return
+        if not is_sound(message):
+            log.error("a worker talks nonsense", worker=child, job=hand.job.id)
+            self._tree.kill_hung(child)  # its exit is the job's strike
+            return
+        del self._in_hand[child]
+        if isinstance(message, JobDone):
+            self._rendered(hand, message)
+        else:
+            self._failed(hand.job, message)
+        self._tree.set_cap(child, self._cap_bytes)
+        if self._soft_cap_bytes and message.rss_bytes > self._soft_cap_bytes:
+            log.info("replacing a worker that holds on to memory", worker=child, rss_bytes=message.rss_bytes)
+            self._tree.recycle(child)
+        self._give_out()
+
+    def _rendered(self, hand: InHand, done: JobDone) -> None:
+        failpoints.reach("rendered.before")
+        if not self._journal.record_rendered(done):
+            self._spool.remove(done.job_id, done.generation)  # the message has another picture by now
+            return
+        failpoints.reach("rendered.after")
+        self._context.wake("rendered")
+        log.info(
+            "rendered",
+            job=done.job_id,
+            renditions=len(done.renditions),
+            seconds=round(time.monotonic() - hand.since, 3),
+        )
+
+    def _failed(self, job: Job, failed: JobFailed) -> None:
+        match failed.verdict:
+            case "bad":
+                self._bury(job, failed.reason)
+            case "memory":
+                self._strike(job, f"out of memory: {failed.reason}", memory=True)
+            case "missing":
+                log.warning("the original is not in the spool, it is fetched again", job=job.id)
+                self._journal.send_back(job)
+                self._context.wake("seen")
+            case _:
+                self._try_again(job, failed.reason, self._policy)
+
+    # Deaths
+
+    def on_exit(self, child: str, cause: str, text: str) -> bool:
+        hand = self._in_hand.pop(child, None)
+        if hand is None:
+            return True
+        log.error("worker died of a job", worker=child, job=hand.job.id, cause=cause, what=text)
+        match cause:
+            case "asked" | "finished":
+                self._journal.release(hand.job)
+            case "signalled" if text.endswith("SIGKILL"):
+                # Somebody else's doing: no evidence against the picture, but not to be repeated for ever either.
+                at_once = replace(self._policy, base_seconds=0.0)
+                self._try_again(hand.job, f"its worker was {text} from outside", at_once)
+            case _:
+                self._strike(hand.job, f"its worker was lost: {text}", memory=cause == "out of memory")
+        self._polled = 0.0
+        return False
+
+    def _try_again(self, job: Job, reason: str, policy: RetryPolicy) -> None:
+        """Later, as the policy says, or never."""
+        outcome = self._journal.fail(job, reason, policy)
+        self._tidy(job, outcome)
+        log.warning("rendering failed", job=job.id, reason=reason, outcome=outcome)
+
+    def _strike(self, job: Job, reason: str, *, memory: bool) -> None:
+        """The job cost a worker its life, or all its memory. Where memory was short it gets its try alone, always."""
+        tries = job.deaths + 1
+        if job.alone if memory else tries >= self._poison_after:
+            self._bury(job, f"poison, set aside after {tries} tries: {reason}")
+        elif not self._journal.strike(job, reason, alone=memory):
+            self._tidy(job, "moved on")
+
+    def _bury(self, job: Job, reason: str) -> None:
+        buried = self._journal.bury(job, reason)
+        self._tidy(job, "dead" if buried else "moved on")
+        if not buried:
+            return
+        log.error("dead letter", job=job.id, channel=job.channel_id, message=job.message_id, reason=reason)
+
+    def _tidy(self, job: Job, outcome: str) -> None:
+        """Delete from the spool what this outcome leaves behind."""
+        if outcome == "dead":
+            self._spool.keep_original_only(job.id, job.generation)
+        elif outcome == "moved on":
+            self._spool.remove(job.id, job.generation)  # the message has another picture by now
+
+    # Telling
+
+    def on_state(self, child: str, facts: dict[str, Any]) -> None:
+        hand = self._in_hand.get(child)
+        job = {"job": hand.job.id, "job_seconds": round(time.monotonic() - hand.since, 1)} if hand else {}
+        order = [1 + self._tree.names().index(child)]
+        self._context.send(ChildState(child, {**facts, **job, "order": order}))
