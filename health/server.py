@@ -1,0 +1,215 @@
+"""The health process: /status and /health over HTTP. The only home of starlette and uvicorn.
+
+It shares nothing with the processes that work: their states come as messages from the root, the figures from the
+journal, which it only reads. So it answers at once, whatever the others are doing. The root owns the listening socket:
+while this process is being replaced, requests wait in the socket's queue instead of being refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from health.status import Figures, Known, Memory, snapshot, waiting
+from ipc.context import Context
+from ipc.journal import Journal, JournalError
+from ipc.mailbox import Closed
+from ipc.messages import ChildState, Report
+
+LOOK_SECONDS = 1.0
+"""How often the problems are looked at besides every request, so that `since` is right."""
+
+MOST_REQUESTS = 64
+"""Requests served at once; further ones get 503, so that nobody can exhaust this process."""
+
+
+def main(context: Context) -> None:
+    """Serve until asked to stop. Options: `listen_fd`, `token`, `root` (pid and started_at), `state_dir`."""
+    asyncio.run(_serve(context))
+
+
+async def _serve(context: Context) -> None:
+    view = View(context)
+    listener = socket.socket(fileno=context.options["listen_fd"])
+    server = _Server(
+        uvicorn.Config(
+            make_app(view, context.options["token"]),
+            http="h11",
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=MOST_REQUESTS,
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.remove_reader(context.stop_fd)
+        server.should_exit = True
+
+    loop.add_reader(context.inbox.fileno(), view.take_messages)
+    loop.add_reader(context.stop_fd, stop)
+    watching = asyncio.create_task(_watch(context, view, server))
+    await server.serve(sockets=[listener])
+    watching.cancel()
+
+
+async def _watch(context: Context, view: View, server: uvicorn.Server) -> None:
+    """Say that we are ready once we listen; then show progress, and look at the problems, once a second."""
+    while not server.started:
+        await asyncio.sleep(0.005)
+    context.ready()
+    while True:
+        context.progress()
+        view.look()
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: stopping is the supervisor's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class View:
+    """What this process knows of the others."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._tree: dict[str, dict[str, Any]] = {}
+        self._reports: dict[str, dict[str, Any]] = {}
+        self._memory = Memory()
+        self._journal: Journal | None = None
+        self._heard_at = time.time()
+        self._progress: tuple[int, int] = (0, 0)
+        self._moved_at = time.time()
+
+    def take_messages(self) -> None:
+        """Take in what the root has sent."""
+        with contextlib.suppress(Closed):
+            while (message := self._context.inbox.receive()) is not None:
+                self._heard_at = time.time()
+                match message:
+                    case ChildState(name, facts):
+                        self._tree[name] = facts
+                    case Report(topic, facts):
+                        self._reports[topic] = facts
+                    case _:
+                        pass
+
+    def look(self) -> dict[str, Any]:
+        """The body of /status, now."""
+        self.take_messages()
+        figures, error = self._read_journal()
+        now = time.time()
+        if figures:
+            done = (figures.totals.get("processed", 0), figures.totals.get("failed", 0))
+            if done != self._progress or not waiting(figures):
+                self._progress, self._moved_at = done, now
+        root = self._context.options["root"]
+        known = Known(
+            now=now,
+            root={**root, "state": "running", "restarts": 0, **_memory_of(root["pid"]), "cap_bytes": 0},
+            heard_at=self._heard_at,
+            tree=self._tree,
+            reports=self._reports,
+            figures=figures,
+            journal_error=error,
+            moved_at=self._moved_at,
+            available_bytes=_available_bytes(),
+        )
+        return snapshot(known, self._memory)
+
+    def _read_journal(self) -> tuple[Figures | None, str]:
+        try:
+            if self._journal is None:
+                self._journal = Journal.open_to_read(self._context.journal_path)
+            return self._figures(self._journal), ""
+        except (JournalError, ValueError) as error:  # ValueError: a packed column that is damaged
+            if self._journal:
+                self._journal.close()
+            self._journal = None
+            return None, str(error) if isinstance(error, JournalError) else f"the journal cannot be read: {error!r}"
+
+    @staticmethod
+    def _figures(journal: Journal) -> Figures:
+        with journal.reading():
+            return Figures(
+                states=journal.states(),
+                totals=journal.totals(),
+                channels=tuple(journal.channels()),
+                waiting_for_retry=journal.waiting_for_retry()[0],
+                spool_bytes=journal.spool_bytes(),
+                last_failure=journal.last_failure(),
+            )
+
+
+def make_app(view: View, token: str) -> Starlette:
+    """The HTTP application. With a `token`, a request must carry it; without it /health gives the verdict alone."""
+
+    def is_allowed(request: Request) -> bool:
+        given = request.headers.get("authorization", "")
+        return not token or hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+
+    async def status(request: Request) -> Response:
+        if not is_allowed(request):
+            return _Json({"error": "this needs the header Authorization: Bearer and health.token"}, status_code=401)
+        return _Json(view.look())
+
+    async def health(request: Request) -> Response:
+        body = view.look()
+        shown = body if is_allowed(request) else {"ok": body["ok"]}
+        return _Json(shown, status_code=200 if body["ok"] else 503)
+
+    return Starlette(routes=[Route("/status", status), Route("/health", health)])
+
+
+class _Json(JSONResponse):
+    """Indented, so that `curl` shows something a person can read; never cached."""
+
+    def __init__(self, content: Any, status_code: int = 200) -> None:
+        super().__init__(content, status_code, headers={"cache-control": "no-store"})
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def _memory_of(pid: int) -> dict[str, int]:
+    """RSS of a process now and at its highest, in bytes, as the kernel keeps it."""
+    fields = _proc_fields(Path(f"/proc/{pid}/status"))
+    return {"rss_bytes": fields.get("VmRSS", 0), "peak_rss_bytes": fields.get("VmHWM", 0)}
+
+
+def _available_bytes() -> int:
+    """What the machine could still give, in bytes."""
+    return _proc_fields(Path("/proc/meminfo")).get("MemAvailable", 0)
+
+
+def _proc_fields(path: Path) -> dict[str, int]:
+    """The fields of a /proc file that are given in kB, in bytes."""
+    try:
+        lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.split() for line in lines)
+    return {pair[0].rstrip(":"): int(pair[1]) * 1024 for pair in pairs if len(pair) == 3 and pair[2] == "kB"}

@@ -1,0 +1,220 @@
+"""What /status says: a pure function of what the processes told, what the journal counts, and the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+PATIENCE_SECONDS = 5.0
+"""How long a child may be down, or the root silent, before that is a problem and not a replacement under way."""
+
+STUCK_SECONDS = 180.0
+"""Work that waits so long without one picture finishing is stuck. Three times the longest time for one picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the journal counts, at one moment."""
+
+    states: Mapping[str, int]
+    totals: Mapping[str, int]
+    channels: tuple[Mapping[str, Any], ...]
+    waiting_for_retry: int
+    spool_bytes: int
+    last_failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Everything that health knows. Times in Unix seconds.
+
+    `tree` and `reports` are the latest words of the root (by child) and of the children (by topic).
+    """
+
+    now: float
+    root: Mapping[str, Any]
+    heard_at: float
+    tree: Mapping[str, Mapping[str, Any]]
+    reports: Mapping[str, Mapping[str, Any]]
+    figures: Figures | None
+    journal_error: str = ""
+    moved_at: float = 0.0
+    available_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is wrong. `key` tells it from the others, so that it can be said since when it is there."""
+
+    key: str
+    what: str
+    remedy: str
+    since: float | None = None
+
+
+@dataclass
+class Memory:
+    """Since when each problem is there (Unix seconds): forgotten as soon as it is gone."""
+
+    since: dict[str, float] = field(default_factory=dict)
+
+    def date(self, problems: list[Problem], now: float) -> list[dict[str, str]]:
+        """The problems as /status shows them."""
+        self.since = {one.key: one.since or self.since.get(one.key, now) for one in problems}
+        return [{"what": one.what, "since": iso(self.since[one.key]), "remedy": one.remedy} for one in problems]
+
+
+def snapshot(known: Known, memory: Memory) -> dict[str, Any]:
+    """The body of /status."""
+    problems = list(find_problems(known))
+    return {
+        "ok": not problems,
+        "problems": memory.date(problems, known.now),
+        "stats": _stats(known),
+        "tree": _tree(known),
+        "memory": _memory(known),
+        "channels": _channels(known),
+    }
+
+
+def find_problems(known: Known) -> Iterator[Problem]:
+    """What is wrong now."""
+    silent = known.now - known.heard_at
+    if silent > PATIENCE_SECONDS:
+        yield Problem("root", f"the root has not been heard of for {silent:.0f} s", "If it lasts, restart the program")
+    for name, facts in known.tree.items():
+        yield from _problem_of_child(name, facts, known.now)
+    if known.journal_error:
+        yield Problem("journal", known.journal_error, "See the log; check the disk that state_dir is on")
+    yield from _problems_of_reports(known)
+    if known.figures and waiting(known.figures) and known.now - known.moved_at > STUCK_SECONDS:
+        yield Problem(
+            "stuck",
+            f"{waiting(known.figures)} pictures wait, and none has been finished since {iso(known.moved_at)}",
+            "See the log of pool and uploader; bin/run status shows who is at what",
+        )
+
+
+def _problem_of_child(name: str, facts: Mapping[str, Any], now: float) -> Iterator[Problem]:
+    state, last = facts["state"], facts.get("last_exit", "")
+    if state == "held":
+        remedy = facts.get("remedy") or "See the log for what it said last"
+        yield Problem(f"child {name}", f"{name} is held: {last}", remedy, facts["since"])
+    elif state in ("waiting", "starting") and now - facts["since"] > PATIENCE_SECONDS:
+        why = f" after: {last}" if last else ""
+        yield Problem(
+            f"child {name}",
+            f"{name} is not running ({state}){why}",
+            "It is started again by itself; if it keeps dying, its log records say why",
+            facts["since"],
+        )
+
+
+def _problems_of_reports(known: Known) -> Iterator[Problem]:
+    connection, uploader = known.reports.get("connection", {}), known.reports.get("uploader", {})
+    held = known.tree.get("connection", {}).get("state") == "held"
+    if connection and not connection.get("connected") and not held:
+        yield Problem(
+            "source",
+            f"the source is not connected: {connection.get('error') or 'it is being opened'}",
+            "See the log of the connection",
+        )
+    for service, error, name in (("r2", "storage_error", "storage"), ("supabase", "catalog_error", "catalogue")):
+        state = uploader.get(f"{service}_circuit_breaker", "closed")
+        if state != "closed":
+            yield Problem(
+                f"breaker {service}",
+                f"the {name}'s circuit breaker is {state}: {uploader.get(error)}",
+                "Nothing is lost; it is asked again by itself. Check the service and its credentials",
+            )
+
+
+def waiting(figures: Figures) -> int:
+    """Pictures that could be worked on now."""
+    return max(0, _queue_size(figures) - figures.waiting_for_retry)
+
+
+def _queue_size(figures: Figures) -> int:
+    return sum(figures.states.get(state, 0) for state in ("seen", "fetched", "rendered"))
+
+
+def _stats(known: Known) -> dict[str, Any]:
+    figures = known.figures or Figures({}, {}, (), 0, 0, None)
+    connection, uploader = known.reports.get("connection", {}), known.reports.get("uploader", {})
+    up = known.tree.get("connection", {}).get("state") == "running"
+    return {
+        "started_at": iso(known.root["started_at"]),
+        "processed": figures.totals.get("processed", 0),
+        "failed": figures.totals.get("failed", 0),
+        "retried": figures.totals.get("retried", 0),
+        "dead": figures.states.get("dead", 0),
+        "connected": bool(connection.get("connected")) and up,
+        "queue_size": _queue_size(figures),
+        "r2_circuit_breaker": uploader.get("r2_circuit_breaker", "closed"),
+        "supabase_circuit_breaker": uploader.get("supabase_circuit_breaker", "closed"),
+        "last_error": _last_error(known, figures),
+        "last_heartbeat_at": connection.get("last_heartbeat_at"),
+        "seen": figures.states.get("seen", 0),
+        "fetched": figures.states.get("fetched", 0),
+        "rendered": figures.states.get("rendered", 0),
+        "waiting_for_retry": figures.waiting_for_retry,
+        "spool_bytes": figures.spool_bytes,
+        "source": {key: value for key, value in connection.items() if key != "last_heartbeat_at"},
+    }
+
+
+def _last_error(known: Known, figures: Figures) -> str | None:
+    """The newest thing that went wrong and still matters: a failing job, a service, a child's end."""
+    uploader = known.reports.get("uploader", {})
+    services = [uploader.get(key) for key in ("storage_error", "catalog_error") if uploader.get(key)]
+    ends = [
+        (facts["since"], f"{name}: {facts['last_exit']}")
+        for name, facts in known.tree.items()
+        if facts.get("last_cause") not in (None, "asked")
+    ]
+    newest = [text for _, text in sorted(ends, reverse=True)]
+    return next(iter([*services, *filter(None, [figures.last_failure]), *newest]), None)
+
+
+def _tree(known: Known) -> list[dict[str, Any]]:
+    """One row a process, the root first, then in the order of the tree."""
+    in_order = sorted(known.tree.items(), key=lambda item: item[1]["order"])
+    rows = [("root", known.root), *in_order]
+    return [_row(name, facts, known.now) for name, facts in rows]
+
+
+def _row(name: str, facts: Mapping[str, Any], now: float) -> dict[str, Any]:
+    hidden = ("order", "started_at", "since", "remedy", "under", "last_exit", "last_cause")
+    row = {"name": name, **{key: value for key, value in facts.items() if key not in hidden}}
+    if "started_at" in facts:
+        row["uptime_seconds"] = round(max(0.0, now - facts["started_at"]), 1)
+    if facts.get("last_exit"):
+        row["last_exit"] = {"cause": facts["last_cause"], "what": facts["last_exit"]}
+    return row
+
+
+def _memory(known: Known) -> dict[str, Any]:
+    """The tree's memory in bytes: RSS of all processes, the caps of the image workers, what the machine has left."""
+    rows = [known.root, *known.tree.values()]
+    return {
+        "rss_bytes": sum(row.get("rss_bytes", 0) for row in rows),
+        "peak_process_rss_bytes": max((row.get("peak_rss_bytes", 0) for row in rows), default=0),
+        "cap_bytes": sum(row.get("cap_bytes", 0) for row in rows),
+        "available_bytes": known.available_bytes,
+    }
+
+
+def _channels(known: Known) -> list[dict[str, Any]]:
+    """Every channel; `behind` counts the messages that its source has and the journal has not."""
+    if known.figures is None:
+        return []
+    source = known.reports.get("connection", {})
+    behind = {source["channel"]: source["behind"]} if source.get("channel") else {}
+    return [{**channel, "behind": behind.get(channel["id"], 0)} for channel in known.figures.channels]
+
+
+def iso(seconds: float) -> str:
+    """Unix seconds as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,332 @@
+"""The health process: over real HTTP, and what becomes of a journal that cannot be read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from health.server import View, make_app
+from ipc.context import Context
+from ipc.journal import Journal
+from ipc.mailbox import Inbox, Outbox, pair
+from ipc.messages import ChildState, Message, Report, Wake
+from supervisor.spec import ChildSpec
+from tests.supervisor.stage import Stage, open_fds
+
+TOKEN = "s3cret"
+UP = {"state": "running", "restarts": 0, "since": 1, "cap_bytes": 0, "order": [1], "pid": 9, "started_at": 5.0}
+
+
+class Desk:
+    """A health process' view, without the process: the test is the root."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.journal_path = state_dir / "journal.db"
+        Journal.open(self.journal_path).close()
+        self._ends = [*pair(), *pair()]
+        self.to_health = Outbox(self._ends[1], blocking=False)
+        self._stop_fds = os.pipe()
+        self.context = Context(
+            name="health",
+            incarnation=1,
+            options={"state_dir": str(state_dir), "root": {"pid": os.getpid(), "started_at": time.time()}},
+            inbox=Inbox(self._ends[0]),
+            outbox=Outbox(self._ends[3], blocking=True),
+            stop_fd=self._stop_fds[0],
+        )
+        self.view = View(self.context)
+
+    def tell(self, *messages: Message) -> None:
+        for message in messages:
+            assert self.to_health.send(message)
+
+    def what(self) -> list[str]:
+        return [problem["what"] for problem in self.view.look()["problems"]]
+
+    def close(self) -> None:
+        for end in self._ends:
+            end.close()
+        for fd in self._stop_fds:
+            os.close(fd)
+        if self.view._journal:
+            self.view._journal.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    before = open_fds()
+    desk = Desk(tmp_path)
+    yield desk
+    desk.close()
+    assert open_fds() == before
+
+
+def asker(view: View, token: str) -> Callable[..., httpx.Response]:
+    """Asks the application as uvicorn would; an exception in it is a 500."""
+    transport = httpx.ASGITransport(make_app(view, token), raise_app_exceptions=False)
+
+    async def request(method: str, path: str, headers: dict[bytes, bytes]) -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            return await client.request(method, path, headers=headers)
+
+    return lambda method, path, **headers: asyncio.run(
+        request(method, path, {name.encode(): value for name, value in headers.items()})
+    )
+
+
+@pytest.fixture
+def ask(desk: Desk) -> Callable[..., Any]:
+    return asker(desk.view, "")
+
+
+@pytest.fixture
+def ask_with_token(desk: Desk) -> Callable[..., Any]:
+    return asker(desk.view, TOKEN)
+
+
+def make_it_bad(desk: Desk) -> None:
+    desk.tell(Report("uploader", {"r2_circuit_breaker": "open", "storage_error": "HTTP 503"}))
+
+
+# --- the application --------------------------------------------------------------------------------------------
+
+
+def test_status_is_always_200_and_health_says_how_it_is(desk: Desk, ask: Callable[..., Any]) -> None:
+    good = ask("GET", "/status"), ask("GET", "/health")
+    assert [answer.status_code for answer in good] == [200, 200]
+    assert good[0].json()["ok"] is True
+    make_it_bad(desk)
+    bad = ask("GET", "/status"), ask("GET", "/health")
+    assert [answer.status_code for answer in bad] == [200, 503]
+    assert bad[0].json()["ok"] is False
+    for status, health in (good, bad):
+        assert status.json().keys() == {"ok", "problems", "stats", "tree", "memory", "channels"}
+        # Some time has passed between the two, and memory moves.
+        moving = ("tree", "memory")
+        same = [{key: value for key, value in one.json().items() if key not in moving} for one in (status, health)]
+        assert same[0] == same[1]
+        assert [row["name"] for row in status.json()["tree"]] == [row["name"] for row in health.json()["tree"]]
+
+
+def test_the_answer_is_json_for_people_and_is_not_kept(ask: Callable[..., Any]) -> None:
+    answer = ask("GET", "/status")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.text.startswith('{\n "ok": true') and answer.text.endswith("}\n")
+
+
+@pytest.mark.parametrize("path", ["/statuses", "/status/x", "//", "/../etc/passwd", "/health.json", "/STATUS"])
+def test_an_unknown_path_is_404(path: str, ask: Callable[..., Any]) -> None:
+    assert ask("GET", f"http://testserver{path}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/status", "/health"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+def test_other_methods_are_405(method: str, path: str, ask: Callable[..., Any]) -> None:
+    assert ask(method, path).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Bearer x{TOKEN}", TOKEN, f"bearer {TOKEN}", "Bearer \xff"],
+)
+def test_without_the_token(header: str | None, desk: Desk, ask_with_token: Callable[..., Any]) -> None:
+    headers = {} if header is None else {"authorization": header.encode("latin-1")}
+    answer = ask_with_token("GET", "/status", **headers)
+    assert answer.status_code == 401
+    assert TOKEN not in answer.text and answer.json().keys() == {"error"}
+    probe = ask_with_token("GET", "/health", **headers)
+    assert (probe.status_code, probe.json()) == (200, {"ok": True})
+    make_it_bad(desk)
+    probe = ask_with_token("GET", "/health", **headers)
+    assert (probe.status_code, probe.json()) == (503, {"ok": False})
+
+
+def test_with_the_token(ask_with_token: Callable[..., Any]) -> None:
+    headers = {"authorization": f"Bearer {TOKEN}".encode()}
+    for path in ("/status", "/health"):
+        answer = ask_with_token("GET", path, **headers)
+        assert answer.status_code == 200 and "stats" in answer.json()
+
+
+# --- the journal ------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_journal_is_a_problem_until_it_is_there(desk: Desk, ask: Callable[..., Any]) -> None:
+    desk.journal_path.unlink()
+    answer = ask("GET", "/status")
+    assert answer.status_code == 200
+    [problem] = answer.json()["problems"]
+    assert "journal.db: cannot be read as the journal" in problem["what"] and "disk" in problem["remedy"]
+    assert answer.json()["stats"]["queue_size"] == 0 and answer.json()["channels"] == []
+    Journal.open(desk.journal_path).close()
+    assert ask("GET", "/status").json()["problems"] == []
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database at all, " * 400, b"SQLite format 3\0" + b"\xff" * 9000])
+def test_a_damaged_journal_is_a_problem_and_no_500(content: bytes, desk: Desk, ask: Callable[..., Any]) -> None:
+    for extra in desk.journal_path.parent.glob("journal.db-*"):
+        extra.unlink()
+    desk.journal_path.write_bytes(content)
+    assert [ask("GET", path).status_code for path in ("/status", "/health")] == [200, 503]
+    assert len(desk.what()) == 1
+
+
+def test_a_journal_that_is_damaged_while_it_is_open(desk: Desk, ask: Callable[..., Any]) -> None:
+    writer = Journal.open(desk.journal_path)
+    with writer.transaction():
+        writer.run("add_total", name="processed", by=5)
+    assert ask("GET", "/status").json()["stats"]["processed"] == 5
+    writer.close()
+    assert desk.view._journal is not None
+    with desk.journal_path.open("r+b") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        file.write(os.urandom(size))
+    # What SQLite still has in its cache it may give; it must not be an error of ours.
+    assert ask("GET", "/status").status_code == 200
+    assert ask("GET", "/health").status_code in (200, 503)
+
+
+def test_a_packed_column_that_is_damaged_is_a_problem_too(desk: Desk, ask: Callable[..., Any]) -> None:
+    journal = Journal.open(desk.journal_path)
+    with journal.transaction():
+        journal._connection.execute("INSERT INTO channels (id, title, cursor, ignored) VALUES (1, 'x', 0, x'c1')")
+    journal.close()
+    assert [ask("GET", path).status_code for path in ("/status", "/health")] == [200, 503]
+    assert len(desk.what()) == 1
+
+
+# --- the view ---------------------------------------------------------------------------------------------------
+
+
+def test_what_the_root_says_is_shown(desk: Desk) -> None:
+    desk.tell(
+        ChildState("pool", {**UP, "order": [3]}),
+        ChildState("image-1", {**UP, "order": [3, 1]}),
+        ChildState("health", UP),
+        Report("connection", {"connected": True, "channel": 5, "behind": 2, "last_heartbeat_at": "then"}),
+        Wake("seen"),
+        ChildState("pool", {**UP, "order": [3], "state": "held", "last_exit": "no", "last_cause": "held"}),
+    )
+    body = desk.view.look()
+    assert [row["name"] for row in body["tree"]] == ["root", "health", "pool", "image-1"]
+    assert body["tree"][2]["state"] == "held" and body["stats"]["last_heartbeat_at"] == "then"
+    root = body["tree"][0]
+    assert root["pid"] == os.getpid() and root["peak_rss_bytes"] >= root["rss_bytes"] > 10**6
+    assert body["memory"]["available_bytes"] > 0
+
+
+def test_a_root_that_is_silent_is_a_problem(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    monkeypatch.setattr("health.server.time.time", lambda: now + 30)
+    assert desk.what() == ["the root has not been heard of for 30 s"]
+    desk.tell(Wake("seen"))
+    assert desk.what() == []
+
+
+def add_jobs(desk: Desk, state: str, count: int, next_at: float = 0.0) -> None:
+    journal = Journal.open(desk.journal_path)
+    with journal.transaction():
+        journal._connection.execute(
+            "INSERT OR IGNORE INTO channels (id, title, cursor, ignored) VALUES (1, 'x', 0, x'80')"
+        )
+        for number in range(count):
+            journal._connection.execute(
+                "INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, posted_at, generation,"
+                " identity, locator, rendition_bytes, stored, attempts, next_at, deaths, alone, seen_at)"
+                " VALUES (1, ?, ?, 1, x'00', '', 0, 1, 'x:1', x'80', 0, 0, ?, ?, 0, 0, 0)",
+                (number + 1, state, int(next_at > 0), next_at),
+            )
+    journal.close()
+
+
+def test_work_that_stands_still_is_a_problem_until_a_picture_is_done(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = time.time()
+    now = [began]
+    monkeypatch.setattr("health.server.time.time", lambda: now[0])
+    add_jobs(desk, "fetched", 3)
+
+    def after(seconds: float) -> list[str]:
+        now[0] = began + seconds
+        desk.tell(Wake("seen"))
+        return [what for what in desk.what() if "wait" in what]
+
+    assert after(0) == [] and after(179) == []
+    [what] = after(182)
+    assert what.startswith("3 pictures wait")
+    journal = Journal.open(desk.journal_path)
+    with journal.transaction():
+        journal.run("add_total", name="processed", by=1)
+    assert after(183) == [] and after(183 + 179) == [] and len(after(183 + 181)) == 1
+    journal.close()
+
+
+def test_work_that_waited_for_its_retry_was_not_standing_still(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only from when it is due."""
+    began = time.time()
+    now = [began]
+    monkeypatch.setattr("health.server.time.time", lambda: now[0])
+    monkeypatch.setattr(Journal, "waiting_for_retry", lambda self: (3 if now[0] < began + 1000 else 0, None))
+    add_jobs(desk, "fetched", 3)
+
+    def after(seconds: float) -> list[str]:
+        now[0] = began + seconds
+        desk.tell(Wake("seen"))
+        return [what for what in desk.what() if "wait" in what]
+
+    assert after(0) == after(999) == after(1001) == []
+    assert len(after(999 + 181)) == 1
+
+
+# --- the process ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.tree
+def test_the_real_process_answers_while_it_is_replaced(tmp_path: Path) -> None:
+    Journal.open(tmp_path / "journal.db").close()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        options = {
+            "state_dir": str(tmp_path),
+            "listen_fd": listener.fileno(),
+            "token": "",
+            "root": {"pid": os.getpid(), "started_at": time.time()},
+        }
+        health = ChildSpec("health", "health.server:main", options, inherit_fds=(listener.fileno(),), stop_seconds=3.0)
+        stage = Stage(tmp_path / "notes", health)
+
+        def script(stage: Stage) -> Iterator[None]:
+            yield from stage.all_ready()
+            stage.supervisor.send("health", ChildState("health", {**UP, "pid": stage.pid("health")}))
+            body = json.load(urllib.request.urlopen(f"{url}/status", timeout=20))
+            assert body["tree"][1]["pid"] == stage.pid("health")
+            os.kill(stage.pid("health"), signal.SIGKILL)
+            # Nobody is there, and yet the connection is not refused: it waits in the socket.
+            early = socket.create_connection(listener.getsockname())
+            early.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+            yield from stage.replaced("health")
+            early.settimeout(20)
+            assert early.recv(12) == b"HTTP/1.1 200"
+            early.close()
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(f"{url}/nowhere", timeout=20)
+            beats = stage.place("health").incarnation
+            assert beats is not None and beats.stalled_seconds < 30
+
+        assert stage.play(script) == 0
+    assert stage.ended("health") == [("signalled", "killed by SIGKILL"), ("asked", "stopped as asked (exit code 0)")]

@@ -1,0 +1,311 @@
+"""The body of /status, field by field, and every kind of problem: when it is there, since when, and when it is gone."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from health import status
+from health.status import Figures, Known, Memory, snapshot
+
+NOW = 1_700_000_000.0  # 2023-11-14T22:13:20Z
+CHANNEL = {"id": 77, "title": "Wires", "cursor": 40, "ignored": {"text": 3}}
+
+
+def child(state: str = "running", **more: Any) -> dict[str, Any]:
+    up = {"pid": 100, "started_at": NOW - 50, "rss_bytes": 10, "peak_rss_bytes": 30} if state == "running" else {}
+    return {"state": state, "restarts": 0, "since": int(NOW) - 50, "cap_bytes": 0, "order": [1], **up, **more}
+
+
+def figures(**more: Any) -> Figures:
+    given = {
+        "states": {"seen": 1, "fetched": 2, "rendered": 3, "published": 40, "dead": 5},
+        "totals": {"processed": 44, "failed": 6, "retried": 7},
+        "channels": (CHANNEL,),
+        "waiting_for_retry": 1,
+        "spool_bytes": 999,
+        "last_failure": None,
+    }
+    return Figures(**{**given, **more})
+
+
+def known(**more: Any) -> Known:
+    """All is well, unless said otherwise."""
+    given: dict[str, Any] = {
+        "now": NOW,
+        "root": {
+            "pid": 1,
+            "started_at": NOW - 60,
+            "state": "running",
+            "restarts": 0,
+            "rss_bytes": 5,
+            "peak_rss_bytes": 6,
+            "cap_bytes": 0,
+        },
+        "heard_at": NOW - 1,
+        "tree": {
+            "image-2": child(order=[3, 2], cap_bytes=500),
+            "connection": child(order=[4]),
+            "image-1": child(order=[3, 1], cap_bytes=500, peak_rss_bytes=90, job=8, job_seconds=0.5),
+            "health": child(order=[1]),
+            "pool": child(order=[3]),
+            "uploader": child(order=[2]),
+        },
+        "reports": {
+            "connection": {"connected": True, "last_heartbeat_at": "2023-11-14T22:13:00Z", "channel": 77, "behind": 4},
+            "uploader": {"r2_circuit_breaker": "closed", "supabase_circuit_breaker": "closed"},
+        },
+        "figures": figures(),
+        "moved_at": NOW - 10,
+        "available_bytes": 12345,
+    }
+    return Known(**{**given, **more})
+
+
+def whats(given: Known) -> list[str]:
+    return [problem.what for problem in status.find_problems(given)]
+
+
+# --- the body -------------------------------------------------------------------------------------------------
+
+
+def test_all_is_well() -> None:
+    body = snapshot(known(), Memory())
+    assert list(body) == ["ok", "problems", "stats", "tree", "memory", "channels"]
+    assert body["ok"] is True and body["problems"] == []
+
+
+def test_it_is_pure() -> None:
+    given = known(tree={"pool": child("held", last_exit="x", last_cause="held", remedy="y")})
+    before = copy.deepcopy((given.tree, given.reports, given.root))
+    assert snapshot(given, Memory()) == snapshot(given, Memory())
+    assert (given.tree, given.reports, given.root) == before
+
+
+def test_stats() -> None:
+    assert snapshot(known(), Memory())["stats"] == {
+        "started_at": "2023-11-14T22:12:20Z",
+        "processed": 44,
+        "failed": 6,
+        "retried": 7,
+        "dead": 5,
+        "connected": True,
+        "queue_size": 6,
+        "r2_circuit_breaker": "closed",
+        "supabase_circuit_breaker": "closed",
+        "last_error": None,
+        "last_heartbeat_at": "2023-11-14T22:13:00Z",
+        "seen": 1,
+        "fetched": 2,
+        "rendered": 3,
+        "waiting_for_retry": 1,
+        "spool_bytes": 999,
+        "source": {"connected": True, "channel": 77, "behind": 4},
+    }
+
+
+def test_stats_before_anybody_has_said_anything() -> None:
+    stats = snapshot(known(tree={}, reports={}, figures=None), Memory())["stats"]
+    assert stats["processed"] == stats["queue_size"] == stats["dead"] == 0
+    assert stats["connected"] is False and stats["last_heartbeat_at"] is None and stats["last_error"] is None
+    assert stats["r2_circuit_breaker"] == stats["supabase_circuit_breaker"] == "closed"
+    assert stats.keys() == snapshot(known(), Memory())["stats"].keys()
+
+
+@pytest.mark.parametrize("state", ["waiting", "starting", "held", "stopping", "stopped"])
+def test_not_connected_while_the_connection_is_down(state: str) -> None:
+    """Whatever it said last."""
+    given = known(tree={"connection": child(state)})
+    assert snapshot(given, Memory())["stats"]["connected"] is False
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, "a: killed by SIGKILL"),
+        ({"figures": figures(last_failure="HTTP 500")}, "HTTP 500"),
+        ({"figures": figures(last_failure="HTTP 500"), "reports": {"uploader": {"catalog_error": "down"}}}, "down"),
+        ({"reports": {"uploader": {"storage_error": "away", "catalog_error": "down"}}}, "away"),
+        ({"tree": {"c": child(last_exit="stopped as asked", last_cause="asked")}}, None),
+    ],
+)
+def test_the_last_error_is_the_one_that_matters_most(more: dict[str, Any], expected: str | None) -> None:
+    ends = {
+        "b": child(last_exit="exit code 1", last_cause="crashed", since=5),
+        "a": child(last_exit="killed by SIGKILL", last_cause="signalled", since=9),
+        "c": child(last_exit="stopped as asked", last_cause="asked", since=99),
+    }
+    assert snapshot(known(**{"tree": ends, **more}), Memory())["stats"]["last_error"] == expected
+
+
+def test_the_tree_begins_with_root_and_is_in_order() -> None:
+    rows = snapshot(known(), Memory())["tree"]
+    assert [row["name"] for row in rows] == ["root", "health", "uploader", "pool", "image-1", "image-2", "connection"]
+    assert rows[0] == {
+        "name": "root",
+        "pid": 1,
+        "state": "running",
+        "restarts": 0,
+        "uptime_seconds": 60.0,
+        "rss_bytes": 5,
+        "peak_rss_bytes": 6,
+        "cap_bytes": 0,
+    }
+    assert rows[4] == {
+        "name": "image-1",
+        "state": "running",
+        "restarts": 0,
+        "cap_bytes": 500,
+        "pid": 100,
+        "rss_bytes": 10,
+        "peak_rss_bytes": 90,
+        "job": 8,
+        "job_seconds": 0.5,
+        "uptime_seconds": 50.0,
+    }
+
+
+def test_a_child_that_is_down_has_no_pid_and_says_how_it_ended() -> None:
+    down = child("waiting", last_exit="killed by SIGKILL", last_cause="signalled", remedy="", restarts=2)
+    [_, row] = snapshot(known(tree={"pool": down}), Memory())["tree"]
+    assert row == {
+        "name": "pool",
+        "state": "waiting",
+        "restarts": 2,
+        "cap_bytes": 0,
+        "last_exit": {"cause": "signalled", "what": "killed by SIGKILL"},
+    }
+
+
+def test_memory() -> None:
+    assert snapshot(known(), Memory())["memory"] == {
+        "rss_bytes": 5 + 6 * 10,
+        "peak_process_rss_bytes": 90,
+        "cap_bytes": 1000,
+        "available_bytes": 12345,
+    }
+
+
+def test_channels_and_how_far_behind() -> None:
+    other = {**CHANNEL, "id": 78}
+    channels = snapshot(known(figures=figures(channels=(CHANNEL, other))), Memory())["channels"]
+    assert channels == [{**CHANNEL, "behind": 4}, {**other, "behind": 0}]
+    assert snapshot(known(figures=None), Memory())["channels"] == []
+    assert snapshot(known(reports={}), Memory())["channels"] == [{**CHANNEL, "behind": 0}]
+    assert snapshot(known(reports={"connection": {"channel": None}}), Memory())["channels"][0]["behind"] == 0
+
+
+# --- the problems ---------------------------------------------------------------------------------------------
+
+HELD = child("held", last_cause="held", last_exit="the account is banned", remedy="Get another", since=int(NOW) - 500)
+LATE = child("waiting", last_cause="crashed", last_exit="exit code 1", since=int(NOW) - 6)
+BREAKERS = {"r2_circuit_breaker": "open", "storage_error": "HTTP 503"}
+AWAY = {"connected": False, "error": "no route"}
+
+
+@pytest.mark.parametrize(
+    ("more", "what", "since"),
+    [
+        ({"heard_at": NOW - 6}, "the root has not been heard of for 6 s", "2023-11-14T22:13:20Z"),
+        ({"tree": {"connection": HELD}}, "connection is held: the account is banned", "2023-11-14T22:05:00Z"),
+        ({"tree": {"pool": LATE}}, "pool is not running (waiting) after: exit code 1", "2023-11-14T22:13:14Z"),
+        (
+            {"tree": {"pool": child("starting", since=int(NOW) - 6)}},
+            "pool is not running (starting)",
+            "2023-11-14T22:13:14Z",
+        ),
+        ({"journal_error": "journal.db: cannot be read"}, "journal.db: cannot be read", "2023-11-14T22:13:20Z"),
+        ({"reports": {"connection": AWAY}}, "the source is not connected: no route", "2023-11-14T22:13:20Z"),
+        (
+            {"reports": {"connection": {"connected": False, "error": ""}}},
+            "the source is not connected: it is being opened",
+            "2023-11-14T22:13:20Z",
+        ),
+        (
+            {"reports": {"uploader": BREAKERS}},
+            "the storage's circuit breaker is open: HTTP 503",
+            "2023-11-14T22:13:20Z",
+        ),
+        (
+            {"reports": {"uploader": {"supabase_circuit_breaker": "half-open", "catalog_error": "timeout"}}},
+            "the catalogue's circuit breaker is half-open: timeout",
+            "2023-11-14T22:13:20Z",
+        ),
+        (
+            {"moved_at": NOW - 181},
+            "5 pictures wait, and none has been finished since 2023-11-14T22:10:19Z",
+            "2023-11-14T22:13:20Z",
+        ),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_each_problem_appears_and_is_remembered_and_disappears(more: dict[str, Any], what: str, since: str) -> None:
+    memory = Memory()
+    bad = known(**more)
+    body = snapshot(bad, memory)
+    assert body["ok"] is False
+    [problem] = body["problems"]
+    assert problem.keys() == {"what", "since", "remedy"} and problem["remedy"]
+    assert (problem["what"], problem["since"]) == (what, since)
+
+    [later] = snapshot(replace(bad, now=NOW + 0.4), memory)["problems"]
+    assert later["since"] == since
+
+    assert snapshot(known(), memory)["problems"] == []
+    assert memory.since == {}
+
+
+def test_since_is_remembered_while_it_lasts_and_forgotten_after() -> None:
+    memory = Memory()
+    bad = known(journal_error="gone")
+    for seconds in (0, 100):
+        [problem] = snapshot(replace(bad, now=NOW + seconds, heard_at=NOW + seconds, moved_at=NOW + seconds), memory)[
+            "problems"
+        ]
+        assert problem["since"] == "2023-11-14T22:13:20Z"
+    snapshot(known(), memory)
+    [problem] = snapshot(replace(bad, now=NOW + 3, heard_at=NOW, moved_at=NOW), memory)["problems"]
+    assert problem["since"] == "2023-11-14T22:13:23Z", "another time, another since"
+
+
+def test_the_remedy_of_a_held_child_is_what_it_said() -> None:
+    [problem] = snapshot(known(tree={"connection": HELD}), Memory())["problems"]
+    assert problem["remedy"] == "Get another"
+    [problem] = snapshot(known(tree={"connection": {**HELD, "remedy": ""}}), Memory())["problems"]
+    assert "log" in problem["remedy"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"heard_at": NOW - 5},
+        {"tree": {"pool": child("waiting", since=int(NOW) - 5)}},
+        {"tree": {"pool": child("starting", since=int(NOW) - 1)}},
+        {"tree": {"pool": child("stopping"), "x": child("stopped")}},
+        {"tree": {"pool": child(last_exit="exit code 1", last_cause="crashed")}},
+        {"moved_at": NOW - 180},
+        {"moved_at": 0.0, "figures": figures(states={"published": 9, "dead": 9}, waiting_for_retry=0)},
+        {"moved_at": 0.0, "figures": figures(states={"seen": 3}, waiting_for_retry=3)},
+        {"moved_at": 0.0, "figures": None},
+        {"reports": {}},
+    ],
+)
+def test_what_is_no_problem(more: dict[str, Any]) -> None:
+    assert whats(known(**more)) == []
+
+
+def test_a_held_connection_is_one_problem_and_not_two() -> None:
+    given = known(tree={"connection": HELD}, reports={"connection": AWAY})
+    assert whats(given) == ["connection is held: the account is banned"]
+
+
+def test_problems_add_up_and_each_has_its_own_since() -> None:
+    memory = Memory()
+    first = known(journal_error="gone")
+    snapshot(first, memory)
+    both = replace(first, now=NOW + 2, reports={"uploader": BREAKERS, "connection": AWAY})
+    problems = snapshot(both, memory)["problems"]
+    assert [problem["since"][-3:] for problem in problems] == ["20Z", "22Z", "22Z"]
