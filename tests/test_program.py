@@ -1,0 +1,194 @@
+"""The whole program: what it promises across its processes, one scenario a test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ipc.intake import take
+from ipc.journal import Journal
+from ipc.posts import Channel, Page, Photo, Post
+from tests.instance import Instance, wait_for
+from tests.pictures import CHANNEL, draw, make_export
+
+MakeInstance = Callable[..., Instance]
+KINDS = ["health", "uploader", "pool", "image-1", "connection"]
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_export(tmp_path_factory.mktemp("program") / "export", 3)
+
+
+@pytest.mark.parametrize("victim", KINDS)
+def test_a_killed_process_is_replaced_and_the_others_go_on(
+    victim: str, export: Path, make_instance: MakeInstance
+) -> None:
+    instance = make_instance(export)
+    instance.start()
+    before = instance.wait_until_running()
+    os.kill(before[victim], signal.SIGKILL)
+    wait_for("the replacement", lambda: instance.pids().get(victim, before[victim]) != before[victim])
+    after = instance.wait_until_running()
+    below = {"pool": {"image-1", "image-2"}}.get(victim, set())
+    assert {name for name in before if before[name] != after[name]} == {victim} | below
+    row = instance.row(victim)
+    assert row["restarts"] == 1 and row["last_exit"]["cause"] == "signalled"
+    body = instance.status()
+    assert body is not None and body["ok"]
+    assert instance.stop() == 0
+    instance.assert_published([1, 2, 3])
+    instance.assert_nothing_left()
+
+
+def test_every_process_goes_with_a_killed_root(export: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(export)
+    instance.start()
+    pids = instance.wait_until_running()
+    os.kill(pids["image-1"], signal.SIGSTOP)  # it can do nothing about it by itself
+    os.kill(pids["uploader"], signal.SIGSTOP)
+    instance.kill()
+    wait_for("every process to be gone", lambda: not instance.left_over(), 2)
+
+
+def test_status_answers_while_others_cannot(export: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(export)
+    instance.start()
+    pids = instance.wait_until_running()
+    for name in ("pool", "uploader", "connection", "root"):
+        os.kill(pids[name], signal.SIGSTOP)
+    try:
+        code, body = instance.get("/status")
+        assert code == 200 and body["tree"][0]["name"] == "root"
+
+        def root_is_missed() -> bool:
+            return any("root" in one["what"] for one in instance.get("/status")[1]["problems"])
+
+        wait_for("the root's silence to be a problem", root_is_missed)
+        assert instance.get("/health")[0] == 503
+    finally:
+        for name in ("root", "pool", "uploader", "connection"):
+            os.kill(pids[name], signal.SIGCONT)
+    wait_for("all to be well again", lambda: (instance.status() or {"ok": False})["ok"])
+    assert instance.get("/health")[0] == 200
+    assert instance.pids() == pids, "nobody was replaced: a stop is not a hang before its deadline"
+
+
+def test_requests_wait_while_health_is_replaced(export: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(export)
+    instance.start()
+    pids = instance.wait_until_running()
+    for _ in range(3):
+        os.kill(instance.pids()["health"], signal.SIGKILL)
+        assert instance.get("/status")[0] == 200  # neither refused nor lost
+    assert instance.pids()["uploader"] == pids["uploader"]
+
+
+def test_a_failure_that_may_pass_is_tried_again_over_restarts(
+    export: Path, tmp_path: Path, make_instance: MakeInstance
+) -> None:
+    instance = make_instance(export)
+    instance.config.write_text(instance.config.read_text().replace("base_seconds = 0.2", "base_seconds = 600"))
+    instance.state_dir.mkdir()
+    unmounted = tmp_path / "unmounted"
+    photo = Photo(None, "file:a.jpg:1:1x1", {"export": str(unmounted), "file": "a.jpg"}, None, None, None, None)
+    post = Post(CHANNEL + 1, 7, 1_700_000_000, None, None, "from an export on a disk that is not there", photo)
+    journal = Journal.open(instance.state_dir / "journal.db")
+    take(journal, Page(Channel(CHANNEL + 1, "Other"), (post,), 7, {}), time.time())
+
+    def failed() -> bool:
+        job = journal.known(CHANNEL + 1, 7)
+        return job is not None and job.attempts == 1
+
+    instance.start()
+    wait_for("the first failure", failed)
+    assert instance.stop() == 0
+    instance.start()
+    instance.wait_until_running()
+    wait_for("the others", lambda: (instance.status() or {"stats": {}})["stats"].get("processed") == 3)
+    job = journal.known(CHANNEL + 1, 7)
+    assert job is not None and job.state == "seen" and job.attempts == 1, "the restart changed nothing"
+    assert job.next_at > time.time() + 300 and "not there" in str(job.reason)
+    body = instance.status()
+    assert body is not None and body["stats"]["waiting_for_retry"] == 1 and body["stats"]["retried"] == 1
+
+    unmounted.mkdir()
+    draw(unmounted / "a.jpg", 99)
+    with journal.transaction():  # its time has come
+        journal._connection.execute("UPDATE jobs SET next_at = 0")
+    wait_for("the picture", lambda: len(instance.rows()) == 4)
+    journal.close()
+    assert instance.stop() == 0
+
+
+def test_the_spools_limit_slows_fetching_and_loses_nothing(tmp_path: Path, make_instance: MakeInstance) -> None:
+    export = make_export(tmp_path / "export", 10, size=(2400, 1800))
+    assert sum(file.stat().st_size for file in (export / "photos").iterdir()) > 2**20
+    instance = make_instance(export, "[spool]\nmax_mb = 1")
+    instance.start()
+    instance.wait_until_done()
+    assert instance.stop() == 0
+    instance.assert_published(list(range(1, 11)))
+    instance.assert_nothing_left()
+
+
+def test_a_picture_that_takes_too_long_is_set_aside_and_the_others_go_on(
+    tmp_path: Path, make_instance: MakeInstance
+) -> None:
+    export = make_export(tmp_path / "export", 3)
+    draw(export / "photos" / "photo_2@01-02-2025_10-00-00.jpg", 2, (7000, 7000))
+    instance = make_instance(export)
+    instance.config.write_text(
+        instance.config.read_text().replace("workers = 2", "workers = 2\njob_seconds = 0.4")
+        + "[images]\nwidths = [5000, 6000, 7000]\n"
+    )
+    instance.start()
+    instance.wait_until_done()
+    dead = instance.command("dead").stdout
+    assert "poison" in dead and "hung" in dead
+    assert instance.row("pool")["restarts"] == 0
+    assert instance.stop() == 0
+    instance.assert_published([1, 3])
+    instance.assert_nothing_left(dead=1)
+
+
+def test_a_picture_that_needs_more_memory_than_the_cap_is_tried_alone_then_set_aside(
+    tmp_path: Path, make_instance: MakeInstance
+) -> None:
+    export = make_export(tmp_path / "export", 3)
+    from PIL import Image  # noqa: PLC0415 - only to make the picture
+
+    Image.effect_noise((6000, 6000), 40).convert("RGB").save(
+        export / "photos" / "photo_2@01-02-2025_10-00-00.jpg", format="PNG", compress_level=0
+    )
+    instance = make_instance(export)
+    instance.config.write_text(
+        instance.config.read_text().replace("workers = 2", "workers = 2\nmemory_cap_mb = 100\nmemory_soft_mb = 90")
+        + "[images]\nmax_bytes = 200000000\n"
+    )
+    instance.start()
+    instance.wait_until_done()
+    dead = instance.command("dead").stdout
+    assert "out of memory" in dead
+    assert instance.stop() == 0
+    instance.assert_published([1, 3])
+    instance.assert_nothing_left(dead=1)
+
+
+def test_no_secret_of_ours_reaches_a_child(export: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(export)
+    instance.start(PICTUREDESK__HEALTH__TOKEN="not-for-children")
+    wait_for("the tree", instance.url)
+    wait_for("the children", lambda: len(instance.left_over()) >= 7)
+    assert instance.root is not None
+    for pid in instance.left_over():
+        if pid != instance.root.pid:
+            assert b"not-for-children" not in Path(f"/proc/{pid}/environ").read_bytes()
+        assert b"not-for-children" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert instance.get("/status")[0] == 401
+    assert instance.get("/status", Authorization="Bearer not-for-children")[0] == 200
