@@ -291,6 +291,36 @@ def test_out_of_memory_alone_is_dead(desk: Desk, open_pool: Opener, how: str) ->
     assert desk.spooled() == {f"{job.id}.1/original"}
 
 
+def test_want_of_memory_gets_its_try_alone_whatever_came_before(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    assert not replace_worker(pool, tree, "image-1", ended(-11))  # one death more would be poison
+    pool.on_message("image-1", failed(job, "memory"))
+    assert (desk.of(1).state, desk.of(1).alone, desk.of(1).deaths) == ("fetched", True, 2)
+    assert orders(tree)["image-1"].cap_bytes == LARGE_CAP * CAP
+    pool.on_message("image-1", failed(job, "memory"))
+    assert desk.of(1).state == "dead"
+
+
+def test_want_of_memory_is_no_poison(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, _ = open_pool(1, poison_after=1)
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", failed(job, "memory"))
+    assert (desk.of(1).state, desk.of(1).alone) == ("fetched", True)
+
+
+def test_a_failure_that_is_final_leaves_no_half_made_rendition(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, _ = open_pool(1, retry={"max_attempts": 0, "base_seconds": 1.0})
+    pool.on_order(Wake("fetched"))
+    (desk.spool.folder(job.id, 1) / "320.webp").write_bytes(b"half of it")
+    pool.on_message("image-1", failed(job, "passing"))
+    assert desk.of(1).state == "dead"
+    assert desk.spooled() == {f"{job.id}.1/original"}
+
+
 def test_a_worker_that_holds_on_to_memory_is_replaced(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     desk.fetch(2)

@@ -25,6 +25,7 @@ from tests.workers.desk import CHANNEL, LADDER, Desk
 from workers import uploader as module
 from workers.breaker import Breaker
 from workers.catalog import SqliteCatalog
+from workers.rows import rows_of
 from workers.storage import FileStorage
 from workers.uploader import Uploader, main
 
@@ -444,6 +445,24 @@ def test_a_row_that_stays_refused_is_a_dead_letter(desk: Desk, house: House) -> 
     assert desk.spooled() == set()  # its original is in the storage
     assert desk.journal.revive([job.id]) == [job.id]
     assert (desk.of(1).state, desk.of(1).stored) == ("rendered", True)
+
+
+def test_a_job_that_no_row_can_be_made_of_stops_nobody_else(
+    desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.render(1)
+    desk.render(2)
+
+    def choke(job: Job, *rest: Any) -> dict[str, dict[str, Any]]:
+        if job.message_id == 1:
+            raise ValueError("year 99999 is out of range")
+        return rows_of(job, *rest)
+
+    monkeypatch.setattr("workers.uploader.rows_of", choke)
+    house.uploader.publish_due()
+    assert house.published() == [2]
+    assert (desk.of(1).state, desk.of(1).attempts) == ("rendered", 1)
+    assert "99999" in str(desk.of(1).reason)
 
 
 def test_the_longest_errors_go_in_one_message(desk: Desk, house: House) -> None:
