@@ -48,7 +48,7 @@ def run(settings: Settings, config: Path | None, folder: Path, *, leave: bool) -
     if other:
         raise AlreadyRunning(settings.state_dir, other.pid)
     before = _totals(settings)
-    with _tree(config, folder) as process:
+    with _tree(settings, config, folder) as process:
         outcome = _watch(settings, process, before)
         if outcome is None:
             return process.wait()
@@ -68,14 +68,19 @@ class Outcome:
 
 
 @contextmanager
-def _tree(config: Path | None, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _tree(settings: Settings, config: Path | None, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The tree's root in a process group of its own (the terminal's Ctrl-C reaches only us), its log beside the bar."""
     reader, writer = os.pipe()
     command = [sys.executable, "-P", "-m", "supervisor", "start", "--export", str(folder), "--parent-fd", str(reader)]
     if config is not None:
         command += ["--config", str(config)]
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=(reader,), process_group=0
+        command,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        pass_fds=(reader,),
+        process_group=0,
+        env=_environment(settings),
     )
     os.close(reader)
 
@@ -92,6 +97,17 @@ def _tree(config: Path | None, folder: Path) -> Iterator[subprocess.Popen[bytes]
         process.wait()
         printer.join(timeout=2.0)
         os.close(writer)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """The tree's environment. Above a bar, its log is for a person: only what is wrong, unless more was asked for."""
+    ours: dict[str, str] = {}
+    if sys.stderr.isatty():
+        if settings.log.format == "auto":
+            ours["PICTUREDESK__LOG__FORMAT"] = "console"
+        if settings.log.level == "info":
+            ours["PICTUREDESK__LOG__LEVEL"] = "warning"
+    return {**os.environ, **ours}
 
 
 def _print_log(process: subprocess.Popen[bytes]) -> None:
