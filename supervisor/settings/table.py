@@ -172,7 +172,7 @@ class Supervisor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """The HTTP server of /status, /health and /metrics."""
+    """The HTTP server of /status and /health."""
 
     host: str = setting(
         "127.0.0.1",

@@ -11,7 +11,7 @@ in OutOfMemory, no verdict; or in the OSError of the disk.
 
 from workers.imaging.codec import render, warm_up
 from workers.imaging.gate import FORMATS, BadPicture, Limits, inspect
-from workers.imaging.ladder import Ladder, Rendered, Rendition, widths_for
+from workers.imaging.ladder import Ladder, Rendered, widths_for
 from workers.imaging.memory import OutOfMemory, trim
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "Limits",
     "OutOfMemory",
     "Rendered",
-    "Rendition",
     "inspect",
     "render",
     "trim",

@@ -31,8 +31,9 @@ os.environ["SVT_LOG"] = "0"  # before the encoder's first use: it logs to stderr
 import pillow_avif.AvifImagePlugin
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 
+from ipc.jobs import Rendition
 from workers.imaging.gate import BadPicture, Header, Limits, check, check_size, read
-from workers.imaging.ladder import Ladder, Rendered, Rendition, steps_for, top_pixels
+from workers.imaging.ladder import Ladder, Rendered, steps_for, top_pixels
 from workers.imaging.memory import Gauge, OutOfMemory, memory_need, trim
 
 pillow_avif.AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each decoder thread would count its stack against the cap

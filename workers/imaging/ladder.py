@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ipc.jobs import Rendition
 from workers.imaging.gate import BadPicture
 
 MAX_RENDITION_DIMENSION = 16_383
@@ -22,16 +23,6 @@ class Ladder:
     def formats(self) -> tuple[str, ...]:
         """Those to make, "webp" first."""
         return tuple(name for name, wanted in (("webp", self.webp), ("avif", self.avif)) if wanted)
-
-
-@dataclass(frozen=True, slots=True)
-class Rendition:
-    """One width in one format: sides in px, `format` "webp" or "avif", `bytes` the size of its file."""
-
-    width: int
-    height: int
-    format: str
-    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
