@@ -15,13 +15,14 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from health.status import Figures, Known, Memory, snapshot, waiting
 from ipc.context import Context
@@ -31,6 +32,9 @@ from ipc.messages import ChildState, Report
 
 LOOK_SECONDS = 1.0
 """How often the problems are looked at besides every request, so that `since` is right."""
+
+SILENT_SECONDS = 5.0
+"""How long a connection may take for its first request."""
 
 MOST_REQUESTS = 64
 """Requests served at once; further ones get 503, so that nobody can exhaust this process."""
@@ -72,7 +76,7 @@ async def _serve(context: Context) -> None:
     watching.cancel()
 
 
-async def _watch(context: Context, view: View, server: uvicorn.Server) -> None:
+async def _watch(context: Context, view: View, server: _Server) -> None:
     """Say that we are ready once we listen; then show progress, and look at the problems, once a second."""
     while not server.started:
         await asyncio.sleep(0.005)
@@ -80,15 +84,28 @@ async def _watch(context: Context, view: View, server: uvicorn.Server) -> None:
     while True:
         context.progress()
         view.look()
+        server.close_the_silent(time.monotonic())
         await asyncio.sleep(LOOK_SECONDS)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: stopping is the supervisor's business."""
+    """uvicorn without its signal handlers (stopping is the supervisor's business), and with less patience."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._connected: dict[H11Protocol, float] = {}
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    def close_the_silent(self, now: float) -> None:
+        """Close the connections that have sent no whole request for a while: they take the places of others."""
+        connections = cast(set[H11Protocol], self.server_state.connections)
+        self._connected = {one: self._connected.get(one, now) for one in connections}
+        for one, since in self._connected.items():
+            if getattr(one, "cycle", None) is None and now - since > SILENT_SECONDS:
+                one.transport.close()
 
 
 class View:

@@ -158,7 +158,7 @@ class Instance:
             return None
         try:
             body: dict[str, Any] = self.get("/status")[1]
-        except OSError:
+        except (OSError, ValueError):
             return None
         return body
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,20 @@ def test_requests_wait_while_health_is_replaced(export: Path, make_instance: Mak
         os.kill(instance.pids()["health"], signal.SIGKILL)
         assert instance.get("/status")[0] == 200  # neither refused nor lost
     assert instance.pids()["uploader"] == pids["uploader"]
+
+
+def test_silent_clients_keep_nobody_out(export: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(export)
+    instance.start()
+    instance.wait_until_running()
+    port = int(str(instance.url()).rpartition(":")[2])
+    with ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        silent = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        silent.sendall(b"GET /status HTTP/1.1\r\nX-Never-Ending: ")
+        wait_for("/status to be answered", lambda: (instance.status() or {}).get("tree"), 30)
+    assert instance.row("health")["restarts"] == 0
 
 
 def test_a_failure_that_may_pass_is_tried_again_over_restarts(
