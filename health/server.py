@@ -34,10 +34,7 @@ LOOK_SECONDS = 1.0
 """How often the problems are looked at besides every request, so that `since` is right."""
 
 SILENT_SECONDS = 5.0
-"""How long a connection may take for its first request."""
-
-MOST_REQUESTS = 64
-"""Requests served at once; further ones get 503, so that nobody can exhaust this process."""
+"""How long a connection may be open with no request under way."""
 
 
 def main(context: Context) -> None:
@@ -58,7 +55,6 @@ async def _serve(context: Context) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=MOST_REQUESTS,
             timeout_keep_alive=5,
             timeout_graceful_shutdown=1,
         )
@@ -93,19 +89,24 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self._connected: dict[H11Protocol, float] = {}
+        self._idle_since: dict[H11Protocol, float] = {}
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     def close_the_silent(self, now: float) -> None:
-        """Close the connections that have sent no whole request for a while: they take the places of others."""
+        """Close the connections that have had no request under way for a while: they take the places of others."""
         connections = cast(set[H11Protocol], self.server_state.connections)
-        self._connected = {one: self._connected.get(one, now) for one in connections}
-        for one, since in self._connected.items():
-            if getattr(one, "cycle", None) is None and now - since > SILENT_SECONDS:
+        self._idle_since = {one: self._idle_since.get(one, now) if _is_idle(one) else now for one in connections}
+        for one, since in self._idle_since.items():
+            if now - since > SILENT_SECONDS:
                 one.transport.close()
+
+
+def _is_idle(connection: H11Protocol) -> bool:
+    cycle = getattr(connection, "cycle", None)
+    return cycle is None or cycle.response_complete
 
 
 class View:

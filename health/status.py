@@ -121,6 +121,9 @@ def _problems_of_reports(known: Known) -> Iterator[Problem]:
             f"the source is not connected: {connection.get('error') or 'it is being opened'}",
             "See the log of the connection",
         )
+    for topic in ("connection", "pool"):
+        if fault := known.reports.get(topic, {}).get("spool_error"):
+            yield Problem(f"spool {topic}", fault, "Nothing is lost; make room on the disk that state_dir is on")
     for service, error, name in (("r2", "storage_error", "storage"), ("supabase", "catalog_error", "catalogue")):
         state = uploader.get(f"{service}_circuit_breaker", "closed")
         if state != "closed":

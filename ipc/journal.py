@@ -12,6 +12,7 @@ This module and the uploader's catalogue are the only homes of sqlite3.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -218,6 +219,10 @@ class Journal:
             now=int(self._clock()),
         )
 
+    def render_again(self, job: Job) -> bool:
+        """The spool has lost the job's renditions, but not its original: have them made again."""
+        return self._change("back_to_fetched", id=job.id, generation=job.generation)
+
     def send_back(self, job: Job) -> bool:
         """The spool has lost the job's files: have them fetched again."""
         return self._change("back_to_seen", id=job.id, generation=job.generation)
@@ -296,6 +301,11 @@ class Journal:
         """id, title, cursor and the counts of ignored messages, of every channel."""
         return [{**dict(row), "ignored": msgpack.unpackb(row["ignored"])} for row in self.run("channels")]
 
+    def outcome(self, channel_id: int, since: float) -> tuple[dict[str, int], int]:
+        """A channel's jobs by state, and how many of them were published since then (Unix seconds). Reads them all."""
+        rows = self.run("outcome", channel_id=channel_id, since=math.ceil(since)).fetchall()
+        return {row["state"]: row["jobs"] for row in rows}, sum(row["published"] for row in rows)
+
     def spool_bytes(self) -> int:
         """Bytes of originals and renditions on their way through the spool."""
         return int(self.run("spool_bytes").fetchone()[0])
@@ -307,7 +317,7 @@ class Journal:
         return count, first
 
     def last_failure(self) -> str | None:
-        """The reason of the newest failure of any job, with the message it was about; None if there never was one."""
+        """The newest failure of any job, with the message it was about; None if there was none, or it is published."""
         row = self.run("last_failure").fetchone()
         return f"channel {row['channel_id']}, message {row['message_id']}: {row['reason']}" if row else None
 

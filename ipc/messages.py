@@ -105,7 +105,7 @@ class JobFailed:
     """Image worker to pool: no renditions, and why.
 
     `verdict` is "bad" (the picture's own fault), "memory" (no verdict on the picture), "missing" (the original is not
-    in the spool) or "passing" (anything else: worth another try).
+    in the spool), "machine" (the spool's disk is full: nobody's fault) or "passing" (anything else: worth another try).
     """
 
     job_id: int

@@ -89,6 +89,11 @@ UPDATE jobs SET state = 'published', published_at = coalesce(published_at, :now)
                 reason = NULL
 WHERE id = :id AND generation = :generation AND revision = :revision AND state = 'rendered' AND stored = 1;
 
+-- name: back_to_fetched
+-- The spool has lost the job's renditions: they are made again.
+UPDATE jobs SET state = 'fetched', next_at = 0, renditions = NULL, rendition_bytes = 0
+WHERE id = :id AND generation = :generation AND state = 'rendered' AND stored = 0;
+
 -- name: back_to_seen
 -- The spool has lost the job's files (a power cut): they are fetched, rendered and stored again.
 UPDATE jobs SET state = 'seen', claimed_by = NULL, next_at = 0, renditions = NULL, rendition_bytes = 0, stored = 0
@@ -136,7 +141,8 @@ INSERT INTO last_failure (one, at, job, reason) VALUES (1, :at, :job, :reason)
 ON CONFLICT (one) DO UPDATE SET at = excluded.at, job = excluded.job, reason = excluded.reason;
 
 -- name: last_failure
-SELECT channel_id, message_id, last_failure.reason AS reason FROM last_failure JOIN jobs ON jobs.id = last_failure.job;
+SELECT channel_id, message_id, last_failure.reason AS reason FROM last_failure JOIN jobs ON jobs.id = last_failure.job
+WHERE state != 'published';
 
 -- name: states
 SELECT state, jobs FROM states;
@@ -149,3 +155,8 @@ UPDATE totals SET value = value + :by WHERE name = :name;
 
 -- name: channels
 SELECT id, title, cursor, ignored FROM channels ORDER BY id;
+
+-- name: outcome
+-- What has become of a channel's pictures, and how many were published since then. Reads all of them: not for /status.
+SELECT state, count(*) AS jobs, coalesce(sum(published_at >= :since), 0) AS published
+FROM jobs WHERE channel_id = :channel_id GROUP BY state;

@@ -10,6 +10,7 @@ original, so that `retry` needs no second download.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -21,6 +22,14 @@ from typing import TypeVar
 from ipc import failpoints
 
 T = TypeVar("T")
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def has_no_room(error: OSError) -> bool:
+    """Whether an error is the disk's that the spool is on (full, over quota, read-only) and no fault of a picture."""
+    return error.errno in _NO_ROOM
+
 
 ORIGINAL = "original"
 _PART = "original.part"

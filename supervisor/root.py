@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -14,6 +16,7 @@ import structlog
 from ipc.journal import Journal, JournalError
 from ipc.spool import Spool
 from supervisor import instance, logs, tree
+from supervisor.failed import Failed
 from supervisor.instance import Card
 from supervisor.routing import RootRouter
 from supervisor.settings import Settings
@@ -34,9 +37,13 @@ def start(settings: Settings, stop_fd: int, export: Path | None = None, parent_f
 
     def announce(url: str) -> None:
         media, rows = _short(settings.state_dir / "media"), _short(settings.state_dir / "catalog.db")
-        print(f"Picturedesk reads the Telegram Desktop export in {_short(settings.export.path)} (no Telegram account)")
-        print(f"Pictures go to {media}, rows to {rows}")
-        print(f"Status: {url}/status or bin/run status; stop with Ctrl-C", flush=True)
+        lines = (
+            f"Picturedesk reads the Telegram Desktop export in {_short(settings.export.path)} (no Telegram account)",
+            f"Pictures go to {media}, rows to {rows}",
+            f"Status: {url}/status or bin/run status; stop with Ctrl-C",
+        )
+        with contextlib.suppress(OSError):  # nobody may be there to read it
+            os.write(1, "".join(f"{line}\n" for line in lines).encode())
 
     return run(settings, stop_fd, announce, parent_fd)
 
@@ -91,6 +98,8 @@ def _lock(settings: Settings) -> instance.Lock:
         Spool(state_dir / "spool")
         Journal.open(state_dir / "journal.db").close()
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise Failed(f"state_dir {state_dir}: {error.strerror}. Make room on its disk, or check it") from error
         raise CannotStart(
             f"state_dir {state_dir}: {error.strerror}. It must be a folder that this user can write to"
         ) from error

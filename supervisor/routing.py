@@ -11,7 +11,7 @@ from ipc.routing import Tree
 TAKERS = {"seen": "connection", "fetched": "pool", "rendered": "uploader"}
 """Who takes the jobs in each state."""
 
-DOWN = ("pid", "started_at", "rss_bytes", "peak_rss_bytes")
+DOWN = ("pid", "started_at", "rss_bytes", "peak_rss_bytes", "job", "job_seconds")
 """What a row of /status has only while the child is up."""
 
 
@@ -22,6 +22,7 @@ class RootRouter:
         self._tree = tree
         self._states: dict[str, dict[str, Any]] = {}
         self._reports: dict[str, Report] = {}
+        self._unsent: set[str] = set()
 
     def on_message(self, child: str, message: Message) -> None:
         match message:
@@ -29,7 +30,7 @@ class RootRouter:
                 self._tree.send(TAKERS[state], message)
             case Report(topic):
                 self._reports[topic] = message
-                self._tree.send("health", message)
+                self._send_report(topic)
             case ChildState(name, facts):
                 self._remember(name, {**facts, "under": child, "order": [*self._order(child), *facts["order"]]})
             case _:
@@ -37,8 +38,8 @@ class RootRouter:
 
     def on_start(self, child: str) -> None:
         if child == "health":  # before it answers its first request, it knows everything
-            for report in self._reports.values():
-                self._tree.send("health", report)
+            for topic in self._reports:
+                self._send_report(topic)
             for name, facts in self._states.items():
                 self._tree.send("health", ChildState(name, facts))
 
@@ -56,10 +57,18 @@ class RootRouter:
         self._remember(child, {**facts, "order": self._order(child)})
 
     def on_tick(self) -> None:
-        pass
+        for topic in tuple(self._unsent):
+            self._send_report(topic)
 
     def is_busy(self) -> bool:
         return False
+
+    def _send_report(self, topic: str) -> None:
+        """Send the latest report to health; one that does not get there (its inbox is full) is sent again."""
+        if self._tree.send("health", self._reports[topic]):
+            self._unsent.discard(topic)
+        else:
+            self._unsent.add(topic)
 
     def _order(self, child: str) -> list[int]:
         return [1 + self._tree.names().index(child)]

@@ -20,7 +20,7 @@ import structlog
 from ipc import failpoints
 from ipc.context import Context
 from ipc.holds import EX_CONFIG, Hold
-from ipc.mailbox import inbox_from_fd, outbox_from_fd
+from ipc.mailbox import Closed, inbox_from_fd, outbox_from_fd
 from ipc.messages import Held, Starved, clip
 from supervisor import logs
 from supervisor.bootstrap import ORPHANED
@@ -56,6 +56,8 @@ def _run(target: str, context: Context) -> int:
         log.error("held", what=hold.what, remedy=hold.remedy)
         context.send(Held(clip(hold.what, 1500), clip(hold.remedy, 1500)))
         return EX_CONFIG
+    except Closed:
+        return ORPHANED  # the supervisor is gone, and so are we
     except MemoryError as error:
         context.send(Starved(clip(str(error) or "no memory left")))
         return 1

@@ -97,7 +97,7 @@ def test_silent_clients_keep_nobody_out(export: Path, make_instance: MakeInstanc
     instance.wait_until_running()
     port = int(str(instance.url()).rpartition(":")[2])
     with ExitStack() as stack:
-        for _ in range(100):
+        for _ in range(300):
             stack.enter_context(socket.create_connection(("127.0.0.1", port)))
         silent = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
         silent.sendall(b"GET /status HTTP/1.1\r\nX-Never-Ending: ")

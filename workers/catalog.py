@@ -75,11 +75,14 @@ class SqliteCatalog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
+        self._identity = (0, 0)
         with suppress(sqlite3.Error, database.NewerVersion):
             self._connection = self._connect()
 
     def write(self, channel: dict[str, Any], message: dict[str, Any], image: dict[str, Any]) -> bool:
         try:
+            if self._connection is not None and not self._is_in_place():
+                self.close()
             connection = self._connection = self._connection or self._connect()
             with database.transaction(connection):
                 return _write(connection, channel, message, image)
@@ -91,10 +94,20 @@ class SqliteCatalog:
         except database.NewerVersion as newer:
             raise CatalogFault(f"{self._path}: {newer}. Run the program that wrote it, or a newer one") from newer
 
+    def _is_in_place(self) -> bool:
+        """Whether the file that was opened is still the one at the path: rows in a deleted file would be lost."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._identity
+
     def _connect(self) -> sqlite3.Connection:
         connection = database.connect(self._path, durable=True, newest=VERSION)
         with database.closed_on_error(connection), database.transaction(connection):
             database.run_script(connection, Path(__file__).with_name("catalog.sql").read_text(encoding="utf-8"))
+        opened = self._path.stat()
+        self._identity = (opened.st_dev, opened.st_ino)
         return connection
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from ipc.journal import Journal
 from ipc.messages import clip
 from ipc.posts import Page
 from ipc.retry import RetryPolicy
-from ipc.spool import Spool
+from ipc.spool import Spool, has_no_room
 from workers.export import Census, Export, ExportError, MissingFile, fetch
 
 POLL_SECONDS = 1.0
@@ -76,6 +76,7 @@ class Connection:
         self._read = 0
         self._exhausted = False
         self._spool_full = False
+        self._spool_error = ""
         self._told: dict[str, Any] = {}
         self._told_at = 0.0
 
@@ -116,6 +117,8 @@ class Connection:
             if self._spool_full:
                 break
             went_on += self._fetch(job)
+            if self._spool_error:
+                break
         return went_on
 
     def _fetch(self, job: Job) -> bool:
@@ -129,9 +132,14 @@ class Connection:
             log.error("dead letter", job=job.id, channel=job.channel_id, message=job.message_id, reason=str(error))
             return True
         except OSError as error:
+            if has_no_room(error):
+                self._spool_error = f"the spool cannot be written: {error.strerror}"
+                log.error("fetching waits", job=job.id, reason=self._spool_error)
+                return False
             outcome = self._journal.fail(job, f"cannot be fetched: {error}", self._policy)
             log.warning("fetching failed", job=job.id, reason=str(error), outcome=outcome)
             return False
+        self._spool_error = ""
         failpoints.reach("fetched.before")
         if not self._journal.record_fetched(job, fetched.sha256, fetched.bytes):
             self._spool.remove(job.id, job.generation)  # the message has another picture by now
@@ -165,6 +173,7 @@ class Connection:
             "behind": self._census.messages - self._read if self._census else 0,
             "exhausted": self._exhausted,
             "spool_full": self._spool_full,
+            "spool_error": self._spool_error,
             **self._counts(),
         }
         if facts == self._told and now - self._told_at < self._heartbeat_seconds:

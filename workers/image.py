@@ -12,7 +12,7 @@ import structlog
 from ipc import failpoints
 from ipc.context import Context
 from ipc.messages import Job, JobDone, JobFailed, clip
-from ipc.spool import ORIGINAL
+from ipc.spool import ORIGINAL, has_no_room
 from workers import imaging
 
 POLL_SECONDS = 1.0
@@ -58,6 +58,8 @@ def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder) -> JobDone 
     except FileNotFoundError as error:
         verdict, reason = "missing", str(error)
     except Exception as error:
+        if isinstance(error, OSError) and has_no_room(error):
+            return JobFailed(job.job_id, job.generation, kept_bytes(), "machine", str(error.strerror))
         log.exception("rendering failed", job=job.job_id)
         verdict, reason = "passing", f"{type(error).__name__}: {error}"
     else:

@@ -29,6 +29,9 @@ from workers.answers import is_sound
 POLL_SECONDS = 1.0
 """How often the journal is asked for work when nobody hints at any."""
 
+PAUSE_SECONDS = 5.0
+"""How long nothing is given out after the spool's disk was found full."""
+
 LARGE_CAP = 2
 """A picture that ran out of memory gets this many times the cap, alone."""
 
@@ -60,6 +63,8 @@ class Dispatch:
         self._soft_cap_bytes: int = options["soft_cap_bytes"]
         self._in_hand: dict[str, InHand] = {}
         self._polled = 0.0
+        self._paused_until = 0.0
+        self._spool_error = ""
         released = self._journal.release_claims()
         if released:
             log.info("took back what the previous pool had given out", jobs=released)
@@ -91,6 +96,8 @@ class Dispatch:
     def _give_out(self) -> None:
         self._polled = time.monotonic()
         idle = self._idle()
+        if time.monotonic() < self._paused_until:
+            return
         if self._tree.stopping or not idle or any(hand.job.alone for hand in self._in_hand.values()):
             return
         for job in self._journal.due("fetched", len(idle)):
@@ -144,6 +151,7 @@ class Dispatch:
         self._give_out()
 
     def _rendered(self, hand: InHand, done: JobDone) -> None:
+        self._say("")
         failpoints.reach("rendered.before")
         if not self._journal.record_rendered(done):
             self._spool.remove(done.job_id, done.generation)  # the message has another picture by now
@@ -167,8 +175,23 @@ class Dispatch:
                 log.warning("the original is not in the spool, it is fetched again", job=job.id)
                 self._journal.send_back(job)
                 self._context.wake("seen")
+            case "machine":
+                self._wait_for_the_disk(job, failed.reason)
             case _:
                 self._try_again(job, failed.reason, self._policy)
+
+    def _wait_for_the_disk(self, job: Job, reason: str) -> None:
+        """No picture's fault: it keeps its attempts, and for a while nothing is given out."""
+        self._spool.keep_original_only(job.id, job.generation)
+        self._journal.release(job)
+        self._paused_until = time.monotonic() + PAUSE_SECONDS
+        self._say(f"the spool cannot be written: {reason}")
+        log.error("rendering waits", job=job.id, reason=reason)
+
+    def _say(self, spool_error: str) -> None:
+        if spool_error != self._spool_error:
+            self._spool_error = spool_error
+            self._context.report("pool", spool_error=spool_error)
 
     # Deaths
 

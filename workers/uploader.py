@@ -126,10 +126,8 @@ class Uploader:
                 self._write_row(job)
             return stored
         except FileNotFoundError as error:
-            log.warning("the spool has lost files, they are fetched again", job=job.id, file=error.filename)
-            self._spool.remove(job.id, job.generation)  # or the next renditions would be written into stored objects
-            self._journal.send_back(job)
-            self._context.wake("seen")
+            log.warning("the spool has lost files, they are made again", job=job.id, file=error.filename)
+            self._make_again(job)
         except (StorageFault, CatalogFault) as fault:
             log.error("cannot publish", job=job.id, reason=str(fault))
         except RowFault as fault:
@@ -139,6 +137,17 @@ class Uploader:
             log.exception("publishing failed", job=job.id)
             self._journal.fail(job, f"{type(error).__name__}: {error}", self._policy)
         return False
+
+    def _make_again(self, job: Job) -> None:
+        """From the original where that is still there (a dead letter's is kept), else from the source."""
+        if self._spool.original(job.id, job.generation).exists():
+            self._spool.keep_original_only(job.id, job.generation)
+            self._journal.render_again(job)
+            self._context.wake("fetched")
+        else:
+            self._spool.remove(job.id, job.generation)
+            self._journal.send_back(job)
+            self._context.wake("seen")
 
     def _store(self, job: Job) -> bool:
         """Put every object of the job, record it, delete its spool files; False if the storage's breaker is open."""

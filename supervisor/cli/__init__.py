@@ -9,15 +9,16 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from ipc import failpoints
 from ipc.holds import EX_CONFIG
 from ipc.journal import JournalError
 from supervisor import root
 from supervisor.child import HOME
-from supervisor.cli.failed import Failed
+from supervisor.failed import Failed
 from supervisor.instance import AlreadyRunning
-from supervisor.settings import Settings, SettingsError, load
+from supervisor.settings import WITHOUT_EFFECT, Settings, SettingsError, load
 
 
 def main(arguments: list[str], stop_fd: int | None) -> int:
@@ -28,6 +29,9 @@ def main(arguments: list[str], stop_fd: int | None) -> int:
         settings = load(options.config, os.environ, Path.cwd(), HOME)
     except (SettingsError, failpoints.FailpointError) as error:
         return _refuse("the configuration is refused", str(error), EX_CONFIG)
+    for name in WITHOUT_EFFECT:
+        if os.environ.get(name):
+            print(f"picturedesk: {name} is set, but has no effect in this version", file=sys.stderr)
     try:
         return _run(options, settings, stop_fd)
     except root.CannotStart as error:
@@ -67,8 +71,15 @@ def _refuse(what: str, why: str, code: int) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Options are written out: an abbreviation that works today may mean something else tomorrow."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument(
         "--config",
         type=Path,
@@ -76,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help="configuration file (default: PICTUREDESK_CONFIG, then ./config.toml)",
     )
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="bin/run",
         parents=[common],
         description="Every photo of a Telegram channel becomes web-ready renditions and a row. No command: start.",

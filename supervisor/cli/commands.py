@@ -13,7 +13,7 @@ from ipc.jobs import Job
 from ipc.journal import Journal
 from supervisor import instance, tree
 from supervisor.cli import client
-from supervisor.cli.failed import Failed
+from supervisor.failed import Failed
 from supervisor.runtime import resolve
 from supervisor.settings import Settings
 

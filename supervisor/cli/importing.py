@@ -24,19 +24,12 @@ from tqdm import tqdm
 from ipc.journal import Journal
 from supervisor.cli import client
 from supervisor.instance import AlreadyRunning, running
+from supervisor.policy import describe_returncode
 from supervisor.settings import Settings
 
 LOOK_SECONDS = 0.25
 LINE_SECONDS = 5.0
 """How often a plain line says how far it is, where there is no terminal."""
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What the journal had counted before."""
-
-    processed: int = 0
-    failed: int = 0
 
 
 def run(settings: Settings, config: Path | None, folder: Path, *, leave: bool) -> int:
@@ -47,16 +40,14 @@ def run(settings: Settings, config: Path | None, folder: Path, *, leave: bool) -
     other = running(settings.state_dir)
     if other:
         raise AlreadyRunning(settings.state_dir, other.pid)
-    before = _totals(settings)
+    since = time.time()
     with _tree(settings, config, folder) as process:
-        outcome = _watch(settings, process, before)
-        if outcome is None:
-            return process.wait()
+        outcome = _watch(settings, process, since)
         print(outcome.text, flush=True)
         if leave or not outcome.done:
             process.send_signal(signal.SIGTERM)
         code = process.wait()
-        return code if outcome.done else 1
+    return max(code, 0) if outcome.done else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +62,7 @@ class Outcome:
 def _tree(settings: Settings, config: Path | None, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The tree's root in a process group of its own (the terminal's Ctrl-C reaches only us), its log beside the bar."""
     reader, writer = os.pipe()
-    command = [sys.executable, "-P", "-m", "supervisor", "start", "--export", str(folder), "--parent-fd", str(reader)]
+    command = [sys.executable, "-P", "-m", "supervisor", "start", f"--export={folder}", "--parent-fd", str(reader)]
     if config is not None:
         command += ["--config", str(config)]
     process = subprocess.Popen(
@@ -117,8 +108,9 @@ def _print_log(process: subprocess.Popen[bytes]) -> None:
         tqdm.write(line.decode(errors="replace").rstrip("\n"), file=sys.stderr)
 
 
-def _watch(settings: Settings, process: subprocess.Popen[bytes], before: Totals) -> Outcome | None:
-    """Draw until the import has ended; None if the tree was stopped meanwhile."""
+def _watch(settings: Settings, process: subprocess.Popen[bytes], since: float) -> Outcome:
+    """Draw until the import has ended, one way or another."""
+    finished = total = 0
     with _Progress() as progress:
         while process.poll() is None:
             try:
@@ -129,21 +121,32 @@ def _watch(settings: Settings, process: subprocess.Popen[bytes], before: Totals)
             connection: dict[str, Any] = next((row for row in body["tree"] if row["name"] == "connection"), {})
             if connection.get("state") == "held":
                 return Outcome(False, f"Not imported: {connection['last_exit']['what']}")
-            source = body["stats"]["source"]
+            source, total = body["stats"]["source"], body["stats"]["source"].get("photos", 0)
+            states, published = _outcome(settings, source.get("channel"), since)
+            finished = min(total, states.get("published", 0) + states.get("dead", 0))
+            progress.show(finished, total, body["stats"])
             if source.get("exhausted") and body["stats"]["queue_size"] == 0:
-                progress.show(body["stats"])
-                return Outcome(True, summary(body["stats"], before))
-            progress.show(body["stats"])
+                return Outcome(True, summary(source, published, states.get("dead", 0)))
             time.sleep(LOOK_SECONDS)
-    return None
+    how = "Stopped" if process.returncode == 0 else f"The tree has ended ({describe_returncode(process.returncode)})"
+    return Outcome(False, f"{how}: {finished} of {total} pictures are done. The same command goes on with the rest.")
 
 
-def summary(stats: dict[str, Any], before: Totals) -> str:
-    """What became of the export's pictures."""
-    source = stats["source"]
-    published = stats["processed"] - before.processed
+def _outcome(settings: Settings, channel_id: int | None, since: float) -> tuple[dict[str, int], int]:
+    """What has become of the channel's pictures so far, and how many were published since then."""
+    path = settings.state_dir / "journal.db"
+    if channel_id is None or not path.exists():
+        return {}, 0
+    journal = Journal.open_to_read(path)
+    try:
+        return journal.outcome(channel_id, since)
+    finally:
+        journal.close()
+
+
+def summary(source: dict[str, Any], published: int, dead: int) -> str:
+    """What became of the export's pictures; `source` is what the connection reports of it."""
     changed = f", {source['edited']} edited" if source["edited"] else ""
-    dead = stats["failed"] - before.failed + source["already_dead"]
     hint = " (bin/run dead lists them)" if dead else ""
     nothing = " Nothing has changed." if not (published or source["new"] or source["edited"]) else ""
     return (
@@ -166,33 +169,17 @@ class _Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def show(self, stats: dict[str, Any]) -> None:
+    def show(self, finished: int, total: int, stats: dict[str, Any]) -> None:
         """Show how far it is: of all the export's pictures, those that are published or dead."""
-        source = stats["source"]
-        if not source.get("photos"):
+        if not total:
             return
-        names = ("new", "edited", "already_published", "already_dead", "already_pending")
-        finished = max(0, sum(source[name] for name in names) - stats["queue_size"])
+        dead, waiting = stats["dead"], stats["waiting_for_retry"]
         if sys.stderr.isatty():
             if self._bar is None:
-                self._bar = tqdm(total=source["photos"], unit="picture", dynamic_ncols=True)
-            self._bar.set_postfix(dead=stats["dead"], retry=stats["waiting_for_retry"], refresh=False)
+                self._bar = tqdm(total=total, unit="picture", dynamic_ncols=True)
+            self._bar.set_postfix(dead=dead, retry=waiting, refresh=False)
             self._bar.update(finished - self._bar.n)
         elif time.monotonic() - self._said >= LINE_SECONDS:
             self._said = time.monotonic()
-            print(
-                f"{finished} of {source['photos']} pictures, {stats['dead']} dead,"
-                f" {stats['waiting_for_retry']} wait for another try",
-                file=sys.stderr,
-                flush=True,
-            )
-
-
-def _totals(settings: Settings) -> Totals:
-    path = settings.state_dir / "journal.db"
-    if not path.exists():
-        return Totals()
-    journal = Journal.open_to_read(path)
-    totals = journal.totals()
-    journal.close()
-    return Totals(totals["processed"], totals["failed"])
+            text = f"{finished} of {total} pictures, {dead} dead, {waiting} wait for another try"
+            print(text, file=sys.stderr, flush=True)

@@ -30,6 +30,9 @@ OTHER_VARIABLES = ("PICTUREDESK_CONFIG", "PICTUREDESK_FAILPOINT")
 
 BY_PLACE = {(entry.section, entry.key): entry for entry in TABLE}
 BY_VARIABLE = {entry.variable: entry for entry in TABLE}
+WITHOUT_EFFECT = ("MAX_RESTARTS", "BACKFILL_ON_START", "BACKFILL_LIMIT", "WORKER_SCRIPT")
+"""Names of the worker that this program replaces, whose features it does not have yet: said when one is set."""
+
 SHOWN_CHARACTERS = 80
 
 

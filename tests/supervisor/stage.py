@@ -7,6 +7,7 @@ At its end the supervisor is stopped. Nothing may be left behind: no process, no
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -163,6 +164,7 @@ def spec(notes: Path, name: str, target: str = "serve", **more: Any) -> ChildSpe
 
 def open_fds() -> set[str]:
     """The file descriptors of this process with what they lead to."""
+    gc.collect()  # what an earlier test has dropped is closed now, and not in between
     found = set()
     for fd in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):  # the one that lists them

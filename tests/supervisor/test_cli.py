@@ -270,6 +270,39 @@ def test_import_of_what_is_no_export(tmp_path: Path, make_instance: MakeInstance
     wait_for("every process to be gone", lambda: not instance.left_over(), 5)
 
 
+def test_an_import_that_is_ended_says_how_far_it_came(tmp_path: Path, make_instance: MakeInstance) -> None:
+    instance = make_instance(make_export(tmp_path / "first", 20, size=(1400, 1000)))
+    words = ["import", str(tmp_path / "first"), "--exit", "--config", str(instance.config)]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "supervisor", *words],
+            env=instance.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("Status"):
+            assert process.poll() is None
+        card = json.loads((instance.state_dir / "instance.lock").read_text())
+        os.kill(process.pid if number == signal.SIGTERM else card["pid"], number)
+        assert "The same command goes on with the rest" in process.stdout.read()
+        assert process.wait(timeout=60) == 1
+        process.stdout.close()
+    whole = instance.command(*words[:3])
+    assert whole.returncode == 0 and "20 pictures" in whole.stdout
+    instance.assert_published(list(range(1, 21)))
+
+
+def test_the_summary_counts_its_own_channel_only(tmp_path: Path, make_instance: MakeInstance) -> None:
+    other, mine = make_export(tmp_path / "other", 3), make_export(tmp_path / "mine", 2)
+    document = json.loads((mine / "result.json").read_text())
+    (mine / "result.json").write_text(json.dumps({**document, "id": 77}))
+    instance = make_instance(other)
+    assert "3 pictures: 3 published" in instance.command("import", str(other), "--exit").stdout
+    assert "2 pictures: 2 published, 0 already there, 0 dead" in instance.command("import", str(mine), "--exit").stdout
+
+
 def test_import_stays_up_and_passes_signals_on(export: Path, make_instance: MakeInstance) -> None:
     instance = make_instance(export)
     process = subprocess.Popen(

@@ -240,6 +240,15 @@ def test_what_cannot_be_opened_now_is_opened_later(path: Path) -> None:
     catalog.close()
 
 
+def test_a_file_that_was_taken_away_is_made_anew(catalog: SqliteCatalog, path: Path) -> None:
+    """Rows in a file without a name would be lost."""
+    assert write(catalog, 1)
+    for file in path.parent.glob("catalog.db*"):
+        file.unlink()
+    assert write(catalog, 2, number=2)
+    assert [row["message_id"] for row in rows(path, "messages")] == [2]
+
+
 def test_it_waits_for_the_disk_at_every_row(catalog: SqliteCatalog) -> None:
     """The uploader deletes spool files on the strength of it."""
     write(catalog, 1)

@@ -264,7 +264,7 @@ def test_a_pause_is_kept_and_the_attempts_are_counted(desk: Desk, connect: Opene
     assert desk.journal.fail(of(desk, 1), "cannot be fetched", policy) == "dead"
 
 
-def test_a_full_disk_under_the_spool_may_pass(desk: Desk, connect: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_no_pictures_fault(desk: Desk, connect: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     connection = connect()
     take_all(connection)
 
@@ -274,9 +274,13 @@ def test_a_full_disk_under_the_spool_may_pass(desk: Desk, connect: Opener, monke
     monkeypatch.setattr(os, "fsync", full)
     assert connection.fetch_due() == 0
     monkeypatch.undo()
-    assert (of(desk, 1).state, of(desk, 1).attempts) == ("seen", 1)
-    assert "No space left" in of(desk, 1).reason
+    assert (of(desk, 1).state, of(desk, 1).attempts, of(desk, 1).next_at) == ("seen", 0, 0)
     assert desk.spooled() == set()
+    connection.tell()
+    assert "No space left" in desk.reported()["spool_error"]
+    assert connection.fetch_due() > 0  # there is room again
+    connection.tell()
+    assert desk.reported()["spool_error"] == ""
 
 
 def test_a_picture_that_changed_while_it_was_fetched(

@@ -139,7 +139,7 @@ def test_a_fault_of_the_disk_is_no_verdict_on_the_picture(folder: Path) -> None:
         (imaging.BadPicture("œ" * 5000), "bad", "œ"),
         (ValueError("what?"), "passing", "ValueError: what?"),
         (RecursionError("too deep"), "passing", "RecursionError: too deep"),
-        (OSError(28, "No space left on device"), "passing", "No space left on device"),
+        (OSError(28, "No space left on device"), "machine", "No space left on device"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )

@@ -321,6 +321,23 @@ def test_a_failure_that_is_final_leaves_no_half_made_rendition(desk: Desk, open_
     assert desk.spooled() == {f"{job.id}.1/original"}
 
 
+def test_a_full_disk_is_no_pictures_fault(desk: Desk, open_pool: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    (desk.spool.folder(job.id, 1) / "320.webp").write_bytes(b"half of it")
+    pool.on_message("image-1", failed(job, "machine", "No space left on device"))
+    assert (desk.of(1).state, desk.of(1).attempts, desk.of(1).deaths, desk.of(1).claimed_by) == ("fetched", 0, 0, None)
+    assert desk.spooled() == {f"{job.id}.1/original"}
+    pool.on_order(Wake("fetched"))
+    assert len(tree.sent) == 1, "for a while nothing is given out"
+    monkeypatch.setattr("workers.pool.PAUSE_SECONDS", 0.0)
+    pool._paused_until = 0.0
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", desk.write_ladder(job))
+    assert desk.of(1).state == "rendered"
+
+
 def test_a_worker_that_holds_on_to_memory_is_replaced(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     desk.fetch(2)
