@@ -97,7 +97,7 @@ def test_a_poll_does_not_read_the_published_jobs(query: str, large: Journal) -> 
 def test_every_other_statement_on_jobs_goes_by_a_key(large: Journal) -> None:
     scans = {}
     for query, statement in QUERIES.items():
-        if query in POLLS:
+        if query in POLLS or query == "outcome":  # an import's sum, made by its own process: it says that it reads all
             continue
         values = dict.fromkeys(re.findall(r":(\w+)", without_comments(statement)), 1)
         details = [row["detail"] for row in large._connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
