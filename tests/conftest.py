@@ -10,7 +10,6 @@ import pytest
 
 from tests.instance import Instance, children
 
-
 # A shell that runs the tests in the background has SIGINT ignored, and what the tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
