@@ -37,12 +37,13 @@ CHANNEL = 1234567890
 RENDITIONS = [[width, width * 3 // 4, name, 40_000] for width in (320, 640, 1280) for name in ("webp", "avif")]
 
 FINISH = """
-INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, posted_at, generation, identity, locator,
-                  sha256, bytes, mime, extension, width, height, renditions, rendition_bytes, stored, attempts, next_at,
-                  deaths, alone, seen_at, published_at)
+INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, entities, posted_at, generation, identity,
+                  locator, sha256, bytes, mime, extension, width, height, renditions, rendition_bytes, stored, priority,
+                  attempts, next_at, deaths, alone, seen_at, published_at)
 WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :rows)
-SELECT :channel, n, 'published', 1, randomblob(16), 'caption ' || n, 1738404000, 1, 'file:' || n, randomblob(60),
-       hex(randomblob(32)), 200000, 'image/jpeg', 'jpg', 1280, 960, randomblob(90), 240000, 1, 0, 0, 0, 0, 0, 0
+SELECT :channel, n, 'published', 1, randomblob(16), 'caption ' || n, x'90', 1738404000, 1, 'file:' || n,
+       randomblob(60), hex(randomblob(32)), 200000, 'image/jpeg', 'jpg', 1280, 960, randomblob(90), 240000, 1, 0, 0, 0,
+       0, 0, 0, 0
 FROM numbers
 """
 
@@ -66,7 +67,7 @@ Work = Callable[[Path, Case, int, int, Barrier, SimpleQueue[tuple[float, float]]
 def make_journal(path: Path, finished: int) -> None:
     """A journal with so many published jobs."""
     journal = Journal.open(path)
-    take(journal, Page(Channel(CHANNEL, "Benchmark"), (), 0, {}), time.time())
+    take(journal, Page(Channel(CHANNEL, "Benchmark"), (), low=1, high=0, ignored={}), time.time())
     journal.close()
     if finished:
         database = sqlite3.connect(path)
@@ -82,7 +83,7 @@ def add_seen(path: Path, count: int) -> int:
     known = max((channel["cursor"] for channel in journal.channels()), default=0)
     first = max(known, sum(journal.states().values())) + 1
     posts = tuple(post(number) for number in range(first, first + count))
-    take(journal, Page(Channel(CHANNEL, "Benchmark"), posts, first + count - 1, {}), time.time())
+    take(journal, Page(Channel(CHANNEL, "Benchmark"), posts, known + 1, first + count - 1, {}), time.time())
     job = journal.known(CHANNEL, first)
     journal.close()
     assert job is not None
@@ -109,8 +110,8 @@ def go_through(
             journal.record_fetched(job, f"{job.id:064x}", 200_000)
             and journal.claim(job, "image-1")
             and journal.record_rendered(done)
-            and journal.record_stored(job)
-            and journal.record_published(job)
+            and journal.record_stored([job])
+            and journal.record_published([job])
         )
         if not went:
             raise SystemExit(f"picturedesk: job {job.id} did not get through")

@@ -13,6 +13,7 @@ import hmac
 import json
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -24,11 +25,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from health.status import Figures, Known, Memory, snapshot, waiting
+from health.status import PATIENCE_SECONDS, Figures, Known, Memory, snapshot, summarize, waiting
 from ipc.context import Context
 from ipc.journal import Journal, JournalError
 from ipc.mailbox import Closed
-from ipc.messages import ChildState, Report
+from ipc.messages import ENDS, ChildState, Ended, Report
 
 LOOK_SECONDS = 1.0
 """How often the problems are looked at besides every request, so that `since` is right."""
@@ -73,13 +74,13 @@ async def _serve(context: Context) -> None:
 
 
 async def _watch(context: Context, view: View, server: _Server) -> None:
-    """Say that we are ready once we listen; then show progress, and look at the problems, once a second."""
+    """Say that we are ready once we listen; then show progress, look at the problems, and sum up, once a second."""
     while not server.started:
         await asyncio.sleep(0.005)
     context.ready()
     while True:
         context.progress()
-        view.look()
+        view.sum_up()
         server.close_the_silent(time.monotonic())
         await asyncio.sleep(LOOK_SECONDS)
 
@@ -115,12 +116,14 @@ class View:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._tree: dict[str, dict[str, Any]] = {}
+        self._ends: dict[str, deque[dict[str, Any]]] = {}
         self._reports: dict[str, dict[str, Any]] = {}
         self._memory = Memory()
         self._journal: Journal | None = None
         self._heard_at = time.time()
         self._progress: tuple[int, int] = (0, 0)
         self._moved_at = time.time()
+        self._summary = ""
 
     def take_messages(self) -> None:
         """Take in what the root has sent."""
@@ -128,6 +131,11 @@ class View:
             while (message := self._context.inbox.receive()) is not None:
                 self._heard_at = time.time()
                 match message:
+                    case ChildState(name, facts) if not facts:
+                        self._tree.pop(name, None)
+                        self._ends.pop(name, None)
+                    case Ended(name, facts):
+                        self._ends.setdefault(name, deque(maxlen=ENDS)).append(facts)
                     case ChildState(name, facts):
                         self._tree[name] = facts
                     case Report(topic, facts):
@@ -150,6 +158,7 @@ class View:
             root={**root, "state": "running", "restarts": 0, **_memory_of(root["pid"]), "cap_bytes": 0},
             heard_at=self._heard_at,
             tree=self._tree,
+            ends=self._ends,
             reports=self._reports,
             figures=figures,
             journal_error=error,
@@ -157,6 +166,16 @@ class View:
             available_bytes=_available_bytes(),
         )
         return snapshot(known, self._memory)
+
+    def sum_up(self) -> None:
+        """Look, and tell the root in one line what is new: it keeps systemd informed, and reads no journal.
+
+        Not while it is silent: it may not read either, and whoever writes to it would have to wait.
+        """
+        summary = summarize(self.look())
+        if summary != self._summary and time.time() - self._heard_at < PATIENCE_SECONDS:
+            self._summary = summary
+            self._context.report("summary", text=summary)
 
     def _read_journal(self) -> tuple[Figures | None, str]:
         try:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 PATIENCE_SECONDS = 5.0
 """How long a child may be down, or the root silent, before that is a problem and not a replacement under way."""
+
+SUMMARY_LENGTH = 300
+"""Of a problem in the summary. A message from process to process has 4 KiB."""
 
 STUCK_SECONDS = 180.0
 """Work that waits so long without one picture finishing is stuck. Three times the longest time for one picture."""
@@ -30,7 +33,8 @@ class Figures:
 class Known:
     """Everything that health knows. Times in Unix seconds.
 
-    `tree` and `reports` are the latest words of the root (by child) and of the children (by topic).
+    `tree` and `reports` are the latest words of the root (by child) and of the children (by topic), `ends` how the last
+    incarnations of each child ended, the newest last.
     """
 
     now: float
@@ -42,6 +46,7 @@ class Known:
     journal_error: str = ""
     moved_at: float = 0.0
     available_bytes: int = 0
+    ends: Mapping[str, Iterable[Mapping[str, Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +102,25 @@ def find_problems(known: Known) -> Iterator[Problem]:
         )
 
 
+def summarize(body: Mapping[str, Any]) -> str:
+    """The body of /status in one line, for whoever has room for no more."""
+    stats, problems = body["stats"], body["problems"]
+    line = "connected" if stats["connected"] else "not connected"
+    count = stats["queue_size"]
+    line += f", {count} {'picture' if count == 1 else 'pictures'} waiting, {stats['dead']} dead"
+    if not problems:
+        return line
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{line}; {problems[0]['what'][:SUMMARY_LENGTH]}{more}"
+
+
 def _problem_of_child(name: str, facts: Mapping[str, Any], now: float) -> Iterator[Problem]:
     state, last = facts["state"], facts.get("last_exit", "")
     if state == "held":
         remedy = facts.get("remedy") or "See the log for what it said last"
         yield Problem(f"child {name}", f"{name} is held: {last}", remedy, facts["since"])
+    elif state == "stopped" and now - facts["since"] > PATIENCE_SECONDS:
+        yield Problem(f"child {name}", f"{name} is stopped: {last}", f"bin/run start {name}", facts["since"])
     elif state in ("waiting", "starting") and now - facts["since"] > PATIENCE_SECONDS:
         why = f" after: {last}" if last else ""
         yield Problem(
@@ -121,17 +140,37 @@ def _problems_of_reports(known: Known) -> Iterator[Problem]:
             f"the source is not connected: {connection.get('error') or 'it is being opened'}",
             "See the log of the connection",
         )
+    for facts in _channel_reports(known):
+        if facts["problem"]:
+            yield Problem(
+                f"channel {facts['address']}",
+                f"channel {facts['address']} can't be read: {facts['problem']}",
+                facts["remedy"],
+            )
+    if connection.get("flooded_until"):
+        yield Problem(
+            "flood",
+            f"Telegram asks to wait until {connection['flooded_until']} with some requests",
+            "Nothing is lost; it goes on by itself. If it happens often, read fewer channels with this account",
+        )
     for topic in ("connection", "pool"):
         if fault := known.reports.get(topic, {}).get("spool_error"):
             yield Problem(f"spool {topic}", fault, "Nothing is lost; make room on the disk that state_dir is on")
     for service, error, name in (("r2", "storage_error", "storage"), ("supabase", "catalog_error", "catalogue")):
         state = uploader.get(f"{service}_circuit_breaker", "closed")
         if state != "closed":
+            since, next_at = uploader.get(f"{service}_circuit_breaker_since"), uploader.get(f"{service}_next_probe_at")
             yield Problem(
                 f"breaker {service}",
                 f"the {name}'s circuit breaker is {state}: {uploader.get(error)}",
-                "Nothing is lost; it is asked again by itself. Check the service and its credentials",
+                f"Nothing is lost; it is asked again by itself at {next_at}. Check the service and its credentials",
+                _seconds(since),
             )
+
+
+def _seconds(time: str | None) -> float | None:
+    """Unix seconds of a time that a process has reported."""
+    return datetime.fromisoformat(time).timestamp() if time else None
 
 
 def waiting(figures: Figures) -> int:
@@ -156,7 +195,11 @@ def _stats(known: Known) -> dict[str, Any]:
         "connected": bool(connection.get("connected")) and up,
         "queue_size": _queue_size(figures),
         "r2_circuit_breaker": uploader.get("r2_circuit_breaker", "closed"),
+        "r2_circuit_breaker_since": uploader.get("r2_circuit_breaker_since"),
+        "r2_next_probe_at": uploader.get("r2_next_probe_at"),
         "supabase_circuit_breaker": uploader.get("supabase_circuit_breaker", "closed"),
+        "supabase_circuit_breaker_since": uploader.get("supabase_circuit_breaker_since"),
+        "supabase_next_probe_at": uploader.get("supabase_next_probe_at"),
         "last_error": _last_error(known, figures),
         "last_heartbeat_at": connection.get("last_heartbeat_at"),
         "seen": figures.states.get("seen", 0),
@@ -185,16 +228,18 @@ def _tree(known: Known) -> list[dict[str, Any]]:
     """One row a process, the root first, then in the order of the tree."""
     in_order = sorted(known.tree.items(), key=lambda item: item[1]["order"])
     rows = [("root", known.root), *in_order]
-    return [_row(name, facts, known.now) for name, facts in rows]
+    return [_row(name, facts, known.now, known.ends.get(name, ())) for name, facts in rows]
 
 
-def _row(name: str, facts: Mapping[str, Any], now: float) -> dict[str, Any]:
+def _row(name: str, facts: Mapping[str, Any], now: float, ends: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     hidden = ("order", "started_at", "since", "remedy", "under", "last_exit", "last_cause")
     row = {"name": name, **{key: value for key, value in facts.items() if key not in hidden}}
     if "started_at" in facts:
         row["uptime_seconds"] = round(max(0.0, now - facts["started_at"]), 1)
     if facts.get("last_exit"):
         row["last_exit"] = {"cause": facts["last_cause"], "what": facts["last_exit"]}
+    if exits := [{**end, "at": iso(end["at"])} for end in ends]:
+        row["exits"] = exits
     return row
 
 
@@ -210,12 +255,29 @@ def _memory(known: Known) -> dict[str, Any]:
 
 
 def _channels(known: Known) -> list[dict[str, Any]]:
-    """Every channel; `behind` counts the messages that its source has and the journal has not."""
-    if known.figures is None:
-        return []
+    """Every channel that is known or configured; `behind` counts the messages that its source has and we have not, at
+    most; None if nobody knows.
+
+    From the journal what has been taken, from the connection how that stands against the source. A channel that could
+    not be found yet has no id.
+    """
+    rows = {row["id"]: {**row, "behind": 0} for row in (known.figures.channels if known.figures else ())}
     source = known.reports.get("connection", {})
-    behind = {source["channel"]: source["behind"]} if source.get("channel") else {}
-    return [{**channel, "behind": behind.get(channel["id"], 0)} for channel in known.figures.channels]
+    if source.get("channel") in rows:
+        rows[source["channel"]]["behind"] = source["behind"]
+    unknown = []
+    for facts in _channel_reports(known):
+        if facts["id"] in rows:
+            told = {key: value for key, value in facts.items() if value is not None}
+            rows[facts["id"]] |= {**told, "behind": facts["behind"]}
+        else:
+            unknown.append({"cursor": 0, **facts})
+    return [*rows.values(), *unknown]
+
+
+def _channel_reports(known: Known) -> list[Mapping[str, Any]]:
+    """What the connection says of each configured channel."""
+    return [facts for topic, facts in known.reports.items() if topic.startswith("channel ")]
 
 
 def iso(seconds: float) -> str:

@@ -1,8 +1,11 @@
-"""The one door: every message, from whatever source, enters the journal here.
+"""The one door: every message, from whatever source, enters the journal here, and its deletion too.
 
 A page's messages and its channel's cursor are recorded in one transaction. A message that is already there changes
 nothing unless it was edited; an edit gets a higher revision, another picture a new generation. So a source may hand in
 the same page as often as it likes, and a page that was lost with the journal's tail comes again by itself.
+
+What is known of a channel is one range of messages, from its `floor` to its `cursor`. A page moves them only if it
+joins the range: one that lies apart (an old export of some weeks) leaves no gap that nobody would ever look into.
 
 Nothing here knows where a message comes from.
 """
@@ -10,6 +13,7 @@ Nothing here knows where a message comes from.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -46,30 +50,72 @@ class Taken:
 
 
 def take(journal: Journal, page: Page, now: float) -> Taken:
-    """Record a page: its posts become jobs, its channel's cursor moves. `now` in Unix seconds."""
+    """Record a page: its posts become jobs, its channel's range grows. `now` in Unix seconds."""
     failpoints.reach("seen.before")
     with journal.transaction():
-        _move_cursor(journal, page)
-        outcomes = Counter(_take_post(journal, post, now) for post in page.posts)
+        _extend_range(journal, page)
+        outcomes = Counter(_take_post(journal, page, post, now) for post in page.posts)
     failpoints.reach("seen.after")
     return Taken(**outcomes)
 
 
-def _move_cursor(journal: Journal, page: Page) -> None:
-    known = journal.run("channel_cursor", id=page.channel.id).fetchone()
-    ignored: Counter[str] = Counter(msgpack.unpackb(known["ignored"]) if known else {})
-    if known is None or page.cursor > known["cursor"]:
+def withdraw(journal: Journal, channel_id: int, message_ids: Iterable[int], now: float) -> list[int]:
+    """Record that messages are gone, or have no photo any more; the ids of those that had a job.
+
+    What was under way stops, and the row becomes a tombstone. The source has made sure of it: there is no way back but
+    to see the message again.
+    """
+    gone = []
+    with journal.transaction():
+        for message_id in message_ids:
+            known = journal.known(channel_id, message_id)
+            if known is None or known.deleted_at is not None:
+                continue
+            revision = max(known.revision + 1, 1000 * int(now))
+            journal.run("withdraw", id=known.id, revision=revision, now=int(now))
+            gone.append(message_id)
+    return gone
+
+
+def _extend_range(journal: Journal, page: Page) -> None:
+    known = journal.run("channel_range", id=page.channel.id).fetchone()
+    if known is None:
+        journal.run(
+            "add_channel",
+            id=page.channel.id,
+            title=page.channel.title,
+            floor=page.low,
+            cursor=page.high,
+            ignored=msgpack.packb(page.ignored),
+        )
+        return
+    floor, cursor = extended(known["floor"], known["cursor"], page.low, page.high)
+    ignored: Counter[str] = Counter(msgpack.unpackb(known["ignored"]))
+    if (floor, cursor) != (known["floor"], known["cursor"]):
         ignored.update(page.ignored)
     journal.run(
-        "put_channel",
+        "move_channel",
         id=page.channel.id,
         title=page.channel.title,
-        cursor=page.cursor,
+        floor=floor,
+        cursor=cursor,
+        backfilled=(len(page.posts) + sum(page.ignored.values())) if floor < known["floor"] else 0,
         ignored=msgpack.packb(dict(ignored)),
     )
 
 
-def _take_post(journal: Journal, post: Post, now: float) -> str:
+def extended(floor: int, cursor: int, low: int, high: int) -> tuple[int, int]:
+    """The known range after a page from `low` to `high`: their union if they overlap or touch, else as it was.
+
+    >>> extended(5, 9, 8, 12), extended(5, 9, 1, 4), extended(5, 9, 11, 12), extended(5, 9, 6, 7)
+    ((5, 12), (1, 9), (5, 9), (5, 9))
+    """
+    if low > cursor + 1 or high < floor - 1:
+        return floor, cursor
+    return min(floor, low), max(cursor, high)
+
+
+def _take_post(journal: Journal, page: Page, post: Post, now: float) -> str:
     """Record one post; which of Taken's counts it belongs to."""
     known = journal.known(post.channel_id, post.message_id)
     message = {
@@ -77,6 +123,9 @@ def _take_post(journal: Journal, post: Post, now: float) -> str:
         "digest": digest_of(post),
         "grouped_id": post.grouped_id,
         "caption": post.caption,
+        "entities": msgpack.packb(post.entities),
+        "forwarded_from": msgpack.packb(post.forwarded_from) if post.forwarded_from else None,
+        "reply_to": post.reply_to,
         "posted_at": post.posted_at,
         "edited_at": post.edited_at,
     }
@@ -86,10 +135,15 @@ def _take_post(journal: Journal, post: Post, now: float) -> str:
         "locator": msgpack.packb(post.photo.locator),
     }
     if known is None:
-        address = {"channel_id": post.channel_id, "message_id": post.message_id}
+        address = {"channel_id": post.channel_id, "message_id": post.message_id, "priority": page.priority}
         journal.run("add_job", **message, **picture, **address, now=int(now))
         return "new"
-    if is_stale(post, known):
+    if known.deleted_at is not None:
+        if not page.is_present:
+            return _unchanged(known)  # an old copy still has it
+        journal.run("change_picture", **message, **picture, id=known.id)
+        return "edited"
+    if not page.is_present and (is_stale(post, known) or is_poorer(post, known)):
         return _unchanged(known)
     if is_other_picture(known.identity, post.photo.identity):
         journal.run("change_picture", **message, **picture, id=known.id)
@@ -111,12 +165,30 @@ def is_stale(post: Post, known: Job) -> bool:
     return max(post.edited_at or 0, post.posted_at) < max(known.edited_at or 0, known.posted_at)
 
 
-def digest_of(post: Post) -> bytes:
-    """16 bytes that change exactly when the message does, its picture aside: by caption, album or date.
+def is_poorer(post: Post, known: Job) -> bool:
+    """Whether the post is an export's view of a message that was seen live and has not been edited since.
 
-    The edit date is left out: Telegram moves it for reactions and views too.
+    An export knows less (no album ids, no file to ask Telegram for): what it overwrote, live would write again.
     """
-    return blake2b(msgpack.packb([post.grouped_id, post.caption, post.posted_at]), digest_size=16).digest()
+    newer = max(post.edited_at or 0, post.posted_at) > max(known.edited_at or 0, known.posted_at)
+    return not newer and _kind(known.identity) == "id" != _kind(post.photo.identity)
+
+
+def _kind(identity: str) -> str:
+    return identity.partition(":")[0]
+
+
+def digest_of(post: Post) -> bytes:
+    """16 bytes that change exactly when the message does, its picture aside.
+
+    The edit date is left out: Telegram moves it for reactions and views too. So is what version 1 of the journal did
+    not know, where a message has none of it: it would count as edited, and its row be written again, for nothing.
+    """
+    shown: list[object] = [post.grouped_id, post.caption, post.posted_at]
+    newer: list[object] = [post.entities, post.forwarded_from, post.reply_to]
+    if any(newer):
+        shown += newer
+    return blake2b(msgpack.packb(shown), digest_size=16).digest()
 
 
 def revision_of(post: Post, previous: int) -> int:
@@ -142,7 +214,7 @@ def is_other_picture(old: str, new: str) -> bool:
     """
     if _is_missing(old) or _is_missing(new):
         return not _is_missing(new)
-    return old.partition(":")[0] == new.partition(":")[0] and old != new
+    return _kind(old) == _kind(new) and old != new
 
 
 def _is_missing(identity: str) -> bool:

@@ -29,10 +29,14 @@ class Job:
     channel_id: int
     message_id: int
     state: State
+    priority: int
     revision: int
     digest: bytes
     grouped_id: int | None
     caption: str
+    entities: tuple[dict[str, Any], ...]
+    forwarded_from: dict[str, Any] | None
+    reply_to: int | None
     posted_at: int
     edited_at: int | None
     deleted_at: int | None
@@ -49,6 +53,8 @@ class Job:
     renditions: tuple[Rendition, ...]
     rendition_bytes: int
     stored: bool
+    doubted: str | None
+    doubts: int
     attempts: int
     next_at: float
     claimed_by: str | None
@@ -64,6 +70,9 @@ class Job:
         """The job in a row of the journal's table."""
         fields = dict(row)
         fields["locator"] = msgpack.unpackb(fields["locator"])
+        fields["entities"] = tuple(msgpack.unpackb(fields["entities"]))
+        forwarded = fields["forwarded_from"]
+        fields["forwarded_from"] = msgpack.unpackb(forwarded) if forwarded else None
         packed = fields["renditions"]
         fields["renditions"] = tuple(Rendition(*one) for one in msgpack.unpackb(packed)) if packed else ()
         fields["stored"] = bool(fields["stored"])

@@ -12,6 +12,7 @@ This module and the uploader's catalogue are the only homes of sqlite3.
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 import time
@@ -28,22 +29,36 @@ from ipc.jobs import Job, State
 from ipc.messages import JobDone, clip
 from ipc.retry import FARTHEST_SECONDS, RetryPolicy
 
-VERSION = 1
+VERSION = 2
 """`PRAGMA user_version` of a journal that this program understands."""
+
+
+MAX_DOUBTS = 3
+"""A source that gives other bytes each time, none of them a picture, is asked so often for more."""
+
+Source = Literal["telegram", "export"]
+"""Where a picture's bytes come from; its identity tells which ("id:…" is Telegram's own)."""
 
 
 class JournalError(Exception):
     """The journal cannot be used: which file, why, and what to do."""
 
 
-def _load_queries(text: str) -> dict[str, str]:
-    """Statement by name, from blocks that begin with `-- name: …`."""
-    blocks = text.split("-- name: ")[1:]
+_FOLDER = Path(__file__).parent
+
+
+class OlderJournal(JournalError):
+    """The file is of an older version. Whoever opens it for writing brings it up to date."""
+
+
+def _load(file: str, mark: str) -> dict[str, str]:
+    """SQL by name, from the file's blocks, which begin with the mark and the name."""
+    blocks = (_FOLDER / file).read_text(encoding="utf-8").split(mark)[1:]
     return {block.split("\n", 1)[0].strip(): block.split("\n", 1)[1] for block in blocks}
 
 
-_FOLDER = Path(__file__).parent
-QUERIES = _load_queries((_FOLDER / "queries.sql").read_text(encoding="utf-8"))
+QUERIES = _load("queries.sql", "-- name: ")
+MIGRATIONS = {int(version): script for version, script in _load("migrations.sql", "-- version: ").items()}
 
 
 class Journal:
@@ -85,23 +100,38 @@ class Journal:
 
     @classmethod
     def open_to_read(cls, path: Path) -> Journal:
-        """Open an existing journal for reading only. Raises JournalError if there is none, or as `open` does."""
+        """Open an existing journal for reading only.
+
+        Raises JournalError if there is none, or as `open` does; OlderJournal if nobody has brought it up to date yet.
+        """
         try:
             connection = database.connect_to_read(path, newest=VERSION)
             with database.closed_on_error(connection):
                 connection.execute("SELECT 1 FROM states")
+                found = database.version_of(connection)
         except database.NewerVersion as newer:
             raise _of_newer(path, newer) from newer
         except sqlite3.Error as error:
             raise JournalError(f"{path}: cannot be read as the journal: {error}") from error
+        if found < VERSION:
+            connection.close()
+            raise OlderJournal(
+                f"{path}: the journal is of version {found}, older than this program's {VERSION}."
+                " It is brought up to date when the program is started"
+            )
         return cls(connection)
 
     def _prepare(self) -> None:
-        """Make the tables, unless another process was first."""
+        """Make the tables, or bring those of an older version up to this one, unless another process was first."""
         with self.transaction():
-            if database.version_of(self._connection) == VERSION:
+            found = database.version_of(self._connection)
+            if found == VERSION:
                 return
-            database.run_script(self._connection, (_FOLDER / "schema.sql").read_text(encoding="utf-8"))
+            if found == 0:
+                database.run_script(self._connection, (_FOLDER / "schema.sql").read_text(encoding="utf-8"))
+            else:
+                for version in range(found + 1, VERSION + 1):
+                    database.run_script(self._connection, MIGRATIONS[version])
             self._connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def close(self) -> None:
@@ -154,13 +184,34 @@ class Journal:
 
     # The work: what is due, who has it
 
-    def due(self, state: State, limit: int, *, stored: bool | None = None) -> list[Job]:
-        """Up to `limit` jobs in `state` that may be tried now and that nobody has, oldest first.
+    def due(
+        self,
+        state: State,
+        limit: int,
+        *,
+        stored: bool | None = None,
+        source: Source | None = None,
+        channels: Iterable[int] | None = None,
+        besides: Iterable[int] = (),
+    ) -> list[Job]:
+        """Up to `limit` jobs in `state` that may be tried now and that nobody has, by priority, then oldest first.
 
-        `stored` asks for those only whose objects are stored already, or are not.
+        `stored` asks for those only whose objects are stored already, or are not; `source` for those only whose
+        picture it can fetch; `channels` for those only of these; `besides` for others than the jobs of these ids.
         """
         now = self._clock()
-        rows = self.run("due", state=state, stored=stored, now=now, farthest=now + FARTHEST_SECONDS, limit=limit)
+        farthest = now + FARTHEST_SECONDS
+        rows = self.run(
+            "due",
+            state=state,
+            stored=stored,
+            source=source,
+            channels=None if channels is None else json.dumps(list(channels)),
+            besides=json.dumps(list(besides)) if besides else None,
+            now=now,
+            farthest=farthest,
+            limit=limit,
+        )
         return [Job.from_row(row) for row in rows]
 
     def job(self, job_id: int) -> Job | None:
@@ -204,20 +255,28 @@ class Journal:
             rendition_bytes=sum(one[3] for one in done.renditions),
         )
 
-    def record_stored(self, job: Job) -> bool:
-        """Every object of the job is in the storage; only its row is missing, and its spool files are not needed."""
-        return self._change("mark_stored", id=job.id, generation=job.generation)
+    def record_stored(self, jobs: Iterable[Job]) -> list[Job]:
+        """Every object of these jobs is in the storage: only the rows are missing, the spool files are not needed.
 
-    def record_published(self, job: Job) -> bool:
-        """rendered → published: objects and row of this revision are there. False: a newer revision wants its row."""
-        return self._change(
-            "to_published",
-            total="processed" if job.published_at is None else None,
-            id=job.id,
-            generation=job.generation,
-            revision=job.revision,
-            now=int(self._clock()),
-        )
+        Gives those of them that are still as their caller saw them. One transaction, as the disk is waited for.
+        """
+        with self.transaction():
+            return [job for job in jobs if self.run("mark_stored", id=job.id, generation=job.generation).rowcount == 1]
+
+    def record_published(self, jobs: Iterable[Job]) -> list[Job]:
+        """rendered → published: objects and rows of these revisions are there. One transaction.
+
+        Gives those of them that are done with; of the others a newer revision wants its row.
+        """
+        with self.transaction():
+            published = [job for job in jobs if self._publish(job)]
+            first = [job for job in published if job.published_at is None and job.deleted_at is None]
+            self.run("add_total", name="processed", by=len(first))
+        return published
+
+    def _publish(self, job: Job) -> bool:
+        address = {"id": job.id, "generation": job.generation, "revision": job.revision}
+        return self.run("to_published", **address, now=int(self._clock())).rowcount == 1
 
     def render_again(self, job: Job) -> bool:
         """The spool has lost the job's renditions, but not its original: have them made again."""
@@ -248,6 +307,26 @@ class Journal:
             reason=clip(reason),
         )
         return "later" if put_off else "moved on"
+
+    def postpone(self, job: Job, seconds: float, reason: str) -> bool:
+        """Nothing that the job could be blamed for (an outage): it keeps its attempts and waits."""
+        return self._change(
+            "postpone",
+            id=job.id,
+            generation=job.generation,
+            state=job.state,
+            next_at=self._clock() + seconds,
+            reason=clip(reason),
+        )
+
+    def doubt(self, job: Job, reason: str) -> bool:
+        """fetched → seen: the original can't be decoded, have it fetched again.
+
+        False: it has been, and these are the same bytes, or it was MAX_DOUBTS times.
+        """
+        return self._change(
+            "doubt", total="retried", id=job.id, generation=job.generation, reason=clip(reason), limit=MAX_DOUBTS
+        )
 
     def strike(self, job: Job, reason: str, *, alone: bool) -> bool:
         """The job cost an image worker its life or its memory: it is tried again at once.
@@ -298,8 +377,42 @@ class Journal:
         return {row["name"]: row["value"] for row in self.run("totals")}
 
     def channels(self) -> list[dict[str, Any]]:
-        """id, title, cursor and the counts of ignored messages, of every channel."""
+        """id, title, range, messages backfilled and counts of messages ignored, of every channel."""
         return [{**dict(row), "ignored": msgpack.unpackb(row["ignored"])} for row in self.run("channels")]
+
+    def channel_range(self, channel_id: int) -> tuple[int, int, int] | None:
+        """Floor, cursor and number of messages backfilled of one channel; None if it was never seen."""
+        row = self.run("channel_range", id=channel_id).fetchone()
+        return (row["floor"], row["cursor"], row["backfilled"]) if row else None
+
+    def messages_between(self, channel_id: int, low: int, high: int) -> set[int]:
+        """The ids of the channel's messages with a picture, deleted ones aside, in that range."""
+        rows = self.run("messages_between", channel_id=channel_id, low=low, high=high)
+        return {row["message_id"] for row in rows}
+
+    def known_pictures(self, sha256s: Iterable[str]) -> set[str]:
+        """Those of the digests of originals that some message's picture has, deleted messages aside."""
+        return {row["sha256"] for row in self.run("known_pictures", sha256s=json.dumps(list(sha256s)))}
+
+    def posted_again(self, sha256s: Iterable[str]) -> set[str]:
+        """Those of the digests of originals that more than one message's picture has, deleted messages included."""
+        return {row["sha256"] for row in self.run("posted_again", sha256s=json.dumps(list(sha256s)))}
+
+    # How a source finds its channels
+
+    def peer(self, address: str, account_id: int) -> tuple[int, int] | None:
+        """Channel id and access hash that the address was resolved to, for this account."""
+        row = self.run("peer", address=address, account_id=account_id).fetchone()
+        return (row["channel_id"], row["access_hash"]) if row else None
+
+    def put_peer(self, address: str, account_id: int, channel_id: int, access_hash: int) -> None:
+        with self.transaction():
+            self.run("put_peer", address=address, account_id=account_id, channel_id=channel_id, access_hash=access_hash)
+
+    def drop_peer(self, address: str, account_id: int) -> None:
+        """Forget how the address was resolved: it does not hold any more."""
+        with self.transaction():
+            self.run("drop_peer", address=address, account_id=account_id)
 
     def outcome(self, channel_id: int, since: float) -> tuple[dict[str, int], int]:
         """A channel's jobs by state, and how many of them were published since then (Unix seconds). Reads them all."""

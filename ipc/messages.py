@@ -18,6 +18,10 @@ MAX_BYTES = 4092
 """PIPE_BUF on Linux (4096 bytes) less the 4-byte length that a `multiprocessing` connection puts in front."""
 
 
+ENDS = 20
+"""How many ends of each child are remembered for /status."""
+
+
 class MessageError(Exception):
     """A message that cannot be sent (too large) or understood (unknown tag, wrong fields)."""
 
@@ -66,10 +70,33 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class ChildState:
-    """One row of /status' tree, sent up from supervisor to supervisor and on to health."""
+    """One row of /status' tree, sent up from supervisor to supervisor and on to health. No facts: it is no more."""
 
     name: str
     facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an incarnation of the child `name` ended, sent up like its state: `at`, `cause`, `what`, and more."""
+
+    name: str
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Supervisor to a child that can take them while it runs: its options from now on."""
+
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Supervisor to a child that supervises: the operator wants this done ("stop", "start", "restart") to `name`."""
+
+    action: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +142,9 @@ class JobFailed:
     reason: str
 
 
-Message = Ready | Beat | Held | Starved | Wake | Report | ChildState | Job | JobDone | JobFailed
+Message = (
+    Ready | Beat | Held | Starved | Wake | Report | ChildState | Ended | Options | Command | Job | JobDone | JobFailed
+)
 
 _TYPES: tuple[type[Any], ...] = (
     Ready,
@@ -125,6 +154,9 @@ _TYPES: tuple[type[Any], ...] = (
     Wake,
     Report,
     ChildState,
+    Ended,
+    Options,
+    Command,
     Job,
     JobDone,
     JobFailed,

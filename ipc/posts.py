@@ -1,4 +1,4 @@
-"""What a source hands to the intake: posts with one photo each, in pages that carry the channel's cursor.
+"""What a source hands to the intake: posts with one photo each, in pages that say which messages they cover.
 
 Plain values, the same for live posts, catch-up, backfill and an export. Ids are Telegram's, channel ids bare
 and positive; every time is in Unix seconds, UTC. How a source found a post, and how it will find the
@@ -7,7 +7,9 @@ picture's bytes, is the source's own affair: `Photo.locator` is opaque to everyo
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Photo:
 
     photo_id: int | None  # Telegram's; None from an export
     identity: str
-    locator: dict[str, str | int]
+    locator: dict[str, Any]
     bytes: int | None
     width: int | None
     height: int | None
@@ -30,7 +32,12 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A message with a photo. The members of an album are posts of their own that share `grouped_id`."""
+    """A message with a photo. The members of an album are posts of their own that share `grouped_id`.
+
+    `entities` are the caption's formatting: maps of `type`, `offset` and `length` (in UTF-16 code units, as Telegram
+    counts) and what the type needs besides (`url`, `language`, …). `forwarded_from` is a map of what is known of the
+    first sender: `channel_id`, `message_id`, `user_id`, `name`, `date`. `reply_to` is a message's id.
+    """
 
     channel_id: int
     message_id: int
@@ -39,6 +46,9 @@ class Post:
     grouped_id: int | None
     caption: str
     photo: Photo
+    entities: tuple[dict[str, Any], ...] = ()
+    forwarded_from: dict[str, Any] | None = None
+    reply_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +59,26 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Consecutive messages of a channel, ascending.
+    """A channel's messages from `low` to `high`, both included: there are no others between them.
 
-    `cursor` is the highest message id among all of them, photo or not; `ignored` counts by kind ("text",
-    "service", "video", …) those that are not photos.
+    `posts` are those with a photo, ascending; `ignored` counts the others by kind ("text", "service", "video", …).
+    `is_present`: the source says how things are now, not how they were when a copy was made. `priority` orders the
+    work, lowest first.
     """
 
     channel: Channel
     posts: tuple[Post, ...]
-    cursor: int
+    low: int
+    high: int
     ignored: dict[str, int]
+    is_present: bool = False
+    priority: int = 0
+
+
+LIVE, BACKFILL = 0, 1
+"""Priorities: what is posted now goes before what was posted long ago."""
+
+
+def clean(text: str) -> str:
+    """Without what UTF-8 or PostgreSQL can't hold: NUL, and halves of a surrogate pair. The length stays the same."""
+    return re.sub("[\0\ud800-\udfff]", "\ufffd", text)

@@ -1,14 +1,17 @@
 -- Every statement that the journal runs, by name. A block begins with `-- name:` and one line on what it is for.
 
--- name: channel_cursor
--- One channel's cursor and what was passed over there.
-SELECT cursor, ignored FROM channels WHERE id = :id;
+-- name: channel_range
+-- What is known of one channel: its range of messages, and what was passed over there.
+SELECT floor, cursor, backfilled, ignored FROM channels WHERE id = :id;
 
--- name: put_channel
--- The channel as last seen; its cursor never moves back.
-INSERT INTO channels (id, title, cursor, ignored) VALUES (:id, :title, :cursor, :ignored)
-ON CONFLICT (id) DO UPDATE SET
-    title = excluded.title, cursor = max(cursor, excluded.cursor), ignored = excluded.ignored;
+-- name: add_channel
+INSERT INTO channels (id, title, floor, cursor, backfilled, ignored) VALUES (:id, :title, :floor, :cursor, 0, :ignored);
+
+-- name: move_channel
+-- The channel as last seen; its range only grows.
+UPDATE channels SET title = :title, floor = min(floor, :floor), cursor = max(cursor, :cursor),
+                    backfilled = backfilled + :backfilled, ignored = :ignored
+WHERE id = :id;
 
 -- name: known_message
 -- What is recorded of a message.
@@ -16,11 +19,12 @@ SELECT * FROM jobs WHERE channel_id = :channel_id AND message_id = :message_id;
 
 -- name: add_job
 -- A message that was never seen before.
-INSERT INTO jobs (channel_id, message_id, state, revision, digest, grouped_id, caption, posted_at, edited_at,
-                  generation, photo_id, identity, locator, rendition_bytes, stored, attempts, next_at, deaths, alone,
-                  seen_at)
-VALUES (:channel_id, :message_id, 'seen', :revision, :digest, :grouped_id, :caption, :posted_at, :edited_at,
-        1, :photo_id, :identity, :locator, 0, 0, 0, 0, 0, 0, :now);
+INSERT INTO jobs (channel_id, message_id, state, priority, revision, digest, grouped_id, caption, entities,
+                  forwarded_from, reply_to, posted_at, edited_at, generation, photo_id, identity, locator,
+                  rendition_bytes, stored, doubts, attempts, next_at, deaths, alone, seen_at)
+VALUES (:channel_id, :message_id, 'seen', :priority, :revision, :digest, :grouped_id, :caption, :entities,
+        :forwarded_from, :reply_to, :posted_at, :edited_at, 1, :photo_id, :identity, :locator, 0, 0, 0, 0, 0, 0, 0,
+        :now);
 
 -- name: relocate
 -- The same picture, found in another place (an export that was moved).
@@ -29,28 +33,47 @@ UPDATE jobs SET locator = :locator, identity = :identity, photo_id = coalesce(:p
 -- name: edit_message
 -- The message was edited, its picture is the same: a published row is written again, nothing is rendered.
 UPDATE jobs SET revision = :revision, digest = :digest, grouped_id = :grouped_id, caption = :caption,
+                entities = :entities, forwarded_from = :forwarded_from, reply_to = :reply_to,
                 posted_at = :posted_at, edited_at = :edited_at,
                 state = iif(state = 'published', 'rendered', state),
                 attempts = iif(state = 'published', 0, attempts), next_at = iif(state = 'published', 0, next_at)
 WHERE id = :id;
 
 -- name: change_picture
--- The message has another picture: it starts again as a new generation.
+-- The message has another picture, or has one again: it starts again as a new generation.
 UPDATE jobs SET state = 'seen', revision = :revision, digest = :digest, grouped_id = :grouped_id, caption = :caption,
-                posted_at = :posted_at, edited_at = :edited_at, generation = generation + 1, photo_id = :photo_id,
-                identity = :identity, locator = :locator, sha256 = NULL, bytes = NULL, mime = NULL, extension = NULL,
-                width = NULL, height = NULL, renditions = NULL, rendition_bytes = 0, stored = 0, attempts = 0,
-                next_at = 0, claimed_by = NULL, deaths = 0, alone = 0, dead_state = NULL, reason = NULL
+                entities = :entities, forwarded_from = :forwarded_from, reply_to = :reply_to,
+                posted_at = :posted_at, edited_at = :edited_at, deleted_at = NULL, generation = generation + 1,
+                photo_id = :photo_id, identity = :identity, locator = :locator, sha256 = NULL, bytes = NULL,
+                mime = NULL, extension = NULL, width = NULL, height = NULL, renditions = NULL, rendition_bytes = 0,
+                stored = 0, attempts = 0, next_at = 0, claimed_by = NULL, deaths = 0, alone = 0,
+                doubted = NULL, doubts = 0,
+                dead_state = NULL, reason = NULL
 WHERE id = :id;
 
+-- name: withdraw
+-- The message is gone. Only its tombstone has to be written; whoever is at its picture finds another generation.
+UPDATE jobs SET state = 'rendered', stored = 1, deleted_at = :now, revision = :revision, generation = generation + 1,
+                attempts = 0, next_at = 0, claimed_by = NULL, deaths = 0, alone = 0, dead_state = NULL, reason = NULL
+WHERE id = :id AND deleted_at IS NULL;
+
+-- name: messages_between
+-- The messages of a channel that have a picture, as far as is known.
+SELECT message_id FROM jobs
+WHERE channel_id = :channel_id AND message_id BETWEEN :low AND :high AND deleted_at IS NULL;
+
 -- name: due
--- The oldest jobs in a state that nobody has and that may be tried now (or whose time is impossibly far off: the
--- clock was set back). The list of states, here and below, is that of the index jobs_waiting: without it SQLite can't
--- know that the index will do, and reads every published job.
+-- The first jobs in a state that nobody has and that may be tried now (or whose time is impossibly far off: the
+-- clock was set back), by priority, then the oldest. `source` asks for those only that it can fetch, `channels` (a
+-- JSON list of ids) for theirs only, `besides` (another) for other jobs than these. The list of states, here and below,
+-- is that of the index jobs_waiting: without it SQLite can't know that the index will do, and reads every published job.
 SELECT * FROM jobs
-WHERE state = :state AND state IN ('seen', 'fetched', 'rendered') AND claimed_by IS NULL AND (:stored IS NULL OR stored = :stored)
-      AND (next_at <= :now OR next_at > :farthest)
-ORDER BY id LIMIT :limit;
+WHERE state = :state AND state IN ('seen', 'fetched', 'rendered') AND claimed_by IS NULL
+      AND (:stored IS NULL OR stored = :stored) AND (next_at <= :now OR next_at > :farthest)
+      AND (:source IS NULL OR :source = iif(identity GLOB 'id:*', 'telegram', 'export'))
+      AND (:channels IS NULL OR channel_id IN (SELECT value FROM json_each(:channels)))
+      AND (:besides IS NULL OR id NOT IN (SELECT value FROM json_each(:besides)))
+ORDER BY priority, id LIMIT :limit;
 
 -- name: job
 SELECT * FROM jobs WHERE id = :id;
@@ -85,8 +108,8 @@ UPDATE jobs SET stored = 1 WHERE id = :id AND generation = :generation AND state
 -- name: to_published
 -- Only if every object is stored and the row that was written is that of the newest revision; otherwise the newer one
 -- is written next.
-UPDATE jobs SET state = 'published', published_at = coalesce(published_at, :now), attempts = 0, next_at = 0,
-                reason = NULL
+UPDATE jobs SET state = 'published', attempts = 0, next_at = 0, reason = NULL,
+                published_at = iif(deleted_at IS NULL, coalesce(published_at, :now), published_at)
 WHERE id = :id AND generation = :generation AND revision = :revision AND state = 'rendered' AND stored = 1;
 
 -- name: back_to_fetched
@@ -95,9 +118,21 @@ UPDATE jobs SET state = 'fetched', next_at = 0, renditions = NULL, rendition_byt
 WHERE id = :id AND generation = :generation AND state = 'rendered' AND stored = 0;
 
 -- name: back_to_seen
--- The spool has lost the job's files (a power cut): they are fetched, rendered and stored again.
+-- The spool has lost the job's files (a power cut): they are fetched, rendered and stored again. A tombstone has none.
 UPDATE jobs SET state = 'seen', claimed_by = NULL, next_at = 0, renditions = NULL, rendition_bytes = 0, stored = 0
-WHERE id = :id AND generation = :generation AND state IN ('fetched', 'rendered');
+WHERE id = :id AND generation = :generation AND state IN ('fetched', 'rendered') AND deleted_at IS NULL;
+
+-- name: doubt
+-- The original can't be decoded. Perhaps it came damaged: it is fetched again, and the very same bytes are the verdict,
+-- or so many different ones that none will do.
+UPDATE jobs SET state = 'seen', claimed_by = NULL, doubted = sha256, doubts = doubts + 1, attempts = 0, next_at = 0,
+                reason = :reason
+WHERE id = :id AND generation = :generation AND state = 'fetched' AND doubted IS NOT sha256 AND doubts < :limit;
+
+-- name: postpone
+-- Not now, for no fault of the job's: it keeps its attempts.
+UPDATE jobs SET next_at = :next_at, reason = :reason, claimed_by = NULL
+WHERE id = :id AND generation = :generation AND state = :state AND state IN ('seen', 'fetched', 'rendered');
 
 -- name: try_later
 UPDATE jobs SET attempts = attempts + 1, next_at = :next_at, reason = :reason, claimed_by = NULL
@@ -115,11 +150,23 @@ WHERE id = :id AND generation = :generation AND state = :state AND state IN ('se
 
 -- name: revive
 -- A dead letter goes on where it died, with a clean record.
-UPDATE jobs SET state = dead_state, dead_state = NULL, reason = NULL, attempts = 0, deaths = 0, alone = 0, next_at = 0
+UPDATE jobs SET state = dead_state, dead_state = NULL, reason = NULL, attempts = 0, deaths = 0, alone = 0,
+                doubted = NULL, doubts = 0, next_at = 0
 WHERE id = :id AND state = 'dead';
 
 -- name: dead
 SELECT * FROM jobs WHERE state = 'dead' ORDER BY id;
+
+-- name: known_pictures
+-- Which of these digests (a JSON array) some message has, deleted ones aside.
+SELECT DISTINCT sha256 FROM jobs
+WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL AND deleted_at IS NULL;
+
+-- name: posted_again
+-- Which of these digests (a JSON array) more than one message has or has had.
+SELECT sha256 FROM jobs
+WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL
+GROUP BY sha256 HAVING count(*) > 1;
 
 -- name: unfinished
 -- Every job whose spool folder is still needed, dead letters included: their originals are kept for `retry`.
@@ -154,7 +201,20 @@ SELECT name, value FROM totals;
 UPDATE totals SET value = value + :by WHERE name = :name;
 
 -- name: channels
-SELECT id, title, cursor, ignored FROM channels ORDER BY id;
+SELECT id, title, floor, cursor, backfilled, ignored FROM channels ORDER BY id;
+
+-- name: peer
+-- How an address in the configuration was resolved for this account.
+SELECT channel_id, access_hash FROM peers WHERE address = :address AND account_id = :account_id;
+
+-- name: put_peer
+INSERT INTO peers (address, account_id, channel_id, access_hash)
+VALUES (:address, :account_id, :channel_id, :access_hash)
+ON CONFLICT (address, account_id) DO UPDATE SET
+    channel_id = excluded.channel_id, access_hash = excluded.access_hash;
+
+-- name: drop_peer
+DELETE FROM peers WHERE address = :address AND account_id = :account_id;
 
 -- name: outcome
 -- What has become of a channel's pictures, and how many were published since then. Reads all of them: not for /status.

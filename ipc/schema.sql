@@ -1,11 +1,22 @@
 -- The journal: the only truth about which picture is where. One file, one transaction for cursor and job.
 
 CREATE TABLE channels (
-    id      INTEGER PRIMARY KEY,          -- Telegram's bare positive id
-    title   TEXT    NOT NULL,
-    cursor  INTEGER NOT NULL,             -- every message up to this id has been recorded
-    ignored BLOB    NOT NULL              -- msgpack map: kind of message that is not taken -> how many were passed over
+    id         INTEGER PRIMARY KEY,       -- Telegram's bare positive id
+    title      TEXT    NOT NULL,
+    cursor     INTEGER NOT NULL,          -- every message from `floor` up to this id has been recorded
+    ignored    BLOB    NOT NULL,          -- msgpack map: kind of message that is not taken -> how many were passed over
+    floor      INTEGER NOT NULL,          -- backfill goes on below this id
+    backfilled INTEGER NOT NULL           -- how many messages backfill has read
 ) STRICT;
+
+-- How an address in the configuration was resolved: names are resolved once, since Telegram makes one wait for hours.
+CREATE TABLE peers (
+    address     TEXT    NOT NULL,         -- as `workers.telegram.address` reads it, kind and value
+    account_id  INTEGER NOT NULL,         -- an access hash holds for one account only
+    channel_id  INTEGER NOT NULL,
+    access_hash INTEGER NOT NULL,
+    PRIMARY KEY (address, account_id)
+) STRICT, WITHOUT ROWID;
 
 -- A job is one photo message on its way: seen -> fetched -> rendered -> published, or dead.
 CREATE TABLE jobs (
@@ -18,6 +29,9 @@ CREATE TABLE jobs (
     digest          BLOB    NOT NULL,     -- of what the row shows of the message: tells a change from a repetition
     grouped_id      INTEGER,
     caption         TEXT    NOT NULL,
+    entities        BLOB    NOT NULL,     -- msgpack array: the caption's formatting (see `ipc.posts.Post`)
+    forwarded_from  BLOB,                 -- msgpack map: whose message this was first
+    reply_to        INTEGER,              -- the message that this one answers
     posted_at       INTEGER NOT NULL,     -- Unix seconds
     edited_at       INTEGER,
     deleted_at      INTEGER,
@@ -35,7 +49,10 @@ CREATE TABLE jobs (
     renditions      BLOB,                 -- msgpack array of [width, height, format, bytes]
     rendition_bytes INTEGER NOT NULL,
     stored          INTEGER NOT NULL,     -- 1: every object is in the storage
+    doubted         TEXT,                 -- sha256 of an original that could not be decoded, and was fetched again
+    doubts          INTEGER NOT NULL DEFAULT 0, -- how often that was
     -- the work
+    priority        INTEGER NOT NULL,     -- what is posted now goes before backfill; lowest first
     attempts        INTEGER NOT NULL,     -- failures in this state
     next_at         REAL    NOT NULL,     -- Unix seconds: not before
     claimed_by      TEXT,                 -- the image worker that has it
@@ -48,8 +65,9 @@ CREATE TABLE jobs (
     UNIQUE (channel_id, message_id)
 ) STRICT;
 
-CREATE INDEX jobs_waiting ON jobs (state, id) WHERE state IN ('seen', 'fetched', 'rendered');
+CREATE INDEX jobs_waiting ON jobs (state, priority, id) WHERE state IN ('seen', 'fetched', 'rendered');
 CREATE INDEX jobs_later ON jobs (next_at) WHERE next_at > 0;
+CREATE INDEX jobs_sha256 ON jobs (sha256) WHERE sha256 IS NOT NULL;
 CREATE INDEX jobs_dead ON jobs (id) WHERE state = 'dead';
 
 -- How many jobs are in each state, kept by triggers, so that /status never counts a million rows.

@@ -14,8 +14,8 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -48,16 +48,17 @@ class Spool:
     def original(self, job_id: int, generation: int) -> Path:
         return self.folder(job_id, generation) / ORIGINAL
 
-    def write_original(self, job_id: int, generation: int, write: Callable[[Path], T]) -> T:
-        """Have `write` make the original under a temporary name, then give it its own; what `write` returned.
+    @contextmanager
+    def original_being_made(self, job_id: int, generation: int) -> Iterator[Path]:
+        """A temporary name to write the original under, whole and fsynced; afterwards it has its own.
 
-        `write` gets the path, writes it whole and fsyncs it. If it raises, nothing is left behind.
+        If the block raises, nothing is left behind.
         """
         folder = self.folder(job_id, generation)
         folder.mkdir(mode=0o700, exist_ok=True)
         part = folder / _PART
         try:
-            result = write(part)
+            yield part
         except BaseException:
             part.unlink(missing_ok=True)
             _remove_if_empty(folder)
@@ -66,7 +67,15 @@ class Spool:
         part.rename(folder / ORIGINAL)
         fsync_folder(folder)
         fsync_folder(self._root)
-        return result
+
+    def write_original(self, job_id: int, generation: int, write: Callable[[Path], T]) -> T:
+        """Have `write` make the original, whole and fsynced, under the name that it gets; what `write` returned."""
+        with self.original_being_made(job_id, generation) as part:
+            return write(part)
+
+    def free_bytes(self) -> int:
+        """What is left on the disk that the spool is on."""
+        return shutil.disk_usage(self._root).free
 
     def remove(self, job_id: int, generation: int) -> None:
         """Delete all that lies here of a job."""

@@ -1,4 +1,4 @@
-"""What every child runs first: `python -m supervisor.bootstrap NAME SPEC_FD INBOX_FD OUTBOX_FD LIVENESS_FD`.
+"""What every child runs first: `python -m supervisor.bootstrap NAME SPEC_FD INBOX_FD OUTBOX_FD LIVENESS_FD STACKS_FD`.
 
 Before any import that takes its time, a child listens for a stop and makes sure that it dies with its parent: a tree
 that is ended while it is starting leaves nothing behind. The rest of its life is in `supervisor.runtime`.
@@ -7,6 +7,7 @@ that is ended while it is starting leaves nothing behind. The rest of its life i
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -37,8 +38,18 @@ def die_with_parent() -> None:
         os._exit(ORPHANED)
 
 
+def show_stacks(fd: int) -> None:
+    """Have the stacks of all threads written to `fd` at SIGUSR2, and before a crash: also while Python code is not run.
+
+    The supervisor asks for them before it ends a child that hangs.
+    """
+    faulthandler.register(signal.SIGUSR2, file=fd, all_threads=True)
+    faulthandler.enable(file=fd, all_threads=True)
+
+
 if __name__ == "__main__":
     stop_fd = listen_for_stop()
+    show_stacks(int(sys.argv[6]))
     die_with_parent()
 
     from supervisor import runtime

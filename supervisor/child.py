@@ -10,6 +10,7 @@ Spawn from the main thread only: the parent-death signal that a child arms belon
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ import msgpack
 from ipc import failpoints
 from ipc.mailbox import Inbox, Outbox, pair
 from ipc.messages import Held, Starved
+from supervisor.memory import History
 from supervisor.policy import Intent
 from supervisor.spec import ChildSpec
 
@@ -37,9 +39,21 @@ _RETURNS_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "65536"}
 mapped by itself, so a process that works on large buffers faults in every page of every one of them."""
 
 
+SHOW_SECONDS = 0.3
+"""How long a child that hangs has to show its stacks: the kernel delivers the signal at once, unless it is stopped."""
+
+TERM_SECONDS = 2.0
+"""How long it then has to end by itself."""
+
+STACKS_BYTES = 64 * 1024
+
+
 @dataclass
 class Incarnation:
-    """A running child. Times are monotonic seconds, except `started_at` (Unix seconds)."""
+    """A running child. Times are monotonic seconds, except `started_at` (Unix seconds).
+
+    `stacks_fd` is a file in memory that the child writes its stacks to when it is asked, or when it crashes.
+    """
 
     number: int
     process: subprocess.Popen[bytes]
@@ -47,6 +61,7 @@ class Incarnation:
     inbox: Inbox
     inbox_fd: int
     outbox: Outbox
+    stacks_fd: int
     spawned: float = field(default_factory=time.monotonic)
     started_at: float = field(default_factory=time.time)
     listening: bool = True
@@ -58,6 +73,9 @@ class Incarnation:
     rss_bytes: int = 0
     peak_rss_bytes: int = 0
     cap_bytes: int = 0
+    history: History = field(default_factory=History)
+    term_at: float = math.inf
+    kill_at: float = math.inf
 
     @property
     def pid(self) -> int:
@@ -77,8 +95,28 @@ class Incarnation:
             self.intent = intent
         self.signal(signal.SIGKILL)
 
+    def give_up(self, now: float) -> None:
+        """It hangs: have it show its stacks, then ask it to stop, then kill it. `press` sees to the rest."""
+        self.intent = Intent.HUNG
+        self.signal(signal.SIGUSR2)
+        self.term_at, self.kill_at = now + SHOW_SECONDS, now + SHOW_SECONDS + TERM_SECONDS
+
+    def press(self, now: float) -> None:
+        """Send the signal whose time has come."""
+        if now >= self.kill_at:
+            self.kill_at = math.inf
+            self.signal(signal.SIGKILL)
+        elif now >= self.term_at:
+            self.term_at = math.inf
+            self.signal(signal.SIGTERM)
+
+    def stacks(self) -> str:
+        """What the child has shown of its stacks; mostly nothing."""
+        return os.pread(self.stacks_fd, STACKS_BYTES, 0).decode(errors="replace").strip()
+
     def close(self) -> None:
         """Give back everything that belonged to this incarnation."""
+        os.close(self.stacks_fd)
         self.inbox.close()
         self.outbox.close()
         os.close(self.pidfd)
@@ -89,7 +127,8 @@ def spawn(spec: ChildSpec, number: int, liveness_fd: int, log: dict[str, str]) -
     child_inbox, to_child = pair()
     from_child, child_outbox = pair()
     spec_fd = _anonymous_file(msgpack.packb({"spec": asdict(spec), "incarnation": number, "log": log}))
-    fds = (spec_fd, child_inbox.fileno(), child_outbox.fileno(), liveness_fd)
+    stacks_fd = os.memfd_create("stacks")
+    fds = (spec_fd, child_inbox.fileno(), child_outbox.fileno(), liveness_fd, stacks_fd)
     command = [sys.executable, "-P", "-m", "supervisor.bootstrap", spec.name, *map(str, fds)]
     try:
         process = subprocess.Popen(
@@ -101,6 +140,7 @@ def spawn(spec: ChildSpec, number: int, liveness_fd: int, log: dict[str, str]) -
     except BaseException:
         to_child.close()
         from_child.close()
+        os.close(stacks_fd)
         raise
     finally:
         child_inbox.close()
@@ -114,6 +154,7 @@ def spawn(spec: ChildSpec, number: int, liveness_fd: int, log: dict[str, str]) -
         process.wait()
         to_child.close()
         from_child.close()
+        os.close(stacks_fd)
         raise
     os.set_blocking(from_child.fileno(), False)  # half a message must not hold up the supervisor
     return Incarnation(
@@ -123,6 +164,7 @@ def spawn(spec: ChildSpec, number: int, liveness_fd: int, log: dict[str, str]) -
         inbox=Inbox(from_child),
         inbox_fd=from_child.fileno(),
         outbox=Outbox(to_child, blocking=False),
+        stacks_fd=stacks_fd,
         cap_bytes=spec.cap_bytes,
     )
 

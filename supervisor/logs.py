@@ -99,7 +99,7 @@ def _render_json(logger: WrappedLogger, method: str, record: EventDict) -> bytes
 
 def _json(record: Mapping[str, Any]) -> str:
     try:
-        return json.dumps(record, default=_text, ensure_ascii=False, allow_nan=False)
+        return _ENCODER.encode(record)
     except (TypeError, ValueError, RecursionError):  # a dict with odd keys, not a number, a circle
         return json.dumps({key: _text(value) for key, value in record.items()}, ensure_ascii=False)
 
@@ -128,3 +128,7 @@ def _text(value: object) -> str:
         return str(value)
     except Exception:
         return f"<{type(value).__name__} that cannot be shown>"
+
+
+_ENCODER = json.JSONEncoder(default=_text, ensure_ascii=False, allow_nan=False)
+"""Made once: json.dumps would make one for each record."""

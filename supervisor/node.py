@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ipc.context import Context
+from ipc.messages import Command, Options
 from supervisor.runtime import resolve
-from supervisor.spec import ChildSpec, Intensity
+from supervisor.spec import ChildSpec, Intensity, numbered
 from supervisor.supervisor import Supervisor
 
 
@@ -13,24 +17,39 @@ class GaveUp(Exception):
 
 
 def main(context: Context) -> None:
-    """Supervise `options["children"]` with the router that `options["router"]` names."""
+    """Supervise the children of the options with the router that `options["router"]` names."""
     options = context.options
-    supervisor = Supervisor(
-        specs=[ChildSpec(**child) for child in options["children"]],
-        intensity=Intensity(**options["intensity"]),
-        drain_seconds=options["drain_seconds"],
-        log_settings=options["log"],
-        stop_fd=context.stop_fd,
-        in_order=False,
-    )
+    supervisor = Supervisor(**_arrangement(options), stop_fd=context.stop_fd, in_order=False)
     router = resolve(options["router"])(supervisor, context)
 
     def on_inbox() -> None:
-        message = context.receive(0)
-        if message is not None:
-            router.on_order(message)
+        match context.receive(0):
+            case None:
+                pass
+            case Options(options):
+                supervisor.reconfigure(**_arrangement(options))
+                router.on_options(options)
+            case Command(action, name):
+                supervisor.command(action, name)
+            case message:
+                router.on_order(message)
 
     supervisor.watch(context.inbox.fileno(), on_inbox)
     context.ready()
     if supervisor.run(router) != 0:
         raise GaveUp("an image worker keeps dying without a picture in hand; see the log records before this one")
+
+
+def children_of(options: Mapping[str, Any]) -> list[ChildSpec]:
+    """The specs of the options: those in `children`, or where there is `copies`, so many of each."""
+    specs = [ChildSpec(**{**child, "inherit_fds": tuple(child["inherit_fds"])}) for child in options["children"]]
+    return [one for spec in specs for one in numbered(spec, options["copies"])] if "copies" in options else specs
+
+
+def _arrangement(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "specs": children_of(options),
+        "intensity": Intensity(**options["intensity"]),
+        "drain_seconds": options["drain_seconds"],
+        "log_settings": options["log"],
+    }

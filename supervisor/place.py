@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -35,11 +36,13 @@ class Place:
         self.due_at = 0.0
         self.stop_until = 0.0
         self.recycled = False
+        self.retired = False
         self.deaths: tuple[float, ...] = ()
         self._in_a_row = 0
         self._resting: Standing = Standing.WAITING
         self._since = time.time()
         self._last_exit: Exit | None = None
+        self._causes: Counter[str] = Counter()
 
     @property
     def standing(self) -> Standing:
@@ -75,8 +78,15 @@ class Place:
         """It could not be started; try again at `until`."""
         self.due_at = until
 
+    def release(self) -> None:
+        """Start it now, whatever it has been waiting for, with a clean record."""
+        if self.incarnation is None:
+            self._resting = Standing.WAITING
+        self.due_at = 0.0
+        self.deaths, self._in_a_row = (), 0
+
     def call_off(self) -> None:
-        """The tree is being stopped: what is not running is not started any more."""
+        """What is not running is not started any more: the tree is being stopped, or the operator has said so."""
         if self.incarnation is None and self._resting is Standing.WAITING:
             self._resting = Standing.STOPPED
 
@@ -91,6 +101,7 @@ class Place:
         lived = now - self.incarnation.spawned
         was_ready = self.incarnation.ready
         self.incarnation, self._last_exit = None, end
+        self._causes[end.cause.value] += 1
         replaced = self.recycled or policy.is_replaced(end.cause, self.spec.restart)
         recycled, self.recycled = self.recycled, False
         if not replaced:
@@ -125,6 +136,8 @@ class Place:
                 "started_at": self.incarnation.started_at,
                 "rss_bytes": self.incarnation.rss_bytes,
                 "peak_rss_bytes": self.incarnation.peak_rss_bytes,
+                "pss_bytes": self.incarnation.history.pss_bytes,
+                "rss_trend_bytes_per_hour": self.incarnation.history.trend_bytes_per_hour(),
                 "cap_bytes": self.incarnation.cap_bytes,
             }
         if self._last_exit is not None:
@@ -132,5 +145,6 @@ class Place:
                 "last_exit": self._last_exit.text[:300],
                 "last_cause": self._last_exit.cause.value,
                 "remedy": self._last_exit.remedy[:500],
+                "exit_causes": dict(self._causes),
             }
         return facts

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -15,37 +16,68 @@ import structlog
 
 from ipc.journal import Journal, JournalError
 from ipc.spool import Spool
-from supervisor import instance, logs, tree
+from supervisor import instance, logs, signals, tree
+from supervisor.control import Control
 from supervisor.failed import Failed
 from supervisor.instance import Card
+from supervisor.notify import Notifier
+from supervisor.orders import Orders
 from supervisor.routing import RootRouter
 from supervisor.settings import Settings
+from supervisor.settings.table import Telegram
 from supervisor.supervisor import Supervisor
+from supervisor.systemd import Notified
 
 
 class CannotStart(Exception):
     """Something outside is not as the configuration says; the text names what, where and the remedy."""
 
 
-def start(settings: Settings, stop_fd: int, export: Path | None = None, parent_fd: int | None = None) -> int:
+def start(read: Callable[[], Settings], stop_fd: int, export: Path | None = None, parent_fd: int | None = None) -> int:
     """The command `start`: run the tree in this process until it is stopped; the exit code.
 
-    `export` takes the place of the configured one.
+    `read` reads the settings, now and at each reload. `export` takes the place of the configured source.
     """
-    if export is not None:
-        settings = replace(settings, export=replace(settings.export, path=Path.cwd() / export))
+    cwd = Path.cwd()
+
+    def reread() -> Settings:
+        settings = read()
+        if export is None:
+            return settings
+        return replace(settings, telegram=Telegram(), export=replace(settings.export, path=cwd / export))
+
+    settings = reread()
 
     def announce(url: str) -> None:
-        media, rows = _short(settings.state_dir / "media"), _short(settings.state_dir / "catalog.db")
         lines = (
-            f"Picturedesk reads the Telegram Desktop export in {_short(settings.export.path)} (no Telegram account)",
-            f"Pictures go to {media}, rows to {rows}",
+            f"Picturedesk reads {_source(settings)}",
+            f"Pictures go to {_storage(settings)}, rows to {_catalog(settings)}",
             f"Status: {url}/status or bin/run status; stop with Ctrl-C",
         )
         with contextlib.suppress(OSError):  # nobody may be there to read it
             os.write(1, "".join(f"{line}\n" for line in lines).encode())
 
-    return run(settings, stop_fd, announce, parent_fd)
+    return run(settings, stop_fd, announce, parent_fd, reread)
+
+
+def _source(settings: Settings) -> str:
+    count = len(settings.telegram.channels)
+    if settings.telegram.api_id:
+        return "one Telegram channel" if count == 1 else f"{count} Telegram channels"
+    return f"the Telegram Desktop export in {_short(settings.export.path)} (no Telegram account)"
+
+
+def _storage(settings: Settings) -> str:
+    storage = settings.storage
+    if storage.backend == "files":
+        return _short(settings.state_dir / "media")
+    return f"the bucket {storage.bucket} at {storage.endpoint}"
+
+
+def _catalog(settings: Settings) -> str:
+    if settings.catalog.backend == "sqlite":
+        return _short(settings.state_dir / "catalog.db")
+    return f"the project {settings.catalog.url}"
 
 
 def _short(path: Path) -> str:
@@ -54,19 +86,29 @@ def _short(path: Path) -> str:
     return str(path.relative_to(cwd) if path.is_relative_to(cwd) else path)
 
 
-def run(settings: Settings, stop_fd: int, announce: Callable[[str], None], parent_fd: int | None = None) -> int:
+def run(
+    settings: Settings,
+    stop_fd: int,
+    announce: Callable[[str], None],
+    parent_fd: int | None = None,
+    reread: Callable[[], Settings] | None = None,
+) -> int:
     """Run the tree until it is stopped; the exit code.
 
     `announce` is called with the address of /status once it answers requests. At the end of `parent_fd`, if there is
-    one, the tree is stopped. Raises CannotStart and `instance.AlreadyRunning`.
+    one, the tree is stopped. `reread` gives the settings anew for a reload. Raises CannotStart and
+    `instance.AlreadyRunning`.
     """
     logs.configure(**asdict(settings.log), process="root")
+    if faults := tree.faults(settings):
+        raise CannotStart("\n".join(faults))
     lock = _lock(settings)
     listener = _listen(settings)
     url = _url(listener)
     lock.write(Card(pid=os.getpid(), url=url, config=str(settings.config_file or "")))
+    started_at = time.time()
     supervisor = Supervisor(
-        specs=tree.children(settings, listener.fileno()),
+        specs=tree.children(settings, listener.fileno(), started_at),
         intensity=tree.root_intensity(settings),
         drain_seconds=settings.supervisor.drain_seconds,
         log_settings=asdict(settings.log),
@@ -75,14 +117,35 @@ def run(settings: Settings, stop_fd: int, announce: Callable[[str], None], paren
     )
     if parent_fd is not None:
         supervisor.watch(parent_fd, partial(_stop_at_end_of, parent_fd, supervisor))
+    router = RootRouter(supervisor)
+    notifier = Notifier(os.environ, os.getpid())
+    orders = Orders(
+        supervisor, router, settings, reread, notifier=notifier, listen_fd=listener.fileno(), started_at=started_at
+    )
+    supervisor.on_hangup = _on_hangup(supervisor, orders)
+    control = Control(settings.state_dir, supervisor, orders.take)
     announce(url)
     try:
-        code = supervisor.run(RootRouter(supervisor))
+        code = supervisor.run(Notified(router, supervisor, notifier, settings.supervisor.drain_seconds))
     finally:
+        control.close()
         listener.close()
         lock.release()
     structlog.get_logger().info("stopped", exit_code=code)
     return code
+
+
+def _on_hangup(supervisor: Supervisor, orders: Orders) -> Callable[[], None]:
+    """What SIGHUP does: stop where the terminal is gone that there was, else reload."""
+    had_terminal = signals.has_terminal()
+
+    def on_hangup() -> None:
+        if had_terminal and not signals.has_terminal():
+            supervisor.begin_stop()
+        else:
+            orders.reload()
+
+    return on_hangup
 
 
 def _stop_at_end_of(parent_fd: int, supervisor: Supervisor) -> None:

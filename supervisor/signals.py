@@ -1,11 +1,16 @@
-"""Signals of the root. Handlers do nothing; the signal's number arrives as one byte in a pipe that the loop reads."""
+"""Signals of the root. Handlers do nothing; the signal's number arrives as one byte in a pipe that the loop reads.
+
+SIGHUP has two meanings: "read your configuration again" from whoever sends it, and "your terminal is gone" from the
+kernel. Which it is, the terminal itself tells.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def listen() -> int:
@@ -13,14 +18,23 @@ def listen() -> int:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    for number in STOPPING:
+    for number in HEARD:
         signal.signal(number, lambda number, frame: None)
     return reader
 
 
+def has_terminal() -> bool:
+    """Whether this process has a controlling terminal at this moment."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 def ignore() -> None:
     """From here on these signals do nothing at all."""
-    for number in STOPPING:
+    for number in HEARD:
         signal.signal(number, signal.SIG_IGN)
 
 
@@ -31,5 +45,15 @@ def is_for_root(arguments: list[str]) -> bool:
         if word == "--config":
             next(rest, None)
         elif not word.startswith("-"):
-            return word == "start" and not {"-h", "--help"} & set(arguments)
+            return word == "start" and not _names_somebody(rest) and not {"-h", "--help"} & set(arguments)
     return not {"-h", "--help"} & set(arguments)
+
+
+def _names_somebody(words: Iterator[str]) -> bool:
+    """Whether it is `start NAME`, which is an order to a tree that runs."""
+    for word in words:
+        if word in ("--config", "--export", "--parent-fd"):
+            next(words, None)
+        elif not word.startswith("-"):
+            return True
+    return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 
@@ -39,6 +39,8 @@ class ChildSpec:
     returns_memory: bool = True
     """Whether glibc gives freed memory back to the system at once. Not for one that soon needs as much again."""
     inherit_fds: tuple[int, ...] = ()
+    takes_options: bool = False
+    """Whether it can be told other options while it runs (`ipc.messages.Options`), so that it need not be replaced."""
 
     def __post_init__(self) -> None:
         self._require(re.fullmatch(r"[a-z][a-z0-9-]*", self.name), "name", "lower-case letters, digits, hyphens")
@@ -52,6 +54,11 @@ class ChildSpec:
     def _require(self, holds: object, key: str, allowed: str) -> None:
         if not holds:
             raise SpecError(f"child {self.name!r}: {key} = {getattr(self, key)!r}: allowed is {allowed}")
+
+
+def numbered(spec: ChildSpec, count: int) -> tuple[ChildSpec, ...]:
+    """So many children like this one, from 1 on: "image" becomes "image-1", "image-2", …"""
+    return tuple(replace(spec, name=f"{spec.name}-{number}") for number in range(1, count + 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,18 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from random import random
 from typing import Any
 
 import structlog
 
 from ipc.mailbox import Closed
-from ipc.messages import Beat, Held, Message, MessageError, Ready, Starved
+from ipc.messages import Beat, Held, Message, MessageError, Options, Ready, Starved
 from ipc.routing import Router
-from supervisor import policy
+from supervisor import policy, reaper
 from supervisor.child import Incarnation, spawn
 from supervisor.place import Place, Standing
 from supervisor.policy import Cause, Intent
@@ -44,14 +46,18 @@ MOST_MESSAGES = 64
 LAST_MESSAGES = 16384
 """Read from a child that is gone: more than its pipe can hold, but an end if somebody else still writes to it."""
 
+STACKS_SHOWN = 1500
+"""Of a child's stacks in /status, from the end, where the main thread's is. The log has all of them."""
+
 log = structlog.get_logger()
 
 
 class Supervisor:
     """Runs a list of children until it is stopped or a child outruns its restart intensity.
 
-    `stop_fd` becomes readable at every request to stop: the first begins an orderly stop, the second ends it at once.
-    `in_order` starts and stops the children one after another (first started, last stopped) rather than together.
+    `stop_fd` becomes readable at every signal, whose number it gives: the first begins an orderly stop, the second ends
+    it at once; a SIGHUP is for `on_hangup`, if there is one, and a request to stop if not. `in_order` starts and stops
+    the children one after another (first started, last stopped) rather than together.
     """
 
     def __init__(
@@ -80,7 +86,10 @@ class Supervisor:
         self._exit_code = 0
         self._told_at = 0.0
         self._looked_at = 0.0
+        self._to_replace: deque[str] = deque()
+        self._being_replaced: tuple[str, float] | None = None
         self._watchdog = Watchdog(self._places.values())
+        self.on_hangup: Callable[[], None] | None = None
 
     # The table of contents
 
@@ -92,8 +101,10 @@ class Supervisor:
             self._start_who_is_due()
             self._wait()
             self._watchdog.look(closely=router.is_busy())
+            self._replace_who_is_next()
             self._stop_who_is_next()
             self._tell()
+            self._reap_orphans()
             router.on_tick()
         self._close()
         return self._exit_code
@@ -107,12 +118,21 @@ class Supervisor:
         self._selector.unregister(fd)
 
     @property
+    def places(self) -> Collection[Place]:
+        """The children's places, in the order they are started."""
+        return self._places.values()
+
+    @property
     def router(self) -> Router:
         assert self._router is not None, "only while it runs"
         return self._router
 
     def _is_over(self) -> bool:
         return self.stopping and all(place.incarnation is None for place in self._places.values())
+
+    def _reap_orphans(self) -> None:
+        if reaper.is_needed():
+            reaper.reap({place.incarnation.pid for place in self._places.values() if place.incarnation})
 
     def _close(self) -> None:
         self._selector.close()
@@ -215,8 +235,9 @@ class Supervisor:
         self._on_messages(place, LAST_MESSAGES)  # its last words, and the work that it had just finished
         self.unwatch(incarnation.pidfd)
         self._stop_listening(incarnation)
+        stacks = incarnation.stacks()
         incarnation.close()
-        self._bury(place, incarnation)
+        self._bury(place, incarnation, stacks)
 
     def _stop_listening(self, incarnation: Incarnation) -> None:
         """Once only: after an error the mailbox may be closed already, and the number soon be another file's."""
@@ -224,7 +245,7 @@ class Supervisor:
             incarnation.listening = False
             self.unwatch(incarnation.inbox_fd)
 
-    def _bury(self, place: Place, incarnation: Incarnation) -> None:
+    def _bury(self, place: Place, incarnation: Incarnation, stacks: str) -> None:
         """Put down what the end of the child was, and decide what follows."""
         end = policy.judge(
             incarnation.process.returncode,
@@ -245,8 +266,22 @@ class Supervisor:
             lived_seconds=round(now - incarnation.spawned, 3),
             replaced=recycled and not self.stopping,
         )
+        for thread in filter(None, stacks.split("\n\n")):
+            log.error("stack", child=place.spec.name, pid=incarnation.pid, stack=thread)
+        self.router.on_ended(
+            place.spec.name,
+            {
+                "at": int(time.time()),
+                "cause": end.cause.value,
+                "what": end.text[:300],
+                "lived_seconds": round(now - incarnation.spawned, 1),
+                **({"stacks": stacks[-STACKS_SHOWN:]} if stacks else {}),
+            },
+        )
         self._tell_of(place)
-        if place.has_outrun(self._intensity):
+        if place.retired:
+            self._remove(place)
+        elif place.has_outrun(self._intensity):
             log.error(
                 "giving up",
                 child=place.spec.name,
@@ -256,11 +291,127 @@ class Supervisor:
             self._exit_code = 1
             self.begin_stop()
 
+    # What the operator wants
+
+    def command(self, action: str, name: str) -> None:
+        """Do that to the child, if there is one of that name."""
+        if name in self._places and not self.stopping:
+            log.info("commanded", action=action, child=name)
+            {"stop": self.stop_child, "start": self.start_child, "restart": self.restart_child}[action](name)
+
+    def stop_child(self, name: str) -> None:
+        """Have the child stop, until it is started again. It counts as no death."""
+        place = self._places[name]
+        place.recycled = False
+        place.call_off()
+        if place.incarnation is not None:
+            self._ask_to_stop(place, math.inf)
+        self._tell_of(place)
+
+    def start_child(self, name: str) -> None:
+        """Have a child run that is stopped, held, or waiting for its turn."""
+        place = self._places[name]
+        if place.incarnation is None:
+            place.release()
+        elif place.standing is Standing.STOPPING:
+            place.recycled = True
+        self._tell_of(place)
+
+    def restart_child(self, name: str) -> None:
+        """Replace the child when it has finished what it has in hand; start it if it does not run."""
+        place = self._places[name]
+        if place.incarnation is not None:
+            self._ask_to_stop(place, math.inf)
+            place.recycled = True
+        self.start_child(name)
+
+    def reconfigure(
+        self,
+        *,
+        specs: Sequence[ChildSpec],
+        intensity: Intensity,
+        drain_seconds: float,
+        log_settings: dict[str, str],
+    ) -> list[str]:
+        """Take these for what the children shall be; who is going to be replaced, stopped or started for it.
+
+        Only those whose spec is another one are replaced, one after another. A child that is held is given another
+        try: whoever changes the configuration may have done what its remedy says.
+        """
+        everyone = log_settings != self._log_settings  # they are told once, when they start
+        self._intensity, self._drain_seconds, self._log_settings = intensity, drain_seconds, log_settings
+        before = dict(self._places)
+        self._places.clear()  # the same dictionary: others look at it
+        concerned = []
+        for spec in specs:
+            place = self._places[spec.name] = before.pop(spec.name) if spec.name in before else Place(spec)
+            if self._adapt(place, spec, even_so=everyone):
+                concerned.append(spec.name)
+        for name, place in before.items():
+            self._places[name] = place
+            self._retire(place)
+            concerned.append(name)
+        return concerned
+
+    def _adapt(self, place: Place, spec: ChildSpec, *, even_so: bool) -> bool:
+        """Have the child in this place become what `spec` says; whether it is replaced or started for it."""
+        before, was_retired = place.spec, place.retired
+        place.spec, place.retired = spec, False
+        if was_retired:
+            self.start_child(spec.name)
+            return True
+        if place.incarnation is None:
+            if place.standing is Standing.HELD:
+                place.release()
+            return place.standing is Standing.WAITING
+        if spec == before and not even_so:
+            return False
+        only_options = replace(before, options=spec.options) == spec and spec.takes_options and not even_so
+        if only_options and self.send(spec.name, Options(spec.options)):
+            return False
+        if spec.name not in self._to_replace:
+            self._to_replace.append(spec.name)
+        return True
+
+    def _retire(self, place: Place) -> None:
+        """There shall be no such child any more."""
+        place.retired = True
+        if place.incarnation is None:
+            self._remove(place)
+        else:
+            self.stop_child(place.spec.name)
+
+    def _remove(self, place: Place) -> None:
+        self.router.on_state(place.spec.name, {})
+        del self._places[place.spec.name]
+
+    def _replace_who_is_next(self) -> None:
+        """Replace one child after another: the next when the last runs again, or has taken too long to do so."""
+        if self._being_replaced is not None:
+            name, until = self._being_replaced
+            place = self._places.get(name)
+            is_on_its_way = place is not None and place.standing in (
+                Standing.STOPPING,
+                Standing.WAITING,
+                Standing.STARTING,
+            )
+            if is_on_its_way and time.monotonic() < until:
+                return
+            self._being_replaced = None
+        if self._to_replace and not self.stopping:
+            name = self._to_replace.popleft()
+            if name in self._places and self._places[name].incarnation is not None:
+                self.restart_child(name)
+                spec = self._places[name].spec
+                self._being_replaced = (name, time.monotonic() + spec.stop_seconds + spec.ready_seconds)
+
     # Stopping
 
     def _on_stop_signal(self) -> None:
-        os.read(self._stop_fd, 64)
-        if not self.stopping:
+        signals = set(os.read(self._stop_fd, 64))
+        if signals == {signal.SIGHUP} and self.on_hangup is not None:
+            self.on_hangup()
+        elif not self.stopping:
             self.begin_stop()
         elif time.monotonic() - self._stop_began > SAME_REQUEST_SECONDS:
             self._stop_at_once()
@@ -352,8 +503,7 @@ class Supervisor:
     def kill_hung(self, name: str) -> None:
         incarnation = self._places[name].incarnation
         if incarnation is not None and incarnation.intent in (None, Intent.STOP):
-            incarnation.intent = Intent.HUNG
-            incarnation.signal(signal.SIGKILL)
+            incarnation.give_up(time.monotonic())
 
     def recycle(self, name: str) -> None:
         place = self._places[name]

@@ -15,17 +15,23 @@ the child's own process, so no library of a child's can crash or fatten the root
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import asdict
 from typing import Any
 
 from supervisor.memory import MIB
 from supervisor.settings import Settings
-from supervisor.spec import ChildSpec, Intensity
+from supervisor.spec import ChildSpec, Intensity, numbered
 
 POOL_INTENSITY = Intensity(max_restarts=5, window_seconds=60.0, delay_seconds=5.0)
 """Image workers that die with no picture in hand. Small, because it multiplies with the root's; deaths that a picture
 caused do not count."""
+
+
+def faults(settings: Settings) -> list[str]:
+    """What keeps a tree from being made of these settings."""
+    if settings.telegram.api_id and not settings.telegram.channels:
+        return ["telegram.channels is empty: name at least one channel, or leave telegram.api_id out"]
+    return []
 
 
 def root_intensity(settings: Settings) -> Intensity:
@@ -36,28 +42,44 @@ def root_intensity(settings: Settings) -> Intensity:
     )
 
 
-def children(settings: Settings, listen_fd: int) -> tuple[ChildSpec, ...]:
-    """The root's children. `listen_fd` is the listening socket of the health process."""
+def children(settings: Settings, listen_fd: int, started_at: float) -> tuple[ChildSpec, ...]:
+    """The root's children. `listen_fd` is the listening socket of the health process, `started_at` the program's start
+    (Unix seconds), which outlives them.
+    """
     drain = settings.supervisor.drain_seconds
     return (
         ChildSpec(
             "health",
             "health.server:main",
-            health_options(settings, listen_fd),
+            health_options(settings, listen_fd, started_at),
             stop_seconds=3.0,
             inherit_fds=(listen_fd,),
         ),
         ChildSpec("uploader", "workers.uploader:main", uploader_options(settings), stop_seconds=max(1.0, drain)),
-        ChildSpec("pool", "supervisor.node:main", pool_options(settings), stop_seconds=max(1.0, drain)),
         ChildSpec(
-            "connection", "workers.connection:main", connection_options(settings), stop_seconds=10.0, after_others=True
+            "pool", "supervisor.node:main", pool_options(settings), stop_seconds=max(1.0, drain), takes_options=True
+        ),
+        ChildSpec(
+            "connection",
+            "workers.connection:main",
+            {**connection_options(settings), "started_at": started_at},
+            stop_seconds=10.0,
+            after_others=True,
         ),
     )
 
 
 def image_workers(settings: Settings) -> tuple[ChildSpec, ...]:
     """The pool's children: one a core, unless `pool.workers` says otherwise."""
-    count = settings.pool.workers or len(os.sched_getaffinity(0))
+    return numbered(image_worker(settings), _worker_count(settings))
+
+
+def _worker_count(settings: Settings) -> int:
+    return settings.pool.workers or len(os.sched_getaffinity(0))
+
+
+def image_worker(settings: Settings) -> ChildSpec:
+    """What each of the pool's children is."""
     images = settings.images
     options = {
         "limits": {
@@ -68,43 +90,43 @@ def image_workers(settings: Settings) -> tuple[ChildSpec, ...]:
         "ladder": {"widths": list(images.widths), "webp": images.webp, "avif": images.avif},
         "gc_every": settings.pool.gc_every,
     }
-    return tuple(
-        ChildSpec(
-            f"image-{number}",
-            "workers.image:main",
-            options,
-            nice=10,
-            returns_memory=False,
-            stop_seconds=max(1.0, settings.supervisor.drain_seconds),
-            cap_bytes=settings.pool.memory_cap_mb * MIB,
-        )
-        for number in range(1, count + 1)
+    return ChildSpec(
+        "image",
+        "workers.image:main",
+        options,
+        nice=10,
+        returns_memory=False,
+        stop_seconds=max(1.0, settings.supervisor.drain_seconds),
+        cap_bytes=settings.pool.memory_cap_mb * MIB,
     )
 
 
-def health_options(settings: Settings, listen_fd: int) -> dict[str, Any]:
+def health_options(settings: Settings, listen_fd: int, started_at: float) -> dict[str, Any]:
     return {
         "state_dir": str(settings.state_dir),
         "listen_fd": listen_fd,
         "token": settings.health.token,
-        "root": {"pid": os.getpid(), "started_at": time.time()},
+        "root": {"pid": os.getpid(), "started_at": started_at},
     }
 
 
 def uploader_options(settings: Settings) -> dict[str, Any]:
     return {
         "state_dir": str(settings.state_dir),
-        "storage": {"public_url": settings.storage.public_url, "prefix": settings.storage.prefix},
+        "storage": asdict(settings.storage),
+        "catalog": asdict(settings.catalog),
         "breaker": asdict(settings.breaker),
         "retry": asdict(settings.retry),
     }
 
 
 def pool_options(settings: Settings) -> dict[str, Any]:
+    """The workers are told as one and a number: that fits into a message, however many they are."""
     return {
         "state_dir": str(settings.state_dir),
         "router": "workers.pool:Dispatch",
-        "children": [asdict(spec) for spec in image_workers(settings)],
+        "children": [asdict(image_worker(settings))],
+        "copies": _worker_count(settings),
         "intensity": asdict(POOL_INTENSITY),
         "drain_seconds": settings.supervisor.drain_seconds,
         "log": asdict(settings.log),
@@ -119,13 +141,25 @@ def pool_options(settings: Settings) -> dict[str, Any]:
 def connection_options(settings: Settings) -> dict[str, Any]:
     return {
         "state_dir": str(settings.state_dir),
+        "telegram": telegram_options(settings) if settings.telegram.api_id else None,
         "export": str(settings.export.path),
         "max_bytes": settings.images.max_bytes,
-        "spool_max_bytes": settings.spool.max_mb * MIB,
+        "room": {
+            "spool_max_bytes": settings.spool.max_mb * MIB,
+            "min_free_bytes": settings.spool.min_free_mb * MIB,
+        },
         "heartbeat_seconds": settings.telegram.heartbeat_seconds,
         "retry": asdict(settings.retry),
     }
 
 
-CHECKS = {"workers.connection:check": connection_options}
+def telegram_options(settings: Settings) -> dict[str, Any]:
+    return {**asdict(settings.telegram), "state_dir": str(settings.state_dir)}
+
+
+CHECKS = {
+    "workers.connection:check": connection_options,
+    "workers.storage:check": uploader_options,
+    "workers.catalog:check": uploader_options,
+}
 """What `check` runs besides reading the configuration: each gets its child's options and names what is wrong."""

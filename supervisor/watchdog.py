@@ -36,7 +36,10 @@ class Watchdog:
         if closely or now - self._sampled >= SAMPLE_SECONDS:
             self._sample(now)
         for place in self._places:
-            if place.incarnation is not None and place.incarnation.intent in (None, Intent.STOP):
+            if place.incarnation is None:
+                continue
+            place.incarnation.press(now)
+            if place.incarnation.intent in (None, Intent.STOP):
                 _enforce(place, place.incarnation, now)
 
     def machine_was_short(self) -> bool:
@@ -52,6 +55,8 @@ class Watchdog:
             if incarnation is not None:
                 incarnation.rss_bytes = memory.rss_bytes(incarnation.pid)
                 incarnation.peak_rss_bytes = max(incarnation.peak_rss_bytes, incarnation.rss_bytes)
+                if incarnation.history.is_due(now):
+                    incarnation.history.add(now, incarnation.rss_bytes, memory.pss_bytes(incarnation.pid))
 
 
 def _enforce(place: Place, incarnation: Incarnation, now: float) -> None:
@@ -78,7 +83,7 @@ def _enforce(place: Place, incarnation: Incarnation, now: float) -> None:
             silent_seconds=round(now - incarnation.heard, 1),
             stalled_seconds=incarnation.stalled_seconds,
         )
-        incarnation.end(Intent.HUNG)
+        incarnation.give_up(now)
 
 
 def _is_hung(place: Place, incarnation: Incarnation, now: float) -> bool:

@@ -9,10 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.instance import Instance, children
+from tests.servers.objects import ObjectServer
+from tests.servers.objects import object_server as run_object_server
+from tests.servers.rows import RowServer
 
-# A shell that runs the tests in the background has SIGINT ignored, and what the tests start would inherit that.
+# A shell that runs the tests in the background has SIGINT ignored, nohup SIGHUP; what the tests start would inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +39,18 @@ def make_instance(tmp_path: Path) -> Iterator[Callable[..., Instance]]:
     yield make
     for instance in made:
         instance.end()
+
+
+@pytest.fixture(scope="session")
+def object_server() -> Iterator[ObjectServer]:
+    """One S3 server for all tests; each makes a bucket of its own."""
+    with run_object_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def row_server() -> Iterator[RowServer]:
+    """One Supabase-like stack for all tests, with the schema; each empties it first."""
+    with RowServer() as server:
+        server.apply_schema()
+        yield server

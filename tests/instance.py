@@ -12,11 +12,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
 from PIL import Image
+
+from tests.servers.lasting import LASTING
 
 HOME = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
@@ -66,6 +69,7 @@ class Instance:
         self.config.write_text(CONFIG.format(export=json.dumps(str(export)), more=more))
         self.log = folder / "log"
         self.root: subprocess.Popen[bytes] | None = None
+        self.through: list[str] = []  # a command that ends by executing the one that follows it
         self._sessions: list[int] = []
 
     # Running
@@ -74,7 +78,7 @@ class Instance:
         """Start the tree in a session of its own, so that whatever it leaves behind can be found."""
         with self.log.open("ab") as log:
             self.root = subprocess.Popen(
-                [sys.executable, "-P", "-m", "supervisor", "start", "--config", str(self.config)],
+                [*self.through, sys.executable, "-P", "-m", "supervisor", "start", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -245,9 +249,14 @@ def children() -> list[psutil.Process]:
     """Every process below the tests, dead ones that nobody waited for included.
 
     Not multiprocessing's resource tracker: it is started where a test uses multiprocessing, and ends with the tests.
+    Nor the servers that outlive a test, whose own children come and go.
     """
-    found = psutil.Process().children(recursive=True)
-    return [child for child in found if "resource_tracker" not in " ".join(child.cmdline())]
+    found: list[psutil.Process] = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if child.pid not in LASTING and "resource_tracker" not in " ".join(child.cmdline()):
+                found += [child, *child.children(recursive=True)]
+    return found
 
 
 def _pids() -> list[int]:

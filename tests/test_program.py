@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import time
@@ -43,6 +45,7 @@ def test_a_killed_process_is_replaced_and_the_others_go_on(
     assert row["restarts"] == 1 and row["last_exit"]["cause"] == "signalled"
     body = instance.status()
     assert body is not None and body["ok"]
+    instance.wait_until_done()
     assert instance.stop() == 0
     instance.assert_published([1, 2, 3])
     instance.assert_nothing_left()
@@ -115,7 +118,7 @@ def test_a_failure_that_may_pass_is_tried_again_over_restarts(
     photo = Photo(None, "file:a.jpg:1:1x1", {"export": str(unmounted), "file": "a.jpg"}, None, None, None, None)
     post = Post(CHANNEL + 1, 7, 1_700_000_000, None, None, "from an export on a disk that is not there", photo)
     journal = Journal.open(instance.state_dir / "journal.db")
-    take(journal, Page(Channel(CHANNEL + 1, "Other"), (post,), 7, {}), time.time())
+    take(journal, Page(Channel(CHANNEL + 1, "Other"), (post,), 1, 7, {}), time.time())
 
     def failed() -> bool:
         job = journal.known(CHANNEL + 1, 7)
@@ -191,6 +194,11 @@ def test_a_picture_that_needs_more_memory_than_the_cap_is_tried_alone_then_set_a
     instance.wait_until_done()
     dead = instance.command("dead").stdout
     assert "out of memory" in dead
+    report = instance.command("memory").stdout
+    for name in ("root", "health", "uploader", "pool", "image-1", "connection"):
+        assert re.search(rf"^{name} +\d+M", report, re.MULTILINE), report
+    assert "left" in report
+    assert json.loads(instance.command("memory", "--json").stdout)["memory"]["rss_bytes"] > 0
     assert instance.stop() == 0
     instance.assert_published([1, 3])
     instance.assert_nothing_left(dead=1)

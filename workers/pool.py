@@ -10,6 +10,7 @@ The pool never opens a picture, and never waits for a worker.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from ipc import failpoints
 from ipc.context import Context
 from ipc.jobs import Job
 from ipc.journal import Journal
-from ipc.messages import ChildState, JobDone, JobFailed, Message
+from ipc.messages import ChildState, Ended, JobDone, JobFailed, Message
 from ipc.messages import Job as Order
 from ipc.retry import RetryPolicy
 from ipc.routing import Tree
@@ -51,23 +52,27 @@ class Dispatch:
     """Dispatch, time limit and quarantine of the image workers."""
 
     def __init__(self, tree: Tree, context: Context) -> None:
-        options = context.options
         self._tree = tree
         self._context = context
         self._journal = Journal.open(context.journal_path)
         self._spool = Spool(context.spool_path)
-        self._policy = RetryPolicy(**options["retry"])
-        self._job_seconds: float = options["job_seconds"]
-        self._poison_after: int = options["poison_after"]
-        self._cap_bytes: int = options["cap_bytes"]
-        self._soft_cap_bytes: int = options["soft_cap_bytes"]
+        self.on_options(context.options)
         self._in_hand: dict[str, InHand] = {}
+        self._died_of: dict[str, int] = {}
         self._polled = 0.0
         self._paused_until = 0.0
         self._spool_error = ""
         released = self._journal.release_claims()
         if released:
             log.info("took back what the previous pool had given out", jobs=released)
+
+    def on_options(self, options: Mapping[str, Any]) -> None:
+        """These are in force from now on."""
+        self._policy = RetryPolicy(**options["retry"])
+        self._job_seconds: float = options["job_seconds"]
+        self._poison_after: int = options["poison_after"]
+        self._cap_bytes: int = options["cap_bytes"]
+        self._soft_cap_bytes: int = options["soft_cap_bytes"]
 
     # Giving out
 
@@ -168,7 +173,7 @@ class Dispatch:
     def _failed(self, job: Job, failed: JobFailed) -> None:
         match failed.verdict:
             case "bad":
-                self._bury(job, failed.reason)
+                self._doubt(job, failed.reason)
             case "memory":
                 self._strike(job, f"out of memory: {failed.reason}", memory=True)
             case "missing":
@@ -179,6 +184,18 @@ class Dispatch:
                 self._wait_for_the_disk(job, failed.reason)
             case _:
                 self._try_again(job, failed.reason, self._policy)
+
+    def _doubt(self, job: Job, reason: str) -> None:
+        """It may have come damaged: fetched once more, the same bytes are the verdict.
+
+        The original stays until another takes its place: the source may be gone by now.
+        """
+        self._spool.keep_original_only(job.id, job.generation)  # first: once it is "seen", its fetcher writes here
+        if not self._journal.doubt(job, reason):
+            self._bury(job, reason)
+            return
+        log.warning("the original can't be decoded, it is fetched once more", job=job.id, reason=reason)
+        self._context.wake("seen")
 
     def _wait_for_the_disk(self, job: Job, reason: str) -> None:
         """No picture's fault: it keeps its attempts, and for a while nothing is given out."""
@@ -199,6 +216,7 @@ class Dispatch:
         hand = self._in_hand.pop(child, None)
         if hand is None:
             return True
+        self._died_of[child] = hand.job.id
         log.error("worker died of a job", worker=child, job=hand.job.id, cause=cause, what=text)
         match cause:
             case "asked" | "finished":
@@ -242,7 +260,14 @@ class Dispatch:
 
     # Telling
 
+    def on_ended(self, child: str, facts: dict[str, Any]) -> None:
+        job_id = self._died_of.pop(child, None)
+        self._context.send(Ended(child, facts if job_id is None else {**facts, "job": job_id}))
+
     def on_state(self, child: str, facts: dict[str, Any]) -> None:
+        if not facts:
+            self._context.send(ChildState(child, {}))
+            return
         hand = self._in_hand.get(child)
         job = {"job": hand.job.id, "job_seconds": round(time.monotonic() - hand.since, 1)} if hand else {}
         order = [1 + self._tree.names().index(child)]

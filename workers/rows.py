@@ -41,18 +41,26 @@ def _key(job: Job, prefix: str, file: str) -> str:
     return f"{prefix}{job.sha256[:2]}/{job.sha256}/{file}"
 
 
-def rows_of(job: Job, prefix: str, url_of: Callable[[str], str]) -> dict[str, dict[str, Any]]:
-    """The job's row in `messages` and in `images`, as plain values; times are ISO 8601 in UTC."""
+def rows_of(job: Job, prefix: str, url_of: Callable[[str], str]) -> dict[str, dict[str, Any] | None]:
+    """The job's row in `messages` and in `images`, as plain values; times are ISO 8601 in UTC.
+
+    A deleted message has no image: its row is a tombstone.
+    """
     address = {"channel_id": job.channel_id, "message_id": job.message_id}
     message = {
         **address,
         "revision": job.revision,
         "grouped_id": job.grouped_id,
         "caption": job.caption,
+        "entities": list(job.entities),
+        "forwarded_from": job.forwarded_from,
+        "reply_to": job.reply_to,
         "posted_at": iso(job.posted_at),
         "edited_at": iso(job.edited_at),
         "deleted_at": iso(job.deleted_at),
     }
+    if job.deleted_at is not None:
+        return {"messages": message, "images": None}
     image = {
         **address,
         "photo_id": job.photo_id,

@@ -10,7 +10,7 @@ from typing import Any
 
 from ipc.holds import EX_CONFIG
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, OlderJournal
 from supervisor import instance, tree
 from supervisor.cli import client
 from supervisor.failed import Failed
@@ -50,11 +50,87 @@ def describe(body: dict[str, Any]) -> list[str]:
     )
     if stats["last_error"]:
         lines.append(f"last error: {stats['last_error']}")
-    lines += [
-        f"channel {one['id']} {one['title']!r}: cursor {one['cursor']}, behind {one['behind']}"
-        for one in body["channels"]
-    ]
+    for one in body["channels"]:
+        lines += _channel_lines(one)
     return lines
+
+
+def _channel_lines(one: dict[str, Any]) -> list[str]:
+    """A channel in `status`: how far it is taken, and below that what is the matter, and how far backfill is."""
+    if one["id"] is None:
+        return [f"channel {one['address']}: not found yet", *([f"  {one['problem']}"] if one["problem"] else [])]
+    behind = "unknown" if one["behind"] is None else one["behind"]
+    lines = [f"channel {one['id']} {one['title']!r}: cursor {one['cursor']}, behind {behind}"]
+    if one.get("problem"):
+        lines.append(f"  {one['problem']}")
+    if one.get("backfill_left"):
+        lines.append(f"  backfill {_bar(one['backfilled'], one['backfilled'] + one['backfill_left'])}")
+    return lines
+
+
+BAR_WIDTH = 30
+
+
+def _bar(done: int, total: int) -> str:
+    """A progress bar, drawn once.
+
+    >>> _bar(1, 3)
+    '[##########....................] 1 of 3 (33 %)'
+    """
+    filled = BAR_WIDTH * done // total
+    return f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {done:,} of {total:,} ({100 * done // total} %)"
+
+
+def memory(settings: Settings, *, as_json: bool) -> int:
+    """Report who has how much memory, whether it grows, and who was killed for it."""
+    try:
+        body = client.get_status(settings)
+    except client.Unreachable as error:
+        raise Failed(str(error)) from error
+    report = {"memory": body["memory"], "processes": body["tree"], "kills": memory_kills(body)}
+    print(
+        json.dumps(report, ensure_ascii=False, indent=1) if as_json else "\n".join(describe_memory(report)), flush=True
+    )
+    return 0
+
+
+def memory_kills(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of the last ends of each process that were for memory, the newest last."""
+    ends = [{"process": row["name"], **end} for row in body["tree"] for end in row.get("exits", ())]
+    return sorted((end for end in ends if end["cause"] == "out of memory"), key=lambda end: str(end["at"]))
+
+
+def describe_memory(report: dict[str, Any]) -> list[str]:
+    """The lines that `memory` prints."""
+    header = ("process", "now", "share", "peak", "cap", "trend", "killed")
+    rows = [
+        (
+            row["name"],
+            mebibytes(row.get("rss_bytes")),
+            mebibytes(row.get("pss_bytes")),
+            mebibytes(row.get("peak_rss_bytes")),
+            mebibytes(row.get("cap_bytes")),
+            _trend(row.get("rss_trend_bytes_per_hour")),
+            str(row.get("exit_causes", {}).get("out of memory", "-")),
+        )
+        for row in report["processes"]
+    ]
+    total = report["memory"]
+    lines = [*table([header, *rows]), ""]
+    lines.append(f"all {mebibytes(total['rss_bytes'])}  the machine has {mebibytes(total['available_bytes'])} left")
+    for end in report["kills"]:
+        job = f", with job {end['job']}" if "job" in end else ""
+        lines.append(f"{end['at']} {end['process']}: {end['what']}{job}")
+    return lines
+
+
+def _trend(bytes_per_hour: int | None) -> str:
+    """How memory grows.
+
+    >>> _trend(3 * 2**20), _trend(-2**20), _trend(None)
+    ('+3M/h', '-1M/h', '-')
+    """
+    return "-" if bytes_per_hour is None else f"{bytes_per_hour / 2**20:+.0f}M/h"
 
 
 def _tree_row(row: dict[str, Any]) -> tuple[str, ...]:
@@ -138,15 +214,48 @@ def retry(settings: Settings, ids: list[int], *, everything: bool) -> int:
     return 0
 
 
+CONNECTION_CHECK = "workers.connection:check"
+WARNING = "warning: "
+"""How a check's line begins that is no fault."""
+
+
 def check(settings: Settings) -> int:
     """Validate what the configuration names, as far as that can be done without changing anything."""
-    faults = [fault for target, options in tree.CHECKS.items() for fault in resolve(target)(options(settings))]
-    journal = _journal(settings)
-    faults += [f"{settings.state_dir / 'journal.db'}: {fault}" for fault in (journal.check() if journal else [])]
-    for fault in faults:
-        print(f"picturedesk: check: {fault}", file=sys.stderr)
+    found = [line for target in tree.CHECKS for line in _check_one(settings, target)]
+    found += _check_journal(settings)
+    for line in found:
+        print(f"picturedesk: check: {line}", file=sys.stderr)
+    faults = [line for line in found if not line.startswith(WARNING)]
     print(f"configuration {settings.config_file or '(defaults)'}: {'NOT ' if faults else ''}ok")
     return EX_CONFIG if faults else 0
+
+
+def _check_journal(settings: Settings) -> list[str]:
+    try:
+        journal = _journal(settings)
+    except OlderJournal as older:
+        return [f"{WARNING}{older}"]
+    return [f"{settings.state_dir / 'journal.db'}: {fault}" for fault in (journal.check() if journal else [])]
+
+
+def _check_one(settings: Settings, target: str) -> list[str]:
+    """What one of the checks finds wrong."""
+    options = tree.CHECKS[target](settings)
+    if target != CONNECTION_CHECK or not options["telegram"]:
+        return list(resolve(target)(options))
+    if not instance.running(settings.state_dir):
+        return list(resolve(target)(options, _say))
+    # Its session must not be used a second time: Telegram would end it. But it can be asked.
+    try:
+        body = client.get_status(settings)
+    except client.Unreachable as error:
+        return [f"the channels were not checked: {error}"]
+    return list(resolve("workers.telegram.check:from_status")(options["telegram"], body, _say))
+
+
+def _say(line: str) -> None:
+    """What is good is printed as it is found: to ask Telegram takes its time."""
+    print(line, flush=True)
 
 
 def _journal(settings: Settings) -> Journal | None:

@@ -6,6 +6,7 @@ die, the tree stops in order: it holds the other end of a pipe.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -156,11 +157,11 @@ def summary(source: dict[str, Any], published: int, dead: int) -> str:
 
 
 class _Progress:
-    """A bar on a terminal; elsewhere a plain line every few seconds."""
+    """A bar on a terminal; elsewhere a plain line at once and then every few seconds."""
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
-        self._said = time.monotonic()
+        self._said = -math.inf
 
     def __enter__(self) -> _Progress:
         return self

@@ -1,8 +1,9 @@
-"""The settings that are in force: read from the configuration file and the environment, checked as a whole.
+"""The settings that are in force: read from file, credentials and environment, checked as a whole.
 
-Strongest first: PICTUREDESK__SECTION__KEY, the plain names (PORT, IMAGE_SIZES, …), the file, the default. A
-weaker value is checked all the same. A plain name that is set but empty counts as unset: deployment tools
-leave them so.
+Strongest first: PICTUREDESK__SECTION__KEY, the plain names (PORT, IMAGE_SIZES, …), the credentials, the file, the
+default. A weaker value is checked all the same. A plain name that is set but empty counts as unset: deployment tools
+leave them so. Credentials are files in the folder that CREDENTIALS_DIRECTORY names; see
+`supervisor.settings.credentials`.
 
 Everything that is wrong is found in one go: `load` raises one SettingsError with a line for each fault,
 saying where it is, the value, what is allowed and what was probably meant. The value of a secret is never
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from supervisor.settings import credentials
 from supervisor.settings.rules import Entry
 from supervisor.settings.table import SECTIONS, TABLE, Settings
 from supervisor.settings.values import checked, from_text, nearest
@@ -29,8 +31,9 @@ __all__ = ["Settings", "SettingsError", "load"]
 OTHER_VARIABLES = ("PICTUREDESK_CONFIG", "PICTUREDESK_FAILPOINT")
 
 BY_PLACE = {(entry.section, entry.key): entry for entry in TABLE}
+BY_NAME = {entry.name: entry for entry in TABLE}
 BY_VARIABLE = {entry.variable: entry for entry in TABLE}
-WITHOUT_EFFECT = ("MAX_RESTARTS", "BACKFILL_ON_START", "BACKFILL_LIMIT", "WORKER_SCRIPT")
+WITHOUT_EFFECT = ("WORKER_SCRIPT",)
 """Names of the worker that this program replaces, whose features it does not have yet: said when one is set."""
 
 SHOWN_CHARACTERS = 80
@@ -63,7 +66,7 @@ class Given:
 
 
 def load(config: Path | None, environ: Mapping[str, str], cwd: Path, home: Path) -> Settings:
-    """The settings from the file and `environ`.
+    """The settings from the file, the credentials and `environ`.
 
     `config` is what --config says; without it the file is PICTUREDESK_CONFIG's, ./config.toml in `cwd` when
     there is one, or the one in `home`, the checkout. Relative paths begin at the file's folder when they
@@ -74,6 +77,7 @@ def load(config: Path | None, environ: Mapping[str, str], cwd: Path, home: Path)
     document = _read(file, faults) if file else {}
     given = [
         *_given_by_file(file or home, document, faults),
+        *_given_by_credentials(environ, faults),
         *_given_by_plain_names(environ, cwd),
         *_given_by_variables(environ, cwd, faults),
     ]
@@ -159,6 +163,17 @@ def _meant(name: str, otherwise: str) -> str:
     return f"did you mean {name}?" if name else otherwise
 
 
+def _given_by_credentials(environ: Mapping[str, str], faults: list[str]) -> Iterator[Given]:
+    for file, name in credentials.found(environ, SECTIONS, faults):
+        if entry := BY_NAME.get(name):
+            text = credentials.read(file, faults)
+            if text:  # an empty file is a place kept for a secret that isn't there yet
+                yield Given(entry, f"credential {file}", text, file.parent, is_text=True)
+        else:
+            section, _, key = name.rpartition(".")
+            faults.append(f"credential {file}: unknown name; {_key_meant(section, key)}")
+
+
 def _given_by_plain_names(environ: Mapping[str, str], cwd: Path) -> Iterator[Given]:
     for entry in TABLE:
         if entry.rule.environ and (text := environ.get(entry.rule.environ)):
@@ -199,6 +214,35 @@ def _contradictions(settings: Settings, places: Mapping[str, str]) -> Iterator[s
         soft_place = places.get("pool.memory_soft_mb", "pool.memory_soft_mb (default)")
         cap_place = places.get("pool.memory_cap_mb", "pool.memory_cap_mb (default)")
         yield f"{soft_place} = {soft} is refused; allowed: less than {cap_place} = {cap}"
+    yield from _incomplete_account(settings, places)
+    yield from _incomplete_service(
+        settings, places, "storage", "files", ("endpoint", "bucket", "access_key_id", "secret_access_key")
+    )
+    yield from _incomplete_service(settings, places, "catalog", "sqlite", ("url", "key"))
+
+
+def _incomplete_account(settings: Settings, places: Mapping[str, str]) -> Iterator[str]:
+    telegram = settings.telegram
+    if telegram.api_id and not telegram.api_hash:
+        yield f"{places['telegram.api_id']} is set, telegram.api_hash is not: both are on https://my.telegram.org/apps"
+    if telegram.api_hash and not telegram.api_id:
+        yield f"{places['telegram.api_hash']} is set, telegram.api_id is not: both are on https://my.telegram.org/apps"
+
+
+def _incomplete_service(
+    settings: Settings, places: Mapping[str, str], section: str, embedded: str, keys: Sequence[str]
+) -> Iterator[str]:
+    """A service needs all of its keys. The embedded one needs none: who gives it some has forgotten to choose."""
+    values = getattr(settings, section)
+    given = [key for key in keys if getattr(values, key)]
+    missing = [f"{section}.{key}" for key in keys if key not in given]
+    name = f"{section}.backend"
+    if values.backend != embedded and missing:
+        yield f"{places[name]} = {_shown(values.backend)} needs {', '.join(missing)} as well"
+    if values.backend == embedded and given:
+        other = next(choice for choice in BY_PLACE[section, "backend"].rule.choices if choice != embedded)
+        place = places[f"{section}.{given[0]}"]
+        yield f'{place} is set, but {name} is "{embedded}": set {name} = "{other}", or leave it out'
 
 
 def _shown(value: Any) -> str:

@@ -16,7 +16,8 @@ from supervisor.settings.table import SECTIONS, TABLE
 HEAD = """\
 # Picturedesk's settings, each with its default: what is left out has the value shown here.
 # Each can also be given in the environment, as PICTUREDESK__SECTION__KEY (PICTUREDESK__STATE_DIR for the
-# first, lists as JSON), or by the plain name after "or". The environment is stronger than this file.
+# first, lists as JSON), or by the plain name after "or". The environment is stronger than this file. Between the two
+# are credentials: files named like their setting (telegram.api_hash) in the folder that CREDENTIALS_DIRECTORY names.
 # A path is relative to the folder of this file.
 """
 

@@ -51,6 +51,10 @@ class Entry:
         return self.kind == tuple[int, ...]
 
     @property
+    def is_texts(self) -> bool:
+        return self.kind == tuple[str, ...]
+
+    @property
     def allowed(self) -> str:
         """What is accepted, in words."""
         if self.rule.choices:
@@ -61,6 +65,8 @@ class Entry:
             return self.rule.form or "text"
         if self.kind is Path:
             return "a path"
+        if self.is_texts:
+            return f"a list, each of it {self.rule.form}"
         span = f"{self.rule.low:.15g} to {self.rule.high:.15g}"
         if self.is_widths:
             return f"1 to {MAX_WIDTHS} whole numbers, each {span}"

@@ -16,11 +16,49 @@ from typing import Any
 
 from supervisor.settings.rules import Entry, setting
 
+_PRINTABLE = "printable ASCII characters without spaces"
+_HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
+_PORT = r"[1-9][0-9]{0,4}"
+_SITE = r"((https?://)?(www\.)?(t\.me|telegram\.me|telegram\.dog)/)"
+_CHANNEL = (
+    rf"{_SITE}(\+|joinchat/)[A-Za-z0-9_-]{{10,64}}/?|tg://join\?invite=[A-Za-z0-9_-]{{10,64}}"
+    rf"|{_SITE}c/[1-9][0-9]{{0,18}}(/[0-9]+)?/?(\?\S*)?|-?(?<!\d)[1-9][0-9]{{0,12}}|-100[1-9][0-9]{{0,12}}"
+    rf"|({_SITE}(s/)?|@?)[A-Za-z][A-Za-z0-9_]{{3,31}}((?<=/)|(/[0-9]+)?/?(\?\S*)?)"
+    r"|tg://resolve\?domain=[A-Za-z][A-Za-z0-9_]{3,31}(&\S*)?"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telegram:
-    """Where the posts come from."""
+    """Where the posts come from: an account that reads the channels. Without api_id, an export is read instead."""
 
+    api_id: int = setting(0, "from https://my.telegram.org/apps; 0 for no account", low=0, high=2**31 - 1)
+    api_hash: str = setting(
+        "", "from the same page", pattern=r"([0-9a-f]{32})?", form="32 hexadecimal digits", secret=True
+    )
+    session: str = setting(
+        "telegram.session",
+        "the account's session, a file that bin/run login makes in state_dir",
+        pattern=r"\S+",
+        form="a file's name or a StringSession",
+        secret=True,
+    )
+    channels: tuple[str, ...] = setting(
+        (),
+        "the channels to read",
+        pattern=_CHANNEL,
+        form='"@name", a t.me link, an invite link or an id',
+    )
+    backfill_on_start: bool = setting(
+        False, "also take what was posted before a channel was first seen", environ="BACKFILL_ON_START"
+    )
+    backfill_limit: int = setting(
+        0,
+        "the newest so many messages of each channel; 0 for all",
+        low=0,
+        high=2**31 - 1,
+        environ="BACKFILL_LIMIT",
+    )
     heartbeat_seconds: float = setting(
         60.0,
         "how often the connection reports itself",
@@ -28,6 +66,48 @@ class Telegram:
         low=0.05,
         high=3600,
         environ="HEARTBEAT_SECS",
+    )
+    max_restarts: int = setting(
+        10,
+        "failed attempts to connect in a row before the process is replaced",
+        low=0,
+        high=10**6,
+        environ="MAX_RESTARTS",
+    )
+    reconnect_delay_seconds: float = setting(
+        5.0,
+        "pause after the first failed attempt to connect, doubled for each further one",
+        unit="s",
+        low=0.05,
+        high=3600,
+    )
+    monitor_seconds: float = setting(30.0, "how often the line is proved", unit="s", low=0.05, high=3600)
+    reconcile_messages: int = setting(
+        200, "the newest so many messages of a channel are looked at again for edits and deletions", low=0, high=10**5
+    )
+    reconcile_seconds: float = setting(
+        300.0, "how often, besides after every reconnect", unit="s", low=0.05, high=86400
+    )
+    downloads: int = setting(4, "pictures downloaded at the same time", low=1, high=64)
+    web_previews: bool = setting(False, "also take the pictures of web-page previews")
+    server: str = setting(
+        "",
+        "a server instead of Telegram's own",
+        pattern=rf"(([1-9][0-9]{{0,4}}@)?{_HOST}:{_PORT})?",
+        form="[DC@]HOST:PORT, or empty",
+    )
+    public_key: str = setting(
+        "",
+        "that server's RSA key in PEM",
+        pattern=r"(\s*-----BEGIN RSA PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END RSA PUBLIC KEY-----\s*)?",
+        form="-----BEGIN RSA PUBLIC KEY----- …, or empty",
+    )
+    proxy: str = setting(
+        "",
+        "Telegram is reached through it",
+        pattern=rf"((socks5|http)://([^\s:@/]+:[^\s@/]*@)?{_HOST}:{_PORT}|mtproxy://(dd)?[0-9a-fA-F]{{32}}@{_HOST}:{_PORT})?",
+        form="socks5:// or http://[USER:PASSWORD@]HOST:PORT, mtproxy://SECRET@HOST:PORT, or empty",
+        secret=True,
     )
 
 
@@ -88,13 +168,27 @@ class Spool:
     """The pictures on their way, as files in state_dir."""
 
     max_mb: int = setting(2048, "above this nothing more is fetched", unit="MiB", low=1, high=2**24)
+    min_free_mb: int = setting(200, "nor while the disk has less than this left", unit="MiB", low=0, high=2**24)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
     """Where the renditions go."""
 
-    backend: str = setting("files", "files: state_dir/media", choices=("files",))
+    backend: str = setting("files", "files: state_dir/media; r2: a bucket of R2 or any S3", choices=("files", "r2"))
+    endpoint: str = setting(
+        "",
+        "the bucket's S3 API, for R2 https://ACCOUNT.r2.cloudflarestorage.com",
+        pattern=r"(https?://[^\s/?#@]+/?)?",
+        form="an http or https address without a path, or empty",
+        finish=lambda address: address.rstrip("/"),
+    )
+    bucket: str = setting(
+        "", "its name", pattern=r"([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?", form="a bucket's name, or empty"
+    )
+    access_key_id: str = setting("", "of a token that may read and write it", pattern=r"[!-~]*", form=_PRINTABLE)
+    secret_access_key: str = setting("", "of the same token", pattern=r"[!-~]*", form=_PRINTABLE, secret=True)
+    concurrency: int = setting(8, "objects put at the same time", low=1, high=64)
     public_url: str = setting(
         "",
         "address that the objects are served under, for the url in the rows",
@@ -115,7 +209,19 @@ class Storage:
 class Catalog:
     """Where the rows go."""
 
-    backend: str = setting("sqlite", "sqlite: state_dir/catalog.db", choices=("sqlite",))
+    backend: str = setting(
+        "sqlite", "sqlite: state_dir/catalog.db; supabase: a project", choices=("sqlite", "supabase")
+    )
+    url: str = setting(
+        "",
+        "the project's address, https://PROJECT.supabase.co",
+        pattern=r"(https?://[^\s/?#@]+/?)?",
+        form="an http or https address without a path, or empty",
+        finish=lambda address: address.rstrip("/"),
+    )
+    key: str = setting(
+        "", "a secret key (sb_secret_…) or the service_role key", pattern=r"[!-~]*", form=_PRINTABLE, secret=True
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +291,7 @@ class Health:
         "",
         "bearer token that requests must carry; empty for none",
         pattern=r"[!-~]*",
-        form="printable ASCII characters without spaces",
+        form=_PRINTABLE,
         secret=True,
     )
 
@@ -232,7 +338,7 @@ def lookup(settings: Settings, entry: Entry) -> Any:
 def _public(entry: Entry, value: Any) -> Any:
     if entry.rule.secret:
         return "(set)" if value else ""
-    return str(value) if entry.kind is Path else list(value) if entry.is_widths else value
+    return str(value) if entry.kind is Path else list(value) if isinstance(value, tuple) else value
 
 
 SECTIONS: dict[str, type] = {

@@ -29,7 +29,7 @@ TRUTH = {
 def from_text(entry: Entry, text: str) -> Any:
     """What a variable's text stands for, typed as TOML would give it.
 
-    A list is JSON or, as IMAGE_SIZES always was, numbers between commas.
+    A list is JSON or, as IMAGE_SIZES always was, what stands between commas.
     """
     word = text.strip()
     if entry.kind is bool:
@@ -42,6 +42,8 @@ def from_text(entry: Entry, text: str) -> Any:
         return _number(word)
     if entry.is_widths:
         return json.loads(word) if word.startswith("[") else [_whole(part.strip()) for part in word.split(",")]
+    if entry.is_texts:
+        return json.loads(word) if word.startswith("[") else [part.strip() for part in word.split(",")]
     return text
 
 
@@ -55,6 +57,8 @@ def checked(entry: Entry, value: Any, base: Path) -> Any:
         return float(_require(_in_range(entry, value, int | float), value))
     if entry.is_widths:
         return _widths(entry, value)
+    if entry.is_texts:
+        return _texts(entry, value)
     _require(isinstance(value, str), value)
     return _path(value, base) if entry.kind is Path else _text(entry, value)
 
@@ -92,6 +96,11 @@ def _widths(entry: Entry, value: Any) -> tuple[int, ...]:
     widths = tuple(sorted(set(value)))
     _require(1 <= len(widths) <= MAX_WIDTHS, value)
     return widths
+
+
+def _texts(entry: Entry, value: Any) -> tuple[str, ...]:
+    _require(isinstance(value, list) and all(isinstance(text, str) for text in value), value)
+    return tuple(dict.fromkeys(_text(entry, text.strip()) for text in value))
 
 
 def _path(text: str, base: Path) -> Path:

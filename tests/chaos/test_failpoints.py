@@ -32,7 +32,7 @@ def test_nothing_is_lost_or_doubled(name: str, export: Path, make_instance: Call
 
 def test_the_second_time(export: Path, make_instance: Callable[..., Instance]) -> None:
     instance = make_instance(export)
-    instance.start(PICTUREDESK_FAILPOINT="published.row:2")
+    instance.start(PICTUREDESK_FAILPOINT="published.put:2")
     instance.wait_until_done()
     killed = [record for record in instance.records() if record.get("what") == "killed by SIGKILL"]
     assert [record["child"] for record in killed] == ["uploader"]

@@ -203,7 +203,9 @@ def test_a_journal_that_is_damaged_while_it_is_open(desk: Desk, ask: Callable[..
 def test_a_packed_column_that_is_damaged_is_a_problem_too(desk: Desk, ask: Callable[..., Any]) -> None:
     journal = Journal.open(desk.journal_path)
     with journal.transaction():
-        journal._connection.execute("INSERT INTO channels (id, title, cursor, ignored) VALUES (1, 'x', 0, x'c1')")
+        journal._connection.execute(
+            "INSERT INTO channels (id, title, floor, cursor, backfilled, ignored) VALUES (1, 'x', 1, 0, 0, x'c1')"
+        )
     journal.close()
     assert [ask("GET", path).status_code for path in ("/status", "/health")] == [200, 503]
     assert len(desk.what()) == 1
@@ -241,13 +243,14 @@ def add_jobs(desk: Desk, state: str, count: int, next_at: float = 0.0) -> None:
     journal = Journal.open(desk.journal_path)
     with journal.transaction():
         journal._connection.execute(
-            "INSERT OR IGNORE INTO channels (id, title, cursor, ignored) VALUES (1, 'x', 0, x'80')"
+            "INSERT OR IGNORE INTO channels (id, title, floor, cursor, backfilled, ignored)"
+            " VALUES (1, 'x', 1, 0, 0, x'80')"
         )
         for number in range(count):
             journal._connection.execute(
-                "INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, posted_at, generation,"
-                " identity, locator, rendition_bytes, stored, attempts, next_at, deaths, alone, seen_at)"
-                " VALUES (1, ?, ?, 1, x'00', '', 0, 1, 'x:1', x'80', 0, 0, ?, ?, 0, 0, 0)",
+                "INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, entities, posted_at,"
+                " generation, identity, locator, rendition_bytes, stored, priority, attempts, next_at, deaths, alone,"
+                " seen_at) VALUES (1, ?, ?, 1, x'00', '', x'90', 0, 1, 'x:1', x'80', 0, 0, 0, ?, ?, 0, 0, 0)",
                 (number + 1, state, int(next_at > 0), next_at),
             )
     journal.close()

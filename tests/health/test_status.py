@@ -12,7 +12,7 @@ from health import status
 from health.status import Figures, Known, Memory, snapshot
 
 NOW = 1_700_000_000.0  # 2023-11-14T22:13:20Z
-CHANNEL = {"id": 77, "title": "Wires", "cursor": 40, "ignored": {"text": 3}}
+CHANNEL = {"id": 77, "title": "Wires", "floor": 1, "cursor": 40, "backfilled": 0, "ignored": {"text": 3}}
 
 
 def child(state: str = "running", **more: Any) -> dict[str, Any]:
@@ -95,7 +95,11 @@ def test_stats() -> None:
         "connected": True,
         "queue_size": 6,
         "r2_circuit_breaker": "closed",
+        "r2_circuit_breaker_since": None,
+        "r2_next_probe_at": None,
         "supabase_circuit_breaker": "closed",
+        "supabase_circuit_breaker_since": None,
+        "supabase_next_probe_at": None,
         "last_error": None,
         "last_heartbeat_at": "2023-11-14T22:13:00Z",
         "seen": 1,
@@ -201,6 +205,7 @@ def test_channels_and_how_far_behind() -> None:
 # --- the problems ---------------------------------------------------------------------------------------------
 
 HELD = child("held", last_cause="held", last_exit="the account is banned", remedy="Get another", since=int(NOW) - 500)
+STOPPED = child("stopped", last_cause="asked", last_exit="stopped as asked", since=int(NOW) - 6)
 LATE = child("waiting", last_cause="crashed", last_exit="exit code 1", since=int(NOW) - 6)
 BREAKERS = {"r2_circuit_breaker": "open", "storage_error": "HTTP 503"}
 AWAY = {"connected": False, "error": "no route"}
@@ -211,6 +216,7 @@ AWAY = {"connected": False, "error": "no route"}
     [
         ({"heard_at": NOW - 6}, "the root has not been heard of for 6 s", "2023-11-14T22:13:20Z"),
         ({"tree": {"connection": HELD}}, "connection is held: the account is banned", "2023-11-14T22:05:00Z"),
+        ({"tree": {"pool": STOPPED}}, "pool is stopped: stopped as asked", "2023-11-14T22:13:14Z"),
         ({"tree": {"pool": LATE}}, "pool is not running (waiting) after: exit code 1", "2023-11-14T22:13:14Z"),
         (
             {"tree": {"pool": child("starting", since=int(NOW) - 6)}},
@@ -284,7 +290,7 @@ def test_the_remedy_of_a_held_child_is_what_it_said() -> None:
         {"heard_at": NOW - 5},
         {"tree": {"pool": child("waiting", since=int(NOW) - 5)}},
         {"tree": {"pool": child("starting", since=int(NOW) - 1)}},
-        {"tree": {"pool": child("stopping"), "x": child("stopped")}},
+        {"tree": {"pool": child("stopping"), "x": child("stopped", since=int(NOW) - 5)}},
         {"tree": {"pool": child(last_exit="exit code 1", last_cause="crashed")}},
         {"moved_at": NOW - 180},
         {"moved_at": 0.0, "figures": figures(states={"published": 9, "dead": 9}, waiting_for_retry=0)},
@@ -309,3 +315,13 @@ def test_problems_add_up_and_each_has_its_own_since() -> None:
     both = replace(first, now=NOW + 2, reports={"uploader": BREAKERS, "connection": AWAY})
     problems = snapshot(both, memory)["problems"]
     assert [problem["since"][-3:] for problem in problems] == ["20Z", "22Z", "22Z"]
+
+
+def test_the_summary_is_one_line() -> None:
+    body = snapshot(known(), Memory())
+    assert status.summarize(body) == "connected, 6 pictures waiting, 5 dead"
+    report = {**known().reports["connection"], "connected": False, "error": "no route"}
+    body = snapshot(known(reports={"connection": report}, figures=figures(states={"seen": 1})), Memory())
+    assert status.summarize(body) == ("not connected, 1 picture waiting, 0 dead; the source is not connected: no route")
+    body = snapshot(known(reports={"connection": report}, journal_error="x" * 5000), Memory())
+    assert status.summarize(body).endswith(f"; {'x' * 300} (and 1 more)")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ipc.intake import take
 from ipc.jobs import Job, State
@@ -58,9 +58,17 @@ def post(message_id: int = 1, identity: str = "file:a", **fields: Any) -> Post:
     return replace(plain, **fields)
 
 
-def page(*posts: Post, cursor: int | None = None, ignored: dict[str, int] | None = None, title: str = "Test") -> Page:
+def page(
+    *posts: Post,
+    low: int = 1,
+    high: int | None = None,
+    ignored: dict[str, int] | None = None,
+    title: str = "Test",
+    **fields: Any,
+) -> Page:
+    """A page of these posts, from the channel's first message on to the last of them."""
     highest = max((one.message_id for one in posts), default=0)
-    return Page(Channel(CHANNEL, title), posts, highest if cursor is None else cursor, ignored or {})
+    return Page(Channel(CHANNEL, title), posts, low, highest if high is None else high, ignored or {}, **fields)
 
 
 def open_journal(folder: Path | None, clock: Callable[[], float] | None = None) -> Journal:
@@ -98,11 +106,28 @@ def push(journal: Journal, job: Job, state: State) -> Job:
     steps: list[Callable[[], bool]] = [
         lambda: journal.record_fetched(job, "5ha", 100),
         lambda: journal.record_rendered(done(job)),
-        lambda: journal.record_stored(job) and journal.record_published(job),
+        lambda: bool(journal.record_stored([job]) and journal.record_published([job])),
     ]
     for step in steps[: STATES.index(state)]:
         assert step()
     return again(journal, job)
+
+
+def put_in(journal: Journal, state: str, seen: Job | None = None) -> Job:
+    """A job in `state`, where "claimed" is fetched and in a worker's hand, "stored" rendered and in the storage."""
+    plain = {"claimed": "fetched", "stored": "rendered"}.get(state, state)
+    job = push(journal, seen or put(journal), cast(State, plain))
+    assert state != "claimed" or journal.claim(job, "image-1")
+    assert state != "stored" or journal.record_stored([job])
+    return again(journal, job)
+
+
+def job_values(message_id: int, channel_id: int = CHANNEL) -> dict[str, Any]:
+    """What `add_job` needs for a plain message."""
+    nothing = dict.fromkeys(("grouped_id", "edited_at", "photo_id", "forwarded_from", "reply_to"))
+    address = {"channel_id": channel_id, "message_id": message_id, "posted_at": 1, "now": 1, "priority": 0}
+    message = {"revision": 1, "digest": b"", "caption": "", "entities": b"\x90"}
+    return {**nothing, **address, **message, "identity": "file:a", "locator": b"\x80"}
 
 
 def recounted(journal: Journal) -> dict[str, int]:

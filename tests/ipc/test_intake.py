@@ -14,7 +14,7 @@ from ipc import failpoints
 from ipc.intake import Taken, digest_of, is_other_picture, revision_of, take
 from ipc.jobs import Job, State
 from ipc.journal import Journal
-from ipc.posts import Page
+from ipc.posts import Page, clean
 from tests.ipc.builders import (
     CHANNEL,
     NOW,
@@ -63,14 +63,17 @@ def test_a_new_message(journal: Journal) -> None:
         edited_at=2000,
         photo=photo("id:9", photo_id=9, locator={"message": 7}),
     )
-    assert take(journal, page(new, cursor=9, ignored={"text": 2}, title="News"), NOW + 0.9) == Taken(new=1)
+    assert take(journal, page(new, high=9, ignored={"text": 2}, title="News"), NOW + 0.9) == Taken(new=1)
     job = journal.known(CHANNEL, 7)
     assert job is not None
     assert (job.state, job.generation, job.attempts, job.next_at, job.stored) == ("seen", 1, 0, 0, False)
     assert (job.caption, job.grouped_id, job.posted_at, job.edited_at) == ("Grüße 🖼", 5, 1000, 2000)
     assert (job.photo_id, job.identity, job.locator) == (9, "id:9", {"message": 7})
     assert (job.revision, job.seen_at) == (2_000_000, int(NOW))
-    assert journal.channels() == [{"id": CHANNEL, "title": "News", "cursor": 9, "ignored": {"text": 2}}]
+    assert (job.priority, job.deleted_at, job.doubted) == (0, None, None)
+    assert journal.channels() == [
+        {"id": CHANNEL, "title": "News", "floor": 1, "cursor": 9, "backfilled": 0, "ignored": {"text": 2}}
+    ]
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -96,8 +99,12 @@ def test_the_same_message_id_in_two_channels_is_two_jobs(journal: Journal) -> No
 
 
 def test_an_empty_page_moves_the_cursor(journal: Journal) -> None:
-    assert take(journal, page(cursor=50, ignored={"service": 50}), NOW) == Taken()
-    assert (channel(journal)["cursor"], channel(journal)["ignored"]) == (50, {"service": 50})
+    assert take(journal, page(high=50, ignored={"service": 50}), NOW) == Taken()
+    assert (channel(journal)["floor"], channel(journal)["cursor"], channel(journal)["ignored"]) == (
+        1,
+        50,
+        {"service": 50},
+    )
 
 
 def test_taken_adds_up() -> None:
@@ -109,20 +116,20 @@ def test_taken_adds_up() -> None:
 
 def test_the_cursor_never_moves_back(journal: Journal) -> None:
     for cursor, expected in ((5, 5), (9, 9), (3, 9), (9, 9), (10, 10)):
-        take(journal, page(cursor=cursor), NOW)
+        take(journal, page(high=cursor), NOW)
         assert channel(journal)["cursor"] == expected
 
 
 def test_ignored_messages_are_counted_once(journal: Journal) -> None:
-    first, second = page(cursor=5, ignored={"text": 3}), page(cursor=9, ignored={"text": 1, "video": 1})
+    first, second = page(high=5, ignored={"text": 3}), page(high=9, ignored={"text": 1, "video": 1})
     for one in (first, first, second, first, second):
         take(journal, one, NOW)
     assert channel(journal)["ignored"] == {"text": 4, "video": 1}
 
 
 def test_the_title_is_the_latest(journal: Journal) -> None:
-    take(journal, page(cursor=1, title="Old"), NOW)
-    take(journal, page(cursor=1, title="New"), NOW)
+    take(journal, page(high=1, title="Old"), NOW)
+    take(journal, page(high=1, title="New"), NOW)
     assert channel(journal)["title"] == "New"
 
 
@@ -130,7 +137,7 @@ class Torn(Exception):
     """Something went wrong in the middle of a page."""
 
 
-@pytest.mark.parametrize("query", ["put_channel", "add_job", "edit_message", "change_picture", "relocate"])
+@pytest.mark.parametrize("query", ["move_channel", "add_job", "edit_message", "change_picture", "relocate"])
 def test_cursor_and_jobs_move_together_or_not_at_all(
     query: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +149,7 @@ def test_cursor_and_jobs_move_together_or_not_at_all(
         post(2, "file:other"),
         replace(post(3), photo=photo(locator={"file": "moved"})),
         post(4),
-        cursor=9,
+        high=9,
         ignored={"text": 5},
     )
     run = journal.run
@@ -178,6 +185,8 @@ def test_the_failpoints_are_before_and_after_the_transaction(journal: Journal, m
 # --- edits --------------------------------------------------------------------------------------------------
 
 MESSAGE = {"revision", "digest", "caption", "edited_at"}
+BOLD = {"type": "bold", "offset": 0, "length": 7}
+LINK = {"type": "text_link", "offset": 3, "length": 2, "url": "https://example.org/ü?🖼"}
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -198,7 +207,7 @@ def test_an_edited_published_message_needs_its_row_only(journal: Journal) -> Non
     (job,) = journal.due("rendered", 9)
     assert (job.stored, job.renditions, job.sha256) == (True, published.renditions, published.sha256)
     assert journal.spool_bytes() == 0
-    assert journal.record_published(job)
+    assert journal.record_published([job])
 
 
 def test_an_edited_dead_letter_goes_on_with_the_edit(journal: Journal) -> None:
@@ -223,6 +232,9 @@ def test_an_edit_does_not_disturb_the_worker_that_has_the_picture(journal: Journ
         ({"caption": ""}, True),
         ({"grouped_id": 8}, True),
         ({"posted_at": 1_700_000_001}, True),
+        ({"entities": (BOLD,)}, True),
+        ({"forwarded_from": {"channel_id": 43, "message_id": 7}}, True),
+        ({"reply_to": 3}, True),
         ({"edited_at": 1_700_000_999}, False),
         ({"photo": photo(bytes=5, width=6, height=7, mime="image/png")}, False),
     ],
@@ -231,6 +243,81 @@ def test_what_counts_as_an_edit(changes: dict[str, Any], is_edit: bool, journal:
     put(journal)
     assert (digest_of(post(**changes)) != digest_of(post())) is is_edit
     assert take(journal, page(post(**changes)), NOW) == (Taken(edited=1) if is_edit else Taken(pending=1))
+
+
+DETAILS: dict[str, tuple[Any, Any]] = {
+    "entities": ((BOLD, LINK), (LINK,)),
+    "forwarded_from": ({"channel_id": 43, "message_id": 7, "date": 5}, {"user_id": 2**40, "name": "Grüße"}),
+    "reply_to": (3, 2**31),
+}
+
+
+@pytest.mark.parametrize("name", DETAILS)
+def test_a_message_s_details_are_kept_changed_and_taken_away(name: str, journal: Journal) -> None:
+    job = put(journal, 1, "published")
+    plain = getattr(job, name)
+    for value in (*DETAILS[name], plain):
+        before = again(journal, job)
+        for _ in range(2):
+            take(journal, page(post(**{name: value})), NOW)
+        after = again(journal, job)
+        assert getattr(after, name) == value
+        assert changed(before, after) == {name, "digest", "revision"} | ({"state"} if before == job else set())
+        assert after.revision == before.revision + 1, "once for a change, and not for its repetition"
+    assert again(journal, job).digest == job.digest
+
+
+@pytest.mark.parametrize("name", DETAILS)
+def test_details_come_with_a_new_message_and_with_another_picture(name: str, journal: Journal) -> None:
+    first, second = DETAILS[name]
+    job = put(journal, **{name: first})
+    assert getattr(job, name) == first
+    assert take(journal, page(post(1, "file:b", **{name: second})), NOW) == Taken(edited=1)
+    assert getattr(again(journal, job), name) == second
+
+
+JSON = st.recursive(st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(), st.lists, max_leaves=3)
+
+
+@settings(deadline=None)
+@given(st.lists(st.dictionaries(st.text(), JSON, max_size=3), max_size=3), st.dictionaries(st.text(), JSON, min_size=1))
+def test_details_are_given_back_as_they_came(entities: list[dict[str, Any]], forwarded: dict[str, Any]) -> None:
+    journal = open_journal(None)
+    job = put(journal, entities=tuple(entities), forwarded_from=forwarded)
+    assert (job.entities, job.forwarded_from) == (tuple(entities), forwarded)
+    assert take(journal, page(post(entities=tuple(entities), forwarded_from=forwarded)), NOW) == Taken(pending=1)
+    journal.close()
+
+
+def test_every_detail_has_its_own_place_in_the_digest() -> None:
+    """What one loses is not made up for by another that gets it."""
+    details: list[dict[str, Any]] = [{}, {"entities": (BOLD,)}, {"forwarded_from": BOLD}, {"reply_to": 1}]
+    details += [{"grouped_id": 1}, {"entities": (BOLD, BOLD)}, {"forwarded_from": BOLD, "reply_to": 1}]
+    assert len({digest_of(post(**one)) for one in details}) == len(details)
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("", ""),
+        ("Grüße 🖼\n\t", "Grüße 🖼\n\t"),
+        ("a\0b", "a\ufffdb"),
+        ("\ud83d", "\ufffd"),
+        ("\udc00x\ud800", "\ufffdx\ufffd"),
+        ("\ud83d\uddbc", "\ufffd\ufffd"),
+        ("\ud7ff\ue000\uffff", "\ud7ff\ue000\uffff"),
+    ],
+)
+def test_clean(text: str, cleaned: str) -> None:
+    assert clean(text) == cleaned
+
+
+@given(st.text(st.characters()))
+def test_what_is_clean_can_be_kept_and_is_as_long_as_it_was(text: str) -> None:
+    cleaned = clean(text)
+    assert len(cleaned) == len(text)
+    assert "\0" not in cleaned.encode().decode()
+    assert clean(cleaned) == cleaned
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.integers(0, 2_000_000_000)), min_size=1, max_size=8))
@@ -402,7 +489,7 @@ def test_a_lost_tail_of_the_journal_comes_again_by_itself() -> None:
     take(cut, pages[0], NOW)
     cursor = channel(cut)["cursor"]
     for one in pages:
-        if one.cursor > cursor:
+        if one.high > cursor:
             take(cut, one, NOW)
     assert (rows(cut), cut.channels()) == (rows(whole), whole.channels())
     whole.close()

@@ -7,15 +7,16 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from ipc.intake import take
+from ipc.intake import take, withdraw
 from ipc.jobs import Job, Rendition, State
-from ipc.journal import VERSION, Journal, JournalError
+from ipc.journal import VERSION, Journal, JournalError, Source
+from ipc.posts import BACKFILL, LIVE, Channel
 from ipc.retry import FARTHEST_SECONDS, RetryPolicy
 from tests.ipc.builders import (
+    CHANNEL,
     NO_RETRY,
     NOW,
     RETRY,
@@ -24,11 +25,13 @@ from tests.ipc.builders import (
     Clock,
     again,
     done,
+    job_values,
     open_journal,
     page,
     post,
     push,
     put,
+    put_in,
     recounted,
     rows,
 )
@@ -55,8 +58,11 @@ Arrow = Callable[[Journal, Job], bool]
 ARROWS: dict[str, tuple[Arrow, dict[str, str]]] = {
     "fetched": (lambda journal, job: journal.record_fetched(job, "5ha", 100), {"seen": "fetched"}),
     "rendered": (lambda journal, job: journal.record_rendered(done(job)), {"fetched": "rendered"}),
-    "stored": (lambda journal, job: journal.record_stored(job), {"rendered": "rendered", "stored": "rendered"}),
-    "published": (lambda journal, job: journal.record_published(job), {"stored": "published"}),
+    "stored": (
+        lambda journal, job: journal.record_stored([job]) == [job],
+        {"rendered": "rendered", "stored": "rendered"},
+    ),
+    "published": (lambda journal, job: journal.record_published([job]) == [job], {"stored": "published"}),
     "send back": (
         lambda journal, job: journal.send_back(job),
         {"fetched": "seen", "rendered": "seen", "stored": "seen"},
@@ -64,6 +70,11 @@ ARROWS: dict[str, tuple[Arrow, dict[str, str]]] = {
     "claim": (lambda journal, job: journal.claim(job, "image-1"), {"fetched": "fetched"}),
     "release": (lambda journal, job: journal.release(job), {"fetched": "fetched"}),
     "strike": (lambda journal, job: journal.strike(job, "why", alone=True), {"fetched": "fetched"}),
+    "doubt": (lambda journal, job: journal.doubt(job, "why"), {"fetched": "seen"}),
+    "postpone": (
+        lambda journal, job: journal.postpone(job, 60, "why"),
+        {"seen": "seen", "fetched": "fetched", "rendered": "rendered", "stored": "rendered"},
+    ),
     "later": (
         lambda journal, job: journal.fail(job, "why", RETRY) == "later",
         {"seen": "seen", "fetched": "fetched", "rendered": "rendered", "stored": "rendered"},
@@ -79,15 +90,8 @@ ARROWS: dict[str, tuple[Arrow, dict[str, str]]] = {
 }
 """What is recorded, and by the state in which it applies the state that follows."""
 
-REPEATABLE = {"stored", "release", "strike", "later"}
+REPEATABLE = {"stored", "release", "strike", "postpone", "later"}
 """Those that leave the job where it was: each belongs to the one process that takes jobs in that state."""
-
-
-def put_in(journal: Journal, state: str, seen: Job | None = None) -> Job:
-    """A job in `state`, where "stored" is rendered with every object in the storage."""
-    job = push(journal, seen or put(journal), "rendered" if state == "stored" else cast(State, state))
-    assert state != "stored" or journal.record_stored(job)
-    return again(journal, job)
 
 
 @pytest.mark.parametrize("state", [*STATES, "stored"])
@@ -126,11 +130,35 @@ def test_an_arrow_for_the_picture_before_changes_nothing(arrow: str, state: Stat
     assert (rows(journal), journal.totals()) == before
 
 
+@pytest.mark.parametrize("state", [*STATES, "stored", "claimed"])
+@pytest.mark.parametrize("arrow", ARROWS)
+def test_an_arrow_for_a_message_that_is_gone_changes_nothing(arrow: str, state: str, journal: Journal) -> None:
+    old = put_in(journal, state)
+    withdraw(journal, CHANNEL, [1], NOW)
+    before = (rows(journal), journal.totals())
+    apply, _ = ARROWS[arrow]
+    assert not apply(journal, old)
+    assert (rows(journal), journal.totals()) == before
+
+
+@pytest.mark.parametrize("arrow", ARROWS)
+def test_a_tombstone_is_published_or_fails_and_has_no_picture_to_work_on(arrow: str, journal: Journal) -> None:
+    put(journal)
+    withdraw(journal, CHANNEL, [1], NOW)
+    (tombstone,) = journal.due("rendered", 9, stored=True)
+    apply, targets = ARROWS[arrow]
+    applies = arrow in {"stored", "published", "postpone", "later", "at last", "bury"}
+    assert apply(journal, tombstone) is applies
+    assert again(journal, tombstone).state == (targets["stored"] if applies else "rendered")
+    assert again(journal, tombstone).deleted_at == int(NOW)
+
+
 @pytest.mark.parametrize("state", WAITING)
 @pytest.mark.parametrize("saw", WAITING)
 def test_a_failure_counts_in_the_state_it_happened_in(saw: State, state: State, journal: Journal) -> None:
     job = put(journal, 1, state)
     stale = replace(job, state=saw)
+    assert journal.postpone(stale, 60, "why") is (saw == state)
     assert (journal.fail(stale, "why", RETRY) == "later") is (saw == state)
     assert (journal.fail(stale, "why", NO_RETRY) == "dead") is (saw == state)
 
@@ -157,10 +185,10 @@ def test_the_whole_way(journal: Journal, clock: Clock) -> None:
     assert (job.state, job.mime, job.extension, job.width, job.height) == ("rendered", "image/jpeg", "jpg", 640, 480)
     assert (job.renditions, job.rendition_bytes) == ((Rendition(320, 240, "webp", 30),), 30)
     assert (job.claimed_by, job.stored, job.published_at) == (None, False, None)
-    assert journal.record_stored(job)
+    assert journal.record_stored([job])
     assert again(journal, job).stored
     clock.now += 7
-    assert journal.record_published(job)
+    assert journal.record_published([job])
     job = again(journal, job)
     assert (job.state, job.published_at) == ("published", int(NOW) + 7)
     assert journal.totals() == {"processed": 1, "failed": 0, "retried": 0}
@@ -170,10 +198,23 @@ def test_the_whole_way(journal: Journal, clock: Clock) -> None:
 def test_an_edit_that_comes_while_the_row_is_written_has_its_row_written_next(journal: Journal) -> None:
     job = put_in(journal, "stored")
     take(journal, page(post(1, caption="edited")), NOW)
-    assert not journal.record_published(job)
+    assert not journal.record_published([job])
     (newer,) = journal.due("rendered", 9)
     assert newer.revision > job.revision
-    assert journal.record_published(newer)
+    assert journal.record_published([newer])
+
+
+def test_several_are_recorded_at_once_but_those_that_have_moved_on(journal: Journal) -> None:
+    jobs = [put(journal, number, "rendered") for number in range(1, 6)]
+    take(journal, page(post(2, "file:other")), NOW)
+    withdraw(journal, CHANNEL, [3], NOW)
+    assert journal.record_stored(iter(jobs)) == [jobs[0], jobs[3], jobs[4]]
+    take(journal, page(post(4, caption="edited")), NOW)
+    assert journal.record_published([*jobs, jobs[0]]) == [jobs[0], jobs[4]]
+    assert journal.record_published(journal.due("rendered", 9, stored=True))
+    assert journal.states() == {"seen": 1, "fetched": 0, "rendered": 0, "published": 4, "dead": 0}
+    assert journal.totals()["processed"] == 3, "each once, and no tombstone"
+    assert journal.record_stored([]) == journal.record_published([]) == []
 
 
 def test_a_job_counts_as_processed_once_and_from_its_first_time(journal: Journal, clock: Clock) -> None:
@@ -181,7 +222,7 @@ def test_a_job_counts_as_processed_once_and_from_its_first_time(journal: Journal
     clock.now += 60
     for number in range(3):
         take(journal, page(post(1, caption=f"edit {number}")), NOW)
-        assert journal.record_published(again(journal, job))
+        assert journal.record_published([again(journal, job)])
     take(journal, page(post(1, "file:other")), NOW)
     push(journal, again(journal, job), "published")
     assert journal.totals()["processed"] == 1
@@ -262,16 +303,81 @@ def test_a_dead_letter_goes_on_where_it_died(state: State, journal: Journal) -> 
     assert journal.totals() == {"processed": 0, "failed": 1, "retried": 1}
 
 
-@pytest.mark.parametrize("arrow", ["strike", "later", "bury"])
+def test_an_outage_is_no_fault_of_the_job(journal: Journal, clock: Clock) -> None:
+    job = put(journal, 1, "fetched")
+    assert journal.claim(job, "image-1")
+    assert journal.postpone(job, 60, "no answer")
+    now = again(journal, job)
+    assert (now.attempts, now.next_at, now.reason, now.claimed_by) == (0, NOW + 60, "no answer", None)
+    assert journal.due("fetched", 9) == []
+    clock.now += 60
+    assert journal.due("fetched", 9) == [now]
+    assert journal.totals() == {"processed": 0, "failed": 0, "retried": 0}
+    assert journal.last_failure() == "channel 42, message 1: no answer"
+
+
+@pytest.mark.parametrize("arrow", ["strike", "postpone", "doubt", "later", "bury"])
 def test_a_long_reason_is_cut(arrow: str, journal: Journal) -> None:
     record: dict[str, Callable[[Job, str], object]] = {
         "strike": lambda job, reason: journal.strike(job, reason, alone=False),
+        "postpone": lambda job, reason: journal.postpone(job, 60, reason),
+        "doubt": journal.doubt,
         "later": lambda job, reason: journal.fail(job, reason, RETRY),
         "bury": journal.bury,
     }
     job = put(journal, 1, "fetched")
     assert record[arrow](job, "€\udcff" * 10_000)
     assert 490 < len((again(journal, job).reason or "").encode()) <= 500
+
+
+# --- doubts -------------------------------------------------------------------------------------------------
+
+
+def fetched_again(journal: Journal, job: Job, sha256: str) -> Job:
+    assert journal.record_fetched(job, sha256, 100)
+    return again(journal, job)
+
+
+def test_what_cannot_be_decoded_is_fetched_once_more_at_once(journal: Journal) -> None:
+    job = put(journal, 1, "fetched")
+    assert journal.fail(job, "a passing fault", RETRY) == "later"
+    assert journal.claim(job, "image-1")
+    assert journal.doubt(job, "truncated")
+    (job,) = journal.due("seen", 9)
+    assert (job.doubted, job.reason, job.claimed_by, job.generation) == ("5ha", "truncated", None, 1)
+    assert (job.attempts, job.next_at) == (0, 0), "each stage has its own attempts"
+    assert journal.totals() == {"processed": 0, "failed": 0, "retried": 2}
+    assert journal.last_failure() == "channel 42, message 1: truncated"
+
+
+def test_the_same_bytes_are_the_verdict_and_others_are_not(journal: Journal) -> None:
+    job = put(journal, 1, "fetched")
+    assert journal.doubt(job, "truncated")
+    job = fetched_again(journal, job, "other")
+    assert journal.doubt(job, "truncated too")
+    job = fetched_again(journal, job, "other")
+    before = (rows(journal), journal.totals(), journal.last_failure())
+    assert not journal.doubt(job, "truncated")
+    assert (rows(journal), journal.totals(), journal.last_failure()) == before
+
+
+def test_what_came_whole_the_second_time_goes_on(journal: Journal) -> None:
+    job = put(journal, 1, "fetched")
+    assert journal.doubt(job, "truncated")
+    assert journal.record_rendered(done(fetched_again(journal, job, "whole")))
+    assert again(journal, job).reason is None
+
+
+def test_a_doubt_is_forgotten_with_its_picture_and_with_a_dead_letters_record(journal: Journal) -> None:
+    job = put(journal, 1, "fetched")
+    assert journal.doubt(job, "truncated")
+    job = fetched_again(journal, job, "5ha")
+    assert journal.bury(job, "truncated")
+    assert again(journal, job).doubted == "5ha"
+    assert journal.revive([job.id])
+    assert journal.doubt(again(journal, job), "truncated"), "the operator's retry fetches it anew"
+    take(journal, page(post(1, "file:other")), NOW)
+    assert again(journal, job).doubted is None
 
 
 # --- what is due, and who has it ----------------------------------------------------------------------------
@@ -285,6 +391,55 @@ def test_due_gives_the_oldest_first_and_no_more_than_asked_for(state: State, jou
             put(journal, 10 + STATES.index(other), other)
     assert [job.id for job in journal.due(state, 9)] == ids
     assert [job.id for job in journal.due(state, 2)] == ids[:2]
+
+
+@pytest.mark.parametrize("state", WAITING)
+def test_due_goes_by_priority_then_age(state: State, journal: Journal) -> None:
+    for number, priority in enumerate((BACKFILL, LIVE, BACKFILL, LIVE), 1):
+        take(journal, page(post(number), priority=priority), NOW)
+        job = journal.known(CHANNEL, number)
+        assert job is not None and job.priority == priority
+        push(journal, job, state)
+    assert [job.message_id for job in journal.due(state, 9)] == [2, 4, 1, 3]
+    assert [job.message_id for job in journal.due(state, 3)] == [2, 4, 1]
+
+
+def test_due_passes_over_what_waits_or_is_taken_whatever_its_priority(journal: Journal) -> None:
+    for number in (1, 2, 3):
+        take(journal, page(post(number), priority=number), NOW)
+    jobs = [push(journal, job, "fetched") for job in journal.due("seen", 9)]
+    assert journal.claim(jobs[0], "image-1")
+    assert journal.fail(jobs[1], "why", RETRY) == "later"
+    assert journal.due("fetched", 1) == [jobs[2]]
+
+
+@pytest.mark.parametrize("state", WAITING)
+@pytest.mark.parametrize(("source", "expected"), [("telegram", [2]), ("export", [1, 3, 4]), (None, [1, 2, 3, 4])])
+def test_due_of_what_a_source_can_fetch(
+    source: Source | None, expected: list[int], state: State, journal: Journal
+) -> None:
+    for number, identity in enumerate(("file:id:1", "id:file:9", "missing:1", "idea:1"), 1):
+        put(journal, number, state, identity)
+    assert [job.message_id for job in journal.due(state, 9, source=source)] == expected
+    assert [job.message_id for job in journal.due(state, 1, source=source)] == expected[:1]
+
+
+def test_due_of_some_channels(journal: Journal) -> None:
+    """A channel that can't be read, however many of its pictures wait, keeps nobody else's waiting."""
+    for channel_id in (1, 2, 3):
+        of_channel = page(*(post(number, channel_id=channel_id) for number in range(1, 4)))
+        take(journal, replace(of_channel, channel=Channel(channel_id, "Test")), NOW)
+    everyone = [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    for channels, expected in (([2], [2, 2, 2]), ([3, 1], [1, 1, 1, 3, 3, 3]), ([], []), (None, everyone)):
+        assert [job.channel_id for job in journal.due("seen", 99, channels=channels)] == expected
+    assert [job.channel_id for job in journal.due("seen", 2, channels={3: "a watch"})] == [3, 3]
+
+
+def test_due_of_what_is_stored_and_of_one_source(journal: Journal) -> None:
+    jobs = [put(journal, number, "rendered", identity) for number, identity in enumerate(("id:1", "file:a", "id:2"), 1)]
+    assert journal.record_stored([jobs[2]])
+    found = [journal.due("rendered", 9, stored=stored, source="telegram") for stored in (True, False, None)]
+    assert [[job.message_id for job in one] for one in found] == [[3], [1], [1, 3]]
 
 
 @pytest.mark.parametrize(
@@ -341,7 +496,7 @@ def test_spool_bytes_are_those_on_their_way(journal: Journal) -> None:
         put(journal, number + 1, state)
     assert journal.spool_bytes() == 100 + (100 + 30)
     rendered = journal.due("rendered", 1)[0]
-    assert journal.record_stored(rendered)
+    assert journal.record_stored([rendered])
     assert journal.spool_bytes() == 100
 
 
@@ -377,6 +532,36 @@ def test_figures_of_one_moment(journal: Journal, tmp_path: Path) -> None:
     reader.close()
 
 
+# --- what a source asks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(1, 9, {1, 4, 9}), (4, 4, {4}), (2, 8, {4}), (5, 8, set()), (9, 1, set()), (10, 2**62, set())],
+)
+def test_messages_between(low: int, high: int, expected: set[int], journal: Journal) -> None:
+    for number, state in ((9, "dead"), (1, "published"), (4, "seen"), (6, "fetched")):
+        put_in(journal, state, put(journal, number))
+    withdraw(journal, CHANNEL, [6], NOW)
+    other = page(post(5, channel_id=43))
+    take(journal, replace(other, channel=replace(other.channel, id=43)), NOW)
+    assert journal.messages_between(CHANNEL, low, high) == expected
+
+
+def test_an_address_is_resolved_for_each_account(journal: Journal) -> None:
+    assert journal.peer("name", 1) is None
+    journal.put_peer("name", 1, CHANNEL, -(2**63))
+    journal.put_peer("name", 2, CHANNEL, 2**63 - 1)
+    journal.put_peer("other", 1, 43, 7)
+    assert [journal.peer("name", account) for account in (1, 2, 3)] == [(CHANNEL, -(2**63)), (CHANNEL, 2**63 - 1), None]
+    journal.put_peer("name", 1, 44, 8)  # the name belongs to another channel now
+    assert journal.peer("name", 1) == (44, 8)
+    for _ in range(2):
+        journal.drop_peer("name", 1)
+    found = [journal.peer(*key) for key in (("name", 1), ("name", 2), ("other", 1))]
+    assert found == [None, (CHANNEL, 2**63 - 1), (43, 7)]
+
+
 # --- transactions -------------------------------------------------------------------------------------------
 
 
@@ -409,10 +594,7 @@ def test_a_full_disk_is_named_and_the_next_transaction_works(journal: Journal) -
 def test_a_commit_that_fails_leaves_no_transaction_open(journal: Journal) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"), journal.transaction():
         journal._connection.execute("PRAGMA defer_foreign_keys = ON")
-        journal._connection.execute(
-            "INSERT INTO jobs SELECT 1, 77, 1, 'seen', 1, x'00', NULL, '', 1, NULL, NULL, 1, NULL, '', x'80', NULL,"
-            " NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL, 0, 0, NULL, NULL, 1, NULL"
-        )
+        journal.run("add_job", **job_values(1, channel_id=77))
     assert rows(journal) == []
     put(journal)
 
@@ -497,7 +679,7 @@ def test_damage_that_opening_does_not_meet_is_found_by_check(tmp_path: Path) -> 
     journal = Journal.open(path)
     with journal.transaction():
         for number in range(1, 300):
-            journal.run("put_channel", id=number, title="x" * 200, cursor=0, ignored=b"\x80")
+            journal.run("add_channel", id=number, title="x" * 200, floor=1, cursor=0, ignored=b"\x80")
     assert journal.check() == []
     journal.close()
     with path.open("r+b") as file:

@@ -9,10 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ipc.intake import take
+from ipc.intake import take, withdraw
 from ipc.jobs import Job
 from ipc.journal import Journal
-from ipc.posts import Post
 from ipc.retry import FARTHEST_SECONDS, RetryPolicy
 from tests.ipc.builders import CHANNEL, STATES, WAITING, Clock, again, done, open_journal, page, post, push, recounted
 
@@ -34,6 +33,9 @@ class Model:
     claimed: bool = False
     dead_state: str | None = None
     was_published: bool = False
+    deleted: bool = False
+    priority: int = 0
+    doubted: str | None = None
 
 
 class JournalMachine(RuleBasedStateMachine):
@@ -44,10 +46,9 @@ class JournalMachine(RuleBasedStateMachine):
         self.clock = Clock()
         self.journal = open_journal(None, self.clock)
         self.models: dict[int, Model] = {}
-        self.posts: dict[int, Post] = {}
         self.snapshots: list[Job] = []
         self.totals = {"processed": 0, "failed": 0, "retried": 0}
-        self.cursor = 0
+        self.revisions: dict[int, int] = {}
 
     def teardown(self) -> None:
         """However it stands, a healthy tree brings every job to its end."""
@@ -59,33 +60,43 @@ class JournalMachine(RuleBasedStateMachine):
         for state in WAITING:
             for job in self.journal.due(state, 1000):
                 if state == "rendered":
-                    assert self.journal.record_stored(job)
-                    assert self.journal.record_published(job)
+                    assert self.journal.record_stored([job])
+                    assert self.journal.record_published([job])
                 else:
                     push_on(self.journal, job)
         assert self.journal.states() == {**dict.fromkeys(STATES, 0), "published": len(self.models)}
-        assert self.journal.totals()["processed"] == len(self.models)
+        counted = [model for model in self.models.values() if model.was_published or not model.deleted]
+        assert self.journal.totals()["processed"] == len(counted)
         self.journal.close()
 
     # The intake
 
-    @rule(number=st.integers(1, 4), caption=st.sampled_from("ab"), identity=st.sampled_from(["f:1", "f:2", "g:1"]))
-    def take(self, number: int, caption: str, identity: str) -> None:
-        taken = take(self.journal, page(post(number, identity, caption=caption)), self.clock())
-        self.cursor = max(self.cursor, number)
+    @rule(
+        number=st.integers(1, 4),
+        caption=st.sampled_from("ab"),
+        identity=st.sampled_from(["f:1", "f:2", "g:1"]),
+        is_present=st.booleans(),
+        priority=st.sampled_from([0, 1]),
+    )
+    def take(self, number: int, caption: str, identity: str, is_present: bool, priority: int) -> None:
+        came = page(post(number, identity, caption=caption), is_present=is_present, priority=priority)
+        taken = take(self.journal, came, self.clock())
         job = self.journal.known(CHANNEL, number)
         assert job is not None
         model = self.models.get(job.id)
         if model is None:
-            self.models[job.id] = Model(caption, identity)
+            self.models[job.id] = Model(caption, identity, priority=priority)
             assert taken.new == 1
-        elif model.identity[0] == identity[0] and model.identity != identity:
+        elif model.deleted and not is_present:
+            assert taken.edited == taken.new == 0
+        elif model.deleted or (model.identity[0] == identity[0] and model.identity != identity):
             self.models[job.id] = Model(
                 caption,
                 identity,
                 generation=model.generation + 1,
                 changes=model.changes + 1,
                 was_published=model.was_published,
+                priority=model.priority,
             )
             assert taken.edited == 1
         else:
@@ -99,6 +110,29 @@ class JournalMachine(RuleBasedStateMachine):
                     model.state, model.attempts = "rendered", 0
         self.snapshots.append(again(self.journal, job))
 
+    @rule(numbers=st.lists(st.integers(1, 5), max_size=3))
+    def withdraw(self, numbers: list[int]) -> None:
+        jobs = {number: job for number in numbers if (job := self.journal.known(CHANNEL, number))}
+        there = [
+            number for number in dict.fromkeys(numbers) if number in jobs and not self.models[jobs[number].id].deleted
+        ]
+        assert withdraw(self.journal, CHANNEL, numbers, self.clock()) == there
+        for number in there:
+            model = self.models[jobs[number].id]
+            self.models[jobs[number].id] = Model(
+                model.caption,
+                model.identity,
+                "rendered",
+                generation=model.generation + 1,
+                changes=model.changes + 1,
+                stored=True,
+                was_published=model.was_published,
+                deleted=True,
+                priority=model.priority,
+                doubted=model.doubted,
+            )
+            self.snapshots.append(again(self.journal, jobs[number]))
+
     # The arrows
 
     def pick(self, data: Any) -> tuple[Job, Model, bool]:
@@ -111,11 +145,11 @@ class JournalMachine(RuleBasedStateMachine):
         return snapshot, model, snapshot.generation == model.generation
 
     @precondition(lambda self: self.snapshots)
-    @rule(data=st.data())
-    def fetch(self, data: Any) -> None:
+    @rule(data=st.data(), sha256=st.sampled_from(["5ha", "other"]))
+    def fetch(self, data: Any, sha256: str) -> None:
         job, model, same = self.pick(data)
         applies = same and model.state == "seen"
-        assert self.journal.record_fetched(job, "5ha", 100) is applies
+        assert self.journal.record_fetched(job, sha256, 100) is applies
         if applies:
             model.state, model.attempts = "fetched", 0
 
@@ -133,7 +167,7 @@ class JournalMachine(RuleBasedStateMachine):
     def store(self, data: Any) -> None:
         job, model, same = self.pick(data)
         applies = same and model.state == "rendered"
-        assert self.journal.record_stored(job) is applies
+        assert self.journal.record_stored([job]) == [job] * applies
         model.stored |= applies
 
     @precondition(lambda self: self.snapshots)
@@ -142,19 +176,39 @@ class JournalMachine(RuleBasedStateMachine):
         job, model, same = self.pick(data)
         newest = job.revision == again(self.journal, job).revision
         applies = same and newest and model.state == "rendered" and model.stored
-        assert self.journal.record_published(job) is applies
+        assert self.journal.record_published([job]) == [job] * applies
         if applies:
-            self.totals["processed"] += not model.was_published
-            model.state, model.attempts, model.was_published = "published", 0, True
+            self.totals["processed"] += not (model.was_published or model.deleted)
+            model.state, model.attempts = "published", 0
+            model.was_published |= not model.deleted
 
     @precondition(lambda self: self.snapshots)
     @rule(data=st.data())
     def send_back(self, data: Any) -> None:
         job, model, same = self.pick(data)
-        applies = same and model.state in ("fetched", "rendered")
+        applies = same and model.state in ("fetched", "rendered") and not model.deleted
         assert self.journal.send_back(job) is applies
         if applies:
             model.state, model.stored, model.claimed = "seen", False, False
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def doubt(self, data: Any) -> None:
+        job, model, same = self.pick(data)
+        sha256 = again(self.journal, job).sha256
+        applies = same and model.state == "fetched" and model.doubted != sha256
+        assert self.journal.doubt(job, "why") is applies
+        if applies:
+            model.state, model.attempts, model.claimed, model.doubted = "seen", 0, False, sha256
+            self.totals["retried"] += 1
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def postpone(self, data: Any) -> None:
+        job, model, same = self.pick(data)
+        applies = same and job.state == model.state and model.state in WAITING
+        assert self.journal.postpone(job, 60, "why") is applies
+        model.claimed &= not applies
 
     @precondition(lambda self: self.snapshots)
     @rule(data=st.data())
@@ -193,7 +247,8 @@ class JournalMachine(RuleBasedStateMachine):
         assert self.journal.revive([job.id]) == ([job.id] if applies else [])
         if applies:
             assert model.dead_state is not None
-            model.state, model.dead_state, model.attempts, model.deaths = model.dead_state, None, 0, 0
+            model.state, model.dead_state, model.doubted = model.dead_state, None, None
+            model.attempts, model.deaths = 0, 0
             self.totals["retried"] += 1
 
     @precondition(lambda self: self.snapshots)
@@ -258,9 +313,14 @@ class JournalMachine(RuleBasedStateMachine):
                 job.claimed_by is not None,
                 job.dead_state,
                 job.published_at is not None,
+                job.deleted_at is not None,
+                job.priority,
+                job.doubted,
             )
             assert found == model
             assert job.revision >= 1000 * job.posted_at + model.changes
+            assert job.revision >= self.revisions.get(job_id, 0)
+            self.revisions[job_id] = job.revision
 
     @invariant()
     def no_job_is_lost(self) -> None:
@@ -268,8 +328,11 @@ class JournalMachine(RuleBasedStateMachine):
         if not hasattr(self, "journal"):
             return
         now, self.clock.now = self.clock.now, self.clock.now + FARTHEST_SECONDS
-        due = {job.id for state in WAITING for job in self.journal.due(state, 1000)}
+        found = {state: self.journal.due(state, 1000) for state in WAITING}
+        due = {job.id for jobs in found.values() for job in jobs}
         self.clock.now = now
+        for jobs in found.values():
+            assert jobs == sorted(jobs, key=lambda job: (job.priority, job.id))
         for job_id, model in self.models.items():
             assert (job_id in due) is (model.state in WAITING and not model.claimed)
             assert not model.claimed or model.state == "fetched"
@@ -280,6 +343,9 @@ class JournalMachine(RuleBasedStateMachine):
             job = self.journal.job(job_id)
             assert job is not None
             stage = job.dead_state or job.state
+            if job.deleted_at is not None:  # a tombstone: all that it needs is its row
+                assert stage in ("rendered", "published") and job.stored
+                continue
             assert stage == "seen" or (job.sha256 and job.bytes)
             assert stage not in ("rendered", "published") or (job.renditions and job.mime and job.extension)
             assert stage != "published" or job.stored
@@ -303,7 +369,7 @@ def test_the_model_sees_a_fault() -> None:
     for fault in ("UPDATE states SET jobs = jobs + 1", "UPDATE jobs SET claimed_by = 'x'"):
         machine = JournalMachine()
         machine.open()
-        machine.take(1, "a", "f:1")
+        machine.take(1, "a", "f:1", False, 0)
         machine.journal._connection.execute(fault)
         try:
             machine.counters_are_what_a_recount_gives()

@@ -15,7 +15,7 @@ import pytest
 
 from ipc.intake import take
 from ipc.journal import Journal
-from tests.ipc.builders import CHANNEL, NOW, STATES, WAITING, again, done, page, post, processes, recounted, rows
+from tests.ipc.builders import NOW, STATES, WAITING, again, done, job_values, page, post, processes, recounted, rows
 
 pytestmark = pytest.mark.tree
 
@@ -39,8 +39,8 @@ def contend(folder: Path, barrier: Barrier, told: Connection) -> None:
                 else:
                     granted["rendered"] += journal.record_rendered(done(job))
         for job in journal.due("rendered", 5):
-            journal.record_stored(job)
-            granted["published"] += journal.record_published(again(journal, job))
+            journal.record_stored([job])
+            granted["published"] += len(journal.record_published([again(journal, job)]))
     told.send(granted)
 
 
@@ -63,8 +63,8 @@ def work_for_ever(folder: Path, start: int) -> None:
             journal.claim(job, "x")
             journal.record_rendered(done(job))
         for job in journal.due("rendered", 2):
-            journal.record_stored(job)
-            journal.record_published(again(journal, job))
+            journal.record_stored([job])
+            journal.record_published([again(journal, job)])
         take(journal, page(post(number, caption="edited")), NOW)
 
 
@@ -132,8 +132,8 @@ def finish(journal: Journal) -> None:
     for job in journal.due("fetched", 10_000):
         assert journal.record_rendered(done(job))
     for job in journal.due("rendered", 10_000):
-        assert journal.record_stored(job)
-        assert journal.record_published(job)
+        assert journal.record_stored([job])
+        assert journal.record_published([job])
 
 
 def open_one(folder: Path, barrier: Barrier) -> None:
@@ -160,15 +160,9 @@ def hold_a_transaction(folder: Path, told: Connection) -> None:
         time.sleep(600)
 
 
-def job_values(message_id: int) -> dict[str, Any]:
-    nothing = dict.fromkeys(("grouped_id", "edited_at", "photo_id"))
-    address = {"channel_id": CHANNEL, "message_id": message_id, "posted_at": 1, "now": 1}
-    return {**nothing, **address, "revision": 1, "digest": b"", "caption": "", "identity": "file:a", "locator": b"\x80"}
-
-
 def test_a_transaction_whose_process_is_killed_never_was(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal.db")
-    take(journal, page(cursor=5), NOW)
+    take(journal, page(high=5), NOW)
     heard, told = Pipe(duplex=False)
     with processes(hold_a_transaction, [(tmp_path, told)]) as (process,):
         assert hear(heard) == "inside"

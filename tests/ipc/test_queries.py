@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,23 @@ POLLS = [
     "waiting_for_retry",
 ]
 PUBLISHED = 3000
-VALUES = {"state": "fetched", "now": NOW, "farthest": 2 * NOW, "limit": 5, "stored": None}
+WAITING = 2000
+VALUES = {
+    "state": "fetched",
+    "now": NOW,
+    "farthest": 2 * NOW,
+    "limit": 5,
+    "stored": None,
+    "source": None,
+    "channels": None,
+    "besides": None,
+}
+ADD = """
+INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, entities, posted_at, generation, identity,
+                  locator, sha256, bytes, rendition_bytes, stored, priority, attempts, next_at, deaths, alone, seen_at)
+WITH RECURSIVE n (value) AS (SELECT :first UNION ALL SELECT value + 1 FROM n WHERE value < :last)
+SELECT 1, value, {state}, 1, x'00', '', x'90', 1, 1, 'file:a', x'80', '5ha', 1, 0, 0, {priority}, 0, 0, 0, 0, 1 FROM n
+"""
 
 
 def used() -> set[str]:
@@ -47,26 +64,54 @@ def without_comments(statement: str) -> str:
 def large(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Journal]:
     """A journal of many published jobs and a few that wait, with and without SQLite's statistics."""
     journal = open_journal(tmp_path_factory.mktemp("large"))
-    insert = (
-        "INSERT INTO jobs SELECT NULL, 1, value, {state}, 1, x'00', NULL, '', 1, NULL, NULL, 1, NULL, 'file:a', x'80',"
-        " '5ha', 1, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL, 0, 0, 'seen', NULL, 1, NULL"
-        " FROM (WITH RECURSIVE n(value) AS (SELECT {first} UNION ALL SELECT value + 1 FROM n WHERE value < {last})"
-        " SELECT value FROM n)"
-    )
     states = "CASE value % 4 WHEN 0 THEN 'seen' WHEN 1 THEN 'fetched' WHEN 2 THEN 'rendered' ELSE 'dead' END"
-    with journal.transaction():
-        journal.run("put_channel", id=1, title="", cursor=0, ignored=b"\x80")
-        journal._connection.execute(insert.format(state="'published'", first=1, last=PUBLISHED))
-        journal._connection.execute(insert.format(state=states, first=PUBLISHED + 1, last=PUBLISHED + 20))
+    add(journal, "'published'", "0", 1, PUBLISHED)
+    add(journal, states, "value % 2", PUBLISHED + 1, PUBLISHED + 20)
     if request.param == "analyzed":
         journal._connection.execute("ANALYZE")
     yield journal
     journal.close()
 
 
+@pytest.fixture(scope="module", params=["plain", "analyzed"])
+def behind(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Journal]:
+    """A journal with more to do than one look takes in, backfill and new messages mixed."""
+    journal = open_journal(tmp_path_factory.mktemp("behind"))
+    add(journal, "'fetched'", "value % 2", 1, WAITING)
+    if request.param == "analyzed":
+        journal._connection.execute("ANALYZE")
+    yield journal
+    journal.close()
+
+
+def add(journal: Journal, state: str, priority: str, first: int, last: int) -> None:
+    with journal.transaction():
+        if not journal.channels():
+            journal.run("add_channel", id=1, title="", floor=1, cursor=0, ignored=b"\x80")
+        journal._connection.execute(ADD.format(state=state, priority=priority), {"first": first, "last": last})
+
+
 def plan(journal: Journal, query: str) -> list[str]:
-    rows = journal._connection.execute(f"EXPLAIN QUERY PLAN {QUERIES[query]}", VALUES)
-    return [row["detail"] for row in rows]
+    statement = QUERIES[query]
+    values = {**dict.fromkeys(re.findall(r":(\w+)", without_comments(statement)), 1), **VALUES}
+    return [row["detail"] for row in journal._connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+
+
+def instructions(journal: Journal, query: str, **values: Any) -> int:
+    """How many of SQLite's own instructions it takes, to the next ten."""
+    ticks = 0
+
+    def tick() -> int:
+        nonlocal ticks
+        ticks += 1
+        return 0
+
+    journal._connection.set_progress_handler(tick, 10)
+    try:
+        journal.run(query, **values).fetchall()
+    finally:
+        journal._connection.set_progress_handler(None, 0)
+    return 10 * ticks
 
 
 @pytest.mark.parametrize("query", POLLS)
@@ -79,30 +124,40 @@ def test_a_poll_goes_by_a_partial_index(query: str, large: Journal) -> None:
 @pytest.mark.parametrize("query", POLLS)
 def test_a_poll_does_not_read_the_published_jobs(query: str, large: Journal) -> None:
     """Counted in SQLite's own instructions: far fewer than one for each published job."""
-    ticks = 0
-
-    def tick() -> int:
-        nonlocal ticks
-        ticks += 1
-        return 0
-
-    large._connection.set_progress_handler(tick, 10)
-    try:
-        large.run(query, **VALUES).fetchall()
-    finally:
-        large._connection.set_progress_handler(None, 0)
-    assert 10 * ticks < PUBLISHED
+    assert instructions(large, query, **VALUES) < PUBLISHED
 
 
 def test_every_other_statement_on_jobs_goes_by_a_key(large: Journal) -> None:
     scans = {}
-    for query, statement in QUERIES.items():
+    for query in QUERIES:
         if query in POLLS or query == "outcome":  # an import's sum, made by its own process: it says that it reads all
             continue
-        values = dict.fromkeys(re.findall(r":(\w+)", without_comments(statement)), 1)
-        details = [row["detail"] for row in large._connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
-        scans[query] = [detail for detail in details if detail.startswith("SCAN jobs")]
+        scans[query] = [step for step in plan(large, query) if step.startswith("SCAN jobs")]
     assert not any(scans.values()), scans
+
+
+def test_nothing_is_sorted(large: Journal, behind: Journal) -> None:
+    """The indexes give the order: with a million pictures waiting, the first ones are found as fast as with ten."""
+    for journal in (large, behind):
+        sorts = {query for query in QUERIES if any("TEMP B-TREE" in step for step in plan(journal, query))}
+        assert sorts == {"outcome"}
+
+
+@pytest.mark.parametrize("priorities", [{0, 1}, {0}], ids=["mixed", "of one priority"])
+@pytest.mark.parametrize("source", [None, "export"])
+def test_the_first_that_are_due_are_found_without_reading_the_others(
+    source: str | None, priorities: set[int], behind: Journal
+) -> None:
+    limit = 5 if priorities == {0} else WAITING // 2 + 5
+    found = behind.run("due", **{**VALUES, "source": source, "limit": limit}).fetchall()
+    assert ({row["priority"] for row in found}, len(found)) == (priorities, limit)
+    assert instructions(behind, "due", **{**VALUES, "source": source, "limit": 5}) < WAITING
+
+
+def test_a_part_of_a_channel_is_found_by_its_key(large: Journal) -> None:
+    assert instructions(large, "messages_between", channel_id=1, low=PUBLISHED // 2, high=PUBLISHED // 2 + 9) < 300
+    (step,) = plan(large, "messages_between")
+    assert "(channel_id=? AND message_id>? AND message_id<?)" in step
 
 
 def test_the_whole_table_is_not_needed_for_the_figures(large: Journal) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ipc.messages import Message
+from ipc.routing import Router
 from supervisor.place import Place
 from supervisor.spec import ChildSpec, Intensity
 from supervisor.supervisor import Supervisor
@@ -58,6 +59,7 @@ class Stage:
         self.starts: list[str] = []
         self.readies: list[str] = []
         self.exits: list[tuple[str, str, str]] = []
+        self.ends: list[tuple[str, dict[str, Any]]] = []
         self.states: dict[str, dict[str, Any]] = {}
         self.history: list[tuple[str, str]] = []
         self.seen_exits: list[float] = []
@@ -65,11 +67,14 @@ class Stage:
         self._until = 0.0
         self._failure: BaseException | None = None
 
-    def play(self, script: Script) -> int:
-        """Run the supervisor until the script is over and everything has stopped; its exit code."""
+    def play(self, script: Script, router: Callable[[], Router] | None = None) -> int:
+        """Run the supervisor until the script is over and everything has stopped; its exit code.
+
+        `router` makes one that stands before ours.
+        """
         self._script, self._until = script(self), time.monotonic() + DEADLINE_SECONDS
         try:
-            code = self.supervisor.run(self)
+            code = self.supervisor.run(router() if router else self)
         finally:
             for child in children():  # none, if all went well
                 child.kill()
@@ -140,6 +145,9 @@ class Stage:
             self.history.append((child, facts["state"]))
         self.states[child] = facts
 
+    def on_ended(self, child: str, facts: dict[str, Any]) -> None:
+        self.ends.append((child, facts))
+
     def on_tick(self) -> None:
         try:
             next(self._script)
@@ -186,6 +194,7 @@ def run_alone(settings: str) -> None:
             return True
 
         def on_state(self, child: str, facts: dict[str, Any]) -> None: ...
+        def on_ended(self, child: str, facts: dict[str, Any]) -> None: ...
         def on_tick(self) -> None: ...
         def is_busy(self) -> bool:
             return False

@@ -88,7 +88,7 @@ def test_a_child_has_its_own_pipes_its_options_and_nothing_of_its_siblings(notes
     # Standard input; the two ends of the stop pipe, the inbox, the outbox, the liveness pipe; the inherited file.
     assert seen["fds"].count("pipe") - _pipes_of_ours() == 5
     assert str(notes.parent / "inherited") in seen["fds"] and "/dev/null" in seen["fds"]
-    assert not [fd for fd in seen["fds"] if "memfd" in fd], "the spec is read and closed"
+    assert [fd for fd in seen["fds"] if "memfd" in fd] == ["/memfd"], "for its stacks; the spec is read and closed"
     assert seen["options"] == {"notes": str(notes), "secret": "s3cret", "nested": {"a": [1, None]}}
     assert seen["nice"] == os.nice(0) + 3
     assert "s3cret" not in seen["command"], "every user of the machine can read that"

@@ -122,6 +122,19 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_started(export: Path
     assert not instance.left_over()
 
 
+def test_the_configuration_may_be_named_before_the_command_or_after_it(tmp_path: Path) -> None:
+    for words in (["--config", "nowhere.toml", "check"], ["check", "--config", "nowhere.toml"]):
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "supervisor", *words],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(HOME)},
+            check=False,
+        )
+        assert done.returncode == 78 and "nowhere.toml: can't be read" in done.stderr
+
+
 def test_a_bad_configuration_is_refused_whole(export: Path, make_instance: MakeInstance) -> None:
     instance = make_instance(export, '[images]\nwidhts = [1]\nmax_bytes = "much"')
     for words in (["start"], ["check"], ["status"]):
@@ -232,10 +245,10 @@ def test_import_sums_up_and_a_second_one_changes_nothing(export: Path, make_inst
 
 def test_import_says_how_far_it_is_where_there_is_no_terminal(tmp_path: Path, make_instance: MakeInstance) -> None:
     instance = make_instance(tmp_path, "[images]\nmax_pixels = 60000000")
-    export = make_export(tmp_path / "large", 10, size=(6000, 5000))
+    export = make_export(tmp_path / "large", 3, size=(6000, 5000))
     done = instance.command("import", str(export), "--exit")
     assert done.returncode == 0
-    assert " of 10 pictures" in done.stderr
+    assert " of 3 pictures" in done.stderr
 
 
 def test_import_of_an_export_that_moved_and_grew(tmp_path: Path, make_instance: MakeInstance) -> None:

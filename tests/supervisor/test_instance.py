@@ -29,11 +29,13 @@ sys.stdin.read()
 
 LOOKER = """
 import sys
+import time
 from pathlib import Path
 from supervisor.instance import running
 print(flush=True)
 while True:
     running(Path(sys.argv[1]))
+    time.sleep(0.001)  # as often as anybody could look, without having a core to itself
 """
 
 

@@ -18,6 +18,24 @@ def test_rss_of_a_process() -> None:
     assert 0.5 * ours < memory.rss_bytes(os.getpid()) < 2 * ours
 
 
+def test_the_share_of_a_process() -> None:
+    assert 0 < memory.pss_bytes(os.getpid()) <= memory.rss_bytes(os.getpid()) * 1.1
+    assert memory.pss_bytes(2**22 + 1) == 0, "there is no such process"
+
+
+def test_a_trend() -> None:
+    history = memory.History()
+    for minute in range(60):
+        assert history.is_due(60.0 * minute)
+        history.add(60.0 * minute, 10**6 + 1000 * minute + (-1) ** minute, 7)
+        assert not history.is_due(60.0 * minute + 59)
+        assert (history.trend_bytes_per_hour() is None) == (minute < memory.TREND_SAMPLES - 1)
+    assert abs((history.trend_bytes_per_hour() or 0) - 60_000) < 100
+    for minute in range(60, 60 + memory.HISTORY_SAMPLES):
+        history.add(60.0 * minute, 10**6, 7)
+    assert history.trend_bytes_per_hour() == 0, "what was longer ago is forgotten"
+
+
 def test_rss_grows_with_what_is_touched() -> None:
     code = "import sys; b = b'x' * (64 << 20); print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from ipc.context import Context
-from ipc.messages import ChildState, Message, Wake
+from ipc.messages import ChildState, Ended, Message, Wake
 from ipc.routing import Tree
 from supervisor.spec import ChildSpec, Intensity
 from tests.supervisor.stage import LOG, QUICK, Stage, spec
@@ -44,6 +44,9 @@ class Recorder:
 
     def on_state(self, child: str, facts: dict[str, Any]) -> None:
         self._context.send(ChildState(child, facts))
+
+    def on_ended(self, child: str, facts: dict[str, Any]) -> None:
+        self._context.send(Ended(child, facts))
 
     def on_tick(self) -> None:
         self._context.progress()

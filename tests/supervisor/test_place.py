@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from supervisor import place as places
+from supervisor.memory import History
 from supervisor.place import Place, Standing
 from supervisor.policy import Cause, Exit, Intent
 from supervisor.spec import ChildSpec, Intensity
@@ -45,6 +46,7 @@ def begin(place: Place, spawned: float = 0.0, *, ready: bool = False) -> None:
         rss_bytes=10,
         peak_rss_bytes=20,
         cap_bytes=70,
+        history=History(pss_bytes=5),
     )
     place.begin(fake)
     if ready:
@@ -81,6 +83,8 @@ def test_from_waiting_to_running(clock: Clock) -> None:
         "started_at": 5.0,
         "rss_bytes": 10,
         "peak_rss_bytes": 20,
+        "pss_bytes": 5,
+        "rss_trend_bytes_per_hour": None,
     }
 
 
@@ -90,7 +94,9 @@ def test_a_dead_child_waits_has_no_pid_and_says_why() -> None:
     assert end(place, Cause.CRASHED)
     assert stands(place) is Standing.WAITING and place.is_due(1.0), "the first replacement comes at once"
     facts = place.facts()
-    assert facts.keys() == {"state", "restarts", "since", "cap_bytes", "last_exit", "last_cause", "remedy"}
+    ended = {"last_exit", "last_cause", "remedy", "exit_causes"}
+    assert facts.keys() == {"state", "restarts", "since", "cap_bytes"} | ended
+    assert facts["exit_causes"] == {"crashed": 1}
     assert (facts["cap_bytes"], facts["last_exit"], facts["last_cause"]) == (7, "it is crashed", "crashed")
     assert facts["remedy"] == "do something" and facts["restarts"] == 0
     begin(place)

@@ -82,7 +82,23 @@ def test_every_setting_is_rendered_after_a_line_that_explains_it() -> None:
 def test_the_documented_defaults() -> None:
     assert Settings().public() == {
         "state_dir": "var",
+        "telegram.api_id": 0,
+        "telegram.api_hash": "",
+        "telegram.session": "(set)",
+        "telegram.channels": [],
+        "telegram.backfill_on_start": False,
+        "telegram.backfill_limit": 0,
         "telegram.heartbeat_seconds": 60,
+        "telegram.max_restarts": 10,
+        "telegram.reconnect_delay_seconds": 5,
+        "telegram.monitor_seconds": 30,
+        "telegram.reconcile_messages": 200,
+        "telegram.reconcile_seconds": 300,
+        "telegram.downloads": 4,
+        "telegram.web_previews": False,
+        "telegram.server": "",
+        "telegram.public_key": "",
+        "telegram.proxy": "",
         "export.path": "examples/export",
         "images.widths": [320, 640, 1280, 1920],
         "images.webp": True,
@@ -97,10 +113,18 @@ def test_the_documented_defaults() -> None:
         "pool.gc_every": 10,
         "pool.poison_after": 2,
         "spool.max_mb": 2048,
+        "spool.min_free_mb": 200,
         "storage.backend": "files",
+        "storage.endpoint": "",
+        "storage.bucket": "",
+        "storage.access_key_id": "",
+        "storage.secret_access_key": "",
+        "storage.concurrency": 8,
         "storage.public_url": "",
         "storage.prefix": "",
         "catalog.backend": "sqlite",
+        "catalog.url": "",
+        "catalog.key": "",
         "retry.max_attempts": 5,
         "retry.base_seconds": 60,
         "breaker.failures": 5,
@@ -120,6 +144,9 @@ def test_the_documented_defaults() -> None:
 def test_the_plain_names_are_those_documented() -> None:
     assert {entry.rule.environ: entry.name for entry in PLAIN_NAMES} == {
         "HEARTBEAT_SECS": "telegram.heartbeat_seconds",
+        "MAX_RESTARTS": "telegram.max_restarts",
+        "BACKFILL_ON_START": "telegram.backfill_on_start",
+        "BACKFILL_LIMIT": "telegram.backfill_limit",
         "MAX_MESSAGE_RETRIES": "retry.max_attempts",
         "RETRY_DELAY_BASE_SECS": "retry.base_seconds",
         "MAX_IMAGE_SIZE_BYTES": "images.max_bytes",
@@ -172,7 +199,7 @@ def test_variable_beats_plain_name_beats_file_beats_default(desk: Desk, entry: E
 
 @pytest.mark.parametrize("entry", TABLE, ids=lambda entry: str(entry.name))
 def test_every_setting_has_its_variable(desk: Desk, entry: Entry) -> None:
-    text = json.dumps(list(entry.default)) if entry.is_widths else str(entry.default)
+    text = json.dumps(list(entry.default)) if isinstance(entry.default, tuple) else str(entry.default)
     loaded = lookup(desk.load(**{entry.variable: text}), entry)
     assert loaded == (desk.cwd / entry.default if entry.kind is Path else entry.default)
     assert type(loaded) is type(entry.default)
@@ -195,7 +222,7 @@ def test_a_plain_name_that_is_empty_is_unset_a_variable_is_not(desk: Desk) -> No
 
 
 def test_names_of_others_are_not_read(desk: Desk) -> None:
-    others = {"MAX_RESTARTS": "x", "BACKFILL_ON_START": "x", "WORKER_SCRIPT": "x", "HOME": "/root", "": "x"}
+    others = {"WORKER_SCRIPT": "x", "HOME": "/root", "": "x"}
     assert desk.load(**others, PICTUREDESK_FAILPOINT="seen:2") == desk.load()
 
 
@@ -320,7 +347,7 @@ BAD = {
     "images.webp": ["1", '"true"'],
     "images.max_bytes": ["1.0", "true", "1023", "2147483649", "1979-05-27"],
     "pool.workers": ["-1", "257"],
-    "storage.backend": ['"r2"', '""'],
+    "storage.backend": ['"s3"', '""'],
     "storage.public_url": [
         '"ftp://x"',
         '"example.org"',
@@ -344,11 +371,23 @@ def test_bad_values(desk: Desk, name: str, value: str) -> None:
     assert f"is refused; allowed: {named(name).allowed}" in fault
 
 
+ACCOUNT = {
+    "PICTUREDESK__TELEGRAM__API_ID": "7",
+    "PICTUREDESK__TELEGRAM__API_HASH": "0" * 32,
+    "PICTUREDESK__TELEGRAM__CHANNELS": "@newsdesk",
+}
+
+
 @pytest.mark.parametrize("entry", [e for e in TABLE if e.kind in (int, float)], ids=lambda e: str(e.name))
 def test_the_bounds_are_allowed_and_nothing_beyond(desk: Desk, entry: Entry) -> None:
-    around = {"PICTUREDESK__POOL__MEMORY_SOFT_MB": "32", "PICTUREDESK__POOL__MEMORY_CAP_MB": str(2**20)}
+    around = {
+        "PICTUREDESK__POOL__MEMORY_SOFT_MB": "32",
+        "PICTUREDESK__POOL__MEMORY_CAP_MB": str(2**20),
+        **(ACCOUNT if entry.section == "telegram" else {}),
+    }
     for bound, beyond in ((entry.rule.low, -1), (entry.rule.high, 1)):
-        if entry.name != "pool.memory_soft_mb" or bound == entry.rule.low:
+        # A soft cap as high as the cap is refused, and so is a hash without an account.
+        if (entry.name, bound) not in (("pool.memory_soft_mb", entry.rule.high), ("telegram.api_id", 0)):
             assert lookup(desk.load(**around | {entry.variable: f"{bound}"}), entry) == bound
         assert entry.allowed in desk.fault(**around | {entry.variable: f"{bound + beyond}"})
 
@@ -465,3 +504,66 @@ def test_the_soft_cap_is_below_the_hard_one(desk: Desk) -> None:
     fault = desk.fault(PICTUREDESK__POOL__MEMORY_CAP_MB="300")
     assert fault == (f"{place} = 1200 is refused; allowed: less than PICTUREDESK__POOL__MEMORY_CAP_MB = 300")
     assert desk.load(PICTUREDESK__POOL__MEMORY_CAP_MB="1201").pool.memory_soft_mb == 1200
+
+
+# --- credentials ----------------------------------------------------------------------------------------------
+
+
+def credentials(desk: Desk, **texts: str | bytes) -> str:
+    """A folder with these credentials; in the names, `__` stands for a dot."""
+    folder = desk.cwd / "credentials"
+    folder.mkdir()
+    for name, text in texts.items():
+        (folder / name.replace("__", ".")).write_bytes(text.encode() if isinstance(text, str) else text)
+    return str(folder)
+
+
+HASH, OTHER_HASH, THIRD_HASH = "a" * 32, "b" * 32, "c" * 32
+
+
+@pytest.mark.parametrize("prefix", ["", "picturedesk_"])
+def test_a_credential_gives_its_setting(desk: Desk, prefix: str) -> None:
+    folder = credentials(desk, **{f"{prefix}telegram__api_hash": f"{HASH}\n", f"{prefix}health__token": "s3cret\r\n"})
+    settings = desk.load("[telegram]\napi_id = 7", CREDENTIALS_DIRECTORY=folder)
+    assert (settings.telegram.api_hash, settings.health.token) == (HASH, "s3cret")
+
+
+def test_every_setting_can_be_a_credential(desk: Desk) -> None:
+    folder = credentials(
+        desk, telegram__api_id="7", telegram__api_hash=HASH, images__widths="100,200", log__level="debug"
+    )
+    settings = desk.load(CREDENTIALS_DIRECTORY=folder)
+    assert (settings.telegram.api_id, settings.images.widths, settings.log.level) == (7, (100, 200), "debug")
+
+
+def test_environment_over_credential_over_file(desk: Desk) -> None:
+    file = f'[telegram]\napi_id = 7\napi_hash = "{HASH}"'
+    folder = credentials(desk, telegram__api_hash=OTHER_HASH, health__port="81")
+    assert desk.load(file, CREDENTIALS_DIRECTORY=folder).telegram.api_hash == OTHER_HASH
+    settings = desk.load(file, CREDENTIALS_DIRECTORY=folder, PICTUREDESK__TELEGRAM__API_HASH=THIRD_HASH, PORT="82")
+    assert (settings.telegram.api_hash, settings.health.port) == (THIRD_HASH, 82)
+
+
+def test_an_empty_credential_counts_as_unset_and_other_programs_files_are_left_alone(desk: Desk) -> None:
+    folder = credentials(desk, telegram__api_hash="\n", database_password="x", tls__key=b"\xff")
+    assert desk.load(CREDENTIALS_DIRECTORY=folder).public() == desk.load().public()
+
+
+def test_a_bad_credential_is_refused_without_showing_it(desk: Desk) -> None:
+    folder = credentials(
+        desk, telegram__api_hash="s3cret", telegram__session=b"\xff", picturedesk_catalog__keys="s3cret"
+    )
+    faults = desk.faults(CREDENTIALS_DIRECTORY=folder)
+    assert [fault.removeprefix(f"credential {folder}/").partition(";")[0] for fault in faults] == [
+        "picturedesk_catalog.keys: unknown name",
+        "telegram.session: is not UTF-8 text",
+        "telegram.api_hash = (hidden) is refused",
+    ]
+    assert "did you mean catalog.key?" in faults[0]
+    assert "s3cret" not in "".join(faults)
+
+
+def test_a_credentials_folder_that_is_not_there_is_refused(desk: Desk) -> None:
+    assert desk.fault(CREDENTIALS_DIRECTORY="/nowhere") == "CREDENTIALS_DIRECTORY: /nowhere can't be read: " + (
+        "No such file or directory"
+    )

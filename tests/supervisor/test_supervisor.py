@@ -305,6 +305,33 @@ def test_a_stopped_child_is_hung(busy: bool, notes: Path) -> None:
     assert [cause for cause, _ in stage.ended("a")] == ["hung", "asked"]
 
 
+@pytest.mark.parametrize("target", ["stalled_once", "hold_the_interpreter"])
+def test_a_child_that_hangs_shows_where(target: str, notes: Path) -> None:
+    """The stacks of all its threads, also while it is stuck in C with the interpreter's lock."""
+    stage = Stage(notes, spec(notes, "a", target, hang_seconds=1.0, stop_seconds=1.0))
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.replaced("a")
+
+    stage.play(script)
+    facts = next(facts for name, facts in stage.ends if name == "a")
+    assert facts["cause"] == "hung"
+    assert f"in {target}" in facts["stacks"] and "runtime.py" in facts["stacks"]
+    assert stage.states["a"]["exit_causes"]["hung"] == 1
+
+
+def test_a_crash_in_c_shows_where(notes: Path) -> None:
+    stage = Stage(notes, spec(notes, "a"))
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.all_ready()
+        os.kill(stage.pid("a"), signal.SIGSEGV)
+        yield from stage.replaced("a")
+
+    assert stage.play(script) == 0
+    assert "Segmentation fault" in stage.ends[0][1]["stacks"]
+
+
 def test_kill_hung_is_judged_hung(notes: Path) -> None:
     stage = Stage(notes, spec(notes, "a"))
 

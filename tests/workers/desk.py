@@ -98,7 +98,7 @@ class Desk:
                 mime=None,
             ),
         )
-        take(self.journal, Page(Channel(CHANNEL, "Test"), (post,), cursor=number, ignored={}), now=POSTED)
+        take(self.journal, Page(Channel(CHANNEL, "Test"), (post,), low=1, high=number, ignored={}), now=POSTED)
         return self.of(number)
 
     def fetch(self, number: int, data: bytes = b"") -> Job:

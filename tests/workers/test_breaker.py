@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.breaker import Breaker
+from workers.breaker import LONGEST_SECONDS, Breaker
 
 AT = 1000.0
 
@@ -68,14 +68,73 @@ def test_the_last_error_is_kept_until_the_next_success() -> None:
     assert not breaker.last_error
 
 
+def test_a_fatal_failure_opens_it_at_once() -> None:
+    breaker = Breaker(3, 60.0)
+    breaker.fail(AT, "unknown key", fatal=True)
+    assert (breaker.state(AT), breaker.seconds_to_probe(AT)) == ("open", 60.0)
+    breaker.succeed()
+    breaker.fail(AT + 60, "timed out")
+    assert breaker.state(AT + 60) == "closed"
+
+
+@pytest.mark.parametrize(
+    ("asked", "pause"),
+    [
+        pytest.param(7.0, 7.0, id="shorter than ours"),
+        pytest.param(600.0, 600.0, id="longer than ours"),
+        pytest.param(1e9, LONGEST_SECONDS, id="for ever"),
+    ],
+)
+@pytest.mark.parametrize("fatal", [False, True])
+@pytest.mark.parametrize("failed_before", [0, 1, 5])
+def test_a_service_that_says_when_to_come_back(asked: float, pause: float, fatal: bool, failed_before: int) -> None:
+    breaker = Breaker(3, 60.0)
+    for _ in range(failed_before):
+        breaker.fail(AT - 60, "timed out")
+    breaker.fail(AT, "slow down", fatal=fatal, retry_after_seconds=asked)
+    assert (breaker.state(AT), breaker.seconds_to_probe(AT)) == ("open", pause)
+    assert breaker.state(AT + pause) == "half-open"
+
+
+def test_a_service_that_says_at_once_is_not_asked_without_a_pause() -> None:
+    breaker = Breaker(3, 60.0)
+    for number in (1, 2, 3):
+        assert breaker.state(AT) == "closed", number
+        breaker.fail(AT, "slow down", retry_after_seconds=0.0)
+    assert (breaker.state(AT), breaker.seconds_to_probe(AT)) == ("open", 60.0)
+
+
+def test_it_is_known_since_when_it_is_open() -> None:
+    breaker = opened()
+    for minute in (1, 2, 3):
+        breaker.fail(AT + 60 * minute, "timed out")
+    assert breaker.opened_at == AT
+    breaker.succeed()
+    assert breaker.opened_at is None
+
+
 @settings(deadline=None)  # the machine is shared
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 100)), max_size=40), st.integers(1, 5))
-def test_it_is_never_open_for_longer_than_its_time(steps: list[tuple[bool, int]], failures: int) -> None:
-    breaker, now = Breaker(failures, 60.0), AT
-    for succeeds, pause in steps:
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.integers(0, 5000), st.booleans(), st.none() | st.integers(0, 10**6)), max_size=40
+    ),
+    st.integers(1, 5),
+)
+def test_it_is_never_open_for_longer_than_its_time(
+    steps: list[tuple[bool, int, bool, int | None]], failures: int
+) -> None:
+    """Its time is its own, or what the service has asked for, but at most an hour."""
+    breaker, now, longest = Breaker(failures, 60.0), AT, 60.0
+    for succeeds, pause, fatal, retry_after in steps:
         now += pause
         if breaker.allows(now):
-            breaker.succeed() if succeeds else breaker.fail(now, "timed out")
-        assert breaker.seconds_to_probe(now) <= 60.0
+            if succeeds:
+                breaker.succeed()
+            else:
+                breaker.fail(now, "timed out", fatal=fatal, retry_after_seconds=retry_after)
+                longest = min(float(retry_after), LONGEST_SECONDS) if retry_after else 60.0
+                assert breaker.in_a_row < failures or not breaker.allows(now)
+        assert breaker.seconds_to_probe(now) <= longest
         assert breaker.allows(now + breaker.seconds_to_probe(now) + 1e-6)
         assert breaker.allows(now) or not succeeds or breaker.last_error
+        assert (breaker.state(now) == "closed") == (breaker.opened_at is None)

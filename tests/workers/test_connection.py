@@ -27,9 +27,10 @@ from tests import pictures
 from tests.instance import HOME, wait_for
 from tests.pictures import make_export, write_result
 from tests.workers.desk import Desk
-from workers import connection as module
-from workers.connection import Connection, check, main
+from workers.connection import check, main
 from workers.export import Export, ExportError, fetch
+from workers.export import source as module
+from workers.export.source import Source
 
 COUNT = 5
 NAME = "photos/photo_{}@01-02-2025_10-00-00.jpg"
@@ -44,33 +45,34 @@ def options(path: Path, **more: Any) -> dict[str, Any]:
     return {
         "export": str(path),
         "max_bytes": 5_000_000,
-        "spool_max_bytes": 10**9,
+        "telegram": None,
+        "room": {"spool_max_bytes": 10**9, "min_free_bytes": 0},
         "heartbeat_seconds": 60.0,
         **more,
     }
 
 
-Opener = Callable[..., Connection]
+Opener = Callable[..., Source]
 
 
 @pytest.fixture
 def connect(desk: Desk, export: Path) -> Opener:
     """Opens the export, as often as a test wants to."""
 
-    def connect(**more: Any) -> Connection:
-        connection = Connection(desk.context(**options(export, **more)), desk.journal, desk.spool)
-        connection.open_source()
+    def connect(**more: Any) -> Source:
+        connection = Source(desk.context(**options(export, **more)), desk.journal, desk.spool)
+        connection.open()
         return connection
 
     return connect
 
 
-def take_all(connection: Connection) -> None:
+def take_all(connection: Source) -> None:
     while connection.take_page():
         pass
 
 
-def bring_in(connection: Connection) -> None:
+def bring_in(connection: Source) -> None:
     """All of the export into the journal, and all that is due into the spool."""
     take_all(connection)
     while connection.fetch_due():
@@ -101,7 +103,9 @@ def test_an_export_comes_in(desk: Desk, connect: Opener, export: Path) -> None:
         assert job.sha256 == hashlib.sha256(original).hexdigest()
         assert desk.spool.original(job.id, 1).read_bytes() == original
     assert len(desk.spooled()) == COUNT
-    assert desk.journal.channels() == [{"id": pictures.CHANNEL, "title": "Test", "cursor": COUNT, "ignored": {}}]
+    (channel,) = desk.journal.channels()
+    assert (channel["id"], channel["title"], channel["ignored"]) == (pictures.CHANNEL, "Test", {})
+    assert (channel["floor"], channel["cursor"]) == (1, COUNT)
     said = desk.said()
     assert said.count(Wake("fetched")) == COUNT
     last = [message for message in said if isinstance(message, Report)][-1]
@@ -168,12 +172,12 @@ def test_an_export_that_was_moved(desk: Desk, connect: Opener, export: Path, tmp
 
 
 def publish(desk: Desk, number: int) -> None:
-    assert desk.journal.record_stored(of(desk, number))
-    assert desk.journal.record_published(of(desk, number))
+    assert desk.journal.record_stored([of(desk, number)])
+    assert desk.journal.record_published([of(desk, number)])
 
 
 def test_a_full_spool_stops_fetching_but_not_recording(desk: Desk, connect: Opener, export: Path) -> None:
-    connection = connect(spool_max_bytes=1)
+    connection = connect(room={"spool_max_bytes": 1, "min_free_bytes": 0})
     assert connection.take_page()
     assert connection.fetch_due() == 1  # there was room; now there is none
     assert connection.fetch_due() == 0
@@ -188,7 +192,7 @@ def test_a_full_spool_stops_fetching_but_not_recording(desk: Desk, connect: Open
 
 
 def test_a_spool_with_room_again_is_said_too(desk: Desk, connect: Opener) -> None:
-    connection = connect(spool_max_bytes=1)
+    connection = connect(room={"spool_max_bytes": 1, "min_free_bytes": 0})
     take_all(connection)
     connection.fetch_due()
     connection.fetch_due()
@@ -294,7 +298,7 @@ def test_a_picture_that_changed_while_it_was_fetched(
         post = page.posts[0]
         if of(desk, 1).generation == 1:
             photo = replace(post.photo, identity="file:another")
-            take(desk.journal, Page(page.channel, (replace(post, photo=photo),), COUNT, {}), now=0.0)
+            take(desk.journal, Page(page.channel, (replace(post, photo=photo),), 1, COUNT, {}), now=0.0)
         return fetch(locator, part, max_bytes)
 
     monkeypatch.setattr(module, "fetch", edit_meanwhile)

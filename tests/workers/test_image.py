@@ -326,5 +326,6 @@ def test_the_pools_orders_and_the_workers_answers_fit(desk: Desk, tmp_path: Path
         _, message = tree.sent[number]
         assert isinstance(message, Job)
         pool.on_message("image-1", render(message, LIMITS, LADDER))
-    assert [desk.of(number).state for number in (1, 2, 3)] == ["rendered", "dead", "seen"]
+    assert [desk.of(number).state for number in (1, 2, 3)] == ["rendered", "seen", "seen"]
+    assert [bool(desk.of(number).doubted) for number in (1, 2, 3)] == [False, True, False]
     assert {f"{one.width}.{one.format}" for one in desk.of(1).renditions} == RENDITIONS

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from ipc import messages
+from ipc.intake import withdraw
 from ipc.jobs import Job
 from ipc.messages import ChildState, JobDone, JobFailed, Message, Starved, Wake
 from supervisor import policy
 from supervisor.policy import Intent
-from tests.workers.desk import Desk, FakeTree
+from tests.workers.desk import CHANNEL, POSTED, Desk, FakeTree
 from workers.pool import LARGE_CAP, Dispatch
 
 MIB = 1024 * 1024
@@ -175,6 +176,33 @@ def test_what_is_rendered_is_recorded_and_told(desk: Desk, open_pool: Opener) ->
     assert orders(tree)["image-1"].job_id == second.id  # and the worker goes on at once
 
 
+@pytest.mark.parametrize("verdict", ["done", "bad", "memory", "missing", "passing"])
+def test_an_answer_about_a_message_that_is_gone(desk: Desk, open_pool: Opener, verdict: str) -> None:
+    job = desk.fetch(1)
+    pool, _ = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    done = desk.write_ladder(job)
+    assert withdraw(desk.journal, CHANNEL, [1], POSTED) == [1]
+    gone = desk.of(1)
+    pool.on_message("image-1", done if verdict == "done" else failed(job, verdict))
+    assert desk.of(1) == gone
+    desk.spool.sweep(desk.journal.unfinished)
+    assert not desk.spooled()
+    assert desk.journal.totals() == {"processed": 0, "failed": 0, "retried": 0}
+    assert not pool.is_busy()
+
+
+def test_a_worker_that_dies_of_a_message_that_is_gone(desk: Desk, open_pool: Opener) -> None:
+    desk.fetch(1)
+    pool, tree = open_pool(1, poison_after=1)
+    pool.on_order(Wake("fetched"))
+    withdraw(desk.journal, CHANNEL, [1], POSTED)
+    gone = desk.of(1)
+    assert not replace_worker(pool, tree, "image-1", ended(-signal.SIGSEGV))
+    assert desk.of(1) == gone
+    assert len(tree.sent) == 1
+
+
 @pytest.mark.parametrize("verdict", ["done", "bad"])
 def test_an_answer_about_a_picture_that_is_no_longer_wanted(desk: Desk, open_pool: Opener, verdict: str) -> None:
     old = desk.fetch(1)
@@ -192,15 +220,70 @@ def test_an_answer_about_a_picture_that_is_no_longer_wanted(desk: Desk, open_poo
     assert tree.ready == {"image-1"}
 
 
-def test_a_bad_picture_is_dead_at_once_and_keeps_its_original(desk: Desk, open_pool: Opener) -> None:
-    job = desk.fetch(1)
-    pool, _ = open_pool(1)
+def test_a_bad_picture_is_fetched_once_more(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1, b"damaged on its way")
+    pool, tree = open_pool(1)
     pool.on_order(Wake("fetched"))
     desk.write_ladder(job)
     pool.on_message("image-1", failed(job, "bad", "truncated"))
     now = desk.of(1)
+    assert (now.state, now.doubted, now.reason, now.claimed_by) == ("seen", job.sha256, "truncated", None)
+    assert desk.wakes() == ["seen"]
+    assert desk.spooled() == {f"{job.id}.1/original"}, "until another takes its place: the source may be gone"
+    assert not pool.is_busy()
+
+    whole = desk.fetch(1, b"whole")
+    pool.on_order(Wake("fetched"))
+    assert len(tree.sent) == 2
+    pool.on_message("image-1", desk.write_ladder(whole))
+    assert (desk.of(1).state, desk.of(1).sha256) == ("rendered", whole.sha256)
+    assert desk.journal.totals() == {"processed": 0, "failed": 0, "retried": 1}
+
+
+def test_a_bad_picture_is_dead_when_it_comes_again_and_keeps_its_original(desk: Desk, open_pool: Opener) -> None:
+    pool, tree = open_pool(1)
+    for data in (b"damaged", b"damaged otherwise", b"damaged otherwise"):
+        assert desk.take(1).state == "seen"
+        job = desk.fetch(1, data)
+        pool.on_order(Wake("fetched"))
+        desk.write_ladder(job)
+        pool.on_message("image-1", failed(job, "bad", "truncated"))
+    now = desk.of(1)
     assert (now.state, now.dead_state, now.reason, now.claimed_by) == ("dead", "fetched", "truncated", None)
     assert desk.spooled() == {f"{job.id}.1/original"}
+    assert desk.wakes() == ["seen", "seen"]
+    assert len(tree.sent) == 3
+    assert desk.journal.totals() == {"processed": 0, "failed": 1, "retried": 2}
+
+
+def test_a_bad_picture_whose_source_is_gone_keeps_its_original(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1, b"damaged")
+    pool, _ = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", failed(job, "bad", "truncated"))
+    assert desk.journal.bury(desk.of(1), "no such file")
+    desk.spool.sweep(desk.journal.unfinished)
+    assert desk.spooled() == {f"{job.id}.1/original"}
+
+
+def test_what_is_fetched_once_more_is_not_deleted_under_its_fetcher(
+    desk: Desk, open_pool: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is another process: it may be done before the pool has turned round."""
+    job = desk.fetch(1, b"damaged")
+    pool, _ = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    doubt = pool._journal.doubt
+
+    def doubt_and_be_overtaken(job: Job, reason: str) -> bool:
+        doubted = doubt(job, reason)
+        desk.fetch(1, b"whole")
+        return doubted
+
+    monkeypatch.setattr(pool._journal, "doubt", doubt_and_be_overtaken)
+    pool.on_message("image-1", failed(job, "bad", "truncated"))
+    assert desk.of(1).state == "fetched"
+    assert desk.spool.original(job.id, 1).read_bytes() == b"whole"
 
 
 def test_a_missing_original_is_fetched_again(desk: Desk, open_pool: Opener) -> None:

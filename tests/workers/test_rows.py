@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ipc.intake import withdraw
 from ipc.jobs import Job
 from tests.workers.desk import CHANNEL, LADDER, POSTED, Desk
 from workers.rows import Object, iso, objects_of, rows_of
@@ -51,11 +52,15 @@ def test_rows(job: Job) -> None:
         "revision": 1000 * (POSTED + 5),
         "grouped_id": None,
         "caption": "caption 5",
+        "entities": [],
+        "forwarded_from": None,
+        "reply_to": None,
         "posted_at": "2025-02-01T10:00:05Z",
         "edited_at": None,
         "deleted_at": None,
     }
     image = rows["images"]
+    assert image is not None
     first, *_ = renditions = image.pop("renditions")
     assert image == {
         "channel_id": CHANNEL,
@@ -81,17 +86,43 @@ def test_rows(job: Job) -> None:
 
 
 def test_every_key_of_a_row_is_an_object(job: Job) -> None:
-    keys = {one["key"] for one in rows_of(job, "p/", str)["images"]["renditions"]}
+    image = rows_of(job, "p/", str)["images"]
+    assert image is not None
+    keys = {one["key"] for one in image["renditions"]}
     assert keys < {thing.key for thing in objects_of(job, "p/")}
 
 
 def test_an_edit_and_an_album_are_in_the_row(job: Job) -> None:
-    edited = replace(job, edited_at=POSTED + 60, grouped_id=4, deleted_at=POSTED + 120, photo_id=9)
+    edited = replace(job, edited_at=POSTED + 60, grouped_id=4, photo_id=9)
     rows = rows_of(edited, "", str)
-    message = rows["messages"]
+    message, image = rows["messages"], rows["images"]
+    assert message is not None and image is not None
     assert (message["edited_at"], message["grouped_id"]) == ("2025-02-01T10:01:00Z", 4)
-    assert message["deleted_at"] == "2025-02-01T10:02:00Z"
-    assert rows["images"]["photo_id"] == 9
+    assert image["photo_id"] == 9
+
+
+def test_what_a_caption_looks_like_and_where_it_comes_from_are_in_the_row(job: Job) -> None:
+    entities = ({"type": "bold", "offset": 0, "length": 7}, {"type": "text_link", "offset": 8, "length": 1, "url": "y"})
+    source = {"channel_id": 43, "message_id": 7, "name": "Wires"}
+    message = rows_of(replace(job, entities=entities, forwarded_from=source, reply_to=3), "", str)["messages"]
+    assert message is not None
+    assert (message["entities"], message["forwarded_from"], message["reply_to"]) == (list(entities), source, 3)
+    assert json.loads(json.dumps(message)) == message
+
+
+@pytest.mark.parametrize("state", ["seen", "fetched", "rendered", "published"])
+def test_a_tombstone_has_no_image_however_far_its_picture_had_come(desk: Desk, state: str) -> None:
+    job = desk.take(1) if state == "seen" else desk.fetch(1) if state == "fetched" else desk.render(1)
+    if state == "published":
+        assert desk.journal.record_stored([job]) and desk.journal.record_published([job])
+    assert withdraw(desk.journal, CHANNEL, [1], POSTED + 120) == [1]
+    (gone,) = desk.journal.due("rendered", 9, stored=True)
+    rows = rows_of(gone, "p/", str)
+    assert (set(rows), rows["images"]) == ({"messages", "images"}, None)
+    message = rows["messages"]
+    assert message is not None
+    assert (message["deleted_at"], message["caption"]) == ("2025-02-01T10:02:00Z", "caption 1")
+    assert message["revision"] == 1000 * (POSTED + 120)
 
 
 @settings(deadline=None)  # the machine is shared
@@ -109,10 +140,14 @@ BARE = Job(
     channel_id=1,
     message_id=1,
     state="rendered",
+    priority=0,
     revision=1,
     digest=b"",
     grouped_id=None,
     caption="",
+    entities=(),
+    forwarded_from=None,
+    reply_to=None,
     posted_at=0,
     edited_at=None,
     deleted_at=None,
@@ -129,6 +164,8 @@ BARE = Job(
     renditions=(),
     rendition_bytes=0,
     stored=False,
+    doubted=None,
+    doubts=0,
     attempts=0,
     next_at=0.0,
     claimed_by=None,

@@ -1,4 +1,7 @@
-"""The uploader: objects, then the row, then the journal, then the spool; each step made to fail, and the order seen."""
+"""The uploader: objects, then the journal, then the spool, then the rows; each step made to fail, and the order seen.
+
+`publish_due` counts steps: a picture that is stored and gets its row in one call counts twice.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ipc.intake import withdraw
 from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.messages import MAX_BYTES, Ready, Report, Wake, encode
@@ -24,32 +28,59 @@ from tests.instance import HOME, wait_for
 from tests.workers.desk import CHANNEL, LADDER, Desk
 from workers import uploader as module
 from workers.breaker import Breaker
-from workers.catalog import SqliteCatalog
-from workers.rows import rows_of
-from workers.storage import FileStorage
+from workers.catalog import Entry, Outcome, SqliteCatalog
+from workers.crew import Interrupted
+from workers.rows import objects_of, rows_of
+from workers.storage import FileStorage, Item, ObjectFault, StorageFault
 from workers.uploader import Uploader, main
 
 FAILURES = 3
+TIMEOUT_SECONDS = 60.0
 KEYS = ("320.webp", "320.avif", "640.webp", "original.jpg")
 OPTIONS = {
     "storage": {"public_url": "", "prefix": ""},
     "catalog": {},
-    "breaker": {"failures": FAILURES, "timeout_seconds": 60.0},
+    "breaker": {"failures": FAILURES, "timeout_seconds": TIMEOUT_SECONDS},
 }
 
 
 class Watched(FileStorage):
-    """A real storage that counts what it is asked."""
+    """A real storage that counts what it is asked; `before_put` may raise what a hosted one would."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.asked: list[str] = []
+        self.rounds: list[int] = []
+        self.settled = 0
         self.before_put: Callable[[str], None] = lambda key: None
 
     def put(self, key: str, source: Path, content_type: str) -> bool:
         self.asked.append(key)
         self.before_put(key)
         return super().put(key, source, content_type)
+
+    def put_all(self, items: Iterable[Item], **calls: Any) -> int:
+        items = list(items)
+        self.rounds.append(len(items))
+        return super().put_all(items, **calls)
+
+    def settle(self) -> None:
+        super().settle()
+        self.settled += 1
+
+
+class WatchedRows(SqliteCatalog):
+    """A real catalogue that counts what it is asked."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.rounds: list[list[int]] = []
+        self.before_write: Callable[[Sequence[Entry]], None] = lambda batch: None
+
+    def write_many(self, batch: Sequence[Entry]) -> list[Outcome]:
+        self.rounds.append([entry.message["message_id"] for entry in batch])
+        self.before_write(batch)
+        return super().write_many(batch)
 
 
 class House:
@@ -60,9 +91,12 @@ class House:
         self.desk = desk
         self.storage = Watched(desk.media)
         self.path = desk.state_dir / "catalog.db"
-        self.catalog = SqliteCatalog(self.path)
-        self.journal = Journal.open(desk.state_dir / "journal.db", durable=True)
-        self.storage_breaker, self.catalog_breaker = Breaker(FAILURES, 60.0), Breaker(FAILURES, 60.0)
+        self.catalog = WatchedRows(self.path)
+        self.skipped = 0.0
+        self.journal = Journal.open(
+            desk.state_dir / "journal.db", durable=True, clock=lambda: time.time() + self.skipped
+        )
+        self.storage_breaker, self.catalog_breaker = (Breaker(FAILURES, TIMEOUT_SECONDS) for _ in range(2))
         self.uploader = Uploader(
             context=desk.context(),
             journal=self.journal,
@@ -106,11 +140,23 @@ class House:
             yield
             other.execute("ROLLBACK")
 
-    def times_up(self) -> None:
-        """An open breaker's time is up."""
+    def later(self, seconds: float = TIMEOUT_SECONDS + 2) -> None:
+        """So much time goes by; by default enough for an open breaker, and for the jobs that wait behind it."""
+        self.skipped += seconds
         for breaker in (self.storage_breaker, self.catalog_breaker):
-            if breaker.opened_at is not None:
-                breaker.opened_at -= breaker.timeout_seconds
+            breaker.silent_until -= seconds
+
+    def publish_all(self) -> int:
+        """Call it as the process does, until nothing goes on; how many steps that were."""
+        steps = 0
+        while went_on := self.uploader.publish_due():
+            steps += went_on
+        return steps
+
+    def attempts(self) -> dict[int, int]:
+        """By message id, of those that have had any."""
+        jobs = filter(None, map(self.desk.known, range(1, 100)))
+        return {job.message_id: job.attempts for job in jobs if job.attempts}
 
 
 @pytest.fixture
@@ -129,7 +175,7 @@ def keys_of(job: Job) -> list[str]:
 
 def test_a_picture_is_published(desk: Desk, house: House) -> None:
     job = desk.render(1, b"the original")
-    assert house.uploader.publish_due() == 1
+    assert house.uploader.publish_due() == 2
     assert desk.stored() == dict(zip(keys_of(job), [*LADDER.values(), b"the original"], strict=True))
     (image,) = house.rows("images")
     assert (image["message_id"], image["sha256"]) == (1, job.sha256)
@@ -143,7 +189,7 @@ def test_a_picture_is_published(desk: Desk, house: House) -> None:
 def test_the_same_picture_in_two_messages_is_stored_once(desk: Desk, house: House) -> None:
     desk.render(1, b"the same")
     desk.render(2, b"the same")
-    assert house.uploader.publish_due() == 2
+    assert house.uploader.publish_due() == 4
     assert len(desk.stored()) == len(KEYS)
     assert house.published() == [1, 2]
 
@@ -158,13 +204,17 @@ def test_the_original_is_put_last(desk: Desk, house: House) -> None:
 
 
 def test_an_object_fails(desk: Desk, house: House) -> None:
-    job = desk.render(1)
+    desk.render(1)
     with house.storage_out():
         assert house.uploader.publish_due() == 0
         assert house.rows() == []
-    assert desk.of(1) == job
+    job = desk.of(1)
+    assert (job.state, job.stored, job.attempts) == ("rendered", False, 0)
+    assert "Check the disk" in str(job.reason)
     assert len(desk.spooled()) == len(KEYS)
-    assert house.uploader.publish_due() == 1
+    assert house.uploader.publish_due() == 0  # it gives others a chance to show whose fault it was
+    house.later()
+    assert house.uploader.publish_due() == 2
     assert house.published() == [1]
 
 
@@ -175,31 +225,31 @@ def test_the_last_object_fails(desk: Desk, house: House) -> None:
     assert house.uploader.publish_due() == 0
     assert len(desk.stored()) == len(KEYS) - 1
     assert house.rows() == []
-    assert desk.of(1) == job
+    assert (desk.of(1).state, desk.of(1).stored, desk.of(1).attempts) == ("rendered", False, 0)
     shutil.rmtree(last)
-    assert house.uploader.publish_due() == 1
+    house.later()
+    assert house.uploader.publish_due() == 2
     assert house.published() == [1]
 
 
 def test_the_row_fails(desk: Desk, house: House) -> None:
-    job = desk.render(1)
+    desk.render(1)
     with house.catalog_out():
-        house.uploader.publish_due()
+        assert house.uploader.publish_due() == 1
     assert len(desk.stored()) == len(KEYS)
     assert (desk.of(1).state, desk.of(1).stored, desk.of(1).attempts) == ("rendered", True, 0)
     assert desk.spooled() == set()  # what is stored needs no room in the spool
-    asked = len(house.storage.asked)
+    house.later()
     assert house.uploader.publish_due() == 1
     assert house.published() == [1]
-    assert len(house.storage.asked) == asked == len(KEYS)  # what is stored is not put again
-    assert desk.spooled() == set(), job
+    assert len(house.storage.asked) == len(KEYS)  # what is stored is not put again
 
 
 def test_the_journal_fails(desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed after the row and before the journal knows: all is there, and repeating it changes nothing."""
     desk.render(1)
 
-    def fail(job: Job) -> bool:
+    def fail(jobs: list[Job]) -> list[Job]:
         raise sqlite3.OperationalError("disk I/O error")
 
     monkeypatch.setattr(house.journal, "record_published", fail)
@@ -219,7 +269,7 @@ def test_deleting_fails(desk: Desk, house: House, monkeypatch: pytest.MonkeyPatc
     """Killed before the spool files were deleted: the next start sweeps them."""
     desk.render(1)
     monkeypatch.setattr(desk.spool, "remove", lambda job_id, generation: None)
-    assert house.uploader.publish_due() == 1
+    assert house.uploader.publish_due() == 2
     monkeypatch.undo()
     assert desk.of(1).state == "published"
     assert len(desk.spooled()) == len(KEYS)
@@ -232,11 +282,16 @@ def test_deleting_fails(desk: Desk, house: House, monkeypatch: pytest.MonkeyPatc
 
 def test_a_newer_revision_that_comes_meanwhile_is_written_next(desk: Desk, house: House) -> None:
     desk.render(1)
-    house.storage.before_put = lambda key: void(desk.take(1, caption="edited", edited_at=desk.of(1).posted_at + 9))
-    assert house.uploader.publish_due() == 1
+    edited: list[Job] = []
+
+    def edit_once(batch: Sequence[Entry]) -> None:
+        if not edited:
+            edited.append(desk.take(1, caption="edited", edited_at=desk.of(1).posted_at + 9))
+
+    house.catalog.before_write = edit_once
+    assert house.uploader.publish_due() == 2
     assert desk.of(1).state == "rendered"
     assert house.rows()[0]["caption"] == "caption 1"
-    house.storage.before_put = lambda key: None
     assert house.uploader.publish_due() == 1
     assert [(row["caption"], row["revision"]) for row in house.rows()] == [("edited", desk.of(1).revision)]
     assert desk.of(1).state == "published"
@@ -268,10 +323,9 @@ def test_another_picture_that_comes_meanwhile_is_what_is_published_in_the_end(de
     house.uploader.publish_due()
     assert (desk.of(1).state, desk.of(1).generation, desk.of(1).stored) == ("seen", 2, False)
     assert house.rows() == []
-    house.uploader.sweep()
     assert desk.spooled() == set()
     job = desk.render(1, b"second")
-    assert house.uploader.publish_due() == 1
+    assert house.uploader.publish_due() == 2
     assert [row["sha256"] for row in house.rows("images")] == [job.sha256]
 
 
@@ -280,7 +334,7 @@ def test_a_changed_picture_replaces_the_row(desk: Desk, house: House) -> None:
     house.uploader.publish_due()
     desk.take(1, picture="b", edited_at=desk.of(1).posted_at + 9)
     job = desk.render(1, b"second")
-    assert house.uploader.publish_due() == 1
+    assert house.uploader.publish_due() == 2
     assert [row["sha256"] for row in house.rows("images")] == [job.sha256]
     assert house.published() == [1]
 
@@ -290,7 +344,7 @@ def test_a_renamed_channel_gets_its_new_title(desk: Desk, house: House) -> None:
     house.uploader.publish_due()
     desk.render(2)
     with desk.journal.transaction():
-        desk.journal.run("put_channel", id=CHANNEL, title="Renamed", cursor=2, ignored=b"\x80")
+        desk.journal.run("move_channel", id=CHANNEL, title="Renamed", floor=1, cursor=2, backfilled=0, ignored=b"\x80")
     house.uploader.publish_due()
     assert house.rows("channels") == [{"id": CHANNEL, "title": "Renamed"}]
 
@@ -313,8 +367,33 @@ def test_a_lost_spool_file_sends_the_job_back(desk: Desk, house: House, missing:
         assert desk.journal.record_rendered(desk.write_ladder(job))
     else:
         desk.render(1)
-    assert house.uploader.publish_due() == 1
+    assert house.uploader.publish_due() == 2
     assert house.published() == [1]
+
+
+def test_lost_spool_files_of_some_keep_the_others_waiting_for_nothing(desk: Desk, house: House) -> None:
+    jobs = [desk.render(number) for number in range(1, 7)]
+    for job in (jobs[0], jobs[3]):
+        shutil.rmtree(desk.spool.folder(job.id, job.generation))
+    for _ in range(3):
+        house.uploader.publish_due()
+    assert house.storage.settled  # what is recorded as stored would survive a power cut
+    assert [desk.of(number).state for number in (1, 4)] == ["seen", "seen"]
+    assert house.published() == [2, 3, 5, 6]
+    assert house.attempts() == {}
+    assert house.storage_breaker.in_a_row == 0
+
+
+def test_a_lost_spool_file_of_a_picture_that_another_message_has_brought(desk: Desk, house: House) -> None:
+    """Whoever has lost it needs it no more: the other one's object is the same."""
+    desk.render(1, b"the same")
+    second = desk.render(2, b"the same")
+    shutil.rmtree(desk.spool.folder(second.id, second.generation))
+    desk.render(3)
+    for _ in range(2):
+        house.uploader.publish_due()
+    assert house.published() == [1, 2, 3]
+    assert house.attempts() == {}
 
 
 def test_what_is_rendered_again_is_not_written_into_a_stored_object(desk: Desk, house: House) -> None:
@@ -333,44 +412,279 @@ def test_what_is_rendered_again_is_not_written_into_a_stored_object(desk: Desk, 
 
 
 def test_the_storages_breaker(desk: Desk, house: House) -> None:
-    jobs = [desk.render(number) for number in range(1, 6)]
+    for number in range(1, 6):
+        desk.render(number)
     with house.storage_out():
-        assert house.uploader.publish_due() == 0
-        assert len(house.storage.asked) == FAILURES  # the rest of the batch did not ask any more
+        for asked in (1, 2, 3):  # all of them, then one by one
+            assert house.uploader.publish_due() == 0
+            assert len(house.storage.asked) == asked
+        assert house.storage.rounds == [5 * len(KEYS), 1, 1]  # all of them, then the first object of one
         assert house.uploader.publish_due() == 0
         assert len(house.storage.asked) == FAILURES
         facts = desk.reported()
         assert facts["r2_circuit_breaker"] == "open"
+        assert facts["r2_circuit_breaker_since"] < facts["r2_next_probe_at"]
         assert facts["supabase_circuit_breaker"] == "closed"
+        assert facts["supabase_circuit_breaker_since"] is facts["supabase_next_probe_at"] is None
         assert "Check the disk" in facts["storage_error"]
-        house.times_up()
+        house.later()
         assert house.uploader.publish_due() == 0
         assert len(house.storage.asked) == FAILURES + 1  # half-open: one asks, and its answer decides
-    assert [desk.of(number) for number in range(1, 6)] == jobs  # no attempt is lost
+        assert house.uploader.publish_due() == 0
+        assert len(house.storage.asked) == FAILURES + 1
+        assert desk.reported()["r2_circuit_breaker_since"] == facts["r2_circuit_breaker_since"]
+    assert house.attempts() == {}  # none is lost
     assert house.uploader.publish_due() == 0  # open again, though the storage is back
-    house.times_up()
-    assert house.uploader.publish_due() == len(jobs)
-    assert house.published() == [1, 2, 3, 4, 5]
+    house.later()
+    assert house.publish_all() == 10
+    assert house.storage.rounds[4:] == [1, len(KEYS) - 1, *[len(KEYS)] * 4]  # the probe, and at first one by one
+    assert sorted(house.published()) == [1, 2, 3, 4, 5]
     facts = desk.reported()
     assert (facts["r2_circuit_breaker"], facts["storage_error"]) == ("closed", "")
+    assert facts["r2_circuit_breaker_since"] is facts["r2_next_probe_at"] is None
+    desk.render(6)
+    desk.render(7)
+    house.publish_all()
+    assert house.storage.rounds[-1] == 2 * len(KEYS)
 
 
 def test_the_catalogues_breaker(desk: Desk, house: House) -> None:
     for number in range(1, 6):
         desk.render(number)
     with house.catalog_out():
-        assert house.uploader.publish_due() == 2  # two were stored after the breaker had opened
-        assert house.catalog_breaker.in_a_row == FAILURES
+        assert [house.uploader.publish_due() for _ in range(4)] == [5, 0, 0, 0]  # the other service goes on
+        assert house.catalog.rounds == [[1, 2, 3, 4, 5], [1], [2]]
         assert desk.reported()["supabase_circuit_breaker"] == "open"
-    assert all(desk.of(number).stored for number in range(1, 6))  # the other service goes on
-    assert {desk.of(number).attempts for number in range(1, 6)} == {0}
+        desk.render(6)
+        assert house.uploader.publish_due() == 1
+    assert all(desk.of(number).stored for number in range(1, 7))
+    assert house.attempts() == {}
     assert house.uploader.publish_due() == 0
-    house.times_up()
+    house.later()
     asked = len(house.storage.asked)
-    assert house.uploader.publish_due() == 5
+    assert house.publish_all() == 6
     assert len(house.storage.asked) == asked
-    assert house.published() == [1, 2, 3, 4, 5]
+    assert house.catalog.rounds[3:] == [[1], [3], [4], [5], [6], [2]]  # who failed last comes last
+    assert house.published() == [1, 2, 3, 4, 5, 6]
     assert desk.reported()["supabase_circuit_breaker"] == "closed"
+
+
+def test_a_service_that_says_when_to_come_back_is_asked_then(desk: Desk, house: House) -> None:
+    desk.render(1)
+    house.storage.before_put = fail_with(StorageFault("slow down", retry_after_seconds=7.0))
+    house.uploader.publish_due()
+    assert desk.reported()["r2_circuit_breaker"] == "open"
+    house.storage.before_put = lambda key: None
+    house.later(6.5)
+    assert house.uploader.publish_due() == 0
+    house.later(2.0)
+    assert house.uploader.publish_due() == 2
+
+
+def test_a_service_that_does_not_take_our_key_is_asked_once(desk: Desk, house: House) -> None:
+    for number in range(1, 6):
+        desk.render(number)
+    house.storage.before_put = fail_with(StorageFault("unknown key", fatal=True))
+    for _ in range(5):
+        house.uploader.publish_due()
+    assert len(house.storage.asked) == 1
+    assert desk.reported()["storage_error"] == "unknown key"
+    assert house.attempts() == {}
+
+
+def fail_with(fault: Exception, part_of_key: str = "") -> Callable[[str], None]:
+    """For `before_put`: fail at every key that has this in it."""
+
+    def fail(key: str) -> None:
+        if part_of_key in key:
+            raise fault
+
+    return fail
+
+
+# Batches
+
+
+def test_several_pictures_go_in_one_batch_as_large_as_it_may_be(
+    desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH_PICTURES", 2)
+    monkeypatch.setattr(module, "BATCH_ENTRIES", 3)
+    for number in range(1, 6):
+        desk.render(number)
+    assert house.publish_all() == 10
+    assert house.storage.rounds == [2 * len(KEYS), 2 * len(KEYS), len(KEYS)]
+    assert house.catalog.rounds == [[1, 2], [3, 4], [5]]  # nobody waits for a batch to be full
+    for number in range(6, 11):
+        assert house.journal.record_stored([desk.render(number)])
+    assert house.publish_all() == 5
+    assert house.catalog.rounds[3:] == [[6, 7, 8], [9, 10]]
+
+
+def test_pictures_are_recorded_while_others_are_on_their_way(
+    desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RECORD_PICTURES", 2)
+    jobs = [desk.render(number) for number in range(1, 6)]
+    recorded: dict[str, list[bool]] = {}
+
+    def look(key: str) -> None:
+        recorded[key] = [desk.of(number).stored for number in range(1, 6)]
+
+    house.storage.before_put = look
+    assert house.uploader.publish_due() == 2 * 5
+    assert recorded[keys_of(jobs[2])[0]] == [True, True, False, False, False]
+    assert recorded[keys_of(jobs[4])[0]] == [True, True, True, True, False]
+    assert house.storage.settled == 3
+    assert desk.journal.totals()["processed"] == 5
+
+
+def test_a_batch_that_is_made_while_another_is_on_its_way_holds_others(
+    desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH_ENTRIES", 2)
+    for number in range(1, 6):
+        assert house.journal.record_stored([desk.render(number)])
+
+    def write_each(batches: Iterable[Sequence[Entry]], **_: object) -> Iterator[list[Outcome]]:
+        """As the hosted one: the next is asked for before the last is told."""
+        before: Sequence[Entry] = ()
+        for batch in batches:
+            if before:
+                yield house.catalog.write_many(before)
+            before = batch
+        yield house.catalog.write_many(before)
+
+    monkeypatch.setattr(house.catalog, "write_each", write_each)
+    assert house.uploader.publish_due() == 5
+    assert house.catalog.rounds == [[1, 2], [3, 4], [5]]
+
+
+def test_a_failure_of_the_job_s_own_costs_it_an_attempt_and_nobody_else(desk: Desk, house: House) -> None:
+    """To us it looks as if the storage failed; that others succeed shows whose fault it was."""
+    jobs = [desk.render(number) for number in range(1, 7)]
+    house.storage.before_put = fail_with(StorageFault("what is this?"), str(jobs[2].sha256))
+    for _ in range(7):  # all of them, then each of them
+        house.uploader.publish_due()
+    assert house.published() == [1, 2, 4, 5, 6]
+    assert house.attempts() == {3: 1}
+    assert "what is this?" in str(desk.of(3).reason)
+    assert desk.reported()["r2_circuit_breaker"] == "closed"
+    house.later(3600)
+    house.uploader.publish_due()  # again it is nobody's fault as long as nobody else comes
+    assert house.attempts() == {3: 1}
+    desk.render(7)
+    house.uploader.publish_due()
+    assert (desk.of(7).state, desk.of(3).state, desk.of(3).dead_state) == ("published", "dead", "rendered")
+
+
+def test_what_the_storage_never_takes_keeps_nobody_out(desk: Desk, house: House) -> None:
+    """The same, but each time it looks so bad that the breaker opens at once."""
+    jobs = [desk.render(number) for number in range(1, 5)]
+    house.storage.before_put = fail_with(StorageFault("403", fatal=True), str(jobs[0].sha256))
+    for _ in range(20):
+        house.publish_all()
+        house.later()
+    assert house.published() == [2, 3, 4]
+    desk.render(5)
+    for _ in range(10):
+        house.publish_all()
+        house.later()
+    assert house.published() == [2, 3, 4, 5]
+    assert desk.of(1).attempts > 0
+
+
+def test_an_object_that_is_refused_is_the_jobs_own_fault(desk: Desk, house: House) -> None:
+    jobs = [desk.render(number) for number in range(1, 5)]
+    house.storage.before_put = fail_with(ObjectFault("too large"), str(jobs[1].sha256))
+    for _ in range(5):  # all of them, then each of them
+        house.uploader.publish_due()
+    assert house.published() == [1, 3, 4]
+    assert house.attempts() == {2: 1}
+    assert house.storage_breaker.in_a_row == 0
+    assert len(desk.spooled()) == len(KEYS)
+    house.later(3600)
+    house.uploader.publish_due()
+    assert (desk.of(2).state, desk.of(2).dead_state) == ("dead", "rendered")
+    assert "too large" in str(desk.of(2).reason)
+    house.uploader.sweep()
+    assert [name.rpartition("/")[2] for name in desk.spooled()] == ["original"]  # for `retry`
+    house.storage.before_put = lambda key: None
+    assert desk.journal.revive([jobs[1].id]) == [jobs[1].id]
+    assert house.uploader.publish_due() == 0  # its renditions are made again
+    assert desk.of(2).state == "fetched"
+
+
+def test_a_job_that_no_object_can_be_named_for_stops_nobody_else(
+    desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.render(1)
+    desk.render(2)
+
+    def choke(job: Job, prefix: str) -> Any:
+        if job.message_id == 1:
+            raise KeyError("jxl")
+        return objects_of(job, prefix)
+
+    monkeypatch.setattr("workers.uploader.objects_of", choke)
+    house.uploader.publish_due()
+    assert house.published() == [2]
+    assert house.attempts() == {1: 1}
+    assert "jxl" in str(desk.of(1).reason)
+
+
+def test_one_refused_row_keeps_no_other_of_its_batch_out(desk: Desk, house: House) -> None:
+    refuse_captions(house, "bad")
+    desk.take(3, caption="bad")
+    for number in range(1, 6):
+        desk.render(number)
+    assert house.uploader.publish_due() == 5 + 4
+    assert house.published() == [1, 2, 4, 5]
+    assert len(house.catalog.rounds) == 1
+    assert house.attempts() == {3: 1}
+    assert desk.journal.totals()["processed"] == 4
+
+
+# Deletions
+
+
+def test_a_deletion_is_published_without_objects(desk: Desk, house: House) -> None:
+    for number in (1, 2):
+        desk.render(number)
+    house.publish_all()
+    asked = len(house.storage.asked)
+    withdraw(desk.journal, CHANNEL, [1], desk.of(1).posted_at + 99)
+    assert house.publish_all() == 1
+    assert [(row["message_id"], bool(row["deleted_at"])) for row in house.rows()] == [(1, True), (2, False)]
+    assert [row["message_id"] for row in house.rows("images")] == [2]
+    assert desk.of(1).state == "published"
+    assert len(house.storage.asked) == asked
+    assert desk.journal.totals()["processed"] == 2  # a tombstone is no picture
+
+
+def test_a_message_that_is_deleted_before_it_was_published_leaves_a_tombstone(desk: Desk, house: House) -> None:
+    desk.render(1)
+    withdraw(desk.journal, CHANNEL, [1], desk.of(1).posted_at + 99)
+    assert house.publish_all() == 1
+    assert [bool(row["deleted_at"]) for row in house.rows()] == [True]
+    assert house.rows("images") == []
+    assert house.storage.asked == []
+    assert desk.journal.totals()["processed"] == 0
+    house.uploader.sweep()
+    assert desk.spooled() == set()
+
+
+def test_a_message_that_is_deleted_while_its_objects_are_put(desk: Desk, house: House) -> None:
+    desk.render(1)
+    house.storage.before_put = lambda key: void(withdraw(desk.journal, CHANNEL, [1], desk.of(1).posted_at + 99))
+    house.publish_all()
+    assert [bool(row["deleted_at"]) for row in house.rows()] == [True]
+    assert house.rows("images") == []
+    assert desk.journal.totals()["processed"] == 0
+    assert desk.spooled() == set()
+
+
+# One service is out, the other is not
 
 
 def open_breaker(breaker: Breaker) -> None:
@@ -381,10 +695,10 @@ def open_breaker(breaker: Breaker) -> None:
 def test_while_the_storage_is_out_a_crowd_of_unstored_jobs_keeps_no_row_waiting(
     desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(module, "BATCH_ENTRIES", 2)
     for number in range(1, 6):
         desk.render(number)
-    assert house.journal.record_stored(desk.render(6))
+    assert house.journal.record_stored([desk.render(6)])
     open_breaker(house.storage_breaker)
     assert house.uploader.publish_due() == 1
     assert house.published() == [6]
@@ -393,9 +707,9 @@ def test_while_the_storage_is_out_a_crowd_of_unstored_jobs_keeps_no_row_waiting(
 def test_while_the_catalogue_is_out_a_crowd_of_stored_jobs_keeps_no_object_waiting(
     desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(module, "BATCH_PICTURES", 2)
     for number in range(1, 6):
-        assert house.journal.record_stored(desk.render(number))
+        assert house.journal.record_stored([desk.render(number)])
     desk.render(6)
     open_breaker(house.catalog_breaker)
     assert house.uploader.publish_due() == 1
@@ -439,10 +753,9 @@ def test_a_row_that_stays_refused_is_a_dead_letter(desk: Desk, house: House) -> 
     desk.take(1, caption="bad")
     desk.render(1)
     house.uploader.publish_due()
-    late = Journal.open(desk.state_dir / "journal.db", clock=lambda: time.time() + 3600)
-    (job,) = late.due("rendered", 9)
-    late.close()
-    house.uploader._publish(job)
+    house.later(3600)
+    house.uploader.publish_due()
+    job = desk.of(1)
     assert (desk.of(1).state, desk.of(1).dead_state) == ("dead", "rendered")
     assert "not this one" in str(desk.of(1).reason)
     house.uploader.sweep()
@@ -457,7 +770,7 @@ def test_a_job_that_no_row_can_be_made_of_stops_nobody_else(
     desk.render(1)
     desk.render(2)
 
-    def choke(job: Job, *rest: Any) -> dict[str, dict[str, Any]]:
+    def choke(job: Job, *rest: Any) -> dict[str, Any]:
         if job.message_id == 1:
             raise ValueError("year 99999 is out of range")
         return rows_of(job, *rest)
@@ -489,12 +802,27 @@ def test_only_a_change_is_reported(desk: Desk, house: House) -> None:
 
 
 def test_a_stop_in_the_middle_of_a_batch_leaves_the_rest(desk: Desk, house: House) -> None:
-    for number in range(1, 4):
-        desk.render(number)
-    house.storage.before_put = lambda key: desk.ask_to_stop() if len(house.storage.asked) == len(KEYS) + 1 else None
-    assert house.uploader.publish_due() == 2
+    jobs = [desk.render(number) for number in range(1, 4)]
+    house.storage.before_put = fail_with(Interrupted("stop"), keys_of(jobs[2])[1])
+    assert house.uploader.publish_due() == 4  # what is complete is recorded, and gets its row
     assert [desk.of(number).state for number in (1, 2, 3)] == ["published", "published", "rendered"]
+    assert house.storage.settled == 1
+    assert (desk.of(3).attempts, desk.of(3).next_at, desk.of(3).reason) == (0, 0.0, None)
     assert len(desk.spooled()) == len(KEYS)
+    assert house.storage_breaker.in_a_row == 0
+    house.storage.before_put = lambda key: None
+    assert house.uploader.publish_due() == 2
+    assert len(desk.stored()) == 3 * len(KEYS)
+
+
+def test_after_a_stop_no_further_batch_is_begun(desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may take as long as a stop gives it, and there is one limit for all."""
+    monkeypatch.setattr(module, "BATCH_ENTRIES", 1)
+    for number in range(1, 5):
+        assert house.journal.record_stored([desk.render(number)])
+    house.catalog.before_write = lambda batch: desk.ask_to_stop()
+    assert house.uploader.publish_due() == 1
+    assert house.published() == [1]
 
 
 def test_the_sweep_takes_only_what_nobody_needs(desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch) -> None:

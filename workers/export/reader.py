@@ -1,7 +1,7 @@
 """One channel's export: found, checked, and read in pages.
 
 Promises. Nothing is taken from a path that is no channel's export: the refusal says what it is instead and what to
-do. Ids ascend, and no page tears an album, so a page's cursor never passes a post that is still to come.
+do. Ids ascend, and no page tears an album, so a page never covers a post that is still to come.
 
 Left to others: the JSON (`stream`) and what a message means (`messages`).
 """
@@ -16,9 +16,9 @@ from pathlib import Path
 from reprlib import repr as brief
 from typing import Any
 
-from ipc.posts import Channel, Page
+from ipc.posts import Channel, Page, clean
 from workers.export.errors import AGAIN, ExportError
-from workers.export.messages import INT64_MAX, Malformed, Message, clean, is_int, name_of, read_message, units
+from workers.export.messages import INT64_MAX, Malformed, Message, is_int, name_of, read_message, units
 from workers.export.stream import events, message_values
 
 
@@ -39,19 +39,21 @@ class Export:
         self.channel = channel
 
     @classmethod
-    def open(cls, path: Path) -> Export:
-        """The export at `path`, its folder or its result.json. Reads up to the channel's name, no further."""
+    def open(cls, path: Path, progress: Callable[[], None] = lambda: None) -> Export:
+        """The export at `path`, its folder or its result.json. Reads up to the channel's name, no further.
+
+        That may come last, so `progress` is called as for the census.
+        """
         file = _result_file(path)
-        return cls(file, _read_channel(file))
+        return cls(file, _read_channel(file, progress))
 
     def census(self, progress: Callable[[], None] = lambda: None) -> Census:
         """Read and check the whole file, syntax and structure. Raises ExportError at the first fault.
 
-        `progress` is called for every message, so that a long check can be told from one that hangs.
+        `progress` is called for every chunk of the file, so that a long check can be told from one that hangs.
         """
         photos, ignored = 0, Counter[str]()
-        for message in self._messages():
-            progress()
+        for message in self._messages(progress):
             if message.post:
                 photos += 1
             else:
@@ -61,29 +63,33 @@ class Export:
     def pages(self, size: int = 200) -> Iterator[Page]:
         """The messages in order, `size` a page, up to nine more where an album would be torn apart.
 
-        So a cursor never passes a post that is still to come.
+        So a page never covers a post that is still to come. The first one begins at its first message: what came
+        before that, an export of some weeks does not know.
         """
         page: list[Message] = []
+        low: int | None = None
         for unit in units(self._messages()):
             page += unit
             if len(page) >= size:
-                yield self._page(page)
-                page = []
+                yield (made := self._page(page, low))
+                page, low = [], made.high + 1
         if page:
-            yield self._page(page)
+            yield self._page(page, low)
 
-    def _page(self, messages: list[Message]) -> Page:
+    def _page(self, messages: list[Message], low: int | None) -> Page:
+        """The page of these messages. Those of a group that was migrated have negative ids, and cover nothing."""
         return Page(
             channel=self.channel,
             posts=tuple(message.post for message in messages if message.post),
-            cursor=max([0, *(message.id for message in messages)]),
+            low=max(1, messages[0].id) if low is None else low,
+            high=max([0, *(message.id for message in messages)]),
             ignored=dict(Counter(message.kind for message in messages if not message.post)),
         )
 
-    def _messages(self) -> Iterator[Message]:
+    def _messages(self, progress: Callable[[], None] = lambda: None) -> Iterator[Message]:
         """Every message, checked. Ids must ascend, as Telegram Desktop writes them: a cursor relies on it."""
         previous = -INT64_MAX
-        for index, value in enumerate(message_values(self._file), 1):
+        for index, value in enumerate(message_values(self._file, progress), 1):
             try:
                 message = read_message(value, self.channel.id, self._file.parent)
             except Malformed as error:
@@ -123,10 +129,10 @@ def _what_is_missing(path: Path) -> tuple[str, str]:
     return "no result.json here", f"If Telegram Desktop is still exporting, wait. Otherwise: {AGAIN}"
 
 
-def _read_channel(file: Path) -> Channel:
+def _read_channel(file: Path, progress: Callable[[], None]) -> Channel:
     """The channel, from the top level; anywhere there, since tools that rewrite JSON sort its keys."""
     found: dict[str, Any] = {}
-    for prefix, event, value in events(file):
+    for prefix, event, value in events(file, progress):
         if not prefix and event == "map_key" and value in ("chats", "left_chats", "personal_information"):
             reason = "this is an export of a whole account"
             raise ExportError(file, reason, "Export the one channel: its ⋮ menu → Export chat history")

@@ -1,8 +1,12 @@
 """An export's JSON as a stream: its values one by one, and the place of what is not JSON.
 
-Promises. Memory stays constant: a message too large to be one is refused before it fills the memory. What old
-exporters wrote amiss is mended on the way (`EscapeRepair`). A syntax error is an ExportError with line and column.
-Whole numbers arrive as int, at most 64 bits wide (a wider one is refused); all others as float.
+Promises. Memory stays constant: a message too large to be one is refused before it fills the memory. So does the time
+a byte takes: what is nested too deeply to be an export is refused (`Nesting`). What old exporters wrote amiss is mended
+on the way (`EscapeRepair`). A syntax error is an ExportError with line and column. Whole numbers arrive as int, at most
+64 bits wide (a wider one is refused); all others as float.
+
+Whoever reads may pass `progress`. It is called for every chunk that is read, CHUNK_BYTES, however few values there are
+in it, and for those read again to find a fault's place: so a long check can be told from one that hangs.
 
 Left to others: what the values mean.
 """
@@ -25,6 +29,7 @@ T = TypeVar("T")
 
 CHUNK_BYTES: Final = 64 * 1024
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024  # of JSON; far above any real one
+MAX_DEPTH: Final = 64  # of arrays and objects in each other; a real export has about ten
 _BOM: Final = b"\xef\xbb\xbf"
 _CONTINUATION: Final = bytes(range(0x80, 0xC0))  # the bytes of UTF-8 that begin no character
 _PARSER_ERRORS: Final = (ijson.JSONError, UnicodeDecodeError)
@@ -76,47 +81,92 @@ class EscapeRepair:
         return rb"\u00" + escape["byte"] if escape["byte"] else escape[0]
 
 
-def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
+class Nesting:
+    """Finds the bracket that is nested too deeply; the bytes may come in any pieces.
+
+    The parser would take time with the square of the depth: it tells the whole path to every value.
+
+    >>> Nesting(2).feed(b'{"a": [], "[[[": ['), Nesting(2).feed(b"[[] , [ [")
+    (None, 8)
+    """
+
+    # Up to the next bracket outside of a string, or to the end. There it matches in any case, so it never goes over
+    # the same bytes again. `lone` is there if the end is in a string: the backslash whose partner is yet to come.
+    _BRACKET: Final = re.compile(
+        rb"""(?: [^"\[\]{}]++ | " (?: [^"\\]++ | \\. )*+ " )*+
+             (?: (?P<opening> [\[{] ) | (?P<closing> [\]}] ) | (?: " (?: [^"\\]++ | \\. )*+ (?P<lone> \\? ) )? \Z )""",
+        re.VERBOSE | re.DOTALL,
+    )
+
+    def __init__(self, max_depth: int = MAX_DEPTH) -> None:
+        self._max_depth = max_depth
+        self._depth = 0
+        self._before = b""  # what a piece that begins in a string has to be read after
+
+    def feed(self, piece: bytes) -> int | None:
+        """Where in the piece is the first bracket too many? None: nowhere."""
+        before, self._before = self._before, b""
+        for match in self._BRACKET.finditer(before + piece):
+            if match.lastgroup == "opening":
+                self._depth += 1
+                if self._depth > self._max_depth:
+                    return match.start("opening") - len(before)
+            elif match.lastgroup == "closing":
+                self._depth -= 1
+            elif match.lastgroup == "lone":
+                self._before = b'"' + match["lone"]
+        return None
+
+
+def _chunks(stream: IO[bytes], progress: Callable[[], None]) -> Iterator[bytes]:
     """The stream's bytes, without the byte order mark that some editors add."""
     first = stream.read(CHUNK_BYTES).removeprefix(_BOM)
-    return chain([first] if first else [], iter(lambda: stream.read(CHUNK_BYTES), b""))
+    for chunk in chain([first] if first else [], iter(lambda: stream.read(CHUNK_BYTES), b"")):
+        progress()
+        yield chunk
 
 
 def _parse(
     file: Path,
     parse: Callable[..., Iterator[T]],
+    progress: Callable[[], None],
     watch: Callable[[int], None] = lambda _: None,
 ) -> Iterator[T]:
     """ijson's events or items of the file; a syntax error becomes an ExportError with line and column."""
 
-    def repaired() -> Iterator[bytes]:
-        repair = EscapeRepair()
-        for chunk in _chunks(stream):
+    def checked() -> Iterator[bytes]:
+        repair, nesting, passed_bytes = EscapeRepair(), Nesting(), 0
+        for chunk in _chunks(stream, progress):
             watch(len(chunk))
-            if piece := repair.feed(chunk):
+            too_deep = nesting.feed(chunk)
+            if piece := repair.feed(chunk[:too_deep]):
                 yield piece
+            if too_deep is not None:  # and nothing was wrong before it
+                place = _place(file, passed_bytes + too_deep, progress)
+                raise ExportError(file, f"nested more than {MAX_DEPTH} levels deep", place=place)
+            passed_bytes += len(chunk)
         if rest := repair.end():
             yield rest
 
     with file.open("rb") as stream:
         # Without use_float, an integer of over 4,300 digits can be a segmentation fault in ijson's C backend.
-        events = parse(ijson.from_iter(repaired()), use_float=True)
+        events = parse(ijson.from_iter(checked()), use_float=True)
         while True:
             try:
                 event = next(events)
             except StopIteration:
                 return
             except _PARSER_ERRORS as error:
-                raise ExportError(file, _reason(error), place=_place_of_error(file)) from error
+                raise ExportError(file, _reason(error), place=_place_of_error(file, progress)) from error
             yield event
 
 
-def events(file: Path) -> Iterator[tuple[str, str, Any]]:
+def events(file: Path, progress: Callable[[], None] = lambda: None) -> Iterator[tuple[str, str, Any]]:
     """ijson's events: prefix, event, value. Only as much of the file is read as is asked for."""
-    return _parse(file, ijson.parse)
+    return _parse(file, ijson.parse, progress)
 
 
-def message_values(file: Path) -> Iterator[object]:
+def message_values(file: Path, progress: Callable[[], None] = lambda: None) -> Iterator[object]:
     """The elements of `messages`, not yet checked. A monstrous one is refused before it fills the memory."""
     pending_bytes = 0
     index = 1
@@ -127,7 +177,7 @@ def message_values(file: Path) -> Iterator[object]:
         if pending_bytes > MAX_MESSAGE_BYTES:
             raise ExportError(file, f"longer than {MAX_MESSAGE_BYTES} bytes", place=f"message number {index}")
 
-    for value in _parse(file, partial(ijson.items, prefix="messages.item"), watch):
+    for value in _parse(file, partial(ijson.items, prefix="messages.item"), progress, watch):
         pending_bytes = 0
         index += 1
         yield value
@@ -142,19 +192,24 @@ def _reason(error: Exception) -> str:
     return "the file ends too early" if reason == "premature EOF" else f"not JSON, {reason}"
 
 
-def _place_of_error(file: Path) -> str:
-    """Line and column, from 1, in characters, of the byte at which the parser gives up.
+def _place_of_error(file: Path, progress: Callable[[], None]) -> str:
+    """The place of the byte at which the parser gives up.
 
-    The parser says only what is wrong. So it is fed again: all but the chunk that it refused, then byte by
-    byte.
+    The parser says only what is wrong. So it is fed again, and what it refused in smaller and smaller pieces. Not byte
+    by byte at once: with every piece of a long string it begins again at the string's start.
     """
-    with file.open("rb") as stream:
-        refused = _accepted_bytes(_chunks(stream))
-    with file.open("rb") as stream:
-        offset = _accepted_bytes(_single_bytes(_chunks(stream), start=refused))
+    accepted = 0
+    for size in (CHUNK_BYTES, 256, 1):
+        with file.open("rb") as stream:
+            accepted = _accepted_bytes(_cut(_chunks(stream, progress), accepted, size), progress)
+    return _place(file, accepted, progress)
+
+
+def _place(file: Path, offset: int, progress: Callable[[], None]) -> str:
+    """Line and column, from 1, in characters, of the byte at `offset`, a byte order mark not counted."""
     line, column, left = 1, 1, offset
     with file.open("rb") as stream:
-        for chunk in _chunks(stream):
+        for chunk in _chunks(stream, progress):
             seen = chunk[:left]
             left -= len(seen)
             before, newline, last_line = seen.rpartition(b"\n")
@@ -165,12 +220,13 @@ def _place_of_error(file: Path) -> str:
     return f"line {line}, column {column}"
 
 
-def _accepted_bytes(pieces: Iterable[bytes]) -> int:
+def _accepted_bytes(pieces: Iterable[bytes], progress: Callable[[], None]) -> int:
     """How many bytes the parser takes before it refuses a piece; all of them if it misses only the rest."""
     events = ijson.sendable_list()
     parser, repair, accepted = ijson.basic_parse_coro(events, use_float=True), EscapeRepair(), 0
     with suppress(*_PARSER_ERRORS):
         for piece in pieces:
+            progress()
             if repaired := repair.feed(piece):
                 parser.send(repaired)
             events.clear()
@@ -181,11 +237,10 @@ def _accepted_bytes(pieces: Iterable[bytes]) -> int:
     return accepted
 
 
-def _single_bytes(chunks: Iterable[bytes], start: int) -> Iterator[bytes]:
-    """The chunks; from the one at `start` on, single bytes."""
+def _cut(chunks: Iterable[bytes], start: int, size: int) -> Iterator[bytes]:
+    """The chunks; from the byte at `start` on, in pieces of at most `size`."""
     for chunk in chunks:
-        if start > 0:
-            start -= len(chunk)
-            yield chunk
-        else:
-            yield from (chunk[i : i + 1] for i in range(len(chunk)))
+        whole, start = chunk[:start], max(0, start - len(chunk))
+        if whole:
+            yield whole
+        yield from (chunk[i : i + size] for i in range(len(whole), len(chunk), size))

@@ -96,12 +96,12 @@ class TestWhatIsTaken:
     def test_other_kinds_are_counted(self, tmp_path: Path, fields: dict[str, Any], kind: str) -> None:
         opened = Export.open(write(tmp_path, message(3, **fields)))
         assert opened.census() == Census(messages=1, photos=0, ignored={kind: 1})
-        assert list(opened.pages()) == [Page(opened.channel, (), 3, {kind: 1})]
+        assert list(opened.pages()) == [Page(opened.channel, (), 3, 3, {kind: 1})]
 
     def test_a_group_s_earlier_life_is_not_the_channel_s(self, tmp_path: Path) -> None:
         opened = Export.open(write(tmp_path, photo(-999_999_990), photo(-999_999_989), photo(5)))
         assert opened.census() == Census(3, 1, {"migrated": 2})
-        assert [page.cursor for page in opened.pages(1)] == [0, 0, 5]
+        assert [(page.low, page.high) for page in opened.pages(1)] == [(1, 0), (1, 0), (1, 5)]
 
     @pytest.mark.parametrize("words", [LEFT_OUT, TOO_BIG, "(File unavailable, please try again later)"])
     def test_what_the_exporter_left_out_is_a_post(self, tmp_path: Path, words: str) -> None:
@@ -219,7 +219,7 @@ class TestAlbums:
         last = 0
         for page in Export.open(tmp_path).pages(size):
             ids = [post.message_id for post in page.posts]
-            assert all(last < id <= page.cursor for id in ids)
+            assert all(last < id <= page.high for id in ids)
             assert not {3, 4, 5} & set(ids) or {3, 4, 5} <= set(ids)
-            last = page.cursor
+            last = page.high
         assert last == 6

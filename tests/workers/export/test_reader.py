@@ -15,6 +15,7 @@ from PIL import Image
 from ipc.posts import Channel
 from tests.workers.export.builders import message, photo, posts, refusal, write, write_text
 from workers.export import Census, Export, ExportError, fetch
+from workers.export.stream import CHUNK_BYTES
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "export"
 
@@ -95,14 +96,14 @@ class TestCensus:
         calls: list[None] = []
         opened = Export.open(write(tmp_path, *(photo(id) if id % 2 else message(id) for id in range(1, 1001))))
         assert opened.census(lambda: calls.append(None)) == opened.census()
-        assert len(calls) == 1000
+        assert len(calls) >= (tmp_path / "result.json").stat().st_size // CHUNK_BYTES > 0
 
     def test_progress_is_told_up_to_a_fault(self, tmp_path: Path) -> None:
         calls: list[None] = []
         opened = Export.open(write(tmp_path, photo(1), message(2), "text"))
         with pytest.raises(ExportError):
             opened.census(lambda: calls.append(None))
-        assert len(calls) == 2
+        assert calls
 
     def test_what_progress_raises_ends_the_census(self, tmp_path: Path) -> None:
         def stop() -> None:
@@ -113,15 +114,31 @@ class TestCensus:
 
 
 class TestPages:
-    def test_size_cursor_and_counts(self, tmp_path: Path) -> None:
+    def test_size_range_and_counts(self, tmp_path: Path) -> None:
         every = [photo(id, date_unixtime=id) if id % 2 else message(id) for id in range(1, 8)]
         opened = Export.open(write(tmp_path, *every))
         pages = list(opened.pages(3))
-        assert [page.cursor for page in pages] == [3, 6, 7]
+        assert [(page.low, page.high) for page in pages] == [(1, 3), (4, 6), (7, 7)]
+        assert not any(page.is_present for page in pages), "an export is how things were"
         assert [[post.message_id for post in page.posts] for page in pages] == [[1, 3], [5], [7]]
         assert [page.ignored for page in pages] == [{"text": 1}, {"text": 2}, {}]
         assert {page.channel for page in pages} == {opened.channel}
         assert opened.census() == Census(7, 4, {"text": 3})
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 200])
+    def test_the_pages_cover_all_from_the_first_message_to_the_last(self, tmp_path: Path, size: int) -> None:
+        """Messages that are gone leave gaps: these are known too. What came before the first one is not."""
+        every = [photo(100), message(103), photo(250), photo(251, date_unixtime="1704067201"), message(900)]
+        pages = list(Export.open(write(tmp_path, *every)).pages(size))
+        assert (pages[0].low, pages[-1].high) == (100, 900)
+        assert all(page.low <= page.high for page in pages)
+        assert [later.low for later in pages[1:]] == [page.high + 1 for page in pages[:-1]]
+
+    def test_a_page_of_a_group_s_earlier_life_covers_nothing(self, tmp_path: Path) -> None:
+        every = [photo(-5), message(-4), message(-3), photo(7), photo(9, date_unixtime="1704067201")]
+        opened = Export.open(write(tmp_path, *every))
+        assert [(page.low, page.high) for page in opened.pages(2)] == [(1, 0), (1, 7), (8, 9)]
+        assert [(page.low, page.high) for page in opened.pages()] == [(1, 9)]
 
     def test_an_empty_channel_has_no_page(self, tmp_path: Path) -> None:
         opened = Export.open(write(tmp_path))

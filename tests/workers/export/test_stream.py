@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.workers.export.builders import photo, posts, refusal, write, write_text
-from workers.export import Export, stream
-from workers.export.stream import EscapeRepair, events, message_values
+from workers.export import Export, ExportError, stream
+from workers.export.stream import MAX_DEPTH, EscapeRepair, Nesting, events, message_values
 
 
 class TestSyntax:
@@ -55,6 +55,18 @@ class TestSyntax:
         assert len(good) > 5 * stream.CHUNK_BYTES
         told = refusal(write_text(tmp_path, good + "  oops}"))
         assert f"line {good.count(chr(10)) + 1}, column 4: " in told
+
+    @pytest.mark.timeout(30)
+    def test_the_place_is_found_in_time_behind_a_long_string(self, tmp_path: Path) -> None:
+        good = self.HEAD + json.dumps(photo(1, text='"' * 225_000))
+        assert f"line 4, column {len(good) - len(self.HEAD) + 3}: " in refusal(write_text(tmp_path, good + ", oops"))
+
+    @pytest.mark.parametrize(
+        "length", [0, 1, 255, 256, 257, *range(stream.CHUNK_BYTES - 60, stream.CHUNK_BYTES + 2, 7)]
+    )
+    def test_the_place_is_right_at_every_border(self, tmp_path: Path, length: int) -> None:
+        good = '{"name": "' + "x" * length + '", "id": 42, "messages": ['
+        assert f"line 1, column {len(good) + 1}: not JSON" in refusal(write_text(tmp_path, good + "oops]}"))
 
     def test_nothing_wrong_goes_unseen_behind_the_messages(self, tmp_path: Path) -> None:
         write_text(tmp_path, '{"name": "x", "id": 42, "messages": [], "more": }')
@@ -98,6 +110,128 @@ class TestValues:
 
     def test_ijson_is_the_fast_one(self) -> None:
         assert ijson.backend_name == "yajl2_c"
+
+
+class TestNesting:
+    HEAD = '{"name": "é", "id": 42,\n"messages": ['
+    DEEP = 200_000  # levels; the parser alone would take minutes for these
+
+    @pytest.mark.timeout(30)
+    @pytest.mark.parametrize(
+        ("text", "place"),
+        [
+            (HEAD + "[" * DEEP, "line 2, column 76"),
+            (HEAD + "[" * DEEP + "]" * DEEP + "]}", "line 2, column 76"),
+            (HEAD + '{"a":' * DEEP, f"line 2, column {13 + 62 * 5 + 1}"),
+            (HEAD + '{"é":\n[' * DEEP, "line 33, column 2"),
+            (HEAD + json.dumps(photo(1)) + "],\n\n" + '"x": ' + "[" * DEEP, "line 4, column 69"),
+            ("\ufeff" + HEAD + "[" * DEEP, "line 2, column 76"),
+        ],
+    )
+    def test_too_much_of_it_is_refused_with_its_place(self, tmp_path: Path, text: str, place: str) -> None:
+        told = refusal(write_text(tmp_path, text))
+        assert told.startswith(f"{tmp_path / 'result.json'}: {place}: nested more than 64 levels deep. Export the ")
+
+    @pytest.mark.timeout(30)
+    @pytest.mark.parametrize("start", ["[", '{"a":'])
+    def test_too_much_of_it_is_refused_before_the_messages_too(self, tmp_path: Path, start: str) -> None:
+        write_text(tmp_path, '{"more": ' + start * self.DEEP)
+        with pytest.raises(ExportError, match="nested more than 64 levels deep"):
+            Export.open(tmp_path)
+
+    @pytest.mark.parametrize("levels", [1, MAX_DEPTH - 3, MAX_DEPTH - 2])
+    def test_what_is_not_too_deep_is_taken(self, tmp_path: Path, levels: int) -> None:
+        inner = "[" * (levels - 1) + "]" * (levels - 1) or "0"
+        text = f'{self.HEAD}{json.dumps(photo(1))[:-1]}, "x": {inner}}}]}}'
+        assert len(posts(write_text(tmp_path, text))) == 1
+
+    def test_one_level_more_is_not(self, tmp_path: Path) -> None:
+        inner = "[" * (MAX_DEPTH - 2) + "]" * (MAX_DEPTH - 2)
+        assert "levels deep" in refusal(write_text(tmp_path, f'{self.HEAD}{{"id": 1, "x": {inner}}}]}}'))
+
+    def test_brackets_of_a_text_are_none(self, tmp_path: Path) -> None:
+        text = "[" * 100_000 + '"{' * 100 + "\\[" * 100
+        (post,) = posts(write(tmp_path, photo(1, text=[text, {"type": "bold", "text": text}])))
+        assert post.caption == 2 * text
+
+    def test_neighbours_are_not_in_each_other(self, tmp_path: Path) -> None:
+        assert len(posts(write(tmp_path, *(photo(id, x=[[], {}]) for id in range(1, 1000))))) == 999
+
+    def test_a_fault_that_comes_first_is_told_first(self, tmp_path: Path) -> None:
+        told = refusal(write_text(tmp_path, self.HEAD + "oops" + "[" * self.DEEP))
+        assert "line 2, column 14: not JSON" in told
+
+    CASES = (
+        (b"[[[", 2),
+        (b"[[]]", None),
+        (b"[[][[", 4),
+        (b'[{"a": {}}]', 7),
+        (b'"[[[[" [] [[', None),
+        (b'"[[[[", [] [[[', 13),
+        (rb'"\\"[[[', 6),
+        (rb'"\"[[[', None),
+        (rb'"\\\"[[["[[[', 11),
+        (rb'"\u005b\"" [[{', 13),
+        (b"", None),
+    )
+
+    @pytest.mark.parametrize(("given", "expected"), CASES)
+    def test_at_every_split(self, given: bytes, expected: int | None) -> None:
+        for i in range(len(given) + 1):
+            for j in range(i, len(given) + 1):
+                assert self.found(given[:i], given[i:j], given[j:]) == expected
+        assert self.found(*(bytes([byte]) for byte in given)) == expected
+
+    @staticmethod
+    def found(*pieces: bytes) -> int | None:
+        nesting, before = Nesting(2), 0
+        for piece in pieces:
+            if (at := nesting.feed(piece)) is not None:
+                return before + at
+            before += len(piece)
+        return None
+
+    JSON = st.recursive(
+        st.none() | st.text(alphabet='[]{}"\\aé'),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet='[{"\\a'), inner, max_size=3),
+        max_leaves=12,
+    )
+
+    @given(JSON, st.integers(1, 9))
+    def test_is_that_of_the_value(self, value: object, step: int) -> None:
+        def depth(value: object) -> int:
+            inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+            return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+        raw = json.dumps(value, ensure_ascii=False).encode()
+        pieces = [raw[i : i + step] for i in range(0, len(raw), step)]
+        for limit in (depth(value) - 1, depth(value)):
+            nesting = Nesting(limit)
+            refused = any(nesting.feed(piece) is not None for piece in pieces)
+            assert refused is (0 <= limit < depth(value))
+
+
+class TestProgress:
+    @pytest.mark.parametrize("text", ["x" * 2_000_000, ["x", {"type": "bold", "text": "y"}] * 40_000])
+    def test_is_told_within_one_giant_message(self, tmp_path: Path, text: object) -> None:
+        calls: list[None] = []
+        opened = Export.open(write(tmp_path, photo(1, text=text)))
+        opened.census(lambda: calls.append(None))
+        assert len(calls) >= (tmp_path / "result.json").stat().st_size // stream.CHUNK_BYTES > 20
+
+    def test_is_told_while_the_channel_is_looked_for(self, tmp_path: Path) -> None:
+        calls: list[None] = []
+        write_text(tmp_path, f'{{"id": 42, "messages": ["{"x" * 2_000_000}"], "name": "Last"}}')
+        Export.open(tmp_path, lambda: calls.append(None))
+        assert len(calls) > 20
+
+    @pytest.mark.parametrize("fault", ["oops", "[" * 100], ids=["not JSON", "too deep"])
+    def test_is_told_while_a_fault_s_place_is_looked_for(self, tmp_path: Path, fault: str) -> None:
+        calls: list[None] = []
+        write_text(tmp_path, f'{{"name": "x", "id": 42, "messages": ["{"x" * 2_000_000}", {fault}')
+        with pytest.raises(ExportError):
+            list(message_values(tmp_path / "result.json", lambda: calls.append(None)))
+        assert len(calls) > 55
 
 
 class TestEscapeRepair:

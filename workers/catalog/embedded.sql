@@ -1,4 +1,5 @@
 -- The embedded catalogue: the same tables and columns as the hosted one. Times are ISO 8601 in UTC.
+-- What a file of version 0 lacks of this is in embedded.py.
 
 CREATE TABLE IF NOT EXISTS channels (
     id         INTEGER PRIMARY KEY,
@@ -6,14 +7,17 @@ CREATE TABLE IF NOT EXISTS channels (
 ) STRICT;
 
 CREATE TABLE IF NOT EXISTS messages (
-    channel_id INTEGER NOT NULL REFERENCES channels (id),
-    message_id INTEGER NOT NULL,
-    revision   INTEGER NOT NULL,
-    grouped_id INTEGER,
-    caption    TEXT    NOT NULL,
-    posted_at  TEXT    NOT NULL,
-    edited_at  TEXT,
-    deleted_at TEXT,
+    channel_id     INTEGER NOT NULL REFERENCES channels (id),
+    message_id     INTEGER NOT NULL,
+    revision       INTEGER NOT NULL,
+    grouped_id     INTEGER,
+    caption        TEXT    NOT NULL,
+    posted_at      TEXT    NOT NULL,
+    edited_at      TEXT,
+    deleted_at     TEXT,
+    entities       TEXT    NOT NULL DEFAULT '[]' CHECK (json_type(entities) = 'array'),
+    forwarded_from TEXT    CHECK (json_type(forwarded_from) = 'object'),
+    reply_to       INTEGER,
     PRIMARY KEY (channel_id, message_id)
 ) STRICT;
 

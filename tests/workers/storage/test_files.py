@@ -1,4 +1,4 @@
-"""Files as a storage: whole or not there, put as often as one likes, and telling its own faults from the spool's."""
+"""Files as a storage, what only they have: links and copies, folders and modes, and a disk's own faults."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from urllib.parse import unquote, urlparse
 import pytest
 
 from tests.instance import HOME
-from workers import storage as module
-from workers.storage import FileStorage, StorageFault
+from workers.storage import FileStorage, ObjectFault, StorageFault
+from workers.storage import files as module
 
 KEY = "ab/abcdef/320.webp"
 SHM = Path("/dev/shm")
@@ -31,13 +31,6 @@ def media(tmp_path: Path) -> Path:
 @pytest.fixture
 def storage(media: Path) -> FileStorage:
     return FileStorage(media)
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    path = tmp_path / "spooled"
-    path.write_bytes(b"a rendition")
-    return path
 
 
 @pytest.fixture
@@ -121,12 +114,6 @@ def test_a_deep_key(storage: FileStorage, media: Path, source: Path) -> None:
     key = "/".join(["a"] * 40) + "/x.webp"
     assert put(storage, source, key)
     assert files(media) == {key: b"a rendition"}
-
-
-def test_deleting_the_spooled_file_leaves_the_object(storage: FileStorage, media: Path, source: Path) -> None:
-    put(storage, source)
-    source.unlink()
-    assert files(media) == {KEY: b"a rendition"}
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o666])
@@ -287,24 +274,6 @@ def test_a_full_disk(storage: FileStorage, source: Path, monkeypatch: pytest.Mon
         put(storage, source)
 
 
-@pytest.mark.parametrize("how", ["no file", "no folder", "a file where the folder should be", "a dangling link"])
-def test_a_source_that_is_not_there_is_no_fault_of_the_storage(
-    storage: FileStorage, media: Path, tmp_path: Path, how: str
-) -> None:
-    source = tmp_path / "5.1" / "320.webp"
-    if how == "no file":
-        source.parent.mkdir()
-    elif how == "a file where the folder should be":
-        source.parent.write_text("")
-    elif how == "a dangling link":
-        source.parent.mkdir()
-        source.symlink_to("nowhere")
-    with pytest.raises(FileNotFoundError) as caught:
-        put(storage, source)
-    assert caught.value.filename == str(source)
-    assert files(media) == {}
-
-
 # Where readers find it
 
 
@@ -314,14 +283,54 @@ def test_the_address_without_a_public_url_is_the_files(tmp_path: Path, source: P
     assert Path(unquote(urlparse(storage.url(KEY)).path)).read_bytes() == b"a rendition"
 
 
-@pytest.mark.parametrize("public_url", ["https://img.example/p", "https://img.example/p/"])
-@pytest.mark.parametrize(
-    ("key", "quoted"), [(KEY, KEY), ("a b/ü#?.webp", "a%20b/%C3%BC%23%3F.webp"), ("100%/x", "100%25/x")]
-)
-def test_the_address_under_a_public_url(media: Path, public_url: str, key: str, quoted: str) -> None:
-    assert FileStorage(media, public_url).url(key) == f"https://img.example/p/{quoted}"
-
-
 def test_a_relative_root_has_absolute_addresses(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert FileStorage(Path("media")).url(KEY) == (tmp_path / "media" / KEY).as_uri()
+
+
+# Keys and folders
+
+
+@pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/x", "a//b", "", ".", "a/.", "a\0b"])
+def test_no_key_leads_out_of_the_folder(storage: FileStorage, tmp_path: Path, source: Path, key: str) -> None:
+    before = files(tmp_path)
+    for ask in (lambda: put(storage, source, key), lambda: storage.read(key), lambda: storage.delete(key)):
+        with pytest.raises(ObjectFault, match="cannot be the name of a file"):
+            ask()
+    assert files(tmp_path) == before
+
+
+def test_deleting_the_last_object_of_a_folder_deletes_the_folder(
+    storage: FileStorage, media: Path, source: Path
+) -> None:
+    put(storage, source, "a/b/c/1")
+    put(storage, source, "a/2")
+    storage.delete("a/b/c/1")
+    assert [path.name for path in (media / "a").iterdir()] == ["2"]
+    storage.delete("a/2")
+    assert media.is_dir() and not list(media.iterdir())
+
+
+def test_what_is_half_there_is_not_listed(storage: FileStorage, media: Path, source: Path) -> None:
+    put(storage, source)
+    (media / "ab/abcdef/.640.webp.part").write_bytes(b"half")
+    assert [one.key for one in storage.list()] == [KEY]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_not_just_empty(storage: FileStorage, media: Path, source: Path) -> None:
+    put(storage, source)
+    (media / "ab").chmod(0)
+    try:
+        with pytest.raises(StorageFault, match="Permission denied"):
+            list(storage.list())
+    finally:
+        (media / "ab").chmod(0o755)
+
+
+def test_a_folder_where_the_object_should_be(storage: FileStorage, media: Path) -> None:
+    in_the_way_of_the_object(media)
+    with pytest.raises(StorageFault, match="Check the disk"):
+        storage.read(KEY)
+    with pytest.raises(StorageFault, match="Check the disk"):
+        storage.delete(KEY)

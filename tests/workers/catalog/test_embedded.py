@@ -1,8 +1,7 @@
-"""The embedded catalogue: only a higher revision wins, a job's rows come together or not at all."""
+"""The embedded catalogue: a file that survives what happens to files, and that older programs have made."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
 import subprocess
@@ -20,9 +19,40 @@ from hypothesis import strategies as st
 
 from ipc import database
 from tests.instance import HOME, wait_for
-from workers.catalog import CatalogFault, RowFault, SqliteCatalog
+from tests.workers.catalog.builders import CHANNEL, deletion, entry, image, message
+from tests.workers.catalog.conftest import select
+from workers.catalog import CatalogFault, RowFault, SqliteCatalog, check, make
+from workers.catalog.embedded import VERSION
 
-CHANNEL = {"id": 7, "title": "Test"}
+VERSION_0 = """
+CREATE TABLE channels (id INTEGER PRIMARY KEY, title TEXT NOT NULL) STRICT;
+CREATE TABLE messages (
+    channel_id INTEGER NOT NULL REFERENCES channels (id),
+    message_id INTEGER NOT NULL,
+    revision   INTEGER NOT NULL,
+    grouped_id INTEGER,
+    caption    TEXT    NOT NULL,
+    posted_at  TEXT    NOT NULL,
+    edited_at  TEXT,
+    deleted_at TEXT,
+    PRIMARY KEY (channel_id, message_id)
+) STRICT;
+CREATE TABLE images (
+    channel_id INTEGER NOT NULL,
+    message_id INTEGER NOT NULL,
+    photo_id   INTEGER,
+    sha256     TEXT    NOT NULL,
+    mime       TEXT    NOT NULL,
+    width      INTEGER NOT NULL,
+    height     INTEGER NOT NULL,
+    bytes      INTEGER NOT NULL,
+    renditions TEXT    NOT NULL CHECK (json_valid(renditions)),
+    PRIMARY KEY (channel_id, message_id),
+    FOREIGN KEY (channel_id, message_id) REFERENCES messages (channel_id, message_id)
+) STRICT;
+CREATE INDEX images_sha256 ON images (sha256);
+"""
+"""The file as the first version of the program made it."""
 
 
 @pytest.fixture
@@ -36,79 +66,18 @@ def catalog(path: Path) -> Iterator[SqliteCatalog]:
         yield catalog
 
 
-def message(revision: int, number: int = 1, **fields: Any) -> dict[str, Any]:
-    whole = {
-        "channel_id": 7,
-        "message_id": number,
-        "revision": revision,
-        "grouped_id": None,
-        "caption": f"revision {revision}",
-        "posted_at": "2025-02-01T10:00:00Z",
-        "edited_at": None,
-        "deleted_at": None,
-    }
-    return {**whole, **fields}
-
-
-def image(revision: int, number: int = 1, **fields: Any) -> dict[str, Any]:
-    whole = {
-        "channel_id": 7,
-        "message_id": number,
-        "photo_id": None,
-        "sha256": f"{revision:064x}",
-        "mime": "image/jpeg",
-        "width": 640,
-        "height": 400,
-        "bytes": revision,
-        "renditions": [{"width": 320, "format": "webp", "key": "a/ü"}],
-    }
-    return {**whole, **fields}
-
-
 def write(catalog: SqliteCatalog, revision: int, number: int = 1) -> bool:
     return catalog.write(CHANNEL, message(revision, number), image(revision, number))
 
 
 def rows(path: Path, table: str) -> list[dict[str, Any]]:
-    with closing(sqlite3.connect(path)) as database:
-        database.row_factory = sqlite3.Row
-        return [dict(row) for row in database.execute(f"SELECT * FROM {table} ORDER BY 1, 2")]
+    return select(path, f"SELECT * FROM {table} ORDER BY 1, 2")
 
 
 def revisions(path: Path) -> list[tuple[int, int]]:
     """(revision of the message, that of its image) of every message."""
     pairs = zip(rows(path, "messages"), rows(path, "images"), strict=True)
     return [(one["revision"], other["bytes"]) for one, other in pairs]
-
-
-# What is written
-
-
-def test_a_row_comes_out_as_it_went_in(catalog: SqliteCatalog, path: Path) -> None:
-    assert write(catalog, 5)
-    assert rows(path, "channels") == [CHANNEL]
-    assert rows(path, "messages") == [message(5)]
-    (row,) = rows(path, "images")
-    assert {**row, "renditions": json.loads(row["renditions"])} == image(5)
-
-
-def test_the_columns_are_those_that_others_rely_on(catalog: SqliteCatalog, path: Path) -> None:
-    def columns(table: str) -> str:
-        with closing(sqlite3.connect(path)) as database:
-            return " ".join(row[1] for row in database.execute(f"PRAGMA table_info({table})"))
-
-    assert columns("channels") == "id title"
-    assert columns("messages") == ("channel_id message_id revision grouped_id caption posted_at edited_at deleted_at")
-    assert columns("images") == "channel_id message_id photo_id sha256 mime width height bytes renditions"
-
-
-def test_a_renamed_channel(catalog: SqliteCatalog, path: Path) -> None:
-    write(catalog, 1)
-    catalog.write({"id": 7, "title": "Renamed"}, message(2), image(2))
-    assert rows(path, "channels") == [{"id": 7, "title": "Renamed"}]
-
-
-# Revisions
 
 
 @settings(deadline=None, max_examples=30)  # the machine is shared, and each waits for the disk
@@ -122,66 +91,104 @@ def test_the_highest_revision_wins_in_any_order(order: list[int]) -> None:
                 assert write(catalog, revision) == (revision > highest)
                 highest = max(highest, revision)
                 assert revisions(path) == [(highest, highest)]
-        assert rows(path, "messages") == [message(highest)]
     finally:
         shutil.rmtree(folder)
 
 
-def test_the_same_revision_changes_nothing(catalog: SqliteCatalog, path: Path) -> None:
-    write(catalog, 5)
-    assert not catalog.write(CHANNEL, message(5, caption="other"), image(5, width=1))
-    assert rows(path, "messages") == [message(5)]
-    assert rows(path, "images")[0]["width"] == 640
-
-
-def test_messages_do_not_touch_each_other(catalog: SqliteCatalog, path: Path) -> None:
-    write(catalog, 9, number=1)
-    write(catalog, 3, number=2)
-    write(catalog, 4, number=2)
-    assert revisions(path) == [(9, 9), (4, 4)]
-
-
-def test_two_connections(catalog: SqliteCatalog, path: Path) -> None:
-    with closing(SqliteCatalog(path)) as other:
-        assert write(catalog, 5)
-        assert not write(other, 5)
-        assert write(other, 6)
-        assert not write(catalog, 5)
-    assert revisions(path) == [(6, 6)]
-
-
-def test_reopened_it_holds_what_it_held(path: Path) -> None:
-    for revision in (1, 2):
-        with closing(SqliteCatalog(path)) as catalog:
-            assert write(catalog, revision)
-            assert not write(catalog, revision)
-    assert revisions(path) == [(2, 2)]
-
-
-# Faults of the row
-
-
-@pytest.mark.parametrize(
-    ("of_message", "of_image"),
-    [
-        pytest.param({"caption": None}, {}, id="nothing where something must be"),
-        pytest.param({}, {"width": "wide"}, id="text for a number"),
-        pytest.param({}, {"sha256": None}, id="no digest"),
-        pytest.param({}, {"message_id": 99}, id="an image of no message"),
-        pytest.param({"caption": "\ud83d"}, {}, id="half a character"),
-        pytest.param({"grouped_id": 2**63}, {}, id="a number of 65 bits"),
-        pytest.param({"caption": ["a"]}, {}, id="a value of no type of SQLite's"),
-    ],
-)
-def test_a_row_that_is_refused(
-    catalog: SqliteCatalog, path: Path, of_message: dict[str, Any], of_image: dict[str, Any]
-) -> None:
+def test_a_batch_is_one_transaction(catalog: SqliteCatalog) -> None:
     write(catalog, 1)
-    with pytest.raises(RowFault, match=r"catalog\.db: the row is refused"):
-        catalog.write({"id": 7, "title": "Renamed"}, message(2, **of_message), image(2, **of_image))
-    assert revisions(path) == [(1, 1)]  # neither half of it is there
-    assert rows(path, "channels") == [CHANNEL]
-    assert write(catalog, 2)  # and the next one finds the catalogue in order
+    assert catalog._connection is not None
+    begun: list[str] = []
+    catalog._connection.set_trace_callback(begun.append)
+    catalog.write_many([entry(2, number) for number in range(10)])
+    assert [one for one in begun if one.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
+
+
+def test_the_settings_name_it(path: Path) -> None:
+    catalog = make({"state_dir": str(path.parent), "catalog": {"backend": "sqlite"}})
+    catalog.write_many([entry(1)])
+    catalog.close()
+    assert revisions(path) == [(1, 1)]
+
+
+# A file of an older version, and of a newer one
+
+
+def make_old(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(VERSION_0)
+        database.execute("INSERT INTO channels VALUES (7, 'Test')")
+        database.execute(
+            "INSERT INTO messages VALUES (7, 1, 5, NULL, 'revision 5', '2025-02-01T10:00:00Z', NULL, NULL)"
+        )
+        database.execute(
+            "INSERT INTO images VALUES (7, 1, NULL, ?, 'image/jpeg', 640, 400, 5, '[]')", [image(5)["sha256"]]
+        )
+        database.commit()
+
+
+def columns(path: Path) -> list[Any]:
+    tables = ("channels", "messages", "images")
+    return [select(path, f"PRAGMA table_info({table})") for table in tables]
+
+
+def test_an_old_file_gets_what_it_lacks_and_keeps_its_rows(path: Path, tmp_path: Path) -> None:
+    make_old(path)
+    with closing(SqliteCatalog(path)) as catalog:
+        assert not write(catalog, 5)
+        assert rows(path, "messages") == [message(5, entities="[]")]
+        assert write(catalog, 6)
+        assert catalog.write_many([deletion(7)]) == [True]
+    assert select(path, "PRAGMA user_version") == [{"user_version": VERSION}]
+    new = tmp_path / "new.db"
+    SqliteCatalog(new).close()
+    assert columns(path) == columns(new)
+
+
+def test_an_old_file_refuses_what_a_new_one_does(path: Path) -> None:
+    make_old(path)
+    with closing(SqliteCatalog(path)) as catalog, pytest.raises(RowFault):
+        catalog.write(CHANNEL, message(6, forwarded_from=["a"]), None)
+
+
+def test_an_old_file_that_cannot_be_changed_stays_as_it_was(path: Path) -> None:
+    """What of the change is done when it fails is undone."""
+    make_old(path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("ALTER TABLE messages ADD COLUMN reply_to TEXT")  # somebody has been at it
+    before = columns(path)
+    with closing(SqliteCatalog(path)) as catalog, pytest.raises(CatalogFault, match="reply_to"):
+        write(catalog, 6)
+    assert columns(path) == before
+    assert select(path, "PRAGMA user_version") == [{"user_version": 0}]
+
+
+def test_a_newer_file_is_left_alone(path: Path) -> None:
+    SqliteCatalog(path).close()
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA user_version = {VERSION + 1}")
+    before = path.read_bytes()
+    with closing(SqliteCatalog(path)) as catalog, pytest.raises(CatalogFault, match="newer one") as caught:
+        write(catalog, 1)
+    assert caught.value.fatal
+    assert path.read_bytes() == before
+
+
+def test_the_check(path: Path) -> None:
+    options = {"state_dir": str(path.parent), "catalog": {"backend": "sqlite"}}
+    assert check(options) == []
+    assert not path.exists()
+    make_old(path)
+    before = path.read_bytes()
+    assert check(options) == []
+    assert path.read_bytes() == before
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA user_version = {VERSION + 1}")
+    (line,) = check(options)
+    assert line.startswith(f"catalog: {path}: of version {VERSION + 1}. Run the program")
+    path.write_bytes(b"something else entirely" * 1000)
+    (line,) = check(options)
+    assert "file is not a database" in line
 
 
 # Faults of the catalogue
@@ -262,7 +269,7 @@ def test_it_waits_for_the_disk_at_every_row(catalog: SqliteCatalog) -> None:
 WRITER = """
 import itertools, sys
 from pathlib import Path
-from tests.workers.test_catalog import write
+from tests.workers.catalog.test_embedded import write
 from workers.catalog import SqliteCatalog
 catalog = SqliteCatalog(Path(sys.argv[1]))
 for revision in itertools.count(1):
@@ -284,8 +291,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_pairs(path: Path, seconds: f
     found = revisions(path)
     assert found
     assert all(of_message == of_image for of_message, of_image in found)
-    with closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert select(path, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
     with closing(SqliteCatalog(path)) as catalog:
         assert write(catalog, 10**9)
 

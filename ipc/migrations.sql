@@ -1,0 +1,23 @@
+-- How a journal of an older version becomes one of this. A block begins with `-- version:` and the version it leads to.
+
+-- version: 2
+-- Telegram as a source: ranges instead of cursors, resolved addresses, deletions, priorities, formatting.
+ALTER TABLE channels ADD COLUMN floor INTEGER NOT NULL DEFAULT 1;
+UPDATE channels SET floor = cursor + 1;  -- version 1 passed gaps over: backfill may look there once more
+ALTER TABLE channels ADD COLUMN backfilled INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE peers (
+    address     TEXT    NOT NULL,
+    account_id  INTEGER NOT NULL,
+    channel_id  INTEGER NOT NULL,
+    access_hash INTEGER NOT NULL,
+    PRIMARY KEY (address, account_id)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE jobs ADD COLUMN entities BLOB NOT NULL DEFAULT x'90';
+ALTER TABLE jobs ADD COLUMN forwarded_from BLOB;
+ALTER TABLE jobs ADD COLUMN reply_to INTEGER;
+ALTER TABLE jobs ADD COLUMN doubted TEXT;
+ALTER TABLE jobs ADD COLUMN doubts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+DROP INDEX jobs_waiting;
+CREATE INDEX jobs_waiting ON jobs (state, priority, id) WHERE state IN ('seen', 'fetched', 'rendered');
+CREATE INDEX jobs_sha256 ON jobs (sha256) WHERE sha256 IS NOT NULL;

@@ -1,0 +1,39 @@
+"""`gc`: lists, or removes, the stored objects that no row names any more."""
+
+from __future__ import annotations
+
+import sys
+
+from supervisor import tree
+from supervisor.cli.commands import mebibytes
+from supervisor.failed import Failed
+from supervisor.runtime import resolve
+from supervisor.settings import Settings
+
+
+def run(settings: Settings, *, delete: bool, hours: float) -> int:
+    """Look through the whole storage; the exit code."""
+    if not (settings.state_dir / "journal.db").exists():
+        raise Failed(
+            f"{settings.state_dir} has no journal: it knows what is on its way. Run this with the configuration that"
+            " the program runs with"
+        )
+    faults = (resolve("workers.storage:StorageFault"), resolve("workers.catalog:CatalogFault"))
+    objects = pictures = size = 0
+    try:
+        collect = resolve("workers.garbage:collect")
+        for garbage in collect(tree.uploader_options(settings), delete=delete, grace_seconds=hours * 3600):
+            pictures += 1
+            objects += len(garbage.objects)
+            size += garbage.bytes
+            for one in garbage.objects:
+                print(one.key, flush=True)
+    except faults as fault:  # type: ignore[misc]  # classes, but resolved by name: we import no worker
+        raise Failed(f"{fault} ({objects} objects had been {'removed' if delete else 'found'} by then)") from fault
+    if not objects:
+        print("Every object is named by a row, or younger than that." if hours else "Every object is named by a row.")
+        return 0
+    what = f"{objects} objects of {pictures} pictures, {mebibytes(size)}"
+    hint = "" if delete else ". Nothing was removed: bin/run gc --delete does it"
+    print(f"{'Removed' if delete else 'Named by no row'}: {what}{hint}", file=sys.stderr)
+    return 0

@@ -1,0 +1,115 @@
+"""`login`: makes the session that the account's channels are read with. The talking is in `workers.telegram.login`.
+
+Here is what it talks through: a terminal, or lines from a pipe, one answer each.
+"""
+
+from __future__ import annotations
+
+import getpass
+import io
+import shutil
+import sys
+from typing import TextIO
+
+import segno
+
+from ipc.holds import EX_CONFIG
+from supervisor import instance, tree
+from supervisor.failed import Failed
+from supervisor.runtime import resolve
+from supervisor.settings import Settings
+
+NO_ACCOUNT = """\
+telegram.api_id and telegram.api_hash are not set: they name the application that logs in.
+Sign in at https://my.telegram.org/apps with the account's phone number, create an application (any name will do), and
+copy both into the section [telegram] of the configuration, or into PICTUREDESK__TELEGRAM__API_ID and …__API_HASH."""
+
+BLOCKS = "▀▄█"
+WHITE_ON_BLACK = "\x1b[38;5;231;48;5;16m"
+"""Whatever the terminal's own colours are: many scanners read no code whose black and white are swapped."""
+
+
+def run(settings: Settings, *, qr: bool, as_string: bool, force: bool) -> int:
+    """Log in; the exit code."""
+    terminal = Terminal(sys.stderr if as_string else sys.stdout)
+    if not (settings.telegram.api_id and settings.telegram.api_hash):
+        for line in NO_ACCOUNT.splitlines():
+            terminal.refuse(line)
+        return EX_CONFIG
+    card = instance.running(settings.state_dir)
+    if card is not None:
+        raise Failed(
+            f"an instance is running on state_dir {settings.state_dir} (pid {card.pid}), and one session must not be"
+            f" used in two places. Stop it first (kill {card.pid})"
+        )
+    main = resolve("workers.telegram.login:main")
+    code: int = main(tree.telegram_options(settings), terminal, qr=qr, as_string=as_string, force=force)
+    return code
+
+
+class Terminal:
+    """Asks, and says; `out` is where to. What is typed is read from standard input."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.is_interactive = sys.stdin is not None and sys.stdin.isatty()
+        self._out = out
+        self._drawn_lines = 0
+
+    def ask(self, question: str) -> str:
+        """The answer, without the blanks around it. Raises EOFError when no more come."""
+        return self._line(question).strip()
+
+    def ask_hidden(self, question: str) -> str:
+        """The answer as it is, which is not shown while it is typed. Raises EOFError when no more come."""
+        if not self.is_interactive:
+            return self._line(question)
+        return getpass.getpass(question, stream=self._out)
+
+    def _line(self, question: str) -> str:
+        print(question, end="", file=self._out, flush=True)
+        line = sys.stdin.readline() if sys.stdin is not None else ""
+        if not (self.is_interactive and line):
+            print(file=self._out, flush=True)  # nobody has pressed Enter here
+        if not line:
+            raise EOFError
+        return line.removesuffix("\n").removesuffix("\r")
+
+    def say(self, text: str) -> None:
+        """A line for the person."""
+        print(text, file=self._out, flush=True)
+        self._drawn_lines = 0
+
+    def draw(self, url: str) -> None:
+        """A QR code; on a terminal in the place of the last one, unless something was said since."""
+        is_terminal = self._out.isatty()
+        picture = draw(url, blocks=_can_write(self._out, BLOCKS), colours=is_terminal)
+        if is_terminal and 0 < self._drawn_lines < shutil.get_terminal_size().lines:
+            print(f"\x1b[{self._drawn_lines}A", end="", file=self._out)
+        print(picture, file=self._out, flush=True)
+        self._drawn_lines = len(picture.splitlines())
+
+    def give(self, text: str) -> None:
+        """A line for a script."""
+        print(text, flush=True)
+
+    def refuse(self, text: str) -> None:
+        """Why it was in vain."""
+        print(f"picturedesk: login: {text}", file=sys.stderr, flush=True)
+
+
+def draw(url: str, *, blocks: bool = True, colours: bool = False) -> str:
+    """A QR code for a terminal: of half blocks, or of coloured blanks twice as large where those can't be written."""
+    code, out = segno.make_qr(url), io.StringIO()
+    code.terminal(out, compact=blocks)
+    lines = out.getvalue().splitlines()
+    if blocks and colours:
+        lines = [f"{WHITE_ON_BLACK}{line}\x1b[0m" for line in lines]
+    return "\n".join(lines)
+
+
+def _can_write(out: TextIO, text: str) -> bool:
+    try:
+        text.encode(out.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -1,0 +1,25 @@
+"""`reload`, `restart NAME`, `stop NAME`, `start NAME`: orders to the running instance, over its control socket."""
+
+from __future__ import annotations
+
+import sys
+
+from supervisor import control, instance
+from supervisor.failed import Failed
+from supervisor.settings import Settings
+
+
+def run(settings: Settings, action: str, name: str | None) -> int:
+    """Give the order and say what came of it; the exit code."""
+    card = instance.running(settings.state_dir)
+    if card is None:
+        raise Failed(f"nothing is running on state_dir {settings.state_dir}. Start it with bin/run")
+    try:
+        answer = control.ask(settings.state_dir, {"action": action, "name": name})
+        lines, is_done = [str(line) for line in answer["lines"]], bool(answer["ok"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise Failed(f"the instance (pid {card.pid}) does not answer: {error}. Try again, or see its log") from error
+    if not is_done:
+        raise Failed("\n".join(lines))
+    print("\n".join(lines), file=sys.stdout, flush=True)
+    return 0

@@ -1,0 +1,134 @@
+"""The control socket: how `bin/run reload`, `restart`, `stop` and `start NAME` reach the root.
+
+A Unix socket in state_dir that only its owner may use. A request is one line of JSON, and so is the answer; then the
+connection is closed. The root's loop never waits for a client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+NAME = "control.sock"
+MAX_BYTES = 4096
+"""Of a request."""
+
+CLIENT_SECONDS = 5.0
+"""How long a client may take to say what it wants."""
+
+ANSWER_SECONDS = 30.0
+"""How long a command waits for the root, which may have its hands full."""
+
+
+class Loop(Protocol):
+    """What is asked of the supervisor."""
+
+    def watch(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever `fd` is readable."""
+
+    def unwatch(self, fd: int) -> None:
+        """Wait for it no more."""
+
+
+@dataclass(slots=True)
+class _Client:
+    connection: socket.socket
+    until: float
+    said: bytearray = field(default_factory=bytearray)
+
+
+class Control:
+    """The root's end. `take` is given each request, a dictionary, and gives the answer."""
+
+    def __init__(self, state_dir: Path, loop: Loop, take: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        self._path = state_dir / NAME
+        self._loop = loop
+        self._take = take
+        self._clients: dict[int, _Client] = {}
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._path.unlink(missing_ok=True)  # of a root that was killed: we have the lock on this folder
+        with _short(state_dir) as address:
+            before = os.umask(0o177)
+            try:
+                self._socket.bind(address)
+            finally:
+                os.umask(before)
+        self._socket.listen(8)
+        self._socket.setblocking(False)
+        loop.watch(self._socket.fileno(), self._accept)
+
+    def close(self) -> None:
+        for client in list(self._clients.values()):
+            client.connection.close()
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        now = time.monotonic()
+        for client in [one for one in self._clients.values() if now > one.until]:
+            self._end(client)
+        try:
+            connection, _ = self._socket.accept()
+        except OSError:
+            return  # it has thought better of it
+        connection.setblocking(False)
+        client = _Client(connection, now + CLIENT_SECONDS)
+        self._clients[connection.fileno()] = client
+        self._loop.watch(connection.fileno(), lambda: self._hear(client))
+
+    def _hear(self, client: _Client) -> None:
+        try:
+            data = client.connection.recv(MAX_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        client.said += data
+        if data and b"\n" not in client.said and len(client.said) <= MAX_BYTES:
+            return
+        if data:
+            with contextlib.suppress(OSError):  # nobody may be there to read it
+                client.connection.send(json.dumps(self._answer(client.said)).encode() + b"\n")
+        self._end(client)
+
+    def _answer(self, said: bytearray) -> dict[str, Any]:
+        try:
+            request = json.loads(said)
+            if not isinstance(request, dict):
+                raise TypeError("no object")
+        except (ValueError, TypeError) as error:
+            return {"ok": False, "lines": [f"not a request: {error}"]}
+        return self._take(request)
+
+    def _end(self, client: _Client) -> None:
+        del self._clients[client.connection.fileno()]
+        self._loop.unwatch(client.connection.fileno())
+        client.connection.close()
+
+
+def ask(state_dir: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """The answer of the root on that state_dir. Raises OSError, ValueError if there is none."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _short(state_dir) as address:
+        connection.settimeout(ANSWER_SECONDS)
+        connection.connect(address)
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        with connection.makefile("rb") as reader:
+            answer: dict[str, Any] = json.loads(reader.readline())
+    return answer
+
+
+@contextlib.contextmanager
+def _short(folder: Path) -> Iterator[str]:
+    """An address of the socket that fits into the 107 bytes that one may have, however deep the folder lies."""
+    fd = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{fd}/{NAME}"
+    finally:
+        os.close(fd)

@@ -1,0 +1,449 @@
+"""ipc/migrations.sql: a journal of an older version becomes one of this with all that is in it, or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sqlite3
+from collections.abc import Iterator
+from hashlib import blake2b
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+
+from ipc import database
+from ipc.intake import Taken, take, withdraw
+from ipc.jobs import Rendition
+from ipc.journal import MIGRATIONS, VERSION, Journal, JournalError, OlderJournal
+from ipc.retry import RetryPolicy
+from tests.ipc.builders import CHANNEL, HOME, NOW, open_journal, page, post, processes, push, recounted
+
+SCHEMA_1 = """
+-- The journal: the only truth about which picture is where. One file, one transaction for cursor and job.
+
+CREATE TABLE channels (
+    id      INTEGER PRIMARY KEY,          -- Telegram's bare positive id
+    title   TEXT    NOT NULL,
+    cursor  INTEGER NOT NULL,             -- every message up to this id has been recorded
+    ignored BLOB    NOT NULL              -- msgpack map: kind of message that is not taken -> how many were passed over
+) STRICT;
+
+-- A job is one photo message on its way: seen -> fetched -> rendered -> published, or dead.
+CREATE TABLE jobs (
+    id              INTEGER PRIMARY KEY,
+    channel_id      INTEGER NOT NULL REFERENCES channels (id),
+    message_id      INTEGER NOT NULL,
+    state           TEXT    NOT NULL CHECK (state IN ('seen', 'fetched', 'rendered', 'published', 'dead')),
+    -- the message
+    revision        INTEGER NOT NULL,     -- grows with every change of the message; the row with the highest wins
+    digest          BLOB    NOT NULL,     -- of what the row shows of the message: tells a change from a repetition
+    grouped_id      INTEGER,
+    caption         TEXT    NOT NULL,
+    posted_at       INTEGER NOT NULL,     -- Unix seconds
+    edited_at       INTEGER,
+    deleted_at      INTEGER,
+    -- the picture
+    generation      INTEGER NOT NULL,     -- grows when the message gets another picture; names the spool folder
+    photo_id        INTEGER,              -- Telegram's; NULL where the source does not know it
+    identity        TEXT    NOT NULL,     -- changes exactly when the picture changes
+    locator         BLOB    NOT NULL,     -- msgpack map: how the source finds the bytes again
+    sha256          TEXT,                 -- of the original, from fetched on
+    bytes           INTEGER,
+    mime            TEXT,                 -- from rendered on
+    extension       TEXT,
+    width           INTEGER,              -- pixels, upright
+    height          INTEGER,
+    renditions      BLOB,                 -- msgpack array of [width, height, format, bytes]
+    rendition_bytes INTEGER NOT NULL,
+    stored          INTEGER NOT NULL,     -- 1: every object is in the storage
+    -- the work
+    attempts        INTEGER NOT NULL,     -- failures in this state
+    next_at         REAL    NOT NULL,     -- Unix seconds: not before
+    claimed_by      TEXT,                 -- the image worker that has it
+    deaths          INTEGER NOT NULL,     -- image workers that this picture killed
+    alone           INTEGER NOT NULL,     -- 1: its next try is by itself, under the larger memory cap
+    dead_state      TEXT,                 -- the state in which it died
+    reason          TEXT,                 -- of the last failure
+    seen_at         INTEGER NOT NULL,
+    published_at    INTEGER,              -- first time
+    UNIQUE (channel_id, message_id)
+) STRICT;
+
+CREATE INDEX jobs_waiting ON jobs (state, id) WHERE state IN ('seen', 'fetched', 'rendered');
+CREATE INDEX jobs_later ON jobs (next_at) WHERE next_at > 0;
+CREATE INDEX jobs_dead ON jobs (id) WHERE state = 'dead';
+
+-- How many jobs are in each state, kept by triggers, so that /status never counts a million rows.
+CREATE TABLE states (state TEXT PRIMARY KEY, jobs INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO states VALUES ('seen', 0), ('fetched', 0), ('rendered', 0), ('published', 0), ('dead', 0);
+
+CREATE TRIGGER job_appears AFTER INSERT ON jobs BEGIN
+    UPDATE states SET jobs = jobs + 1 WHERE state = NEW.state;
+END;
+
+CREATE TRIGGER job_moves AFTER UPDATE OF state ON jobs WHEN OLD.state IS NOT NEW.state BEGIN
+    UPDATE states SET jobs = jobs - 1 WHERE state = OLD.state;
+    UPDATE states SET jobs = jobs + 1 WHERE state = NEW.state;
+END;
+
+-- What has ever happened: these only grow.
+CREATE TABLE totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO totals VALUES ('processed', 0), ('failed', 0), ('retried', 0);
+
+-- The newest failure of any job, for /status: one row, or none.
+CREATE TABLE last_failure (
+    one    INTEGER PRIMARY KEY CHECK (one = 1),
+    at     INTEGER NOT NULL,              -- Unix seconds
+    job    INTEGER NOT NULL REFERENCES jobs (id),
+    reason TEXT    NOT NULL
+) STRICT;
+"""
+"""What version 1 made a new journal with."""
+
+POSTED = 1_700_000_000
+PICTURE = {
+    "sha256": "5ha",
+    "bytes": 100,
+    "mime": "image/jpeg",
+    "extension": "jpg",
+    "width": 640,
+    "height": 480,
+    "renditions": msgpack.packb([[320, 240, "webp", 30]]),
+    "rendition_bytes": 30,
+}
+FETCHED = {"sha256": "5ha", "bytes": 100}
+DEAD = {"state": "dead", "reason": "why", "attempts": 1}
+
+JOBS: dict[int, dict[str, Any]] = {
+    1: {"state": "seen"},
+    2: {"state": "seen", "attempts": 2, "next_at": NOW + 60, "reason": "why"},
+    3: {"state": "fetched", **FETCHED},
+    4: {"state": "fetched", **FETCHED, "claimed_by": "image-1", "deaths": 1, "alone": 1},
+    5: {"state": "rendered", **PICTURE},
+    6: {"state": "rendered", **PICTURE, "stored": 1},
+    7: {"state": "published", **PICTURE, "stored": 1, "published_at": 9},
+    8: {"state": "rendered", **PICTURE, "stored": 1, "published_at": 9, "revision": 10**13, "edited_at": POSTED + 9},
+    9: {**DEAD, "dead_state": "seen"},
+    10: {**DEAD, **FETCHED, "dead_state": "fetched", "photo_id": 2**62, "grouped_id": 9, "generation": 3},
+    11: {**DEAD, **PICTURE, "dead_state": "rendered", "caption": "Grüße 🖼 \N{ZERO WIDTH JOINER}"},
+}
+"""Columns by message: a job in every state that version 1 knew."""
+
+
+def digest_1(job: dict[str, Any]) -> bytes:
+    """As version 1 made it."""
+    shown = [job["grouped_id"], job["caption"], job["posted_at"]]
+    return blake2b(msgpack.packb(shown), digest_size=16).digest()
+
+
+def make_1(path: Path) -> None:
+    """A journal as version 1 leaves it."""
+    old = sqlite3.connect(path, isolation_level=None)
+    old.execute("PRAGMA journal_mode = WAL")
+    old.executescript(SCHEMA_1)
+    old.execute("PRAGMA user_version = 1")
+    ignored = msgpack.packb({"text": 4, "video": 1})
+    old.execute("INSERT INTO channels VALUES (?, 'News 📰', 16, ?), (43, 'Empty', 0, x'80')", (CHANNEL, ignored))
+    for number, fields in JOBS.items():
+        plain = {
+            "channel_id": CHANNEL,
+            "message_id": number,
+            "revision": 1000 * POSTED,
+            "grouped_id": None,
+            "caption": "caption",
+            "posted_at": POSTED,
+            "generation": 1,
+            "identity": "file:a",
+            "locator": msgpack.packb({"file": "file:a"}),
+            **dict.fromkeys(("rendition_bytes", "stored", "attempts", "next_at", "deaths", "alone"), 0),
+            "seen_at": 5,
+        }
+        job = plain | fields
+        job["digest"] = digest_1(job)
+        marks = ", ".join(f":{name}" for name in job)
+        old.execute(f"INSERT INTO jobs ({', '.join(job)}) VALUES ({marks})", job)
+    old.execute("UPDATE totals SET value = 7")
+    old.execute("INSERT INTO last_failure VALUES (1, 77, 10, 'why')")
+    old.close()
+
+
+def contents(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table, as it lies in the file."""
+    plain = sqlite3.connect(path)
+    plain.row_factory = sqlite3.Row
+    tables = [row[0] for row in plain.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+    found = {table: [dict(row) for row in plain.execute(f"SELECT * FROM {table}")] for table in tables}
+    found["version"] = [dict(plain.execute("PRAGMA user_version").fetchone())]
+    plain.close()
+    return found
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    path = tmp_path / "journal.db"
+    make_1(path)
+    return path
+
+
+@pytest.fixture
+def journal(old: Path) -> Iterator[Journal]:
+    journal = open_journal(old.parent)
+    yield journal
+    assert journal.states() == recounted(journal)
+    assert journal.check() == []
+    assert journal._connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    journal.close()
+
+
+# --- the tables ---------------------------------------------------------------------------------------------
+
+
+def shape(connection: sqlite3.Connection) -> dict[str, Any]:
+    """All that matters of the schema: the order of columns does not, nor that an added one has a default."""
+    connection.row_factory = sqlite3.Row
+    found: dict[str, Any] = {}
+    for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall():
+        if kind == "table":
+            columns = connection.execute(f"PRAGMA table_info({name})").fetchall()
+            (options,) = connection.execute(f"PRAGMA table_list({name})").fetchall()
+            found[f"table {name}"] = {
+                "columns": {column["name"]: (column["type"], column["notnull"], column["pk"]) for column in columns},
+                "options": (options["strict"], options["wr"]),
+                "keys": [tuple(row) for row in connection.execute(f"PRAGMA foreign_key_list({name})")],
+                "checks": re.findall(r"CHECK \([^)]*\)+", sql),
+            }
+        else:
+            found[f"{kind} {name}"] = sql and " ".join(re.sub("--.*", "", sql).split())
+    for table in [name.split()[1] for name in found if name.startswith("table")]:
+        for index in connection.execute(f"PRAGMA index_list({table})").fetchall():
+            columns = [row["name"] for row in connection.execute(f"PRAGMA index_info({index['name']})")]
+            found[f"columns of {index['name']}"] = (index["unique"], index["partial"], columns)
+    return found
+
+
+def test_it_has_the_shape_of_a_new_one(journal: Journal) -> None:
+    new = open_journal(None)
+    expected = shape(new._connection)
+    assert shape(journal._connection) == expected
+    assert {"index jobs_waiting", "trigger job_moves", "table peers", "columns of jobs_later"} <= set(expected)
+    assert journal._connection.execute("PRAGMA user_version").fetchone()[0] == VERSION
+    new.close()
+
+
+def test_the_shape_tells_journals_apart() -> None:
+    """Or the test above would say nothing."""
+    changes = [
+        "DROP INDEX jobs_later",
+        "DROP TRIGGER job_moves",
+        "DROP TABLE peers",
+        "ALTER TABLE jobs ADD COLUMN more TEXT",
+        "DROP INDEX jobs_waiting; CREATE INDEX jobs_waiting ON jobs (state, id) WHERE state = 'seen'",
+        "ALTER TABLE channels DROP COLUMN floor",
+    ]
+    for change in changes:
+        new, other = open_journal(None), open_journal(None)
+        other._connection.executescript(change)
+        assert shape(other._connection) != shape(new._connection), change
+        new.close()
+        other.close()
+
+
+def test_there_is_a_step_from_every_version() -> None:
+    assert sorted(MIGRATIONS) == list(range(2, VERSION + 1))
+    text = (HOME / "ipc" / "migrations.sql").read_text(encoding="utf-8")
+    assert [int(version) for version in re.findall(r"^-- version: (\d+)$", text, re.MULTILINE)] == sorted(MIGRATIONS)
+
+
+# --- what is in them ----------------------------------------------------------------------------------------
+
+
+def test_everything_is_kept_and_what_is_new_says_nothing(old: Path) -> None:
+    before = contents(old)
+    open_journal(old.parent).close()
+    after = contents(old)
+    plain = {"entities": b"\x90", "forwarded_from": None, "reply_to": None, "doubted": None, "doubts": 0, "priority": 0}
+    assert after.pop("jobs") == [{**job, **plain} for job in before.pop("jobs")]
+    # Version 1 let a cursor pass gaps: whatever lies below it may be read once more.
+    channels = [{**one, "floor": one["cursor"] + 1, "backfilled": 0} for one in before.pop("channels")]
+    assert after.pop("channels") == channels
+    assert after.pop("peers") == []
+    assert (before.pop("version"), after.pop("version")) == ([{"user_version": 1}], [{"user_version": VERSION}])
+    assert after == before
+    assert {"states", "totals", "last_failure"} <= set(after)
+
+
+def test_its_jobs_are_read_as_any(journal: Journal) -> None:
+    jobs = {number: journal.known(CHANNEL, number) for number in JOBS}
+    for number, fields in JOBS.items():
+        job = jobs[number]
+        assert job is not None and job.state == fields["state"]
+        assert (job.entities, job.forwarded_from, job.reply_to, job.priority, job.doubted) == ((), None, None, 0, None)
+    dead = jobs[11]
+    assert dead is not None
+    assert (dead.caption, dead.renditions) == (JOBS[11]["caption"], (Rendition(320, 240, "webp", 30),))
+    assert [job.message_id for job in journal.dead()] == [9, 10, 11]
+    assert journal.states() == {"seen": 2, "fetched": 2, "rendered": 3, "published": 1, "dead": 3}
+    assert journal.totals() == {"processed": 7, "failed": 7, "retried": 7}
+    assert journal.last_failure() == "channel 42, message 10: why"
+    assert [(one["id"], one["floor"], one["cursor"], one["backfilled"]) for one in journal.channels()] == [
+        (CHANNEL, 17, 16, 0),
+        (43, 1, 0, 0),
+    ]
+
+
+def test_the_same_pages_again_change_nothing(journal: Journal, old: Path) -> None:
+    """What version 1 has taken in is not edited for want of what it didn't look at."""
+    before = contents(old)["jobs"]
+    posts = [
+        post(number, caption=job["caption"], grouped_id=job["grouped_id"], edited_at=job["edited_at"])
+        for number, job in enumerate(before, 1)
+    ]
+    taken = take(journal, page(*posts, high=16, ignored={"text": 5}), NOW)
+    assert taken == Taken(published=1, dead=3, pending=7)
+    assert contents(old)["jobs"] == before
+    (channel, _) = journal.channels()
+    assert (channel["floor"], channel["cursor"]) == (1, 16)
+
+
+def test_the_work_goes_on(journal: Journal) -> None:
+    assert journal.release_claims() == 1
+    assert len(journal.revive(job.id for job in journal.dead())) == 3
+    take(journal, page(post(17), post(18), low=17), NOW)
+    assert withdraw(journal, CHANNEL, [7, 18], NOW) == [7, 18]
+    for job in journal.due("seen", 99):
+        push(journal, job, "published")
+    for job in journal.due("fetched", 99):
+        assert journal.send_back(job)
+    for job in journal.due("seen", 99):
+        push(journal, job, "published")
+    for job in journal.due("rendered", 99):
+        assert journal.record_stored([job])
+        assert journal.record_published([job])
+    waits = journal.known(CHANNEL, 2)
+    assert waits is not None
+    assert journal.waiting_for_retry() == (1, NOW + 60)
+    assert journal.fail(waits, "why", RetryPolicy(2, 1)) == "dead"
+    assert journal.states() == {"seen": 0, "fetched": 0, "rendered": 0, "published": 12, "dead": 1}
+    assert journal.totals()["processed"] == 7 + 9, "all but the two that had been published and the one that is gone"
+
+
+# --- all or nothing -----------------------------------------------------------------------------------------
+
+
+def test_opened_again_nothing_is_written(old: Path) -> None:
+    open_journal(old.parent).close()
+    before = old.read_bytes()
+    second = open_journal(old.parent)
+    wal = old.with_name("journal.db-wal")
+    assert not wal.exists() or wal.stat().st_size == 0
+    second.close()
+    assert old.read_bytes() == before
+
+
+def statements(script: str) -> list[str]:
+    """A migration's statements."""
+    return [f"{statement};\n" for statement in script.split(";\n") if statement.strip()]
+
+
+STEPS = len(statements(MIGRATIONS[2]))
+
+
+@pytest.mark.parametrize("done", range(STEPS + 1))
+def test_a_step_that_fails_leaves_the_version_before(done: int, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, bytes_before = contents(old), old.read_bytes()
+    broken = "".join(statements(MIGRATIONS[2])[:done]) + "INSERT INTO no_such_table VALUES (1);\n"
+    with monkeypatch.context() as patched:
+        patched.setitem(MIGRATIONS, 2, broken)
+        with pytest.raises(JournalError, match="no such table: no_such_table") as caught:
+            Journal.open(old)
+    assert str(caught.value).startswith(f"{old}: cannot be opened as the journal")
+    assert contents(old) == before
+    assert old.read_bytes() == bytes_before
+    open_journal(old.parent).close()
+    assert contents(old)["version"] == [{"user_version": VERSION}]
+
+
+def test_a_full_disk_leaves_the_version_before(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents(old)
+    connect = database.connect
+
+    def cramped(path: Path, **options: Any) -> sqlite3.Connection:
+        connection = connect(path, **options)
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        return connection
+
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "connect", cramped)
+        with pytest.raises(JournalError, match="full"):
+            Journal.open(old)
+    assert contents(old) == before
+
+
+def die_in_the_middle(path: Path, done: int) -> None:
+    """Open the journal, and be killed after so many statements of the migration, or when all are done."""
+    run_script = database.run_script
+
+    def killed(database: sqlite3.Connection, script: str) -> None:
+        run_script(database, "".join(statements(script)[:done]))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    database.run_script = killed
+    Journal.open(path)
+
+
+@pytest.mark.tree
+@pytest.mark.parametrize("done", [1, STEPS - 1, STEPS])
+def test_a_process_that_is_killed_in_the_middle_leaves_the_version_before(done: int, old: Path) -> None:
+    before = contents(old)
+    with processes(die_in_the_middle, [(old, done)]) as (process,):
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+    assert contents(old) == before
+    journal = open_journal(old.parent)
+    assert (journal.check(), journal.states()) == ([], recounted(journal))
+    journal.close()
+
+
+FILES = 8
+PROCESSES = 2
+
+
+def open_each(folder: Path, barrier: Barrier) -> None:
+    for number in range(FILES):
+        barrier.wait(60)
+        journal = Journal.open(folder / f"{number}.db")
+        assert journal.states()["published"] == 1
+        assert journal.known(CHANNEL, 7) is not None
+        journal.close()
+
+
+@pytest.mark.tree
+def test_several_processes_that_open_it_at_once(tmp_path: Path) -> None:
+    for number in range(FILES):
+        make_1(tmp_path / f"{number}.db")
+    barrier = get_context("spawn").Barrier(PROCESSES)
+    with processes(open_each, [(tmp_path, barrier)] * PROCESSES) as started:
+        for process in started:
+            process.join(60)
+        assert [process.exitcode for process in started] == [0] * PROCESSES
+    new = open_journal(None)
+    for number in range(FILES):
+        journal = Journal.open(tmp_path / f"{number}.db")
+        assert shape(journal._connection) == shape(new._connection)
+        journal.close()
+    new.close()
+
+
+def test_an_old_one_is_not_read_before_it_has_been_brought_up_to_date(old: Path) -> None:
+    with pytest.raises(OlderJournal, match="of version 1, older than this program's"):
+        Journal.open_to_read(old)
+    open_journal(old.parent).close()
+    reader = Journal.open_to_read(old)
+    assert reader.states()["seen"] == 2
+    reader.close()

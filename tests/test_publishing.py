@@ -1,0 +1,556 @@
+"""The whole program with a real S3 server and a Supabase-like stack: what it publishes there, what `check` says, and
+what happens while one of the two fails.
+
+Most tests share one running instance behind two fault proxies. Each feeds it pictures of its own, breaks a service,
+sees what /status says meanwhile, mends the service, and sees that all is there once and nobody was blamed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hosted import FED, Feed, HostedInstance
+from tests.instance import Instance, wait_for
+from tests.pictures import make_export
+from tests.servers.faults import (
+    Answer,
+    BlackHole,
+    CutUpload,
+    FaultProxy,
+    Latency,
+    LostAnswer,
+    Mode,
+    Pass,
+    Refuse,
+    Request,
+    Reset,
+)
+from tests.servers.lasting import LASTING
+from tests.servers.objects import ObjectServer
+from tests.servers.rows import RowServer
+
+MakeInstance = Callable[..., Instance]
+MakeHosted = Callable[..., HostedInstance]
+
+LARGE_BYTES = 200_000
+"""Of an object that a cut upload cuts, while the questions before it get through."""
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_export(tmp_path_factory.mktemp("publishing") / "export", 4)
+
+
+@pytest.fixture
+def make_hosted(
+    object_server: ObjectServer, row_server: RowServer, export: Path, tmp_path: Path
+) -> Iterator[MakeHosted]:
+    """Makes instances on empty services, each in a bucket of its own that is there already."""
+    made: list[HostedInstance] = []
+    row_server.empty()
+
+    def make(**options: Any) -> HostedInstance:
+        bucket = f"publishing-{time.time_ns()}"
+        object_server.make_bucket(bucket)
+        folder = tmp_path / f"hosted-{len(made) + 1}"
+        made.append(HostedInstance(folder, export, object_server, row_server, bucket, **options))
+        return made[-1]
+
+    yield make
+    for instance in made:
+        instance.end()
+        instance.assert_no_secret()
+        object_server.remove_bucket(instance.bucket)
+
+
+# All is well
+
+
+def test_what_is_published_is_what_files_and_sqlite_get(
+    export: Path, make_instance: MakeInstance, make_hosted: MakeHosted
+) -> None:
+    hosted = make_hosted()
+    plain = make_instance(export, "[images]\nwidths = [100, 200]\n[storage]\nprefix = 'pictures/'")
+    for instance in (plain, hosted):
+        done = instance.command("import", str(export), "--exit")
+        assert done.returncode == 0, done.stderr
+        assert "4 pictures: 4 published" in done.stdout
+        instance.assert_nothing_left()
+    hosted.assert_published([1, 2, 3, 4])
+    assert f"Pictures go to the bucket {hosted.bucket} at http://127.0.0.1:" in done.stdout
+    assert "rows to the project http://127.0.0.1:" in done.stdout
+    assert without_urls(hosted.rows()) == without_urls(plain.rows())
+    media = plain.state_dir / "media"
+    files = {str(path.relative_to(media)): path.stat().st_size for path in media.rglob("*") if path.is_file()}
+    assert hosted.objects() == files
+    before = hosted.rows(), hosted.objects()
+    assert "Nothing has changed" in hosted.command("import", str(export), "--exit").stdout
+    assert (hosted.rows(), hosted.objects()) == before
+
+
+def without_urls(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """In one shape: SQLite has JSON as text."""
+
+    def value_of(name: str, value: Any) -> Any:
+        if name in ("entities", "forwarded_from") and isinstance(value, str):
+            return json.loads(value)
+        if name == "renditions":
+            return [{key: part for key, part in one.items() if key != "url"} for one in value]
+        return value
+
+    return [{name: value_of(name, value) for name, value in row.items()} for row in rows]
+
+
+def test_a_fresh_journal_finds_everything_there(export: Path, make_hosted: MakeHosted) -> None:
+    """The journal was lost: nothing is doubled."""
+    hosted = make_hosted()
+    assert hosted.command("import", str(export), "--exit").returncode == 0
+    before = hosted.rows(), hosted.objects()
+    for file in hosted.state_dir.glob("journal.db*"):
+        file.unlink()
+    assert hosted.command("import", str(export), "--exit").returncode == 0
+    assert (hosted.rows(), hosted.objects()) == before
+
+
+def test_garbage_is_collected_beside_a_running_instance(make_hosted: MakeHosted) -> None:
+    hosted = make_hosted()
+    hosted.start()
+    hosted.wait_until_done()
+    stray = f"pictures/ab/{'ab' * 32}/320.webp"
+    foreign = "pictures/robots.txt"
+    for key in (stray, foreign):
+        hosted.client.put_object(Bucket=hosted.bucket, Key=key, Body=b"left")
+    assert "Every object" in hosted.command("gc", "--delete").stdout, "it is younger than a day"
+    done = hosted.command("gc", "--delete", "--older-than", "0")
+    assert (done.returncode, done.stdout.split()) == (0, [stray]), done.stderr
+    hosted.client.delete_object(Bucket=hosted.bucket, Key=foreign)
+    hosted.assert_published([1, 2, 3, 4])
+    assert hosted.stop() == 0
+
+
+# check
+
+
+def test_check_says_ok(make_hosted: MakeHosted) -> None:
+    hosted = make_hosted()
+    done = hosted.command("check")
+    assert done.returncode == 0, done.stderr
+    assert "ok" in done.stdout and "NOT" not in done.stdout
+    assert hosted.objects() == {}
+    hosted.assert_no_secret(done.stdout, done.stderr)
+
+
+@pytest.fixture
+def changed_schema(row_server: RowServer) -> Iterator[RowServer]:
+    """The stack, whose schema the test may spoil."""
+    yield row_server
+    row_server.renew_schema()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        pytest.param("bucket", ["NoSuchBucket", "storage.bucket"], id="the bucket is missing"),
+        pytest.param("key id", ["InvalidAccessKeyId", "storage.access_key_id"], id="unknown key"),
+        pytest.param("secret", ["SignatureDoesNotMatch", "storage.secret_access_key"], id="wrong secret"),
+        pytest.param("endpoint", ["nobody answers", "storage.endpoint"], id="nobody there"),
+    ],
+)
+def test_check_says_what_is_wrong_with_the_storage(
+    wrong: str, words: list[str], make_hosted: MakeHosted, object_server: ObjectServer
+) -> None:
+    hosted = make_hosted(endpoint="http://127.0.0.1:1" if wrong == "endpoint" else "")
+    if wrong == "bucket":
+        object_server.remove_bucket(hosted.bucket)
+    if wrong == "key id":
+        hosted.secrets["PICTUREDESK__STORAGE__ACCESS_KEY_ID"] = "another-key-of-the-test"
+    if wrong == "secret":
+        hosted.secrets["PICTUREDESK__STORAGE__SECRET_ACCESS_KEY"] = "another-secret-of-the-test"
+    refuses(hosted, words, "storage")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        pytest.param("schema", ["public.messages is missing", "bin/run schema"], id="the schema is missing"),
+        pytest.param("function", ["ingest_messages is missing", "bin/run schema"], id="a function is missing"),
+        pytest.param("security", ["row level security of public.images is off"], id="row level security is off"),
+        pytest.param("anon", ["role anon", "service_role key"], id="the anon key"),
+        pytest.param("publishable", ["publishable key", "sb_secret_"], id="the publishable key"),
+        pytest.param("other", ["the key is refused", "catalog.key"], id="another project's key"),
+        pytest.param("url", ["no answer", "catalog.url"], id="nobody there"),
+    ],
+)
+def test_check_says_what_is_wrong_with_the_catalogue(
+    wrong: str, words: list[str], make_hosted: MakeHosted, changed_schema: RowServer
+) -> None:
+    hosted = make_hosted(url="http://127.0.0.1:1" if wrong == "url" else "")
+    if wrong == "schema":
+        changed_schema.drop_schema()
+    if wrong == "function":
+        changed_schema.sql("drop function public.ingest_messages")
+        changed_schema.reload()
+    if wrong == "security":
+        changed_schema.sql("alter table public.images disable row level security")
+    keys = {
+        "anon": changed_schema.keys.anon,
+        "publishable": changed_schema.keys.new_publishable,
+        "other": "sb_secret_another-of-the-test",
+    }
+    if wrong in keys:
+        hosted.secrets["PICTUREDESK__CATALOG__KEY"] = keys[wrong]
+    refuses(hosted, words, "catalog")
+
+
+def refuses(hosted: HostedInstance, words: list[str], service: str) -> None:
+    """`check` says so, of this service and of nothing else."""
+    done = hosted.command("check")
+    assert done.returncode == 78, done.stdout
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert lines and all(line.startswith(f"picturedesk: check: {service}: ") for line in lines)
+    for word in words:
+        assert word in done.stderr
+    assert "NOT ok" in done.stdout
+    hosted.assert_no_secret(done.stdout, done.stderr)
+
+
+# One of the two fails
+
+
+@dataclass
+class Scene:
+    """The instance that the tests of faults share, with a proxy before each service, and a feed of pictures."""
+
+    instance: HostedInstance
+    feed: Feed
+    storage: FaultProxy
+    catalog: FaultProxy
+    objects: ObjectServer
+    rows: RowServer
+
+    def status(self) -> dict[str, Any]:
+        body = wait_for("/status", self.instance.status)
+        self.instance.assert_no_secret(json.dumps(body))
+        return body
+
+    def is_open(self, service: str) -> bool:
+        """Whether /status says that this service's breaker is not closed."""
+        return bool(self.status()["stats"][f"{service}_circuit_breaker"] != "closed")
+
+    def written(self, numbers: list[int]) -> list[int]:
+        """Those of the messages that have rows, with their image; one that has two is there twice."""
+        return sorted(
+            row["message_id"]
+            for row in self.rows.sql(
+                "select message_id from public.messages join public.images using (channel_id, message_id)"
+                " where channel_id = %(channel)s and message_id = any (%(numbers)s)",
+                {"channel": FED, "numbers": numbers},
+            )
+        )
+
+    def assert_all_there(self, numbers: list[int]) -> None:
+        wait_for("all to be published", lambda: self.feed.states(numbers) == {("published", True)})
+        assert self.written(numbers) == numbers
+        assert self.feed.keys(numbers) <= set(self.instance.objects())
+        wait_for("all to be well again", lambda: self.status()["ok"])
+        stats = self.status()["stats"]
+        for service in ("r2", "supabase"):
+            assert stats[f"{service}_circuit_breaker"] == "closed"
+            assert stats[f"{service}_circuit_breaker_since"] is stats[f"{service}_next_probe_at"] is None
+        left = {int(path.name.split(".")[0]) for path in (self.instance.state_dir / "spool").iterdir()}
+        assert left.isdisjoint(self.feed.of(number).id for number in numbers)
+
+
+@pytest.fixture(scope="module")
+def shared(
+    object_server: ObjectServer, row_server: RowServer, export: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
+    row_server.empty()
+    with (
+        object_server.bucket() as bucket,
+        FaultProxy(object_server.port) as storage,
+        FaultProxy(row_server.port) as catalog,
+    ):
+        folder = tmp_path_factory.mktemp("shared") / "instance"
+        instance = HostedInstance(
+            folder, export, object_server, row_server, bucket, endpoint=storage.url, url=catalog.url
+        )
+        instance.start()
+        assert instance.root is not None
+        LASTING.add(instance.root.pid)
+        try:
+            instance.wait_until_running()
+            instance.wait_until_done()
+            feed = Feed(instance.state_dir)
+            yield Scene(instance, feed, storage, catalog, object_server, row_server)
+            feed.close()
+            assert instance.stop() == 0
+            instance.assert_nothing_left()
+            instance.assert_no_secret()
+        finally:
+            instance.end()
+            LASTING.discard(instance.root.pid)
+
+
+@pytest.fixture
+def scene(shared: Scene) -> Iterator[Scene]:
+    """The shared scene with both services well; afterwards nobody has been blamed and no process has been replaced."""
+    shared.storage.set(Pass())
+    shared.catalog.set(Pass())
+    shared.storage.requests.clear()
+    shared.catalog.requests.clear()
+    wait_for("the instance to be well", lambda: shared.status()["ok"])
+    totals = shared.feed.journal.totals()
+    pids = shared.instance.pids()
+    yield shared
+    after = shared.feed.journal.totals()
+    assert (after["retried"], after["failed"]) == (totals["retried"], totals["failed"]), "somebody was blamed"
+    assert shared.instance.pids() == pids
+
+
+@contextmanager
+def out(scene: Scene, service: str, reason: str) -> Iterator[None]:
+    """Meanwhile one service is out: see that /status says so and why, and that the other one goes on."""
+    name, other = {"r2": ("storage", "supabase"), "supabase": ("catalogue", "r2")}[service]
+    began = time.time()
+    yield
+    wait_for(f"{service}'s breaker to open", lambda: scene.is_open(service))
+    body = wait_for("its word", lambda: (now := scene.status())["stats"][f"{service}_next_probe_at"] and now)
+    stats = body["stats"]
+    assert stats[f"{service}_circuit_breaker"] in ("open", "half-open")
+    since = datetime.fromisoformat(stats[f"{service}_circuit_breaker_since"]).timestamp()
+    assert int(began) <= since <= time.time()
+    assert datetime.fromisoformat(stats[f"{service}_next_probe_at"]).timestamp() >= since
+    assert stats[f"{other}_circuit_breaker"] == "closed"
+    (problem,) = body["problems"]
+    assert problem["what"].startswith(f"the {name}'s circuit breaker is ")
+    assert re.search(reason, problem["what"]), problem["what"]
+    assert "Nothing is lost; it is asked again by itself at 2" in problem["remedy"]
+    assert problem["since"] == stats[f"{service}_circuit_breaker_since"]
+    assert re.search(reason, stats["last_error"])
+    assert scene.instance.get("/health")[0] == 503
+
+
+def s3_error(code: str, message: str = "A word to whom it concerns") -> bytes:
+    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+
+
+def is_write(request: Request) -> bool:
+    return request.method in ("PUT", "POST")
+
+
+PAGE = b"<html><title>Please log in</title></html>"
+
+STORAGE_FAULTS = [
+    pytest.param(Refuse(), "nobody answers there", id="refused"),
+    pytest.param(Reset(), "It is tried again", id="reset"),
+    pytest.param(Reset(after_bytes=20), "It is tried again", id="reset in the middle of an answer"),
+    pytest.param(CutUpload(after_bytes=LARGE_BYTES // 2), "It is tried again", id="cut upload"),
+    pytest.param(LostAnswer(), "before there was an answer", id="lost answer"),
+    pytest.param(Answer(429, s3_error("TooManyRequests"), {"Retry-After": "1"}), "429", id="429"),
+    pytest.param(Answer(503, s3_error("SlowDown"), {"Retry-After": "1"}), "503", id="503"),
+    pytest.param(Answer(500, s3_error("InternalError")), "500", id="500"),
+    pytest.param(Answer(401, s3_error("Unauthorized")), "401 Unauthorized.*storage.access_key_id", id="401"),
+    pytest.param(Answer(403, s3_error("AccessDenied")), "403 AccessDenied.*right to read and write", id="403"),
+    pytest.param(Answer(200, PAGE, {"Content-Type": "text/html"}), "as no S3 service does", id="a page instead"),
+]
+
+CATALOG_FAULTS = [
+    pytest.param(Refuse(), "no answer: .*catalog.url", id="refused"),
+    pytest.param(Reset(), "no answer: ", id="reset"),
+    pytest.param(Reset(after_bytes=20), "no answer: ", id="reset in the middle of an answer"),
+    pytest.param(CutUpload(after_bytes=900), "no answer: ", id="cut upload"),
+    pytest.param(LostAnswer(), "no answer: ", id="lost answer"),
+    pytest.param(Answer(429, b"slow down", {"Retry-After": "1"}), "too many requests", id="429"),
+    pytest.param(Answer(503, b"upstream", {"Retry-After": "1"}), "503", id="503"),
+    pytest.param(Answer(500, b"oh"), "500", id="500"),
+    pytest.param(Answer(401, b'{"message":"Invalid API key"}'), "the key is refused.*catalog.key", id="401"),
+    pytest.param(Answer(403, b"no"), "the key is refused.*catalog.key", id="403"),
+    pytest.param(Answer(200, PAGE, {"Content-Type": "text/html"}), "is not the catalogue's", id="a page instead"),
+    pytest.param(Answer(540, b"paused"), "paused.*dashboard", id="the project is paused"),
+]
+
+
+@pytest.mark.parametrize(("mode", "reason"), STORAGE_FAULTS)
+def test_the_storage_fails(mode: Mode, reason: str, scene: Scene) -> None:
+    size = LARGE_BYTES if isinstance(mode, CutUpload) else 2000
+    with out(scene, "r2", reason):
+        scene.storage.set(mode)
+        numbers = scene.feed.pictures(3, bytes_each=size)
+    assert scene.written(numbers) == []
+    rows_only = scene.feed.pictures(2, stored=True)
+    wait_for("the rows of what is stored already", lambda: scene.written(rows_only) == rows_only)
+    assert scene.feed.states(numbers) == {("rendered", False)}
+    assert {scene.feed.of(number).attempts for number in numbers} == {0}
+    scene.storage.set(Pass())
+    scene.assert_all_there(numbers)
+
+
+def test_the_spools_disk_is_full(
+    make_hosted: MakeHosted, object_server: ObjectServer, row_server: RowServer, tmp_path: Path
+) -> None:
+    """A disk of 2 MiB, 6 MB of pictures, and a storage that is out: all waits, and all gets there."""
+    drawn = make_export(tmp_path / "drawn", 20)
+    padded = {
+        number: path.read_bytes() + bytes([number]) * 300_000
+        for number, path in enumerate(sorted((drawn / "photos").iterdir()), 1)
+    }
+    export = make_export(tmp_path / "large", 20, bad=padded)
+    with FaultProxy(object_server.port) as storage:
+        storage.set(Refuse())
+        instance = make_hosted(endpoint=storage.url, more="[spool]\nmin_free_mb = 0")
+        spool = instance.state_dir / "spool"
+        spool.mkdir(parents=True)
+        mount = 'mount -t tmpfs -o size=2m tmpfs "$0" && exec "$@"'
+        instance.through = ["unshare", "--mount", "--map-root-user", "sh", "-c", mount, str(spool)]
+        instance.start(PICTUREDESK__EXPORT__PATH=str(export))
+        wait_for("the disk to be full", lambda: "No space left" in json.dumps(instance.status()))
+        wait_for("the breaker to open", lambda: '"r2_circuit_breaker": "open"' in json.dumps(instance.status()))
+        assert instance.rows() == [] and instance.objects() == {}
+        pids = instance.pids()
+        storage.set(Pass())
+        instance.wait_until_done()
+        assert instance.pids() == pids, "nobody has died of it"
+        stats = (instance.status() or {})["stats"]
+        assert (stats["dead"], stats["retried"]) == (0, 0)
+        assert instance.stop() == 0
+        instance.assert_published(list(range(1, 21)))
+
+
+@pytest.mark.parametrize(("mode", "reason"), CATALOG_FAULTS)
+def test_the_catalogue_fails(mode: Mode, reason: str, scene: Scene) -> None:
+    the_catalogue_fails(mode, reason, scene)
+
+
+def test_the_catalogue_answers_nothing(scene: Scene) -> None:
+    """Each question waits for its ten seconds. (The storage's thirty are tried in its own tests, with shorter ones.)"""
+    the_catalogue_fails(BlackHole(), "no answer: ReadTimeout", scene)
+
+
+def the_catalogue_fails(mode: Mode, reason: str, scene: Scene) -> None:
+    with out(scene, "supabase", reason):
+        scene.catalog.set(mode)
+        numbers = scene.feed.pictures(3)
+    more = scene.feed.pictures(2)
+    wait_for("the objects", lambda: scene.feed.states(numbers + more) == {("rendered", True)})
+    assert scene.feed.keys(numbers + more) <= set(scene.instance.objects())
+    if not isinstance(mode, LostAnswer | Reset):  # the others do not reach it
+        assert scene.written(numbers + more) == []
+    assert {scene.feed.of(number).attempts for number in numbers} == {0}
+    scene.catalog.set(Pass())
+    scene.assert_all_there(numbers + more)
+
+
+@pytest.mark.parametrize("service", ["storage", "catalog"])
+def test_a_slow_service_is_waited_for(service: str, scene: Scene) -> None:
+    proxy: FaultProxy = getattr(scene, service)
+    with proxy.during(Latency(0.4)):
+        numbers = scene.feed.pictures(3)
+        wait_for("all to be published", lambda: scene.feed.states(numbers) == {("published", True)})
+        assert scene.status()["ok"]
+    scene.assert_all_there(numbers)
+
+
+@pytest.mark.parametrize("service", ["storage", "catalog"])
+def test_one_answer_is_lost(service: str, scene: Scene) -> None:
+    """The service has done it: the repetition finds it there, no breaker opens."""
+    proxy: FaultProxy = getattr(scene, service)
+    proxy.set(LostAnswer(times=1, when=is_write))
+    numbers = scene.feed.pictures(3)
+    scene.assert_all_there(numbers)
+
+
+def test_postgres_is_restarted_in_the_middle(scene: Scene) -> None:
+    try:
+        with out(scene, "supabase", "database is not to be had|no answer|502"):
+            scene.rows.stop_postgres()
+            numbers = scene.feed.pictures(3)
+    finally:
+        scene.rows.start_postgres()
+        scene.rows.wait_until_ready()
+    scene.assert_all_there(numbers)
+
+
+def test_the_schema_is_missing_and_is_applied_later(scene: Scene) -> None:
+    try:
+        with out(scene, "supabase", "ingest_messages.*bin/run schema"):
+            scene.rows.drop_schema()
+            numbers = scene.feed.pictures(3)
+    finally:
+        scene.rows.renew_schema()
+    scene.assert_all_there(numbers)
+
+
+def test_the_bucket_is_missing_and_is_made_later(scene: Scene) -> None:
+    bucket = scene.instance.bucket
+    try:
+        with out(scene, "r2", "NoSuchBucket.*make the bucket"):
+            scene.objects.remove_bucket(bucket)
+            numbers = scene.feed.pictures(3)
+    finally:
+        scene.objects.make_bucket(bucket)
+    scene.assert_all_there(numbers)
+
+
+def test_both_are_out_and_come_back_one_after_the_other(scene: Scene) -> None:
+    scene.storage.set(Refuse())
+    scene.catalog.set(Refuse())
+    numbers, rows_only = scene.feed.pictures(3), scene.feed.pictures(2, stored=True)
+    wait_for("both breakers to open", lambda: scene.is_open("r2") and scene.is_open("supabase"))
+    assert len(scene.status()["problems"]) == 2
+    scene.storage.set(Pass())
+    wait_for("the objects", lambda: scene.feed.states(numbers) == {("rendered", True)})
+    wait_for("the storage to be well", lambda: not scene.is_open("r2"))
+    assert scene.is_open("supabase")
+    scene.catalog.set(Pass())
+    scene.assert_all_there(numbers)
+    wait_for("the rows of what was stored", lambda: scene.written(rows_only) == rows_only)
+
+
+# The backlog of an outage
+
+
+def test_a_backlog_is_worked_off_without_a_stampede(scene: Scene) -> None:
+    """One request at a time asks a storage that is out; and then never more than so many at once."""
+    scene.storage.set(Answer(503, s3_error("ServiceUnavailable")))
+    numbers = scene.feed.pictures(300)
+    wait_for("the breaker to open", lambda: scene.is_open("r2"))
+    # The first requests were the batch that failed: eight, or fewer if the first answer came before the last began.
+    wait_for("some probes", lambda: len(scene.storage.requests) >= 12)
+    assert {len(probe) for probe in probes(scene.storage.requests[8:])} == {1}
+    assert {job.attempts for job in map(scene.feed.of, numbers)} == {0}
+    scene.storage.set(Pass())
+    scene.storage.most_connections = 0
+    scene.assert_all_there(numbers)
+    assert 1 <= scene.storage.most_connections <= 8
+
+
+def probes(requests: list[Request]) -> Iterator[list[Request]]:
+    """The requests in a row that are about one picture."""
+    for _, group in groupby(list(requests), key=lambda request: request.target.split("/")[4]):
+        yield list(group)
+
+
+def test_a_catalogue_that_is_out_is_asked_for_one_row_at_a_time(scene: Scene) -> None:
+    scene.catalog.set(Answer(503, b"upstream"))
+    numbers = scene.feed.pictures(60, stored=True)
+    wait_for("the breaker to open", lambda: scene.is_open("supabase"))
+    wait_for("some probes", lambda: len(scene.catalog.requests) >= 6)
+    sizes = [int(request.headers["content-length"]) for request in list(scene.catalog.requests)]
+    assert sizes[0] > 20 * max(sizes[2:]), "at first a batch, then a row a probe"
+    scene.catalog.set(Pass())
+    scene.catalog.most_connections = 0
+    wait_for("the rows", lambda: scene.written(numbers) == numbers)
+    wait_for("all to be recorded", lambda: scene.feed.states(numbers) == {("published", True)})
+    assert scene.catalog.most_connections == 1

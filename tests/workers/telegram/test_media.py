@@ -1,0 +1,135 @@
+"""What a message is. The messages are those that the loopback Telegram gives, or made of Telegram's own types."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from PIL import Image
+from telethon.extensions import BinaryReader
+from telethon.tl import types
+
+from tests.servers.telegram import Channel, World
+from tests.servers.telegram.tl import encode
+from workers.telegram.media import Message, read_message
+
+AT = 1_700_000_000
+
+
+@pytest.fixture
+def channel() -> Channel:
+    return World().add_channel("News", username="newsdesk", empty=True)
+
+
+def jpeg(size: tuple[int, int] = (640, 480)) -> bytes:
+    with io.BytesIO() as buffer:
+        Image.effect_noise(size, 50).convert("RGB").save(buffer, "JPEG")
+        return buffer.getvalue()
+
+
+def read(channel: Channel, message_id: int, *, previews: bool = False) -> Message:
+    post = channel.posts[message_id]
+    with BinaryReader(encode(post.tl(channel.id, 0))) as reader:  # as it comes through the line
+        return read_message(reader.tgread_object(), channel.id, previews=previews)
+
+
+def test_a_photo(channel: Channel) -> None:
+    data = jpeg()
+    message = read(channel, channel.post_photo(data, "hello", size=(640, 480), date=AT, grouped_id=77, reply_to=3))
+    assert (message.kind, message.at) == ("photo", AT)
+    assert message.post is not None and message.file is not None
+    assert message.file.bytes == len(data)
+    post, photo = message.post, message.post.photo
+    assert (post.channel_id, post.message_id, post.posted_at, post.edited_at) == (channel.id, message.id, AT, None)
+    assert (post.caption, post.grouped_id, post.reply_to, post.forwarded_from) == ("hello", 77, 3, None)
+    assert (photo.identity, photo.width, photo.height, photo.bytes) == (f"id:{photo.photo_id}", 640, 480, len(data))
+
+
+def test_a_progressive_photo_is_as_long_as_its_last_step(channel: Channel) -> None:
+    data = jpeg()
+    message = read(channel, channel.post_photo(data, progressive=True))
+    assert message.file is not None and message.file.bytes == len(data)
+
+
+def test_an_image_document(channel: Channel) -> None:
+    message = read(channel, channel.post_document(b"x" * 5000, "IMAGE/PNG", "a.png", "as a file"))
+    assert message.post is not None
+    assert (message.kind, message.post.photo.mime, message.post.photo.bytes) == ("photo", "image/png", 5000)
+
+
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    [
+        ("text", lambda channel: channel.post_text("words")),
+        ("service", lambda channel: channel.post_service()),
+        ("video", lambda channel: channel.post_video(b"x" * 100)),
+        ("sticker", lambda channel: channel.post_sticker(b"x" * 100)),
+        ("poll", lambda channel: channel.post_poll("why?")),
+        ("expired", lambda channel: channel.post_expired_photo()),
+        ("file", lambda channel: channel.post_document(b"x" * 100, "application/pdf", "a.pdf")),
+        ("preview", lambda channel: channel.post_web_page("see", "https://example.org", jpeg())),
+    ],
+)
+def test_what_is_not_taken(channel: Channel, kind: str, make: Callable[[Channel], int]) -> None:
+    message = read(channel, make(channel))
+    assert (message.kind, message.post, message.file) == (kind, None, None)
+
+
+def test_a_previews_picture_is_taken_if_asked_for(channel: Channel) -> None:
+    message_id = channel.post_web_page("see", "https://example.org", jpeg())
+    assert read(channel, message_id).post is None
+    message = read(channel, message_id, previews=True)
+    assert message.post is not None and message.post.caption == "see"
+
+
+def test_formatting_and_origin(channel: Channel) -> None:
+    entities: list[Any] = [("bold", 0, 2), ("text_url", 3, 4, "https://example.org")]
+    message = read(channel, channel.post_photo(jpeg(), "ab link", entities=entities, forwarded_from=(55, 9)))
+    assert message.post is not None and message.post.forwarded_from is not None
+    assert message.post.entities == (
+        {"type": "bold", "offset": 0, "length": 2},
+        {"type": "text_link", "offset": 3, "length": 4, "url": "https://example.org"},
+    )
+    assert (message.post.forwarded_from["channel_id"], message.post.forwarded_from["message_id"]) == (55, 9)
+
+
+def made(**fields: Any) -> Any:
+    plain: dict[str, Any] = {"id": 5, "peer_id": types.PeerChannel(1), "date": datetime.fromtimestamp(AT, UTC)}
+    media = types.MessageMediaPhoto(photo=types.Photo(1, 2, b"", plain["date"], [types.PhotoSize("x", 10, 20, 300)], 2))
+    return types.Message(**{**plain, "message": "", "media": media, **fields})
+
+
+@pytest.mark.parametrize(("hidden", "edited_at"), [(False, AT + 9), (True, None)])
+def test_an_edit_that_is_not_to_be_shown_is_none(hidden: bool, edited_at: int | None) -> None:
+    """Reactions and counters move the date of the edit, too."""
+    message = read_message(made(edit_date=datetime.fromtimestamp(AT + 9, UTC), edit_hide=hidden), 1, previews=False)
+    assert message.post is not None and message.post.edited_at == edited_at
+
+
+@pytest.mark.parametrize(
+    ("header", "reply_to"),
+    [
+        (types.MessageReplyHeader(reply_to_msg_id=3), 3),
+        (types.MessageReplyHeader(reply_to_msg_id=3, reply_to_peer_id=types.PeerChannel(9)), None),
+        (types.MessageReplyStoryHeader(types.PeerChannel(9), 4), None),
+        (None, None),
+    ],
+)
+def test_what_is_answered(header: Any, reply_to: int | None) -> None:
+    message = read_message(made(reply_to=header), 1, previews=False)
+    assert message.post is not None and message.post.reply_to == reply_to
+
+
+def test_what_the_database_could_not_hold_is_replaced() -> None:
+    message = read_message(made(message="a\0b\ud800c"), 1, previews=False)
+    assert message.post is not None and message.post.caption == "a\ufffdb\ufffdc"
+
+
+def test_a_new_kind_of_media_is_other() -> None:
+    assert (
+        read_message(made(media=types.MessageMediaToDo.__new__(types.MessageMediaToDo)), 1, previews=False).kind
+        == "other"
+    )

@@ -1,0 +1,149 @@
+"""What an answer of a Supabase project means: whose fault it is, whether it passes, and what to do. Pure functions.
+
+An answer is judged by the code in its body (PostgREST's PGRST…, or PostgreSQL's of five characters), and by its status
+where there is none: gateways and proxies in between answer in words of their own.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+from workers.catalog.protocol import CatalogFault, RowFault
+
+APPLY = 'Apply the schema: bin/run schema | psql "$DATABASE_URL", or paste what it prints into the SQL editor'
+KEY = (
+    "Put the secret key (sb_secret_…, or the older service_role key) into catalog.key;"
+    " the project's settings show it under API keys"
+)
+ADDRESS = "Check catalog.url and the network"
+DASHBOARD = "It is tried again; if it lasts, the project's dashboard shows its health"
+
+_TEXT_CHARACTERS = 300
+"""Of what the service says: some proxies answer with whole pages."""
+
+LONGEST_PAUSE_SECONDS = 3600.0
+"""A service that wants to be left alone for longer is asked all the same: it may have been wrong, or restarted."""
+
+_MISSING_FUNCTION = {"PGRST202", "42883"}
+_MISSING = {*_MISSING_FUNCTION, "PGRST204", "PGRST205", "42P01", "42703"}
+"""Tables and columns too. PGRST… is the interface's copy of the schema, the others are the database itself."""
+
+_REFUSED_KEY = {"PGRST300", "PGRST301", "PGRST302", "PGRST303"}
+
+_NO_PARAMETER = "22023"
+"""Of the class of data errors, but what it is said of here is the role in the key: it does not exist."""
+
+
+class Missing(CatalogFault):
+    """A table, a column or a function is not there. `is_function` tells one that was called from what it needs."""
+
+    def __init__(self, text: str, *, is_function: bool) -> None:
+        super().__init__(text, fatal=True)
+        self.is_function = is_function
+
+
+def of_answer(status: int, headers: Mapping[str, str], body: str, *, where: str, now: float) -> CatalogFault | RowFault:
+    """The fault that an answer other than a success stands for. `now` is Unix seconds."""
+    code, text = _error(body)
+    text = text or f"status {status}"
+    if _is_of_row(code):
+        return RowFault(f"{where}: the row is refused: {text} ({code})")
+    if status == 413:
+        return RowFault(f"{where}: the row is refused: it is larger than what the service takes ({text})")
+    if code in _MISSING:
+        remedy = f"{APPLY}. If it has just been applied, the interface sees it in a moment"
+        return Missing(f"{where}: {text} ({code}). {remedy}", is_function=code in _MISSING_FUNCTION)
+    if code == "42501":
+        return CatalogFault(f"{where}: the key may not do this: {text} ({code}). {KEY}. Or: {APPLY}", fatal=True)
+    if code == "PGRST106":
+        remedy = "Expose the schema public in the project's settings, under Data API"
+        return CatalogFault(f"{where}: {text} ({code}). {remedy}", fatal=True)
+    if code in {*_REFUSED_KEY, _NO_PARAMETER} or status in (401, 403):
+        return CatalogFault(f"{where}: the key is refused: {text} ({code or status}). {KEY}", fatal=True)
+    what, remedy = _of_passing(status, code, headers)
+    pause = _retry_after(headers.get("retry-after"), now)
+    return CatalogFault(f"{where}: {what}: {text} ({code or status}). {remedy}", retry_after_seconds=pause)
+
+
+def of_nonsense(answer: object, *, where: str) -> CatalogFault:
+    """The fault of a success that is none: a proxy or a captive portal has answered in the service's place."""
+    text = _clip(str(answer))
+    return CatalogFault(f"{where}: the answer is not the catalogue's, but {text!r}. {ADDRESS}")
+
+
+def wrong_with(key: str, now: float) -> str | None:
+    """Why this key cannot be the right one, as far as it shows; None if it may be. `now` is Unix seconds."""
+    if key.startswith("sb_secret_"):
+        return None
+    if key.startswith("sb_publishable_"):
+        return "catalog.key is the publishable key, which may only read"
+    try:
+        payload = key.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        role, expires = claims["role"], claims.get("exp")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return "catalog.key is of no known kind"
+    if role != "service_role":
+        return f"catalog.key stands for the role {role}, which may not write"
+    if isinstance(expires, int | float) and expires < now:
+        return "catalog.key has expired"
+    return None
+
+
+def is_jwt(key: str) -> bool:
+    """Whether a key is of the old kind, which is sent as a bearer token as well."""
+    return key.count(".") == 2
+
+
+def _is_of_row(code: str) -> bool:
+    """Data exceptions and violated constraints: the classes 22 and 23."""
+    return len(code) == 5 and code[:2] in ("22", "23") and code != _NO_PARAMETER
+
+
+def _of_passing(status: int, code: str, headers: Mapping[str, str]) -> tuple[str, str]:
+    """What has happened, and what to do."""
+    if code.startswith(("PGRST00", "57P", "53", "08")):
+        return "the database is not to be had", DASHBOARD
+    if status == 429:
+        return "too many requests", DASHBOARD
+    if status == 540:
+        return "the project is paused", "Restore it in its dashboard"
+    if 300 <= status < 400:
+        return f"redirects to {headers.get('location', 'nowhere')}", "Put the address itself into catalog.url"
+    if status == 404:
+        return "nothing is there", ADDRESS
+    return "fails", DASHBOARD
+
+
+def _error(body: str) -> tuple[str, str]:
+    """Code and message of an answer; the code is empty if it is none of PostgREST's."""
+    try:
+        error = json.loads(body)
+    except ValueError:
+        return "", _clip(body)
+    if not isinstance(error, dict):
+        return "", _clip(body)
+    return str(error.get("code") or ""), _clip(str(error.get("message") or error.get("msg") or ""))
+
+
+def _clip(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _TEXT_CHARACTERS else f"{text[:_TEXT_CHARACTERS]}…"
+
+
+def _retry_after(value: str | None, now: float) -> float | None:
+    """The header's seconds or date as seconds from now.
+
+    >>> _retry_after("2", 0.0), _retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 50.0), _retry_after("soon", 0.0)
+    (2.0, 10.0, None)
+    """
+    if value is None:
+        return None
+    try:
+        seconds = float(value) if value.strip().isdecimal() else parsedate_to_datetime(value).timestamp() - now
+    except ValueError:
+        return None
+    return min(max(0.0, seconds), LONGEST_PAUSE_SECONDS)

@@ -1,0 +1,215 @@
+"""The hosted catalogue: a Supabase project whose database has deploy/schema.sql. The only home of supabase-py.
+
+Rows go through one function of the database, ingest_messages(), so that a batch is one transaction: an upsert of the
+interface could neither span two tables nor leave a newer revision alone. Nothing is tried twice here: whoever calls has
+a breaker, and every write can be repeated.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+from supabase import Client, SupabaseException, create_client
+from supabase.lib.client_options import SyncClientOptions
+
+from workers.catalog import answers
+from workers.catalog.protocol import Catalog, CatalogFault, Entry, Outcome, RowFault, refusal
+from workers.crew import Crew, never
+
+T = TypeVar("T")
+
+TIMEOUT = httpx.Timeout(10.0, connect=3.0)
+"""Longer than the 8 s that a hosted project gives a statement. An httpx.Timeout, since numbers are cut to integers."""
+
+_DIGESTS = 1000
+"""How many digests are asked about at a time: 67 KB."""
+
+
+class SupabaseCatalog(Catalog):
+    """The catalogue of the project at `url`. `key` is one that stands for service_role, of the new kind or the old."""
+
+    def __init__(self, url: str, key: str, timeout: httpx.Timeout = TIMEOUT) -> None:
+        self._project = _Project(url, key, timeout)
+
+    def write_many(self, batch: Sequence[Entry]) -> list[Outcome]:
+        reasons = [refusal(entry) for entry in batch]
+        sent = iter(self._write([entry for entry, reason in zip(batch, reasons, strict=True) if reason is None]))
+        return [next(sent) if reason is None else self._row_fault(reason) for reason in reasons]
+
+    def write_each(
+        self, batches: Iterable[Sequence[Entry]], *, stop: Callable[[], bool] = never
+    ) -> Iterator[list[Outcome]]:
+        """As promised; while one batch is on its way the caller makes the next one and deals with the last outcomes."""
+        under_way: Crew[list[Outcome]] | None = None
+        for batch in batches:
+            before, under_way = under_way, None
+            outcomes = _finished(before, stop)
+            under_way = Crew([partial(self.write_many, batch)])
+            yield from outcomes
+        yield from _finished(under_way, stop)
+
+    def _write(self, batch: list[Entry]) -> list[Outcome]:
+        """Write these in one transaction; if one of them keeps the others out, each half in its own."""
+        if not batch:
+            return []
+        try:
+            return self._ingest(batch)
+        except RowFault as fault:
+            if len(batch) == 1:
+                return [fault]
+        half = len(batch) // 2
+        return self._write(batch[:half]) + self._write(batch[half:])
+
+    def _ingest(self, batch: list[Entry]) -> list[Outcome]:
+        answer = self._project.call("ingest_messages", batch=[_rows(entry) for entry in batch])
+        if len(answer) != len(batch) or not all(isinstance(one, bool) for one in answer):
+            raise answers.of_nonsense(answer, where=self._project.where)
+        return answer
+
+    def _row_fault(self, reason: str) -> RowFault:
+        return RowFault(f"{self._project.where}: the row is refused: {reason}")
+
+    def referenced(self, sha256s: Iterable[str]) -> set[str]:
+        asked, found = list(sha256s), set[str]()
+        for start in range(0, len(asked), _DIGESTS):
+            part = asked[start : start + _DIGESTS]
+            answer = self._project.call("picturedesk_referenced", sha256s=part)
+            if not all(isinstance(one, str) for one in answer) or not set(answer) <= set(part):
+                raise answers.of_nonsense(answer, where=self._project.where)
+            found.update(answer)
+        return found
+
+    def close(self) -> None:
+        self._project.close()
+
+
+def _finished(crew: Crew[T] | None, stop: Callable[[], bool]) -> list[T]:
+    """The results of the crew, if there is one."""
+    results: list[T] = []
+    if crew is not None:
+        crew.finish(done=results.append, stop=stop)
+    return results
+
+
+def check(url: str, key: str, timeout: httpx.Timeout = TIMEOUT) -> list[str]:
+    """What keeps the project from taking rows, each with its remedy; empty if nothing does. Nothing is written."""
+    project = _Project(url, key, timeout)
+    if wrong := answers.wrong_with(key, time.time()):
+        return [f"{project.where}: {wrong}. {answers.KEY}"]
+    try:
+        return [f"{project.where}: {what}. {answers.APPLY}" for what in _differences(project)]
+    except (CatalogFault, RowFault) as fault:
+        return [str(fault)]
+    finally:
+        project.close()
+
+
+def _differences(project: _Project) -> list[str]:
+    """What of the schema is missing or other than it should be. Raises what else goes wrong."""
+    found: list[str] = []
+    for table in ("channels", "messages", "images"):
+        try:
+            project.look_at(table)
+        except answers.Missing:
+            found.append(f"the table public.{table} is missing")
+    calls: dict[str, dict[str, Any]] = {
+        "picturedesk_faults": {},
+        "picturedesk_referenced": {"sha256s": []},
+        "ingest_messages": {"batch": []},  # an empty batch writes nothing, and needs all that a full one needs
+    }
+    for function, arguments in calls.items():
+        try:
+            found += project.call(function, **arguments)
+        except answers.Missing as missing:
+            if missing.is_function:
+                found.append(f"the function public.{function} is missing")
+            elif not found:
+                raise
+    return found
+
+
+def _rows(entry: Entry) -> dict[str, Any]:
+    image = None if entry.image is None else dict(entry.image)
+    return {"channel": dict(entry.channel), "message": dict(entry.message), "image": image}
+
+
+class _Project:
+    """A project's interface: what comes back is a list, or a CatalogFault, or a RowFault. `where` is its host."""
+
+    def __init__(self, url: str, key: str, timeout: httpx.Timeout) -> None:
+        parts = urlsplit(url)
+        self.where = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+        self._url, self._key, self._timeout = url, key, timeout
+        self._http: httpx.Client | None = None
+        self._client: Client | None = None
+
+    def call(self, function: str, **arguments: Any) -> list[Any]:
+        """What a function of the database returns."""
+        return self._ask(lambda client: client.rpc(function, arguments).execute().data)
+
+    def look_at(self, table: str) -> None:
+        """Ask for no rows of a table."""
+        self._ask(lambda client: client.table(table).select("*").limit(0).execute().data)
+
+    def close(self) -> None:
+        if self._http is not None:
+            self._http.close()
+            self._http = self._client = None
+
+    def _ask(self, question: Callable[[Client], Any]) -> list[Any]:
+        client = self._client or self._open()
+        try:
+            answer = question(client)
+        except httpx.HTTPStatusError as error:
+            status, headers, body = error.response.status_code, error.response.headers, error.response.text
+            said = self._without_key(body)
+            raise answers.of_answer(status, headers, said, where=self.where, now=time.time()) from error
+        except httpx.HTTPError as error:
+            reason = self._without_key(f"{type(error).__name__}: {error}".removesuffix(": "))
+            raise CatalogFault(f"{self.where}: no answer: {reason}. {answers.ADDRESS}") from error
+        except ValueError as error:  # a success in no character set
+            raise answers.of_nonsense(error, where=self.where) from error
+        if not isinstance(answer, list):
+            raise answers.of_nonsense(self._without_key(str(answer)), where=self.where)
+        return answer
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self._key, "(the key)")
+
+    def _open(self) -> Client:
+        """Make the client: it takes 50 ms, and keeps its connections."""
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise CatalogFault(f"{self.where}: catalog.key cannot be sent in a header. {answers.KEY}", fatal=True)
+        http = httpx.Client(
+            timeout=self._timeout, event_hooks={"request": [self._keep_bearer_honest], "response": [_raise_status]}
+        )
+        options = SyncClientOptions(
+            auto_refresh_token=False, persist_session=False, postgrest_client_retry=False, httpx_client=http
+        )
+        try:
+            self._client = create_client(self._url, self._key, options)
+        except (SupabaseException, ValueError) as error:
+            http.close()
+            reason = self._without_key(str(error))
+            raise CatalogFault(
+                f"{self.where}: no client can be made: {reason}. {answers.ADDRESS}", fatal=True
+            ) from error
+        self._http = http
+        return self._client
+
+    def _keep_bearer_honest(self, request: httpx.Request) -> None:
+        """supabase-py sends every key as a bearer token too; one of the new kind may not be, it is no JWT."""
+        if not answers.is_jwt(self._key):
+            request.headers.pop("Authorization", None)
+
+
+def _raise_status(response: httpx.Response) -> None:
+    """The client's own errors say neither the status nor Retry-After, and take any text for data."""
+    if not response.is_success:
+        response.read()
+        response.raise_for_status()

@@ -1,0 +1,95 @@
+"""Calls in threads that nobody has to wait for: the caller stays able to answer, to stop, and to prepare what is next.
+
+Not concurrent.futures: its threads are joined when the process ends, so one stalled upload would hold up a stop for as
+long as its timeout. These threads are daemons, made for one crew each; starting eight takes less than a millisecond.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+STOP_SECONDS = 5.0
+"""How long a crew goes on with the calls in hand after a stop was asked for: enough for a service that works."""
+
+POLL_SECONDS = 0.1
+"""How often `stop` is asked and results are told. Not with each: whoever wakes up takes the interpreter's lock from the
+threads, which with results every millisecond or two costs a tenth of their speed.
+"""
+
+
+class Interrupted(Exception):
+    """A stop was asked for before all was done. Nobody's fault; what was done is found again next time."""
+
+
+def never() -> bool:
+    return False
+
+
+def run(
+    calls: Iterable[Callable[[], T]],
+    *,
+    threads: int,
+    done: Callable[[T], None],
+    stop: Callable[[], bool] = never,
+) -> None:
+    """Make all calls, at most `threads` at once, and wait for them: see `Crew.finish`."""
+    Crew(calls, threads).finish(done=done, stop=stop)
+
+
+class Crew(Generic[T]):
+    """Makes all the calls, at most `threads` at once, while the caller does something else; then it calls `finish`."""
+
+    def __init__(self, calls: Iterable[Callable[[], T]], threads: int = 1) -> None:
+        self._todo = deque(calls)
+        self._results: deque[T] = deque()
+        self._errors: deque[BaseException] = deque()
+        self._bell = threading.Event()
+        # Counted here and not by the threads' being alive: a thread is a little while longer alive than at work.
+        self._at_work = deque(range(min(threads, len(self._todo))))
+        for _ in range(len(self._at_work)):
+            threading.Thread(target=self._work, name="crew", daemon=True).start()
+
+    def finish(self, *, done: Callable[[T], None], stop: Callable[[], bool] = never) -> None:
+        """Wait until all is done, and give each result to `done`, in this thread, soon after it comes.
+
+        At the first exception no further call is begun; those under way are waited for, and it is raised. Once `stop`
+        says yes there are STOP_SECONDS left; then those under way are left to themselves and Interrupted is raised.
+        """
+        until: float | None = None
+        try:
+            while True:
+                is_over = not self._at_work
+                while self._results:
+                    done(self._results.popleft())
+                if is_over:
+                    break
+                if stop() and until is None:
+                    until = time.monotonic() + STOP_SECONDS
+                if until is not None and time.monotonic() >= until:
+                    raise Interrupted(f"not everything was done {STOP_SECONDS:g} s after the stop")
+                self._bell.wait(POLL_SECONDS)
+                self._bell.clear()
+        finally:
+            self._todo.clear()
+        if self._errors:
+            raise self._errors[0]
+
+    def _work(self) -> None:
+        try:
+            while True:
+                try:
+                    call = self._todo.popleft()
+                except IndexError:
+                    break
+                self._results.append(call())
+        except BaseException as error:
+            self._todo.clear()
+            self._errors.append(error)
+        self._at_work.pop()
+        self._bell.set()

@@ -1,0 +1,190 @@
+"""An export as the connection's source: taken in page by page, its pictures fetched, then only retried.
+
+It is checked whole before anything of it is taken; one that cannot be used holds the process. Every message goes
+through the one intake door; what is fetched, and what is tried again, is decided by the journal alone, so a restart
+changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from ipc import failpoints
+from ipc.context import Context
+from ipc.holds import Hold
+from ipc.intake import Taken, take
+from ipc.jobs import Job
+from ipc.journal import Journal
+from ipc.messages import clip
+from ipc.posts import Page
+from ipc.retry import RetryPolicy
+from ipc.spool import Spool, has_no_room
+from workers.export.errors import ExportError
+from workers.export.files import MissingFile, fetch
+from workers.export.reader import Census, Export
+from workers.room import Room
+
+POLL_SECONDS = 1.0
+BATCH = 16
+
+PATH_LENGTH = 300
+"""Characters of the export's path in a report, from its end."""
+
+ERROR_BYTES = 1200
+"""Of an error in a report: with the path it goes in one message."""
+
+log = structlog.get_logger()
+
+
+def run(context: Context, journal: Journal, spool: Spool) -> None:
+    """Take in and fetch until asked to stop. Raises Hold if the export cannot be used."""
+    source = Source(context, journal, spool)
+    try:
+        source.open()
+        while not context.stopping:
+            took = source.take_page()
+            fetched = source.fetch_due()
+            source.tell()
+            if not took and not fetched:
+                context.receive(POLL_SECONDS)
+    except ExportError as error:
+        source.tell(connected=False, error=str(error))
+        raise Hold(str(error), "Mend or replace the export, or name another one, and start again") from error
+
+
+class Source:
+    """One export's way into journal and spool."""
+
+    def __init__(self, context: Context, journal: Journal, spool: Spool) -> None:
+        options = context.options
+        self._context = context
+        self._journal = journal
+        self._spool = spool
+        self._room = Room(journal, spool, options["room"])
+        self._path = Path(options["export"])
+        self._max_bytes: int = options["max_bytes"]
+        self._heartbeat_seconds: float = options["heartbeat_seconds"]
+        self._policy = RetryPolicy(**options["retry"])
+        self._export: Export | None = None
+        self._census: Census | None = None
+        self._pages: Iterator[Page] = iter(())
+        self._taken = Taken()
+        self._read = 0
+        self._exhausted = False
+        self._spool_error = ""
+        self._told: dict[str, Any] = {}
+        self._told_at = 0.0
+
+    def open(self) -> None:
+        """Open the export and check all of it. Raises ExportError."""
+        self._export = Export.open(self._path, self._context.progress)
+        self._census = self._export.census(self._context.progress)
+        self._pages = self._export.pages()
+        log.info(
+            "export opened",
+            channel=self._export.channel.id,
+            title=self._export.channel.title,
+            messages=self._census.messages,
+            photos=self._census.photos,
+            ignored=self._census.ignored,
+        )
+        self.tell()
+
+    def take_page(self) -> bool:
+        """Take the next page of messages into the journal; False when all have been taken."""
+        page = next(self._pages, None)
+        if page is None:
+            if not self._exhausted:
+                self._exhausted = True
+                log.info("export taken in", **self._counts())
+            return False
+        self._taken += take(self._journal, page, time.time())
+        self._read += len(page.posts) + sum(page.ignored.values())
+        return True
+
+    def fetch_due(self) -> int:
+        """Fetch the pictures that are due, while the spool has room; how many jobs went a step on."""
+        went_on = 0
+        for job in self._journal.due("seen", BATCH, source="export"):
+            if self._context.stopping or not self._room.is_there():
+                break
+            went_on += self._fetch(job)
+            if self._spool_error:
+                break
+        return went_on
+
+    def _fetch(self, job: Job) -> bool:
+        """Bring one picture into the spool; True if the job went a step on."""
+        try:
+            fetched = self._spool.write_original(
+                job.id, job.generation, lambda part: fetch(job.locator, part, self._max_bytes)
+            )
+        except MissingFile as error:
+            self._journal.bury(job, str(error))
+            log.error("dead letter", job=job.id, channel=job.channel_id, message=job.message_id, reason=str(error))
+            return True
+        except OSError as error:
+            if has_no_room(error):
+                self._spool_error = f"the spool cannot be written: {error.strerror}"
+                log.error("fetching waits", job=job.id, reason=self._spool_error)
+                return False
+            outcome = self._journal.fail(job, f"cannot be fetched: {error}", self._policy)
+            log.warning("fetching failed", job=job.id, reason=str(error), outcome=outcome)
+            return False
+        self._spool_error = ""
+        failpoints.reach("fetched.before")
+        if not self._journal.record_fetched(job, fetched.sha256, fetched.bytes):
+            self._spool.remove(job.id, job.generation)  # the message has another picture by now
+            return False
+        failpoints.reach("fetched.after")
+        self._context.wake("fetched")
+        log.debug("fetched", job=job.id, bytes=fetched.bytes)
+        return True
+
+    def _counts(self) -> dict[str, int]:
+        taken = self._taken
+        return {
+            "new": taken.new,
+            "edited": taken.edited,
+            "already_published": taken.published,
+            "already_dead": taken.dead,
+            "already_pending": taken.pending,
+        }
+
+    def tell(self, *, connected: bool = True, error: str = "") -> None:
+        """Report to /status: when something has changed, and once in `heartbeat_seconds`."""
+        now = time.monotonic()
+        facts = {
+            "source": "export",
+            "path": clip(str(self._path)[-PATH_LENGTH:], ERROR_BYTES),
+            "connected": connected and self._export is not None,
+            "error": clip(error, ERROR_BYTES),
+            "messages": self._census.messages if self._census else 0,
+            "photos": self._census.photos if self._census else 0,
+            "channel": self._export.channel.id if self._export else None,
+            "behind": self._census.messages - self._read if self._census else 0,
+            "exhausted": self._exhausted,
+            "spool_full": self._room.is_full,
+            "spool_error": self._spool_error or self._room.error,
+            **self._counts(),
+        }
+        if facts == self._told and now - self._told_at < self._heartbeat_seconds:
+            return
+        self._told, self._told_at = facts, now
+        beat = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._context.report("connection", last_heartbeat_at=beat, **facts)
+
+
+def check(options: dict[str, Any]) -> list[str]:
+    """What is wrong with the source, for `bin/run check`; reads all of the export."""
+    try:
+        Export.open(Path(options["export"])).census()
+    except ExportError as error:
+        return [str(error)]
+    return []

@@ -1,0 +1,34 @@
+"""Backpressure: whether the spool has room for one more original."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ipc.journal import Journal
+from ipc.spool import Spool
+
+
+class Room:
+    """The spool's limit and its disk's. Options: `spool_max_bytes` on their way at once, `min_free_bytes` of the disk.
+
+    `is_full` and `error` say how the last question was answered.
+    """
+
+    def __init__(self, journal: Journal, spool: Spool, options: dict[str, Any]) -> None:
+        self._journal = journal
+        self._spool = spool
+        self._spool_max_bytes: int = options["spool_max_bytes"]
+        self._min_free_bytes: int = options["min_free_bytes"]
+        self.is_full = False
+        self.error = ""
+
+    def is_there(self) -> bool:
+        """Whether another original may be fetched."""
+        self.is_full = self._journal.spool_bytes() >= self._spool_max_bytes
+        free = self._spool.free_bytes()
+        self.error = ""
+        if free < self._min_free_bytes:
+            self.error = (
+                f"the spool's disk has {free // 2**20} MiB left, spool.min_free_mb is {self._min_free_bytes // 2**20}"
+            )
+        return not self.is_full and not self.error

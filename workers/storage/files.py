@@ -1,0 +1,185 @@
+"""Objects as files under a folder, by hard link or atomic rename. Putting the same again costs next to nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from ipc.spool import fsync_folder
+from workers.crew import never
+from workers.storage.protocol import Item, ObjectFault, StorageFault, Stored, ignore
+
+_PART = (".", ".part")
+"""Around the name of an object that is not whole yet."""
+
+
+class FileStorage:
+    """Objects as files under `root`; `public_url` is where a web server of the user's serves that folder."""
+
+    def __init__(self, root: Path, public_url: str = "") -> None:
+        self._root = root.absolute()
+        self._public_url = public_url.rstrip("/")
+        self._unsettled: set[Path] = set()
+        with contextlib.suppress(OSError):  # what is the matter is said at the first object
+            self._root.mkdir(parents=True, exist_ok=True)
+
+    def put(self, key: str, source: Path, content_type: str) -> bool:
+        target = self._path(key)
+        try:
+            is_new = not _has_size(target, source.stat().st_size)
+            if is_new:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with _locked(target.parent):
+                    is_new = not _has_size(target, source.stat().st_size)  # nobody else has made it meanwhile
+                    if is_new:
+                        self._place(source, target)
+        except OSError as error:
+            if not source.exists():
+                raise FileNotFoundError(error.errno, "not in the spool", str(source)) from error
+            if error.errno == errno.ENAMETOOLONG:
+                raise ObjectFault(f"{key}: {error.strerror}") from error
+            raise StorageFault(f"{target}: {error.strerror or error}. Check the disk and the folder's owner") from error
+        # Also where it was there: a killed process may have made it and got no further.
+        self._unsettled.update(folder for folder in target.parents if folder.is_relative_to(self._root.parent))
+        return is_new
+
+    def put_all(
+        self,
+        items: Iterable[Item],
+        *,
+        stop: Callable[[], bool] = never,
+        stored: Callable[[str, bool], None] = ignore,
+    ) -> int:
+        """One after another and to the end, since it takes no time: `stop` is asked only as a sign of life."""
+        new = 0
+        for item in items:
+            is_new = self.put(item.key, item.source, item.content_type)
+            new += is_new
+            stored(item.key, is_new)
+            stop()
+        return new
+
+    def settle(self) -> None:
+        try:
+            for folder in self._unsettled:
+                fsync_folder(folder)
+        except OSError as error:
+            raise StorageFault(f"{self._root}: {error.strerror or error}. Check the disk") from error
+        self._unsettled.clear()
+
+    def url(self, key: str) -> str:
+        if self._public_url:
+            return f"{self._public_url}/{quote(key)}"
+        return (self._root / key).as_uri()
+
+    def read(self, key: str) -> bytes | None:
+        path = self._path(key)
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageFault(f"{path}: {error.strerror or error}. Check the disk and the folder's owner") from error
+
+    def delete(self, key: str) -> None:
+        """Also the folders that are empty then, but not the root. It is not made durable: a power cut may undo it."""
+        path = self._path(key)
+        try:
+            path.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise StorageFault(f"{path}: {error.strerror or error}. Check the disk and the folder's owner") from error
+        for folder in path.parents:
+            if folder == self._root or not _remove_if_empty(folder):
+                return
+
+    def list(self, prefix: str = "") -> Iterator[Stored]:
+        above, _, _ = prefix.rpartition("/")
+        for folder, _, names in os.walk(self._path(above) if above else self._root, onerror=self._refuse):
+            for name in names:
+                path = Path(folder, name)
+                key = path.relative_to(self._root).as_posix()
+                if not key.startswith(prefix) or _is_part(name):
+                    continue
+                with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                    facts = path.stat()
+                    yield Stored(key, facts.st_size, facts.st_mtime)
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def _path(self, key: str) -> Path:
+        """The object's file. Never one outside the root, whatever the key."""
+        if any(part in ("", ".", "..") for part in key.split("/")) or "\0" in key:
+            raise ObjectFault(f"{key!r} cannot be the name of a file")
+        return self._root / key
+
+    @staticmethod
+    def _refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise StorageFault(f"{error.filename}: {error.strerror}. Check the disk and the folder's owner") from error
+
+    @staticmethod
+    def _place(source: Path, target: Path) -> None:
+        """Give the complete, fsynced `source` the name `target` too; across file systems, copy it first."""
+        part = target.with_name(f"{_PART[0]}{target.name}{_PART[1]}")
+        part.unlink(missing_ok=True)
+        try:
+            _link_or_copy(source, part)
+            part.chmod(0o644)  # before it has its name: whoever finds the object there asks no further
+            part.replace(target)
+        finally:
+            # Half a copy; or rename() had two names of one file before it, does nothing then and leaves both.
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One at a time makes objects in a folder, of all threads and processes: half a copy has the same name for each."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks; there is one uploader, so none is missed
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _is_part(name: str) -> bool:
+    return name.startswith(_PART[0]) and name.endswith(_PART[1])
+
+
+def _remove_if_empty(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:
+        return False  # not empty: then it is still needed
+    return True
+
+
+def _has_size(target: Path, size: int) -> bool:
+    return target.is_file() and target.stat().st_size == size
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES):
+            raise
+        _copy_durably(source, target)
+
+
+def _copy_durably(source: Path, target: Path) -> None:
+    with source.open("rb") as reader, target.open("wb") as writer:
+        shutil.copyfileobj(reader, writer)
+        writer.flush()
+        os.fsync(writer.fileno())

@@ -1,0 +1,327 @@
+"""Objects in a bucket of Cloudflare R2, or of another S3 service that takes `auto` for a region. boto3's one home.
+
+An object is written on the condition that it is not there: of two that write the same one wins, and the other learns
+that there is nothing left to do. Nothing is tried twice here, because the journal's retries outlive the process and the
+breaker keeps the pauses; botocore's own would make both wait for nothing, and it gives them up without a word once its
+quota is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from urllib.parse import quote, urlsplit
+
+import boto3
+import botocore.session
+from botocore import exceptions as boto
+from botocore.config import Config
+from botocore.handlers import add_expect_header
+
+from workers import crew
+from workers.crew import never
+from workers.storage.answers import fault_of, pause_seconds
+from workers.storage.protocol import Item, ObjectFault, StorageFault, Stored, ignore
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import PutObjectRequestTypeDef
+
+T = TypeVar("T")
+
+CONNECT_SECONDS = 10.0
+"""Longest for a connection, and for a block of an upload to get off: on a thin line several uploads share it."""
+
+READ_SECONDS = 30.0
+"""Longest for an answer. R2 answers within a second; what takes thirty will not come any more."""
+
+CACHE_CONTROL = "public, max-age=31536000, immutable"
+"""Keys are digests: what is under a key once is under it for ever."""
+
+_THERE_ALREADY = (409, 412)
+"""412: the condition does not hold. 409: another conditional write of the same key is under way."""
+
+_NOT_IMPLEMENTED = 501
+
+_NO_SETTINGS = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+"""Whatever AWS settings this machine has for other programs say nothing of this storage."""
+
+
+class R2Storage:
+    """Objects in `bucket` at `endpoint`; `public_url` is where readers find the bucket's objects.
+
+    `put_all` has up to `concurrency` objects on their way at once. Threads may share it.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        bucket: str,
+        access_key_id: str,
+        secret_access_key: str,
+        public_url: str = "",
+        concurrency: int = 8,
+        connect_seconds: float = CONNECT_SECONDS,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        self._bucket = bucket
+        self._secrets = (secret_access_key, access_key_id)
+        self._concurrency = concurrency
+        self._address = f"{urlsplit(endpoint).netloc.rpartition('@')[2]}/{bucket}"
+        self._public_url = (public_url or f"{endpoint.rstrip('/')}/{bucket}").rstrip("/")
+        self._knows_conditions = True
+        self._in_doubt = True
+        self._unfinished: set[str] = set()
+        self._meets_some = False
+        config = Config(
+            region_name="auto",
+            # By default a body goes out as aws-chunked with a checksum behind it, which R2 has refused.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            connect_timeout=connect_seconds,
+            read_timeout=read_seconds,
+            retries={"total_max_attempts": 1},
+            max_pool_connections=concurrency,
+            s3={"addressing_style": "path"},
+        )
+        try:
+            self._client: S3Client = boto3.session.Session(
+                botocore_session=botocore.session.Session(session_vars=_NO_SETTINGS)
+            ).client(
+                "s3",
+                endpoint_url=endpoint,
+                aws_access_key_id=access_key_id,
+                aws_secret_access_key=secret_access_key,
+                config=config,
+            )
+        except (boto.BotoCoreError, ValueError) as error:
+            raise StorageFault(self._clean(f"{self._address}: {error}. Check storage.endpoint"), fatal=True) from error
+        # R2 never answers `Expect: 100-continue`, so each put would wait a second for it.
+        self._client.meta.events.unregister("before-call.s3", add_expect_header)
+        self._client.meta.events.register_last("before-parameter-build.s3", _follow_no_redirect)
+
+    def put(self, key: str, source: Path, content_type: str) -> bool:
+        return self._put(Item(key, source, content_type), look_first=not self._knows_conditions)
+
+    def put_all(
+        self,
+        items: Iterable[Item],
+        *,
+        stop: Callable[[], bool] = never,
+        stored: Callable[[str, bool], None] = ignore,
+    ) -> int:
+        """As promised; and what is there already is not sent again, where that could be foreseen.
+
+        A new picture is sent unasked. Where one is expected to be there, its original (the last object in its folder)
+        is asked for: if that is there, so is probably all the rest, and each object is asked for before it is sent.
+        Expected are those that the caller says, and all after a call that met some. When a call has not come to its
+        end, each of its objects is asked for the next time: then some are there. So it is with each object of the first
+        call, since a process before this one may have come to no end.
+        """
+        items = list({item.key: item for item in items}.values())  # R2 takes one write of a key in a second
+        known = None if self._in_doubt or not self._knows_conditions else self._known(items, stop)
+        new = 0
+
+        def done(result: tuple[str, bool]) -> None:
+            nonlocal new
+            new += result[1]
+            stored(*result)
+
+        keys = {item.key for item in items}
+        is_likely = {item.key for item in items if known is None or _folder(item) in known} | (keys & self._unfinished)
+        self._unfinished |= keys
+        self._run([self._call(item, item.key in is_likely) for item in items], stop, done)
+        self._unfinished -= keys
+        self._in_doubt = False
+        self._meets_some = new < len(items)
+        return new
+
+    def settle(self) -> None:
+        """What the service has confirmed, it keeps."""
+
+    def url(self, key: str) -> str:
+        return f"{self._public_url}/{quote(key)}"
+
+    def read(self, key: str) -> bytes | None:
+        def get() -> bytes:
+            answer = self._client.get_object(Bucket=self._bucket, Key=key)
+            with contextlib.closing(answer["Body"]) as body:
+                if not answer.get("ETag"):
+                    raise self._nonsense(key)
+                return body.read()
+
+        try:
+            return self._ask(key, get)
+        except StorageFault as fault:
+            if _code_of(fault.__cause__) == "NoSuchKey":
+                return None
+            raise
+
+    def delete(self, key: str) -> None:
+        self._ask(key, lambda: self._client.delete_object(Bucket=self._bucket, Key=key))
+
+    def list(self, prefix: str = "") -> Iterator[Stored]:
+        pages = iter(self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix))
+        while (page := self._ask(prefix, lambda: next(pages, None))) is not None:
+            if "IsTruncated" not in page:
+                raise self._nonsense(prefix)
+            for one in page.get("Contents", ()):
+                yield Stored(one["Key"], one["Size"], one["LastModified"].timestamp())
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _known(self, items: Iterable[Item], stop: Callable[[], bool]) -> set[str]:
+        """The folders that were expected to be there, and whose last object is."""
+        expected = {_folder(item) for item in items if item.is_expected or self._meets_some}
+        lasts = {_folder(item): item.key for item in items if _folder(item) in expected}
+        found: list[tuple[str, int | None]] = []
+        self._run([partial(self._look, folder, key) for folder, key in lasts.items()], stop, found.append)
+        return {folder for folder, size in found if size is not None}
+
+    def _look(self, folder: str, key: str) -> tuple[str, int | None]:
+        return folder, self._size(key)
+
+    def _run(self, calls: Sequence[Callable[[], T]], stop: Callable[[], bool], done: Callable[[T], None]) -> None:
+        crew.run(calls, threads=self._concurrency, stop=stop, done=done)
+
+    def _call(self, item: Item, look_first: bool) -> Callable[[], tuple[str, bool]]:
+        return lambda: (item.key, self._put(item, look_first))
+
+    def _put(self, item: Item, look_first: bool) -> bool:
+        with _opened(item.source) as body:
+            size = os.fstat(body.fileno()).st_size
+            there = self._size(item.key) if look_first else None
+            if there is None and self._knows_conditions:
+                if self._upload(item, body, if_new=True):
+                    return True
+                there = self._size(item.key)
+            if there == size:
+                return False
+            return self._upload(item, body, if_new=False)
+
+    def _upload(self, item: Item, body: BinaryIO, *, if_new: bool) -> bool:
+        """Send the object; False if it is not stored because there is one, or because the condition is not known."""
+        body.seek(0)
+        request: PutObjectRequestTypeDef = {
+            "Bucket": self._bucket,
+            "Key": item.key,
+            "Body": body,
+            "ContentType": item.content_type,
+            "CacheControl": CACHE_CONTROL,
+        }
+        if if_new:
+            request["IfNoneMatch"] = "*"
+        try:
+            answer = self._ask(item.key, lambda: self._client.put_object(**request))
+        except StorageFault as fault:
+            status = _status_of(fault.__cause__)
+            if if_new and status in _THERE_ALREADY:
+                return False
+            if if_new and status == _NOT_IMPLEMENTED:
+                self._knows_conditions = False
+                return False
+            raise
+        if not answer.get("ETag"):
+            raise self._nonsense(item.key)
+        return True
+
+    def _size(self, key: str) -> int | None:
+        """How large the object is that is there; None also if that can't be said, because then a put will tell why.
+
+        An answer to a HEAD has no body, so it can't name its reason; and without the right to list a bucket, some
+        services answer 403 for an object that is not there.
+        """
+        try:
+            answer = self._ask(key, lambda: self._client.head_object(Bucket=self._bucket, Key=key))
+        except (StorageFault, ObjectFault) as fault:
+            if _status_of(fault.__cause__) in (400, 401, 403, 404):
+                return None
+            raise
+        return answer["ContentLength"] if answer.get("ETag") else None
+
+    def _ask(self, key: str, question: Callable[[], T]) -> T:
+        """The service's answer. Raises StorageFault or ObjectFault, with botocore's exception as the cause."""
+        where = f"{self._address}/{key}"
+        try:
+            return question()
+        except boto.ClientError as error:
+            facts = error.response["ResponseMetadata"]
+            raise fault_of(
+                where,
+                facts["HTTPStatusCode"],
+                error.response["Error"].get("Code") or "",
+                self._clean(error.response["Error"].get("Message") or ""),
+                pause_seconds(facts["HTTPHeaders"].get("retry-after", ""), time.time()),
+            ) from error
+        except (boto.BotoCoreError, ValueError) as error:  # botocore converts what is in an answer unseen
+            fatal = isinstance(error, boto.ParamValidationError)
+            raise StorageFault(f"{where}: {self._clean(_reason(error))}", fatal=fatal) from error
+
+    def _nonsense(self, key: str) -> StorageFault:
+        """To an answer that lacks what every S3 service sends: it was a login page, or a proxy's."""
+        return StorageFault(
+            f"{self._address}/{key}: answered as no S3 service does. Check storage.endpoint, and what is between it"
+            " and this machine. It is tried again"
+        )
+
+    def _clean(self, text: str) -> str:
+        """Without our secrets, should anybody ever have repeated them."""
+        for secret in filter(None, self._secrets):
+            text = text.replace(secret, "…")
+        return text
+
+
+def _follow_no_redirect(context: dict[str, Any], **_: object) -> None:
+    """botocore asks where a bucket has gone; if that is redirected as well it asks again, until the stack is full."""
+    context["s3_redirect"]["redirected"] = True
+
+
+def _folder(item: Item) -> str:
+    return item.key.rpartition("/")[0]
+
+
+def _reason(error: Exception) -> str:
+    """Why nothing came back, and what to do. Passing faults: `It is tried again`."""
+    match error:
+        case boto.SSLError():
+            return f"no trusted connection: {error}. Check storage.endpoint, this machine's clock and its certificates"
+        case boto.EndpointConnectionError():
+            return "nobody answers there. Check storage.endpoint and the network. It is tried again"
+        case boto.ConnectTimeoutError():
+            return "no connection in time. Check storage.endpoint and the network. It is tried again"
+        case boto.ReadTimeoutError():
+            return "no answer in time. It is tried again"
+        case boto.ConnectionClosedError():
+            return "the connection was cut before there was an answer. It is tried again"
+        case boto.ParamValidationError():
+            return f"{' '.join(str(error).split())}. Check storage.bucket and storage.prefix"
+        case _:
+            return f"{type(error).__name__}: {' '.join(str(error).split())}. It is tried again"
+
+
+def _status_of(error: BaseException | None) -> int | None:
+    return error.response["ResponseMetadata"]["HTTPStatusCode"] if isinstance(error, boto.ClientError) else None
+
+
+def _code_of(error: BaseException | None) -> str | None:
+    return error.response["Error"].get("Code") if isinstance(error, boto.ClientError) else None
+
+
+def _opened(source: Path) -> BinaryIO:
+    try:
+        return source.open("rb")
+    except OSError as error:
+        if not source.exists():
+            raise FileNotFoundError(error.errno, "not in the spool", str(source)) from error
+        raise StorageFault(f"{source}: {error.strerror or error}. Check the disk and the file's owner") from error

@@ -1,0 +1,311 @@
+"""The configured channels while a line holds: who is looked at when, and what is the matter with whom.
+
+A task for each channel looks at it when there is a hint, when the monitor finds it behind, and every
+`reconcile_seconds`. A channel that can't be read keeps nobody else from being read; it is tried again by and by.
+Backfill goes on in the background while no channel is behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+
+from ipc.intake import Taken
+from ipc.journal import Journal
+from ipc.messages import clip
+from workers.telegram.address import Address, parse
+from workers.telegram.errors import (
+    ChannelFault,
+    Flooded,
+    LineLost,
+    ServerTrouble,
+    Unanswered,
+    UnknownChannel,
+    Unreadable,
+)
+from workers.telegram.line import Hint, Line, Peer
+from workers.telegram.media import Message
+from workers.telegram.watch import Wanted, Watch
+
+PROBE_SECONDS: Final = 10.0
+"""How long Telegram may take to answer the monitor."""
+
+AGAIN_SECONDS: Final = 5.0
+"""After an answer that was none."""
+
+FAULT_SECONDS: Final = 300.0
+"""How often a channel that can't be read is tried again."""
+
+BACKFILL_PAUSE_SECONDS: Final = 0.5
+"""Between two pages: 200 messages a second, which Telegram has been seen to allow for hours."""
+
+LOOKS_AT_ONCE: Final = 4
+"""Channels that are looked at at the same time."""
+
+FAULT_BYTES: Final = 1200
+"""Of a channel's fault, and of its remedy, in a report: both go in one message."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Entry:
+    """One configured channel, and how it stands. `watch` is there once it has been found, `channel_id` once known."""
+
+    address: Address
+    watch: Watch | None = None
+    fault: ChannelFault | None = None
+    hints: set[int] = field(default_factory=set)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    channel_id: int | None = None
+    reconcile_at: float = 0.0
+    flooded_until: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """The address as the journal remembers it."""
+        return f"{self.address.kind}:{self.address.value}"
+
+    @property
+    def readable(self) -> Watch | None:
+        return self.watch if self.fault is None else None
+
+    def facts(self) -> dict[str, Any]:
+        """What /status shows of it."""
+        watch, fault = self.watch, self.fault
+        return {
+            "id": self.channel_id,
+            "address": str(self.address),
+            "title": clip(watch.title, 200) if watch else "",
+            "behind": watch.behind if watch and not fault else None,
+            "is_member": watch.peer.is_member if watch else None,
+            "backfilled": watch.backfilled() if watch else None,
+            "backfill_left": watch.backfill_left() if watch else None,
+            "problem": clip(fault.what, FAULT_BYTES) if fault else "",
+            "remedy": clip(fault.remedy, FAULT_BYTES) if fault else "",
+        }
+
+
+class Channels(Mapping[int, Watch]):
+    """All configured channels; as a mapping, the watches of those that can be read now, by channel id.
+
+    `on_new` is called when there is something to fetch, `on_row` when only a row has changed, `on_read` with every
+    message that is read, and `on_doubt` when a request got no answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        texts: list[str],
+        wanted: Wanted,
+        reconcile_seconds: float,
+        on_new: Callable[[], None],
+        on_row: Callable[[], None],
+        on_read: Callable[[int, Message], None],
+        on_doubt: Callable[[], None],
+    ) -> None:
+        self.entries = [Entry(parse(text)) for text in texts]
+        self.flooded_until = 0.0
+        self._journal = journal
+        self._wanted = wanted
+        self._reconcile_seconds = reconcile_seconds
+        self._on_new = on_new
+        self._on_row = on_row
+        self._on_read = on_read
+        self._on_doubt = on_doubt
+        self._tops_flooded_until = 0.0
+        self._backfill_flooded_until = 0.0
+        self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
+
+    def __getitem__(self, channel_id: int) -> Watch:
+        return self._readable()[channel_id]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._readable())
+
+    def __len__(self) -> int:
+        return len(self._readable())
+
+    def _readable(self) -> dict[int, Watch]:
+        return {entry.readable.id: entry.readable for entry in self.entries if entry.readable}
+
+    def note_flood(self, seconds: float) -> None:
+        """Telegram wants no more requests of some kind for so long: /status says so."""
+        self.flooded_until = max(self.flooded_until, time.time() + seconds)
+
+    def behind(self) -> int:
+        """How many messages wait in all channels, at most."""
+        return sum(entry.watch.behind for entry in self.entries if entry.watch)
+
+    # Reasons to look
+
+    def expect_anything(self) -> None:
+        """The line is new: what happened while there was none is told by nobody."""
+        for entry in self.entries:
+            entry.reconcile_at = 0.0
+            entry.wake.set()
+
+    def hear(self, hint: Hint) -> None:
+        """An update: its channel is to be looked at."""
+        for entry in self.entries:
+            if entry.watch is not None and hint.channel_id in (None, entry.watch.id):
+                entry.hints.update(hint.message_ids)
+                entry.wake.set()
+
+    async def look_around(self, line: Line) -> None:
+        """Prove the line by asking for every channel's newest message; who is behind is looked at. Raises LineLost."""
+        entries = {entry.readable.id: entry for entry in self.entries if entry.readable}
+        tops = await self._tops(line, list(self._readable().values()))
+        if not tops:
+            await line.probe(PROBE_SECONDS)
+        for channel_id, entry in entries.items():
+            if (watch := entry.watch) is None:
+                continue
+            watch.top = tops.get(channel_id, watch.top)
+            if channel_id not in tops or watch.behind or watch.cursor is None:
+                entry.wake.set()
+
+    async def _tops(self, line: Line, watches: list[Watch]) -> dict[int, int]:
+        if not watches or time.monotonic() < self._tops_flooded_until:
+            return {}
+        asked_at = time.monotonic()
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                return await line.tops([watch.peer for watch in watches])
+        except (TimeoutError, Unanswered) as error:
+            if line.heard_at > asked_at:
+                return {}  # a narrow line: our answer waits behind others
+            raise LineLost(f"Telegram has not answered the monitor for {PROBE_SECONDS:.0f} s") from error
+        except Flooded as flood:
+            self.note_flood(flood.seconds)
+            self._tops_flooded_until = time.monotonic() + flood.seconds
+            return {}
+        except (ChannelFault, Unreadable, ServerTrouble):
+            return {}  # one of them spoils the answer for all: each is asked for itself
+
+    # Looking
+
+    async def keep(self, line: Line, entry: Entry) -> None:
+        """Look at one channel whenever there is reason to, until cancelled. Raises LineLost and Hold."""
+        while True:
+            # A flood is waited out, whoever wakes us, and on whatever line: who asks all the same has to wait longer.
+            await asyncio.sleep(max(0.0, entry.flooded_until - time.monotonic()))
+            entry.wake.clear()
+            async with self._looks:
+                pause = await self._try_to_look(line, entry)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await entry.wake.wait()
+
+    async def _try_to_look(self, line: Line, entry: Entry) -> float:
+        """Look at one channel; for how many seconds it then needs no look, unless there is a reason."""
+        hints, entry.hints = entry.hints, set()
+        try:
+            await self._look(line, entry, hints)
+            return max(0.0, entry.reconcile_at - time.monotonic())
+        except Flooded as flood:
+            self.note_flood(flood.seconds)
+            log.warning("Telegram asks to wait", channel=str(entry.address), seconds=flood.seconds)
+            entry.flooded_until = time.monotonic() + flood.seconds
+            pause = 0.0
+        except UnknownChannel as fault:
+            # The first time, the access hash may be another account's: it is resolved anew.
+            pause = FAULT_SECONDS if entry.fault else AGAIN_SECONDS
+            self._journal.drop_peer(entry.key, line.account_id)
+            entry.watch = None
+            self._has_fault(entry, fault)
+        except ChannelFault as fault:
+            pause = FAULT_SECONDS
+            self._has_fault(entry, fault)
+        except (ServerTrouble, Unanswered, Unreadable) as trouble:
+            pause = AGAIN_SECONDS
+            log.warning("channel could not be looked at", channel=str(entry.address), why=str(trouble))
+            if isinstance(trouble, Unanswered):
+                self._on_doubt()
+        entry.hints |= hints
+        return pause
+
+    async def _look(self, line: Line, entry: Entry, hints: set[int]) -> None:
+        if entry.watch is None or entry.fault:
+            entry.watch = await self._open(line, entry)
+        watch = entry.watch
+        async with watch.lock:
+            taken = Taken()
+            if time.monotonic() >= entry.reconcile_at:
+                # First: the last messages that are known, however many new ones an outage has brought.
+                taken += await watch.reconcile(line)
+                entry.reconcile_at = time.monotonic() + self._reconcile_seconds
+            taken += await watch.catch_up(line)
+            if hints:
+                taken += await watch.look_at(line, hints)
+        entry.fault = None
+        if watch.has_more:
+            entry.wake.set()
+        if taken.new or taken.edited:
+            self._on_new()
+        if hints or taken.edited:
+            self._on_row()
+
+    async def _open(self, line: Line, entry: Entry) -> Watch:
+        """The channel, by what the journal knows of its address: Telegram is asked for a name once in its life."""
+        known = self._journal.peer(entry.key, line.account_id)
+        if known is None:
+            peer = await line.resolve(entry.address)
+        else:
+            if all(other.channel_id != known[0] for other in self.entries):
+                entry.channel_id = known[0]  # whatever is the matter with it, /status knows which it is
+            peer = await line.refresh(Peer(*known, title="", is_member=True))
+        self._journal.put_peer(entry.key, line.account_id, peer.channel_id, peer.access_hash)
+        if entry.watch is not None and entry.watch.id == peer.channel_id:
+            entry.watch.peer = peer
+            return entry.watch
+        for other in self.entries:
+            if other is not entry and other.watch is not None and other.watch.id == peer.channel_id:
+                raise ChannelFault(f"it is the same channel as {other.address}", "Name it once in telegram.channels")
+        entry.channel_id = peer.channel_id
+        log.info("channel opened", channel=peer.channel_id, title=peer.title, member=peer.is_member)
+        return Watch(self._journal, peer, self._wanted, self._on_read)
+
+    @staticmethod
+    def _has_fault(entry: Entry, fault: ChannelFault) -> None:
+        if entry.fault is None or entry.fault.what != fault.what:
+            log.error("channel can't be read", channel=str(entry.address), what=fault.what, remedy=fault.remedy)
+        entry.fault = fault
+
+    # Backfill
+
+    async def backfill(self, line: Line) -> None:
+        """Read what was posted before the channels were first seen, until cancelled. Raises LineLost and Hold."""
+        # A flood is waited out, on whatever line.
+        await asyncio.sleep(max(0.0, self._backfill_flooded_until - time.monotonic()))
+        while True:
+            watch, pause = self._next_to_backfill(), BACKFILL_PAUSE_SECONDS
+            if watch is not None:
+                try:
+                    async with watch.lock:
+                        taken = await watch.backfill(line)
+                    if taken.new:
+                        self._on_new()
+                except Flooded as flood:
+                    self.note_flood(flood.seconds)
+                    pause = flood.seconds
+                    self._backfill_flooded_until = time.monotonic() + pause
+                except (ServerTrouble, Unanswered, ChannelFault, Unreadable):
+                    watch.backfill_at = time.monotonic() + AGAIN_SECONDS  # the others go on
+            await asyncio.sleep(pause)
+
+    def _next_to_backfill(self) -> Watch | None:
+        """The channel that the fewest messages have been read of, so that all come along; none while one is behind."""
+        watches = list(self._readable().values())
+        if any(watch.behind or watch.cursor is None for watch in watches):
+            return None
+        now = time.monotonic()
+        wanting = (watch for watch in watches if watch.backfill_left() and watch.backfill_at <= now)
+        return min(wanting, key=Watch.backfilled, default=None)

@@ -1,0 +1,264 @@
+"""The pictures' bytes: from Telegram into the spool, several at once, in the order that the journal gives.
+
+Promises. An original counts as fetched when it is whole (as long as Telegram said) and on the disk; whether it can be
+decoded is for an image worker to say, who sends it back if not. Nothing is downloaded while the spool or its disk is
+full. Only what is the picture's own fault costs an attempt: a flood, an outage or a lost line does not.
+
+A file's reference holds for hours. The messages that were just read are remembered with theirs; for all others, and for
+a reference that has expired, the message is read again, which also shows whether the picture is still there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from typing import Final, TypeVar
+
+import structlog
+
+from ipc import failpoints
+from ipc.jobs import Job
+from ipc.journal import Journal
+from ipc.retry import RetryPolicy
+from ipc.spool import Spool, has_no_room
+from workers.telegram.errors import ChannelFault, Flooded, ServerTrouble, StaleReference, Unanswered, Unreadable
+from workers.telegram.line import PART_BYTES, Line
+from workers.telegram.media import File, Message
+from workers.telegram.watch import Watch
+
+T = TypeVar("T")
+
+POLL_SECONDS: Final = 1.0
+PART_SECONDS: Final = 60.0
+"""How long one part of a file may take: 512 KiB at 9 kB/s."""
+
+PARALLEL_PARTS: Final = 4
+"""Of one file: at 30 ms to Telegram a large file comes 3 times as fast as part by part (benchmarks/telegram)."""
+
+REMEMBERED: Final = 2000
+"""Messages whose file references are remembered: some 1 KiB each."""
+
+OUTAGE_SECONDS: Final = 86400.0
+"""A picture that Telegram's own errors keep back for longer than this since it was seen is charged for them."""
+
+OUTAGE_PAUSE_SECONDS: Final = 30.0
+
+log = structlog.get_logger()
+
+
+class Damaged(Exception):
+    """What came is not the file that Telegram declared."""
+
+
+class Gone(Exception):
+    """The picture that the job is about is not there any more; the journal has been told."""
+
+
+class Fetching:
+    """Downloads what is due. One for the whole life of the process; lines and watches come and go."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        spool: Spool,
+        policy: RetryPolicy,
+        max_bytes: int,
+        room: Callable[[], bool],
+        at_once: int,
+        on_fetched: Callable[[], None],
+        on_doubt: Callable[[], None],
+        on_flood: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
+        """`room` says whether the spool has any; `on_doubt` is called when a request got no answer, `on_flood` when
+        Telegram asks to wait for so many seconds.
+        """
+        self.wake = asyncio.Event()
+        self.disk_error = ""
+        self._journal = journal
+        self._spool = spool
+        self._policy = policy
+        self._max_bytes = max_bytes
+        self._room = room
+        self._at_once = at_once
+        self._on_fetched = on_fetched
+        self._on_doubt = on_doubt
+        self._on_flood = on_flood
+        self._files: OrderedDict[tuple[int, int], tuple[str, File]] = OrderedDict()
+        self._paused_until = 0.0
+
+    def remember(self, channel_id: int, message: Message) -> None:
+        """A message was just read: its file's reference is fresh."""
+        if message.post is None or message.file is None:
+            return
+        key = (channel_id, message.id)
+        self._files[key] = (message.post.photo.identity, message.file)
+        self._files.move_to_end(key)
+        while len(self._files) > REMEMBERED:
+            self._files.popitem(last=False)
+
+    async def run(self, line: Line, watches: Mapping[int, Watch]) -> None:
+        """Fetch what is due until cancelled. `watches` by channel id: those that can be read now."""
+        in_hand: dict[int, asyncio.Task[None]] = {}
+        try:
+            while True:
+                self.wake.clear()
+                for job in self._due(in_hand, watches):
+                    in_hand[job.id] = asyncio.create_task(self._fetch(line, watches[job.channel_id], job))
+                waker = asyncio.create_task(self.wake.wait())
+                await asyncio.wait([waker, *in_hand.values()], timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
+                waker.cancel()
+                for job_id in [job_id for job_id, task in in_hand.items() if task.done()]:
+                    in_hand.pop(job_id).result()
+        finally:
+            for task in in_hand.values():
+                task.cancel()
+            await asyncio.gather(*in_hand.values(), return_exceptions=True)
+
+    def _due(self, in_hand: Mapping[int, object], watches: Mapping[int, Watch]) -> list[Job]:
+        free = self._at_once - len(in_hand)
+        if free <= 0 or time.monotonic() < self._paused_until or not self._room():
+            return []
+        # Those in hand are due as well. No more than are needed: a job takes a while to be read.
+        due = self._journal.due("seen", self._at_once, source="telegram", channels=watches)
+        return [job for job in due if job.id not in in_hand][:free]
+
+    async def _fetch(self, line: Line, watch: Watch, job: Job) -> None:
+        """Take one job a step on, or note why not. Raises LineLost and Hold."""
+        try:
+            await self._download(line, watch, job)
+        except Gone:
+            return
+        except (Flooded, ServerTrouble, ChannelFault, Unreadable) as trouble:
+            self._put_off(job, trouble)
+        except Unanswered as silence:
+            self._on_doubt()
+            self._put_off(job, silence)
+        except StaleReference as stale:
+            self._fail(job, f"a reference that was just given does not hold: {stale}")
+        except Damaged as damage:
+            self._fail(job, str(damage))
+        except OSError as error:
+            if not has_no_room(error):
+                self._fail(job, f"cannot be written: {error}")
+                return
+            self.disk_error = f"the spool cannot be written: {error.strerror}"
+            self._paused_until = time.monotonic() + OUTAGE_PAUSE_SECONDS
+            log.error("fetching waits", job=job.id, reason=self.disk_error)
+
+    async def _file(self, line: Line, watch: Watch, job: Job) -> File:
+        """The file of the job's picture, with a reference that holds. Raises Gone."""
+        identity, file = self._files.get((job.channel_id, job.message_id), ("", None))
+        if file is not None and identity == job.identity:
+            return file
+        for message in (await line.by_ids(watch.peer, [job.message_id])).messages:
+            self.remember(job.channel_id, message)
+            if message.post and message.file and message.post.photo.identity == job.identity:
+                return message.file
+        async with watch.lock:
+            await watch.look_at(line, [job.message_id])  # deleted, or another picture by now
+        raise Gone
+
+    async def _download(self, line: Line, watch: Watch, job: Job) -> None:
+        """Download the job's picture; where its reference has expired, with a new one."""
+        file = await self._file(line, watch, job)
+        if file.bytes > self._max_bytes:
+            self._bury(job, f"its file has {file.bytes} bytes, images.max_bytes is {self._max_bytes}")
+            return
+        try:
+            sha256 = await self._into_spool(line, job, file)
+        except StaleReference:
+            self._files.pop((job.channel_id, job.message_id), None)
+            sha256 = await self._into_spool(line, job, await self._file(line, watch, job))
+        self.disk_error = ""
+        failpoints.reach("fetched.before")
+        if not self._journal.record_fetched(job, sha256, file.bytes):
+            self._spool.remove(job.id, job.generation)  # the message has another picture by now
+            return
+        failpoints.reach("fetched.after")
+        self._on_fetched()
+        log.debug("fetched", job=job.id, bytes=file.bytes)
+
+    async def _into_spool(self, line: Line, job: Job, file: File) -> str:
+        """Download the file into the spool; its sha256."""
+        with ExitStack() as stack:
+            path = stack.enter_context(self._spool.original_being_made(job.id, job.generation))
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                await _download_parts(line, file, fd)
+                sha256 = await _in_thread(partial(_seal, fd))
+            finally:
+                os.close(fd)
+            await _in_thread(stack.pop_all().close)  # it has its name and is on the disk
+            return sha256
+
+    def _put_off(self, job: Job, trouble: Exception) -> None:
+        """Nobody's fault that is here: the job keeps its attempts, unless this goes on for days."""
+        if isinstance(trouble, Flooded):
+            self._paused_until = time.monotonic() + trouble.seconds
+            self._on_flood(trouble.seconds)
+            log.warning("Telegram asks to wait before the next download", seconds=trouble.seconds)
+        elif time.time() - job.seen_at > OUTAGE_SECONDS:
+            self._fail(job, str(trouble))
+        else:
+            log.warning("fetching put off", job=job.id, reason=str(trouble))
+            self._journal.postpone(job, OUTAGE_PAUSE_SECONDS, str(trouble))
+
+    def _fail(self, job: Job, reason: str) -> None:
+        outcome = self._journal.fail(job, f"cannot be fetched: {reason}", self._policy)
+        log.warning("fetching failed", job=job.id, reason=reason, outcome=outcome)
+
+    def _bury(self, job: Job, reason: str) -> None:
+        if self._journal.bury(job, reason):
+            log.error("dead letter", job=job.id, channel=job.channel_id, message=job.message_id, reason=reason)
+
+
+async def _download_parts(line: Line, file: File, fd: int) -> None:
+    """Write all parts of the file, several at a time. Raises Damaged if what comes is shorter or longer.
+
+    On a narrow line one at a time: many would keep every other answer waiting until it is taken for lost.
+    """
+    offsets = iter(range(0, file.bytes, PART_BYTES))
+
+    async def take_parts(number: int) -> None:
+        for offset in offsets:  # shared: each part is taken by one of us
+            data = await line.part(file, offset, PART_SECONDS)
+            expected = min(PART_BYTES, file.bytes - offset)
+            if len(data) != expected:
+                raise Damaged(f"{len(data)} bytes came at {offset} of {file.bytes}, where {expected} should have")
+            os.pwrite(fd, data, offset)
+            if line.is_slow and number:
+                return
+
+    tasks = [asyncio.create_task(take_parts(number)) for number in range(1 if line.is_slow else PARALLEL_PARTS)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """What `work` gives; it waits for the disk and may not hold up the loop. Its end is waited for in any case: files
+    that somebody still works on must not be closed, nor made anew.
+    """
+    task = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    finally:
+        await asyncio.wait([task])
+
+
+def _seal(fd: int) -> str:
+    """Have the file on the disk; its sha256."""
+    os.fsync(fd)
+    with os.fdopen(os.dup(fd), "rb") as reader:
+        reader.seek(0)
+        return hashlib.file_digest(reader, "sha256").hexdigest()

@@ -1,0 +1,302 @@
+"""One channel, watched: nothing that is posted, edited or deleted there escapes.
+
+The history is the source of truth; whatever else is heard only says that it is time to look. Three things are done, one
+at a time:
+
+    catch up     pages upward from the journal's cursor until the newest message is behind it. A page and the cursor
+                 enter the journal together, so it goes on where it stopped, whoever stopped it.
+    reconcile    the last `reconcile_messages` once more: edits and deletions are not told while one is away, and an id
+                 may become visible after a higher one. What is not there any more is asked for by its id before it
+                 counts as deleted, and many at once are asked for twice.
+    backfill     pages downward from where the channel was first seen, while nothing newer waits.
+
+An answer that can't be read (a message newer than our copy of the schema) is halved until the one message is found,
+which is passed over and counted as "unreadable".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from ipc.intake import Taken, take, withdraw
+from ipc.journal import Journal
+from ipc.posts import BACKFILL, LIVE, Channel
+from ipc.posts import Page as Posts
+from workers.telegram.errors import Unreadable
+from workers.telegram.line import PAGE, Line, Page, Peer
+from workers.telegram.media import Message
+
+NOWHERE = (1, 0)
+"""The range of a page that holds single messages: it covers nothing, and moves no cursor."""
+
+MASS_DELETION = 20
+"""So many deletions at once are believed only when the next look finds them again."""
+
+KEPT_KINDS = ("unreadable", "preview")
+"""What such a message showed when it was taken stays: nobody knows better, or previews are not asked for any more."""
+
+MOST_PAGES = 10
+"""Pages that are read in one go: then it is another channel's turn."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is wanted of every channel.
+
+    `backfill_limit`: so many messages, 0 for the whole history; None: none. `since`: when the program was started (Unix
+    seconds, here): from then on everything is taken in a channel that was never seen before.
+    """
+
+    reconcile_messages: int
+    backfill_limit: int | None
+    since: float
+
+
+class Watch:
+    """One channel's way into the journal. Whoever has it do something holds its `lock`.
+
+    `on_read` is told of every message that is read, while its file's reference is fresh.
+    """
+
+    def __init__(
+        self, journal: Journal, peer: Peer, wanted: Wanted, on_read: Callable[[int, Message], None] = lambda *_: None
+    ) -> None:
+        self.lock = asyncio.Lock()
+        self.peer = peer
+        self.title = peer.title
+        self.top = 0
+        self.count = 0
+        self.taken = Taken()
+        self.has_more = False
+        self.backfill_at = 0.0
+        self._journal = journal
+        self._wanted = wanted
+        self._on_read = on_read
+        self._suspects: set[int] = set()
+        self._range = journal.channel_range(peer.channel_id)  # nobody but us moves it
+
+    # Where it stands
+
+    @property
+    def id(self) -> int:
+        return self.peer.channel_id
+
+    @property
+    def cursor(self) -> int | None:
+        """Every message up to this one is in the journal; None before the channel was first seen."""
+        return self._range[1] if self._range else None
+
+    @property
+    def behind(self) -> int:
+        """How many ids lie between the cursor and the newest message: no fewer than the messages that wait."""
+        return max(0, self.top - (self.cursor or 0)) if self.top else 0
+
+    def backfill_left(self) -> int:
+        """How many messages backfill will still read, at most; 0 when it is done or not wanted."""
+        limit = self._wanted.backfill_limit
+        if self._range is None or limit is None:
+            return 0
+        floor, _, backfilled = self._range
+        return max(0, min(floor - 1, limit - backfilled)) if limit else max(0, floor - 1)
+
+    def backfilled(self) -> int:
+        """How many messages backfill has read so far."""
+        return self._range[2] if self._range else 0
+
+    # Catching up
+
+    async def catch_up(self, line: Line) -> Taken:
+        """Take everything after the cursor, or the first pages of it: `has_more` says so then."""
+        if self.cursor is None:
+            await self._begin(line)
+        cursor = self.cursor
+        assert cursor is not None, "it has just begun"
+        taken = Taken()
+        self.has_more = False
+        for number in itertools.count(1):
+            page = await self._readable_after(line, cursor)
+            fresh = self._settled([one for one in page if one.id > cursor])
+            if not fresh:
+                break
+            taken += self._take(fresh, cursor + 1, fresh[-1].id)
+            cursor = fresh[-1].id
+            if len(page) < PAGE and cursor >= self.top:
+                break
+            if number == MOST_PAGES:
+                self.has_more = True
+                return taken
+        if cursor < self.top:
+            taken += await self._prove(line, cursor, self.top)
+        self.top = max(self.top, cursor)
+        return taken
+
+    async def _begin(self, line: Line) -> None:
+        """The channel is seen for the first time ever: begin with what was posted since the program was started."""
+        # By Telegram's clock, which dates the messages. Both tell whole seconds, rounded down: at the worst, those of a
+        # second or two before are taken as well.
+        since = math.floor(self._wanted.since + await line.time() - time.time())
+        page = await self._newest(line)
+        self.top = max([0, *(one.id for one in page)])
+        while page and not any(0 < one.at < since for one in page):
+            page = await self._readable_before(line, page[0].id)
+        cursor = max([0, *(one.id for one in page if 0 < one.at < since)])
+        self._take([], cursor + 1, cursor)
+        log.info("channel seen for the first time", channel=self.id, title=self.title, cursor=cursor)
+
+    async def _newest(self, line: Line) -> list[Message]:
+        """The newest messages that can be read; those above them have no id that is known."""
+        for skip in range(PAGE):
+            try:
+                page = await line.before(self.peer, 0, 1 if skip else PAGE, skip=max(0, skip - 1))
+            except Unreadable:
+                continue
+            self._learn(page)
+            return list(page.messages)
+        raise Unreadable(f"the newest {PAGE} messages")
+
+    async def _readable_before(self, line: Line, message_id: int) -> list[Message]:
+        """The messages of the page below that one; one by one where the page can't be read as a whole."""
+        try:
+            return list((await line.before(self.peer, message_id)).messages)
+        except Unreadable:
+            return await self._by_ids(line, range(max(1, message_id - PAGE), message_id))
+
+    async def _readable_after(self, line: Line, cursor: int) -> list[Message]:
+        """The messages of the next page, ascending; one by one where the page can't be read as a whole."""
+        try:
+            page = await line.after(self.peer, cursor)
+        except Unreadable as error:
+            log.warning("a page can't be read, its messages are asked for one by one", channel=self.id, why=str(error))
+            self.top = max([self.top, *(one.id for one in await self._newest(line))])
+            return await self._by_ids(line, range(cursor + 1, cursor + 1 + PAGE))
+        self._learn(page)
+        return list(page.messages)
+
+    def _settled(self, messages: list[Message]) -> list[Message]:
+        """Without the ids at the end that nobody may have posted under yet: absent, and beyond the newest message."""
+        newest = max([self.top, *(one.id for one in messages if one.kind != "absent")])
+        return [one for one in messages if one.id <= newest]
+
+    async def _prove(self, line: Line, cursor: int, top: int) -> Taken:
+        """The history ended before the newest message: ask for each id between, so that none is taken for granted."""
+        taken = Taken()
+        while cursor < top:
+            high = min(cursor + PAGE, top)
+            found = await self._by_ids(line, range(cursor + 1, high + 1))
+            taken += self._take(found, cursor + 1, high)
+            cursor = high
+        return taken
+
+    async def _by_ids(self, line: Line, message_ids: Sequence[int]) -> list[Message]:
+        """These messages, absent ones included; halves an answer that can't be read until the one is found."""
+        if not message_ids:
+            return []
+        try:
+            page = await line.by_ids(self.peer, message_ids)
+        except Unreadable as error:
+            if len(message_ids) == 1:
+                one = message_ids[0]
+                log.error("message can't be read and is passed over", channel=self.id, message=one, why=str(error))
+                return [Message(one, "unreadable")]
+            middle = len(message_ids) // 2
+            return [
+                *await self._by_ids(line, message_ids[:middle]),
+                *await self._by_ids(line, message_ids[middle:]),
+            ]
+        return list(page.messages)
+
+    def _take(self, messages: Sequence[Message], low: int, high: int, priority: int = LIVE) -> Taken:
+        """Record these messages, which are all that there are from `low` to `high`."""
+        for one in messages:
+            self._on_read(self.id, one)
+        kinds = Counter(one.kind for one in messages if one.post is None and one.kind != "absent")
+        posts = tuple(one.post for one in messages if one.post)
+        page = Posts(Channel(self.id, self.title), posts, low, high, dict(kinds), is_present=True, priority=priority)
+        taken = take(self._journal, page, time.time())
+        self._range = self._journal.channel_range(self.id)
+        self.taken += taken
+        return taken
+
+    def _learn(self, page: Page) -> None:
+        self.title = page.title
+        self.count = page.count
+
+    # Edits and deletions
+
+    async def reconcile(self, line: Line) -> Taken:
+        """Look at the last messages once more, for what was edited or deleted unseen."""
+        if self._range is None:
+            return Taken()
+        floor, cursor, _ = self._range
+        taken, left, upper = Taken(), self._wanted.reconcile_messages, cursor + 1
+        while left > 0 and upper > floor:
+            try:
+                page = await line.before(self.peer, upper, min(PAGE, left))
+            except Unreadable:
+                low = max(floor, upper - min(PAGE, left))
+                messages = await self._by_ids(line, range(low, upper))
+            else:
+                messages = [one for one in page.messages if one.id >= floor]  # below it, backfill has not been
+                low = messages[0].id if len(messages) == len(page.messages) > 0 else floor
+            taken += await self._compare(line, messages, low, upper - 1)
+            left, upper = left - max(1, len(messages)), low
+        return taken
+
+    async def look_at(self, line: Line, message_ids: Iterable[int]) -> Taken:
+        """Look at messages that were said to be edited or deleted, if they are among those that are known."""
+        floor, cursor, _ = self._range or (1, 0, 0)
+        taken = Taken()
+        wanted = sorted(one for one in set(message_ids) if floor <= one <= cursor)
+        for start in range(0, len(wanted), PAGE):
+            messages = await self._by_ids(line, wanted[start : start + PAGE])
+            taken += self._take(messages, *NOWHERE)
+            self._withdraw(one.id for one in messages if one.post is None and one.kind not in KEPT_KINDS)
+        return taken
+
+    async def _compare(self, line: Line, messages: Sequence[Message], low: int, high: int) -> Taken:
+        """Hold what the journal has between two ids against what is there now."""
+        taken = self._take(messages, *NOWHERE)
+        seen = {one.id for one in messages if one.post or one.kind in KEPT_KINDS}
+        missing = sorted(self._journal.messages_between(self.id, low, high) - seen)
+        if len(missing) > MASS_DELETION and not set(missing) <= self._suspects:
+            log.warning(
+                "many messages are gone; they are looked for again before that is believed",
+                channel=self.id,
+                messages=len(missing),
+            )
+            self._suspects |= set(missing)
+            return taken
+        self._suspects -= set(range(low, high + 1))
+        return taken + await self.look_at(line, missing) if missing else taken
+
+    def _withdraw(self, message_ids: Iterable[int]) -> None:
+        gone = withdraw(self._journal, self.id, message_ids, time.time())
+        if gone:
+            log.info("messages deleted", channel=self.id, messages=gone)
+
+    # Backfill
+
+    async def backfill(self, line: Line) -> Taken:
+        """Read one page downward from the floor."""
+        left = self.backfill_left()
+        if self._range is None or left <= 0:
+            return Taken()
+        floor = self._range[0]
+        try:
+            page = await line.before(self.peer, floor, min(PAGE, left))
+        except Unreadable:
+            low = max(1, floor - min(PAGE, left))
+            return self._take(await self._by_ids(line, range(low, floor)), low, floor - 1, BACKFILL)
+        self._learn(page)
+        low = page.messages[0].id if page.messages else 1  # nothing below: this was the beginning
+        return self._take(page.messages, low, floor - 1, BACKFILL)
