@@ -1,0 +1,146 @@
+"""deploy/install, for real but below a folder: what it puts where, twice, and what it does with an edited file.
+
+The program is a stand-in whose `check` says what it was given; the environment lists nothing, so no network is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.instance import HOME
+
+PROGRAM = """
+import os, sys
+from pathlib import Path
+folder = Path(os.environ["CREDENTIALS_DIRECTORY"])
+print("ran", *sys.argv[1:], os.environ["PICTUREDESK_CONFIG"])
+print(*(f"{one.name}={one.read_text()}" for one in folder.iterdir()))
+print("lent", folder)
+sys.exit(78 if (folder / "bad").exists() else 0)
+"""
+
+
+class Machine:
+    """A checkout, and the root of the machine that it is installed on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.checkout, self.root = folder / "check out", folder / "root"
+        self.opt, self.etc = self.root / "opt/picturedesk", self.root / "etc/picturedesk"
+        for name in ("bin", "deploy", "docs"):
+            shutil.copytree(HOME / name, self.checkout / name)
+        for name in ("config.toml", "README.md", "CHANGELOG.md"):
+            shutil.copy(HOME / name, self.checkout / name)
+        for name in ("examples", "health", "ipc", "supervisor", "workers"):
+            (self.checkout / name).mkdir()
+        (self.checkout / "supervisor/__main__.py").write_text(PROGRAM)
+        (self.checkout / "requirements.lock").write_text("# nothing\n")
+
+    def install(self, *words: str) -> subprocess.CompletedProcess[str]:
+        environ = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+        return subprocess.run(
+            [self.checkout / "deploy/install", *(words or ("--root", str(self.root)))],
+            env=environ | {"PYTHON": sys.executable},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def files(self) -> dict[str, bytes]:
+        """Everything that is installed, but for the environment and what Python has compiled."""
+        return {
+            str(path.relative_to(self.root)): os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
+            for path in sorted(self.root.rglob("*"))
+            if (path.is_symlink() or path.is_file()) and not {".venv", "__pycache__"} & set(path.parts)
+        }
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_everything_is_put_into_place_and_a_second_time_changes_nothing(machine: Machine) -> None:
+    done = machine.install()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"ran check {machine.etc}/config.toml" in done.stdout
+    assert mode(machine.etc / "credentials") == 0o700 and mode(machine.root / "var/lib/picturedesk") == 0o700
+    assert mode(machine.etc / "config.toml") == 0o640
+    text = (machine.etc / "config.toml").read_text(encoding="utf-8")
+    assert 'state_dir = "/var/lib/picturedesk"\n' in text and 'path = "/opt/picturedesk/examples/export"\n' in text
+    unit = machine.root / "etc/systemd/system/picturedesk.service"
+    assert unit.read_bytes() == (HOME / "deploy/picturedesk.service").read_bytes()
+    assert (machine.root / "etc/systemd/system/multi-user.target.wants/picturedesk.service").is_symlink()
+    first = machine.files()
+    again = machine.install()
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert machine.files() == first
+    assert "setting up" not in again.stderr
+    assert not [path.name for path in machine.opt.iterdir() if path.name in (".new", ".old")]
+
+
+def test_an_upgrade_replaces_the_program_and_a_configuration_that_nobody_has_edited(machine: Machine) -> None:
+    machine.install()
+    (machine.checkout / "ipc/new.py").write_text("")
+    (machine.checkout / "docs/architecture.md").unlink()
+    config = machine.checkout / "config.toml"
+    config.write_text(config.read_text(encoding="utf-8") + "# new\n", encoding="utf-8")
+    assert machine.install().returncode == 0
+    assert (machine.opt / "ipc/new.py").exists() and not (machine.opt / "docs/architecture.md").exists()
+    assert (machine.etc / "config.toml").read_text(encoding="utf-8").endswith("# new\n")
+
+
+def test_an_edited_configuration_stays(machine: Machine) -> None:
+    machine.install()
+    (machine.etc / "config.toml").write_text("# mine\n")
+    assert machine.install().returncode == 0
+    config = machine.checkout / "config.toml"
+    config.write_text(config.read_text(encoding="utf-8") + "# new\n", encoding="utf-8")
+    done = machine.install()
+    assert "has been edited and stays as it is" in done.stdout
+    assert (machine.etc / "config.toml").read_text() == "# mine\n"
+    assert (machine.etc / "config.toml.default").read_text(encoding="utf-8").endswith("# new\n")
+
+
+def test_the_check_gets_the_credentials_and_no_copy_of_them_stays(machine: Machine) -> None:
+    machine.install()
+    (machine.etc / "credentials/telegram.api_hash").write_text("s3cret")
+    done = machine.install()
+    assert "telegram.api_hash=s3cret" in done.stdout
+    (lent,) = [line.removeprefix("lent ") for line in done.stdout.splitlines() if line.startswith("lent ")]
+    assert not Path(lent).exists()
+
+
+def test_nothing_is_enabled_when_the_check_fails(machine: Machine) -> None:
+    (machine.etc / "credentials").mkdir(parents=True)
+    (machine.etc / "credentials/bad").write_text("")
+    done = machine.install()
+    assert done.returncode == 1
+    assert "NOT started" in done.stdout and "systemctl enable --now picturedesk" in done.stdout
+    assert not (machine.root / "etc/systemd/system/multi-user.target.wants").exists()
+
+
+@pytest.mark.parametrize(("words", "code"), [(("--help",), 0), (("--rot", "x"), 2), (("--root",), 2)])
+def test_its_words(machine: Machine, words: tuple[str, ...], code: int) -> None:
+    done = machine.install(*words)
+    assert done.returncode == code
+    assert ("--root DIR" in done.stdout) == (code == 0)
+    assert not machine.root.exists()
+
+
+def test_what_is_no_whole_checkout_is_refused(machine: Machine) -> None:
+    shutil.rmtree(machine.checkout / "workers")
+    done = machine.install()
+    assert done.returncode == 1 and "workers is missing" in done.stderr
