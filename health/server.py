@@ -120,16 +120,16 @@ class View:
         self._reports: dict[str, dict[str, Any]] = {}
         self._memory = Memory()
         self._journal: Journal | None = None
-        self._heard_at = time.time()
+        self._heard = time.monotonic()
         self._progress: tuple[int, int] = (0, 0)
-        self._moved_at = time.time()
+        self._moved = time.monotonic()
         self._summary = ""
 
     def take_messages(self) -> None:
         """Take in what the root has sent."""
         with contextlib.suppress(Closed):
             while (message := self._context.inbox.receive()) is not None:
-                self._heard_at = time.time()
+                self._heard = time.monotonic()
                 match message:
                     case ChildState(name, facts) if not facts:
                         self._tree.pop(name, None)
@@ -138,6 +138,8 @@ class View:
                         self._ends.setdefault(name, deque(maxlen=ENDS)).append(facts)
                     case ChildState(name, facts):
                         self._tree[name] = facts
+                    case Report(topic, facts) if not facts:
+                        self._reports.pop(topic, None)
                     case Report(topic, facts):
                         self._reports[topic] = facts
                     case _:
@@ -147,22 +149,23 @@ class View:
         """The body of /status, now."""
         self.take_messages()
         figures, error = self._read_journal()
-        now = time.time()
+        now, monotonic = time.time(), time.monotonic()
         if figures:
             done = (figures.totals.get("processed", 0), figures.totals.get("failed", 0))
             if done != self._progress or not waiting(figures):
-                self._progress, self._moved_at = done, now
+                self._progress, self._moved = done, monotonic
         root = self._context.options["root"]
         known = Known(
             now=now,
+            monotonic=monotonic,
             root={**root, "state": "running", "restarts": 0, **_memory_of(root["pid"]), "cap_bytes": 0},
-            heard_at=self._heard_at,
+            silent_seconds=monotonic - self._heard,
             tree=self._tree,
             ends=self._ends,
             reports=self._reports,
             figures=figures,
             journal_error=error,
-            moved_at=self._moved_at,
+            unmoved_seconds=monotonic - self._moved,
             available_bytes=_available_bytes(),
         )
         return snapshot(known, self._memory)
@@ -173,7 +176,7 @@ class View:
         Not while it is silent: it may not read either, and whoever writes to it would have to wait.
         """
         summary = summarize(self.look())
-        if summary != self._summary and time.time() - self._heard_at < PATIENCE_SECONDS:
+        if summary != self._summary and time.monotonic() - self._heard < PATIENCE_SECONDS:
             self._summary = summary
             self._context.report("summary", text=summary)
 

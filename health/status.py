@@ -10,6 +10,9 @@ from typing import Any
 PATIENCE_SECONDS = 5.0
 """How long a child may be down, or the root silent, before that is a problem and not a replacement under way."""
 
+SAME_SECONDS = 2.0
+"""Two times of one event that are nearer than this are one, told by different clocks."""
+
 SUMMARY_LENGTH = 300
 """Of a problem in the summary. A message from process to process has 4 KiB."""
 
@@ -31,7 +34,10 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Everything that health knows. Times in Unix seconds.
+    """Everything that health knows, at Unix second `now`.
+
+    Durations are measured by the monotonic clock, which nobody sets: `monotonic` is what it shows, `silent_seconds` how
+    long the root has said nothing, `unmoved_seconds` how long pictures have waited without one being finished.
 
     `tree` and `reports` are the latest words of the root (by child) and of the children (by topic), `ends` how the last
     incarnations of each child ended, the newest last.
@@ -39,12 +45,13 @@ class Known:
 
     now: float
     root: Mapping[str, Any]
-    heard_at: float
+    monotonic: float
+    silent_seconds: float
     tree: Mapping[str, Mapping[str, Any]]
     reports: Mapping[str, Mapping[str, Any]]
     figures: Figures | None
     journal_error: str = ""
-    moved_at: float = 0.0
+    unmoved_seconds: float = 0.0
     available_bytes: int = 0
     ends: Mapping[str, Iterable[Mapping[str, Any]]] = field(default_factory=dict)
 
@@ -67,8 +74,13 @@ class Memory:
 
     def date(self, problems: list[Problem], now: float) -> list[dict[str, str]]:
         """The problems as /status shows them."""
-        self.since = {one.key: one.since or self.since.get(one.key, now) for one in problems}
+        self.since = {one.key: self._since(one, now) for one in problems}
         return [{"what": one.what, "since": iso(self.since[one.key]), "remedy": one.remedy} for one in problems]
+
+    def _since(self, problem: Problem, now: float) -> float:
+        """What was said before, unless the clock has been set since: the same moment is not told as two."""
+        before = self.since.get(problem.key, now if problem.since is None else problem.since)
+        return before if problem.since is None or abs(before - problem.since) < SAME_SECONDS else problem.since
 
 
 def snapshot(known: Known, memory: Memory) -> dict[str, Any]:
@@ -86,18 +98,23 @@ def snapshot(known: Known, memory: Memory) -> dict[str, Any]:
 
 def find_problems(known: Known) -> Iterator[Problem]:
     """What is wrong now."""
-    silent = known.now - known.heard_at
-    if silent > PATIENCE_SECONDS:
-        yield Problem("root", f"the root has not been heard of for {silent:.0f} s", "If it lasts, restart the program")
+    if known.silent_seconds > PATIENCE_SECONDS:
+        yield Problem(
+            "root",
+            f"the root has not been heard of for {known.silent_seconds:.0f} s",
+            "If it lasts, restart the program",
+        )
     for name, facts in known.tree.items():
-        yield from _problem_of_child(name, facts, known.now)
+        if not _is_explained(known, facts):
+            yield from _problem_of_child(name, facts, known)
     if known.journal_error:
         yield Problem("journal", known.journal_error, "See the log; check the disk that state_dir is on")
     yield from _problems_of_reports(known)
-    if known.figures and waiting(known.figures) and known.now - known.moved_at > STUCK_SECONDS:
+    if known.figures and waiting(known.figures) and known.unmoved_seconds > STUCK_SECONDS:
         yield Problem(
             "stuck",
-            f"{waiting(known.figures)} pictures wait, and none has been finished since {iso(known.moved_at)}",
+            f"{waiting(known.figures)} pictures wait, and none has been finished"
+            f" since {iso(known.now - known.unmoved_seconds)}",
             "See the log of pool and uploader; bin/run status shows who is at what",
         )
 
@@ -114,20 +131,28 @@ def summarize(body: Mapping[str, Any]) -> str:
     return f"{line}; {problems[0]['what'][:SUMMARY_LENGTH]}{more}"
 
 
-def _problem_of_child(name: str, facts: Mapping[str, Any], now: float) -> Iterator[Problem]:
+def _is_explained(known: Known, facts: Mapping[str, Any]) -> bool:
+    """Whether the child is down with its supervisor, which is the one problem then."""
+    above = known.tree.get(facts.get("under", ""))
+    return above is not None and above["state"] != "running"
+
+
+def _problem_of_child(name: str, facts: Mapping[str, Any], known: Known) -> Iterator[Problem]:
     state, last = facts["state"], facts.get("last_exit", "")
+    seconds = known.monotonic - facts["since"]
+    since = known.now - seconds
     if state == "held":
         remedy = facts.get("remedy") or "See the log for what it said last"
-        yield Problem(f"child {name}", f"{name} is held: {last}", remedy, facts["since"])
-    elif state == "stopped" and now - facts["since"] > PATIENCE_SECONDS:
-        yield Problem(f"child {name}", f"{name} is stopped: {last}", f"bin/run start {name}", facts["since"])
-    elif state in ("waiting", "starting") and now - facts["since"] > PATIENCE_SECONDS:
+        yield Problem(f"child {name}", f"{name} is held: {last}", remedy, since)
+    elif state == "stopped" and seconds > PATIENCE_SECONDS:
+        yield Problem(f"child {name}", f"{name} is stopped: {last}", f"bin/run start {name}", since)
+    elif state in ("waiting", "starting") and seconds > PATIENCE_SECONDS:
         why = f" after: {last}" if last else ""
         yield Problem(
             f"child {name}",
             f"{name} is not running ({state}){why}",
             "It is started again by itself; if it keeps dying, its log records say why",
-            facts["since"],
+            since,
         )
 
 
@@ -147,7 +172,7 @@ def _problems_of_reports(known: Known) -> Iterator[Problem]:
                 f"channel {facts['address']} can't be read: {facts['problem']}",
                 facts["remedy"],
             )
-    if connection.get("flooded_until"):
+    if (_seconds(connection.get("flooded_until")) or 0.0) > known.now:
         yield Problem(
             "flood",
             f"Telegram asks to wait until {connection['flooded_until']} with some requests",
@@ -228,14 +253,14 @@ def _tree(known: Known) -> list[dict[str, Any]]:
     """One row a process, the root first, then in the order of the tree."""
     in_order = sorted(known.tree.items(), key=lambda item: item[1]["order"])
     rows = [("root", known.root), *in_order]
-    return [_row(name, facts, known.now, known.ends.get(name, ())) for name, facts in rows]
+    return [_row(name, facts, known.monotonic, known.ends.get(name, ())) for name, facts in rows]
 
 
-def _row(name: str, facts: Mapping[str, Any], now: float, ends: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    hidden = ("order", "started_at", "since", "remedy", "under", "last_exit", "last_cause")
+def _row(name: str, facts: Mapping[str, Any], monotonic: float, ends: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    hidden = ("order", "started_at", "spawned", "since", "remedy", "under", "last_exit", "last_cause")
     row = {"name": name, **{key: value for key, value in facts.items() if key not in hidden}}
-    if "started_at" in facts:
-        row["uptime_seconds"] = round(max(0.0, now - facts["started_at"]), 1)
+    if "spawned" in facts:
+        row["uptime_seconds"] = round(max(0.0, monotonic - facts["spawned"]), 1)
     if facts.get("last_exit"):
         row["last_exit"] = {"cause": facts["last_cause"], "what": facts["last_exit"]}
     if exits := [{**end, "at": iso(end["at"])} for end in ends]:

@@ -11,6 +11,7 @@ and return when its work in hand is finished. It never looks at signals, environ
 
 from __future__ import annotations
 
+import math
 import select
 import time
 from dataclasses import dataclass, field
@@ -50,7 +51,7 @@ class Context:
         """Whether to finish the work in hand and return."""
         self.progress()
         if not self._stopping:
-            self._stopping = bool(select.select([self.stop_fd], [], [], 0)[0])
+            self._stopping = bool(_readable(0, self.stop_fd))
         return self._stopping
 
     def progress(self) -> None:
@@ -62,7 +63,7 @@ class Context:
         self.progress()
         message = self.inbox.receive()
         if message is None:
-            ready, _, _ = select.select([self.inbox.fileno(), self.stop_fd], [], [], timeout_seconds)
+            ready = _readable(timeout_seconds, self.inbox.fileno(), self.stop_fd)
             message = self.inbox.receive() if self.inbox.fileno() in ready else None
         self.progress()
         return message
@@ -89,3 +90,14 @@ class Context:
     def beat(self) -> None:
         """One heartbeat, with how long ago the main loop last came round."""
         self.send(Beat(round(time.monotonic() - self._last_progress, 3)))
+
+
+def _readable(timeout_seconds: float, *fds: int) -> set[int]:
+    """Those of the descriptors that can be read, or have come to their end, waiting at most so long for the first.
+
+    Not select(), which knows no descriptor above 1023.
+    """
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return {fd for fd, _ in poll.poll(math.ceil(1000 * timeout_seconds))}

@@ -47,6 +47,10 @@ class JournalError(Exception):
 _FOLDER = Path(__file__).parent
 
 
+class UnfitJournal(JournalError):
+    """The file is no journal of ours, a damaged one, or one of a newer version: no later try will find it better."""
+
+
 class OlderJournal(JournalError):
     """The file is of an older version. Whoever opens it for writing brings it up to date."""
 
@@ -92,7 +96,8 @@ class Journal:
         except database.NewerVersion as newer:
             raise _of_newer(path, newer) from newer
         except sqlite3.Error as error:
-            raise JournalError(
+            is_unfit = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+            raise (UnfitJournal if is_unfit else JournalError)(
                 f"{path}: cannot be opened as the journal: {error}. Check the disk and the folder's owner; if the file"
                 " is damaged, move it aside and restore a copy, or start anew: what is published stays published"
             ) from error
@@ -439,8 +444,8 @@ class Journal:
         return {(row["id"], row["generation"]): row["state"] for row in self.run("unfinished")}
 
 
-def _of_newer(path: Path, newer: database.NewerVersion) -> JournalError:
-    return JournalError(
+def _of_newer(path: Path, newer: database.NewerVersion) -> UnfitJournal:
+    return UnfitJournal(
         f"{path}: the journal is of version {newer.version}, this program understands {VERSION}."
         " Run the program that wrote it, or a newer one"
     )

@@ -62,7 +62,9 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a child says of itself for /status. A later report on the same topic replaces the earlier one."""
+    """What a child says of itself for /status. A later report on the same topic replaces the earlier one; one without
+    facts takes it back.
+    """
 
     topic: str
     facts: dict[str, Any]

@@ -33,6 +33,9 @@ class Tree(Protocol):
     def kill_hung(self, name: str) -> None:
         """End a child that is at work and makes no progress; it counts as hung."""
 
+    def kill_mad(self, name: str) -> None:
+        """End a child that says what makes no sense; it counts as crashed."""
+
     def recycle(self, name: str) -> None:
         """Replace a child that has nothing to do, without counting it as a death."""
 

@@ -21,13 +21,16 @@ _PR_SET_PDEATHSIG = 1
 def listen_for_stop() -> int:
     """From here on SIGTERM makes the returned file descriptor readable, and does nothing else.
 
-    SIGINT is the operator's Ctrl-C: the terminal sends it to every process, the root alone acts on it.
+    SIGINT is the operator's Ctrl-C, SIGHUP the end of his terminal: every process gets them,
+    the root alone acts. SIGCHLD may have been inherited as ignored: then no exit code would ever be seen.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     return reader
 
 

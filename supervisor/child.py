@@ -24,6 +24,7 @@ import msgpack
 from ipc import failpoints
 from ipc.mailbox import Inbox, Outbox, pair
 from ipc.messages import Held, Starved
+from supervisor import stacks
 from supervisor.memory import History
 from supervisor.policy import Intent
 from supervisor.spec import ChildSpec
@@ -45,13 +46,12 @@ SHOW_SECONDS = 0.3
 TERM_SECONDS = 2.0
 """How long it then has to end by itself."""
 
-STACKS_BYTES = 64 * 1024
-
 
 @dataclass
 class Incarnation:
-    """A running child. Times are monotonic seconds, except `started_at` (Unix seconds).
+    """A running child. Times are monotonic seconds.
 
+    `frozen_seconds`: how long in its life this process did not run itself, and so could not listen to the child.
     `stacks_fd` is a file in memory that the child writes its stacks to when it is asked, or when it crashes.
     """
 
@@ -63,11 +63,12 @@ class Incarnation:
     outbox: Outbox
     stacks_fd: int
     spawned: float = field(default_factory=time.monotonic)
-    started_at: float = field(default_factory=time.time)
     listening: bool = True
-    ready: bool = False
+    ready_at: float = math.inf
     heard: float = field(default_factory=time.monotonic)
     stalled_seconds: float = 0.0
+    frozen_seconds: float = 0.0
+    forgiven_seconds: float = 0.0
     intent: Intent | None = None
     last_words: Held | Starved | None = None
     rss_bytes: int = 0
@@ -80,6 +81,23 @@ class Incarnation:
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    @property
+    def ready(self) -> bool:
+        return self.ready_at < math.inf
+
+    def beat(self, stalled_seconds: float) -> None:
+        """It says how long ago its main loop came round."""
+        if stalled_seconds < self.forgiven_seconds:
+            self.forgiven_seconds = 0.0  # it has come round since
+        self.stalled_seconds = stalled_seconds - self.forgiven_seconds
+
+    def forgive(self, seconds: float) -> None:
+        """We have not listened for so long, and it may have been frozen as we were: that time counts for nobody."""
+        self.heard += seconds
+        self.frozen_seconds += seconds
+        self.forgiven_seconds += seconds
+        self.stalled_seconds = 0.0
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal. The process is ours and not yet reaped, so the id cannot be anybody else's."""
@@ -112,7 +130,7 @@ class Incarnation:
 
     def stacks(self) -> str:
         """What the child has shown of its stacks; mostly nothing."""
-        return os.pread(self.stacks_fd, STACKS_BYTES, 0).decode(errors="replace").strip()
+        return os.pread(self.stacks_fd, stacks.MOST_BYTES, 0).decode(errors="replace").strip()
 
     def close(self) -> None:
         """Give back everything that belonged to this incarnation."""
@@ -124,39 +142,27 @@ class Incarnation:
 
 def spawn(spec: ChildSpec, number: int, liveness_fd: int, log: dict[str, str]) -> Incarnation:
     """Start incarnation `number` (from 1) of the child. Raises OSError if the machine has no process to give."""
-    child_inbox, to_child = pair()
-    from_child, child_outbox = pair()
-    spec_fd = _anonymous_file(msgpack.packb({"spec": asdict(spec), "incarnation": number, "log": log}))
-    stacks_fd = os.memfd_create("stacks")
-    fds = (spec_fd, child_inbox.fileno(), child_outbox.fileno(), liveness_fd, stacks_fd)
-    command = [sys.executable, "-P", "-m", "supervisor.bootstrap", spec.name, *map(str, fds)]
-    try:
+    with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+        child_inbox, to_child = pair()
+        theirs.callback(child_inbox.close)
+        ours.callback(to_child.close)
+        from_child, child_outbox = pair()
+        theirs.callback(child_outbox.close)
+        ours.callback(from_child.close)
+        spec_fd = _anonymous_file(msgpack.packb({"spec": asdict(spec), "incarnation": number, "log": log}))
+        theirs.callback(os.close, spec_fd)
+        stacks_fd = os.memfd_create("stacks")
+        ours.callback(os.close, stacks_fd)
+        fds = (spec_fd, child_inbox.fileno(), child_outbox.fileno(), liveness_fd, stacks_fd)
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-P", "-m", "supervisor.bootstrap", spec.name, *map(str, fds)],
             stdin=subprocess.DEVNULL,
             env=environment(number, returns_memory=spec.returns_memory),
             pass_fds=(*fds, *spec.inherit_fds),
         )
-    except BaseException:
-        to_child.close()
-        from_child.close()
-        os.close(stacks_fd)
-        raise
-    finally:
-        child_inbox.close()
-        child_outbox.close()
-        os.close(spec_fd)
-    try:
-        pidfd = os.pidfd_open(process.pid)
-    except OSError:
-        # It cannot be watched, so it must not live: nobody would ever know of it, and another would be started.
-        process.kill()
-        process.wait()
-        to_child.close()
-        from_child.close()
-        os.close(stacks_fd)
-        raise
-    os.set_blocking(from_child.fileno(), False)  # half a message must not hold up the supervisor
+        pidfd = _pidfd(process)
+        os.set_blocking(from_child.fileno(), False)  # half a message must not hold up the supervisor
+        ours.pop_all()  # it lives, and has them from now on
     return Incarnation(
         number=number,
         process=process,
@@ -167,6 +173,16 @@ def spawn(spec: ChildSpec, number: int, liveness_fd: int, log: dict[str, str]) -
         stacks_fd=stacks_fd,
         cap_bytes=spec.cap_bytes,
     )
+
+
+def _pidfd(process: subprocess.Popen[bytes]) -> int:
+    """What its exit is seen by. A process that cannot be watched must not live: another would be started beside it."""
+    try:
+        return os.pidfd_open(process.pid)
+    except OSError:
+        process.kill()
+        process.wait()
+        raise
 
 
 def environment(number: int, *, returns_memory: bool = True) -> dict[str, str]:
@@ -183,7 +199,11 @@ def environment(number: int, *, returns_memory: bool = True) -> dict[str, str]:
 def _anonymous_file(data: bytes) -> int:
     """A file without a name that holds `data`, at its beginning."""
     fd = os.memfd_create("child-spec")
-    with os.fdopen(fd, "wb", closefd=False) as file:
-        file.write(data)
-    os.lseek(fd, 0, os.SEEK_SET)
+    try:
+        with os.fdopen(fd, "wb", closefd=False) as file:
+            file.write(data)
+        os.lseek(fd, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(fd)
+        raise
     return fd

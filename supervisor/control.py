@@ -1,12 +1,13 @@
 """The control socket: how `bin/run reload`, `restart`, `stop` and `start NAME` reach the root.
 
 A Unix socket in state_dir that only its owner may use. A request is one line of JSON, and so is the answer; then the
-connection is closed. The root's loop never waits for a client.
+connection is closed. The root's loop never waits for a client, and nothing that a client says or does can end it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import structlog
+
 NAME = "control.sock"
 MAX_BYTES = 4096
 """Of a request."""
@@ -23,8 +26,14 @@ MAX_BYTES = 4096
 CLIENT_SECONDS = 5.0
 """How long a client may take to say what it wants."""
 
+MOST_CLIENTS = 16
+"""At the same time. An order takes milliseconds; whoever comes when there are more finds the door shut."""
+
 ANSWER_SECONDS = 30.0
 """How long a command waits for the root, which may have its hands full."""
+
+
+log = structlog.get_logger()
 
 
 class Loop(Protocol):
@@ -52,6 +61,7 @@ class Control:
         self._loop = loop
         self._take = take
         self._clients: dict[int, _Client] = {}
+        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._path.unlink(missing_ok=True)  # of a root that was killed: we have the lock on this folder
         with _short(state_dir) as address:
@@ -68,6 +78,7 @@ class Control:
         for client in list(self._clients.values()):
             client.connection.close()
         self._socket.close()
+        os.close(self._spare)
         self._path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
@@ -76,14 +87,28 @@ class Control:
             self._end(client)
         try:
             connection, _ = self._socket.accept()
-        except OSError:
-            return  # it has thought better of it
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._turn_one_away()
+            return  # or it has thought better of it
+        if len(self._clients) >= MOST_CLIENTS:
+            connection.close()
+            return
         connection.setblocking(False)
         client = _Client(connection, now + CLIENT_SECONDS)
         self._clients[connection.fileno()] = client
         self._loop.watch(connection.fileno(), lambda: self._hear(client))
 
+    def _turn_one_away(self) -> None:
+        """There is no descriptor for whoever knocks. Left waiting, it would wake the loop again and again."""
+        os.close(self._spare)
+        with contextlib.suppress(OSError):
+            self._socket.accept()[0].close()
+        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
     def _hear(self, client: _Client) -> None:
+        if client.connection.fileno() not in self._clients:
+            return  # its time was up in this very round
         try:
             data = client.connection.recv(MAX_BYTES)
         except BlockingIOError:
@@ -94,8 +119,9 @@ class Control:
         if data and b"\n" not in client.said and len(client.said) <= MAX_BYTES:
             return
         if data:
+            answer = json.dumps(self._answer(client.said)).encode() + b"\n"
             with contextlib.suppress(OSError):  # nobody may be there to read it
-                client.connection.send(json.dumps(self._answer(client.said)).encode() + b"\n")
+                client.connection.send(answer)
         self._end(client)
 
     def _answer(self, said: bytearray) -> dict[str, Any]:
@@ -103,9 +129,14 @@ class Control:
             request = json.loads(said)
             if not isinstance(request, dict):
                 raise TypeError("no object")
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             return {"ok": False, "lines": [f"not a request: {error}"]}
-        return self._take(request)
+        try:
+            return self._take(request)
+        except Exception as error:
+            # A defect of ours; but the tree is worth more than an order.
+            log.exception("an order failed", order=str(request.get("action"))[:100])
+            return {"ok": False, "lines": [f"the order failed: {type(error).__name__}. The log has more"]}
 
     def _end(self, client: _Client) -> None:
         del self._clients[client.connection.fileno()]

@@ -6,6 +6,7 @@ pipe never run into each other. What does not fit (a long traceback) is cut in f
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -19,6 +20,9 @@ from structlog.typing import EventDict, WrappedLogger
 
 PIPE_BUF = select.PIPE_BUF
 LEVELS = ("debug", "info", "warning", "error")
+READER_SECONDS = 1
+"""How long whoever reads the log may keep a process waiting, once."""
+
 _ROOM = 3000
 """Bytes of a record that its longest text may take; the rest is for names, time and the short fields."""
 
@@ -51,12 +55,41 @@ class _Line:
     """Writes one record as one line, whole or not at all."""
 
     def msg(self, line: bytes) -> None:
-        try:
-            os.write(2, line)
-        except OSError:
-            return  # nobody reads our logs any more: that must not stop the work
+        if _reader.is_there():
+            with contextlib.suppress(OSError):  # nobody reads our logs any more: that must not stop the work
+                os.write(2, line)
 
     debug = info = warning = error = critical = exception = msg
+
+
+class _Reader:
+    """Whoever reads standard error. One that has stopped reading (a pager, a terminal with Ctrl-S, a log driver that
+    hangs) must not stop the work: he is waited for once, then records are left out until he reads again.
+    """
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._poll.register(2, select.POLLOUT)
+        self._left_out = 0
+
+    def is_there(self) -> bool:
+        """Whether a record can be written now; after some could not, their number is told first."""
+        try:
+            can_write = bool(self._poll.poll(0 if self._left_out else 1000 * READER_SECONDS))
+        except OSError:
+            return True
+        if not can_write:
+            self._left_out += 1
+        elif self._left_out:
+            text = json.dumps({"level": "warning", "event": "records were left out", "records": self._left_out})
+            self._left_out = 0
+            with contextlib.suppress(OSError):
+                os.write(2, _line(text))
+            return self.is_there()
+        return can_write
+
+
+_reader = _Reader()
 
 
 class _Adopt(logging.Handler):

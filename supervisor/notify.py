@@ -19,10 +19,16 @@ class Notifier:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
         self.watchdog_seconds = _watchdog_seconds(environ, pid)
         """Within this time systemd wants to hear `alive`; 0: it does not."""
+        self.was_ready = False
 
     def ready(self) -> bool:
         """The start, or a reload, is over."""
-        return self._send("READY=1")
+        self.was_ready = self._send("READY=1") or self.was_ready
+        return self.was_ready
+
+    def starting(self, within_seconds: float) -> bool:
+        """The start goes on. It may take so long from now on, even where TimeoutStartSec= is less."""
+        return self._send(f"EXTEND_TIMEOUT_USEC={round(within_seconds * 1e6)}")
 
     def reloading(self) -> bool:
         """A reload begins; `ready` ends it."""

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 class Orders:
     """Carries out orders. `reread` reads the configuration anew and raises SettingsError; None: there is none to read.
 
-    `listen_fd` and `started_at` are those of `tree.children`.
+    `listen_fd` and `started` are those of `tree.children`.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Orders:
         *,
         notifier: Notifier,
         listen_fd: int,
-        started_at: float,
+        started: tree.Start,
     ) -> None:
         self._supervisor = supervisor
         self._router = router
@@ -46,7 +46,7 @@ class Orders:
         self._reread = reread
         self._notifier = notifier
         self._listen_fd = listen_fd
-        self._started_at = started_at
+        self._started = started
 
     def take(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked for; the answer says whether it is done, in lines for people."""
@@ -55,13 +55,14 @@ class Orders:
             return _answer("the tree is being stopped", ok=False)
         if action == "reload":
             return self.reload()
-        if action not in DONE or not isinstance(name, str):
+        if not isinstance(action, str) or action not in DONE or not isinstance(name, str):
             return _answer(f"no such order: {action!r}", ok=False)
         if name in self._supervisor.names():
             self._supervisor.command(action, name)
         elif (above := self._router.above(name)) is not None:
             if not self._supervisor.send(above, Command(action, name)):
                 return _answer(f"{above}, which {name} belongs to, is down or takes no messages: try again", ok=False)
+            self._router.note_order(action, name, above)
         else:
             known = ", ".join(self._router.known())
             return _answer(f"there is no child {name!r}; there are {known}", ok=False)
@@ -69,6 +70,8 @@ class Orders:
 
     def reload(self) -> dict[str, Any]:
         """Take up the configuration as it is now, or refuse it as a whole; systemd is told of both ends of it."""
+        if not self._notifier.was_ready:
+            return self._reload()  # the end of it would be taken for the end of the start
         self._notifier.reloading()
         try:
             return self._reload()
@@ -88,7 +91,7 @@ class Orders:
         self._settings = settings
         logs.configure(**asdict(settings.log), process="root")
         concerned = self._supervisor.reconfigure(
-            specs=tree.children(settings, self._listen_fd, self._started_at),
+            specs=tree.children(settings, self._listen_fd, self._started),
             intensity=tree.root_intensity(settings),
             drain_seconds=settings.supervisor.drain_seconds,
             log_settings=asdict(settings.log),

@@ -26,7 +26,11 @@ class Standing(enum.Enum):
 
 
 class Place:
-    """One child spec's place. Times in monotonic seconds, except those that go to /status (Unix seconds)."""
+    """One child spec's place. Times in monotonic seconds, those in its facts too: health tells them by its own clock.
+
+    `wanted`: nobody has ordered it to stop. `recycled`: it is replaced whatever its end will be. `retired`: there shall
+    be no such child any more.
+    """
 
     def __init__(self, spec: ChildSpec) -> None:
         self.spec = spec
@@ -37,10 +41,11 @@ class Place:
         self.stop_until = 0.0
         self.recycled = False
         self.retired = False
+        self.wanted = True
         self.deaths: tuple[float, ...] = ()
         self._in_a_row = 0
         self._resting: Standing = Standing.WAITING
-        self._since = time.time()
+        self._since = time.monotonic()
         self._last_exit: Exit | None = None
         self._causes: Counter[str] = Counter()
 
@@ -71,8 +76,8 @@ class Place:
 
     def now_ready(self) -> None:
         assert self.incarnation is not None
-        self.incarnation.ready = True
-        self._since = time.time()
+        self.incarnation.ready_at = time.monotonic()
+        self._since = time.monotonic()
 
     def put_off(self, until: float) -> None:
         """It could not be started; try again at `until`."""
@@ -98,23 +103,23 @@ class Place:
         `counts`: whether this death speaks against the child (and not against the work that it had in hand).
         """
         assert self.incarnation is not None
-        lived = now - self.incarnation.spawned
-        was_ready = self.incarnation.ready
+        was_ready, served = self.incarnation.ready, max(0.0, now - self.incarnation.ready_at)
         self.incarnation, self._last_exit = None, end
         self._causes[end.cause.value] += 1
-        replaced = self.recycled or policy.is_replaced(end.cause, self.spec.restart)
+        self.deaths = policy.recent(self.deaths, now, intensity.window_seconds)
+        replaced = self.wanted and (self.recycled or policy.is_replaced(end.cause, self.spec.restart))
         recycled, self.recycled = self.recycled, False
         if not replaced:
             self._resting = Standing.HELD if end.cause is Cause.HELD else Standing.STOPPED
-            self._since = time.time()
+            self._since = time.monotonic()
             return False
         self._resting = Standing.WAITING
         if was_ready:  # else it has been down all the time: a child that never gets ready is not down "since just now"
-            self._since = time.time()
+            self._since = time.monotonic()
         self.due_at = now
         if counts and not recycled:
-            self.deaths = (*policy.recent(self.deaths, now, intensity.window_seconds), now)
-            self._in_a_row = policy.deaths_in_a_row(self._in_a_row, lived)
+            self.deaths = (*self.deaths, now)
+            self._in_a_row = policy.deaths_in_a_row(self._in_a_row, served)
             self.due_at = now + policy.restart_delay_seconds(self._in_a_row, intensity, random)
         return True
 
@@ -127,13 +132,13 @@ class Place:
         facts: dict[str, Any] = {
             "state": self.standing.value,
             "restarts": self.restarts,
-            "since": int(self._since),
+            "since": round(self._since, 1),
             "cap_bytes": self.spec.cap_bytes,
         }
         if self.incarnation is not None:
             facts |= {
                 "pid": self.incarnation.pid,
-                "started_at": self.incarnation.started_at,
+                "spawned": self.incarnation.spawned,
                 "rss_bytes": self.incarnation.rss_bytes,
                 "peak_rss_bytes": self.incarnation.peak_rss_bytes,
                 "pss_bytes": self.incarnation.history.pss_bytes,

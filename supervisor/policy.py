@@ -19,7 +19,11 @@ FIRST_DELAY_SECONDS = 0.25
 """The pause before the second replacement; the first one comes at once."""
 
 STEADY_SECONDS = 10.0
-"""An incarnation that lived so long ends a row of quick deaths: its replacement comes at once again."""
+"""An incarnation that was ready for so long ends a row of quick deaths: its replacement comes at once again."""
+
+OVERSLEPT_SECONDS = 2.0
+"""A loop that comes round later than it wanted to, by more than this, did not run in between: it was stopped, its group
+was frozen, or the machine had no time for it. Waits of that length that are its own do not occur."""
 
 
 class Intent(enum.Enum):
@@ -114,9 +118,12 @@ def outruns(deaths: tuple[float, ...], intensity: Intensity) -> bool:
     return len(deaths) > intensity.max_restarts
 
 
-def deaths_in_a_row(before: int, lived_seconds: float) -> int:
-    """How many quick deaths in a row it is with this one, after `before` of them."""
-    return 1 if lived_seconds >= STEADY_SECONDS else before + 1
+def deaths_in_a_row(before: int, served_seconds: float) -> int:
+    """How many quick deaths in a row it is with this one, after `before` of them.
+
+    `served_seconds` is how long it was ready: one that never got so far is no steadier for having taken its time.
+    """
+    return 1 if served_seconds >= STEADY_SECONDS else before + 1
 
 
 def restart_delay_seconds(deaths: int, intensity: Intensity, random: Callable[[], float]) -> float:
@@ -129,6 +136,16 @@ def restart_delay_seconds(deaths: int, intensity: Intensity, random: Callable[[]
         return 0.0
     pause = min(intensity.delay_seconds, FIRST_DELAY_SECONDS * 2.0 ** min(deaths - 2, 40))
     return pause * (1.0 - 0.25 * random())
+
+
+def overslept_seconds(waited_seconds: float, wanted_seconds: float) -> float:
+    """How long the loop did not run, if it waited for so long where it wanted to wait at most so long; else 0.
+
+    >>> overslept_seconds(1.2, 1.0), overslept_seconds(91.0, 1.0)
+    (0.0, 90.0)
+    """
+    overslept = waited_seconds - wanted_seconds
+    return overslept if overslept > OVERSLEPT_SECONDS else 0.0
 
 
 def is_hung(now: float, heard_at: float, stalled_seconds: float, hang_seconds: float) -> bool:

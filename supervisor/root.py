@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 
-from ipc.journal import Journal, JournalError
+from ipc.journal import Journal, JournalError, UnfitJournal
 from ipc.spool import Spool
 from supervisor import instance, logs, signals, tree
 from supervisor.control import Control
@@ -28,9 +30,18 @@ from supervisor.settings.table import Telegram
 from supervisor.supervisor import Supervisor
 from supervisor.systemd import Notified
 
+JOURNAL_SECONDS = 3600.0
+"""What opening the journal may take: one of an older version, with millions of rows, is brought up to date by it."""
+
+PORT_SECONDS = 5.0
+"""How long the port may still be somebody's: of a tree that was killed, health has it for a moment longer."""
+
 
 class CannotStart(Exception):
-    """Something outside is not as the configuration says; the text names what, where and the remedy."""
+    """Something outside is not as the configuration says; the text names what, where and the remedy.
+
+    What may pass by itself (a full disk, a port that is taken) is `Failed`: whoever started us may try again.
+    """
 
 
 def start(read: Callable[[], Settings], stop_fd: int, export: Path | None = None, parent_fd: int | None = None) -> int:
@@ -96,19 +107,22 @@ def run(
     """Run the tree until it is stopped; the exit code.
 
     `announce` is called with the address of /status once it answers requests. At the end of `parent_fd`, if there is
-    one, the tree is stopped. `reread` gives the settings anew for a reload. Raises CannotStart and
+    one, the tree is stopped. `reread` gives the settings anew for a reload. Raises CannotStart, Failed and
     `instance.AlreadyRunning`.
     """
     logs.configure(**asdict(settings.log), process="root")
     if faults := tree.faults(settings):
         raise CannotStart("\n".join(faults))
+    notifier = Notifier(os.environ, os.getpid())
+    notifier.starting(JOURNAL_SECONDS)
+    _raise_descriptor_limit()
     lock = _lock(settings)
     listener = _listen(settings)
     url = _url(listener)
     lock.write(Card(pid=os.getpid(), url=url, config=str(settings.config_file or "")))
-    started_at = time.time()
+    started = tree.Start.now()
     supervisor = Supervisor(
-        specs=tree.children(settings, listener.fileno(), started_at),
+        specs=tree.children(settings, listener.fileno(), started),
         intensity=tree.root_intensity(settings),
         drain_seconds=settings.supervisor.drain_seconds,
         log_settings=asdict(settings.log),
@@ -118,21 +132,42 @@ def run(
     if parent_fd is not None:
         supervisor.watch(parent_fd, partial(_stop_at_end_of, parent_fd, supervisor))
     router = RootRouter(supervisor)
-    notifier = Notifier(os.environ, os.getpid())
     orders = Orders(
-        supervisor, router, settings, reread, notifier=notifier, listen_fd=listener.fileno(), started_at=started_at
+        supervisor, router, settings, reread, notifier=notifier, listen_fd=listener.fileno(), started=started
     )
     supervisor.on_hangup = _on_hangup(supervisor, orders)
-    control = Control(settings.state_dir, supervisor, orders.take)
+    control = _control(settings, supervisor, orders)
     announce(url)
     try:
-        code = supervisor.run(Notified(router, supervisor, notifier, settings.supervisor.drain_seconds))
+        code = supervisor.run(Notified(router, supervisor, notifier))
     finally:
-        control.close()
+        if control is not None:
+            control.close()
         listener.close()
         lock.release()
     structlog.get_logger().info("stopped", exit_code=code)
     return code
+
+
+def _control(settings: Settings, supervisor: Supervisor, orders: Orders) -> Control | None:
+    """The door for orders. A tree without one can still do its work."""
+    try:
+        return Control(settings.state_dir, supervisor, orders.take)
+    except OSError as error:
+        structlog.get_logger().error(
+            "no orders can be taken: the control socket can't be made",
+            state_dir=str(settings.state_dir),
+            why=error.strerror,
+            remedy="Have state_dir on a file system that has sockets; SIGHUP reloads, SIGTERM stops all the same",
+        )
+        return None
+
+
+def _raise_descriptor_limit() -> None:
+    """As far as we may: each child takes five."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _on_hangup(supervisor: Supervisor, orders: Orders) -> Callable[[], None]:
@@ -161,30 +196,47 @@ def _lock(settings: Settings) -> instance.Lock:
         Spool(state_dir / "spool")
         Journal.open(state_dir / "journal.db").close()
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
             raise Failed(f"state_dir {state_dir}: {error.strerror}. Make room on its disk, or check it") from error
         raise CannotStart(
             f"state_dir {state_dir}: {error.strerror}. It must be a folder that this user can write to"
         ) from error
-    except JournalError as error:
+    except UnfitJournal as error:
         raise CannotStart(str(error)) from error
+    except JournalError as error:  # busy, a full disk: that may pass
+        raise Failed(str(error)) from error
     return lock
 
 
 def _listen(settings: Settings) -> socket.socket:
     """The listening socket. The root keeps it, so that no request is refused while health is replaced."""
     host, port = settings.health.host, settings.health.port
+    until = time.monotonic() + PORT_SECONDS
+    while True:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            return _bound(family, kind, protocol, address)
+        except OSError as error:
+            may_pass = error.errno == errno.EADDRINUSE
+            if may_pass and time.monotonic() < until:
+                time.sleep(0.1)
+                continue
+            text = (
+                f"health.host, health.port: cannot listen on {host}:{port}: {error.strerror or error}."
+                " Set health.port (or PORT) to a free port; 0 takes any"
+            )
+            raise (Failed if may_pass else CannotStart)(text) from error
+
+
+def _bound(family: int, kind: int, protocol: int, address: Any) -> socket.socket:
+    listener = socket.socket(family, kind, protocol)
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(128)
-    except OSError as error:
-        raise CannotStart(
-            f"health.host, health.port: cannot listen on {host}:{port}: {error.strerror or error}."
-            " Set health.port (or PORT) to a free port; 0 takes any"
-        ) from error
+    except BaseException:
+        listener.close()
+        raise
     return listener
 
 

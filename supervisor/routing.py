@@ -1,14 +1,20 @@
-"""The root's router: passes hints to whoever takes them, and everything that /status shows on to health."""
+"""The root's router: passes hints to whoever takes them, and everything that /status shows on to health.
+
+What a child has said holds until it or its successor says something else, or the successor has had the time to and has
+not: so nothing stays in /status that nobody would say any more.
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from ipc.messages import ENDS, ChildState, Ended, Message, Report, Wake
+from ipc.messages import ENDS, ChildState, Command, Ended, Message, Report, Wake
 from ipc.routing import Tree
 
 TAKERS = {"seen": "connection", "fetched": "pool", "rendered": "uploader"}
@@ -16,7 +22,7 @@ TAKERS = {"seen": "connection", "fetched": "pool", "rendered": "uploader"}
 
 DOWN = (
     "pid",
-    "started_at",
+    "spawned",
     "rss_bytes",
     "peak_rss_bytes",
     "pss_bytes",
@@ -29,6 +35,9 @@ DOWN = (
 
 MEMORY_SECONDS = 600.0
 """How often the log tells everyone's memory."""
+
+RETELL_SECONDS = 10.0
+"""How long a child that is ready has to say again what its predecessor has said."""
 
 log = structlog.get_logger()
 
@@ -43,41 +52,53 @@ class RootRouter:
         self._unsent: set[str] = set()
         self._memory_told_at = time.monotonic()
         self._ends: dict[str, deque[dict[str, Any]]] = {}
+        self._unsent_ends: deque[Ended] = deque()
+        self._teller: dict[str, str] = {}
+        self._inherited: dict[str, Inherited] = {}
+        self._stopped: dict[str, set[str]] = {}
+
+    # What a router does
 
     def on_message(self, child: str, message: Message) -> None:
         match message:
             case Wake(state) if state in TAKERS:
                 self._tree.send(TAKERS[state], message)
-            case Report(topic):
-                self._reports[topic] = message
-                self._send_report(topic)
+            case Report():
+                self._take_report(child, message)
             case Ended(name, facts):
                 self.on_ended(name, facts)
             case ChildState(name, facts) if not facts:
                 self._forget(name)
             case ChildState(name, facts):
-                self._remember(name, {**facts, "under": child, "order": [*self._order(child), *facts["order"]]})
+                self._take_state(child, name, facts)
             case _:
                 pass  # a hint for nobody; and every other type is between a supervisor and its own child
 
     def on_start(self, child: str) -> None:
+        names = {name for name, facts in self._states.items() if facts.get("under") == child}
+        topics = {topic for topic, teller in self._teller.items() if teller == child}
+        self._inherited[child] = Inherited(names, topics)
         if child == "health":  # before it answers its first request, it knows everything
             for topic in self._reports:
                 self._send_report(topic)
             for name, facts in self._states.items():
                 self._tree.send("health", ChildState(name, facts))
-            for name, ends in self._ends.items():
-                for facts in ends:
-                    self._tree.send("health", Ended(name, facts))
+            self._unsent_ends = deque(Ended(name, facts) for name, ends in self._ends.items() for facts in ends)
+            self._send_ends()
 
     def on_ready(self, child: str) -> None:
-        pass
+        if inherited := self._inherited.get(child):
+            inherited.until = time.monotonic() + RETELL_SECONDS
+        for name in sorted(self._stopped.get(child, ())):
+            self._tree.send(child, Command("stop", name))
 
     def on_exit(self, child: str, cause: str, text: str) -> bool:
         for name, facts in list(self._states.items()):
             if facts.get("under") == child:
+                if "pid" in facts:
+                    self.on_ended(name, {"at": int(time.time()), "cause": cause, "what": f"went with {child}: {text}"})
                 up = {key: value for key, value in facts.items() if key not in DOWN}
-                self._remember(name, {**up, "state": "waiting", "since": int(time.time())})
+                self._remember(name, {**up, "state": "waiting", "since": round(time.monotonic(), 1)})
         return True
 
     def on_state(self, child: str, facts: dict[str, Any]) -> None:
@@ -85,31 +106,32 @@ class RootRouter:
             self._remember(child, {**facts, "order": self._order(child)})
         else:
             self._forget(child)
+            for name in [name for name, known in self._states.items() if known.get("under") == child]:
+                self._forget(name)
 
     def on_ended(self, child: str, facts: dict[str, Any]) -> None:
         self._ends.setdefault(child, deque(maxlen=ENDS)).append(facts)
-        self._tree.send("health", Ended(child, facts))
+        self._unsent_ends.append(Ended(child, facts))
+        self._send_ends()
 
     def on_tick(self) -> None:
-        if time.monotonic() - self._memory_told_at >= MEMORY_SECONDS:
-            self._memory_told_at = time.monotonic()
+        now = time.monotonic()
+        if now - self._memory_told_at >= MEMORY_SECONDS:
+            self._memory_told_at = now
             rss = {name: facts.get("rss_bytes", 0) for name, facts in self._states.items()}
             log.info("memory", rss_bytes=rss, total_bytes=sum(rss.values()))
         for topic in tuple(self._unsent):
             self._send_report(topic)
+        self._send_ends()
+        for child, inherited in list(self._inherited.items()):
+            if now >= inherited.until:
+                self._disinherit(inherited)
+                del self._inherited[child]
 
     def is_busy(self) -> bool:
         return False
 
-    def _send_report(self, topic: str) -> None:
-        """Send the latest report to health; one that does not get there (its inbox is full) is sent again."""
-        if self._tree.send("health", self._reports[topic]):
-            self._unsent.discard(topic)
-        else:
-            self._unsent.add(topic)
-
-    def _order(self, child: str) -> list[int]:
-        return [1 + self._tree.names().index(child)]
+    # What is asked of it
 
     def known(self) -> list[str]:
         """Every child that there is, those of children too."""
@@ -119,6 +141,37 @@ class RootRouter:
         """The child of ours that has a child of that name; None if nobody has."""
         return self._states.get(name, {}).get("under")
 
+    def note_order(self, action: str, name: str, above: str) -> None:
+        """The operator wants this of a child's child: what is stopped stays so when its supervisor is replaced."""
+        stopped = self._stopped.setdefault(above, set())
+        if action == "stop":
+            stopped.add(name)
+        else:
+            stopped.discard(name)
+
+    # What is known
+
+    def _take_report(self, child: str, report: Report) -> None:
+        self._reports[report.topic] = report
+        self._teller[report.topic] = child
+        if inherited := self._inherited.get(child):
+            inherited.topics.discard(report.topic)
+        self._send_report(report.topic)
+
+    def _take_state(self, child: str, name: str, facts: dict[str, Any]) -> None:
+        if inherited := self._inherited.get(child):
+            inherited.names.discard(name)
+        self._remember(name, {**facts, "under": child, "order": [*self._order(child), *facts["order"]]})
+
+    def _disinherit(self, inherited: Inherited) -> None:
+        """What has not been said again is not so any more."""
+        for name in inherited.names & self._states.keys():
+            self._forget(name)
+        for topic in inherited.topics:
+            del self._reports[topic], self._teller[topic]
+            self._unsent.discard(topic)
+            self._tree.send("health", Report(topic, {}))
+
     def _forget(self, name: str) -> None:
         self._states.pop(name, None)
         self._ends.pop(name, None)
@@ -127,3 +180,32 @@ class RootRouter:
     def _remember(self, name: str, facts: dict[str, Any]) -> None:
         self._states[name] = facts
         self._tree.send("health", ChildState(name, facts))
+
+    def _order(self, child: str) -> list[int]:
+        return [1 + self._tree.names().index(child)]
+
+    # On to health
+
+    def _send_report(self, topic: str) -> None:
+        """Send the latest report to health; one that does not get there (its inbox is full) is sent again."""
+        if self._tree.send("health", self._reports[topic]):
+            self._unsent.discard(topic)
+        else:
+            self._unsent.add(topic)
+
+    def _send_ends(self) -> None:
+        """Send what health has not been told yet, as far as its inbox has room: there may be many, with stacks."""
+        while self._unsent_ends and self._tree.send("health", self._unsent_ends[0]):
+            self._unsent_ends.popleft()
+
+
+@dataclass(slots=True)
+class Inherited:
+    """What a child's predecessor has said and it has not yet said again: its children's names, topics of reports.
+
+    `until` is when that is forgotten (monotonic seconds): some time after it is ready.
+    """
+
+    names: set[str]
+    topics: set[str]
+    until: float = math.inf

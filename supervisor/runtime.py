@@ -78,7 +78,9 @@ def _watch(context: Context, liveness_fd: int, beat_seconds: float) -> None:
     """Send heartbeats, and end the process when its supervisor is gone."""
 
     def watch() -> None:
-        while not select.select([liveness_fd], [], [], beat_seconds)[0]:
+        poll = select.poll()  # not select(), which knows no descriptor above 1023
+        poll.register(liveness_fd, select.POLLIN)
+        while not poll.poll(1000 * beat_seconds):
             context.beat()
         os._exit(ORPHANED)
 

@@ -1,7 +1,8 @@
 """Signals of the root. Handlers do nothing; the signal's number arrives as one byte in a pipe that the loop reads.
 
 SIGHUP has two meanings: "read your configuration again" from whoever sends it, and "your terminal is gone" from the
-kernel. Which it is, the terminal itself tells.
+kernel. Which it is, the terminal itself tells. Whoever was started with it ignored (`nohup`) is to outlive it:
+it stays ignored, orders come over the control socket.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ def listen() -> int:
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for number in HEARD:
-        signal.signal(number, lambda number, frame: None)
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: None)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # inherited as ignored, it would hide every exit code
     return reader
 
 

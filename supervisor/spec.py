@@ -24,8 +24,8 @@ class ChildSpec:
     options: dict[str, Any] = field(default_factory=dict)
     """Plain data for the child, and all that it is told: a secret goes only to the child that needs it."""
     restart: Literal["permanent", "transient"] = "permanent"
-    ready_seconds: float = 20.0
-    """It says that it is ready within this time, or is taken for hung."""
+    ready_seconds: float = 45.0
+    """It says that it is ready within this time, or is taken for hung. More than the longest wait for the journal."""
     beat_seconds: float = 1.0
     hang_seconds: float = 60.0
     """No heartbeat, or no round of its main loop, for so long: hung. Twice the longest wait for the journal."""

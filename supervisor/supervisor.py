@@ -23,7 +23,7 @@ import structlog
 from ipc.mailbox import Closed
 from ipc.messages import Beat, Held, Message, MessageError, Options, Ready, Starved
 from ipc.routing import Router
-from supervisor import policy, reaper
+from supervisor import policy, reaper, stacks
 from supervisor.child import Incarnation, spawn
 from supervisor.place import Place, Standing
 from supervisor.policy import Cause, Intent
@@ -45,9 +45,6 @@ MOST_MESSAGES = 64
 
 LAST_MESSAGES = 16384
 """Read from a child that is gone: more than its pipe can hold, but an end if somebody else still writes to it."""
-
-STACKS_SHOWN = 1500
-"""Of a child's stacks in /status, from the end, where the main thread's is. The log has all of them."""
 
 log = structlog.get_logger()
 
@@ -82,13 +79,14 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._liveness_reader, self._liveness_writer = os.pipe()
         self._drain_until: float | None = None
-        self._stop_began = 0.0
+        self._stop_asked_at: float | None = None
         self._exit_code = 0
         self._told_at = 0.0
         self._looked_at = 0.0
         self._to_replace: deque[str] = deque()
         self._being_replaced: tuple[str, float] | None = None
         self._watchdog = Watchdog(self._places.values())
+        self._awake_at = time.monotonic()
         self.on_hangup: Callable[[], None] | None = None
 
     # The table of contents
@@ -121,6 +119,11 @@ class Supervisor:
     def places(self) -> Collection[Place]:
         """The children's places, in the order they are started."""
         return self._places.values()
+
+    @property
+    def drain_seconds(self) -> float:
+        """How long a stop may take, by the settings that are in force."""
+        return self._drain_seconds
 
     @property
     def router(self) -> Router:
@@ -176,9 +179,25 @@ class Supervisor:
 
     def _wait(self) -> None:
         tick = BUSY_TICK_SECONDS if self.router.is_busy() else TICK_SECONDS
-        until = min([time.monotonic() + tick, *self._moments()])
-        for key, _ in self._selector.select(max(0.0, until - time.monotonic())):
+        now = time.monotonic()
+        wanted = max(0.0, min([now + tick, *self._moments()]) - now)
+        events = self._selector.select(wanted)
+        asleep_since, self._awake_at = self._awake_at, time.monotonic()
+        self._forgive(policy.overslept_seconds(self._awake_at - asleep_since, wanted))
+        for key, _ in events:
             key.data()
+
+    def _forgive(self, seconds: float) -> None:
+        """For so long this loop has not run, and perhaps nobody has: nobody is to be judged by that time."""
+        if not seconds:
+            return
+        log.warning("the supervisor's loop did not run for a while", seconds=round(seconds, 1))
+        if self._drain_until is not None:
+            self._drain_until += seconds
+        for place in self._places.values():
+            if place.incarnation is not None:
+                place.incarnation.forgive(seconds)
+                place.stop_until += seconds
 
     def _moments(self) -> list[float]:
         """When something will be due that was not when it was last looked at, in monotonic seconds."""
@@ -217,12 +236,12 @@ class Supervisor:
                     "ready",
                     child=place.spec.name,
                     pid=incarnation.pid,
-                    seconds=round(time.monotonic() - incarnation.spawned, 3),
+                    seconds=round(incarnation.ready_at - incarnation.spawned, 3),
                 )
                 self.router.on_ready(place.spec.name)
                 self._tell_of(place)
             case Beat(stalled_seconds):
-                incarnation.stalled_seconds = stalled_seconds
+                incarnation.beat(stalled_seconds)
             case Held() | Starved():
                 incarnation.last_words = message
             case _:
@@ -235,9 +254,9 @@ class Supervisor:
         self._on_messages(place, LAST_MESSAGES)  # its last words, and the work that it had just finished
         self.unwatch(incarnation.pidfd)
         self._stop_listening(incarnation)
-        stacks = incarnation.stacks()
+        shown = incarnation.stacks()
         incarnation.close()
-        self._bury(place, incarnation, stacks)
+        self._bury(place, incarnation, shown)
 
     def _stop_listening(self, incarnation: Incarnation) -> None:
         """Once only: after an error the mailbox may be closed already, and the number soon be another file's."""
@@ -245,7 +264,7 @@ class Supervisor:
             incarnation.listening = False
             self.unwatch(incarnation.inbox_fd)
 
-    def _bury(self, place: Place, incarnation: Incarnation, stacks: str) -> None:
+    def _bury(self, place: Place, incarnation: Incarnation, shown: str) -> None:
         """Put down what the end of the child was, and decide what follows."""
         end = policy.judge(
             incarnation.process.returncode,
@@ -254,8 +273,8 @@ class Supervisor:
             self._watchdog.machine_was_short(),
         )
         now = time.monotonic()
-        counts = self.router.on_exit(place.spec.name, end.cause.value, end.text)
-        recycled = place.after_exit(end, now, counts=counts, intensity=self._intensity, random=random)
+        counts = self.router.on_exit(place.spec.name, end.cause.value, end.text) and not place.recycled
+        replaced = place.after_exit(end, now, counts=counts, intensity=self._intensity, random=random)
         write = log.info if end.cause is Cause.ASKED else log.error
         write(
             "child ended",
@@ -264,10 +283,10 @@ class Supervisor:
             cause=end.cause.value,
             what=end.text,
             lived_seconds=round(now - incarnation.spawned, 3),
-            replaced=recycled and not self.stopping,
+            replaced=replaced and not self.stopping,
         )
-        for thread in filter(None, stacks.split("\n\n")):
-            log.error("stack", child=place.spec.name, pid=incarnation.pid, stack=thread)
+        for piece in stacks.pieces(shown):
+            log.error("stack", child=place.spec.name, pid=incarnation.pid, stack=piece)
         self.router.on_ended(
             place.spec.name,
             {
@@ -275,13 +294,13 @@ class Supervisor:
                 "cause": end.cause.value,
                 "what": end.text[:300],
                 "lived_seconds": round(now - incarnation.spawned, 1),
-                **({"stacks": stacks[-STACKS_SHOWN:]} if stacks else {}),
+                **({"stacks": stacks.digest(shown)} if shown else {}),
             },
         )
         self._tell_of(place)
         if place.retired:
             self._remove(place)
-        elif place.has_outrun(self._intensity):
+        elif counts and place.has_outrun(self._intensity):
             log.error(
                 "giving up",
                 child=place.spec.name,
@@ -302,15 +321,15 @@ class Supervisor:
     def stop_child(self, name: str) -> None:
         """Have the child stop, until it is started again. It counts as no death."""
         place = self._places[name]
-        place.recycled = False
+        place.wanted, place.recycled = False, False
         place.call_off()
-        if place.incarnation is not None:
-            self._ask_to_stop(place, math.inf)
+        self._ask_to_stop(place, math.inf)
         self._tell_of(place)
 
     def start_child(self, name: str) -> None:
         """Have a child run that is stopped, held, or waiting for its turn."""
         place = self._places[name]
+        place.wanted = True
         if place.incarnation is None:
             place.release()
         elif place.standing is Standing.STOPPING:
@@ -319,10 +338,7 @@ class Supervisor:
 
     def restart_child(self, name: str) -> None:
         """Replace the child when it has finished what it has in hand; start it if it does not run."""
-        place = self._places[name]
-        if place.incarnation is not None:
-            self._ask_to_stop(place, math.inf)
-            place.recycled = True
+        self._ask_to_stop(self._places[name], math.inf)
         self.start_child(name)
 
     def reconfigure(
@@ -369,6 +385,8 @@ class Supervisor:
         only_options = replace(before, options=spec.options) == spec and spec.takes_options and not even_so
         if only_options and self.send(spec.name, Options(spec.options)):
             return False
+        if not place.wanted:
+            return False  # it is being stopped: whoever starts it again starts the new one
         if spec.name not in self._to_replace:
             self._to_replace.append(spec.name)
         return True
@@ -400,7 +418,7 @@ class Supervisor:
             self._being_replaced = None
         if self._to_replace and not self.stopping:
             name = self._to_replace.popleft()
-            if name in self._places and self._places[name].incarnation is not None:
+            if name in self._places and self._places[name].incarnation is not None and self._places[name].wanted:
                 self.restart_child(name)
                 spec = self._places[name].spec
                 self._being_replaced = (name, time.monotonic() + spec.stop_seconds + spec.ready_seconds)
@@ -411,9 +429,10 @@ class Supervisor:
         signals = set(os.read(self._stop_fd, 64))
         if signals == {signal.SIGHUP} and self.on_hangup is not None:
             self.on_hangup()
-        elif not self.stopping:
+        elif self._stop_asked_at is None:  # it may have begun by itself: that was nobody's first request
+            self._stop_asked_at = time.monotonic()
             self.begin_stop()
-        elif time.monotonic() - self._stop_began > SAME_REQUEST_SECONDS:
+        elif time.monotonic() - self._stop_asked_at > SAME_REQUEST_SECONDS:
             self._stop_at_once()
 
     def _stop_at_once(self) -> None:
@@ -429,8 +448,7 @@ class Supervisor:
         """Stop taking in, let the work in hand be finished, end the children; then `run` returns."""
         if self.stopping:
             return
-        self._stop_began = time.monotonic()
-        self._drain_until = self._stop_began + self._drain_seconds
+        self._drain_until = time.monotonic() + self._drain_seconds
         log.info("stopping", drain_seconds=self._drain_seconds)
 
     def _stop_who_is_next(self) -> None:
@@ -447,12 +465,15 @@ class Supervisor:
                 return
 
     def _ask_to_stop(self, place: Place, latest: float) -> None:
-        assert place.incarnation is not None
-        if place.incarnation.intent is None:
-            place.incarnation.intent = Intent.STOP
+        """Ask it once, however often it is wanted: a second SIGTERM means "at once" to a child that supervises."""
+        incarnation = place.incarnation
+        if incarnation is None or incarnation.intent is Intent.STOP:
+            return
+        if incarnation.intent is None:
+            incarnation.intent = Intent.STOP
         now = time.monotonic()
         place.stop_until = max(min(now + place.spec.stop_seconds, latest), now + LEAST_STOP_SECONDS)
-        place.incarnation.signal(signal.SIGTERM)
+        incarnation.signal(signal.SIGTERM)
 
     # Telling
 
@@ -504,6 +525,11 @@ class Supervisor:
         incarnation = self._places[name].incarnation
         if incarnation is not None and incarnation.intent in (None, Intent.STOP):
             incarnation.give_up(time.monotonic())
+
+    def kill_mad(self, name: str) -> None:
+        incarnation = self._places[name].incarnation
+        if incarnation is not None and incarnation.intent in (None, Intent.STOP):
+            incarnation.end(Intent.GIBBERISH)
 
     def recycle(self, name: str) -> None:
         place = self._places[name]

@@ -70,7 +70,7 @@ def _overdue_seconds(place: Place, now: float) -> float:
     return overdue_seconds(
         place.standing,
         now,
-        spawned=place.incarnation.spawned,
+        spawned=place.incarnation.spawned + place.incarnation.frozen_seconds,
         heard=place.incarnation.heard,
         stalled_seconds=place.incarnation.stalled_seconds,
         ready_seconds=place.spec.ready_seconds,
@@ -81,11 +81,10 @@ def _overdue_seconds(place: Place, now: float) -> float:
 class Notified:
     """The root's router for its supervisor: tells systemd, and has `router` do what a router does."""
 
-    def __init__(self, router: Router, supervisor: Supervisor, notifier: Notifier, drain_seconds: float) -> None:
+    def __init__(self, router: Router, supervisor: Supervisor, notifier: Notifier) -> None:
         self._router = router
         self._supervisor = supervisor
         self._notifier = notifier
-        self._drain_seconds = drain_seconds
         self._ready = False
         self._stopping = False
         self._summary = ""
@@ -98,7 +97,9 @@ class Notified:
         self._router.on_tick()
         now = time.monotonic()
         if self._supervisor.stopping:
-            self._stopping = self._stopping or self._notifier.stopping(self._drain_seconds + STOP_MARGIN_SECONDS)
+            self._stopping = self._stopping or self._notifier.stopping(
+                self._supervisor.drain_seconds + STOP_MARGIN_SECONDS
+            )
         elif not self._ready and all(place.had_its_chance() for place in self._supervisor.places):
             self._ready = self._notifier.ready()
         self._tell_status(now)

@@ -15,7 +15,8 @@ the child's own process, so no library of a child's can crash or fatten the root
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+import time
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from supervisor.memory import MIB
@@ -25,6 +26,18 @@ from supervisor.spec import ChildSpec, Intensity, numbered
 POOL_INTENSITY = Intensity(max_restarts=5, window_seconds=60.0, delay_seconds=5.0)
 """Image workers that die with no picture in hand. Small, because it multiplies with the root's; deaths that a picture
 caused do not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """When the program was started, by both clocks: the one that people read can be set, durations need the other."""
+
+    unix: float
+    monotonic: float
+
+    @classmethod
+    def now(cls) -> Start:
+        return cls(time.time(), time.monotonic())
 
 
 def faults(settings: Settings) -> list[str]:
@@ -42,16 +55,16 @@ def root_intensity(settings: Settings) -> Intensity:
     )
 
 
-def children(settings: Settings, listen_fd: int, started_at: float) -> tuple[ChildSpec, ...]:
-    """The root's children. `listen_fd` is the listening socket of the health process, `started_at` the program's start
-    (Unix seconds), which outlives them.
+def children(settings: Settings, listen_fd: int, started: Start) -> tuple[ChildSpec, ...]:
+    """The root's children. `listen_fd` is the listening socket of the health process, `started` the program's start,
+    which outlives them.
     """
     drain = settings.supervisor.drain_seconds
     return (
         ChildSpec(
             "health",
             "health.server:main",
-            health_options(settings, listen_fd, started_at),
+            health_options(settings, listen_fd, started),
             stop_seconds=3.0,
             inherit_fds=(listen_fd,),
         ),
@@ -62,7 +75,7 @@ def children(settings: Settings, listen_fd: int, started_at: float) -> tuple[Chi
         ChildSpec(
             "connection",
             "workers.connection:main",
-            {**connection_options(settings), "started_at": started_at},
+            {**connection_options(settings), "started_at": started.unix},
             stop_seconds=10.0,
             after_others=True,
         ),
@@ -101,12 +114,12 @@ def image_worker(settings: Settings) -> ChildSpec:
     )
 
 
-def health_options(settings: Settings, listen_fd: int, started_at: float) -> dict[str, Any]:
+def health_options(settings: Settings, listen_fd: int, started: Start) -> dict[str, Any]:
     return {
         "state_dir": str(settings.state_dir),
         "listen_fd": listen_fd,
         "token": settings.health.token,
-        "root": {"pid": os.getpid(), "started_at": started_at},
+        "root": {"pid": os.getpid(), "started_at": started.unix, "spawned": started.monotonic},
     }
 
 

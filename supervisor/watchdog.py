@@ -88,5 +88,5 @@ def _enforce(place: Place, incarnation: Incarnation, now: float) -> None:
 
 def _is_hung(place: Place, incarnation: Incarnation, now: float) -> bool:
     if not incarnation.ready:
-        return now - incarnation.spawned > place.spec.ready_seconds
+        return now - incarnation.spawned - incarnation.frozen_seconds > place.spec.ready_seconds
     return policy.is_hung(now, incarnation.heard, incarnation.stalled_seconds, place.spec.hang_seconds)

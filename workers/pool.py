@@ -59,6 +59,7 @@ class Dispatch:
         self.on_options(context.options)
         self._in_hand: dict[str, InHand] = {}
         self._died_of: dict[str, int] = {}
+        self._condemned: set[str] = set()
         self._polled = 0.0
         self._paused_until = 0.0
         self._spool_error = ""
@@ -142,9 +143,11 @@ class Dispatch:
             return
         if not is_sound(message):
             log.error("a worker talks nonsense", worker=child, job=hand.job.id)
-            self._tree.kill_hung(child)  # its exit is the job's strike
+            self._tree.kill_mad(child)  # its exit is the job's strike
             return
         del self._in_hand[child]
+        if hand.overdue:
+            self._condemned.add(child)  # just in time for the job; the worker is being ended already
         if isinstance(message, JobDone):
             self._rendered(hand, message)
         else:
@@ -214,8 +217,10 @@ class Dispatch:
 
     def on_exit(self, child: str, cause: str, text: str) -> bool:
         hand = self._in_hand.pop(child, None)
+        was_condemned = child in self._condemned
+        self._condemned.discard(child)
         if hand is None:
-            return True
+            return not was_condemned
         self._died_of[child] = hand.job.id
         log.error("worker died of a job", worker=child, job=hand.job.id, cause=cause, what=text)
         match cause:

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -26,7 +27,7 @@ from supervisor.spec import ChildSpec
 from tests.supervisor.stage import Stage, open_fds
 
 TOKEN = "s3cret"
-UP = {"state": "running", "restarts": 0, "since": 1, "cap_bytes": 0, "order": [1], "pid": 9, "started_at": 5.0}
+UP = {"state": "running", "restarts": 0, "since": 1, "cap_bytes": 0, "order": [1], "pid": 9, "spawned": 5.0}
 
 
 class Desk:
@@ -41,7 +42,10 @@ class Desk:
         self.context = Context(
             name="health",
             incarnation=1,
-            options={"state_dir": str(state_dir), "root": {"pid": os.getpid(), "started_at": time.time()}},
+            options={
+                "state_dir": str(state_dir),
+                "root": {"pid": os.getpid(), "started_at": time.time(), "spawned": time.monotonic()},
+            },
             inbox=Inbox(self._ends[0]),
             outbox=Outbox(self._ends[3], blocking=True),
             stop_fd=self._stop_fds[0],
@@ -231,9 +235,14 @@ def test_what_the_root_says_is_shown(desk: Desk) -> None:
     assert body["memory"]["available_bytes"] > 0
 
 
+def set_clock(monkeypatch: pytest.MonkeyPatch, monotonic: Callable[[], float]) -> None:
+    """The server's clock, and nobody else's."""
+    monkeypatch.setattr("health.server.time", SimpleNamespace(time=time.time, monotonic=monotonic))
+
+
 def test_a_root_that_is_silent_is_a_problem(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.time()
-    monkeypatch.setattr("health.server.time.time", lambda: now + 30)
+    now = time.monotonic()
+    set_clock(monkeypatch, lambda: now + 30)
     assert desk.what() == ["the root has not been heard of for 30 s"]
     desk.tell(Wake("seen"))
     assert desk.what() == []
@@ -259,9 +268,9 @@ def add_jobs(desk: Desk, state: str, count: int, next_at: float = 0.0) -> None:
 def test_work_that_stands_still_is_a_problem_until_a_picture_is_done(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    began = time.time()
+    began = time.monotonic()
     now = [began]
-    monkeypatch.setattr("health.server.time.time", lambda: now[0])
+    set_clock(monkeypatch, lambda: now[0])
     add_jobs(desk, "fetched", 3)
 
     def after(seconds: float) -> list[str]:
@@ -281,9 +290,9 @@ def test_work_that_stands_still_is_a_problem_until_a_picture_is_done(
 
 def test_work_that_waited_for_its_retry_was_not_standing_still(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only from when it is due."""
-    began = time.time()
+    began = time.monotonic()
     now = [began]
-    monkeypatch.setattr("health.server.time.time", lambda: now[0])
+    set_clock(monkeypatch, lambda: now[0])
     monkeypatch.setattr(Journal, "waiting_for_retry", lambda self: (3 if now[0] < began + 1000 else 0, None))
     add_jobs(desk, "fetched", 3)
 
@@ -308,7 +317,7 @@ def test_the_real_process_answers_while_it_is_replaced(tmp_path: Path) -> None:
             "state_dir": str(tmp_path),
             "listen_fd": listener.fileno(),
             "token": "",
-            "root": {"pid": os.getpid(), "started_at": time.time()},
+            "root": {"pid": os.getpid(), "started_at": time.time(), "spawned": time.monotonic()},
         }
         health = ChildSpec("health", "health.server:main", options, inherit_fds=(listener.fileno(),), stop_seconds=3.0)
         stage = Stage(tmp_path / "notes", health)

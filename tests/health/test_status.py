@@ -16,7 +16,7 @@ CHANNEL = {"id": 77, "title": "Wires", "floor": 1, "cursor": 40, "backfilled": 0
 
 
 def child(state: str = "running", **more: Any) -> dict[str, Any]:
-    up = {"pid": 100, "started_at": NOW - 50, "rss_bytes": 10, "peak_rss_bytes": 30} if state == "running" else {}
+    up = {"pid": 100, "spawned": NOW - 50, "rss_bytes": 10, "peak_rss_bytes": 30} if state == "running" else {}
     return {"state": state, "restarts": 0, "since": int(NOW) - 50, "cap_bytes": 0, "order": [1], **up, **more}
 
 
@@ -39,13 +39,15 @@ def known(**more: Any) -> Known:
         "root": {
             "pid": 1,
             "started_at": NOW - 60,
+            "spawned": NOW - 60,
             "state": "running",
             "restarts": 0,
             "rss_bytes": 5,
             "peak_rss_bytes": 6,
             "cap_bytes": 0,
         },
-        "heard_at": NOW - 1,
+        "monotonic": NOW,
+        "silent_seconds": 1.0,
         "tree": {
             "image-2": child(order=[3, 2], cap_bytes=500),
             "connection": child(order=[4]),
@@ -59,7 +61,7 @@ def known(**more: Any) -> Known:
             "uploader": {"r2_circuit_breaker": "closed", "supabase_circuit_breaker": "closed"},
         },
         "figures": figures(),
-        "moved_at": NOW - 10,
+        "unmoved_seconds": 10.0,
         "available_bytes": 12345,
     }
     return Known(**{**given, **more})
@@ -214,7 +216,7 @@ AWAY = {"connected": False, "error": "no route"}
 @pytest.mark.parametrize(
     ("more", "what", "since"),
     [
-        ({"heard_at": NOW - 6}, "the root has not been heard of for 6 s", "2023-11-14T22:13:20Z"),
+        ({"silent_seconds": 6.0}, "the root has not been heard of for 6 s", "2023-11-14T22:13:20Z"),
         ({"tree": {"connection": HELD}}, "connection is held: the account is banned", "2023-11-14T22:05:00Z"),
         ({"tree": {"pool": STOPPED}}, "pool is stopped: stopped as asked", "2023-11-14T22:13:14Z"),
         ({"tree": {"pool": LATE}}, "pool is not running (waiting) after: exit code 1", "2023-11-14T22:13:14Z"),
@@ -241,7 +243,7 @@ AWAY = {"connected": False, "error": "no route"}
             "2023-11-14T22:13:20Z",
         ),
         (
-            {"moved_at": NOW - 181},
+            {"unmoved_seconds": 181.0},
             "5 pictures wait, and none has been finished since 2023-11-14T22:10:19Z",
             "2023-11-14T22:13:20Z",
         ),
@@ -268,12 +270,10 @@ def test_since_is_remembered_while_it_lasts_and_forgotten_after() -> None:
     memory = Memory()
     bad = known(journal_error="gone")
     for seconds in (0, 100):
-        [problem] = snapshot(replace(bad, now=NOW + seconds, heard_at=NOW + seconds, moved_at=NOW + seconds), memory)[
-            "problems"
-        ]
+        [problem] = snapshot(replace(bad, now=NOW + seconds), memory)["problems"]
         assert problem["since"] == "2023-11-14T22:13:20Z"
     snapshot(known(), memory)
-    [problem] = snapshot(replace(bad, now=NOW + 3, heard_at=NOW, moved_at=NOW), memory)["problems"]
+    [problem] = snapshot(replace(bad, now=NOW + 3), memory)["problems"]
     assert problem["since"] == "2023-11-14T22:13:23Z", "another time, another since"
 
 
@@ -287,15 +287,15 @@ def test_the_remedy_of_a_held_child_is_what_it_said() -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        {"heard_at": NOW - 5},
+        {"silent_seconds": 5.0},
         {"tree": {"pool": child("waiting", since=int(NOW) - 5)}},
         {"tree": {"pool": child("starting", since=int(NOW) - 1)}},
         {"tree": {"pool": child("stopping"), "x": child("stopped", since=int(NOW) - 5)}},
         {"tree": {"pool": child(last_exit="exit code 1", last_cause="crashed")}},
-        {"moved_at": NOW - 180},
-        {"moved_at": 0.0, "figures": figures(states={"published": 9, "dead": 9}, waiting_for_retry=0)},
-        {"moved_at": 0.0, "figures": figures(states={"seen": 3}, waiting_for_retry=3)},
-        {"moved_at": 0.0, "figures": None},
+        {"unmoved_seconds": 180.0},
+        {"unmoved_seconds": 1e9, "figures": figures(states={"published": 9, "dead": 9}, waiting_for_retry=0)},
+        {"unmoved_seconds": 1e9, "figures": figures(states={"seen": 3}, waiting_for_retry=3)},
+        {"unmoved_seconds": 1e9, "figures": None},
         {"reports": {}},
     ],
 )
@@ -315,6 +315,38 @@ def test_problems_add_up_and_each_has_its_own_since() -> None:
     both = replace(first, now=NOW + 2, reports={"uploader": BREAKERS, "connection": AWAY})
     problems = snapshot(both, memory)["problems"]
     assert [problem["since"][-3:] for problem in problems] == ["20Z", "22Z", "22Z"]
+
+
+def test_a_clock_that_is_set_hides_nothing_and_invents_nothing() -> None:
+    memory = Memory()
+    down = known(tree={"pool": LATE})
+    assert snapshot(down, memory)["problems"][0]["since"] == "2023-11-14T22:13:14Z"
+    an_hour_back = snapshot(replace(down, now=NOW - 3600), memory)
+    assert [problem["since"] for problem in an_hour_back["problems"]] == ["2023-11-14T21:13:14Z"]
+    forward = snapshot(replace(known(), now=NOW + 3600), Memory())
+    assert forward["ok"] is True
+    assert [row["uptime_seconds"] for row in forward["tree"]][:2] == [60.0, 50.0]
+
+
+def test_the_same_moment_is_told_as_one() -> None:
+    memory = Memory()
+    down = known(tree={"pool": {**LATE, "since": NOW - 6.0}})
+    for jitter in (0.0, -0.001, 0.001, 0.5):
+        assert snapshot(replace(down, now=NOW + jitter), memory)["problems"][0]["since"] == "2023-11-14T22:13:14Z"
+
+
+def test_who_is_down_with_its_supervisor_is_no_problem_of_its_own() -> None:
+    tree = {"pool": LATE, "image-1": {**LATE, "under": "pool"}}
+    assert whats(known(tree=tree)) == ["pool is not running (waiting) after: exit code 1"]
+    assert len(whats(known(tree={**tree, "pool": child()}))) == 1
+
+
+def test_a_flood_that_is_over_is_none() -> None:
+    def flooded(until: str) -> Known:
+        return known(reports={"connection": {"connected": True, "flooded_until": until}})
+
+    assert len(whats(flooded("2023-11-14T22:13:21Z"))) == 1
+    assert whats(flooded("2023-11-14T22:13:19Z")) == []
 
 
 def test_the_summary_is_one_line() -> None:

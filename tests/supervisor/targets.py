@@ -115,6 +115,15 @@ def grow_when_stopped(context: Context) -> None:
         time.sleep(0.1)
 
 
+def count_signals(context: Context) -> None:
+    """How many requests to stop came, within half a second of the first."""
+    context.ready()
+    while not context.stopping:
+        context.receive(0.2)
+    time.sleep(0.5)
+    note(context, f"signals {len(os.read(context.stop_fd, 64))}")
+
+
 def deaf(context: Context) -> None:
     """Never stops by itself."""
     context.ready()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,6 +119,32 @@ def test_a_failed_spawn_leaves_nothing_behind(where: str, notes: Path, monkeypat
     os.close(reader)
     os.close(writer)
     assert children() == []
+    assert open_fds() == before
+
+
+def test_a_spawn_without_descriptors_takes_none_of_those_that_become_free(notes: Path) -> None:
+    """However few are missing, and wherever that shows."""
+    before = open_fds()
+    reader, writer = os.pipe()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    one = None
+    try:
+        for limit in range(max(int(fd.split()[0]) for fd in open_fds()) - 8, soft):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+            with contextlib.suppress(OSError):
+                one = spawn(spec(notes, "a"), 1, reader, LOG)
+                break
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert open_fds() == before | open_fds(), limit
+            assert len(open_fds()) == len(before) + 2, limit
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(reader)
+        os.close(writer)
+    assert one is not None
+    one.process.kill()
+    one.process.wait()
+    one.close()
     assert open_fds() == before
 
 

@@ -117,7 +117,7 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_started(export: Path
         instance = make_instance(export)
         instance.start(PORT=str(port))
         assert instance.root is not None
-        assert instance.root.wait(timeout=30) == 78
+        assert instance.root.wait(timeout=30) == 1, "it may be free the next time"
     assert f":{port}" in instance.log.read_text() and "health.port" in instance.log.read_text()
     assert not instance.left_over()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +21,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = 1_000_000.0
 
-    def time(self) -> float:
+    def monotonic(self) -> float:
         return self.now
 
 
@@ -36,13 +37,20 @@ def make(**more: Any) -> Place:
     return Place(ChildSpec("a", "x:y", cap_bytes=7, **more))
 
 
-def begin(place: Place, spawned: float = 0.0, *, ready: bool = False) -> None:
-    fake: Any = SimpleNamespace(
+class FakeIncarnation(SimpleNamespace):
+    """What a place asks of an incarnation, without a process."""
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.ready_at < math.inf)
+
+
+def begin(place: Place, ready_at: float = math.inf, *, ready: bool = False) -> None:
+    fake: Any = FakeIncarnation(
         pid=42,
-        spawned=spawned,
-        ready=False,
+        spawned=5.0,
+        ready_at=ready_at,
         intent=None,
-        started_at=5.0,
         rss_bytes=10,
         peak_rss_bytes=20,
         cap_bytes=70,
@@ -80,7 +88,7 @@ def test_from_waiting_to_running(clock: Clock) -> None:
         "since": 1_000_003,
         "cap_bytes": 70,
         "pid": 42,
-        "started_at": 5.0,
+        "spawned": 5.0,
         "rss_bytes": 10,
         "peak_rss_bytes": 20,
         "pss_bytes": 5,
@@ -107,12 +115,12 @@ def test_quick_deaths_wait_longer_and_longer_until_one_lives() -> None:
     place = make()
     pauses = []
     for _ in range(4):
-        begin(place, spawned=0.0)
+        begin(place, ready_at=0.0)
         end(place, Cause.CRASHED, now=1.0)
         pauses.append(place.due_at - 1.0)
     assert pauses == [0.0, 0.25, 0.5, 1.0]
     assert not place.is_due(1.9) and place.is_due(2.0)
-    begin(place, spawned=2.0)
+    begin(place, ready_at=2.0)
     end(place, Cause.CRASHED, now=12.0)
     assert place.due_at == 12.0
 
@@ -120,7 +128,7 @@ def test_quick_deaths_wait_longer_and_longer_until_one_lives() -> None:
 def test_outrun_by_more_deaths_than_allowed_within_the_window() -> None:
     place = make()
     for now in (0.0, 10.0, 20.0):
-        begin(place, spawned=now)
+        begin(place, ready_at=now)
         end(place, Cause.SIGNALLED, now=now)
         assert not place.has_outrun(INTENSITY)
     begin(place)
@@ -131,7 +139,7 @@ def test_outrun_by_more_deaths_than_allowed_within_the_window() -> None:
 def test_not_outrun_when_the_first_has_left_the_window() -> None:
     place = make()
     for now in (0.0, 10.0, 20.0, 60.0):
-        begin(place, spawned=now)
+        begin(place, ready_at=now)
         end(place, Cause.SIGNALLED, now=now)
     assert place.deaths == (10.0, 20.0, 60.0) and not place.has_outrun(INTENSITY)
 
@@ -233,3 +241,35 @@ def test_long_texts_are_cut_to_fit_a_message() -> None:
     )
     facts = place.facts()
     assert (len(facts["last_exit"]), len(facts["remedy"])) == (300, 500)
+
+
+def test_one_that_was_never_ready_is_no_steadier_for_having_taken_its_time() -> None:
+    place = make()
+    pauses = []
+    for number in range(1, 4):
+        begin(place)
+        end(place, Cause.HUNG, now=100.0 * number)
+        pauses.append(place.due_at - 100.0 * number)
+    assert pauses == [0.0, 0.25, 0.5]
+
+
+def test_deaths_of_long_ago_are_not_held_against_it() -> None:
+    """When it is replaced for another reason, and fewer are allowed by now."""
+    place = make()
+    for now in (0.0, 1.0, 2.0):
+        begin(place, ready_at=now)
+        end(place, Cause.CRASHED, now=now)
+    begin(place, ready_at=3.0)
+    place.recycled = True
+    end(place, Cause.ASKED, now=1_000_000.0)
+    strict = Intensity(max_restarts=0, window_seconds=60.0, delay_seconds=1.0)
+    assert place.deaths == () and not place.has_outrun(strict)
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_what_was_ordered_to_stop_is_not_replaced_however_it_ends(cause: Cause) -> None:
+    place = make()
+    begin(place, ready=True)
+    place.wanted = False
+    assert not end(place, cause)
+    assert stands(place) in (Standing.STOPPED, Standing.HELD)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from ipc.messages import Beat, ChildState, Job, Message, Report, Wake
+from ipc.messages import ENDS, Beat, ChildState, Command, Ended, Job, Message, Report, Wake
 from supervisor import routing
 from supervisor.routing import RootRouter
 
@@ -18,6 +19,7 @@ class FakeTree:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, Message]] = []
+        self.room = 10_000
 
     def names(self) -> list[str]:
         return ["health", "uploader", "pool", "connection"]
@@ -26,11 +28,14 @@ class FakeTree:
         return True
 
     def send(self, name: str, message: Message) -> bool:
+        if len(self.sent) >= self.room:
+            return False
         self.sent.append((name, message))
         return True
 
     def set_cap(self, name: str, cap_bytes: int) -> None: ...
     def kill_hung(self, name: str) -> None: ...
+    def kill_mad(self, name: str) -> None: ...
     def recycle(self, name: str) -> None: ...
     def rss_bytes(self, name: str) -> int:
         return 0
@@ -96,19 +101,21 @@ def test_the_children_of_a_dead_supervisor_are_down_from_now_on(tree: FakeTree, 
         "order": [1],
         "since": 5,
         "pid": 9,
-        "started_at": 5.0,
+        "spawned": 5.0,
         "rss_bytes": 1,
         "peak_rss_bytes": 1,
     }
     router.on_message("pool", ChildState("image-1", {**up, "cap_bytes": 7, "restarts": 2}))
     router.on_state("connection", up)
     tree.take()
-    before = int(time.time())
+    before = time.monotonic() - 0.1
     assert router.on_exit("pool", "crashed", "exit code 1") is True
-    [(name, message)] = tree.take()
+    (_, ended), (name, message) = tree.take()
+    assert isinstance(ended, Ended) and ended.name == "image-1"
+    assert (ended.facts["cause"], ended.facts["what"]) == ("crashed", "went with pool: exit code 1")
     assert name == "health" and isinstance(message, ChildState) and message.name == "image-1"
     since = message.facts.pop("since")
-    assert before <= since <= time.time(), "not since it came up: that was long ago, and would be a problem at once"
+    assert before <= since <= time.monotonic() + 0.1, "not since it came up: that would be a problem at once"
     expected = {"state": "waiting", "order": [3, 1], "under": "pool", "cap_bytes": 7, "restarts": 2}
     assert message.facts == expected
     assert not set(routing.DOWN) & set(message.facts)
@@ -118,3 +125,77 @@ def test_it_is_never_busy_and_every_death_counts(router: RootRouter) -> None:
     router.on_tick()
     assert not router.is_busy()
     assert router.on_exit("connection", "crashed", "exit code 1")
+
+
+# --- nothing stays that nobody would say any more ---------------------------------------------------------------
+
+
+def of(tree: FakeTree, kind: type[Message]) -> list[Message]:
+    return [message for _, message in tree.take() if isinstance(message, kind)]
+
+
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr("supervisor.routing.time", SimpleNamespace(monotonic=lambda: now + seconds, time=time.time))
+
+
+def test_what_a_successor_does_not_say_again_is_taken_back(
+    tree: FakeTree, router: RootRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2, 3):
+        router.on_message("pool", ChildState(f"image-{number}", {"state": "running", "order": [number]}))
+        router.on_message("connection", Report(f"channel {number}", {"problem": "private"}))
+    router.on_message("pool", Report("pool", {"spool_error": "full"}))
+    for child in ("pool", "connection"):
+        router.on_exit(child, "signalled", "killed by SIGKILL")
+        router.on_start(child)
+    router.on_tick()
+    tree.take()
+    later(monkeypatch, 60)
+    router.on_tick()
+    assert tree.take() == [], "not before they are ready: that may take them its time"
+    for child in ("pool", "connection"):
+        router.on_ready(child)
+    router.on_message("pool", ChildState("image-1", {"state": "running", "order": [1]}))
+    router.on_message("connection", Report("channel 2", {"problem": ""}))
+    router.on_tick()
+    tree.take()
+    later(monkeypatch, 61 + routing.RETELL_SECONDS)
+    router.on_tick()
+    gone = tree.take()
+    assert {message.name for _, message in gone if isinstance(message, ChildState)} == {"image-2", "image-3"}
+    assert {m.topic for _, m in gone if isinstance(m, Report)} == {"channel 1", "channel 3", "pool"}
+    assert not any(message.facts for _, message in gone if isinstance(message, ChildState | Report))
+    assert router.known() == ["image-1"]
+    router.on_tick()
+    assert tree.take() == []
+
+
+def test_the_children_of_one_that_is_no_more_are_no_more(tree: FakeTree, router: RootRouter) -> None:
+    router.on_state("pool", {"state": "running"})
+    router.on_message("pool", ChildState("image-1", {"state": "running", "order": [1]}))
+    router.on_state("pool", {})
+    assert router.known() == []
+
+
+def test_what_was_stopped_stays_so_under_a_new_supervisor(tree: FakeTree, router: RootRouter) -> None:
+    for action, name in (("stop", "image-1"), ("stop", "image-2"), ("start", "image-2"), ("restart", "image-3")):
+        router.note_order(action, name, "pool")
+    router.on_ready("pool")
+    assert tree.take() == [("pool", Command("stop", "image-1"))]
+
+
+def test_a_new_health_process_is_told_every_end_however_many_there_are(tree: FakeTree, router: RootRouter) -> None:
+    """Its inbox has room for some of them at a time."""
+    for number in range(ENDS + 5):
+        router.on_ended("uploader", {"at": number})
+        router.on_ended("pool", {"at": number})
+    tree.take()
+    tree.room = 7
+    router.on_start("health")
+    told = of(tree, Ended)
+    for _ in range(100):
+        router.on_tick()
+        told += of(tree, Ended)
+    kept = range(5, ENDS + 5)
+    assert told == [Ended(name, {"at": number}) for name in ("uploader", "pool") for number in kept]

@@ -320,6 +320,104 @@ def test_a_child_that_hangs_shows_where(target: str, notes: Path) -> None:
     assert stage.states["a"]["exit_causes"]["hung"] == 1
 
 
+def test_a_freeze_of_the_whole_tree_makes_nobody_hung(notes: Path) -> None:
+    """A stopped container, a suspended group: the supervisor wakes with heartbeats missing that were never due."""
+    stage = Stage(notes, spec(notes, "a", hang_seconds=1.0), spec(notes, "b", "slow_to_stop", hang_seconds=1.0))
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.all_ready()
+        pids = [stage.pid("a"), stage.pid("b")]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(3.5)  # the loop does not run either: this is called by it
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        until = time.monotonic() + 2
+        yield from stage.until("hasty judgement", lambda: time.monotonic() > until or stage.exits)
+        assert not stage.exits
+        os.kill(pids[0], signal.SIGSTOP)  # this one alone is hung, as ever
+        yield from stage.replaced("a")
+
+    assert stage.play(script) == 0
+    assert [cause for cause, _ in stage.ended("a")] == ["hung", "asked"]
+
+
+def test_an_order_to_stop_stands_even_if_the_child_hangs_over_it(notes: Path) -> None:
+    stage = Stage(notes, spec(notes, "a", "deaf", stop_seconds=30.0), spec(notes, "b"))
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.all_ready()
+        stage.supervisor.command("stop", "a")
+        stage.supervisor.kill_hung("a")
+        yield from stage.until("a to stop", lambda: stage.states["a"]["state"] == "stopped")
+        until = time.monotonic() + 0.5
+        yield from stage.until("it to stay so", lambda: time.monotonic() > until)
+        assert stage.place("a").count == 1
+        stage.supervisor.command("start", "a")
+        yield from stage.until("a to run", lambda: stage.supervisor.is_ready("a"))
+
+    stage.play(script)
+
+
+def test_a_child_that_is_told_to_restart_twice_is_asked_once(notes: Path) -> None:
+    """A second SIGTERM would have a supervisor below stop at once, with its work in hand lost."""
+    stage = Stage(notes, spec(notes, "a", "count_signals"))
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.all_ready()
+        for _ in range(3):
+            stage.supervisor.command("restart", "a")
+            yield
+        yield from stage.replaced("a")
+
+    assert stage.play(script) == 0
+    assert stage.notes()[0] == "signals 1"
+
+
+def test_the_first_signal_of_a_person_is_the_first_whatever_has_begun_by_itself(notes: Path) -> None:
+    """The tree gives up and drains; a SIGTERM then asks for what is under way."""
+    stage = Stage(
+        notes,
+        spec(notes, "a", "slow_to_stop"),
+        spec(notes, "bad", "crash"),
+        intensity=Intensity(max_restarts=0, window_seconds=60.0, delay_seconds=0.1),
+    )
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.until("the drain", lambda: stage.supervisor.stopping)
+        stage.press_stop()
+        yield from stage.for_ever()
+
+    assert stage.play(script) == 1
+    assert "stop a" in stage.notes(), "it had its time"
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_a_signal_to_everybody_is_the_roots_business(number: signal.Signals, notes: Path) -> None:
+    stage = Stage(notes, spec(notes, "a"))
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.all_ready()
+        os.kill(stage.pid("a"), number)
+        until = time.monotonic() + 0.5
+        yield from stage.until("nothing", lambda: time.monotonic() > until)
+
+    assert stage.play(script) == 0
+    assert stage.ended("a") == [("asked", "stopped as asked (exit code 0)")]
+
+
+def test_one_that_makes_no_sense_counts_as_crashed(notes: Path) -> None:
+    stage = Stage(notes, spec(notes, "a"))
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.all_ready()
+        stage.supervisor.kill_mad("a")
+        yield from stage.replaced("a")
+
+    assert stage.play(script) == 0
+    assert [cause for cause, _ in stage.ended("a")] == ["crashed", "asked"]
+
+
 def test_a_crash_in_c_shows_where(notes: Path) -> None:
     stage = Stage(notes, spec(notes, "a"))
 

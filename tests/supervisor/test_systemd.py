@@ -68,7 +68,7 @@ def listener(tmp_path: Path) -> Iterator[Listener]:
 def notified(stage: Stage, listener: Listener, watchdog_seconds: float = 4.0) -> Notified:
     """Stands before the stage's own router."""
     environ = {"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": str(int(watchdog_seconds * 1e6))}
-    return Notified(stage, stage.supervisor, Notifier(environ, os.getpid()), drain_seconds=10.0)
+    return Notified(stage, stage.supervisor, Notifier(environ, os.getpid()))
 
 
 @pytest.mark.tree

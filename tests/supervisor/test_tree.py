@@ -32,7 +32,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def everyone(settings: Settings) -> Iterator[ChildSpec]:
     """Every child spec, those of nested supervisors too."""
-    for spec in tree.children(settings, 5, 1.0):
+    for spec in tree.children(settings, 5, tree.Start(1.0, 1.0)):
         yield spec
         if "children" in spec.options:
             yield from children_of(spec.options)

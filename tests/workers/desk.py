@@ -176,6 +176,8 @@ class FakeTree:
         self.killed.append(name)
         self.ready.discard(name)
 
+    kill_mad = kill_hung
+
     def recycle(self, name: str) -> None:
         self.recycled.append(name)
         self.ready.discard(name)
