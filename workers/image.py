@@ -17,6 +17,9 @@ from workers import imaging
 
 POLL_SECONDS = 1.0
 
+QUIET_SECONDS = 0.25
+"""A new worker that gets no job for so long has the time to warm up, which takes about as long."""
+
 TRIM_BYTES = 160 * 1024 * 1024
 """A worker that holds on to more than this after a job gives it back at once; one that holds less, when it is idle.
 Giving back after every job costs 12 % of the whole: the next job faults every page in again."""
@@ -29,17 +32,19 @@ def main(context: Context) -> None:
     limits = imaging.Limits(**context.options["limits"])
     ladder = imaging.Ladder(**{**context.options["ladder"], "widths": tuple(context.options["ladder"]["widths"])})
     be_first_to_go()
-    imaging.warm_up()
     context.ready()
-    jobs, trimmed = 0, True
+    jobs, trimmed, is_warm = 0, True, False
     while not context.stopping:
-        message = context.receive(POLL_SECONDS)
+        message = context.receive(POLL_SECONDS if is_warm else QUIET_SECONDS)
         if isinstance(message, Job):
             failpoints.reach("rendered.started")
             context.send(render(message, limits, ladder))
-            jobs, trimmed = jobs + 1, False
+            jobs, trimmed, is_warm = jobs + 1, False, True
             if jobs % context.options["gc_every"] == 0:
                 gc.collect()  # between two jobs, where it keeps nobody waiting
+        elif not is_warm:
+            imaging.warm_up()  # nothing to do yet: spare the first picture what the libraries do at their first use
+            is_warm = True
         elif not trimmed:
             imaging.trim()  # nothing to do: give back what the next job would have used again
             trimmed = True

@@ -257,6 +257,32 @@ def test_a_broken_stream_does_not_stop_the_work(how: str) -> None:
     assert (found.returncode, found.stdout) == (0, b"went on\n")
 
 
+def test_one_who_has_stopped_reading_does_not_stop_the_work_and_is_told_what_he_missed() -> None:
+    code = (
+        "import structlog; from supervisor import logs; logs.configure('info', 'json', 'x'); logs.READER_SECONDS = 0;"
+        " [structlog.get_logger().info('said', number=n) for n in range(2000)]; print('went on', flush=True); input();"
+        " structlog.get_logger().info('the last')"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdin and process.stdout and process.stderr
+    assert process.stdout.readline() == "went on\n", "although its pipe is full"
+    os.set_blocking(process.stderr.fileno(), False)
+    read = os.read(process.stderr.fileno(), 1 << 20)
+    os.set_blocking(process.stderr.fileno(), True)
+    process.stdin.write("\n")
+    process.stdin.close()
+    records = [json.loads(line) for line in (read.decode() + process.stderr.read()).splitlines()]
+    assert process.wait() == 0
+    process.stdout.close()
+    process.stderr.close()
+    *said, missed, last = records
+    assert [record["number"] for record in said] == list(range(len(said)))
+    assert (missed["event"], missed["records"]) == ("records were left out", 2000 - len(said))
+    assert last["event"] == "the last"
+
+
 def test_auto_is_json_unless_there_is_a_terminal(written: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     logs.configure("info", "auto", "x")
     structlog.get_logger().info("said")

@@ -57,3 +57,14 @@ def test_each_signal_is_one_byte() -> None:
 )
 def test_which_command_lines_start_the_tree_here(arguments: str, yes: bool) -> None:
     assert is_for_root(arguments.split()) is yes
+
+
+def test_a_hangup_that_was_ignored_before_stays_so() -> None:
+    """`nohup`: to outlive its terminal."""
+    code = (
+        "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from supervisor import signals;"
+        " fd = signals.listen(); os.kill(os.getpid(), signal.SIGHUP); os.kill(os.getpid(), signal.SIGTERM);"
+        " print(list(os.read(fd, 8)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"[{int(signal.SIGTERM)}]\n"

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import msgpack
 import pytest
@@ -118,10 +117,24 @@ def test_the_picture_of_the_tree_names_everyone(settings: Settings) -> None:
     assert {name: target for name, target in drawn if target and name in targets}.items() <= targets.items()
 
 
+def python(code: str) -> str:
+    """What the code prints in a process of its own, in the checkout."""
+    home = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=home)
+    return done.stdout
+
+
 def test_the_supervisor_knows_no_client_library() -> None:
     """What the root imports stays small: no worker, no HTTP server, no picture library."""
     code = "import sys, supervisor.root; print(*sys.modules)"
-    home = Path(__file__).resolve().parents[2]
-    found: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=home)
-    loaded = {name.partition(".")[0] for name in found.stdout.split()}
+    loaded = {name.partition(".")[0] for name in python(code).split()}
     assert not loaded & {"workers", "health", "PIL", "starlette", "uvicorn", "ijson", "tqdm", "telethon", "boto3"}
+
+
+def test_what_structlog_imports_and_nobody_uses_is_not_loaded() -> None:
+    code = (
+        "import supervisor.root, sys; assert 'asyncio.events' not in sys.modules;"
+        " import asyncio; from asyncio import TaskGroup; assert asyncio.TaskGroup is TaskGroup;"
+        " import asyncio.subprocess; print(asyncio.run(asyncio.sleep(0, 'awake')))"
+    )
+    assert python(code) == "awake\n"

@@ -294,7 +294,7 @@ def _write(target: Path, files: dict[str, bytes]) -> None:
 
 
 def warm_up() -> None:
-    """Use every decoder and encoder once, on success and on failure, so that a later sandbox meets no import.
+    """Use every decoder and encoder once, on success and on failure, so that no picture is the first.
 
     Pillow imports its plugins' helpers at first use (GIF needs `copy`). Takes about 0.2 s; touches no file of
     ours.

@@ -1,0 +1,28 @@
+"""Modules that are loaded at their first use: what a library imports, and most of our processes never need."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Any
+
+
+class _Later(ModuleType):
+    """Stands in `sys.modules` until somebody asks the module for something.
+
+    Not importlib's LazyLoader: up to Python 3.13 the very statement `import NAME` makes that one load.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        module = importlib.import_module(self.__name__)
+        self.__dict__.update(module.__dict__)
+        return getattr(module, name)
+
+
+def load(name: str) -> None:
+    """From here on `import NAME` costs nothing, until somebody asks the module for something."""
+    if name not in sys.modules:
+        sys.modules[name] = _Later(name)
