@@ -136,17 +136,22 @@ venv_ask() { # INTERPRETER
 
 # Debian and Ubuntu keep ensurepip in a package of its own.
 venv_add_ensurepip() {
-    local package=python$venv_version-venv as_root=()
-    local command="apt-get install -y $package"
     [[ $venv_interpreter == /usr/bin/* && -x /usr/bin/apt-get ]] ||
         venv_fail "$venv_interpreter can't make virtual environments: it lacks the module venv or ensurepip" \
             "Name another one: PYTHON=/path/to/python3 ${BASH_SOURCE[-1]}"
-    if ((EUID != 0)); then
-        sudo -n true 2>/dev/null ||
-            venv_fail "Python $venv_version lacks the package $package" "Run once: sudo $command    then the same command again."
+    venv_add_package "Python $venv_version lacks the package python$venv_version-venv" "python$venv_version-venv"
+}
+
+# Installs a package of the system's, where this user may; else says what to do.
+venv_add_package() { # WHAT PACKAGE
+    local package=$2 as_root=()
+    local command="apt-get install -y $package"
+    if ((EUID != 0)) && sudo -n true 2>/dev/null; then
         as_root=(sudo -n)
     fi
-    venv_say "Python $venv_version lacks the package $package, installing it: ${as_root[*]:+${as_root[*]} }$command"
+    [[ -x /usr/bin/apt-get ]] && ((EUID == 0 || ${#as_root[@]})) ||
+        venv_fail "$1" "Run once: sudo $command    then the same command again."
+    venv_say "$1, installing it: ${as_root[*]:+${as_root[*]} }$command"
     venv_apt install -y --no-install-recommends "$package" 2>/dev/null ||
         { venv_apt update && venv_apt install -y --no-install-recommends "$package"; } ||
         venv_fail "$package could not be installed (apt-get's words are above)" "Run it by hand: sudo $command"
