@@ -22,6 +22,7 @@ class Standing(enum.Enum):
     RUNNING = "running"
     STOPPING = "stopping"
     STOPPED = "stopped"
+    FINISHED = "finished"
     HELD = "held"
 
 
@@ -67,7 +68,12 @@ class Place:
 
     def had_its_chance(self) -> bool:
         """Whether those that wait for it may stop waiting: it is ready, or it has been and is no more."""
-        return self.count > 1 or self.standing in (Standing.RUNNING, Standing.HELD, Standing.STOPPED)
+        return self.count > 1 or self.standing in (
+            Standing.RUNNING,
+            Standing.HELD,
+            Standing.STOPPED,
+            Standing.FINISHED,
+        )
 
     def begin(self, incarnation: Incarnation) -> None:
         self.incarnation = incarnation
@@ -110,7 +116,7 @@ class Place:
         replaced = self.wanted and (self.recycled or policy.is_replaced(end.cause, self.spec.restart))
         recycled, self.recycled = self.recycled, False
         if not replaced:
-            self._resting = Standing.HELD if end.cause is Cause.HELD else Standing.STOPPED
+            self._resting = self._at_rest(end.cause)
             self._since = time.monotonic()
             return False
         self._resting = Standing.WAITING
@@ -118,10 +124,16 @@ class Place:
             self._since = time.monotonic()
         self.due_at = now
         if counts and not recycled:
-            self.deaths = (*self.deaths, now)
+            if policy.is_death(end.cause):
+                self.deaths = (*self.deaths, now)
             self._in_a_row = policy.deaths_in_a_row(self._in_a_row, served)
             self.due_at = now + policy.restart_delay_seconds(self._in_a_row, intensity, random)
         return True
+
+    def _at_rest(self, cause: Cause) -> Standing:
+        if cause is Cause.HELD:
+            return Standing.HELD
+        return Standing.FINISHED if cause is Cause.FINISHED and self.spec.restart != "permanent" else Standing.STOPPED
 
     def has_outrun(self, intensity: Intensity) -> bool:
         """Whether it has died too often to be replaced once more."""
