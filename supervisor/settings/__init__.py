@@ -28,7 +28,7 @@ from supervisor.settings.values import checked, from_text, nearest, refusal, sho
 __all__ = ["Settings", "SettingsError", "load"]
 
 # Names that begin like a setting's and are none.
-OTHER_VARIABLES = ("PICTUREDESK_CONFIG", "PICTUREDESK_FAILPOINT")
+OTHER_VARIABLES = ("PICTUREDESK_CONFIG", "PICTUREDESK_FAILPOINT", "PICTUREDESK_PYTHONPATH")
 
 BY_PLACE = {(entry.section, entry.key): entry for entry in TABLE}
 BY_NAME = {entry.name: entry for entry in TABLE}
