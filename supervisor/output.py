@@ -51,8 +51,7 @@ class Output:
 
     def may_be_read(self, now: float) -> bool:
         """Whether it has not had its share for now (monotonic seconds)."""
-        seconds = min(1.0, now - self._renewed)
-        self._renewed = now
+        seconds, self._renewed = now - self._renewed, now
         self._lines_left = min(LINES_A_SECOND, self._lines_left + seconds * LINES_A_SECOND)
         self._bytes_left = min(BYTES_A_SECOND, self._bytes_left + seconds * BYTES_A_SECOND)
         return self._has_share()
