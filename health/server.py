@@ -176,7 +176,7 @@ class View:
     def is_live(self) -> bool:
         """Whether the tree lives, whatever is wrong with what it needs from outside."""
         self.take_messages()
-        return time.time() - self._heard_at < LIVE_SECONDS
+        return time.monotonic() - self._heard < LIVE_SECONDS
 
     def sum_up(self) -> None:
         """Look, and tell the root in one line what is new: it keeps systemd informed, and reads no journal.

@@ -63,7 +63,7 @@ def test_the_operators_commands_come_last(settings: Settings) -> None:
         Command(name="a", command=("x",), restart="temporary", stop_seconds=3.0, memory_cap_mb=7),
         script="python ingest.py",
     )
-    *ours, worker, b, a = tree.children(given, 5, 1.0)
+    *ours, worker, b, a = tree.children(given, 5, tree.Start(1.0, 1.0))
     assert [spec.name for spec in ours] == ["health", "uploader", "pool", "connection"]
     assert (worker.name, b.name, a.name) == ("worker", "b", "a")
     assert worker.command == specs.Command(("python", "ingest.py"), ".")
