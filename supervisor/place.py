@@ -45,6 +45,7 @@ class Place:
         self.wanted = True
         self.deaths: tuple[float, ...] = ()
         self._in_a_row = 0
+        self._row_began = 0.0
         self._resting: Standing = Standing.WAITING
         self._since = time.monotonic()
         self._last_exit: Exit | None = None
@@ -127,6 +128,8 @@ class Place:
             if policy.is_death(end.cause):
                 self.deaths = (*self.deaths, now)
             self._in_a_row = policy.deaths_in_a_row(self._in_a_row, served)
+            if self._in_a_row == 1:
+                self._row_began = time.monotonic()
             self.due_at = now + policy.restart_delay_seconds(self._in_a_row, intensity, random)
         return True
 
@@ -134,6 +137,12 @@ class Place:
         if cause is Cause.HELD:
             return Standing.HELD
         return Standing.FINISHED if cause is Cause.FINISHED and self.spec.restart != "permanent" else Standing.STOPPED
+
+    def _since_when(self) -> float:
+        """Since when it stands so. A row of quick deaths is one trouble, however often it is ready for a moment."""
+        if self._in_a_row > 1 and self.standing in (Standing.WAITING, Standing.STARTING):
+            return min(self._since, self._row_began)
+        return self._since
 
     def has_outrun(self, intensity: Intensity) -> bool:
         """Whether it has died too often to be replaced once more."""
@@ -144,7 +153,7 @@ class Place:
         facts: dict[str, Any] = {
             "state": self.standing.value,
             "restarts": self.restarts,
-            "since": round(self._since, 1),
+            "since": round(self._since_when(), 1),
             "cap_bytes": self.spec.cap_bytes,
         }
         if self.incarnation is not None:

@@ -240,6 +240,22 @@ def test_since_when_it_is_down_does_not_begin_anew_with_every_try(clock: Clock) 
     assert place.facts()["since"] == 1_000_125
 
 
+def test_a_row_of_quick_deaths_is_one_trouble_though_it_is_ready_in_between(clock: Clock) -> None:
+    """What knows nothing of us counts as ready as soon as it runs."""
+    place = make()
+    for seconds in (0, 3, 6, 9):
+        clock.now = 1_000_000.0 + seconds
+        begin(place, ready=True)
+        end(place, Cause.CRASHED, now=clock.now)
+        assert place.facts()["since"] == 1_000_000
+    clock.now += 1
+    begin(place, ready=True)
+    assert place.facts()["since"] == 1_000_010, "it runs"
+    clock.now += 10
+    end(place, Cause.CRASHED, now=clock.now)
+    assert place.facts()["since"] == 1_000_020, "and did so for long enough"
+
+
 def test_held_since_it_is_held(clock: Clock) -> None:
     place = make()
     begin(place)
