@@ -98,13 +98,16 @@ def test_worker_script(instance: Instance) -> None:
     instance.assert_nothing_left()
 
 
-def test_kill_9_of_the_root_ends_the_command(instance: Instance) -> None:
+def test_kill_9_of_the_root_leaves_nothing_of_its_commands(instance: Instance) -> None:
     add(instance, "direct", "sleep 1000")
     add(instance, "ingest", f"{sys.executable} ingest.py")
     instance.start()
-    pids = [*wait_for_family(instance)[:1], wait_for("sleep", lambda: instance.pids().get("direct"))]
+    pids = [*wait_for_family(instance), wait_for("sleep", lambda: instance.pids().get("direct"))]
+    assert instance.root is not None
+    below = [one.pid for one in psutil.Process(instance.root.pid).children(recursive=True)]
+    assert set(pids) < set(below)
     instance.kill()
-    wait_for("the commands to be gone", lambda: not any(map(is_alive, pids)), 10)
+    wait_for("all to be gone", lambda: not any(map(is_alive, below)), 10)
 
 
 def test_orders_and_faults_of_one_leave_the_others_alone(instance: Instance) -> None:
