@@ -1,4 +1,4 @@
-"""The health process: /status and /health over HTTP. The only home of starlette and uvicorn.
+"""The health process: /status, /health and /live over HTTP. The only home of starlette and uvicorn.
 
 It shares nothing with the processes that work: their states come as messages from the root, the figures from the
 journal, which it only reads. So it answers at once, whatever the others are doing. The root owns the listening socket:
@@ -33,6 +33,9 @@ from ipc.messages import ENDS, ChildState, Ended, Report
 
 LOOK_SECONDS = 1.0
 """How often the problems are looked at besides every request, so that `since` is right."""
+
+LIVE_SECONDS = 60.0
+"""A root that has said nothing for so long hangs, and only a restart of the whole can help. It speaks once a second."""
 
 SILENT_SECONDS = 5.0
 """How long a connection may be open with no request under way."""
@@ -170,6 +173,11 @@ class View:
         )
         return snapshot(known, self._memory)
 
+    def is_live(self) -> bool:
+        """Whether the tree lives, whatever is wrong with what it needs from outside."""
+        self.take_messages()
+        return time.monotonic() - self._heard < LIVE_SECONDS
+
     def sum_up(self) -> None:
         """Look, and tell the root in one line what is new: it keeps systemd informed, and reads no journal.
 
@@ -205,7 +213,11 @@ class View:
 
 
 def make_app(view: View, token: str) -> Starlette:
-    """The HTTP application. With a `token`, a request must carry it; without it /health gives the verdict alone."""
+    """The HTTP application. With a `token`, a request must carry it; without it /health gives the verdict alone.
+
+    /live is for whoever restarts the whole when it fails, and so it is good as long as a restart could not help: a
+    service that is away for a night is a problem, but none that a new process would not have as well.
+    """
 
     def is_allowed(request: Request) -> bool:
         given = request.headers.get("authorization", "")
@@ -221,7 +233,11 @@ def make_app(view: View, token: str) -> Starlette:
         shown = body if is_allowed(request) else {"ok": body["ok"]}
         return _Json(shown, status_code=200 if body["ok"] else 503)
 
-    return Starlette(routes=[Route("/status", status), Route("/health", health)])
+    async def live(request: Request) -> Response:
+        is_live = view.is_live()
+        return _Json({"live": is_live}, status_code=200 if is_live else 503)
+
+    return Starlette(routes=[Route("/status", status), Route("/health", health), Route("/live", live)])
 
 
 class _Json(JSONResponse):

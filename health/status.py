@@ -151,7 +151,7 @@ def _problem_of_child(name: str, facts: Mapping[str, Any], known: Known) -> Iter
         yield Problem(
             f"child {name}",
             f"{name} is not running ({state}){why}",
-            "It is started again by itself; if it keeps dying, its log records say why",
+            facts.get("remedy") or "It is started again by itself; if it keeps dying, its log records say why",
             since,
         )
 
@@ -243,7 +243,7 @@ def _last_error(known: Known, figures: Figures) -> str | None:
     ends = [
         (facts["since"], f"{name}: {facts['last_exit']}")
         for name, facts in known.tree.items()
-        if facts.get("last_cause") not in (None, "asked")
+        if facts.get("last_cause") not in (None, "asked") and facts["state"] != "finished"
     ]
     newest = [text for _, text in sorted(ends, reverse=True)]
     return next(iter([*services, *filter(None, [figures.last_failure]), *newest]), None)

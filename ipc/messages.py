@@ -54,6 +54,13 @@ class Starved:
 
 
 @dataclass(frozen=True, slots=True)
+class Unrunnable:
+    """Child to supervisor, its last words: the program that it was to become cannot be run."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
     """There is a job in `state` for whoever takes that state: look now rather than at the next poll."""
 
@@ -145,8 +152,22 @@ class JobFailed:
 
 
 Message = (
-    Ready | Beat | Held | Starved | Wake | Report | ChildState | Ended | Options | Command | Job | JobDone | JobFailed
+    Ready
+    | Beat
+    | Held
+    | Starved
+    | Wake
+    | Report
+    | ChildState
+    | Ended
+    | Options
+    | Command
+    | Job
+    | JobDone
+    | JobFailed
+    | Unrunnable
 )
+LastWords = Held | Starved | Unrunnable
 
 _TYPES: tuple[type[Any], ...] = (
     Ready,
@@ -162,6 +183,7 @@ _TYPES: tuple[type[Any], ...] = (
     Job,
     JobDone,
     JobFailed,
+    Unrunnable,
 )
 _BY_TAG = dict(enumerate(_TYPES))
 _TAGS = {kind: tag for tag, kind in _BY_TAG.items()}

@@ -18,14 +18,16 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import msgpack
 
 from ipc import failpoints
 from ipc.mailbox import Inbox, Outbox, pair
-from ipc.messages import Held, Starved
+from ipc.messages import LastWords, Message
 from supervisor import stacks
 from supervisor.memory import History
+from supervisor.output import Output
 from supervisor.policy import Intent
 from supervisor.spec import ChildSpec
 
@@ -47,6 +49,21 @@ TERM_SECONDS = 2.0
 """How long it then has to end by itself."""
 
 
+class Receives(Protocol):
+    """The supervisor's end of what a child says (see `ipc.mailbox.Inbox`)."""
+
+    def fileno(self) -> int: ...
+    def receive(self) -> Message | None: ...
+    def close(self) -> None: ...
+
+
+class Sends(Protocol):
+    """The supervisor's end of what a child is told (see `ipc.mailbox.Outbox`)."""
+
+    def send(self, message: Message) -> bool: ...
+    def close(self) -> None: ...
+
+
 @dataclass
 class Incarnation:
     """A running child. Times are monotonic seconds.
@@ -58,10 +75,11 @@ class Incarnation:
     number: int
     process: subprocess.Popen[bytes]
     pidfd: int
-    inbox: Inbox
+    inbox: Receives
     inbox_fd: int
-    outbox: Outbox
+    outbox: Sends
     stacks_fd: int
+    outputs: tuple[Output, ...] = ()
     spawned: float = field(default_factory=time.monotonic)
     listening: bool = True
     ready_at: float = math.inf
@@ -70,7 +88,7 @@ class Incarnation:
     frozen_seconds: float = 0.0
     forgiven_seconds: float = 0.0
     intent: Intent | None = None
-    last_words: Held | Starved | None = None
+    last_words: LastWords | None = None
     rss_bytes: int = 0
     peak_rss_bytes: int = 0
     cap_bytes: int = 0
@@ -103,6 +121,13 @@ class Incarnation:
         """Send a signal. The process is ours and not yet reaped, so the id cannot be anybody else's."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, number)
+
+    def has_ended(self) -> bool:
+        """Whether it is dead; it has been waited for then, and `process.returncode` is there."""
+        return self.process.poll() is not None
+
+    def ask_to_stop(self) -> None:
+        self.signal(signal.SIGTERM)
 
     def is_over_cap(self) -> bool:
         return 0 < self.cap_bytes < self.rss_bytes

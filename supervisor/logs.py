@@ -108,7 +108,7 @@ class _Adopt(logging.Handler):
 def _shorten(logger: WrappedLogger, method: str, record: EventDict) -> EventDict:
     """Cut long texts so that the record fits: a traceback keeps its end, any other text its beginning."""
     for key, value in record.items():
-        room = _ROOM // 2 if key == "exception" else _ROOM // 4
+        room = _ROOM // 2 if key in ("exception", "line") else _ROOM // 4
         if isinstance(value, str) and len(data := value.encode(errors="replace")) > room:
             kept = data[-room:] if key == "exception" else data[:room]
             text = kept.decode(errors="ignore")

@@ -22,6 +22,7 @@ class Standing(enum.Enum):
     RUNNING = "running"
     STOPPING = "stopping"
     STOPPED = "stopped"
+    FINISHED = "finished"
     HELD = "held"
 
 
@@ -44,6 +45,7 @@ class Place:
         self.wanted = True
         self.deaths: tuple[float, ...] = ()
         self._in_a_row = 0
+        self._row_began = 0.0
         self._resting: Standing = Standing.WAITING
         self._since = time.monotonic()
         self._last_exit: Exit | None = None
@@ -67,7 +69,12 @@ class Place:
 
     def had_its_chance(self) -> bool:
         """Whether those that wait for it may stop waiting: it is ready, or it has been and is no more."""
-        return self.count > 1 or self.standing in (Standing.RUNNING, Standing.HELD, Standing.STOPPED)
+        return self.count > 1 or self.standing in (
+            Standing.RUNNING,
+            Standing.HELD,
+            Standing.STOPPED,
+            Standing.FINISHED,
+        )
 
     def begin(self, incarnation: Incarnation) -> None:
         self.incarnation = incarnation
@@ -110,7 +117,7 @@ class Place:
         replaced = self.wanted and (self.recycled or policy.is_replaced(end.cause, self.spec.restart))
         recycled, self.recycled = self.recycled, False
         if not replaced:
-            self._resting = Standing.HELD if end.cause is Cause.HELD else Standing.STOPPED
+            self._resting = self._at_rest(end.cause)
             self._since = time.monotonic()
             return False
         self._resting = Standing.WAITING
@@ -118,10 +125,24 @@ class Place:
             self._since = time.monotonic()
         self.due_at = now
         if counts and not recycled:
-            self.deaths = (*self.deaths, now)
+            if policy.is_death(end.cause):
+                self.deaths = (*self.deaths, now)
             self._in_a_row = policy.deaths_in_a_row(self._in_a_row, served)
+            if self._in_a_row == 1:
+                self._row_began = time.monotonic()
             self.due_at = now + policy.restart_delay_seconds(self._in_a_row, intensity, random)
         return True
+
+    def _at_rest(self, cause: Cause) -> Standing:
+        if cause is Cause.HELD:
+            return Standing.HELD
+        return Standing.FINISHED if cause is Cause.FINISHED and self.spec.restart != "permanent" else Standing.STOPPED
+
+    def _since_when(self) -> float:
+        """Since when it stands so. A row of quick deaths is one trouble, however often it is ready for a moment."""
+        if self._in_a_row > 1 and self.standing in (Standing.WAITING, Standing.STARTING):
+            return min(self._since, self._row_began)
+        return self._since
 
     def has_outrun(self, intensity: Intensity) -> bool:
         """Whether it has died too often to be replaced once more."""
@@ -132,7 +153,7 @@ class Place:
         facts: dict[str, Any] = {
             "state": self.standing.value,
             "restarts": self.restarts,
-            "since": round(self._since, 1),
+            "since": round(self._since_when(), 1),
             "cap_bytes": self.spec.cap_bytes,
         }
         if self.incarnation is not None:

@@ -9,11 +9,10 @@ import enum
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from ipc.holds import EX_CONFIG
-from ipc.messages import Held, Starved
-from supervisor.spec import Intensity
+from ipc.messages import Held, LastWords, Starved, Unrunnable
+from supervisor.spec import Intensity, Restart
 
 FIRST_DELAY_SECONDS = 0.25
 """The pause before the second replacement; the first one comes at once."""
@@ -45,6 +44,7 @@ class Cause(enum.Enum):
     OUT_OF_MEMORY = "out of memory"
     HUNG = "hung"
     HELD = "held"
+    UNRUNNABLE = "cannot be run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Exit:
     remedy: str = ""
 
 
-def judge(returncode: int, intent: Intent | None, last_words: Held | Starved | None, machine_oom: bool) -> Exit:
+def judge(returncode: int, intent: Intent | None, last_words: LastWords | None, machine_oom: bool) -> Exit:
     """What an exit means.
 
     `returncode` as `subprocess` gives it (negative: the signal), `intent` what the supervisor had set out to do,
@@ -76,6 +76,9 @@ def judge(returncode: int, intent: Intent | None, last_words: Held | Starved | N
         return Exit(Cause.HELD, last_words.what, last_words.remedy)
     if isinstance(last_words, Starved):
         return Exit(Cause.OUT_OF_MEMORY, f"out of memory: {last_words.what}")
+    if isinstance(last_words, Unrunnable):
+        remedy = "Install it, or mend its command in the settings; it is tried again by itself"
+        return Exit(Cause.UNRUNNABLE, f"cannot be run: {last_words.what}", remedy)
     if returncode == EX_CONFIG:
         return Exit(Cause.HELD, f"refused its configuration ({how})", "See its last log records")
     if returncode == -signal.SIGKILL and machine_oom:
@@ -101,11 +104,19 @@ def describe_returncode(returncode: int) -> str:
         return f"killed by signal {-returncode}"
 
 
-def is_replaced(cause: Cause, restart: Literal["permanent", "transient"]) -> bool:
+def is_replaced(cause: Cause, restart: Restart) -> bool:
     """Whether a child that ended so is started again."""
-    if cause in (Cause.ASKED, Cause.HELD):
+    if cause in (Cause.ASKED, Cause.HELD) or restart == "temporary":
         return False
     return not (cause is Cause.FINISHED and restart == "transient")
+
+
+def is_death(cause: Cause) -> bool:
+    """Whether such an end counts against the restart intensity.
+
+    A program that is not there is tried again, ever more slowly; to start the whole anew would not bring it back.
+    """
+    return cause is not Cause.UNRUNNABLE
 
 
 def recent(deaths: tuple[float, ...], now: float, window_seconds: float) -> tuple[float, ...]:

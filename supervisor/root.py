@@ -55,7 +55,9 @@ def start(read: Callable[[], Settings], stop_fd: int, export: Path | None = None
         settings = read()
         if export is None:
             return settings
-        return replace(settings, telegram=Telegram(), export=replace(settings.export, path=cwd / export))
+        without_commands = replace(settings.supervisor, worker_script="", command=())
+        export_alone = replace(settings.export, path=cwd / export)
+        return replace(settings, telegram=Telegram(), export=export_alone, supervisor=without_commands)
 
     settings = reread()
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import signal
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+Restart = Literal["permanent", "transient", "temporary"]
 
 
 class SpecError(ValueError):
@@ -12,18 +15,34 @@ class SpecError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """A program that knows nothing of us, run as a child: see `supervisor.command`."""
+
+    words: tuple[str, ...]
+    """Program and arguments."""
+    directory: str = "."
+    """The folder that it runs in."""
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+    """Added to the environment that the supervisor was started with."""
+    stop_signal: str = "SIGTERM"
+    """Asks it to stop."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChildSpec:
     """One child. Times in seconds, memory in bytes.
 
-    A *permanent* child is always replaced; a *transient* one only if it did not end by itself with exit code 0.
+    A *permanent* child is always replaced; a *transient* one only if it did not end by itself with exit code 0; a
+    *temporary* one never. It has either a `target` or a `command`.
     """
 
     name: str
-    target: str
+    target: str = ""
     """"package.module:function", resolved in the child's own process."""
     options: dict[str, Any] = field(default_factory=dict)
     """Plain data for the child, and all that it is told: a secret goes only to the child that needs it."""
-    restart: Literal["permanent", "transient"] = "permanent"
+    command: Command | None = None
+    restart: Restart = "permanent"
     ready_seconds: float = 45.0
     """It says that it is ready within this time, or is taken for hung. More than the longest wait for the journal."""
     beat_seconds: float = 1.0
@@ -44,8 +63,15 @@ class ChildSpec:
 
     def __post_init__(self) -> None:
         self._require(re.fullmatch(r"[a-z][a-z0-9-]*", self.name), "name", "lower-case letters, digits, hyphens")
-        self._require(re.fullmatch(r"[\w.]+:\w+", self.target), "target", '"package.module:function"')
-        self._require(self.restart in ("permanent", "transient"), "restart", "permanent or transient")
+        if self.command:
+            self._require(not self.target, "target", "none besides a command")
+            self._require(self.command.words and self.command.words[0], "command", "one that names a program")
+            self._require(
+                self.command.stop_signal in signal.Signals.__members__, "command", "a stop_signal that there is"
+            )
+        else:
+            self._require(re.fullmatch(r"[\w.]+:\w+", self.target), "target", '"package.module:function"')
+        self._require(self.restart in get_args(Restart), "restart", "permanent, transient or temporary")
         for key in ("ready_seconds", "beat_seconds", "hang_seconds", "stop_seconds"):
             self._require(getattr(self, key) > 0, key, "more than 0")
         self._require(self.beat_seconds < self.hang_seconds, "beat_seconds", "less than hang_seconds")

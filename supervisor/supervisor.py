@@ -21,10 +21,13 @@ from typing import Any
 import structlog
 
 from ipc.mailbox import Closed
-from ipc.messages import Beat, Held, Message, MessageError, Options, Ready, Starved
+from ipc.messages import Beat, Held, Message, MessageError, Options, Ready, Starved, Unrunnable
 from ipc.routing import Router
 from supervisor import policy, reaper, stacks
 from supervisor.child import Incarnation, spawn
+from supervisor.command import launch
+from supervisor.guard import Guard
+from supervisor.output import Outputs
 from supervisor.place import Place, Standing
 from supervisor.policy import Cause, Intent
 from supervisor.spec import ChildSpec, Intensity, SpecError
@@ -87,6 +90,8 @@ class Supervisor:
         self._being_replaced: tuple[str, float] | None = None
         self._watchdog = Watchdog(self._places.values())
         self._awake_at = time.monotonic()
+        self._outputs = Outputs(self)
+        self._guard = Guard()
         self.on_hangup: Callable[[], None] | None = None
 
     # The table of contents
@@ -99,6 +104,7 @@ class Supervisor:
             self._start_who_is_due()
             self._wait()
             self._watchdog.look(closely=router.is_busy())
+            self._outputs.look()
             self._replace_who_is_next()
             self._stop_who_is_next()
             self._tell()
@@ -138,6 +144,7 @@ class Supervisor:
             reaper.reap({place.incarnation.pid for place in self._places.values() if place.incarnation})
 
     def _close(self) -> None:
+        self._guard.close()
         self._selector.close()
         os.close(self._liveness_reader)
         os.close(self._liveness_writer)
@@ -161,7 +168,7 @@ class Supervisor:
 
     def _start(self, place: Place) -> None:
         try:
-            incarnation = spawn(place.spec, place.count + 1, self._liveness_reader, self._log_settings)
+            incarnation = self._spawn(place.spec, place.count + 1)
         except (OSError, subprocess.SubprocessError) as error:
             # EAGAIN, ENOMEM, EMFILE: the machine is short of something. No fault of the child: try again.
             place.put_off(time.monotonic() + max(1.0, self._intensity.delay_seconds / 4))
@@ -171,9 +178,17 @@ class Supervisor:
         name = place.spec.name
         self.watch(incarnation.pidfd, lambda: self._on_exit(place))
         self.watch(incarnation.inbox_fd, lambda: self._on_messages(place))
+        self._outputs.add(incarnation.outputs)
         log.debug("started", child=name, pid=incarnation.pid, incarnation=incarnation.number)
         self._tell_of(place)
         self.router.on_start(name)
+
+    def _spawn(self, spec: ChildSpec, number: int) -> Incarnation:
+        if spec.command:
+            incarnation = launch(spec, number)
+            self._guard.add(incarnation.pid)
+            return incarnation
+        return spawn(spec, number, self._liveness_reader, self._log_settings)
 
     # Waiting, and what comes of it
 
@@ -242,18 +257,20 @@ class Supervisor:
                 self._tell_of(place)
             case Beat(stalled_seconds):
                 incarnation.beat(stalled_seconds)
-            case Held() | Starved():
+            case Held() | Starved() | Unrunnable():
                 incarnation.last_words = message
             case _:
                 self.router.on_message(place.spec.name, message)
 
     def _on_exit(self, place: Place) -> None:
         incarnation = place.incarnation
-        if incarnation is None or incarnation.process.poll() is None:
+        if incarnation is None or not incarnation.has_ended():
             return
         self._on_messages(place, LAST_MESSAGES)  # its last words, and the work that it had just finished
         self.unwatch(incarnation.pidfd)
         self._stop_listening(incarnation)
+        self._outputs.end(incarnation.outputs)
+        self._guard.remove(incarnation.pid)
         shown = incarnation.stacks()
         incarnation.close()
         self._bury(place, incarnation, shown)
@@ -275,7 +292,8 @@ class Supervisor:
         now = time.monotonic()
         counts = self.router.on_exit(place.spec.name, end.cause.value, end.text) and not place.recycled
         replaced = place.after_exit(end, now, counts=counts, intensity=self._intensity, random=random)
-        write = log.info if end.cause is Cause.ASKED else log.error
+        is_well = end.cause is Cause.ASKED or place.standing is Standing.FINISHED
+        write = log.info if is_well else log.error
         write(
             "child ended",
             child=place.spec.name,
@@ -352,7 +370,8 @@ class Supervisor:
         """Take these for what the children shall be; who is going to be replaced, stopped or started for it.
 
         Only those whose spec is another one are replaced, one after another. A child that is held is given another
-        try: whoever changes the configuration may have done what its remedy says.
+        try, as is one that is down and whose own spec has changed: whoever changes the configuration may have done what
+        its remedy says.
         """
         everyone = log_settings != self._log_settings  # they are told once, when they start
         self._intensity, self._drain_seconds, self._log_settings = intensity, drain_seconds, log_settings
@@ -377,10 +396,10 @@ class Supervisor:
             self.start_child(spec.name)
             return True
         if place.incarnation is None:
-            if place.standing is Standing.HELD:
+            if place.standing is Standing.HELD or (place.wanted and spec != before):
                 place.release()
             return place.standing is Standing.WAITING
-        if spec == before and not even_so:
+        if spec == before and (spec.command or not even_so):  # a command knows nothing of our log
             return False
         only_options = replace(before, options=spec.options) == spec and spec.takes_options and not even_so
         if only_options and self.send(spec.name, Options(spec.options)):
@@ -461,7 +480,7 @@ class Supervisor:
                 continue
             if place.incarnation.intent is not Intent.STOP:
                 self._ask_to_stop(place, self._drain_until)
-            if self._in_order:
+            if self._in_order and place.spec.command is None:  # for a command, nobody waits
                 return
 
     def _ask_to_stop(self, place: Place, latest: float) -> None:
@@ -473,7 +492,7 @@ class Supervisor:
             incarnation.intent = Intent.STOP
         now = time.monotonic()
         place.stop_until = max(min(now + place.spec.stop_seconds, latest), now + LEAST_STOP_SECONDS)
-        incarnation.signal(signal.SIGTERM)
+        incarnation.ask_to_stop()
 
     # Telling
 

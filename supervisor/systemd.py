@@ -32,6 +32,10 @@ STOP_MARGIN_SECONDS = 15.0
 log = structlog.get_logger()
 
 
+WELL = (Standing.RUNNING, Standing.FINISHED)
+"""Of these children nothing is said in the status."""
+
+
 def overdue_seconds(
     standing: Standing,
     now: float,
@@ -49,7 +53,7 @@ def overdue_seconds(
     by the supervisor and replaced. So something is wrong with the tree itself only where such a child is still there.
     """
     match standing:
-        case Standing.WAITING | Standing.HELD | Standing.STOPPED:
+        case Standing.WAITING | Standing.HELD | Standing.STOPPED | Standing.FINISHED:
             return 0.0
         case Standing.STARTING:
             return now - spawned - ready_seconds
@@ -114,7 +118,7 @@ class Notified:
         places = self._supervisor.places
         if self._supervisor.stopping:
             return f"stopping: {', '.join(place.spec.name for place in places if place.incarnation) or 'done'}"
-        others = [f"{one.spec.name} is {one.standing.value}" for one in places if one.standing is not Standing.RUNNING]
+        others = [f"{one.spec.name} is {one.standing.value}" for one in places if one.standing not in WELL]
         first = (self._summary or "running") if self._ready else "starting"
         return "; ".join([first, *others])[:STATUS_LENGTH]
 

@@ -6,7 +6,8 @@
     ├── pool                   supervisor.node        the same supervisor, with workers.pool as its router
     │   ├── image-1            workers.image          one picture at a time
     │   └── image-N
-    └── connection             workers.connection     the source
+    ├── connection             workers.connection     the source
+    └── NAME                   any command            the operator's own, as many as there are in the settings
 
 A child is told its options and nothing else: what is not named here, it does not know. Targets are names, resolved in
 the child's own process, so no library of a child's can crash or fatten the root.
@@ -14,14 +15,16 @@ the child's own process, so no library of a child's can crash or fatten the root
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 from supervisor.memory import MIB
 from supervisor.settings import Settings
-from supervisor.spec import ChildSpec, Intensity, numbered
+from supervisor.settings.commands import Command as CommandSettings
+from supervisor.spec import ChildSpec, Command, Intensity, Restart, numbered
 
 POOL_INTENSITY = Intensity(max_restarts=5, window_seconds=60.0, delay_seconds=5.0)
 """Image workers that die with no picture in hand. Small, because it multiplies with the root's; deaths that a picture
@@ -79,6 +82,22 @@ def children(settings: Settings, listen_fd: int, started: Start) -> tuple[ChildS
             stop_seconds=10.0,
             after_others=True,
         ),
+        *map(operators_own, settings.supervisor.commands()),
+    )
+
+
+def operators_own(given: CommandSettings) -> ChildSpec:
+    """A command as a child. Last, so that it keeps none of ours waiting: in a start it comes after them, and while the
+    tree is being stopped they don't wait for its end.
+    """
+    return ChildSpec(
+        given.name,
+        command=Command(given.command, str(given.directory), dict(given.environment), given.stop_signal),
+        restart=cast(Restart, given.restart),
+        hang_seconds=math.inf,
+        stop_seconds=given.stop_seconds,
+        cap_bytes=given.memory_cap_mb * MIB,
+        after_others=True,
     )
 
 

@@ -20,7 +20,7 @@ from supervisor import root
 from supervisor.child import HOME
 from supervisor.failed import Failed
 from supervisor.instance import AlreadyRunning
-from supervisor.settings import WITHOUT_EFFECT, Settings, SettingsError, load
+from supervisor.settings import Settings, SettingsError, load
 
 
 def main(arguments: list[str], stop_fd: int | None) -> int:
@@ -46,9 +46,6 @@ def _configure_and_run(options: argparse.Namespace, stop_fd: int | None) -> int:
         settings = read()
     except (SettingsError, failpoints.FailpointError) as error:
         return _refuse("the configuration is refused", str(error), EX_CONFIG)
-    for name in WITHOUT_EFFECT:
-        if os.environ.get(name):
-            print(f"picturedesk: {name} is set, but has no effect in this version", file=sys.stderr)
     try:
         if options.command == "start" and not options.name:
             assert stop_fd is not None, "signals.is_for_root has seen this command"

@@ -11,7 +11,7 @@ from typing import Any
 from ipc.holds import EX_CONFIG
 from ipc.jobs import Job
 from ipc.journal import Journal, OlderJournal
-from supervisor import instance, tree
+from supervisor import command, instance, tree
 from supervisor.cli import client
 from supervisor.failed import Failed
 from supervisor.runtime import resolve
@@ -222,12 +222,19 @@ WARNING = "warning: "
 def check(settings: Settings) -> int:
     """Validate what the configuration names, as far as that can be done without changing anything."""
     found = [line for target in tree.CHECKS for line in _check_one(settings, target)]
-    found += _check_journal(settings)
+    found += [*_check_commands(settings), *_check_journal(settings)]
     for line in found:
         print(f"picturedesk: check: {line}", file=sys.stderr)
     faults = [line for line in found if not line.startswith(WARNING)]
     print(f"configuration {settings.config_file or '(defaults)'}: {'NOT ' if faults else ''}ok")
     return EX_CONFIG if faults else 0
+
+
+def _check_commands(settings: Settings) -> list[str]:
+    """Which of the operator's own commands cannot be run."""
+    specs = map(tree.operators_own, settings.supervisor.commands())
+    faults = [(spec.name, command.fault(spec.command)) for spec in specs if spec.command]
+    return [f"command {name}: {fault}" for name, fault in faults if fault]
 
 
 def _check_journal(settings: Settings) -> list[str]:

@@ -20,23 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from supervisor.settings import credentials
+from supervisor.settings import commands, credentials
 from supervisor.settings.rules import Entry
 from supervisor.settings.table import SECTIONS, TABLE, Settings
-from supervisor.settings.values import checked, from_text, nearest
+from supervisor.settings.values import checked, from_text, nearest, refusal, shown
 
 __all__ = ["Settings", "SettingsError", "load"]
 
 # Names that begin like a setting's and are none.
-OTHER_VARIABLES = ("PICTUREDESK_CONFIG", "PICTUREDESK_FAILPOINT")
+OTHER_VARIABLES = ("PICTUREDESK_CONFIG", "PICTUREDESK_FAILPOINT", "PICTUREDESK_PYTHONPATH")
 
 BY_PLACE = {(entry.section, entry.key): entry for entry in TABLE}
 BY_NAME = {entry.name: entry for entry in TABLE}
 BY_VARIABLE = {entry.variable: entry for entry in TABLE}
-WITHOUT_EFFECT = ("WORKER_SCRIPT",)
-"""Names of the worker that this program replaces, whose features it does not have yet: said when one is set."""
-
-SHOWN_CHARACTERS = 80
 
 
 class SettingsError(Exception):
@@ -58,11 +54,13 @@ class Given:
     is_text: bool = False
 
     def checked(self) -> Any:
-        return checked(self.entry, from_text(self.entry, self.value) if self.is_text else self.value, self.base)
+        value = from_text(self.entry, self.value) if self.is_text else self.value
+        if self.entry.is_tables:
+            return commands.read(self.place, value, self.base)
+        return checked(self.entry, value, self.base)
 
     def refusal(self, hint: str) -> str:
-        shown = "(hidden)" if self.entry.rule.secret else _shown(self.value)
-        return f"{self.place} = {shown} is refused; allowed: {self.entry.allowed}" + (f"; {hint}" if hint else "")
+        return refusal(self.place, self.entry, self.value, hint)
 
 
 def load(config: Path | None, environ: Mapping[str, str], cwd: Path, home: Path) -> Settings:
@@ -87,6 +85,8 @@ def load(config: Path | None, environ: Mapping[str, str], cwd: Path, home: Path)
         try:
             values[one.entry.name] = one.checked()
             places[one.entry.name] = one.place
+        except commands.Faults as error:
+            faults += error.faults
         except (ValueError, RecursionError) as error:
             faults.append(one.refusal("" if isinstance(error, json.JSONDecodeError) else str(error)))
     settings = _built(values, file)
@@ -214,6 +214,9 @@ def _contradictions(settings: Settings, places: Mapping[str, str]) -> Iterator[s
         soft_place = places.get("pool.memory_soft_mb", "pool.memory_soft_mb (default)")
         cap_place = places.get("pool.memory_cap_mb", "pool.memory_cap_mb (default)")
         yield f"{soft_place} = {soft} is refused; allowed: less than {cap_place} = {cap}"
+    if settings.supervisor.worker_script and any(one.name == commands.WORKER for one in settings.supervisor.command):
+        script = places["supervisor.worker_script"]
+        yield f"{script} makes a child {commands.WORKER!r}, and {places['supervisor.command']} has one of that name too"
     yield from _incomplete_account(settings, places)
     yield from _incomplete_service(
         settings, places, "storage", "files", ("endpoint", "bucket", "access_key_id", "secret_access_key")
@@ -238,16 +241,11 @@ def _incomplete_service(
     missing = [f"{section}.{key}" for key in keys if key not in given]
     name = f"{section}.backend"
     if values.backend != embedded and missing:
-        yield f"{places[name]} = {_shown(values.backend)} needs {', '.join(missing)} as well"
+        yield f"{places[name]} = {shown(values.backend)} needs {', '.join(missing)} as well"
     if values.backend == embedded and given:
         other = next(choice for choice in BY_PLACE[section, "backend"].rule.choices if choice != embedded)
         place = places[f"{section}.{given[0]}"]
         yield f'{place} is set, but {name} is "{embedded}": set {name} = "{other}", or leave it out'
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
 def _one_line(text: str) -> str:

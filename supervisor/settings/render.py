@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from supervisor.settings.commands import KEYS
 from supervisor.settings.rules import Entry
 from supervisor.settings.table import SECTIONS, TABLE
 
@@ -32,15 +33,26 @@ def render() -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _lines(entry: Entry) -> tuple[str, str]:
+def _lines(entry: Entry) -> tuple[str, ...]:
+    if entry.is_tables:
+        return _example(entry)
     unit = f"{entry.rule.unit}; " if entry.rule.unit else ""
     plain = f"; or {entry.rule.environ}" if entry.rule.environ else ""
-    return f"# {entry.rule.why} ({unit}{entry.allowed}{plain})", f"{entry.key} = {_toml(entry.default)}"
+    value = entry.default if entry.rule.example is None else entry.rule.example
+    return f"# {entry.rule.why} ({unit}{entry.allowed}{plain})", f"{entry.key} = {_toml(value)}"
+
+
+def _example(entry: Entry) -> tuple[str, ...]:
+    """A list of tables is empty, which can't be written: a list that stands there could not be added to below."""
+    inner = [f"# {line}" for key in KEYS.values() for line in _lines(key)]
+    return f"# {entry.rule.why} ({entry.allowed})", f"# [[{entry.name}]]", *inner
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
     return json.dumps(str(value) if isinstance(value, Path) else value)
 
 

@@ -1,11 +1,12 @@
 """What can be said of a setting: the rule that a field of the table carries, and the row that it makes."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 MAX_WIDTHS = 16
 
@@ -24,6 +25,7 @@ class Rule:
     environ: str = ""  # the plain name that the environment may use as well
     finish: Callable[[str], str] = str  # brings an accepted text into its one form
     secret: bool = False  # its value is never shown
+    example: Any = None  # shown where there is no default that would say anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,18 @@ class Entry:
         return self.kind == tuple[str, ...]
 
     @property
+    def is_tables(self) -> bool:
+        return any(map(dataclasses.is_dataclass, get_args(self.kind)))
+
+    @property
     def allowed(self) -> str:
         """What is accepted, in words."""
         if self.rule.choices:
             return " or ".join(json.dumps(choice) for choice in self.rule.choices)
         if self.kind is bool:
             return "true or false"
+        if self.is_tables:
+            return "a list of tables"
         if self.kind is str:
             return self.rule.form or "text"
         if self.kind is Path:

@@ -9,11 +9,13 @@ pydantic alone was measured at 20 MB.
 """
 
 import dataclasses
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from supervisor.settings.commands import WORKER, Command, command_line
 from supervisor.settings.rules import Entry, setting
 
 _PRINTABLE = "printable ASCII characters without spaces"
@@ -274,6 +276,19 @@ class Supervisor:
         environ="SUPERVISOR_RESTART_DELAY",
     )
     drain_seconds: float = setting(30.0, "time for the work in hand when asked to stop", unit="s", low=0, high=3600)
+    worker_script: str = setting(
+        "",
+        f'a command, run as the child "{WORKER}" in the folder that the program was started in',
+        form="split as a shell would, run without one; or empty",
+        environ="WORKER_SCRIPT",
+        finish=command_line,
+    )
+    command: tuple[Command, ...] = setting((), Command.__doc__ or "", secret=True)
+
+    def commands(self) -> tuple[Command, ...]:
+        """All of them, that of `worker_script` first."""
+        script = tuple(shlex.split(self.worker_script))
+        return (*([Command(name=WORKER, command=script)] if script else []), *self.command)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,6 +351,8 @@ def lookup(settings: Settings, entry: Entry) -> Any:
 
 
 def _public(entry: Entry, value: Any) -> Any:
+    if entry.is_tables:
+        return [table.public() for table in value]
     if entry.rule.secret:
         return "(set)" if value else ""
     return str(value) if entry.kind is Path else list(value) if isinstance(value, tuple) else value

@@ -14,6 +14,8 @@ from typing import Any
 
 from supervisor.settings.rules import MAX_WIDTHS, Entry
 
+SHOWN_CHARACTERS = 80
+
 TRUTH = {
     "1": True,
     "true": True,
@@ -42,6 +44,8 @@ def from_text(entry: Entry, text: str) -> Any:
         return _number(word)
     if entry.is_widths:
         return json.loads(word) if word.startswith("[") else [_whole(part.strip()) for part in word.split(",")]
+    if entry.is_tables:
+        return json.loads(word)
     if entry.is_texts:
         return json.loads(word) if word.startswith("[") else [part.strip() for part in word.split(",")]
     return text
@@ -68,6 +72,17 @@ def nearest(word: str, known: Iterable[str]) -> str:
     by_folded = {name.casefold(): name for name in known}
     found = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.7)
     return by_folded[found[0]] if found else ""
+
+
+def refusal(place: str, entry: Entry, value: Any, hint: str) -> str:
+    """What is said of a value that isn't allowed."""
+    value = "(hidden)" if entry.rule.secret else shown(value)
+    return f"{place} = {value} is refused; allowed: {entry.allowed}" + (f"; {hint}" if hint else "")
+
+
+def shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
 def _require(good: bool, value: Any) -> Any:

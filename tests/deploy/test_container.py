@@ -68,9 +68,9 @@ def test_it_listens_for_others_on_the_port_that_the_platform_names(tmp_path: Pat
     assert str(loaded().state_dir) == instructions("VOLUME")[0]
 
 
-def test_it_does_not_run_as_root_and_asks_health() -> None:
+def test_it_does_not_run_as_root_and_asks_whether_the_tree_lives() -> None:
     assert instructions("USER") == ["picturedesk"]
-    assert "/health" in instructions("HEALTHCHECK")[0] and "os.environ['PORT']" in instructions("HEALTHCHECK")[0]
+    assert "/live'" in instructions("HEALTHCHECK")[0] and "os.environ['PORT']" in instructions("HEALTHCHECK")[0]
     (entry,) = instructions("ENTRYPOINT")
     (program,) = json.loads(entry)
     assert program in copied() and os.access(HOME / program, os.X_OK)
@@ -80,6 +80,7 @@ def test_railway_builds_this_image_and_keeps_two_from_using_one_session() -> Non
     whole = json.loads((DEPLOY / "railway.json").read_text(encoding="utf-8"))
     assert (HOME / whole["build"]["dockerfilePath"]).is_file()
     deploy = whole["deploy"]
+    assert deploy["healthcheckPath"] == "/live", "/health says no while Telegram is away, and so would the deployment"
     assert deploy["requiredMountPath"] == environ()["PICTUREDESK__STATE_DIR"]
     assert (deploy["numReplicas"], deploy["overlapSeconds"]) == (1, 0)
     assert deploy["drainingSeconds"] > Settings().supervisor.drain_seconds + 15

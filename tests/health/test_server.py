@@ -248,6 +248,21 @@ def test_a_root_that_is_silent_is_a_problem(desk: Desk, monkeypatch: pytest.Monk
     assert desk.what() == []
 
 
+def test_live_says_whether_the_tree_lives_and_nothing_else(
+    desk: Desk, ask_with_token: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To anybody: whoever restarts a container has no token."""
+    make_it_bad(desk)
+    answer = ask_with_token("GET", "/live")
+    assert (answer.status_code, answer.json()) == (200, {"live": True})
+    now = time.monotonic()
+    set_clock(monkeypatch, lambda: now + 61)
+    answer = ask_with_token("GET", "/live")
+    assert (answer.status_code, answer.json()) == (503, {"live": False}), "the root hangs"
+    desk.tell(Wake("seen"))
+    assert ask_with_token("GET", "/live").status_code == 200
+
+
 def add_jobs(desk: Desk, state: str, count: int, next_at: float = 0.0) -> None:
     journal = Journal.open(desk.journal_path)
     with journal.transaction():

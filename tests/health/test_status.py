@@ -136,6 +136,8 @@ def test_not_connected_while_the_connection_is_down(state: str) -> None:
         ({"figures": figures(last_failure="HTTP 500"), "reports": {"uploader": {"catalog_error": "down"}}}, "down"),
         ({"reports": {"uploader": {"storage_error": "away", "catalog_error": "down"}}}, "away"),
         ({"tree": {"c": child(last_exit="stopped as asked", last_cause="asked")}}, None),
+        ({"tree": {"c": child("finished", last_exit="exit code 0", last_cause="finished")}}, None),
+        ({"tree": {"c": child("running", last_exit="exit code 0", last_cause="finished")}}, "c: exit code 0"),
     ],
 )
 def test_the_last_error_is_the_one_that_matters_most(more: dict[str, Any], expected: str | None) -> None:
@@ -284,6 +286,17 @@ def test_the_remedy_of_a_held_child_is_what_it_said() -> None:
     assert "log" in problem["remedy"]
 
 
+def test_the_remedy_of_one_that_is_never_replaced_is_to_start_it() -> None:
+    crashed = child("stopped", last_cause="crashed", last_exit="exit code 1", since=int(NOW) - 6)
+    [problem] = snapshot(known(tree={"own": crashed}), Memory())["problems"]
+    assert (problem["what"], problem["remedy"]) == ("own is stopped: exit code 1", "bin/run start own")
+
+
+def test_the_remedy_of_one_that_waits_is_what_was_found_out() -> None:
+    [problem] = snapshot(known(tree={"own": {**LATE, "remedy": "Install it"}}), Memory())["problems"]
+    assert problem["remedy"] == "Install it"
+
+
 @pytest.mark.parametrize(
     "more",
     [
@@ -292,6 +305,7 @@ def test_the_remedy_of_a_held_child_is_what_it_said() -> None:
         {"tree": {"pool": child("starting", since=int(NOW) - 1)}},
         {"tree": {"pool": child("stopping"), "x": child("stopped", since=int(NOW) - 5)}},
         {"tree": {"pool": child(last_exit="exit code 1", last_cause="crashed")}},
+        {"tree": {"own": child("finished", last_exit="exit code 0", last_cause="finished", since=5)}},
         {"unmoved_seconds": 180.0},
         {"unmoved_seconds": 1e9, "figures": figures(states={"published": 9, "dead": 9}, waiting_for_retry=0)},
         {"unmoved_seconds": 1e9, "figures": figures(states={"seen": 3}, waiting_for_retry=3)},

@@ -26,6 +26,7 @@ from ipc.messages import (
     Ready,
     Report,
     Starved,
+    Unrunnable,
     Wake,
     clip,
     decode,
@@ -46,6 +47,7 @@ EXAMPLES: list[Message] = [
     Job(1, 2, "/spool/1.2", 2**40),
     JobDone(1, 2, 3, "image/jpeg", "jpg", 640, 480, [[320, 240, "webp", 1234]]),
     JobFailed(1, 2, 3, "bad", "not a picture"),
+    Unrunnable("no-such-program: No such file or directory"),
 ]
 
 

@@ -153,6 +153,17 @@ def test_a_death_that_does_not_count_is_replaced_at_once() -> None:
     assert place.deaths == () and not place.has_outrun(INTENSITY)
 
 
+def test_a_program_that_is_not_there_waits_longer_and_longer_and_never_outruns() -> None:
+    place = make()
+    pauses = []
+    for _ in range(10):
+        begin(place)
+        assert end(place, Cause.UNRUNNABLE)
+        pauses.append(place.due_at - 1.0)
+    assert pauses == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0]
+    assert place.deaths == () and not place.has_outrun(INTENSITY)
+
+
 def test_recycled_is_replaced_at_once_without_counting_and_only_once() -> None:
     place = make()
     begin(place, ready=True)
@@ -170,7 +181,11 @@ def test_recycled_is_replaced_at_once_without_counting_and_only_once() -> None:
         (Cause.ASKED, "permanent", Standing.STOPPED),
         (Cause.HELD, "permanent", Standing.HELD),
         (Cause.HELD, "transient", Standing.HELD),
-        (Cause.FINISHED, "transient", Standing.STOPPED),
+        (Cause.FINISHED, "transient", Standing.FINISHED),
+        (Cause.FINISHED, "temporary", Standing.FINISHED),
+        (Cause.CRASHED, "temporary", Standing.STOPPED),
+        (Cause.UNRUNNABLE, "temporary", Standing.STOPPED),
+        (Cause.UNRUNNABLE, "transient", Standing.WAITING),
         (Cause.FINISHED, "permanent", Standing.WAITING),
         (Cause.CRASHED, "transient", Standing.WAITING),
         (Cause.SIGNALLED, "transient", Standing.WAITING),
@@ -223,6 +238,22 @@ def test_since_when_it_is_down_does_not_begin_anew_with_every_try(clock: Clock) 
     assert place.facts()["since"] == 1_000_125
     end(place, Cause.HELD)
     assert place.facts()["since"] == 1_000_125
+
+
+def test_a_row_of_quick_deaths_is_one_trouble_though_it_is_ready_in_between(clock: Clock) -> None:
+    """What knows nothing of us counts as ready as soon as it runs."""
+    place = make()
+    for seconds in (0, 3, 6, 9):
+        clock.now = 1_000_000.0 + seconds
+        begin(place, ready=True)
+        end(place, Cause.CRASHED, now=clock.now)
+        assert place.facts()["since"] == 1_000_000
+    clock.now += 1
+    begin(place, ready=True)
+    assert place.facts()["since"] == 1_000_010, "it runs"
+    clock.now += 10
+    end(place, Cause.CRASHED, now=clock.now)
+    assert place.facts()["since"] == 1_000_020, "and did so for long enough"
 
 
 def test_held_since_it_is_held(clock: Clock) -> None:

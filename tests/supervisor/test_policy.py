@@ -10,17 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipc.messages import Held, Starved
+from ipc.messages import Held, LastWords, Starved, Unrunnable
 from supervisor import policy
 from supervisor.policy import Cause, Exit, Intent
 from supervisor.spec import Intensity
 
 HELD = Held("no account", "make one")
 STARVED = Starved("40 GiB wanted")
+UNRUNNABLE = Unrunnable("x: No such file or directory")
 RETURNCODES = (0, 1, 70, 78, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGSEGV)
 
 
-def expected(returncode: int, intent: Intent | None, words: Held | Starved | None, oom: bool) -> Cause:
+def expected(returncode: int, intent: Intent | None, words: LastWords | None, oom: bool) -> Cause:
     """The table: the first line that applies."""
     table = [
         (intent is Intent.STOP, Cause.ASKED),
@@ -29,6 +30,7 @@ def expected(returncode: int, intent: Intent | None, words: Held | Starved | Non
         (intent is Intent.GIBBERISH, Cause.CRASHED),
         (words is HELD, Cause.HELD),
         (words is STARVED, Cause.OUT_OF_MEMORY),
+        (words is UNRUNNABLE, Cause.UNRUNNABLE),
         (returncode == 78, Cause.HELD),
         (returncode == -9 and oom, Cause.OUT_OF_MEMORY),
         (returncode in (-9, -15, -11), Cause.SIGNALLED),
@@ -39,8 +41,8 @@ def expected(returncode: int, intent: Intent | None, words: Held | Starved | Non
 
 
 @pytest.mark.parametrize("intent", [None, *Intent])
-@pytest.mark.parametrize("words", [None, HELD, STARVED])
-def test_what_an_exit_means(intent: Intent | None, words: Held | Starved | None) -> None:
+@pytest.mark.parametrize("words", [None, HELD, STARVED, UNRUNNABLE])
+def test_what_an_exit_means(intent: Intent | None, words: LastWords | None) -> None:
     for returncode, oom in product(RETURNCODES, (False, True)):
         end = policy.judge(returncode, intent, words, oom)
         assert end.cause is expected(returncode, intent, words, oom), (returncode, oom)
@@ -66,6 +68,14 @@ def test_what_an_exit_means(intent: Intent | None, words: Held | Starved | None)
             (78, None, None, False),
             Exit(Cause.HELD, "refused its configuration (exit code 78)", "See its last log records"),
         ),
+        (
+            (127, None, UNRUNNABLE, False),
+            Exit(
+                Cause.UNRUNNABLE,
+                "cannot be run: x: No such file or directory",
+                "Install it, or mend its command in the settings; it is tried again by itself",
+            ),
+        ),
         ((1, None, STARVED, False), Exit(Cause.OUT_OF_MEMORY, "out of memory: 40 GiB wanted")),
         ((-9, None, None, True), Exit(Cause.OUT_OF_MEMORY, "out of memory: killed by the kernel")),
         ((-9, None, None, False), Exit(Cause.SIGNALLED, "killed by SIGKILL")),
@@ -74,7 +84,7 @@ def test_what_an_exit_means(intent: Intent | None, words: Held | Starved | None)
         ((3, None, None, True), Exit(Cause.CRASHED, "exit code 3")),
     ],
 )
-def test_the_words_of_an_exit(given_exit: tuple[int, Intent | None, Held | None, bool], end: Exit) -> None:
+def test_the_words_of_an_exit(given_exit: tuple[int, Intent | None, LastWords | None, bool], end: Exit) -> None:
     assert policy.judge(*given_exit) == end
 
 
@@ -90,6 +100,12 @@ def test_who_is_replaced(cause: Cause) -> None:
     never = cause in (Cause.ASKED, Cause.HELD)
     assert policy.is_replaced(cause, "permanent") is not never
     assert policy.is_replaced(cause, "transient") is not (never or cause is Cause.FINISHED)
+    assert policy.is_replaced(cause, "temporary") is False
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_what_counts_against_the_intensity(cause: Cause) -> None:
+    assert policy.is_death(cause) is not (cause is Cause.UNRUNNABLE)
 
 
 # --- the restart intensity ----------------------------------------------------------------------------------

@@ -74,6 +74,8 @@ def test_every_setting_is_rendered_after_a_line_that_explains_it() -> None:
     lines = render().splitlines()
     for entry in TABLE:
         assert entry.rule.why
+        if entry.is_tables:
+            continue  # shown as an example, see test_settings_commands.py
         before = lines[next(i for i, line in enumerate(lines) if line.startswith(f"{entry.key} = ")) - 1]
         assert before.startswith("# ")
         assert f"# {entry.rule.why} (" in render()
@@ -133,6 +135,8 @@ def test_the_documented_defaults() -> None:
         "supervisor.window_seconds": 3600,
         "supervisor.restart_delay_seconds": 10,
         "supervisor.drain_seconds": 30,
+        "supervisor.worker_script": "",
+        "supervisor.command": [],
         "health.host": "127.0.0.1",
         "health.port": 8080,
         "health.token": "",
@@ -156,6 +160,7 @@ def test_the_plain_names_are_those_documented() -> None:
         "IMAGE_SIZES": "images.widths",
         "SUPERVISOR_MAX_RESTARTS": "supervisor.max_restarts",
         "SUPERVISOR_RESTART_DELAY": "supervisor.restart_delay_seconds",
+        "WORKER_SCRIPT": "supervisor.worker_script",
         "PORT": "health.port",
     }
 
@@ -172,6 +177,7 @@ TYPED: dict[type, tuple[str, str, str]] = {  # values in the file, a plain name,
     bool: ("false", "1", "off"),
     int: ("1024", "2048", "4096"),
     float: ("11.5", "12.5", "13.5"),
+    str: ('"python a.py"', "python b.py", "python c.py"),
     tuple: ("[111]", "222,333", "[444]"),
 }
 
@@ -179,6 +185,8 @@ TYPED: dict[type, tuple[str, str, str]] = {  # values in the file, a plain name,
 def as_value(entry: Entry, text: str) -> Any:
     if entry.kind is bool:
         return text in ("true", "1")
+    if entry.kind is str:
+        return text.strip('"')
     return tuple(json.loads(f"[{text.strip('[]')}]")) if entry.is_widths else json.loads(text)
 
 
@@ -222,7 +230,7 @@ def test_a_plain_name_that_is_empty_is_unset_a_variable_is_not(desk: Desk) -> No
 
 
 def test_names_of_others_are_not_read(desk: Desk) -> None:
-    others = {"WORKER_SCRIPT": "x", "HOME": "/root", "": "x"}
+    others = {"WORKER_SCRIPTS": "x", "HOME": "/root", "": "x"}
     assert desk.load(**others, PICTUREDESK_FAILPOINT="seen:2") == desk.load()
 
 

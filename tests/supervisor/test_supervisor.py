@@ -225,7 +225,7 @@ def test_a_transient_child_that_has_finished_is_not_started_again(notes: Path) -
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.until("b to be replaced", lambda: stage.place("b").restarts >= 2)
-        assert stage.place("a").facts()["state"] == "stopped" and stage.place("a").restarts == 0
+        assert stage.place("a").facts()["state"] == "finished" and stage.place("a").restarts == 0
 
     assert stage.play(script) == 0
     assert stage.ended("a") == [("finished", "exit code 0")]

@@ -31,6 +31,7 @@ EXPORT = HOME / "examples" / "export"
         (Standing.WAITING, 0, 0, 0, 0),
         (Standing.HELD, 0, 0, 0, 0),
         (Standing.STOPPED, 0, 0, 0, 0),
+        (Standing.FINISHED, 0, 0, 0, 0),
         # starting: has 20 s to be ready, silent or not
         (Standing.STARTING, NOW - 19, NOW - 19, 0, -1),
         (Standing.STARTING, NOW - 21, NOW, 0, 1),

@@ -14,10 +14,12 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from supervisor import tree
+from supervisor import policy, tree
+from supervisor import spec as specs
 from supervisor.node import children_of
 from supervisor.runtime import resolve
 from supervisor.settings import Settings, load
+from supervisor.settings.commands import RESERVED, WORKER, Command
 from supervisor.spec import ChildSpec
 
 SECRET = "s3cret-token"
@@ -48,6 +50,32 @@ def test_the_order_of_starting(settings: Settings) -> None:
         "connection",
     ]
     assert [spec.name for spec in everyone(settings) if spec.after_others] == ["connection"], "intake last"
+
+
+def with_commands(settings: Settings, *commands: Command, script: str = "") -> Settings:
+    return replace(settings, supervisor=replace(settings.supervisor, command=commands, worker_script=script))
+
+
+def test_the_operators_commands_come_last(settings: Settings) -> None:
+    given = with_commands(
+        settings,
+        Command(name="b", command=("x", "y z"), directory=Path("/d"), environment=(("A", "1"),), stop_signal="SIGINT"),
+        Command(name="a", command=("x",), restart="temporary", stop_seconds=3.0, memory_cap_mb=7),
+        script="python ingest.py",
+    )
+    *ours, worker, b, a = tree.children(given, 5, tree.Start(1.0, 1.0))
+    assert [spec.name for spec in ours] == ["health", "uploader", "pool", "connection"]
+    assert (worker.name, b.name, a.name) == ("worker", "b", "a")
+    assert worker.command == specs.Command(("python", "ingest.py"), ".")
+    assert b.command == specs.Command(("x", "y z"), "/d", {"A": "1"}, "SIGINT")
+    assert (a.restart, a.stop_seconds, a.cap_bytes, a.after_others) == ("temporary", 3.0, 7 * 2**20, True)
+    assert not policy.is_hung(1e9, 0.0, 0.0, a.hang_seconds)
+
+
+def test_no_command_may_take_the_name_of_one_of_ours(settings: Settings) -> None:
+    taken = {"root", "image", *(one.name for one in everyone(settings))}
+    assert all(RESERVED.fullmatch(name) for name in taken)
+    assert not RESERVED.fullmatch(WORKER)
 
 
 def test_every_target_resolves(settings: Settings) -> None:
@@ -112,7 +140,7 @@ def test_any_drain_that_is_allowed_makes_good_specs(drain: float, settings: Sett
 def test_the_picture_of_the_tree_names_everyone(settings: Settings) -> None:
     drawn = re.findall(r"[├└]── (\S+) *(\S*)", tree.__doc__ or "")
     targets = {spec.name: spec.target.removesuffix(":main") for spec in everyone(settings)}
-    names = ["health", "uploader", "pool", "image-1", "image-N", "connection"]
+    names = ["health", "uploader", "pool", "image-1", "image-N", "connection", "NAME"]
     assert [name for name, _ in drawn] == names
     assert {name: target for name, target in drawn if target and name in targets}.items() <= targets.items()
 

@@ -1,0 +1,49 @@
+"""What a command of the operator's is before it is itself: `python -I -S launch.py REPORT_FD PARENT DIRECTORY WORD…`.
+
+Makes sure that it dies with the supervisor, undoes what Python has done to its signals, and becomes the command. What
+it says through REPORT_FD is "." when it is about to do so, then why it could not; the command itself does not have it:
+the kernel closes it at that moment, by which the supervisor knows that the command runs.
+
+Run as a file, with nothing but the standard library: so it starts in a third of the time that other children take.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+
+ORPHANED = 70
+CANNOT_BE_RUN = 127
+"""As a shell has it."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(report_fd: int, parent: int, directory: str, words: list[str]) -> None:
+    """Become the command, or say why not and leave."""
+    os.set_inheritable(report_fd, False)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(ORPHANED)
+    for number in signal.valid_signals():
+        with contextlib.suppress(OSError, ValueError):  # SIGKILL, SIGSTOP
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.write(report_fd, b".")
+    try:
+        os.chdir(directory)
+    except OSError as error:
+        os.write(report_fd, f"folder {directory}: {error.strerror}".encode(errors="replace"))
+        os._exit(CANNOT_BE_RUN)
+    try:
+        os.execvp(words[0], words)
+    except OSError as error:
+        os.write(report_fd, f"{words[0][:200]}: {error.strerror}".encode(errors="replace"))
+        os._exit(CANNOT_BE_RUN)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:])
