@@ -6,7 +6,7 @@ it is a child like the others: watched by a pidfd, under a memory cap, replaced 
 It leads a session and a process group of its own. Its stop signal goes to itself alone, so that it can stop its own
 children in its own order; whatever kills it kills its whole group, and what is left of the group when it has ended is
 killed as well. When the supervisor dies, the kernel kills the command (see `supervisor.launch`), and the rest of the
-group is killed by `supervisor.guard`. A process that leaves the group (setsid, a daemon) is nobody's business here;
+group is killed by `supervisor.heir`. A process that leaves the group (setsid, a daemon) is nobody's business here;
 systemd ends it with the service, and so does the end of a container.
 """
 

@@ -26,7 +26,7 @@ from ipc.routing import Router
 from supervisor import policy, reaper, stacks
 from supervisor.child import Incarnation, spawn
 from supervisor.command import launch
-from supervisor.guard import Guard
+from supervisor.heir import Heir
 from supervisor.output import Outputs
 from supervisor.place import Place, Standing
 from supervisor.policy import Cause, Intent
@@ -91,7 +91,7 @@ class Supervisor:
         self._watchdog = Watchdog(self._places.values())
         self._awake_at = time.monotonic()
         self._outputs = Outputs(self)
-        self._guard = Guard()
+        self._heir = Heir()
         self.on_hangup: Callable[[], None] | None = None
 
     # The table of contents
@@ -144,7 +144,7 @@ class Supervisor:
             reaper.reap({place.incarnation.pid for place in self._places.values() if place.incarnation})
 
     def _close(self) -> None:
-        self._guard.close()
+        self._heir.close()
         self._selector.close()
         os.close(self._liveness_reader)
         os.close(self._liveness_writer)
@@ -186,7 +186,7 @@ class Supervisor:
     def _spawn(self, spec: ChildSpec, number: int) -> Incarnation:
         if spec.command:
             incarnation = launch(spec, number)
-            self._guard.add(incarnation.pid)
+            self._heir.add(incarnation.pid)
             return incarnation
         return spawn(spec, number, self._liveness_reader, self._log_settings)
 
@@ -270,7 +270,7 @@ class Supervisor:
         self.unwatch(incarnation.pidfd)
         self._stop_listening(incarnation)
         self._outputs.end(incarnation.outputs)
-        self._guard.remove(incarnation.pid)
+        self._heir.remove(incarnation.pid)
         shown = incarnation.stacks()
         incarnation.close()
         self._bury(place, incarnation, shown)

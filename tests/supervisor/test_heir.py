@@ -1,4 +1,4 @@
-"""The guard of the commands' process groups, with real processes: what it ends, and when it does not."""
+"""The heir of the commands' process groups, with real processes: what it ends, and when it does not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from supervisor.guard import Guard
+from supervisor.heir import Heir
 from tests.instance import HOME, wait_for
 from tests.supervisor.stage import open_fds
 
@@ -28,40 +28,40 @@ def groups() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 @pytest.fixture
-def guard() -> Iterator[Guard]:
+def heir() -> Iterator[Heir]:
     before = open_fds()
-    guard = Guard()
-    yield guard
-    guard.close()
-    guard.close()
+    heir = Heir()
+    yield heir
+    heir.close()
+    heir.close()
     assert open_fds() == before
 
 
-def test_a_guard_that_is_closed_ends_nobody(guard: Guard, groups: list[subprocess.Popen[bytes]]) -> None:
+def test_an_heir_that_is_closed_ends_nobody(heir: Heir, groups: list[subprocess.Popen[bytes]]) -> None:
     for one in groups:
-        guard.add(one.pid)
-    guard.close()
+        heir.add(one.pid)
+    heir.close()
     assert [one.poll() for one in groups] == [None] * 3
 
 
 def test_the_groups_that_are_left_end_with_the_supervisor(groups: list[subprocess.Popen[bytes]]) -> None:
-    """Also if the guard itself was killed in between, and asked politely to leave."""
+    """Also if the heir itself was killed in between, and asked politely to leave."""
     code = """if True:
         import os, signal, sys, time
         from pathlib import Path
-        from supervisor.guard import Guard
-        guard = Guard()
+        from supervisor.heir import Heir
+        heir = Heir()
         first, second, third = map(int, sys.argv[1:])
-        guard.add(first)
-        guard._process.kill()
-        guard._process.wait()
-        guard.add(second)
-        guard.add(third)
-        guard.remove(second)
-        status = Path(f"/proc/{guard._process.pid}/status")
+        heir.add(first)
+        heir._process.kill()
+        heir._process.wait()
+        heir.add(second)
+        heir.add(third)
+        heir.remove(second)
+        status = Path(f"/proc/{heir._process.pid}/status")
         ignored = lambda: int(status.read_text().partition("SigIgn:")[2].split()[0], 16)
         while not ignored() & 1 << signal.SIGTERM - 1: time.sleep(0.01)
-        guard._process.terminate()
+        heir._process.terminate()
         print("ready", flush=True)
         signal.pause()"""
     pids = [str(one.pid) for one in groups]
@@ -73,10 +73,10 @@ def test_the_groups_that_are_left_end_with_the_supervisor(groups: list[subproces
     assert [one.poll() for one in groups] == [-signal.SIGKILL, None, -signal.SIGKILL]
 
 
-def test_one_that_stands_still_holds_up_nobody(guard: Guard, groups: list[subprocess.Popen[bytes]]) -> None:
-    guard.add(groups[0].pid)
-    assert guard._process is not None
-    guard._process.send_signal(signal.SIGSTOP)
+def test_one_that_stands_still_holds_up_nobody(heir: Heir, groups: list[subprocess.Popen[bytes]]) -> None:
+    heir.add(groups[0].pid)
+    assert heir._process is not None
+    heir._process.send_signal(signal.SIGSTOP)
     for number in range(10**6, 10**6 + 20_000):
-        guard.add(number)
-    assert guard._process.poll() is None
+        heir.add(number)
+    assert heir._process.poll() is None

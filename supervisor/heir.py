@@ -1,11 +1,11 @@
 """Ends the process groups of commands when the supervisor that has started them is gone, however it went.
 
 The kernel kills a command with its supervisor, but not the command's own children. So a supervisor with commands has a
-guard, a process that does nothing but read a pipe: the number of each group as it comes, with a minus as it goes. At
+heir, a process that does nothing but read a pipe: the number of each group as it comes, with a minus as it goes. At
 the end of the pipe, whose other end the supervisor alone holds, it kills the groups that are left, and leaves.
 
-This file is both: the supervisor's end, and run by itself with the standard library only (`python -I -S guard.py FD`),
-the guard.
+This file is both: the supervisor's end, and run by itself with the standard library only (`python -I -S heir.py FD`),
+the heir.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import sys
 from pathlib import Path
 
 
-class Guard:
-    """The supervisor's end. The guard is started with the first group; one that was killed, with the next change."""
+class Heir:
+    """The supervisor's end. The heir is started with the first group; one that was killed, with the next change."""
 
     def __init__(self) -> None:
         self._groups: set[int] = set()
@@ -44,7 +44,7 @@ class Guard:
             self._process = None
 
     def _tell(self, number: int) -> None:
-        """Say so, and never wait: without a guard, the commands themselves still end with their supervisor."""
+        """Say so, and never wait: without a heir, the commands themselves still end with their supervisor."""
         with contextlib.suppress(OSError):
             if self._process is not None:
                 try:
@@ -78,7 +78,7 @@ class Guard:
 
 
 def main(fd: int) -> None:
-    """Be the guard: read the pipe to its end, then kill the groups that are left."""
+    """Be the heir: read the pipe to its end, then kill the groups that are left."""
     for asks_to_leave in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(asks_to_leave, signal.SIG_IGN)
     groups: set[int] = set()
