@@ -23,6 +23,7 @@ from ipc.messages import (
     Message,
     MessageError,
     Options,
+    Ration,
     Ready,
     Report,
     Starved,
@@ -43,7 +44,8 @@ EXAMPLES: list[Message] = [
     Ended("image-1", {"at": 5, "cause": "hung"}),
     Options({"job_seconds": 60.0, "children": [{"name": "image"}]}),
     Command("restart", "image-1"),
-    Job(1, 2, "/spool/1.2", 2**40),
+    Ration(1, False),
+    Job(1, 2, "/spool/1.2", 2**40, 60.0),
     JobDone(1, 2, 3, "image/jpeg", "jpg", 640, 480, [[320, 240, "webp", 1234]]),
     JobFailed(1, 2, 3, "bad", "not a picture"),
 ]

@@ -133,6 +133,8 @@ def test_the_documented_defaults() -> None:
         "supervisor.window_seconds": 3600,
         "supervisor.restart_delay_seconds": 10,
         "supervisor.drain_seconds": 30,
+        "supervisor.memory_floor_mb": 150,
+        "supervisor.memory_pressure_percent": 20,
         "health.host": "127.0.0.1",
         "health.port": 8080,
         "health.token": "",
