@@ -282,7 +282,8 @@ class Supervisor:
             incarnation.leaf_peak_bytes = incarnation.leaf.peak_bytes()
             self._leaves.remove(incarnation.leaf)
         now = time.monotonic()
-        counts = self.router.on_exit(place.spec.name, end.cause.value, end.text) and not place.recycled
+        counts = self.router.on_exit(place.spec.name, end.cause.value, end.text)
+        counts = counts and not (place.recycled or self.stopping)
         replaced = place.after_exit(end, now, counts=counts, intensity=self._intensity, random=random)
         write = log.info if end.cause is Cause.ASKED else log.error
         write(
