@@ -76,7 +76,7 @@ def step(before: Ration, state: State, workers: int, now: float) -> Ration:
     if before.is_full or now - before.since < STEP_SECONDS:
         return before
     if state == "short":
-        return replace(before, since=now, workers=max(1, before.workers // 2))
+        return replace(before, since=now, workers=before.workers // 2) if before.workers > 1 else before
     more = 2 * before.workers
     return Ration("ok", now, more if more < workers else 0, intake=True)
 

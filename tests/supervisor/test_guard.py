@@ -136,6 +136,15 @@ def test_who_is_new_is_told(guard: Guard, machine: Machine, tree: FakeTree) -> N
     assert tree.take() == [("connection", Ration(2, False)), ("pool", Ration(2, False))]
 
 
+def test_a_shortage_that_lasts_is_told_once(
+    guard: Guard, machine: Machine, tree: FakeTree, told: list[dict[str, Any]]
+) -> None:
+    for _ in range(10):
+        look(guard, machine, SHORT, STEP_SECONDS)
+    assert [(one["workers"], one["intake"]) for one in told] == [(2, False), (1, False)]
+    assert len(tree.take()) == 2 * len(RATIONED)
+
+
 def test_switched_off_it_lets_go_at_once(guard: Guard, machine: Machine, tree: FakeTree) -> None:
     look(guard, machine, SHORT)
     tree.take()
