@@ -29,7 +29,7 @@ from health.status import PATIENCE_SECONDS, Figures, Known, Memory, snapshot, su
 from ipc.context import Context
 from ipc.journal import Journal, JournalError
 from ipc.mailbox import Closed
-from ipc.messages import ENDS, ChildState, Ended, Report
+from ipc.messages import ENDS, FOR_MEMORY, KILLS, ChildState, Ended, Report
 
 LOOK_SECONDS = 1.0
 """How often the problems are looked at besides every request, so that `since` is right."""
@@ -120,6 +120,7 @@ class View:
         self._context = context
         self._tree: dict[str, dict[str, Any]] = {}
         self._ends: dict[str, deque[dict[str, Any]]] = {}
+        self._kills: list[dict[str, Any]] = []
         self._reports: dict[str, dict[str, Any]] = {}
         self._memory = Memory()
         self._journal: Journal | None = None
@@ -139,6 +140,7 @@ class View:
                         self._ends.pop(name, None)
                     case Ended(name, facts):
                         self._ends.setdefault(name, deque(maxlen=ENDS)).append(facts)
+                        self._note_kill(name, facts)
                     case ChildState(name, facts):
                         self._tree[name] = facts
                     case Report(topic, facts) if not facts:
@@ -147,6 +149,12 @@ class View:
                         self._reports[topic] = facts
                     case _:
                         pass
+
+    def _note_kill(self, name: str, facts: dict[str, Any]) -> None:
+        """A new process is told the older ones first, child by child."""
+        if facts.get("cause") in FOR_MEMORY:
+            kill = {"process": name, **{key: value for key, value in facts.items() if key != "stacks"}}
+            self._kills = sorted([*self._kills, kill], key=lambda one: float(one["at"]))[-KILLS:]
 
     def look(self) -> dict[str, Any]:
         """The body of /status, now."""
@@ -161,10 +169,18 @@ class View:
         known = Known(
             now=now,
             monotonic=monotonic,
-            root={**root, "state": "running", "restarts": 0, **_memory_of(root["pid"]), "cap_bytes": 0},
+            root={
+                **root,
+                "state": "running",
+                "restarts": 0,
+                **_memory_of(root["pid"]),
+                **self._reports.get("root", {}),
+                "cap_bytes": 0,
+            },
             silent_seconds=monotonic - self._heard,
             tree=self._tree,
             ends=self._ends,
+            kills=self._kills,
             reports=self._reports,
             figures=figures,
             journal_error=error,

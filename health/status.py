@@ -16,6 +16,11 @@ SAME_SECONDS = 2.0
 SUMMARY_LENGTH = 300
 """Of a problem in the summary. A message from process to process has 4 KiB."""
 
+SHORT_REMEDY = (
+    "Nothing is lost, and all are at work again when it is over. If it happens often: bin/run memory says who has how"
+    " much; lower pool.workers, or give the machine more memory"
+)
+
 STUCK_SECONDS = 180.0
 """Work that waits so long without one picture finishing is stuck. Three times the longest time for one picture."""
 
@@ -40,7 +45,7 @@ class Known:
     long the root has said nothing, `unmoved_seconds` how long pictures have waited without one being finished.
 
     `tree` and `reports` are the latest words of the root (by child) and of the children (by topic), `ends` how the last
-    incarnations of each child ended, the newest last.
+    incarnations of each child ended, `kills` those of them that ended for want of memory, the newest last.
     """
 
     now: float
@@ -54,6 +59,7 @@ class Known:
     unmoved_seconds: float = 0.0
     available_bytes: int = 0
     ends: Mapping[str, Iterable[Mapping[str, Any]]] = field(default_factory=dict)
+    kills: Iterable[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +145,8 @@ def _is_explained(known: Known, facts: Mapping[str, Any]) -> bool:
 
 def _problem_of_child(name: str, facts: Mapping[str, Any], known: Known) -> Iterator[Problem]:
     state, last = facts["state"], facts.get("last_exit", "")
+    if facts.get("resting") and state in ("stopping", "stopped"):
+        return  # while memory is short; that is a problem of its own
     seconds = known.monotonic - facts["since"]
     since = known.now - seconds
     if state == "held":
@@ -178,6 +186,9 @@ def _problems_of_reports(known: Known) -> Iterator[Problem]:
             f"Telegram asks to wait until {connection['flooded_until']} with some requests",
             "Nothing is lost; it goes on by itself. If it happens often, read fewer channels with this account",
         )
+    machine = known.reports.get("machine", {})
+    if machine.get("rationed"):
+        yield Problem("machine", _shortage(machine), SHORT_REMEDY, machine["since"])
     for topic in ("connection", "pool"):
         if fault := known.reports.get(topic, {}).get("spool_error"):
             yield Problem(f"spool {topic}", fault, "Nothing is lost; make room on the disk that state_dir is on")
@@ -191,6 +202,18 @@ def _problems_of_reports(known: Known) -> Iterator[Problem]:
                 f"Nothing is lost; it is asked again by itself at {next_at}. Check the service and its credentials",
                 _seconds(since),
             )
+
+
+def _shortage(machine: Mapping[str, Any]) -> str:
+    """What is the matter with the machine's memory, and what is done about it."""
+    available, percent = machine["available_bytes"], machine["pressure_percent"]
+    left = "" if available is None else f"{available // 2**20} MiB left"
+    waits = "" if percent is None else f"processes wait for it {percent:.0f} % of the time"
+    begin = "is short of memory" if machine["state"] == "short" else "was short of memory until just now"
+    intake = "pictures are fetched" if machine["intake"] else "nothing is fetched"
+    workers = machine["workers"]
+    done = f"{workers} image worker{'s' if workers > 1 else ''} at work, {intake}"
+    return f"the machine {begin} ({', '.join(filter(None, (left, waits)))}): {done}"
 
 
 def _seconds(time: str | None) -> float | None:
@@ -276,7 +299,15 @@ def _memory(known: Known) -> dict[str, Any]:
         "peak_process_rss_bytes": max((row.get("peak_rss_bytes", 0) for row in rows), default=0),
         "cap_bytes": sum(row.get("cap_bytes", 0) for row in rows),
         "available_bytes": known.available_bytes,
+        "enforced_by": _enforced_by(known),
+        "kills": [{**kill, "at": iso(kill["at"])} for kill in known.kills],
     }
+
+
+def _enforced_by(known: Known) -> str:
+    """Who holds the workers to their caps: the kernel ("cgroup"), or we ("sampling")."""
+    ways = {row["enforced_by"] for row in known.tree.values() if "enforced_by" in row}
+    return "cgroup" if ways == {"cgroup"} else "sampling"
 
 
 def _channels(known: Known) -> list[dict[str, Any]]:

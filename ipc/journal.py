@@ -198,11 +198,13 @@ class Journal:
         source: Source | None = None,
         channels: Iterable[int] | None = None,
         besides: Iterable[int] = (),
+        alone: bool | None = None,
     ) -> list[Job]:
         """Up to `limit` jobs in `state` that may be tried now and that nobody has, by priority, then oldest first.
 
         `stored` asks for those only whose objects are stored already, or are not; `source` for those only whose
-        picture it can fetch; `channels` for those only of these; `besides` for others than the jobs of these ids.
+        picture it can fetch; `channels` for those only of these; `besides` for others than the jobs of these ids;
+        `alone` for those only that must be alone, or need not.
         """
         now = self._clock()
         farthest = now + FARTHEST_SECONDS
@@ -213,6 +215,7 @@ class Journal:
             source=source,
             channels=None if channels is None else json.dumps(list(channels)),
             besides=json.dumps(list(besides)) if besides else None,
+            alone=alone,
             now=now,
             farthest=farthest,
             limit=limit,
@@ -293,8 +296,11 @@ class Journal:
 
     # Failures
 
-    def fail(self, job: Job, reason: str, policy: RetryPolicy) -> Literal["later", "dead", "moved on"]:
-        """A failure that may pass: try again later, or, when the policy's attempts are used up, bury it.
+    def fail(
+        self, job: Job, reason: str, policy: RetryPolicy, *, alone: bool = False
+    ) -> Literal["later", "dead", "moved on"]:
+        """A failure that may pass: try again later (`alone`: by itself), or, when the policy's attempts are used up,
+        bury it.
 
         "moved on": the job is not where its caller saw it, and nothing was changed.
         """
@@ -310,6 +316,7 @@ class Journal:
             state=job.state,
             next_at=self._clock() + delay,
             reason=clip(reason),
+            alone=int(alone),
         )
         return "later" if put_off else "moved on"
 

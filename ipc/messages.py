@@ -21,6 +21,12 @@ MAX_BYTES = 4092
 ENDS = 20
 """How many ends of each child are remembered for /status."""
 
+KILLS = 50
+"""How many ends for want of memory are remembered besides, of all children together."""
+
+FOR_MEMORY = ("out of memory", "machine out of memory", "perhaps out of memory")
+"""The causes of those ends."""
+
 
 class MessageError(Exception):
     """A message that cannot be sent (too large) or understood (unknown tag, wrong fields)."""
@@ -109,13 +115,26 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Ration:
+    """Root to pool and connection, at every change and to each new one: how many image workers may be at work (0: all),
+    and whether pictures may be fetched. Less than all while the machine is short of memory.
+    """
+
+    workers: int
+    intake: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """Pool to image worker: render the original in `folder`, with at most `cap_bytes` of memory (0: no cap)."""
+    """Pool to image worker: render the original in `folder`, with at most `cap_bytes` of memory (0: no cap) and
+    `cpu_seconds` of processor time (0: no limit).
+    """
 
     job_id: int
     generation: int
     folder: str
     cap_bytes: int
+    cpu_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +181,7 @@ Message = (
     | Ended
     | Options
     | Command
+    | Ration
     | Job
     | JobDone
     | JobFailed
@@ -180,6 +200,7 @@ _TYPES: tuple[type[Any], ...] = (
     Ended,
     Options,
     Command,
+    Ration,
     Job,
     JobDone,
     JobFailed,

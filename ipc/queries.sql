@@ -65,7 +65,8 @@ WHERE channel_id = :channel_id AND message_id BETWEEN :low AND :high AND deleted
 -- name: due
 -- The first jobs in a state that nobody has and that may be tried now (or whose time is impossibly far off: the
 -- clock was set back), by priority, then the oldest. `source` asks for those only that it can fetch, `channels` (a
--- JSON list of ids) for theirs only, `besides` (another) for other jobs than these. The list of states, here and below,
+-- JSON list of ids) for theirs only, `besides` (another) for other jobs than these, `alone` for those that must be, or need not be,
+-- by themselves. The list of states, here and below,
 -- is that of the index jobs_waiting: without it SQLite can't know that the index will do, and reads every published job.
 SELECT * FROM jobs
 WHERE state = :state AND state IN ('seen', 'fetched', 'rendered') AND claimed_by IS NULL
@@ -73,6 +74,7 @@ WHERE state = :state AND state IN ('seen', 'fetched', 'rendered') AND claimed_by
       AND (:source IS NULL OR :source = iif(identity GLOB 'id:*', 'telegram', 'export'))
       AND (:channels IS NULL OR channel_id IN (SELECT value FROM json_each(:channels)))
       AND (:besides IS NULL OR id NOT IN (SELECT value FROM json_each(:besides)))
+      AND (:alone IS NULL OR alone = :alone)
 ORDER BY priority, id LIMIT :limit;
 
 -- name: job
@@ -135,7 +137,8 @@ UPDATE jobs SET next_at = :next_at, reason = :reason, claimed_by = NULL
 WHERE id = :id AND generation = :generation AND state = :state AND state IN ('seen', 'fetched', 'rendered');
 
 -- name: try_later
-UPDATE jobs SET attempts = attempts + 1, next_at = :next_at, reason = :reason, claimed_by = NULL
+UPDATE jobs SET attempts = attempts + 1, next_at = :next_at, reason = :reason, claimed_by = NULL,
+                alone = max(alone, :alone)
 WHERE id = :id AND generation = :generation AND state = :state AND state IN ('seen', 'fetched', 'rendered');
 
 -- name: strike

@@ -6,9 +6,23 @@ hints and states on; the pool's gives out jobs. A router runs in its supervisor'
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ipc.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What a process has had of the processors since it was started, in seconds, and whether the kernel lets it run."""
+
+    cpu_seconds: float
+    """What all its threads have used."""
+    queued_seconds: float
+    """How long its threads were ready to run and others ran (those of them that have not ended yet)."""
+    waits_for_disk: bool = False
+    is_stopped: bool = False
+    """By a signal, or by whoever traces it."""
 
 
 class Tree(Protocol):
@@ -27,8 +41,11 @@ class Tree(Protocol):
     def send(self, name: str, message: Message) -> bool:
         """Put a message into the child's inbox. False: it is down, or its inbox is full; the message is dropped."""
 
-    def set_cap(self, name: str, cap_bytes: int) -> None:
-        """Change the running incarnation's memory cap (0: none)."""
+    def set_cap(self, name: str, cap_bytes: int) -> bool:
+        """Change the running incarnation's memory cap (0: none).
+
+        False: it has more than that now, and keeps the cap that it had.
+        """
 
     def kill_hung(self, name: str) -> None:
         """End a child that is at work and makes no progress; it counts as hung."""
@@ -39,8 +56,17 @@ class Tree(Protocol):
     def recycle(self, name: str) -> None:
         """Replace a child that has nothing to do, without counting it as a death."""
 
+    def rest(self, name: str) -> None:
+        """Have a child stop that has nothing to do, until it is woken; it counts as no death."""
+
+    def wake(self, name: str) -> None:
+        """Have a child run again that rests, unless the operator has stopped it besides."""
+
     def rss_bytes(self, name: str) -> int:
         """The child's resident memory as last sampled."""
+
+    def effort(self, name: str) -> Effort | None:
+        """What the child has had of the processors up to now; None: it is down."""
 
 
 class Router(Protocol):

@@ -26,6 +26,7 @@ from ipc import failpoints
 from ipc.mailbox import Inbox, Outbox, pair
 from ipc.messages import LastWords, Message
 from supervisor import stacks
+from supervisor.cgroups import Leaf
 from supervisor.memory import History
 from supervisor.output import Output
 from supervisor.policy import Intent
@@ -69,7 +70,8 @@ class Incarnation:
     """A running child. Times are monotonic seconds.
 
     `frozen_seconds`: how long in its life this process did not run itself, and so could not listen to the child.
-    `stacks_fd` is a file in memory that the child writes its stacks to when it is asked, or when it crashes.
+    `stacks_fd` is a file in memory that the child writes its stacks to when it is asked, or when it crashes. `leaf` is
+    its cgroup, where it has one.
     """
 
     number: int
@@ -92,6 +94,8 @@ class Incarnation:
     rss_bytes: int = 0
     peak_rss_bytes: int = 0
     cap_bytes: int = 0
+    leaf: Leaf | None = None
+    leaf_peak_bytes: int = 0
     history: History = field(default_factory=History)
     term_at: float = math.inf
     kill_at: float = math.inf
@@ -133,8 +137,8 @@ class Incarnation:
         return 0 < self.cap_bytes < self.rss_bytes
 
     def end(self, intent: Intent) -> None:
-        """Put down why, then kill it."""
-        if self.intent is not Intent.STOP:
+        """Put down why, then kill it. One that stops is ended for being slow at it, unless it is for its memory."""
+        if self.intent is not Intent.STOP or intent is Intent.MEMORY:
             self.intent = intent
         self.signal(signal.SIGKILL)
 

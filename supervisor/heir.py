@@ -1,6 +1,6 @@
 """Ends the process groups of commands when the supervisor that has started them is gone, however it went.
 
-The kernel kills a command with its supervisor, but not the command's own children. So a supervisor with commands has a
+The kernel kills a command with its supervisor, but not the command's own children. So a supervisor with commands has an
 heir, a process that does nothing but read a pipe: the number of each group as it comes, with a minus as it goes. At
 the end of the pipe, whose other end the supervisor alone holds, it kills the groups that are left, and leaves.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -20,19 +21,36 @@ TREND_SAMPLES = 10
 """Fewer say nothing: what a process loads in its first minutes is no leak."""
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A process' part of memory that several have: pages that n of them share count for 1/n (PSS), or not (USS)."""
+
+    pss_bytes: int = 0
+    uss_bytes: int = 0
+
+
 @dataclass
 class History:
     """One incarnation's memory over time: a sample a minute, of the last hours. Times in monotonic seconds."""
 
     pss_bytes: int = 0
+    uss_bytes: int = 0
     _samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=HISTORY_SAMPLES))
 
     def is_due(self, now: float) -> bool:
         return not self._samples or now - self._samples[-1][0] >= HISTORY_SECONDS
 
-    def add(self, now: float, rss: int, pss: int) -> None:
+    def add(self, now: float, rss: int, share: Share) -> None:
         self._samples.append((now, rss))
-        self.pss_bytes = pss
+        self.pss_bytes, self.uss_bytes = share.pss_bytes, share.uss_bytes
+
+    def facts(self) -> dict[str, Any]:
+        """What a row of /status says of it."""
+        return {
+            "pss_bytes": self.pss_bytes,
+            "uss_bytes": self.uss_bytes,
+            "rss_trend_bytes_per_hour": self.trend_bytes_per_hour(),
+        }
 
     def trend_bytes_per_hour(self) -> int | None:
         """How fast the resident memory grows, by a straight line through the samples; None while there are few."""
@@ -56,15 +74,14 @@ def rss_bytes(pid: int) -> int:
         return 0
 
 
-def pss_bytes(pid: int) -> int:
-    """Its proportional share of memory: pages that n processes share count for 1/n. 0 if it is gone. Some 2 ms."""
+def share(pid: int) -> Share:
+    """What it shares with others and what it has for itself; nothing if it is gone. Some 2 ms."""
     try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     except OSError:
-        return 0
-    return 0
+        return Share()
+    fields = {name: int(words[0]) * 1024 for name, *words in (line.split() for line in lines) if words[-1:] == ["kB"]}
+    return Share(fields.get("Pss:", 0), sum(size for name, size in fields.items() if name.startswith("Private_")))
 
 
 def kernel_oom_kills() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ipc.context import Context
@@ -19,7 +20,8 @@ class GaveUp(Exception):
 def main(context: Context) -> None:
     """Supervise the children of the options with the router that `options["router"]` names."""
     options = context.options
-    supervisor = Supervisor(**_arrangement(options), stop_fd=context.stop_fd, in_order=False)
+    cgroup = Path(options["cgroup"]) if options.get("cgroup") else None
+    supervisor = Supervisor(**_arrangement(options), stop_fd=context.stop_fd, in_order=False, cgroup=cgroup)
     router = resolve(options["router"])(supervisor, context)
 
     def on_inbox() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from ipc.messages import Command
 from supervisor import logs, tree
+from supervisor.guard import Guard
 from supervisor.notify import Notifier
 from supervisor.routing import RootRouter
 from supervisor.settings import Settings, SettingsError
@@ -26,7 +28,7 @@ log = structlog.get_logger()
 class Orders:
     """Carries out orders. `reread` reads the configuration anew and raises SettingsError; None: there is none to read.
 
-    `listen_fd` and `started` are those of `tree.children`.
+    `listen_fd`, `started` and `cgroup` are those of `tree.children`.
     """
 
     def __init__(
@@ -39,6 +41,8 @@ class Orders:
         notifier: Notifier,
         listen_fd: int,
         started: tree.Start,
+        cgroup: Path | None,
+        guard: Guard,
     ) -> None:
         self._supervisor = supervisor
         self._router = router
@@ -47,6 +51,8 @@ class Orders:
         self._notifier = notifier
         self._listen_fd = listen_fd
         self._started = started
+        self._cgroup = cgroup
+        self._guard = guard
 
     def take(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked for; the answer says whether it is done, in lines for people."""
@@ -91,11 +97,12 @@ class Orders:
         self._settings = settings
         logs.configure(**asdict(settings.log), process="root")
         concerned = self._supervisor.reconfigure(
-            specs=tree.children(settings, self._listen_fd, self._started),
+            specs=tree.children(settings, self._listen_fd, self._started, self._cgroup),
             intensity=tree.root_intensity(settings),
             drain_seconds=settings.supervisor.drain_seconds,
             log_settings=asdict(settings.log),
         )
+        self._guard.configure(tree.memory_limits(settings), tree.worker_count(settings))
         log.info("reloaded", replaced=concerned)
         return _answer(f"reloaded; replaced: {', '.join(concerned) or 'nobody'}", ok=True)
 

@@ -29,8 +29,8 @@ class Standing(enum.Enum):
 class Place:
     """One child spec's place. Times in monotonic seconds, those in its facts too: health tells them by its own clock.
 
-    `wanted`: nobody has ordered it to stop. `recycled`: it is replaced whatever its end will be. `retired`: there shall
-    be no such child any more.
+    `wanted`: nobody has ordered it to stop. `rests`: there is no work for it for now. `recycled`: it is replaced,
+    whatever its end will be. `retired`: there shall be no such child any more.
     """
 
     def __init__(self, spec: ChildSpec) -> None:
@@ -43,6 +43,7 @@ class Place:
         self.recycled = False
         self.retired = False
         self.wanted = True
+        self.rests = False
         self.deaths: tuple[float, ...] = ()
         self._in_a_row = 0
         self._row_began = 0.0
@@ -114,7 +115,9 @@ class Place:
         self.incarnation, self._last_exit = None, end
         self._causes[end.cause.value] += 1
         self.deaths = policy.recent(self.deaths, now, intensity.window_seconds)
-        replaced = self.wanted and (self.recycled or policy.is_replaced(end.cause, self.spec.restart))
+        replaced = (
+            self.wanted and not self.rests and (self.recycled or policy.is_replaced(end.cause, self.spec.restart))
+        )
         recycled, self.recycled = self.recycled, False
         if not replaced:
             self._resting = self._at_rest(end.cause)
@@ -156,16 +159,21 @@ class Place:
             "since": round(self._since_when(), 1),
             "cap_bytes": self.spec.cap_bytes,
         }
+        if self.rests:
+            facts["resting"] = True
         if self.incarnation is not None:
             facts |= {
                 "pid": self.incarnation.pid,
                 "spawned": self.incarnation.spawned,
                 "rss_bytes": self.incarnation.rss_bytes,
                 "peak_rss_bytes": self.incarnation.peak_rss_bytes,
-                "pss_bytes": self.incarnation.history.pss_bytes,
-                "rss_trend_bytes_per_hour": self.incarnation.history.trend_bytes_per_hour(),
+                **self.incarnation.history.facts(),
                 "cap_bytes": self.incarnation.cap_bytes,
             }
+            if self.incarnation.cap_bytes:
+                facts["enforced_by"] = "cgroup" if self.incarnation.leaf else "sampling"
+            if self.incarnation.leaf_peak_bytes:
+                facts["cgroup_peak_bytes"] = self.incarnation.leaf_peak_bytes
         if self._last_exit is not None:
             facts |= {
                 "last_exit": self._last_exit.text[:300],

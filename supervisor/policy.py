@@ -34,6 +34,19 @@ class Intent(enum.Enum):
     GIBBERISH = "gibberish"
 
 
+class Oom(enum.Enum):
+    """What is known of the kernel's out-of-memory killer when a child has ended."""
+
+    NO = "no"
+    """It has not struck."""
+    PERHAPS = "perhaps"
+    """It has struck somebody on this machine, whoever that was: in another container, for all we know."""
+    OURS = "ours"
+    """It has struck the child, because the child's own cgroup was full."""
+    OTHERS = "others"
+    """It has struck the child, because the machine, or all of us together, had no memory left."""
+
+
 class Cause(enum.Enum):
     """What an exit was."""
 
@@ -42,6 +55,8 @@ class Cause(enum.Enum):
     CRASHED = "crashed"
     SIGNALLED = "signalled"
     OUT_OF_MEMORY = "out of memory"
+    MACHINE_OUT_OF_MEMORY = "machine out of memory"
+    PERHAPS_OUT_OF_MEMORY = "perhaps out of memory"
     HUNG = "hung"
     HELD = "held"
     UNRUNNABLE = "cannot be run"
@@ -56,38 +71,53 @@ class Exit:
     remedy: str = ""
 
 
-def judge(returncode: int, intent: Intent | None, last_words: LastWords | None, machine_oom: bool) -> Exit:
+def judge(returncode: int, intent: Intent | None, last_words: LastWords | None, oom: Oom) -> Exit:
     """What an exit means.
 
     `returncode` as `subprocess` gives it (negative: the signal), `intent` what the supervisor had set out to do,
-    `last_words` what the child said before it went, `machine_oom` whether the kernel's out-of-memory killer has struck
-    since the child was last looked at.
+    `last_words` what the child said before it went, `oom` what the kernel's out-of-memory killer has to do with it.
     """
     how = describe_returncode(returncode)
-    if intent is Intent.STOP:
-        return Exit(Cause.ASKED, f"stopped as asked ({how})")
-    if intent is Intent.HUNG:
-        return Exit(Cause.HUNG, "hung: it gave no sign of life and was killed")
-    if intent is Intent.MEMORY:
-        return Exit(Cause.OUT_OF_MEMORY, "out of memory: it outgrew its cap and was killed")
-    if intent is Intent.GIBBERISH:
-        return Exit(Cause.CRASHED, "crashed: it sent what is no message and was killed")
-    if isinstance(last_words, Held):
-        return Exit(Cause.HELD, last_words.what, last_words.remedy)
-    if isinstance(last_words, Starved):
-        return Exit(Cause.OUT_OF_MEMORY, f"out of memory: {last_words.what}")
-    if isinstance(last_words, Unrunnable):
-        remedy = "Install it, or mend its command in the settings; it is tried again by itself"
-        return Exit(Cause.UNRUNNABLE, f"cannot be run: {last_words.what}", remedy)
+    if returncode == -signal.SIGKILL and oom is Oom.OURS:
+        return Exit(Cause.OUT_OF_MEMORY, "out of memory: it outgrew its cgroup and was killed by the kernel")
+    if returncode == -signal.SIGKILL and oom is Oom.OTHERS:
+        return Exit(Cause.MACHINE_OUT_OF_MEMORY, "killed by the kernel: there was no memory left for all of us")
+    if intent is not None:
+        return _judge_by_intent(intent, how)
+    if last_words is not None:
+        return _judge_by_words(last_words)
     if returncode == EX_CONFIG:
         return Exit(Cause.HELD, f"refused its configuration ({how})", "See its last log records")
-    if returncode == -signal.SIGKILL and machine_oom:
-        return Exit(Cause.OUT_OF_MEMORY, "out of memory: killed by the kernel")
+    if returncode == -signal.SIGKILL and oom is Oom.PERHAPS:
+        return Exit(Cause.PERHAPS_OUT_OF_MEMORY, f"{how}, perhaps for want of memory")
     if returncode < 0:
         return Exit(Cause.SIGNALLED, how)
     if returncode == 0:
         return Exit(Cause.FINISHED, how)
     return Exit(Cause.CRASHED, how)
+
+
+def _judge_by_intent(intent: Intent, how: str) -> Exit:
+    match intent:
+        case Intent.STOP:
+            return Exit(Cause.ASKED, f"stopped as asked ({how})")
+        case Intent.HUNG:
+            return Exit(Cause.HUNG, "hung: it gave no sign of life and was killed")
+        case Intent.MEMORY:
+            return Exit(Cause.OUT_OF_MEMORY, "out of memory: it outgrew its cap and was killed")
+        case Intent.GIBBERISH:
+            return Exit(Cause.CRASHED, "crashed: it sent what is no message and was killed")
+
+
+def _judge_by_words(words: LastWords) -> Exit:
+    match words:
+        case Held(what, remedy):
+            return Exit(Cause.HELD, what, remedy)
+        case Starved(what):
+            return Exit(Cause.OUT_OF_MEMORY, f"out of memory: {what}")
+        case Unrunnable(what):
+            remedy = "Install it, or mend its command in the settings; it is tried again by itself"
+            return Exit(Cause.UNRUNNABLE, f"cannot be run: {what}", remedy)
 
 
 def describe_returncode(returncode: int) -> str:
@@ -159,9 +189,12 @@ def overslept_seconds(waited_seconds: float, wanted_seconds: float) -> float:
     return overslept if overslept > OVERSLEPT_SECONDS else 0.0
 
 
-def is_hung(now: float, heard_at: float, stalled_seconds: float, hang_seconds: float) -> bool:
+def is_hung(
+    now: float, heard_at: float, stalled_seconds: float, hang_seconds: float, stall_seconds: float = 0.0
+) -> bool:
     """Whether a ready child gives no sign of life: no heartbeat, or heartbeats that tell of a main loop that stands.
 
-    `heard_at` is when its last heartbeat came (monotonic seconds), `stalled_seconds` what that one said.
+    `heard_at` is when its last heartbeat came (monotonic seconds), `stalled_seconds` what that one said. The loop may
+    stand for `stall_seconds` where that is more than `hang_seconds`.
     """
-    return now - heard_at > hang_seconds or stalled_seconds > hang_seconds
+    return now - heard_at > hang_seconds or stalled_seconds > max(hang_seconds, stall_seconds)

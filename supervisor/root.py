@@ -18,9 +18,10 @@ import structlog
 
 from ipc.journal import Journal, JournalError, UnfitJournal
 from ipc.spool import Spool
-from supervisor import instance, logs, signals, tree
+from supervisor import cgroups, instance, logs, signals, tree
 from supervisor.control import Control
 from supervisor.failed import Failed
+from supervisor.guard import Guard
 from supervisor.instance import Card
 from supervisor.notify import Notifier
 from supervisor.orders import Orders
@@ -123,19 +124,32 @@ def run(
     url = _url(listener)
     lock.write(Card(pid=os.getpid(), url=url, config=str(settings.config_file or "")))
     started = tree.Start.now()
+    own_cgroup = cgroups.own()
+    cgroup = cgroups.settle(own_cgroup)
     supervisor = Supervisor(
-        specs=tree.children(settings, listener.fileno(), started),
+        specs=tree.children(settings, listener.fileno(), started, cgroup),
         intensity=tree.root_intensity(settings),
         drain_seconds=settings.supervisor.drain_seconds,
         log_settings=asdict(settings.log),
         stop_fd=stop_fd,
         in_order=True,
+        cgroup=cgroup,
     )
     if parent_fd is not None:
         supervisor.watch(parent_fd, partial(_stop_at_end_of, parent_fd, supervisor))
     router = RootRouter(supervisor)
+    router.guard = guard = Guard(supervisor, router.tell, own_cgroup)
+    guard.configure(tree.memory_limits(settings), tree.worker_count(settings))
     orders = Orders(
-        supervisor, router, settings, reread, notifier=notifier, listen_fd=listener.fileno(), started=started
+        supervisor,
+        router,
+        settings,
+        reread,
+        notifier=notifier,
+        listen_fd=listener.fileno(),
+        started=started,
+        cgroup=cgroup,
+        guard=guard,
     )
     supervisor.on_hangup = _on_hangup(supervisor, orders)
     control = _control(settings, supervisor, orders)

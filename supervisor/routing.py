@@ -7,6 +7,7 @@ not: so nothing stays in /status that nobody would say any more.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -14,8 +15,11 @@ from typing import Any
 
 import structlog
 
-from ipc.messages import ENDS, ChildState, Command, Ended, Message, Report, Wake
+from ipc.messages import ENDS, FOR_MEMORY, KILLS, ChildState, Command, Ended, Message, Report, Wake
 from ipc.routing import Tree
+from supervisor import memory
+from supervisor.guard import Guard
+from supervisor.memory import History
 
 TAKERS = {"seen": "connection", "fetched": "pool", "rendered": "uploader"}
 """Who takes the jobs in each state."""
@@ -26,6 +30,8 @@ DOWN = (
     "rss_bytes",
     "peak_rss_bytes",
     "pss_bytes",
+    "uss_bytes",
+    "cgroup_peak_bytes",
     "rss_trend_bytes_per_hour",
     "job",
     "job_seconds",
@@ -34,7 +40,10 @@ DOWN = (
 
 
 MEMORY_SECONDS = 600.0
-"""How often the log tells everyone's memory."""
+"""How often the log tells everyone's memory; besides, when somebody was killed for it."""
+
+KILL_FACTS = ("cause", "what", "job", "peak_bytes", "cap_bytes")
+"""What that record says of the one who was."""
 
 RETELL_SECONDS = 10.0
 """How long a child that is ready has to say again what its predecessor has said."""
@@ -53,9 +62,12 @@ class RootRouter:
         self._memory_told_at = time.monotonic()
         self._ends: dict[str, deque[dict[str, Any]]] = {}
         self._unsent_ends: deque[Ended] = deque()
+        self._kills: deque[tuple[str, dict[str, Any]]] = deque(maxlen=KILLS)
         self._teller: dict[str, str] = {}
         self._inherited: dict[str, Inherited] = {}
         self._stopped: dict[str, set[str]] = {}
+        self._own = History()
+        self.guard: Guard | None = None
 
     # What a router does
 
@@ -83,8 +95,10 @@ class RootRouter:
                 self._send_report(topic)
             for name, facts in self._states.items():
                 self._tree.send("health", ChildState(name, facts))
-            self._unsent_ends = deque(Ended(name, facts) for name, ends in self._ends.items() for facts in ends)
+            self._unsent_ends = deque(self._all_ends())
             self._send_ends()
+        if self.guard:
+            self.guard.on_start(child)
 
     def on_ready(self, child: str) -> None:
         if inherited := self._inherited.get(child):
@@ -113,13 +127,20 @@ class RootRouter:
         self._ends.setdefault(child, deque(maxlen=ENDS)).append(facts)
         self._unsent_ends.append(Ended(child, facts))
         self._send_ends()
+        if facts.get("cause") in FOR_MEMORY:
+            self._kills.append((child, facts))
+            self._log_memory(killed=child, **{key: facts[key] for key in KILL_FACTS if key in facts})
 
     def on_tick(self) -> None:
         now = time.monotonic()
+        if self._own.is_due(now):
+            self._own.add(now, memory.rss_bytes(os.getpid()), memory.share(os.getpid()))
+            self.tell("root", **self._own.facts())
         if now - self._memory_told_at >= MEMORY_SECONDS:
             self._memory_told_at = now
-            rss = {name: facts.get("rss_bytes", 0) for name, facts in self._states.items()}
-            log.info("memory", rss_bytes=rss, total_bytes=sum(rss.values()))
+            self._log_memory()
+        if self.guard:
+            self.guard.on_tick()
         for topic in tuple(self._unsent):
             self._send_report(topic)
         self._send_ends()
@@ -132,6 +153,11 @@ class RootRouter:
         return False
 
     # What is asked of it
+
+    def tell(self, topic: str, **facts: Any) -> None:
+        """Something of the root's own for /status."""
+        self._reports[topic] = Report(topic, facts)
+        self._send_report(topic)
 
     def known(self) -> list[str]:
         """Every child that there is, those of children too."""
@@ -181,6 +207,12 @@ class RootRouter:
         self._states[name] = facts
         self._tree.send("health", ChildState(name, facts))
 
+    def _log_memory(self, **more: Any) -> None:
+        """Everyone's memory, in one record."""
+        rss = {"root": memory.rss_bytes(os.getpid())}
+        rss |= {name: facts.get("rss_bytes", 0) for name, facts in self._states.items()}
+        log.info("memory", rss_bytes=rss, total_bytes=sum(rss.values()), **more)
+
     def _order(self, child: str) -> list[int]:
         return [1 + self._tree.names().index(child)]
 
@@ -192,6 +224,12 @@ class RootRouter:
             self._unsent.discard(topic)
         else:
             self._unsent.add(topic)
+
+    def _all_ends(self) -> list[Ended]:
+        """First the kills that are not among the last ends of their child any more: they push none of those out."""
+        older = [(name, facts) for name, facts in self._kills if facts not in self._ends.get(name, ())]
+        last = [(name, facts) for name, ends in self._ends.items() for facts in ends]
+        return [Ended(name, facts) for name, facts in older + last]
 
     def _send_ends(self) -> None:
         """Send what health has not been told yet, as far as its inbox has room: there may be many, with stacks."""

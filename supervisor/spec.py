@@ -48,6 +48,8 @@ class ChildSpec:
     beat_seconds: float = 1.0
     hang_seconds: float = 60.0
     """No heartbeat, or no round of its main loop, for so long: hung. Twice the longest wait for the journal."""
+    stall_seconds: float = 0.0
+    """What its main loop may take for one round, where that is more than `hang_seconds`."""
     stop_seconds: float = 10.0
     """How long it may finish its work in hand after it was asked to stop."""
     cap_bytes: int = 0
@@ -75,6 +77,7 @@ class ChildSpec:
         for key in ("ready_seconds", "beat_seconds", "hang_seconds", "stop_seconds"):
             self._require(getattr(self, key) > 0, key, "more than 0")
         self._require(self.beat_seconds < self.hang_seconds, "beat_seconds", "less than hang_seconds")
+        self._require(self.stall_seconds >= 0, "stall_seconds", "0 or more")
         self._require(self.cap_bytes >= 0, "cap_bytes", "0 or more")
 
     def _require(self, holds: object, key: str, allowed: str) -> None:

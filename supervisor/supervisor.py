@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from pathlib import Path
 from random import random
 from typing import Any
 
@@ -22,8 +23,9 @@ import structlog
 
 from ipc.mailbox import Closed
 from ipc.messages import Beat, Held, Message, MessageError, Options, Ready, Starved, Unrunnable
-from ipc.routing import Router
-from supervisor import policy, reaper, stacks
+from ipc.routing import Effort, Router
+from supervisor import effort, policy, reaper, stacks
+from supervisor.cgroups import Leaves
 from supervisor.child import Incarnation, spawn
 from supervisor.command import launch
 from supervisor.heir import Heir
@@ -31,7 +33,7 @@ from supervisor.output import Outputs
 from supervisor.place import Place, Standing
 from supervisor.policy import Cause, Intent
 from supervisor.spec import ChildSpec, Intensity, SpecError
-from supervisor.watchdog import Watchdog
+from supervisor.watchdog import Watchdog, sample
 
 TICK_SECONDS = 1.0
 BUSY_TICK_SECONDS = 0.05
@@ -57,7 +59,8 @@ class Supervisor:
 
     `stop_fd` becomes readable at every signal, whose number it gives: the first begins an orderly stop, the second ends
     it at once; a SIGHUP is for `on_hangup`, if there is one, and a request to stop if not. `in_order` starts and stops
-    the children one after another (first started, last stopped) rather than together.
+    the children one after another (first started, last stopped) rather than together. `cgroup` is where those that have
+    a cap get cgroups of their own (`cgroups.settle`).
     """
 
     def __init__(
@@ -69,7 +72,9 @@ class Supervisor:
         log_settings: dict[str, str],
         stop_fd: int,
         in_order: bool,
+        cgroup: Path | None = None,
     ) -> None:
+        self._leaves = Leaves(cgroup)
         self._places = {spec.name: Place(spec) for spec in specs}
         if len(self._places) < len(specs):
             raise SpecError(f"children {', '.join(spec.name for spec in specs)}: each needs a name of its own")
@@ -176,6 +181,7 @@ class Supervisor:
             return
         place.begin(incarnation)
         name = place.spec.name
+        incarnation.leaf = self._leaves.make(name, incarnation.number, incarnation.pid, incarnation.cap_bytes)
         self.watch(incarnation.pidfd, lambda: self._on_exit(place))
         self.watch(incarnation.inbox_fd, lambda: self._on_messages(place))
         self._outputs.add(incarnation.outputs)
@@ -287,10 +293,14 @@ class Supervisor:
             incarnation.process.returncode,
             incarnation.intent,
             incarnation.last_words,
-            self._watchdog.machine_was_short(),
+            self._watchdog.oom_of(incarnation),
         )
+        if incarnation.leaf is not None:
+            incarnation.leaf_peak_bytes = incarnation.leaf.peak_bytes()
+            self._leaves.remove(incarnation.leaf)
         now = time.monotonic()
-        counts = self.router.on_exit(place.spec.name, end.cause.value, end.text) and not place.recycled
+        counts = self.router.on_exit(place.spec.name, end.cause.value, end.text)
+        counts = counts and not (place.recycled or self.stopping)
         replaced = place.after_exit(end, now, counts=counts, intensity=self._intensity, random=random)
         is_well = end.cause is Cause.ASKED or place.standing is Standing.FINISHED
         write = log.info if is_well else log.error
@@ -312,6 +322,8 @@ class Supervisor:
                 "cause": end.cause.value,
                 "what": end.text[:300],
                 "lived_seconds": round(now - incarnation.spawned, 1),
+                "peak_bytes": incarnation.leaf_peak_bytes or incarnation.peak_rss_bytes,
+                "cap_bytes": incarnation.cap_bytes,
                 **({"stacks": stacks.digest(shown)} if shown else {}),
             },
         )
@@ -535,10 +547,21 @@ class Supervisor:
             log.error("cannot send a message", child=name, error=str(error))
             return False
 
-    def set_cap(self, name: str, cap_bytes: int) -> None:
+    def set_cap(self, name: str, cap_bytes: int) -> bool:
         incarnation = self._places[name].incarnation
-        if incarnation is not None:
-            incarnation.cap_bytes = cap_bytes
+        if incarnation is None or incarnation.cap_bytes == cap_bytes:
+            return True
+        sample(incarnation)  # what it had a moment ago, at the end of a large job, is no reason to kill it
+        if 0 < cap_bytes < incarnation.rss_bytes:
+            return False
+        incarnation.cap_bytes = cap_bytes
+        if incarnation.leaf is not None:
+            incarnation.leaf.set_cap(cap_bytes)
+        return True
+
+    def effort(self, name: str) -> Effort | None:
+        incarnation = self._places[name].incarnation
+        return effort.read(incarnation.pid) if incarnation else None
 
     def kill_hung(self, name: str) -> None:
         incarnation = self._places[name].incarnation
@@ -555,6 +578,19 @@ class Supervisor:
         if place.incarnation is not None and place.incarnation.intent is None:
             self._ask_to_stop(place, time.monotonic() + place.spec.stop_seconds)
             place.recycled = True
+
+    def rest(self, name: str) -> None:
+        place = self._places[name]
+        place.rests, place.recycled = True, False
+        place.call_off()
+        self._ask_to_stop(place, math.inf)
+        self._tell_of(place)
+
+    def wake(self, name: str) -> None:
+        place = self._places[name]
+        place.rests = False
+        if place.wanted:
+            self.start_child(name)
 
     def rss_bytes(self, name: str) -> int:
         incarnation = self._places[name].incarnation

@@ -19,9 +19,11 @@ import math
 import os
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from supervisor.memory import MIB
+from supervisor.pressure import Limits
 from supervisor.settings import Settings
 from supervisor.settings.commands import Command as CommandSettings
 from supervisor.spec import ChildSpec, Command, Intensity, Restart, numbered
@@ -29,6 +31,14 @@ from supervisor.spec import ChildSpec, Command, Intensity, Restart, numbered
 POOL_INTENSITY = Intensity(max_restarts=5, window_seconds=60.0, delay_seconds=5.0)
 """Image workers that die with no picture in hand. Small, because it multiplies with the root's; deaths that a picture
 caused do not count."""
+
+
+PATIENCE = 4
+"""So many times job_seconds the pool waits for a job where the machine keeps its worker from working; it is told."""
+
+HANG_MARGIN_SECONDS = 15.0
+"""An image worker's main loop stands while it is at a job, and whether that takes too long is the pool's to say. What
+lasts even longer is a hang."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +68,13 @@ def root_intensity(settings: Settings) -> Intensity:
     )
 
 
-def children(settings: Settings, listen_fd: int, started: Start) -> tuple[ChildSpec, ...]:
+def memory_limits(settings: Settings) -> Limits:
+    return Limits(settings.supervisor.memory_floor_mb * MIB, settings.supervisor.memory_pressure_percent)
+
+
+def children(settings: Settings, listen_fd: int, started: Start, cgroup: Path | None = None) -> tuple[ChildSpec, ...]:
     """The root's children. `listen_fd` is the listening socket of the health process, `started` the program's start,
-    which outlives them.
+    which outlives them. In `cgroup`, if there is one, workers get cgroups of their own.
     """
     drain = settings.supervisor.drain_seconds
     return (
@@ -73,7 +87,11 @@ def children(settings: Settings, listen_fd: int, started: Start) -> tuple[ChildS
         ),
         ChildSpec("uploader", "workers.uploader:main", uploader_options(settings), stop_seconds=max(1.0, drain)),
         ChildSpec(
-            "pool", "supervisor.node:main", pool_options(settings), stop_seconds=max(1.0, drain), takes_options=True
+            "pool",
+            "supervisor.node:main",
+            {**pool_options(settings), "cgroup": str(cgroup or "")},
+            stop_seconds=max(1.0, drain),
+            takes_options=True,
         ),
         ChildSpec(
             "connection",
@@ -103,10 +121,11 @@ def operators_own(given: CommandSettings) -> ChildSpec:
 
 def image_workers(settings: Settings) -> tuple[ChildSpec, ...]:
     """The pool's children: one a core, unless `pool.workers` says otherwise."""
-    return numbered(image_worker(settings), _worker_count(settings))
+    return numbered(image_worker(settings), worker_count(settings))
 
 
-def _worker_count(settings: Settings) -> int:
+def worker_count(settings: Settings) -> int:
+    """How many image workers there are."""
     return settings.pool.workers or len(os.sched_getaffinity(0))
 
 
@@ -129,6 +148,8 @@ def image_worker(settings: Settings) -> ChildSpec:
         nice=10,
         returns_memory=False,
         stop_seconds=max(1.0, settings.supervisor.drain_seconds),
+        hang_seconds=max(60.0, settings.pool.job_seconds + HANG_MARGIN_SECONDS),
+        stall_seconds=PATIENCE * settings.pool.job_seconds + HANG_MARGIN_SECONDS,
         cap_bytes=settings.pool.memory_cap_mb * MIB,
     )
 
@@ -158,12 +179,13 @@ def pool_options(settings: Settings) -> dict[str, Any]:
         "state_dir": str(settings.state_dir),
         "router": "workers.pool:Dispatch",
         "children": [asdict(image_worker(settings))],
-        "copies": _worker_count(settings),
+        "copies": worker_count(settings),
         "intensity": asdict(POOL_INTENSITY),
         "drain_seconds": settings.supervisor.drain_seconds,
         "log": asdict(settings.log),
         "retry": asdict(settings.retry),
         "job_seconds": settings.pool.job_seconds,
+        "patience": PATIENCE,
         "poison_after": settings.pool.poison_after,
         "cap_bytes": settings.pool.memory_cap_mb * MIB,
         "soft_cap_bytes": settings.pool.memory_soft_mb * MIB,

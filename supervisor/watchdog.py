@@ -14,7 +14,7 @@ import structlog
 from supervisor import memory, policy
 from supervisor.child import Incarnation
 from supervisor.place import Place
-from supervisor.policy import Intent
+from supervisor.policy import Intent, Oom
 
 SAMPLE_SECONDS = 1.0
 """How often memory is sampled where nothing is at work."""
@@ -42,21 +42,33 @@ class Watchdog:
             if place.incarnation.intent in (None, Intent.STOP):
                 _enforce(place, place.incarnation, now)
 
-    def machine_was_short(self) -> bool:
-        """Whether the kernel's out-of-memory killer has struck within the last seconds."""
-        return memory.kernel_oom_kills() > self._oom_kills[0]
+    def oom_of(self, incarnation: Incarnation) -> Oom:
+        """What the kernel's out-of-memory killer has to do with this one's end."""
+        events = incarnation.leaf.events() if incarnation.leaf else {}
+        if "oom_kill" in events:
+            whose = Oom.OURS if events.get("oom") else Oom.OTHERS
+            return whose if events["oom_kill"] else Oom.NO
+        return Oom.PERHAPS if memory.kernel_oom_kills() > self._oom_kills[0] else Oom.NO
 
     def _sample(self, now: float) -> None:
-        if now - self._sampled >= SAMPLE_SECONDS:
+        once_a_second = now - self._sampled >= SAMPLE_SECONDS
+        if once_a_second:
             self._oom_kills = (self._oom_kills[1], memory.kernel_oom_kills())
             self._sampled = now
-        for place in self._places:
-            incarnation = place.incarnation
-            if incarnation is not None:
-                incarnation.rss_bytes = memory.rss_bytes(incarnation.pid)
-                incarnation.peak_rss_bytes = max(incarnation.peak_rss_bytes, incarnation.rss_bytes)
-                if incarnation.history.is_due(now):
-                    incarnation.history.add(now, incarnation.rss_bytes, memory.pss_bytes(incarnation.pid))
+        for incarnation in (place.incarnation for place in self._places):
+            if incarnation is None:
+                continue
+            sample(incarnation)
+            if once_a_second and incarnation.leaf:
+                incarnation.leaf_peak_bytes = incarnation.leaf.peak_bytes()
+            if incarnation.history.is_due(now):
+                incarnation.history.add(now, incarnation.rss_bytes, memory.share(incarnation.pid))
+
+
+def sample(incarnation: Incarnation) -> None:
+    """Look what memory it has now."""
+    incarnation.rss_bytes = memory.rss_bytes(incarnation.pid)
+    incarnation.peak_rss_bytes = max(incarnation.peak_rss_bytes, incarnation.rss_bytes)
 
 
 def _enforce(place: Place, incarnation: Incarnation, now: float) -> None:
@@ -89,4 +101,6 @@ def _enforce(place: Place, incarnation: Incarnation, now: float) -> None:
 def _is_hung(place: Place, incarnation: Incarnation, now: float) -> bool:
     if not incarnation.ready:
         return now - incarnation.spawned - incarnation.frozen_seconds > place.spec.ready_seconds
-    return policy.is_hung(now, incarnation.heard, incarnation.stalled_seconds, place.spec.hang_seconds)
+    return policy.is_hung(
+        now, incarnation.heard, incarnation.stalled_seconds, place.spec.hang_seconds, place.spec.stall_seconds
+    )

@@ -198,7 +198,9 @@ def test_a_picture_that_needs_more_memory_than_the_cap_is_tried_alone_then_set_a
     for name in ("root", "health", "uploader", "pool", "image-1", "connection"):
         assert re.search(rf"^{name} +\d+M", report, re.MULTILINE), report
     assert "left" in report
-    assert json.loads(instance.command("memory", "--json").stdout)["memory"]["rss_bytes"] > 0
+    told = json.loads(instance.command("memory", "--json").stdout)
+    assert told["memory"]["rss_bytes"] > 0 and told["memory"]["enforced_by"] in ("cgroup", "sampling")
+    assert all(row["uss_bytes"] <= row["pss_bytes"] for row in told["processes"] if "pid" in row)
     assert instance.stop() == 0
     instance.assert_published([1, 3])
     instance.assert_nothing_left(dead=1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import resource
+import time
 from pathlib import Path
 
 import structlog
@@ -23,6 +25,9 @@ QUIET_SECONDS = 0.25
 TRIM_BYTES = 160 * 1024 * 1024
 """A worker that holds on to more than this after a job gives it back at once; one that holds less, when it is idle.
 Giving back after every job costs 12 % of the whole: the next job faults every page in again."""
+
+CPU_MARGIN_SECONDS = 5.0
+"""What the pool needs to see that a job takes too long, and to end its worker in good order."""
 
 log = structlog.get_logger()
 
@@ -53,6 +58,7 @@ def main(context: Context) -> None:
 def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder) -> JobDone | JobFailed:
     """Do one job under its memory cap; what to tell the pool. Never raises for what a picture does."""
     set_memory_cap(job.cap_bytes)
+    set_time_limit(job.cpu_seconds)
     folder = Path(job.folder)
     try:
         done = imaging.render(folder / ORIGINAL, folder, limits, ladder, job.cap_bytes or None)
@@ -94,6 +100,21 @@ def set_memory_cap(cap_bytes: int) -> None:
     if hard != resource.RLIM_INFINITY:
         soft = min(soft, hard) if cap_bytes else hard
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def set_time_limit(cpu_seconds: float) -> None:
+    """Have the kernel end this process (SIGXCPU) when it uses so much processor time from now on (0: no limit).
+
+    A backstop: the pool looks at the time itself, and has the stacks shown first. The soft limit only, so that the next
+    job may have its own time.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    soft = resource.RLIM_INFINITY
+    if cpu_seconds:
+        soft = math.ceil(time.process_time() + cpu_seconds + CPU_MARGIN_SECONDS)
+    if hard != resource.RLIM_INFINITY:
+        soft = hard if soft == resource.RLIM_INFINITY else min(soft, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
 def kept_bytes() -> int:

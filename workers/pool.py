@@ -1,18 +1,22 @@
 """The pool's router: gives fetched pictures to idle image workers, one each, and judges what comes back.
 
 A job is claimed in the journal before its worker gets it, so a worker's death is laid at the door of the picture that
-it had in hand. A picture that kills `poison_after` workers is set aside as a dead letter. Where memory was short, that
-is no verdict on the picture: its next try is by itself and under twice the cap.
+it had in hand. A picture that kills `poison_after` workers is set aside as a dead letter. Where memory was short, or
+may have been, that is no verdict on the picture: its next try is by itself and under twice the cap. Where it was the
+machine's memory that was short, or the machine has kept the worker from working, it is nobody's fault: no strike.
+
+While the machine is short of memory, only some of the workers get jobs, and the others are stopped when they are idle.
 
 The pool never opens a picture, and never waits for a worker.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 
@@ -20,12 +24,13 @@ from ipc import failpoints
 from ipc.context import Context
 from ipc.jobs import Job
 from ipc.journal import Journal
-from ipc.messages import ChildState, Ended, JobDone, JobFailed, Message
+from ipc.messages import ChildState, Ended, JobDone, JobFailed, Message, Ration
 from ipc.messages import Job as Order
 from ipc.retry import RetryPolicy
 from ipc.routing import Tree
 from ipc.spool import Spool
 from workers.answers import is_sound
+from workers.patience import Verdict, Watch
 
 POLL_SECONDS = 1.0
 """How often the journal is asked for work when nobody hints at any."""
@@ -36,16 +41,45 @@ PAUSE_SECONDS = 5.0
 LARGE_CAP = 2
 """A picture that ran out of memory gets this many times the cap, alone."""
 
+ALONE_SECONDS = 15.0
+"""How long the others may keep a picture waiting that must be alone, and how long they have between two of those."""
+
+LOOK_SECONDS = 1.0
+"""How often the time that a job takes is looked at."""
+
+MAYBE_MEMORY = frozenset(f"killed by {name}" for name in ("SIGSEGV", "SIGABRT", "SIGBUS"))
+"""How a codec dies that doesn't look whether it got its memory. The AV1 encoder does so well below the cap, where no
+sample shows it: so a crash is always given the benefit of one try alone."""
+
+Turn = Literal["alone", "others", "nobody"]
+
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class InHand:
-    """What a worker is at: the job, since when (monotonic seconds), and whether it was ended for taking too long."""
+    """What a worker is at: the job, its time so far, and why it was ended, where it took too long."""
 
     job: Job
-    since: float
-    overdue: bool = False
+    watch: Watch
+    ended: Verdict | None = None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.watch.began
+
+
+def turn(*, others_in_hand: bool, others_due: bool, waited_seconds: float, rested_seconds: float) -> Turn:
+    """Whose turn it is where a picture waits that must be alone.
+
+    It waits until nobody is at work, but not for ever: after `ALONE_SECONDS` nothing more is given out until then. And
+    the others must not wait for ever either, however many such pictures there are: so long since the last one
+    (`rested_seconds`) it is their turn.
+    """
+    may = rested_seconds >= ALONE_SECONDS or not (others_due or others_in_hand)
+    if not others_in_hand:
+        return "alone" if may else "others"
+    return "nobody" if may and waited_seconds >= ALONE_SECONDS else "others"
 
 
 class Dispatch:
@@ -58,6 +92,10 @@ class Dispatch:
         self._spool = Spool(context.spool_path)
         self.on_options(context.options)
         self._in_hand: dict[str, InHand] = {}
+        self._alone_since: float | None = None
+        self._alone_ended = -math.inf
+        self._limit = 0
+        self._resting: set[str] = set()
         self._died_of: dict[str, int] = {}
         self._condemned: set[str] = set()
         self._polled = 0.0
@@ -71,6 +109,7 @@ class Dispatch:
         """These are in force from now on."""
         self._policy = RetryPolicy(**options["retry"])
         self._job_seconds: float = options["job_seconds"]
+        self._patience: float = options["patience"]
         self._poison_after: int = options["poison_after"]
         self._cap_bytes: int = options["cap_bytes"]
         self._soft_cap_bytes: int = options["soft_cap_bytes"]
@@ -78,7 +117,10 @@ class Dispatch:
     # Giving out
 
     def on_order(self, message: Message) -> None:
-        """A hint from above: there is something to do."""
+        """A hint from above: there is something to do; or how many may work."""
+        if isinstance(message, Ration):
+            self._limit = message.workers
+            self._rest_and_wake()
         self._give_out()
 
     def on_start(self, child: str) -> None:
@@ -90,6 +132,7 @@ class Dispatch:
     def on_tick(self) -> None:
         self._context.progress()
         self._end_overdue()
+        self._rest_and_wake()
         if time.monotonic() - self._polled >= POLL_SECONDS:
             self._give_out()
 
@@ -97,21 +140,56 @@ class Dispatch:
         return bool(self._in_hand)
 
     def _idle(self) -> list[str]:
-        return [name for name in self._tree.names() if name not in self._in_hand and self._tree.is_ready(name)]
+        """Who can be given a job now."""
+        idle = [name for name in self._at_work() if name not in self._in_hand and self._tree.is_ready(name)]
+        return idle[: max(0, self._limit - len(self._in_hand))] if self._limit else idle
+
+    def _at_work(self) -> list[str]:
+        """Who is to get jobs."""
+        names = self._tree.names()
+        return names[: self._limit] if self._limit else names
+
+    def _rest_and_wake(self) -> None:
+        """Have those stop that may not work, when they are idle; have those run again that may."""
+        if self._tree.stopping or not (self._limit or self._resting):
+            return
+        at_work = self._at_work()
+        for name in self._tree.names():
+            if name not in at_work and name not in self._resting and name not in self._in_hand:
+                self._resting.add(name)
+                self._tree.rest(name)
+            elif name in at_work and name in self._resting:
+                self._resting.remove(name)
+                self._tree.wake(name)
+        self._resting &= set(self._tree.names())
 
     def _give_out(self) -> None:
-        self._polled = time.monotonic()
-        idle = self._idle()
-        if time.monotonic() < self._paused_until:
+        now = self._polled = time.monotonic()
+        if now < self._paused_until:
             return
+        idle = self._idle()
         if self._tree.stopping or not idle or any(hand.job.alone for hand in self._in_hand.values()):
             return
-        for job in self._journal.due("fetched", len(idle)):
-            if job.alone and self._in_hand:
-                return  # its turn comes when the others have finished; none of them waits longer than job_seconds
+        due = self._journal.due("fetched", len(idle))
+        alone = next((job for job in due if job.alone), None)
+        if alone is None:
+            self._alone_since = None
+        else:
+            due = self._journal.due("fetched", len(idle), alone=False)
+            whose = self._turn(now, others_due=bool(due))
+            due = {"alone": [alone], "others": due, "nobody": []}[whose]
+        for job in due:
             self._give(idle.pop(), job)
-            if job.alone:
-                return
+
+    def _turn(self, now: float, *, others_due: bool) -> Turn:
+        if self._alone_since is None:
+            self._alone_since = now
+        return turn(
+            others_in_hand=bool(self._in_hand),
+            others_due=others_due,
+            waited_seconds=now - self._alone_since,
+            rested_seconds=now - self._alone_ended,
+        )
 
     def _give(self, worker: str, job: Job) -> None:
         if not self._journal.claim(job, worker):
@@ -120,18 +198,35 @@ class Dispatch:
         cap_bytes = self._cap_bytes * LARGE_CAP if job.alone else self._cap_bytes
         folder = str(self._spool.folder(job.id, job.generation))
         self._tree.set_cap(worker, cap_bytes)
-        self._in_hand[worker] = InHand(job, time.monotonic())
-        if not self._tree.send(worker, Order(job.id, job.generation, folder, cap_bytes)):
+        self._in_hand[worker] = InHand(job, Watch.start(time.monotonic(), self._tree.effort(worker)))
+        if not self._tree.send(worker, Order(job.id, job.generation, folder, cap_bytes, self._job_seconds)):
             del self._in_hand[worker]
             self._journal.release(job)
 
     def _end_overdue(self) -> None:
         now = time.monotonic()
         for worker, hand in self._in_hand.items():
-            if not hand.overdue and now - hand.since > self._job_seconds:
-                self._in_hand[worker] = replace(hand, overdue=True)
-                log.error("job takes too long", worker=worker, job=hand.job.id, seconds=self._job_seconds)
-                self._tree.kill_hung(worker)
+            if hand.ended or now - hand.watch.looked < min(LOOK_SECONDS, self._job_seconds / 4):
+                continue
+            watch = hand.watch.look(now, self._tree.effort(worker))
+            self._in_hand[worker] = replace(hand, watch=watch)
+            verdict = watch.verdict(self._job_seconds, self._patience)
+            if verdict is not Verdict.WITHIN:
+                self._end(worker, replace(hand, watch=watch, ended=verdict))
+
+    def _end(self, worker: str, hand: InHand) -> None:
+        """Its time is over: end the worker."""
+        self._in_hand[worker] = hand
+        log.error(
+            "job takes too long",
+            worker=worker,
+            job=hand.job.id,
+            seconds=round(hand.seconds, 1),
+            cpu_seconds=round(hand.watch.cpu_seconds, 1),
+            withheld_seconds=round(hand.watch.withheld_seconds, 1),
+            verdict=hand.ended and hand.ended.value,
+        )
+        self._tree.kill_hung(worker)
 
     # What comes back
 
@@ -145,18 +240,24 @@ class Dispatch:
             log.error("a worker talks nonsense", worker=child, job=hand.job.id)
             self._tree.kill_mad(child)  # its exit is the job's strike
             return
-        del self._in_hand[child]
-        if hand.overdue:
+        self._put_down(child, hand)
+        if hand.ended:
             self._condemned.add(child)  # just in time for the job; the worker is being ended already
         if isinstance(message, JobDone):
             self._rendered(hand, message)
         else:
             self._failed(hand.job, message)
-        self._tree.set_cap(child, self._cap_bytes)
-        if self._soft_cap_bytes and message.rss_bytes > self._soft_cap_bytes:
+        fits = self._tree.set_cap(child, self._cap_bytes)
+        if not fits or 0 < self._soft_cap_bytes < message.rss_bytes:
             log.info("replacing a worker that holds on to memory", worker=child, rss_bytes=message.rss_bytes)
             self._tree.recycle(child)
         self._give_out()
+
+    def _put_down(self, child: str, hand: InHand) -> None:
+        """The worker has nothing in hand any more."""
+        del self._in_hand[child]
+        if hand.job.alone:
+            self._alone_since, self._alone_ended = None, time.monotonic()
 
     def _rendered(self, hand: InHand, done: JobDone) -> None:
         self._say("")
@@ -170,7 +271,7 @@ class Dispatch:
             "rendered",
             job=done.job_id,
             renditions=len(done.renditions),
-            seconds=round(time.monotonic() - hand.since, 3),
+            seconds=round(hand.seconds, 3),
         )
 
     def _failed(self, job: Job, failed: JobFailed) -> None:
@@ -216,37 +317,47 @@ class Dispatch:
     # Deaths
 
     def on_exit(self, child: str, cause: str, text: str) -> bool:
-        hand = self._in_hand.pop(child, None)
+        hand = self._in_hand.get(child)
         was_condemned = child in self._condemned
         self._condemned.discard(child)
         if hand is None:
             return not was_condemned
+        self._put_down(child, hand)
         self._died_of[child] = hand.job.id
         log.error("worker died of a job", worker=child, job=hand.job.id, cause=cause, what=text)
+        at_once = replace(self._policy, base_seconds=0.0)
         match cause:
             case "asked" | "finished":
                 self._journal.release(hand.job)
+            # What is somebody else's doing is no evidence against the picture, but not to be repeated for ever either.
             case "signalled" if text.endswith("SIGKILL"):
-                # Somebody else's doing: no evidence against the picture, but not to be repeated for ever either.
-                at_once = replace(self._policy, base_seconds=0.0)
                 self._try_again(hand.job, f"its worker was {text} from outside", at_once)
+            case "machine out of memory" | "perhaps out of memory":
+                self._try_again(hand.job, f"its worker was lost: {text}", at_once, alone=True)
+            case "hung" if hand.ended is Verdict.HINDERED:
+                reason = f"its worker was kept from working, for {hand.seconds:.0f} s in all, and was ended"
+                self._try_again(hand.job, reason, self._policy)
             case _:
-                self._strike(hand.job, f"its worker was lost: {text}", memory=cause == "out of memory")
+                self._strike(hand.job, f"its worker was lost: {text}", memory=cause == "out of memory", crash=text)
         self._polled = 0.0
         return False
 
-    def _try_again(self, job: Job, reason: str, policy: RetryPolicy) -> None:
+    def _try_again(self, job: Job, reason: str, policy: RetryPolicy, *, alone: bool = False) -> None:
         """Later, as the policy says, or never."""
-        outcome = self._journal.fail(job, reason, policy)
+        outcome = self._journal.fail(job, reason, policy, alone=alone)
         self._tidy(job, outcome)
         log.warning("rendering failed", job=job.id, reason=reason, outcome=outcome)
 
-    def _strike(self, job: Job, reason: str, *, memory: bool) -> None:
-        """The job cost a worker its life, or all its memory. Where memory was short it gets its try alone, always."""
+    def _strike(self, job: Job, reason: str, *, memory: bool, crash: str = "") -> None:
+        """The job cost a worker its life, or all its memory. Where memory was short, or may have been, it gets its try
+        alone, always.
+        """
         tries = job.deaths + 1
-        if job.alone if memory else tries >= self._poison_after:
+        maybe_memory = crash in MAYBE_MEMORY
+        is_enough = memory or tries >= self._poison_after
+        if is_enough and (job.alone or not (memory or maybe_memory)):
             self._bury(job, f"poison, set aside after {tries} tries: {reason}")
-        elif not self._journal.strike(job, reason, alone=memory):
+        elif not self._journal.strike(job, reason, alone=memory or maybe_memory):
             self._tidy(job, "moved on")
 
     def _bury(self, job: Job, reason: str) -> None:
@@ -274,6 +385,6 @@ class Dispatch:
             self._context.send(ChildState(child, {}))
             return
         hand = self._in_hand.get(child)
-        job = {"job": hand.job.id, "job_seconds": round(time.monotonic() - hand.since, 1)} if hand else {}
+        job = {"job": hand.job.id, "job_seconds": round(hand.seconds, 1)} if hand else {}
         order = [1 + self._tree.names().index(child)]
         self._context.send(ChildState(child, {**facts, **job, "order": order}))

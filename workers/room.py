@@ -1,17 +1,18 @@
-"""Backpressure: whether the spool has room for one more original."""
+"""Backpressure: whether the spool has room for one more original, and the machine the memory."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ipc.journal import Journal
+from ipc.messages import Message, Ration
 from ipc.spool import Spool
 
 
 class Room:
     """The spool's limit and its disk's. Options: `spool_max_bytes` on their way at once, `min_free_bytes` of the disk.
 
-    `is_full` and `error` say how the last question was answered.
+    `is_full` and `error` say how the last question was answered; `is_rationed`, that the root wants nothing fetched.
     """
 
     def __init__(self, journal: Journal, spool: Spool, options: dict[str, Any]) -> None:
@@ -20,7 +21,13 @@ class Room:
         self._spool_max_bytes: int = options["spool_max_bytes"]
         self._min_free_bytes: int = options["min_free_bytes"]
         self.is_full = False
+        self.is_rationed = False
         self.error = ""
+
+    def hear(self, message: Message | None) -> None:
+        """Something has come from the root."""
+        if isinstance(message, Ration):
+            self.is_rationed = not message.intake
 
     def is_there(self) -> bool:
         """Whether another original may be fetched."""
@@ -31,4 +38,4 @@ class Room:
             self.error = (
                 f"the spool's disk has {free // 2**20} MiB left, spool.min_free_mb is {self._min_free_bytes // 2**20}"
             )
-        return not self.is_full and not self.error
+        return not self.is_full and not self.error and not self.is_rationed

@@ -11,6 +11,7 @@ from typing import Any
 from ipc.holds import EX_CONFIG
 from ipc.jobs import Job
 from ipc.journal import Journal, OlderJournal
+from ipc.messages import FOR_MEMORY
 from supervisor import command, instance, tree
 from supervisor.cli import client
 from supervisor.failed import Failed
@@ -87,40 +88,40 @@ def memory(settings: Settings, *, as_json: bool) -> int:
         body = client.get_status(settings)
     except client.Unreachable as error:
         raise Failed(str(error)) from error
-    report = {"memory": body["memory"], "processes": body["tree"], "kills": memory_kills(body)}
+    kills = body["memory"].pop("kills", [])
+    report = {"memory": body["memory"], "processes": body["tree"], "kills": kills}
     print(
         json.dumps(report, ensure_ascii=False, indent=1) if as_json else "\n".join(describe_memory(report)), flush=True
     )
     return 0
 
 
-def memory_kills(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """Those of the last ends of each process that were for memory, the newest last."""
-    ends = [{"process": row["name"], **end} for row in body["tree"] for end in row.get("exits", ())]
-    return sorted((end for end in ends if end["cause"] == "out of memory"), key=lambda end: str(end["at"]))
-
-
 def describe_memory(report: dict[str, Any]) -> list[str]:
     """The lines that `memory` prints."""
-    header = ("process", "now", "share", "peak", "cap", "trend", "killed")
+    header = ("process", "now", "share", "own", "peak", "cap", "trend", "killed")
     rows = [
         (
             row["name"],
             mebibytes(row.get("rss_bytes")),
             mebibytes(row.get("pss_bytes")),
-            mebibytes(row.get("peak_rss_bytes")),
+            mebibytes(row.get("uss_bytes")),
+            mebibytes(row.get("cgroup_peak_bytes") or row.get("peak_rss_bytes")),
             mebibytes(row.get("cap_bytes")),
             _trend(row.get("rss_trend_bytes_per_hour")),
-            str(row.get("exit_causes", {}).get("out of memory", "-")),
+            str(sum(row.get("exit_causes", {}).get(cause, 0) for cause in FOR_MEMORY) or "-"),
         )
         for row in report["processes"]
     ]
     total = report["memory"]
     lines = [*table([header, *rows]), ""]
-    lines.append(f"all {mebibytes(total['rss_bytes'])}  the machine has {mebibytes(total['available_bytes'])} left")
+    lines.append(
+        f"all {mebibytes(total['rss_bytes'])}  the machine has {mebibytes(total['available_bytes'])} left"
+        f"  caps are held by {total['enforced_by']}"
+    )
     for end in report["kills"]:
         job = f", with job {end['job']}" if "job" in end else ""
-        lines.append(f"{end['at']} {end['process']}: {end['what']}{job}")
+        peak = f", at {mebibytes(end['peak_bytes'])}" if end.get("peak_bytes") else ""
+        lines.append(f"{end['at']} {end['process']}: {end['what']}{job}{peak}")
     return lines
 
 

@@ -276,6 +276,20 @@ class Supervisor:
         environ="SUPERVISOR_RESTART_DELAY",
     )
     drain_seconds: float = setting(30.0, "time for the work in hand when asked to stop", unit="s", low=0, high=3600)
+    memory_floor_mb: int = setting(
+        150,
+        "with less memory left on the machine, half of the image workers rest and nothing is fetched; 0 for no floor",
+        unit="MiB",
+        low=0,
+        high=2**24,
+    )
+    memory_pressure_percent: float = setting(
+        20.0,
+        "so too while processes wait for memory for more of the time (PSI, some avg10); 0 for no limit",
+        unit="%",
+        low=0,
+        high=100,
+    )
     worker_script: str = setting(
         "",
         f'a command, run as the child "{WORKER}" in the folder that the program was started in',

@@ -57,6 +57,8 @@ def test_the_exposure_is_low() -> None:
 def test_what_the_unit_and_the_program_say_to_each_other() -> None:
     defaults = Settings()
     assert value("Type") == "notify"
+    assert value("MemoryMax") == "85%" and value("MemorySwapMax") == "0"
+    assert "ProtectControlGroups" not in {line.partition("=")[0] for line in UNIT.read_text().splitlines()}
     assert value("KillMode") == "mixed" and value("OOMPolicy") == "continue" and value("Delegate") == "memory"
     assert int(value("TimeoutStopSec")) > defaults.supervisor.drain_seconds + 15
     assert value("RestartPreventExitStatus") == str(EX_CONFIG)

@@ -22,7 +22,7 @@ from health.server import View, make_app
 from ipc.context import Context
 from ipc.journal import Journal
 from ipc.mailbox import Inbox, Outbox, pair
-from ipc.messages import ChildState, Message, Report, Wake
+from ipc.messages import ENDS, KILLS, ChildState, Ended, Message, Report, Wake
 from supervisor.spec import ChildSpec
 from tests.supervisor.stage import Stage, open_fds
 
@@ -102,6 +102,39 @@ def ask_with_token(desk: Desk) -> Callable[..., Any]:
 
 def make_it_bad(desk: Desk) -> None:
     desk.tell(Report("uploader", {"r2_circuit_breaker": "open", "storage_error": "HTTP 503"}))
+
+
+def test_a_kill_for_memory_outlasts_the_other_ends(desk: Desk) -> None:
+    def ended(at: int, cause: str) -> Ended:
+        return Ended("image-1", {"at": at, "cause": cause, "what": "so it was", "stacks": "long", "job": at})
+
+    desk.tell(ended(1, "out of memory"))
+    for at in range(2, ENDS + 2):
+        desk.tell(ended(at, "crashed"))
+        desk.view.take_messages()
+    desk.tell(ChildState("image-1", {**UP, "order": [1]}), ended(1, "machine out of memory"))
+    body = desk.view.look()
+    (row,) = [row for row in body["tree"] if row["name"] == "image-1"]
+    assert len(row["exits"]) == ENDS
+    assert [(kill["process"], kill["at"], kill["job"], kill["cause"]) for kill in body["memory"]["kills"]] == [
+        ("image-1", "1970-01-01T00:00:01Z", 1, "out of memory"),
+        ("image-1", "1970-01-01T00:00:01Z", 1, "machine out of memory"),
+    ]
+    assert not any("stacks" in kill for kill in body["memory"]["kills"])
+
+
+def test_the_last_kills_are_remembered_and_no_more(desk: Desk) -> None:
+    for at in reversed(range(KILLS + 5)):  # child by child, so in no order
+        desk.tell(Ended("image-1", {"at": at, "cause": "out of memory", "what": "so it was"}))
+        desk.view.take_messages()
+    kills = desk.view.look()["memory"]["kills"]
+    assert len(kills) == KILLS and kills[-1]["at"] == "1970-01-01T00:00:54Z"
+
+
+def test_the_roots_row_has_its_share_and_its_trend(desk: Desk) -> None:
+    desk.tell(Report("root", {"pss_bytes": 7, "uss_bytes": 6, "rss_trend_bytes_per_hour": 5}))
+    row = desk.view.look()["tree"][0]
+    assert (row["name"], row["pss_bytes"], row["uss_bytes"], row["rss_trend_bytes_per_hour"]) == ("root", 7, 6, 5)
 
 
 # --- the application --------------------------------------------------------------------------------------------

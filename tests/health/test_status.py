@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from health import status
-from health.status import Figures, Known, Memory, snapshot
+from health.status import Figures, Known, Memory, find_problems, snapshot
 
 NOW = 1_700_000_000.0  # 2023-11-14T22:13:20Z
 CHANNEL = {"id": 77, "title": "Wires", "floor": 1, "cursor": 40, "backfilled": 0, "ignored": {"text": 3}}
@@ -194,7 +194,28 @@ def test_memory() -> None:
         "peak_process_rss_bytes": 90,
         "cap_bytes": 1000,
         "available_bytes": 12345,
+        "enforced_by": "sampling",
+        "kills": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("ways", "enforced_by"),
+    [
+        ((), "sampling"),
+        (("sampling",), "sampling"),
+        (("cgroup", "cgroup"), "cgroup"),
+        (("cgroup", "sampling"), "sampling"),
+    ],
+)
+def test_who_holds_the_workers_to_their_caps(ways: tuple[str, ...], enforced_by: str) -> None:
+    tree = {f"image-{number}": child("running", enforced_by=way) for number, way in enumerate(ways)}
+    assert snapshot(known(tree=tree), Memory())["memory"]["enforced_by"] == enforced_by
+
+
+def test_the_kills_for_memory_are_shown_with_their_time() -> None:
+    kill = {"process": "image-1", "at": 1_700_000_000, "what": "out of memory", "job": 7}
+    assert snapshot(known(kills=[kill]), Memory())["memory"]["kills"] == [{**kill, "at": "2023-11-14T22:13:20Z"}]
 
 
 def test_channels_and_how_far_behind() -> None:
@@ -207,6 +228,45 @@ def test_channels_and_how_far_behind() -> None:
 
 
 # --- the problems ---------------------------------------------------------------------------------------------
+
+SHORT = {
+    "state": "short",
+    "since": int(NOW) - 7,
+    "available_bytes": 99 * 2**20,
+    "pressure_percent": 12.3,
+    "workers": 1,
+    "intake": False,
+    "rationed": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("machine", "what"),
+    [
+        ({}, ""),
+        (SHORT | {"rationed": False}, ""),
+        (
+            SHORT,
+            "the machine is short of memory (99 MiB left, processes wait for it 12 % of the time):"
+            " 1 image worker at work, nothing is fetched",
+        ),
+        (
+            SHORT | {"state": "ok", "workers": 2, "intake": True, "pressure_percent": None},
+            "the machine was short of memory until just now (99 MiB left):"
+            " 2 image workers at work, pictures are fetched",
+        ),
+    ],
+)
+def test_a_machine_that_is_short_of_memory(machine: dict[str, Any], what: str) -> None:
+    problems = [one for one in find_problems(known(reports={"machine": machine})) if one.key == "machine"]
+    assert [(one.what, one.since) for one in problems] == ([(what, NOW - 7)] if what else [])
+
+
+def test_workers_that_rest_meanwhile_are_no_problem_of_their_own() -> None:
+    rests = child("stopped", last_cause="asked", last_exit="stopped as asked", since=int(NOW) - 60)
+    assert [one.key for one in find_problems(known(tree={"image-2": rests}))] == ["child image-2"]
+    assert not list(find_problems(known(tree={"image-2": {**rests, "resting": True}})))
+
 
 HELD = child("held", last_cause="held", last_exit="the account is banned", remedy="Get another", since=int(NOW) - 500)
 STOPPED = child("stopped", last_cause="asked", last_exit="stopped as asked", since=int(NOW) - 6)

@@ -31,6 +31,7 @@ VALUES = {
     "source": None,
     "channels": None,
     "besides": None,
+    "alone": None,
 }
 ADD = """
 INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, entities, posted_at, generation, identity,

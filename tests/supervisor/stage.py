@@ -41,6 +41,7 @@ class Stage:
         drain_seconds: float = 10.0,
         in_order: bool = True,
         busy: bool = True,
+        cgroup: Path | None = None,
     ) -> None:
         self._fds = open_fds()
         self.notes_file = notes
@@ -52,6 +53,7 @@ class Stage:
             log_settings=LOG,
             stop_fd=self.stop_reader,
             in_order=in_order,
+            cgroup=cgroup,
         )
         self.busy = busy
         self.counts = True

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.cli import commands
 from tests.instance import HOME, Instance, wait_for
 from tests.pictures import draw, make_export, message, write_result
 
@@ -196,6 +197,31 @@ def test_status(export: Path, make_instance: MakeInstance) -> None:
     assert "processed 4" in shown.stdout and "dead 1" in shown.stdout
     body = json.loads(instance.command("status", "--json").stdout)
     assert body["stats"]["processed"] == 4 and body["tree"][0]["name"] == "root"
+
+
+def test_the_report_on_memory() -> None:
+    mib = 2**20
+    row = {"name": "image-1", "rss_bytes": 90 * mib, "pss_bytes": 80 * mib, "uss_bytes": 70 * mib}
+    row |= {"peak_rss_bytes": 200 * mib, "cgroup_peak_bytes": 220 * mib, "cap_bytes": 1200 * mib}
+    row |= {
+        "rss_trend_bytes_per_hour": 3 * mib,
+        "exit_causes": {"out of memory": 2, "perhaps out of memory": 1, "hung": 4},
+    }
+    kill = {"process": "image-1", "at": "2025-01-01T00:00:00Z", "cause": "out of memory", "what": "out of memory: …"}
+    report = {
+        "memory": {"rss_bytes": 90 * mib, "available_bytes": 500 * mib, "enforced_by": "cgroup"},
+        "processes": [{"name": "root", "rss_bytes": 25 * mib, "cap_bytes": 0}, row],
+        "kills": [{**kill, "job": 7, "peak_bytes": 1210 * mib}, kill],
+    }
+    lines = commands.describe_memory(report)
+    assert lines[0].split() == ["process", "now", "share", "own", "peak", "cap", "trend", "killed"]
+    assert lines[1].split() == ["root", "25M", *"------"]
+    assert lines[2].split() == ["image-1", "90M", "80M", "70M", "220M", "1200M", "+3M/h", "3"]
+    assert lines[4] == "all 90M  the machine has 500M left  caps are held by cgroup"
+    assert lines[5:] == [
+        "2025-01-01T00:00:00Z image-1: out of memory: …, with job 7, at 1210M",
+        "2025-01-01T00:00:00Z image-1: out of memory: …",
+    ]
 
 
 def test_status_watch_goes_on_until_it_is_interrupted(export: Path, make_instance: MakeInstance) -> None:

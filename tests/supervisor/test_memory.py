@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,21 +21,36 @@ def test_rss_of_a_process() -> None:
 
 
 def test_the_share_of_a_process() -> None:
-    assert 0 < memory.pss_bytes(os.getpid()) <= memory.rss_bytes(os.getpid()) * 1.1
-    assert memory.pss_bytes(2**22 + 1) == 0, "there is no such process"
+    ours = memory.share(os.getpid())
+    assert 0 < ours.uss_bytes <= ours.pss_bytes <= memory.rss_bytes(os.getpid()) * 1.1
+    assert memory.share(2**22 + 1) == memory.Share(), "there is no such process"
+
+
+def test_what_is_shared_is_not_ones_own() -> None:
+    hoard = b"x" * (32 << 20)
+    before = memory.share(os.getpid())
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    after = memory.share(os.getpid())
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert before.uss_bytes - after.uss_bytes > 0.9 * len(hoard)
+    assert before.pss_bytes - after.pss_bytes > 0.4 * len(hoard), "half of it"
 
 
 def test_a_trend() -> None:
     history = memory.History()
     for minute in range(60):
         assert history.is_due(60.0 * minute)
-        history.add(60.0 * minute, 10**6 + 1000 * minute + (-1) ** minute, 7)
+        history.add(60.0 * minute, 10**6 + 1000 * minute + (-1) ** minute, memory.Share(7, 5))
         assert not history.is_due(60.0 * minute + 59)
         assert (history.trend_bytes_per_hour() is None) == (minute < memory.TREND_SAMPLES - 1)
     assert abs((history.trend_bytes_per_hour() or 0) - 60_000) < 100
     for minute in range(60, 60 + memory.HISTORY_SAMPLES):
-        history.add(60.0 * minute, 10**6, 7)
-    assert history.trend_bytes_per_hour() == 0, "what was longer ago is forgotten"
+        history.add(60.0 * minute, 10**6, memory.Share(8, 6))
+    assert history.facts() == {"pss_bytes": 8, "uss_bytes": 6, "rss_trend_bytes_per_hour": 0}, "the rest is forgotten"
 
 
 def test_rss_grows_with_what_is_touched() -> None:

@@ -51,6 +51,8 @@ def begin(place: Place, ready_at: float = math.inf, *, ready: bool = False) -> N
         spawned=5.0,
         ready_at=ready_at,
         intent=None,
+        leaf=None,
+        leaf_peak_bytes=0,
         rss_bytes=10,
         peak_rss_bytes=20,
         cap_bytes=70,
@@ -91,7 +93,9 @@ def test_from_waiting_to_running(clock: Clock) -> None:
         "spawned": 5.0,
         "rss_bytes": 10,
         "peak_rss_bytes": 20,
+        "enforced_by": "sampling",
         "pss_bytes": 5,
+        "uss_bytes": 0,
         "rss_trend_bytes_per_hour": None,
     }
 

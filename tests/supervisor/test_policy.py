@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ipc.messages import Held, LastWords, Starved, Unrunnable
 from supervisor import policy
-from supervisor.policy import Cause, Exit, Intent
+from supervisor.policy import Cause, Exit, Intent, Oom
 from supervisor.spec import Intensity
 
 HELD = Held("no account", "make one")
@@ -21,9 +21,11 @@ UNRUNNABLE = Unrunnable("x: No such file or directory")
 RETURNCODES = (0, 1, 70, 78, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGSEGV)
 
 
-def expected(returncode: int, intent: Intent | None, words: LastWords | None, oom: bool) -> Cause:
+def expected(returncode: int, intent: Intent | None, words: LastWords | None, oom: Oom) -> Cause:
     """The table: the first line that applies."""
     table = [
+        (returncode == -9 and oom is Oom.OURS, Cause.OUT_OF_MEMORY),
+        (returncode == -9 and oom is Oom.OTHERS, Cause.MACHINE_OUT_OF_MEMORY),
         (intent is Intent.STOP, Cause.ASKED),
         (intent is Intent.HUNG, Cause.HUNG),
         (intent is Intent.MEMORY, Cause.OUT_OF_MEMORY),
@@ -32,7 +34,7 @@ def expected(returncode: int, intent: Intent | None, words: LastWords | None, oo
         (words is STARVED, Cause.OUT_OF_MEMORY),
         (words is UNRUNNABLE, Cause.UNRUNNABLE),
         (returncode == 78, Cause.HELD),
-        (returncode == -9 and oom, Cause.OUT_OF_MEMORY),
+        (returncode == -9 and oom is Oom.PERHAPS, Cause.PERHAPS_OUT_OF_MEMORY),
         (returncode in (-9, -15, -11), Cause.SIGNALLED),
         (returncode == 0, Cause.FINISHED),
         (returncode in (1, 70), Cause.CRASHED),
@@ -43,7 +45,7 @@ def expected(returncode: int, intent: Intent | None, words: LastWords | None, oo
 @pytest.mark.parametrize("intent", [None, *Intent])
 @pytest.mark.parametrize("words", [None, HELD, STARVED, UNRUNNABLE])
 def test_what_an_exit_means(intent: Intent | None, words: LastWords | None) -> None:
-    for returncode, oom in product(RETURNCODES, (False, True)):
+    for returncode, oom in product(RETURNCODES, Oom):
         end = policy.judge(returncode, intent, words, oom)
         assert end.cause is expected(returncode, intent, words, oom), (returncode, oom)
         assert end.text
@@ -52,39 +54,50 @@ def test_what_an_exit_means(intent: Intent | None, words: LastWords | None) -> N
 @pytest.mark.parametrize(
     ("given_exit", "end"),
     [
-        ((0, Intent.STOP, None, False), Exit(Cause.ASKED, "stopped as asked (exit code 0)")),
-        ((-9, Intent.STOP, HELD, True), Exit(Cause.ASKED, "stopped as asked (killed by SIGKILL)")),
-        ((-9, Intent.HUNG, None, False), Exit(Cause.HUNG, "hung: it gave no sign of life and was killed")),
+        ((0, Intent.STOP, None, Oom.NO), Exit(Cause.ASKED, "stopped as asked (exit code 0)")),
+        ((-9, Intent.STOP, HELD, Oom.PERHAPS), Exit(Cause.ASKED, "stopped as asked (killed by SIGKILL)")),
+        ((-9, Intent.HUNG, None, Oom.NO), Exit(Cause.HUNG, "hung: it gave no sign of life and was killed")),
         (
-            (-9, Intent.MEMORY, None, False),
+            (-9, Intent.MEMORY, None, Oom.NO),
             Exit(Cause.OUT_OF_MEMORY, "out of memory: it outgrew its cap and was killed"),
         ),
         (
-            (-9, Intent.GIBBERISH, None, False),
+            (-9, Intent.GIBBERISH, None, Oom.NO),
             Exit(Cause.CRASHED, "crashed: it sent what is no message and was killed"),
         ),
-        ((78, None, HELD, False), Exit(Cause.HELD, "no account", "make one")),
+        ((78, None, HELD, Oom.NO), Exit(Cause.HELD, "no account", "make one")),
         (
-            (78, None, None, False),
+            (78, None, None, Oom.NO),
             Exit(Cause.HELD, "refused its configuration (exit code 78)", "See its last log records"),
         ),
         (
-            (127, None, UNRUNNABLE, False),
+            (127, None, UNRUNNABLE, Oom.NO),
             Exit(
                 Cause.UNRUNNABLE,
                 "cannot be run: x: No such file or directory",
                 "Install it, or mend its command in the settings; it is tried again by itself",
             ),
         ),
-        ((1, None, STARVED, False), Exit(Cause.OUT_OF_MEMORY, "out of memory: 40 GiB wanted")),
-        ((-9, None, None, True), Exit(Cause.OUT_OF_MEMORY, "out of memory: killed by the kernel")),
-        ((-9, None, None, False), Exit(Cause.SIGNALLED, "killed by SIGKILL")),
-        ((-15, None, None, True), Exit(Cause.SIGNALLED, "killed by SIGTERM")),
-        ((0, None, None, False), Exit(Cause.FINISHED, "exit code 0")),
-        ((3, None, None, True), Exit(Cause.CRASHED, "exit code 3")),
+        ((1, None, STARVED, Oom.NO), Exit(Cause.OUT_OF_MEMORY, "out of memory: 40 GiB wanted")),
+        (
+            (-9, Intent.STOP, None, Oom.OURS),
+            Exit(Cause.OUT_OF_MEMORY, "out of memory: it outgrew its cgroup and was killed by the kernel"),
+        ),
+        (
+            (-9, None, None, Oom.OTHERS),
+            Exit(Cause.MACHINE_OUT_OF_MEMORY, "killed by the kernel: there was no memory left for all of us"),
+        ),
+        (
+            (-9, None, None, Oom.PERHAPS),
+            Exit(Cause.PERHAPS_OUT_OF_MEMORY, "killed by SIGKILL, perhaps for want of memory"),
+        ),
+        ((-9, None, None, Oom.NO), Exit(Cause.SIGNALLED, "killed by SIGKILL")),
+        ((-15, None, None, Oom.OURS), Exit(Cause.SIGNALLED, "killed by SIGTERM")),
+        ((0, None, None, Oom.NO), Exit(Cause.FINISHED, "exit code 0")),
+        ((3, None, None, Oom.PERHAPS), Exit(Cause.CRASHED, "exit code 3")),
     ],
 )
-def test_the_words_of_an_exit(given_exit: tuple[int, Intent | None, LastWords | None, bool], end: Exit) -> None:
+def test_the_words_of_an_exit(given_exit: tuple[int, Intent | None, LastWords | None, Oom], end: Exit) -> None:
     assert policy.judge(*given_exit) == end
 
 
@@ -181,3 +194,9 @@ def test_the_jitter_takes_up_to_a_quarter() -> None:
 )
 def test_who_is_hung(silent: float, stalled: float, hung: bool) -> None:
     assert policy.is_hung(1000.0, 1000.0 - silent, stalled, 60.0) is hung
+
+
+def test_a_loop_may_stand_for_longer_than_nothing_is_heard() -> None:
+    assert not policy.is_hung(1000.0, 1000.0, 99.0, 60.0, 100.0)
+    assert policy.is_hung(1000.0, 1000.0, 101.0, 60.0, 100.0)
+    assert policy.is_hung(1000.0, 939.0, 0.0, 60.0, 100.0)

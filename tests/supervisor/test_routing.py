@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from ipc.messages import ENDS, Beat, ChildState, Command, Ended, Job, Message, Report, Wake
+from ipc.messages import ENDS, KILLS, Beat, ChildState, Command, Ended, Job, Message, Report, Wake
 from supervisor import routing
 from supervisor.routing import RootRouter
 
@@ -33,12 +34,18 @@ class FakeTree:
         self.sent.append((name, message))
         return True
 
-    def set_cap(self, name: str, cap_bytes: int) -> None: ...
+    def set_cap(self, name: str, cap_bytes: int) -> bool:
+        return True
+
     def kill_hung(self, name: str) -> None: ...
     def kill_mad(self, name: str) -> None: ...
     def recycle(self, name: str) -> None: ...
+    def rest(self, name: str) -> None: ...
+    def wake(self, name: str) -> None: ...
     def rss_bytes(self, name: str) -> int:
         return 0
+
+    def effort(self, name: str) -> None: ...
 
     def take(self) -> list[tuple[str, Message]]:
         sent, self.sent = self.sent, []
@@ -61,7 +68,7 @@ def test_a_hint_goes_to_whoever_takes_the_state(state: str, taker: str, tree: Fa
     assert tree.take() == [(taker, Wake(state))]
 
 
-@pytest.mark.parametrize("message", [Wake("published"), Wake("nonsense"), Beat(0.0), Job(1, 1, "folder", 0)])
+@pytest.mark.parametrize("message", [Wake("published"), Wake("nonsense"), Beat(0.0), Job(1, 1, "folder", 0, 60.0)])
 def test_what_is_for_nobody_goes_nowhere(message: Message, tree: FakeTree, router: RootRouter) -> None:
     router.on_message("connection", message)
     assert tree.take() == []
@@ -134,6 +141,11 @@ def of(tree: FakeTree, kind: type[Message]) -> list[Message]:
     return [message for _, message in tree.take() if isinstance(message, kind)]
 
 
+def others(tree: FakeTree) -> list[tuple[str, Message]]:
+    """What was sent besides the root's own figures, which come at times."""
+    return [(name, message) for name, message in tree.take() if getattr(message, "topic", "") != "root"]
+
+
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     now = time.monotonic()
     monkeypatch.setattr("supervisor.routing.time", SimpleNamespace(monotonic=lambda: now + seconds, time=time.time))
@@ -153,7 +165,7 @@ def test_what_a_successor_does_not_say_again_is_taken_back(
     tree.take()
     later(monkeypatch, 60)
     router.on_tick()
-    assert tree.take() == [], "not before they are ready: that may take them its time"
+    assert others(tree) == [], "not before they are ready: that may take them its time"
     for child in ("pool", "connection"):
         router.on_ready(child)
     router.on_message("pool", ChildState("image-1", {"state": "running", "order": [1]}))
@@ -162,13 +174,13 @@ def test_what_a_successor_does_not_say_again_is_taken_back(
     tree.take()
     later(monkeypatch, 61 + routing.RETELL_SECONDS)
     router.on_tick()
-    gone = tree.take()
+    gone = others(tree)
     assert {message.name for _, message in gone if isinstance(message, ChildState)} == {"image-2", "image-3"}
     assert {m.topic for _, m in gone if isinstance(m, Report)} == {"channel 1", "channel 3", "pool"}
     assert not any(message.facts for _, message in gone if isinstance(message, ChildState | Report))
     assert router.known() == ["image-1"]
     router.on_tick()
-    assert tree.take() == []
+    assert others(tree) == []
 
 
 def test_the_children_of_one_that_is_no_more_are_no_more(tree: FakeTree, router: RootRouter) -> None:
@@ -199,3 +211,65 @@ def test_a_new_health_process_is_told_every_end_however_many_there_are(tree: Fak
         told += of(tree, Ended)
     kept = range(5, ENDS + 5)
     assert told == [Ended(name, {"at": number}) for name in ("uploader", "pool") for number in kept]
+
+
+# --- memory ---------------------------------------------------------------------------------------------------
+
+
+def ended(number: int, cause: str = "crashed") -> dict[str, Any]:
+    return {"at": number, "cause": cause, "what": f"{cause} {number}"}
+
+
+def test_a_kill_for_memory_outlasts_the_other_ends(tree: FakeTree, router: RootRouter) -> None:
+    kills = [("image-1", ended(1, "out of memory")), ("image-2", ended(2, "perhaps out of memory"))]
+    later = [("image-1", ended(number)) for number in range(10, 10 + ENDS)]
+    for name, facts in kills + later:
+        router.on_message("pool", Ended(name, facts))
+    tree.take()
+    router.on_start("health")
+    told = [(message.name, message.facts) for _, message in tree.take() if isinstance(message, Ended)]
+    assert told == [kills[0], *later, kills[1]], "the first is not among the last ends any more: it comes before them"
+
+
+def test_the_last_kills_are_remembered_and_no_more(tree: FakeTree, router: RootRouter) -> None:
+    for number in range(KILLS + 5):
+        router.on_ended("image-1", ended(number, "out of memory"))
+    tree.take()
+    router.on_start("health")
+    told = [message.facts["at"] for _, message in tree.take() if isinstance(message, Ended)]
+    assert told == list(range(5, KILLS + 5))
+
+
+def test_everyones_memory_is_logged_at_a_kill_and_at_times(router: RootRouter, monkeypatch: pytest.MonkeyPatch) -> None:
+    records: list[dict[str, Any]] = []
+    monkeypatch.setattr(routing.log, "info", lambda event, **facts: records.append({"event": event, **facts}))
+    router.on_state("pool", {"state": "running", "rss_bytes": 5})
+    router.on_ended("image-1", ended(1))
+    assert records == []
+    router.on_ended("image-1", {**ended(2, "out of memory"), "job": 7, "peak_bytes": 9, "cap_bytes": 8, "stacks": "…"})
+    assert records[0]["rss_bytes"].pop("root") > 0
+    assert records[0] == {
+        "event": "memory",
+        "rss_bytes": {"pool": 5},
+        "total_bytes": records[0]["total_bytes"],
+        "killed": "image-1",
+        "cause": "out of memory",
+        "what": "out of memory 2",
+        "job": 7,
+        "peak_bytes": 9,
+        "cap_bytes": 8,
+    }
+    router.on_tick()
+    assert len(records) == 1
+    monkeypatch.setattr(routing, "MEMORY_SECONDS", 0.0)
+    router.on_tick()
+    assert set(records[1]) == {"event", "rss_bytes", "total_bytes"}
+
+
+def test_the_root_tells_its_own_memory(tree: FakeTree, router: RootRouter) -> None:
+    router.on_tick()
+    router.on_tick()
+    ((name, message),) = tree.take()
+    assert name == "health" and isinstance(message, Report) and message.topic == "root"
+    assert 0 < message.facts["uss_bytes"] <= message.facts["pss_bytes"]
+    assert message.facts["rss_trend_bytes_per_hour"] is None

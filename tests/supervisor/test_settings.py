@@ -135,6 +135,8 @@ def test_the_documented_defaults() -> None:
         "supervisor.window_seconds": 3600,
         "supervisor.restart_delay_seconds": 10,
         "supervisor.drain_seconds": 30,
+        "supervisor.memory_floor_mb": 150,
+        "supervisor.memory_pressure_percent": 20,
         "supervisor.worker_script": "",
         "supervisor.command": [],
         "health.host": "127.0.0.1",

@@ -485,7 +485,116 @@ def test_a_child_that_is_stopping_keeps_its_cap(notes: Path) -> None:
     began = time.monotonic()
     assert stage.play(script) == 0
     assert time.monotonic() - began < 40
-    assert stage.ended("a") == [("asked", "stopped as asked (killed by SIGKILL)")]
+    assert stage.ended("a") == [("out of memory", "out of memory: it outgrew its cap and was killed")]
+
+
+def test_a_child_that_is_killed_for_its_memory_while_it_stops_stays_stopped(notes: Path) -> None:
+    child = spec(notes, "a", "grow_when_stopped", cap_bytes=60 * 2**20, stop_seconds=50)
+    stage = Stage(notes, child, drain_seconds=50)
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.all_ready()
+        stage.supervisor.command("stop", "a")
+        yield from stage.until("it to be gone", lambda: stage.ended("a"))
+        for _ in range(10):
+            yield
+        assert stage.starts == ["a"], "as the operator has said"
+        assert stage.place("a").facts()["last_cause"] == "out of memory"
+        stage.supervisor.command("start", "a")
+        yield from stage.replaced("a")
+
+    assert stage.play(script) == 0
+    assert stage.place("a").deaths == ()
+
+
+def test_a_cap_is_lowered_by_what_the_child_has_now_and_not_by_an_old_sample(notes: Path) -> None:
+    stage = Stage(notes, spec(notes, "a", "grow_once", cap_bytes=400 * 2**20), spec(notes, "b"))
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.all_ready()
+        yield from stage.until("a to have grown", lambda: "has 83886080" in stage.notes())
+        assert not stage.supervisor.set_cap("a", 60 * 2**20), "it has more: it would be killed"
+        assert stage.place("a").facts()["cap_bytes"] == 400 * 2**20
+        incarnation = stage.place("b").incarnation
+        assert incarnation is not None
+        incarnation.rss_bytes = 500 * 2**20  # as it was a moment ago
+        assert stage.supervisor.set_cap("b", 60 * 2**20)
+        assert not incarnation.is_over_cap()
+        yield
+
+    assert stage.play(script) == 0
+    assert [cause for _, cause, _ in stage.exits] == ["asked", "asked"]
+
+
+WHAT_A_LEAF_SAYS = [(0, 0, "signalled"), (1, 1, "out of memory"), (0, 1, "machine out of memory")]
+"""How often it was full, how many of it were killed for memory, and what that makes of a SIGKILL."""
+
+
+def test_a_child_with_a_cap_gets_a_cgroup_and_what_that_says_is_believed(notes: Path) -> None:
+    """On a folder that looks like one: that processes are placed for real, `test_cgroups` shows."""
+    folder = notes.parent / "cgroup"
+    folder.mkdir()
+    stage = Stage(notes, spec(notes, "a", cap_bytes=300 * 2**20), spec(notes, "b"), cgroup=folder)
+
+    def leaf(number: int) -> Path:
+        return folder / f"a.{os.getpid()}.{number}"
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.all_ready()
+        assert [path.name for path in folder.iterdir()] == [leaf(1).name], "b has no cap"
+        assert (leaf(1) / "cgroup.procs").read_text() == str(stage.pid("a"))
+        assert stage.supervisor.set_cap("a", 500 * 2**20)
+        assert (leaf(1) / "memory.max").read_text() == str(532 * 2**20)
+        for number, (full, killed, cause) in enumerate(WHAT_A_LEAF_SAYS, 1):
+            (leaf(number) / "memory.events").write_text(f"max 9\noom {full}\noom_kill {killed}\n")
+            (leaf(number) / "memory.peak").write_text("123000000\n")
+            yield from stage.until("it to be told", lambda: stage.states["a"].get("cgroup_peak_bytes") == 123000000)
+            assert stage.states["a"]["enforced_by"] == "cgroup"
+            os.kill(stage.pid("a"), signal.SIGKILL)
+            yield from stage.replaced("a", number)
+            assert stage.ended("a")[-1][0] == cause
+            assert stage.ends[-1][1]["peak_bytes"] == 123000000
+        assert (leaf(4) / "memory.max").read_text() == str(332 * 2**20), "a new one has its usual cap"
+
+    assert stage.play(script) == 0
+    assert "enforced_by" not in stage.states["b"]
+
+
+def test_a_child_that_rests_comes_back_when_it_is_woken_unless_it_was_stopped(notes: Path) -> None:
+    stage = Stage(notes, spec(notes, "a"), spec(notes, "b"))
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.all_ready()
+        for name in ("a", "b"):
+            stage.supervisor.rest(name)
+            assert stage.states[name]["resting"]
+        stage.supervisor.command("stop", "b")
+        yield from stage.until("both to be gone", lambda: stage.ended("a") and stage.ended("b"))
+        stage.supervisor.wake("a")
+        stage.supervisor.wake("b")
+        yield from stage.replaced("a")
+        assert "resting" not in stage.states["a"] and stage.states["b"]["state"] == "stopped"
+        stage.supervisor.rest("a")
+        os.kill(stage.pid("a"), signal.SIGKILL)
+        stage.supervisor.wake("a")
+        yield from stage.replaced("a", 2)
+
+    assert stage.play(script) == 0
+    assert stage.starts == ["a", "b", "a", "a"] and stage.place("a").deaths == ()
+
+
+def test_what_a_child_has_had_of_the_processors(notes: Path) -> None:
+    stage = Stage(notes, spec(notes, "a"))
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.all_ready()
+        effort = stage.supervisor.effort("a")
+        assert effort is not None and effort.cpu_seconds > 0 and not effort.is_stopped
+        stage.supervisor.stop_child("a")
+        yield from stage.until("it to be gone", lambda: stage.ended("a"))
+        assert stage.supervisor.effort("a") is None
+
+    assert stage.play(script) == 0
 
 
 def test_a_child_that_ran_out_of_memory_by_itself_is_judged_so(notes: Path) -> None:

@@ -166,3 +166,21 @@ def test_what_structlog_imports_and_nobody_uses_is_not_loaded() -> None:
         " import asyncio.subprocess; print(asyncio.run(asyncio.sleep(0, 'awake')))"
     )
     assert python(code) == "awake\n"
+
+
+@pytest.mark.parametrize("job_seconds", ["5", "60", "600"])
+def test_whether_a_job_takes_too_long_is_the_pools_to_say(job_seconds: str, tmp_path: Path) -> None:
+    """Not the watchdog's, which would call it a hang: a worker's main loop stands while it is at a job."""
+    settings = load(None, {"PICTUREDESK__POOL__JOB_SECONDS": job_seconds}, tmp_path, tmp_path)
+    pool = next(spec for spec in everyone(settings) if spec.name == "pool")
+    image = next(spec for spec in everyone(settings) if spec.name == "image-1")
+    assert pool.options["job_seconds"] == float(job_seconds)
+    assert image.hang_seconds > pool.options["job_seconds"]
+    assert image.stall_seconds > pool.options["job_seconds"] * pool.options["patience"]
+
+
+def test_the_pool_is_told_where_its_workers_get_cgroups(settings: Settings) -> None:
+    start = tree.Start.now()
+    for cgroup in (None, Path("/sys/fs/cgroup/ours")):
+        pool = next(spec for spec in tree.children(settings, 5, start, cgroup) if spec.name == "pool")
+        assert pool.options["cgroup"] == str(cgroup or "")

@@ -14,6 +14,7 @@ from ipc.journal import Journal
 from ipc.mailbox import Inbox, Outbox, pair
 from ipc.messages import JobDone, Message, Report, Wake
 from ipc.posts import Channel, Page, Photo, Post
+from ipc.routing import Effort
 from ipc.spool import Spool
 
 CHANNEL = 77
@@ -153,6 +154,9 @@ class FakeTree:
         self.caps: dict[str, int] = {}
         self.killed: list[str] = []
         self.recycled: list[str] = []
+        self.resting: list[str] = []
+        self.holds: dict[str, int] = {}
+        self.efforts: dict[str, Effort] = {}
         self.ready = set(names)
         self.full: set[str] = set()
         self._names = list(names)
@@ -169,8 +173,11 @@ class FakeTree:
         self.sent.append((name, message))
         return True
 
-    def set_cap(self, name: str, cap_bytes: int) -> None:
+    def set_cap(self, name: str, cap_bytes: int) -> bool:
+        if 0 < cap_bytes < self.holds.get(name, 0):
+            return False
         self.caps[name] = cap_bytes
+        return True
 
     def kill_hung(self, name: str) -> None:
         self.killed.append(name)
@@ -182,5 +189,16 @@ class FakeTree:
         self.recycled.append(name)
         self.ready.discard(name)
 
+    def rest(self, name: str) -> None:
+        self.resting.append(name)
+        self.ready.discard(name)
+
+    def wake(self, name: str) -> None:
+        self.resting.remove(name)
+        self.ready.add(name)
+
     def rss_bytes(self, name: str) -> int:
-        return 0
+        return self.holds.get(name, 0)
+
+    def effort(self, name: str) -> Effort | None:
+        return self.efforts.get(name)

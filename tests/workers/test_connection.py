@@ -20,7 +20,7 @@ import pytest
 from ipc.holds import Hold
 from ipc.intake import take
 from ipc.journal import Journal
-from ipc.messages import MAX_BYTES, Ready, Report, Wake, encode
+from ipc.messages import MAX_BYTES, Ration, Ready, Report, Wake, encode
 from ipc.posts import Page
 from ipc.retry import RetryPolicy
 from tests import pictures
@@ -189,6 +189,19 @@ def test_a_full_spool_stops_fetching_but_not_recording(desk: Desk, connect: Open
     publish(desk, 1)
     assert connection.fetch_due() == 1  # room again
     assert {of(desk, number).attempts for number in range(1, COUNT + 1)} == {0}
+
+
+def test_a_ration_stops_fetching_but_not_recording(desk: Desk, connect: Opener) -> None:
+    connection = connect()
+    connection.hear(Ration(1, False))
+    connection.hear(Wake("seen"))
+    take_all(connection)
+    assert connection.fetch_due() == 0
+    connection.tell()
+    assert desk.reported()["spool_full"] is False, "that is another matter"
+    assert desk.journal.states() | {"seen": COUNT} == desk.journal.states()
+    connection.hear(Ration(0, True))
+    assert connection.fetch_due() > 0
 
 
 def test_a_spool_with_room_again_is_said_too(desk: Desk, connect: Opener) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ RENDITIONS = {"160.webp", "160.avif", "320.webp", "320.avif"}
 @pytest.fixture(autouse=True)
 def limits_as_they_were() -> Iterator[None]:
     """The worker changes its process: here that is the tests' own."""
-    before = {kind: resource.getrlimit(kind) for kind in (resource.RLIMIT_DATA, resource.RLIMIT_CORE)}
+    kinds = (resource.RLIMIT_DATA, resource.RLIMIT_CPU, resource.RLIMIT_CORE)
+    before = {kind: resource.getrlimit(kind) for kind in kinds}
     yield
     for kind, limits in before.items():
         resource.setrlimit(kind, limits)
@@ -54,8 +56,8 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def order(folder: Path, cap_bytes: int = 0) -> Job:
-    return Job(1, 1, str(folder), cap_bytes)
+def order(folder: Path, cap_bytes: int = 0, cpu_seconds: float = 0.0) -> Job:
+    return Job(1, 1, str(folder), cap_bytes, cpu_seconds)
 
 
 def refusal(answer: Message) -> tuple[str, str]:
@@ -233,6 +235,28 @@ def test_no_cap_is_no_limit() -> None:
     assert soft_cap() == resource.getrlimit(resource.RLIMIT_DATA)[1]
 
 
+def test_a_job_that_never_ends_is_ended_by_the_kernel() -> None:
+    """Even if nobody else looks."""
+    code = """
+import os, signal, workers.image as image
+image.CPU_MARGIN_SECONDS = 0.0
+image.set_time_limit(0.1)
+if os.fork() == 0:
+    while True:
+        pass
+image.set_time_limit(0.0)
+print(os.wait()[1] == signal.SIGXCPU, resource.getrlimit(resource.RLIMIT_CPU)[0] == resource.RLIM_INFINITY)
+"""
+    assert run(code).strip() == "True True"
+
+
+def test_every_job_has_its_own_time(folder: Path) -> None:
+    assert isinstance(render(order(folder, cpu_seconds=100.0), LIMITS, LADDER), JobDone)
+    soft, _ = resource.getrlimit(resource.RLIMIT_CPU)
+    used = time.process_time()
+    assert used + 100 < soft <= used + 100 + image.CPU_MARGIN_SECONDS + 1
+
+
 def test_the_kernel_takes_the_worker_first_and_no_core_is_left() -> None:
     code = """
 from workers.image import be_first_to_go
@@ -320,7 +344,7 @@ def test_the_pools_orders_and_the_workers_answers_fit(desk: Desk, tmp_path: Path
     desk.fetch(2, b"not a picture")
     shutil.rmtree(desk.spool.folder(desk.fetch(3).id, 1))
     tree = FakeTree("image-1")
-    pool = Dispatch(tree, desk.context(job_seconds=60.0, poison_after=2, cap_bytes=0, soft_cap_bytes=0))
+    pool = Dispatch(tree, desk.context(job_seconds=60.0, patience=4, poison_after=2, cap_bytes=0, soft_cap_bytes=0))
     pool.on_ready("image-1")
     for number in range(3):
         _, message = tree.sent[number]

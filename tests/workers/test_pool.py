@@ -12,11 +12,12 @@ import pytest
 from ipc import messages
 from ipc.intake import withdraw
 from ipc.jobs import Job
-from ipc.messages import ChildState, JobDone, JobFailed, Message, Starved, Wake
+from ipc.messages import ChildState, JobDone, JobFailed, Message, Ration, Starved, Wake
+from ipc.routing import Effort
 from supervisor import policy
-from supervisor.policy import Intent
+from supervisor.policy import Intent, Oom
 from tests.workers.desk import CHANNEL, POSTED, Desk, FakeTree
-from workers.pool import LARGE_CAP, Dispatch
+from workers.pool import ALONE_SECONDS, LARGE_CAP, Dispatch, InHand, turn
 
 MIB = 1024 * 1024
 CAP = 600 * MIB
@@ -31,8 +32,8 @@ def open_pool(desk: Desk) -> Opener:
 
     def open_pool(workers: int = 2, **options: Any) -> tuple[Dispatch, FakeTree]:
         tree = FakeTree(*(f"image-{number}" for number in range(1, workers + 1)))
-        settings = {"job_seconds": 60.0, "poison_after": 2, "cap_bytes": CAP, "soft_cap_bytes": SOFT_CAP, **options}
-        return Dispatch(tree, desk.context(**settings)), tree
+        settings = {"job_seconds": 60.0, "patience": 4, "poison_after": 2, "cap_bytes": CAP, "soft_cap_bytes": SOFT_CAP}
+        return Dispatch(tree, desk.context(**{**settings, **options})), tree
 
     return open_pool
 
@@ -61,7 +62,7 @@ def replace_worker(pool: Dispatch, tree: FakeTree, name: str, end: policy.Exit) 
 
 
 def ended(
-    returncode: int, intent: Intent | None = None, words: Starved | None = None, *, oom: bool = False
+    returncode: int, intent: Intent | None = None, words: Starved | None = None, *, oom: Oom = Oom.NO
 ) -> policy.Exit:
     """An end as the supervisor judges it: in its words, not in this test's."""
     return policy.judge(returncode, intent, words, oom)
@@ -321,20 +322,21 @@ def test_a_pause_is_kept(desk: Desk, open_pool: Opener) -> None:
 
 
 def test_out_of_memory_is_tried_alone_under_a_larger_cap(desk: Desk, open_pool: Opener) -> None:
-    large, other, third = desk.fetch(1), desk.fetch(2), desk.fetch(3)
+    large, other = desk.fetch(1), desk.fetch(2)
     pool, tree = open_pool(2)
     pool.on_order(Wake("fetched"))
     first, second = whose(tree, large), whose(tree, other)
 
     pool.on_message(first, failed(large, "memory", "12 MP"))
     assert (desk.of(1).alone, desk.of(1).deaths, desk.of(1).claimed_by) == (True, 1, None)
-    assert len(tree.sent) == 2  # its turn comes when the other worker has finished, and nobody else's before
+    assert len(tree.sent) == 2  # its turn comes when the other worker has finished
 
     pool.on_message(second, desk.write_ladder(other))
     assert len(tree.sent) == 3
     worker = whose(tree, large)
     assert orders(tree)[worker].cap_bytes == tree.caps[worker] == LARGE_CAP * CAP
 
+    third = desk.fetch(3)
     pool.on_order(Wake("fetched"))
     pool.on_ready("image-1")
     pool.on_tick()
@@ -345,6 +347,58 @@ def test_out_of_memory_is_tried_alone_under_a_larger_cap(desk: Desk, open_pool: 
     assert len(tree.sent) == 4
     assert orders(tree)[whose(tree, third)].cap_bytes == CAP
     assert tree.caps == {"image-1": CAP, "image-2": CAP}
+
+
+@pytest.mark.parametrize(
+    ("in_hand", "due", "waited", "rested", "expected"),
+    [
+        (False, False, 0, 0, "alone"),
+        (False, True, 0, 1e9, "alone"),
+        (False, True, 0, 0, "others"),
+        (False, True, ALONE_SECONDS, ALONE_SECONDS, "alone"),
+        (True, True, 0, 1e9, "others"),
+        (True, False, 0, 1e9, "others"),
+        (True, True, ALONE_SECONDS, 1e9, "nobody"),
+        (True, True, ALONE_SECONDS, ALONE_SECONDS, "nobody"),
+        (True, True, ALONE_SECONDS, 0, "others"),
+        (True, False, 1e9, 0, "others"),
+    ],
+)
+def test_whose_turn_it_is(in_hand: bool, due: bool, waited: float, rested: float, expected: str) -> None:
+    given = turn(others_in_hand=in_hand, others_due=due, waited_seconds=waited, rested_seconds=rested)
+    assert given == expected
+
+
+def test_the_others_go_on_while_a_picture_waits_to_be_alone_but_not_for_ever(
+    desk: Desk, open_pool: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [desk.fetch(number) for number in range(1, 6)]
+    pool, tree = open_pool(2)
+    pool.on_order(Wake("fetched"))
+    pool.on_message(whose(tree, jobs[0]), failed(jobs[0], "memory", "12 MP"))
+    assert orders(tree)[whose(tree, jobs[2])].job_id == jobs[2].id, "the worker goes on with another at once"
+    pool.on_message(whose(tree, jobs[1]), desk.write_ladder(jobs[1]))
+    assert len(tree.sent) == 4
+
+    monkeypatch.setattr("workers.pool.ALONE_SECONDS", 0.0)  # it has waited long enough
+    pool.on_message(whose(tree, jobs[2]), desk.write_ladder(jobs[2]))
+    assert len(tree.sent) == 4, "nothing more is given out"
+    pool.on_message(whose(tree, jobs[3]), desk.write_ladder(jobs[3]))
+    assert orders(tree)[whose(tree, jobs[0])].cap_bytes == LARGE_CAP * CAP
+    assert len(tree.sent) == 5
+
+
+def test_many_that_must_be_alone_do_not_keep_the_others_waiting(desk: Desk, open_pool: Opener) -> None:
+    """However long the row of them at the head of the queue is."""
+    jobs = [desk.fetch(number) for number in range(1, 7)]
+    for job in jobs[:5]:
+        assert desk.journal.strike(job, "memory", alone=True)
+    pool, tree = open_pool(2)
+    pool.on_order(Wake("fetched"))
+    assert [worker for worker in tree.names() if worker in orders(tree)] == [whose(tree, jobs[0])]
+    pool.on_message(whose(tree, jobs[0]), desk.write_ladder(jobs[0]))
+    assert orders(tree)[whose(tree, jobs[5])].cap_bytes == CAP, "the last of all: it is not one of them"
+    assert len(tree.sent) == 2
 
 
 def test_after_a_large_picture_the_cap_is_the_usual_one(desk: Desk, open_pool: Opener) -> None:
@@ -378,7 +432,7 @@ def test_want_of_memory_gets_its_try_alone_whatever_came_before(desk: Desk, open
     job = desk.fetch(1)
     pool, tree = open_pool(1)
     pool.on_order(Wake("fetched"))
-    assert not replace_worker(pool, tree, "image-1", ended(-11))  # one death more would be poison
+    assert not replace_worker(pool, tree, "image-1", ended(1))  # one death more would be poison
     pool.on_message("image-1", failed(job, "memory"))
     assert (desk.of(1).state, desk.of(1).alone, desk.of(1).deaths) == ("fetched", True, 2)
     assert orders(tree)["image-1"].cap_bytes == LARGE_CAP * CAP
@@ -471,12 +525,16 @@ def exit_words(end: policy.Exit) -> tuple[str, str]:
         pytest.param(ended(-9, Intent.STOP), 0, 0, False, id="asked to stop, and killed in the end"),
         pytest.param(ended(0), 0, 0, False, id="finished by itself"),
         pytest.param(ended(-signal.SIGKILL), 1, 0, False, id="killed from outside"),
-        pytest.param(ended(-signal.SIGSEGV), 0, 1, False, id="SIGSEGV"),
-        pytest.param(ended(-signal.SIGABRT), 0, 1, False, id="SIGABRT"),
+        pytest.param(ended(-signal.SIGSEGV), 0, 1, True, id="SIGSEGV"),
+        pytest.param(ended(-signal.SIGABRT), 0, 1, True, id="SIGABRT"),
+        pytest.param(ended(-signal.SIGXCPU), 0, 1, False, id="SIGXCPU"),
         pytest.param(ended(1), 0, 1, False, id="crashed"),
         pytest.param(ended(-9, Intent.HUNG), 0, 1, False, id="hung"),
         pytest.param(ended(-9, Intent.MEMORY), 0, 1, True, id="over its cap"),
-        pytest.param(ended(-9, oom=True), 0, 1, True, id="killed by the kernel for memory"),
+        pytest.param(ended(-9, oom=Oom.OURS), 0, 1, True, id="killed by the kernel for its cgroup"),
+        pytest.param(ended(-9, Intent.STOP, oom=Oom.OURS), 0, 1, True, id="the same while it was stopping"),
+        pytest.param(ended(-9, oom=Oom.OTHERS), 1, 0, True, id="killed by the kernel for all of us"),
+        pytest.param(ended(-9, oom=Oom.PERHAPS), 1, 0, True, id="killed by the kernel, perhaps"),
         pytest.param(ended(1, words=Starved("no memory left")), 0, 1, True, id="MemoryError"),
     ],
 )
@@ -509,7 +567,7 @@ def test_kills_from_outside_are_not_repeated_for_ever(desk: Desk, open_pool: Ope
     assert f"{job.id}.1/original" in desk.spooled()
 
 
-@pytest.mark.parametrize("end", [ended(1), ended(-signal.SIGSEGV), ended(-9, Intent.HUNG)], ids=lambda end: end.text)
+@pytest.mark.parametrize("end", [ended(1), ended(-signal.SIGXCPU), ended(-9, Intent.HUNG)], ids=lambda end: end.text)
 @pytest.mark.parametrize("poison_after", [1, 2, 3])
 def test_poison_is_set_aside_by_name(desk: Desk, open_pool: Opener, end: policy.Exit, poison_after: int) -> None:
     poison, other = desk.fetch(1), desk.fetch(2)
@@ -525,6 +583,49 @@ def test_poison_is_set_aside_by_name(desk: Desk, open_pool: Opener, end: policy.
     assert desk.spooled() == {f"{poison.id}.1/original", f"{other.id}.1/original"}
     assert orders(tree)["image-1"].job_id == other.id  # the rest go on
     assert desk.journal.totals() == {"processed": 0, "failed": 1, "retried": poison_after - 1}
+
+
+@pytest.mark.parametrize(("poison_after", "tries"), [(1, 2), (2, 2), (3, 3)])
+def test_a_crash_in_a_codec_is_poison_only_when_it_was_tried_alone(
+    desk: Desk, open_pool: Opener, poison_after: int, tries: int
+) -> None:
+    """The encoder may have died for want of memory: under the larger cap, that is no excuse any more."""
+    poison = desk.fetch(1)
+    pool, tree = open_pool(1, poison_after=poison_after)
+    pool.on_order(Wake("fetched"))
+    for number in range(1, tries + 1):
+        assert orders(tree)["image-1"].job_id == poison.id
+        assert orders(tree)["image-1"].cap_bytes == (CAP if number == 1 else LARGE_CAP * CAP)
+        assert not replace_worker(pool, tree, "image-1", ended(-signal.SIGSEGV))
+    reason = f"poison, set aside after {tries} tries: its worker was lost: killed by SIGSEGV"
+    assert (desk.of(1).state, desk.of(1).reason) == ("dead", reason)
+
+
+def test_the_machines_want_of_memory_is_no_pictures_fault(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(1, poison_after=1)
+    pool.on_order(Wake("fetched"))
+    for oom in (Oom.PERHAPS, Oom.OTHERS):
+        assert not replace_worker(pool, tree, "image-1", ended(-9, oom=oom))
+    assert (desk.of(1).state, desk.of(1).alone, desk.of(1).deaths, desk.of(1).attempts) == ("fetched", True, 0, 2)
+    assert orders(tree)["image-1"].cap_bytes == LARGE_CAP * CAP
+    assert not replace_worker(pool, tree, "image-1", ended(-9, oom=Oom.OTHERS))
+    assert desk.of(1).state == "dead", "but it is not repeated for ever"
+    assert "no memory left for all of us (after 3 attempts)" in str(desk.of(1).reason), job
+
+
+def test_a_worker_that_has_more_than_its_usual_cap_is_replaced_and_not_killed(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(1, soft_cap_bytes=0)
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", failed(job, "memory"))
+    tree.holds["image-1"] = CAP + 1
+    pool.on_message("image-1", desk.write_ladder(job))
+    assert tree.recycled == ["image-1"]
+    assert tree.caps == {"image-1": LARGE_CAP * CAP}, "until it is gone"
+
+
+# Time
 
 
 def test_a_job_that_takes_too_long_is_ended_once(desk: Desk, open_pool: Opener) -> None:
@@ -547,10 +648,93 @@ def test_a_job_within_its_time_is_left_alone(desk: Desk, open_pool: Opener) -> N
     assert not tree.killed
 
 
+def test_a_job_that_has_used_up_its_processor_time_is_ended(desk: Desk, open_pool: Opener) -> None:
+    desk.fetch(1)
+    pool, tree = open_pool(1, job_seconds=1e-6)
+    tree.efforts["image-1"] = Effort(3.0, 0.0)
+    pool.on_order(Wake("fetched"))
+    pool._job_seconds = 1000.0  # of wall time there is plenty
+    pool._in_hand["image-1"] = look_again(pool._in_hand["image-1"])
+    tree.efforts["image-1"] = Effort(3.0 + 1000.1, 0.0)
+    pool.on_tick()
+    assert tree.killed == ["image-1"]
+    assert not pool.on_exit("image-1", *exit_words(ended(-9, Intent.HUNG)))
+    assert desk.of(1).deaths == 1
+
+
+def test_a_job_that_was_kept_from_working_is_no_strike(desk: Desk, open_pool: Opener) -> None:
+    desk.fetch(1)
+    pool, tree = open_pool(1, job_seconds=0.0)
+    tree.efforts["image-1"] = Effort(3.0, 0.0)
+    pool.on_order(Wake("fetched"))
+    tree.efforts["image-1"] = Effort(3.0, 500.0)
+    pool.on_tick()
+    assert tree.killed == ["image-1"]
+    assert not pool.on_exit("image-1", *exit_words(ended(-9, Intent.HUNG)))
+    assert (desk.of(1).deaths, desk.of(1).attempts, desk.of(1).alone) == (0, 1, False)
+    assert "was kept from working" in str(desk.of(1).reason)
+
+
+def look_again(hand: InHand) -> InHand:
+    """As if it was last looked at a while ago."""
+    return replace(hand, watch=replace(hand.watch, looked=hand.watch.looked - 2.0))
+
+
+# While the machine is short of memory
+
+
+def test_only_some_workers_get_jobs_while_memory_is_short(desk: Desk, open_pool: Opener) -> None:
+    jobs = [desk.fetch(number) for number in range(1, 9)]
+    pool, tree = open_pool(4)
+    pool.on_order(Wake("fetched"))
+    assert len(tree.sent) == 4
+    pool.on_order(Ration(2, False))
+    assert not tree.resting, "each may finish what it has in hand"
+    pool.on_message("image-4", desk.write_ladder(whose_job(tree, jobs, "image-4")))
+    pool.on_tick()
+    assert tree.resting == ["image-4"]
+    pool.on_message("image-1", desk.write_ladder(whose_job(tree, jobs, "image-1")))
+    assert len(tree.sent) == 4, "two are still at work"
+    pool.on_message("image-3", desk.write_ladder(whose_job(tree, jobs, "image-3")))
+    pool.on_tick()
+    assert sorted(tree.resting) == ["image-3", "image-4"]
+    assert len(tree.sent) == 5 and tree.sent[-1][0] == "image-1"
+
+    pool.on_order(Ration(0, True))
+    assert tree.resting == []
+    pool.on_ready("image-3")
+    assert len(tree.sent) == 7
+    pool.on_tick()
+    assert not tree.recycled and not tree.killed
+
+
+def test_a_ration_of_one_is_one_at_a_time(desk: Desk, open_pool: Opener) -> None:
+    for number in range(1, 4):
+        desk.fetch(number)
+    pool, tree = open_pool(2)
+    pool.on_order(Ration(1, False))
+    assert [name for name, _ in tree.sent] == ["image-1"] and tree.resting == ["image-2"]
+    pool.on_order(Ration(1, False))
+    assert tree.resting == ["image-2"], "once"
+
+
+def test_while_the_whole_stops_nobody_is_stopped_or_started_besides(desk: Desk, open_pool: Opener) -> None:
+    pool, tree = open_pool(2)
+    pool.on_order(Ration(1, False))
+    tree.stopping = True
+    pool.on_order(Ration(0, True))
+    pool.on_tick()
+    assert tree.resting == ["image-2"]
+
+
+def whose_job(tree: FakeTree, jobs: list[Job], worker: str) -> Job:
+    return next(job for job in jobs if job.id == orders(tree)[worker].job_id)
+
+
 # What a worker may say, and the pool must stand
 
 
-@pytest.mark.parametrize("odd", [Wake("fetched"), Wake("?"), messages.Ready(), messages.Job(1, 1, "/", 0)])
+@pytest.mark.parametrize("odd", [Wake("fetched"), Wake("?"), messages.Ready(), messages.Job(1, 1, "/", 0, 0.0)])
 def test_odd_messages_change_nothing(desk: Desk, open_pool: Opener, odd: Message) -> None:
     desk.fetch(1)
     pool, _ = open_pool(1)
@@ -608,7 +792,7 @@ def test_a_workers_row_of_status_says_what_it_is_at(desk: Desk, open_pool: Opene
 
 def test_a_round_of_the_loop_is_progress(desk: Desk) -> None:
     tree = FakeTree("image-1")
-    options = {"job_seconds": 1.0, "poison_after": 2, "cap_bytes": 0, "soft_cap_bytes": 0}
+    options = {"job_seconds": 1.0, "patience": 4, "poison_after": 2, "cap_bytes": 0, "soft_cap_bytes": 0}
     context = desk.context(**options)
     pool = Dispatch(tree, context)
     context._last_progress -= 1000

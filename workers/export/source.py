@@ -21,7 +21,7 @@ from ipc.holds import Hold
 from ipc.intake import Taken, take
 from ipc.jobs import Job
 from ipc.journal import Journal
-from ipc.messages import clip
+from ipc.messages import Message, clip
 from ipc.posts import Page
 from ipc.retry import RetryPolicy
 from ipc.spool import Spool, has_no_room
@@ -48,11 +48,12 @@ def run(context: Context, journal: Journal, spool: Spool) -> None:
     try:
         source.open()
         while not context.stopping:
+            source.hear(context.receive(0))
             took = source.take_page()
             fetched = source.fetch_due()
             source.tell()
             if not took and not fetched:
-                context.receive(POLL_SECONDS)
+                source.hear(context.receive(POLL_SECONDS))
     except ExportError as error:
         source.tell(connected=False, error=str(error))
         raise Hold(str(error), "Mend or replace the export, or name another one, and start again") from error
@@ -95,6 +96,10 @@ class Source:
             ignored=self._census.ignored,
         )
         self.tell()
+
+    def hear(self, message: Message | None) -> None:
+        """A hint that there is something to do, or that nothing is to be fetched for now."""
+        self._room.hear(message)
 
     def take_page(self) -> bool:
         """Take the next page of messages into the journal; False when all have been taken."""

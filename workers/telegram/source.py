@@ -119,7 +119,8 @@ class Source:
 
     def _take_messages(self) -> None:
         try:
-            while self._context.inbox.receive() is not None:
+            while (message := self._context.inbox.receive()) is not None:
+                self._room.hear(message)
                 self._fetching.wake.set()
         except Closed:
             self._stop.set()

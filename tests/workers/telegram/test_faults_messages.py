@@ -142,3 +142,21 @@ def test_a_full_spool_and_a_full_disk_stop_only_the_fetching(
     os.kill(pool, signal.SIGCONT)
     desk.finish()
     assert desk.counted()["retried"] == 0
+
+
+def test_a_machine_that_is_short_of_memory_stops_only_the_fetching(
+    make_live_desk: Callable[..., LiveDesk], server: TelegramServer
+) -> None:
+    channel = server.world.add_channel("News", username="newsdesk")
+    desk = make_live_desk(channel)
+    desk.run(SUPERVISOR__MEMORY_FLOOR_MB=2**24)
+    desk.wait_for("/status to say so", lambda: "short of memory" in desk.problems())
+    ids = [channel.post_photo(picture(), f"no memory {number}") for number in range(3)]
+    desk.wait_for("them to be recorded", lambda: all(desk.job(channel, one, "id") for one in ids))
+    with desk.asked_again("messages.getHistory", 3):
+        pass
+    assert desk.requested("upload.getFile") == 0
+    desk.stop()
+    desk.run()
+    desk.finish()
+    assert desk.counted()["retried"] == 0

@@ -1,0 +1,127 @@
+"""Whether the machine is short of memory, and what follows: pure functions, with the clock as an argument.
+
+Short is a machine that could give less than a floor (MemAvailable), or whose processes wait for memory more than some
+part of their time (PSI). Then half of the image workers rest and nothing more is fetched; if it lasts, half of those
+left. It recovers in the same steps, the other way round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+State = Literal["ok", "short"]
+
+STEP_SECONDS = 30.0
+"""Between two steps down, for the last one to show in the kernel's averages (of 10 s); and so long it has been well
+before a step up."""
+
+FLOOR_MARGIN = 1.5
+"""It is well again when there is so many times the floor, and the pressure half of what is allowed. Else it would be
+short again with the first worker that comes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is short: below `floor_bytes`, above `percent` of the time (each 0: never)."""
+
+    floor_bytes: int
+    percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the machine, or the cgroup that we are in, could still give, and the part of the last 10 s in which some
+    process had to wait for memory (percent). None: it doesn't say.
+    """
+
+    available_bytes: int | None
+    percent: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ration:
+    """How the work is rationed: so many image workers (0: all), intake or not; since when the state or the ration is as
+    it is (monotonic seconds).
+    """
+
+    state: State = "ok"
+    since: float = 0.0
+    workers: int = 0
+    intake: bool = True
+
+    @property
+    def is_full(self) -> bool:
+        return self.workers == 0 and self.intake
+
+
+def judge(reading: Reading, limits: Limits, before: State) -> State:
+    """Whether memory is short now. It is short from the limits on, and well only at some distance from them."""
+    available, percent = reading.available_bytes, reading.percent
+    margin, part = (FLOOR_MARGIN, 0.5) if before == "short" else (1.0, 1.0)
+    if limits.floor_bytes and available is not None and available < limits.floor_bytes * margin:
+        return "short"
+    if limits.percent and percent is not None and percent > limits.percent * part:
+        return "short"
+    return "ok"
+
+
+def step(before: Ration, state: State, workers: int, now: float) -> Ration:
+    """The ration that follows, where there are so many `workers` in all."""
+    if state == "short" and before.state == "ok":
+        return Ration("short", now, max(1, (before.workers or workers) // 2), intake=False)
+    if state != before.state:
+        return replace(before, state=state, since=now)
+    if before.is_full or now - before.since < STEP_SECONDS:
+        return before
+    if state == "short":
+        return replace(before, since=now, workers=before.workers // 2) if before.workers > 1 else before
+    more = 2 * before.workers
+    return Ration("ok", now, more if more < workers else 0, intake=True)
+
+
+def read(cgroup: Path | None, proc: Path = Path("/proc")) -> Reading:
+    """What the kernel says of the machine, and of our cgroup, whichever is worse. Some 100 µs; more with a cgroup."""
+    available = [_field(proc / "meminfo", "MemAvailable:", 1024)]
+    pressure = [_some(proc / "pressure" / "memory")]
+    if cgroup is not None:
+        available.append(_left_in(cgroup))
+        pressure.append(_some(cgroup / "memory.pressure"))
+    return Reading(
+        min((one for one in available if one is not None), default=None),
+        max((one for one in pressure if one is not None), default=None),
+    )
+
+
+def _left_in(cgroup: Path) -> int | None:
+    """What the cgroup may still take: up to its limit, and in place of the files that are only kept in memory."""
+    limit, used = _text(cgroup / "memory.max").strip(), _text(cgroup / "memory.current").strip()
+    if not limit.isdecimal() or not used.isdecimal():
+        return None
+    files = [_field(cgroup / "memory.stat", f"{name}_file", 1) or 0 for name in ("active", "inactive")]
+    return max(0, int(limit) - int(used) + sum(files))
+
+
+def _field(path: Path, name: str, unit: int) -> int | None:
+    for line in _text(path).splitlines():
+        words = line.split()
+        if words[:1] == [name]:
+            return int(words[1]) * unit
+    return None
+
+
+def _some(path: Path) -> float | None:
+    """avg10 of the line "some avg10=0.00 avg60=0.00 avg300=0.00 total=0"."""
+    for line in _text(path).splitlines():
+        if line.startswith("some avg10="):
+            return float(line.split()[1].partition("=")[2])
+    return None
+
+
+def _text(path: Path) -> str:
+    """What is in the file; nothing if it can't be read (a kernel without PSI says EOPNOTSUPP)."""
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
