@@ -80,7 +80,7 @@ MINOR_DECK: Final = (
 )
 """Nobody but the image workers ends: the others live on, and show what they gain with time."""
 
-ROOT_EVERY: Final = 12
+ROOT_EVERY: Final = 20
 """Steps from one death of the root to the next."""
 
 

@@ -14,7 +14,7 @@ from tests.chaos.rage import scene
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 
-SECONDS = 25.0
+SECONDS = 20.0
 
 
 @pytest.mark.chaos
@@ -26,7 +26,7 @@ def test_nothing_is_lost_doubled_orphaned_or_leaked(
     steps = schedule.make(seed, SECONDS, pace_seconds=0.5, failpoints=tuple(failpoints.NAMES))
     with scene(tmp_path / "chaos", object_server, row_server) as chaos:
         chaos.begin()
-        chaos.run(steps, seconds=SECONDS, post_seconds=0.15)
+        chaos.run(steps, seconds=SECONDS, post_seconds=0.25)
         chaos.settle()
         chaos.assert_nothing_leaked()
         chaos.finish()
