@@ -169,6 +169,8 @@ class Supervisor:
             return
         place.begin(incarnation)
         name = place.spec.name
+        if name in self._to_replace:
+            self._to_replace.remove(name)  # it has died before its turn, and is the new one now
         self.watch(incarnation.pidfd, lambda: self._on_exit(place))
         self.watch(incarnation.inbox_fd, lambda: self._on_messages(place))
         log.debug("started", child=name, pid=incarnation.pid, incarnation=incarnation.number)
@@ -377,7 +379,7 @@ class Supervisor:
             self.start_child(spec.name)
             return True
         if place.incarnation is None:
-            if place.standing is Standing.HELD:
+            if place.standing is Standing.HELD and place.wanted:
                 place.release()
             return place.standing is Standing.WAITING
         if spec == before and not even_so:
