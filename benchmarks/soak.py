@@ -13,14 +13,13 @@ once" are those that had none, for the child had lived for ten seconds.
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from benchmarks.common import heading, kind_of, moment, say, table, workplace
+from benchmarks.common import heading, kind_of, moment, percentile, say, table, workplace
 from ipc import failpoints
 from supervisor.policy import STEADY_SECONDS
 from tests.chaos import schedule
@@ -34,16 +33,6 @@ MAJOR_DECK = (*2 * DECK, *(Card("freeze", child, FOR_EVER, FOR_EVER) for child i
 
 WARM_SECONDS = 60.0
 """Memory is compared from this age on."""
-
-
-def percentile(values: Sequence[float], part: float) -> float:
-    """The value that this part of them does not exceed.
-
-    >>> percentile([1.0, 2.0, 3.0, 4.0], 0.5), percentile([1.0, 2.0, 3.0, 4.0], 0.99)
-    (2.0, 4.0)
-    """
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
 
 
 def slope_per_hour(points: Sequence[tuple[float, float]]) -> float:
