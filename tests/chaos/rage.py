@@ -48,7 +48,7 @@ from tests.workers.telegram.desk import settings_text
 
 SETTINGS: Final = {
     "IMAGES__WIDTHS": json.dumps([100, 200, *range(1990, 2000)]),
-    "POOL__JOB_SECONDS": "3",
+    "POOL__JOB_SECONDS": "2",
     "POOL__MEMORY_CAP_MB": "300",
     "POOL__MEMORY_SOFT_MB": "200",
     "RETRY__MAX_ATTEMPTS": "1000",  # a kill from outside costs an attempt, and there are many
@@ -398,7 +398,7 @@ def good_picture(dice: random.Random) -> bytes:
 
 @functools.cache
 def endless_picture() -> bytes:
-    """Renders for some seven seconds on a quiet machine, twice what it may."""
+    """Renders for some seven seconds on a quiet machine, three times what it may."""
     noise = random.Random(2).randbytes(2000 * 1000 * 3)
     return _saved(Image.frombytes("RGB", (2000, 1000), noise), "JPEG", quality=60)
 

@@ -14,7 +14,7 @@ from tests.chaos.rage import scene
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 
-SECONDS = 20.0
+SECONDS = 15.0
 
 
 @pytest.mark.chaos
@@ -23,10 +23,10 @@ def test_nothing_is_lost_doubled_orphaned_or_leaked(
 ) -> None:
     seed = int(os.environ.get("PICTUREDESK_TEST_SEED", time.time_ns() % 10**6))
     print(f"seed {seed}: run again with PICTUREDESK_TEST_SEED={seed}")  # shown when the test fails
-    steps = schedule.make(seed, SECONDS, pace_seconds=0.5, failpoints=tuple(failpoints.NAMES))
+    steps = schedule.make(seed, SECONDS, pace_seconds=0.4, failpoints=tuple(failpoints.NAMES))
     with scene(tmp_path / "chaos", object_server, row_server) as chaos:
         chaos.begin()
-        chaos.run(steps, seconds=SECONDS, post_seconds=0.25)
+        chaos.run(steps, seconds=SECONDS, post_seconds=0.3)
         chaos.settle()
         chaos.assert_nothing_leaked()
         chaos.finish()
