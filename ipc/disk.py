@@ -48,11 +48,11 @@ def damage(error: BaseException, journal_path: Path) -> str:
 
 
 def has_room(state_dir: Path) -> bool:
-    """Whether the journal can be written, and some more besides. Tries it."""
+    """Whether the journal is there and can be written, and some more besides. Tries it."""
     try:
         free = os.statvfs(state_dir)
-        if free.f_bavail * free.f_frsize < ROOM_BYTES:
-            return False
+        if free.f_bavail * free.f_frsize < ROOM_BYTES or not (state_dir / "journal.db").exists():
+            return False  # a journal that is not there may be on a disk that is not mounted: not to be made anew
         journal = Journal.open(state_dir / "journal.db", durable=True)
     except (OSError, JournalError):
         return False

@@ -108,5 +108,10 @@ def test_too_little_room(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not disk.has_room(path.parent)
 
 
+def test_a_journal_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+    assert not disk.has_room(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_folder(tmp_path: Path) -> None:
     assert not disk.has_room(tmp_path / "gone")
