@@ -162,7 +162,7 @@ class Chaos:
         wait_for("the silent connections to be closed", self._is_quiet, 30)
         worn = self.fds()
         assert self.instance.stop() == 0
-        wait_for("every process to be gone", lambda: not self.instance.left_over(), 10)
+        self._wait_until_gone()
         self.instance.start()
         self.instance.wait_until_running()
         wait_for("nothing to be under way", self._is_done)
@@ -200,7 +200,7 @@ class Chaos:
         killed = time.time()
         self.instance.kill()
         self.blows.append(Blow("root", self.instance.root.pid, "SIGKILL", killed))
-        wait_for("the whole tree to be gone", lambda: not self.instance.left_over(), 10)
+        self._wait_until_gone()
         self.instance.start(**({"PICTUREDESK_FAILPOINT": step.detail} if step.detail else {}))
         self.roots.append((killed, time.time()))
 
@@ -208,10 +208,13 @@ class Chaos:
         self._strike(step.target, signal.SIGSEGV)
 
     def _freeze(self, step: Step) -> Callable[[], None] | None:
+        """Only who has got so far as to have the kernel end it with its parent: its threads are made after that."""
         process = self.process(step.target)
         if process is None:
             return None
         with contextlib.suppress(psutil.NoSuchProcess):
+            if process.num_threads() == 1 and step.target != "root":
+                return None
             process.suspend()
 
         def thaw() -> None:
@@ -295,6 +298,14 @@ class Chaos:
                     yield words[words.index("supervisor.bootstrap") + 1], process
                 elif self.instance.root is not None and pid == self.instance.root.pid:
                     yield "root", process
+
+    def _wait_until_gone(self) -> None:
+        """Until no process of the tree is left."""
+        until = time.monotonic() + 10
+        while left := self.instance.left_over():
+            named = [f"{name} {process.pid} {process.status()}" for name, process in self._processes()]
+            assert time.monotonic() < until, f"{left}: {named}"
+            time.sleep(TICK_SECONDS)
 
     def fds(self) -> dict[str, int]:
         """How many file descriptors each process holds."""
