@@ -6,6 +6,7 @@ a benchmark, its processes end: those of a tree in order at the end of a pipe th
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import random
@@ -81,6 +82,16 @@ def spread(values: Sequence[float], digits: int = 2) -> tuple[str, str, str]:
     """Median, least and greatest, as text."""
     chosen = (statistics.median(values), min(values), max(values))
     return (f"{chosen[0]:,.{digits}f}", f"{chosen[1]:,.{digits}f}", f"{chosen[2]:,.{digits}f}")
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """The value that this part of them does not exceed.
+
+    >>> percentile([1.0, 2.0, 3.0, 4.0], 0.5), percentile([1.0, 2.0, 3.0, 4.0], 0.99)
+    (2.0, 4.0)
+    """
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
 
 
 def say(text: str) -> None:

@@ -115,6 +115,7 @@ def find_problems(known: Known) -> Iterator[Problem]:
             yield from _problem_of_child(name, facts, known)
     if known.journal_error:
         yield Problem("journal", known.journal_error, "See the log; check the disk that state_dir is on")
+    yield from _problem_of_the_disk(known)
     yield from _problems_of_reports(known)
     if known.figures and waiting(known.figures) and known.unmoved_seconds > STUCK_SECONDS:
         yield Problem(
@@ -161,6 +162,22 @@ def _problem_of_child(name: str, facts: Mapping[str, Any], known: Known) -> Iter
             f"{name} is not running ({state}){why}",
             facts.get("remedy") or "It is started again by itself; if it keeps dying, its log records say why",
             since,
+        )
+
+
+def _problem_of_the_disk(known: Known) -> Iterator[Problem]:
+    """Those that wait for the disk say so with their process id: what a process has said that is no more is void."""
+    said = {name: known.reports.get(f"disk {name}", {}) for name in sorted(known.tree)}
+    waiting = {
+        name: str(facts["error"])
+        for name, facts in said.items()
+        if facts and facts["pid"] == known.tree[name].get("pid")
+    }
+    if waiting:
+        yield Problem(
+            "disk",
+            f"state_dir cannot be written ({next(iter(waiting.values()))}): {', '.join(waiting)} waiting",
+            "Nothing is lost, and it goes on by itself. Make room on state_dir's disk, or see what ails it",
         )
 
 

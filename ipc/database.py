@@ -16,6 +16,13 @@ BUSY_SECONDS = 30.0
 """How long a writer waits for its turn. Turns take well under a millisecond; a slow disk may stretch them."""
 
 
+Error = sqlite3.Error
+"""What everything here raises, for those who don't import sqlite3."""
+
+_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 class NewerVersion(Exception):
     """The file was written by a newer program; `version` is its version. It has been left as it is."""
 
@@ -77,6 +84,21 @@ def closed_on_error(database: sqlite3.Connection) -> Iterator[None]:
     except BaseException:
         database.close()
         raise
+
+
+def says_disk(error: BaseException) -> bool:
+    """Whether it is SQLite's word for a disk that is full, read-only or failing: of a file that was written before."""
+    return _code_of(error) in _DISK
+
+
+def says_damaged(error: BaseException) -> bool:
+    """Whether it is SQLite's word for a file that is damaged, or none of its own."""
+    return _code_of(error) in _DAMAGED
+
+
+def _code_of(error: BaseException) -> int:
+    """SQLite's primary result code; 0, which is no error's, for an error of somebody else's."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF if isinstance(error, sqlite3.Error) else 0
 
 
 def version_of(database: sqlite3.Connection) -> int:

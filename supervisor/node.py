@@ -8,6 +8,7 @@ from typing import Any
 
 from ipc.context import Context
 from ipc.messages import Command, Options
+from supervisor.policy import Intent
 from supervisor.runtime import resolve
 from supervisor.spec import ChildSpec, Intensity, numbered
 from supervisor.supervisor import Supervisor
@@ -38,8 +39,20 @@ def main(context: Context) -> None:
 
     supervisor.watch(context.inbox.fileno(), on_inbox)
     context.ready()
-    if supervisor.run(router) != 0:
+    try:
+        code = supervisor.run(router)
+    except BaseException:
+        _abandon(supervisor)
+        raise
+    if code != 0:
         raise GaveUp("an image worker keeps dying without a picture in hand; see the log records before this one")
+
+
+def _abandon(supervisor: Supervisor) -> None:
+    """The loop has failed: nobody looks after the children any more, so they end here."""
+    for incarnation in [place.incarnation for place in supervisor.places if place.incarnation]:
+        incarnation.end(Intent.STOP)
+        incarnation.process.wait()
 
 
 def children_of(options: Mapping[str, Any]) -> list[ChildSpec]:

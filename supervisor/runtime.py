@@ -1,5 +1,8 @@
 """A child's life from inside: heartbeats, its own main function, its last words.
 
+A child that finds the disk full, read-only or failing waits until it is not, and says so; then it ends, and its
+replacement begins afresh. One that finds the journal damaged is held.
+
 A thread watches the liveness pipe, whose other end only the supervisor holds: at its end the process leaves at once.
 Should the process be stopped, or stuck in C with the interpreter's lock held, the parent-death signal that
 `supervisor.bootstrap` has armed ends it.
@@ -11,6 +14,7 @@ import importlib
 import os
 import select
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +28,9 @@ from ipc.mailbox import Closed, inbox_from_fd, outbox_from_fd
 from ipc.messages import Held, Starved, clip
 from supervisor import logs
 from supervisor.bootstrap import ORPHANED
+
+DISK_SECONDS = 2.0
+"""How often a child that waits for the disk tries it."""
 
 
 def main(argv: list[str], stop_fd: int) -> int:
@@ -53,18 +60,67 @@ def _run(target: str, context: Context) -> int:
     try:
         resolve(target)(context)
     except Hold as hold:
-        log.error("held", what=hold.what, remedy=hold.remedy)
-        context.send(Held(clip(hold.what, 1500), clip(hold.remedy, 1500)))
-        return EX_CONFIG
+        return _hold(context, hold.what, hold.remedy)
     except Closed:
         return ORPHANED  # the supervisor is gone, and so are we
     except MemoryError as error:
         context.send(Starved(clip(str(error) or "no memory left")))
         return 1
-    except Exception:
+    except Exception as error:
+        if "state_dir" in context.options and (code := _blame_the_disk(context, error)) is not None:
+            return code
         log.exception("crashed")
         return 1
     return 0
+
+
+def _blame_the_disk(context: Context, error: Exception) -> int | None:
+    """If it was the disk that state_dir is on: what is to be done about that, and then the exit code."""
+    from ipc import disk  # noqa: PLC0415 - nobody pays for it who does not need it
+
+    journal = context.journal_path
+    if damage := disk.damage(error, journal):
+        return _hold(
+            context,
+            f"{journal}: the journal is damaged: {damage}",
+            f"Stop the program, check the disk, and restore a copy of {journal.name}; or move it aside and start anew:"
+            " what is published stays published",
+        )
+    reason = disk.cannot_be_written(error)
+    return _wait_for_the_disk(context, reason) if reason else None
+
+
+def _wait_for_the_disk(context: Context, reason: str) -> int:
+    """Wait for a disk that can be written, or for a stop; the exit code."""
+    from ipc import disk  # noqa: PLC0415
+
+    log = structlog.get_logger()
+    log.error("waits for the disk", reason=reason)
+    context.ready()  # whether it was or not: it does what can be done
+    context.report(f"disk {context.name}", pid=os.getpid(), error=clip(reason))
+    state_dir = context.journal_path.parent
+    try:
+        while not context.stopping:
+            if _pause(context) and disk.has_room(state_dir):
+                log.info("the disk can be written again")
+                return 1
+    except Closed:
+        return ORPHANED
+    return 0
+
+
+def _pause(context: Context) -> bool:
+    """Some seconds, in which hints are let go by; False if a stop came in between."""
+    until = time.monotonic() + DISK_SECONDS
+    while not context.stopping and (left := until - time.monotonic()) > 0:
+        context.receive(left)
+    return not context.stopping
+
+
+def _hold(context: Context, what: str, remedy: str) -> int:
+    structlog.get_logger().error("held", what=what, remedy=remedy)
+    context.send(Held(clip(what, 1500), clip(remedy, 1500)))
+    return EX_CONFIG
 
 
 def resolve(target: str) -> Callable[..., Any]:

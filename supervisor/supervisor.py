@@ -182,6 +182,8 @@ class Supervisor:
         place.begin(incarnation)
         name = place.spec.name
         incarnation.leaf = self._leaves.make(name, incarnation.number, incarnation.pid, incarnation.cap_bytes)
+        if name in self._to_replace:
+            self._to_replace.remove(name)  # it has died before its turn, and is the new one now
         self.watch(incarnation.pidfd, lambda: self._on_exit(place))
         self.watch(incarnation.inbox_fd, lambda: self._on_messages(place))
         self._outputs.add(incarnation.outputs)
@@ -408,7 +410,7 @@ class Supervisor:
             self.start_child(spec.name)
             return True
         if place.incarnation is None:
-            if place.standing is Standing.HELD or (place.wanted and spec != before):
+            if place.wanted and (place.standing is Standing.HELD or spec != before):
                 place.release()
             return place.standing is Standing.WAITING
         if spec == before and (spec.command or not even_so):  # a command knows nothing of our log

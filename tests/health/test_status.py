@@ -415,6 +415,14 @@ def test_who_is_down_with_its_supervisor_is_no_problem_of_its_own() -> None:
     assert len(whats(known(tree={**tree, "pool": child()}))) == 1
 
 
+def test_those_who_wait_for_the_disk_are_one_problem_and_the_dead_wait_for_nothing() -> None:
+    said = {name: {"pid": pid, "error": "disk is full"} for name, pid in (("pool", 100), ("uploader", 100), ("old", 7))}
+    waiting = known(reports={f"disk {name}": facts for name, facts in said.items()})
+    assert whats(waiting) == ["state_dir cannot be written (disk is full): pool, uploader waiting"]
+    replaced = known(reports={"disk pool": {"pid": 99, "error": "disk is full"}})
+    assert whats(replaced) == []
+
+
 def test_a_flood_that_is_over_is_none() -> None:
     def flooded(until: str) -> Known:
         return known(reports={"connection": {"connected": True, "flooded_until": until}})

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -85,6 +86,10 @@ def hold(context: Context) -> None:
 
 def hold_for_a_file(context: Context) -> None:
     raise Hold(f"no file named {os.fsdecode(bytes([255]))}", "rename it")
+
+
+def meet_a_read_only_disk(context: Context) -> None:
+    raise OSError(errno.EROFS, "Read-only file system")
 
 
 def exit_config(context: Context) -> None:

@@ -55,9 +55,16 @@ class Recorder:
         return False
 
 
-def node(*children: ChildSpec, intensity: Intensity = QUICK) -> ChildSpec:
+class Faulty(Recorder):
+    """Its first order is too much for it."""
+
+    def on_order(self, message: Message) -> None:
+        raise RuntimeError("as the test wants it")
+
+
+def node(*children: ChildSpec, intensity: Intensity = QUICK, router: str = "Recorder") -> ChildSpec:
     options = {
-        "router": f"{__name__}:Recorder",
+        "router": f"{__name__}:{router}",
         "children": [asdict(child) for child in children],
         "intensity": asdict(intensity),
         "drain_seconds": 5.0,
@@ -108,6 +115,25 @@ def test_a_child_that_outruns_its_intensity_takes_the_node_down_and_the_one_abov
     assert stage.play(script) == 0
     assert stage.ended("node")[0] == ("crashed", "exit code 1")
     assert stage.notes()[:2] == ["start good", "stop good"]
+
+
+def test_a_node_whose_loop_fails_leaves_no_child(notes: Path) -> None:
+    stage = Stage(notes, node(spec(notes, "inner", "deaf"), router="Faulty"))
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.until("inner to run", lambda: inner_pid(stage, "inner"))
+        before = inner_pid(stage, "inner")
+        assert before
+        assert stage.supervisor.send("node", Wake("anything"))
+        yield from stage.until("the node to end", lambda: stage.exits)
+        assert not psutil.pid_exists(before)
+        yield from stage.until("another to run", lambda: inner_pid(stage, "inner") not in (None, before))
+        last = inner_pid(stage, "inner")
+        assert last
+        os.kill(last, signal.SIGKILL)  # deaf: it would take its whole stop deadline
+
+    assert stage.play(script) == 0
+    assert stage.ended("node")[0] == ("crashed", "exit code 1")
 
 
 def test_a_killed_node_takes_its_children_with_it(notes: Path) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from ipc.journal import Journal
 from ipc.mailbox import Closed
-from ipc.messages import Beat, Held, Message, Ready, Starved, Wake
+from ipc.messages import Beat, Held, Message, Ready, Report, Starved, Wake
 from supervisor import child, runtime
 from supervisor.bootstrap import ORPHANED
 from supervisor.child import Incarnation, spawn
@@ -120,6 +121,27 @@ def test_last_words_always_fit_a_message(text: str, start: Callable[..., Started
 def test_the_last_words_of_a_starved_one(start: Callable[..., Started]) -> None:
     one = start("starve_once")
     assert one.all() == [Starved("40 GiB wanted")] and one.wait() == 1
+
+
+def test_who_meets_a_bad_disk_says_so_and_waits_until_it_is_good(start: Callable[..., Started], tmp_path: Path) -> None:
+    """Then it ends, for its replacement to begin afresh; and until then it is ready and beats."""
+    state_dir = tmp_path / "state"
+    started = start("meet_a_read_only_disk", options={"state_dir": str(state_dir)})
+    started.until(Ready)
+    report = started.until(Report)
+    assert report == Report("disk a", {"pid": started.it.pid, "error": "Read-only file system"})
+    assert started.until(Beat).stalled_seconds < DEADLINE_SECONDS
+    assert started.it.process.poll() is None
+    state_dir.mkdir()
+    Journal.open(state_dir / "journal.db").close()
+    assert started.wait() == 1
+
+
+def test_who_waits_for_the_disk_can_be_stopped(start: Callable[..., Started], tmp_path: Path) -> None:
+    started = start("meet_a_read_only_disk", options={"state_dir": str(tmp_path / "gone")})
+    started.until(Report)
+    started.it.signal(signal.SIGTERM)
+    assert started.wait() == 0
 
 
 def test_heartbeats_tell_of_a_loop_that_stands(start: Callable[..., Started]) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -946,6 +946,27 @@ def test_a_killed_supervisor_leaves_no_process(what: str, notes: Path, make_alon
     while (left := alone.members()) and time.monotonic() < until:
         time.sleep(0.02)
     assert not left, [Path(f"/proc/{pid}/status").read_text()[:200] for pid in left]
+
+
+@pytest.mark.parametrize("frozen", ["supervisor", "everybody"])
+def test_a_freeze_from_outside_makes_nobody_hung(frozen: str, notes: Path, make_alone: Callable[..., Alone]) -> None:
+    """SIGSTOP for longer than any child may be silent, then SIGCONT: with a supervisor below the supervisor."""
+    alone = make_alone(spec(notes, "a", hang_seconds=2.5), replace(_nested(notes), beat_seconds=0.1, hang_seconds=2.5))
+    alone.wait_for_line("ready a")
+    alone.wait_for_line("ready pool")
+    wait_for("the grandchild to serve", lambda: "start inner" in notes.read_text())
+    members = alone.members()
+    victims = members if frozen == "everybody" else [alone.process.pid]
+    for pid in victims:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(5.0)
+    for pid in victims:
+        os.kill(pid, signal.SIGCONT)
+    time.sleep(1.0)  # for a hasty judgement
+    assert alone.members() == members
+    alone.process.terminate()
+    alone.wait_for_line("exit a asked")
+    assert [line for line in alone.lines if line.startswith("exit") and "asked" not in line] == []
 
 
 def test_signals_stop_it(notes: Path, make_alone: Callable[..., Alone]) -> None:

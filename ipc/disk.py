@@ -1,0 +1,75 @@
+"""What a failure says of the disk that state_dir is on: it is full, read-only or failing, or has spoilt the journal.
+
+A full disk is nobody's fault and passes: whoever meets it waits, and goes on when there is room. A damaged journal does
+not pass: going on would be guessing.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ipc import database
+from ipc.journal import Journal, JournalError
+
+ROOM_BYTES = 2**20
+"""There is room again when so much is free: less is gone with the next picture."""
+
+_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
+def cannot_be_written(error: BaseException) -> str:
+    """Why the disk cannot be written, if that is what `error` says; else empty."""
+    for one in _chain(error):
+        if isinstance(one, OSError) and one.errno in _ERRORS:
+            return str(one.strerror)
+        if database.says_disk(one):
+            return str(one)
+    return ""
+
+
+def damage(error: BaseException, journal_path: Path) -> str:
+    """What is wrong with the journal, if `error` says that some database is damaged and it is this one; else empty.
+
+    All of the file is read for it.
+    """
+    if not any(map(database.says_damaged, _chain(error))):
+        return ""
+    try:
+        journal = Journal.open_to_read(journal_path)
+    except JournalError as refused:
+        return str(refused)
+    try:
+        return "\n".join(journal.check())
+    finally:
+        journal.close()
+
+
+def has_room(state_dir: Path) -> bool:
+    """Whether the journal is there and can be written, and some more besides. Tries it."""
+    try:
+        free = os.statvfs(state_dir)
+        if free.f_bavail * free.f_frsize < ROOM_BYTES or not (state_dir / "journal.db").exists():
+            return False  # a journal that is not there may be on a disk that is not mounted: not to be made anew
+        journal = Journal.open(state_dir / "journal.db", durable=True)
+    except (OSError, JournalError):
+        return False
+    try:
+        journal.try_to_write()
+    except database.Error:
+        return False
+    finally:
+        journal.close()
+    return True
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, what it is made of, and what it came of."""
+    yield error
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _chain(one)
+    if error.__cause__ is not None:
+        yield from _chain(error.__cause__)

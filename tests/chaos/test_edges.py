@@ -1,0 +1,159 @@
+"""Bad things at the edges, to the whole tree: a clock that is set, a slow disk, no files or processes, a freeze."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.chaos.machine import BadMachine, bad_machine
+from tests.instance import Instance, wait_for
+from tests.pictures import make_export
+
+COUNT = 10
+MakeInstance = Callable[..., Instance]
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_export(tmp_path_factory.mktemp("edges") / "export", COUNT, size=(640, 480))
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[BadMachine]:
+    (tmp_path / "machine").mkdir()
+    with bad_machine(tmp_path / "machine") as machine:
+        yield machine
+
+
+@pytest.fixture
+def instance(export: Path, make_instance: MakeInstance) -> Instance:
+    return make_instance(export, "[images]\nwidths = [320, 640]")
+
+
+def processed(instance: Instance, at_least: int) -> Callable[[], bool]:
+    return lambda: ((instance.status() or {"stats": {"processed": 0}})["stats"]["processed"]) >= at_least
+
+
+def ended(instance: Instance) -> list[tuple[str, str]]:
+    """Who has ended without having been asked, and of what."""
+    records = [one for one in instance.records() if one["event"] == "child ended" and one["cause"] != "asked"]
+    return [(one["child"], one["what"]) for one in records]
+
+
+def finish(instance: Instance) -> None:
+    """All is published, nothing is left."""
+    instance.wait_until_done()
+    assert instance.stop() == 0
+    instance.assert_published(list(range(1, COUNT + 1)))
+    instance.assert_nothing_left()
+
+
+def test_the_clock_is_set_an_hour_on_and_back_again(instance: Instance, machine: BadMachine) -> None:
+    """Nobody is taken for hung or silent, and the work goes on."""
+    instance.through = machine.through
+    instance.start()
+    instance.wait_until_running()
+    before = instance.pids()
+    for seconds, pictures in ((3600, 1), (0, 3), (-3600, 5)):
+        wait_for("some pictures", processed(instance, pictures))
+        machine.set(clock_seconds=seconds)
+        wait_for("/status", instance.status)
+        time.sleep(1.2)  # for everybody to look at the clock once
+        body = instance.status() or {"problems": ["no answer"]}
+        assert body["problems"] == []
+    assert instance.pids() == before
+    assert ended(instance) == []
+    finish(instance)
+
+
+def test_a_slow_disk_is_waited_for(instance: Instance, machine: BadMachine) -> None:
+    """Every fsync takes its time: nothing is lost, nobody is taken for hung, /status answers."""
+    instance.through = machine.through
+    machine.set(fsync_seconds=0.15)
+    instance.start()
+    instance.wait_until_running()
+    wait_for("the first picture", processed(instance, 1))
+    for _ in range(5):
+        started = time.monotonic()
+        assert instance.status() is not None
+        assert time.monotonic() - started < 5.0, "it waits for no disk"
+        time.sleep(0.1)
+    machine.set()
+    finish(instance)
+    assert ended(instance) == []
+
+
+def test_no_process_to_be_had(instance: Instance, machine: BadMachine) -> None:
+    """EAGAIN: it is tried again, the others go on, and nobody is blamed."""
+    instance.through = machine.through
+    instance.start()
+    pids = instance.wait_until_running()
+    machine.set(no_processes=True)
+    for name in ("uploader", "image-1"):
+        os.kill(pids[name], signal.SIGKILL)
+
+    def refused() -> set[str]:
+        return {one["child"] for one in instance.records() if one["event"] == "cannot start a child"}
+
+    wait_for("both to be refused", lambda: refused() == {"uploader", "image-1"})
+    assert instance.row("image-2")["state"] == "running"
+    machine.set()
+    instance.wait_until_running()
+    assert instance.row("root")["pid"] == pids["root"]
+    finish(instance)
+
+
+@pytest.mark.parametrize("victim", ["root", "pool"])
+def test_no_file_descriptor_to_be_had(victim: str, instance: Instance) -> None:
+    """EMFILE in a process that starts others: it is tried again, and the process lives."""
+    instance.start()
+    pids = instance.wait_until_running()
+    process = psutil.Process(pids[victim])
+    limits = process.rlimit(resource.RLIMIT_NOFILE)
+    process.rlimit(resource.RLIMIT_NOFILE, (process.num_fds(), limits[1]))
+    child = "uploader" if victim == "root" else "image-1"
+    os.kill(pids[child], signal.SIGKILL)
+    wait_for("a start that fails", lambda: "Too many open files" in instance.log.read_text())
+    process.rlimit(resource.RLIMIT_NOFILE, limits)
+    now = instance.wait_until_running()
+    assert now[victim] == pids[victim] and now[child] != pids[child]
+    finish(instance)
+
+
+def test_no_file_descriptor_for_those_who_ask(instance: Instance) -> None:
+    """EMFILE in the process that answers: whoever asks waits, and has his answer when there is one again."""
+    instance.start()
+    pids = instance.wait_until_running()
+    process = psutil.Process(pids["health"])
+    limits = process.rlimit(resource.RLIMIT_NOFILE)
+    process.rlimit(resource.RLIMIT_NOFILE, (process.num_fds() - 1, limits[1]))
+    for _ in range(3):
+        instance.status()
+    process.rlimit(resource.RLIMIT_NOFILE, limits)
+    wait_for("an answer", instance.status)
+    assert instance.pids()["health"] == pids["health"]
+    finish(instance)
+
+
+@pytest.mark.parametrize("frozen", ["everybody", "root"])
+def test_a_freeze_and_a_thaw(frozen: str, instance: Instance) -> None:
+    """As a laptop's lid or a debugger does it. (A freeze that outlasts every deadline: tests/supervisor.)"""
+    instance.start()
+    pids = instance.wait_until_running()
+    wait_for("the first picture", processed(instance, 1))
+    victims = list(pids.values()) if frozen == "everybody" else [pids[frozen]]
+    for pid in victims:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(3.0)  # longer than the root's patience with its own loop
+    for pid in victims:
+        os.kill(pid, signal.SIGCONT)
+    assert instance.wait_until_running() == pids
+    finish(instance)
+    assert ended(instance) == []

@@ -1,0 +1,113 @@
+"""Two hundred files that mean harm, among twenty good ones: the good ones are published, and nothing else happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from supervisor.memory import MIB
+from tests.chaos import hostile
+from tests.chaos.hostile import Hostile
+from tests.instance import DEADLINE_SECONDS, Instance, wait_for
+from tests.pictures import draw, message, write_result
+
+GOOD = 20
+CAP_MIB = 300
+OVERSHOOT_MIB = 135
+"""What an image worker can allocate between two looks at it."""
+
+MORE = f"""
+[images]
+widths = [100, 200]
+[pool]
+workers = 2
+job_seconds = 20
+memory_cap_mb = {CAP_MIB}
+memory_soft_mb = 200
+"""
+
+
+def test_the_good_ones_are_published_and_nothing_else_happens(
+    tmp_path: Path, make_instance: Callable[..., Instance]
+) -> None:
+    seed = int(os.environ.get("PICTUREDESK_TEST_SEED", time.time_ns() % 10**6))
+    print(f"seed {seed}: run again with PICTUREDESK_TEST_SEED={seed}")  # shown when the test fails
+    files = hostile.make(seed)
+    kinds = make_export(tmp_path / "export", files)
+    instance = make_instance(tmp_path / "export")
+    instance.config.write_text(instance.config.read_text().replace("[pool]\nworkers = 2", MORE))
+    instance.start()
+    peaks: dict[str, int] = {}
+    wait_for("all to be published or dead", lambda: is_done(instance, peaks), 2 * DEADLINE_SECONDS)
+
+    tree = {row["name"]: row for row in (instance.status() or {"tree": []})["tree"]}
+    above = [name for name in tree if not name.startswith("image")]
+    assert {name: tree[name]["restarts"] for name in above} == dict.fromkeys(above, 0)
+    assert max(peaks.values()) < 2 * CAP_MIB * MIB + OVERSHOOT_MIB * MIB, "twice the cap: a try alone"
+    dead = {one["message_id"]: one["reason"] for one in dead_letters(instance)}
+    assert instance.stop() == 0
+    published = {row["message_id"] for row in instance.rows()}
+    assert published | dead.keys() == kinds.keys() and not published & dead.keys()
+    assert all(dead.values())
+    assert {one for one, kind in kinds.items() if kind is None} <= published
+    for kind in filter(None, (kinds[one] for one in published)):
+        print(f"published, for it can be shown: {kind.what}")
+        assert not kind.is_surely_dead, kind.what
+        assert_can_be_shown(kind)
+    instance.assert_published(sorted(published))
+    instance.assert_nothing_left(dead=len(dead))
+    assert not Path("/tmp/hostile").exists()
+
+
+def make_export(folder: Path, files: list[Hostile]) -> dict[int, Hostile | None]:
+    """The hostile ones, and after every tenth a good one (None); by message id."""
+    (folder / "photos").mkdir(parents=True)
+    hostile.lay_traps(folder)
+    kinds: dict[int, Hostile | None] = {}
+    messages = []
+    step = len(files) // GOOD
+    everything = [one for at, file in enumerate(files, 1) for one in ([file, None] if at % step == 0 else [file])]
+    for number, kind in enumerate(everything, 1):
+        name = f"photos/photo_{number}@01-02-2025_10-00-00.jpg"
+        if kind is None:
+            draw(folder / name, number, (240, 180))
+        elif not kind.name:
+            (folder / name).write_bytes(kind.data)
+        kinds[number] = kind
+        messages.append(message(number, photo=kind.name if kind and kind.name else name, width=96, height=72))
+    write_result(folder, messages)
+    return kinds
+
+
+def is_done(instance: Instance, peaks: dict[str, int]) -> bool:
+    """Whether it is; notes the highest peak of each image worker's memory."""
+    for row in (instance.status() or {"tree": []})["tree"]:
+        if row["name"].startswith("image"):
+            peaks[row["name"]] = max(peaks.get(row["name"], 0), row.get("peak_rss_bytes", 0))
+    return instance.is_done()
+
+
+def dead_letters(instance: Instance) -> list[dict[str, object]]:
+    lines = instance.command("dead", "--json").stdout.splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def assert_can_be_shown(kind: Hostile) -> None:
+    with Image.open(BytesIO(kind.data)) as image:
+        image.load()
+
+
+def test_the_same_seed_makes_the_same_files() -> None:
+    assert hostile.make(7) == hostile.make(7)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_they_are_small(seed: int) -> None:
+    assert max(len(one.data) for one in hostile.make(seed)) < 5 * MIB
