@@ -256,7 +256,7 @@ class TreeMachine(RuleBasedStateMachine):
         is_held = end in ("held", "configuration") and not was_asked
         is_finished = end == "finished" and not was_asked and model is self.models[TRANSIENT]
         if not model.wanted or (not comes_back and (was_asked or is_held or is_finished)):
-            model.rests = "held" if is_held else "stopped"
+            model.rests = "held" if is_held else "finished" if is_finished else "stopped"
             return
         model.rests, model.due_at = "waiting", now
         if comes_back or not counts:
@@ -302,7 +302,7 @@ class TreeMachine(RuleBasedStateMachine):
 
     @rule(changed=st.sets(children), most=st.sampled_from([2, 4]))
     def is_reloaded(self, changed: set[str], most: int) -> None:
-        """Some get other options, all another intensity; whoever is held gets another try."""
+        """Some get other options, all another intensity; who is held, or down and another one now, gets a new try."""
         if self.gave_up:
             return
         self.intensity = replace(INTENSITY, max_restarts=most)
@@ -312,7 +312,7 @@ class TreeMachine(RuleBasedStateMachine):
         for name, model in self.models.items():
             if model.is_up and model.wanted and name in changed:
                 model.shall_be_replaced = True
-            if not model.is_up and model.rests == "held" and model.wanted:
+            if not model.is_up and model.wanted and (model.rests == "held" or name in changed):
                 model.rests, model.due_at, model.deaths, model.quick_deaths = "waiting", 0.0, [], 0
 
     # What always holds
