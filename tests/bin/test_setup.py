@@ -139,8 +139,7 @@ def test_a_python_path_is_not_for_the_program_but_kept_for_its_commands(ready: C
     said = 'import os\nprint(os.environ["PYTHONPATH"], os.environ["PICTUREDESK_PYTHONPATH"], sep="|")\n'
     ready.program("supervisor", said)
     try:
-        options = {"PYTHONPATH": given} if given else {}
-        assert ready.run(command=None, **options) == (0, f"{ready.root}|{given}\n", "")
+        assert ready.run(PYTHONPATH=given) == (0, f"{ready.root}|{given}\n", "")
     finally:
         ready.program("supervisor", PROGRAM)
 
