@@ -105,7 +105,7 @@ def describe_memory(report: dict[str, Any]) -> list[str]:
             mebibytes(row.get("rss_bytes")),
             mebibytes(row.get("pss_bytes")),
             mebibytes(row.get("uss_bytes")),
-            mebibytes(row.get("cgroup_peak_bytes") or row.get("peak_rss_bytes")),
+            mebibytes(max(row.get("cgroup_peak_bytes", 0), row.get("peak_rss_bytes", 0))),
             mebibytes(row.get("cap_bytes")),
             _trend(row.get("rss_trend_bytes_per_hour")),
             str(sum(row.get("exit_causes", {}).get(cause, 0) for cause in FOR_MEMORY) or "-"),
