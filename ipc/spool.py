@@ -14,6 +14,7 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,7 @@ def has_no_room(error: OSError) -> bool:
     return error.errno in _NO_ROOM
 
 
+PROBE_BYTES = 64 * 1024
 ORIGINAL = "original"
 _PART = "original.part"
 
@@ -76,6 +78,14 @@ class Spool:
     def free_bytes(self) -> int:
         """What is left on the disk that the spool is on."""
         return shutil.disk_usage(self._root).free
+
+    def can_be_written(self) -> bool:
+        """Whether the disk takes anything, found out by trying."""
+        try:
+            with tempfile.TemporaryFile(dir=self._root, buffering=0) as probe:
+                return probe.write(bytes(PROBE_BYTES)) == PROBE_BYTES
+        except OSError:
+            return False
 
     def remove(self, job_id: int, generation: int) -> None:
         """Delete all that lies here of a job."""

@@ -1,7 +1,9 @@
 """The configured channels while a line holds: who is looked at when, and what is the matter with whom.
 
 A task for each channel looks at it when there is a hint, when the monitor finds it behind, and every
-`reconcile_seconds`. A channel that can't be read keeps nobody else from being read; it is tried again by and by.
+`reconcile_seconds`. The first hint is followed at once, those that come in a burst twice a second. A channel that can't
+be read keeps nobody else from being read; it is tried again by and by, and what keeps it from being read is told: a
+fault that is its own at once, an outage when it lasts.
 Backfill goes on in the background while no channel is behind.
 """
 
@@ -45,18 +47,37 @@ FAULT_SECONDS: Final = 300.0
 BACKFILL_PAUSE_SECONDS: Final = 0.5
 """Between two pages: 200 messages a second, which Telegram has been seen to allow for hours."""
 
+HINT_PAUSE_SECONDS: Final = 0.5
+"""Between two looks that hints have asked for: a burst of posts is read in pages, and not one by one."""
+
+TROUBLE_TIMES: Final = 3
+TROUBLE_SECONDS: Final = 60.0
+"""So often in a row, or for so long, a channel may give no good answer before that is a problem to tell."""
+
+STARTING_SECONDS: Final = 120.0
+"""A program that was started no longer ago takes what was posted since its start, however late this process comes."""
+
 LOOKS_AT_ONCE: Final = 4
 """Channels that are looked at at the same time."""
 
+NO_HASH: Final = 0
+"""Instead of an access hash that does not hold any more: the id is still known."""
+
 FAULT_BYTES: Final = 1200
 """Of a channel's fault, and of its remedy, in a report: both go in one message."""
+
+IT_IS_TRIED: Final = "Nothing is lost: it is tried again every few seconds. If it lasts, see the log of the connection"
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class Entry:
-    """One configured channel, and how it stands. `watch` is there once it has been found, `channel_id` once known."""
+    """One configured channel, and how it stands. `watch` is there once it has been found, `channel_id` once known.
+
+    `since`: when it was first configured (Unix seconds). `trouble`: what the last looks got instead of an answer, how
+    often in a row, and since when (monotonic). `is_hinted`: the next look is for a hint's sake.
+    """
 
     address: Address
     watch: Watch | None = None
@@ -66,6 +87,13 @@ class Entry:
     channel_id: int | None = None
     reconcile_at: float = 0.0
     flooded_until: float = 0.0
+    since: float = 0.0
+    trouble: str = ""
+    trouble_times: int = 0
+    trouble_at: float = 0.0
+    was_read: bool = False
+    is_hinted: bool = False
+    looked_at: float = 0.0
 
     @property
     def key(self) -> str:
@@ -76,27 +104,59 @@ class Entry:
     def readable(self) -> Watch | None:
         return self.watch if self.fault is None else None
 
-    def facts(self) -> dict[str, Any]:
-        """What /status shows of it."""
+    @property
+    def state(self) -> str:
+        """In a word: is it read?"""
+        if self.fault:
+            return "closed"
+        if self.trouble and (self.trouble_times >= TROUBLE_TIMES or self._troubled_seconds() >= TROUBLE_SECONDS):
+            return "failing"
+        return "read" if self.was_read else "not read yet"
+
+    def _troubled_seconds(self) -> float:
+        return time.monotonic() - self.trouble_at
+
+    def problem(self) -> tuple[str, str]:
+        """What is the matter with it, and what to do; empty if nothing is."""
+        match self.state:
+            case "closed" if self.fault:
+                return self.fault.what, self.fault.remedy
+            case "failing":
+                return f"no answer of use in {self.trouble_times} looks: {self.trouble}", IT_IS_TRIED
+        return "", ""
+
+    def has_trouble(self, why: str) -> None:
+        """A look was in vain."""
+        self.trouble_at = self.trouble_at if self.trouble else time.monotonic()
+        self.trouble, self.trouble_times = why, self.trouble_times + 1
+
+    def is_well(self) -> None:
+        """It was read."""
+        self.fault, self.trouble, self.trouble_times, self.was_read = None, "", 0, True
+
+    def facts(self, *, connected: bool) -> dict[str, Any]:
+        """What /status shows of it. How far it is behind is known while there is a line."""
         watch, fault = self.watch, self.fault
+        problem, remedy = self.problem()
         return {
             "id": self.channel_id,
             "address": str(self.address),
             "title": clip(watch.title, 200) if watch else "",
-            "behind": watch.behind if watch and not fault else None,
+            "state": self.state,
+            "behind": watch.behind if watch and watch.cursor is not None and not fault and connected else None,
             "is_member": watch.peer.is_member if watch else None,
             "backfilled": watch.backfilled() if watch else None,
             "backfill_left": watch.backfill_left() if watch else None,
-            "problem": clip(fault.what, FAULT_BYTES) if fault else "",
-            "remedy": clip(fault.remedy, FAULT_BYTES) if fault else "",
+            "problem": clip(problem, FAULT_BYTES),
+            "remedy": clip(remedy, FAULT_BYTES),
         }
 
 
 class Channels(Mapping[int, Watch]):
     """All configured channels; as a mapping, the watches of those that can be read now, by channel id.
 
-    `on_new` is called when there is something to fetch, `on_row` when only a row has changed, `on_read` with every
-    message that is read, and `on_doubt` when a request got no answer.
+    `started_at` (Unix seconds) is the program's. `on_new` is called when there is something to fetch, `on_row` when
+    only a row has changed, `on_read` with every message that is read, and `on_doubt` when a request got no answer.
     """
 
     def __init__(
@@ -105,6 +165,7 @@ class Channels(Mapping[int, Watch]):
         journal: Journal,
         texts: list[str],
         wanted: Wanted,
+        started_at: float,
         reconcile_seconds: float,
         on_new: Callable[[], None],
         on_row: Callable[[], None],
@@ -112,6 +173,9 @@ class Channels(Mapping[int, Watch]):
         on_doubt: Callable[[], None],
     ) -> None:
         self.entries = [Entry(parse(text)) for text in texts]
+        now = time.time()
+        for entry in self.entries:
+            entry.since = journal.first_configured(entry.key, first_seen(started_at, now))
         self.flooded_until = 0.0
         self._journal = journal
         self._wanted = wanted
@@ -157,6 +221,7 @@ class Channels(Mapping[int, Watch]):
         for entry in self.entries:
             if entry.watch is not None and hint.channel_id in (None, entry.watch.id):
                 entry.hints.update(hint.message_ids)
+                entry.is_hinted = True
                 entry.wake.set()
 
     async def look_around(self, line: Line) -> None:
@@ -197,7 +262,10 @@ class Channels(Mapping[int, Watch]):
         while True:
             # A flood is waited out, whoever wakes us, and on whatever line: who asks all the same has to wait longer.
             await asyncio.sleep(max(0.0, entry.flooded_until - time.monotonic()))
+            if entry.is_hinted:
+                await asyncio.sleep(max(0.0, entry.looked_at + HINT_PAUSE_SECONDS - time.monotonic()))
             entry.wake.clear()
+            entry.is_hinted, entry.looked_at = False, time.monotonic()
             async with self._looks:
                 pause = await self._try_to_look(line, entry)
             with suppress(TimeoutError):
@@ -208,8 +276,8 @@ class Channels(Mapping[int, Watch]):
         """Look at one channel; for how many seconds it then needs no look, unless there is a reason."""
         hints, entry.hints = entry.hints, set()
         try:
-            await self._look(line, entry, hints)
-            return max(0.0, entry.reconcile_at - time.monotonic())
+            pause = await self._look(line, entry, hints)
+            hints = set()
         except Flooded as flood:
             self.note_flood(flood.seconds)
             log.warning("Telegram asks to wait", channel=str(entry.address), seconds=flood.seconds)
@@ -218,7 +286,8 @@ class Channels(Mapping[int, Watch]):
         except UnknownChannel as fault:
             # The first time, the access hash may be another account's: it is resolved anew.
             pause = FAULT_SECONDS if entry.fault else AGAIN_SECONDS
-            self._journal.drop_peer(entry.key, line.account_id)
+            if entry.channel_id is not None:
+                self._journal.put_peer(entry.key, line.account_id, entry.channel_id, NO_HASH)
             entry.watch = None
             self._has_fault(entry, fault)
         except ChannelFault as fault:
@@ -226,13 +295,15 @@ class Channels(Mapping[int, Watch]):
             self._has_fault(entry, fault)
         except (ServerTrouble, Unanswered, Unreadable) as trouble:
             pause = AGAIN_SECONDS
+            entry.has_trouble(str(trouble))
             log.warning("channel could not be looked at", channel=str(entry.address), why=str(trouble))
             if isinstance(trouble, Unanswered):
                 self._on_doubt()
-        entry.hints |= hints
+        finally:
+            entry.hints |= hints  # whatever came in between: the line may have been lost
         return pause
 
-    async def _look(self, line: Line, entry: Entry, hints: set[int]) -> None:
+    async def _look(self, line: Line, entry: Entry, hints: set[int]) -> float:
         if entry.watch is None or entry.fault:
             entry.watch = await self._open(line, entry)
         watch = entry.watch
@@ -245,19 +316,21 @@ class Channels(Mapping[int, Watch]):
             taken += await watch.catch_up(line)
             if hints:
                 taken += await watch.look_at(line, hints)
-        entry.fault = None
+        entry.is_well()
         if watch.has_more:
             entry.wake.set()
         if taken.new or taken.edited:
             self._on_new()
         if hints or taken.edited:
             self._on_row()
+        return max(0.0, min(entry.reconcile_at - time.monotonic(), watch.seconds_to_ask()))
 
     async def _open(self, line: Line, entry: Entry) -> Watch:
         """The channel, by what the journal knows of its address: Telegram is asked for a name once in its life."""
         known = self._journal.peer(entry.key, line.account_id)
-        if known is None:
+        if known is None or known[1] == NO_HASH:
             peer = await line.resolve(entry.address)
+            require_same(self._journal.peer_ids(entry.key), peer.channel_id)
         else:
             if all(other.channel_id != known[0] for other in self.entries):
                 entry.channel_id = known[0]  # whatever is the matter with it, /status knows which it is
@@ -271,7 +344,7 @@ class Channels(Mapping[int, Watch]):
                 raise ChannelFault(f"it is the same channel as {other.address}", "Name it once in telegram.channels")
         entry.channel_id = peer.channel_id
         log.info("channel opened", channel=peer.channel_id, title=peer.title, member=peer.is_member)
-        return Watch(self._journal, peer, self._wanted, self._on_read)
+        return Watch(self._journal, peer, self._wanted, entry.since, self._on_read)
 
     @staticmethod
     def _has_fault(entry: Entry, fault: ChannelFault) -> None:
@@ -309,3 +382,26 @@ class Channels(Mapping[int, Watch]):
         now = time.monotonic()
         wanting = (watch for watch in watches if watch.backfill_left() and watch.backfill_at <= now)
         return min(wanting, key=Watch.backfilled, default=None)
+
+
+def first_seen(started_at: float, now: float) -> float:
+    """Since when an address that nobody knows of counts as configured (Unix seconds): the program's start, or now.
+
+    >>> first_seen(1000.0, 1060.0), first_seen(1000.0, 90000.0)
+    (1000.0, 90000.0)
+    """
+    return started_at if 0 <= now - started_at <= STARTING_SECONDS else now
+
+
+def require_same(known: set[int], found: int) -> None:
+    """An address leads where it has always led. Raises ChannelFault: a name may have been taken by somebody else.
+
+    >>> require_same(set(), 5), require_same({5, 6}, 5)
+    (None, None)
+    """
+    if known and found not in known:
+        before = " or ".join(f"-100{one}" for one in sorted(known))
+        raise ChannelFault(
+            f"it leads to another channel than before (id {found})",
+            f"In telegram.channels, write -100{found} if that is the one you want, or {before} for the one before",
+        )

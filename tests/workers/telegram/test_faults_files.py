@@ -11,7 +11,7 @@ import pytest
 from tests.servers.telegram import OTHER_DC, TelegramServer
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import LiveDesk, large_picture, picture
-from workers.telegram import fetching
+from workers.telegram import fetching, setbacks
 
 pytestmark = pytest.mark.tree
 ENVIRONMENT = {"RETRY__MAX_ATTEMPTS": 1, "IMAGES__MAX_BYTES": 2_000_000}
@@ -191,7 +191,7 @@ def test_a_part_that_does_not_come_is_asked_for_again(
 ) -> None:
     """As often as it takes: silence is no picture's fault."""
     monkeypatch.setattr(fetching, "PART_SECONDS", 0.5)
-    monkeypatch.setattr(fetching, "OUTAGE_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(setbacks, "FIRST_PAUSE_SECONDS", 0.1)
     channel = server.world.add_channel("News", username="newsdesk")
     alone = make_alone(channel, environment={"RETRY__MAX_ATTEMPTS": "1", "RETRY__BASE_SECONDS": "0.1"})
     alone.start()

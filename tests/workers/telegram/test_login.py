@@ -21,7 +21,7 @@ from tests.servers.telegram import TelegramServer
 from tests.servers.telegram.rpc import login as server_login
 from workers.telegram import authorization, login, session
 from workers.telegram.account import Account
-from workers.telegram.line import load_session
+from workers.telegram.client import load_session
 
 
 class Person:
