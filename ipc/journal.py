@@ -223,7 +223,9 @@ class Journal:
         return [Job.from_row(row) for row in rows]
 
     def first_to_fetch(self, source: Source, channels: Iterable[int], besides: Iterable[int] = ()) -> list[Job]:
-        """Of each of these channels the first job in `seen` that `due` would give, if there is one."""
+        """Of each of these channels the first job in `seen` that `due` would give, once among those that were never put
+        off and once among those that were.
+        """
         now = self._clock()
         rows = self.run(
             "first_to_fetch",

@@ -78,11 +78,13 @@ WHERE state = :state AND state IN ('seen', 'fetched', 'rendered') AND claimed_by
 ORDER BY priority, id LIMIT :limit;
 
 -- name: first_to_fetch
--- Of each channel (a JSON list of ids) the first job in `seen` that `due` would give: each is found by an index of their
--- own, however many jobs of other channels are before it.
-SELECT jobs.* FROM json_each(:channels) AS channel JOIN jobs ON jobs.id = (
+-- Of each channel (a JSON list of ids) the first job in `seen` that `due` would give and that was never put off, and the
+-- first one that was. They are found by an index of their own, however many jobs of other channels are before them.
+SELECT jobs.* FROM json_each(:channels) AS channel
+CROSS JOIN (SELECT 0 AS put_off UNION ALL SELECT 1) AS kind
+JOIN jobs ON jobs.id = (
     SELECT id FROM jobs INDEXED BY jobs_to_fetch
-    WHERE channel_id = channel.value AND state = 'seen' AND claimed_by IS NULL
+    WHERE channel_id = channel.value AND state = 'seen' AND claimed_by IS NULL AND (next_at > 0) = put_off
           AND (next_at <= :now OR next_at > :farthest)
           AND :source = iif(identity GLOB 'id:*', 'telegram', 'export')
           AND id NOT IN (SELECT value FROM json_each(:besides))

@@ -583,6 +583,9 @@ def test_the_first_to_fetch_of_each_channel(journal: Journal) -> None:
     put_off = journal.known(CHANNEL, 1)
     assert put_off is not None and journal.postpone(put_off, 60, "later")
     assert first([CHANNEL]) == [(CHANNEL, 2)]
+    put_off = journal.known(CHANNEL, 1)
+    assert put_off is not None and journal.postpone(put_off, -1, "its time has come")
+    assert first([CHANNEL]) == [(CHANNEL, 2), (CHANNEL, 1)]
     assert journal.first_to_fetch("export", [CHANNEL]) == []
 
 

@@ -166,7 +166,7 @@ class Fetching:
         silent = self._setbacks.silent_channels()
         open_to = [one for one in watches if one not in silent or busy[one] < max(1, self._at_once // 2)]
         due = self._journal.first_to_fetch("telegram", open_to, besides=in_hand)
-        return min(due, key=lambda job: (job.priority, busy[job.channel_id], job.id), default=None)
+        return min(due, key=lambda job: (job.priority, busy[job.channel_id], job.next_at > 0, job.id), default=None)
 
     async def _fetch(self, line: Line, watch: Watch, job: Job) -> None:
         """Take one job a step on, or note why not. Raises LineLost and Hold."""

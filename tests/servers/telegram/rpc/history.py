@@ -39,6 +39,8 @@ def get_history(call: Call, request: Any) -> Any:
     if request.max_id:
         found = [one for one in found if one < request.max_id]
     found = [one for one in found if one > request.min_id]
+    if call.hub.faults.take_empty(channel.id):
+        found = []
     return _messages(call, channel, call.world.messages(channel, map(channel.posts.__getitem__, found)))
 
 
