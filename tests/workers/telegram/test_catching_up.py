@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -51,14 +52,15 @@ def post_long_ago(channel: Channel, count: int, every: int) -> None:
 
 
 def test_a_long_outage(channel: Channel, server: TelegramServer, make_live_desk: MakeDesk) -> None:
+    """As one of 12 s and more with Telegram: all delays are a 25th here, so that as many attempts fail."""
     desk = make_live_desk(channel)
     desk.run()
     first, second = channel.post_photo(picture(), "first"), channel.post_photo(picture(), "second")
     desk.settle()
     server.stop()
     desk.wait_for("the outage to be noticed", lambda: not desk.connected)
-    for number in range(250):
-        channel.post_photo(picture(), f"photo {number}")
+    post_mixed(channel, 250, 5)
+    desk.wait_for("some attempts", lambda: len(desk.said("the line to Telegram is lost")) >= 5)
     channel.edit(first, caption="edited while nobody heard it")
     channel.delete(second)
     server.start()
@@ -151,6 +153,75 @@ def test_five_thousand_messages_of_backlog(channel: Channel, server: TelegramSer
     assert len(expected_rows(channel)) == 62
     assert desk.ignored(channel)["text"] == 4_939
     assert server.requests["messages.getHistory"] < 100, "a hundred messages at a time"
+
+
+@pytest.mark.parametrize("outage", [False, True])
+def test_pictures_are_recorded_in_the_order_of_their_channel(
+    outage: bool, channel: Channel, server: TelegramServer, make_alone: Callable[..., Alone]
+) -> None:
+    other = server.world.add_channel("Other", username="otherdesk")
+    alone = make_alone(channel, other)
+    alone.start()
+    for topic in ("channel 0", "channel 1"):
+        alone.wait_for("it", lambda topic=topic: alone.report(topic).get("state") == "read")  # type: ignore[misc]
+    if outage:
+        server.stop()
+        alone.wait_for("the outage to be noticed", lambda: not alone.report()["connected"])
+    server.faults.updates("swapped", times=10)
+    for number in range(150):
+        (channel if number % 3 else other).post_photo(picture((40, 30)), f"photo {number}")
+    if outage:
+        server.start()
+    for one in (channel, other):
+        alone.wait_for("the last", lambda one=one: alone.desk.journal.known(one.id, one.top_id))  # type: ignore[misc]
+    jobs = alone.desk.journal._connection.execute("SELECT channel_id, message_id FROM jobs ORDER BY id").fetchall()
+    assert len(jobs) == 150
+    for one in (channel, other):
+        ids = [row["message_id"] for row in jobs if row["channel_id"] == one.id]
+        assert ids == sorted(ids)
+
+
+# What /status says meanwhile
+
+
+def test_the_heartbeat_beats_with_and_without_a_line(
+    channel: Channel, server: TelegramServer, make_alone: Callable[..., Alone]
+) -> None:
+    alone = make_alone(channel)  # every second
+    alone.start()
+    alone.wait_for("the channel", lambda: alone.report("channel 0").get("id"))
+
+    def beat() -> float:
+        return datetime.fromisoformat(alone.report()["last_heartbeat_at"]).timestamp()
+
+    for _ in range(2):
+        before = beat()
+        alone.wait_for("the next one", lambda before=before: beat() > before, 5)  # type: ignore[misc]
+        assert time.time() - beat() < 5
+        server.stop()
+
+
+def test_nobody_is_said_to_be_connected_who_has_not_proved_it(
+    channel: Channel, server: TelegramServer, make_live_desk: MakeDesk
+) -> None:
+    desk = make_live_desk(channel)
+    desk.run()
+    desk.wait_for("its state", lambda: desk.of(channel).get("behind") == 0)
+    server.refuse_connections()
+    connection = desk.instance.pids()["connection"]
+    os.kill(connection, signal.SIGKILL)
+    desk.wait_for("that to be known", lambda: not desk.connected)
+    while desk.instance.pids().get("connection") in (None, connection):
+        assert not desk.connected
+    for _ in range(30):
+        body = desk.status()
+        assert not body["stats"]["connected"]
+        assert {row["behind"] for row in body["channels"]} == {None}
+        time.sleep(0.03)
+    server.accept_connections()
+    desk.wait_for("the line", lambda: desk.connected)
+    desk.wait_for("its state", lambda: desk.of(channel).get("behind") == 0)
+    desk.stop()
 
 
 # The first sight of a channel

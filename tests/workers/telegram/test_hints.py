@@ -1,4 +1,4 @@
-"""What is followed at once, and what is not: hints, bursts of them, and those whose line is lost while they are followed."""
+"""Hints: which are followed at once, what becomes of a burst of them, and of one whose line is lost."""
 
 from __future__ import annotations
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from ipc.jobs import Job
+from ipc.spool import Spool
 from tests.servers.telegram import HOME_DC, OTHER_DC, Channel, TelegramServer
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import large_picture, picture
@@ -91,23 +94,21 @@ def test_a_data_centre_that_falls_silent_is_connected_to_anew(
     alone.wait_for("it", lambda: is_fetched(alone, channel, third))
 
 
-@pytest.mark.parametrize("error", ["INTERNAL", "FLOOD_WAIT_1", "DC_ID_INVALID"])
+@pytest.mark.parametrize("name", ["auth.exportAuthorization", "auth.importAuthorization"])
+@pytest.mark.parametrize("error", ["INTERNAL", "FLOOD_WAIT_1"])
 def test_a_login_that_is_refused_leaves_no_connection_behind(
-    make_alone: MakeAlone, server: TelegramServer, channel: Channel, quick: None, error: str
+    make_alone: MakeAlone, server: TelegramServer, channel: Channel, quick: None, name: str, error: str
 ) -> None:
-    for name in ("auth.exportAuthorization", "auth.importAuthorization"):
-        fault = server.faults.rpc(name, error=error)
-        alone = begin(make_alone, server, channel)
-        there = channel.post_photo(picture(), name, dc=OTHER_DC)
-        alone.wait_for("some tries", lambda fault=fault: fault.hits >= 3)  # type: ignore[misc]
-        here = channel.post_photo(picture(), "here")
-        alone.wait_for("another one", lambda here=here: is_fetched(alone, channel, here))  # type: ignore[misc]
-        alone.wait_for("them to be closed", lambda: server.connections <= 2)
-        fault.clear()
-        alone.wait_for("it", lambda there=there: is_fetched(alone, channel, there))  # type: ignore[misc]
-        assert server.connections == 2
-        alone.stop()
-        assert alone.ended is None
+    fault = server.faults.rpc(name, error=error)
+    alone = begin(make_alone, server, channel)
+    there = channel.post_photo(picture(), "there", dc=OTHER_DC)
+    alone.wait_for("some tries", lambda: fault.hits >= 3)
+    here = channel.post_photo(picture(), "here")
+    alone.wait_for("another one", lambda: is_fetched(alone, channel, here))
+    alone.wait_for("them to be closed", lambda: server.connections <= 2)
+    fault.clear()
+    alone.wait_for("it", lambda: is_fetched(alone, channel, there))
+    assert server.connections == 2
 
 
 def test_a_file_that_has_moved_is_followed(
@@ -152,6 +153,46 @@ def _waits(alone: Alone, channel: Channel, message_id: int) -> bool:
     return job is not None and job.next_at > 0
 
 
+def test_two_seconds_of_flood_are_waited_out(make_alone: MakeAlone, server: TelegramServer, channel: Channel) -> None:
+    alone = begin(make_alone, server, channel)
+    for name in ("messages.getHistory", "upload.getFile"):
+        fault = server.faults.rpc(name, error="FLOOD_WAIT_2", times=1)
+        message_id = channel.post_photo(picture(), name)
+        alone.wait_for("the flood", lambda fault=fault: fault.hits)  # type: ignore[misc]
+        alone.wait_for("it to be told", lambda: alone.report()["flooded_until"])
+        alone.wait_for("the picture", lambda one=message_id: is_fetched(alone, channel, one))  # type: ignore[misc]
+        asked = [one.at for one in server.log if one.name == name]
+        assert max(later - earlier for earlier, later in itertools.pairwise(asked)) >= 2.0
+    assert alone.desk.journal.totals()["retried"] == 0
+
+
+# The disk
+
+
+def test_what_was_the_matter_with_the_disk_is_looked_at_anew(
+    make_alone: MakeAlone, server: TelegramServer, channel: Channel, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though there is nothing to fetch any more."""
+    alone = begin(make_alone, server, channel)
+
+    def refuse(*_: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fetching, "_seal", refuse)
+        patch.setattr(Spool, "can_be_written", lambda self: False)
+        message_id = channel.post_photo(picture(), "no room")
+        alone.wait_for("it to be told", lambda: "No space left" in alone.report()["spool_error"])
+        channel.delete(message_id)
+        alone.wait_for("it to be withdrawn", lambda: (job_of(alone, channel, message_id) or _NONE).deleted_at)
+        assert alone.report()["spool_error"]
+    alone.wait_for("that to be over", lambda: alone.report()["spool_error"] == "")
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "free_bytes", lambda self: 0)
+        alone.wait_for("it to be told", lambda: "spool.min_free_mb" in alone.report()["spool_error"])
+    alone.wait_for("that to be over", lambda: alone.report()["spool_error"] == "")
+
+
 # A picture that is not there
 
 
@@ -183,14 +224,13 @@ def test_a_message_that_shows_something_else_than_the_journal_thinks_is_put_off(
     with alone.desk.journal.transaction():
         alone.desk.journal._connection.execute("UPDATE jobs SET identity = 'id:77:odd'")
     asked = server.requests["channels.getMessages"]
-    alone.wait_for(
-        "it to be put off", lambda: _waits(alone, channel, message_id) or is_fetched(alone, channel, message_id)
-    )
+    alone.wait_for("it to be put off", lambda: _waits(alone, channel, message_id))
     assert server.requests["channels.getMessages"] <= asked + 4
 
 
 class _None:
     state = ""
+    deleted_at = None
 
 
 _NONE = _None()
