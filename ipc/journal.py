@@ -264,6 +264,15 @@ class Journal:
         """seen → fetched: the original is in the spool, complete and fsynced."""
         return self._change("to_fetched", id=job.id, generation=job.generation, sha256=sha256, bytes=size_bytes)
 
+    def record_all_fetched(self, fetched: Iterable[tuple[Job, str, int]]) -> set[int]:
+        """seen → fetched for several, each with its sha256 and size, in one transaction; the ids of those that were."""
+        with self.transaction():
+            changed = (
+                (job.id, self.run("to_fetched", id=job.id, generation=job.generation, sha256=sha256, bytes=size_bytes))
+                for job, sha256, size_bytes in fetched
+            )
+            return {job_id for job_id, cursor in changed if cursor.rowcount == 1}
+
     def record_rendered(self, done: JobDone) -> bool:
         """fetched → rendered: all renditions are in the spool, complete and fsynced."""
         return self._change(

@@ -96,7 +96,7 @@ def test_the_documented_defaults() -> None:
         "telegram.monitor_seconds": 30,
         "telegram.reconcile_messages": 200,
         "telegram.reconcile_seconds": 300,
-        "telegram.downloads": 4,
+        "telegram.downloads": 8,
         "telegram.web_previews": False,
         "telegram.server": "",
         "telegram.public_key": "",

@@ -15,18 +15,17 @@ a reference that has expired, the message is read again, which also shows whethe
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import errno
 import os
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
-from ipc import failpoints
 from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.retry import RetryPolicy
@@ -43,13 +42,21 @@ from workers.telegram.errors import (
 from workers.telegram.line import Line
 from workers.telegram.media import File, Message
 from workers.telegram.setbacks import Complaint, Setbacks
+from workers.telegram.store import Store
 from workers.telegram.watch import Watch
-
-T = TypeVar("T")
 
 POLL_SECONDS: Final = 1.0
 PART_SECONDS: Final = 30.0
 """How long one part of a file may take. The smallest, 64 KiB, comes in that time at 2.2 kB/s."""
+
+MOST_IN_HAND: Final = 4
+"""So many times the downloads at once there may be files in hand, with those that wait for the disk."""
+
+SMALL_BYTES: Final = 1024 * 1024
+"""A file up to this size is kept in memory until all of it has come: most photos are."""
+
+ROOM_SECONDS: Final = 0.2
+"""So long, or for SMALL_BYTES, the spool is taken to have room once it had."""
 
 PARALLEL_PARTS: Final = 4
 """Of one file: at 30 ms to Telegram a large file comes 3 times as fast as part by part (benchmarks/telegram)."""
@@ -86,14 +93,14 @@ class Fetching:
         spool: Spool,
         policy: RetryPolicy,
         max_bytes: int,
-        room: Callable[[], bool],
+        room: Callable[[int], bool],
         at_once: int,
         on_fetched: Callable[[], None],
         on_doubt: Callable[[], None],
         on_flood: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        """`room` says whether the spool has any; `on_doubt` is called when a request got no answer, `on_flood` when
-        Telegram asks to wait for so many seconds.
+        """`room` says whether the spool has any, with so many bytes on their way. `on_doubt` is called when a request
+        got no answer, `on_flood` when Telegram asks to wait for so many seconds.
         """
         self.wake = asyncio.Event()
         self.disk_error = ""
@@ -108,6 +115,12 @@ class Fetching:
         self._on_flood = on_flood
         self._files: OrderedDict[tuple[int, int], tuple[str, File]] = OrderedDict()
         self._setbacks = Setbacks()
+        self._store = Store(journal, spool)
+        self._kept: set[int] = set()
+        self._coming: dict[int, int] = {}
+        self._had_room = False
+        self._room_until = 0.0
+        self._begun_bytes = 0
         self._paused_until = 0.0
         self._check_at = 0.0
 
@@ -127,7 +140,7 @@ class Fetching:
 
     def refresh(self) -> None:
         """Find out anew what was the matter, whether or not there is anything to fetch. To be called every second."""
-        self._room()
+        self._room(sum(self._coming.values()))
         if time.monotonic() < self._check_at:
             return
         self._check_at = time.monotonic() + CHECK_SECONDS
@@ -152,21 +165,35 @@ class Fetching:
                 await asyncio.wait([waker, *tasks], timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
                 waker.cancel()
                 for job_id in [job_id for job_id, (_, task) in in_hand.items() if task.done()]:
+                    self._kept.discard(job_id)
+                    self._coming.pop(job_id, None)
                     in_hand.pop(job_id)[1].result()
         finally:
             for _, task in in_hand.values():
                 task.cancel()
             await asyncio.gather(*(task for _, task in in_hand.values()), return_exceptions=True)
+            await self._store.settle()  # or the next line would have the same fetched once more
+            self._kept.clear()
+            self._coming.clear()
 
     def _next(self, in_hand: Mapping[int, tuple[Job, object]], watches: Mapping[int, Watch]) -> Job | None:
         """The job to begin now, if there is one and there is room for it."""
-        if len(in_hand) >= self._at_once or time.monotonic() < self._paused_until or not self._room():
+        busy = Counter(job.channel_id for job, _ in in_hand.values() if job.id not in self._kept)
+        is_full = busy.total() >= self._at_once or len(in_hand) >= MOST_IN_HAND * self._at_once
+        if is_full or time.monotonic() < self._paused_until or not self._has_room():
             return None
-        busy = Counter(job.channel_id for job, _ in in_hand.values())
         silent = self._setbacks.silent_channels()
         open_to = [one for one in watches if one not in silent or busy[one] < max(1, self._at_once // 2)]
         due = self._journal.first_to_fetch("telegram", open_to, besides=in_hand)
         return min(due, key=lambda job: (job.priority, busy[job.channel_id], job.next_at > 0, job.id), default=None)
+
+    def _has_room(self) -> bool:
+        """Whether the spool has room. Adding up what is in it takes a while: not for each small file."""
+        now = time.monotonic()
+        if now >= self._room_until or self._begun_bytes >= SMALL_BYTES or not self._had_room:
+            self._had_room = self._room(sum(self._coming.values()))
+            self._room_until, self._begun_bytes = now + ROOM_SECONDS, 0
+        return self._had_room
 
     async def _fetch(self, line: Line, watch: Watch, job: Job) -> None:
         """Take one job a step on, or note why not. Raises LineLost and Hold."""
@@ -223,33 +250,40 @@ class Fetching:
         if file.bytes > self._max_bytes:
             self._bury(job, f"its file has {file.bytes} bytes, images.max_bytes is {self._max_bytes}")
             return
+        self._coming[job.id] = file.bytes
+        self._begun_bytes += file.bytes
         try:
-            sha256 = await self._into_spool(line, job, file)
+            is_wanted = await self._take_bytes(line, job, file)
         except StaleReference:
             self._files.pop((job.channel_id, job.message_id), None)
-            sha256 = await self._into_spool(line, job, await self._file(line, watch, job))
+            is_wanted = await self._take_bytes(line, job, await self._file(line, watch, job))
         self.disk_error = ""
         self._setbacks.fetched(job.id, time.time())
-        failpoints.reach("fetched.before")
-        if not self._journal.record_fetched(job, sha256, file.bytes):
-            self._spool.remove(job.id, job.generation)  # the message has another picture by now
-            return
-        failpoints.reach("fetched.after")
-        self._on_fetched()
-        log.debug("fetched", job=job.id, bytes=file.bytes)
+        if is_wanted:
+            self._on_fetched()
+            log.debug("fetched", job=job.id, bytes=file.bytes)
 
-    async def _into_spool(self, line: Line, job: Job, file: File) -> str:
-        """Download the file into the spool; its sha256."""
+    async def _take_bytes(self, line: Line, job: Job, file: File) -> bool:
+        """Download the file and have it kept; whether the job still wanted it."""
+        if file.bytes <= SMALL_BYTES:
+            data = bytearray(file.bytes)
+            await _download_parts(line, file, partial(_put, data))
+            self._only_waits_for_the_disk(job)
+            return await self._store.keep_data(job, data)
         with ExitStack() as stack:
-            path = stack.enter_context(self._spool.original_being_made(job.id, job.generation))
+            stack.callback(self._spool.discard_part, job.id, job.generation)
+            path = self._spool.part(job.id, job.generation)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-            try:
-                await _download_parts(line, file, fd)
-                sha256 = await _in_thread(partial(_seal, fd))
-            finally:
-                os.close(fd)
-            await _in_thread(stack.pop_all().close)  # it has its name and is on the disk
-            return sha256
+            stack.callback(os.close, fd)
+            await _download_parts(line, file, partial(_write, fd))
+            stack.pop_all()
+        self._only_waits_for_the_disk(job)
+        return await self._store.keep_file(job, fd, file.bytes)
+
+    def _only_waits_for_the_disk(self, job: Job) -> None:
+        """Let the next download begin."""
+        self._kept.add(job.id)
+        self.wake.set()
 
     def _put_off(self, job: Job, trouble: Exception) -> None:
         """Nobody's fault that is here: the job keeps its attempts, unless this goes on for days with it alone."""
@@ -285,8 +319,17 @@ class Fetching:
             log.error("dead letter", job=job.id, channel=job.channel_id, message=job.message_id, reason=reason)
 
 
-async def _download_parts(line: Line, file: File, fd: int) -> None:
-    """Write all parts of the file, several at a time. Raises Damaged if what comes is shorter or longer."""
+def _put(target: bytearray, data: bytes, offset: int) -> None:
+    target[offset : offset + len(data)] = data
+
+
+def _write(fd: int, data: bytes, offset: int) -> None:
+    if os.pwrite(fd, data, offset) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def _download_parts(line: Line, file: File, put: Callable[[bytes, int], None]) -> None:
+    """Put all parts of the file where they belong, several at a time. Raises Damaged if it is shorter or longer."""
     next_offset = 0
 
     async def take_parts() -> None:
@@ -298,7 +341,7 @@ async def _download_parts(line: Line, file: File, fd: int) -> None:
             expected = min(size, file.bytes - offset)
             if len(data) != expected:
                 raise Damaged(f"{len(data)} bytes came at {offset} of {file.bytes}, where {expected} should have")
-            os.pwrite(fd, data, offset)
+            put(data, offset)
 
     if line.part_bytes(file, 0) > file.bytes:
         await take_parts()
@@ -310,22 +353,3 @@ async def _download_parts(line: Line, file: File, fd: int) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    """What `work` gives; it waits for the disk and may not hold up the loop. Its end is waited for in any case: files
-    that somebody still works on must not be closed, nor made anew.
-    """
-    task = asyncio.create_task(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(task)
-    finally:
-        await asyncio.wait([task])
-
-
-def _seal(fd: int) -> str:
-    """Have the file on the disk; its sha256."""
-    os.fsync(fd)
-    with os.fdopen(os.dup(fd), "rb") as reader:
-        reader.seek(0)
-        return hashlib.file_digest(reader, "sha256").hexdigest()

@@ -12,7 +12,7 @@ from tests.servers.telegram import OTHER_DC, TelegramServer
 from tests.servers.telegram.proxies import Socks5Proxy
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import LiveDesk, large_picture, picture
-from workers.telegram import channels
+from workers.telegram import channels, source
 from workers.telegram.source import GaveUp
 
 pytestmark = pytest.mark.tree
@@ -164,7 +164,10 @@ def test_the_key_is_unknown_for_a_moment(live_desk: LiveDesk) -> None:
     live_desk.channel.post_photo(picture(), "and once more, on an open line")
 
 
-def test_a_key_that_stays_unknown_holds_the_process(make_alone: Callable[..., Alone], server: TelegramServer) -> None:
+def test_a_key_that_stays_unknown_holds_the_process(
+    make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "REFUSED_SECONDS", 1.0)
     alone = make_alone(server.world.add_channel("News", username="newsdesk"))
     alone.start()
     alone.wait_for("the line", lambda: alone.report().get("connected"))

@@ -14,7 +14,7 @@ from ipc.spool import Spool
 from tests.servers.telegram import HOME_DC, OTHER_DC, Channel, TelegramServer
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import large_picture, picture
-from workers.telegram import fetching, files, setbacks
+from workers.telegram import fetching, files, setbacks, store
 
 pytestmark = pytest.mark.tree
 
@@ -179,7 +179,7 @@ def test_what_was_the_matter_with_the_disk_is_looked_at_anew(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(fetching, "_seal", refuse)
+        patch.setattr(store, "_seal", refuse)
         patch.setattr(Spool, "can_be_written", lambda self: False)
         message_id = channel.post_photo(picture(), "no room")
         alone.wait_for("it to be told", lambda: "No space left" in alone.report()["spool_error"])
