@@ -147,7 +147,6 @@ class Feed:
         ]
         self.digests: set[str] = set()
         self.edited: dict[Message, set[str]] = {}
-        self._first = dict.fromkeys((channel.id for channel in self.channels), 1)
         self._files: list[File] = []
         self._deleted: set[Message] = set()
         self._unreadable: set[tuple[Channel, int]] = set()
@@ -252,8 +251,9 @@ class Feed:
     def _entities(self, text: str) -> list[Entity]:
         if not text or self._dice.random() < 0.5:
             return []
-        length = min(4, len(text))
-        return [self._dice.choice([("bold", 0, length), ("text_url", 0, length, "https://example.org/")])]
+        bold: Entity = ("bold", 0, min(4, len(text)))
+        link: Entity = ("text_url", 0, min(4, len(text)), "https://example.org/")
+        return [self._dice.choice([bold, link])]
 
     def _edited(self, found: tuple[Channel, int]) -> None:
         """Note when: a reaction may have moved the date since, and then nobody is told it."""
@@ -269,7 +269,7 @@ class Feed:
         return (channel, self._dice.choice(ids[-40:])) if ids else None
 
     def _ids(self, channel: Channel) -> list[int]:
-        return [one for one in channel.ids if one >= self._first[channel.id] and not channel.posts[one].action]
+        return [one for one in channel.ids if not channel.posts[one].action]
 
     def _delete(self, channel: Channel, message_ids: list[int]) -> None:
         self._deleted |= {(channel.id, one) for one in message_ids}
@@ -302,13 +302,12 @@ class Feed:
     # What there should be
 
     def expected(self) -> dict[Message, Shown]:
-        """Every photo that is there and was posted since the program was started."""
+        """Every photo that is there."""
         with self.world.lock:
             posts = {
                 (channel.id, one.id): (one, _file_of(one))
                 for channel in self.channels
                 for one in channel.posts.values()
-                if one.id >= self._first[channel.id]
             }
             return {message: _shown(post, file) for message, (post, file) in posts.items() if file is not None}
 
