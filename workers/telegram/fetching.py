@@ -259,9 +259,18 @@ class Fetching:
             is_wanted = await self._take_bytes(line, job, await self._file(line, watch, job))
         self.disk_error = ""
         self._setbacks.fetched(job.id, time.time())
+        self._hasten(file.dc_id)
         if is_wanted:
             self._on_fetched()
             log.debug("fetched", job=job.id, bytes=file.bytes)
+
+    def _hasten(self, dc_id: int) -> None:
+        """That data centre gives files: those that waited for it need not wait for their time."""
+        for job_id in self._setbacks.waiting_for(dc_id):
+            self._setbacks.forget(job_id)
+            job = self._journal.job(job_id)
+            if job is not None and job.state == "seen" and job.next_at > time.time():
+                self._journal.postpone(job, 0.0, job.reason or "")
 
     async def _take_bytes(self, line: Line, job: Job, file: File) -> bool:
         """Download the file and have it kept; whether the job still wanted it."""
@@ -305,7 +314,7 @@ class Fetching:
             is_silent=isinstance(trouble, Unanswered),
         )
         if isinstance(trouble, Unreachable):
-            seconds = trouble.seconds
+            seconds = max(seconds, trouble.seconds)
         log.warning("fetching put off", job=job.id, seconds=round(seconds, 1), reason=str(trouble))
         self._journal.postpone(job, seconds, str(trouble))
 

@@ -81,6 +81,10 @@ class Setbacks:
         """Nobody wants it any more, or it is its own fault now."""
         self._all.pop(job_id, None)
 
+    def waiting_for(self, dc_id: int) -> list[int]:
+        """Those that could not be fetched for that data centre's sake."""
+        return [job_id for job_id, one in self._all.items() if one.dc_id == dc_id]
+
     def known(self) -> list[int]:
         return list(self._all)
 

@@ -11,7 +11,7 @@ at a time:
     backfill     pages downward from where the channel was first seen, while nothing newer waits.
 
 Telegram's servers do not learn of a message all at once: an id that is not there yet may be there a moment later. The
-cursor goes past it all the same, and it is asked for again (`_Young`) until it is a minute old.
+cursor goes past it all the same, and it is asked for again (`young.py`) until it is a minute old.
 
 An answer that can't be read (a message newer than our copy of the schema) is halved until the one message is found,
 which is passed over and counted as "unreadable".
@@ -36,20 +36,13 @@ from ipc.posts import Page as Posts
 from workers.telegram.errors import Unreadable
 from workers.telegram.line import PAGE, Line, Page, Peer
 from workers.telegram.media import Message
+from workers.telegram.young import Young
 
 NOWHERE = (1, 0)
 """The range of a page that holds single messages: it covers nothing, and moves no cursor."""
 
 MASS_DELETION = 20
 """So many deletions at once are believed only when the next look finds them again."""
-
-YOUNG_SECONDS = 60.0
-"""An id that is still not there when its neighbour is so old was never posted, or is deleted."""
-
-YOUNG_PAUSES = (2.0, 5.0, 15.0, 40.0)
-"""Seconds between the times that it is asked for: together, YOUNG_SECONDS and a little more."""
-
-MOST_YOUNG = 500
 
 AT_LEAST = 100
 """So many messages are looked at once more when a process begins: its predecessor may have died over a young id."""
@@ -72,14 +65,6 @@ class Wanted:
 
     reconcile_messages: int
     backfill_limit: int | None
-
-
-@dataclass(slots=True)
-class _Young:
-    """An id that was not there, but may be soon: when to ask for it next (monotonic), and how often it was."""
-
-    at: float
-    times: int = 0
 
 
 class Watch:
@@ -108,7 +93,7 @@ class Watch:
         self._journal = journal
         self._wanted = wanted
         self._since = since
-        self._young: dict[int, _Young] = {}
+        self._young = Young()
         self._is_new = True
         self._on_read = on_read
         self._suspects: set[int] = set()
@@ -158,7 +143,7 @@ class Watch:
             if not fresh:
                 break
             taken += self._take(fresh, cursor + 1, fresh[-1].id)
-            self._note_young(fresh, cursor + 1, fresh[-1].id, line.clock_ahead)
+            self._young.note(fresh, cursor + 1, fresh[-1].id, time.time() + line.clock_ahead)
             cursor = fresh[-1].id
             if len(page) < PAGE and cursor >= self.top:
                 break
@@ -197,36 +182,15 @@ class Watch:
 
     def seconds_to_ask(self) -> float:
         """In how many seconds a young id is to be asked for again; infinite without any."""
-        return max(0.0, min((one.at for one in self._young.values()), default=math.inf) - time.monotonic())
-
-    def _note_young(self, messages: Sequence[Message], low: int, high: int, clock_ahead: float) -> None:
-        """Remember the ids from `low` to `high` that are not there, and may only not be there yet."""
-        there = {one.id: one.at for one in messages if one.kind != "absent"}
-        if len(there) > high - low:
-            return
-        now = time.time() + clock_ahead
-        is_young = True  # above the newest that is there, nobody knows how old an id is
-        for one in range(high, low - 1, -1):
-            if one in there:
-                is_young = not there[one] or now - there[one] < YOUNG_SECONDS
-            elif is_young and len(self._young) < MOST_YOUNG:
-                self._young[one] = _Young(time.monotonic() + YOUNG_PAUSES[0])
+        return self._young.seconds_to_ask()
 
     async def _ask_again(self, line: Line) -> Taken:
         """Ask for the young ids whose time has come."""
-        now = time.monotonic()
-        due = sorted(one for one, young in self._young.items() if young.at <= now)[:PAGE]
-        if not due:
-            return Taken()
+        due = self._young.due()[:PAGE]
         found = await self._by_ids(line, due)
-        for one in found:
-            young = self._young[one.id]
-            young.times += 1
-            if one.kind != "absent" or young.times == len(YOUNG_PAUSES):
-                del self._young[one.id]
-            else:
-                young.at = now + YOUNG_PAUSES[young.times]
-        return self._take([one for one in found if one.kind != "absent"], *NOWHERE)
+        there = [one for one in found if one.kind != "absent"]
+        self._young.asked(due, {one.id for one in there})
+        return self._take(there, *NOWHERE) if there else Taken()
 
     async def _newest(self, line: Line) -> list[Message]:
         """The newest messages that can be read; those above them have no id that is known."""
@@ -262,7 +226,7 @@ class Watch:
             high = min(cursor + PAGE, top)
             found = await self._by_ids(line, range(cursor + 1, high + 1))
             taken += self._take(found, cursor + 1, high)
-            self._note_young(found, cursor + 1, high, line.clock_ahead)
+            self._young.note(found, cursor + 1, high, time.time() + line.clock_ahead)
             cursor = high
         return taken
 

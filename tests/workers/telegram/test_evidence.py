@@ -10,7 +10,7 @@ from tests.servers.telegram import Channel, TelegramServer
 from tests.servers.telegram.posts import Post
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import picture
-from workers.telegram import watch
+from workers.telegram import watch, young
 
 pytestmark = pytest.mark.tree
 
@@ -44,7 +44,7 @@ def post_hidden(channel: Channel) -> Post:
 def test_a_message_that_is_seen_late_is_taken(
     make_alone: MakeAlone, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "YOUNG_PAUSES", (0.5, 0.5, 0.5, 3600.0))
+    monkeypatch.setattr(young, "PAUSES", (0.5, 0.5, 0.5, 3600.0))
     alone = begin(make_alone, channel)
     hidden = post_hidden(channel)
     alone.wait_for("the one above it", lambda: cursor(alone, channel) == channel.top_id)
@@ -67,7 +67,7 @@ def test_one_that_is_seen_late_is_taken_by_the_next_process_too(
 def test_an_id_that_was_never_posted_is_not_asked_for_for_ever(
     make_alone: MakeAlone, server: TelegramServer, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "YOUNG_PAUSES", (0.1, 0.1, 0.1, 0.1))
+    monkeypatch.setattr(young, "PAUSES", (0.1, 0.1, 0.1, 0.1))
     alone = begin(make_alone, channel)
     asked = server.requests["channels.getMessages"]
     channel.skip_ids(3)

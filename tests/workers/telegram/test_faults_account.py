@@ -202,12 +202,12 @@ def test_a_server_that_does_not_know_the_key_for_a_moment_is_waited_for(
     alone = make_alone(channel, reconnect_delay_seconds=0.05, max_restarts=2)
     alone.start()
     alone.wait_for("the channel", lambda: alone.report("channel 0").get("id"))
-    fault = server.faults.transport(404, times=8)
+    fault = server.faults.transport(404, times=6)
     server.drop_connections()
     alone.wait_for(
         "the trouble to be told", lambda: "does not know the session's key" in alone.report().get("error", "")
     )
-    alone.wait_for("the last of it", lambda: fault.hits == 8)
+    alone.wait_for("the last of it", lambda: fault.hits == 6)
     message_id = channel.post_photo(picture(), "afterwards")
     alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, message_id))
 

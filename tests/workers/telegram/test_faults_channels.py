@@ -241,15 +241,18 @@ def test_where_reading_begins_is_found_with_one_request_and_kept(
     assert server.requests["messages.getHistory"] <= 1 + 1 + 5
 
 
-def test_a_channel_that_gives_no_good_answer_is_told(make_alone: Callable[..., Alone], server: TelegramServer) -> None:
+def test_a_channel_that_gives_no_good_answer_is_told(
+    make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "AGAIN_SECONDS", 0.2)
     channel, other = (server.world.add_channel(name, username=f"{name}desk") for name in ("news", "other"))
     alone = make_alone(channel, other, reconcile_seconds=0.1)
     alone.start()
     for topic in ("channel 0", "channel 1"):
         alone.wait_for("it", lambda topic=topic: alone.report(topic).get("state") == "read")  # type: ignore[misc]
-    fault = server.faults.rpc("messages.getHistory", error="INTERNAL", channel=channel)
+    fault = server.faults.rpc("messages.getHistory", error="SOMETHING_NEW", channel=channel)
     alone.wait_for("the problem", lambda: alone.report("channel 0").get("problem"))
-    assert "INTERNAL" in alone.report("channel 0")["problem"] and alone.report("channel 0")["remedy"]
+    assert "SOMETHING_NEW" in alone.report("channel 0")["problem"] and alone.report("channel 0")["remedy"]
     assert alone.report("channel 0")["state"] == "failing" and alone.report("channel 1")["state"] == "read"
     assert fault.hits >= 3
     fault.clear()

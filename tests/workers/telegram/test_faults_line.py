@@ -137,13 +137,13 @@ def test_a_narrow_line_is_not_taken_for_a_lost_one(
     make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The parts of large files keep the monitor's answer waiting: several times PROBE_SECONDS, at first."""
-    monkeypatch.setattr(channels, "PROBE_SECONDS", 2.0)
+    monkeypatch.setattr(channels, "PROBE_SECONDS", 1.0)
     channel = server.world.add_channel("News", username="newsdesk")
     with Socks5Proxy(bytes_per_second=1_000_000) as proxy:
         alone = make_alone(channel, proxy=proxy.url, monitor_seconds=0.5)
         alone.start()
         alone.wait_for("the channel", lambda: alone.report("channel 0").get("id"))
-        ids = [channel.post_document(bytes(3_000_000)) for _ in range(4)]
+        ids = [channel.post_document(bytes(1_200_000)) for _ in range(4)]
         for one in ids:
             known = partial(alone.desk.journal.known, channel.id, one)
             alone.wait_for("the file", lambda known=known: (job := known()) and job.state == "fetched", 60)  # type: ignore[misc]

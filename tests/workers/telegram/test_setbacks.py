@@ -44,6 +44,7 @@ def test_a_data_centre_is_told_at_once_and_by_its_number() -> None:
     told = it.complaint(104.0)
     assert told is not None and told.since == 100.0
     assert told.what == "nothing can be fetched from data centre 1 (1 picture) and data centre 4 (2 pictures): no route"
+    assert it.waiting_for(4) == [1, 2] and it.waiting_for(2) == []
     for one in (1, 2, 3):
         it.fetched(one, 105.0)
     assert it.complaint(106.0) is None
