@@ -14,7 +14,7 @@ from ipc.spool import Spool
 from tests.servers.telegram import HOME_DC, OTHER_DC, Channel, TelegramServer
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import large_picture, picture
-from workers.telegram import fetching, files, setbacks, store
+from workers.telegram import fetching, files, setbacks, store, watch
 
 pytestmark = pytest.mark.tree
 
@@ -220,19 +220,23 @@ def test_a_preview_that_nobody_wants_any_more_is_asked_for_once(
     assert server.requests["channels.getMessages"] <= asked + 3
 
 
-def test_a_message_that_shows_something_else_than_the_journal_thinks_is_put_off(
-    make_alone: MakeAlone, server: TelegramServer, channel: Channel
+def test_a_picture_that_is_gone_is_not_asked_for_in_a_loop(
+    make_alone: MakeAlone, server: TelegramServer, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the reason may be that looking at it has changed nothing: nobody asks for it in a loop."""
+    """Whatever the reason may be that looking at it has changed nothing."""
+    fault = server.faults.rpc("upload.getFile", error="FLOOD_WAIT_60")
     alone = begin(make_alone, server, channel)
-    server.faults.rpc("upload.getFile", error="FLOOD_WAIT_1", times=1)
-    message_id = channel.post_photo(picture(), "odd")
-    alone.wait_for("it to be known", lambda: job_of(alone, channel, message_id))
-    with alone.desk.journal.transaction():
-        alone.desk.journal._connection.execute("UPDATE jobs SET identity = 'id:77:odd'")
+    message_id = channel.post_photo(picture(), "soon gone")
+    alone.wait_for("it to be known", lambda: job_of(alone, channel, message_id) and fault.hits)
+    alone.stop()
+    channel.delete(message_id)
+    monkeypatch.setattr(watch, "withdraw", lambda *_: [])
     asked = server.requests["channels.getMessages"]
-    alone.wait_for("it to be put off", lambda: _waits(alone, channel, message_id))
+    again = begin(make_alone, server, channel, reconcile_seconds=3600)
+    again.wait_for("it to be put off", lambda: _waits(again, channel, message_id))
+    again.wait_for("some looks", lambda: server.requests["messages.getPeerDialogs"] > 10)
     assert server.requests["channels.getMessages"] <= asked + 4
+    assert "does not show the picture" in str(_required(job_of(again, channel, message_id)).reason)
 
 
 class _None:
