@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,11 +22,8 @@ from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.spool import Spool
 
-AT_ONCE: Final = 2
-"""Threads that wait for the disk: while one does, another one has digests to make."""
-
-MOST: Final = 16
-"""Files that go together: none waits for more than so many others."""
+AT_ONCE: Final = 8
+"""Threads that wait for the disk. It writes what they wait for together, so that many wait no longer than one."""
 
 
 @dataclass(slots=True)
@@ -80,7 +78,8 @@ class Store:
 
     async def _work(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+            count = math.ceil(len(self._waiting) / AT_ONCE)
+            batch, self._waiting = self._waiting[:count], self._waiting[count:]
             try:
                 await asyncio.to_thread(partial(_make_safe, self._spool, batch))
                 self._record(batch)

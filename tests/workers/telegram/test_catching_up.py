@@ -69,20 +69,22 @@ def test_a_long_outage(channel: Channel, server: TelegramServer, make_live_desk:
 
 
 def test_one_post_while_away_and_silence_afterwards(
-    channel: Channel, server: TelegramServer, make_live_desk: MakeDesk
+    channel: Channel, server: TelegramServer, make_alone: Callable[..., Alone]
 ) -> None:
     server.world.announces_channels = False
-    desk = make_live_desk(channel)
-    desk.run()
+    alone = make_alone(channel)
+    alone.start()
+    alone.wait_for("the channel", lambda: alone.report("channel 0").get("state") == "read")
     server.stop()
-    desk.wait_for("the outage to be noticed", lambda: not desk.connected)
-    channel.post_photo(picture(), "while the line was down")
+    alone.wait_for("the outage to be noticed", lambda: not alone.report()["connected"])
+    one = channel.post_photo(picture(), "while the line was down")
     server.start()
-    desk.settle()
-    desk.stop()
-    channel.post_photo(picture(), "while the program was not there")
-    desk.run()
-    desk.finish()
+    alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, one))
+    alone.stop()
+    other = channel.post_photo(picture(), "while the program was not there")
+    again = make_alone(channel)
+    again.start()
+    again.wait_for("it", lambda: again.desk.journal.known(channel.id, other))
 
 
 @pytest.mark.parametrize("kind", ["file", "string"])
@@ -248,23 +250,32 @@ def test_the_first_sight_takes_what_is_posted_from_the_start_on(
 
 
 @pytest.mark.parametrize("limit", [150, 0])
-def test_backfill(limit: int, channel: Channel, make_live_desk: MakeDesk) -> None:
+def test_backfill(
+    limit: int, channel: Channel, make_alone: Callable[..., Alone], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The newest so many messages, whatever they are; or all of them."""
+    monkeypatch.setattr(channels, "BACKFILL_PAUSE_SECONDS", 0.05)
     post_long_ago(channel, 200, 7)
     channel.skip_ids(120)
     post_long_ago(channel, 130, 7)
     ids = list(channel.ids)
-    desk = make_live_desk(channel, backfill_on_start=True, backfill_limit=limit)
-    desk.before[channel.id] = ids[-limit] - 1 if limit else 0
-    desk.run()
-    desk.wait_for("the end of backfill", lambda: desk.of(channel).get("backfill_left") == 0)
-    assert desk.of(channel)["backfilled"] == (limit or len(ids))
-    channel.post_photo(picture(), "live")
-    desk.settle()
-    desk.stop()
-    desk.run()
-    assert desk.of(channel)["backfilled"] == (limit or len(ids)), "a restart begins no other one"
-    desk.finish()
+    first = ids[-limit] if limit else 0
+    alone = make_alone(channel, backfill_on_start=True, backfill_limit=limit)
+    alone.start()
+    alone.wait_for("the end of backfill", lambda: alone.report("channel 0").get("backfill_left") == 0)
+    assert alone.report("channel 0")["backfilled"] == (limit or len(ids))
+    live = channel.post_photo(picture(), "live")
+    alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, live))
+    wanted = {one for one in expected_rows(channel) if one >= first}
+    assert alone.desk.journal.messages_between(channel.id, 1, live) == wanted
+    alone.stop()
+    again = make_alone(channel, backfill_on_start=True, backfill_limit=limit)
+    again.start()
+    next_one = channel.post_photo(picture(), "live, and later")
+    again.wait_for("it", lambda: again.desk.journal.known(channel.id, next_one))
+    again.wait_for("no more backfill", lambda: again.report("channel 0").get("backfill_left") == 0)
+    assert again.report("channel 0")["backfilled"] == (limit or len(ids)), "a restart begins no other one"
+    assert again.desk.journal.messages_between(channel.id, 1, next_one) == wanted | {next_one}
 
 
 @pytest.mark.parametrize("victim", ["connection", "root"])
@@ -309,17 +320,18 @@ def test_what_is_posted_during_backfill_goes_first(channel: Channel, make_live_d
     assert last < 100
 
 
-def test_a_flood_in_backfill_is_waited_out(channel: Channel, server: TelegramServer, make_live_desk: MakeDesk) -> None:
-    post_long_ago(channel, 700, 20)
-    desk = make_live_desk(channel, backfill_on_start=True, reconcile_seconds=3600)
-    desk.before[channel.id] = 0
-    desk.run()
-    desk.wait_for("backfill to be under way", lambda: _under_way(desk, channel))
+def test_a_flood_in_backfill_is_waited_out(
+    channel: Channel, server: TelegramServer, make_alone: Callable[..., Alone]
+) -> None:
+    post_long_ago(channel, 600, 30)
+    alone = make_alone(channel, backfill_on_start=True, reconcile_seconds=3600)
+    alone.start()
+    alone.wait_for("backfill to be under way", lambda: alone.report("channel 0").get("backfilled"))
     fault = server.faults.rpc("messages.getHistory", error="FLOOD_WAIT_2", times=1)
-    desk.wait_for("the flood", lambda: fault.hits)
-    desk.wait_for("/status to say so", lambda: "asks to wait" in desk.problems())
-    desk.wait_for("the end of backfill", lambda: desk.of(channel).get("backfill_left") == 0)
-    desk.finish()
+    alone.wait_for("the flood", lambda: fault.hits)
+    alone.wait_for("/status to say so", lambda: alone.report()["flooded_until"])
+    alone.wait_for("the end of backfill", lambda: alone.report("channel 0").get("backfill_left") == 0)
+    assert alone.desk.journal.messages_between(channel.id, 1, channel.top_id) == set(expected_rows(channel))
     asked = [one.at for one in server.log if one.name == "messages.getHistory"]
     pauses = [later - earlier for earlier, later in itertools.pairwise(asked)]
     assert len([pause for pause in pauses if pause >= 2.0]) == 1, "once, and for as long as was asked"
@@ -353,7 +365,7 @@ def test_a_channel_whose_backfill_fails_keeps_no_other_from_it(
     other = server.world.add_channel("Other", username="otherdesk")
     for one in (channel, other):
         post_long_ago(one, 300, 100)
-    server.faults.rpc("messages.getHistory", error="INTERNAL", code=500, after=1, channel=channel)
+    server.faults.rpc("messages.getHistory", error="SOMETHING_NEW", after=1, channel=channel)
     alone = make_alone(channel, other, backfill_on_start=True, reconcile_messages=0)
     alone.start()
     alone.wait_for("the other's backfill", lambda: alone.report("channel 1").get("backfilled") == len(other.ids))
