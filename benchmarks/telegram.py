@@ -61,6 +61,7 @@ from ipc.journal import Journal
 from ipc.posts import Channel, Page
 from ipc.spool import Spool
 from supervisor.settings import load
+from supervisor.settings.table import Telegram
 from supervisor.tree import connection_options
 from tests.servers.telegram import TelegramServer
 from tests.workers.desk import Desk
@@ -274,7 +275,7 @@ class How:
     parts: int
 
 
-DEFAULT: Final = How(4, fetching.PARALLEL_PARTS)
+DEFAULT: Final = How(Telegram().downloads, fetching.PARALLEL_PARTS)
 
 
 def connection_alone(state_dir: Path, config: Path, parts: int) -> None:

@@ -184,7 +184,7 @@ def _problem_of_the_disk(known: Known) -> Iterator[Problem]:
 def _problems_of_reports(known: Known) -> Iterator[Problem]:
     connection, uploader = known.reports.get("connection", {}), known.reports.get("uploader", {})
     held = known.tree.get("connection", {}).get("state") == "held"
-    if connection and not connection.get("connected") and not held:
+    if connection and not connection.get("connected") and not held and not _is_being_opened(known):
         yield Problem(
             "source",
             f"the source is not connected: {connection.get('error') or 'it is being opened'}",
@@ -197,6 +197,13 @@ def _problems_of_reports(known: Known) -> Iterator[Problem]:
                 f"channel {facts['address']} can't be read: {facts['problem']}",
                 facts["remedy"],
             )
+    if connection.get("fetch_error"):
+        yield Problem(
+            "fetch",
+            connection["fetch_error"],
+            connection["fetch_error_remedy"],
+            _seconds(connection["fetch_error_since"]),
+        )
     if (_seconds(connection.get("flooded_until")) or 0.0) > known.now:
         yield Problem(
             "flood",
@@ -233,6 +240,18 @@ def _shortage(machine: Mapping[str, Any]) -> str:
     return f"the machine {begin} ({', '.join(filter(None, (left, waits)))}): {done}"
 
 
+def _is_being_opened(known: Known) -> bool:
+    """Whether the connection has begun a moment ago, and nothing is known to be wrong yet."""
+    began = known.tree.get("connection", {}).get("started_at", 0.0)
+    return not known.reports["connection"].get("error") and known.now - began <= PATIENCE_SECONDS
+
+
+def _is_connected(known: Known) -> bool:
+    """Whether there is a line to the source, as the running connection itself has said."""
+    up = known.tree.get("connection", {}).get("state") == "running"
+    return up and bool(known.reports.get("connection", {}).get("connected"))
+
+
 def _seconds(time: str | None) -> float | None:
     """Unix seconds of a time that a process has reported."""
     return datetime.fromisoformat(time).timestamp() if time else None
@@ -250,14 +269,13 @@ def _queue_size(figures: Figures) -> int:
 def _stats(known: Known) -> dict[str, Any]:
     figures = known.figures or Figures({}, {}, (), 0, 0, None)
     connection, uploader = known.reports.get("connection", {}), known.reports.get("uploader", {})
-    up = known.tree.get("connection", {}).get("state") == "running"
     return {
         "started_at": iso(known.root["started_at"]),
         "processed": figures.totals.get("processed", 0),
         "failed": figures.totals.get("failed", 0),
         "retried": figures.totals.get("retried", 0),
         "dead": figures.states.get("dead", 0),
-        "connected": bool(connection.get("connected")) and up,
+        "connected": _is_connected(known),
         "queue_size": _queue_size(figures),
         "r2_circuit_breaker": uploader.get("r2_circuit_breaker", "closed"),
         "r2_circuit_breaker_since": uploader.get("r2_circuit_breaker_since"),
@@ -329,28 +347,30 @@ def _enforced_by(known: Known) -> str:
 
 def _channels(known: Known) -> list[dict[str, Any]]:
     """Every channel that is known or configured; `behind` counts the messages that its source has and we have not, at
-    most; None if nobody knows.
+    most; None if nobody knows, as while there is no line to the source.
 
     From the journal what has been taken, from the connection how that stands against the source. A channel that could
     not be found yet has no id.
     """
-    rows = {row["id"]: {**row, "behind": 0} for row in (known.figures.channels if known.figures else ())}
-    source = known.reports.get("connection", {})
+    rows = {row["id"]: {**row, "behind": None} for row in (known.figures.channels if known.figures else ())}
+    source, is_connected = known.reports.get("connection", {}), _is_connected(known)
     if source.get("channel") in rows:
-        rows[source["channel"]]["behind"] = source["behind"]
+        rows[source["channel"]]["behind"] = source["behind"] if is_connected else None
     unknown = []
     for facts in _channel_reports(known):
         if facts["id"] in rows:
             told = {key: value for key, value in facts.items() if value is not None}
-            rows[facts["id"]] |= {**told, "behind": facts["behind"]}
+            rows[facts["id"]] |= {**told, "behind": facts["behind"] if is_connected else None}
         else:
-            unknown.append({"cursor": 0, **facts})
+            unknown.append({"cursor": 0, **facts, "behind": None})
     return [*rows.values(), *unknown]
 
 
 def _channel_reports(known: Known) -> list[Mapping[str, Any]]:
-    """What the connection says of each configured channel."""
-    return [facts for topic, facts in known.reports.items() if topic.startswith("channel ")]
+    """What the connection says of each configured channel, and not what one said of more of them."""
+    count = known.reports.get("connection", {}).get("channels")
+    topics = [topic for topic in known.reports if topic.startswith("channel ")]
+    return [known.reports[one] for one in topics if count is None or int(one.removeprefix("channel ")) < count]
 
 
 def iso(seconds: float) -> str:

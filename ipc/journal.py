@@ -29,7 +29,7 @@ from ipc.jobs import Job, State
 from ipc.messages import JobDone, clip
 from ipc.retry import FARTHEST_SECONDS, RetryPolicy
 
-VERSION = 2
+VERSION = 3
 """`PRAGMA user_version` of a journal that this program understands."""
 
 
@@ -227,6 +227,21 @@ class Journal:
         )
         return [Job.from_row(row) for row in rows]
 
+    def first_to_fetch(self, source: Source, channels: Iterable[int], besides: Iterable[int] = ()) -> list[Job]:
+        """Of each of these channels the first job in `seen` that `due` would give, once among those that were never put
+        off and once among those that were.
+        """
+        now = self._clock()
+        rows = self.run(
+            "first_to_fetch",
+            source=source,
+            channels=json.dumps(list(channels)),
+            besides=json.dumps(list(besides)),
+            now=now,
+            farthest=now + FARTHEST_SECONDS,
+        )
+        return [Job.from_row(row) for row in rows]
+
     def job(self, job_id: int) -> Job | None:
         row = self.run("job", id=job_id).fetchone()
         return Job.from_row(row) if row else None
@@ -253,6 +268,15 @@ class Journal:
     def record_fetched(self, job: Job, sha256: str, size_bytes: int) -> bool:
         """seen → fetched: the original is in the spool, complete and fsynced."""
         return self._change("to_fetched", id=job.id, generation=job.generation, sha256=sha256, bytes=size_bytes)
+
+    def record_all_fetched(self, fetched: Iterable[tuple[Job, str, int]]) -> set[int]:
+        """seen → fetched for several, each with its sha256 and size, in one transaction; the ids of those that were."""
+        with self.transaction():
+            changed = (
+                (job.id, self.run("to_fetched", id=job.id, generation=job.generation, sha256=sha256, bytes=size_bytes))
+                for job, sha256, size_bytes in fetched
+            )
+            return {job_id for job_id, cursor in changed if cursor.rowcount == 1}
 
     def record_rendered(self, done: JobDone) -> bool:
         """fetched → rendered: all renditions are in the spool, complete and fsynced."""
@@ -426,10 +450,15 @@ class Journal:
         with self.transaction():
             self.run("put_peer", address=address, account_id=account_id, channel_id=channel_id, access_hash=access_hash)
 
-    def drop_peer(self, address: str, account_id: int) -> None:
-        """Forget how the address was resolved: it does not hold any more."""
+    def peer_ids(self, address: str) -> set[int]:
+        """The channels that the address was ever resolved to, for whatever account."""
+        return {row["channel_id"] for row in self.run("peer_ids", address=address)}
+
+    def first_configured(self, address: str, now: float) -> float:
+        """Since when (Unix seconds) the address has been in the configuration: since `now`, if nobody knows of it."""
         with self.transaction():
-            self.run("drop_peer", address=address, account_id=account_id)
+            self.run("add_sighting", address=address, now=now)
+            return float(self.run("sighting", address=address).fetchone()[0])
 
     def outcome(self, channel_id: int, since: float) -> tuple[dict[str, int], int]:
         """A channel's jobs by state, and how many of them were published since then (Unix seconds). Reads them all."""

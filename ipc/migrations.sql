@@ -21,3 +21,11 @@ ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 DROP INDEX jobs_waiting;
 CREATE INDEX jobs_waiting ON jobs (state, priority, id) WHERE state IN ('seen', 'fetched', 'rendered');
 CREATE INDEX jobs_sha256 ON jobs (sha256) WHERE sha256 IS NOT NULL;
+
+-- version: 3
+-- When an address was first configured; each channel's own queue.
+CREATE TABLE sightings (
+    address       TEXT PRIMARY KEY,
+    configured_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX jobs_to_fetch ON jobs (channel_id, priority, id) WHERE state = 'seen';

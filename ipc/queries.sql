@@ -77,6 +77,20 @@ WHERE state = :state AND state IN ('seen', 'fetched', 'rendered') AND claimed_by
       AND (:alone IS NULL OR alone = :alone)
 ORDER BY priority, id LIMIT :limit;
 
+-- name: first_to_fetch
+-- Of each channel (a JSON list of ids) the first job in `seen` that `due` would give and that was never put off, and the
+-- first one that was. They are found by an index of their own, however many jobs of other channels are before them.
+SELECT jobs.* FROM json_each(:channels) AS channel
+CROSS JOIN (SELECT 0 AS put_off UNION ALL SELECT 1) AS kind
+JOIN jobs ON jobs.id = (
+    SELECT id FROM jobs INDEXED BY jobs_to_fetch
+    WHERE channel_id = channel.value AND state = 'seen' AND claimed_by IS NULL AND (next_at > 0) = put_off
+          AND (next_at <= :now OR next_at > :farthest)
+          AND :source = iif(identity GLOB 'id:*', 'telegram', 'export')
+          AND id NOT IN (SELECT value FROM json_each(:besides))
+    ORDER BY priority, id LIMIT 1
+);
+
 -- name: job
 SELECT * FROM jobs WHERE id = :id;
 
@@ -216,8 +230,15 @@ VALUES (:address, :account_id, :channel_id, :access_hash)
 ON CONFLICT (address, account_id) DO UPDATE SET
     channel_id = excluded.channel_id, access_hash = excluded.access_hash;
 
--- name: drop_peer
-DELETE FROM peers WHERE address = :address AND account_id = :account_id;
+-- name: peer_ids
+SELECT channel_id FROM peers WHERE address = :address;
+
+-- name: add_sighting
+-- An address that is configured for the first time.
+INSERT INTO sightings (address, configured_at) VALUES (:address, :now) ON CONFLICT (address) DO NOTHING;
+
+-- name: sighting
+SELECT configured_at FROM sightings WHERE address = :address;
 
 -- name: outcome
 -- What has become of a channel's pictures, and how many were published since then. Reads all of them: not for /status.

@@ -14,8 +14,14 @@ CREATE TABLE peers (
     address     TEXT    NOT NULL,         -- as `workers.telegram.address` reads it, kind and value
     account_id  INTEGER NOT NULL,         -- an access hash holds for one account only
     channel_id  INTEGER NOT NULL,
-    access_hash INTEGER NOT NULL,
+    access_hash INTEGER NOT NULL,         -- 0: it does not hold any more
     PRIMARY KEY (address, account_id)
+) STRICT, WITHOUT ROWID;
+
+-- When an address was first configured: what is posted from then on is taken, however much later the channel is opened.
+CREATE TABLE sightings (
+    address       TEXT PRIMARY KEY,
+    configured_at REAL NOT NULL           -- Unix seconds
 ) STRICT, WITHOUT ROWID;
 
 -- A job is one photo message on its way: seen -> fetched -> rendered -> published, or dead.
@@ -66,6 +72,7 @@ CREATE TABLE jobs (
 ) STRICT;
 
 CREATE INDEX jobs_waiting ON jobs (state, priority, id) WHERE state IN ('seen', 'fetched', 'rendered');
+CREATE INDEX jobs_to_fetch ON jobs (channel_id, priority, id) WHERE state = 'seen';
 CREATE INDEX jobs_later ON jobs (next_at) WHERE next_at > 0;
 CREATE INDEX jobs_sha256 ON jobs (sha256) WHERE sha256 IS NOT NULL;
 CREATE INDEX jobs_dead ON jobs (id) WHERE state = 'dead';

@@ -14,6 +14,7 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,7 @@ def has_no_room(error: OSError) -> bool:
     return error.errno in _NO_ROOM
 
 
+PROBE_BYTES = 64 * 1024
 ORIGINAL = "original"
 _PART = "original.part"
 
@@ -54,18 +56,35 @@ class Spool:
 
         If the block raises, nothing is left behind.
         """
+        try:
+            yield self.part(job_id, generation)
+        except BaseException:
+            self.discard_part(job_id, generation)
+            raise
+        self.name_original(job_id, generation)
+        self.sync()
+
+    def part(self, job_id: int, generation: int) -> Path:
+        """The temporary name of an original that is being made, in a folder that is there."""
         folder = self.folder(job_id, generation)
         folder.mkdir(mode=0o700, exist_ok=True)
-        part = folder / _PART
-        try:
-            yield part
-        except BaseException:
-            part.unlink(missing_ok=True)
-            _remove_if_empty(folder)
-            raise
+        return folder / _PART
+
+    def discard_part(self, job_id: int, generation: int) -> None:
+        """Leave nothing of an original that was being made."""
+        folder = self.folder(job_id, generation)
+        (folder / _PART).unlink(missing_ok=True)
+        _remove_if_empty(folder)
+
+    def name_original(self, job_id: int, generation: int) -> None:
+        """Give an original, whole and fsynced, its own name. It is safe after the next `sync`."""
+        folder = self.folder(job_id, generation)
         failpoints.reach("fetched.written")
-        part.rename(folder / ORIGINAL)
+        (folder / _PART).rename(folder / ORIGINAL)
         fsync_folder(folder)
+
+    def sync(self) -> None:
+        """Make the folders of all originals that were named durable."""
         fsync_folder(self._root)
 
     def write_original(self, job_id: int, generation: int, write: Callable[[Path], T]) -> T:
@@ -76,6 +95,14 @@ class Spool:
     def free_bytes(self) -> int:
         """What is left on the disk that the spool is on."""
         return shutil.disk_usage(self._root).free
+
+    def can_be_written(self) -> bool:
+        """Whether the disk takes anything, found out by trying."""
+        try:
+            with tempfile.TemporaryFile(dir=self._root, buffering=0) as probe:
+                return probe.write(bytes(PROBE_BYTES)) == PROBE_BYTES
+        except OSError:
+            return False
 
     def remove(self, job_id: int, generation: int) -> None:
         """Delete all that lies here of a job."""

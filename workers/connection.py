@@ -18,6 +18,8 @@ from ipc.spool import Spool
 def main(context: Context) -> None:
     """Be the source until asked to stop. Options: `telegram` (None: the export), `export`, `room`, `retry`, …"""
     journal, spool = Journal.open(context.journal_path), Spool(context.spool_path)
+    if context.options["telegram"]:  # whatever its predecessor has said last does not hold any more
+        context.report("connection", source="telegram", connected=False, error="")
     context.ready()
     if context.options["telegram"]:
         from workers.telegram import source as telegram  # noqa: PLC0415 - 290 ms and 51 MiB

@@ -29,9 +29,9 @@ class Room:
         if isinstance(message, Ration):
             self.is_rationed = not message.intake
 
-    def is_there(self) -> bool:
-        """Whether another original may be fetched."""
-        self.is_full = self._journal.spool_bytes() >= self._spool_max_bytes
+    def is_there(self, coming_bytes: int = 0) -> bool:
+        """Whether another original may be fetched; so much is on its way already that the journal has not yet."""
+        self.is_full = self._journal.spool_bytes() + coming_bytes >= self._spool_max_bytes
         free = self._spool.free_bytes()
         self.error = ""
         if free < self._min_free_bytes:

@@ -90,7 +90,7 @@ class Telegram:
     reconcile_seconds: float = setting(
         300.0, "how often, besides after every reconnect", unit="s", low=0.05, high=86400
     )
-    downloads: int = setting(4, "pictures downloaded at the same time", low=1, high=64)
+    downloads: int = setting(8, "pictures downloaded at the same time", low=1, high=64)
     web_previews: bool = setting(False, "also take the pictures of web-page previews")
     server: str = setting(
         "",

@@ -114,8 +114,10 @@ def _widths(entry: Entry, value: Any) -> tuple[int, ...]:
 
 
 def _texts(entry: Entry, value: Any) -> tuple[str, ...]:
-    _require(isinstance(value, list) and all(isinstance(text, str) for text in value), value)
-    return tuple(dict.fromkeys(_text(entry, text.strip()) for text in value))
+    """A number is taken for its digits: a channel's id need not stand in quotes."""
+    good = isinstance(value, list) and all(isinstance(one, str | int) and not isinstance(one, bool) for one in value)
+    _require(good, value)
+    return tuple(dict.fromkeys(_text(entry, str(one).strip()) for one in value))
 
 
 def _path(text: str, base: Path) -> Path:

@@ -1,8 +1,8 @@
 """A live account with all that can go wrong between Telegram and us, in random order, and a kill -9 now and then.
 
-Some 300 posts in three channels, with edits and deletions, and faults in between. When all faults are over, the
-catalogue shows exactly what the channels show: each photo once and as it is now, at most a tombstone of what was
-deleted, and nothing else.
+Some 300 posts in three channels, with edits and deletions, and faults in between; one channel is backfilled meanwhile.
+When all faults are over, the catalogue shows exactly what the channels show: each photo once and as it is now, with its
+caption, formatting, origin and dates, at most a tombstone of what was deleted, and nothing else.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import heapq
 import io
 import itertools
+import json
 import os
 import random
 import signal
@@ -18,6 +19,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,10 +28,10 @@ from PIL import Image
 from telethon.tl import types
 
 from tests.instance import DEADLINE_SECONDS, Instance, wait_for
-from tests.servers.telegram import Channel, File, TelegramServer
+from tests.servers.telegram import HOME_DC, OTHER_DC, Channel, File, TelegramServer
 from tests.servers.telegram.faults import FileFault, UpdateFault
 from tests.servers.telegram.media import Document, Photo
-from tests.servers.telegram.posts import Post
+from tests.servers.telegram.posts import Entity, Post, PostOptions
 
 POSTINGS: Final = 200
 """Steps that post something: an album is one step, but several messages."""
@@ -39,7 +41,7 @@ LONGEST_PAUSE_SECONDS: Final = 0.1
 
 SETTLE_SECONDS: Final = 2 * DEADLINE_SECONDS
 
-CONFIG: Final = """
+CONFIG: Final = '''
 [images]
 widths = [320]
 [telegram]
@@ -52,13 +54,16 @@ reconnect_delay_seconds = 0.2
 monitor_seconds = 0.5
 reconcile_messages = 400
 reconcile_seconds = 1
-"""
+backfill_on_start = true
+public_key = """
+{server.public_key}"""
+'''
 
 Message = tuple[int, int]
 """Channel and message id."""
 
-Shown = tuple[str, int | None, str]
-"""Caption, album and sha256 of the picture."""
+Shown = tuple[Any, ...]
+"""Caption, formatting, album, origin, what it answers, when it was posted, and the photo's id and sha256."""
 
 
 @pytest.mark.chaos
@@ -98,6 +103,9 @@ def rage(dice: random.Random, feed: Feed, program: Program, faults: Faults) -> N
         *[feed.delete_many] * 2,
         *[feed.become_unreadable] * 3,
         *[faults.drop] * 8,
+        *[faults.swallow] * 2,
+        *[faults.close_other_dc] * 2,
+        *[faults.migrate] * 3,
         *[faults.refuse] * 3,
         *[faults.be_down] * 3,
         *[faults.mute] * 3,
@@ -138,17 +146,20 @@ class Feed:
             self.world.add_channel("Not joined", "notjoined", member=False),  # nothing is pushed of this one
         ]
         self.digests: set[str] = set()
-        self._first = dict.fromkeys((channel.id for channel in self.channels), 1)
+        self.edited: dict[Message, set[str]] = {}
         self._files: list[File] = []
         self._deleted: set[Message] = set()
         self._unreadable: set[tuple[Channel, int]] = set()
 
     def post_before(self) -> None:
-        """What was posted before the program was ever started: nobody wants it."""
+        """What was posted before the program was ever started: it is backfilled while the rest happens."""
         for channel in self.channels:
-            for _ in range(3):
-                channel.post_photo(self._jpeg(), "from before", date=1_700_000_000)
-            self._first[channel.id] = channel.top_id + 1
+            for number in range(40):
+                date = 1_700_000_000 + number
+                if number % 4:
+                    channel.post_text(f"from before {number}", date=date)
+                else:
+                    channel.post_photo(self._file(), f"from before {number}", date=date)
 
     # Steps
 
@@ -156,7 +167,8 @@ class Feed:
         channel, dice = self._dice.choice(self.channels), self._dice
         match dice.choices(range(7), weights=[50, 12, 8, 14, 5, 5, 6])[0]:
             case 0:
-                channel.post_photo(self._file(), self._text(), progressive=dice.random() < 0.2)
+                text = self._text()
+                channel.post_photo(self._file(), text, progressive=dice.random() < 0.2, **self._options(channel, text))
             case 1:
                 parts = dice.choice([1, 1, 2])
                 channel.post_album([self._file() for _ in range(dice.randint(2, 6))], self._text(), parts=parts)
@@ -173,12 +185,15 @@ class Feed:
 
     def edit_caption(self) -> None:
         if found := self._some():
-            found[0].edit(found[1], caption=self._text())
+            text = self._text()
+            found[0].edit(found[1], caption=text, entities=self._entities(text))
+            self._edited(found)
 
     def edit_photo(self) -> None:
         """Another picture; what was a text becomes a photo by it."""
         if found := self._some():
             found[0].edit(found[1], photo=self._file())
+            self._edited(found)
 
     def edit_phantom(self) -> None:
         if found := self._some():
@@ -221,6 +236,32 @@ class Feed:
 
     # Parts of steps
 
+    def _options(self, channel: Channel, text: str) -> PostOptions:
+        """Formatting, an origin, an answered message: now and then."""
+        options: PostOptions = {"entities": self._entities(text)}
+        match self._dice.randrange(8):
+            case 0:
+                options["forwarded_from"] = (1234567, self._dice.randint(1, 99))
+            case 1:
+                options["forwarded_from"] = "Some Body"
+            case 2 if channel.top_id:
+                options["reply_to"] = channel.top_id
+        return options
+
+    def _entities(self, text: str) -> list[Entity]:
+        if not text or self._dice.random() < 0.5:
+            return []
+        bold: Entity = ("bold", 0, min(4, len(text)))
+        link: Entity = ("text_url", 0, min(4, len(text)), "https://example.org/")
+        return [self._dice.choice([bold, link])]
+
+    def _edited(self, found: tuple[Channel, int]) -> None:
+        """Note when: a reaction may have moved the date since, and then nobody is told it."""
+        channel, message_id = found
+        edited = channel.posts[message_id].edit_date
+        assert edited is not None
+        self.edited.setdefault((channel.id, message_id), set()).add(_iso(edited))
+
     def _some(self) -> tuple[Channel, int] | None:
         """Some message of the last ones."""
         channel = self._dice.choice(self.channels)
@@ -228,7 +269,7 @@ class Feed:
         return (channel, self._dice.choice(ids[-40:])) if ids else None
 
     def _ids(self, channel: Channel) -> list[int]:
-        return [one for one in channel.ids if one >= self._first[channel.id] and not channel.posts[one].action]
+        return [one for one in channel.ids if not channel.posts[one].action]
 
     def _delete(self, channel: Channel, message_ids: list[int]) -> None:
         self._deleted |= {(channel.id, one) for one in message_ids}
@@ -243,7 +284,7 @@ class Feed:
         if self._files and chance < 0.1:
             old = self._dice.choice(self._files)
             return old if chance < 0.05 else self.world.file(old.data)
-        self._files.append(self.world.file(self._jpeg()))
+        self._files.append(self.world.file(self._jpeg(), dc=self._dice.choice([HOME_DC, HOME_DC, HOME_DC, OTHER_DC])))
         return self._files[-1]
 
     def _jpeg(self) -> bytes:
@@ -261,23 +302,18 @@ class Feed:
     # What there should be
 
     def expected(self) -> dict[Message, Shown]:
-        """Every photo that is there and was posted since the program was started."""
+        """Every photo that is there."""
         with self.world.lock:
             posts = {
                 (channel.id, one.id): (one, _file_of(one))
                 for channel in self.channels
                 for one in channel.posts.values()
-                if one.id >= self._first[channel.id]
             }
-            return {
-                message: (post.text, post.grouped_id, hashlib.sha256(file.data).hexdigest())
-                for message, (post, file) in posts.items()
-                if file is not None
-            }
+            return {message: _shown(post, file) for message, (post, file) in posts.items() if file is not None}
 
     def differences(self, instance: Instance) -> list[str]:
         """Between what the catalogue shows and what there should be."""
-        expected, shown, tombstones = self.expected(), *catalogue(instance)
+        expected, shown, tombstones, edited = self.expected(), *catalogue(instance)
         return [
             *(f"{one}: missing" for one in expected.keys() - shown.keys()),
             *(f"{one}: not expected" for one in shown.keys() - expected.keys()),
@@ -286,8 +322,37 @@ class Feed:
                 for one in shown.keys() & expected.keys()
                 if shown[one] != expected[one]
             ),
+            *(
+                f"{one}: edited at {at}, and not at one of {self.edited.get(one)}"
+                for one, at in edited.items()
+                if at is not None and at not in self.edited.get(one, ())
+            ),
             *(f"{one}: a tombstone, but it was not deleted" for one in tombstones - self._deleted),
         ]
+
+
+KINDS: Final = {"bold": "bold", "text_url": "text_link"}
+
+
+def _shown(post: Post, file: File) -> Shown:
+    """What the catalogue should show of it."""
+    entities = [
+        {"type": KINDS[kind], "offset": offset, "length": length, **({"url": url[0]} if url else {})}
+        for kind, offset, length, *url in post.entities
+    ]
+    posted = int(post.date.timestamp())
+    origin: dict[str, Any] | None = None
+    match post.forwarded_from:
+        case str(name):
+            origin = {"name": name, "date": posted}
+        case (channel_id, message_id):
+            origin = {"channel_id": channel_id, "message_id": message_id, "date": posted}
+    sha256 = hashlib.sha256(file.data).hexdigest()
+    return (post.text, entities, post.grouped_id, origin, post.reply_to, _iso(post.date), file.id, sha256)
+
+
+def _iso(date: datetime) -> str:
+    return date.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _file_of(post: Post) -> File | None:
@@ -311,6 +376,19 @@ class Faults:
 
     def drop(self) -> None:
         self._server.drop_connections()
+
+    def swallow(self) -> Callable[[], None]:
+        """Nothing is answered, and nothing closed."""
+        return self._server.faults.black_hole().clear
+
+    def close_other_dc(self) -> Callable[[], None]:
+        self._server.close_data_centre(OTHER_DC)
+        return self._server.accept_connections
+
+    def migrate(self) -> None:
+        """Files lie elsewhere than their messages say."""
+        dc = self._dice.choice([HOME_DC, OTHER_DC])
+        self._server.faults.rpc("upload.getFile", error=f"FILE_MIGRATE_{dc}", times=self._dice.randint(1, 2))
 
     def refuse(self) -> None:
         self._server.refuse_connections(self._dice.uniform(0.1, 1.0))
@@ -455,23 +533,28 @@ class Program:
         return body is None or body["stats"]["queue_size"] > 0
 
 
-def catalogue(instance: Instance) -> tuple[dict[Message, Shown], set[Message]]:
-    """What the catalogue shows, and the messages of which it has a tombstone."""
+def catalogue(instance: Instance) -> tuple[dict[Message, Shown], set[Message], dict[Message, str | None]]:
+    """What the catalogue shows, the messages of which it has a tombstone, and when those that it shows were edited."""
     path = instance.state_dir / "catalog.db"
     if not path.exists():
-        return {}, set()
+        return {}, set(), {}
     with closing(sqlite3.connect(path, timeout=30)) as database:
-        rows = database.execute(
-            "SELECT channel_id, message_id, deleted_at, caption, grouped_id, sha256"
-            " FROM messages LEFT JOIN images USING (channel_id, message_id)"
-        ).fetchall()
-    assert all(sha256 is None for _, _, deleted_at, _, _, sha256 in rows if deleted_at), "a tombstone has no image"
+        database.row_factory = sqlite3.Row
+        rows = database.execute("SELECT * FROM messages LEFT JOIN images USING (channel_id, message_id)").fetchall()
+    assert all(row["sha256"] is None for row in rows if row["deleted_at"]), "a tombstone has no image"
+    present = {(row["channel_id"], row["message_id"]): row for row in rows if row["deleted_at"] is None}
     shown = {
-        (channel, message): (caption, grouped_id, sha256)
-        for channel, message, deleted_at, caption, grouped_id, sha256 in rows
-        if deleted_at is None
+        message: (
+            row["caption"],
+            json.loads(row["entities"]),
+            row["grouped_id"],
+            json.loads(row["forwarded_from"]) if row["forwarded_from"] else None,
+            *(row[name] for name in ("reply_to", "posted_at", "photo_id", "sha256")),
+        )
+        for message, row in present.items()
     }
-    return shown, {(channel, message) for channel, message, *_ in rows} - shown.keys()
+    tombstones = {(row["channel_id"], row["message_id"]) for row in rows} - shown.keys()
+    return shown, tombstones, {message: row["edited_at"] for message, row in present.items()}
 
 
 def assert_objects(instance: Instance, digests: set[str]) -> None:

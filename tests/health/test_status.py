@@ -221,10 +221,49 @@ def test_the_kills_for_memory_are_shown_with_their_time() -> None:
 def test_channels_and_how_far_behind() -> None:
     other = {**CHANNEL, "id": 78}
     channels = snapshot(known(figures=figures(channels=(CHANNEL, other))), Memory())["channels"]
-    assert channels == [{**CHANNEL, "behind": 4}, {**other, "behind": 0}]
+    assert channels == [{**CHANNEL, "behind": 4}, {**other, "behind": None}]
     assert snapshot(known(figures=None), Memory())["channels"] == []
-    assert snapshot(known(reports={}), Memory())["channels"] == [{**CHANNEL, "behind": 0}]
-    assert snapshot(known(reports={"connection": {"channel": None}}), Memory())["channels"][0]["behind"] == 0
+    assert snapshot(known(reports={}), Memory())["channels"] == [{**CHANNEL, "behind": None}]
+    assert snapshot(known(reports={"connection": {"channel": None}}), Memory())["channels"][0]["behind"] is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"reports": {"connection": {"connected": False, "error": "no route", "channel": 77, "behind": 4}}},
+        {"tree": {"connection": child("waiting", last_cause="killed", last_exit="signal 9")}},
+        {"tree": {"connection": child("held", last_cause="held", last_exit="banned")}},
+    ],
+)
+def test_nobody_knows_how_far_behind_while_there_is_no_line(more: dict[str, Any]) -> None:
+    source = {"connection": {"connected": True, "channel": 77, "behind": 4}}
+    told = {"channel 0": {"id": 78, "address": "@other", "behind": 3, "problem": ""}}
+    both = figures(channels=(CHANNEL, {**CHANNEL, "id": 78}))
+    body = snapshot(known(figures=both, reports={**source, **told}), Memory())
+    assert [one["behind"] for one in body["channels"]] == [4, 3]
+    reports = {**source, **more.get("reports", {}), **told}
+    body = snapshot(known(figures=both, **{**more, "reports": reports}), Memory())
+    assert [one["behind"] for one in body["channels"]] == [None, None]
+
+
+def test_channels_that_are_not_configured_any_more_are_not_shown() -> None:
+    told = {
+        f"channel {n}": {"id": None, "address": f"@n{n}", "behind": None, "problem": "gone", "remedy": ""}
+        for n in range(3)
+    }
+    cases: list[tuple[dict[str, int], list[str]]] = [({}, ["@n0", "@n1", "@n2"]), ({"channels": 1}, ["@n0"])]
+    for source, addresses in cases:
+        body = snapshot(known(figures=None, reports={"connection": {"connected": True, **source}, **told}), Memory())
+        assert [one["address"] for one in body["channels"]] == addresses
+        assert len(body["problems"]) == len(addresses)
+
+
+def test_a_connection_that_has_just_begun_is_no_problem_yet() -> None:
+    opening = {"connection": {"connected": False, "error": ""}}
+    for age, count in ((3, 0), (6, 1)):
+        given = known(reports=opening, tree={"connection": child(started_at=NOW - age)})
+        body = snapshot(given, Memory())
+        assert body["stats"]["connected"] is False and len(body["problems"]) == count
 
 
 # --- the problems ---------------------------------------------------------------------------------------------
@@ -303,6 +342,20 @@ AWAY = {"connected": False, "error": "no route"}
             {"reports": {"uploader": {"supabase_circuit_breaker": "half-open", "catalog_error": "timeout"}}},
             "the catalogue's circuit breaker is half-open: timeout",
             "2023-11-14T22:13:20Z",
+        ),
+        (
+            {
+                "reports": {
+                    "connection": {
+                        "connected": True,
+                        "fetch_error": "3 pictures can't be fetched: silence",
+                        "fetch_error_since": "2023-11-14T22:05:00Z",
+                        "fetch_error_remedy": "Wait",
+                    }
+                }
+            },
+            "3 pictures can't be fetched: silence",
+            "2023-11-14T22:05:00Z",
         ),
         (
             {"unmoved_seconds": 181.0},

@@ -556,10 +556,37 @@ def test_an_address_is_resolved_for_each_account(journal: Journal) -> None:
     assert [journal.peer("name", account) for account in (1, 2, 3)] == [(CHANNEL, -(2**63)), (CHANNEL, 2**63 - 1), None]
     journal.put_peer("name", 1, 44, 8)  # the name belongs to another channel now
     assert journal.peer("name", 1) == (44, 8)
-    for _ in range(2):
-        journal.drop_peer("name", 1)
+    assert journal.peer_ids("name") == {44, CHANNEL} and journal.peer_ids("nobody") == set()
     found = [journal.peer(*key) for key in (("name", 1), ("name", 2), ("other", 1))]
-    assert found == [None, (CHANNEL, 2**63 - 1), (43, 7)]
+    assert found == [(44, 8), (CHANNEL, 2**63 - 1), (43, 7)]
+
+
+def test_an_address_is_configured_for_the_first_time_once(journal: Journal) -> None:
+    assert journal.first_configured("name", 7.5) == 7.5
+    assert journal.first_configured("name", 9.0) == 7.5
+    assert journal.first_configured("other", 9.0) == 9.0
+
+
+def test_the_first_to_fetch_of_each_channel(journal: Journal) -> None:
+    for channel, numbers in ((CHANNEL, (1, 2, 3)), (43, (1, 2)), (44, (1,))):
+        posts = (post(number, f"id:{number}", channel_id=channel) for number in numbers)
+        take(journal, replace(page(*posts), channel=Channel(channel, "")), NOW)
+
+    def first(channels: list[int], besides: tuple[int, ...] = ()) -> list[tuple[int, int]]:
+        jobs = journal.first_to_fetch("telegram", channels, besides)
+        return [(job.channel_id, job.message_id) for job in jobs]
+
+    assert first([CHANNEL, 43, 44, 99]) == [(CHANNEL, 1), (43, 1), (44, 1)]
+    assert first([43], ()) == [(43, 1)] and first([]) == []
+    mine = [journal.known(CHANNEL, 1), journal.known(43, 1), journal.known(44, 1)]
+    assert first([CHANNEL, 43, 44], tuple(job.id for job in mine if job)) == [(CHANNEL, 2), (43, 2)]
+    put_off = journal.known(CHANNEL, 1)
+    assert put_off is not None and journal.postpone(put_off, 60, "later")
+    assert first([CHANNEL]) == [(CHANNEL, 2)]
+    put_off = journal.known(CHANNEL, 1)
+    assert put_off is not None and journal.postpone(put_off, -1, "its time has come")
+    assert first([CHANNEL]) == [(CHANNEL, 2), (CHANNEL, 1)]
+    assert journal.first_to_fetch("export", [CHANNEL]) == []
 
 
 # --- transactions -------------------------------------------------------------------------------------------

@@ -230,7 +230,13 @@ def test_it_has_the_shape_of_a_new_one(journal: Journal) -> None:
     new = open_journal(None)
     expected = shape(new._connection)
     assert shape(journal._connection) == expected
-    assert {"index jobs_waiting", "trigger job_moves", "table peers", "columns of jobs_later"} <= set(expected)
+    assert {
+        "index jobs_waiting",
+        "trigger job_moves",
+        "table peers",
+        "table sightings",
+        "columns of jobs_to_fetch",
+    } <= set(expected)
     assert journal._connection.execute("PRAGMA user_version").fetchone()[0] == VERSION
     new.close()
 
@@ -271,10 +277,27 @@ def test_everything_is_kept_and_what_is_new_says_nothing(old: Path) -> None:
     # Version 1 let a cursor pass gaps: whatever lies below it may be read once more.
     channels = [{**one, "floor": one["cursor"] + 1, "backfilled": 0} for one in before.pop("channels")]
     assert after.pop("channels") == channels
-    assert after.pop("peers") == []
+    assert after.pop("peers") == after.pop("sightings") == []
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": 1}], [{"user_version": VERSION}])
     assert after == before
     assert {"states", "totals", "last_failure"} <= set(after)
+
+
+def test_version_2_is_kept_as_well(old: Path) -> None:
+    database = sqlite3.connect(old)
+    database.executescript(f"BEGIN; {MIGRATIONS[2]}; PRAGMA user_version = 2; COMMIT")
+    database.execute("INSERT INTO peers VALUES ('name:news', 7, 42, 99)")
+    database.commit()
+    database.close()
+    before = contents(old)
+    journal = open_journal(old.parent)
+    assert journal.peer("name:news", 7) == (42, 99)
+    assert journal.first_configured("name:news", 5.0) == 5.0
+    journal.close()
+    after = contents(old)
+    assert after.pop("sightings") == [{"address": "name:news", "configured_at": 5.0}]
+    assert (before.pop("version"), after.pop("version")) == ([{"user_version": 2}], [{"user_version": VERSION}])
+    assert after == before
 
 
 def test_its_jobs_are_read_as_any(journal: Journal) -> None:

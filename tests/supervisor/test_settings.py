@@ -96,7 +96,7 @@ def test_the_documented_defaults() -> None:
         "telegram.monitor_seconds": 30,
         "telegram.reconcile_messages": 200,
         "telegram.reconcile_seconds": 300,
-        "telegram.downloads": 4,
+        "telegram.downloads": 8,
         "telegram.web_previews": False,
         "telegram.server": "",
         "telegram.public_key": "",
@@ -490,6 +490,15 @@ def test_a_weaker_value_is_checked_too(desk: Desk) -> None:
 
 
 # --- normal forms, and what doesn't go together -------------------------------------------------------------
+
+
+def test_a_channels_id_needs_no_quotes(desk: Desk) -> None:
+    ids = ("-1001234567890", "1234567890")
+    assert desk.load("[telegram]\nchannels = [-1001234567890, 1234567890]").telegram.channels == ids
+    for text in ("[-1001234567890, 1234567890]", "-1001234567890, 1234567890", '["-1001234567890", 1234567890]'):
+        assert desk.load(PICTUREDESK__TELEGRAM__CHANNELS=text).telegram.channels == ids
+    for text in ("[true]", "[1.5]", "[0]"):
+        assert "telegram.channels" in "".join(desk.faults(f"[telegram]\nchannels = {text}"))
 
 
 @pytest.mark.parametrize("text", ["1920, 320,640,320", "[1920, 320, 640, 320]"])

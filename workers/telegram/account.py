@@ -7,15 +7,20 @@ and a key that Telegram wipes is still in the file.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
+import hashlib
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import structlog
 
 from ipc.holds import Hold
 
@@ -27,6 +32,13 @@ LONGEST_NAME = 200
 """Longer than that, it is a StringSession that something is missing from: a secret, never to be shown."""
 
 DEFAULT_DC = 2
+
+PATIENCE_SECONDS = 10.0
+"""So long a process that is being replaced may take to let go of the session."""
+
+LOCK_POLL_SECONDS = 0.1
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +100,30 @@ class Account:
         """The session's file. Telethon adds the ending where it is left out, and so do we."""
         return self.state_dir / (self.session if self.session.endswith(".session") else f"{self.session}.session")
 
-    @contextmanager
-    def owned(self) -> Iterator[None]:
-        """Be the only process of this machine that uses the session's file. Raises Hold if another one does."""
-        if self.is_string:
+    @asynccontextmanager
+    async def owned(self) -> AsyncIterator[None]:
+        """Be the only process of this machine that uses the session. Raises Hold if another one does.
+
+        One that is about to end is waited for. Of a session that is a string, the owner is who has locked a file in
+        state_dir that is named by its digest.
+        """
+        fd = self._open_lock() if self.is_string else self._open_file()
+        try:
+            await self._lock(fd)
             yield
-            return
+        finally:
+            os.close(fd)
+
+    def _open_lock(self) -> int:
+        path = self.state_dir / f"session-{hashlib.sha256(self.session.encode()).hexdigest()[:16]}.lock"
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CREAT, 0o600)
+        except OSError as error:
+            what = f"the session's lock {path} cannot be made: {error.strerror}"
+            raise Hold(what, "See that state_dir is there and can be written") from error
+
+    def _open_file(self) -> int:
+        """The session's file, for its owner's eyes only from now on: who reads it is the account."""
         if len(self.session) > LONGEST_NAME:
             raise Hold("telegram.session is neither a file's name nor a whole StringSession", "Correct it")
         try:
@@ -101,15 +131,30 @@ class Account:
         except OSError as error:
             raise Hold(f"the session {self.path} cannot be read: {error.strerror}", LOGIN) from error
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-        except BlockingIOError as error:
-            raise Hold(
-                f"the session {self.path} is in use by another process",
-                "One session serves one program: stop the other, or log in once more with another telegram.session",
-            ) from error
-        finally:
+            if os.fstat(fd).st_mode & 0o077:
+                os.fchmod(fd, 0o600)
+                log.warning("the session could be read by others, and cannot any more", path=str(self.path))
+        except OSError as error:
             os.close(fd)
+            what = f"the session {self.path} can be read by others, and that cannot be changed: {error.strerror}"
+            raise Hold(what, f"chmod 600 {self.path}") from error
+        return fd
+
+    async def _lock(self, fd: int) -> None:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError as error:
+                if time.monotonic() >= until:
+                    which = "of telegram.session" if self.is_string else str(self.path)
+                    raise Hold(
+                        f"the session {which} is in use by another process",
+                        "One session serves one program: stop the other, or log in once more with another"
+                        " telegram.session",
+                    ) from error
+            await asyncio.sleep(LOCK_POLL_SECONDS)
 
 
 def parse_server(text: str) -> Server | None:

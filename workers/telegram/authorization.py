@@ -28,8 +28,9 @@ from ipc.holds import EX_CONFIG, Hold
 from ipc.posts import clean
 from workers.telegram.account import Account
 from workers.telegram.answers import translated
+from workers.telegram.client import make_client
 from workers.telegram.errors import Flooded, LineLost, ServerTrouble, StaleReference, Unreadable
-from workers.telegram.line import CLOSE_SECONDS, CONNECT_SECONDS, REQUEST_SECONDS, make_client
+from workers.telegram.line import CLOSE_SECONDS, CONNECT_SECONDS, REQUEST_SECONDS
 from workers.telegram.session import write_session
 
 T = TypeVar("T")

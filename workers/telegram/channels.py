@@ -1,7 +1,9 @@
 """The configured channels while a line holds: who is looked at when, and what is the matter with whom.
 
 A task for each channel looks at it when there is a hint, when the monitor finds it behind, and every
-`reconcile_seconds`. A channel that can't be read keeps nobody else from being read; it is tried again by and by.
+`reconcile_seconds`. The first hint is followed at once, those that come in a burst twice a second. A channel that can't
+be read keeps nobody else from being read; it is tried again by and by, and what keeps it from being read is told: a
+fault that is its own at once, an outage when it lasts.
 Backfill goes on in the background while no channel is behind.
 """
 
@@ -11,15 +13,14 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from ipc.intake import Taken
 from ipc.journal import Journal
-from ipc.messages import clip
-from workers.telegram.address import Address, parse
+from workers.telegram.address import parse
+from workers.telegram.entry import Entry
 from workers.telegram.errors import (
     ChannelFault,
     Flooded,
@@ -45,58 +46,26 @@ FAULT_SECONDS: Final = 300.0
 BACKFILL_PAUSE_SECONDS: Final = 0.5
 """Between two pages: 200 messages a second, which Telegram has been seen to allow for hours."""
 
+HINT_PAUSE_SECONDS: Final = 0.5
+"""Between two looks that hints have asked for: a burst of posts is read in pages, and not one by one."""
+
+STARTING_SECONDS: Final = 120.0
+"""A program that was started no longer ago takes what was posted since its start, however late this process comes."""
+
 LOOKS_AT_ONCE: Final = 4
 """Channels that are looked at at the same time."""
 
-FAULT_BYTES: Final = 1200
-"""Of a channel's fault, and of its remedy, in a report: both go in one message."""
+NO_HASH: Final = 0
+"""Instead of an access hash that does not hold any more: the id is still known."""
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class Entry:
-    """One configured channel, and how it stands. `watch` is there once it has been found, `channel_id` once known."""
-
-    address: Address
-    watch: Watch | None = None
-    fault: ChannelFault | None = None
-    hints: set[int] = field(default_factory=set)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    channel_id: int | None = None
-    reconcile_at: float = 0.0
-    flooded_until: float = 0.0
-
-    @property
-    def key(self) -> str:
-        """The address as the journal remembers it."""
-        return f"{self.address.kind}:{self.address.value}"
-
-    @property
-    def readable(self) -> Watch | None:
-        return self.watch if self.fault is None else None
-
-    def facts(self) -> dict[str, Any]:
-        """What /status shows of it."""
-        watch, fault = self.watch, self.fault
-        return {
-            "id": self.channel_id,
-            "address": str(self.address),
-            "title": clip(watch.title, 200) if watch else "",
-            "behind": watch.behind if watch and not fault else None,
-            "is_member": watch.peer.is_member if watch else None,
-            "backfilled": watch.backfilled() if watch else None,
-            "backfill_left": watch.backfill_left() if watch else None,
-            "problem": clip(fault.what, FAULT_BYTES) if fault else "",
-            "remedy": clip(fault.remedy, FAULT_BYTES) if fault else "",
-        }
 
 
 class Channels(Mapping[int, Watch]):
     """All configured channels; as a mapping, the watches of those that can be read now, by channel id.
 
-    `on_new` is called when there is something to fetch, `on_row` when only a row has changed, `on_read` with every
-    message that is read, and `on_doubt` when a request got no answer.
+    `started_at` (Unix seconds) is the program's. `on_new` is called when there is something to fetch, `on_row` when
+    only a row has changed, `on_read` with every message that is read, and `on_doubt` when a request got no answer.
     """
 
     def __init__(
@@ -105,6 +74,7 @@ class Channels(Mapping[int, Watch]):
         journal: Journal,
         texts: list[str],
         wanted: Wanted,
+        started_at: float,
         reconcile_seconds: float,
         on_new: Callable[[], None],
         on_row: Callable[[], None],
@@ -112,6 +82,9 @@ class Channels(Mapping[int, Watch]):
         on_doubt: Callable[[], None],
     ) -> None:
         self.entries = [Entry(parse(text)) for text in texts]
+        now = time.time()
+        for entry in self.entries:
+            entry.since = journal.first_configured(entry.key, first_seen(started_at, now))
         self.flooded_until = 0.0
         self._journal = journal
         self._wanted = wanted
@@ -157,6 +130,7 @@ class Channels(Mapping[int, Watch]):
         for entry in self.entries:
             if entry.watch is not None and hint.channel_id in (None, entry.watch.id):
                 entry.hints.update(hint.message_ids)
+                entry.is_hinted = True
                 entry.wake.set()
 
     async def look_around(self, line: Line) -> None:
@@ -197,7 +171,10 @@ class Channels(Mapping[int, Watch]):
         while True:
             # A flood is waited out, whoever wakes us, and on whatever line: who asks all the same has to wait longer.
             await asyncio.sleep(max(0.0, entry.flooded_until - time.monotonic()))
+            if entry.is_hinted:
+                await asyncio.sleep(max(0.0, entry.looked_at + HINT_PAUSE_SECONDS - time.monotonic()))
             entry.wake.clear()
+            entry.is_hinted, entry.looked_at = False, time.monotonic()
             async with self._looks:
                 pause = await self._try_to_look(line, entry)
             with suppress(TimeoutError):
@@ -208,8 +185,8 @@ class Channels(Mapping[int, Watch]):
         """Look at one channel; for how many seconds it then needs no look, unless there is a reason."""
         hints, entry.hints = entry.hints, set()
         try:
-            await self._look(line, entry, hints)
-            return max(0.0, entry.reconcile_at - time.monotonic())
+            pause = await self._look(line, entry, hints)
+            hints = set()
         except Flooded as flood:
             self.note_flood(flood.seconds)
             log.warning("Telegram asks to wait", channel=str(entry.address), seconds=flood.seconds)
@@ -218,7 +195,8 @@ class Channels(Mapping[int, Watch]):
         except UnknownChannel as fault:
             # The first time, the access hash may be another account's: it is resolved anew.
             pause = FAULT_SECONDS if entry.fault else AGAIN_SECONDS
-            self._journal.drop_peer(entry.key, line.account_id)
+            if entry.channel_id is not None:
+                self._journal.put_peer(entry.key, line.account_id, entry.channel_id, NO_HASH)
             entry.watch = None
             self._has_fault(entry, fault)
         except ChannelFault as fault:
@@ -226,13 +204,15 @@ class Channels(Mapping[int, Watch]):
             self._has_fault(entry, fault)
         except (ServerTrouble, Unanswered, Unreadable) as trouble:
             pause = AGAIN_SECONDS
+            entry.has_trouble(str(trouble))
             log.warning("channel could not be looked at", channel=str(entry.address), why=str(trouble))
             if isinstance(trouble, Unanswered):
                 self._on_doubt()
-        entry.hints |= hints
+        finally:
+            entry.hints |= hints  # whatever came in between: the line may have been lost
         return pause
 
-    async def _look(self, line: Line, entry: Entry, hints: set[int]) -> None:
+    async def _look(self, line: Line, entry: Entry, hints: set[int]) -> float:
         if entry.watch is None or entry.fault:
             entry.watch = await self._open(line, entry)
         watch = entry.watch
@@ -245,19 +225,21 @@ class Channels(Mapping[int, Watch]):
             taken += await watch.catch_up(line)
             if hints:
                 taken += await watch.look_at(line, hints)
-        entry.fault = None
+        entry.is_well()
         if watch.has_more:
             entry.wake.set()
         if taken.new or taken.edited:
             self._on_new()
         if hints or taken.edited:
             self._on_row()
+        return max(0.0, min(entry.reconcile_at - time.monotonic(), watch.seconds_to_ask()))
 
     async def _open(self, line: Line, entry: Entry) -> Watch:
         """The channel, by what the journal knows of its address: Telegram is asked for a name once in its life."""
         known = self._journal.peer(entry.key, line.account_id)
-        if known is None:
+        if known is None or known[1] == NO_HASH:
             peer = await line.resolve(entry.address)
+            require_same(self._journal.peer_ids(entry.key), peer.channel_id)
         else:
             if all(other.channel_id != known[0] for other in self.entries):
                 entry.channel_id = known[0]  # whatever is the matter with it, /status knows which it is
@@ -271,7 +253,7 @@ class Channels(Mapping[int, Watch]):
                 raise ChannelFault(f"it is the same channel as {other.address}", "Name it once in telegram.channels")
         entry.channel_id = peer.channel_id
         log.info("channel opened", channel=peer.channel_id, title=peer.title, member=peer.is_member)
-        return Watch(self._journal, peer, self._wanted, self._on_read)
+        return Watch(self._journal, peer, self._wanted, entry.since, self._on_read)
 
     @staticmethod
     def _has_fault(entry: Entry, fault: ChannelFault) -> None:
@@ -309,3 +291,26 @@ class Channels(Mapping[int, Watch]):
         now = time.monotonic()
         wanting = (watch for watch in watches if watch.backfill_left() and watch.backfill_at <= now)
         return min(wanting, key=Watch.backfilled, default=None)
+
+
+def first_seen(started_at: float, now: float) -> float:
+    """Since when an address that nobody knows of counts as configured (Unix seconds): the program's start, or now.
+
+    >>> first_seen(1000.0, 1060.0), first_seen(1000.0, 90000.0)
+    (1000.0, 90000.0)
+    """
+    return started_at if 0 <= now - started_at <= STARTING_SECONDS else now
+
+
+def require_same(known: set[int], found: int) -> None:
+    """An address leads where it has always led. Raises ChannelFault: a name may have been taken by somebody else.
+
+    >>> require_same(set(), 5), require_same({5, 6}, 5)
+    (None, None)
+    """
+    if known and found not in known:
+        before = " or ".join(f"-100{one}" for one in sorted(known))
+        raise ChannelFault(
+            f"it leads to another channel than before (id {found})",
+            f"In telegram.channels, write -100{found} if that is the one you want, or {before} for the one before",
+        )

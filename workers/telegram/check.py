@@ -15,6 +15,7 @@ from ipc.holds import Hold
 from ipc.journal import Journal
 from workers.telegram.account import LOGIN, Account
 from workers.telegram.address import Address, parse
+from workers.telegram.channels import NO_HASH, require_same
 from workers.telegram.errors import (
     ChannelFault,
     Flooded,
@@ -92,7 +93,7 @@ class _Check:
     async def run(self) -> list[str]:
         """What is wrong; one line where there is no connection at all."""
         try:
-            with self._account.owned():
+            async with self._account.owned():
                 line = Line(self._account, lambda hint: None)
                 try:
                     await line.connect()
@@ -137,12 +138,14 @@ class _Check:
     async def _find(self, line: Line, address: Address) -> Peer:
         """By what the journal knows of the address, or by asking: Telegram looks up few names a day."""
         known = self._known(f"{address.kind}:{address.value}", line.account_id)
-        if known is not None:
+        if known is not None and known[1] != NO_HASH:
             try:
                 return await line.refresh(Peer(*known, title="", is_member=True))
             except UnknownChannel:
                 pass
-        return await line.resolve(address)
+        peer = await line.resolve(address)
+        require_same({known[0]} if known else set(), peer.channel_id)
+        return peer
 
     def _known(self, key: str, account_id: int) -> tuple[int, int] | None:
         if not self._journal_path.exists():

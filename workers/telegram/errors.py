@@ -7,8 +7,26 @@ class LineLost(Exception):
     """The connection is gone, or nothing comes through it: connect again."""
 
 
-class KeyUnknown(LineLost):
-    """The server does not know the session's key. It says so for a moment when it is in trouble, or for good."""
+class SessionRefused(LineLost):
+    """The server does not take the session. It says so for a moment when it is in trouble, or for good."""
+
+
+class KeyUnknown(SessionRefused):
+    """The server does not know the session's key."""
+
+
+class AccountMoved(SessionRefused):
+    """The server says that the account lives in another data centre."""
+
+
+class Unreachable(Exception):
+    """One data centre gives no files; the line and the others are not concerned. Ask again after `seconds`."""
+
+    def __init__(self, dc_id: int, why: str, seconds: float) -> None:
+        super().__init__(f"Telegram's data centre {dc_id} gives no files: {why}")
+        self.dc_id = dc_id
+        self.why = why
+        self.seconds = seconds
 
 
 class Unanswered(Exception):

@@ -2,7 +2,11 @@
 
 Promises. An original counts as fetched when it is whole (as long as Telegram said) and on the disk; whether it can be
 decoded is for an image worker to say, who sends it back if not. Nothing is downloaded while the spool or its disk is
-full. Only what is the picture's own fault costs an attempt: a flood, an outage or a lost line does not.
+full. Only what is the picture's own fault costs an attempt: a flood, an outage or a lost line does not. Whatever
+becomes of a try, the job moves on: it is fetched, withdrawn, put off or dead.
+
+No channel keeps another one waiting: of those with something to fetch, the one that has the fewest downloads under way
+is next, and one whose files are asked for in vain never has all of them.
 
 A file's reference holds for hours. The messages that were just read are remembered with theirs; for all others, and for
 a reference that has expired, the message is read again, which also shows whether the picture is still there.
@@ -11,32 +15,48 @@ a reference that has expired, the message is read again, which also shows whethe
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import errno
 import os
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
-from ipc import failpoints
 from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.retry import RetryPolicy
 from ipc.spool import Spool, has_no_room
-from workers.telegram.errors import ChannelFault, Flooded, ServerTrouble, StaleReference, Unanswered, Unreadable
-from workers.telegram.line import PART_BYTES, Line
+from workers.telegram.errors import (
+    ChannelFault,
+    Flooded,
+    ServerTrouble,
+    StaleReference,
+    Unanswered,
+    Unreachable,
+    Unreadable,
+)
+from workers.telegram.line import Line
 from workers.telegram.media import File, Message
+from workers.telegram.setbacks import Complaint, Setbacks
+from workers.telegram.store import Store
 from workers.telegram.watch import Watch
 
-T = TypeVar("T")
-
 POLL_SECONDS: Final = 1.0
-PART_SECONDS: Final = 60.0
-"""How long one part of a file may take: 512 KiB at 9 kB/s."""
+PART_SECONDS: Final = 30.0
+"""How long one part of a file may take. The smallest, 64 KiB, comes in that time at 2.2 kB/s."""
+
+MOST_IN_HAND: Final = 4
+"""So many times the downloads at once there may be files in hand, with those that wait for the disk."""
+
+SMALL_BYTES: Final = 1024 * 1024
+"""A file up to this size is kept in memory until all of it has come: most photos are."""
+
+ROOM_SECONDS: Final = 0.2
+"""So long, or for SMALL_BYTES, the spool is taken to have room once it had."""
 
 PARALLEL_PARTS: Final = 4
 """Of one file: at 30 ms to Telegram a large file comes 3 times as fast as part by part (benchmarks/telegram)."""
@@ -45,9 +65,12 @@ REMEMBERED: Final = 2000
 """Messages whose file references are remembered: some 1 KiB each."""
 
 OUTAGE_SECONDS: Final = 86400.0
-"""A picture that Telegram's own errors keep back for longer than this since it was seen is charged for them."""
+"""A picture that is kept back for longer than this since it was seen, while others come, is charged for it."""
 
-OUTAGE_PAUSE_SECONDS: Final = 30.0
+DISK_PAUSE_SECONDS: Final = 30.0
+
+CHECK_SECONDS: Final = 5.0
+"""How often it is looked whether what was the matter still is."""
 
 log = structlog.get_logger()
 
@@ -57,7 +80,7 @@ class Damaged(Exception):
 
 
 class Gone(Exception):
-    """The picture that the job is about is not there any more; the journal has been told."""
+    """The picture that the job is about is not there any more; the journal has been told, as far as it can be."""
 
 
 class Fetching:
@@ -70,14 +93,14 @@ class Fetching:
         spool: Spool,
         policy: RetryPolicy,
         max_bytes: int,
-        room: Callable[[], bool],
+        room: Callable[[int], bool],
         at_once: int,
         on_fetched: Callable[[], None],
         on_doubt: Callable[[], None],
         on_flood: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        """`room` says whether the spool has any; `on_doubt` is called when a request got no answer, `on_flood` when
-        Telegram asks to wait for so many seconds.
+        """`room` says whether the spool has any, with so many bytes on their way. `on_doubt` is called when a request
+        got no answer, `on_flood` when Telegram asks to wait for so many seconds.
         """
         self.wake = asyncio.Event()
         self.disk_error = ""
@@ -91,7 +114,15 @@ class Fetching:
         self._on_doubt = on_doubt
         self._on_flood = on_flood
         self._files: OrderedDict[tuple[int, int], tuple[str, File]] = OrderedDict()
+        self._setbacks = Setbacks()
+        self._store = Store(journal, spool)
+        self._kept: set[int] = set()
+        self._coming: dict[int, int] = {}
+        self._had_room = False
+        self._room_until = 0.0
+        self._begun_bytes = 0
         self._paused_until = 0.0
+        self._check_at = 0.0
 
     def remember(self, channel_id: int, message: Message) -> None:
         """A message was just read: its file's reference is fresh."""
@@ -103,39 +134,74 @@ class Fetching:
         while len(self._files) > REMEMBERED:
             self._files.popitem(last=False)
 
+    def complaint(self) -> Complaint | None:
+        """What is the matter with the downloads, if anything is."""
+        return self._setbacks.complaint(time.time())
+
+    def refresh(self) -> None:
+        """Find out anew what was the matter, whether or not there is anything to fetch. To be called every second."""
+        self._room(sum(self._coming.values()))
+        if time.monotonic() < self._check_at:
+            return
+        self._check_at = time.monotonic() + CHECK_SECONDS
+        if self.disk_error and self._spool.can_be_written():
+            self.disk_error, self._paused_until = "", 0.0
+            self.wake.set()
+        for job_id in self._setbacks.known():
+            job = self._journal.job(job_id)
+            if job is None or job.state != "seen":
+                self._setbacks.forget(job_id)  # deleted, or dead, or another process has sent for it elsewhere
+
     async def run(self, line: Line, watches: Mapping[int, Watch]) -> None:
         """Fetch what is due until cancelled. `watches` by channel id: those that can be read now."""
-        in_hand: dict[int, asyncio.Task[None]] = {}
+        in_hand: dict[int, tuple[Job, asyncio.Task[None]]] = {}
         try:
             while True:
                 self.wake.clear()
-                for job in self._due(in_hand, watches):
-                    in_hand[job.id] = asyncio.create_task(self._fetch(line, watches[job.channel_id], job))
+                while (job := self._next(in_hand, watches)) is not None:
+                    in_hand[job.id] = job, asyncio.create_task(self._fetch(line, watches[job.channel_id], job))
                 waker = asyncio.create_task(self.wake.wait())
-                await asyncio.wait([waker, *in_hand.values()], timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
+                tasks = [task for _, task in in_hand.values()]
+                await asyncio.wait([waker, *tasks], timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
                 waker.cancel()
-                for job_id in [job_id for job_id, task in in_hand.items() if task.done()]:
-                    in_hand.pop(job_id).result()
+                for job_id in [job_id for job_id, (_, task) in in_hand.items() if task.done()]:
+                    self._kept.discard(job_id)
+                    self._coming.pop(job_id, None)
+                    in_hand.pop(job_id)[1].result()
         finally:
-            for task in in_hand.values():
+            for _, task in in_hand.values():
                 task.cancel()
-            await asyncio.gather(*in_hand.values(), return_exceptions=True)
+            await asyncio.gather(*(task for _, task in in_hand.values()), return_exceptions=True)
+            await self._store.settle()  # or the next line would have the same fetched once more
+            self._kept.clear()
+            self._coming.clear()
 
-    def _due(self, in_hand: Mapping[int, object], watches: Mapping[int, Watch]) -> list[Job]:
-        free = self._at_once - len(in_hand)
-        if free <= 0 or time.monotonic() < self._paused_until or not self._room():
-            return []
-        # Those in hand are due as well. No more than are needed: a job takes a while to be read.
-        due = self._journal.due("seen", self._at_once, source="telegram", channels=watches)
-        return [job for job in due if job.id not in in_hand][:free]
+    def _next(self, in_hand: Mapping[int, tuple[Job, object]], watches: Mapping[int, Watch]) -> Job | None:
+        """The job to begin now, if there is one and there is room for it."""
+        busy = Counter(job.channel_id for job, _ in in_hand.values() if job.id not in self._kept)
+        is_full = busy.total() >= self._at_once or len(in_hand) >= MOST_IN_HAND * self._at_once
+        if is_full or time.monotonic() < self._paused_until or not self._has_room():
+            return None
+        silent = self._setbacks.silent_channels()
+        open_to = [one for one in watches if one not in silent or busy[one] < max(1, self._at_once // 2)]
+        due = self._journal.first_to_fetch("telegram", open_to, besides=in_hand)
+        return min(due, key=lambda job: (job.priority, busy[job.channel_id], job.next_at > 0, job.id), default=None)
+
+    def _has_room(self) -> bool:
+        """Whether the spool has room. Adding up what is in it takes a while: not for each small file."""
+        now = time.monotonic()
+        if now >= self._room_until or self._begun_bytes >= SMALL_BYTES or not self._had_room:
+            self._had_room = self._room(sum(self._coming.values()))
+            self._room_until, self._begun_bytes = now + ROOM_SECONDS, 0
+        return self._had_room
 
     async def _fetch(self, line: Line, watch: Watch, job: Job) -> None:
         """Take one job a step on, or note why not. Raises LineLost and Hold."""
         try:
             await self._download(line, watch, job)
-        except Gone:
-            return
-        except (Flooded, ServerTrouble, ChannelFault, Unreadable) as trouble:
+        except Gone as gone:
+            self._move_on(job, gone)
+        except (Flooded, ServerTrouble, ChannelFault, Unreadable, Unreachable) as trouble:
             self._put_off(job, trouble)
         except Unanswered as silence:
             self._on_doubt()
@@ -149,7 +215,7 @@ class Fetching:
                 self._fail(job, f"cannot be written: {error}")
                 return
             self.disk_error = f"the spool cannot be written: {error.strerror}"
-            self._paused_until = time.monotonic() + OUTAGE_PAUSE_SECONDS
+            self._paused_until = time.monotonic() + DISK_PAUSE_SECONDS
             log.error("fetching waits", job=job.id, reason=self.disk_error)
 
     async def _file(self, line: Line, watch: Watch, job: Job) -> File:
@@ -157,13 +223,26 @@ class Fetching:
         identity, file = self._files.get((job.channel_id, job.message_id), ("", None))
         if file is not None and identity == job.identity:
             return file
+        kind = "absent"
         for message in (await line.by_ids(watch.peer, [job.message_id])).messages:
             self.remember(job.channel_id, message)
             if message.post and message.file and message.post.photo.identity == job.identity:
                 return message.file
+            kind = message.kind
         async with watch.lock:
-            await watch.look_at(line, [job.message_id])  # deleted, or another picture by now
-        raise Gone
+            await watch.look_at(line, [job.message_id], everywhere=True)  # deleted, or another picture by now
+        raise Gone(kind)
+
+    def _move_on(self, job: Job, gone: Gone) -> None:
+        """The picture is not there. Where that was not enough to change the job, it must not be asked for again now."""
+        self._setbacks.forget(job.id)
+        now = self._journal.job(job.id)
+        if now is None or (now.state, now.generation) != (job.state, job.generation):
+            return
+        if str(gone) == "preview":
+            self._bury(job, "it is the picture of a link's preview, and telegram.web_previews is off")
+        else:
+            self._put_off(job, ServerTrouble(f"the message does not show the picture that it had ({gone})"))
 
     async def _download(self, line: Line, watch: Watch, job: Job) -> None:
         """Download the job's picture; where its reference has expired, with a new one."""
@@ -171,46 +250,76 @@ class Fetching:
         if file.bytes > self._max_bytes:
             self._bury(job, f"its file has {file.bytes} bytes, images.max_bytes is {self._max_bytes}")
             return
+        self._coming[job.id] = file.bytes
+        self._begun_bytes += file.bytes
         try:
-            sha256 = await self._into_spool(line, job, file)
+            is_wanted = await self._take_bytes(line, job, file)
         except StaleReference:
             self._files.pop((job.channel_id, job.message_id), None)
-            sha256 = await self._into_spool(line, job, await self._file(line, watch, job))
+            is_wanted = await self._take_bytes(line, job, await self._file(line, watch, job))
         self.disk_error = ""
-        failpoints.reach("fetched.before")
-        if not self._journal.record_fetched(job, sha256, file.bytes):
-            self._spool.remove(job.id, job.generation)  # the message has another picture by now
-            return
-        failpoints.reach("fetched.after")
-        self._on_fetched()
-        log.debug("fetched", job=job.id, bytes=file.bytes)
+        self._setbacks.fetched(job.id, time.time())
+        self._hasten(file.dc_id)
+        if is_wanted:
+            self._on_fetched()
+            log.debug("fetched", job=job.id, bytes=file.bytes)
 
-    async def _into_spool(self, line: Line, job: Job, file: File) -> str:
-        """Download the file into the spool; its sha256."""
+    def _hasten(self, dc_id: int) -> None:
+        """That data centre gives files: those that waited for it need not wait for their time."""
+        for job_id in self._setbacks.waiting_for(dc_id):
+            self._setbacks.forget(job_id)
+            job = self._journal.job(job_id)
+            if job is not None and job.state == "seen" and job.next_at > time.time():
+                self._journal.postpone(job, 0.0, job.reason or "")
+
+    async def _take_bytes(self, line: Line, job: Job, file: File) -> bool:
+        """Download the file and have it kept; whether the job still wanted it."""
+        if file.bytes <= SMALL_BYTES:
+            data = bytearray(file.bytes)
+            await _download_parts(line, file, partial(_put, data))
+            self._only_waits_for_the_disk(job)
+            return await self._store.keep_data(job, data)
         with ExitStack() as stack:
-            path = stack.enter_context(self._spool.original_being_made(job.id, job.generation))
+            stack.callback(self._spool.discard_part, job.id, job.generation)
+            path = self._spool.part(job.id, job.generation)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-            try:
-                await _download_parts(line, file, fd)
-                sha256 = await _in_thread(partial(_seal, fd))
-            finally:
-                os.close(fd)
-            await _in_thread(stack.pop_all().close)  # it has its name and is on the disk
-            return sha256
+            stack.callback(os.close, fd)
+            await _download_parts(line, file, partial(_write, fd))
+            stack.pop_all()
+        self._only_waits_for_the_disk(job)
+        return await self._store.keep_file(job, fd, file.bytes)
+
+    def _only_waits_for_the_disk(self, job: Job) -> None:
+        """Let the next download begin."""
+        self._kept.add(job.id)
+        self.wake.set()
 
     def _put_off(self, job: Job, trouble: Exception) -> None:
-        """Nobody's fault that is here: the job keeps its attempts, unless this goes on for days."""
+        """Nobody's fault that is here: the job keeps its attempts, unless this goes on for days with it alone."""
         if isinstance(trouble, Flooded):
             self._paused_until = time.monotonic() + trouble.seconds
             self._on_flood(trouble.seconds)
             log.warning("Telegram asks to wait before the next download", seconds=trouble.seconds)
-        elif time.time() - job.seen_at > OUTAGE_SECONDS:
+            return
+        is_outage = isinstance(trouble, Unanswered | Unreachable) and not self._setbacks.is_the_only_one(job.id)
+        if time.time() - job.seen_at > OUTAGE_SECONDS and not is_outage:
             self._fail(job, str(trouble))
-        else:
-            log.warning("fetching put off", job=job.id, reason=str(trouble))
-            self._journal.postpone(job, OUTAGE_PAUSE_SECONDS, str(trouble))
+            return
+        seconds = self._setbacks.note(
+            job.id,
+            job.channel_id,
+            trouble.why if isinstance(trouble, Unreachable) else str(trouble),
+            time.time(),
+            dc_id=trouble.dc_id if isinstance(trouble, Unreachable) else None,
+            is_silent=isinstance(trouble, Unanswered),
+        )
+        if isinstance(trouble, Unreachable):
+            seconds = max(seconds, trouble.seconds)
+        log.warning("fetching put off", job=job.id, seconds=round(seconds, 1), reason=str(trouble))
+        self._journal.postpone(job, seconds, str(trouble))
 
     def _fail(self, job: Job, reason: str) -> None:
+        self._setbacks.forget(job.id)
         outcome = self._journal.fail(job, f"cannot be fetched: {reason}", self._policy)
         log.warning("fetching failed", job=job.id, reason=reason, outcome=outcome)
 
@@ -219,46 +328,37 @@ class Fetching:
             log.error("dead letter", job=job.id, channel=job.channel_id, message=job.message_id, reason=reason)
 
 
-async def _download_parts(line: Line, file: File, fd: int) -> None:
-    """Write all parts of the file, several at a time. Raises Damaged if what comes is shorter or longer.
+def _put(target: bytearray, data: bytes, offset: int) -> None:
+    target[offset : offset + len(data)] = data
 
-    On a narrow line one at a time: many would keep every other answer waiting until it is taken for lost.
-    """
-    offsets = iter(range(0, file.bytes, PART_BYTES))
 
-    async def take_parts(number: int) -> None:
-        for offset in offsets:  # shared: each part is taken by one of us
-            data = await line.part(file, offset, PART_SECONDS)
-            expected = min(PART_BYTES, file.bytes - offset)
+def _write(fd: int, data: bytes, offset: int) -> None:
+    if os.pwrite(fd, data, offset) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def _download_parts(line: Line, file: File, put: Callable[[bytes, int], None]) -> None:
+    """Put all parts of the file where they belong, several at a time. Raises Damaged if it is shorter or longer."""
+    next_offset = 0
+
+    async def take_parts() -> None:
+        nonlocal next_offset
+        while (offset := next_offset) < file.bytes:
+            size = line.part_bytes(file, offset)
+            next_offset += size
+            data = await line.part(file, offset, size, PART_SECONDS)
+            expected = min(size, file.bytes - offset)
             if len(data) != expected:
                 raise Damaged(f"{len(data)} bytes came at {offset} of {file.bytes}, where {expected} should have")
-            os.pwrite(fd, data, offset)
-            if line.is_slow and number:
-                return
+            put(data, offset)
 
-    tasks = [asyncio.create_task(take_parts(number)) for number in range(1 if line.is_slow else PARALLEL_PARTS)]
+    if line.part_bytes(file, 0) > file.bytes:
+        await take_parts()
+        return
+    tasks = [asyncio.create_task(take_parts()) for _ in range(PARALLEL_PARTS)]
     try:
         await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    """What `work` gives; it waits for the disk and may not hold up the loop. Its end is waited for in any case: files
-    that somebody still works on must not be closed, nor made anew.
-    """
-    task = asyncio.create_task(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(task)
-    finally:
-        await asyncio.wait([task])
-
-
-def _seal(fd: int) -> str:
-    """Have the file on the disk; its sha256."""
-    os.fsync(fd)
-    with os.fdopen(os.dup(fd), "rb") as reader:
-        reader.seek(0)
-        return hashlib.file_digest(reader, "sha256").hexdigest()

@@ -10,7 +10,6 @@ made), it does not wait out floods, it does not catch up, and its session is in 
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,11 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-import cryptg  # noqa: F401 - telethon uses it if it is there; without it, a download takes 11 to 200 times as long
-from telethon import TelegramClient, events, utils
-from telethon.crypto import rsa
-from telethon.network import connection as transports
-from telethon.sessions import MemorySession, SQLiteSession, StringSession
+from telethon import events, utils
 from telethon.tl import functions, types
 
 from ipc.holds import Hold
@@ -30,7 +25,9 @@ from ipc.posts import clean
 from workers.telegram.account import LOGIN, Account
 from workers.telegram.address import Address
 from workers.telegram.answers import PRIVATE, translated
+from workers.telegram.client import load_session, make_client, overhear, stay
 from workers.telegram.errors import ChannelFault, Flooded, LineLost, ServerTrouble, Unanswered
+from workers.telegram.files import Files
 from workers.telegram.media import File, Message, read_message
 
 REQUEST_SECONDS: Final = 20.0
@@ -43,13 +40,6 @@ CLOSE_SECONDS: Final = 5.0
 
 PAGE: Final = 100
 """Messages in one answer: Telegram gives no more."""
-
-PART_BYTES: Final = 512 * 1024
-"""Of a file in one answer: Telegram gives no more."""
-
-
-SLOW_PART_SECONDS: Final = 2.0
-"""A part that takes longer than this has waited behind others, and so does every other answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +72,20 @@ class Hint:
 class Line:
     """One connection. `previews`: messages with a web-page preview are taken for its picture.
 
-    `heard_at`: when Telegram has last answered anything (monotonic). `is_slow`: the last part of a file took long.
+    `heard_at`: when Telegram has last answered anything (monotonic). `clock_ahead`: how far its clock, which dates the
+    messages, is ahead of ours in seconds, as far as is known.
     """
 
     def __init__(self, account: Account, on_hint: Callable[[Hint], None], *, previews: bool = False) -> None:
         self._client = make_client(account, load_session(account))
+        stay(self._client)
+        overhear(self._client, self._overhear)
+        self._files = Files(self._client, self._heard)
         self._on_hint = on_hint
         self._previews = previews
         self.account_id = 0
         self.heard_at = -math.inf
-        self.is_slow = False
+        self.clock_ahead = 0.0
 
     async def connect(self) -> None:
         """Connect and make sure that the account is logged in. Raises LineLost, ServerTrouble, Flooded and Hold."""
@@ -107,12 +101,23 @@ class Line:
         self.account_id = me[0].id
 
     async def lost(self) -> None:
-        """Wait until the connection is gone. Raises LineLost then, or Hold where the reason is for good."""
-        await translated(self._client.disconnected)
+        """Wait until the connection is gone, or one of telethon's own tasks, without which it is deaf, has ended.
+
+        Raises LineLost then, or Hold where the reason is for good.
+        """
+        client = self._client
+        ended = client.disconnected
+        await asyncio.wait({ended, client._updates_handle, client._keepalive_handle}, return_when="FIRST_COMPLETED")
+        if not ended.done() and client.is_connected():
+            raise LineLost("telethon takes no updates any more")
+        await translated(ended)
         raise LineLost("the connection was closed")
 
     async def close(self) -> None:
         """Close the connection, whatever state it is in."""
+        with suppress(Exception):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._files.close()
         with suppress(Exception):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._client.disconnect()
@@ -149,8 +154,8 @@ class Line:
 
     async def _find_by_id(self, channel_id: int) -> Peer:
         """An id alone says nothing to Telegram: the channel has to be among those that the account has joined."""
-        offset: tuple[Any, int, Any] = (None, 0, types.InputPeerEmpty())
-        while True:
+        offset: tuple[Any, int, Any] | None = (None, 0, types.InputPeerEmpty())
+        while offset is not None:
             answer = await self.ask(
                 functions.messages.GetDialogsRequest(
                     offset_date=offset[0], offset_id=offset[1], offset_peer=offset[2], limit=PAGE, hash=0
@@ -159,12 +164,12 @@ class Line:
             for chat in answer.chats:
                 if chat.id == channel_id and not isinstance(chat, types.Chat | types.ChatForbidden | types.ChatEmpty):
                     return _peer(chat)
-            if not isinstance(answer, types.messages.DialogsSlice) or len(answer.dialogs) < PAGE:
-                raise ChannelFault(
-                    "no channel with this id is among the account's chats",
-                    "Join it with this account, or write its @name",
-                )
-            offset = _offset_after(answer)
+            is_last = not isinstance(answer, types.messages.DialogsSlice) or len(answer.dialogs) < PAGE
+            after = None if is_last else _offset_after(answer)
+            offset = after if after != offset else None
+        raise ChannelFault(
+            "no channel with this id is among the account's chats", "Join it with this account, or write its @name"
+        )
 
     async def refresh(self, peer: Peer) -> Peer:
         """The channel as it is now. Raises ChannelFault, UnknownChannel if the access hash does not hold."""
@@ -177,6 +182,7 @@ class Line:
         for start in range(0, len(peers), PAGE):
             asked = [types.InputDialogPeer(_input(peer)) for peer in peers[start : start + PAGE]]
             answer = await self.ask(functions.messages.GetPeerDialogsRequest(asked))
+            self.clock_ahead = answer.state.date.timestamp() - time.time()
             for dialog in answer.dialogs:
                 if isinstance(dialog.peer, types.PeerChannel):
                     found[dialog.peer.channel_id] = dialog.top_message
@@ -197,6 +203,7 @@ class Line:
     async def time(self) -> float:
         """Telegram's clock, as a Unix time in whole seconds."""
         state = await self.ask(functions.updates.GetStateRequest())
+        self.clock_ahead = state.date.timestamp() - time.time()
         return float(state.date.timestamp())
 
     # Messages
@@ -209,11 +216,17 @@ class Line:
         """The last messages before that one but for `skip`, at most `limit`; before 0: the newest of all."""
         return await self._history(peer, offset_id=message_id, add_offset=skip, limit=limit)
 
-    async def _history(self, peer: Peer, *, offset_id: int, add_offset: int = 0, limit: int = PAGE) -> Page:
+    async def before_time(self, peer: Peer, seconds: int, *, skip: int = 0) -> Page:
+        """The last message that was posted before that Unix time (Telegram's) but for `skip`, if there is any."""
+        return await self._history(peer, offset_id=0, offset_date=seconds, add_offset=skip, limit=1)
+
+    async def _history(
+        self, peer: Peer, *, offset_id: int, offset_date: int | None = None, add_offset: int = 0, limit: int = PAGE
+    ) -> Page:
         request = functions.messages.GetHistoryRequest(
             peer=_input(peer),
             offset_id=offset_id,
-            offset_date=None,
+            offset_date=offset_date,
             add_offset=add_offset,
             limit=limit,
             max_id=0,
@@ -238,41 +251,42 @@ class Line:
 
     # Files
 
-    async def part(self, file: File, offset: int, seconds: float) -> bytes:
-        """The file's bytes from `offset` on, a multiple of `PART_BYTES`: so many, or fewer where it ends."""
-        download = self._client.iter_download(
-            file.location,
-            offset=offset,
-            limit=1,
-            request_size=PART_BYTES,
-            file_size=file.bytes,
-            dc_id=file.dc_id,
-        )
-        asked_at = time.monotonic()
-        try:
-            async with asyncio.timeout(seconds):
-                data = bytes(await translated(anext(download, b"")))
-        except TimeoutError as error:
-            self.is_slow = True
-            raise Unanswered(f"no part of the file within {seconds:.0f} s") from error
-        finally:
-            with suppress(Exception):
-                await download.close()
-        now = time.monotonic()
-        self.is_slow = now - asked_at > SLOW_PART_SECONDS
-        if file.dc_id == self._client.session.dc_id:  # another data centre has a line of its own
-            self.heard_at = now
-        return data
+    def part_bytes(self, file: File, offset: int) -> int:
+        """How large a part of the file to ask for at `offset`: on a slow line, a small one."""
+        return self._files.part_bytes(file, offset)
+
+    async def part(self, file: File, offset: int, size: int, seconds: float) -> bytes:
+        """`size` bytes of the file from `offset` on, or fewer where it ends; its turn comes as the line has room.
+
+        Raises Unreachable besides what `ask` does, where the data centre that keeps it gives no files.
+        """
+        return await self._files.part(file, offset, size, seconds)
 
     # Hints
 
+    def _heard(self) -> None:
+        self.heard_at = time.monotonic()
+
+    def _overhear(self, pushed: Any) -> None:
+        """Told of all that Telegram pushes. Nobody but us sees what goes wrong here, so nothing may."""
+        if isinstance(pushed, types.UpdatesTooLong):
+            self._on_hint(Hint(None))
+        for update in getattr(pushed, "updates", None) or [getattr(pushed, "update", None)]:
+            self._tell(update)
+
     async def _hear(self, update: Any) -> None:
-        """Told by telethon of every update. Nobody but us sees what goes wrong here, so nothing may."""
-        self._on_hint(hint_of(update))
+        """Told by telethon of the same once more, and of what it has found by asking for differences."""
+        self._tell(update)
+
+    def _tell(self, update: Any) -> None:
+        hint = hint_of(update)
+        if hint is not None and not getattr(update, "was_told", False):
+            update.was_told = True
+            self._on_hint(hint)
 
 
-def hint_of(update: Any) -> Hint:
-    """What an update is a hint at."""
+def hint_of(update: Any) -> Hint | None:
+    """What an update is a hint at: none, unless it speaks of a channel's messages."""
     match update:
         case types.UpdateNewChannelMessage(message=message):
             return Hint(getattr(message.peer_id, "channel_id", None))
@@ -280,77 +294,10 @@ def hint_of(update: Any) -> Hint:
             return Hint(getattr(message.peer_id, "channel_id", None), (message.id,))
         case types.UpdateDeleteChannelMessages(channel_id=channel_id, messages=message_ids):
             return Hint(channel_id, tuple(message_ids))
+        case types.UpdateChannelTooLong(channel_id=channel_id) | types.UpdateChannel(channel_id=channel_id):
+            return Hint(channel_id)  # the second: it was renamed, or the account has joined or left it
         case _:
-            return Hint(getattr(update, "channel_id", 0))
-
-
-def load_session(account: Account) -> MemorySession:
-    """The account's session, in memory. Raises Hold if there is none."""
-    try:
-        return StringSession(account.session) if account.is_string else _from_file(account)
-    except ValueError as error:
-        raise Hold("telegram.session is not a StringSession", LOGIN) from error
-
-
-def _from_file(account: Account) -> MemorySession:
-    if not account.path.is_file():
-        raise Hold(f"there is no session at {account.path}", LOGIN)
-    try:
-        stored = SQLiteSession(str(account.path))
-    except Exception as error:
-        raise Hold(f"the session {account.path} cannot be read: {error}", LOGIN) from error
-    session = MemorySession()
-    session.set_dc(stored.dc_id, stored.server_address, stored.port)
-    session.auth_key = stored.auth_key
-    stored.close()
-    return session
-
-
-def make_client(account: Account, session: MemorySession) -> TelegramClient:
-    """A client that does nothing of itself. A session that is new is led to the configured server."""
-    if account.public_key:
-        rsa.add_key(account.public_key, old=False)
-    if account.server and not session.auth_key:
-        session.set_dc(account.server.dc, account.server.host, account.server.port)
-    transport, proxy = _transport(account)
-    quiet = logging.getLogger("telethon")
-    quiet.setLevel(logging.CRITICAL)  # what goes wrong is raised, and told in our words
-    return TelegramClient(
-        session,
-        account.api_id,
-        account.api_hash,
-        connection=transport,
-        proxy=proxy,
-        use_ipv6=":" in (session.server_address or ""),
-        timeout=10,
-        request_retries=1,
-        connection_retries=1,
-        retry_delay=0,
-        auto_reconnect=False,
-        flood_sleep_threshold=0,
-        raise_last_call_error=True,
-        catch_up=False,
-        device_model="Picturedesk",
-        app_version="1",
-        base_logger=quiet,
-    )
-
-
-def _transport(account: Account) -> tuple[type, Any]:
-    proxy = account.proxy
-    if proxy is None:
-        return transports.ConnectionTcpFull, None
-    if proxy.kind == "mtproxy":
-        transport = transports.ConnectionTcpMTProxyRandomizedIntermediate
-        return transport, (proxy.host, proxy.port, proxy.secret)
-    return transports.ConnectionTcpFull, {
-        "proxy_type": proxy.kind,
-        "addr": proxy.host,
-        "port": proxy.port,
-        "username": proxy.user,
-        "password": proxy.password,
-        "rdns": True,
-    }
+            return None
 
 
 def _peer(chat: Any) -> Peer:
@@ -369,10 +316,12 @@ def _channel(peer: Peer) -> Any:
     return types.InputChannel(peer.channel_id, peer.access_hash)
 
 
-def _offset_after(answer: Any) -> tuple[Any, int, Any]:
-    """Where the next page of dialogs begins: after the last one that has a message."""
+def _offset_after(answer: Any) -> tuple[Any, int, Any] | None:
+    """Where the next page of dialogs begins: after the last one whose chat and message are there; None without any."""
     dates = {(utils.get_peer_id(one.peer_id), one.id): one.date for one in answer.messages}
     known = {utils.get_peer_id(one): one for one in (*answer.chats, *answer.users)}
-    last = answer.dialogs[-1]
-    key = (utils.get_peer_id(last.peer), last.top_message)
-    return dates.get(key), last.top_message, utils.get_input_peer(known[key[0]])
+    for last in reversed(answer.dialogs):
+        peer_id = utils.get_peer_id(last.peer)
+        if peer_id in known and (date := dates.get((peer_id, last.top_message))):
+            return date, last.top_message, utils.get_input_peer(known[peer_id])
+    return None

@@ -33,17 +33,19 @@ from ipc.spool import Spool
 from workers.room import Room
 from workers.telegram.account import LOGIN, Account
 from workers.telegram.channels import Channels
-from workers.telegram.errors import Flooded, KeyUnknown, LineLost, ServerTrouble, Unanswered, Unreadable
+from workers.telegram.errors import Flooded, LineLost, ServerTrouble, SessionRefused, Unanswered, Unreadable
 from workers.telegram.fetching import Fetching
 from workers.telegram.line import Line
 from workers.telegram.watch import Wanted
 
 BEAT_SECONDS: Final = 0.5
+REFRESH_SECONDS: Final = 1.0
 LONGEST_DELAY_SECONDS: Final = 60.0
 """Between two attempts to connect: a picture need not wait longer once Telegram is back."""
 
-KEY_UNKNOWN_TIMES: Final = 3
-"""A server in trouble may forget a key for a moment; one that does so as often in a row means it."""
+REFUSED_TIMES: Final = 5
+REFUSED_SECONDS: Final = 600.0
+"""A server in trouble may refuse a session for a moment; one that does so as often and as long in a row means it."""
 
 ERROR_BYTES: Final = 1200
 
@@ -90,8 +92,8 @@ class Source:
             wanted=Wanted(
                 reconcile_messages=options["reconcile_messages"],
                 backfill_limit=options["backfill_limit"] if options["backfill_on_start"] else None,
-                since=context.options["started_at"],
             ),
+            started_at=context.options["started_at"],
             reconcile_seconds=options["reconcile_seconds"],
             on_new=self._fetching.wake.set,
             on_row=lambda: context.wake("rendered"),
@@ -103,6 +105,7 @@ class Source:
         self._connected = False
         self._error = ""
         self._proven_at = 0.0
+        self._refreshed_at = -math.inf
         self._told: dict[str, tuple[float, dict[str, Any]]] = {}
 
     # The process
@@ -114,6 +117,9 @@ class Source:
         while True:
             if self._context.stopping:
                 self._stop.set()
+            if time.monotonic() - self._refreshed_at > REFRESH_SECONDS:
+                self._refreshed_at = time.monotonic()
+                self._fetching.refresh()
             self._tell()
             await asyncio.sleep(BEAT_SECONDS)
 
@@ -127,19 +133,18 @@ class Source:
 
     async def live(self) -> None:
         """Connect again and again."""
-        failures = unknown_keys = 0
-        with self._account.owned():
+        failures, refusals = 0, Refusals()
+        async with self._account.owned():
             while not self._stop.is_set():
                 line = Line(self._account, self._channels.hear, previews=self._options["web_previews"])
                 connected_at = math.inf
                 try:
                     await self._until_stop(self._connect(line))
-                    connected_at, unknown_keys = time.monotonic(), 0
+                    connected_at = time.monotonic()
+                    refusals.reset()
                     await self._until_stop(self._serve(line))
                 except (LineLost, ServerTrouble, Flooded, Unanswered, Unreadable) as trouble:
-                    unknown_keys += isinstance(trouble, KeyUnknown)
-                    if unknown_keys >= KEY_UNKNOWN_TIMES:
-                        raise Hold(str(trouble), LOGIN) from trouble
+                    refusals.note(trouble, time.monotonic())
                     self._line_is_lost(trouble)
                     if time.monotonic() - connected_at > self._options["reconnect_delay_seconds"]:
                         failures = 0  # it did hold; one that breaks at once is as bad as none
@@ -162,9 +167,10 @@ class Source:
     async def _pause(self, failures: int, trouble: Exception) -> None:
         """Wait before the next attempt. Raises GaveUp after too many in a row.
 
-        A flood is an answer, and waited out here: a new process would not know of it, and ask at once.
+        A flood is an answer, and waited out here: a new process would not know of it, and ask at once. Nor would it
+        know how long the session has been refused.
         """
-        if failures >= self._options["max_restarts"] and not isinstance(trouble, Flooded):
+        if failures >= self._options["max_restarts"] and not isinstance(trouble, Flooded | SessionRefused):
             raise GaveUp(f"connecting to Telegram failed {failures} times in a row: {trouble}")
         seconds = reconnect_delay(failures, self._options["reconnect_delay_seconds"], random.random())
         if isinstance(trouble, Flooded):
@@ -221,20 +227,24 @@ class Source:
     def _tell(self) -> None:
         """Report to /status what has changed; all of it once in `heartbeat_seconds`."""
         flooded_until = self._channels.flooded_until
+        complaint = self._fetching.complaint()
         self._report(
             "connection",
             source="telegram",
             connected=self._connected,
             error=clip(self._error, ERROR_BYTES),
             channels=len(self._channels.entries),
-            behind=self._channels.behind(),
+            behind=self._channels.behind() if self._connected else None,
             flooded_until=_iso(flooded_until) if flooded_until > time.time() else None,
             spool_full=self._room.is_full,
             spool_error=self._fetching.disk_error or self._room.error,
+            fetch_error=clip(complaint.what, ERROR_BYTES) if complaint else "",
+            fetch_error_since=_iso(complaint.since) if complaint else None,
+            fetch_error_remedy=complaint.remedy if complaint else "",
             proven_at=_iso(self._proven_at) if self._proven_at else None,
         )
         for number, entry in enumerate(self._channels.entries):
-            self._report(f"channel {number}", **entry.facts())
+            self._report(f"channel {number}", **entry.facts(connected=self._connected))
 
     def _report(self, topic: str, **facts: Any) -> None:
         now = time.monotonic()
@@ -247,16 +257,43 @@ class Source:
 
 
 async def first_to_end(*works: Coroutine[Any, Any, Any]) -> None:
-    """Run all of them until one ends or raises; then end the others. Raises what the first one raised."""
+    """Run all of them until one ends or raises; then end the others. Raises what the first one raised.
+
+    If any has found a reason to hold meanwhile, that is raised: the others may have seen no more than a lost line.
+    """
     tasks = [asyncio.create_task(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Hold):
+            raise end
     for task in done:
         task.result()
+
+
+class Refusals:
+    """How often in a row, and for how long, the server has refused the session."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """It has taken it, or something else was the matter."""
+        self._times, self._since = 0, 0.0
+
+    def note(self, trouble: Exception, now: float) -> None:
+        """Connecting has failed for that reason; `now` is monotonic. Raises Hold if it was that often and that long."""
+        if not isinstance(trouble, SessionRefused):
+            self.reset()
+            return
+        self._since = self._since if self._times else now
+        self._times += 1
+        if self._times >= REFUSED_TIMES and now - self._since >= REFUSED_SECONDS:
+            raise Hold(f"{trouble}, {self._times} times in {(now - self._since) / 60:.0f} minutes", LOGIN) from trouble
 
 
 def reconnect_delay(failures: int, first_seconds: float, chance: float) -> float:

@@ -10,6 +10,9 @@ at a time:
                  counts as deleted, and many at once are asked for twice.
     backfill     pages downward from where the channel was first seen, while nothing newer waits.
 
+Telegram's servers do not learn of a message all at once: an id that is not there yet may be there a moment later. The
+cursor goes past it all the same, and it is asked for again (`young.py`) until it is a minute old.
+
 An answer that can't be read (a message newer than our copy of the schema) is halved until the one message is found,
 which is passed over and counted as "unreadable".
 """
@@ -33,12 +36,16 @@ from ipc.posts import Page as Posts
 from workers.telegram.errors import Unreadable
 from workers.telegram.line import PAGE, Line, Page, Peer
 from workers.telegram.media import Message
+from workers.telegram.young import Young
 
 NOWHERE = (1, 0)
 """The range of a page that holds single messages: it covers nothing, and moves no cursor."""
 
 MASS_DELETION = 20
 """So many deletions at once are believed only when the next look finds them again."""
+
+AT_LEAST = 100
+"""So many messages are looked at once more when a process begins: its predecessor may have died over a young id."""
 
 KEPT_KINDS = ("unreadable", "preview")
 """What such a message showed when it was taken stays: nobody knows better, or previews are not asked for any more."""
@@ -53,23 +60,27 @@ log = structlog.get_logger()
 class Wanted:
     """What is wanted of every channel.
 
-    `backfill_limit`: so many messages, 0 for the whole history; None: none. `since`: when the program was started (Unix
-    seconds, here): from then on everything is taken in a channel that was never seen before.
+    `backfill_limit`: so many messages, 0 for the whole history; None: none.
     """
 
     reconcile_messages: int
     backfill_limit: int | None
-    since: float
 
 
 class Watch:
     """One channel's way into the journal. Whoever has it do something holds its `lock`.
 
-    `on_read` is told of every message that is read, while its file's reference is fresh.
+    `since` (Unix seconds, here): from then on everything is taken, if the channel was never read before. `on_read` is
+    told of every message that is read, while its file's reference is fresh.
     """
 
     def __init__(
-        self, journal: Journal, peer: Peer, wanted: Wanted, on_read: Callable[[int, Message], None] = lambda *_: None
+        self,
+        journal: Journal,
+        peer: Peer,
+        wanted: Wanted,
+        since: float,
+        on_read: Callable[[int, Message], None] = lambda *_: None,
     ) -> None:
         self.lock = asyncio.Lock()
         self.peer = peer
@@ -81,6 +92,9 @@ class Watch:
         self.backfill_at = 0.0
         self._journal = journal
         self._wanted = wanted
+        self._since = since
+        self._young = Young()
+        self._is_new = True
         self._on_read = on_read
         self._suspects: set[int] = set()
         self._range = journal.channel_range(peer.channel_id)  # nobody but us moves it
@@ -121,7 +135,7 @@ class Watch:
             await self._begin(line)
         cursor = self.cursor
         assert cursor is not None, "it has just begun"
-        taken = Taken()
+        taken = await self._ask_again(line)
         self.has_more = False
         for number in itertools.count(1):
             page = await self._readable_after(line, cursor)
@@ -129,6 +143,7 @@ class Watch:
             if not fresh:
                 break
             taken += self._take(fresh, cursor + 1, fresh[-1].id)
+            self._young.note(fresh, cursor + 1, fresh[-1].id, time.time() + line.clock_ahead)
             cursor = fresh[-1].id
             if len(page) < PAGE and cursor >= self.top:
                 break
@@ -141,17 +156,41 @@ class Watch:
         return taken
 
     async def _begin(self, line: Line) -> None:
-        """The channel is seen for the first time ever: begin with what was posted since the program was started."""
+        """The channel is read for the first time ever: begin with what was posted since it was first configured.
+
+        Only where that begins is found out here. The rest is as after any outage: page by page, and it goes on where it
+        stopped.
+        """
         # By Telegram's clock, which dates the messages. Both tell whole seconds, rounded down: at the worst, those of a
         # second or two before are taken as well.
-        since = math.floor(self._wanted.since + await line.time() - time.time())
-        page = await self._newest(line)
-        self.top = max([0, *(one.id for one in page)])
-        while page and not any(0 < one.at < since for one in page):
-            page = await self._readable_before(line, page[0].id)
-        cursor = max([0, *(one.id for one in page if 0 < one.at < since)])
+        since = math.floor(self._since + await line.time() - time.time())
+        cursor = 0
+        for skip in range(PAGE):
+            try:
+                page = await line.before_time(self.peer, since, skip=skip)
+            except Unreadable:
+                continue  # the one below it will do: these pass as unreadable, and not as photos
+            self._learn(page)
+            cursor = max((one.id for one in page.messages), default=0)
+            break
+        else:
+            raise Unreadable(f"the last {PAGE} messages before it was configured")
         self._take([], cursor + 1, cursor)
         log.info("channel seen for the first time", channel=self.id, title=self.title, cursor=cursor)
+
+    # Ids that may be there a moment later
+
+    def seconds_to_ask(self) -> float:
+        """In how many seconds a young id is to be asked for again; infinite without any."""
+        return self._young.seconds_to_ask()
+
+    async def _ask_again(self, line: Line) -> Taken:
+        """Ask for the young ids whose time has come."""
+        due = self._young.due()[:PAGE]
+        found = await self._by_ids(line, due)
+        there = [one for one in found if one.kind != "absent"]
+        self._young.asked(due, {one.id for one in there})
+        return self._take(there, *NOWHERE) if there else Taken()
 
     async def _newest(self, line: Line) -> list[Message]:
         """The newest messages that can be read; those above them have no id that is known."""
@@ -163,13 +202,6 @@ class Watch:
             self._learn(page)
             return list(page.messages)
         raise Unreadable(f"the newest {PAGE} messages")
-
-    async def _readable_before(self, line: Line, message_id: int) -> list[Message]:
-        """The messages of the page below that one; one by one where the page can't be read as a whole."""
-        try:
-            return list((await line.before(self.peer, message_id)).messages)
-        except Unreadable:
-            return await self._by_ids(line, range(max(1, message_id - PAGE), message_id))
 
     async def _readable_after(self, line: Line, cursor: int) -> list[Message]:
         """The messages of the next page, ascending; one by one where the page can't be read as a whole."""
@@ -194,6 +226,7 @@ class Watch:
             high = min(cursor + PAGE, top)
             found = await self._by_ids(line, range(cursor + 1, high + 1))
             taken += self._take(found, cursor + 1, high)
+            self._young.note(found, cursor + 1, high, time.time() + line.clock_ahead)
             cursor = high
         return taken
 
@@ -238,7 +271,8 @@ class Watch:
         if self._range is None:
             return Taken()
         floor, cursor, _ = self._range
-        taken, left, upper = Taken(), self._wanted.reconcile_messages, cursor + 1
+        wanted = max(self._wanted.reconcile_messages, AT_LEAST if self._is_new else 0)
+        taken, left, upper = Taken(), wanted, cursor + 1
         while left > 0 and upper > floor:
             try:
                 page = await line.before(self.peer, upper, min(PAGE, left))
@@ -248,26 +282,34 @@ class Watch:
             else:
                 messages = [one for one in page.messages if one.id >= floor]  # below it, backfill has not been
                 low = messages[0].id if len(messages) == len(page.messages) > 0 else floor
-            taken += await self._compare(line, messages, low, upper - 1)
+            taken += await self._compare(line, messages, low, upper - 1, wanted)
             left, upper = left - max(1, len(messages)), low
+        self._is_new = False
         return taken
 
-    async def look_at(self, line: Line, message_ids: Iterable[int]) -> Taken:
-        """Look at messages that were said to be edited or deleted, if they are among those that are known."""
+    async def look_at(self, line: Line, message_ids: Iterable[int], *, everywhere: bool = False) -> Taken:
+        """Look at messages that were said to be edited or deleted, if they are in the range that is known.
+
+        `everywhere`: also if they are not; there are jobs of them.
+        """
         floor, cursor, _ = self._range or (1, 0, 0)
         taken = Taken()
-        wanted = sorted(one for one in set(message_ids) if floor <= one <= cursor)
+        wanted = sorted(one for one in set(message_ids) if everywhere or floor <= one <= cursor)
         for start in range(0, len(wanted), PAGE):
             messages = await self._by_ids(line, wanted[start : start + PAGE])
             taken += self._take(messages, *NOWHERE)
             self._withdraw(one.id for one in messages if one.post is None and one.kind not in KEPT_KINDS)
         return taken
 
-    async def _compare(self, line: Line, messages: Sequence[Message], low: int, high: int) -> Taken:
-        """Hold what the journal has between two ids against what is there now."""
+    async def _compare(self, line: Line, messages: Sequence[Message], low: int, high: int, most: int) -> Taken:
+        """Hold what the journal has between two ids against what is there now.
+
+        No more than the last `most` are missed at once: where a server has lost sight of a whole history for a moment,
+        all of it would be asked for, a hundred messages at a time.
+        """
         taken = self._take(messages, *NOWHERE)
         seen = {one.id for one in messages if one.post or one.kind in KEPT_KINDS}
-        missing = sorted(self._journal.messages_between(self.id, low, high) - seen)
+        missing = sorted(self._journal.messages_between(self.id, low, high) - seen)[-most:]
         if len(missing) > MASS_DELETION and not set(missing) <= self._suspects:
             log.warning(
                 "many messages are gone; they are looked for again before that is believed",

@@ -6,7 +6,7 @@ a change; both are never used twice.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -236,6 +236,18 @@ class Channel:
             if gone:
                 self._change("delete", gone)
 
+    def hide(self, message_id: int) -> Post:
+        """Let it not be there for the server that answers, which hasn't heard of it yet; `reveal` what this gives."""
+        with self.world.lock:
+            del self.ids[bisect_left(self.ids, message_id)]
+            return self.posts.pop(message_id)
+
+    def reveal(self, post: Post) -> None:
+        """Let it be there. Nobody is told."""
+        with self.world.lock:
+            insort(self.ids, post.id)
+            self.posts[post.id] = post
+
     def make_unreadable(self, message_id: int, unreadable: bool = True) -> None:
         """From now on any answer or update with this message has an unknown constructor in its place."""
         with self.world.lock:
@@ -269,9 +281,15 @@ class Channel:
         """Be a member again."""
         self._belong(member=True, banned=False)
 
+    def push_typing(self) -> None:
+        """Push an update that speaks of no message."""
+        self.world.push(
+            self, types.UpdateChannelUserTyping(self.id, types.PeerUser(1), types.SendMessageTypingAction())
+        )
+
     def push_too_long(self) -> None:
         """Push updateChannelTooLong: that there was something, and the client must ask what."""
-        self.world.push_too_long(self)
+        self.world.push(self, types.UpdateChannelTooLong(self.id, self.pts))
 
     # Inside
 

@@ -131,6 +131,10 @@ class Faults:
         """Answer getChannelDifference with channelDifferenceTooLong."""
         return self._add(Fault("too long", channel_id=_id(channel), times=times), after=after)
 
+    def empty_history(self, *, times: int | None = None, after: int = 0, channel: Channel | int | None = None) -> Fault:
+        """Answer getHistory as if nothing had ever been posted."""
+        return self._add(Fault("empty", channel_id=_id(channel), times=times), after=after)
+
     def transport(self, code: int, *, times: int | None = None, after: int = 0) -> Fault:
         """Answer any packet with a transport error (404: the key is unknown, 429: too many connections), and close."""
         return self._add(Fault("transport", times=times, code=code), after=after)
@@ -176,6 +180,9 @@ class Faults:
 
     def take_too_long(self, channel_id: int) -> bool:
         return self._take("too long", lambda rule: _concerns(rule, {channel_id})) is not None
+
+    def take_empty(self, channel_id: int) -> bool:
+        return self._take("empty", lambda rule: _concerns(rule, {channel_id})) is not None
 
     def take_transport(self) -> int | None:
         fault = self._take("transport", lambda _: True)

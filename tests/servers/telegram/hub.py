@@ -64,7 +64,7 @@ class Hub:
         self.bytes_served = 0
         self.acknowledged = 0
         self.duplicates = 0
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: dict[int, asyncio.Server] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_message_id = 0
         self.pusher = Pusher(world, self.faults, self.subscribers)
@@ -72,24 +72,23 @@ class Hub:
     # Listening
 
     async def listen(self, sockets: dict[int, socket.socket]) -> None:
-        """Take connections on these bound sockets, one for each data centre."""
+        """Take connections on these bound sockets, by data centre, where that is not done already."""
         self.pusher.start()
         for dc_id, bound in sockets.items():
+            if dc_id in self._listeners:
+                continue
 
             async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dc_id: int = dc_id) -> None:
                 await self._serve(dc_id, reader, writer)
 
-            self._listeners.append(await asyncio.start_server(serve, sock=bound, limit=1 << 20))
+            self._listeners[dc_id] = await asyncio.start_server(serve, sock=bound, limit=1 << 20)
 
-    @property
-    def is_listening(self) -> bool:
-        return bool(self._listeners)
-
-    async def deafen(self) -> None:
-        """Take no more connections; those that there are go on."""
-        for listener in self._listeners:
-            await stop_listening(listener)
-        self._listeners.clear()
+    async def deafen(self, dc_id: int | None = None) -> set[int]:
+        """Take no more connections, in one data centre or in all; those that there are go on. Gives which were open."""
+        closed = {one for one in self._listeners if dc_id in (None, one)}
+        for one in closed:
+            await stop_listening(self._listeners.pop(one))
+        return closed
 
     async def close(self) -> None:
         """End everything that there is."""
@@ -100,9 +99,10 @@ class Hub:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await asyncio.sleep(0)
 
-    def drop(self) -> None:
+    def drop(self, dc_id: int | None = None) -> None:
         for connection in list(self.connections):
-            connection.drop()
+            if dc_id in (None, connection.dc_id):
+                connection.drop()
 
     async def _serve(self, dc_id: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -32,7 +32,7 @@ class Pusher:
         self._held: list[bytes] = []
         self._outgoing: list[bytes] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.stop = world.listen(self._changed, self._too_long)
+        self.stop = world.listen(self._changed, self._any)
 
     def start(self) -> None:
         """To be called in the loop."""
@@ -45,8 +45,8 @@ class Pusher:
         found = [self._world.update(channel, change) for change in changes]
         self._push_soon(channel, [update for update in found if update is not None])
 
-    def _too_long(self, channel: Channel) -> None:
-        self._push_soon(channel, [types.UpdateChannelTooLong(channel.id, channel.pts)])
+    def _any(self, channel: Channel, update: Any) -> None:
+        self._push_soon(channel, [update])
 
     def _push_soon(self, channel: Channel, updates: list[Any]) -> None:
         """Decide now what becomes of them, so that a fault set afterwards doesn't touch them; send them in the loop."""

@@ -136,6 +136,11 @@ class TelegramServer:
             loop = self._running.loop
             loop.call_soon_threadsafe(loop.call_later, seconds, lambda: loop.create_task(self._accept()))
 
+    def close_data_centre(self, dc_id: int) -> None:
+        """Refuse and drop the connections of one data centre, until `accept_connections`; the others go on."""
+        self._call(self._deafen(dc_id))
+        self._in_loop(self._hub.drop, dc_id)
+
     def accept_connections(self) -> None:
         """Take new connections again."""
         self._call(self._accept())
@@ -273,12 +278,10 @@ class TelegramServer:
     def _refuse(self) -> None:
         self._call(self._deafen())
 
-    async def _deafen(self) -> None:
-        if self._hub.is_listening:
-            await self._hub.deafen()
+    async def _deafen(self, dc_id: int | None = None) -> None:
+        for closed in await self._hub.deafen(dc_id):
             # Bound but not listened on: the port stays ours, and connections are refused.
-            self._sockets = {dc: bind(port) for dc, port in self._hub.ports.items()}
+            self._sockets[closed] = bind(self._hub.ports[closed])
 
     async def _accept(self) -> None:
-        if not self._hub.is_listening:
-            await self._hub.listen(self._sockets)
+        await self._hub.listen(self._sockets)

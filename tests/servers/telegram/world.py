@@ -45,7 +45,7 @@ class World:
         self.password: str | None = None
         self.user_id = 777001
         self._numbers = itertools.count(0x1000_0000)
-        self._listeners: list[tuple[Listener, Callable[[Channel], None]]] = []
+        self._listeners: list[tuple[Listener, Callable[[Channel, Any], None]]] = []
 
     def now(self) -> float:
         """The server's clock, as a Unix time."""
@@ -100,9 +100,12 @@ class World:
 
     # What happens, for the server
 
-    def listen(self, changed: Listener, too_long: Callable[[Channel], None]) -> Callable[[], None]:
-        """Have every change told, in order, under the lock, until the function that this gives is called."""
-        both = (changed, too_long)
+    def listen(self, changed: Listener, push: Callable[[Channel, Any], None]) -> Callable[[], None]:
+        """Have every change told, in order, under the lock, until the function that this gives is called.
+
+        `push` is called with updates that are no changes.
+        """
+        both = (changed, push)
 
         def stop() -> None:
             with self.lock:
@@ -116,10 +119,11 @@ class World:
         for changed, _ in self._listeners:
             changed(channel, changes)
 
-    def push_too_long(self, channel: Channel) -> None:
+    def push(self, channel: Channel, update: Any) -> None:
+        """Send any update of a channel to whoever is there."""
         with self.lock:
-            for _, too_long in self._listeners:
-                too_long(channel)
+            for _, push in self._listeners:
+                push(channel, update)
 
     # Telegram's forms
 

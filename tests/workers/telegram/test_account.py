@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from ipc.holds import Hold
 from supervisor.settings.table import TABLE
+from workers.telegram import account as account_module
 from workers.telegram.account import Account, Proxy, Server, parse_proxy, parse_server
 
 STRING = "1" + "A" * 352
@@ -82,25 +84,54 @@ def test_nothing_secret_is_shown(tmp_path: Path) -> None:
     assert repr(account(tmp_path, session=STRING, proxy="http://me:secret@h:1")) == "Account(api_id=7)"
 
 
-def test_a_session_has_one_owner(tmp_path: Path) -> None:
-    (tmp_path / "telegram.session").touch()
-    with (
-        account(tmp_path).owned(),
-        pytest.raises(Hold, match="in use by another process"),
-        account(tmp_path).owned(),
-    ):
+async def own(owner: Account) -> None:
+    async with owner.owned():
         pass
-    with account(tmp_path).owned():  # let go of
-        pass
+
+
+@pytest.mark.parametrize("session", ["telegram.session", STRING])
+def test_a_session_has_one_owner(tmp_path: Path, session: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account_module, "PATIENCE_SECONDS", 0.2)
+    (tmp_path / "telegram.session").touch(0o600)
+
+    async def own_twice() -> None:
+        async with account(tmp_path, session=session).owned():
+            with pytest.raises(Hold, match="in use by another process"):
+                await own(account(tmp_path, session=session))
+        await own(account(tmp_path, session=session))  # let go of
+
+    asyncio.run(own_twice())
+    assert not [path.name for path in tmp_path.iterdir() if STRING[:8] in path.name]
+
+
+@pytest.mark.parametrize("session", ["telegram.session", STRING])
+def test_an_owner_that_is_about_to_end_is_waited_for(tmp_path: Path, session: str) -> None:
+    (tmp_path / "telegram.session").touch(0o600)
+
+    async def hand_over() -> None:
+        async with account(tmp_path, session=session).owned():
+            successor = asyncio.create_task(own(account(tmp_path, session=session)))
+            await asyncio.sleep(0.3)
+            assert not successor.done()
+        await successor
+
+    asyncio.run(hand_over())
+
+
+def test_a_session_that_others_may_read_is_theirs_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "telegram.session"
+    path.touch(0o644)
+    asyncio.run(own(account(tmp_path)))
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_session_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(Hold, match=r"cannot be read: No such file.*bin/run login"), account(tmp_path).owned():
-        pass
+    with pytest.raises(Hold, match=r"cannot be read: No such file.*bin/run login"):
+        asyncio.run(own(account(tmp_path)))
 
 
 def test_half_a_string_session_is_not_shown(tmp_path: Path) -> None:
-    with pytest.raises(Hold) as held, account(tmp_path, session=STRING[:300]).owned():
-        pass
+    with pytest.raises(Hold) as held:
+        asyncio.run(own(account(tmp_path, session=STRING[:300])))
     assert "whole StringSession" in str(held.value)
     assert "AAAA" not in str(held.value)

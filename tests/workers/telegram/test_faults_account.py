@@ -19,6 +19,9 @@ from tests.servers.telegram import TelegramServer
 from tests.servers.telegram.proxies import HttpProxy, MtProxy, Socks5Proxy
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import LiveDesk, large_picture, picture
+from workers.telegram import account, source
+from workers.telegram.errors import KeyUnknown, LineLost
+from workers.telegram.source import Refusals, first_to_end
 
 pytestmark = pytest.mark.tree
 LOGIN = "bin/run login"
@@ -160,8 +163,14 @@ def make_unknown(path: Path) -> None:
     ],
 )
 def test_a_sessions_file_that_is_of_no_use(
-    make_alone: Callable[..., Alone], server: TelegramServer, harm: Callable[[Path], None], what: str, remedy: str
+    make_alone: Callable[..., Alone],
+    server: TelegramServer,
+    harm: Callable[[Path], None],
+    what: str,
+    remedy: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(source, "REFUSED_SECONDS", 0.5)
     alone = make_alone(server.world.add_channel("News", username="newsdesk"), session="telegram.session")
     harm(server.session_file(alone.desk.state_dir / "telegram.session"))
     alone.start()
@@ -170,9 +179,12 @@ def test_a_sessions_file_that_is_of_no_use(
     assert what in ended.what and remedy in ended.remedy
 
 
-def test_a_sessions_file_that_another_process_uses(make_alone: Callable[..., Alone], server: TelegramServer) -> None:
+def test_a_sessions_file_that_another_process_uses(
+    make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     alone = make_alone(server.world.add_channel("News", username="newsdesk"), session="telegram.session")
     path = server.session_file(alone.desk.state_dir / "telegram.session")
+    monkeypatch.setattr(account, "PATIENCE_SECONDS", 0.3)
     with path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         alone.start()
@@ -180,6 +192,72 @@ def test_a_sessions_file_that_another_process_uses(make_alone: Callable[..., Alo
     assert isinstance(ended, Hold)
     assert "is in use by another process" in ended.what and "stop the other" in ended.remedy
     assert server.connections_total == 0
+
+
+def test_a_server_that_does_not_know_the_key_for_a_moment_is_waited_for(
+    make_alone: Callable[..., Alone], server: TelegramServer
+) -> None:
+    """Nobody is needed for that, and it is no crash either."""
+    channel = server.world.add_channel("News", username="newsdesk")
+    alone = make_alone(channel, reconnect_delay_seconds=0.05, max_restarts=2)
+    alone.start()
+    alone.wait_for("the channel", lambda: alone.report("channel 0").get("id"))
+    fault = server.faults.transport(404, times=6)
+    server.drop_connections()
+    alone.wait_for(
+        "the trouble to be told", lambda: "does not know the session's key" in alone.report().get("error", "")
+    )
+    alone.wait_for("the last of it", lambda: fault.hits == 6)
+    message_id = channel.post_photo(picture(), "afterwards")
+    alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, message_id))
+
+
+def test_an_account_that_is_said_to_live_elsewhere(
+    make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, it is an outage; if it goes on, only a person can mend it. Telethon would throw the key away."""
+    channel = server.world.add_channel("News", username="newsdesk")
+    alone = make_alone(channel, reconnect_delay_seconds=0.05, max_restarts=2)
+    alone.start()
+    alone.wait_for("the channel", lambda: alone.report("channel 0").get("id"))
+    server.faults.rpc("messages.getPeerDialogs", error="USER_MIGRATE_4", times=1)
+    lines = server.connections_total
+    alone.wait_for("a new line", lambda: server.connections_total > lines and alone.report()["connected"])
+    message_id = channel.post_photo(picture(), "afterwards")
+    alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, message_id))
+    monkeypatch.setattr(source, "REFUSED_SECONDS", 0.2)
+    server.faults.rpc("users.getUsers", error="USER_MIGRATE_4")
+    server.drop_connections()
+    ended = alone.wait_for_end()
+    assert isinstance(ended, Hold) and "data centre 4" in ended.what and LOGIN in ended.remedy
+
+
+def test_a_session_is_refused_for_good_when_that_lasts() -> None:
+    refused, refusals = KeyUnknown("-404"), Refusals()
+    for second in (0, 5, 15, 30, 300):
+        refusals.note(refused, second)
+    refusals.note(LineLost("something else"), 600)
+    for second in (1000, 1598, 1599):
+        refusals.note(refused, second)
+    refusals.note(refused, 1600)  # long enough, but not often enough
+    with pytest.raises(Hold, match="5 times in 10 minutes"):
+        refusals.note(refused, 1601)
+
+
+def test_a_reason_to_hold_is_not_lost_among_lost_lines() -> None:
+    async def lose() -> None:
+        await asyncio.sleep(0)
+        raise LineLost("closed")
+
+    async def hold() -> None:
+        await asyncio.sleep(0)
+        raise Hold("banned", "Log in")
+
+    async def run() -> None:
+        await first_to_end(lose(), lose(), hold())
+
+    with pytest.raises(Hold, match="banned"):
+        asyncio.run(run())
 
 
 def test_a_session_that_was_never_logged_in(make_alone: Callable[..., Alone], server: TelegramServer) -> None:

@@ -192,6 +192,95 @@ def test_what_was_posted_since_the_start_is_taken_whoever_connects(
     assert [one for one in channel.posts if alone.desk.journal.known(channel.id, one)] == [since]
 
 
+def test_a_channel_that_is_added_to_an_old_program_begins_now(
+    make_alone: Callable[..., Alone], server: TelegramServer
+) -> None:
+    channel = server.world.add_channel("News", username="newsdesk")
+    for number in range(5):
+        channel.post_photo(picture(), f"old {number}", date=server.world.now() - 600)
+    alone = make_alone(channel, reconcile_messages=0, started_ago=3 * 7 * 86400.0)
+    alone.start()
+    new = channel.post_photo(picture(), "since")
+    alone.wait_for("the new one", lambda: alone.desk.journal.known(channel.id, new))
+    assert [one for one in channel.posts if alone.desk.journal.known(channel.id, one)] == [new]
+
+
+def test_what_was_posted_while_it_could_not_be_opened_is_taken_after_a_restart(
+    make_alone: Callable[..., Alone], server: TelegramServer
+) -> None:
+    channel = server.world.add_channel("News", username="newsdesk")
+    server.world.clock_offset = -600
+    old = channel.post_photo(picture(), "before")
+    server.world.clock_offset = 0
+    fault = server.faults.rpc("contacts.resolveUsername", error="FLOOD_WAIT_3600")
+    alone = make_alone(channel)
+    alone.start()
+    alone.wait_for("the flood", lambda: fault.hits)
+    assert alone.report("channel 0")["state"] == "not read yet" and alone.report("channel 0")["behind"] is None
+    missed = channel.post_photo(picture(), "while nobody could open it")
+    alone.stop()
+    fault.clear()
+    again = make_alone(channel, started_ago=-3600.0)  # an hour later, as it were
+    again.start()
+    again.wait_for("it", lambda: again.desk.journal.known(channel.id, missed))
+    assert again.desk.journal.known(channel.id, old) is None
+
+
+def test_where_reading_begins_is_found_with_one_request_and_kept(
+    make_alone: Callable[..., Alone], server: TelegramServer
+) -> None:
+    channel = server.world.add_channel("News", username="newsdesk")
+    channel.post_text("before", date=server.world.now() - 600)
+    for number in range(350):
+        channel.post_text(f"since {number}")
+    server.faults.rpc("messages.getHistory", error="FLOOD_WAIT_1", after=3, times=1)
+    alone = make_alone(channel, reconcile_messages=0)
+    alone.start()
+    alone.wait_for("the end", lambda: (alone.desk.journal.channel_range(channel.id) or (0, 0, 0))[1] == channel.top_id)
+    assert alone.desk.journal.channels()[0]["ignored"]["text"] == 350
+    assert server.requests["messages.getHistory"] <= 1 + 1 + 5
+
+
+def test_a_channel_that_gives_no_good_answer_is_told(
+    make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "AGAIN_SECONDS", 0.2)
+    channel, other = (server.world.add_channel(name, username=f"{name}desk") for name in ("news", "other"))
+    alone = make_alone(channel, other, reconcile_seconds=0.1)
+    alone.start()
+    for topic in ("channel 0", "channel 1"):
+        alone.wait_for("it", lambda topic=topic: alone.report(topic).get("state") == "read")  # type: ignore[misc]
+    fault = server.faults.rpc("messages.getHistory", error="SOMETHING_NEW", channel=channel)
+    alone.wait_for("the problem", lambda: alone.report("channel 0").get("problem"))
+    assert "SOMETHING_NEW" in alone.report("channel 0")["problem"] and alone.report("channel 0")["remedy"]
+    assert alone.report("channel 0")["state"] == "failing" and alone.report("channel 1")["state"] == "read"
+    assert fault.hits >= 3
+    fault.clear()
+    alone.wait_for("it to be well", lambda: alone.report("channel 0")["problem"] == "")
+    assert alone.report("channel 0")["state"] == "read"
+
+
+def test_a_name_that_leads_to_another_channel_is_not_followed(
+    make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "AGAIN_SECONDS", 0.1)
+    mine = server.world.add_channel("News", username="newsdesk")
+    alone = make_alone(mine)
+    alone.start()
+    alone.wait_for("the channel", lambda: alone.report("channel 0").get("id"))
+    alone.stop()
+    mine.rename(None)
+    mine.access_hash += 1  # what we know of it does not hold any more
+    alien = server.world.add_channel("Somebody else", username="newsdesk")
+    again = make_alone("@newsdesk")
+    again.start()
+    again.wait_for("the fault", lambda: "another channel" in again.report("channel 0").get("problem", ""))
+    remedy = again.report("channel 0")["remedy"]
+    assert f"-100{alien.id}" in remedy and f"-100{mine.id}" in remedy
+    assert again.report("channel 0")["id"] == mine.id
+    assert again.desk.journal.channel_range(alien.id) is None
+
+
 def test_pictures_that_cannot_be_fetched_keep_nobody_elses_waiting(
     make_alone: Callable[..., Alone], server: TelegramServer
 ) -> None:

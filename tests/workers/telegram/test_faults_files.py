@@ -11,7 +11,7 @@ import pytest
 from tests.servers.telegram import OTHER_DC, TelegramServer
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import LiveDesk, large_picture, picture
-from workers.telegram import fetching
+from workers.telegram import fetching, setbacks
 
 pytestmark = pytest.mark.tree
 ENVIRONMENT = {"RETRY__MAX_ATTEMPTS": 1, "IMAGES__MAX_BYTES": 2_000_000}
@@ -121,11 +121,14 @@ def test_it_is_larger_than_is_allowed(live_desk: LiveDesk) -> None:
 )
 def test_asked_in_the_wrong_way(live_desk: LiveDesk, error: str) -> None:
     before = live_desk.counted()["retried"]
-    fault = live_desk.server.faults.rpc("upload.getFile", error=error, times=1)
-    live_desk.channel.post_photo(picture(), error)
-    live_desk.channel.post_document(picture(), "image/jpeg", caption=f"{error} for a document")
-    live_desk.settle()
-    assert fault.hits == 1
+    for kind in ("photo", "document"):
+        fault = live_desk.server.faults.rpc("upload.getFile", error=error, times=1)
+        if kind == "photo":
+            live_desk.channel.post_photo(picture(), error)
+        else:
+            live_desk.channel.post_document(picture(), "image/jpeg", caption=f"{error} for a document")
+        live_desk.settle()
+        assert fault.hits == 1
     assert live_desk.counted()["retried"] == before
 
 
@@ -191,7 +194,7 @@ def test_a_part_that_does_not_come_is_asked_for_again(
 ) -> None:
     """As often as it takes: silence is no picture's fault."""
     monkeypatch.setattr(fetching, "PART_SECONDS", 0.5)
-    monkeypatch.setattr(fetching, "OUTAGE_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(setbacks, "FIRST_PAUSE_SECONDS", 0.1)
     channel = server.world.add_channel("News", username="newsdesk")
     alone = make_alone(channel, environment={"RETRY__MAX_ATTEMPTS": "1", "RETRY__BASE_SECONDS": "0.1"})
     alone.start()

@@ -12,7 +12,7 @@ from tests.servers.telegram import OTHER_DC, TelegramServer
 from tests.servers.telegram.proxies import Socks5Proxy
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import LiveDesk, large_picture, picture
-from workers.telegram import channels
+from workers.telegram import channels, source
 from workers.telegram.source import GaveUp
 
 pytestmark = pytest.mark.tree
@@ -137,13 +137,13 @@ def test_a_narrow_line_is_not_taken_for_a_lost_one(
     make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The parts of large files keep the monitor's answer waiting: several times PROBE_SECONDS, at first."""
-    monkeypatch.setattr(channels, "PROBE_SECONDS", 2.0)
+    monkeypatch.setattr(channels, "PROBE_SECONDS", 1.0)
     channel = server.world.add_channel("News", username="newsdesk")
     with Socks5Proxy(bytes_per_second=1_000_000) as proxy:
         alone = make_alone(channel, proxy=proxy.url, monitor_seconds=0.5)
         alone.start()
         alone.wait_for("the channel", lambda: alone.report("channel 0").get("id"))
-        ids = [channel.post_document(bytes(3_000_000)) for _ in range(4)]
+        ids = [channel.post_document(bytes(1_200_000)) for _ in range(4)]
         for one in ids:
             known = partial(alone.desk.journal.known, channel.id, one)
             alone.wait_for("the file", lambda known=known: (job := known()) and job.state == "fetched", 60)  # type: ignore[misc]
@@ -164,7 +164,10 @@ def test_the_key_is_unknown_for_a_moment(live_desk: LiveDesk) -> None:
     live_desk.channel.post_photo(picture(), "and once more, on an open line")
 
 
-def test_a_key_that_stays_unknown_holds_the_process(make_alone: Callable[..., Alone], server: TelegramServer) -> None:
+def test_a_key_that_stays_unknown_holds_the_process(
+    make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "REFUSED_SECONDS", 1.0)
     alone = make_alone(server.world.add_channel("News", username="newsdesk"))
     alone.start()
     alone.wait_for("the line", lambda: alone.report().get("connected"))

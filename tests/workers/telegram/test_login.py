@@ -21,7 +21,7 @@ from tests.servers.telegram import TelegramServer
 from tests.servers.telegram.rpc import login as server_login
 from workers.telegram import authorization, login, session
 from workers.telegram.account import Account
-from workers.telegram.line import load_session
+from workers.telegram.client import load_session
 
 
 class Person:
@@ -182,7 +182,10 @@ def test_a_login_that_can_not_be_kept_is_undone(
 # The conversation
 
 
-def test_a_line_that_is_lost_while_a_person_is_thinking(server: TelegramServer, options: dict[str, Any]) -> None:
+def test_a_line_that_is_lost_while_a_person_is_thinking(
+    server: TelegramServer, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authorization, "REQUEST_SECONDS", 3.0)  # one may be on its way when the line goes
     server.world.password = "correct horse"
 
     def after_a_while(answer: str) -> Callable[[], str]:

@@ -39,6 +39,8 @@ def get_history(call: Call, request: Any) -> Any:
     if request.max_id:
         found = [one for one in found if one < request.max_id]
     found = [one for one in found if one > request.min_id]
+    if call.hub.faults.take_empty(channel.id):
+        found = []
     return _messages(call, channel, call.world.messages(channel, map(channel.posts.__getitem__, found)))
 
 
@@ -96,7 +98,7 @@ def _messages(call: Call, channel: Channel, messages: list[Any]) -> Any:
 
 
 def _first_at(channel: Channel, date: datetime | None) -> int:
-    """The first id that is not before the date; 0 without a date."""
+    """The id behind the last message that was posted before the date; 0 without a date."""
     if date is None or date.timestamp() <= 0:
         return 0
-    return next((one for one in channel.ids if channel.posts[one].date >= date), 0)
+    return next((one + 1 for one in reversed(channel.ids) if channel.posts[one].date < date), 1)
