@@ -364,6 +364,7 @@ STORAGE_FAULTS = [
     pytest.param(Answer(401, s3_error("Unauthorized")), "401 Unauthorized.*storage.access_key_id", id="401"),
     pytest.param(Answer(403, s3_error("AccessDenied")), "403 AccessDenied.*right to read and write", id="403"),
     pytest.param(Answer(200, PAGE, {"Content-Type": "text/html"}), "as no S3 service does", id="a page instead"),
+    pytest.param(Answer(200, PAGE, {"ETag": '"5f2b-1a3"'}), "as no S3 service does", id="a page with an ETag instead"),
 ]
 
 CATALOG_FAULTS = [

@@ -19,6 +19,10 @@ _PART = (".", ".part")
 """Around the name of an object that is not whole yet."""
 
 
+FOLDER_TRIES = 20
+"""So often a folder is made anew that a removal of objects takes away, being empty, before there is one in it."""
+
+
 class FileStorage:
     """Objects as files under `root`; `public_url` is where a web server of the user's serves that folder."""
 
@@ -32,13 +36,7 @@ class FileStorage:
     def put(self, key: str, source: Path, content_type: str) -> bool:
         target = self._path(key)
         try:
-            is_new = not _has_size(target, source.stat().st_size)
-            if is_new:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with _locked(target.parent):
-                    is_new = not _has_size(target, source.stat().st_size)  # nobody else has made it meanwhile
-                    if is_new:
-                        self._place(source, target)
+            is_new = not _has_size(target, source.stat().st_size) and self._make(source, target)
         except OSError as error:
             if not source.exists():
                 raise FileNotFoundError(error.errno, "not in the spool", str(source)) from error
@@ -125,6 +123,21 @@ class FileStorage:
     def _refuse(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
             raise StorageFault(f"{error.filename}: {error.strerror}. Check the disk and the folder's owner") from error
+
+    def _make(self, source: Path, target: Path) -> bool:
+        """Place the object unless somebody else does meanwhile. A folder may be removed, being empty, just before."""
+        for tries_left in reversed(range(FOLDER_TRIES)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with _locked(target.parent):
+                    if _has_size(target, source.stat().st_size):
+                        return False
+                    self._place(source, target)
+                    return True
+            except FileNotFoundError:
+                if not tries_left or not source.exists():
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     @staticmethod
     def _place(source: Path, target: Path) -> None:

@@ -9,10 +9,12 @@ quota is used.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import quote, urlsplit
@@ -25,7 +27,8 @@ from botocore.handlers import add_expect_header
 
 from workers import crew
 from workers.crew import never
-from workers.storage.answers import fault_of, pause_seconds
+from workers.retry_after import pause_seconds
+from workers.storage.answers import fault_of
 from workers.storage.protocol import Item, ObjectFault, StorageFault, Stored, ignore
 
 if TYPE_CHECKING:
@@ -156,9 +159,10 @@ class R2Storage:
         def get() -> bytes:
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
             with contextlib.closing(answer["Body"]) as body:
-                if not answer.get("ETag"):
-                    raise self._nonsense(key)
-                return body.read()
+                content = body.read()
+            if _md5(content) != answer.get("ETag", "").strip('"') and answer.get("CacheControl") != CACHE_CONTROL:
+                raise self._nonsense(key)
+            return content
 
         try:
             return self._ask(key, get)
@@ -168,7 +172,19 @@ class R2Storage:
             raise
 
     def delete(self, key: str) -> None:
-        self._ask(key, lambda: self._client.delete_object(Bucket=self._bucket, Key=key))
+        answer = self._ask(key, lambda: self._client.delete_object(Bucket=self._bucket, Key=key))
+        # 204 is what S3 answers, and a page never does.
+        if answer["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NO_CONTENT and not self._is_gone(key):
+            raise self._nonsense(key)
+
+    def _is_gone(self, key: str) -> bool:
+        try:
+            self._ask(key, lambda: self._client.head_object(Bucket=self._bucket, Key=key))
+        except StorageFault as fault:
+            if _status_of(fault.__cause__) == HTTPStatus.NOT_FOUND:
+                return True
+            raise
+        return False
 
     def list(self, prefix: str = "") -> Iterator[Stored]:
         pages = iter(self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix))
@@ -184,13 +200,13 @@ class R2Storage:
     def _known(self, items: Iterable[Item], stop: Callable[[], bool]) -> set[str]:
         """The folders that were expected to be there, and whose last object is."""
         expected = {_folder(item) for item in items if item.is_expected or self._meets_some}
-        lasts = {_folder(item): item.key for item in items if _folder(item) in expected}
+        lasts = {_folder(item): item for item in items if _folder(item) in expected}
         found: list[tuple[str, int | None]] = []
-        self._run([partial(self._look, folder, key) for folder, key in lasts.items()], stop, found.append)
+        self._run([partial(self._look, folder, item) for folder, item in lasts.items()], stop, found.append)
         return {folder for folder, size in found if size is not None}
 
-    def _look(self, folder: str, key: str) -> tuple[str, int | None]:
-        return folder, self._size(key)
+    def _look(self, folder: str, item: Item) -> tuple[str, int | None]:
+        return folder, self._size(item.key, item.content_type)
 
     def _run(self, calls: Sequence[Callable[[], T]], stop: Callable[[], bool], done: Callable[[T], None]) -> None:
         crew.run(calls, threads=self._concurrency, stop=stop, done=done)
@@ -201,11 +217,11 @@ class R2Storage:
     def _put(self, item: Item, look_first: bool) -> bool:
         with _opened(item.source) as body:
             size = os.fstat(body.fileno()).st_size
-            there = self._size(item.key) if look_first else None
+            there = self._size(item.key, item.content_type) if look_first else None
             if there is None and self._knows_conditions:
                 if self._upload(item, body, if_new=True):
                     return True
-                there = self._size(item.key)
+                there = self._size(item.key, item.content_type)
             if there == size:
                 return False
             return self._upload(item, body, if_new=False)
@@ -232,15 +248,30 @@ class R2Storage:
                 self._knows_conditions = False
                 return False
             raise
-        if not answer.get("ETag"):
-            raise self._nonsense(item.key)
+        self._confirm(item, body, answer.get("ETag", ""))
         return True
 
-    def _size(self, key: str) -> int | None:
+    def _confirm(self, item: Item, body: BinaryIO, etag: str) -> None:
+        """See that the object is there: whatever answered, a login page for one, may have said 200, with an ETag.
+
+        The ETag of an object that was sent in one piece is its content's MD5. Where it is not (a bucket that is
+        encrypted with a key of a key service), the object is looked at: is it of this size, with our headers?
+        """
+        body.seek(0)
+        if etag.strip('"') == _md5(body.read()):
+            return
+        size = os.fstat(body.fileno()).st_size
+        there = self._ask(item.key, lambda: self._client.head_object(Bucket=self._bucket, Key=item.key))
+        facts = (there.get("ETag"), there["ContentLength"], there.get("ContentType"), there.get("CacheControl"))
+        if not etag or facts != (etag, size, item.content_type, CACHE_CONTROL):
+            raise self._nonsense(item.key)
+
+    def _size(self, key: str, content_type: str) -> int | None:
         """How large the object is that is there; None also if that can't be said, because then a put will tell why.
 
-        An answer to a HEAD has no body, so it can't name its reason; and without the right to list a bucket, some
-        services answer 403 for an object that is not there.
+        One of another content type is none of ours: a page, most likely. An answer to a HEAD has no body, so it can't
+        name its reason; and without the right to list a bucket, some services answer 403 for an object that is not
+        there.
         """
         try:
             answer = self._ask(key, lambda: self._client.head_object(Bucket=self._bucket, Key=key))
@@ -248,7 +279,8 @@ class R2Storage:
             if _status_of(fault.__cause__) in (400, 401, 403, 404):
                 return None
             raise
-        return answer["ContentLength"] if answer.get("ETag") else None
+        is_ours = answer.get("ETag") and answer.get("ContentType") == content_type
+        return answer["ContentLength"] if is_ours else None
 
     def _ask(self, key: str, question: Callable[[], T]) -> T:
         """The service's answer. Raises StorageFault or ObjectFault, with botocore's exception as the cause."""
@@ -289,6 +321,10 @@ def _follow_no_redirect(context: dict[str, Any], **_: object) -> None:
 
 def _folder(item: Item) -> str:
     return item.key.rpartition("/")[0]
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _reason(error: Exception) -> str:

@@ -263,6 +263,14 @@ def test_several_refused_rows(catalog: Catalog, shelf: Shelf) -> None:
     assert {row["message_id"] for row in shelf.rows("messages")} == set(range(21)) - bad
 
 
+def test_what_a_trigger_of_the_operators_refuses_is_the_rows_own_fault(catalog: Catalog, shelf: Shelf) -> None:
+    shelf.forbid("not wanted")
+    bad = entry(1, 2, caption="not wanted")
+    outcomes = catalog.write_many([entry(1, 1), bad, entry(1, 3)])
+    assert refused(outcomes) == [True, "refused", True]
+    assert "not this one" in str(outcomes[1])
+
+
 def test_when_the_newest_of_a_batch_is_refused_the_one_before_is_written(catalog: Catalog, shelf: Shelf) -> None:
     outcomes = refused(catalog.write_many([entry(1), entry(3, posted_at=None), entry(2)]))
     assert outcomes[1:] == ["refused", True]
