@@ -21,3 +21,17 @@ ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 DROP INDEX jobs_waiting;
 CREATE INDEX jobs_waiting ON jobs (state, priority, id) WHERE state IN ('seen', 'fetched', 'rendered');
 CREATE INDEX jobs_sha256 ON jobs (sha256) WHERE sha256 IS NOT NULL;
+
+-- version: 3
+-- The uploader's: breakers that outlive it, and pictures whose objects are being removed.
+CREATE TABLE breakers (
+    service      TEXT PRIMARY KEY,
+    opened_at    REAL NOT NULL,
+    silent_until REAL NOT NULL,
+    error        TEXT NOT NULL,
+    remedy       TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE removals (
+    sha256 TEXT PRIMARY KEY,
+    at     REAL NOT NULL
+) STRICT, WITHOUT ROWID;

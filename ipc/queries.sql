@@ -107,6 +107,10 @@ WHERE id = :id AND generation = :generation AND state = 'fetched';
 -- name: mark_stored
 UPDATE jobs SET stored = 1 WHERE id = :id AND generation = :generation AND state = 'rendered';
 
+-- name: correct_renditions
+-- What is in the storage under their names was there before, and has other sizes.
+UPDATE jobs SET renditions = :renditions WHERE id = :id AND generation = :generation AND state = 'rendered';
+
 -- name: to_published
 -- Only if every object is stored and the row that was written is that of the newest revision; otherwise the newer one
 -- is written next.
@@ -170,6 +174,42 @@ WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL A
 SELECT sha256 FROM jobs
 WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL
 GROUP BY sha256 HAVING count(*) > 1;
+
+-- name: being_removed
+-- Which of these digests (a JSON array) are being removed from the storage.
+SELECT sha256, at FROM removals WHERE sha256 IN (SELECT value FROM json_each(:sha256s));
+
+-- name: removals
+SELECT sha256, at FROM removals ORDER BY sha256;
+
+-- name: put_removal
+INSERT INTO removals (sha256, at) VALUES (:sha256, :now) ON CONFLICT (sha256) DO UPDATE SET at = excluded.at;
+
+-- name: drop_removal
+DELETE FROM removals WHERE sha256 = :sha256;
+
+-- name: pictures_under_way
+-- Which of these digests (a JSON array) some message has whose picture or row is not published yet; dead ones too.
+SELECT DISTINCT sha256 FROM jobs
+WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL AND deleted_at IS NULL
+      AND state != 'published';
+
+-- name: published_pictures
+-- Some pictures whose rows are there, those of the newest messages.
+SELECT sha256 FROM jobs WHERE state = 'published' AND deleted_at IS NULL AND sha256 IS NOT NULL
+ORDER BY id DESC LIMIT :limit;
+
+-- name: breaker
+SELECT opened_at, silent_until, error, remedy FROM breakers WHERE service = :service;
+
+-- name: put_breaker
+INSERT INTO breakers (service, opened_at, silent_until, error, remedy)
+VALUES (:service, :opened_at, :silent_until, :error, :remedy)
+ON CONFLICT (service) DO UPDATE SET opened_at = excluded.opened_at, silent_until = excluded.silent_until,
+    error = excluded.error, remedy = excluded.remedy;
+
+-- name: drop_breaker
+DELETE FROM breakers WHERE service = :service;
 
 -- name: unfinished
 -- Every job whose spool folder is still needed, dead letters included: their originals are kept for `retry`.

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,11 @@ class Feed:
                     self.journal.run("mark_stored", **address)
                     self.spool.remove(job.id, job.generation)
         return list(numbers)
+
+    def edit(self, number: int, caption: str) -> None:
+        """The message comes again with another caption."""
+        post = replace(self._post(number), caption=caption, edited_at=POSTED + number + 9)
+        take(self.journal, Page(Channel(FED, "Fed"), (post,), number, number, {}), POSTED)
 
     def _post(self, number: int) -> Post:
         photo = Photo(number, f"id:{number}", {"fed": number}, None, None, None, None)

@@ -189,7 +189,7 @@ def test_a_picture_that_another_message_shows_as_well_stays(yard: Yard) -> None:
 def test_objects_of_a_job_that_was_never_published(yard: Yard) -> None:
     """Its message was deleted while it was on its way, after its objects were put."""
     job = yard.desk.render(1)
-    yard.storage.put_all(yard.uploader._pictures([job])[job.id])
+    yard.storage.put_all(yard.uploader.storing._pictures([job])[job.id])
     assert yard.find() == []
     yard.delete(1)
     assert digests(yard.collect()) == [job.sha256]

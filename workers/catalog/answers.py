@@ -38,7 +38,7 @@ class Missing(CatalogFault):
     """A table, a column or a function is not there. `is_function` tells one that was called from what it needs."""
 
     def __init__(self, text: str, *, is_function: bool) -> None:
-        super().__init__(text, fatal=True)
+        super().__init__(text, fatal=True, remedy=APPLY)
         self.is_function = is_function
 
 
@@ -54,15 +54,17 @@ def of_answer(status: int, headers: Mapping[str, str], body: str, *, where: str,
         remedy = f"{APPLY}. If it has just been applied, the interface sees it in a moment"
         return Missing(f"{where}: {text} ({code}). {remedy}", is_function=code in _MISSING_FUNCTION)
     if code == "42501":
-        return CatalogFault(f"{where}: the key may not do this: {text} ({code}). {KEY}. Or: {APPLY}", fatal=True)
+        return CatalogFault(
+            f"{where}: the key may not do this: {text} ({code}). {KEY}. Or: {APPLY}", fatal=True, remedy=KEY
+        )
     if code == "42P10":
         remedy = f"A primary key that ingest_messages() relies on is missing: restore it. {APPLY}"
-        return CatalogFault(f"{where}: {text} ({code}). {remedy}", fatal=True)
+        return CatalogFault(f"{where}: {text} ({code}). {remedy}", fatal=True, remedy=remedy)
     if code == "PGRST106":
         remedy = "Expose the schema public in the project's settings, under Data API"
-        return CatalogFault(f"{where}: {text} ({code}). {remedy}", fatal=True)
+        return CatalogFault(f"{where}: {text} ({code}). {remedy}", fatal=True, remedy=remedy)
     if code in {*_REFUSED_KEY, _NO_PARAMETER} or status in (401, 403):
-        return CatalogFault(f"{where}: the key is refused: {text} ({code or status}). {KEY}", fatal=True)
+        return CatalogFault(f"{where}: the key is refused: {text} ({code or status}). {KEY}", fatal=True, remedy=KEY)
     what, remedy = _of_passing(status, code, headers)
     pause = pause_seconds(headers.get("retry-after", ""), now)
     return CatalogFault(f"{where}: {what}: {text} ({code or status}). {remedy}", retry_after_seconds=pause)

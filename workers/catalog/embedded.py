@@ -92,6 +92,10 @@ class SqliteCatalog(Catalog):
         with self._opened() as connection:
             return {row["sha256"] for row in connection.execute(_REFERENCED, [json.dumps(list(sha256s))])}
 
+    def probe(self) -> None:
+        with self._opened() as connection, database.transaction(connection):
+            pass
+
     def _write(self, connection: sqlite3.Connection, entry: Entry) -> Outcome:
         """Write one entry; if it is refused, nothing of it stays behind."""
         connection.execute("SAVEPOINT entry")
@@ -120,7 +124,9 @@ class SqliteCatalog(Catalog):
             raise CatalogFault(f"{self._path}: {error}. Check the disk and the file's owner") from error
         except database.NewerVersion as newer:
             raise CatalogFault(
-                f"{self._path}: {newer}. Run the program that wrote it, or a newer one", fatal=True
+                f"{self._path}: {newer}. Run the program that wrote it, or a newer one",
+                fatal=True,
+                remedy="Run the program that wrote it, or a newer one",
             ) from newer
 
     def _is_in_place(self) -> bool:

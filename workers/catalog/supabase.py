@@ -23,8 +23,16 @@ from workers.crew import Crew, never
 
 T = TypeVar("T")
 
-TIMEOUT = httpx.Timeout(10.0, connect=3.0)
-"""Longer than the 8 s that a hosted project gives a statement. An httpx.Timeout, since numbers are cut to integers."""
+CONNECT_SECONDS = 3.0
+
+
+def timeout_of(seconds: float) -> httpx.Timeout:
+    """Longest for an answer. An httpx.Timeout, since supabase-py cuts numbers to integers."""
+    return httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
+
+
+TIMEOUT = timeout_of(10.0)
+"""Longer than the 8 s that a hosted project gives a statement."""
 
 _DIGESTS = 1000
 """How many digests are asked about at a time: 67 KB."""
@@ -83,6 +91,11 @@ class SupabaseCatalog(Catalog):
                 raise answers.of_nonsense(answer, where=self._project.where)
             found.update(answer)
         return found
+
+    def probe(self) -> None:
+        """An empty batch writes nothing, and needs all that a full one needs."""
+        if answer := self._project.call("ingest_messages", batch=[]):
+            raise answers.of_nonsense(answer, where=self._project.where)
 
     def close(self) -> None:
         self._project.close()
@@ -184,7 +197,9 @@ class _Project:
     def _open(self) -> Client:
         """Make the client: it takes 50 ms, and keeps its connections."""
         if not (self._key.isascii() and self._key.isprintable()):
-            raise CatalogFault(f"{self.where}: catalog.key cannot be sent in a header. {answers.KEY}", fatal=True)
+            raise CatalogFault(
+                f"{self.where}: catalog.key cannot be sent in a header. {answers.KEY}", fatal=True, remedy=answers.KEY
+            )
         http = httpx.Client(
             timeout=self._timeout, event_hooks={"request": [self._keep_bearer_honest], "response": [_raise_status]}
         )
@@ -197,7 +212,7 @@ class _Project:
             http.close()
             reason = self._without_key(str(error))
             raise CatalogFault(
-                f"{self.where}: no client can be made: {reason}. {answers.ADDRESS}", fatal=True
+                f"{self.where}: no client can be made: {reason}. {answers.ADDRESS}", fatal=True, remedy=answers.ADDRESS
             ) from error
         self._http = http
         return self._client

@@ -64,7 +64,7 @@ def fault_of(where: str, status: int, code: str, message: str, pause: float | No
     if remedy := _OF_THE_OBJECT.get(code) or _OF_THE_OBJECT_BY_STATUS.get(status):
         return ObjectFault(f"{what}. To have it taken: {remedy}")
     if remedy := _fatal_remedy(status, code, said):
-        return StorageFault(f"{what}. Remedy: {remedy}", fatal=True, retry_after_seconds=pause)
+        return StorageFault(f"{what}. Remedy: {remedy}", fatal=True, retry_after_seconds=pause, remedy=remedy)
     return StorageFault(f"{what}. It is tried again", retry_after_seconds=pause)
 
 

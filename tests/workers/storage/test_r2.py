@@ -357,6 +357,14 @@ def test_what_is_slow_is_no_fault(make_r2: Make, proxy: FaultProxy, tmp_path: Pa
     assert not put(storage, source)
 
 
+def test_a_thin_line_takes_its_time(make_r2: Make, proxy: FaultProxy, tmp_path: Path) -> None:
+    """The wait for an answer does not begin while most of the object is still to be sent."""
+    source = tmp_path / "some"
+    source.write_bytes(b"x" * 2_000_000)
+    proxy.set(Throttle(500_000))
+    assert put(make_r2(proxy.url, read_seconds=1.5), source)
+
+
 @pytest.mark.parametrize(
     "mode",
     [PASSING[name][0] for name in ("refused", "reset", "500", "200, HTML", "200, empty", "200, a page with an ETag")],
