@@ -261,6 +261,18 @@ $$;
 comment on function public.picturedesk_referenced(text[]) is
 'Those of the digests that some image still has: the objects named by the others can be deleted.';
 
+create or replace function public.picturedesk_named(sha256s text[]) returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    select coalesce(jsonb_agg(distinct rendition ->> 'key'), '[]')
+    from public.images as image
+    cross join lateral jsonb_array_elements(image.renditions) as rendition
+    where image.sha256 = any (sha256s) and rendition ->> 'key' is not null;
+$$;
+
+comment on function public.picturedesk_named(text[]) is
+'The keys of all renditions that images with these digests name: their other objects can be deleted.';
+
 create or replace function public.picturedesk_faults() returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
@@ -311,7 +323,9 @@ as $$
         from pg_catalog.pg_proc as function
         cross join unnest(array['anon', 'authenticated']) as role
         where function.pronamespace = 'public'::regnamespace
-          and function.proname in ('ingest_messages', 'picturedesk_referenced', 'picturedesk_faults')
+          and function.proname in (
+              'ingest_messages', 'picturedesk_referenced', 'picturedesk_named', 'picturedesk_faults'
+          )
           and has_function_privilege(role, function.oid, 'EXECUTE')
     )
     select coalesce(jsonb_agg(what order by tab, what), '[]') from fault;
@@ -322,9 +336,11 @@ comment on function public.picturedesk_faults() is
 
 revoke all on function public.ingest_messages(jsonb) from public, anon, authenticated;
 revoke all on function public.picturedesk_referenced(text[]) from public, anon, authenticated;
+revoke all on function public.picturedesk_named(text[]) from public, anon, authenticated;
 revoke all on function public.picturedesk_faults() from public, anon, authenticated;
 grant execute on function public.ingest_messages(jsonb) to service_role;
 grant execute on function public.picturedesk_referenced(text[]) to service_role;
+grant execute on function public.picturedesk_named(text[]) to service_role;
 grant execute on function public.picturedesk_faults() to service_role;
 
 -- The interface keeps a copy of the schema; this makes it look again.

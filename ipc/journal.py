@@ -430,6 +430,14 @@ class Journal:
         """Those of the digests of originals whose picture or row some message still waits for, dead ones included."""
         return {row["sha256"] for row in self.run("pictures_under_way", sha256s=json.dumps(list(sha256s)))}
 
+    def pictures_ever(self, sha256s: Iterable[str]) -> set[str]:
+        """Those of the digests of originals that some message has, or had when it was deleted."""
+        return {row["sha256"] for row in self.run("pictures_ever", sha256s=json.dumps(list(sha256s)))}
+
+    def jobs_with(self, sha256s: Iterable[str]) -> list[Job]:
+        """The jobs whose picture is rendered and has one of these digests, deleted messages aside."""
+        return [Job.from_row(row) for row in self.run("jobs_with", sha256s=json.dumps(list(sha256s)))]
+
     def published_pictures(self, limit: int) -> list[str]:
         """The digests of some pictures that are published, those of the newest messages."""
         return [row["sha256"] for row in self.run("published_pictures", limit=limit)]
@@ -461,6 +469,12 @@ class Journal:
         with self.transaction():
             for sha256 in sha256s:
                 self.run("drop_removal", sha256=sha256)
+
+    def forget_removals(self) -> None:
+        """Those that were given up, and have run out."""
+        now = self._clock()
+        with self.transaction():
+            self.run("forget_removals", before=now - LEASE_SECONDS, now=now)
 
     def removals(self) -> dict[str, float]:
         """Unix time of the last request to the storage by digest, of all that are being removed."""

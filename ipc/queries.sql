@@ -194,6 +194,20 @@ SELECT DISTINCT sha256 FROM jobs
 WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL AND deleted_at IS NULL
       AND state != 'published';
 
+-- name: pictures_ever
+-- Which of these digests (a JSON array) some message has, or had when it was deleted.
+SELECT DISTINCT sha256 FROM jobs
+WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL;
+
+-- name: jobs_with
+-- The rendered pictures of these digests (a JSON array), deleted ones aside.
+SELECT * FROM jobs
+WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL AND deleted_at IS NULL
+      AND renditions IS NOT NULL;
+
+-- name: forget_removals
+DELETE FROM removals WHERE at <= :before OR at > :now;
+
 -- name: published_pictures
 -- Some pictures whose rows are there, those of the newest messages.
 SELECT sha256 FROM jobs WHERE state = 'published' AND deleted_at IS NULL AND sha256 IS NOT NULL

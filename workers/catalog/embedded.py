@@ -53,6 +53,11 @@ ON CONFLICT (channel_id, message_id) DO UPDATE SET
 _DROP_IMAGE = "DELETE FROM images WHERE channel_id = :channel_id AND message_id = :message_id"
 _REFERENCED = "SELECT DISTINCT sha256 FROM images WHERE sha256 IN (SELECT value FROM json_each(?))"
 
+_NAMED = """
+SELECT DISTINCT json_extract(rendition.value, '$.key') AS key FROM images, json_each(images.renditions) AS rendition
+WHERE sha256 IN (SELECT value FROM json_each(?))
+"""
+
 _ROW_ERRORS = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
@@ -91,6 +96,10 @@ class SqliteCatalog(Catalog):
     def referenced(self, sha256s: Iterable[str]) -> set[str]:
         with self._opened() as connection:
             return {row["sha256"] for row in connection.execute(_REFERENCED, [json.dumps(list(sha256s))])}
+
+    def named(self, sha256s: Iterable[str]) -> set[str]:
+        with self._opened() as connection:
+            return {row["key"] for row in connection.execute(_NAMED, [json.dumps(list(sha256s))])}
 
     def probe(self) -> None:
         with self._opened() as connection, database.transaction(connection):

@@ -78,6 +78,9 @@ class Catalog(Protocol):
     def referenced(self, sha256s: Iterable[str]) -> set[str]:
         """Those of the digests that some image still has. Raises CatalogFault."""
 
+    def named(self, sha256s: Iterable[str]) -> set[str]:
+        """The keys of all renditions that images with these digests name. Raises CatalogFault."""
+
     def probe(self) -> None:
         """See whether it takes rows, without one. Raises CatalogFault."""
 

@@ -83,11 +83,21 @@ class SupabaseCatalog(Catalog):
         return RowFault(f"{self._project.where}: the row is refused: {reason}")
 
     def referenced(self, sha256s: Iterable[str]) -> set[str]:
-        asked, found = list(sha256s), set[str]()
-        for start in range(0, len(asked), _DIGESTS):
-            part = asked[start : start + _DIGESTS]
-            answer = self._project.call("picturedesk_referenced", sha256s=part)
-            if not all(isinstance(one, str) for one in answer) or not set(answer) <= set(part):
+        asked = list(sha256s)
+        found = self._texts("picturedesk_referenced", asked)
+        if not found <= set(asked):
+            raise answers.of_nonsense(sorted(found), where=self._project.where)
+        return found
+
+    def named(self, sha256s: Iterable[str]) -> set[str]:
+        return self._texts("picturedesk_named", list(sha256s))
+
+    def _texts(self, function: str, sha256s: list[str]) -> set[str]:
+        """What the function answers about the digests."""
+        found = set[str]()
+        for start in range(0, len(sha256s), _DIGESTS):
+            answer = self._project.call(function, sha256s=sha256s[start : start + _DIGESTS])
+            if not all(isinstance(one, str) for one in answer):
                 raise answers.of_nonsense(answer, where=self._project.where)
             found.update(answer)
         return found
@@ -133,6 +143,7 @@ def _differences(project: _Project) -> list[str]:
     calls: dict[str, dict[str, Any]] = {
         "picturedesk_faults": {},
         "picturedesk_referenced": {"sha256s": []},
+        "picturedesk_named": {"sha256s": []},
         "ingest_messages": {"batch": []},  # an empty batch writes nothing, and needs all that a full one needs
     }
     for function, arguments in calls.items():

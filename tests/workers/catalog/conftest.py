@@ -110,7 +110,7 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shelf]:
     else:
         server: RowServer = request.getfixturevalue("server")
         yield Shelf(request.getfixturevalue("make_supabase"), server.sql, partial(forbid_in_postgres, server))
-        server.sql("drop trigger if exists choosy on public.messages")
+        server.sql("drop function if exists public.choosy() cascade")
     for catalog in made:
         catalog.close()
 

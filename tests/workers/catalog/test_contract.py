@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.catalog.builders import CHANNEL, deletion, digest, entry, image, message
+from tests.workers.catalog.builders import CHANNEL, RENDITION, deletion, digest, entry, image, message
 from tests.workers.catalog.conftest import Shelf
 from workers.catalog import BATCH_ENTRIES, Catalog, Entry, Outcome, RowFault
 
@@ -291,6 +291,19 @@ def test_referenced(catalog: Catalog) -> None:
     assert catalog.referenced(iter(asked)) == {digest(1)}  # another message shows it still
     catalog.write_many([deletion(10, 3)])
     assert catalog.referenced(asked) == set()
+
+
+def test_named(catalog: Catalog) -> None:
+    one, other = "a" * 64, "b" * 64
+    first = [{**RENDITION, "key": "a/1"}, {**RENDITION, "key": "a/2"}]
+    catalog.write(CHANNEL, message(1), image(1, sha256=one, renditions=first))
+    catalog.write(CHANNEL, message(1, 2), image(1, 2, sha256=one, renditions=[{**RENDITION, "key": "a/3"}]))
+    catalog.write(CHANNEL, message(1, 3), image(1, 3, sha256=other, renditions=[{**RENDITION, "key": "b/1"}]))
+    assert catalog.named([one]) == {"a/1", "a/2", "a/3"}
+    assert catalog.named([one, other, "c" * 64]) == {"a/1", "a/2", "a/3", "b/1"}
+    assert catalog.named(["c" * 64]) == catalog.named([]) == set()
+    catalog.write(CHANNEL, message(2, deleted_at="2025-02-01T10:00:00Z"), None)
+    assert catalog.named([one]) == {"a/3"}
 
 
 def test_referenced_of_more_than_are_asked_for_at_a_time(catalog: Catalog) -> None:

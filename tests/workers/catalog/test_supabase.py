@@ -399,6 +399,7 @@ def test_without_a_schema(bare_server: RowServer, make_supabase: MakeSupabase) -
         "the table public.images",
         "the function public.picturedesk_faults",
         "the function public.picturedesk_referenced",
+        "the function public.picturedesk_named",
         "the function public.ingest_messages",
     ]
     assert all("bin/run schema" in line for line in found)
@@ -409,6 +410,7 @@ def test_without_a_schema(bare_server: RowServer, make_supabase: MakeSupabase) -
     [
         ("drop function ingest_messages", ["the function public.ingest_messages is missing"]),
         ("drop function picturedesk_referenced", ["the function public.picturedesk_referenced is missing"]),
+        ("drop function picturedesk_named", ["the function public.picturedesk_named is missing"]),
         ("drop function picturedesk_faults", ["the function public.picturedesk_faults is missing"]),
         ("drop table images", ["the table public.images is missing"]),
         (
