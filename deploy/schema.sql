@@ -313,6 +313,14 @@ as $$
             select from pg_catalog.pg_policy where polrelid = found.id and polname = policy
         )
         union all
+        select tab, format('the policy "%s" on public.%I says something else than it should', policy, tab)
+        from wanted_policy join found using (tab)
+        join pg_catalog.pg_policy on polrelid = found.id and polname = policy
+        where obj_description(pg_policy.oid, 'pg_policy') is distinct from md5(concat_ws(
+            '|', polcmd, polpermissive, polroles::regrole[],
+            pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)
+        ))
+        union all
         select tab, format('%s may %s public.%I', role, lower(privilege), tab)
         from found
         cross join unnest(array['anon', 'authenticated']) as role
@@ -342,6 +350,35 @@ grant execute on function public.ingest_messages(jsonb) to service_role;
 grant execute on function public.picturedesk_referenced(text[]) to service_role;
 grant execute on function public.picturedesk_named(text[]) to service_role;
 grant execute on function public.picturedesk_faults() to service_role;
+
+-- What each policy says, as the database puts it, is written down beside it: so picturedesk_faults() sees when it is
+-- changed. Names are written with their schema, as it reads them.
+
+set local search_path = '';
+
+do $$
+declare
+    policy record;
+begin
+    for policy in
+        select polname, polrelid::regclass as tab, md5(concat_ws(
+            '|', polcmd, polpermissive, polroles::regrole[],
+            pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)
+        )) as digest
+        from pg_catalog.pg_policy
+        where (polrelid, polname) in (
+            ('public.channels'::regclass, 'anybody reads channels'),
+            ('public.messages'::regclass, 'anybody reads what is not deleted'),
+            ('public.images'::regclass, 'anybody reads images of what is not deleted'),
+            ('public.channels'::regclass, 'service_role does everything'),
+            ('public.messages'::regclass, 'service_role does everything'),
+            ('public.images'::regclass, 'service_role does everything')
+        )
+    loop
+        execute format('comment on policy %I on %s is %L', policy.polname, policy.tab, policy.digest);
+    end loop;
+end
+$$;
 
 -- The interface keeps a copy of the schema; this makes it look again.
 notify pgrst, 'reload schema';

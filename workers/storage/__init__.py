@@ -60,6 +60,6 @@ def check(options: Mapping[str, Any]) -> list[str]:
     except StorageFault as fault:
         return [f"storage: {fault}"]
     try:
-        return [f"{line}" for line in try_out(storage, options["storage"])]
+        return list(try_out(storage, options["storage"], options["state_dir"]))
     finally:
         storage.close()

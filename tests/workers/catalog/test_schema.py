@@ -177,7 +177,7 @@ def test_applied_twice_it_changes_nothing(server: RowServer, make_supabase: Make
     make_supabase().write_many([entry(1)])
     before = snapshot(server)
     assert len(before["tables"]) == 3
-    assert len(before["functions"]) == 3
+    assert len(before["functions"]) == 4
     server.apply_schema()
     assert snapshot(server) == before
     assert make_supabase().write_many([entry(1), entry(1, 2)]) == [False, True]

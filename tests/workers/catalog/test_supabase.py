@@ -425,6 +425,15 @@ def test_without_a_schema(bare_server: RowServer, make_supabase: MakeSupabase) -
             'drop policy "anybody reads channels" on channels',
             ['the policy "anybody reads channels" on public.channels is missing'],
         ),
+        (
+            'alter policy "anybody reads what is not deleted" on messages using (true)',
+            ['the policy "anybody reads what is not deleted" on public.messages says something else than it should'],
+        ),
+        (
+            'drop policy "service_role does everything" on images;'
+            ' create policy "service_role does everything" on images for select to service_role using (true)',
+            ['the policy "service_role does everything" on public.images says something else than it should'],
+        ),
         ("grant insert, update on images to anon", ["anon may insert public.images", "anon may update public.images"]),
         (
             "grant execute on function ingest_messages to authenticated",
