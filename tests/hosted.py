@@ -146,6 +146,10 @@ class Feed:
         self.spool = Spool(state_dir / "spool")
         self._last = 0
 
+    def begin_at(self, number: int) -> None:
+        """Give the pictures that follow message ids above this one."""
+        self._last = number
+
     def close(self) -> None:
         self.journal.close()
 
