@@ -278,14 +278,13 @@ class Journal:
         `as_found` are the renditions, by job, of those that found other ones there than theirs. Gives those of them
         that are still as their caller saw them. One transaction, as the disk is waited for.
         """
+        jobs = list(jobs)
         with self.transaction():
-            return [job for job in jobs if self._mark_stored(job, as_found.get(job.id))]
-
-    def _mark_stored(self, job: Job, as_found: tuple[Rendition, ...] | None) -> bool:
-        address = {"id": job.id, "generation": job.generation}
-        if as_found is not None:
-            self.run("correct_renditions", **address, renditions=msgpack.packb([astuple(one) for one in as_found]))
-        return self.run("mark_stored", **address).rowcount == 1
+            for job in jobs:
+                if job.id in as_found:
+                    packed = msgpack.packb([astuple(one) for one in as_found[job.id]])
+                    self.run("correct_renditions", id=job.id, generation=job.generation, renditions=packed)
+            return self._change_all("mark_stored", {job.id: job for job in jobs}, "id", "generation")
 
     def record_published(self, jobs: Iterable[Job]) -> list[Job]:
         """rendered → published: objects and rows of these revisions are there. One transaction.
@@ -293,14 +292,18 @@ class Journal:
         Gives those of them that are done with; of the others a newer revision wants its row.
         """
         with self.transaction():
-            published = [job for job in jobs if self._publish(job)]
+            by_id = {job.id: job for job in jobs}
+            now = int(self._clock())
+            published = self._change_all("to_published", by_id, "id", "generation", "revision", now=now)
             first = [job for job in published if job.published_at is None and job.deleted_at is None]
             self.run("add_total", name="processed", by=len(first))
         return published
 
-    def _publish(self, job: Job) -> bool:
-        address = {"id": job.id, "generation": job.generation, "revision": job.revision}
-        return self.run("to_published", **address, now=int(self._clock())).rowcount == 1
+    def _change_all(self, query: str, by_id: Mapping[int, Job], *fields: str, **values: Any) -> list[Job]:
+        """Run one transition of many jobs, each told by these fields; those it applied to, in their order."""
+        rows = json.dumps([[getattr(job, field) for field in fields] for job in by_id.values()])
+        changed = {row["id"] for row in self.run(query, jobs=rows, **values).fetchall()}
+        return [job for job_id, job in by_id.items() if job_id in changed]
 
     def render_again(self, job: Job) -> bool:
         """The spool has lost the job's renditions, but not its original: have them made again."""

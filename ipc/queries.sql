@@ -105,18 +105,24 @@ UPDATE jobs SET state = 'rendered', mime = :mime, extension = :extension, width 
 WHERE id = :id AND generation = :generation AND state = 'fetched';
 
 -- name: mark_stored
-UPDATE jobs SET stored = 1 WHERE id = :id AND generation = :generation AND state = 'rendered';
+-- Those of these jobs (a JSON array of [id, generation]) that are still as their caller saw them.
+UPDATE jobs SET stored = 1 FROM json_each(:jobs) AS one
+WHERE jobs.id = json_extract(one.value, '$[0]') AND generation = json_extract(one.value, '$[1]') AND state = 'rendered'
+RETURNING jobs.id AS id;
+
+-- name: to_published
+-- Those of these jobs (a JSON array of [id, generation, revision]) whose every object is stored, and whose row that was
+-- written is that of the newest revision; otherwise the newer one is written next.
+UPDATE jobs SET state = 'published', attempts = 0, next_at = 0, reason = NULL,
+                published_at = iif(deleted_at IS NULL, coalesce(published_at, :now), published_at)
+FROM json_each(:jobs) AS one
+WHERE jobs.id = json_extract(one.value, '$[0]') AND generation = json_extract(one.value, '$[1]')
+      AND revision = json_extract(one.value, '$[2]') AND state = 'rendered' AND stored = 1
+RETURNING jobs.id AS id;
 
 -- name: correct_renditions
 -- What is in the storage under their names was there before, and has other sizes.
 UPDATE jobs SET renditions = :renditions WHERE id = :id AND generation = :generation AND state = 'rendered';
-
--- name: to_published
--- Only if every object is stored and the row that was written is that of the newest revision; otherwise the newer one
--- is written next.
-UPDATE jobs SET state = 'published', attempts = 0, next_at = 0, reason = NULL,
-                published_at = iif(deleted_at IS NULL, coalesce(published_at, :now), published_at)
-WHERE id = :id AND generation = :generation AND revision = :revision AND state = 'rendered' AND stored = 1;
 
 -- name: back_to_fetched
 -- The spool has lost the job's renditions: they are made again.
@@ -201,7 +207,7 @@ WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL;
 
 -- name: jobs_with
 -- The rendered pictures of these digests (a JSON array), deleted ones aside.
-SELECT * FROM jobs
+SELECT * FROM jobs INDEXED BY jobs_sha256
 WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL AND deleted_at IS NULL
       AND renditions IS NOT NULL;
 

@@ -167,7 +167,7 @@ class Feed:
                 self.journal.run("to_fetched", **address, sha256=values.pop("sha256"), bytes=bytes_each)
                 self.journal.run("to_rendered", **address, **values)
                 if stored:
-                    self.journal.run("mark_stored", **address)
+                    self.journal.run("mark_stored", jobs=json.dumps([[job.id, job.generation]])).fetchall()
                     self.spool.remove(job.id, job.generation)
         return list(numbers)
 

@@ -23,7 +23,7 @@ from workers.rows import objects_of
 from workers.service import Service
 from workers.storage import Item, ObjectFault, Put, Storage, StorageFault
 
-BATCH_PICTURES = 32
+BATCH_PICTURES = 64
 RECORD_PICTURES = 16
 """So many are recorded in one transaction while others are still on their way, or all that there are at the end."""
 
@@ -56,11 +56,13 @@ class Storing:
         self._prefix = prefix
         self._policy = policy
         self._wake = wake
+        self._spooled: list[Job] = []
 
     def step(self) -> int:
         """Store what is due; how many jobs went a step on."""
         jobs = self.service.take(BATCH_PICTURES, self._due)
         if not jobs:
+            self._clear_spool()
             self._probe()
             return 0
         pictures = self._pictures(jobs)
@@ -123,6 +125,7 @@ class Storing:
         def note(put: Put) -> None:
             failpoints.reach("published.put")
             self.watch.answered()
+            self._clear_spool()
             sizes[put.key] = put.bytes
             for job in wanted_by.pop(put.key, ()):
                 missing[job.id].remove(put.key)
@@ -143,6 +146,8 @@ class Storing:
                 record()
         except StorageFault as error:
             fault = error
+        if len(jobs) < BATCH_PICTURES:
+            self._clear_spool()
         done = {job.id for job in stored}
         left = [job for job in jobs if job.id not in done]
         self._settle(fault, stored, left, pictures)
@@ -180,14 +185,20 @@ class Storing:
         return None
 
     def _record_stored(self, jobs: list[Job], sizes: dict[str, int]) -> None:
-        """Record that the jobs' objects are there, and delete their spool files."""
+        """Record that the jobs' objects are there: their spool files may go."""
         failpoints.reach("published.stored")
         as_found = {job.id: found for job in jobs if (found := self._as_found(job, sizes)) != job.renditions}
         self._journal.record_stored(jobs, as_found)
         failpoints.reach("published.recorded")
-        for job in jobs:  # whoever has another picture by now needs these files no more either
-            self._spool.remove(job.id, job.generation)
-        failpoints.reach("published.deleted")
+        self._spooled.extend(jobs)  # whoever has another picture by now needs these files no more either
+
+    def _clear_spool(self) -> None:
+        """Delete the files of pictures that are stored. It takes milliseconds each, so best while others are put."""
+        if self._spooled:
+            for job in self._spooled:
+                self._spool.remove(job.id, job.generation)
+            self._spooled.clear()
+            failpoints.reach("published.deleted")
 
     def _as_found(self, job: Job, sizes: dict[str, int]) -> tuple[Rendition, ...]:
         """The job's renditions as they are in the storage: one that was there already may be of another encoder."""
