@@ -152,12 +152,11 @@ class R2Storage:
         """As promised; and a picture that is there already is not sent again.
 
         The first object of each picture goes ahead of all others, on the condition that it is not there: so of a
-        picture that turns out to be there, no more than that is sent in vain, and a new one costs no question. The
-        others are asked for before they are sent if the first one was there. (To ask for one object of each picture
-        instead cost an eighth of the throughput, 20 ms away.) Where a picture is expected to be there, its last object
-        is asked for, and if that is there, each is asked for before it is sent. So is each object of a call that has
-        not come to its end, the next time: then some are there. So it is with each object of the first call, since a
-        process before this one may have come to no end.
+        picture that turns out to be there, no more than that is sent in vain, and a new one costs no question. If the
+        first one was there, the others are asked for before they are sent. Where a picture is expected to be there, its
+        last object is asked for, and if that is there, each is asked for before it is sent: that costs no upload. So is
+        each object of a call that has not come to its end, the next time: then some are there. So it is with each
+        object of the first call, since a process before this one may have come to no end.
         """
         items = list({item.key: item for item in items}.values())  # R2 takes one write of a key in a second
         known = None if self._in_doubt or not self._knows_conditions else self._known(items, stop)
