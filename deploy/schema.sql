@@ -261,6 +261,18 @@ $$;
 comment on function public.picturedesk_referenced(text[]) is
 'Those of the digests that some image still has: the objects named by the others can be deleted.';
 
+create or replace function public.picturedesk_named(sha256s text[]) returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    select coalesce(jsonb_agg(distinct rendition ->> 'key'), '[]')
+    from public.images as image
+    cross join lateral jsonb_array_elements(image.renditions) as rendition
+    where image.sha256 = any (sha256s) and rendition ->> 'key' is not null;
+$$;
+
+comment on function public.picturedesk_named(text[]) is
+'The keys of all renditions that images with these digests name: their other objects can be deleted.';
+
 create or replace function public.picturedesk_faults() returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
@@ -301,6 +313,14 @@ as $$
             select from pg_catalog.pg_policy where polrelid = found.id and polname = policy
         )
         union all
+        select tab, format('the policy "%s" on public.%I says something else than it should', policy, tab)
+        from wanted_policy join found using (tab)
+        join pg_catalog.pg_policy on polrelid = found.id and polname = policy
+        where obj_description(pg_policy.oid, 'pg_policy') is distinct from md5(concat_ws(
+            '|', polcmd, polpermissive, polroles::regrole[],
+            pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)
+        ))
+        union all
         select tab, format('%s may %s public.%I', role, lower(privilege), tab)
         from found
         cross join unnest(array['anon', 'authenticated']) as role
@@ -311,7 +331,9 @@ as $$
         from pg_catalog.pg_proc as function
         cross join unnest(array['anon', 'authenticated']) as role
         where function.pronamespace = 'public'::regnamespace
-          and function.proname in ('ingest_messages', 'picturedesk_referenced', 'picturedesk_faults')
+          and function.proname in (
+              'ingest_messages', 'picturedesk_referenced', 'picturedesk_named', 'picturedesk_faults'
+          )
           and has_function_privilege(role, function.oid, 'EXECUTE')
     )
     select coalesce(jsonb_agg(what order by tab, what), '[]') from fault;
@@ -322,10 +344,41 @@ comment on function public.picturedesk_faults() is
 
 revoke all on function public.ingest_messages(jsonb) from public, anon, authenticated;
 revoke all on function public.picturedesk_referenced(text[]) from public, anon, authenticated;
+revoke all on function public.picturedesk_named(text[]) from public, anon, authenticated;
 revoke all on function public.picturedesk_faults() from public, anon, authenticated;
 grant execute on function public.ingest_messages(jsonb) to service_role;
 grant execute on function public.picturedesk_referenced(text[]) to service_role;
+grant execute on function public.picturedesk_named(text[]) to service_role;
 grant execute on function public.picturedesk_faults() to service_role;
+
+-- What each policy says, as the database puts it, is written down beside it: so picturedesk_faults() sees when it is
+-- changed. Names are written with their schema, as it reads them.
+
+set local search_path = '';
+
+do $$
+declare
+    policy record;
+begin
+    for policy in
+        select polname, polrelid::regclass as tab, md5(concat_ws(
+            '|', polcmd, polpermissive, polroles::regrole[],
+            pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)
+        )) as digest
+        from pg_catalog.pg_policy
+        where (polrelid, polname) in (
+            ('public.channels'::regclass, 'anybody reads channels'),
+            ('public.messages'::regclass, 'anybody reads what is not deleted'),
+            ('public.images'::regclass, 'anybody reads images of what is not deleted'),
+            ('public.channels'::regclass, 'service_role does everything'),
+            ('public.messages'::regclass, 'service_role does everything'),
+            ('public.images'::regclass, 'service_role does everything')
+        )
+    loop
+        execute format('comment on policy %I on %s is %L', policy.polname, policy.tab, policy.digest);
+    end loop;
+end
+$$;
 
 -- The interface keeps a copy of the schema; this makes it look again.
 notify pgrst, 'reload schema';

@@ -115,9 +115,10 @@ def find_problems(known: Known) -> Iterator[Problem]:
             yield from _problem_of_child(name, facts, known)
     if known.journal_error:
         yield Problem("journal", known.journal_error, "See the log; check the disk that state_dir is on")
-    yield from _problem_of_the_disk(known)
-    yield from _problems_of_reports(known)
-    if known.figures and waiting(known.figures) and known.unmoved_seconds > STUCK_SECONDS:
+    told = [*_problem_of_the_disk(known), *_problems_of_reports(known)]
+    yield from told
+    is_explained = any(problem.key == "disk" or problem.key.startswith("breaker") for problem in told)
+    if known.figures and waiting(known.figures) and known.unmoved_seconds > STUCK_SECONDS and not is_explained:
         yield Problem(
             "stuck",
             f"{waiting(known.figures)} pictures wait, and none has been finished"
@@ -220,10 +221,21 @@ def _problems_of_reports(known: Known) -> Iterator[Problem]:
         state = uploader.get(f"{service}_circuit_breaker", "closed")
         if state != "closed":
             since, next_at = uploader.get(f"{service}_circuit_breaker_since"), uploader.get(f"{service}_next_probe_at")
+            waits = f"Nothing is lost; it is asked again by itself at {next_at}"
+            todo = uploader.get(error.replace("_error", "_remedy"))
             yield Problem(
                 f"breaker {service}",
                 f"the {name}'s circuit breaker is {state}: {uploader.get(error)}",
-                f"Nothing is lost; it is asked again by itself at {next_at}. Check the service and its credentials",
+                f"{todo[0].upper()}{todo[1:]}. After a change of the configuration: bin/run reload. {waits}"
+                if todo
+                else f"{waits}. If it lasts, check the service and the network",
+                _seconds(since),
+            )
+        elif since := uploader.get(f"{service}_silent_since"):
+            yield Problem(
+                f"breaker {service}",
+                f"the {name} has not answered since {since}: {uploader.get(error) or 'it is still waited for'}",
+                "Nothing is lost; it is tried again by itself. If it lasts, check the service and the network",
                 _seconds(since),
             )
 

@@ -4,7 +4,7 @@ Promises. A transition is one transaction, and it applies only to the job, gener
 whoever comes second changes nothing and is told so. Cursor and jobs move together (see `ipc.intake`), so a lost tail
 of the file (power cut, synchronous=NORMAL) only moves the cursor back, and the repeated work is idempotent.
 
-Rules that keep it so: BEGIN IMMEDIATE for every write, no I/O inside a transaction, one connection a process, opened by
+Rules that keep it so: BEGIN IMMEDIATE for every write, no I/O inside a transaction, one connection a thread, opened by
 the process that uses it. The statements are in `queries.sql`, the tables in `schema.sql`.
 
 This module and the uploader's catalogue are the only homes of sqlite3.
@@ -18,20 +18,27 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import astuple
 from pathlib import Path
 from random import random
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgpack
 
 from ipc import database, failpoints
-from ipc.jobs import Job, State
+from ipc.jobs import Job, Rendition, State
 from ipc.messages import JobDone, clip
 from ipc.retry import FARTHEST_SECONDS, RetryPolicy
 
 VERSION = 3
 """`PRAGMA user_version` of a journal that this program understands."""
 
+
+LEASE_SECONDS = 900.0
+"""How long a removal that was given up in the middle keeps a picture's objects from being stored again. No request is
+carried out so long after it was made.
+"""
 
 MAX_DOUBTS = 3
 """A source that gives other bytes each time, none of them a picture, is asked so often for more."""
@@ -292,13 +299,21 @@ class Journal:
             rendition_bytes=sum(one[3] for one in done.renditions),
         )
 
-    def record_stored(self, jobs: Iterable[Job]) -> list[Job]:
+    def record_stored(
+        self, jobs: Iterable[Job], as_found: Mapping[int, tuple[Rendition, ...]] = MappingProxyType({})
+    ) -> list[Job]:
         """Every object of these jobs is in the storage: only the rows are missing, the spool files are not needed.
 
-        Gives those of them that are still as their caller saw them. One transaction, as the disk is waited for.
+        `as_found` are the renditions, by job, of those that found other ones there than theirs. Gives those of them
+        that are still as their caller saw them. One transaction, as the disk is waited for.
         """
+        jobs = list(jobs)
         with self.transaction():
-            return [job for job in jobs if self.run("mark_stored", id=job.id, generation=job.generation).rowcount == 1]
+            for job in jobs:
+                if job.id in as_found:
+                    packed = msgpack.packb([astuple(one) for one in as_found[job.id]])
+                    self.run("correct_renditions", id=job.id, generation=job.generation, renditions=packed)
+            return self._change_all("mark_stored", {job.id: job for job in jobs}, "id", "generation")
 
     def record_published(self, jobs: Iterable[Job]) -> list[Job]:
         """rendered → published: objects and rows of these revisions are there. One transaction.
@@ -306,14 +321,18 @@ class Journal:
         Gives those of them that are done with; of the others a newer revision wants its row.
         """
         with self.transaction():
-            published = [job for job in jobs if self._publish(job)]
+            by_id = {job.id: job for job in jobs}
+            now = int(self._clock())
+            published = self._change_all("to_published", by_id, "id", "generation", "revision", now=now)
             first = [job for job in published if job.published_at is None and job.deleted_at is None]
             self.run("add_total", name="processed", by=len(first))
         return published
 
-    def _publish(self, job: Job) -> bool:
-        address = {"id": job.id, "generation": job.generation, "revision": job.revision}
-        return self.run("to_published", **address, now=int(self._clock())).rowcount == 1
+    def _change_all(self, query: str, by_id: Mapping[int, Job], *fields: str, **values: Any) -> list[Job]:
+        """Run one transition of many jobs, each told by these fields; those it applied to, in their order."""
+        rows = json.dumps([[getattr(job, field) for field in fields] for job in by_id.values()])
+        changed = {row["id"] for row in self.run(query, jobs=rows, **values).fetchall()}
+        return [job for job_id, job in by_id.items() if job_id in changed]
 
     def render_again(self, job: Job) -> bool:
         """The spool has lost the job's renditions, but not its original: have them made again."""
@@ -438,6 +457,105 @@ class Journal:
     def posted_again(self, sha256s: Iterable[str]) -> set[str]:
         """Those of the digests of originals that more than one message's picture has, deleted messages included."""
         return {row["sha256"] for row in self.run("posted_again", sha256s=json.dumps(list(sha256s)))}
+
+    def pictures_under_way(self, sha256s: Iterable[str]) -> set[str]:
+        """Those of the digests of originals whose picture or row some message still waits for, dead ones included."""
+        return {row["sha256"] for row in self.run("pictures_under_way", sha256s=json.dumps(list(sha256s)))}
+
+    def pictures_ever(self, sha256s: Iterable[str]) -> set[str]:
+        """Those of the digests of originals that some message has, or had when it was deleted."""
+        return {row["sha256"] for row in self.run("pictures_ever", sha256s=json.dumps(list(sha256s)))}
+
+    def jobs_with(self, sha256s: Iterable[str]) -> list[Job]:
+        """The jobs whose picture is rendered and has one of these digests, deleted messages aside."""
+        return [Job.from_row(row) for row in self.run("jobs_with", sha256s=json.dumps(list(sha256s)))]
+
+    def published_pictures(self, limit: int) -> list[str]:
+        """The digests of some pictures that are published, those of the newest messages."""
+        return [row["sha256"] for row in self.run("published_pictures", limit=limit)]
+
+    # What is being removed from the storage
+
+    def begin_removal(self, sha256s: Iterable[str], needed: Callable[[set[str]], set[str]]) -> set[str]:
+        """Take a lease on the objects of these pictures, but for those that `needed`, a query of the journal's, names.
+
+        Gives those it was taken on. Nobody stores objects of theirs until `end_removal`, or LEASE_SECONDS after the
+        last `renew_removal`.
+        """
+        with self.transaction():
+            wanted = set(sha256s)
+            free = wanted - needed(wanted)
+            for sha256 in free:
+                self.run("put_removal", sha256=sha256, now=self._clock())
+        return free
+
+    def renew_removal(self, sha256: str) -> bool:
+        """Something is asked of the storage now. False: the lease is lost, and nothing may be asked any more."""
+        with self.transaction():
+            is_held = bool(self._held([sha256]))
+            if is_held:
+                self.run("put_removal", sha256=sha256, now=self._clock())
+        return is_held
+
+    def end_removal(self, sha256s: Iterable[str]) -> None:
+        with self.transaction():
+            for sha256 in sha256s:
+                self.run("drop_removal", sha256=sha256)
+
+    def forget_removals(self) -> None:
+        """Those that were given up, and have run out."""
+        now = self._clock()
+        with self.transaction():
+            self.run("forget_removals", before=now - LEASE_SECONDS, now=now)
+
+    def removals(self) -> dict[str, float]:
+        """Unix time of the last request to the storage by digest, of all that are being removed."""
+        return {row["sha256"]: row["at"] for row in self.run("removals")}
+
+    def being_removed(self, sha256s: Iterable[str]) -> set[str]:
+        """Those of the digests whose objects are being removed, for whoever is about to store some of them.
+
+        What was given up for so long is so no more: whoever is still at it finds that out before its next request.
+        """
+        asked = list(sha256s)
+        if not (found := self._removals_of(asked)):
+            return set()
+        with self.transaction():
+            held = self._held(asked)
+            for sha256 in found.keys() - held:
+                self.run("drop_removal", sha256=sha256)
+        return held
+
+    def _held(self, sha256s: Iterable[str]) -> set[str]:
+        """A time in the future is that of a clock that was set back: it does not hold anybody up either."""
+        now = self._clock()
+        return {sha256 for sha256, at in self._removals_of(sha256s).items() if abs(now - at) < LEASE_SECONDS}
+
+    def _removals_of(self, sha256s: Iterable[str]) -> dict[str, float]:
+        rows = self.run("being_removed", sha256s=json.dumps(list(sha256s)))
+        return {row["sha256"]: row["at"] for row in rows}
+
+    # How the services stand that are published to
+
+    def breaker(self, service: str) -> dict[str, Any] | None:
+        """When it opened, until when it is silent (Unix seconds), error and remedy, of a breaker that is not closed."""
+        row = self.run("breaker", service=service).fetchone()
+        return dict(row) if row else None
+
+    def put_breaker(self, service: str, opened_at: float, silent_until: float, error: str, remedy: str) -> None:
+        with self.transaction():
+            self.run(
+                "put_breaker",
+                service=service,
+                opened_at=opened_at,
+                silent_until=silent_until,
+                error=clip(error),
+                remedy=clip(remedy),
+            )
+
+    def drop_breaker(self, service: str) -> None:
+        with self.transaction():
+            self.run("drop_breaker", service=service)
 
     # How a source finds its channels
 

@@ -29,3 +29,15 @@ CREATE TABLE sightings (
     configured_at REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX jobs_to_fetch ON jobs (channel_id, priority, id) WHERE state = 'seen';
+-- The uploader's: breakers that outlive it, and pictures whose objects are being removed.
+CREATE TABLE breakers (
+    service      TEXT PRIMARY KEY,
+    opened_at    REAL NOT NULL,
+    silent_until REAL NOT NULL,
+    error        TEXT NOT NULL,
+    remedy       TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE removals (
+    sha256 TEXT PRIMARY KEY,
+    at     REAL NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -119,14 +119,24 @@ UPDATE jobs SET state = 'rendered', mime = :mime, extension = :extension, width 
 WHERE id = :id AND generation = :generation AND state = 'fetched';
 
 -- name: mark_stored
-UPDATE jobs SET stored = 1 WHERE id = :id AND generation = :generation AND state = 'rendered';
+-- Those of these jobs (a JSON array of [id, generation]) that are still as their caller saw them.
+UPDATE jobs SET stored = 1 FROM json_each(:jobs) AS one
+WHERE jobs.id = json_extract(one.value, '$[0]') AND generation = json_extract(one.value, '$[1]') AND state = 'rendered'
+RETURNING jobs.id AS id;
 
 -- name: to_published
--- Only if every object is stored and the row that was written is that of the newest revision; otherwise the newer one
--- is written next.
+-- Those of these jobs (a JSON array of [id, generation, revision]) whose every object is stored, and whose row that was
+-- written is that of the newest revision; otherwise the newer one is written next.
 UPDATE jobs SET state = 'published', attempts = 0, next_at = 0, reason = NULL,
                 published_at = iif(deleted_at IS NULL, coalesce(published_at, :now), published_at)
-WHERE id = :id AND generation = :generation AND revision = :revision AND state = 'rendered' AND stored = 1;
+FROM json_each(:jobs) AS one
+WHERE jobs.id = json_extract(one.value, '$[0]') AND generation = json_extract(one.value, '$[1]')
+      AND revision = json_extract(one.value, '$[2]') AND state = 'rendered' AND stored = 1
+RETURNING jobs.id AS id;
+
+-- name: correct_renditions
+-- What is in the storage under their names was there before, and has other sizes.
+UPDATE jobs SET renditions = :renditions WHERE id = :id AND generation = :generation AND state = 'rendered';
 
 -- name: back_to_fetched
 -- The spool has lost the job's renditions: they are made again.
@@ -184,6 +194,56 @@ WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL A
 SELECT sha256 FROM jobs
 WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL
 GROUP BY sha256 HAVING count(*) > 1;
+
+-- name: being_removed
+-- Which of these digests (a JSON array) are being removed from the storage.
+SELECT sha256, at FROM removals WHERE sha256 IN (SELECT value FROM json_each(:sha256s));
+
+-- name: removals
+SELECT sha256, at FROM removals ORDER BY sha256;
+
+-- name: put_removal
+INSERT INTO removals (sha256, at) VALUES (:sha256, :now) ON CONFLICT (sha256) DO UPDATE SET at = excluded.at;
+
+-- name: drop_removal
+DELETE FROM removals WHERE sha256 = :sha256;
+
+-- name: pictures_under_way
+-- Which of these digests (a JSON array) some message has whose picture or row is not published yet; dead ones too.
+SELECT DISTINCT sha256 FROM jobs
+WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL AND deleted_at IS NULL
+      AND state != 'published';
+
+-- name: pictures_ever
+-- Which of these digests (a JSON array) some message has, or had when it was deleted.
+SELECT DISTINCT sha256 FROM jobs
+WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL;
+
+-- name: jobs_with
+-- The rendered pictures of these digests (a JSON array), deleted ones aside.
+SELECT * FROM jobs INDEXED BY jobs_sha256
+WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL AND deleted_at IS NULL
+      AND renditions IS NOT NULL;
+
+-- name: forget_removals
+DELETE FROM removals WHERE at <= :before OR at > :now;
+
+-- name: published_pictures
+-- Some pictures whose rows are there, those of the newest messages.
+SELECT sha256 FROM jobs WHERE state = 'published' AND deleted_at IS NULL AND sha256 IS NOT NULL
+ORDER BY id DESC LIMIT :limit;
+
+-- name: breaker
+SELECT opened_at, silent_until, error, remedy FROM breakers WHERE service = :service;
+
+-- name: put_breaker
+INSERT INTO breakers (service, opened_at, silent_until, error, remedy)
+VALUES (:service, :opened_at, :silent_until, :error, :remedy)
+ON CONFLICT (service) DO UPDATE SET opened_at = excluded.opened_at, silent_until = excluded.silent_until,
+    error = excluded.error, remedy = excluded.remedy;
+
+-- name: drop_breaker
+DELETE FROM breakers WHERE service = :service;
 
 -- name: unfinished
 -- Every job whose spool folder is still needed, dead letters included: their originals are kept for `retry`.

@@ -101,3 +101,19 @@ CREATE TABLE last_failure (
     job    INTEGER NOT NULL REFERENCES jobs (id),
     reason TEXT    NOT NULL
 ) STRICT;
+
+-- The uploader's circuit breakers that are not closed: who replaces it goes on where it was.
+CREATE TABLE breakers (
+    service      TEXT PRIMARY KEY,        -- storage or catalog
+    opened_at    REAL NOT NULL,           -- Unix seconds: first since the last success
+    silent_until REAL NOT NULL,           -- not before
+    error        TEXT NOT NULL,
+    remedy       TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Pictures whose objects are being removed from the storage, since no row names them: until that is done, or has been
+-- given up for long enough, nobody stores objects under these digests.
+CREATE TABLE removals (
+    sha256 TEXT PRIMARY KEY,
+    at     REAL NOT NULL                  -- Unix seconds: of the last request to the storage
+) STRICT, WITHOUT ROWID;

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,10 @@ class Feed:
         self.spool = Spool(state_dir / "spool")
         self._last = 0
 
+    def begin_at(self, number: int) -> None:
+        """Give the pictures that follow message ids above this one."""
+        self._last = number
+
     def close(self) -> None:
         self.journal.close()
 
@@ -162,9 +167,14 @@ class Feed:
                 self.journal.run("to_fetched", **address, sha256=values.pop("sha256"), bytes=bytes_each)
                 self.journal.run("to_rendered", **address, **values)
                 if stored:
-                    self.journal.run("mark_stored", **address)
+                    self.journal.run("mark_stored", jobs=json.dumps([[job.id, job.generation]])).fetchall()
                     self.spool.remove(job.id, job.generation)
         return list(numbers)
+
+    def edit(self, number: int, caption: str) -> None:
+        """The message comes again with another caption."""
+        post = replace(self._post(number), caption=caption, edited_at=POSTED + number + 9)
+        take(self.journal, Page(Channel(FED, "Fed"), (post,), number, number, {}), POSTED)
 
     def _post(self, number: int) -> Post:
         photo = Photo(number, f"id:{number}", {"fed": number}, None, None, None, None)

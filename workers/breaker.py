@@ -1,20 +1,29 @@
 """A circuit breaker: stops asking a service that fails, and finds out when it is back. Pure: the clock is an argument.
 
-closed ──failures in a row──► open ──timeout──► half-open ──success──► closed
-                               ▲                    │
-                               └──────failure───────┘
+closed ──failures in a row, or at a rate──► open ──timeout──► half-open ──success──► closed
+                                             ▲                    │
+                                             └──────failure───────┘
 
-Our own, because what libraries there are keep no state that could be shown, count every exception alike, and know
-neither of a service that says when to come back nor of one that will not take our key.
+Our own. Considered were pybreaker 1.4.1, purgatory 3.0.1, circuitbreaker 2.1.3 and aiobreaker 1.2.0. Each wraps a call
+and counts: none opens at once for a service that won't take our key, or for as long as one asks in its Retry-After, or
+at a rate; what survives a restart survives it in Redis (circuitbreaker: not at all); whether a failure counts is
+decided when it is raised, where we learn only from the next job whose fault it was; and each reads the system's clock,
+so that an outage of an hour can't be tested. What would be left of a library is the diagram above.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from typing import Literal
 
 LONGEST_SECONDS = 3600.0
 """However long a service asks to be left alone."""
+
+WINDOW_SECONDS = 60.0
+WINDOW_CALLS = 20
+WINDOW_SHARE = 0.5
+"""It opens as well when this part of at least so many calls has failed within the window."""
 
 
 @dataclass
@@ -31,6 +40,7 @@ class Breaker:
     opened_at: float | None = None
     silent_until: float = 0.0
     last_error: str = ""
+    _calls: deque[tuple[float, bool]] = field(default_factory=deque)
 
     def state(self, now: float) -> Literal["closed", "open", "half-open"]:
         if self.opened_at is None:
@@ -41,7 +51,8 @@ class Breaker:
         """Whether the service may be asked now. While half-open one request is made: its answer decides."""
         return self.state(now) != "open"
 
-    def succeed(self) -> None:
+    def succeed(self, now: float) -> None:
+        self._note(now, failed=False)
         self.in_a_row = 0
         self.opened_at = None
         self.last_error = ""
@@ -54,12 +65,31 @@ class Breaker:
         """
         self.in_a_row += 1
         self.last_error = error
-        if self.opened_at is None and not (fatal or retry_after_seconds) and self.in_a_row < self.failures:
+        self._note(now, failed=True)
+        is_too_much = self.in_a_row >= self.failures or self._fails_too_often()
+        if self.opened_at is None and not (fatal or retry_after_seconds or is_too_much):
             return
         pause = min(retry_after_seconds, LONGEST_SECONDS) if retry_after_seconds else self.timeout_seconds
         self.opened_at = now if self.opened_at is None else self.opened_at
         self.silent_until = now + pause
+        self._calls.clear()  # what comes after it is judged by itself
+
+    def reopen(self, now: float, seconds: float, error: str) -> None:
+        """Be as another one was, that is no more: open for so many seconds yet."""
+        self.in_a_row = self.failures
+        self.opened_at = now
+        self.silent_until = now + min(max(0.0, seconds), LONGEST_SECONDS)
+        self.last_error = error
 
     def seconds_to_probe(self, now: float) -> float:
         """How long until the service is asked again; 0 if it may be now."""
         return 0.0 if self.opened_at is None else max(0.0, self.silent_until - now)
+
+    def _note(self, now: float, *, failed: bool) -> None:
+        self._calls.append((now, failed))
+        while self._calls[0][0] < now - WINDOW_SECONDS:
+            self._calls.popleft()
+
+    def _fails_too_often(self) -> bool:
+        failed = sum(failed for _, failed in self._calls)
+        return len(self._calls) >= WINDOW_CALLS and failed >= WINDOW_SHARE * len(self._calls)

@@ -1,18 +1,32 @@
 """Objects that no row names any more: found, and removed if asked.
 
-An object stays when a row has its digest, when a picture on its way here has it, when it is younger than the grace (a
-tree on another machine may be about to write its row), and when its key is none that this program makes. Before a
-picture's objects are removed the journal is held, so that the same picture cannot come in between the last look and the
-removal: the uploader would find its objects there, and write a row that names nothing.
+An object stays when a row names it, or has its digest and it is the original; when a picture on its way here has its
+digest; when it is younger than the grace; and when its key is none that this program makes.
+
+How nothing is removed that a row is about to name:
+
+1. A lease is taken in the journal on a picture that no message here is known to have. The uploader stores nothing of a
+   picture under a lease: one that is posted again waits, and is put anew afterwards. No request is made while the
+   journal is held.
+2. A row that was on its way when the picture was last known is waited for; only then is the catalogue asked once more.
+3. The lease is renewed before each request to delete, and ends when all of them are answered. One without an answer may
+   still be carried out later: then the lease is left to run out, LEASE_SECONDS after that request, whether or not the
+   process lives.
+
+What the journal cannot know is another instance that publishes to the same bucket under the same prefix, with the same
+catalogue. Keep one bucket and prefix for each instance. Where the catalogue names pictures that this journal never had,
+nothing is removed with a grace of less than a day; a picture that the other one finds there, older than that, and has
+written no row for yet, is not protected. A catalogue that names nothing of what this instance has published is not
+believed at all.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -20,30 +34,49 @@ from typing import Any
 from ipc.journal import Journal
 from workers import catalog as catalogs
 from workers import storage as storages
-from workers.catalog import Catalog
-from workers.storage import Storage, StorageFault, Stored
+from workers.catalog import Catalog, CatalogFault
+from workers.rows import objects_of
+from workers.storage import Storage, Stored
 
 CHUNK = 500
-"""Pictures that the catalogue is asked about at once."""
-
-HOLD_SECONDS = 10.0
-"""How long the journal is held for a picture, but for the last request's own time-out: others wait 30 s for it."""
+"""Pictures that the catalogue is asked about, and leases are taken on, at once."""
 
 ANSWER_SECONDS = 5.0
-"""Longest for an answer of the storage."""
+"""Longest for an answer of the storage: far less than a lease lasts."""
+
+SHARED_GRACE_SECONDS = 24 * 3600.0
+
+SAMPLE = 200
+"""Of the newest published pictures, so many are asked about to see whose catalogue it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """The objects of one picture that nothing names; `removed` if they have been."""
+    """The objects of one picture that nothing names; `removed` if they have been.
+
+    `is_whole`: no row has its digest. Else there are others of its objects that some row names.
+    """
 
     sha256: str
     objects: tuple[Stored, ...]
+    is_whole: bool = True
     removed: bool = False
 
     @property
     def bytes(self) -> int:
         return sum(one.bytes for one in self.objects)
+
+
+@dataclass(frozen=True, slots=True)
+class Yard:
+    """Where garbage is looked for. `row_seconds` is the longest that a row is on its way."""
+
+    storage: Storage
+    catalog: Catalog
+    journal: Journal
+    prefix: str
+    row_seconds: float = 0.0
+    sleep: Callable[[float], None] = time.sleep
 
 
 def collect(options: Mapping[str, Any], *, delete: bool, grace_seconds: float) -> Iterator[Garbage]:
@@ -53,43 +86,143 @@ def collect(options: Mapping[str, Any], *, delete: bool, grace_seconds: float) -
     """
     storage, catalog = storages.make(options, ANSWER_SECONDS), catalogs.make(options)
     journal = Journal.open(Path(options["state_dir"]) / "journal.db")
+    yard = Yard(storage, catalog, journal, options["storage"]["prefix"], row_seconds(options["catalog"]))
     try:
-        found = find(storage, catalog, journal, options["storage"]["prefix"], time.time() - grace_seconds)
-        for garbage in found:
-            if not delete:
-                yield garbage
-            elif remove(storage, catalog, journal, garbage):
-                yield Garbage(garbage.sha256, garbage.objects, removed=True)
+        see_that_it_is_ours(catalog, journal)
+        before = time.time() - grace_seconds
+        if delete:
+            journal.forget_removals()
+            yield from remove_all(yard, before, may_be_shared=grace_seconds >= SHARED_GRACE_SECONDS)
+        else:
+            yield from find(yard, before)
     finally:
         journal.close()
         catalog.close()
         storage.close()
 
 
-def find(storage: Storage, catalog: Catalog, journal: Journal, prefix: str, before: float) -> Iterator[Garbage]:
-    """What was last modified before that Unix second and is named by nothing."""
-    for pictures in _chunks(_pictures(storage, prefix)):
-        old = {sha256: objects for sha256, objects in pictures if all(one.modified_at < before for one in objects)}
-        needed = catalog.referenced(old) | journal.known_pictures(old)
-        yield from (Garbage(sha256, objects) for sha256, objects in old.items() if sha256 not in needed)
+def row_seconds(settings: Mapping[str, Any]) -> float:
+    """The longest that a row is on its way to the catalogue of these settings.
 
-
-def remove(storage: Storage, catalog: Catalog, journal: Journal, garbage: Garbage) -> bool:
-    """Remove the objects, unless the picture has come again meanwhile.
-
-    Raises StorageFault, too, when it takes too long to go on with; what is left is found again the next time.
+    A hosted project gives up on a statement in less time than the uploader waits for its answer.
     """
-    if catalog.referenced([garbage.sha256]):
-        return False
-    with journal.transaction():  # nobody records it as fetched now: the one place where I/O is done within one
-        until = time.monotonic() + HOLD_SECONDS
-        if journal.known_pictures([garbage.sha256]):
+    return 2.0 * settings["answer_seconds"] if settings["backend"] == "supabase" else 1.0
+
+
+def see_that_it_is_ours(catalog: Catalog, journal: Journal) -> None:
+    """Raise CatalogFault if the catalogue names nothing of what was published last: it would make garbage of all."""
+    published = journal.published_pictures(SAMPLE)
+    if published and not catalog.referenced(published):
+        raise CatalogFault(
+            f"the catalogue names none of the {len(published)} pictures that were published last: it is another one, or"
+            " it was emptied. Check catalog.backend, catalog.url and state_dir. Nothing was removed"
+        )
+
+
+def find(yard: Yard, before: float) -> Iterator[Garbage]:
+    """What was last modified before that Unix second and is named by nothing."""
+    for _, found in _chunks(yard, before):
+        yield from found
+
+
+def remove_all(yard: Yard, before: float, *, may_be_shared: bool) -> Iterator[Garbage]:
+    """Find it, and remove it; what has been removed. Raises CatalogFault if `may_be_shared` is not so, but it seems."""
+    for pictures, found in _chunks(yard, before):
+        if not may_be_shared and found:
+            _refuse_shared(yard, pictures)
+        asked_at = time.monotonic()
+        yield from remove(yard, found, asked_at)
+
+
+def remove(yard: Yard, found: Iterable[Garbage], asked_at: float) -> Iterator[Garbage]:
+    """Remove this, but for what has come again meanwhile. `asked_at`: when it was found to be garbage (monotonic).
+
+    Raises StorageFault at the first request that fails: the lease on that picture runs out by itself.
+    """
+    found = list(found)
+    inherited = yard.journal.removals().keys()  # of a run that got no answer: those run out by themselves in any case
+    leased = _lease(yard.journal, found)
+    under_way: set[str] = set()
+    try:
+        if leased:
+            yard.sleep(max(0.0, asked_at + yard.row_seconds - time.monotonic()))
+        kinds = {one.sha256: one.is_whole for one in found}
+        for garbage in _judge(yard, {one.sha256: one.objects for one in found if one.sha256 in leased}):
+            if garbage.is_whole != kinds[garbage.sha256]:
+                continue
+            under_way.add(garbage.sha256)
+            is_done = _delete(yard, garbage)
+            under_way.clear()
+            if garbage.sha256 not in inherited:
+                yard.journal.end_removal([garbage.sha256])
+            if is_done:
+                yield replace(garbage, removed=True)
+    finally:
+        yard.journal.end_removal(leased - inherited - under_way)
+
+
+def _lease(journal: Journal, found: list[Garbage]) -> set[str]:
+    """Those that a lease was taken on."""
+    whole = {one.sha256 for one in found if one.is_whole}
+    part = {one.sha256 for one in found if not one.is_whole}
+    return journal.begin_removal(whole, journal.known_pictures) | journal.begin_removal(
+        part, journal.pictures_under_way
+    )
+
+
+def _delete(yard: Yard, garbage: Garbage) -> bool:
+    """Delete its objects. False: the lease is lost, since this took too long, and they are somebody else's now."""
+    for one in garbage.objects:
+        if not yard.journal.renew_removal(garbage.sha256):
             return False
-        for one in garbage.objects:
-            if time.monotonic() > until:
-                raise StorageFault(f"deleting takes too long: {HOLD_SECONDS:.0f} s for a picture were not enough")
-            storage.delete(one.key)
+        yard.storage.delete(one.key)
     return True
+
+
+def _judge(yard: Yard, pictures: Mapping[str, tuple[Stored, ...]]) -> list[Garbage]:
+    """What of these pictures' objects is garbage, as far as catalogue and journal know now."""
+    if not pictures:
+        return []
+    referenced, known = yard.catalog.referenced(pictures), yard.journal.known_pictures(pictures)
+    whole = [Garbage(sha256, objects) for sha256, objects in pictures.items() if sha256 not in referenced | known]
+    settled = referenced - yard.journal.pictures_under_way(pictures)
+    if not settled:
+        return whole
+    named = yard.catalog.named(settled) | {
+        one.key for job in yard.journal.jobs_with(settled) for one in objects_of(job, yard.prefix)
+    }
+    part = []
+    for sha256 in sorted(settled):
+        stale = tuple(one for one in pictures[sha256] if one.key not in named and not _is_original(one.key))
+        if stale:
+            part.append(Garbage(sha256, stale, is_whole=False))
+    return whole + part
+
+
+def _refuse_shared(yard: Yard, pictures: Collection[str]) -> None:
+    """Raise CatalogFault if rows have more pictures that this journal never had than edits under way account for."""
+    strangers = yard.catalog.referenced(pictures) - yard.journal.pictures_ever(pictures)
+    states = yard.journal.states()
+    if len(strangers) > sum(states[state] for state in ("seen", "fetched", "rendered", "dead")):
+        raise CatalogFault(
+            f"rows name {len(strangers)} pictures here that this instance never had: another one publishes to the same"
+            " bucket and prefix, or the journal was lost. Give each instance a prefix of its own, or remove only what"
+            " is older than a day (bin/run gc --delete --older-than 24)"
+        )
+
+
+def _is_original(key: str) -> bool:
+    return key.rpartition("/")[2].startswith("original.")
+
+
+def _chunks(yard: Yard, before: float) -> Iterator[tuple[Collection[str], list[Garbage]]]:
+    """The pictures, some at a time, and what of them is garbage."""
+    found = _pictures(yard.storage, yard.prefix)
+    while pictures := dict(islice(found, CHUNK)):
+        old = {
+            sha256: objects for sha256, objects in pictures.items() if max(one.modified_at for one in objects) < before
+        }
+        yield pictures.keys(), _judge(yard, old)
 
 
 def _pictures(storage: Storage, prefix: str) -> Iterator[tuple[str, tuple[Stored, ...]]]:
@@ -99,14 +232,3 @@ def _pictures(storage: Storage, prefix: str) -> Iterator[tuple[str, tuple[Stored
     ours = ((match[2], one) for one in storage.list(prefix) if (match := form.fullmatch(one.key)))
     for sha256, group in groupby(ours, key=itemgetter(0)):
         yield sha256, tuple(one for _, one in group)
-
-
-def _chunks(pictures: Iterable[tuple[str, tuple[Stored, ...]]]) -> Iterator[list[tuple[str, tuple[Stored, ...]]]]:
-    chunk = []
-    for picture in pictures:
-        chunk.append(picture)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

@@ -22,6 +22,10 @@ class Object:
     content_type: str
     bytes: int
 
+    @property
+    def is_original(self) -> bool:
+        return self.file == ORIGINAL
+
 
 def objects_of(job: Job, prefix: str) -> Iterator[Object]:
     """The job's objects, the original last. Keys are made of the original's sha256, so a repetition changes nothing."""

@@ -191,6 +191,7 @@ class Storage:
     access_key_id: str = setting("", "of a token that may read and write it", pattern=r"[!-~]*", form=_PRINTABLE)
     secret_access_key: str = setting("", "of the same token", pattern=r"[!-~]*", form=_PRINTABLE, secret=True)
     concurrency: int = setting(8, "objects put at the same time", low=1, high=64)
+    answer_seconds: float = setting(30.0, "longest for an answer of the bucket's", unit="s", low=0.1, high=3600)
     public_url: str = setting(
         "",
         "address that the objects are served under, for the url in the rows",
@@ -224,6 +225,7 @@ class Catalog:
     key: str = setting(
         "", "a secret key (sb_secret_…) or the service_role key", pattern=r"[!-~]*", form=_PRINTABLE, secret=True
     )
+    answer_seconds: float = setting(10.0, "longest for an answer of the project's", unit="s", low=0.1, high=3600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

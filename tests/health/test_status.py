@@ -358,6 +358,16 @@ AWAY = {"connected": False, "error": "no route"}
             "2023-11-14T22:05:00Z",
         ),
         (
+            {"reports": {"uploader": {"r2_silent_since": "2023-11-14T22:13:00Z"}}},
+            "the storage has not answered since 2023-11-14T22:13:00Z: it is still waited for",
+            "2023-11-14T22:13:00Z",
+        ),
+        (
+            {"reports": {"uploader": BREAKERS | {"r2_silent_since": "2023-11-14T22:13:00Z"}}, "unmoved_seconds": 999.0},
+            "the storage's circuit breaker is open: HTTP 503",  # one problem, for one outage
+            "2023-11-14T22:13:20Z",
+        ),
+        (
             {"unmoved_seconds": 181.0},
             "5 pictures wait, and none has been finished since 2023-11-14T22:10:19Z",
             "2023-11-14T22:13:20Z",
@@ -492,3 +502,12 @@ def test_the_summary_is_one_line() -> None:
     assert status.summarize(body) == ("not connected, 1 picture waiting, 0 dead; the source is not connected: no route")
     body = snapshot(known(reports={"connection": report}, journal_error="x" * 5000), Memory())
     assert status.summarize(body).endswith(f"; {'x' * 300} (and 1 more)")
+
+
+def test_a_breaker_that_only_somebody_can_close_says_what_to_do() -> None:
+    report = {**BREAKERS, "storage_remedy": "check storage.access_key_id", "r2_next_probe_at": "2023-11-14T22:14:00Z"}
+    [problem] = snapshot(known(reports={"uploader": report}), Memory())["problems"]
+    assert problem["remedy"] == (
+        "Check storage.access_key_id. After a change of the configuration: bin/run reload."
+        " Nothing is lost; it is asked again by itself at 2023-11-14T22:14:00Z"
+    )

@@ -44,7 +44,7 @@ SELECT 1, value, {state}, 1, x'00', '', x'90', 1, 1, 'file:a', x'80', '5ha', 1, 
 def used() -> set[str]:
     """Every name that the source runs."""
     sources = [path.read_text(encoding="utf-8") for path in (HOME / "ipc").glob("*.py")]
-    return {name for source in sources for name in re.findall(r'\b(?:run|_change)\(\s*"(\w+)"', source)}
+    return {name for source in sources for name in re.findall(r'\b(?:run|_change|_change_all)\(\s*"(\w+)"', source)}
 
 
 def test_every_statement_is_used_and_every_name_is_a_statement() -> None:
@@ -131,10 +131,12 @@ def test_a_poll_does_not_read_the_published_jobs(query: str, large: Journal) -> 
 def test_every_other_statement_on_jobs_goes_by_a_key(large: Journal) -> None:
     scans = {}
     for query in QUERIES:
-        if query in POLLS or query == "outcome":  # an import's sum, made by its own process: it says that it reads all
+        # An import's sum, made by its own process, says that it reads all; the other stops at the newest few.
+        if query in POLLS or query in ("outcome", "published_pictures"):
             continue
-        scans[query] = [step for step in plan(large, query) if step.startswith("SCAN jobs")]
-    assert not any(scans.values()), scans
+        if found := [step for step in plan(large, query) if step.startswith("SCAN jobs")]:
+            scans[query] = found
+    assert not scans
 
 
 def test_nothing_is_sorted(large: Journal, behind: Journal) -> None:

@@ -213,9 +213,10 @@ class FaultProxy:
         await asyncio.gather(*self._open, return_exceptions=True)
         await asyncio.sleep(0)  # the transports that were aborted close their sockets
         if not isinstance(mode, Refuse):
-            self._server = await asyncio.start_server(
-                self._accept, sock=_bound(self.port), ssl=self._tls, limit=_LONGEST_HEAD_BYTES
-            )
+            sock = _bound(self.port)
+            if isinstance(mode, Throttle):  # or this machine's kernel took a few MiB at once in the proxy's place
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, max(4096, mode.bytes_per_second // 20))
+            self._server = await asyncio.start_server(self._accept, sock=sock, ssl=self._tls, limit=_LONGEST_HEAD_BYTES)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

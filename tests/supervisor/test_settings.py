@@ -122,6 +122,8 @@ def test_the_documented_defaults() -> None:
         "storage.access_key_id": "",
         "storage.secret_access_key": "",
         "storage.concurrency": 8,
+        "storage.answer_seconds": 30.0,
+        "catalog.answer_seconds": 10.0,
         "storage.public_url": "",
         "storage.prefix": "",
         "catalog.backend": "sqlite",

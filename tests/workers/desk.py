@@ -60,6 +60,10 @@ class Desk:
     def ask_to_stop(self) -> None:
         os.write(self._stop_writer, b"\x0f")
 
+    def clear_stop(self) -> None:
+        """Take it back: for another incarnation."""
+        os.read(self._stop_reader, 1)
+
     def send(self, message: Message) -> None:
         assert self._to_child.send(message)
 

@@ -42,13 +42,53 @@ def test_only_failures_in_a_row_count() -> None:
     for _ in range(5):
         breaker.fail(AT, "timed out")
         breaker.fail(AT, "timed out")
-        breaker.succeed()
+        breaker.succeed(AT)
     assert breaker.state(AT) == "closed"
+
+
+@pytest.mark.parametrize(("failing", "opens"), [(9, False), (10, True), (11, True)])
+def test_it_opens_at_a_rate_too(failing: int, opens: bool) -> None:
+    """Each success begins the row anew, so of a service that fails every other time there is no row of three."""
+    breaker = Breaker(3, 60.0)
+    for number in range(20):
+        if (number % 2 and number // 2 < failing) or (number == 18 and failing > 10):
+            breaker.fail(AT + number, "timed out")
+        else:
+            breaker.succeed(AT + number)
+    assert (breaker.state(AT + 20) == "open") == opens
+
+
+def test_the_rate_is_that_of_the_last_minute() -> None:
+    breaker = Breaker(3, 60.0)
+    for number in range(200):
+        now = AT + 10 * number
+        breaker.fail(now, "timed out") if number % 2 else breaker.succeed(now)
+    assert breaker.state(now) == "closed", "six calls in a minute are too few to tell"
+
+
+def test_what_failed_before_it_opened_is_no_reason_to_open_it_again() -> None:
+    breaker = Breaker(3, 60.0)
+    for _ in range(15):
+        breaker.fail(AT, "timed out")
+    breaker.succeed(AT + 1)
+    for number in range(10):
+        breaker.succeed(AT + 2 + number)
+    breaker.fail(AT + 13, "timed out")
+    assert breaker.state(AT + 13) == "closed"
+
+
+def test_it_goes_on_as_another_one_was() -> None:
+    breaker = Breaker(3, 60.0)
+    breaker.reopen(AT, 20.0, "no route to host")
+    assert (breaker.state(AT + 19), breaker.state(AT + 20)) == ("open", "half-open")
+    assert (breaker.last_error, breaker.in_a_row) == ("no route to host", 3)
+    breaker.reopen(AT, 1e9, "of a clock that was set back")
+    assert breaker.seconds_to_probe(AT) == LONGEST_SECONDS
 
 
 def test_half_open_one_success_closes_it_altogether() -> None:
     breaker = opened()
-    breaker.succeed()
+    breaker.succeed(AT)
     breaker.fail(AT + 60, "timed out")
     assert breaker.state(AT + 60) == "closed"
 
@@ -64,7 +104,7 @@ def test_the_last_error_is_kept_until_the_next_success() -> None:
     breaker = opened()
     breaker.fail(AT + 60, "timed out")
     assert breaker.last_error == "timed out"
-    breaker.succeed()
+    breaker.succeed(AT)
     assert not breaker.last_error
 
 
@@ -72,7 +112,7 @@ def test_a_fatal_failure_opens_it_at_once() -> None:
     breaker = Breaker(3, 60.0)
     breaker.fail(AT, "unknown key", fatal=True)
     assert (breaker.state(AT), breaker.seconds_to_probe(AT)) == ("open", 60.0)
-    breaker.succeed()
+    breaker.succeed(AT)
     breaker.fail(AT + 60, "timed out")
     assert breaker.state(AT + 60) == "closed"
 
@@ -109,7 +149,7 @@ def test_it_is_known_since_when_it_is_open() -> None:
     for minute in (1, 2, 3):
         breaker.fail(AT + 60 * minute, "timed out")
     assert breaker.opened_at == AT
-    breaker.succeed()
+    breaker.succeed(AT)
     assert breaker.opened_at is None
 
 
@@ -129,7 +169,7 @@ def test_it_is_never_open_for_longer_than_its_time(
         now += pause
         if breaker.allows(now):
             if succeeds:
-                breaker.succeed()
+                breaker.succeed(now)
             else:
                 breaker.fail(now, "timed out", fatal=fatal, retry_after_seconds=retry_after)
                 longest = min(float(retry_after), LONGEST_SECONDS) if retry_after else 60.0

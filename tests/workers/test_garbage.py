@@ -5,11 +5,15 @@ Each of it with files and SQLite, and with a real S3 server and a Supabase-like 
 
 from __future__ import annotations
 
+import json
 import os
-import sqlite3
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +21,9 @@ import pytest
 
 from ipc.intake import withdraw
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import LEASE_SECONDS, Journal
 from ipc.retry import RetryPolicy
+from tests.instance import HOME
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 from tests.workers.desk import CHANNEL, LADDER, Desk
@@ -27,7 +32,7 @@ from workers import garbage as module
 from workers import storage as storages
 from workers.breaker import Breaker
 from workers.catalog import Catalog
-from workers.garbage import Garbage, collect, find, remove
+from workers.garbage import Garbage, Yard, collect, find, remove
 from workers.rows import objects_of
 from workers.storage import Storage, StorageFault
 from workers.uploader import Uploader
@@ -37,19 +42,22 @@ SECTIONS = {
 }
 
 
-class Yard:
-    """A desk with both services, and an uploader between them. `prefix` is that of the settings."""
+class Place:
+    """A desk with both services, its own or those of another, and an uploader between them. `prefix` is a setting."""
 
-    def __init__(self, desk: Desk, sections: dict[str, Any], prefix: str) -> None:
+    def __init__(self, desk: Desk, sections: dict[str, Any], prefix: str, beside: Place | None = None) -> None:
         self.desk = desk
+        self.sections = sections
         self.prefix = prefix
         self.options = {
             "state_dir": str(desk.state_dir),
+            "retry": {"max_attempts": 1, "base_seconds": 60.0},
             "catalog": sections["catalog"],
             "storage": {**sections["storage"], "prefix": prefix},
         }
-        self.storage: Storage = storages.make(self.options)
-        self.catalog: Catalog = catalogs.make(self.options)
+        self.storage: Storage = beside.storage if beside else storages.make(self.options)
+        self.catalog: Catalog = beside.catalog if beside else catalogs.make(self.options)
+        self.yard = Yard(self.storage, self.catalog, desk.journal, prefix)
         self.uploader = Uploader(
             context=desk.context(),
             journal=desk.journal,
@@ -91,8 +99,11 @@ class Yard:
         return {one.key for one in objects_of(job, self.prefix)}
 
     def find(self, before: float | None = None) -> list[Garbage]:
-        before = time.time() + 60 if before is None else before
-        return list(find(self.storage, self.catalog, self.desk.journal, self.prefix, before))
+        return list(find(self.yard, time.time() + 60 if before is None else before))
+
+    def remove(self, *found: Garbage) -> list[str]:
+        """Remove these; the digests of those that were."""
+        return digests(list(remove(self.yard, found, 0.0)))
 
     def collect(self, *, delete: bool = True, grace_seconds: float = -60.0) -> list[Garbage]:
         """As the command does it."""
@@ -100,7 +111,7 @@ class Yard:
 
 
 @pytest.fixture(params=["files", "hosted"])
-def make_yard(request: pytest.FixtureRequest, desk: Desk) -> Iterator[Callable[..., Yard]]:
+def make_yard(request: pytest.FixtureRequest, desk: Desk) -> Iterator[Callable[..., Place]]:
     with ExitStack() as stack:
         sections: dict[str, Any] = SECTIONS["files"]
         if request.param == "hosted":
@@ -117,11 +128,16 @@ def make_yard(request: pytest.FixtureRequest, desk: Desk) -> Iterator[Callable[.
                     "public_url": "",
                     "concurrency": 8,
                 },
-                "catalog": {"backend": "supabase", "url": rows.url, "key": rows.keys.service_role},
+                "catalog": {
+                    "backend": "supabase",
+                    "url": rows.url,
+                    "key": rows.keys.service_role,
+                    "answer_seconds": 10.0,
+                },
             }
 
-        def make(prefix: str = "") -> Yard:
-            yard = Yard(desk, sections, prefix)
+        def make(prefix: str = "") -> Place:
+            yard = Place(desk, sections, prefix)
             stack.callback(yard.close)
             return yard
 
@@ -129,8 +145,13 @@ def make_yard(request: pytest.FixtureRequest, desk: Desk) -> Iterator[Callable[.
 
 
 @pytest.fixture
-def yard(make_yard: Callable[..., Yard]) -> Yard:
+def yard(make_yard: Callable[..., Place]) -> Place:
     return make_yard()
+
+
+@pytest.fixture(autouse=True)
+def no_row_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "row_seconds", lambda settings: 0.0)
 
 
 def digests(found: list[Garbage]) -> list[str]:
@@ -140,7 +161,7 @@ def digests(found: list[Garbage]) -> list[str]:
 # What is garbage
 
 
-def test_nothing_of_what_rows_name(yard: Yard) -> None:
+def test_nothing_of_what_rows_name(yard: Place) -> None:
     for number in (1, 2, 3):
         yard.publish(number)
     before = yard.names()
@@ -149,7 +170,7 @@ def test_nothing_of_what_rows_name(yard: Yard) -> None:
     assert yard.names() == before
 
 
-def test_the_picture_of_a_deleted_message(yard: Yard) -> None:
+def test_the_picture_of_a_deleted_message(yard: Place) -> None:
     gone, stays = yard.publish(1), yard.publish(2)
     yard.delete(1)
     (found,) = yard.find()
@@ -166,7 +187,7 @@ def test_the_picture_of_a_deleted_message(yard: Yard) -> None:
     assert yard.collect() == []
 
 
-def test_the_picture_that_was_replaced_by_an_edit(yard: Yard) -> None:
+def test_the_picture_that_was_replaced_by_an_edit(yard: Place) -> None:
     first = yard.publish(1, b"first")
     yard.desk.take(1, picture="b", edited_at=first.posted_at + 9)
     assert yard.find() == []  # until the new one is published, the row names it
@@ -175,7 +196,7 @@ def test_the_picture_that_was_replaced_by_an_edit(yard: Yard) -> None:
     assert yard.names() == yard.keys_of(second)
 
 
-def test_a_picture_that_another_message_shows_as_well_stays(yard: Yard) -> None:
+def test_a_picture_that_another_message_shows_as_well_stays(yard: Place) -> None:
     job = yard.publish(1, b"the same")
     yard.publish(2, b"the same")
     yard.delete(1)
@@ -186,10 +207,10 @@ def test_a_picture_that_another_message_shows_as_well_stays(yard: Yard) -> None:
     assert yard.names() == set()
 
 
-def test_objects_of_a_job_that_was_never_published(yard: Yard) -> None:
+def test_objects_of_a_job_that_was_never_published(yard: Place) -> None:
     """Its message was deleted while it was on its way, after its objects were put."""
     job = yard.desk.render(1)
-    yard.storage.put_all(yard.uploader._pictures([job])[job.id])
+    yard.storage.put_all(yard.uploader.storing._pictures([job])[job.id])
     assert yard.find() == []
     yard.delete(1)
     assert digests(yard.collect()) == [job.sha256]
@@ -199,7 +220,7 @@ def test_objects_of_a_job_that_was_never_published(yard: Yard) -> None:
 
 
 @pytest.mark.parametrize("stage", ["fetched", "rendered", "stored", "dead"])
-def test_a_picture_on_its_way_is_none(yard: Yard, stage: str) -> None:
+def test_a_picture_on_its_way_is_none(yard: Place, stage: str) -> None:
     """Another message's picture lies there already, and nobody but the journal knows that it is wanted again."""
     first = yard.publish(1, b"the same")
     yard.delete(1)
@@ -214,7 +235,7 @@ def test_a_picture_on_its_way_is_none(yard: Yard, stage: str) -> None:
     assert yard.keys_of(first) <= yard.names()
 
 
-def test_what_is_younger_than_the_grace_is_none(yard: Yard) -> None:
+def test_what_is_younger_than_the_grace_is_none(yard: Place) -> None:
     yard.publish(1)
     yard.delete(1)
     assert yard.find(before=time.time() - 60) == []
@@ -224,7 +245,7 @@ def test_what_is_younger_than_the_grace_is_none(yard: Yard) -> None:
 
 def test_a_picture_with_one_young_object_is_none(desk: Desk) -> None:
     """Somebody is putting it just now, and has found the others there."""
-    yard = Yard(desk, SECTIONS["files"], "")
+    yard = Place(desk, SECTIONS["files"], "")
     job = yard.publish(1)
     yard.delete(1)
     keys = sorted(yard.keys_of(job))
@@ -236,7 +257,7 @@ def test_a_picture_with_one_young_object_is_none(desk: Desk) -> None:
     yard.close()
 
 
-def test_a_foreign_key_among_a_pictures_objects_does_not_part_them(yard: Yard) -> None:
+def test_a_foreign_key_among_a_pictures_objects_does_not_part_them(yard: Place) -> None:
     """Listed in order, it stands between them; half a picture might then be old enough, and the other half not."""
     job = yard.publish(1)
     yard.delete(1)
@@ -261,13 +282,13 @@ def test_a_foreign_key_among_a_pictures_objects_does_not_part_them(yard: Yard) -
         f"backup/ab/{'ab' * 32}/320.webp",
     ],
 )
-def test_a_key_that_this_program_does_not_make_is_none(yard: Yard, key: str) -> None:
+def test_a_key_that_this_program_does_not_make_is_none(yard: Place, key: str) -> None:
     yard.put(key)
     assert yard.collect() == []
     assert yard.names() == {key}
 
 
-def test_a_prefix_is_a_border(make_yard: Callable[..., Yard]) -> None:
+def test_a_prefix_is_a_border(make_yard: Callable[..., Place]) -> None:
     """Two instances share a bucket, each with its prefix: neither looks at what is the other's."""
     ours, theirs, top = make_yard("media/"), make_yard("media2/"), make_yard("")
     job = ours.publish(1)
@@ -283,7 +304,7 @@ def test_a_prefix_is_a_border(make_yard: Callable[..., Yard]) -> None:
     assert digests(top.collect()) == ["ab" * 32]
 
 
-def test_a_prefix_is_taken_as_it_is(make_yard: Callable[..., Yard]) -> None:
+def test_a_prefix_is_taken_as_it_is(make_yard: Callable[..., Place]) -> None:
     """It may hold what means something in a pattern."""
     yard = make_yard("v1.0/")
     job = yard.publish(1)
@@ -297,98 +318,258 @@ def test_a_prefix_is_taken_as_it_is(make_yard: Callable[..., Yard]) -> None:
 # Races
 
 
-def test_the_same_picture_is_fetched_between_finding_and_removing(yard: Yard) -> None:
+def test_the_same_picture_is_fetched_between_finding_and_removing(yard: Place) -> None:
     job = yard.publish(1, b"the same")
     yard.delete(1)
     (found,) = yard.find()
     yard.desk.render(2, b"the same")
-    assert not remove(yard.storage, yard.catalog, yard.desk.journal, found)
+    assert yard.remove(found) == []
     yard.uploader.publish_due()
     assert yard.desk.of(2).state == "published"
     assert yard.names() == yard.keys_of(job)
 
 
-def test_another_machine_writes_a_row_between_finding_and_removing(yard: Yard) -> None:
+def test_another_machine_writes_a_row_between_finding_and_removing(yard: Place) -> None:
     job = yard.publish(1, b"the same")
     yard.delete(1)
     (found,) = yard.find()
     with pytest.MonkeyPatch.context() as patch:
         yard.publish(2, b"the same")
         patch.setattr(Journal, "known_pictures", lambda journal, sha256s: set())  # it is not in this journal
-        assert not remove(yard.storage, yard.catalog, yard.desk.journal, found)
+        assert yard.remove(found) == []
     assert yard.names() == yard.keys_of(job)
+    assert yard.desk.journal.removals() == {}
 
 
-def test_while_a_picture_is_removed_nobody_records_it_as_fetched(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So whoever fetches it finds nothing there, and puts it anew."""
+def test_a_row_that_is_on_its_way_is_waited_for(yard: Place) -> None:
+    """Its message was edited meanwhile, so the journal knows nothing of the picture any more."""
+    first = yard.publish(1, b"the same")
+    yard.delete(1)
+    job = yard.desk.render(2, b"the same")
+    yard.uploader.storing.step()
+    row = yard.uploader.writing._entries([yard.desk.of(2)])[job.id]
+    yard.desk.take(2, picture="b", edited_at=job.posted_at + 9)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        yard.catalog.write_many([row])
+
+    (found,) = yard.find()
+    waiting = replace(yard.yard, row_seconds=5.0, sleep=sleep)
+    assert list(remove(waiting, [found], time.monotonic())) == []
+    assert slept == [pytest.approx(5.0, abs=1.0)]
+    assert yard.names() == yard.keys_of(first)
+
+
+def test_a_picture_that_comes_again_while_it_is_removed_is_put_anew(
+    yard: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal is never held meanwhile. Whoever brings the picture again waits until it is over."""
     monkeypatch.setattr("ipc.database.BUSY_SECONDS", 0.02)
     fetching = Desk(yard.desk.state_dir)
     yard.publish(1, b"the same")
     yard.delete(1)
     (found,) = yard.find()
-    tried: list[str] = []
+    asked: list[str] = []
     really_delete = yard.storage.delete
 
     def delete(key: str) -> None:
-        with pytest.raises(sqlite3.OperationalError, match="locked"):
-            fetching.fetch(2, b"the same")
-        tried.append(key)
+        if not asked:
+            fetching.render(2, b"the same")
+        assert yard.uploader.publish_due() == 0
+        asked.append(key)
         really_delete(key)
 
     monkeypatch.setattr(yard.storage, "delete", delete)
-    fetching.take(2)
-    assert remove(yard.storage, yard.catalog, yard.desk.journal, found)
-    assert len(tried) == len(LADDER) + 1
+    assert yard.remove(found) == [found.sha256]
+    assert len(asked) == len(LADDER) + 1
     assert yard.names() == set()
     fetching.close()
-    job = yard.publish(2, b"the same")
-    assert yard.names() == yard.keys_of(job)
+    assert yard.uploader.publish_due() == 2
+    assert yard.names() == yard.keys_of(yard.desk.of(2))
 
 
-def test_a_slow_storage_does_not_hold_the_journal_for_long(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    yard.publish(1)
+def test_what_got_no_answer_may_still_be_done_later(yard: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the picture is not put until that cannot be any more, though the process may be gone, or run again."""
+    times = [time.time()]
+    journal = Journal.open(yard.desk.state_dir / "journal.db", clock=lambda: times[0])
+    yard.uploader.storing._journal = journal
+    aside = replace(yard.yard, journal=journal)
+    yard.publish(1, b"the same")
     yard.delete(1)
     (found,) = yard.find()
-    monkeypatch.setattr(module, "HOLD_SECONDS", 0.05)
+
+    def fail(key: str) -> None:
+        raise StorageFault("no answer in time")
+
+    with monkeypatch.context() as silent:
+        silent.setattr(yard.storage, "delete", fail)
+        with pytest.raises(StorageFault):
+            list(remove(aside, [found], 0.0))
+    assert journal.removals().keys() == {found.sha256}
+    times[0] += 60
+    (again,) = yard.find()
+    assert digests(list(remove(aside, [again], 0.0))) == [found.sha256]
+    assert yard.names() == set()
+    yard.desk.render(2, b"the same")
+    yard.uploader.publish_due()
+    assert yard.names() == set(), "the first request may be carried out only now"
+    times[0] += LEASE_SECONDS
+    yard.uploader.publish_due()
+    assert yard.names() == yard.keys_of(yard.desk.of(2))
+    assert journal.removals() == {}
+    journal.close()
+
+
+def test_who_takes_too_long_has_lost_it(yard: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = [time.time()]
+    journal = Journal.open(yard.desk.state_dir / "journal.db", clock=lambda: times[0])
+    yard.publish(1, b"the same")
+    yard.delete(1)
+    (found,) = yard.find()
     really_delete = yard.storage.delete
+    asked: list[str] = []
 
     def delete(key: str) -> None:
-        time.sleep(0.1)
+        asked.append(key)
         really_delete(key)
+        times[0] += LEASE_SECONDS + 1
 
-    with monkeypatch.context() as slow:
-        slow.setattr(yard.storage, "delete", delete)
-        with pytest.raises(StorageFault, match="too long"):
-            remove(yard.storage, yard.catalog, yard.desk.journal, found)
-    assert len(yard.names()) == len(LADDER), "one of them is gone"
-    yard.desk.take(2)  # the journal is let go of
-    assert [one.sha256 for one in yard.collect()] == [found.sha256]
+    monkeypatch.setattr(yard.storage, "delete", delete)
+    assert list(remove(replace(yard.yard, journal=journal), [found], 0.0)) == []
+    assert len(asked) == 1
+    journal.close()
+
+
+KILLED = """
+import json, os, signal, sys
+from workers import garbage, storage
+options, count = json.loads(sys.argv[1]), int(sys.argv[2])
+made = storage.make(options)
+really_delete = made.delete
+def delete(key):
+    global count
+    if not count:
+        os.kill(os.getpid(), signal.SIGKILL)
+    count -= 1
+    really_delete(key)
+made.delete = delete
+storage.make = lambda *rest: made
+list(garbage.collect(options, delete=True, grace_seconds=-60.0))
+"""
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_killed_in_the_middle_of_a_removal(yard: Place, count: int) -> None:
+    """The picture can be removed the next time, and it can be posted again."""
+    yard.publish(1, b"the same")
+    yard.delete(1)
+    words = [sys.executable, "-c", KILLED, json.dumps(yard.options), str(count)]
+    killed = subprocess.run(words, cwd=HOME, capture_output=True, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(yard.names()) == len(LADDER) + 1 - count
+    (removed,) = yard.collect()
     assert yard.names() == set()
+    yard.desk.render(2, b"the same")
+    yard.uploader.publish_due()
+    assert (yard.names(), yard.desk.of(2).state) == (set(), "rendered")
+    with yard.desk.journal.transaction():
+        yard.desk.journal.run("put_removal", sha256=removed.sha256, now=time.time() - LEASE_SECONDS)
+    yard.uploader.publish_due()
+    assert yard.desk.of(2).state == "published"
+    assert yard.names() == yard.keys_of(yard.desk.of(2))
 
 
-def test_it_goes_on_with_the_next_when_one_has_come_again(
-    make_yard: Callable[..., Yard], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    yard = make_yard()
-    jobs = [yard.publish(number) for number in (1, 2, 3)]
+def test_it_goes_on_with_the_next_when_one_has_come_again(yard: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = {str(job.sha256): job.message_id for job in (yard.publish(number) for number in (1, 2, 3))}
     for number in (1, 2, 3):
         yard.delete(number)
-    really_remove, asked = remove, list[str]()
-
-    def come_again(storage: Storage, catalog: Catalog, journal: Journal, garbage: Garbage) -> bool:
-        asked.append(garbage.sha256)
-        if len(asked) == 2:
-            number = next(job.message_id for job in jobs if job.sha256 == garbage.sha256)
-            yard.desk.fetch(9, f"original {number}".encode())
-        return really_remove(storage, catalog, journal, garbage)
-
-    monkeypatch.setattr(module, "remove", come_again)
-    assert len(yard.collect()) == 2
+    found = yard.find()
+    yard.desk.fetch(9, f"original {jobs[found[1].sha256]}".encode())
+    assert yard.remove(*found) == sorted([found[0].sha256, found[2].sha256])
     (left,) = {key.split("/")[1] for key in yard.names()}
-    assert left == asked[1]
+    assert left == found[1].sha256
 
 
-def test_more_pictures_than_the_catalogue_is_asked_about_at_once(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+# Renditions of another ladder
+
+
+def other_ladder(yard: Place, number: int, data: bytes, *names: str) -> Job:
+    """Publish a message whose picture has these renditions."""
+    job = yard.desk.fetch(number, data)
+    done = yard.desk.write_ladder(job)
+    kept = [one for one in done.renditions if f"{one[0]}.{one[2]}" in names]
+    assert yard.desk.journal.record_rendered(replace(done, renditions=kept))
+    yard.uploader.publish_due()
+    assert yard.desk.of(number).state == "published"
+    return yard.desk.of(number)
+
+
+def test_renditions_that_no_row_names_any_more_of_a_picture_that_one_has(yard: Place) -> None:
+    """The ladder was changed, the picture posted again, and the first message deleted."""
+    old = yard.publish(1, b"the same")
+    other_ladder(yard, 2, b"the same", "640.webp")
+    assert yard.collect() == [], "both ladders are named"
+    yard.delete(1)
+    (removed,) = yard.collect()
+    assert not removed.is_whole
+    assert {one.key.rpartition("/")[2] for one in removed.objects} == {"320.webp", "320.avif"}
+    assert yard.names() == yard.keys_of(yard.desk.of(2)) < yard.keys_of(old)
+    assert yard.collect() == []
+
+
+def test_while_such_a_picture_is_on_its_way_nothing_of_it_is_garbage(yard: Place) -> None:
+    yard.publish(1, b"the same")
+    other_ladder(yard, 2, b"the same", "640.webp")
+    yard.delete(1)
+    (found,) = yard.find()
+    yard.desk.render(3, b"the same")
+    assert yard.find() == []
+    assert yard.remove(found) == []
+
+
+# Whose catalogue
+
+
+def test_a_catalogue_that_names_nothing_of_ours_is_not_believed(yard: Place, tmp_path: Path) -> None:
+    """Another project's, or an empty one: to it, all would be garbage. (And the journal, too, might be a fresh one.)"""
+    yard.publish(1)
+    stray = f"ab/{'ab' * 32}/320.webp"
+    yard.put(stray)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(yard.catalog), "referenced", lambda catalog, sha256s: set())
+        for delete in (False, True):
+            with pytest.raises(catalogs.CatalogFault, match=r"another one, or it was emptied\. Check catalog"):
+                yard.collect(delete=delete)
+    assert stray in yard.names()
+    assert digests(yard.collect()) == ["ab" * 32]
+
+
+def test_where_another_instance_publishes_too_only_what_is_old_is_removed(yard: Place, tmp_path: Path) -> None:
+    """Two that share bucket, prefix and catalogue: neither knows what the other one is about to name."""
+    (tmp_path / "other").mkdir()
+    other = Desk(tmp_path / "other")
+    yard.publish(1)
+    stray = f"ab/{'ab' * 32}/320.webp"
+    yard.put(stray)
+    theirs = Place(other, yard.sections, yard.prefix, beside=yard)
+    theirs.publish(7)
+    with pytest.raises(catalogs.CatalogFault, match="never had: another one publishes to the same bucket"):
+        yard.collect(grace_seconds=-60.0)
+    assert stray in yard.names()
+    assert yard.collect(grace_seconds=24 * 3600.0) == [], "it is too young for that"
+    other.close()
+
+
+def test_an_edit_on_its_way_is_no_other_instance(yard: Place) -> None:
+    first = yard.publish(1, b"first")
+    yard.desk.take(1, picture="b", edited_at=first.posted_at + 9)
+    yard.put(f"ab/{'ab' * 32}/320.webp")
+    assert digests(yard.collect()) == ["ab" * 32]
+
+
+def test_more_pictures_than_the_catalogue_is_asked_about_at_once(yard: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHUNK", 2)
     jobs = [yard.publish(number) for number in range(1, 6)]
     for number in (1, 3, 4):
@@ -398,7 +579,7 @@ def test_more_pictures_than_the_catalogue_is_asked_about_at_once(yard: Yard, mon
 
 
 def test_a_catalogue_that_cannot_be_asked_saves_everything(desk: Desk, tmp_path: Path) -> None:
-    yard = Yard(desk, SECTIONS["files"], "")
+    yard = Place(desk, SECTIONS["files"], "")
     yard.publish(1)
     yard.delete(1)
     before = yard.names()

@@ -6,15 +6,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ipc.intake import withdraw
 from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.retry import RetryPolicy
-from tests.workers.desk import Desk
+from tests.workers.desk import CHANNEL, Desk
+from workers import service as module
 from workers.breaker import Breaker
 from workers.service import SUSPECT_SECONDS, Service
 from workers.storage import StorageFault
@@ -25,8 +28,10 @@ START = 1_800_000_000.0
 MOST = 8
 
 OUT = StorageFault("timed out")
-KEY = StorageFault("unknown key", fatal=True)
+KEY = StorageFault("unknown key", fatal=True, remedy="Check the key")
 BUSY = StorageFault("slow down", retry_after_seconds=7.0)
+
+CLOSED = {"state": "closed", "since": None, "next_probe_at": None, "error": "", "remedy": ""}
 
 
 @dataclass
@@ -41,10 +46,18 @@ class Stage:
     rounds: list[list[int]] = field(default_factory=list)
     served: list[int] = field(default_factory=list)
     verdict: Callable[[Job], StorageFault | None] = lambda job: None
+    fault_of_call: Callable[[], StorageFault | None] = lambda: None
+    is_out: StorageFault | None = None
+    probes: int = 0
 
     def __post_init__(self) -> None:
+        self.service = self.another()
+
+    def another(self) -> Service:
+        """One that replaces the first, with a breaker of its own."""
         self.breaker = Breaker(FAILURES, TIMEOUT_SECONDS)
-        self.service = Service(
+        return Service(
+            "storage",
             self.breaker,
             self.journal,
             RetryPolicy(max_attempts=2, base_seconds=100.0),
@@ -59,9 +72,10 @@ class Stage:
         """One round; the message ids that were given to the service."""
         jobs = self.service.take(MOST, self.due)
         if not jobs:
+            self.probe()
             return []
         self.rounds.append([job.message_id for job in jobs])
-        fault = next(filter(None, map(self.verdict, jobs)), None)
+        fault = self.fault_of_call() or next(filter(None, map(self.verdict, jobs)), None)
         if fault:
             self.service.failed(jobs, fault)
         else:
@@ -70,10 +84,29 @@ class Stage:
             self.served += [job.message_id for job in jobs]
         return self.rounds[-1]
 
+    def probe(self) -> None:
+        """What is asked if no job asks; as it is answered in `is_out`."""
+        if self.service.wants_probe:
+            self.probes += 1
+            if self.is_out:
+                self.service.failed([], self.is_out)
+            else:
+                self.service.succeeded([])
+
+    def multiply(self, count: int) -> None:
+        """Have the first message's job so many times, under the message ids from 1 on, all at once."""
+        columns = [row[1] for row in self.journal._connection.execute("PRAGMA table_info(jobs)")]
+        others = ", ".join(name for name in columns if name not in ("id", "message_id"))
+        with self.journal.transaction():
+            self.journal._connection.execute(
+                f"WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {count})"
+                f" INSERT INTO jobs (message_id, {others}) SELECT i, {others} FROM n, jobs WHERE message_id = 1"
+            )
+
     def rounds_until_idle(self) -> list[list[int]]:
         before = len(self.rounds)
         while self.round():
-            assert len(self.rounds) < 1000
+            assert len(self.rounds) < 10_000
         return self.rounds[before:]
 
     def refuse(self, fault: StorageFault, *message_ids: int) -> None:
@@ -110,37 +143,65 @@ def test_as_many_as_are_due_at_once_but_no_more_than_it_takes(desk: Desk, stage:
     for number in range(1, 11):
         desk.render(number)
     assert stage.rounds_until_idle() == [[1, 2, 3, 4, 5, 6, 7, 8], [9, 10]]
-    assert stage.service.facts() == {"state": "closed", "since": None, "next_probe_at": None, "error": ""}
+    assert stage.service.facts() == CLOSED
 
 
 # Whose fault it was
 
 
-def test_one_bad_job_of_a_batch_is_found_by_asking_for_each_once(desk: Desk, stage: Stage) -> None:
+def test_one_bad_job_of_a_batch_is_found_in_a_few_rounds(desk: Desk, stage: Stage) -> None:
     for number in range(1, 7):
         desk.render(number)
     stage.refuse(OUT, 4)
-    assert stage.rounds_until_idle() == [[1, 2, 3, 4, 5, 6], [1], [2], [3], [4], [5], [6]]
+    assert stage.rounds_until_idle() == [[1, 2, 3, 4, 5, 6], [1], [2, 3], [4, 5, 6], [4], [5], [6]]
     assert stage.served == [1, 2, 3, 5, 6]
-    assert stage.attempts() == {4: 1}
-    desk.render(7)
-    desk.render(8)
-    desk.render(9)
-    assert stage.rounds_until_idle() == [[7], [8, 9]], "one is left of the six that had to go singly"
+    for number in range(7, 20):
+        desk.render(number)
+    assert [len(jobs) for jobs in stage.rounds_until_idle()] == [4, 8, 1]
 
 
-def test_a_suspect_is_charged_only_when_another_one_succeeds(desk: Desk, stage: Stage) -> None:
+def test_a_bad_job_in_a_large_backlog_costs_the_others_a_few_rounds(desk: Desk, stage: Stage) -> None:
+    desk.render(1)
+    stage.multiply(1000)
+    stage.refuse(OUT, 555)
+    rounds = stage.rounds_until_idle()
+    assert sorted(stage.served) == sorted(set(range(1, 1001)) - {555})
+    assert len(rounds) <= 1000 / MOST + 20
+
+
+def test_a_suspect_is_charged_only_when_others_succeed_time_and_again(desk: Desk, stage: Stage) -> None:
     job = desk.render(1)
     stage.refuse(OUT, 1)
-    assert stage.rounds_until_idle() == [[1]]
-    assert stage.attempts() == {}
-    assert stage.waiting_seconds(job) == SUSPECT_SECONDS
-    desk.render(2)
-    assert stage.rounds_until_idle() == [[2]]
+    for number in (2, 3, 4):
+        assert stage.attempts() == {}
+        assert stage.rounds_until_idle() == [[1]]
+        assert stage.waiting_seconds(job) == SUSPECT_SECONDS
+        desk.render(number)
+        assert stage.rounds_until_idle() == [[number]]
+        stage.now += SUSPECT_SECONDS
     assert stage.attempts() == {1: 1}
-    assert stage.waiting_seconds(job) == 100.0
+    assert stage.waiting_seconds(job) == 100.0 - SUSPECT_SECONDS
     assert desk.of(1).reason == "timed out"
     assert desk.journal.totals()["retried"] == 1
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_a_service_that_fails_now_and_then_costs_hardly_anybody_an_attempt(
+    desk: Desk, stage: Stage, share: float
+) -> None:
+    """Of the calls, by chance; each that fails is one in a row, and each of a whole batch is one."""
+    desk.render(1)
+    stage.multiply(300)
+    chance = Random(7)
+    stage.fault_of_call = lambda: OUT if chance.random() < share else None
+    opened = set[float]()
+    while len(stage.served) < 300 and len(stage.rounds) < 3000:
+        stage.rounds_until_idle()
+        opened.add(stage.breaker.opened_at or 0.0)
+        stage.now += SUSPECT_SECONDS
+    assert sorted(stage.served) == list(range(1, 301))
+    assert sum(stage.attempts().values()) + desk.journal.totals()["retried"] <= (0 if share < 0.2 else 4)
+    assert len(opened - {0.0}) <= (0 if share < 0.2 else 6)
 
 
 def test_a_suspect_that_succeeds_itself_is_not_charged(desk: Desk, stage: Stage) -> None:
@@ -165,7 +226,7 @@ def test_when_the_breaker_opens_the_suspects_are_forgiven_and_wait_no_longer(des
     assert [stage.waiting_seconds(job) for job in jobs] == [0.0] * 5
     stage.serve_all()
     stage.now += TIMEOUT_SECONDS
-    assert stage.rounds_until_idle() == [[1], [3], [4], [5], [2]]
+    assert stage.rounds_until_idle() == [[1], [3, 4], [5], [2]]
     assert stage.attempts() == {}
 
 
@@ -187,6 +248,7 @@ def test_a_job_of_which_the_service_never_does_what_it_wants_is_dead_in_the_end(
         stage.rounds_until_idle()
         stage.now += 1000.0
     assert stage.served == list(range(2, 12))
+    assert desk.of(1).attempts == 3
     job = desk.of(1)
     assert (job.state, job.dead_state, job.attempts) == ("dead", "rendered", 3)
     assert job.reason == "timed out (after 3 attempts)"
@@ -231,6 +293,7 @@ def test_since_when_it_is_out_and_when_it_is_asked_next(desk: Desk, stage: Stage
         "since": START + 5,
         "next_probe_at": START + 5 + TIMEOUT_SECONDS,
         "error": "unknown key",
+        "remedy": "Check the key",
     }
     stage.refuse(BUSY)
     stage.now = 70.0
@@ -241,7 +304,7 @@ def test_since_when_it_is_out_and_when_it_is_asked_next(desk: Desk, stage: Stage
     stage.serve_all()
     stage.now = 77.0
     stage.round()
-    assert stage.service.facts() == {"state": "closed", "since": None, "next_probe_at": None, "error": ""}
+    assert stage.service.facts() == CLOSED
 
 
 @pytest.mark.parametrize("bad", [1, 3, 6])
@@ -251,7 +314,7 @@ def test_what_the_service_never_takes_keeps_nobody_out(desk: Desk, stage: Stage,
     for number in range(1, 7):
         desk.render(number)
     stage.refuse(fault, bad)
-    for _ in range(4):
+    for _ in range(6):
         stage.rounds_until_idle()
         stage.now += TIMEOUT_SECONDS
     assert sorted(stage.served) == sorted({1, 2, 3, 4, 5, 6} - {bad})
@@ -288,6 +351,139 @@ def test_after_a_long_outage_the_backlog_goes_in_batches_again(desk: Desk, stage
     rounds = stage.rounds_until_idle()
     assert sorted(stage.served) == list(range(1, 41))
     assert max(map(len, rounds)) == MOST
+
+
+def test_after_an_outage_ten_thousand_go_in_full_batches_at_once(desk: Desk, stage: Stage) -> None:
+    """An hour of probes, every one with another job; and those that were probes go in batches as well."""
+    desk.render(1)
+    stage.multiply(10_000)
+    stage.refuse(BUSY)
+    while stage.now < 3600:
+        stage.round()
+        stage.now += 7.0
+    probes = len(stage.rounds)
+    assert probes > 500
+    assert {len(jobs) for jobs in stage.rounds[1:]} == {1}
+    stage.serve_all()
+    rounds = stage.rounds_until_idle()
+    assert sorted(stage.served) == list(range(1, 10_001))
+    assert len(rounds) <= 10_000 / MOST + 10
+    assert stage.attempts() == {}
+
+
+def test_no_more_come_last_than_can_be_kept_in_mind(desk: Desk, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LAST_JOBS", 5)
+    desk.render(1)
+    stage.multiply(30)
+    stage.refuse(BUSY)
+    for _ in range(40):
+        stage.round()
+        stage.now += 7.0
+    assert len(stage.service._last) == 5
+    stage.serve_all()
+    stage.rounds_until_idle()
+    assert sorted(stage.served) == list(range(1, 31))
+
+
+def test_who_has_moved_on_meanwhile_is_forgotten(desk: Desk, stage: Stage) -> None:
+    for number in range(1, 4):
+        desk.render(number)
+    stage.refuse(BUSY)
+    for _ in range(3):
+        stage.round()
+        stage.now += 7.0
+    withdraw(desk.journal, CHANNEL, [1], START)
+    desk.take(2, picture="b", edited_at=desk.of(2).posted_at + 9)
+    stage.serve_all()
+    stage.rounds_until_idle()
+    assert stage.served == [3]
+    assert set(stage.service._last) <= {desk.of(1).id}, "its tombstone still waits for its row"
+
+
+# With nobody there who could ask
+
+
+def test_if_nobody_is_left_to_ask_a_question_of_ours_finds_out(desk: Desk, stage: Stage) -> None:
+    """The failed job was deleted, or died: /status must not say half-open for ever."""
+    job = desk.render(1)
+    stage.refuse(KEY)
+    stage.is_out = KEY
+    stage.round()
+    assert desk.journal.bury(job, "by the operator")
+    for expected in (1, 2):
+        stage.now += TIMEOUT_SECONDS
+        assert stage.service.wants_probe
+        assert stage.round() == []
+        assert (stage.probes, stage.service.facts()["state"]) == (expected, "open")
+    stage.is_out = None
+    stage.now += TIMEOUT_SECONDS
+    stage.round()
+    assert stage.service.facts() == CLOSED
+    assert not stage.service.wants_probe
+
+
+def test_while_somebody_can_ask_nothing_else_is_asked(desk: Desk, stage: Stage) -> None:
+    desk.render(1)
+    stage.refuse(KEY)
+    for _ in range(3):
+        stage.round()
+        stage.now += TIMEOUT_SECONDS
+    assert (stage.probes, len(stage.rounds)) == (0, 3)
+
+
+def test_an_answer_that_refuses_the_job_is_an_answer(desk: Desk, stage: Stage) -> None:
+    desk.render(1)
+    stage.refuse(OUT)
+    stage.round()
+    stage.refuse(KEY)
+    stage.now += SUSPECT_SECONDS
+    stage.round()
+    stage.now += TIMEOUT_SECONDS
+    assert stage.service.take(MOST, stage.due)
+    stage.service.answered()
+    assert stage.service.facts() == CLOSED
+    assert stage.attempts() == {}
+
+
+# Replaced in the middle
+
+
+def test_one_that_replaces_it_goes_on_with_its_breaker(desk: Desk, stage: Stage) -> None:
+    desk.render(1)
+    stage.now = 5.0
+    stage.refuse(BUSY)
+    stage.round()
+    stage.now = 8.0
+    stage.service = stage.another()
+    stage.service.restore()
+    assert stage.service.facts() == {
+        "state": "open",
+        "since": START + 5,
+        "next_probe_at": START + 12,
+        "error": "slow down",
+        "remedy": "",
+    }
+    assert stage.round() == []
+    stage.now = 12.0
+    assert stage.service.facts()["state"] == "half-open"
+    stage.serve_all()
+    assert stage.round() == [1]
+    stage.service = stage.another()
+    stage.service.restore()
+    assert stage.service.facts() == CLOSED
+
+
+def test_one_that_replaces_it_asks_at_once_where_the_settings_were_wrong(desk: Desk, stage: Stage) -> None:
+    """They may have been mended: that is what it was replaced for."""
+    desk.render(1)
+    stage.refuse(KEY)
+    stage.round()
+    stage.service = stage.another()
+    stage.service.restore()
+    facts = stage.service.facts()
+    assert (facts["state"], facts["since"], facts["remedy"]) == ("half-open", START, "Check the key")
+    stage.serve_all()
+    assert stage.round() == [1]
 
 
 # Whatever happens

@@ -37,9 +37,10 @@ def make(options: Mapping[str, Any]) -> Catalog:
     if settings.get("backend", "sqlite") == "sqlite":
         return SqliteCatalog(_file(options))
     # supabase-py takes 360 ms and 50 MiB to import: who keeps a file doesn't pay for it.
-    from workers.catalog.supabase import SupabaseCatalog  # noqa: PLC0415
+    from workers.catalog.supabase import TIMEOUT, SupabaseCatalog, timeout_of  # noqa: PLC0415
 
-    return SupabaseCatalog(settings["url"], settings["key"])
+    timeout = timeout_of(settings["answer_seconds"]) if "answer_seconds" in settings else TIMEOUT
+    return SupabaseCatalog(settings["url"], settings["key"], timeout)
 
 
 def check(options: Mapping[str, Any]) -> list[str]:

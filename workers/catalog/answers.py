@@ -9,9 +9,9 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 
 from workers.catalog.protocol import CatalogFault, RowFault
+from workers.retry_after import pause_seconds
 
 APPLY = 'Apply the schema: bin/run schema | psql "$DATABASE_URL", or paste what it prints into the SQL editor'
 KEY = (
@@ -23,9 +23,6 @@ DASHBOARD = "It is tried again; if it lasts, the project's dashboard shows its h
 
 _TEXT_CHARACTERS = 300
 """Of what the service says: some proxies answer with whole pages."""
-
-LONGEST_PAUSE_SECONDS = 3600.0
-"""A service that wants to be left alone for longer is asked all the same: it may have been wrong, or restarted."""
 
 _MISSING_FUNCTION = {"PGRST202", "42883"}
 _MISSING = {*_MISSING_FUNCTION, "PGRST204", "PGRST205", "42P01", "42703"}
@@ -41,7 +38,7 @@ class Missing(CatalogFault):
     """A table, a column or a function is not there. `is_function` tells one that was called from what it needs."""
 
     def __init__(self, text: str, *, is_function: bool) -> None:
-        super().__init__(text, fatal=True)
+        super().__init__(text, fatal=True, remedy=APPLY)
         self.is_function = is_function
 
 
@@ -57,14 +54,19 @@ def of_answer(status: int, headers: Mapping[str, str], body: str, *, where: str,
         remedy = f"{APPLY}. If it has just been applied, the interface sees it in a moment"
         return Missing(f"{where}: {text} ({code}). {remedy}", is_function=code in _MISSING_FUNCTION)
     if code == "42501":
-        return CatalogFault(f"{where}: the key may not do this: {text} ({code}). {KEY}. Or: {APPLY}", fatal=True)
+        return CatalogFault(
+            f"{where}: the key may not do this: {text} ({code}). {KEY}. Or: {APPLY}", fatal=True, remedy=KEY
+        )
+    if code == "42P10":
+        remedy = f"A primary key that ingest_messages() relies on is missing: restore it. {APPLY}"
+        return CatalogFault(f"{where}: {text} ({code}). {remedy}", fatal=True, remedy=remedy)
     if code == "PGRST106":
         remedy = "Expose the schema public in the project's settings, under Data API"
-        return CatalogFault(f"{where}: {text} ({code}). {remedy}", fatal=True)
+        return CatalogFault(f"{where}: {text} ({code}). {remedy}", fatal=True, remedy=remedy)
     if code in {*_REFUSED_KEY, _NO_PARAMETER} or status in (401, 403):
-        return CatalogFault(f"{where}: the key is refused: {text} ({code or status}). {KEY}", fatal=True)
+        return CatalogFault(f"{where}: the key is refused: {text} ({code or status}). {KEY}", fatal=True, remedy=KEY)
     what, remedy = _of_passing(status, code, headers)
-    pause = _retry_after(headers.get("retry-after"), now)
+    pause = pause_seconds(headers.get("retry-after", ""), now)
     return CatalogFault(f"{where}: {what}: {text} ({code or status}). {remedy}", retry_after_seconds=pause)
 
 
@@ -99,8 +101,11 @@ def is_jwt(key: str) -> bool:
 
 
 def _is_of_row(code: str) -> bool:
-    """Data exceptions and violated constraints: the classes 22 and 23."""
-    return len(code) == 5 and code[:2] in ("22", "23") and code != _NO_PARAMETER
+    """Data exceptions and violated constraints, what a trigger of the operator's refuses, and what is too large.
+
+    The classes 22 and 23; P0001, which is what RAISE EXCEPTION says if it says nothing else; the class 54.
+    """
+    return len(code) == 5 and (code[:2] in ("22", "23", "54") or code == "P0001") and code != _NO_PARAMETER
 
 
 def _of_passing(status: int, code: str, headers: Mapping[str, str]) -> tuple[str, str]:
@@ -132,18 +137,3 @@ def _error(body: str) -> tuple[str, str]:
 def _clip(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= _TEXT_CHARACTERS else f"{text[:_TEXT_CHARACTERS]}…"
-
-
-def _retry_after(value: str | None, now: float) -> float | None:
-    """The header's seconds or date as seconds from now.
-
-    >>> _retry_after("2", 0.0), _retry_after("Thu, 01 Jan 1970 00:01:00 GMT", 50.0), _retry_after("soon", 0.0)
-    (2.0, 10.0, None)
-    """
-    if value is None:
-        return None
-    try:
-        seconds = float(value) if value.strip().isdecimal() else parsedate_to_datetime(value).timestamp() - now
-    except ValueError:
-        return None
-    return min(max(0.0, seconds), LONGEST_PAUSE_SECONDS)

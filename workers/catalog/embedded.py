@@ -53,6 +53,11 @@ ON CONFLICT (channel_id, message_id) DO UPDATE SET
 _DROP_IMAGE = "DELETE FROM images WHERE channel_id = :channel_id AND message_id = :message_id"
 _REFERENCED = "SELECT DISTINCT sha256 FROM images WHERE sha256 IN (SELECT value FROM json_each(?))"
 
+_NAMED = """
+SELECT DISTINCT json_extract(rendition.value, '$.key') AS key FROM images, json_each(images.renditions) AS rendition
+WHERE sha256 IN (SELECT value FROM json_each(?))
+"""
+
 _ROW_ERRORS = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
@@ -92,6 +97,14 @@ class SqliteCatalog(Catalog):
         with self._opened() as connection:
             return {row["sha256"] for row in connection.execute(_REFERENCED, [json.dumps(list(sha256s))])}
 
+    def named(self, sha256s: Iterable[str]) -> set[str]:
+        with self._opened() as connection:
+            return {row["key"] for row in connection.execute(_NAMED, [json.dumps(list(sha256s))])}
+
+    def probe(self) -> None:
+        with self._opened() as connection, database.transaction(connection):
+            pass
+
     def _write(self, connection: sqlite3.Connection, entry: Entry) -> Outcome:
         """Write one entry; if it is refused, nothing of it stays behind."""
         connection.execute("SAVEPOINT entry")
@@ -120,7 +133,9 @@ class SqliteCatalog(Catalog):
             raise CatalogFault(f"{self._path}: {error}. Check the disk and the file's owner") from error
         except database.NewerVersion as newer:
             raise CatalogFault(
-                f"{self._path}: {newer}. Run the program that wrote it, or a newer one", fatal=True
+                f"{self._path}: {newer}. Run the program that wrote it, or a newer one",
+                fatal=True,
+                remedy="Run the program that wrote it, or a newer one",
             ) from newer
 
     def _is_in_place(self) -> bool:

@@ -17,13 +17,17 @@ class CatalogFault(Exception):
     """The catalogue itself fails (full, locked, gone): no fault of the row. It counts for the breaker.
 
     `retry_after_seconds` is how long the service has asked to be left alone, None if it has not. `fatal` says that
-    waiting will not help: somebody has to mend the key, the address or the schema first.
+    waiting will not help: somebody has to mend the key, the address or the schema first. `remedy` is what to do, a
+    sentence without its full stop.
     """
 
-    def __init__(self, text: str, *, retry_after_seconds: float | None = None, fatal: bool = False) -> None:
+    def __init__(
+        self, text: str, *, retry_after_seconds: float | None = None, fatal: bool = False, remedy: str = ""
+    ) -> None:
         super().__init__(text)
         self.retry_after_seconds = retry_after_seconds
         self.fatal = fatal
+        self.remedy = remedy
 
 
 class RowFault(Exception):
@@ -73,6 +77,12 @@ class Catalog(Protocol):
 
     def referenced(self, sha256s: Iterable[str]) -> set[str]:
         """Those of the digests that some image still has. Raises CatalogFault."""
+
+    def named(self, sha256s: Iterable[str]) -> set[str]:
+        """The keys of all renditions that images with these digests name. Raises CatalogFault."""
+
+    def probe(self) -> None:
+        """See whether it takes rows, without one. Raises CatalogFault."""
 
     def close(self) -> None:
         """Close what is open. It can be used again, and opens it anew."""

@@ -23,8 +23,16 @@ from workers.crew import Crew, never
 
 T = TypeVar("T")
 
-TIMEOUT = httpx.Timeout(10.0, connect=3.0)
-"""Longer than the 8 s that a hosted project gives a statement. An httpx.Timeout, since numbers are cut to integers."""
+CONNECT_SECONDS = 3.0
+
+
+def timeout_of(seconds: float) -> httpx.Timeout:
+    """Longest for an answer. An httpx.Timeout, since supabase-py cuts numbers to integers."""
+    return httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
+
+
+TIMEOUT = timeout_of(10.0)
+"""Longer than the 8 s that a hosted project gives a statement."""
 
 _DIGESTS = 1000
 """How many digests are asked about at a time: 67 KB."""
@@ -75,14 +83,29 @@ class SupabaseCatalog(Catalog):
         return RowFault(f"{self._project.where}: the row is refused: {reason}")
 
     def referenced(self, sha256s: Iterable[str]) -> set[str]:
-        asked, found = list(sha256s), set[str]()
-        for start in range(0, len(asked), _DIGESTS):
-            part = asked[start : start + _DIGESTS]
-            answer = self._project.call("picturedesk_referenced", sha256s=part)
-            if not all(isinstance(one, str) for one in answer) or not set(answer) <= set(part):
+        asked = list(sha256s)
+        found = self._texts("picturedesk_referenced", asked)
+        if not found <= set(asked):
+            raise answers.of_nonsense(sorted(found), where=self._project.where)
+        return found
+
+    def named(self, sha256s: Iterable[str]) -> set[str]:
+        return self._texts("picturedesk_named", list(sha256s))
+
+    def _texts(self, function: str, sha256s: list[str]) -> set[str]:
+        """What the function answers about the digests."""
+        found = set[str]()
+        for start in range(0, len(sha256s), _DIGESTS):
+            answer = self._project.call(function, sha256s=sha256s[start : start + _DIGESTS])
+            if not all(isinstance(one, str) for one in answer):
                 raise answers.of_nonsense(answer, where=self._project.where)
             found.update(answer)
         return found
+
+    def probe(self) -> None:
+        """An empty batch writes nothing, and needs all that a full one needs."""
+        if answer := self._project.call("ingest_messages", batch=[]):
+            raise answers.of_nonsense(answer, where=self._project.where)
 
     def close(self) -> None:
         self._project.close()
@@ -120,6 +143,7 @@ def _differences(project: _Project) -> list[str]:
     calls: dict[str, dict[str, Any]] = {
         "picturedesk_faults": {},
         "picturedesk_referenced": {"sha256s": []},
+        "picturedesk_named": {"sha256s": []},
         "ingest_messages": {"batch": []},  # an empty batch writes nothing, and needs all that a full one needs
     }
     for function, arguments in calls.items():
@@ -184,7 +208,9 @@ class _Project:
     def _open(self) -> Client:
         """Make the client: it takes 50 ms, and keeps its connections."""
         if not (self._key.isascii() and self._key.isprintable()):
-            raise CatalogFault(f"{self.where}: catalog.key cannot be sent in a header. {answers.KEY}", fatal=True)
+            raise CatalogFault(
+                f"{self.where}: catalog.key cannot be sent in a header. {answers.KEY}", fatal=True, remedy=answers.KEY
+            )
         http = httpx.Client(
             timeout=self._timeout, event_hooks={"request": [self._keep_bearer_honest], "response": [_raise_status]}
         )
@@ -197,7 +223,7 @@ class _Project:
             http.close()
             reason = self._without_key(str(error))
             raise CatalogFault(
-                f"{self.where}: no client can be made: {reason}. {answers.ADDRESS}", fatal=True
+                f"{self.where}: no client can be made: {reason}. {answers.ADDRESS}", fatal=True, remedy=answers.ADDRESS
             ) from error
         self._http = http
         return self._client

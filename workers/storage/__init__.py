@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from workers.storage.files import FileStorage
-from workers.storage.protocol import Item, ObjectFault, Storage, StorageFault, Stored
+from workers.storage.protocol import Item, ObjectFault, Put, Storage, StorageFault, Stored
 
 __all__ = [
     "FileStorage",
     "Item",
     "ObjectFault",
+    "Put",
     "Storage",
     "StorageFault",
     "Stored",
@@ -27,8 +28,8 @@ __all__ = [
 def make(options: Mapping[str, Any], answer_seconds: float | None = None) -> Storage:
     """The storage of the uploader's options: `state_dir`, and `storage`, the settings' section of that name.
 
-    It waits `answer_seconds` for an answer, or as long as it thinks fit. Speaks to nobody yet. Raises StorageFault if
-    the settings can't be of any storage.
+    It waits `answer_seconds` for an answer, or as long as the settings say. Speaks to nobody yet. Raises StorageFault
+    if the settings can't be of any storage.
     """
     settings = options["storage"]
     if settings.get("backend", "files") == "files":
@@ -43,7 +44,7 @@ def make(options: Mapping[str, Any], answer_seconds: float | None = None) -> Sto
         secret_access_key=settings["secret_access_key"],
         public_url=settings["public_url"],
         concurrency=settings["concurrency"],
-        read_seconds=answer_seconds or READ_SECONDS,
+        read_seconds=answer_seconds or settings.get("answer_seconds", READ_SECONDS),
     )
 
 
@@ -59,6 +60,6 @@ def check(options: Mapping[str, Any]) -> list[str]:
     except StorageFault as fault:
         return [f"storage: {fault}"]
     try:
-        return [f"{line}" for line in try_out(storage, options["storage"])]
+        return list(try_out(storage, options["storage"], options["state_dir"]))
     finally:
         storage.close()

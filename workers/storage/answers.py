@@ -5,14 +5,7 @@ The codes are those of S3's list of error responses, with the statuses and texts
 
 from __future__ import annotations
 
-import email.utils
-import math
-from datetime import UTC
-
 from workers.storage.protocol import ObjectFault, StorageFault
-
-LONGEST_PAUSE_SECONDS = 3600.0
-"""A service that wants to be left alone for longer is asked all the same: it may have been wrong, or restarted."""
 
 _MESSAGE_CHARACTERS = 300
 
@@ -71,7 +64,7 @@ def fault_of(where: str, status: int, code: str, message: str, pause: float | No
     if remedy := _OF_THE_OBJECT.get(code) or _OF_THE_OBJECT_BY_STATUS.get(status):
         return ObjectFault(f"{what}. To have it taken: {remedy}")
     if remedy := _fatal_remedy(status, code, said):
-        return StorageFault(f"{what}. Remedy: {remedy}", fatal=True, retry_after_seconds=pause)
+        return StorageFault(f"{what}. Remedy: {remedy}", fatal=True, retry_after_seconds=pause, remedy=remedy)
     return StorageFault(f"{what}. It is tried again", retry_after_seconds=pause)
 
 
@@ -79,24 +72,3 @@ def _fatal_remedy(status: int, code: str, said: str) -> str | None:
     if code == "InvalidArgument" and "credential" in said.lower():
         return _FATAL["InvalidAccessKeyId"]  # R2, to a key id that has not the length of one
     return _FATAL.get(code) or _FATAL_BY_STATUS.get(status)
-
-
-def pause_seconds(retry_after: str, now: float) -> float | None:
-    """What a Retry-After asks for, in seconds or as an HTTP date, at most LONGEST_PAUSE_SECONDS; None if it is neither.
-
-    `now` is in Unix seconds.
-
-    >>> pause_seconds("120", now=0), pause_seconds("Thu, 01 Jan 1970 00:02:00 GMT", now=90)
-    (120.0, 30.0)
-    """
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        try:
-            date = email.utils.parsedate_to_datetime(retry_after)
-        except (ValueError, OverflowError):
-            return None
-        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
-    if math.isnan(seconds):
-        return None
-    return min(max(0.0, seconds), LONGEST_PAUSE_SECONDS)

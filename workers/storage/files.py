@@ -13,10 +13,14 @@ from urllib.parse import quote
 
 from ipc.spool import fsync_folder
 from workers.crew import never
-from workers.storage.protocol import Item, ObjectFault, StorageFault, Stored, ignore
+from workers.storage.protocol import Item, ObjectFault, Put, StorageFault, Stored, ignore
 
 _PART = (".", ".part")
 """Around the name of an object that is not whole yet."""
+
+
+FOLDER_TRIES = 20
+"""So often a folder is made anew that a removal of objects takes away, being empty, before there is one in it."""
 
 
 class FileStorage:
@@ -30,40 +34,50 @@ class FileStorage:
             self._root.mkdir(parents=True, exist_ok=True)
 
     def put(self, key: str, source: Path, content_type: str) -> bool:
-        target = self._path(key)
-        try:
-            is_new = not _has_size(target, source.stat().st_size)
-            if is_new:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with _locked(target.parent):
-                    is_new = not _has_size(target, source.stat().st_size)  # nobody else has made it meanwhile
-                    if is_new:
-                        self._place(source, target)
-        except OSError as error:
-            if not source.exists():
-                raise FileNotFoundError(error.errno, "not in the spool", str(source)) from error
-            if error.errno == errno.ENAMETOOLONG:
-                raise ObjectFault(f"{key}: {error.strerror}") from error
-            raise StorageFault(f"{target}: {error.strerror or error}. Check the disk and the folder's owner") from error
-        # Also where it was there: a killed process may have made it and got no further.
-        self._unsettled.update(folder for folder in target.parents if folder.is_relative_to(self._root.parent))
-        return is_new
+        return self._put(Item(key, source, content_type)).is_new
 
     def put_all(
         self,
         items: Iterable[Item],
         *,
         stop: Callable[[], bool] = never,
-        stored: Callable[[str, bool], None] = ignore,
+        stored: Callable[[Put], None] = ignore,
+        tries: int = 1,
     ) -> int:
-        """One after another and to the end, since it takes no time: `stop` is asked only as a sign of life."""
+        """One after another and to the end, since it takes no time: `stop` is asked only as a sign of life.
+
+        Nothing is tried twice: what a disk refuses it refuses again.
+        """
         new = 0
         for item in items:
-            is_new = self.put(item.key, item.source, item.content_type)
-            new += is_new
-            stored(item.key, is_new)
+            put = self._put(item)
+            new += put.is_new
+            stored(put)
             stop()
         return new
+
+    def _put(self, item: Item) -> Put:
+        target = self._path(item.key)
+        try:
+            is_new = not _is_there(target, item) and self._make(item, target)
+            size = target.stat().st_size
+        except OSError as error:
+            if not item.source.exists():
+                raise FileNotFoundError(error.errno, "not in the spool", str(item.source)) from error
+            if error.errno == errno.ENAMETOOLONG:
+                raise ObjectFault(f"{item.key}: {error.strerror}") from error
+            raise StorageFault(f"{target}: {error.strerror or error}. Check the disk and the folder's owner") from error
+        # Also where it was there: a killed process may have made it and got no further.
+        self._unsettled.update(folder for folder in target.parents if folder.is_relative_to(self._root.parent))
+        return Put(item.key, is_new, size)
+
+    def probe(self) -> None:
+        part = self._root / f"{_PART[0]}probe{_PART[1]}"
+        try:
+            part.write_bytes(b"probe")
+            part.unlink()
+        except OSError as error:
+            raise StorageFault(f"{part}: {error.strerror or error}. Check the disk and the folder's owner") from error
 
     def settle(self) -> None:
         try:
@@ -126,6 +140,21 @@ class FileStorage:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
             raise StorageFault(f"{error.filename}: {error.strerror}. Check the disk and the folder's owner") from error
 
+    def _make(self, item: Item, target: Path) -> bool:
+        """Place the object unless somebody else does meanwhile. A folder may be removed, being empty, just before."""
+        for tries_left in reversed(range(FOLDER_TRIES)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with _locked(target.parent):
+                    if _is_there(target, item):
+                        return False
+                    self._place(item.source, target)
+                    return True
+            except FileNotFoundError:
+                if not tries_left or not item.source.exists():
+                    raise
+        raise AssertionError("the last try returns or raises")
+
     @staticmethod
     def _place(source: Path, target: Path) -> None:
         """Give the complete, fsynced `source` the name `target` too; across file systems, copy it first."""
@@ -165,8 +194,13 @@ def _remove_if_empty(folder: Path) -> bool:
     return True
 
 
-def _has_size(target: Path, size: int) -> bool:
-    return target.is_file() and target.stat().st_size == size
+def _is_there(target: Path, item: Item) -> bool:
+    """Whether what is at `target` will do. Its size is looked at first: a source that is not there is an error."""
+    wanted = item.source.stat().st_size
+    if not target.is_file():
+        return False
+    found = target.stat().st_size
+    return found == wanted or (found > 0 and not item.is_exact)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -14,13 +14,17 @@ class StorageFault(Exception):
     """The storage itself fails (full, gone, refuses us): no fault of the object. It counts for the breaker.
 
     `fatal`: no waiting helps, the settings or the service's have to be changed; asking again is no use for long.
-    `retry_after_seconds`: how long the service wants to be left alone, if it says so.
+    `retry_after_seconds`: how long the service wants to be left alone, if it says so. `remedy`: what to do, a sentence
+    without its full stop.
     """
 
-    def __init__(self, text: str, *, fatal: bool = False, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self, text: str, *, fatal: bool = False, retry_after_seconds: float | None = None, remedy: str = ""
+    ) -> None:
         super().__init__(text)
         self.fatal = fatal
         self.retry_after_seconds = retry_after_seconds
+        self.remedy = remedy
 
 
 class ObjectFault(Exception):
@@ -29,12 +33,17 @@ class ObjectFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One object to store: the file `source` as `key`. `is_expected`: there is reason to think that it is there."""
+    """One object to store: the file `source` as `key`.
+
+    `is_expected`: there is reason to think that it is there. `is_exact`: only these bytes will do. Otherwise one that
+    is there already is as good, if it has another size: a rendition made by an encoder of another version.
+    """
 
     key: str
     source: Path
     content_type: str
     is_expected: bool = False
+    is_exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,16 @@ class Stored:
     modified_at: float
 
 
-def ignore(key: str, is_new: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What became of an object: whether it is new, and how large what is there is, in bytes."""
+
+    key: str
+    is_new: bool
+    bytes: int
+
+
+def ignore(put: Put) -> None:
     return None
 
 
@@ -55,7 +73,8 @@ class Storage(Protocol):
 
     After `put` has returned the object is there whole, and readers see the whole object or none; after `settle` it
     stays so through a power cut. An object of the same size under the same key is taken for the same: keys are made of
-    digests. One of another size is replaced.
+    digests. One of another size is replaced if the item is exact, and kept if not: readers may have kept it too, and
+    rows name it with its size.
 
     All methods raise StorageFault if the storage fails.
     """
@@ -71,15 +90,16 @@ class Storage(Protocol):
         items: Iterable[Item],
         *,
         stop: Callable[[], bool] = never,
-        stored: Callable[[str, bool], None] = ignore,
+        stored: Callable[[Put], None] = ignore,
+        tries: int = 1,
     ) -> int:
         """Store the objects of pictures, each one's original last; how many were not there already.
 
-        Several may be on their way at once. `stored` is called, in the caller's thread, with the key of each and
-        whether it is new. `stop` is asked several times a second: once it says yes there are a few seconds left to
-        finish (`crew.STOP_SECONDS`), then crew.Interrupted is raised. At the first error (those of `put`) no further
-        object is begun, those under way are waited for, and it is raised. A key that comes twice may be stored and told
-        once.
+        Several may be on their way at once. `stored` is called, in the caller's thread, with what became of each.
+        `tries` is how often an object is tried at once whose put fails in passing, before that is an error. `stop` is
+        asked several times a second: once it says yes there are a few seconds left to finish (`crew.STOP_SECONDS`),
+        then crew.Interrupted is raised. At the first error (those of `put`) no further object is begun, those under way
+        are waited for, and it is raised. A key that comes twice may be stored and told once.
         """
 
     def settle(self) -> None:
@@ -99,6 +119,9 @@ class Storage(Protocol):
 
         Those of a folder without subfolders come one after another; there is no other order.
         """
+
+    def probe(self) -> None:
+        """See whether it answers as one does that works, with one cheap request."""
 
     def close(self) -> None:
         """Let go of connections. It is not used any more."""

@@ -1,18 +1,22 @@
 """Objects in a bucket of Cloudflare R2, or of another S3 service that takes `auto` for a region. boto3's one home.
 
 An object is written on the condition that it is not there: of two that write the same one wins, and the other learns
-that there is nothing left to do. Nothing is tried twice here, because the journal's retries outlive the process and the
-breaker keeps the pauses; botocore's own would make both wait for nothing, and it gives them up without a word once its
-quota is used.
+that there is nothing left to do. Nothing is tried twice here unless the caller says so, because the journal's retries
+outlive the process and the breaker keeps the pauses; botocore's own would make both wait for nothing, and it gives them
+up without a word once its quota is used.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import quote, urlsplit
@@ -22,11 +26,14 @@ import botocore.session
 from botocore import exceptions as boto
 from botocore.config import Config
 from botocore.handlers import add_expect_header
+from botocore.httpsession import URLLib3Session
+from botocore.utils import get_environ_proxies
 
 from workers import crew
 from workers.crew import never
-from workers.storage.answers import fault_of, pause_seconds
-from workers.storage.protocol import Item, ObjectFault, StorageFault, Stored, ignore
+from workers.retry_after import pause_seconds
+from workers.storage.answers import fault_of
+from workers.storage.protocol import Item, ObjectFault, Put, StorageFault, Stored, ignore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -39,6 +46,12 @@ CONNECT_SECONDS = 10.0
 
 READ_SECONDS = 30.0
 """Longest for an answer. R2 answers within a second; what takes thirty will not come any more."""
+
+SEND_BUFFER_BYTES = 128 * 2**10
+"""Of an upload, so much (the kernel makes it twice that) may be on its way unseen. By default the kernel takes several
+MiB at once, and the wait for the answer began while they were still to be sent: on a thin line that eight uploads
+share, a large original never got there in time. Now 10 KB/s a connection will do; and 50 ms away it has up to 5 MB/s.
+"""
 
 CACHE_CONTROL = "public, max-age=31536000, immutable"
 """Keys are digests: what is under a key once is under it for ever."""
@@ -54,6 +67,21 @@ _NO_SETTINGS = {
     "credentials_file": (None, None, os.devnull, None),
 }
 """Whatever AWS settings this machine has for other programs say nothing of this storage."""
+
+
+_PROBE = "picturedesk-probe"
+"""A key that this program makes no object of."""
+
+
+class _Scout:
+    """The first object of a picture on its way: once `is_back` is set, `found` says whether it was there already.
+
+    None: nobody knows, it failed.
+    """
+
+    def __init__(self) -> None:
+        self.is_back = threading.Event()
+        self.found: bool | None = None
 
 
 class R2Storage:
@@ -82,7 +110,6 @@ class R2Storage:
         self._knows_conditions = True
         self._in_doubt = True
         self._unfinished: set[str] = set()
-        self._meets_some = False
         config = Config(
             region_name="auto",
             # By default a body goes out as aws-chunked with a checksum behind it, which R2 has refused.
@@ -95,9 +122,9 @@ class R2Storage:
             s3={"addressing_style": "path"},
         )
         try:
-            self._client: S3Client = boto3.session.Session(
-                botocore_session=botocore.session.Session(session_vars=_NO_SETTINGS)
-            ).client(
+            session = botocore.session.Session(session_vars=_NO_SETTINGS)
+            self._http = _http_of(session, endpoint, config)
+            self._client: S3Client = boto3.session.Session(botocore_session=session).client(
                 "s3",
                 endpoint_url=endpoint,
                 aws_access_key_id=access_key_id,
@@ -109,42 +136,80 @@ class R2Storage:
         # R2 never answers `Expect: 100-continue`, so each put would wait a second for it.
         self._client.meta.events.unregister("before-call.s3", add_expect_header)
         self._client.meta.events.register_last("before-parameter-build.s3", _follow_no_redirect)
+        self._client.meta.events.register("before-send.s3", self._send)
 
     def put(self, key: str, source: Path, content_type: str) -> bool:
-        return self._put(Item(key, source, content_type), look_first=not self._knows_conditions)
+        return self._put(Item(key, source, content_type), look_first=not self._knows_conditions).is_new
 
     def put_all(
         self,
         items: Iterable[Item],
         *,
         stop: Callable[[], bool] = never,
-        stored: Callable[[str, bool], None] = ignore,
+        stored: Callable[[Put], None] = ignore,
+        tries: int = 1,
     ) -> int:
-        """As promised; and what is there already is not sent again, where that could be foreseen.
+        """As promised; and a picture that is there already is not sent again.
 
-        A new picture is sent unasked. Where one is expected to be there, its original (the last object in its folder)
-        is asked for: if that is there, so is probably all the rest, and each object is asked for before it is sent.
-        Expected are those that the caller says, and all after a call that met some. When a call has not come to its
-        end, each of its objects is asked for the next time: then some are there. So it is with each object of the first
-        call, since a process before this one may have come to no end.
+        The first object of each picture goes ahead of all others, on the condition that it is not there: so of a
+        picture that turns out to be there, no more than that is sent in vain, and a new one costs no question. If the
+        first one was there, the others are asked for before they are sent. Where a picture is expected to be there, its
+        last object is asked for, and if that is there, each is asked for before it is sent: that costs no upload. So is
+        each object of a call that has not come to its end, the next time: then some are there. So it is with each
+        object of the first call, since a process before this one may have come to no end.
         """
         items = list({item.key: item for item in items}.values())  # R2 takes one write of a key in a second
         known = None if self._in_doubt or not self._knows_conditions else self._known(items, stop)
         new = 0
 
-        def done(result: tuple[str, bool]) -> None:
+        def done(put: Put | None) -> None:
             nonlocal new
-            new += result[1]
-            stored(*result)
+            if put is not None:
+                new += put.is_new
+                stored(put)
 
         keys = {item.key for item in items}
         is_likely = {item.key for item in items if known is None or _folder(item) in known} | (keys & self._unfinished)
         self._unfinished |= keys
-        self._run([self._call(item, item.key in is_likely) for item in items], stop, done)
+        scouts: dict[str, _Scout] = {}
+        first, others = list[Callable[[], Put | None]](), list[Callable[[], Put | None]]()
+        for item in items:
+            if item.key in is_likely:
+                others.append(partial(self._put_patiently, item, tries, look_first=True))
+            elif (folder := _folder(item)) not in scouts:
+                scouts[folder] = _Scout()
+                first.append(partial(self._send_ahead, item, tries, scouts[folder]))
+            else:
+                others.append(partial(self._follow, item, tries, scouts[folder]))
+        self._run([*first, *others], stop, done)
         self._unfinished -= keys
         self._in_doubt = False
-        self._meets_some = new < len(items)
         return new
+
+    def _send_ahead(self, item: Item, tries: int, scout: _Scout) -> Put:
+        """Put the first object of a picture, and tell those that follow whether it was there."""
+        try:
+            put = self._put_patiently(item, tries, look_first=False)
+            scout.found = not put.is_new
+            return put
+        finally:
+            scout.is_back.set()
+
+    def _follow(self, item: Item, tries: int, scout: _Scout) -> Put | None:
+        """Put another object of the picture. None: its first one is not there, so there is no going on."""
+        scout.is_back.wait()  # it was begun before this, and it has its own time-outs
+        return None if scout.found is None else self._put_patiently(item, tries, look_first=scout.found)
+
+    def _put_patiently(self, item: Item, tries: int, *, look_first: bool) -> Put:
+        """Put it; at once again if it fails in a way that passes quickly, as some requests of a busy service do."""
+        for tries_left in reversed(range(tries)):
+            try:
+                return self._put(item, look_first)
+            except StorageFault as fault:
+                if not tries_left or fault.fatal or fault.retry_after_seconds or not _passes_quickly(fault.__cause__):
+                    raise
+                look_first = True  # it may be the answer that was lost
+        raise AssertionError("the last try returns or raises")
 
     def settle(self) -> None:
         """What the service has confirmed, it keeps."""
@@ -156,9 +221,10 @@ class R2Storage:
         def get() -> bytes:
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
             with contextlib.closing(answer["Body"]) as body:
-                if not answer.get("ETag"):
-                    raise self._nonsense(key)
-                return body.read()
+                content = body.read()
+            if _md5(content) != answer.get("ETag", "").strip('"') and answer.get("CacheControl") != CACHE_CONTROL:
+                raise self._nonsense(key)
+            return content
 
         try:
             return self._ask(key, get)
@@ -167,8 +233,24 @@ class R2Storage:
                 return None
             raise
 
+    def probe(self) -> None:
+        """Ask for an object that is not there: unlike a HEAD, its refusal says why."""
+        self.read(_PROBE)
+
     def delete(self, key: str) -> None:
-        self._ask(key, lambda: self._client.delete_object(Bucket=self._bucket, Key=key))
+        answer = self._ask(key, lambda: self._client.delete_object(Bucket=self._bucket, Key=key))
+        # 204 is what S3 answers, and a page never does.
+        if answer["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NO_CONTENT and not self._is_gone(key):
+            raise self._nonsense(key)
+
+    def _is_gone(self, key: str) -> bool:
+        try:
+            self._ask(key, lambda: self._client.head_object(Bucket=self._bucket, Key=key))
+        except StorageFault as fault:
+            if _status_of(fault.__cause__) == HTTPStatus.NOT_FOUND:
+                return True
+            raise
+        return False
 
     def list(self, prefix: str = "") -> Iterator[Stored]:
         pages = iter(self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix))
@@ -180,35 +262,37 @@ class R2Storage:
 
     def close(self) -> None:
         self._client.close()
+        self._http.close()
+
+    def _send(self, request: Any, **_: object) -> Any:
+        return self._http.send(request)
 
     def _known(self, items: Iterable[Item], stop: Callable[[], bool]) -> set[str]:
         """The folders that were expected to be there, and whose last object is."""
-        expected = {_folder(item) for item in items if item.is_expected or self._meets_some}
-        lasts = {_folder(item): item.key for item in items if _folder(item) in expected}
+        expected = {_folder(item) for item in items if item.is_expected}
+        lasts = {_folder(item): item for item in items if _folder(item) in expected}
         found: list[tuple[str, int | None]] = []
-        self._run([partial(self._look, folder, key) for folder, key in lasts.items()], stop, found.append)
+        self._run([partial(self._look, folder, item) for folder, item in lasts.items()], stop, found.append)
         return {folder for folder, size in found if size is not None}
 
-    def _look(self, folder: str, key: str) -> tuple[str, int | None]:
-        return folder, self._size(key)
+    def _look(self, folder: str, item: Item) -> tuple[str, int | None]:
+        return folder, self._size(item.key, item.content_type)
 
     def _run(self, calls: Sequence[Callable[[], T]], stop: Callable[[], bool], done: Callable[[T], None]) -> None:
         crew.run(calls, threads=self._concurrency, stop=stop, done=done)
 
-    def _call(self, item: Item, look_first: bool) -> Callable[[], tuple[str, bool]]:
-        return lambda: (item.key, self._put(item, look_first))
-
-    def _put(self, item: Item, look_first: bool) -> bool:
+    def _put(self, item: Item, look_first: bool) -> Put:
         with _opened(item.source) as body:
             size = os.fstat(body.fileno()).st_size
-            there = self._size(item.key) if look_first else None
+            there = self._size(item.key, item.content_type) if look_first else None
             if there is None and self._knows_conditions:
                 if self._upload(item, body, if_new=True):
-                    return True
-                there = self._size(item.key)
-            if there == size:
-                return False
-            return self._upload(item, body, if_new=False)
+                    return Put(item.key, True, size)
+                there = self._size(item.key, item.content_type)
+            if there == size or (there and not item.is_exact):
+                return Put(item.key, False, there)
+            self._upload(item, body, if_new=False)
+            return Put(item.key, True, size)
 
     def _upload(self, item: Item, body: BinaryIO, *, if_new: bool) -> bool:
         """Send the object; False if it is not stored because there is one, or because the condition is not known."""
@@ -232,15 +316,30 @@ class R2Storage:
                 self._knows_conditions = False
                 return False
             raise
-        if not answer.get("ETag"):
-            raise self._nonsense(item.key)
+        self._confirm(item, body, answer.get("ETag", ""))
         return True
 
-    def _size(self, key: str) -> int | None:
+    def _confirm(self, item: Item, body: BinaryIO, etag: str) -> None:
+        """See that the object is there: whatever answered, a login page for one, may have said 200, with an ETag.
+
+        The ETag of an object that was sent in one piece is its content's MD5. Where it is not (a bucket that is
+        encrypted with a key of a key service), the object is looked at: is it of this size, with our headers?
+        """
+        body.seek(0)
+        if etag.strip('"') == _md5(body.read()):
+            return
+        size = os.fstat(body.fileno()).st_size
+        there = self._ask(item.key, lambda: self._client.head_object(Bucket=self._bucket, Key=item.key))
+        facts = (there.get("ETag"), there["ContentLength"], there.get("ContentType"), there.get("CacheControl"))
+        if not etag or facts != (etag, size, item.content_type, CACHE_CONTROL):
+            raise self._nonsense(item.key)
+
+    def _size(self, key: str, content_type: str) -> int | None:
         """How large the object is that is there; None also if that can't be said, because then a put will tell why.
 
-        An answer to a HEAD has no body, so it can't name its reason; and without the right to list a bucket, some
-        services answer 403 for an object that is not there.
+        One of another content type is none of ours: a page, most likely. An answer to a HEAD has no body, so it can't
+        name its reason; and without the right to list a bucket, some services answer 403 for an object that is not
+        there.
         """
         try:
             answer = self._ask(key, lambda: self._client.head_object(Bucket=self._bucket, Key=key))
@@ -248,7 +347,8 @@ class R2Storage:
             if _status_of(fault.__cause__) in (400, 401, 403, 404):
                 return None
             raise
-        return answer["ContentLength"] if answer.get("ETag") else None
+        is_ours = answer.get("ETag") and answer.get("ContentType") == content_type
+        return answer["ContentLength"] if is_ours else None
 
     def _ask(self, key: str, question: Callable[[], T]) -> T:
         """The service's answer. Raises StorageFault or ObjectFault, with botocore's exception as the cause."""
@@ -282,6 +382,22 @@ class R2Storage:
         return text
 
 
+def _http_of(session: botocore.session.Session, endpoint: str, config: Any) -> URLLib3Session:
+    """Connections as botocore makes them, but with a send buffer of our size, which no setting of its own knows."""
+    bundle = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+    options: dict[str, Any] = {
+        "verify": bundle or True,
+        "proxies": get_environ_proxies(endpoint),
+        "timeout": (config.connect_timeout, config.read_timeout),
+        "max_pool_connections": config.max_pool_connections,
+        "socket_options": [
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+            (socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES),
+        ],
+    }
+    return URLLib3Session(**options)
+
+
 def _follow_no_redirect(context: dict[str, Any], **_: object) -> None:
     """botocore asks where a bucket has gone; if that is redirected as well it asks again, until the stack is full."""
     context["s3_redirect"]["redirected"] = True
@@ -289,6 +405,19 @@ def _follow_no_redirect(context: dict[str, Any], **_: object) -> None:
 
 def _folder(item: Item) -> str:
     return item.key.rpartition("/")[0]
+
+
+def _passes_quickly(error: BaseException | None) -> bool:
+    """Whether it was an answer, or a cut connection: not one that took its time to come to nothing."""
+    match error:
+        case boto.ClientError():
+            return _status_of(error) in (500, 502, 503, 504)
+        case _:
+            return isinstance(error, boto.ConnectionClosedError)
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _reason(error: Exception) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import http.client
+import platform
 import secrets
 import tempfile
 import urllib.request
@@ -15,10 +18,16 @@ from workers.storage.protocol import ObjectFault, Storage, StorageFault
 GET_SECONDS = 10.0
 
 
-def try_out(storage: Storage, settings: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong, a line each; one that begins with "warning: " keeps nothing from working. Leaves nothing."""
-    name = f"picturedesk-check-{secrets.token_hex(8)}"
-    key, content = f"{settings.get('prefix', '')}{name}.txt", f"{name}\n".encode()
+def try_out(storage: Storage, settings: Mapping[str, Any], state_dir: str = "") -> Iterator[str]:
+    """What is wrong, a line each; one that begins with "warning: " keeps nothing from working. Leaves nothing.
+
+    The object has the same name each time, made of the machine's and `state_dir`: should the answer to its removal, or
+    to its writing, be lost, the next trial removes it.
+    """
+    name = f"picturedesk-check-{hashlib.sha256(f'{platform.node()}:{state_dir}'.encode()).hexdigest()[:16]}"
+    key, content = f"{settings.get('prefix', '')}{name}.txt", f"{secrets.token_hex(8)}\n".encode()
+    with contextlib.suppress(StorageFault, ObjectFault):  # what is the matter is said below
+        storage.delete(key)
     with tempfile.TemporaryDirectory(prefix="picturedesk-check-") as folder:
         source = Path(folder, name)
         source.write_bytes(content)
@@ -31,6 +40,11 @@ def try_out(storage: Storage, settings: Mapping[str, Any]) -> Iterator[str]:
     yield from _try_to_list(storage, key)
     if settings.get("public_url"):
         yield from _try_to_get(storage.url(key), content)
+    elif settings.get("backend") == "r2":
+        yield (
+            f"warning: storage.public_url is empty: rows name objects as {storage.url(key)}, an address of the S3 API,"
+            " which readers can't open. Set it to where the bucket is public"
+        )
     try:
         storage.delete(key)
     except (StorageFault, ObjectFault) as fault:

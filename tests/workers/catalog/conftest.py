@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,20 @@ MakeSupabase = Callable[..., SupabaseCatalog]
 
 
 class Shelf:
-    """A catalogue's rows, as they are: the same shape whichever it is. `another` opens the same catalogue again."""
+    """A catalogue's rows, as they are: the same shape whichever it is. `another` opens the same catalogue again.
 
-    def __init__(self, another: Callable[[], Catalog], select: Callable[[str], list[dict[str, Any]]]) -> None:
+    `forbid` has a trigger of the operator's refuse messages with that caption.
+    """
+
+    def __init__(
+        self,
+        another: Callable[[], Catalog],
+        select: Callable[[str], list[dict[str, Any]]],
+        forbid: Callable[[str], None],
+    ) -> None:
         self.another = another
         self._select = select
+        self.forbid = forbid
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         found = self._select(f"SELECT * FROM {table} ORDER BY 1" + (", 2" if table != "channels" else ""))
@@ -96,10 +106,11 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shelf]:
         return made[-1]
 
     if request.param == "sqlite":
-        yield Shelf(another, lambda query: select(path, query))
+        yield Shelf(another, lambda query: select(path, query), lambda caption: forbid_in_sqlite(path, caption))
     else:
         server: RowServer = request.getfixturevalue("server")
-        yield Shelf(request.getfixturevalue("make_supabase"), server.sql)
+        yield Shelf(request.getfixturevalue("make_supabase"), server.sql, partial(forbid_in_postgres, server))
+        server.sql("drop function if exists public.choosy() cascade")
     for catalog in made:
         catalog.close()
 
@@ -113,3 +124,19 @@ def select(path: Path, query: str) -> list[dict[str, Any]]:
     with closing(sqlite3.connect(path)) as database:
         database.row_factory = sqlite3.Row
         return [dict(row) for row in database.execute(query)]
+
+
+def forbid_in_sqlite(path: Path, caption: str) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(
+            f"CREATE TRIGGER choosy BEFORE INSERT ON messages WHEN NEW.caption = '{caption}'"
+            " BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+        )
+
+
+def forbid_in_postgres(server: RowServer, caption: str) -> None:
+    server.sql(
+        "create or replace function public.choosy() returns trigger language plpgsql as"
+        f" $$ begin if new.caption = '{caption}' then raise exception 'not this one'; end if; return new; end $$"
+    )
+    server.sql("create trigger choosy before insert on public.messages for each row execute function public.choosy()")

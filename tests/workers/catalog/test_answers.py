@@ -7,8 +7,9 @@ import json
 import pytest
 
 from tests.servers.gateway import Keys
-from workers.catalog.answers import LONGEST_PAUSE_SECONDS, Missing, of_answer, of_nonsense, wrong_with
+from workers.catalog.answers import Missing, of_answer, of_nonsense, wrong_with
 from workers.catalog.protocol import CatalogFault, RowFault
+from workers.retry_after import LONGEST_SECONDS
 
 WHERE = "example.supabase.co"
 NOW = 1_738_404_000.0
@@ -25,7 +26,9 @@ def error(code: str | None, message: str = "what is wrong") -> dict[str, str | N
     return {"code": code, "message": message, "hint": None, "details": "Failing row contains (secrets)."}
 
 
-@pytest.mark.parametrize("code", ["22P02", "22P05", "22003", "22007", "22001", "23502", "23503", "23505", "23514"])
+@pytest.mark.parametrize(
+    "code", ["22P02", "22P05", "22003", "22007", "22001", "23502", "23503", "23505", "23514", "54000", "54001", "P0001"]
+)
 def test_data_and_constraints_are_the_rows(code: str) -> None:
     fault = judge(400, error(code))
     assert isinstance(fault, RowFault)
@@ -51,6 +54,7 @@ def test_too_large_is_the_rows() -> None:
         (401, "PGRST302", "secret key"),
         (401, "PGRST303", "secret key"),
         (400, "22023", "secret key"),
+        (400, "42P10", "primary key"),
         (401, None, "secret key"),
         (403, None, "secret key"),
         (406, "PGRST106", "Expose the schema"),
@@ -114,8 +118,9 @@ def test_a_redirect_says_where_to() -> None:
         ("0", 0.0),
         ("Sat, 01 Feb 2025 10:00:30 GMT", 30.0),
         ("Sat, 01 Feb 2025 09:00:00 GMT", 0.0),
-        ("9" * 500, LONGEST_PAUSE_SECONDS),
+        ("9" * 500, LONGEST_SECONDS),
         ("-3", None),
+        ("Sat, 01 Feb 2025 10:00:30 +99999999999999999999", None),
         ("soon", None),
         ("", None),
     ],

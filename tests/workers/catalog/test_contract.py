@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.workers.catalog.builders import CHANNEL, deletion, digest, entry, image, message
+from tests.workers.catalog.builders import CHANNEL, RENDITION, deletion, digest, entry, image, message
 from tests.workers.catalog.conftest import Shelf
 from workers.catalog import BATCH_ENTRIES, Catalog, Entry, Outcome, RowFault
 
@@ -263,6 +263,14 @@ def test_several_refused_rows(catalog: Catalog, shelf: Shelf) -> None:
     assert {row["message_id"] for row in shelf.rows("messages")} == set(range(21)) - bad
 
 
+def test_what_a_trigger_of_the_operators_refuses_is_the_rows_own_fault(catalog: Catalog, shelf: Shelf) -> None:
+    shelf.forbid("not wanted")
+    bad = entry(1, 2, caption="not wanted")
+    outcomes = catalog.write_many([entry(1, 1), bad, entry(1, 3)])
+    assert refused(outcomes) == [True, "refused", True]
+    assert "not this one" in str(outcomes[1])
+
+
 def test_when_the_newest_of_a_batch_is_refused_the_one_before_is_written(catalog: Catalog, shelf: Shelf) -> None:
     outcomes = refused(catalog.write_many([entry(1), entry(3, posted_at=None), entry(2)]))
     assert outcomes[1:] == ["refused", True]
@@ -283,6 +291,19 @@ def test_referenced(catalog: Catalog) -> None:
     assert catalog.referenced(iter(asked)) == {digest(1)}  # another message shows it still
     catalog.write_many([deletion(10, 3)])
     assert catalog.referenced(asked) == set()
+
+
+def test_named(catalog: Catalog) -> None:
+    one, other = "a" * 64, "b" * 64
+    first = [{**RENDITION, "key": "a/1"}, {**RENDITION, "key": "a/2"}]
+    catalog.write(CHANNEL, message(1), image(1, sha256=one, renditions=first))
+    catalog.write(CHANNEL, message(1, 2), image(1, 2, sha256=one, renditions=[{**RENDITION, "key": "a/3"}]))
+    catalog.write(CHANNEL, message(1, 3), image(1, 3, sha256=other, renditions=[{**RENDITION, "key": "b/1"}]))
+    assert catalog.named([one]) == {"a/1", "a/2", "a/3"}
+    assert catalog.named([one, other, "c" * 64]) == {"a/1", "a/2", "a/3", "b/1"}
+    assert catalog.named(["c" * 64]) == catalog.named([]) == set()
+    catalog.write(CHANNEL, message(2, deleted_at="2025-02-01T10:00:00Z"), None)
+    assert catalog.named([one]) == {"a/3"}
 
 
 def test_referenced_of_more_than_are_asked_for_at_a_time(catalog: Catalog) -> None:

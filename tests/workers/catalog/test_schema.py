@@ -81,6 +81,7 @@ def test_a_site_calls_no_function(server: RowServer, site: Site) -> None:
     calls: dict[str, dict[str, Any]] = {
         "ingest_messages": {"batch": []},
         "picturedesk_referenced": {"sha256s": []},
+        "picturedesk_named": {"sha256s": []},
         "picturedesk_faults": {},
     }
     for function, arguments in calls.items():
@@ -176,7 +177,7 @@ def test_applied_twice_it_changes_nothing(server: RowServer, make_supabase: Make
     make_supabase().write_many([entry(1)])
     before = snapshot(server)
     assert len(before["tables"]) == 3
-    assert len(before["functions"]) == 3
+    assert len(before["functions"]) == 4
     server.apply_schema()
     assert snapshot(server) == before
     assert make_supabase().write_many([entry(1), entry(1, 2)]) == [False, True]
@@ -218,7 +219,7 @@ def test_it_is_applied_whole_or_not_at_all(bare_server: RowServer) -> None:
 def test_it_names_every_role_and_schema(server: RowServer) -> None:
     """A search path of somebody's choosing must lead no function astray."""
     found = server.sql("select proname, proconfig, prosecdef from pg_proc where pronamespace = 'public'::regnamespace")
-    assert len(found) == 3
+    assert len(found) == 4
     assert all(row["proconfig"] == ['search_path=""'] and not row["prosecdef"] for row in found)
 
 

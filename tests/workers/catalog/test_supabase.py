@@ -399,6 +399,7 @@ def test_without_a_schema(bare_server: RowServer, make_supabase: MakeSupabase) -
         "the table public.images",
         "the function public.picturedesk_faults",
         "the function public.picturedesk_referenced",
+        "the function public.picturedesk_named",
         "the function public.ingest_messages",
     ]
     assert all("bin/run schema" in line for line in found)
@@ -409,6 +410,7 @@ def test_without_a_schema(bare_server: RowServer, make_supabase: MakeSupabase) -
     [
         ("drop function ingest_messages", ["the function public.ingest_messages is missing"]),
         ("drop function picturedesk_referenced", ["the function public.picturedesk_referenced is missing"]),
+        ("drop function picturedesk_named", ["the function public.picturedesk_named is missing"]),
         ("drop function picturedesk_faults", ["the function public.picturedesk_faults is missing"]),
         ("drop table images", ["the table public.images is missing"]),
         (
@@ -422,6 +424,15 @@ def test_without_a_schema(bare_server: RowServer, make_supabase: MakeSupabase) -
         (
             'drop policy "anybody reads channels" on channels',
             ['the policy "anybody reads channels" on public.channels is missing'],
+        ),
+        (
+            'alter policy "anybody reads what is not deleted" on messages using (true)',
+            ['the policy "anybody reads what is not deleted" on public.messages says something else than it should'],
+        ),
+        (
+            'drop policy "service_role does everything" on images;'
+            ' create policy "service_role does everything" on images for select to service_role using (true)',
+            ['the policy "service_role does everything" on public.images says something else than it should'],
         ),
         ("grant insert, update on images to anon", ["anon may insert public.images", "anon may update public.images"]),
         (

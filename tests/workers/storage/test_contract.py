@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import pytest
 from tests.instance import HOME, wait_for
 from tests.servers.objects import ObjectServer
 from tests.workers.storage.conftest import Make
-from workers.storage import FileStorage, Item, ObjectFault, Storage, make
+from workers.storage import FileStorage, Item, ObjectFault, Put, Storage, make
 
 KEY = "ab/abcdef/320.webp"
 ODD_KEYS = ["a b/c d.webp", "ü/日本/ß.webp", "100%/x", "a+b&c=d", "q?x#y.webp", "~(1)'!*;:@$,", "%41", "a/.hidden/b"]
@@ -160,7 +161,7 @@ def test_a_source_that_is_not_there_is_no_fault_of_the_storage(storage: Storage,
 def test_put_all(storage: Storage, tmp_path: Path) -> None:
     told: list[tuple[str, bool, str]] = []
     items = files(tmp_path / "spool", LADDER)
-    new = storage.put_all(items, stored=lambda key, is_new: told.append((key, is_new, threading.current_thread().name)))
+    new = storage.put_all(items, stored=lambda put: told.append((put.key, put.is_new, threading.current_thread().name)))
     assert new == len(LADDER)
     assert sorted(told) == sorted((key, True, threading.current_thread().name) for key in LADDER)
     assert {key: storage.read(key) for key in LADDER} == LADDER
@@ -171,7 +172,7 @@ def test_put_all_again_changes_nothing(storage: Storage, tmp_path: Path) -> None
     storage.put_all(items)
     before = set(storage.list())
     told: list[tuple[str, bool]] = []
-    assert storage.put_all(items, stored=lambda key, is_new: told.append((key, is_new))) == 0
+    assert storage.put_all(items, stored=lambda put: told.append((put.key, put.is_new))) == 0
     assert sorted(told) == sorted((key, False) for key in LADDER)
     assert set(storage.list()) == before
 
@@ -193,10 +194,39 @@ def test_put_all_of_another_ladder(storage: Storage, tmp_path: Path) -> None:
     assert {one.key: storage.read(one.key) for one in storage.list()} == {**now, "a/2.webp": b"two"}
 
 
+@pytest.mark.parametrize("is_expected", [False, True])
+def test_put_all_keeps_what_is_as_good(storage: Storage, tmp_path: Path, is_expected: bool) -> None:
+    """Readers may have kept it, and rows name it with its size. Only the original has to be these very bytes."""
+    then = {"a/1.webp": b"one", "a/original.jpg": b"half of it"}
+    storage.put_all(files(tmp_path / "then", then))
+    now = {"a/1.webp": b"one, of another encoder", "a/2.webp": b"two", "a/original.jpg": b"the whole of it"}
+    items = [
+        replace(item, is_exact="original" in item.key, is_expected=is_expected) for item in files(tmp_path / "now", now)
+    ]
+    told: list[Put] = []
+    for _ in range(2):  # the second time each is looked for
+        told.clear()
+        storage.put_all(items, stored=told.append)
+        assert {one.key: storage.read(one.key) for one in storage.list()} == {**now, "a/1.webp": b"one"}
+    assert {put.key: put.bytes for put in told} == {"a/1.webp": 3, "a/2.webp": 3, "a/original.jpg": 15}
+
+
+def test_put_all_puts_nothing_less_than_an_object(storage: Storage, tmp_path: Path) -> None:
+    storage.put_all(files(tmp_path / "then", {"a/1.webp": b""}))
+    items = [replace(item, is_exact=False) for item in files(tmp_path / "now", {"a/1.webp": b"one"})]
+    assert storage.put_all(items) == 1
+    assert storage.read("a/1.webp") == b"one"
+
+
+def test_a_probe_leaves_nothing(storage: Storage) -> None:
+    storage.probe()
+    assert list(storage.list()) == []
+
+
 def test_put_all_of_a_picture_that_comes_twice(storage: Storage, tmp_path: Path) -> None:
     told: set[str] = set()
     items = [*files(tmp_path / "one", LADDER), *files(tmp_path / "two", LADDER)]
-    assert storage.put_all(items, stored=lambda key, is_new: told.add(key)) == len(LADDER)
+    assert storage.put_all(items, stored=lambda put: told.add(put.key)) == len(LADDER)
     assert told == set(LADDER)
     assert {one.key: storage.read(one.key) for one in storage.list()} == LADDER
 
@@ -217,7 +247,7 @@ def test_put_all_with_a_source_missing(storage: Storage, tmp_path: Path) -> None
 
 
 def test_an_error_of_whoever_is_told_ends_it(storage: Storage, tmp_path: Path) -> None:
-    def refuse(key: str, is_new: bool) -> None:
+    def refuse(put: Put) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlparse
 
 import pytest
@@ -317,15 +318,48 @@ def test_what_is_half_there_is_not_listed(storage: FileStorage, media: Path, sou
     assert [one.key for one in storage.list()] == [KEY]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+LIST = """
+import sys
+from pathlib import Path
+from workers.storage import FileStorage, StorageFault
+try:
+    print([one.key for one in FileStorage(Path(sys.argv[1])).list()])
+except StorageFault as fault:
+    print(fault)
+"""
+AS_ANYBODY = ("setpriv", *(f"--{which}=-dac_override,-dac_read_search" for which in ("inh-caps", "bounding-set")))
+"""Root may read everything; without these capabilities it is kept out like anybody."""
+
+
 def test_a_folder_that_may_not_be_read_is_not_just_empty(storage: FileStorage, media: Path, source: Path) -> None:
     put(storage, source)
     (media / "ab").chmod(0)
+    words = [*(AS_ANYBODY if os.geteuid() == 0 else ()), sys.executable, "-c", LIST, str(media)]
     try:
-        with pytest.raises(StorageFault, match="Permission denied"):
-            list(storage.list())
+        listed = subprocess.run(words, cwd=HOME, capture_output=True, text=True, check=True)
     finally:
         (media / "ab").chmod(0o755)
+    assert "Permission denied. Check the disk and the folder's owner" in listed.stdout
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_folder_that_a_removal_takes_away_just_before(
+    storage: FileStorage, media: Path, source: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """It was empty between the making of the folder and of the object in it."""
+    left = [times]
+    really_open = os.open
+
+    def remove_first(path: Any, *rest: Any) -> int:
+        if Path(path) == (media / KEY).parent and left[0]:
+            left[0] -= 1
+            Path(path).rmdir()
+        return really_open(path, *rest)
+
+    monkeypatch.setattr("os.open", remove_first)
+    assert put(storage, source)
+    assert left == [0]
+    assert storage.read(KEY) == b"a rendition"
 
 
 def test_a_folder_where_the_object_should_be(storage: FileStorage, media: Path) -> None:

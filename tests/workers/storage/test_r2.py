@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import threading
@@ -313,6 +314,11 @@ PASSING: dict[str, tuple[Mode, str]] = {
     "200, HTML": (Answer(200, PORTAL), "answered as no S3 service does"),
     "200, HTML that is no XML": (Answer(200, UNCLOSED), "500"),
     "200, empty": (Answer(200), "answered as no S3 service does"),
+    "200, a page with an ETag": (Answer(200, PORTAL, {"ETag": '"5f2b-1a3"'}), "answered as no S3 service does"),
+    "200, empty with an ETag": (
+        Answer(200, headers={"ETag": '"d41d8cd98f00b204e9800998ecf8427e"'}),
+        "answered as no S3 service does",
+    ),
     "nonsense in a header": (Answer(200, headers={"Content-Length": "nonsense"}), "It is tried again"),
 }
 
@@ -351,8 +357,19 @@ def test_what_is_slow_is_no_fault(make_r2: Make, proxy: FaultProxy, tmp_path: Pa
     assert not put(storage, source)
 
 
-@pytest.mark.parametrize("mode", [PASSING[name][0] for name in ("refused", "reset", "500", "200, HTML", "200, empty")])
-@pytest.mark.parametrize("what", ["read", "list", "put_all"])
+def test_a_thin_line_takes_its_time(make_r2: Make, proxy: FaultProxy, tmp_path: Path) -> None:
+    """The wait for an answer does not begin while most of the object is still to be sent."""
+    source = tmp_path / "some"
+    source.write_bytes(b"x" * 2_000_000)
+    proxy.set(Throttle(500_000))
+    assert put(make_r2(proxy.url, read_seconds=1.5), source)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [PASSING[name][0] for name in ("refused", "reset", "500", "200, HTML", "200, empty", "200, a page with an ETag")],
+)
+@pytest.mark.parametrize("what", ["read", "list", "put_all", "delete"])
 def test_nothing_else_takes_a_fault_for_an_answer(
     make_r2: Make, proxy: FaultProxy, ladder: list[Item], mode: Mode, what: str
 ) -> None:
@@ -362,19 +379,52 @@ def test_nothing_else_takes_a_fault_for_an_answer(
         "read": lambda: storage.read(KEY),
         "list": lambda: list(storage.list()),
         "put_all": lambda: storage.put_all(ladder),
+        "delete": lambda: storage.delete(KEY),
     }
     with proxy.during(mode), pytest.raises(StorageFault):
         asks[what]()
 
 
 def test_a_login_page_is_no_object(make_r2: Make, proxy: FaultProxy, source: Path) -> None:
-    """Not even one of the right size."""
+    """Not even one of the right size, with an ETag."""
     storage = make_r2(proxy.url)
+    for more in ({}, {"ETag": '"5f2b-1a3"'}, {"ETag": '"d41d8cd98f00b204e9800998ecf8427e"'}):
+        with (
+            proxy.during(Answer(200, b"a rendition", headers={"Content-Type": "text/html", **more})),
+            pytest.raises(StorageFault),
+        ):
+            storage.put_all([Item(KEY, source, "image/webp")])
+
+
+def test_a_service_whose_etags_are_no_digests_of_the_content(make_r2: Make, proxy: FaultProxy, source: Path) -> None:
+    """As with keys of a key service: what it says it has is looked at instead."""
+    storage = make_r2(proxy.url)
+    other = source.with_name("other")
+    other.write_bytes(b"A RENDITION")
+    assert put(storage, other)
+    etag = hashlib.md5(b"A RENDITION", usedforsecurity=False).hexdigest()
+    proxy.set(Answer(200, headers={"ETag": f'"{etag}"'}, when=lambda request: request.method == "PUT"))
+    sent(proxy)
+    assert put(storage, source)
+    assert sent(proxy) == ["PUT", "HEAD"]
+    source.write_bytes(b"a rendition of another size")
+    with pytest.raises(StorageFault, match="as no S3 service does"):
+        put(storage, source)
+
+
+def test_an_object_is_deleted_only_if_the_service_says_so(make_r2: Make, proxy: FaultProxy, source: Path) -> None:
+    storage = make_r2(proxy.url)
+    put(storage, source)
+    sent(proxy)
     with (
-        proxy.during(Answer(200, b"a rendition", headers={"Content-Type": "text/html"})),
-        pytest.raises(StorageFault),
+        proxy.during(Answer(200, PORTAL, when=lambda request: request.method == "DELETE")),
+        pytest.raises(StorageFault, match="as no S3 service does"),
     ):
-        storage.put_all([Item(KEY, source, "image/webp")])
+        storage.delete(KEY)
+    assert sent(proxy) == ["DELETE", "HEAD"]
+    storage.delete(KEY)
+    proxy.set(Answer(200, when=lambda request: request.method == "DELETE"))
+    storage.delete(KEY)  # a service that answers so, and it is gone
 
 
 def test_an_answer_that_was_lost_is_no_second_upload(make_r2: Make, proxy: FaultProxy, ladder: list[Item]) -> None:
@@ -390,7 +440,7 @@ def test_an_answer_that_was_lost_is_no_second_upload(make_r2: Make, proxy: Fault
 
 @pytest.mark.parametrize(
     ("retry_after", "seconds"),
-    [("7", 7.0), ("0", 0.0), ("86400", 3600.0), ("-3", 0.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("soon", None)],
+    [("7", 7.0), ("0", 0.0), ("86400", 3600.0), ("-3", None), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("soon", None)],
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_how_long_it_wants_to_be_left_alone(
@@ -535,7 +585,7 @@ from pathlib import Path
 from workers import crew
 from workers.crew import Interrupted
 from workers.storage import Item, r2
-from workers.storage.r2 import R2Storage
+from workers.storage.r2 import CACHE_CONTROL, R2Storage
 crew.STOP_SECONDS = 0.5
 storage = R2Storage(endpoint={proxy.url!r}, bucket={bucket!r}, access_key_id="testkey", secret_access_key="testsecret",
                     read_seconds=600.0)

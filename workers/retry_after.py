@@ -1,0 +1,34 @@
+"""How long a service asks to be left alone: its Retry-After, of whichever service. A pure function."""
+
+from __future__ import annotations
+
+import email.utils
+import re
+from datetime import UTC
+
+LONGEST_SECONDS = 3600.0
+"""A service that wants to be left alone for longer is asked all the same: it may have been wrong, or restarted."""
+
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
+def pause_seconds(retry_after: str, now: float) -> float | None:
+    """What a Retry-After asks for, in seconds or as an HTTP date, at most LONGEST_SECONDS; None if it is neither.
+
+    `now` is in Unix seconds. Whatever the header holds, it is an answer of a failing service: nothing is raised.
+
+    >>> pause_seconds("120", now=0), pause_seconds("Thu, 01 Jan 1970 00:02:00 GMT", now=90)
+    (120.0, 30.0)
+    >>> pause_seconds("Thu, 01 Jan 1970 00:02:00 -0000", now=90), pause_seconds("soon", now=0)
+    (30.0, None)
+    """
+    text = retry_after.strip()
+    if _SECONDS.fullmatch(text):
+        return min(float(text), LONGEST_SECONDS)
+    try:
+        date = email.utils.parsedate_to_datetime(text)
+        # A zone of -0000 is UTC without a word on where, and comes back without a zone.
+        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, OverflowError, TypeError, LookupError):
+        return None
+    return min(max(0.0, seconds), LONGEST_SECONDS)
