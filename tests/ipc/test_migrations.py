@@ -296,6 +296,7 @@ def test_version_2_is_kept_as_well(old: Path) -> None:
     journal.close()
     after = contents(old)
     assert after.pop("sightings") == [{"address": "name:news", "configured_at": 5.0}]
+    assert [after.pop(table) for table in ("breakers", "removals")] == [[], []]
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": 2}], [{"user_version": VERSION}])
     assert after == before
 
