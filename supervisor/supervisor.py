@@ -12,9 +12,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from pathlib import Path
 from random import random
 from typing import Any
@@ -22,7 +20,7 @@ from typing import Any
 import structlog
 
 from ipc.mailbox import Closed
-from ipc.messages import Beat, Held, Message, MessageError, Options, Ready, Starved, Unrunnable
+from ipc.messages import Beat, Held, Message, MessageError, Ready, Starved, Unrunnable
 from ipc.routing import Effort, Router
 from supervisor import effort, policy, reaper, stacks
 from supervisor.cgroups import Leaves
@@ -32,6 +30,7 @@ from supervisor.heir import Heir
 from supervisor.output import Outputs
 from supervisor.place import Place, Standing
 from supervisor.policy import Cause, Intent
+from supervisor.renewal import Renewal
 from supervisor.spec import ChildSpec, Intensity, SpecError
 from supervisor.watchdog import Watchdog, sample
 
@@ -91,8 +90,7 @@ class Supervisor:
         self._exit_code = 0
         self._told_at = 0.0
         self._looked_at = 0.0
-        self._to_replace: deque[str] = deque()
-        self._being_replaced: tuple[str, float] | None = None
+        self._renewal = Renewal(self, self._places)
         self._watchdog = Watchdog(self._places.values())
         self._awake_at = time.monotonic()
         self._outputs = Outputs(self)
@@ -110,7 +108,7 @@ class Supervisor:
             self._wait()
             self._watchdog.look(closely=router.is_busy())
             self._outputs.look()
-            self._replace_who_is_next()
+            self._renewal.go_on()
             self._stop_who_is_next()
             self._tell()
             self._reap_orphans()
@@ -182,8 +180,7 @@ class Supervisor:
         place.begin(incarnation)
         name = place.spec.name
         incarnation.leaf = self._leaves.make(name, incarnation.number, incarnation.pid, incarnation.cap_bytes)
-        if name in self._to_replace:
-            self._to_replace.remove(name)  # it has died before its turn, and is the new one now
+        self._renewal.note_start(name)
         self.watch(incarnation.pidfd, lambda: self._on_exit(place))
         self.watch(incarnation.inbox_fd, lambda: self._on_messages(place))
         self._outputs.add(incarnation.outputs)
@@ -331,7 +328,7 @@ class Supervisor:
         )
         self._tell_of(place)
         if place.retired:
-            self._remove(place)
+            self.remove_child(place.spec.name)
         elif counts and place.has_outrun(self._intensity):
             log.error(
                 "giving up",
@@ -381,80 +378,15 @@ class Supervisor:
         drain_seconds: float,
         log_settings: dict[str, str],
     ) -> list[str]:
-        """Take these for what the children shall be; who is going to be replaced, stopped or started for it.
-
-        Only those whose spec is another one are replaced, one after another. A child that is held is given another
-        try, as is one that is down and whose own spec has changed: whoever changes the configuration may have done what
-        its remedy says.
-        """
+        """Take these for what the children shall be; who is going to be replaced, stopped or started for it."""
         everyone = log_settings != self._log_settings  # they are told once, when they start
         self._intensity, self._drain_seconds, self._log_settings = intensity, drain_seconds, log_settings
-        before = dict(self._places)
-        self._places.clear()  # the same dictionary: others look at it
-        concerned = []
-        for spec in specs:
-            place = self._places[spec.name] = before.pop(spec.name) if spec.name in before else Place(spec)
-            if self._adapt(place, spec, even_so=everyone):
-                concerned.append(spec.name)
-        for name, place in before.items():
-            self._places[name] = place
-            self._retire(place)
-            concerned.append(name)
-        return concerned
+        return self._renewal.adapt(specs, everyone=everyone)
 
-    def _adapt(self, place: Place, spec: ChildSpec, *, even_so: bool) -> bool:
-        """Have the child in this place become what `spec` says; whether it is replaced or started for it."""
-        before, was_retired = place.spec, place.retired
-        place.spec, place.retired = spec, False
-        if was_retired:
-            self.start_child(spec.name)
-            return True
-        if place.incarnation is None:
-            if place.wanted and (place.standing is Standing.HELD or spec != before):
-                place.release()
-            return place.standing is Standing.WAITING
-        if spec == before and (spec.command or not even_so):  # a command knows nothing of our log
-            return False
-        only_options = replace(before, options=spec.options) == spec and spec.takes_options and not even_so
-        if only_options and self.send(spec.name, Options(spec.options)):
-            return False
-        if not place.wanted:
-            return False  # it is being stopped: whoever starts it again starts the new one
-        if spec.name not in self._to_replace:
-            self._to_replace.append(spec.name)
-        return True
-
-    def _retire(self, place: Place) -> None:
-        """There shall be no such child any more."""
-        place.retired = True
-        if place.incarnation is None:
-            self._remove(place)
-        else:
-            self.stop_child(place.spec.name)
-
-    def _remove(self, place: Place) -> None:
-        self.router.on_state(place.spec.name, {})
-        del self._places[place.spec.name]
-
-    def _replace_who_is_next(self) -> None:
-        """Replace one child after another: the next when the last runs again, or has taken too long to do so."""
-        if self._being_replaced is not None:
-            name, until = self._being_replaced
-            place = self._places.get(name)
-            is_on_its_way = place is not None and place.standing in (
-                Standing.STOPPING,
-                Standing.WAITING,
-                Standing.STARTING,
-            )
-            if is_on_its_way and time.monotonic() < until:
-                return
-            self._being_replaced = None
-        if self._to_replace and not self.stopping:
-            name = self._to_replace.popleft()
-            if name in self._places and self._places[name].incarnation is not None and self._places[name].wanted:
-                self.restart_child(name)
-                spec = self._places[name].spec
-                self._being_replaced = (name, time.monotonic() + spec.stop_seconds + spec.ready_seconds)
+    def remove_child(self, name: str) -> None:
+        """There is no such child any more."""
+        self.router.on_state(name, {})
+        del self._places[name]
 
     # Stopping
 

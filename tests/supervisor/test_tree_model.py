@@ -24,6 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from ipc.messages import Held, Message, Ready, Starved
 from supervisor import place as places
+from supervisor import renewal
 from supervisor import supervisor as supervisors
 from supervisor.child import Incarnation
 from supervisor.place import Place
@@ -145,7 +146,7 @@ class TreeMachine(RuleBasedStateMachine):
         self.gave_up = False
         self.replacing: tuple[str, float] | None = None
         self.patches = ExitStack()
-        for module in (supervisors, places):
+        for module in (supervisors, places, renewal):
             self.patches.enter_context(mock.patch.object(module, "time", self.clock))
         self.patches.enter_context(mock.patch.object(supervisors, "spawn", self.spawn))
         self.patches.enter_context(mock.patch.object(supervisors, "random", lambda: 0.0))
@@ -218,7 +219,7 @@ class TreeMachine(RuleBasedStateMachine):
             is_through = self.models[self.replacing[0]].stands() not in ("stopping", "waiting", "starting")
             if is_through or self.clock.now >= self.replacing[1]:
                 self.replacing = None
-        self.tree._replace_who_is_next()
+        self.tree._renewal.go_on()
         for name, model in self.models.items():
             incarnation = self.place(name).incarnation
             if incarnation and incarnation.intent is Intent.STOP and name not in stopping:
