@@ -221,7 +221,7 @@ def _mount() -> Path | None:
 
 
 MOUNT = _mount()
-CONTROLLERS = {"memory": "memory.max", "hugetlb": "hugetlb.2MB.max", "pids": "pids.max"}
+CONTROLLERS = {"memory": "memory.max", "hugetlb": "hugetlb.2MB.max"}
 AVAILABLE = (MOUNT / "cgroup.controllers").read_text().split() if MOUNT else []
 FIT = [name for name in CONTROLLERS if name in AVAILABLE]
 """Controllers that can be given to a cgroup of ours. That of memory may belong to a cgroup v1: placing is the same."""
