@@ -44,7 +44,7 @@ class Heir:
             self._process = None
 
     def _tell(self, number: int) -> None:
-        """Say so, and never wait: without a heir, the commands themselves still end with their supervisor."""
+        """Say so, and never wait: without an heir, the commands themselves still end with their supervisor."""
         with contextlib.suppress(OSError):
             if self._process is not None:
                 try:

@@ -271,7 +271,9 @@ def test_the_stop_signal_goes_to_it_alone(notes: Path, said: Log) -> None:
 
 FAMILY = """if True:
     import os, signal, time
+    hoard = []
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, lambda *_: hoard.append(b"x" * (100 * 2**20)))
     if os.fork() == 0: os.fork()
     os.write(1, b"%d\\n" % os.getpid())
     while True: time.sleep(60)"""
@@ -284,14 +286,13 @@ def family(said: Log) -> list[int]:
 @pytest.mark.tree
 @pytest.mark.parametrize("how", ["deaf to the stop", "killed", "over its cap"])
 def test_nothing_is_left_of_its_group(how: str, notes: Path, said: Log) -> None:
-    cap = 4 * 2**20 if how == "over its cap" else 0
-    stage = Stage(notes, python(FAMILY, stop_seconds=0.3, restart="temporary", cap_bytes=0))
+    stage = Stage(notes, python(FAMILY, stop_seconds=0.3, restart="temporary", cap_bytes=64 * 2**20))
     gone: list[bool] = []
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.until("the family", lambda: len(family(said)) == 3)
-        if cap:
-            stage.supervisor.set_cap("own", cap)
+        if how == "over its cap":
+            os.kill(stage.pid("own"), signal.SIGUSR1)
         elif how == "killed":
             os.kill(stage.pid("own"), signal.SIGKILL)
         else:
