@@ -94,4 +94,4 @@ def test_a_history_that_is_empty_for_a_moment_costs_nothing(
     jobs = [alone.desk.journal.known(channel.id, one) for one in ids]
     assert not [job for job in jobs if job is None or job.deleted_at]
     asked = [one for one in server.log if one.name == "channels.getMessages"]
-    assert len(asked) <= 6, "for the window's ids, and not for all that there are"
+    assert len(asked) <= 4, "for the window's ids, and not for all that there are"
