@@ -36,6 +36,9 @@ from tests.servers.ports import HOST
 T = TypeVar("T")
 
 _CHUNK_BYTES = 64 * 1024
+_THROTTLED_BYTES = 2**17
+"""Of a throttled connection, so much is taken unasked. With less than two segments of the loopback's it stalls."""
+
 _LONGEST_HEAD_BYTES = 2**20
 _PATIENCE_SECONDS = 10.0
 """For the proxy's own thread to do what it is told; it never waits for anybody outside."""
@@ -213,10 +216,11 @@ class FaultProxy:
         await asyncio.gather(*self._open, return_exceptions=True)
         await asyncio.sleep(0)  # the transports that were aborted close their sockets
         if not isinstance(mode, Refuse):
-            sock = _bound(self.port)
-            if isinstance(mode, Throttle):  # or this machine's kernel took a few MiB at once in the proxy's place
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, max(4096, mode.bytes_per_second // 20))
-            self._server = await asyncio.start_server(self._accept, sock=sock, ssl=self._tls, limit=_LONGEST_HEAD_BYTES)
+            sock, limit = _bound(self.port), _LONGEST_HEAD_BYTES
+            if isinstance(mode, Throttle):  # or a few MiB would be taken at once, here and by the kernel
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _THROTTLED_BYTES)
+                limit = _THROTTLED_BYTES // 2
+            self._server = await asyncio.start_server(self._accept, sock=sock, ssl=self._tls, limit=limit)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
