@@ -156,19 +156,23 @@ class R2Storage:
         first one was there, the others are asked for before they are sent. Where a picture is expected to be there, its
         last object is asked for, and if that is there, each is asked for before it is sent: that costs no upload. So is
         each object of a call that has not come to its end, the next time: then some are there. So it is with each
-        object of the first call, since a process before this one may have come to no end.
+        object of the first call, since a process before this one may have come to no end; and of the call
+        after one that has found what nobody expected there: of a bucket that is full already (the journal was lost), no
+        more than one object in all is sent in vain.
         """
         items = list({item.key: item for item in items}.values())  # R2 takes one write of a key in a second
         known = None if self._in_doubt or not self._knows_conditions else self._known(items, stop)
-        new = 0
+        keys = {item.key for item in items}
+        surprising = {item.key for item in items if not item.is_expected} - self._unfinished
+        new, surprises = 0, 0
 
         def done(put: Put | None) -> None:
-            nonlocal new
+            nonlocal new, surprises
             if put is not None:
                 new += put.is_new
+                surprises += not put.is_new and put.key in surprising
                 stored(put)
 
-        keys = {item.key for item in items}
         is_likely = {item.key for item in items if known is None or _folder(item) in known} | (keys & self._unfinished)
         self._unfinished |= keys
         scouts: dict[str, _Scout] = {}
@@ -183,7 +187,7 @@ class R2Storage:
                 others.append(partial(self._follow, item, tries, scouts[folder]))
         self._run([*first, *others], stop, done)
         self._unfinished -= keys
-        self._in_doubt = False
+        self._in_doubt = surprises > 0
         return new
 
     def _send_ahead(self, item: Item, tries: int, scout: _Scout) -> Put:
