@@ -87,6 +87,7 @@ def test_settling_removes_what_others_have_left_there(folder: Path) -> None:
         ("cgroup.procs", None),
         ("cgroup.subtree_control", None),
     ],
+    ids=["no memory", "not alone", "others", "no processes", "no control"],  # the same in every process of the tests
 )
 def test_a_cgroup_that_is_not_fit_is_left_as_it_is(file: str, text: str | None, folder: Path) -> None:
     (folder / file).unlink() if text is None else (folder / file).write_text(text)
