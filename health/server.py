@@ -37,6 +37,9 @@ LOOK_SECONDS = 1.0
 LIVE_SECONDS = 60.0
 """A root that has said nothing for so long hangs, and only a restart of the whole can help. It speaks once a second."""
 
+QUARANTINED = 20
+"""How many pictures that were set aside are named; `bin/run dead` names all."""
+
 SILENT_SECONDS = 5.0
 """How long a connection may be open with no request under way."""
 
@@ -225,6 +228,7 @@ class View:
                 waiting_for_retry=journal.waiting_for_retry()[0],
                 spool_bytes=journal.spool_bytes(),
                 last_failure=journal.last_failure(),
+                quarantined=tuple(journal.quarantined(QUARANTINED)),
             )
 
 

@@ -35,6 +35,7 @@ class Figures:
     waiting_for_retry: int
     spool_bytes: int
     last_failure: str | None
+    quarantined: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def snapshot(known: Known, memory: Memory) -> dict[str, Any]:
         "tree": _tree(known),
         "memory": _memory(known),
         "channels": _channels(known),
+        "quarantine": _quarantine(known),
     }
 
 
@@ -267,6 +269,12 @@ def _is_connected(known: Known) -> bool:
 def _seconds(time: str | None) -> float | None:
     """Unix seconds of a time that a process has reported."""
     return datetime.fromisoformat(time).timestamp() if time else None
+
+
+def _quarantine(known: Known) -> list[dict[str, Any]]:
+    """The pictures that were set aside for killing their workers, the newest first. `file` is below state_dir."""
+    rows = known.figures.quarantined if known.figures else ()
+    return [{**row, "file": f"spool/{row['file']}/original"} for row in rows]
 
 
 def waiting(figures: Figures) -> int:

@@ -40,6 +40,9 @@ LEASE_SECONDS = 900.0
 carried out so long after it was made.
 """
 
+POISON = "poison, set aside"
+"""How the reason of a dead letter begins that has killed its workers."""
+
 MAX_DOUBTS = 3
 """A source that gives other bytes each time, none of them a picture, is asked so often for more."""
 
@@ -418,6 +421,21 @@ class Journal:
 
     def dead(self) -> list[Job]:
         return [Job.from_row(row) for row in self.run("dead")]
+
+    def quarantined(self, limit: int) -> list[dict[str, Any]]:
+        """The newest pictures that were set aside for killing their workers: job, channel, message, reason, and where
+        in the spool the original is kept.
+        """
+        return [
+            {
+                "job": row["id"],
+                "channel": row["channel_id"],
+                "message": row["message_id"],
+                "reason": row["reason"],
+                "file": f"{row['id']}.{row['generation']}",
+            }
+            for row in self.run("quarantined", mark=POISON, limit=limit)
+        ]
 
     def revive(self, job_ids: Iterable[int]) -> list[int]:
         """Bring dead letters back to the state they died in; the ids of those that were dead."""

@@ -184,6 +184,11 @@ WHERE id = :id AND state = 'dead';
 -- name: dead
 SELECT * FROM jobs WHERE state = 'dead' ORDER BY id;
 
+-- name: quarantined
+-- The newest dead letters whose reason begins with `mark`: pictures that killed their workers.
+SELECT id, generation, channel_id, message_id, reason FROM jobs
+WHERE state = 'dead' AND substr(reason, 1, length(:mark)) = :mark ORDER BY id DESC LIMIT :limit;
+
 -- name: known_pictures
 -- Which of these digests (a JSON array) some message has, deleted ones aside.
 SELECT DISTINCT sha256 FROM jobs

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,9 @@ MEMORY_SECONDS = 600.0
 KILL_FACTS = ("cause", "what", "job", "peak_bytes", "cap_bytes")
 """What that record says of the one who was."""
 
+MOST_UNSENT = 2000
+"""Ends that wait for a health process to take them."""
+
 RETELL_SECONDS = 10.0
 """How long a child that is ready has to say again what its predecessor has said."""
 
@@ -61,7 +64,8 @@ class RootRouter:
         self._unsent: set[str] = set()
         self._memory_told_at = time.monotonic()
         self._ends: dict[str, deque[dict[str, Any]]] = {}
-        self._unsent_ends: deque[Ended] = deque()
+        self._unsent_ends: deque[Ended] = deque(maxlen=MOST_UNSENT)
+        self._past: dict[str, Past] = {}
         self._kills: deque[tuple[str, dict[str, Any]]] = deque(maxlen=KILLS)
         self._teller: dict[str, str] = {}
         self._inherited: dict[str, Inherited] = {}
@@ -95,7 +99,7 @@ class RootRouter:
                 self._send_report(topic)
             for name, facts in self._states.items():
                 self._tree.send("health", ChildState(name, facts))
-            self._unsent_ends = deque(self._all_ends())
+            self._unsent_ends = deque(self._all_ends(), maxlen=MOST_UNSENT)
             self._send_ends()
         if self.guard:
             self.guard.on_start(child)
@@ -111,6 +115,7 @@ class RootRouter:
             if facts.get("under") == child:
                 if "pid" in facts:
                     self.on_ended(name, {"at": int(time.time()), "cause": cause, "what": f"went with {child}: {text}"})
+                self._past[name] = Past.of(facts, cause)
                 up = {key: value for key, value in facts.items() if key not in DOWN}
                 self._remember(name, {**up, "state": "waiting", "since": round(time.monotonic(), 1)})
         return True
@@ -187,6 +192,8 @@ class RootRouter:
     def _take_state(self, child: str, name: str, facts: dict[str, Any]) -> None:
         if inherited := self._inherited.get(child):
             inherited.names.discard(name)
+        if past := self._past.get(name):
+            facts = past.added_to(facts)
         self._remember(name, {**facts, "under": child, "order": [*self._order(child), *facts["order"]]})
 
     def _disinherit(self, inherited: Inherited) -> None:
@@ -201,6 +208,7 @@ class RootRouter:
     def _forget(self, name: str) -> None:
         self._states.pop(name, None)
         self._ends.pop(name, None)
+        self._past.pop(name, None)
         self._tree.send("health", ChildState(name, {}))
 
     def _remember(self, name: str, facts: dict[str, Any]) -> None:
@@ -247,3 +255,28 @@ class Inherited:
     names: set[str]
     topics: set[str]
     until: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a child's child had been through when its supervisor died, which is all that its successor knows of."""
+
+    restarts: int
+    causes: Counter[str]
+
+    @classmethod
+    def of(cls, facts: dict[str, Any], cause: str) -> Past:
+        """After an end of that cause, which it shares with its supervisor if it was up."""
+        causes = Counter(facts.get("exit_causes", {}))
+        went_with_it = "pid" in facts
+        causes.update([cause] if went_with_it else [])
+        return cls(facts.get("restarts", 0) + went_with_it, causes)
+
+    def added_to(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """The same facts, counted from the program's start."""
+        causes = self.causes + Counter(facts.get("exit_causes", {}))
+        return {
+            **facts,
+            "restarts": facts.get("restarts", 0) + self.restarts,
+            **({"exit_causes": dict(causes)} if causes else {}),
+        }

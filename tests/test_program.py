@@ -195,6 +195,8 @@ def test_a_picture_that_needs_more_memory_than_the_cap_is_tried_alone_then_set_a
     instance.wait_until_done()
     dead = instance.command("dead").stdout
     assert "out of memory" in dead
+    [aside] = (instance.status() or {})["quarantine"]
+    assert "out of memory" in aside["reason"] and (instance.state_dir / aside["file"]).is_file()
     report = instance.command("memory").stdout
     for name in ("root", "health", "uploader", "pool", "image-1", "connection"):
         assert re.search(rf"^{name} +\d+M", report, re.MULTILINE), report

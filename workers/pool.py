@@ -23,7 +23,7 @@ import structlog
 from ipc import failpoints
 from ipc.context import Context
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import POISON, Journal
 from ipc.messages import ChildState, Ended, JobDone, JobFailed, Message, Ration
 from ipc.messages import Job as Order
 from ipc.retry import RetryPolicy
@@ -356,7 +356,7 @@ class Dispatch:
         maybe_memory = crash in MAYBE_MEMORY
         is_enough = memory or tries >= self._poison_after
         if is_enough and (job.alone or not (memory or maybe_memory)):
-            self._bury(job, f"poison, set aside after {tries} tries: {reason}")
+            self._bury(job, f"{POISON} after {tries} tries: {reason}")
         elif not self._journal.strike(job, reason, alone=memory or maybe_memory):
             self._tidy(job, "moved on")
 

@@ -76,7 +76,7 @@ def whats(given: Known) -> list[str]:
 
 def test_all_is_well() -> None:
     body = snapshot(known(), Memory())
-    assert list(body) == ["ok", "problems", "stats", "tree", "memory", "channels"]
+    assert list(body) == ["ok", "problems", "stats", "tree", "memory", "channels", "quarantine"]
     assert body["ok"] is True and body["problems"] == []
 
 
@@ -492,6 +492,13 @@ def test_a_flood_that_is_over_is_none() -> None:
 
     assert len(whats(flooded("2023-11-14T22:13:21Z"))) == 1
     assert whats(flooded("2023-11-14T22:13:19Z")) == []
+
+
+def test_pictures_that_were_set_aside_are_named_with_their_file() -> None:
+    row = {"job": 8, "channel": 77, "message": 5, "reason": "poison, set aside after 2 tries: hung", "file": "8.1"}
+    [found] = snapshot(known(figures=figures(quarantined=(row,))), Memory())["quarantine"]
+    assert found == {**row, "file": "spool/8.1/original"}
+    assert snapshot(known(), Memory())["quarantine"] == snapshot(known(figures=None), Memory())["quarantine"] == []
 
 
 def test_the_summary_is_one_line() -> None:

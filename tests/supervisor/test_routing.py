@@ -273,3 +273,26 @@ def test_the_root_tells_its_own_memory(tree: FakeTree, router: RootRouter) -> No
     assert name == "health" and isinstance(message, Report) and message.topic == "root"
     assert 0 < message.facts["uss_bytes"] <= message.facts["pss_bytes"]
     assert message.facts["rss_trend_bytes_per_hour"] is None
+
+
+def test_a_childs_child_is_counted_from_the_programs_start_on(tree: FakeTree, router: RootRouter) -> None:
+    """Whatever its supervisor went through: that knows of its own time only."""
+
+    def told() -> dict[str, Any]:
+        [facts] = [message.facts for message in of(tree, ChildState) if isinstance(message, ChildState)]
+        return {key: facts.get(key) for key in ("restarts", "exit_causes")}
+
+    up = {"state": "running", "order": [1], "pid": 9}
+    router.on_message("pool", ChildState("image-1", {**up, "restarts": 2, "exit_causes": {"hung": 2}}))
+    tree.take()
+    router.on_exit("pool", "signalled", "killed by SIGKILL")
+    tree.take()
+    router.on_start("pool")
+    router.on_message("pool", ChildState("image-1", {**up, "restarts": 0}))
+    assert told() == {"restarts": 3, "exit_causes": {"hung": 2, "signalled": 1}}
+    router.on_message("pool", ChildState("image-1", {**up, "restarts": 1, "exit_causes": {"hung": 1}}))
+    assert told() == {"restarts": 4, "exit_causes": {"hung": 3, "signalled": 1}}
+    router.on_exit("pool", "asked", "stopped as asked")
+    tree.take()
+    router.on_message("pool", ChildState("image-1", {**up, "restarts": 0}))
+    assert told()["restarts"] == 5

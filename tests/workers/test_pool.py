@@ -580,6 +580,8 @@ def test_poison_is_set_aside_by_name(desk: Desk, open_pool: Opener, end: policy.
     now = desk.of(1)
     assert (now.state, now.dead_state) == ("dead", "fetched")
     assert now.reason == f"poison, set aside after {poison_after} tries: its worker was lost: {end.text}"
+    where = {"job": now.id, "channel": now.channel_id, "message": now.message_id, "file": f"{now.id}.1"}
+    assert desk.journal.quarantined(5) == [{**where, "reason": now.reason}]
     assert desk.spooled() == {f"{poison.id}.1/original", f"{other.id}.1/original"}
     assert orders(tree)["image-1"].job_id == other.id  # the rest go on
     assert desk.journal.totals() == {"processed": 0, "failed": 1, "retried": poison_after - 1}
