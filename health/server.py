@@ -45,7 +45,7 @@ SILENT_SECONDS = 5.0
 
 
 def main(context: Context) -> None:
-    """Serve until asked to stop. Options: `listen_fd`, `token`, `root` (pid and started_at), `state_dir`."""
+    """Serve until asked to stop. Options: `listen_fd`, `token`, `root` (pid, started_at, spawned), `state_dir`."""
     asyncio.run(_serve(context))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -92,7 +93,7 @@ class Memory:
 
 def snapshot(known: Known, memory: Memory) -> dict[str, Any]:
     """The body of /status."""
-    problems = list(find_problems(known))
+    problems = list(find_problems(known)) or list(_problem_of_standing_still(known))
     return {
         "ok": not problems,
         "problems": memory.date(problems, known.now),
@@ -105,7 +106,7 @@ def snapshot(known: Known, memory: Memory) -> dict[str, Any]:
 
 
 def find_problems(known: Known) -> Iterator[Problem]:
-    """What is wrong now."""
+    """What is wrong now, but for work that stands still without a reason."""
     if known.silent_seconds > PATIENCE_SECONDS:
         yield Problem(
             "root",
@@ -117,10 +118,13 @@ def find_problems(known: Known) -> Iterator[Problem]:
             yield from _problem_of_child(name, facts, known)
     if known.journal_error:
         yield Problem("journal", known.journal_error, "See the log; check the disk that state_dir is on")
-    told = [*_problem_of_the_disk(known), *_problems_of_reports(known)]
-    yield from told
-    is_explained = any(problem.key == "disk" or problem.key.startswith("breaker") for problem in told)
-    if known.figures and waiting(known.figures) and known.unmoved_seconds > STUCK_SECONDS and not is_explained:
+    yield from _problem_of_the_disk(known)
+    yield from _problems_of_reports(known)
+
+
+def _problem_of_standing_still(known: Known) -> Iterator[Problem]:
+    """Work waits and nothing gets done. For when nothing else is wrong: whatever is, is the reason."""
+    if known.figures and waiting(known.figures) and known.unmoved_seconds > STUCK_SECONDS:
         yield Problem(
             "stuck",
             f"{waiting(known.figures)} pictures wait, and none has been finished"
@@ -256,8 +260,8 @@ def _shortage(machine: Mapping[str, Any]) -> str:
 
 def _is_being_opened(known: Known) -> bool:
     """Whether the connection has begun a moment ago, and nothing is known to be wrong yet."""
-    began = known.tree.get("connection", {}).get("started_at", 0.0)
-    return not known.reports["connection"].get("error") and known.now - began <= PATIENCE_SECONDS
+    began = known.tree.get("connection", {}).get("spawned", -math.inf)
+    return not known.reports["connection"].get("error") and known.monotonic - began <= PATIENCE_SECONDS
 
 
 def _is_connected(known: Known) -> bool:

@@ -2,7 +2,8 @@
 
 A child is exec'd, not forked, so it starts with a clean memory, a clean environment and only the file descriptors that
 are passed on by name: its inbox, its outbox, its child spec (in an anonymous file: nothing shows on a command line),
-and the reading end of its supervisor's liveness pipe, by which it learns that its supervisor is gone.
+the reading end of its supervisor's liveness pipe, by which it learns that its supervisor is gone, and a file in memory
+that its stacks are written to when it hangs or crashes.
 
 Spawn from the main thread only: the parent-death signal that a child arms belongs to the thread that made it.
 """

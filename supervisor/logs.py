@@ -12,6 +12,7 @@ import logging
 import os
 import select
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -32,8 +33,14 @@ def configure(level: str, format: Literal["auto", "json", "console"] | str, proc
     on_terminal = sys.stderr is not None and sys.stderr.isatty()
     console = on_terminal if format == "auto" else format == "console"
     renderer = _render_console if console else _render_json
+
+    def name_process(logger: WrappedLogger, method: str, record: EventDict) -> EventDict:
+        """By whatever thread it was written: that is why this is no context variable."""
+        record.setdefault("process", process)
+        return record
+
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        name_process,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -43,10 +50,8 @@ def configure(level: str, format: Literal["auto", "json", "console"] | str, proc
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=lambda *_: _Line(),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # a reload may call this again
     )
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(process=process)
     handler = _Adopt()
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
@@ -68,25 +73,32 @@ class _Reader:
     """
 
     def __init__(self) -> None:
-        self._poll = select.poll()
-        self._poll.register(2, select.POLLOUT)
+        self._lock = threading.Lock()
         self._left_out = 0
 
     def is_there(self) -> bool:
         """Whether a record can be written now; after some could not, their number is told first."""
-        try:
-            can_write = bool(self._poll.poll(0 if self._left_out else 1000 * READER_SECONDS))
-        except OSError:
-            return True
-        if not can_write:
-            self._left_out += 1
-        elif self._left_out:
-            text = json.dumps({"level": "warning", "event": "records were left out", "records": self._left_out})
-            self._left_out = 0
-            with contextlib.suppress(OSError):
-                os.write(2, _line(text))
-            return self.is_there()
-        return can_write
+        with self._lock:
+            can_write = _can_write(0 if self._left_out else READER_SECONDS)
+            if not can_write:
+                self._left_out += 1
+            elif self._left_out:
+                text = json.dumps({"level": "warning", "event": "records were left out", "records": self._left_out})
+                self._left_out = 0
+                with contextlib.suppress(OSError):
+                    os.write(2, _line(text))
+                return _can_write(0)
+            return can_write
+
+
+def _can_write(seconds: float) -> bool:
+    """Whether standard error takes a whole record within that time; where nobody can tell, it is tried."""
+    poll = select.poll()  # one for each call: a poll object is for one thread at a time
+    try:
+        poll.register(2, select.POLLOUT)
+        return bool(poll.poll(1000 * seconds))
+    except OSError:
+        return True
 
 
 _reader = _Reader()

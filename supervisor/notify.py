@@ -20,11 +20,15 @@ class Notifier:
         self.watchdog_seconds = _watchdog_seconds(environ, pid)
         """Within this time systemd wants to hear `alive`; 0: it does not."""
         self.was_ready = False
+        self.owes_ready = False
+        """Whether a READY=1 did not get out: without the one that ends a reload, systemd would wait for ever."""
 
     def ready(self) -> bool:
         """The start, or a reload, is over."""
-        self.was_ready = self._send("READY=1") or self.was_ready
-        return self.was_ready
+        is_out = self._send("READY=1")
+        self.was_ready = self.was_ready or is_out
+        self.owes_ready = not is_out
+        return is_out
 
     def starting(self, within_seconds: float) -> bool:
         """The start goes on. It may take so long from now on, even where TimeoutStartSec= is less."""

@@ -92,8 +92,8 @@ class Place:
         self.due_at = until
 
     def release(self) -> None:
-        """Start it now, whatever it has been waiting for, with a clean record."""
-        if self.incarnation is None:
+        """Start it now, whatever it has been waiting for, with a clean record; one that rests, when it is woken."""
+        if self.incarnation is None and not self.rests:
             self._resting = Standing.WAITING
         self.due_at = 0.0
         self.deaths, self._in_a_row = (), 0

@@ -194,7 +194,10 @@ def _on_hangup(supervisor: Supervisor, orders: Orders) -> Callable[[], None]:
         if had_terminal and not signals.has_terminal():
             supervisor.begin_stop()
         else:
-            orders.reload()
+            try:
+                orders.reload()
+            except Exception:  # a defect of ours; but the tree is worth more than an order
+                structlog.get_logger().exception("the reload failed")
 
     return on_hangup
 

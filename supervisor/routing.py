@@ -66,6 +66,7 @@ class RootRouter:
         self._ends: dict[str, deque[dict[str, Any]]] = {}
         self._unsent_ends: deque[Ended] = deque(maxlen=MOST_UNSENT)
         self._past: dict[str, Past] = {}
+        self._to_take_back: list[ChildState | Report] = []
         self._kills: deque[tuple[str, dict[str, Any]]] = deque(maxlen=KILLS)
         self._teller: dict[str, str] = {}
         self._inherited: dict[str, Inherited] = {}
@@ -95,6 +96,7 @@ class RootRouter:
         topics = {topic for topic, teller in self._teller.items() if teller == child}
         self._inherited[child] = Inherited(names, topics)
         if child == "health":  # before it answers its first request, it knows everything
+            self._to_take_back.clear()
             for topic in self._reports:
                 self._send_report(topic)
             for name, facts in self._states.items():
@@ -149,6 +151,7 @@ class RootRouter:
         for topic in tuple(self._unsent):
             self._send_report(topic)
         self._send_ends()
+        self._take_back()
         for child, inherited in list(self._inherited.items()):
             if now >= inherited.until:
                 self._disinherit(inherited)
@@ -203,13 +206,27 @@ class RootRouter:
         for topic in inherited.topics:
             del self._reports[topic], self._teller[topic]
             self._unsent.discard(topic)
-            self._tree.send("health", Report(topic, {}))
+            self._to_take_back.append(Report(topic, {}))
+        self._take_back()
 
     def _forget(self, name: str) -> None:
         self._states.pop(name, None)
         self._ends.pop(name, None)
         self._past.pop(name, None)
-        self._tree.send("health", ChildState(name, {}))
+        self._to_take_back.append(ChildState(name, {}))
+        self._take_back()
+
+    def _take_back(self) -> None:
+        """Tell health what is no more, until it has been told; but for what is again."""
+        while self._to_take_back:
+            match self._to_take_back[0]:
+                case ChildState(name) if name in self._states:
+                    pass
+                case Report(topic) if topic in self._reports:
+                    pass
+                case message if not self._tree.send("health", message):
+                    return
+            del self._to_take_back[0]
 
     def _remember(self, name: str, facts: dict[str, Any]) -> None:
         self._states[name] = facts

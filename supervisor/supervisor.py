@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from random import random
-from typing import Any
 
 import structlog
 
@@ -179,7 +178,8 @@ class Supervisor:
             return
         place.begin(incarnation)
         name = place.spec.name
-        incarnation.leaf = self._leaves.make(name, incarnation.number, incarnation.pid, incarnation.cap_bytes)
+        if not place.spec.command:  # whose cap is for itself alone, and a cgroup would hold its own children to it
+            incarnation.leaf = self._leaves.make(name, incarnation.number, incarnation.pid, incarnation.cap_bytes)
         self._renewal.note_start(name)
         self.watch(incarnation.pidfd, lambda: self._on_exit(place))
         self.watch(incarnation.inbox_fd, lambda: self._on_messages(place))
@@ -362,7 +362,7 @@ class Supervisor:
         if place.incarnation is None:
             place.release()
         elif place.standing is Standing.STOPPING:
-            place.recycled = True
+            place.recycled = not place.rests
         self._tell_of(place)
 
     def restart_child(self, name: str) -> None:
@@ -461,10 +461,6 @@ class Supervisor:
     def names(self) -> list[str]:
         return list(self._places)
 
-    def facts(self, name: str) -> dict[str, Any]:
-        """The child's row of /status."""
-        return self._places[name].facts()
-
     def is_ready(self, name: str) -> bool:
         incarnation = self._places[name].incarnation
         return incarnation is not None and incarnation.ready and incarnation.intent is None
@@ -526,6 +522,6 @@ class Supervisor:
         if place.wanted:
             self.start_child(name)
 
-    def rss_bytes(self, name: str) -> int:
-        incarnation = self._places[name].incarnation
-        return incarnation.rss_bytes if incarnation else 0
+    def is_wanted(self, name: str) -> bool:
+        place = self._places[name]
+        return place.wanted and place.standing is not Standing.HELD

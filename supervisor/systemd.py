@@ -106,6 +106,8 @@ class Notified:
             )
         elif not self._ready and all(place.had_its_chance() for place in self._supervisor.places):
             self._ready = self._notifier.ready()
+        elif self._ready and self._notifier.owes_ready:
+            self._notifier.ready()
         self._tell_status(now)
         self._tell_alive(now)
 

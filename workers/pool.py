@@ -145,9 +145,9 @@ class Dispatch:
         return idle[: max(0, self._limit - len(self._in_hand))] if self._limit else idle
 
     def _at_work(self) -> list[str]:
-        """Who is to get jobs."""
+        """Who is to get jobs: the first so many of those that are to run at all."""
         names = self._tree.names()
-        return names[: self._limit] if self._limit else names
+        return [name for name in names if self._tree.is_wanted(name)][: self._limit] if self._limit else names
 
     def _rest_and_wake(self) -> None:
         """Have those stop that may not work, when they are idle; have those run again that may."""

@@ -68,7 +68,7 @@ def known(**more: Any) -> Known:
 
 
 def whats(given: Known) -> list[str]:
-    return [problem.what for problem in status.find_problems(given)]
+    return [problem["what"] for problem in snapshot(given, Memory())["problems"]]
 
 
 # --- the body -------------------------------------------------------------------------------------------------
@@ -261,7 +261,7 @@ def test_channels_that_are_not_configured_any_more_are_not_shown() -> None:
 def test_a_connection_that_has_just_begun_is_no_problem_yet() -> None:
     opening = {"connection": {"connected": False, "error": ""}}
     for age, count in ((3, 0), (6, 1)):
-        given = known(reports=opening, tree={"connection": child(started_at=NOW - age)})
+        given = known(reports=opening, tree={"connection": child(spawned=NOW - age)})
         body = snapshot(given, Memory())
         assert body["stats"]["connected"] is False and len(body["problems"]) == count
 
@@ -499,6 +499,19 @@ def test_pictures_that_were_set_aside_are_named_with_their_file() -> None:
     [found] = snapshot(known(figures=figures(quarantined=(row,))), Memory())["quarantine"]
     assert found == {**row, "file": "spool/8.1/original"}
     assert snapshot(known(), Memory())["quarantine"] == snapshot(known(figures=None), Memory())["quarantine"] == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tree": {"connection": child("held", last_cause="held", last_exit="banned", remedy="x", since=int(NOW) - 9)}},
+        {"reports": {"connection": {"connected": False, "error": "no route"}}},
+        {"reports": {"connection": {"connected": True, "spool_error": "full"}}},
+        {"reports": {"uploader": BREAKERS}},
+    ],
+)
+def test_work_that_stands_still_for_a_known_reason_is_no_second_problem(more: dict[str, Any]) -> None:
+    assert len(whats(known(unmoved_seconds=1e6, **more))) == 1
 
 
 def test_the_summary_is_one_line() -> None:

@@ -291,3 +291,25 @@ def test_auto_is_json_unless_there_is_a_terminal(written: Callable[[], bytes], m
     logs.configure("info", "auto", "x")
     structlog.get_logger().info("said")
     assert not written().startswith(b"{")
+
+
+def test_threads_write_at_once_and_every_record_names_the_process() -> None:
+    code = (
+        "import structlog, threading; from supervisor import logs; logs.configure('info', 'json', 'x');\n"
+        "def say(who): [structlog.get_logger().info('said', who=who) for _ in range(500)]\n"
+        "threads = [threading.Thread(target=say, args=(n,)) for n in range(4)]\n"
+        "[one.start() for one in threads]; [one.join() for one in threads]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    records = [json.loads(line) for line in done.stderr.splitlines()]
+    assert len(records) == 2000 and {record["process"] for record in records} == {"x"}
+
+
+def test_settings_that_change_are_in_force_at_once(written: Callable[[], bytes]) -> None:
+    log = structlog.get_logger()
+    logs.configure("info", "json", "x")
+    log.info("before")
+    logs.configure("error", "json", "x")
+    log.info("after")
+    log.error("and this")
+    assert [json.loads(line)["event"] for line in written().splitlines()] == ["before", "and this"]

@@ -69,3 +69,16 @@ def test_children_do_not_know_of_systemd(monkeypatch: pytest.MonkeyPatch) -> Non
     for name in names:
         monkeypatch.setenv(name, "/run/x")
     assert not set(names) & set(environment(1))
+
+
+def test_a_ready_that_does_not_get_out_is_owed(tmp_path: Path) -> None:
+    """The one that ends a reload: without it, systemd would wait for ever."""
+    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "socket")}, PID)
+    with Listener(str(tmp_path / "socket")):
+        assert notifier.ready() and notifier.was_ready and not notifier.owes_ready
+    (tmp_path / "socket").unlink(missing_ok=True)
+    assert not notifier.ready()
+    assert notifier.was_ready and notifier.owes_ready
+    with Listener(str(tmp_path / "socket")) as listener:
+        assert notifier.ready() and not notifier.owes_ready
+        assert listener.messages == ["READY=1"]

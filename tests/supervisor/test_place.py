@@ -308,3 +308,15 @@ def test_what_was_ordered_to_stop_is_not_replaced_however_it_ends(cause: Cause) 
     place.wanted = False
     assert not end(place, cause)
     assert stands(place) in (Standing.STOPPED, Standing.HELD)
+
+
+def test_one_that_rests_is_started_by_nothing_but_its_waking() -> None:
+    place = make()
+    begin(place, ready=True)
+    place.rests = True
+    end(place, Cause.ASKED)
+    place.release()
+    assert stands(place) is Standing.STOPPED and not place.is_due(1e9)
+    place.rests = False
+    place.release()
+    assert place.is_due(1e9)

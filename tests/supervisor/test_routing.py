@@ -42,8 +42,8 @@ class FakeTree:
     def recycle(self, name: str) -> None: ...
     def rest(self, name: str) -> None: ...
     def wake(self, name: str) -> None: ...
-    def rss_bytes(self, name: str) -> int:
-        return 0
+    def is_wanted(self, name: str) -> bool:
+        return True
 
     def effort(self, name: str) -> None: ...
 
@@ -296,3 +296,22 @@ def test_a_childs_child_is_counted_from_the_programs_start_on(tree: FakeTree, ro
     tree.take()
     router.on_message("pool", ChildState("image-1", {**up, "restarts": 0}))
     assert told()["restarts"] == 5
+
+
+def test_what_is_taken_back_is_said_again_until_health_has_room_for_it(
+    tree: FakeTree, router: RootRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router.on_message("pool", ChildState("image-9", {"state": "running", "order": [9]}))
+    router.on_message("connection", Report("channel 7", {"problem": "private"}))
+    for child in ("pool", "connection"):
+        router.on_start(child)
+        router.on_ready(child)
+    tree.take()
+    tree.room = 0
+    later(monkeypatch, 1 + routing.RETELL_SECONDS)
+    router.on_tick()
+    router.on_tick()
+    tree.room = 10
+    router.on_tick()
+    gone = [message for _, message in tree.take() if isinstance(message, ChildState | Report) and not message.facts]
+    assert gone == [ChildState("image-9", {}), Report("channel 7", {})]

@@ -163,6 +163,7 @@ class FakeTree:
         self.efforts: dict[str, Effort] = {}
         self.ready = set(names)
         self.full: set[str] = set()
+        self.unwanted: set[str] = set()
         self._names = list(names)
 
     def names(self) -> list[str]:
@@ -201,8 +202,8 @@ class FakeTree:
         self.resting.remove(name)
         self.ready.add(name)
 
-    def rss_bytes(self, name: str) -> int:
-        return self.holds.get(name, 0)
+    def is_wanted(self, name: str) -> bool:
+        return name not in self.unwanted
 
     def effort(self, name: str) -> Effort | None:
         return self.efforts.get(name)

@@ -811,3 +811,15 @@ def test_no_cap_is_no_cap_for_a_large_picture_either(desk: Desk, open_pool: Open
     pool.on_message("image-1", failed(job, "memory"))
     assert [order.cap_bytes for _, order in tree.sent if isinstance(order, messages.Job)] == [0, 0]
     assert isinstance(desk.write_ladder(job), JobDone)
+
+
+def test_while_memory_is_short_who_may_work_is_chosen_among_those_that_run(desk: Desk, open_pool: Opener) -> None:
+    """An operator has stopped the first one: the second is not to rest for it."""
+    desk.fetch(1)
+    pool, tree = open_pool(2)
+    tree.unwanted.add("image-1")
+    tree.ready.discard("image-1")
+    pool.on_order(Ration(1, False))
+    pool.on_tick()
+    assert "image-2" not in tree.resting
+    assert list(orders(tree)) == ["image-2"]
