@@ -75,10 +75,12 @@ def test_a_ready_that_does_not_get_out_is_owed(tmp_path: Path) -> None:
     """The one that ends a reload: without it, systemd would wait for ever."""
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "socket")}, PID)
     with Listener(str(tmp_path / "socket")):
-        assert notifier.ready() and notifier.was_ready and not notifier.owes_ready
+        assert notifier.ready()
+        assert (notifier.was_ready, notifier.owes_ready) == (True, False)
     (tmp_path / "socket").unlink(missing_ok=True)
     assert not notifier.ready()
-    assert notifier.was_ready and notifier.owes_ready
+    assert (notifier.was_ready, notifier.owes_ready) == (True, True)
     with Listener(str(tmp_path / "socket")) as listener:
-        assert notifier.ready() and not notifier.owes_ready
+        assert notifier.ready()
+        assert (notifier.was_ready, notifier.owes_ready) == (True, False)
         assert listener.messages == ["READY=1"]
