@@ -329,7 +329,7 @@ class TreeMachine(RuleBasedStateMachine):
             assert (place.incarnation is not None) == model.is_up
             assert place.standing.value == model.stands(), name
             if not model.wanted:
-                assert model.stands() in ("stopping", "stopped", "held") or self.has_its_end_coming(place)
+                assert model.stands() in ("stopping", "stopped", "held", "finished") or self.has_its_end_coming(place)
 
     def has_its_end_coming(self, place: Place) -> bool:
         return place.incarnation is not None and place.incarnation.intent is not None
