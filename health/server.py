@@ -31,7 +31,7 @@ from ipc.journal import Journal, JournalError
 from ipc.mailbox import Closed
 from ipc.messages import ENDS, FOR_MEMORY, KILLS, ChildState, Ended, Report
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 2.0
 """How often the problems are looked at besides every request, so that `since` is right."""
 
 LIVE_SECONDS = 60.0
@@ -62,6 +62,7 @@ async def _serve(context: Context) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=False,
             timeout_keep_alive=5,
             timeout_graceful_shutdown=1,
         )
@@ -70,7 +71,7 @@ async def _serve(context: Context) -> None:
 
     def stop() -> None:
         loop.remove_reader(context.stop_fd)
-        server.should_exit = True
+        server.leave()
 
     loop.add_reader(context.inbox.fileno(), view.take_messages)
     loop.add_reader(context.stop_fd, stop)
@@ -80,7 +81,7 @@ async def _serve(context: Context) -> None:
 
 
 async def _watch(context: Context, view: View, server: _Server) -> None:
-    """Say that we are ready once we listen; then show progress, look at the problems, and sum up, once a second."""
+    """Say that we are ready once we listen; then show progress, look at the problems, and sum up, now and then."""
     while not server.started:
         await asyncio.sleep(0.005)
     context.ready()
@@ -97,6 +98,17 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._idle_since: dict[H11Protocol, float] = {}
+        self._left = asyncio.Event()
+
+    def leave(self) -> None:
+        """Finish what is under way, and stop serving."""
+        self.should_exit = True
+        self._left.set()
+
+    async def main_loop(self) -> None:
+        """Wait for that. uvicorn's own wakes up ten times a second, for a header that we don't send."""
+        await self.on_tick(0)
+        await self._left.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -85,7 +85,7 @@ class Router(Protocol):
         """A child is gone. True: its death counts against its restart intensity; False: it was its work's fault."""
 
     def on_state(self, child: str, facts: dict[str, Any]) -> None:
-        """A child's row of /status, once a second and at every change; empty when the child is no more."""
+        """A child's row of /status, at every change and now and then; empty when the child is no more."""
 
     def on_ended(self, child: str, facts: dict[str, Any]) -> None:
         """How the child's last incarnation ended, for /status."""

@@ -30,7 +30,8 @@ class Place:
     """One child spec's place. Times in monotonic seconds, those in its facts too: health tells them by its own clock.
 
     `wanted`: nobody has ordered it to stop. `rests`: there is no work for it for now. `recycled`: it is replaced,
-    whatever its end will be. `retired`: there shall be no such child any more.
+    whatever its end will be. `retired`: there shall be no such child any more. `told`: its facts as its
+    router knows them.
     """
 
     def __init__(self, spec: ChildSpec) -> None:
@@ -44,6 +45,8 @@ class Place:
         self.retired = False
         self.wanted = True
         self.rests = False
+        self.told: dict[str, Any] = {}
+        self.told_at = 0.0
         self.deaths: tuple[float, ...] = ()
         self._in_a_row = 0
         self._row_began = 0.0

@@ -43,6 +43,9 @@ LEAST_STOP_SECONDS = 1.0
 SAME_REQUEST_SECONDS = 0.5
 """Two signals closer than this are one request: `timeout` and some terminals send a process two."""
 
+RETELL_SECONDS = 2.0
+"""How often a child's row of /status is told anew though nothing in it has changed."""
+
 MOST_MESSAGES = 64
 """Read from one child in one round, so that a chatterer cannot keep the loop from the others."""
 
@@ -450,7 +453,11 @@ class Supervisor:
                 self._tell_of(place)
 
     def _tell_of(self, place: Place) -> None:
-        self.router.on_state(place.spec.name, place.facts())
+        """Tell how it stands now; what is as it was, only now and then."""
+        facts, now = place.facts(), time.monotonic()
+        if facts != place.told or now - place.told_at >= RETELL_SECONDS:
+            place.told, place.told_at = facts, now
+            self.router.on_state(place.spec.name, facts)
 
     # What a router may ask (ipc.routing.Tree)
 
