@@ -939,6 +939,30 @@ def test_a_half_that_gives_no_sign_of_life_ends_the_process(desk: Desk, monkeypa
     storage.let_go.set()
 
 
+@pytest.mark.parametrize("name", ["storage", "catalog"])
+def test_a_half_that_waits_for_its_probes_answer_does_not_hang(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A service that is out may let its probe wait for as long as it may wait for an answer: minutes."""
+    monkeypatch.setattr("workers.halves.HANG_SECONDS", 1.0)
+    monkeypatch.setattr("workers.halves.POLL_SECONDS", 0.1)  # which is how often one with nothing to do gives a sign
+    monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
+    asked, let_go = threading.Event(), threading.Event()
+
+    def hang(service: object) -> None:
+        asked.set()
+        let_go.wait(60)
+
+    monkeypatch.setattr(FileStorage if name == "storage" else SqliteCatalog, "probe", hang)
+    desk.journal.put_breaker(name, time.time() - 9, time.time() - 1, "out", "")
+    with at_work(desk, monkeypatch, FileStorage(desk.media)) as uploader:
+        wait_for("its question", asked.is_set)
+        uploader.join(2.0)
+        assert uploader.is_alive()
+        let_go.set()
+        wait_for("the breaker to close", lambda: desk.journal.breaker(name) is None)
+
+
 def test_what_ends_a_half_ends_the_process(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(journal: Journal, jobs: list[Job]) -> list[Job]:
         raise sqlite3.OperationalError("disk I/O error")
