@@ -166,7 +166,7 @@ class Uploader:
             self.sweep_sometimes()
 
     def drain(self) -> None:
-        """Wait for the halves to finish what they have in hand, but for none that does not."""
+        """Wait for the halves to finish what they have in hand, but for none that does not. Raises what ends one."""
         for shift in self._shifts:
             until = time.monotonic() + DRAIN_SECONDS
             while shift.is_alive() and time.monotonic() < until:
@@ -175,6 +175,11 @@ class Uploader:
             if shift.is_alive():
                 log.warning("left behind", half=shift.name)
         self.tell()
+        errors = [shift.error for shift in self._shifts if shift.error]
+        for error in errors[1:]:
+            log.error("ended by an error, as the other half", exc_info=error)
+        if errors:
+            raise errors[0]
 
     def _went_on(self, writing: Shift, went_on: int) -> None:
         if went_on:

@@ -974,6 +974,22 @@ def test_what_ends_a_half_ends_the_process(desk: Desk, monkeypatch: pytest.Monke
         main(desk.context(**OPTIONS))
 
 
+@pytest.mark.parametrize("name", ["record_stored", "record_published"])
+def test_what_ends_a_half_during_the_stop_ends_the_process(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fail(journal: Journal, jobs: list[Job], *others: object) -> list[Job]:
+        desk.ask_to_stop()
+        time.sleep(0.5)  # until the main thread has seen it
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Journal, name, fail)
+    monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
+    desk.render(1)
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        main(desk.context(**OPTIONS))
+
+
 def test_a_breaker_outlives_the_process(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = Watched(desk.media)
     storage.before_put = fail_with(StorageFault("slow down", retry_after_seconds=500.0))
