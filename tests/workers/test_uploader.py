@@ -22,7 +22,7 @@ import pytest
 
 from ipc.intake import withdraw
 from ipc.jobs import Job
-from ipc.journal import LEASE_SECONDS, Journal
+from ipc.journal import LEASE_SECONDS, Journal, JournalError
 from ipc.messages import MAX_BYTES, Ready, Report, Wake, encode
 from ipc.retry import RetryPolicy
 from tests.instance import HOME, wait_for
@@ -866,9 +866,9 @@ def test_main(desk: Desk) -> None:
         desk.ask_to_stop()
         thread.join(30)
     assert not thread.is_alive()
-    first, *rest = desk.said()
-    assert first == Ready()
-    assert isinstance(rest[0], Report)
+    first, second, third, *_ = desk.said()
+    assert second == Ready()
+    assert isinstance(first, Report) and first == third
     assert not stray.exists()
     assert desk.spooled() == set()
 
@@ -1002,6 +1002,25 @@ def test_a_breaker_outlives_the_process(desk: Desk, monkeypatch: pytest.MonkeyPa
         facts.clear()
         desk.clear_stop()
     assert len(storage.asked) == 1
+
+
+def test_an_open_breaker_is_told_before_anything_waits_for_the_disk(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else would say it: what the process before this one has said is soon forgotten."""
+
+    def refuse(path: Path, *, durable: bool = False) -> Journal:
+        raise JournalError("attempt to write a readonly database")
+
+    now = time.time()
+    desk.journal.put_breaker("storage", now - 9, now + 500, "slow down", "Wait")
+    monkeypatch.setattr(Journal, "open", refuse)
+    with pytest.raises(JournalError):
+        main(desk.context(**OPTIONS))
+    facts = desk.reported()
+    assert (facts["r2_circuit_breaker"], facts["supabase_circuit_breaker"]) == ("open", "closed")
+    assert (facts["storage_error"], facts["storage_remedy"]) == ("slow down", "Wait")
+    assert facts["r2_next_probe_at"] > facts["r2_circuit_breaker_since"]
 
 
 # What was there already
