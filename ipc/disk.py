@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ipc import database
 from ipc.journal import Journal, JournalError
+from ipc.spool import has_no_room
 
 ROOM_BYTES = 2**20
 """There is room again when so much is free: less is gone with the next picture."""
@@ -21,13 +22,12 @@ ROOM_BYTES = 2**20
 PROGRESS_SECONDS = 0.5
 """How often one who has the journal checked shows that he is alive."""
 
-_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-
 
 def cannot_be_written(error: BaseException) -> str:
     """Why the disk cannot be written, if that is what `error` says; else empty."""
     for one in _chain(error):
-        if isinstance(one, OSError) and one.errno in _ERRORS:
+        # A disk that fails: here it is the program's own; where a picture was read, it may be that picture's alone.
+        if isinstance(one, OSError) and (has_no_room(one) or one.errno == errno.EIO):
             return str(one.strerror)
         if database.says_disk(one):
             return str(one)

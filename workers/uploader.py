@@ -30,10 +30,10 @@ from workers import storage as storages
 from workers.breaker import Breaker
 from workers.catalog import Catalog
 from workers.halves import DRAIN_SECONDS, POLL_SECONDS, Shift, Watch
-from workers.rows import iso
 from workers.service import Service
 from workers.storage import Storage
 from workers.storing import Storing
+from workers.times import iso
 from workers.writing import Writing
 
 SWEEP_SECONDS = 600.0
@@ -248,13 +248,9 @@ def _facts_of(service: Service, prefix: str, silent_since: float | None) -> dict
     facts = service.facts()
     return {
         f"{prefix}_circuit_breaker": facts["state"],
-        f"{prefix}_circuit_breaker_since": _iso(facts["since"]),
-        f"{prefix}_next_probe_at": _iso(facts["next_probe_at"]),
-        f"{prefix}_silent_since": _iso(silent_since),
+        f"{prefix}_circuit_breaker_since": iso(facts["since"]),
+        f"{prefix}_next_probe_at": iso(facts["next_probe_at"]),
+        f"{prefix}_silent_since": iso(silent_since),
         f"{service.name}_error": clip(facts["error"], ERROR_BYTES),
         f"{service.name}_remedy": clip(facts["remedy"], REMEDY_BYTES),
     }
-
-
-def _iso(seconds: float | None) -> str | None:
-    return iso(None if seconds is None else int(seconds))

@@ -17,6 +17,7 @@ from workers.telegram.account import LOGIN, Account
 from workers.telegram.address import Address, parse
 from workers.telegram.channels import NO_HASH, require_same
 from workers.telegram.errors import (
+    UNREACHABLE,
     ChannelFault,
     Flooded,
     KeyUnknown,
@@ -28,7 +29,6 @@ from workers.telegram.errors import (
 )
 from workers.telegram.line import Line, Peer
 
-UNREACHABLE: Final = "Check the network, and telegram.proxy where Telegram is blocked"
 LATER: Final = "Run bin/run check again later"
 
 Say = Callable[[str], None]
