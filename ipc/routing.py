@@ -62,9 +62,6 @@ class Tree(Protocol):
     def wake(self, name: str) -> None:
         """Have a child run again that rests, unless the operator has stopped it besides."""
 
-    def rss_bytes(self, name: str) -> int:
-        """The child's resident memory as last sampled."""
-
     def effort(self, name: str) -> Effort | None:
         """What the child has had of the processors up to now; None: it is down."""
 

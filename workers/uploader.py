@@ -110,8 +110,8 @@ class Apart:
 class Uploader:
     """The two halves, `storing` and `writing`, and what is to be told of them.
 
-    Without what they need to work apart both use `journal`, and ask the context whether to stop: then they are called
-    one after the other, with `publish_due`.
+    Without what they need to work apart, as in tests, both use `journal`, and ask the context whether to stop: then
+    they are called one after the other, with `publish_due`.
     """
 
     def __init__(
@@ -163,7 +163,10 @@ class Uploader:
             half.service.restore()
 
     def publish_due(self) -> int:
-        """Store, then write, what is due; how many jobs went a step on."""
+        """Store, then write, what is due; how many jobs went a step on.
+
+        No process does it so: it is for tests and benchmarks, which want one step at a time, in their own thread.
+        """
         went_on = self.storing.step()
         went_on += self.writing.step()  # what has just been stored gets its row at once
         self.tell()

@@ -201,8 +201,5 @@ class FakeTree:
         self.resting.remove(name)
         self.ready.add(name)
 
-    def rss_bytes(self, name: str) -> int:
-        return self.holds.get(name, 0)
-
     def effort(self, name: str) -> Effort | None:
         return self.efforts.get(name)
