@@ -8,32 +8,36 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ipc import database
 from ipc.journal import Journal, JournalError
+from ipc.spool import has_no_room
 
 ROOM_BYTES = 2**20
 """There is room again when so much is free: less is gone with the next picture."""
 
-_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+PROGRESS_SECONDS = 0.5
+"""How often one who has the journal checked shows that he is alive."""
 
 
 def cannot_be_written(error: BaseException) -> str:
     """Why the disk cannot be written, if that is what `error` says; else empty."""
     for one in _chain(error):
-        if isinstance(one, OSError) and one.errno in _ERRORS:
+        # A disk that fails: here it is the program's own; where a picture was read, it may be that picture's alone.
+        if isinstance(one, OSError) and (has_no_room(one) or one.errno == errno.EIO):
             return str(one.strerror)
         if database.says_disk(one):
             return str(one)
     return ""
 
 
-def damage(error: BaseException, journal_path: Path) -> str:
+def damage(error: BaseException, journal_path: Path, progress: Callable[[], object]) -> str:
     """What is wrong with the journal, if `error` says that some database is damaged and it is this one; else empty.
 
-    All of the file is read for it.
+    All of the file is read for it, which may take minutes: `progress` is called all the while.
     """
     if not any(map(database.says_damaged, _chain(error))):
         return ""
@@ -42,9 +46,20 @@ def damage(error: BaseException, journal_path: Path) -> str:
     except JournalError as refused:
         return str(refused)
     try:
-        return "\n".join(journal.check())
+        return "\n".join(_check(journal, progress))
     finally:
         journal.close()
+
+
+def _check(journal: Journal, progress: Callable[[], object]) -> list[str]:
+    """What the journal's check finds. In a thread: SQLite before 3.41 reads a whole table without calling anybody."""
+    found: list[str] = []
+    checking = threading.Thread(target=lambda: found.extend(journal.check()), name="check", daemon=True)
+    checking.start()
+    while checking.is_alive():
+        progress()
+        checking.join(PROGRESS_SECONDS)
+    return found
 
 
 def has_room(state_dir: Path) -> bool:

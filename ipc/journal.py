@@ -7,7 +7,7 @@ of the file (power cut, synchronous=NORMAL) only moves the cursor back, and the 
 Rules that keep it so: BEGIN IMMEDIATE for every write, no I/O inside a transaction, one connection a thread, opened by
 the process that uses it. The statements are in `queries.sql`, the tables in `schema.sql`.
 
-This module and the uploader's catalogue are the only homes of sqlite3.
+`ipc.database` opens it; the homes of sqlite3 are these two and `workers.catalog.embedded`.
 """
 
 from __future__ import annotations

@@ -65,9 +65,9 @@ WHERE channel_id = :channel_id AND message_id BETWEEN :low AND :high AND deleted
 -- name: due
 -- The first jobs in a state that nobody has and that may be tried now (or whose time is impossibly far off: the
 -- clock was set back), by priority, then the oldest. `source` asks for those only that it can fetch, `channels` (a
--- JSON list of ids) for theirs only, `besides` (another) for other jobs than these, `alone` for those that must be, or need not be,
--- by themselves. The list of states, here and below,
--- is that of the index jobs_waiting: without it SQLite can't know that the index will do, and reads every published job.
+-- JSON list of ids) for theirs only, `besides` (another) for other jobs than these, `alone` for those that must be, or
+-- need not be, by themselves. The list of states, here and below, is that of the index jobs_waiting: without it SQLite
+-- can't know that the index will do, and reads every published job.
 SELECT * FROM jobs
 WHERE state = :state AND state IN ('seen', 'fetched', 'rendered') AND claimed_by IS NULL
       AND (:stored IS NULL OR stored = :stored) AND (next_at <= :now OR next_at > :farthest)

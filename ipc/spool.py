@@ -74,7 +74,7 @@ class Spool:
         """Leave nothing of an original that was being made."""
         folder = self.folder(job_id, generation)
         (folder / _PART).unlink(missing_ok=True)
-        _remove_if_empty(folder)
+        remove_if_empty(folder)
 
     def name_original(self, job_id: int, generation: int) -> None:
         """Give an original, whole and fsynced, its own name. It is safe after the next `sync`."""
@@ -143,7 +143,7 @@ def _keep_only(folder: Path, name: str) -> None:
         return
     for other in others:
         _delete(other)
-    _remove_if_empty(folder)
+    remove_if_empty(folder)
 
 
 def _delete(path: Path) -> bool:
@@ -156,11 +156,13 @@ def _delete(path: Path) -> bool:
     return not os.path.lexists(path)
 
 
-def _remove_if_empty(folder: Path) -> None:
+def remove_if_empty(folder: Path) -> bool:
+    """Delete a folder that nothing is in; whether it is gone."""
     try:
         folder.rmdir()
     except OSError:
-        return  # not empty: then it is still needed
+        return False  # not empty: then it is still needed
+    return True
 
 
 def fsync_folder(folder: Path) -> None:

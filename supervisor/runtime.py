@@ -79,7 +79,7 @@ def _blame_the_disk(context: Context, error: Exception) -> int | None:
     from ipc import disk  # noqa: PLC0415 - nobody pays for it who does not need it
 
     journal = context.journal_path
-    if damage := disk.damage(error, journal):
+    if damage := disk.damage(error, journal, context.progress):
         return _hold(
             context,
             f"{journal}: the journal is damaged: {damage}",

@@ -17,8 +17,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
-LONGEST_SECONDS = 3600.0
-"""However long a service asks to be left alone."""
+from workers.retry_after import bounded
 
 WINDOW_SECONDS = 60.0
 WINDOW_CALLS = 20
@@ -43,13 +42,10 @@ class Breaker:
     _calls: deque[tuple[float, bool]] = field(default_factory=deque)
 
     def state(self, now: float) -> Literal["closed", "open", "half-open"]:
+        """While it is open the service is not asked. While half-open one request is made: its answer decides."""
         if self.opened_at is None:
             return "closed"
         return "open" if now < self.silent_until else "half-open"
-
-    def allows(self, now: float) -> bool:
-        """Whether the service may be asked now. While half-open one request is made: its answer decides."""
-        return self.state(now) != "open"
 
     def succeed(self, now: float) -> None:
         self._note(now, failed=False)
@@ -69,7 +65,7 @@ class Breaker:
         is_too_much = self.in_a_row >= self.failures or self._fails_too_often()
         if self.opened_at is None and not (fatal or retry_after_seconds or is_too_much):
             return
-        pause = min(retry_after_seconds, LONGEST_SECONDS) if retry_after_seconds else self.timeout_seconds
+        pause = bounded(retry_after_seconds) if retry_after_seconds else self.timeout_seconds
         self.opened_at = now if self.opened_at is None else self.opened_at
         self.silent_until = now + pause
         self._calls.clear()  # what comes after it is judged by itself
@@ -78,7 +74,7 @@ class Breaker:
         """Be as another one was, that is no more: open for so many seconds yet."""
         self.in_a_row = self.failures
         self.opened_at = now
-        self.silent_until = now + min(max(0.0, seconds), LONGEST_SECONDS)
+        self.silent_until = now + bounded(seconds)
         self.last_error = error
 
     def seconds_to_probe(self, now: float) -> float:

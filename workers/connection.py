@@ -17,9 +17,10 @@ from ipc.spool import Spool
 
 def main(context: Context) -> None:
     """Be the source until asked to stop. Options: `telegram` (None: the export), `export`, `room`, `retry`, …"""
+    # First of all, since an export may take minutes to open: what its predecessor said last does not hold any more.
+    name = "telegram" if context.options["telegram"] else "export"
+    context.report("connection", source=name, connected=False, error="")
     journal, spool = Journal.open(context.journal_path), Spool(context.spool_path)
-    if context.options["telegram"]:  # whatever its predecessor has said last does not hold any more
-        context.report("connection", source="telegram", connected=False, error="")
     context.ready()
     if context.options["telegram"]:
         from workers.telegram import source as telegram  # noqa: PLC0415 - 290 ms and 51 MiB

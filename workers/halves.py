@@ -41,10 +41,12 @@ class Watch:
 
     def __init__(self, stop: Callable[[], bool]) -> None:
         self._stop = stop
+        self._lock = threading.Lock()
+        """Who looks must not find the service silent that is being said to have answered."""
         self._alive = time.monotonic()
         self._patience = SILENT_SECONDS
         self._answered: float | None = None
-        self.silent_since: float | None = None
+        self._silent_since: float | None = None
 
     def stopping(self) -> bool:
         """Whether to finish the work in hand. Being asked this is the half's sign of life."""
@@ -53,30 +55,43 @@ class Watch:
 
     @property
     def quiet_seconds(self) -> float:
-        """Since when there was no sign of life."""
+        """For how long there has been no sign of life."""
         return time.monotonic() - self._alive
 
     @contextmanager
     def asking(self, largest_bytes: int = 0) -> Iterator[None]:
         """Meanwhile the service owes an answer. One that was silent stays so until `answered`."""
-        self._patience = SILENT_SECONDS + largest_bytes / SLOW_BYTES_PER_SECOND
-        self._answered = time.time()
+        with self._lock:
+            self._patience = SILENT_SECONDS + largest_bytes / SLOW_BYTES_PER_SECOND
+            self._answered = time.monotonic()
         try:
             yield
         finally:
-            self._answered = None
+            with self._lock:
+                self._answered = None
 
     def answered(self) -> None:
         """The service has done something of what it was asked."""
-        self._answered = time.time()
-        self.silent_since = None
+        with self._lock:
+            self._answered = time.monotonic()
+            self._silent_since = None
+
+    def ask(self, question: Callable[[], object]) -> None:
+        """Ask the service something of our own, and be alive while it takes its time to answer.
+
+        Raises what the question raises, and crew.Interrupted some seconds after a stop was asked for.
+        """
+        with self.asking():
+            crew.run([question], threads=1, done=lambda _: self.answered(), stop=self.stopping)
 
     def look(self) -> float | None:
         """Since when the service has been silent, in Unix seconds; None if it is not, or not for long."""
-        asked = self._answered
-        if self.silent_since is None and asked is not None and time.time() - asked > self._patience:
-            self.silent_since = asked
-        return self.silent_since
+        with self._lock:
+            if self._silent_since is None and self._answered is not None:
+                silent_seconds = time.monotonic() - self._answered
+                if silent_seconds > self._patience:
+                    self._silent_since = time.time() - silent_seconds
+            return self._silent_since
 
 
 class Half(Protocol):

@@ -1,4 +1,4 @@
-"""How long a service asks to be left alone: its Retry-After, of whichever service. A pure function."""
+"""How long a service asks to be left alone: its Retry-After, of whichever service. Pure functions."""
 
 from __future__ import annotations
 
@@ -24,11 +24,20 @@ def pause_seconds(retry_after: str, now: float) -> float | None:
     """
     text = retry_after.strip()
     if _SECONDS.fullmatch(text):
-        return min(float(text), LONGEST_SECONDS)
+        return bounded(float(text))
     try:
         date = email.utils.parsedate_to_datetime(text)
         # A zone of -0000 is UTC without a word on where, and comes back without a zone.
         seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, OverflowError, TypeError, LookupError):
         return None
+    return bounded(seconds)
+
+
+def bounded(seconds: float) -> float:
+    """How long a service is left alone that asks for so long.
+
+    >>> bounded(120.0), bounded(-5.0), bounded(86400.0)
+    (120.0, 0.0, 3600.0)
+    """
     return min(max(0.0, seconds), LONGEST_SECONDS)

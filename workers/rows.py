@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from ipc.jobs import Job, Rendition
 from ipc.spool import ORIGINAL
+from workers.times import iso
 
 CONTENT_TYPES = {"webp": "image/webp", "avif": "image/avif"}
 
@@ -88,14 +88,3 @@ def _rendition(job: Job, one: Rendition, prefix: str, url_of: Callable[[str], st
         "key": key,
         "url": url_of(key),
     }
-
-
-def iso(seconds: int | None) -> str | None:
-    """Unix seconds as ISO 8601 in UTC.
-
-    >>> iso(0)
-    '1970-01-01T00:00:00Z'
-    """
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

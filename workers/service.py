@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -25,6 +25,7 @@ from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.retry import RetryPolicy
 from workers.breaker import Breaker
+from workers.faults import ServiceFault
 
 SUSPECT_SECONDS = 5.0
 """How long a suspect waits for somebody else to show whether the service works."""
@@ -36,14 +37,6 @@ LAST_JOBS = 1000
 """So many come after all others, at most. A service that says "in a second" for an hour has more probes than that."""
 
 log = structlog.get_logger()
-
-
-class Fault(Protocol):
-    """A failure of the service: what `StorageFault` and `CatalogFault` have in common."""
-
-    fatal: bool
-    retry_after_seconds: float | None
-    remedy: str
 
 
 class Service:
@@ -134,7 +127,7 @@ class Service:
             self._journal.drop_breaker(self.name)
             self._forget_those_gone()
 
-    def failed(self, jobs: list[Job], fault: Fault) -> None:
+    def failed(self, jobs: list[Job], fault: ServiceFault) -> None:
         """It has failed with these jobs; with none, if the question was our own."""
         now, wall = self._clock(), self._wall_clock()
         self._breaker.fail(now, str(fault), fatal=fault.fatal, retry_after_seconds=fault.retry_after_seconds)
@@ -172,7 +165,7 @@ class Service:
             "remedy": self._remedy,
         }
 
-    def _put_last(self, job: Job, fault: Fault) -> None:
+    def _put_last(self, job: Job, fault: ServiceFault) -> None:
         """This one opened the breaker, or kept it open."""
         others_succeeded = self._last.pop(job.id, False)
         self._last[job.id] = False

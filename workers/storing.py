@@ -83,12 +83,12 @@ class Storing:
         if not self.service.wants_probe:
             return
         try:
-            with self.watch.asking():
-                self._storage.probe()
+            self.watch.ask(self._storage.probe)
         except StorageFault as fault:
             self.service.failed([], fault)
+        except Interrupted:
+            pass  # the next process asks anew
         else:
-            self.watch.answered()
             self.service.succeeded([])
 
     def _pictures(self, jobs: Iterable[Job]) -> dict[int, list[Item]]:

@@ -13,13 +13,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
+from ipc import database
 from ipc.context import Context
-from ipc.journal import Journal
+from ipc.journal import Journal, JournalError
 from ipc.messages import clip
 from ipc.retry import RetryPolicy
 from ipc.spool import Spool
@@ -28,10 +30,10 @@ from workers import storage as storages
 from workers.breaker import Breaker
 from workers.catalog import Catalog
 from workers.halves import DRAIN_SECONDS, POLL_SECONDS, Shift, Watch
-from workers.rows import iso
 from workers.service import Service
 from workers.storage import Storage
 from workers.storing import Storing
+from workers.times import iso
 from workers.writing import Writing
 
 SWEEP_SECONDS = 600.0
@@ -47,6 +49,7 @@ log = structlog.get_logger()
 def main(context: Context) -> None:
     """Publish rendered jobs until asked to stop. Options: `storage`, `catalog`, `breaker`, `retry`."""
     options = context.options
+    tell_as_left(context)
     stop = threading.Event()
     uploader = Uploader(
         context=context,
@@ -77,6 +80,25 @@ def main(context: Context) -> None:
     uploader.drain()
 
 
+def tell_as_left(context: Context) -> None:
+    """Report how the services stood when the uploader before this one went.
+
+    First of all, and read only: should the disk keep this one waiting, what its predecessor said is soon forgotten,
+    and an open breaker would be taken for a closed one.
+    """
+    options = context.options
+    try:
+        with closing(Journal.open_to_read(context.journal_path)) as journal:
+            policy = RetryPolicy(**options["retry"])
+            storage = Service("storage", Breaker(**options["breaker"]), journal, policy)
+            catalog = Service("catalog", Breaker(**options["breaker"]), journal, policy)
+            storage.restore()
+            catalog.restore()
+    except (JournalError, database.Error):
+        return  # there is none yet, or it cannot be read: whoever opens it next says why
+    context.report("uploader", **_facts(storage, catalog))
+
+
 @dataclass(frozen=True, slots=True)
 class Apart:
     """What the halves need to work in threads of their own: a journal each, and whether to stop."""
@@ -88,8 +110,8 @@ class Apart:
 class Uploader:
     """The two halves, `storing` and `writing`, and what is to be told of them.
 
-    Without what they need to work apart both use `journal`, and ask the context whether to stop: then they are called
-    one after the other, with `publish_due`.
+    Without what they need to work apart, as in tests, both use `journal`, and ask the context whether to stop: then
+    they are called one after the other, with `publish_due`.
     """
 
     def __init__(
@@ -141,7 +163,10 @@ class Uploader:
             half.service.restore()
 
     def publish_due(self) -> int:
-        """Store, then write, what is due; how many jobs went a step on."""
+        """Store, then write, what is due; how many jobs went a step on.
+
+        No process does it so: it is for tests and benchmarks, which want one step at a time, in their own thread.
+        """
         went_on = self.storing.step()
         went_on += self.writing.step()  # what has just been stored gets its row at once
         self.tell()
@@ -166,7 +191,7 @@ class Uploader:
             self.sweep_sometimes()
 
     def drain(self) -> None:
-        """Wait for the halves to finish what they have in hand, but for none that does not."""
+        """Wait for the halves to finish what they have in hand, but for none that does not. Raises what ends one."""
         for shift in self._shifts:
             until = time.monotonic() + DRAIN_SECONDS
             while shift.is_alive() and time.monotonic() < until:
@@ -175,6 +200,11 @@ class Uploader:
             if shift.is_alive():
                 log.warning("left behind", half=shift.name)
         self.tell()
+        errors = [shift.error for shift in self._shifts if shift.error]
+        for error in errors[1:]:
+            log.error("ended by an error, as the other half", exc_info=error)
+        if errors:
+            raise errors[0]
 
     def _went_on(self, writing: Shift, went_on: int) -> None:
         if went_on:
@@ -199,27 +229,31 @@ class Uploader:
     def tell(self) -> None:
         """Report how the services stand, when that changes."""
         with self._telling:
-            facts = {
-                **_facts(self.storing, "r2", "storage"),
-                **_facts(self.writing, "supabase", "catalog"),
-            }
+            facts = _facts(
+                self.storing.service, self.writing.service, self.storing.watch.look(), self.writing.watch.look()
+            )
             if facts != self._told:
                 self._told = facts
                 self._context.report("uploader", **facts)
 
 
-def _facts(half: Storing | Writing, service: str, name: str) -> dict[str, Any]:
-    """How the service of a half stands, under the names of /status."""
-    facts = half.service.facts()
+def _facts(
+    storage: Service,
+    catalog: Service,
+    storage_silent_since: float | None = None,
+    catalog_silent_since: float | None = None,
+) -> dict[str, Any]:
+    """How the services stand, under the names of /status."""
+    return _facts_of(storage, "r2", storage_silent_since) | _facts_of(catalog, "supabase", catalog_silent_since)
+
+
+def _facts_of(service: Service, prefix: str, silent_since: float | None) -> dict[str, Any]:
+    facts = service.facts()
     return {
-        f"{service}_circuit_breaker": facts["state"],
-        f"{service}_circuit_breaker_since": _iso(facts["since"]),
-        f"{service}_next_probe_at": _iso(facts["next_probe_at"]),
-        f"{service}_silent_since": _iso(half.watch.look()),
-        f"{name}_error": clip(facts["error"], ERROR_BYTES),
-        f"{name}_remedy": clip(facts["remedy"], REMEDY_BYTES),
+        f"{prefix}_circuit_breaker": facts["state"],
+        f"{prefix}_circuit_breaker_since": iso(facts["since"]),
+        f"{prefix}_next_probe_at": iso(facts["next_probe_at"]),
+        f"{prefix}_silent_since": iso(silent_since),
+        f"{service.name}_error": clip(facts["error"], ERROR_BYTES),
+        f"{service.name}_remedy": clip(facts["remedy"], REMEDY_BYTES),
     }
-
-
-def _iso(seconds: float | None) -> str | None:
-    return iso(None if seconds is None else int(seconds))

@@ -72,12 +72,12 @@ class Writing:
         if not self.service.wants_probe or self._journal_has_some():
             return
         try:
-            with self.watch.asking():
-                self._catalog.probe()
+            self.watch.ask(self._catalog.probe)
         except (CatalogFault, RowFault) as fault:
             self.service.failed([], fault if isinstance(fault, CatalogFault) else CatalogFault(str(fault)))
+        except Interrupted:
+            pass  # the next process asks anew
         else:
-            self.watch.answered()
             self.service.succeeded([])
 
     def _journal_has_some(self) -> bool:

@@ -74,7 +74,7 @@ def test_a_full_disk_is_waited_for(on_disk: OnDisk) -> None:
     assert "Make room on state_dir's disk" in on_disk.problems()
     before = instance.pids()
     time.sleep(3.0)  # longer than a waiting child waits to try the disk
-    assert instance.pids() == before, "who waits does not die"
+    assert before.items() <= instance.pids().items(), "who waits does not die"
     assert on_disk.ends() == []
     on_disk.disk.make_room()
     on_disk.finish()

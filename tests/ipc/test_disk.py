@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -38,6 +39,10 @@ def spoil(path: Path) -> None:
         file.write(b"\xa5" * 4096)
 
 
+def idle() -> None:
+    """For what needs to know of no progress."""
+
+
 def test_a_full_disk(path: Path) -> None:
     """A database that may have no more pages is what SQLite takes for a full disk."""
     with closing(sqlite3.connect(path)) as database:
@@ -66,20 +71,20 @@ def test_the_systems_own_words(number: int) -> None:
 
 @pytest.mark.parametrize("error", [ValueError("x"), OSError(errno.EACCES, "no"), sqlite3.IntegrityError("doubled")])
 def test_anything_else(error: Exception, path: Path) -> None:
-    assert disk.cannot_be_written(error) == "" == disk.damage(error, path)
+    assert disk.cannot_be_written(error) == "" == disk.damage(error, path, idle)
 
 
 def test_a_damaged_journal(path: Path) -> None:
     spoil(path)
     with closing(Journal.open(path)) as journal:
         error = error_of(lambda: journal.job(1))
-    assert disk.damage(error, path) != "" == disk.cannot_be_written(error)
+    assert disk.damage(error, path, idle) != "" == disk.cannot_be_written(error)
 
 
 def test_a_journal_that_is_damaged_from_the_first_byte_on(path: Path) -> None:
     path.write_bytes(b"none of it is left " * 1000)
     error = error_of(lambda: Journal.open(path))
-    assert str(path) in disk.damage(error, path)
+    assert str(path) in disk.damage(error, path, idle)
 
 
 def test_another_databases_damage_is_not_the_journals(path: Path, tmp_path: Path) -> None:
@@ -88,7 +93,29 @@ def test_another_databases_damage_is_not_the_journals(path: Path, tmp_path: Path
     spoil(other)
     with closing(Journal.open(other)) as journal:
         error = error_of(lambda: journal.job(1))
-    assert disk.damage(error, path) == ""
+    assert disk.damage(error, path, idle) == ""
+
+
+def test_a_long_check_of_the_journal_is_progress(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is at it for minutes is not to be taken for one who hangs."""
+    monkeypatch.setattr(disk, "PROGRESS_SECONDS", 0.01)
+    spoil(path)
+    with closing(Journal.open(path)) as journal:
+        error = error_of(lambda: journal.job(1))
+    check, seen = Journal.check, threading.Event()
+    rounds: list[None] = []
+
+    def check_slowly(journal: Journal) -> list[str]:
+        assert seen.wait(30)
+        return check(journal)
+
+    def note() -> None:
+        rounds.append(None)
+        if len(rounds) == 3:
+            seen.set()
+
+    monkeypatch.setattr(Journal, "check", check_slowly)
+    assert disk.damage(error, path, note) != ""
 
 
 def test_room(path: Path) -> None:

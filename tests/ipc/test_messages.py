@@ -71,7 +71,7 @@ FACTS = st.dictionaries(TEXT, st.none() | st.booleans() | BIG | st.floats(allow_
     st.builds(Beat, st.floats(allow_nan=False))
     | st.builds(Wake, TEXT)
     | st.builds(Report, TEXT, FACTS)
-    | st.builds(Job, BIG, BIG, TEXT, BIG)
+    | st.builds(Job, BIG, BIG, TEXT, BIG, st.floats(allow_nan=False))
     | st.builds(JobFailed, BIG, BIG, BIG, TEXT, TEXT)
 )
 def test_any_plain_values_round_trip(message: Message) -> None:

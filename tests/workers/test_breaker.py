@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.breaker import LONGEST_SECONDS, Breaker
+from workers.breaker import Breaker
+from workers.retry_after import LONGEST_SECONDS
 
 AT = 1000.0
 
@@ -19,22 +20,22 @@ def opened(failures: int = 3, timeout_seconds: float = 60.0) -> Breaker:
 
 
 @pytest.mark.parametrize(
-    ("failed_before", "seconds_since", "state", "allows", "to_probe"),
+    ("failed_before", "seconds_since", "state", "to_probe"),
     [
-        pytest.param(0, 0.0, "closed", True, 0.0, id="new"),
-        pytest.param(2, 0.0, "closed", True, 0.0, id="one less than the limit"),
-        pytest.param(3, 0.0, "open", False, 60.0, id="the limit"),
-        pytest.param(3, 59.9, "open", False, pytest.approx(0.1), id="just before the time is up"),
-        pytest.param(3, 60.0, "half-open", True, 0.0, id="the time is up"),
-        pytest.param(3, 9999.0, "half-open", True, 0.0, id="long after"),
+        pytest.param(0, 0.0, "closed", 0.0, id="new"),
+        pytest.param(2, 0.0, "closed", 0.0, id="one less than the limit"),
+        pytest.param(3, 0.0, "open", 60.0, id="the limit"),
+        pytest.param(3, 59.9, "open", pytest.approx(0.1), id="just before the time is up"),
+        pytest.param(3, 60.0, "half-open", 0.0, id="the time is up"),
+        pytest.param(3, 9999.0, "half-open", 0.0, id="long after"),
     ],
 )
-def test_states(failed_before: int, seconds_since: float, state: str, allows: bool, to_probe: float) -> None:
+def test_states(failed_before: int, seconds_since: float, state: str, to_probe: float) -> None:
     breaker = Breaker(3, 60.0)
     for _ in range(failed_before):
         breaker.fail(AT, "no route to host")
     now = AT + seconds_since
-    assert (breaker.state(now), breaker.allows(now), breaker.seconds_to_probe(now)) == (state, allows, to_probe)
+    assert (breaker.state(now), breaker.seconds_to_probe(now)) == (state, to_probe)
 
 
 def test_only_failures_in_a_row_count() -> None:
@@ -167,14 +168,14 @@ def test_it_is_never_open_for_longer_than_its_time(
     breaker, now, longest = Breaker(failures, 60.0), AT, 60.0
     for succeeds, pause, fatal, retry_after in steps:
         now += pause
-        if breaker.allows(now):
+        if breaker.state(now) != "open":
             if succeeds:
                 breaker.succeed(now)
             else:
                 breaker.fail(now, "timed out", fatal=fatal, retry_after_seconds=retry_after)
                 longest = min(float(retry_after), LONGEST_SECONDS) if retry_after else 60.0
-                assert breaker.in_a_row < failures or not breaker.allows(now)
+                assert breaker.in_a_row < failures or breaker.state(now) == "open"
         assert breaker.seconds_to_probe(now) <= longest
-        assert breaker.allows(now + breaker.seconds_to_probe(now) + 1e-6)
-        assert breaker.allows(now) or not succeeds or breaker.last_error
+        assert breaker.state(now + breaker.seconds_to_probe(now) + 1e-6) != "open"
+        assert breaker.state(now) != "open" or not succeeds or breaker.last_error
         assert (breaker.state(now) == "closed") == (breaker.opened_at is None)

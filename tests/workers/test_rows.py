@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ipc.intake import withdraw
 from ipc.jobs import Job
 from tests.workers.desk import CHANNEL, LADDER, POSTED, Desk
-from workers.rows import Object, iso, objects_of, rows_of
+from workers.rows import Object, objects_of, rows_of
 
 KEY = r"[0-9a-f]{2}/[0-9a-f]{64}/(\d+\.(webp|avif)|original\.jpg)"
 
@@ -123,16 +123,6 @@ def test_a_tombstone_has_no_image_however_far_its_picture_had_come(desk: Desk, s
     assert message is not None
     assert (message["deleted_at"], message["caption"]) == ("2025-02-01T10:02:00Z", "caption 1")
     assert message["revision"] == 1000 * (POSTED + 120)
-
-
-@settings(deadline=None)  # the machine is shared
-@given(st.integers(0, 253_402_300_799), st.integers(0, 253_402_300_799))
-def test_times_sort_as_text(one: int, other: int) -> None:
-    assert (str(iso(one)) < str(iso(other))) == (one < other)
-
-
-def test_no_time_is_none() -> None:
-    assert iso(None) is None
 
 
 BARE = Job(

@@ -22,7 +22,7 @@ import pytest
 
 from ipc.intake import withdraw
 from ipc.jobs import Job
-from ipc.journal import LEASE_SECONDS, Journal
+from ipc.journal import LEASE_SECONDS, Journal, JournalError
 from ipc.messages import MAX_BYTES, Ready, Report, Wake, encode
 from ipc.retry import RetryPolicy
 from tests.instance import HOME, wait_for
@@ -866,9 +866,9 @@ def test_main(desk: Desk) -> None:
         desk.ask_to_stop()
         thread.join(30)
     assert not thread.is_alive()
-    first, *rest = desk.said()
-    assert first == Ready()
-    assert isinstance(rest[0], Report)
+    first, second, third, *_ = desk.said()
+    assert second == Ready()
+    assert isinstance(first, Report) and first == third
     assert not stray.exists()
     assert desk.spooled() == set()
 
@@ -939,11 +939,51 @@ def test_a_half_that_gives_no_sign_of_life_ends_the_process(desk: Desk, monkeypa
     storage.let_go.set()
 
 
+@pytest.mark.parametrize("name", ["storage", "catalog"])
+def test_a_half_that_waits_for_its_probes_answer_does_not_hang(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A service that is out may let its probe wait for as long as it may wait for an answer: minutes."""
+    monkeypatch.setattr("workers.halves.HANG_SECONDS", 1.0)
+    monkeypatch.setattr("workers.halves.POLL_SECONDS", 0.1)  # which is how often one with nothing to do gives a sign
+    monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
+    asked, let_go = threading.Event(), threading.Event()
+
+    def hang(service: object) -> None:
+        asked.set()
+        let_go.wait(60)
+
+    monkeypatch.setattr(FileStorage if name == "storage" else SqliteCatalog, "probe", hang)
+    desk.journal.put_breaker(name, time.time() - 9, time.time() - 1, "out", "")
+    with at_work(desk, monkeypatch, FileStorage(desk.media)) as uploader:
+        wait_for("its question", asked.is_set)
+        uploader.join(2.0)
+        assert uploader.is_alive()
+        let_go.set()
+        wait_for("the breaker to close", lambda: desk.journal.breaker(name) is None)
+
+
 def test_what_ends_a_half_ends_the_process(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(journal: Journal, jobs: list[Job]) -> list[Job]:
         raise sqlite3.OperationalError("disk I/O error")
 
     monkeypatch.setattr(Journal, "record_published", fail)
+    monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
+    desk.render(1)
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        main(desk.context(**OPTIONS))
+
+
+@pytest.mark.parametrize("name", ["record_stored", "record_published"])
+def test_what_ends_a_half_during_the_stop_ends_the_process(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fail(journal: Journal, jobs: list[Job], *others: object) -> list[Job]:
+        desk.ask_to_stop()
+        time.sleep(0.5)  # until the main thread has seen it
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Journal, name, fail)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     desk.render(1)
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
@@ -962,6 +1002,25 @@ def test_a_breaker_outlives_the_process(desk: Desk, monkeypatch: pytest.MonkeyPa
         facts.clear()
         desk.clear_stop()
     assert len(storage.asked) == 1
+
+
+def test_an_open_breaker_is_told_before_anything_waits_for_the_disk(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else would say it: what the process before this one has said is soon forgotten."""
+
+    def refuse(path: Path, *, durable: bool = False) -> Journal:
+        raise JournalError("attempt to write a readonly database")
+
+    now = time.time()
+    desk.journal.put_breaker("storage", now - 9, now + 500, "slow down", "Wait")
+    monkeypatch.setattr(Journal, "open", refuse)
+    with pytest.raises(JournalError):
+        main(desk.context(**OPTIONS))
+    facts = desk.reported()
+    assert (facts["r2_circuit_breaker"], facts["supabase_circuit_breaker"]) == ("open", "closed")
+    assert (facts["storage_error"], facts["storage_remedy"]) == ("slow down", "Wait")
+    assert facts["r2_next_probe_at"] > facts["r2_circuit_breaker_since"]
 
 
 # What was there already

@@ -8,26 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from workers.crew import never
+from workers.faults import ServiceFault
 
 BATCH_ENTRIES = 50
 """Largest batch. With 50 a round trip costs each next to nothing; a larger one gains little and is slow to repeat."""
 
 
-class CatalogFault(Exception):
-    """The catalogue itself fails (full, locked, gone): no fault of the row. It counts for the breaker.
-
-    `retry_after_seconds` is how long the service has asked to be left alone, None if it has not. `fatal` says that
-    waiting will not help: somebody has to mend the key, the address or the schema first. `remedy` is what to do, a
-    sentence without its full stop.
-    """
-
-    def __init__(
-        self, text: str, *, retry_after_seconds: float | None = None, fatal: bool = False, remedy: str = ""
-    ) -> None:
-        super().__init__(text)
-        self.retry_after_seconds = retry_after_seconds
-        self.fatal = fatal
-        self.remedy = remedy
+class CatalogFault(ServiceFault):
+    """The catalogue itself fails: no fault of the row."""
 
 
 class RowFault(Exception):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from workers.export.errors import ExportError
 from workers.export.files import MissingFile, fetch
 from workers.export.reader import Census, Export
 from workers.room import Room
+from workers.times import iso
 
 POLL_SECONDS = 1.0
 BATCH = 16
@@ -182,8 +182,7 @@ class Source:
         if facts == self._told and now - self._told_at < self._heartbeat_seconds:
             return
         self._told, self._told_at = facts, now
-        beat = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._context.report("connection", last_heartbeat_at=beat, **facts)
+        self._context.report("connection", last_heartbeat_at=iso(time.time()), **facts)
 
 
 def check(options: dict[str, Any]) -> list[str]:

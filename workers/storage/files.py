@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from ipc.spool import fsync_folder
+from ipc.spool import fsync_folder, remove_if_empty
 from workers.crew import never
 from workers.storage.protocol import Item, ObjectFault, Put, StorageFault, Stored, ignore
 
@@ -111,7 +111,7 @@ class FileStorage:
         except OSError as error:
             raise StorageFault(f"{path}: {error.strerror or error}. Check the disk and the folder's owner") from error
         for folder in path.parents:
-            if folder == self._root or not _remove_if_empty(folder):
+            if folder == self._root or not remove_if_empty(folder):
                 return
 
     def list(self, prefix: str = "") -> Iterator[Stored]:
@@ -184,14 +184,6 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _is_part(name: str) -> bool:
     return name.startswith(_PART[0]) and name.endswith(_PART[1])
-
-
-def _remove_if_empty(folder: Path) -> bool:
-    try:
-        folder.rmdir()
-    except OSError:
-        return False  # not empty: then it is still needed
-    return True
 
 
 def _is_there(target: Path, item: Item) -> bool:

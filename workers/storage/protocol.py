@@ -8,23 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from workers.crew import never
+from workers.faults import ServiceFault
 
 
-class StorageFault(Exception):
-    """The storage itself fails (full, gone, refuses us): no fault of the object. It counts for the breaker.
-
-    `fatal`: no waiting helps, the settings or the service's have to be changed; asking again is no use for long.
-    `retry_after_seconds`: how long the service wants to be left alone, if it says so. `remedy`: what to do, a sentence
-    without its full stop.
-    """
-
-    def __init__(
-        self, text: str, *, fatal: bool = False, retry_after_seconds: float | None = None, remedy: str = ""
-    ) -> None:
-        super().__init__(text)
-        self.fatal = fatal
-        self.retry_after_seconds = retry_after_seconds
-        self.remedy = remedy
+class StorageFault(ServiceFault):
+    """The storage itself fails: no fault of the object."""
 
 
 class ObjectFault(Exception):

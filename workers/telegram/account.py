@@ -96,6 +96,13 @@ class Account:
         return STRING_SESSION.fullmatch(self.session) is not None
 
     @property
+    def names_nothing(self) -> str:
+        """What is wrong with a session that is neither a string nor the name of a file; else empty."""
+        if self.is_string or len(self.session) <= LONGEST_NAME:
+            return ""
+        return "telegram.session is neither a file's name nor a whole StringSession"
+
+    @property
     def path(self) -> Path:
         """The session's file. Telethon adds the ending where it is left out, and so do we."""
         return self.state_dir / (self.session if self.session.endswith(".session") else f"{self.session}.session")
@@ -124,8 +131,8 @@ class Account:
 
     def _open_file(self) -> int:
         """The session's file, for its owner's eyes only from now on: who reads it is the account."""
-        if len(self.session) > LONGEST_NAME:
-            raise Hold("telegram.session is neither a file's name nor a whole StringSession", "Correct it")
+        if self.names_nothing:
+            raise Hold(self.names_nothing, "Correct it")
         try:
             fd = os.open(self.path, os.O_RDONLY)
         except OSError as error:

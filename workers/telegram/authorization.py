@@ -29,7 +29,7 @@ from ipc.posts import clean
 from workers.telegram.account import Account
 from workers.telegram.answers import translated
 from workers.telegram.client import make_client
-from workers.telegram.errors import Flooded, LineLost, ServerTrouble, StaleReference, Unreadable
+from workers.telegram.errors import UNREACHABLE, Flooded, LineLost, ServerTrouble, StaleReference, Unreadable
 from workers.telegram.line import CLOSE_SECONDS, CONNECT_SECONDS, REQUEST_SECONDS
 from workers.telegram.session import write_session
 
@@ -38,8 +38,6 @@ T = TypeVar("T")
 LEAST_QR_SECONDS: Final = 1.0
 MOST_QR_SECONDS: Final = 60.0
 """How long one code is shown, whatever the clocks say. Telegram's live for 30 s."""
-
-UNREACHABLE: Final = "Check the network, and telegram.proxy where Telegram is blocked"
 
 _AGAIN: Final = {
     errors.PhoneNumberInvalidError: "Telegram does not know this phone number. Write it with the country code.",

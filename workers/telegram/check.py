@@ -17,6 +17,7 @@ from workers.telegram.account import LOGIN, Account
 from workers.telegram.address import Address, parse
 from workers.telegram.channels import NO_HASH, require_same
 from workers.telegram.errors import (
+    UNREACHABLE,
     ChannelFault,
     Flooded,
     KeyUnknown,
@@ -28,7 +29,6 @@ from workers.telegram.errors import (
 )
 from workers.telegram.line import Line, Peer
 
-UNREACHABLE: Final = "Check the network, and telegram.proxy where Telegram is blocked"
 LATER: Final = "Run bin/run check again later"
 
 Say = Callable[[str], None]
@@ -137,26 +137,27 @@ class _Check:
 
     async def _find(self, line: Line, address: Address) -> Peer:
         """By what the journal knows of the address, or by asking: Telegram looks up few names a day."""
-        known = self._known(f"{address.kind}:{address.value}", line.account_id)
+        known, ids = self._known(f"{address.kind}:{address.value}", line.account_id)
         if known is not None and known[1] != NO_HASH:
             try:
                 return await line.refresh(Peer(*known, title="", is_member=True))
             except UnknownChannel:
                 pass
         peer = await line.resolve(address)
-        require_same({known[0]} if known else set(), peer.channel_id)
+        require_same(ids, peer.channel_id)
         return peer
 
-    def _known(self, key: str, account_id: int) -> tuple[int, int] | None:
+    def _known(self, key: str, account_id: int) -> tuple[tuple[int, int] | None, set[int]]:
+        """This account's peer, and the channels that the address led to for whatever account."""
         if not self._journal_path.exists():
-            return None
+            return None, set()
         try:
             journal = Journal.open_to_read(self._journal_path)
         except Exception:  # it has a check of its own, which says what is wrong
-            return None
+            return None, set()
         try:
-            return journal.peer(key, account_id)
+            return journal.peer(key, account_id), journal.peer_ids(key)
         except Exception:  # of an older version, without peers
-            return None
+            return None, set()
         finally:
             journal.close()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+UNREACHABLE: Final = "Check the network, and telegram.proxy where Telegram is blocked"
+"""What a person can do about a LineLost."""
+
 
 class LineLost(Exception):
     """The connection is gone, or nothing comes through it: connect again."""

@@ -23,9 +23,6 @@ TRIES: Final = 3
 QR_SECONDS: Final = 300.0
 """How long QR codes are shown before it gives up."""
 
-LONGEST_NAME: Final = 200
-"""Of a session's file; what is longer is no name, but perhaps most of a StringSession."""
-
 
 class Terminal(Protocol):
     """Where the person is. To ask raises EOFError when no more answers come."""
@@ -101,8 +98,8 @@ def _make_way(account: Account, terminal: Terminal, *, force: bool) -> None:
             " --string and put the result in its place; for a file, remove telegram.session from the configuration",
             EX_CONFIG,
         )
-    if len(account.session) > LONGEST_NAME:
-        raise GaveUp("telegram.session is neither a file's name nor a whole StringSession", EX_CONFIG)
+    if account.names_nothing:
+        raise GaveUp(account.names_nothing, EX_CONFIG)
     folder = _first_existing(account.path.parent)
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise GaveUp(f"{account.path} cannot be written: {folder} is no folder that one may write to", EX_CONFIG)

@@ -1,4 +1,4 @@
-"""What a Telegram message is: its kind, its picture, its caption. Pure; with `line` and `login` the home of telethon.
+"""What a Telegram message is: its kind, its picture, its caption. Pure; of telethon it needs the types only.
 
 Taken are photos, image documents and, if asked for, the pictures of web-page previews. All else is told by its kind,
 for the counts, in the same words as an export's.

@@ -25,9 +25,8 @@ def write_session(session: MemorySession, path: Path) -> None:
         finally:
             stored.close()
         _sync(part)
-        Path(f"{path}-journal").unlink(
-            missing_ok=True
-        )  # of the file that is replaced: SQLite would apply it to this one
+        # The journal of the file that is replaced: SQLite would apply it to this one.
+        Path(f"{path}-journal").unlink(missing_ok=True)
         part.rename(path)
     finally:
         part.unlink(missing_ok=True)

@@ -18,7 +18,6 @@ import random
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
@@ -37,6 +36,7 @@ from workers.telegram.errors import Flooded, LineLost, ServerTrouble, SessionRef
 from workers.telegram.fetching import Fetching
 from workers.telegram.line import Line
 from workers.telegram.watch import Wanted
+from workers.times import iso
 
 BEAT_SECONDS: Final = 0.5
 REFRESH_SECONDS: Final = 1.0
@@ -235,13 +235,13 @@ class Source:
             error=clip(self._error, ERROR_BYTES),
             channels=len(self._channels.entries),
             behind=self._channels.behind() if self._connected else None,
-            flooded_until=_iso(flooded_until) if flooded_until > time.time() else None,
+            flooded_until=iso(flooded_until) if flooded_until > time.time() else None,
             spool_full=self._room.is_full,
             spool_error=self._fetching.disk_error or self._room.error,
             fetch_error=clip(complaint.what, ERROR_BYTES) if complaint else "",
-            fetch_error_since=_iso(complaint.since) if complaint else None,
+            fetch_error_since=iso(complaint.since) if complaint else None,
             fetch_error_remedy=complaint.remedy if complaint else "",
-            proven_at=_iso(self._proven_at) if self._proven_at else None,
+            proven_at=iso(self._proven_at) if self._proven_at else None,
         )
         for number, entry in enumerate(self._channels.entries):
             self._report(f"channel {number}", **entry.facts(connected=self._connected))
@@ -252,7 +252,7 @@ class Source:
         if facts != told or now - told_at >= self._options["heartbeat_seconds"]:
             self._told[topic] = (now, facts)
             if topic == "connection":
-                facts = {**facts, "last_heartbeat_at": _iso(time.time())}
+                facts = {**facts, "last_heartbeat_at": iso(time.time())}
             self._context.report(topic, **facts)
 
 
@@ -307,7 +307,3 @@ def reconnect_delay(failures: int, first_seconds: float, chance: float) -> float
     if failures == 0:
         return 0.0
     return float(min(LONGEST_DELAY_SECONDS, first_seconds * 2 ** (failures - 1)) * (1 - chance / 4))
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,12 +1,16 @@
-"""What a running instance's /status says of the channels; asking Telegram itself is tested with the command."""
+"""What a running instance's /status says of the channels. What Telegram itself says is tested with the command."""
 
 from __future__ import annotations
 
 import doctest
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ipc.journal import Journal
+from tests.servers.telegram import TelegramServer
 from workers.telegram import check
 from workers.telegram.check import from_status
 
@@ -69,3 +73,24 @@ def test_an_instance_that_is_not_connected_or_reads_something_else() -> None:
     assert look(GOOD, connected=False, problems=problems, source="") == ([], ["connection is held: no session. Log in"])
     assert "not connected" in look(GOOD, connected=False)[1][0]
     assert "does not read Telegram" in look(GOOD, source="export")[1][0]
+
+
+@pytest.mark.tree
+def test_a_name_that_led_another_account_to_another_channel(server: TelegramServer, tmp_path: Path) -> None:
+    """The connection does not take it, whatever account it was: so the check says so."""
+    channel = server.world.add_channel("Taken over", "newsdesk")
+    with closing(Journal.open(tmp_path / "journal.db")) as journal:
+        journal.put_peer("name:newsdesk", account_id=4711, channel_id=channel.id + 1, access_hash=5)
+    options = {
+        "api_id": server.api_id,
+        "api_hash": server.api_hash,
+        "session": server.session_string(),
+        "server": server.address,
+        "public_key": "",
+        "proxy": "",
+        "state_dir": str(tmp_path),
+        "channels": ["@newsdesk"],
+        "monitor_seconds": 30.0,
+    }
+    (fault,) = check.check(options, lambda line: None)
+    assert f"channel @newsdesk: it leads to another channel than before (id {channel.id})" in fault

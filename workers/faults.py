@@ -1,0 +1,20 @@
+"""How a service fails that pictures are published to, whichever it is."""
+
+from __future__ import annotations
+
+
+class ServiceFault(Exception):
+    """The service itself fails (full, gone, refuses us): no fault of what it was given. It counts for the breaker.
+
+    `fatal`: no waiting helps, the settings or the service's have to be changed; asking again is no use for long.
+    `retry_after_seconds`: how long the service wants to be left alone, if it says so. `remedy`: what to do, a sentence
+    without its full stop.
+    """
+
+    def __init__(
+        self, text: str, *, fatal: bool = False, retry_after_seconds: float | None = None, remedy: str = ""
+    ) -> None:
+        super().__init__(text)
+        self.fatal = fatal
+        self.retry_after_seconds = retry_after_seconds
+        self.remedy = remedy

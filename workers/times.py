@@ -1,0 +1,16 @@
+"""Times as rows and /status have them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def iso(seconds: float | None) -> str | None:
+    """Unix seconds as ISO 8601 in UTC, in whole seconds.
+
+    >>> iso(0), iso(1.9)
+    ('1970-01-01T00:00:00Z', '1970-01-01T00:00:01Z')
+    """
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
