@@ -178,7 +178,7 @@ class View:
         now, monotonic = time.time(), time.monotonic()
         if figures:
             done = (figures.totals.get("processed", 0), figures.totals.get("failed", 0))
-            if done != self._progress or not waiting(figures):
+            if done != self._progress or not waiting(figures, self._reports.get("connection", {})):
                 self._progress, self._moved = done, monotonic
         root = self._context.options["root"]
         known = Known(

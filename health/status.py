@@ -124,11 +124,12 @@ def find_problems(known: Known) -> Iterator[Problem]:
 
 def _problem_of_standing_still(known: Known) -> Iterator[Problem]:
     """Work waits and nothing gets done. For when nothing else is wrong: whatever is, is the reason."""
-    if known.figures and waiting(known.figures) and known.unmoved_seconds > STUCK_SECONDS:
+    connection = known.reports.get("connection", {})
+    count = waiting(known.figures, connection) if known.figures else 0
+    if count and known.unmoved_seconds > STUCK_SECONDS:
         yield Problem(
             "stuck",
-            f"{waiting(known.figures)} pictures wait, and none has been finished"
-            f" since {iso(known.now - known.unmoved_seconds)}",
+            f"{count} pictures wait, and none has been finished since {iso(known.now - known.unmoved_seconds)}",
             "See the log of pool and uploader; bin/run status shows who is at what",
         )
 
@@ -281,9 +282,16 @@ def _quarantine(known: Known) -> list[dict[str, Any]]:
     return [{**row, "file": f"spool/{row['file']}/original"} for row in rows]
 
 
-def waiting(figures: Figures) -> int:
-    """Pictures that could be worked on now."""
-    return max(0, _queue_size(figures) - figures.waiting_for_retry)
+def waiting(figures: Figures, connection: Mapping[str, Any]) -> int:
+    """Pictures that could be worked on now.
+
+    Those that the connection can do nothing about wait for something else: their channel is not read, or not any more.
+    """
+    queue, later = _queue_size(figures), figures.waiting_for_retry
+    if connection.get("nothing_to_fetch"):
+        seen = figures.states.get("seen", 0)
+        queue, later = queue - seen, max(0, later - seen)
+    return max(0, queue - later)
 
 
 def _queue_size(figures: Figures) -> int:

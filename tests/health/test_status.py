@@ -501,6 +501,16 @@ def test_pictures_that_were_set_aside_are_named_with_their_file() -> None:
     assert snapshot(known(), Memory())["quarantine"] == snapshot(known(figures=None), Memory())["quarantine"] == []
 
 
+def test_what_nobody_could_fetch_does_not_stand_still() -> None:
+    """Its channel is not configured any more, say."""
+    idle = {"connection": {"connected": True, "nothing_to_fetch": True}}
+    of_another = figures(states={"seen": 7}, waiting_for_retry=2)
+    assert whats(known(unmoved_seconds=1e6, figures=of_another, reports=idle)) == []
+    rendered = figures(states={"seen": 7, "rendered": 2}, waiting_for_retry=8)
+    [what] = whats(known(unmoved_seconds=1e6, figures=rendered, reports=idle))
+    assert what.startswith("1 pictures wait")
+
+
 @pytest.mark.parametrize(
     "more",
     [

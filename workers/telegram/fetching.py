@@ -104,6 +104,10 @@ class Fetching:
         """
         self.wake = asyncio.Event()
         self.disk_error = ""
+        self.is_idle = False
+        """Whether nothing could be fetched when it was last looked: what waits is not due, or of a channel that is not
+        read (any more).
+        """
         self._journal = journal
         self._spool = spool
         self._policy = policy
@@ -185,6 +189,7 @@ class Fetching:
         silent = self._setbacks.silent_channels()
         open_to = [one for one in watches if one not in silent or busy[one] < max(1, self._at_once // 2)]
         due = self._journal.first_to_fetch("telegram", open_to, besides=in_hand)
+        self.is_idle = not due and not in_hand
         return min(due, key=lambda job: (job.priority, busy[job.channel_id], job.next_at > 0, job.id), default=None)
 
     def _has_room(self) -> bool:

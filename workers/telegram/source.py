@@ -238,6 +238,7 @@ class Source:
             flooded_until=iso(flooded_until) if flooded_until > time.time() else None,
             spool_full=self._room.is_full,
             spool_error=self._fetching.disk_error or self._room.error,
+            nothing_to_fetch=self._fetching.is_idle,
             fetch_error=clip(complaint.what, ERROR_BYTES) if complaint else "",
             fetch_error_since=iso(complaint.since) if complaint else None,
             fetch_error_remedy=complaint.remedy if complaint else "",

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from ipc import posts
+from ipc.intake import take
 from tests.pictures import message
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.telegram.alone import Alone
@@ -201,6 +203,17 @@ def test_the_heartbeat_beats_with_and_without_a_line(
         alone.wait_for("the next one", lambda before=before: beat() > before, 5)  # type: ignore[misc]
         assert time.time() - beat() < 5
         server.stop()
+
+
+def test_a_picture_of_a_channel_that_is_not_read_any_more_is_nothing_to_fetch(
+    channel: Channel, make_alone: Callable[..., Alone]
+) -> None:
+    alone = make_alone(channel)
+    post = posts.Post(999, 5, 100, None, None, "left over", posts.Photo(1, "id:1", {}, None, None, None, None))
+    take(alone.desk.journal, posts.Page(posts.Channel(999, "Not configured"), (post,), 5, 5, {}), 100.0)
+    alone.start()
+    alone.wait_for("that to be said", lambda: alone.report().get("nothing_to_fetch"))
+    assert alone.report()["connected"]
 
 
 def test_nobody_is_said_to_be_connected_who_has_not_proved_it(
