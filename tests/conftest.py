@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ def nothing_is_left_running() -> Iterator[None]:
     """After every test: no child process of the tests is left, not even one that is dead and not waited for."""
     yield
     assert children() == [], "the test has left processes behind"
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER, "the tests have real-time priority: nobody else gets a processor"
 
 
 @pytest.fixture

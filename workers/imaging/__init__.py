@@ -7,6 +7,7 @@ in OutOfMemory, no verdict; or in the OSError of the disk.
     codec      decode, shrink, encode: the only home of PIL and pillow_avif
     ladder     which renditions a picture gets
     memory     how much memory that takes, and whether a failure may have been for want of it
+    ordinary   no more of the processors than others have
 """
 
 from workers.imaging.codec import render, warm_up

@@ -35,6 +35,7 @@ from ipc.jobs import Rendition
 from workers.imaging.gate import BadPicture, Header, Limits, check, check_size, read
 from workers.imaging.ladder import Ladder, Rendered, steps_for, top_pixels
 from workers.imaging.memory import Gauge, OutOfMemory, memory_need, trim
+from workers.imaging.ordinary import give_up_priority
 
 pillow_avif.AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each decoder thread would count its stack against the cap
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -212,6 +213,7 @@ def _encode(picture: Image.Image, name: str, gauge: Gauge) -> bytes:
         return _saved(picture, _WEBP)
     if picture.mode == "RGB":
         try:
+            give_up_priority()
             return _saved(picture, _SVT)
         except Exception as error:
             gauge.rule_out_memory(error)
