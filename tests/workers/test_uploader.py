@@ -907,8 +907,12 @@ def test_a_storage_that_hangs_keeps_no_row_waiting(desk: Desk, monkeypatch: pyte
         assert desk.journal.record_stored([desk.render(2)])
         wait_for("the row", lambda: desk.of(2).state == "published")
         facts: dict[str, Any] = {}
-        wait_for("its silence to be told", lambda: (facts.update(desk.reported()), facts.get("r2_silent_since"))[1])
-        assert facts["supabase_silent_since"] is None
+
+        def it_alone_is_silent() -> bool:  # on a busy machine the other one may have taken its time as well
+            facts.update(desk.reported())
+            return bool(facts.get("r2_silent_since")) and facts["supabase_silent_since"] is None
+
+        wait_for("its silence to be told", it_alone_is_silent)
         assert facts["r2_circuit_breaker"] == "closed"
         assert desk.of(1).state == "rendered"
         # It is stopped while the storage hangs, and leaves it behind.
@@ -929,7 +933,8 @@ def test_it_is_told_when_a_silent_storage_speaks_again(desk: Desk, monkeypatch: 
 
 
 def test_a_half_that_gives_no_sign_of_life_ends_the_process(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.halves.HANG_SECONDS", 0.5)
+    monkeypatch.setattr("workers.halves.HANG_SECONDS", 3.0)
+    monkeypatch.setattr("workers.halves.POLL_SECONDS", 0.1)  # which is how often one with nothing to do gives a sign
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     storage = Hanging(desk.media)
     monkeypatch.setattr("workers.storage.make", lambda options: storage)
