@@ -255,6 +255,7 @@ class Supervisor:
         match message:
             case Ready():
                 place.now_ready()
+                sample(incarnation)  # its row says at once how much memory it takes
                 log.info(
                     "ready",
                     child=place.spec.name,

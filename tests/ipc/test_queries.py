@@ -16,6 +16,7 @@ POLLS = [
     "due",
     "release_claims",
     "dead",
+    "quarantined",
     "unfinished",
     "spool_bytes",
     "waiting_for_retry",
@@ -32,6 +33,7 @@ VALUES = {
     "channels": None,
     "besides": None,
     "alone": None,
+    "mark": "poison",
 }
 ADD = """
 INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, entities, posted_at, generation, identity,

@@ -14,12 +14,15 @@ from ipc.routing import Effort
 from supervisor import effort
 from tests.instance import wait_for
 
-BUSY = "import threading\ndef spin():\n    while True: pass\nthreading.Thread(target=spin).start()\nspin()"
+BUSY = (
+    "import os, threading\nos.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    "def spin():\n    while True: pass\nthreading.Thread(target=spin).start()\nspin()"
+)
 
 
 @pytest.fixture
 def busy() -> Iterator[int]:
-    """A process that has always something to do, in two threads."""
+    """A process that has always something to do, in two threads, on one processor."""
     with subprocess.Popen([sys.executable, "-c", BUSY]) as process:
         yield process.pid
         process.kill()
@@ -40,7 +43,6 @@ def test_the_time_of_all_threads_is_counted(busy: int) -> None:
 
 def test_to_wait_for_a_processor_is_counted(busy: int) -> None:
     """Two threads that are held to one processor."""
-    os.sched_setaffinity(busy, {min(os.sched_getaffinity(0))})
     wait_for("it to wait", lambda: of(busy).queued_seconds > 0.1)
 
 
