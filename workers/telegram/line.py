@@ -106,7 +106,7 @@ class Line:
         Raises LineLost then, or Hold where the reason is for good.
         """
         client = self._client
-        ended = client.disconnected
+        ended = client._sender._disconnected  # `client.disconnected` makes one more, lost with us if we are cancelled
         await asyncio.wait({ended, client._updates_handle, client._keepalive_handle}, return_when="FIRST_COMPLETED")
         if not ended.done() and client.is_connected():
             raise LineLost("telethon takes no updates any more")

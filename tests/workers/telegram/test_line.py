@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +58,26 @@ def test_a_line_that_has_gone_deaf_is_lost(server: TelegramServer, tmp_path: Pat
             await asyncio.wait_for(lost, 5)
 
     with_line(server, tmp_path, use)
+
+
+def test_nobody_has_to_see_how_a_connection_ended(server: TelegramServer, tmp_path: Path) -> None:
+    """Another task may notice first that it was cut, and end the one that waits for just that."""
+    complaints: list[object] = []
+
+    async def use(line: Line) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        lost = asyncio.create_task(line.lost())
+        await asyncio.sleep(0.05)
+        lost.cancel()
+        await asyncio.wait({lost}, timeout=5)
+        server.drop_connections()
+        async with asyncio.timeout(5):
+            while line._client.is_connected():
+                await asyncio.sleep(0.01)
+
+    with_line(server, tmp_path, use)
+    gc.collect()
+    assert complaints == []
 
 
 def test_chats_without_a_channel_or_a_message_end_no_page() -> None:
