@@ -13,7 +13,6 @@ the process that uses it. The statements are in `queries.sql`, the tables in `sc
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -596,9 +595,9 @@ class Journal:
             self.run("add_sighting", address=address, now=now)
             return float(self.run("sighting", address=address).fetchone()[0])
 
-    def outcome(self, channel_id: int, since: float) -> tuple[dict[str, int], int]:
-        """A channel's jobs by state, and how many of them were published since then (Unix seconds). Reads them all."""
-        rows = self.run("outcome", channel_id=channel_id, since=math.ceil(since)).fetchall()
+    def outcome(self, channel_id: int, since: int) -> tuple[dict[str, int], int]:
+        """A channel's jobs by state, and how many were published at that Unix second or later. Reads them all."""
+        rows = self.run("outcome", channel_id=channel_id, since=since).fetchall()
         return {row["state"]: row["jobs"] for row in rows}, sum(row["published"] for row in rows)
 
     def spool_bytes(self) -> int:

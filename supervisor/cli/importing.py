@@ -41,7 +41,7 @@ def run(settings: Settings, config: Path | None, folder: Path, *, leave: bool) -
     other = running(settings.state_dir)
     if other:
         raise AlreadyRunning(settings.state_dir, other.pid)
-    since = time.time()
+    since = _next_second()
     with _tree(settings, config, folder) as process:
         outcome = _watch(settings, process, since)
         print(outcome.text, flush=True)
@@ -49,6 +49,14 @@ def run(settings: Settings, config: Path | None, folder: Path, *, leave: bool) -
             process.send_signal(signal.SIGTERM)
         code = process.wait()
     return max(code, 0) if outcome.done else 1
+
+
+def _next_second() -> int:
+    """Wait for it: the journal dates in whole seconds, and what is published from now on has to be told from before."""
+    second = math.floor(time.time()) + 1
+    while (left := second - time.time()) > 0:
+        time.sleep(left)
+    return second
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +117,7 @@ def _print_log(process: subprocess.Popen[bytes]) -> None:
         tqdm.write(line.decode(errors="replace").rstrip("\n"), file=sys.stderr)
 
 
-def _watch(settings: Settings, process: subprocess.Popen[bytes], since: float) -> Outcome:
+def _watch(settings: Settings, process: subprocess.Popen[bytes], since: int) -> Outcome:
     """Draw until the import has ended, one way or another."""
     finished = total = 0
     with _Progress() as progress:
@@ -133,7 +141,7 @@ def _watch(settings: Settings, process: subprocess.Popen[bytes], since: float) -
     return Outcome(False, f"{how}: {finished} of {total} pictures are done. The same command goes on with the rest.")
 
 
-def _outcome(settings: Settings, channel_id: int | None, since: float) -> tuple[dict[str, int], int]:
+def _outcome(settings: Settings, channel_id: int | None, since: int) -> tuple[dict[str, int], int]:
     """What has become of the channel's pictures so far, and how many were published since then."""
     path = settings.state_dir / "journal.db"
     if channel_id is None or not path.exists():
