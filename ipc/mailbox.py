@@ -9,6 +9,7 @@ mailboxes, and those go with it.
 from __future__ import annotations
 
 import os
+import select
 import threading
 from multiprocessing.connection import Connection, Pipe
 
@@ -54,6 +55,8 @@ class Inbox:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._poll = select.poll()  # not the connection's own, which makes a selector each time
+        self._poll.register(connection.fileno(), select.POLLIN)
 
     def fileno(self) -> int:
         return self._connection.fileno()
@@ -65,7 +68,7 @@ class Inbox:
         beside itself, and its supervisor, which hears it no more, replaces it.
         """
         try:
-            if not self._connection.poll():
+            if not self._poll.poll(0):
                 return None
             return decode(self._connection.recv_bytes(MAX_BYTES))
         except (EOFError, OSError, MessageError) as error:

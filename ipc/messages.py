@@ -9,7 +9,7 @@ Messages are hints and single jobs. Only the journal is the truth: a lost messag
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, get_origin, get_type_hints
 
 import msgpack
@@ -209,16 +209,19 @@ _TYPES: tuple[type[Any], ...] = (
 _BY_TAG = dict(enumerate(_TYPES))
 _TAGS = {kind: tag for tag, kind in _BY_TAG.items()}
 _FIELDS = {
-    kind: [int | float if hint is float else get_origin(hint) or hint for hint in get_type_hints(kind).values()]
+    kind: {
+        name: int | float if hint is float else get_origin(hint) or hint for name, hint in get_type_hints(kind).items()
+    }
     for kind in _TYPES
 }
-"""What each field of a type must be an instance of."""
+"""By type: its fields in order, and what each must be an instance of."""
 
 
 def encode(message: Message) -> bytes:
     """The message's bytes, at most `MAX_BYTES`; one that is larger or holds no plain values raises MessageError."""
     try:
-        data: bytes = msgpack.packb([_TAGS[type(message)], *astuple(message)])
+        kind = type(message)
+        data: bytes = msgpack.packb([_TAGS[kind], *(getattr(message, name) for name in _FIELDS[kind])])
     except (ValueError, TypeError, OverflowError) as error:
         raise MessageError(f"{type(message).__name__} cannot be sent: {error}") from error
     if len(data) > MAX_BYTES:
@@ -231,7 +234,7 @@ def decode(data: bytes) -> Message:
     try:
         tag, *fields = msgpack.unpackb(data)
         kind = _BY_TAG[tag]
-        if not all(map(isinstance, fields, _FIELDS[kind])):
+        if not all(map(isinstance, fields, _FIELDS[kind].values())):
             raise TypeError(f"wrong fields for {kind.__name__}")
         message: Message = kind(*fields)
     except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:

@@ -48,6 +48,9 @@ KILL_FACTS = ("cause", "what", "job", "peak_bytes", "cap_bytes")
 MOST_UNSENT = 2000
 """Ends that wait for a health process to take them."""
 
+ALIVE_SECONDS = 2.0
+"""How often health hears something of the root, which it takes for hung after five."""
+
 RETELL_SECONDS = 10.0
 """How long a child that is ready has to say again what its predecessor has said."""
 
@@ -62,6 +65,7 @@ class RootRouter:
         self._states: dict[str, dict[str, Any]] = {}
         self._reports: dict[str, Report] = {}
         self._unsent: set[str] = set()
+        self._told_at = time.monotonic()
         self._memory_told_at = time.monotonic()
         self._ends: dict[str, deque[dict[str, Any]]] = {}
         self._unsent_ends: deque[Ended] = deque(maxlen=MOST_UNSENT)
@@ -148,6 +152,9 @@ class RootRouter:
             self._log_memory()
         if self.guard:
             self.guard.on_tick()
+        if now - self._told_at >= ALIVE_SECONDS:
+            self._told_at = now
+            self._unsent.add("root")
         for topic in tuple(self._unsent):
             self._send_report(topic)
         self._send_ends()

@@ -45,7 +45,7 @@ class ChildSpec:
     restart: Restart = "permanent"
     ready_seconds: float = 45.0
     """It says that it is ready within this time, or is taken for hung. More than the longest wait for the journal."""
-    beat_seconds: float = 2.0
+    beat_seconds: float = 5.0
     hang_seconds: float = 60.0
     """No heartbeat, or no round of its main loop, for so long: hung. Twice the longest wait for the journal."""
     stall_seconds: float = 0.0

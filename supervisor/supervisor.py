@@ -43,8 +43,8 @@ LEAST_STOP_SECONDS = 1.0
 SAME_REQUEST_SECONDS = 0.5
 """Two signals closer than this are one request: `timeout` and some terminals send a process two."""
 
-RETELL_SECONDS = 2.0
-"""How often a child's row of /status is told anew though nothing in it has changed."""
+RETELL_SECONDS = 10.0
+"""How often a child's row of /status is told anew though nothing in it has changed: what was told may be lost."""
 
 MOST_MESSAGES = 64
 """Read from one child in one round, so that a chatterer cannot keep the loop from the others."""

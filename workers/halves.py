@@ -14,7 +14,8 @@ from typing import Protocol
 
 from workers import crew
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 2.0
+"""How often work is looked for where nobody hints at any, and how they stand is looked at."""
 
 SILENT_SECONDS = 10.0
 """So long after the last answer a service that is being asked is said to be silent."""

@@ -17,7 +17,8 @@ from ipc.messages import Job, JobDone, JobFailed, clip
 from ipc.spool import ORIGINAL, has_no_room
 from workers import imaging
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 5.0
+"""How often one that has nothing to do shows that it could."""
 
 QUIET_SECONDS = 0.25
 """A new worker that gets no job for so long has the time to warm up, which takes about as long."""

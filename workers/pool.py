@@ -32,7 +32,7 @@ from ipc.spool import Spool
 from workers.answers import is_sound
 from workers.patience import Verdict, Watch
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 2.0
 """How often the journal is asked for work when nobody hints at any."""
 
 PAUSE_SECONDS = 5.0

@@ -30,7 +30,7 @@ from workers.export.reader import Census, Export
 from workers.room import Room
 from workers.times import iso
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 2.0
 BATCH = 16
 
 PATH_LENGTH = 300
