@@ -60,7 +60,7 @@ class Guard:
             self._send()
 
     def on_tick(self) -> None:
-        """Look once a second."""
+        """Look, at most once a second."""
         now = self._clock()
         if now - self._looked < LOOK_SECONDS:
             return

@@ -48,8 +48,8 @@ KILL_FACTS = ("cause", "what", "job", "peak_bytes", "cap_bytes")
 MOST_UNSENT = 2000
 """Ends that wait for a health process to take them."""
 
-ALIVE_SECONDS = 2.0
-"""How often health hears something of the root, which it takes for hung after five."""
+ALIVE_SECONDS = 1.0
+"""Health hears something of the root after that, at the next tick; after five it takes it for hung."""
 
 RETELL_SECONDS = 10.0
 """How long a child that is ready has to say again what its predecessor has said."""

@@ -33,9 +33,14 @@ from supervisor.renewal import Renewal
 from supervisor.spec import ChildSpec, Intensity, SpecError
 from supervisor.watchdog import Watchdog, sample
 
-TICK_SECONDS = 1.0
+TICK_SECONDS = 2.0
+"""How often it looks at everything where nobody wants anything of it."""
+
 BUSY_TICK_SECONDS = 0.05
 """How often a busy pool's memory is sampled: an image can allocate some 135 MB in between."""
+
+TELL_SECONDS = 1.0
+"""Between two looks at what has changed in the children's rows of /status, at least."""
 
 LEAST_STOP_SECONDS = 1.0
 """What a child gets to stop in, even if those before it have used up all the time there was."""
@@ -448,7 +453,7 @@ class Supervisor:
 
     def _tell(self) -> None:
         now = time.monotonic()
-        if now - self._told_at >= TICK_SECONDS:
+        if now - self._told_at >= TELL_SECONDS:
             self._told_at = now
             for place in self._places.values():
                 self._tell_of(place)

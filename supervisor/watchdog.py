@@ -17,7 +17,7 @@ from supervisor.place import Place
 from supervisor.policy import Intent, Oom
 
 SAMPLE_SECONDS = 1.0
-"""How often memory is sampled where nothing is at work."""
+"""How often memory is sampled where no picture is in hand, or as often as there is a tick."""
 
 log = structlog.get_logger()
 

@@ -181,9 +181,8 @@ def test_started_by_hand_when_it_has_ended(notes: Path, said: Log) -> None:
     stage = Stage(notes, own("/bin/sh", "-c", "echo once; exit 3", restart="temporary"))
 
     def script(stage: Stage) -> Iterator[None]:
-        for action in ("start", "restart"):
-            before = len(stage.ended("own"))
-            yield from stage.until("its end", lambda before=before: len(stage.ended("own")) > before)  # type: ignore[misc]
+        for count, action in enumerate(("start", "restart"), 1):
+            yield from stage.until("its end", lambda count=count: len(stage.ended("own")) == count)  # type: ignore[misc]
             stage.supervisor.command(action, "own")
         yield from stage.until("its last end", lambda: len(stage.ended("own")) == 3)
 

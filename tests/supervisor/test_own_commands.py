@@ -155,8 +155,9 @@ def test_a_reload_adds_replaces_and_removes(instance: Instance) -> None:
     add(instance, "once", "sh -c 'echo first'", restart="transient")
     bare = instance.config.read_text()
     instance.start()
-    ours = instance.wait_until_running()
+    instance.wait_until_running()
     wait_for("its end", lambda: instance.row("once").get("state") == "finished")
+    ours = instance.pids()
 
     def reload() -> str:
         done = instance.command("reload")

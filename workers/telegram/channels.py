@@ -46,6 +46,9 @@ FAULT_SECONDS: Final = 300.0
 BACKFILL_PAUSE_SECONDS: Final = 0.5
 """Between two pages: 200 messages a second, which Telegram has been seen to allow for hours."""
 
+BACKFILL_DONE_SECONDS: Final = 5.0
+"""Between two looks whether anything is left, where nothing was."""
+
 HINT_PAUSE_SECONDS: Final = 0.5
 """Between two looks that hints have asked for: a burst of posts is read in pages, and not one by one."""
 
@@ -268,7 +271,7 @@ class Channels(Mapping[int, Watch]):
         # A flood is waited out, on whatever line.
         await asyncio.sleep(max(0.0, self._backfill_flooded_until - time.monotonic()))
         while True:
-            watch, pause = self._next_to_backfill(), BACKFILL_PAUSE_SECONDS
+            watch, pause = self._next_to_backfill(), self._backfill_pause()
             if watch is not None:
                 try:
                     async with watch.lock:
@@ -282,6 +285,10 @@ class Channels(Mapping[int, Watch]):
                 except (ServerTrouble, Unanswered, ChannelFault, Unreadable):
                     watch.backfill_at = time.monotonic() + AGAIN_SECONDS  # the others go on
             await asyncio.sleep(pause)
+
+    def _backfill_pause(self) -> float:
+        done = all(entry.readable and not entry.readable.backfill_left() for entry in self.entries)
+        return BACKFILL_DONE_SECONDS if done else BACKFILL_PAUSE_SECONDS
 
     def _next_to_backfill(self) -> Watch | None:
         """The channel that the fewest messages have been read of, so that all come along; none while one is behind."""

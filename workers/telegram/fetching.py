@@ -45,7 +45,7 @@ from workers.telegram.setbacks import Complaint, Setbacks
 from workers.telegram.store import Store
 from workers.telegram.watch import Watch
 
-POLL_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 2.0
 PART_SECONDS: Final = 30.0
 """How long one part of a file may take. The smallest, 64 KiB, comes in that time at 2.2 kB/s."""
 

@@ -38,8 +38,7 @@ from workers.telegram.line import Line
 from workers.telegram.watch import Wanted
 from workers.times import iso
 
-BEAT_SECONDS: Final = 0.5
-REFRESH_SECONDS: Final = 1.0
+BEAT_SECONDS: Final = 1.0
 LONGEST_DELAY_SECONDS: Final = 60.0
 """Between two attempts to connect: a picture need not wait longer once Telegram is back."""
 
@@ -105,7 +104,6 @@ class Source:
         self._connected = False
         self._error = ""
         self._proven_at = 0.0
-        self._refreshed_at = -math.inf
         self._told: dict[str, tuple[float, dict[str, Any]]] = {}
 
     # The process
@@ -114,14 +112,16 @@ class Source:
         """Show progress, take hints from the other processes, notice a stop, tell /status."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._context.inbox.fileno(), self._take_messages)
+        loop.add_reader(self._context.stop_fd, self._take_stop)
         while True:
-            if self._context.stopping:
-                self._stop.set()
-            if time.monotonic() - self._refreshed_at > REFRESH_SECONDS:
-                self._refreshed_at = time.monotonic()
-                self._fetching.refresh()
+            self._context.progress()
+            self._fetching.refresh()
             self._tell()
             await asyncio.sleep(BEAT_SECONDS)
+
+    def _take_stop(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._context.stop_fd)  # it stays readable
+        self._stop.set()
 
     def _take_messages(self) -> None:
         try:
