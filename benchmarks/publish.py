@@ -18,7 +18,8 @@ that is near. On the loopback the machine's processors are the limit, and the se
 own work share them.
 
 Both in a process of their own, timed from a client that has its connection to the last answer or, of the uploader, to
-the last transaction. They take turns, bare, uploader, bare, uploader; the ratio is that of a pair.
+the last transaction. They take turns, and every second pair is the other way round: whoever comes later finds a disk
+that is still busy with what was written before. The ratio is that of a pair.
 
 *After an outage.* The real tree, with a breaker that is open for half a second. Its storage is down while the pictures
 come in; timed from the moment that the storage takes objects again to the last "published" in the journal.
@@ -241,28 +242,27 @@ def far(options: Options, objects: ObjectServer, rows: RowServer, delay: float) 
 
 
 def measure(
-    folder: Path, objects: ObjectServer, rows: RowServer, count: int, size: int, delay: float
+    folder: Path, objects: ObjectServer, rows: RowServer, count: int, size: int, delay: float, *, bare_first: bool
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Objects a second and rows a second, each bare and of the uploader."""
-    options = make_options(folder, objects, rows, "set-later", count, size)
-    with far(options, objects, rows, delay):
-        return _measure(options, objects, rows, count)
+    folder.mkdir()
+    bare, ours = (make_options(folder / who, objects, rows, "set-later", count, size) for who in ("bare", "ours"))
 
+    def stored(work: Work, options: Options) -> float:
+        with far(options, objects, rows, delay), objects.bucket() as bucket:
+            options["storage"]["bucket"] = bucket
+            return OBJECTS * count / seconds_of(work, options)
 
-def _measure(
-    options: Options, objects: ObjectServer, rows: RowServer, count: int
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    with objects.bucket() as bucket:
-        options["storage"]["bucket"] = bucket
-        store_rates = [OBJECTS * count / seconds_of(store_bare, options)]
-    with objects.bucket() as bucket:
-        options["storage"]["bucket"] = bucket
+    def written(work: Work, options: Options) -> float:
         rows.empty()
-        write_rates = [count / seconds_of(write_bare, options)]
-        rows.empty()
-        store_rates.append(OBJECTS * count / seconds_of(store, options))
-        write_rates.append(count / seconds_of(write, options))
-    return (store_rates[0], store_rates[1]), (write_rates[0], write_rates[1])
+        with far(options, objects, rows, delay):
+            return count / seconds_of(work, options)
+
+    if bare_first:
+        of_objects = stored(store_bare, bare), stored(store, ours)
+        return of_objects, (written(write_bare, bare), written(write, ours))
+    stores, writes = stored(store, ours), written(write, ours)
+    return (stored(store_bare, bare), stores), (written(write_bare, bare), writes)
 
 
 def report(what: str, pairs: list[tuple[float, float]]) -> None:
@@ -329,7 +329,9 @@ def main() -> None:
             where = f"{1000 * delay:.0f} ms away" if delay else "on the loopback"
             for number in range(1, options.pairs + 1):
                 at = folder / f"run-{number}-{delay}"
-                of_objects, of_rows = measure(at, objects, rows, options.pictures, options.bytes, delay)
+                of_objects, of_rows = measure(
+                    at, objects, rows, options.pictures, options.bytes, delay, bare_first=number % 2 == 1
+                )
                 stored.append(of_objects)
                 written.append(of_rows)
                 say(
