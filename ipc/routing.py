@@ -91,7 +91,7 @@ class Router(Protocol):
         """How the child's last incarnation ended, for /status."""
 
     def on_tick(self) -> None:
-        """Called at least once a second, and while `is_busy` every 50 ms."""
+        """Called at least every two seconds, and while `is_busy` every 50 ms."""
 
     def is_busy(self) -> bool:
         """Whether children are at work whose memory and time must be watched closely."""

@@ -149,6 +149,11 @@ class Incarnation:
         self.signal(signal.SIGUSR2)
         self.term_at, self.kill_at = now + SHOW_SECONDS, now + SHOW_SECONDS + TERM_SECONDS
 
+    @property
+    def press_at(self) -> float:
+        """When `press` has something to do (monotonic seconds); infinite unless it was given up."""
+        return min(self.term_at, self.kill_at)
+
     def press(self, now: float) -> None:
         """Send the signal whose time has come."""
         if now >= self.kill_at:

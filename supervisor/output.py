@@ -19,6 +19,9 @@ LINES_A_SECOND = 1000
 BYTES_A_SECOND = 2**20
 """What of one stream is read in a second."""
 
+SHARE_SECONDS = 2.0
+"""What is not read may be read later, but no more than that of so long: the loop may come round no sooner."""
+
 LINE_BYTES = 1400
 """Of a line in the log. A record has 4 KiB, and each of these bytes may take two."""
 
@@ -52,8 +55,8 @@ class Output:
     def may_be_read(self, now: float) -> bool:
         """Whether it has not had its share for now (monotonic seconds)."""
         seconds, self._renewed = now - self._renewed, now
-        self._lines_left = min(LINES_A_SECOND, self._lines_left + seconds * LINES_A_SECOND)
-        self._bytes_left = min(BYTES_A_SECOND, self._bytes_left + seconds * BYTES_A_SECOND)
+        self._lines_left = min(SHARE_SECONDS * LINES_A_SECOND, self._lines_left + seconds * LINES_A_SECOND)
+        self._bytes_left = min(SHARE_SECONDS * BYTES_A_SECOND, self._bytes_left + seconds * BYTES_A_SECOND)
         return self._has_share()
 
     def read(self) -> bool:
@@ -134,7 +137,7 @@ class Outputs:
             self._watch(output)
 
     def look(self) -> None:
-        """Go on with those that had to pause. Called at least once a second."""
+        """Go on with those that had to pause. Called at least every two seconds."""
         now = time.monotonic()
         for output in [one for one in self._paused if one.may_be_read(now)]:
             self._paused.discard(output)

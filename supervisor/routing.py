@@ -65,6 +65,7 @@ class RootRouter:
         self._states: dict[str, dict[str, Any]] = {}
         self._reports: dict[str, Report] = {}
         self._unsent: set[str] = set()
+        self._unsent_rows: set[str] = set()
         self._told_at = time.monotonic()
         self._memory_told_at = time.monotonic()
         self._ends: dict[str, deque[dict[str, Any]]] = {}
@@ -103,8 +104,8 @@ class RootRouter:
             self._to_take_back.clear()
             for topic in self._reports:
                 self._send_report(topic)
-            for name, facts in self._states.items():
-                self._tree.send("health", ChildState(name, facts))
+            for name in self._states:
+                self._send_row(name)
             self._unsent_ends = deque(self._all_ends(), maxlen=MOST_UNSENT)
             self._send_ends()
         if self.guard:
@@ -157,6 +158,8 @@ class RootRouter:
             self._unsent.add("root")
         for topic in tuple(self._unsent):
             self._send_report(topic)
+        for name in tuple(self._unsent_rows):
+            self._send_row(name)
         self._send_ends()
         self._take_back()
         for child, inherited in list(self._inherited.items()):
@@ -218,6 +221,7 @@ class RootRouter:
 
     def _forget(self, name: str) -> None:
         self._states.pop(name, None)
+        self._unsent_rows.discard(name)
         self._ends.pop(name, None)
         self._past.pop(name, None)
         self._to_take_back.append(ChildState(name, {}))
@@ -237,7 +241,7 @@ class RootRouter:
 
     def _remember(self, name: str, facts: dict[str, Any]) -> None:
         self._states[name] = facts
-        self._tree.send("health", ChildState(name, facts))
+        self._send_row(name)
 
     def _log_memory(self, **more: Any) -> None:
         """Everyone's memory, in one record."""
@@ -249,6 +253,13 @@ class RootRouter:
         return [1 + self._tree.names().index(child)]
 
     # On to health
+
+    def _send_row(self, name: str) -> None:
+        """Send the child's row to health, or again at the next tick."""
+        if self._tree.send("health", ChildState(name, self._states[name])):
+            self._unsent_rows.discard(name)
+        else:
+            self._unsent_rows.add(name)
 
     def _send_report(self, topic: str) -> None:
         """Send the latest report to health; one that does not get there (its inbox is full) is sent again."""

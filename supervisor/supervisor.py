@@ -49,7 +49,10 @@ SAME_REQUEST_SECONDS = 0.5
 """Two signals closer than this are one request: `timeout` and some terminals send a process two."""
 
 RETELL_SECONDS = 10.0
-"""How often a child's row of /status is told anew though nothing in it has changed: what was told may be lost."""
+BUSY_RETELL_SECONDS = 2.0
+"""How often a child's row of /status is told anew though nothing in it has changed. A busy router adds to it how far
+the work is.
+"""
 
 MOST_MESSAGES = 64
 """Read from one child in one round, so that a chatterer cannot keep the loop from the others."""
@@ -96,6 +99,7 @@ class Supervisor:
         self._stop_asked_at: float | None = None
         self._exit_code = 0
         self._told_at = 0.0
+        self._busy_at = -math.inf
         self._looked_at = 0.0
         self._renewal = Renewal(self, self._places)
         self._watchdog = Watchdog(self._places.values())
@@ -229,10 +233,12 @@ class Supervisor:
 
     def _moments(self) -> list[float]:
         """When something will be due that was not when it was last looked at, in monotonic seconds."""
+        presses = [place.incarnation.press_at for place in self._places.values() if place.incarnation]
         if self.stopping:
-            return [place.stop_until for place in self._places.values() if place.standing is Standing.STOPPING]
-        moments = [place.due_at for place in self._places.values() if place.standing is Standing.WAITING]
-        return [moment for moment in moments if moment > self._looked_at]
+            stops = [place.stop_until for place in self._places.values() if place.standing is Standing.STOPPING]
+            return [*presses, *stops]
+        starts = [place.due_at for place in self._places.values() if place.standing is Standing.WAITING]
+        return [*presses, *(moment for moment in starts if moment > self._looked_at)]
 
     def _on_messages(self, place: Place, most: int = MOST_MESSAGES) -> None:
         incarnation = place.incarnation
@@ -453,6 +459,8 @@ class Supervisor:
 
     def _tell(self) -> None:
         now = time.monotonic()
+        if self.router.is_busy():
+            self._busy_at = now
         if now - self._told_at >= TELL_SECONDS:
             self._told_at = now
             for place in self._places.values():
@@ -461,7 +469,8 @@ class Supervisor:
     def _tell_of(self, place: Place) -> None:
         """Tell how it stands now; what is as it was, only now and then."""
         facts, now = place.facts(), time.monotonic()
-        if facts != place.told or now - place.told_at >= RETELL_SECONDS:
+        often = now - self._busy_at < RETELL_SECONDS  # for a while after, or a row would tell of the last work
+        if facts != place.told or now - place.told_at >= (BUSY_RETELL_SECONDS if often else RETELL_SECONDS):
             place.told, place.told_at = facts, now
             self.router.on_state(place.spec.name, facts)
 

@@ -31,7 +31,7 @@ class Watchdog:
         self._oom_kills = (memory.kernel_oom_kills(),) * 2
 
     def look(self, *, closely: bool) -> None:
-        """Sample the memory of all (`closely`: now, else once a second) and enforce every cap and deadline."""
+        """Sample the memory of all (`closely`: now, else at most once a second) and enforce every cap and deadline."""
         now = time.monotonic()
         if closely or now - self._sampled >= SAMPLE_SECONDS:
             self._sample(now)

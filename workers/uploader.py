@@ -193,6 +193,8 @@ class Uploader:
     def drain(self) -> None:
         """Wait for the halves to finish what they have in hand, but for none that does not. Raises what ends one."""
         for shift in self._shifts:
+            shift.ring()
+        for shift in self._shifts:
             until = time.monotonic() + DRAIN_SECONDS
             while shift.is_alive() and time.monotonic() < until:
                 self._context.progress()

@@ -65,7 +65,7 @@ def test_the_clock_is_set_an_hour_on_and_back_again(instance: Instance, machine:
         wait_for("some pictures", processed(instance, pictures))
         machine.set(clock_seconds=seconds)
         wait_for("/status", instance.status)
-        time.sleep(1.2)  # for everybody to look at the clock once
+        time.sleep(2.5)  # for everybody to look at the clock once
         body = instance.status() or {"problems": ["no answer"]}
         assert body["problems"] == []
     assert instance.pids() == before

@@ -11,6 +11,7 @@ import pytest
 from ipc.messages import ENDS, KILLS, Beat, ChildState, Command, Ended, Job, Message, Report, Wake
 from supervisor import routing
 from supervisor.routing import RootRouter
+from supervisor.supervisor import TICK_SECONDS
 
 
 class FakeTree:
@@ -296,6 +297,28 @@ def test_a_childs_child_is_counted_from_the_programs_start_on(tree: FakeTree, ro
     tree.take()
     router.on_message("pool", ChildState("image-1", {**up, "restarts": 0}))
     assert told()["restarts"] == 5
+
+
+def test_a_row_is_told_again_until_health_has_room_for_it(tree: FakeTree, router: RootRouter) -> None:
+    tree.room = 0
+    router.on_state("uploader", {"state": "starting"})
+    router.on_state("uploader", {"state": "running"})
+    tree.room = 10
+    router.on_tick()
+    assert [message.facts["state"] for _, message in tree.take() if isinstance(message, ChildState)] == ["running"]
+    router.on_tick()
+    assert not [message for _, message in tree.take() if isinstance(message, ChildState)]
+
+
+def test_health_hears_something_of_the_root_at_each_tick(
+    tree: FakeTree, router: RootRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router.on_tick()
+    for number in range(1, 4):
+        tree.take()
+        later(monkeypatch, number * TICK_SECONDS)
+        router.on_tick()
+        assert [message.topic for _, message in tree.take() if isinstance(message, Report)] == ["root"]
 
 
 def test_what_is_taken_back_is_said_again_until_health_has_room_for_it(

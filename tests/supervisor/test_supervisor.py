@@ -444,6 +444,47 @@ def test_kill_hung_is_judged_hung(notes: Path) -> None:
     assert len(stage.place("a").deaths) == 1
 
 
+def test_a_hung_child_is_ended_in_time_however_long_the_loop_sleeps(
+    notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supervisor.supervisor.TICK_SECONDS", 40.0)
+    stage = Stage(notes, spec(notes, "a", beat_seconds=3.0))
+    stage.busy = False
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.all_ready()
+        os.kill(stage.pid("a"), signal.SIGSTOP)
+        stage.supervisor.kill_hung("a")
+        yield from stage.replaced("a")
+
+    assert stage.play(script) == 0
+    assert [cause for cause, _ in stage.ended("a")] == ["hung", "asked"]
+    assert stage.ends[0][1]["lived_seconds"] < 30
+
+
+def test_what_a_busy_router_adds_to_a_row_is_told_while_it_is_busy(
+    notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And once more after that; the row itself says nothing new."""
+    monkeypatch.setattr("supervisor.supervisor.BUSY_RETELL_SECONDS", 0.2)
+    stage = Stage(notes, spec(notes, "a"))
+    told: list[bool] = []
+    stage.busy = True
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.all_ready()
+        place = stage.place("a")
+        facts = place.facts()
+        monkeypatch.setattr(place, "facts", lambda: facts)
+        monkeypatch.setattr(stage, "on_state", lambda child, facts: told.append(stage.busy))
+        yield from stage.until("it to be told", lambda: told.count(True) >= 3)
+        stage.busy = False
+        yield from stage.until("it to be told once more", lambda: False in told)
+        monkeypatch.undo()
+
+    assert stage.play(script) == 0
+
+
 # --- memory -------------------------------------------------------------------------------------------------
 
 

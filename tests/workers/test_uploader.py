@@ -887,6 +887,13 @@ def at_work(desk: Desk, monkeypatch: pytest.MonkeyPatch, storage: FileStorage) -
         assert not thread.is_alive()
 
 
+def test_one_with_nothing_to_do_stops_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.halves.POLL_SECONDS", 60.0)
+    monkeypatch.setattr("workers.uploader.DRAIN_SECONDS", 60.0)
+    with at_work(desk, monkeypatch, FileStorage(desk.media)):
+        wait_for("it to be ready", lambda: threading.active_count() > 3)
+
+
 class Hanging(Watched):
     """Hangs at every object until it is let go of."""
 
