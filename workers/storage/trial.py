@@ -25,7 +25,8 @@ def try_out(storage: Storage, settings: Mapping[str, Any], state_dir: str = "") 
     to its writing, be lost, the next trial removes it.
     """
     name = f"picturedesk-check-{hashlib.sha256(f'{platform.node()}:{state_dir}'.encode()).hexdigest()[:16]}"
-    key, content = f"{settings.get('prefix', '')}{name}.txt", f"{secrets.token_hex(8)}\n".encode()
+    key = f"{settings.get('prefix', '')}{name}.txt"
+    content = secrets.token_hex(8 + secrets.randbelow(8192)).encode()  # one that could not be deleted has another size
     with contextlib.suppress(StorageFault, ObjectFault):  # what is the matter is said below
         storage.delete(key)
     with tempfile.TemporaryDirectory(prefix="picturedesk-check-") as folder:

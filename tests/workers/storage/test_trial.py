@@ -136,6 +136,13 @@ def test_a_key_that_may_not_do_everything(options: Options, proxy: FaultProxy, w
     assert all(line.startswith(start) for line, start in zip(lines, found, strict=True))
 
 
+def test_what_could_not_be_deleted_confuses_no_later_trial(options: Options, proxy: FaultProxy) -> None:
+    proxy.set(Answer(DENIED.status, DENIED.body, when=lambda request: request.method == "DELETE"))
+    for _ in range(2):
+        (line,) = faults(options)
+        assert line.startswith("storage: cannot delete")
+
+
 def test_what_was_written_is_not_what_is_read(options: Options, proxy: FaultProxy) -> None:
     etag = hashlib.md5(b"another", usedforsecurity=False).hexdigest()
     headers = {"ETag": f'"{etag}"'}
