@@ -37,10 +37,9 @@ def make(options: Mapping[str, Any]) -> Catalog:
     if settings.get("backend", "sqlite") == "sqlite":
         return SqliteCatalog(_file(options))
     # supabase-py takes 360 ms and 50 MiB to import: who keeps a file doesn't pay for it.
-    from workers.catalog.supabase import TIMEOUT, SupabaseCatalog, timeout_of  # noqa: PLC0415
+    from workers.catalog import supabase  # noqa: PLC0415
 
-    timeout = timeout_of(settings["answer_seconds"]) if "answer_seconds" in settings else TIMEOUT
-    return SupabaseCatalog(settings["url"], settings["key"], timeout)
+    return supabase.SupabaseCatalog(settings["url"], settings["key"], supabase.timeout_in(settings))
 
 
 def check(options: Mapping[str, Any]) -> list[str]:
@@ -50,7 +49,8 @@ def check(options: Mapping[str, Any]) -> list[str]:
         return [f"catalog: {text}" for text in embedded.check(_file(options))]
     from workers.catalog import supabase  # noqa: PLC0415 - as above
 
-    found = [f"catalog: {text}" for text in supabase.check(settings["url"], settings["key"])]
+    timeout = supabase.timeout_in(settings)
+    found = [f"catalog: {text}" for text in supabase.check(settings["url"], settings["key"], timeout)]
     if travels_in_the_clear(settings["url"]):
         found.append("warning: catalog.url is no https address: the key travels in the clear")
     return found

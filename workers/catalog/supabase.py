@@ -8,7 +8,7 @@ a breaker, and every write can be repeated.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -33,6 +33,12 @@ def timeout_of(seconds: float) -> httpx.Timeout:
 
 TIMEOUT = timeout_of(10.0)
 """Longer than the 8 s that a hosted project gives a statement."""
+
+
+def timeout_in(settings: Mapping[str, Any]) -> httpx.Timeout:
+    """That of the settings' section `catalog`."""
+    return timeout_of(settings["answer_seconds"]) if "answer_seconds" in settings else TIMEOUT
+
 
 _DIGESTS = 1000
 """How many digests are asked about at a time: 67 KB."""

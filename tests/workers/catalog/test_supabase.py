@@ -511,6 +511,13 @@ def test_the_check_asks_once_when_nobody_answers(server: RowServer, proxy: Fault
     assert proxy.connections == 1
 
 
+def test_the_check_waits_as_long_as_the_uploader_does(server: RowServer, proxy: FaultProxy) -> None:
+    proxy.set(Latency(2.0))
+    section = {"backend": "supabase", "url": proxy.url, "key": server.keys.service_role, "answer_seconds": 0.5}
+    (line,) = check({"state_dir": "/nowhere", "catalog": section})
+    assert "no answer: ReadTimeout" in line
+
+
 def test_the_check_of_an_address_that_is_none() -> None:
     section = {"backend": "supabase", "url": "ftp://example.org", "key": "sb_secret_x"}
     (line,) = check({"state_dir": "/nowhere", "catalog": section})
