@@ -130,22 +130,26 @@ def check(url: str, key: str, timeout: httpx.Timeout = TIMEOUT) -> list[str]:
     project = _Project(url, key, timeout)
     if wrong := answers.wrong_with(key, time.time()):
         return [f"{project.where}: {wrong}. {answers.KEY}"]
+    found: list[str] = []
     try:
-        return [f"{project.where}: {what}. {answers.APPLY}" for what in _differences(project)]
+        for what in _differences(project):
+            found.append(f"{project.where}: {what}. {answers.APPLY}")
     except (CatalogFault, RowFault) as fault:
-        return [str(fault)]
+        found.append(str(fault))
     finally:
         project.close()
+    return found
 
 
-def _differences(project: _Project) -> list[str]:
-    """What of the schema is missing or other than it should be. Raises what else goes wrong."""
-    found: list[str] = []
+def _differences(project: _Project) -> Iterator[str]:
+    """What of the schema is missing or other than it should be, as it is found. Raises what else goes wrong."""
+    is_sound = True
     for table in ("channels", "messages", "images"):
         try:
             project.look_at(table)
         except answers.Missing:
-            found.append(f"the table public.{table} is missing")
+            is_sound = False
+            yield f"the table public.{table} is missing"
     calls: dict[str, dict[str, Any]] = {
         "picturedesk_faults": {},
         "picturedesk_referenced": {"sha256s": []},
@@ -154,13 +158,16 @@ def _differences(project: _Project) -> list[str]:
     }
     for function, arguments in calls.items():
         try:
-            found += project.call(function, **arguments)
+            faults = project.call(function, **arguments)
         except answers.Missing as missing:
             if missing.is_function:
-                found.append(f"the function public.{function} is missing")
-            elif not found:
+                faults = [f"the function public.{function} is missing"]
+            elif is_sound:
                 raise
-    return found
+            else:
+                continue  # it needs what is missing
+        is_sound = is_sound and not faults
+        yield from faults
 
 
 def _rows(entry: Entry) -> dict[str, Any]:
