@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 
 from workers.catalog import embedded
 from workers.catalog.embedded import SqliteCatalog
-from workers.catalog.protocol import BATCH_ENTRIES, Catalog, CatalogFault, Entry, Outcome, RowFault
+from workers.catalog.protocol import BATCH_ENTRIES, Catalog, CatalogFault, Entry, NotAsked, Outcome, RowFault
 
 __all__ = [
     "BATCH_ENTRIES",
     "Catalog",
     "CatalogFault",
     "Entry",
+    "NotAsked",
     "Outcome",
     "RowFault",
     "SqliteCatalog",

@@ -18,7 +18,7 @@ from supabase import Client, SupabaseException, create_client
 from supabase.lib.client_options import SyncClientOptions
 
 from workers.catalog import answers
-from workers.catalog.protocol import Catalog, CatalogFault, Entry, Outcome, RowFault, refusal
+from workers.catalog.protocol import Catalog, CatalogFault, Entry, NotAsked, Outcome, RowFault, refusal
 from workers.crew import Crew, never
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class SupabaseCatalog(Catalog):
     def write_many(self, batch: Sequence[Entry]) -> list[Outcome]:
         reasons = [refusal(entry) for entry in batch]
         sent = iter(self._write([entry for entry, reason in zip(batch, reasons, strict=True) if reason is None]))
-        return [next(sent) if reason is None else self._row_fault(reason) for reason in reasons]
+        return [next(sent) if reason is None else self._not_asked(reason) for reason in reasons]
 
     def write_each(
         self, batches: Iterable[Sequence[Entry]], *, stop: Callable[[], bool] = never
@@ -85,8 +85,8 @@ class SupabaseCatalog(Catalog):
             raise answers.of_nonsense(answer, where=self._project.where)
         return answer
 
-    def _row_fault(self, reason: str) -> RowFault:
-        return RowFault(f"{self._project.where}: the row is refused: {reason}")
+    def _not_asked(self, reason: str) -> NotAsked:
+        return NotAsked(f"{self._project.where}: the row is refused: {reason}")
 
     def referenced(self, sha256s: Iterable[str]) -> set[str]:
         asked = list(sha256s)
