@@ -16,8 +16,8 @@ How nothing is removed that a row is about to name:
 What the journal cannot know is another instance that publishes to the same bucket under the same prefix, with the same
 catalogue. Keep one bucket and prefix for each instance. Where the catalogue names pictures that this journal never had,
 nothing is removed with a grace of less than a day; a picture that the other one finds there, older than that, and has
-written no row for yet, is not protected. A catalogue that names nothing of what this instance has published is not
-believed at all.
+written no row for yet, is not protected. A catalogue that names nothing of what this instance has published, or of
+what is stored where it has published nothing yet, is not believed at all.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ANSWER_SECONDS = 5.0
 SHARED_GRACE_SECONDS = 24 * 3600.0
 
 SAMPLE = 200
-"""Of the newest published pictures, so many are asked about to see whose catalogue it is."""
+"""So many pictures are asked about to see whose catalogue it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def collect(options: Mapping[str, Any], *, delete: bool, grace_seconds: float) -
     journal = Journal.open(Path(options["state_dir"]) / "journal.db")
     yard = Yard(storage, catalog, journal, options["storage"]["prefix"], row_seconds(options["catalog"]))
     try:
-        see_that_it_is_ours(catalog, journal)
+        see_that_it_is_ours(yard)
         before = time.time() - grace_seconds
         if delete:
             journal.forget_removals()
@@ -109,14 +109,26 @@ def row_seconds(settings: Mapping[str, Any]) -> float:
     return 2.0 * settings["answer_seconds"] if settings["backend"] == "supabase" else 1.0
 
 
-def see_that_it_is_ours(catalog: Catalog, journal: Journal) -> None:
-    """Raise CatalogFault if the catalogue names nothing of what was published last: it would make garbage of all."""
-    published = journal.published_pictures(SAMPLE)
-    if published and not catalog.referenced(published):
-        raise CatalogFault(
-            f"the catalogue names none of the {len(published)} pictures that were published last: it is another one, or"
-            " it was emptied. Check catalog.backend, catalog.url and state_dir. Nothing was removed"
-        )
+def see_that_it_is_ours(yard: Yard) -> None:
+    """Raise CatalogFault if the catalogue names nothing of what it should: it would make garbage of all.
+
+    That is what was published last. A fresh journal has published nothing: then it is some of what is stored.
+    """
+    if published := yard.journal.published_pictures(SAMPLE):
+        if not yard.catalog.referenced(published):
+            raise CatalogFault(
+                f"the catalogue names none of the {len(published)} pictures that were published last: it is another"
+                " one, or it was emptied. Check catalog.backend, catalog.url and state_dir. Nothing was removed"
+            )
+    elif not yard.journal.states()["published"]:  # else all of them were deleted since
+        stored = [sha256 for sha256, _ in islice(_pictures(yard.storage, yard.prefix), SAMPLE)]
+        # The journal's own are on their way, and need no row yet.
+        if set(stored) - yard.journal.pictures_ever(stored) and not yard.catalog.referenced(stored):
+            raise CatalogFault(
+                f"the journal has published nothing, and the catalogue names none of {len(stored)} pictures in the"
+                " storage: one of the three is another one, or it was emptied. Check catalog.backend, catalog.url,"
+                " storage.prefix and state_dir. Nothing was removed"
+            )
 
 
 def find(yard: Yard, before: float) -> Iterator[Garbage]:

@@ -15,7 +15,7 @@ from ipc import failpoints
 from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.retry import RetryPolicy
-from workers.catalog import BATCH_ENTRIES, Catalog, CatalogFault, Entry, Outcome, RowFault
+from workers.catalog import BATCH_ENTRIES, Catalog, CatalogFault, Entry, NotAsked, Outcome, RowFault
 from workers.crew import Interrupted
 from workers.halves import FAULTS_OF_A_JOB, Watch
 from workers.rows import rows_of
@@ -55,7 +55,6 @@ class Writing:
         try:
             with self.watch.asking():
                 for outcomes in self._catalog.write_each(self._batches(under_way), stop=self.watch.stopping):
-                    self.watch.answered()
                     written += self._record(under_way.popleft(), outcomes)
         except CatalogFault as fault:
             jobs = under_way.popleft() if under_way else []
@@ -124,7 +123,9 @@ class Writing:
     def _record(self, jobs: list[Job], outcomes: list[Outcome]) -> int:
         """Record whose rows are there; how many jobs went a step on."""
         failpoints.reach("published.row")
-        self.service.succeeded(jobs)
+        if not all(isinstance(outcome, NotAsked) for outcome in outcomes):
+            self.watch.answered()
+            self.service.succeeded(jobs)
         written = []
         for job, outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome, RowFault):

@@ -546,6 +546,33 @@ def test_a_catalogue_that_names_nothing_of_ours_is_not_believed(yard: Place, tmp
     assert digests(yard.collect()) == ["ab" * 32]
 
 
+def test_where_nothing_was_published_a_catalogue_that_names_nothing_stored_is_not_believed(yard: Place) -> None:
+    """A new machine, or a journal that was moved away: there is nothing of its own to ask about."""
+    for number in (1, 2):
+        yard.publish(number)
+    stray = f"ab/{'ab' * 32}/320.webp"
+    yard.put(stray)
+    before = yard.names()
+    yard.desk.journal.close()
+    (yard.desk.state_dir / "journal.db").unlink()
+    yard.desk.journal = Journal.open(yard.desk.state_dir / "journal.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(yard.catalog), "referenced", lambda catalog, sha256s: set())
+        for delete in (False, True):
+            with pytest.raises(catalogs.CatalogFault, match="names none of 3 pictures in the storage"):
+                yard.collect(delete=delete)
+    assert yard.names() == before
+    assert digests(yard.collect(delete=False)) == ["ab" * 32]
+
+
+def test_where_nothing_was_published_yet_what_is_stored_may_be_without_a_row(yard: Place) -> None:
+    assert yard.collect() == []
+    job = yard.desk.render(1)
+    yard.uploader.storing.step()
+    assert yard.collect() == []
+    assert yard.names() == yard.keys_of(job)
+
+
 def test_where_another_instance_publishes_too_only_what_is_old_is_removed(yard: Place, tmp_path: Path) -> None:
     """Two that share bucket, prefix and catalogue: neither knows what the other one is about to name."""
     (tmp_path / "other").mkdir()

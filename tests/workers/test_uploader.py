@@ -31,6 +31,7 @@ from workers import storing, writing
 from workers import uploader as module
 from workers.breaker import Breaker
 from workers.catalog import Entry, Outcome, SqliteCatalog
+from workers.catalog.supabase import SupabaseCatalog
 from workers.crew import Interrupted
 from workers.halves import Hangs
 from workers.rows import objects_of, rows_of
@@ -753,6 +754,21 @@ def test_a_row_that_is_refused_is_the_jobs_own_fault(desk: Desk, house: House) -
     assert "not this one" in str(job.reason)
     assert house.catalog_breaker.in_a_row == 0
     assert house.uploader.publish_due() == 0  # its next try has its time
+
+
+def test_a_row_that_nobody_was_asked_about_closes_no_breaker(
+    desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half-open, the breaker waits for an answer of the service; here there is none, since it is gone."""
+    monkeypatch.setattr(house.uploader.writing, "_catalog", SupabaseCatalog("http://localhost:9", "sb_secret_x"))
+    desk.take(1, caption="a\0b")
+    assert house.journal.record_stored([desk.render(1)])
+    open_breaker(house.catalog_breaker)
+    house.later()
+    house.uploader.publish_due()
+    assert desk.of(1).attempts == 1
+    assert "NUL" in str(desk.of(1).reason)
+    assert desk.reported()["supabase_circuit_breaker"] == "open"
 
 
 def test_a_row_that_stays_refused_is_a_dead_letter(desk: Desk, house: House) -> None:

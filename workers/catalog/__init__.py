@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 
 from workers.catalog import embedded
 from workers.catalog.embedded import SqliteCatalog
-from workers.catalog.protocol import BATCH_ENTRIES, Catalog, CatalogFault, Entry, Outcome, RowFault
+from workers.catalog.protocol import BATCH_ENTRIES, Catalog, CatalogFault, Entry, NotAsked, Outcome, RowFault
 
 __all__ = [
     "BATCH_ENTRIES",
     "Catalog",
     "CatalogFault",
     "Entry",
+    "NotAsked",
     "Outcome",
     "RowFault",
     "SqliteCatalog",
@@ -37,10 +38,9 @@ def make(options: Mapping[str, Any]) -> Catalog:
     if settings.get("backend", "sqlite") == "sqlite":
         return SqliteCatalog(_file(options))
     # supabase-py takes 360 ms and 50 MiB to import: who keeps a file doesn't pay for it.
-    from workers.catalog.supabase import TIMEOUT, SupabaseCatalog, timeout_of  # noqa: PLC0415
+    from workers.catalog import supabase  # noqa: PLC0415
 
-    timeout = timeout_of(settings["answer_seconds"]) if "answer_seconds" in settings else TIMEOUT
-    return SupabaseCatalog(settings["url"], settings["key"], timeout)
+    return supabase.SupabaseCatalog(settings["url"], settings["key"], supabase.timeout_in(settings))
 
 
 def check(options: Mapping[str, Any]) -> list[str]:
@@ -50,7 +50,8 @@ def check(options: Mapping[str, Any]) -> list[str]:
         return [f"catalog: {text}" for text in embedded.check(_file(options))]
     from workers.catalog import supabase  # noqa: PLC0415 - as above
 
-    found = [f"catalog: {text}" for text in supabase.check(settings["url"], settings["key"])]
+    timeout = supabase.timeout_in(settings)
+    found = [f"catalog: {text}" for text in supabase.check(settings["url"], settings["key"], timeout)]
     if travels_in_the_clear(settings["url"]):
         found.append("warning: catalog.url is no https address: the key travels in the clear")
     return found

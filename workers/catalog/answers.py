@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from functools import partial
 
 from workers.catalog.protocol import CatalogFault, RowFault
 from workers.retry_after import pause_seconds
@@ -37,8 +38,8 @@ _NO_PARAMETER = "22023"
 class Missing(CatalogFault):
     """A table, a column or a function is not there. `is_function` tells one that was called from what it needs."""
 
-    def __init__(self, text: str, *, is_function: bool) -> None:
-        super().__init__(text, fatal=True, remedy=APPLY)
+    def __init__(self, text: str, *, is_function: bool, retry_after_seconds: float | None) -> None:
+        super().__init__(text, fatal=True, retry_after_seconds=retry_after_seconds, remedy=APPLY)
         self.is_function = is_function
 
 
@@ -50,23 +51,23 @@ def of_answer(status: int, headers: Mapping[str, str], body: str, *, where: str,
         return RowFault(f"{where}: the row is refused: {text} ({code})")
     if status == 413:
         return RowFault(f"{where}: the row is refused: it is larger than what the service takes ({text})")
+    pause = pause_seconds(headers.get("retry-after", ""), now)
+    fatal = partial(CatalogFault, fatal=True, retry_after_seconds=pause)
     if code in _MISSING:
         remedy = f"{APPLY}. If it has just been applied, the interface sees it in a moment"
-        return Missing(f"{where}: {text} ({code}). {remedy}", is_function=code in _MISSING_FUNCTION)
+        is_function = code in _MISSING_FUNCTION
+        return Missing(f"{where}: {text} ({code}). {remedy}", is_function=is_function, retry_after_seconds=pause)
     if code == "42501":
-        return CatalogFault(
-            f"{where}: the key may not do this: {text} ({code}). {KEY}. Or: {APPLY}", fatal=True, remedy=KEY
-        )
+        return fatal(f"{where}: the key may not do this: {text} ({code}). {KEY}. Or: {APPLY}", remedy=KEY)
     if code == "42P10":
         remedy = f"A primary key that ingest_messages() relies on is missing: restore it. {APPLY}"
-        return CatalogFault(f"{where}: {text} ({code}). {remedy}", fatal=True, remedy=remedy)
+        return fatal(f"{where}: {text} ({code}). {remedy}", remedy=remedy)
     if code == "PGRST106":
         remedy = "Expose the schema public in the project's settings, under Data API"
-        return CatalogFault(f"{where}: {text} ({code}). {remedy}", fatal=True, remedy=remedy)
+        return fatal(f"{where}: {text} ({code}). {remedy}", remedy=remedy)
     if code in {*_REFUSED_KEY, _NO_PARAMETER} or status in (401, 403):
-        return CatalogFault(f"{where}: the key is refused: {text} ({code or status}). {KEY}", fatal=True, remedy=KEY)
+        return fatal(f"{where}: the key is refused: {text} ({code or status}). {KEY}", remedy=KEY)
     what, remedy = _of_passing(status, code, headers)
-    pause = pause_seconds(headers.get("retry-after", ""), now)
     return CatalogFault(f"{where}: {what}: {text} ({code or status}). {remedy}", retry_after_seconds=pause)
 
 

@@ -22,6 +22,10 @@ class RowFault(Exception):
     """The catalogue refuses this row: the row's own fault."""
 
 
+class NotAsked(RowFault):
+    """No catalogue takes this row, so this one was not asked about it: that says nothing of how the catalogue is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """The rows of one message: by column what goes into `channels`, into `messages`, and into `images` if it has one.

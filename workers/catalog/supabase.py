@@ -8,7 +8,7 @@ a breaker, and every write can be repeated.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from supabase import Client, SupabaseException, create_client
 from supabase.lib.client_options import SyncClientOptions
 
 from workers.catalog import answers
-from workers.catalog.protocol import Catalog, CatalogFault, Entry, Outcome, RowFault, refusal
+from workers.catalog.protocol import Catalog, CatalogFault, Entry, NotAsked, Outcome, RowFault, refusal
 from workers.crew import Crew, never
 
 T = TypeVar("T")
@@ -34,6 +34,12 @@ def timeout_of(seconds: float) -> httpx.Timeout:
 TIMEOUT = timeout_of(10.0)
 """Longer than the 8 s that a hosted project gives a statement."""
 
+
+def timeout_in(settings: Mapping[str, Any]) -> httpx.Timeout:
+    """That of the settings' section `catalog`."""
+    return timeout_of(settings["answer_seconds"]) if "answer_seconds" in settings else TIMEOUT
+
+
 _DIGESTS = 1000
 """How many digests are asked about at a time: 67 KB."""
 
@@ -47,7 +53,7 @@ class SupabaseCatalog(Catalog):
     def write_many(self, batch: Sequence[Entry]) -> list[Outcome]:
         reasons = [refusal(entry) for entry in batch]
         sent = iter(self._write([entry for entry, reason in zip(batch, reasons, strict=True) if reason is None]))
-        return [next(sent) if reason is None else self._row_fault(reason) for reason in reasons]
+        return [next(sent) if reason is None else self._not_asked(reason) for reason in reasons]
 
     def write_each(
         self, batches: Iterable[Sequence[Entry]], *, stop: Callable[[], bool] = never
@@ -79,8 +85,8 @@ class SupabaseCatalog(Catalog):
             raise answers.of_nonsense(answer, where=self._project.where)
         return answer
 
-    def _row_fault(self, reason: str) -> RowFault:
-        return RowFault(f"{self._project.where}: the row is refused: {reason}")
+    def _not_asked(self, reason: str) -> NotAsked:
+        return NotAsked(f"{self._project.where}: the row is refused: {reason}")
 
     def referenced(self, sha256s: Iterable[str]) -> set[str]:
         asked = list(sha256s)
@@ -124,22 +130,26 @@ def check(url: str, key: str, timeout: httpx.Timeout = TIMEOUT) -> list[str]:
     project = _Project(url, key, timeout)
     if wrong := answers.wrong_with(key, time.time()):
         return [f"{project.where}: {wrong}. {answers.KEY}"]
+    found: list[str] = []
     try:
-        return [f"{project.where}: {what}. {answers.APPLY}" for what in _differences(project)]
+        for what in _differences(project):
+            found.append(f"{project.where}: {what}. {answers.APPLY}")
     except (CatalogFault, RowFault) as fault:
-        return [str(fault)]
+        found.append(str(fault))
     finally:
         project.close()
+    return found
 
 
-def _differences(project: _Project) -> list[str]:
-    """What of the schema is missing or other than it should be. Raises what else goes wrong."""
-    found: list[str] = []
+def _differences(project: _Project) -> Iterator[str]:
+    """What of the schema is missing or other than it should be, as it is found. Raises what else goes wrong."""
+    is_sound = True
     for table in ("channels", "messages", "images"):
         try:
             project.look_at(table)
         except answers.Missing:
-            found.append(f"the table public.{table} is missing")
+            is_sound = False
+            yield f"the table public.{table} is missing"
     calls: dict[str, dict[str, Any]] = {
         "picturedesk_faults": {},
         "picturedesk_referenced": {"sha256s": []},
@@ -148,13 +158,16 @@ def _differences(project: _Project) -> list[str]:
     }
     for function, arguments in calls.items():
         try:
-            found += project.call(function, **arguments)
+            faults = project.call(function, **arguments)
         except answers.Missing as missing:
             if missing.is_function:
-                found.append(f"the function public.{function} is missing")
-            elif not found:
+                faults = [f"the function public.{function} is missing"]
+            elif is_sound:
                 raise
-    return found
+            else:
+                continue  # it needs what is missing
+        is_sound = is_sound and not faults
+        yield from faults
 
 
 def _rows(entry: Entry) -> dict[str, Any]:

@@ -65,6 +65,9 @@ def test_what_no_waiting_helps(status: int, code: str | None, remedy: str) -> No
     assert isinstance(fault, CatalogFault)
     assert fault.fatal
     assert fault.retry_after_seconds is None
+    asks_for_a_pause = judge(status, error(code), retry_after="7")
+    assert isinstance(asks_for_a_pause, CatalogFault)
+    assert asks_for_a_pause.retry_after_seconds == 7.0
     assert str(fault).startswith(f"{WHERE}: ")
     assert "what is wrong" in str(fault)
     assert remedy in str(fault)

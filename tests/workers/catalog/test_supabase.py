@@ -503,12 +503,26 @@ def test_the_check_of_what_does_not_answer(server: RowServer, proxy: FaultProxy,
     assert said in line
 
 
+def test_the_check_says_what_it_found_before_something_else_went_wrong(server: RowServer) -> None:
+    with changed(server, "drop table images; revoke execute on function ingest_messages from service_role"):
+        table, right = lines(server)
+    assert "the table public.images is missing. Apply the schema" in table
+    assert "the key may not do this: permission denied for function ingest_messages (42501)" in right
+
+
 @pytest.mark.parametrize("mode", [Answer(503), Reset()])
 def test_the_check_asks_once_when_nobody_answers(server: RowServer, proxy: FaultProxy, mode: Mode) -> None:
     """supabase-py asks again for what it only reads, and sleeps in between."""
     proxy.set(mode)
     lines(server, url=proxy.url)
     assert proxy.connections == 1
+
+
+def test_the_check_waits_as_long_as_the_uploader_does(server: RowServer, proxy: FaultProxy) -> None:
+    proxy.set(Latency(2.0))
+    section = {"backend": "supabase", "url": proxy.url, "key": server.keys.service_role, "answer_seconds": 0.5}
+    (line,) = check({"state_dir": "/nowhere", "catalog": section})
+    assert "no answer: ReadTimeout" in line
 
 
 def test_the_check_of_an_address_that_is_none() -> None:
