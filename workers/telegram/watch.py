@@ -10,6 +10,7 @@ at a time:
                  counts as deleted, and many at once are asked for twice.
     backfill     pages downward from where the channel was first seen, while nothing newer waits.
 
+A history that comes empty may be a server's mistake of a moment: it is believed where nothing speaks against it.
 Telegram's servers do not learn of a message all at once: an id that is not there yet may be there a moment later. The
 cursor goes past it all the same, and it is asked for again (`young.py`) until it is a minute old.
 
@@ -33,7 +34,7 @@ from ipc.intake import Taken, take, withdraw
 from ipc.journal import Journal
 from ipc.posts import BACKFILL, LIVE, Channel
 from ipc.posts import Page as Posts
-from workers.telegram.errors import Unreadable
+from workers.telegram.errors import ServerTrouble, Unreadable
 from workers.telegram.line import PAGE, Line, Page, Peer
 from workers.telegram.media import Message
 from workers.telegram.young import Young
@@ -46,6 +47,9 @@ MASS_DELETION = 20
 
 AT_LEAST = 100
 """So many messages are looked at once more when a process begins: its predecessor may have died over a young id."""
+
+EMPTY_SECONDS = 5.0
+"""So long after a history that came empty it is asked for again."""
 
 KEPT_KINDS = ("unreadable", "preview")
 """What such a message showed when it was taken stays: nobody knows better, or previews are not asked for any more."""
@@ -94,6 +98,7 @@ class Watch:
         self._wanted = wanted
         self._since = since
         self._young = Young()
+        self._nothing_below = 0
         self._is_new = True
         self._on_read = on_read
         self._suspects: set[int] = set()
@@ -172,11 +177,23 @@ class Watch:
                 continue  # the one below it will do: these pass as unreadable, and not as photos
             self._learn(page)
             cursor = max((one.id for one in page.messages), default=0)
+            if not page.messages:
+                await self._require_nothing_before(line, since)
             break
         else:
             raise Unreadable(f"the last {PAGE} messages before it was configured")
         self._take([], cursor + 1, cursor)
         log.info("channel seen for the first time", channel=self.id, title=self.title, cursor=cursor)
+
+    async def _require_nothing_before(self, line: Line, since: int) -> None:
+        """Raises ServerTrouble if it is not true that the channel begins later: all of it would be taken as live."""
+        first = [one for one in await self._readable_after(line, 0) if one.kind not in ("absent", "unreadable")]
+        if not first and (top := (await line.tops([self.peer])).get(self.id)):
+            first = [one for one in await self._by_ids(line, [top]) if one.kind != "absent"]
+            if first:
+                raise ServerTrouble(f"its history came empty, and message {top} is there")
+        if any(one.at < since for one in first):
+            raise ServerTrouble("its history came empty, and has messages that are older")
 
     # Ids that may be there a moment later
 
@@ -334,11 +351,19 @@ class Watch:
         if self._range is None or left <= 0:
             return Taken()
         floor = self._range[0]
+        low = max(1, floor - min(PAGE, left))
         try:
             page = await line.before(self.peer, floor, min(PAGE, left))
         except Unreadable:
-            low = max(1, floor - min(PAGE, left))
             return self._take(await self._by_ids(line, range(low, floor)), low, floor - 1, BACKFILL)
         self._learn(page)
-        low = page.messages[0].id if page.messages else 1  # nothing below: this was the beginning
-        return self._take(page.messages, low, floor - 1, BACKFILL)
+        if page.messages:
+            return self._take(page.messages, page.messages[0].id, floor - 1, BACKFILL)
+        if self._nothing_below == floor:
+            return self._take([], 1, floor - 1, BACKFILL)  # twice nothing below: this was the beginning
+        found = await self._by_ids(line, range(low, floor))
+        if any(one.kind != "absent" for one in found):
+            return self._take(found, low, floor - 1, BACKFILL)
+        self._nothing_below = floor
+        self.backfill_at = time.monotonic() + EMPTY_SECONDS
+        return Taken()
