@@ -133,6 +133,7 @@ class Channels(Mapping[int, Watch]):
         for entry in self.entries:
             if entry.watch is not None and hint.channel_id in (None, entry.watch.id):
                 entry.hints.update(hint.message_ids)
+                entry.watch.told = max(entry.watch.told, hint.new_id)
                 entry.is_hinted = True
                 entry.wake.set()
 
@@ -296,7 +297,7 @@ class Channels(Mapping[int, Watch]):
         One that gives no answers is left out: the others would wait for it for ever.
         """
         watches = [entry.readable for entry in self.entries if entry.readable and entry.gives_answers]
-        if any(watch.behind or watch.cursor is None for watch in watches):
+        if any(watch.has_backlog or watch.cursor is None for watch in watches):
             return None
         now = time.monotonic()
         wanting = (watch for watch in watches if watch.backfill_left() and watch.backfill_at <= now)

@@ -75,7 +75,8 @@ class Watch:
     """One channel's way into the journal. Whoever has it do something holds its `lock`.
 
     `since` (Unix seconds, here): from then on everything is taken, if the channel was never read before. `on_read` is
-    told of every message that is read, while its file's reference is fresh.
+    told of every message that is read, while its file's reference is fresh. `top` is the newest message that was found
+    or that Telegram has named when asked; `told` one that an update told of, until it was looked for.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Watch:
         self.peer = peer
         self.title = peer.title
         self.top = 0
+        self.told = 0
         self.count = 0
         self.taken = Taken()
         self.has_more = False
@@ -118,7 +120,12 @@ class Watch:
     @property
     def behind(self) -> int:
         """How many ids lie between the cursor and the newest message: no fewer than the messages that wait."""
-        return max(0, self.top - (self.cursor or 0)) if self.top else 0
+        return max(0, max(self.top, self.told) - (self.cursor or 0))
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether it is behind for more than the moment that an update waits: a busy channel always is."""
+        return self.top > (self.cursor or 0)
 
     def backfill_left(self) -> int:
         """How many messages backfill will still read, at most; 0 when it is done or not wanted."""
@@ -141,6 +148,7 @@ class Watch:
         cursor = self.cursor
         assert cursor is not None, "it has just begun"
         taken = await self._ask_again(line)
+        told = self.told
         self.has_more = False
         for number in itertools.count(1):
             page = await self._readable_after(line, cursor)
@@ -158,6 +166,8 @@ class Watch:
         if cursor < self.top:
             taken += await self._prove(line, cursor, self.top)
         self.top = max(self.top, cursor)
+        if self.told == told:
+            self.told = 0  # read, or not there: the monitor finds what comes late
         return taken
 
     async def _begin(self, line: Line) -> None:
