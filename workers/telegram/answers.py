@@ -31,7 +31,26 @@ _STALE: Final = (
     errors.FilerefUpgradeNeededError,
 )
 
+_APPS: Final = "Copy telegram.api_id and telegram.api_hash from https://my.telegram.org/apps"
+
+APPLICATION: Final = {
+    errors.ApiIdInvalidError: (
+        "telegram.api_id and telegram.api_hash are not a pair that Telegram knows (API_ID_INVALID)",
+        _APPS,
+    ),
+    errors.ConnectionApiIdInvalidError: (
+        "Telegram does not know telegram.api_id (CONNECTION_API_ID_INVALID)",
+        _APPS,
+    ),
+    errors.ApiIdPublishedFloodError: (
+        "telegram.api_id is in public use, and Telegram refuses it (API_ID_PUBLISHED_FLOOD)",
+        "Make one of your own on https://my.telegram.org/apps",
+    ),
+}
+"""What is wrong with the application's credentials, and what to do."""
+
 _HELD: Final = {
+    **APPLICATION,
     errors.AuthKeyDuplicatedError: (
         "the session was used in two places at once, and Telegram has ended it (AUTH_KEY_DUPLICATED)",
         f"Make sure that nothing else uses this session. {LOGIN}",
@@ -48,10 +67,6 @@ _HELD: Final = {
     errors.UserDeactivatedBanError: (
         "Telegram has banned the account (USER_DEACTIVATED_BAN)",
         "Write to recover@telegram.org, or log in with another account: bin/run login",
-    ),
-    errors.ApiIdInvalidError: (
-        "telegram.api_id and telegram.api_hash are not a pair that Telegram knows (API_ID_INVALID)",
-        "Copy both from https://my.telegram.org/apps",
     ),
 }
 

@@ -27,7 +27,7 @@ from telethon.tl import functions, types
 from ipc.holds import EX_CONFIG, Hold
 from ipc.posts import clean
 from workers.telegram.account import Account
-from workers.telegram.answers import translated
+from workers.telegram.answers import APPLICATION, translated
 from workers.telegram.client import make_client
 from workers.telegram.errors import UNREACHABLE, Flooded, LineLost, ServerTrouble, StaleReference, Unreadable
 from workers.telegram.line import CLOSE_SECONDS, CONNECT_SECONDS, REQUEST_SECONDS
@@ -63,18 +63,6 @@ _FINAL: Final = {
     ),
     errors.UpdateAppToLoginError: (
         "Telegram does not let this program log in (UPDATE_APP_TO_LOGIN). Update it, or try --qr"
-    ),
-}
-
-_APPS: Final = "Copy telegram.api_id and telegram.api_hash from https://my.telegram.org/apps"
-_CONFIGURATION: Final = {
-    errors.ApiIdInvalidError: (
-        f"telegram.api_id and telegram.api_hash are not a pair that Telegram knows (API_ID_INVALID). {_APPS}"
-    ),
-    errors.ConnectionApiIdInvalidError: f"Telegram does not know telegram.api_id (CONNECTION_API_ID_INVALID). {_APPS}",
-    errors.ApiIdPublishedFloodError: (
-        "telegram.api_id is in public use, and Telegram refuses it (API_ID_PUBLISHED_FLOOD)."
-        " Make one of your own on https://my.telegram.org/apps"
     ),
 }
 
@@ -323,8 +311,8 @@ async def _sorted(answer: Awaitable[Any]) -> Any:
             raise Again(text) from error
         if text := _FINAL.get(type(error)):
             raise GaveUp(text) from error
-        if text := _CONFIGURATION.get(type(error)):
-            raise GaveUp(text, EX_CONFIG) from error
+        if fault := APPLICATION.get(type(error)):
+            raise GaveUp(". ".join(fault), EX_CONFIG) from error
         raise
 
 

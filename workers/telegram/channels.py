@@ -4,7 +4,7 @@ A task for each channel looks at it when there is a hint, when the monitor finds
 `reconcile_seconds`. The first hint is followed at once, those that come in a burst twice a second. A channel that can't
 be read keeps nobody else from being read; it is tried again by and by, and what keeps it from being read is told: a
 fault that is its own at once, an outage when it lasts.
-Backfill goes on in the background while no channel is behind.
+Backfill goes on in the background while no channel that gives answers is behind.
 """
 
 from __future__ import annotations
@@ -133,6 +133,7 @@ class Channels(Mapping[int, Watch]):
         for entry in self.entries:
             if entry.watch is not None and hint.channel_id in (None, entry.watch.id):
                 entry.hints.update(hint.message_ids)
+                entry.watch.told = max(entry.watch.told, hint.new_id)
                 entry.is_hinted = True
                 entry.wake.set()
 
@@ -291,9 +292,12 @@ class Channels(Mapping[int, Watch]):
         return BACKFILL_DONE_SECONDS if done else BACKFILL_PAUSE_SECONDS
 
     def _next_to_backfill(self) -> Watch | None:
-        """The channel that the fewest messages have been read of, so that all come along; none while one is behind."""
-        watches = list(self._readable().values())
-        if any(watch.behind or watch.cursor is None for watch in watches):
+        """The channel that the fewest messages have been read of, so that all come along; none while one is behind.
+
+        One that gives no answers is left out: the others would wait for it for ever.
+        """
+        watches = [entry.readable for entry in self.entries if entry.readable and entry.gives_answers]
+        if any(watch.has_backlog or watch.cursor is None for watch in watches):
             return None
         now = time.monotonic()
         wanting = (watch for watch in watches if watch.backfill_left() and watch.backfill_at <= now)

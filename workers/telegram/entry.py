@@ -64,6 +64,11 @@ class Entry:
             return "failing"
         return "read" if self.was_read else "not read yet"
 
+    @property
+    def gives_answers(self) -> bool:
+        """Whether a look at it is likely to get an answer now."""
+        return self.state != "failing" and time.monotonic() >= self.flooded_until
+
     def _troubled_seconds(self) -> float:
         return time.monotonic() - self.trouble_at
 

@@ -65,7 +65,7 @@ REMEMBERED: Final = 2000
 """Messages whose file references are remembered: some 1 KiB each."""
 
 OUTAGE_SECONDS: Final = 86400.0
-"""A picture that is kept back for longer than this since it was seen, while others come, is charged for it."""
+"""A picture that has failed for longer than this, while others come, is charged for it."""
 
 DISK_PAUSE_SECONDS: Final = 30.0
 
@@ -240,11 +240,12 @@ class Fetching:
 
     def _move_on(self, job: Job, gone: Gone) -> None:
         """The picture is not there. Where that was not enough to change the job, it must not be asked for again now."""
-        self._setbacks.forget(job.id)
         now = self._journal.job(job.id)
         if now is None or (now.state, now.generation) != (job.state, job.generation):
+            self._setbacks.forget(job.id)
             return
         if str(gone) == "preview":
+            self._setbacks.forget(job.id)
             self._bury(job, "it is the picture of a link's preview, and telegram.web_previews is off")
         else:
             self._put_off(job, ServerTrouble(f"the message does not show the picture that it had ({gone})"))
@@ -306,9 +307,8 @@ class Fetching:
             self._on_flood(trouble.seconds)
             log.warning("Telegram asks to wait before the next download", seconds=trouble.seconds)
             return
-        is_outage = isinstance(trouble, Unanswered | Unreachable) and not self._setbacks.is_the_only_one(job.id)
-        if time.time() - job.seen_at > OUTAGE_SECONDS and not is_outage:
-            self._fail(job, str(trouble))
+        if self._setbacks.seconds(job.id, time.time()) > OUTAGE_SECONDS and self._setbacks.is_the_only_one(job.id):
+            self._charge(job, str(trouble))  # not forgotten: the next error costs an attempt too
             return
         seconds = self._setbacks.note(
             job.id,
@@ -325,6 +325,9 @@ class Fetching:
 
     def _fail(self, job: Job, reason: str) -> None:
         self._setbacks.forget(job.id)
+        self._charge(job, reason)
+
+    def _charge(self, job: Job, reason: str) -> None:
         outcome = self._journal.fail(job, f"cannot be fetched: {reason}", self._policy)
         log.warning("fetching failed", job=job.id, reason=reason, outcome=outcome)
 

@@ -63,10 +63,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Something has happened in a channel; None: anywhere. `message_ids` were edited or deleted."""
+    """Something has happened in a channel; None: anywhere. `message_ids` were edited or deleted, `new_id` posted."""
 
     channel_id: int | None
     message_ids: tuple[int, ...] = ()
+    new_id: int = 0
 
 
 class Line:
@@ -289,7 +290,7 @@ def hint_of(update: Any) -> Hint | None:
     """What an update is a hint at: none, unless it speaks of a channel's messages."""
     match update:
         case types.UpdateNewChannelMessage(message=message):
-            return Hint(getattr(message.peer_id, "channel_id", None))
+            return Hint(getattr(message.peer_id, "channel_id", None), new_id=message.id)
         case types.UpdateEditChannelMessage(message=message):
             return Hint(getattr(message.peer_id, "channel_id", None), (message.id,))
         case types.UpdateDeleteChannelMessages(channel_id=channel_id, messages=message_ids):

@@ -88,6 +88,11 @@ class Setbacks:
     def known(self) -> list[int]:
         return list(self._all)
 
+    def seconds(self, job_id: int, now: float) -> float:
+        """For how long it has been failing, as far as this process knows."""
+        one = self._all.get(job_id)
+        return now - one.since if one is not None else 0.0
+
     def is_the_only_one(self, job_id: int) -> bool:
         """Whether others have come since this one failed first."""
         one = self._all.get(job_id)

@@ -10,6 +10,7 @@ at a time:
                  counts as deleted, and many at once are asked for twice.
     backfill     pages downward from where the channel was first seen, while nothing newer waits.
 
+A history that comes empty may be a server's mistake of a moment: it is believed where nothing speaks against it.
 Telegram's servers do not learn of a message all at once: an id that is not there yet may be there a moment later. The
 cursor goes past it all the same, and it is asked for again (`young.py`) until it is a minute old.
 
@@ -33,7 +34,7 @@ from ipc.intake import Taken, take, withdraw
 from ipc.journal import Journal
 from ipc.posts import BACKFILL, LIVE, Channel
 from ipc.posts import Page as Posts
-from workers.telegram.errors import Unreadable
+from workers.telegram.errors import ServerTrouble, Unreadable
 from workers.telegram.line import PAGE, Line, Page, Peer
 from workers.telegram.media import Message
 from workers.telegram.young import Young
@@ -46,6 +47,9 @@ MASS_DELETION = 20
 
 AT_LEAST = 100
 """So many messages are looked at once more when a process begins: its predecessor may have died over a young id."""
+
+EMPTY_SECONDS = 5.0
+"""So long after a history that came empty it is asked for again."""
 
 KEPT_KINDS = ("unreadable", "preview")
 """What such a message showed when it was taken stays: nobody knows better, or previews are not asked for any more."""
@@ -71,7 +75,8 @@ class Watch:
     """One channel's way into the journal. Whoever has it do something holds its `lock`.
 
     `since` (Unix seconds, here): from then on everything is taken, if the channel was never read before. `on_read` is
-    told of every message that is read, while its file's reference is fresh.
+    told of every message that is read, while its file's reference is fresh. `top` is the newest message that was found
+    or that Telegram has named when asked; `told` one that an update told of, until it was looked for.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class Watch:
         self.peer = peer
         self.title = peer.title
         self.top = 0
+        self.told = 0
         self.count = 0
         self.taken = Taken()
         self.has_more = False
@@ -94,6 +100,7 @@ class Watch:
         self._wanted = wanted
         self._since = since
         self._young = Young()
+        self._nothing_below = 0
         self._is_new = True
         self._on_read = on_read
         self._suspects: set[int] = set()
@@ -113,7 +120,12 @@ class Watch:
     @property
     def behind(self) -> int:
         """How many ids lie between the cursor and the newest message: no fewer than the messages that wait."""
-        return max(0, self.top - (self.cursor or 0)) if self.top else 0
+        return max(0, max(self.top, self.told) - (self.cursor or 0))
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether it is behind for more than the moment that an update waits: a busy channel always is."""
+        return self.top > (self.cursor or 0)
 
     def backfill_left(self) -> int:
         """How many messages backfill will still read, at most; 0 when it is done or not wanted."""
@@ -136,6 +148,7 @@ class Watch:
         cursor = self.cursor
         assert cursor is not None, "it has just begun"
         taken = await self._ask_again(line)
+        told = self.told
         self.has_more = False
         for number in itertools.count(1):
             page = await self._readable_after(line, cursor)
@@ -153,6 +166,8 @@ class Watch:
         if cursor < self.top:
             taken += await self._prove(line, cursor, self.top)
         self.top = max(self.top, cursor)
+        if self.told == told:
+            self.told = 0  # read, or not there: the monitor finds what comes late
         return taken
 
     async def _begin(self, line: Line) -> None:
@@ -172,11 +187,23 @@ class Watch:
                 continue  # the one below it will do: these pass as unreadable, and not as photos
             self._learn(page)
             cursor = max((one.id for one in page.messages), default=0)
+            if not page.messages:
+                await self._require_nothing_before(line, since)
             break
         else:
             raise Unreadable(f"the last {PAGE} messages before it was configured")
         self._take([], cursor + 1, cursor)
         log.info("channel seen for the first time", channel=self.id, title=self.title, cursor=cursor)
+
+    async def _require_nothing_before(self, line: Line, since: int) -> None:
+        """Raises ServerTrouble if it is not true that the channel begins later: all of it would be taken as live."""
+        first = [one for one in await self._readable_after(line, 0) if one.kind not in ("absent", "unreadable")]
+        if not first and (top := (await line.tops([self.peer])).get(self.id)):
+            first = [one for one in await self._by_ids(line, [top]) if one.kind != "absent"]
+            if first:
+                raise ServerTrouble(f"its history came empty, and message {top} is there")
+        if any(one.at < since for one in first):
+            raise ServerTrouble("its history came empty, and has messages that are older")
 
     # Ids that may be there a moment later
 
@@ -334,11 +361,19 @@ class Watch:
         if self._range is None or left <= 0:
             return Taken()
         floor = self._range[0]
+        low = max(1, floor - min(PAGE, left))
         try:
             page = await line.before(self.peer, floor, min(PAGE, left))
         except Unreadable:
-            low = max(1, floor - min(PAGE, left))
             return self._take(await self._by_ids(line, range(low, floor)), low, floor - 1, BACKFILL)
         self._learn(page)
-        low = page.messages[0].id if page.messages else 1  # nothing below: this was the beginning
-        return self._take(page.messages, low, floor - 1, BACKFILL)
+        if page.messages:
+            return self._take(page.messages, page.messages[0].id, floor - 1, BACKFILL)
+        if self._nothing_below == floor:
+            return self._take([], 1, floor - 1, BACKFILL)  # twice nothing below: this was the beginning
+        found = await self._by_ids(line, range(low, floor))
+        if any(one.kind != "absent" for one in found):
+            return self._take(found, low, floor - 1, BACKFILL)
+        self._nothing_below = floor
+        self.backfill_at = time.monotonic() + EMPTY_SECONDS
+        return Taken()

@@ -24,6 +24,8 @@ MEANINGS: list[tuple[Exception, type[Exception], str]] = [
     (answers.UserDeactivatedError(None), Hold, "USER_DEACTIVATED"),
     (answers.UserDeactivatedBanError(None), Hold, "recover@telegram.org"),
     (answers.ApiIdInvalidError(None), Hold, "my.telegram.org"),
+    (answers.ConnectionApiIdInvalidError(None), Hold, "my.telegram.org"),
+    (answers.ApiIdPublishedFloodError(None), Hold, "my.telegram.org"),
     (answers.ChannelPrivateError(None), errors.ChannelFault, "private"),
     (answers.ChannelInvalidError(None), errors.UnknownChannel, ""),
     (answers.UsernameNotOccupiedError(None), errors.ChannelFault, "renamed"),

@@ -20,6 +20,8 @@ from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import LiveDesk, expected_rows, picture
 from workers.telegram import channels, watch
+from workers.telegram.address import parse
+from workers.telegram.entry import Entry
 
 pytestmark = pytest.mark.tree
 
@@ -383,6 +385,30 @@ def test_a_channel_whose_backfill_fails_keeps_no_other_from_it(
     alone.start()
     alone.wait_for("the other's backfill", lambda: alone.report("channel 1").get("backfilled") == len(other.ids))
     assert alone.report("channel 0")["backfill_left"] > 0
+
+
+def test_a_channel_that_is_behind_and_fails_keeps_no_other_from_its_backfill(
+    channel: Channel, server: TelegramServer, make_alone: Callable[..., Alone]
+) -> None:
+    other = server.world.add_channel("Other", username="otherdesk")
+    for one in (channel, other):
+        post_long_ago(one, 600, 200)
+    missed = channel.post_photo(picture(), "it can't be read")
+    fault = server.faults.rpc("messages.getHistory", error="SOMETHING_NEW", after=1, channel=channel)
+    alone = make_alone(channel, other, backfill_on_start=True, reconcile_messages=0, started_ago=60)
+    alone.start()
+    alone.wait_for("it to be behind", lambda: alone.report("channel 0").get("behind"))
+    alone.wait_for("the other's backfill", lambda: alone.report("channel 1").get("backfilled") == len(other.ids))
+    assert alone.report("channel 0")["behind"] and not alone.report("channel 0")["backfilled"]
+    fault.clear()
+    alone.wait_for("the missed one", lambda: alone.desk.journal.known(channel.id, missed))
+
+
+def test_a_channel_that_is_flooded_gives_no_answers() -> None:
+    entry = Entry(parse("@newsdesk"))
+    assert entry.gives_answers
+    entry.flooded_until = time.monotonic() + 60
+    assert not entry.gives_answers
 
 
 def test_a_long_backlog_keeps_no_other_channel_waiting(

@@ -10,7 +10,7 @@ from tests.servers.telegram import Channel, TelegramServer
 from tests.servers.telegram.posts import Post
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import picture
-from workers.telegram import watch, young
+from workers.telegram import channels, watch, young
 
 pytestmark = pytest.mark.tree
 
@@ -95,3 +95,74 @@ def test_a_history_that_is_empty_for_a_moment_costs_nothing(
     assert not [job for job in jobs if job is None or job.deleted_at]
     asked = [one for one in server.log if one.name == "channels.getMessages"]
     assert len(asked) <= 4, "for the window's ids, and not for all that there are"
+
+
+def post_old(channel: Channel, count: int) -> None:
+    for number in range(count):
+        channel.post_text(f"old {number}", date=1_700_000_000 + number)
+
+
+@pytest.mark.parametrize(("gap", "times"), [(0, 2), (150, 1)])
+def test_an_empty_page_is_not_the_end_of_a_backfill(
+    make_alone: MakeAlone,
+    server: TelegramServer,
+    channel: Channel,
+    monkeypatch: pytest.MonkeyPatch,
+    gap: int,
+    times: int,
+) -> None:
+    """Whether the ids below the floor are there, or only those a page further down."""
+    monkeypatch.setattr(watch, "EMPTY_SECONDS", 0.5)
+    monkeypatch.setattr(channels, "BACKFILL_PAUSE_SECONDS", 1.0)
+    post_old(channel, 150)
+    channel.skip_ids(gap)
+    post_old(channel, 100)
+    alone = make_alone(
+        channel, backfill_on_start=True, reconcile_messages=0, monitor_seconds=3600, reconcile_seconds=3600
+    )
+    alone.start()
+    alone.wait_for("a page", lambda: (alone.desk.journal.channel_range(channel.id) or (0, 0, 0))[2] == 100)
+    fault = server.faults.empty_history(times=times)
+    alone.wait_for("the end", lambda: alone.report("channel 0").get("backfill_left") == 0)
+    assert fault.hits == times and alone.report("channel 0")["backfilled"] == len(channel.ids)
+
+
+def test_a_backfill_ends_where_nothing_is_below(
+    make_alone: MakeAlone, server: TelegramServer, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "EMPTY_SECONDS", 0.5)
+    channel.delete(1)
+    channel.skip_ids(150)
+    post_old(channel, 50)
+    alone = make_alone(channel, backfill_on_start=True, reconcile_messages=0)
+    alone.start()
+    alone.wait_for("the end", lambda: alone.report("channel 0").get("backfill_left") == 0)
+    assert alone.report("channel 0")["backfilled"] == len(channel.ids)
+    assert server.requests["channels.getMessages"] == 1
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_empty_page_does_not_make_an_old_channel_new(
+    make_alone: MakeAlone, server: TelegramServer, channel: Channel, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """The first look, or all that is asked in it."""
+    monkeypatch.setattr(channels, "AGAIN_SECONDS", 0.2)
+    post_old(channel, 20)
+    old = channel.post_photo(picture(), "old", date=1_700_000_100)
+    fault = server.faults.empty_history(times=times)
+    alone = begin(make_alone, channel)
+    assert fault.hits == times
+    assert cursor(alone, channel) == channel.top_id
+    assert not alone.desk.journal.known(channel.id, old)
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_a_channel_that_is_new_is_taken_from_its_beginning(
+    make_alone: MakeAlone, server: TelegramServer, is_empty: bool
+) -> None:
+    alone = make_alone("@fresh", started_ago=60, reconcile_messages=0)
+    fresh = server.world.add_channel("Fresh", username="fresh", empty=is_empty)
+    alone.start()
+    alone.wait_for("the channel", lambda: alone.report("channel 0").get("state") == "read")
+    first = fresh.post_photo(picture(), "the first")
+    alone.wait_for("it", lambda: alone.desk.journal.known(fresh.id, first))

@@ -105,14 +105,17 @@ def test_a_session_that_has_ended_before(make_alone: Callable[..., Alone], serve
     assert error in ended.what and ENDS[error] in ended.remedy
 
 
-def test_an_unknown_application(make_alone: Callable[..., Alone], server: TelegramServer) -> None:
-    server.faults.rpc("help.getConfig", error="API_ID_INVALID")
-    server.faults.rpc("users.getUsers", error="API_ID_INVALID")
+@pytest.mark.parametrize("error", ["API_ID_INVALID", "CONNECTION_API_ID_INVALID", "API_ID_PUBLISHED_FLOOD"])
+def test_an_application_that_telegram_refuses(
+    make_alone: Callable[..., Alone], server: TelegramServer, error: str
+) -> None:
+    server.faults.rpc("help.getConfig", error=error)
+    server.faults.rpc("users.getUsers", error=error)
     alone = make_alone(server.world.add_channel("News", username="newsdesk"))
     alone.start()
     ended = alone.wait_for_end()
     assert isinstance(ended, Hold)
-    assert "API_ID_INVALID" in ended.what and "my.telegram.org" in ended.remedy
+    assert error in ended.what and "my.telegram.org" in ended.remedy
 
 
 def test_a_flood_while_connecting_is_waited_out(make_alone: Callable[..., Alone], server: TelegramServer) -> None:

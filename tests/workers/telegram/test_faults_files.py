@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from ipc.jobs import Job
 from tests.servers.telegram import OTHER_DC, TelegramServer
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import LiveDesk, large_picture, picture
@@ -158,14 +159,41 @@ def test_errors_of_the_server_cost_no_attempt(live_desk: LiveDesk) -> None:
     assert (after["retried"], after["failed"]) == (before["retried"], before["failed"])
 
 
-def test_errors_of_the_server_that_go_on_for_days_are_failures(live_desk: LiveDesk) -> None:
-    channel = live_desk.channel
-    live_desk.server.faults.rpc("upload.getFile", error="SOMETHING_NEW")
-    message_id = channel.post_photo(picture(), "for days")
-    live_desk.wait_for("it to be put off", lambda: live_desk.job(channel, message_id, "next_at"))
-    live_desk.journal("UPDATE jobs SET seen_at = seen_at - 86401, next_at = 0 WHERE message_id = ?", message_id)
-    die(live_desk, message_id, "SOMETHING_NEW")
-    live_desk.server.faults.clear()
+def test_errors_of_the_server_that_go_on_for_days_with_one_alone_are_failures(
+    make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted from the first error, however long ago the picture was seen."""
+    monkeypatch.setattr(fetching, "OUTAGE_SECONDS", 0.0)
+    channel = server.world.add_channel("News", username="newsdesk")
+    alone = make_alone(channel)
+    alone.start()
+    alone.wait_for("the channel", lambda: alone.report("channel 0").get("id"))
+
+    def job(message_id: int) -> Job | None:
+        return alone.desk.journal.known(channel.id, message_id)
+
+    def after_an_error() -> Job:
+        """The failing one, when it has just failed."""
+        now: Job = alone.wait_for(
+            "the error", lambda: (now := job(failing)) and "SOMETHING_NEW" in (now.reason or "") and now
+        )
+        return now
+
+    def have_tried(failed: Job) -> Job:
+        assert alone.desk.journal.postpone(failed, 0.0, "now")
+        return after_an_error()
+
+    fault = server.faults.rpc("upload.getFile", error="SOMETHING_NEW")
+    failing = channel.post_photo(picture(), "for days")
+    failed = after_an_error()
+    assert failed.attempts == 0, "it is its first one"
+    failed = have_tried(failed)
+    assert failed.attempts == 0, "none has come since: it is an outage"
+    fault.clear()
+    other = channel.post_photo(picture(), "it comes")
+    alone.wait_for("it", lambda: (now := job(other)) and now.state == "fetched")
+    server.faults.rpc("upload.getFile", error="SOMETHING_NEW")
+    assert have_tried(failed).attempts == 1
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ MESSAGE = types.Message(id=5, peer_id=types.PeerChannel(7), date=None, message="
 @pytest.mark.parametrize(
     ("update", "hint"),
     [
-        (types.UpdateNewChannelMessage(MESSAGE, 1, 1), Hint(7)),
+        (types.UpdateNewChannelMessage(MESSAGE, 1, 1), Hint(7, new_id=5)),
         (types.UpdateEditChannelMessage(MESSAGE, 1, 1), Hint(7, (5,))),
         (types.UpdateDeleteChannelMessages(7, [1, 2], 1, 1), Hint(7, (1, 2))),
         (types.UpdateChannelTooLong(7), Hint(7)),
@@ -105,3 +105,19 @@ def test_a_hint_outlasts_its_line(make_alone: MakeAlone, server: TelegramServer,
         return job is not None and job.deleted_at is not None
 
     alone.wait_for("the deletion", is_withdrawn)
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_what_an_update_told_of_counts_as_waiting_until_it_was_looked_for(
+    make_alone: MakeAlone, server: TelegramServer, channel: Channel, is_deleted: bool
+) -> None:
+    alone = begin(make_alone, channel, reconcile_messages=0)
+    assert alone.report("channel 0")["behind"] == 0
+    fault = server.faults.rpc("messages.getHistory", error="SOMETHING_NEW")
+    told = channel.post_photo(picture(), "told of")
+    alone.wait_for("it to be told", lambda: alone.report("channel 0")["behind"] == 1)
+    if is_deleted:
+        channel.delete(told)
+    fault.clear()
+    alone.wait_for("it to be looked for", lambda: alone.report("channel 0")["behind"] == 0)
+    assert is_deleted or alone.desk.journal.known(channel.id, told)

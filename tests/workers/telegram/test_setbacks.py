@@ -67,6 +67,16 @@ def test_who_is_alone_with_it() -> None:
     assert it.is_the_only_one(1)
 
 
+def test_for_how_long_a_picture_has_been_failing() -> None:
+    it = Setbacks()
+    assert it.seconds(1, 100.0) == 0.0
+    it.note(1, NEWS, "INTERNAL", 100.0)
+    it.note(1, NEWS, "INTERNAL", 130.0)
+    assert it.seconds(1, 150.0) == 50.0
+    it.fetched(1, 160.0)
+    assert it.seconds(1, 170.0) == 0.0
+
+
 def test_no_more_is_remembered_than_is_of_use() -> None:
     it = Setbacks()
     for number in range(2 * MOST):
