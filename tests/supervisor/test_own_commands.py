@@ -95,7 +95,7 @@ def test_worker_script(instance: Instance) -> None:
     assert (row["name"], row["state"], row["pid"]) == ("worker", "running", pid)
     assert instance.stop() == 0
     wait_for("all to be gone", lambda: not is_alive(pid) and not is_alive(child), 5)
-    instance.assert_nothing_left()
+    wait_for("every process to be gone", lambda: not instance.left_over(), 5)
 
 
 def test_kill_9_of_the_root_leaves_nothing_of_its_commands(instance: Instance) -> None:
