@@ -23,6 +23,9 @@ POLL_SECONDS = 5.0
 QUIET_SECONDS = 0.25
 """A new worker that gets no job for so long has the time to warm up, which takes about as long."""
 
+IDLE_SECONDS = 1.0
+"""One that gets no other job for so long after one gives back the memory that it held for the next."""
+
 TRIM_BYTES = 160 * 1024 * 1024
 """A worker that holds on to more than this after a job gives it back at once; one that holds less, when it is idle.
 Giving back after every job costs 12 % of the whole: the next job faults every page in again."""
@@ -41,7 +44,8 @@ def main(context: Context) -> None:
     context.ready()
     jobs, trimmed, is_warm = 0, True, False
     while not context.stopping:
-        message = context.receive(POLL_SECONDS if is_warm else QUIET_SECONDS)
+        idle_seconds = POLL_SECONDS if trimmed else IDLE_SECONDS
+        message = context.receive(idle_seconds if is_warm else QUIET_SECONDS)
         if isinstance(message, Job):
             failpoints.reach("rendered.started")
             context.send(render(message, limits, ladder))
