@@ -35,7 +35,9 @@ LOOK_SECONDS = 2.0
 """How often the problems are looked at besides every request, so that `since` is right."""
 
 LIVE_SECONDS = 60.0
-"""A root that has said nothing for so long hangs, and only a restart of the whole can help. It speaks every few."""
+"""A root that has said nothing for so long hangs, and only a restart of the whole can help. It speaks every two seconds
+or three.
+"""
 
 QUARANTINED = 20
 """How many pictures that were set aside are named; `bin/run dead` names all."""

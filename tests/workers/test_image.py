@@ -318,6 +318,18 @@ def test_main_renders_one_after_another_until_it_is_stopped(
     assert isinstance(worker(), JobDone)  # a bad picture is no reason to end
 
 
+def test_memory_is_given_back_soon_after_the_last_job(
+    desk: Desk, folder: Path, worker: Callable[[], Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trimmed = threading.Event()
+    monkeypatch.setattr(imaging, "trim", trimmed.set)
+    monkeypatch.setattr(image, "POLL_SECONDS", 3600.0)
+    assert worker() == Ready()
+    desk.send(order(folder))
+    assert isinstance(worker(), JobDone)
+    assert trimmed.wait(30)
+
+
 def test_a_stop_lets_the_job_in_hand_be_finished(desk: Desk, folder: Path) -> None:
     code = """
 from tests.workers.desk import Desk

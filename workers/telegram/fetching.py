@@ -241,14 +241,13 @@ class Fetching:
     def _move_on(self, job: Job, gone: Gone) -> None:
         """The picture is not there. Where that was not enough to change the job, it must not be asked for again now."""
         now = self._journal.job(job.id)
-        if now is None or (now.state, now.generation) != (job.state, job.generation):
-            self._setbacks.forget(job.id)
-            return
-        if str(gone) == "preview":
-            self._setbacks.forget(job.id)
-            self._bury(job, "it is the picture of a link's preview, and telegram.web_previews is off")
-        else:
+        is_unchanged = now is not None and (now.state, now.generation) == (job.state, job.generation)
+        if is_unchanged and str(gone) != "preview":
             self._put_off(job, ServerTrouble(f"the message does not show the picture that it had ({gone})"))
+            return
+        self._setbacks.forget(job.id)
+        if is_unchanged:
+            self._bury(job, "it is the picture of a link's preview, and telegram.web_previews is off")
 
     async def _download(self, line: Line, watch: Watch, job: Job) -> None:
         """Download the job's picture; where its reference has expired, with a new one."""
