@@ -22,6 +22,13 @@ SHORT_REMEDY = (
     " much; lower pool.workers, or give the machine more memory"
 )
 
+PATIENCE_REMEDY = "Nothing is lost; it is tried again by itself. If it lasts, check the service and the network"
+
+FAILING_SECONDS = 3.0
+"""So long after a service was first asked in vain, nothing having succeeded since, that is a problem. A single picture
+that fails while others succeed is none: it is its own fault, most likely.
+"""
+
 STUCK_SECONDS = 180.0
 """Work that waits so long without one picture finishing is stuck. Three times the longest time for one picture."""
 
@@ -242,9 +249,22 @@ def _problems_of_reports(known: Known) -> Iterator[Problem]:
             yield Problem(
                 f"breaker {service}",
                 f"the {name} has not answered since {since}: {uploader.get(error) or 'it is still waited for'}",
-                "Nothing is lost; it is tried again by itself. If it lasts, check the service and the network",
+                PATIENCE_REMEDY,
                 _seconds(since),
             )
+        elif _is_past(uploader.get(f"{service}_failing_since"), known.now):
+            yield Problem(
+                f"breaker {service}",
+                f"the {name} fails: {uploader.get(error) or 'it has not answered'}",
+                PATIENCE_REMEDY,
+                _seconds(uploader[f"{service}_failing_since"]),
+            )
+
+
+def _is_past(time: str | None, now: float) -> bool:
+    """Whether it has failed since that time, and for long enough; also if the clock was set back since."""
+    since = _seconds(time)
+    return since is not None and abs(now - since) >= FAILING_SECONDS
 
 
 def _shortage(machine: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""How a service fails that pictures are published to, whichever it is."""
+"""How a service that pictures are published to fails, or refuses one of them, whichever it is."""
 
 from __future__ import annotations
 
@@ -18,3 +18,7 @@ class ServiceFault(Exception):
         self.fatal = fatal
         self.retry_after_seconds = retry_after_seconds
         self.remedy = remedy
+
+
+class JobFault(Exception):
+    """The service works, but will never take this object or row: the job's own fault. It says nothing of the others."""

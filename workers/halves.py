@@ -6,22 +6,31 @@ process sees of a half meanwhile: that it goes round, and whether its service ow
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+import structlog
+
+from ipc import database
+from ipc.journal import JournalError
 from workers import crew
+from workers.faults import JobFault, ServiceFault
+from workers.service import Service
 
 POLL_SECONDS = 2.0
 """How often work is looked for where nobody hints at any, and how they stand is looked at."""
 
-SILENT_SECONDS = 10.0
-"""So long after the last answer a service that is being asked is said to be silent."""
+LOOK_SECONDS = 0.5
+"""How often the main thread looks at how they stand while a service owes an answer."""
 
-SLOW_BYTES_PER_SECOND = 100_000
-"""A large object may take longer: by this."""
+SILENT_SECONDS = 10.0
+"""A service that gives no sign of life for so long while it is being asked is said to be silent. This does not depend
+on its time-out, which may be longer or shorter, and it is the main thread that looks: the half waits for the answer.
+"""
 
 HANG_SECONDS = 60.0
 """A half that shows no sign of life for so long hangs. Twice the longest wait for the journal, as for any child."""
@@ -32,22 +41,35 @@ DRAIN_SECONDS = crew.STOP_SECONDS + 2.0
 FAULTS_OF_A_JOB = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 """Not the journal's errors, nor the system's: those end the process, and the next incarnation begins afresh."""
 
+ENDS_THE_PROCESS = (JournalError, database.Error, OSError, MemoryError)
+"""The journal's errors and the system's. Any other error that nobody foresaw is counted as the service's failure."""
+
+NAMED = (ServiceFault, JobFault, crew.Interrupted)
+"""Errors that say themselves whose they are."""
+
+log = structlog.get_logger()
+
 
 class Hangs(Exception):
     """A half gives no sign of life: which, and for how long. The process is replaced."""
 
 
 class Watch:
-    """A half seen from outside. Its thread writes, any may read. `stop` says whether a stop was asked for."""
+    """A half seen from outside. Its thread writes, any may read. `stop` says whether a stop was asked for.
 
-    def __init__(self, stop: Callable[[], bool]) -> None:
+    `last_sign` is when the service last took or gave anything, by the monotonic clock: a byte of an upload, or an
+    answer of whatever content. It keeps a slow service from being taken for a silent one.
+    """
+
+    def __init__(self, stop: Callable[[], bool], last_sign: Callable[[], float] = lambda: -math.inf) -> None:
         self._stop = stop
+        self._last_sign = last_sign
         self._lock = threading.Lock()
         """Who looks must not find the service silent that is being said to have answered."""
         self._alive = time.monotonic()
-        self._patience = SILENT_SECONDS
-        self._answered: float | None = None
+        self._waiting_since: float | None = None
         self._silent_since: float | None = None
+        self._failing_since: float | None = None
 
     def stopping(self) -> bool:
         """Whether to finish the work in hand. Being asked this is the half's sign of life."""
@@ -59,23 +81,48 @@ class Watch:
         """For how long there has been no sign of life."""
         return time.monotonic() - self._alive
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the service owes an answer."""
+        return self._waiting_since is not None
+
     @contextmanager
-    def asking(self, largest_bytes: int = 0) -> Iterator[None]:
-        """Meanwhile the service owes an answer. One that was silent stays so until `answered`."""
+    def asking(self) -> Iterator[None]:
+        """Meanwhile the service owes an answer. One that was silent or failing stays so until `answered`."""
         with self._lock:
-            self._patience = SILENT_SECONDS + largest_bytes / SLOW_BYTES_PER_SECOND
-            self._answered = time.monotonic()
+            self._waiting_since = time.monotonic()
+        try:
+            yield
+        except ServiceFault:
+            self.failed()
+            raise
+        finally:
+            with self._lock:
+                self._waiting_since = None
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Within `asking`: meanwhile the half does something else, such as waiting for the journal."""
+        with self._lock:
+            was_waiting, self._waiting_since = self._waiting_since is not None, None
         try:
             yield
         finally:
             with self._lock:
-                self._answered = None
+                self._waiting_since = time.monotonic() if was_waiting else None
+
+    def failed(self) -> None:
+        """The service has failed with what it was asked last."""
+        with self._lock:
+            waited = 0.0 if self._waiting_since is None else time.monotonic() - self._waiting_since
+            self._failing_since = self._failing_since or time.time() - waited
 
     def answered(self) -> None:
         """The service has done something of what it was asked."""
         with self._lock:
-            self._answered = time.monotonic()
-            self._silent_since = None
+            if self._waiting_since is not None:
+                self._waiting_since = time.monotonic()
+            self._silent_since = self._failing_since = None
 
     def ask(self, question: Callable[[], object]) -> None:
         """Ask the service something of our own, and be alive while it takes its time to answer.
@@ -88,17 +135,51 @@ class Watch:
     def look(self) -> float | None:
         """Since when the service has been silent, in Unix seconds; None if it is not, or not for long."""
         with self._lock:
-            if self._silent_since is None and self._answered is not None:
-                silent_seconds = time.monotonic() - self._answered
-                if silent_seconds > self._patience:
+            if self._silent_since is None and self._waiting_since is not None:
+                silent_seconds = time.monotonic() - max(self._waiting_since, self._last_sign())
+                if silent_seconds >= SILENT_SECONDS:
                     self._silent_since = time.time() - silent_seconds
             return self._silent_since
+
+    @property
+    def failing_since(self) -> float | None:
+        """Since when the service fails, in Unix seconds: when it was first asked in vain. None: it answered since."""
+        return self._failing_since
+
+
+@contextmanager
+def unforeseen_as(kind: type[ServiceFault]) -> Iterator[None]:
+    """Make a service's fault of an error that nobody foresaw: so one job ends no process, and no other half.
+
+    The breaker and the search for the job to blame go on as with any other failure, and /status shows the error.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _is_unforeseen(error):
+            raise
+        log.exception("unforeseen error")
+        raise kind(_told(error)) from error
+
+
+def _is_unforeseen(error: Exception) -> bool:
+    """Whether no caller knows what to do about it: neither a fault that the services name, nor of the whole process."""
+    has_no_thread = type(error) is RuntimeError and "thread" in str(error)
+    return not isinstance(error, (*ENDS_THE_PROCESS, *NAMED)) and not has_no_thread
+
+
+def _told(error: Exception) -> str:
+    return (
+        f"unforeseen error: {type(error).__name__}: {error}. The log has the traceback: please report it."
+        " Nothing is lost, it is tried again"
+    )
 
 
 class Half(Protocol):
     """One of the two. `step` does what is due, and says how many jobs went a step on."""
 
     watch: Watch
+    service: Service
 
     def step(self) -> int: ...
 
@@ -121,16 +202,28 @@ class Shift(threading.Thread):
     def run(self) -> None:
         try:
             while not self._half.watch.stopping():
-                went_on = self._half.step()
+                went_on = self._step()
                 self._after_step(went_on)
                 if not went_on:
                     self._bell.wait(POLL_SECONDS)
                     self._bell.clear()
             if self._before is not None:
                 self._before.join(DRAIN_SECONDS)
-                self._half.step()  # what the other one has handed over meanwhile
+                self._step()  # what the other one has handed over meanwhile
         except BaseException as error:
             self.error = error
+
+    def _step(self) -> int:
+        """One step. Should it fail in a way that nobody foresaw, that counts for the breaker, and the half goes on."""
+        try:
+            return self._half.step()
+        except Exception as error:
+            if not _is_unforeseen(error):
+                raise
+            log.exception("unforeseen error", half=self.name)
+            self._half.watch.failed()
+            self._half.service.failed([], ServiceFault(_told(error)))
+            return 0
 
     def check(self) -> None:
         """Raise what ended the thread, or Hangs."""

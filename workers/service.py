@@ -33,6 +33,9 @@ SUSPECT_SECONDS = 5.0
 ALONE_FAILURES = 3
 """So often a job fails alone, others succeeding after it, before that costs it an attempt."""
 
+DOUBT_SECONDS = 10.0
+"""So long after a failure that nobody has tried to repeat, a question of ours finds out whether the service works."""
+
 LAST_JOBS = 1000
 """So many come after all others, at most. A service that says "in a second" for an hour has more probes than that."""
 
@@ -61,6 +64,7 @@ class Service:
         self._suspects: dict[int, tuple[Job, str]] = {}
         self._alone: dict[int, int] = {}  # how often each has failed alone while others did not
         self._last: dict[int, bool] = {}  # who comes after all others, in this order: others have succeeded since
+        self._failed_at = 0.0
         self._open_since: float | None = None
         self._next_probe_at: float | None = None
         self._remedy = ""
@@ -93,8 +97,15 @@ class Service:
 
     @property
     def wants_probe(self) -> bool:
-        """Whether it is time to find out if the service is back. If no job asks it, a question of ours has to."""
-        return self._breaker.state(self._clock()) == "half-open"
+        """Whether it is time to find out if the service is back. If no job asks it, a question of ours has to.
+
+        Also of one that has failed once or twice, if whoever it failed with has gone, or waits for longer.
+        """
+        now = self._clock()
+        state = self._breaker.state(now)
+        return state == "half-open" or (
+            state == "closed" and self.is_in_doubt and now - self._failed_at >= DOUBT_SECONDS
+        )
 
     @property
     def is_in_doubt(self) -> bool:
@@ -130,6 +141,7 @@ class Service:
     def failed(self, jobs: list[Job], fault: ServiceFault) -> None:
         """It has failed with these jobs; with none, if the question was our own."""
         now, wall = self._clock(), self._wall_clock()
+        self._failed_at = now
         self._breaker.fail(now, str(fault), fatal=fault.fatal, retry_after_seconds=fault.retry_after_seconds)
         self.one_by_one()
         alone = jobs[0] if len(jobs) == 1 else None

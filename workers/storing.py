@@ -18,7 +18,7 @@ from ipc.journal import Journal
 from ipc.retry import RetryPolicy
 from ipc.spool import Spool
 from workers.crew import Interrupted
-from workers.halves import FAULTS_OF_A_JOB, Watch
+from workers.halves import FAULTS_OF_A_JOB, Watch, unforeseen_as
 from workers.rows import objects_of
 from workers.service import Service
 from workers.storage import Item, ObjectFault, Put, Storage, StorageFault
@@ -83,7 +83,7 @@ class Storing:
         if not self.service.wants_probe:
             return
         try:
-            self.watch.ask(self._storage.probe)
+            self.watch.ask(unforeseen_as(StorageFault)(self._storage.probe))
         except StorageFault as fault:
             self.service.failed([], fault)
         except Interrupted:
@@ -136,14 +136,16 @@ class Storing:
 
         def record() -> None:
             self._storage.settle()
-            self._record_stored(complete, sizes)
+            with self.watch.busy():
+                self._record_stored(complete, sizes)
             stored.extend(complete)
             complete.clear()
 
-        fault = self._put_all(list(chain.from_iterable(pictures[job.id] for job in jobs)), largest(jobs), note)
+        fault = self._put_all(list(chain.from_iterable(pictures[job.id] for job in jobs)), note)
         try:
             if complete:
-                record()
+                with self.watch.asking(), unforeseen_as(StorageFault):
+                    record()
         except StorageFault as error:
             fault = error
         if len(jobs) < BATCH_PICTURES:
@@ -173,11 +175,11 @@ class Storing:
             case ObjectFault() if left:
                 self._blame(left, fault)
 
-    def _put_all(self, items: list[Item], largest_bytes: int, note: Callable[[Put], None]) -> Exception | None:
+    def _put_all(self, items: list[Item], note: Callable[[Put], None]) -> Exception | None:
         """Put these; what kept the rest of them out. A storage that has just failed gets one of them at first."""
         try:
-            with self.watch.asking(largest_bytes):
-                if self.service.is_in_doubt:
+            with self.watch.asking(), unforeseen_as(StorageFault):
+                if self.service.is_in_doubt and items:
                     self._storage.put_all([items.pop(0)], stop=self.watch.stopping, stored=note)
                 self._storage.put_all(items, stop=self.watch.stopping, stored=note, tries=TRIES)
         except (StorageFault, ObjectFault, FileNotFoundError, Interrupted) as error:
@@ -209,6 +211,7 @@ class Storing:
 
     def _blame(self, jobs: list[Job], fault: ObjectFault) -> None:
         """An object of one of these jobs is refused: the storage works."""
+        self.watch.answered()
         self.service.answered()
         if len(jobs) > 1:
             self.service.one_by_one()
@@ -227,8 +230,3 @@ class Storing:
             self._spool.remove(job.id, job.generation)
             self._journal.send_back(job)
             self._wake("seen")
-
-
-def largest(jobs: Iterable[Job]) -> int:
-    """Bytes of the largest object of these jobs."""
-    return max((job.bytes or 0 for job in jobs), default=0)

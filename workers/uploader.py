@@ -29,7 +29,7 @@ from workers import catalog as catalogs
 from workers import storage as storages
 from workers.breaker import Breaker
 from workers.catalog import Catalog
-from workers.halves import DRAIN_SECONDS, POLL_SECONDS, Shift, Watch
+from workers.halves import DRAIN_SECONDS, LOOK_SECONDS, POLL_SECONDS, Shift, Watch
 from workers.service import Service
 from workers.storage import Storage
 from workers.storing import Storing
@@ -140,7 +140,7 @@ class Uploader:
             storage=storage,
             prefix=prefix,
             policy=policy,
-            watch=Watch(apart.stop),
+            watch=Watch(apart.stop, storage.last_sign),
             wake=context.wake,
         )
         self.writing = Writing(
@@ -150,7 +150,7 @@ class Uploader:
             prefix=prefix,
             url_of=storage.url,
             policy=policy,
-            watch=Watch(apart.stop),
+            watch=Watch(apart.stop, catalog.last_sign),
         )
         self._shifts: list[Shift] = []
         self._swept = time.monotonic()
@@ -182,13 +182,18 @@ class Uploader:
         for shift in self._shifts:
             shift.start()
         while not self._context.stopping:
-            if self._context.receive(POLL_SECONDS) is not None:
+            if self._context.receive(self._look_seconds()) is not None:
                 for shift in self._shifts:
                     shift.ring()
             for shift in self._shifts:
                 shift.check()
             self.tell()
             self.sweep_sometimes()
+
+    def _look_seconds(self) -> float:
+        """How long the main thread may listen until it looks at the halves again."""
+        is_waiting = self.storing.watch.is_waiting or self.writing.watch.is_waiting
+        return min(LOOK_SECONDS, POLL_SECONDS) if is_waiting else POLL_SECONDS
 
     def drain(self) -> None:
         """Wait for the halves to finish what they have in hand, but for none that does not. Raises what ends one."""
@@ -231,9 +236,7 @@ class Uploader:
     def tell(self) -> None:
         """Report how the services stand, when that changes."""
         with self._telling:
-            facts = _facts(
-                self.storing.service, self.writing.service, self.storing.watch.look(), self.writing.watch.look()
-            )
+            facts = _facts(self.storing.service, self.writing.service, self.storing.watch, self.writing.watch)
             if facts != self._told:
                 self._told = facts
                 self._context.report("uploader", **facts)
@@ -242,20 +245,21 @@ class Uploader:
 def _facts(
     storage: Service,
     catalog: Service,
-    storage_silent_since: float | None = None,
-    catalog_silent_since: float | None = None,
+    storage_watch: Watch | None = None,
+    catalog_watch: Watch | None = None,
 ) -> dict[str, Any]:
     """How the services stand, under the names of /status."""
-    return _facts_of(storage, "r2", storage_silent_since) | _facts_of(catalog, "supabase", catalog_silent_since)
+    return _facts_of(storage, "r2", storage_watch) | _facts_of(catalog, "supabase", catalog_watch)
 
 
-def _facts_of(service: Service, prefix: str, silent_since: float | None) -> dict[str, Any]:
+def _facts_of(service: Service, prefix: str, watch: Watch | None) -> dict[str, Any]:
     facts = service.facts()
     return {
         f"{prefix}_circuit_breaker": facts["state"],
         f"{prefix}_circuit_breaker_since": iso(facts["since"]),
         f"{prefix}_next_probe_at": iso(facts["next_probe_at"]),
-        f"{prefix}_silent_since": iso(silent_since),
+        f"{prefix}_silent_since": iso(watch.look() if watch else None),
+        f"{prefix}_failing_since": iso(watch.failing_since if watch else None),
         f"{service.name}_error": clip(facts["error"], ERROR_BYTES),
         f"{service.name}_remedy": clip(facts["remedy"], REMEDY_BYTES),
     }

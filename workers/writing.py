@@ -17,7 +17,7 @@ from ipc.journal import Journal
 from ipc.retry import RetryPolicy
 from workers.catalog import BATCH_ENTRIES, Catalog, CatalogFault, Entry, NotAsked, Outcome, RowFault
 from workers.crew import Interrupted
-from workers.halves import FAULTS_OF_A_JOB, Watch
+from workers.halves import FAULTS_OF_A_JOB, Watch, unforeseen_as
 from workers.rows import rows_of
 from workers.service import Service
 
@@ -53,9 +53,10 @@ class Writing:
         """Write what is due, a batch after another while there are full ones; how many jobs went a step on."""
         written, under_way = 0, deque[list[Job]]()
         try:
-            with self.watch.asking():
+            with self.watch.asking(), unforeseen_as(CatalogFault):
                 for outcomes in self._catalog.write_each(self._batches(under_way), stop=self.watch.stopping):
-                    written += self._record(under_way.popleft(), outcomes)
+                    written += self._record(under_way[0], outcomes)
+                    under_way.popleft()  # only now: should recording fail, it is these that it failed with
         except CatalogFault as fault:
             jobs = under_way.popleft() if under_way else []
             log.error("catalogue failed", jobs=[job.id for job in jobs], reason=str(fault))
@@ -71,7 +72,7 @@ class Writing:
         if not self.service.wants_probe or self._journal_has_some():
             return
         try:
-            self.watch.ask(self._catalog.probe)
+            self.watch.ask(unforeseen_as(CatalogFault)(self._catalog.probe))
         except (CatalogFault, RowFault) as fault:
             self.service.failed([], fault if isinstance(fault, CatalogFault) else CatalogFault(str(fault)))
         except Interrupted:
@@ -133,7 +134,8 @@ class Writing:
                 log.error("row refused", job=job.id, reason=str(outcome), outcome=ending)
             else:
                 written.append(job)
-        published = self._journal.record_published(written)
+        with self.watch.busy():
+            published = self._journal.record_published(written)
         failpoints.reach("published.after")
         for job in published:
             what = "published" if job.deleted_at is None else "deletion published"

@@ -363,6 +363,16 @@ AWAY = {"connected": False, "error": "no route"}
             "2023-11-14T22:13:00Z",
         ),
         (
+            {"reports": {"uploader": {"r2_failing_since": "2023-11-14T22:13:17Z", "storage_error": "status 522"}}},
+            "the storage fails: status 522",
+            "2023-11-14T22:13:17Z",
+        ),
+        (
+            {"reports": {"uploader": {"supabase_failing_since": "2023-11-14T23:13:19Z", "catalog_error": "paused"}}},
+            "the catalogue fails: paused",  # the clock was set back meanwhile
+            "2023-11-14T23:13:19Z",
+        ),
+        (
             {"reports": {"uploader": BREAKERS | {"r2_silent_since": "2023-11-14T22:13:00Z"}}, "unmoved_seconds": 999.0},
             "the storage's circuit breaker is open: HTTP 503",  # one problem, for one outage
             "2023-11-14T22:13:20Z",
@@ -434,6 +444,7 @@ def test_the_remedy_of_one_that_waits_is_what_was_found_out() -> None:
         {"unmoved_seconds": 1e9, "figures": figures(states={"seen": 3}, waiting_for_retry=3)},
         {"unmoved_seconds": 1e9, "figures": None},
         {"reports": {}},
+        {"reports": {"uploader": {"r2_failing_since": "2023-11-14T22:13:18Z", "storage_error": "status 522"}}},
     ],
 )
 def test_what_is_no_problem(more: dict[str, Any]) -> None:

@@ -10,9 +10,10 @@
 
     with FaultProxy(server.port, tls=True) as proxy:    # https://localhost:…; clients have to trust proxy.ca_file
 
-Whenever the mode is set, all open connections are reset: no pooled connection carries the old mode on. `Answer` and
-`LostAnswer` speak HTTP/1.1: they read each request whole, answer its `Expect: 100-continue` themselves, and ask the
-server on a connection of their own. All others pass bytes on as they come; the requests are counted all the same.
+Whenever the mode is set, all open connections are reset: no pooled connection carries the old mode on. `Answer`,
+`LostAnswer` and `Edited` speak HTTP/1.1: they read each request whole, answer its `Expect: 100-continue` themselves,
+and ask the server on a connection of their own. All others pass bytes on as they come; the requests are counted all the
+same.
 """
 
 from __future__ import annotations
@@ -127,11 +128,50 @@ class LostAnswer:
     when: Callable[[Request], bool] = _always
 
 
-Mode = Pass | Latency | Throttle | Refuse | Reset | CutUpload | BlackHole | Answer | LostAnswer
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """The server's answers to requests that `when` picks out are changed on their way, `times` times.
+
+    `edit` gets the whole answer, headers and body, and returns another one: see `without_headers`.
+    """
+
+    edit: Callable[[bytes], bytes]
+    times: int | None = None
+    when: Callable[[Request], bool] = _always
+
+
+@dataclass(frozen=True, slots=True)
+class CutKeptAlive:
+    """Each connection takes one request. The next one on it is swallowed as it comes, and the connection closed.
+
+    `resets`: by a RST, as whoever has forgotten the connection does; else by a FIN, as whoever has had it for too long.
+    After so many `times` requests are passed on.
+    """
+
+    resets: bool = False
+    times: int | None = None
+
+
+def without_headers(*names: str) -> Callable[[bytes], bytes]:
+    """An edit that leaves out these headers, in lower case."""
+
+    def edit(answer: bytes) -> bytes:
+        head, end, body = answer.partition(b"\r\n\r\n")
+        lines = [line for line in head.split(b"\r\n") if line.split(b":")[0].decode().lower() not in names]
+        return b"\r\n".join(lines) + end + body
+
+    return edit
+
+
+Mode = Pass | Latency | Throttle | Refuse | Reset | CutUpload | BlackHole | Answer | LostAnswer | Edited | CutKeptAlive
 
 
 class _Cut(Exception):
     """The connection is to be reset now."""
+
+
+class _Closed(Exception):
+    """The connection is to be closed now, as if all had been said."""
 
 
 class FaultProxy:
@@ -210,7 +250,7 @@ class FaultProxy:
             await stop_listening(self._server)
             self._server = None
         self._mode = mode
-        self._left = mode.times if isinstance(mode, Answer | LostAnswer) else None
+        self._left = mode.times if isinstance(mode, _ByRequest | CutKeptAlive) else None
         for task in self._open:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
@@ -231,7 +271,7 @@ class FaultProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if isinstance(self._mode, Answer | LostAnswer):
+            if isinstance(self._mode, _ByRequest):
                 while await self._serve_request(self._mode, reader, writer):
                     continue
             elif isinstance(self._mode, BlackHole):
@@ -240,9 +280,18 @@ class FaultProxy:
                 await self._pass_bytes(reader, writer)
             writer.close()
             await writer.wait_closed()
+        except _Closed:
+            writer.close()
         except (_Cut, OSError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
             _reset(writer)  # the same whether the other side has reset it, a mode has ended, or this is the fault
             await asyncio.sleep(0)
+
+    def _take_one(self) -> bool:
+        """Whether it is to happen once more."""
+        if self._left:
+            self._left -= 1
+            return True
+        return self._left is None
 
     def _note(self, request: Request) -> None:
         self.requests.append(request)
@@ -256,7 +305,7 @@ class FaultProxy:
 
     async def _pass_bytes(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_connection(HOST, self._target)
-        gate = _Gate(self._mode)
+        gate = _Gate(self._mode, self._take_one)
         try:
             with _tap(self._note) as tap:
                 up = self._loop.create_task(_pump(reader, server_writer, gate.up, gate.chunk_bytes, tap))
@@ -275,7 +324,7 @@ class FaultProxy:
             _reset(server_writer)
 
     async def _serve_request(
-        self, mode: Answer | LostAnswer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, mode: Answer | LostAnswer | Edited, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
         """Serve one request; whether another may come on this connection."""
         request = await _read_head(reader)
@@ -283,17 +332,20 @@ class FaultProxy:
         if request.headers.get("expect", "").lower() == "100-continue":
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await _read_body(reader, request)
-        is_hit = self._left != 0 and mode.when(request)
-        if is_hit and self._left is not None:
-            self._left -= 1
+        is_hit = mode.when(request)
+        is_hit = is_hit and self._take_one()
         if is_hit and isinstance(mode, Answer):
             answer = _answer(mode, request)
         else:
             answer = await self._ask_server(request, body)
-            if is_hit:
+            if is_hit and isinstance(mode, Edited):
+                answer = mode.edit(answer)
+            elif is_hit:
                 raise _Cut
         writer.write(answer)
         await writer.drain()
+        if is_hit and isinstance(mode, Edited):
+            return False  # it may have lost what says where it ends
         return b"connection: close\r\n" not in answer.partition(b"\r\n\r\n")[0].lower() + b"\r\n"
 
     async def _ask_server(self, request: Request, body: bytes) -> bytes:
@@ -311,11 +363,16 @@ class FaultProxy:
             _reset(writer)
 
 
+_ByRequest = Answer | LostAnswer | Edited
+"""The modes that look at each request by itself."""
+
+
 class _Gate:
     """What a mode does to the bytes of one connection on their way."""
 
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: Mode, take_one: Callable[[], bool]) -> None:
         self._mode = mode
+        self._take_one = take_one
         self._sent = 0
         self._answered = 0
         self._is_question = False
@@ -324,8 +381,12 @@ class _Gate:
     async def up(self, data: bytes) -> tuple[bytes, bool]:
         """What of the client's data goes on, and whether the connection goes on."""
         self._sent += len(data)
-        self._is_question = True
+        is_next, self._is_question = self._answered > 0 and not self._is_question, True
         match self._mode:
+            case CutKeptAlive(resets=resets) if is_next and self._take_one():
+                if not resets:
+                    raise _Closed
+                return b"", False
             case Reset(after_bytes=0):
                 return b"", False
             case CutUpload(after_bytes=limit) if self._sent > limit:
@@ -338,6 +399,8 @@ class _Gate:
         """The same for the server's."""
         self._answered += len(data)
         match self._mode:
+            case CutKeptAlive():
+                self._is_question = False
             case Latency(seconds=seconds) if self._is_question:
                 self._is_question = False
                 await asyncio.sleep(seconds)

@@ -16,7 +16,9 @@ import pytest
 from tests.servers.faults import (
     Answer,
     BlackHole,
+    CutKeptAlive,
     CutUpload,
+    Edited,
     FaultProxy,
     Latency,
     LostAnswer,
@@ -25,6 +27,7 @@ from tests.servers.faults import (
     Refuse,
     Reset,
     Throttle,
+    without_headers,
 )
 from tests.servers.ports import HOST, free_port, free_ports
 
@@ -194,6 +197,31 @@ def test_a_lost_answer(server: Server, proxy: FaultProxy, client: Client) -> Non
         client.put()
     assert server.got == [BODY]
     assert client.put() == FINE
+
+
+def test_an_answer_that_is_changed_on_its_way(proxy: FaultProxy, client: Client) -> None:
+    proxy.set(Edited(lambda answer: answer.replace(b" 200 ", b" 202 "), times=1))
+    assert client.put() == (202, FINE[1])
+    client.connection.close()
+    proxy.set(Edited(without_headers("content-length")))
+    client.connection.request("PUT", "/x", BODY)
+    with client.connection.getresponse() as answer:
+        assert (answer.status, answer.read()) == FINE
+        assert answer.getheader("Content-Length") is None
+
+
+@pytest.mark.parametrize("resets", [False, True])
+def test_a_kept_connection_that_is_cut_as_the_next_request_goes_out(
+    server: Server, proxy: FaultProxy, client: Client, resets: bool
+) -> None:
+    proxy.set(CutKeptAlive(resets))
+    for _ in range(2):
+        assert client.put() == FINE
+        with pytest.raises(ConnectionError):
+            client.put()
+        client.connection.close()
+    assert server.got == [BODY] * 2
+    assert len(proxy.requests) == 4
 
 
 @pytest.mark.parametrize("mode", [Pass(), Answer(500, times=0)])

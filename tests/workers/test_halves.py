@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 
 import pytest
 
+from ipc.journal import JournalError
 from tests.instance import wait_for
 from workers import crew, halves
 from workers.crew import Interrupted, never
-from workers.halves import Watch
+from workers.faults import JobFault, ServiceFault
+from workers.halves import Watch, unforeseen_as
 
 
 def test_a_half_that_asks_gives_signs_of_life() -> None:
@@ -53,9 +56,105 @@ def test_a_clock_that_is_set_makes_nobody_silent_and_hides_nobody(
     with watch.asking():
         monkeypatch.setattr(time, "time", lambda: real() + skipped_seconds)
         assert watch.look() is None
-        monkeypatch.setattr(watch, "_patience", 0.0)
+        monkeypatch.setattr(halves, "SILENT_SECONDS", 0.0)
         time.sleep(0.01)
         assert watch.look() == pytest.approx(real() + skipped_seconds, abs=60.0)
+
+
+class Clock:
+    """Both clocks of the halves: monotonic and Unix seconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "time", lambda: self.now + 1e9)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_a_service_is_silent_after_ten_seconds_whatever_its_time_out_is(clock: Clock) -> None:
+    watch = Watch(never)
+    with watch.asking():
+        clock.now += 9.9
+        assert watch.look() is None
+        clock.now += 0.1
+        assert watch.look() == 1e9 + 1000.0
+        clock.now += 60.0
+    assert watch.look() == 1e9 + 1000.0, "the time-out is no answer"
+    watch.answered()
+    assert watch.look() is None
+
+
+def test_whoever_takes_or_gives_anything_is_not_silent(clock: Clock) -> None:
+    signs = [0.0]
+    watch = Watch(never, lambda: signs[0])
+    with watch.asking():
+        clock.now += 300.0
+        signs[0] = clock.now - 9.0
+        assert watch.look() is None
+        clock.now += 1.0
+        assert watch.look() == pytest.approx(1e9 + signs[0])
+
+
+def test_who_is_not_asked_is_not_silent(clock: Clock) -> None:
+    watch = Watch(never)
+    with watch.asking():
+        watch.answered()
+        with watch.busy():
+            clock.now += 30.0  # for the journal
+            assert watch.look() is None
+        clock.now += 9.0
+        assert watch.look() is None
+    clock.now += 100.0
+    assert watch.look() is None
+
+
+def test_a_service_fails_since_it_was_first_asked_in_vain(clock: Clock) -> None:
+    watch = Watch(never)
+    for _ in range(2):
+        with pytest.raises(ServiceFault), watch.asking():
+            clock.now += 10.0
+            raise ServiceFault("no answer in time")
+        assert watch.failing_since == 1e9 + 1000.0
+    with watch.asking():
+        clock.now += 1.0
+        watch.answered()
+    assert watch.failing_since is None
+
+
+@pytest.mark.parametrize("error", [KeyError("ContentLength"), RecursionError("too deep"), EOFError()])
+def test_an_error_that_nobody_foresaw_is_the_services_failure(error: Exception) -> None:
+    def fail() -> None:
+        raise error
+
+    watch = Watch(never)
+    with pytest.raises(ServiceFault, match=f"unforeseen error: {type(error).__name__}.*report it") as caught:
+        watch.ask(unforeseen_as(ServiceFault)(fail))
+    assert caught.value.__cause__ is error
+    assert watch.failing_since is not None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("no space left"),
+        JournalError("damaged"),
+        sqlite3.OperationalError("disk I/O error"),
+        MemoryError(),
+        RuntimeError("can't start new thread"),
+        ServiceFault("503"),
+        JobFault("too large"),
+        Interrupted("stopped"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_the_process_and_the_services_errors_stay_what_they_are(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, unforeseen_as(ServiceFault):
+        raise error
+    assert caught.value is error
 
 
 def test_who_answers_while_somebody_looks_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from ipc.retry import RetryPolicy
 from tests.workers.desk import CHANNEL, Desk
 from workers import service as module
 from workers.breaker import Breaker
-from workers.service import SUSPECT_SECONDS, Service
+from workers.service import DOUBT_SECONDS, SUSPECT_SECONDS, Service
 from workers.storage import StorageFault
 
 FAILURES = 3
@@ -429,6 +429,21 @@ def test_while_somebody_can_ask_nothing_else_is_asked(desk: Desk, stage: Stage) 
         stage.round()
         stage.now += TIMEOUT_SECONDS
     assert (stage.probes, len(stage.rounds)) == (0, 3)
+
+
+def test_of_one_that_has_failed_once_a_question_of_ours_finds_out_if_nobody_else_does(desk: Desk, stage: Stage) -> None:
+    """Its job has gone since: /status must not say that it fails for ever."""
+    job = desk.render(1)
+    stage.refuse(OUT)
+    stage.round()
+    assert desk.journal.bury(job, "by the operator")
+    stage.now += DOUBT_SECONDS - 1
+    assert not stage.service.wants_probe
+    stage.now += 1
+    stage.round()
+    assert stage.probes == 1
+    assert stage.service.facts() == CLOSED
+    assert not stage.service.wants_probe
 
 
 def test_an_answer_that_refuses_the_job_is_an_answer(desk: Desk, stage: Stage) -> None:

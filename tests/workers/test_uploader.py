@@ -26,12 +26,14 @@ from ipc.journal import LEASE_SECONDS, Journal, JournalError
 from ipc.messages import MAX_BYTES, Ready, Report, Wake, encode
 from ipc.retry import RetryPolicy
 from tests.instance import HOME, wait_for
+from tests.servers.faults import BlackHole, FaultProxy
+from tests.servers.ports import free_port
 from tests.workers.desk import CHANNEL, LADDER, Desk
 from workers import storing, writing
 from workers import uploader as module
 from workers.breaker import Breaker
 from workers.catalog import Entry, Outcome, SqliteCatalog
-from workers.catalog.supabase import SupabaseCatalog
+from workers.catalog.supabase import SupabaseCatalog, timeout_in
 from workers.crew import Interrupted
 from workers.halves import Hangs
 from workers.rows import objects_of, rows_of
@@ -566,10 +568,14 @@ def test_a_batch_that_is_made_while_another_is_on_its_way_holds_others(
     assert house.catalog.rounds == [[1, 2], [3, 4], [5]]
 
 
-def test_a_failure_of_the_job_s_own_costs_it_an_attempt_and_nobody_else(desk: Desk, house: House) -> None:
-    """To us it looks as if the storage failed; that others succeed shows whose fault it was."""
+@pytest.mark.parametrize("error", [StorageFault("what is this?"), KeyError("what is this?")])
+def test_a_failure_of_the_job_s_own_costs_it_an_attempt_and_nobody_else(
+    desk: Desk, house: House, error: Exception
+) -> None:
+    """To us it looks as if the storage failed; that others succeed shows whose fault it was. So it is with an error of
+    ours that nobody foresaw."""
     jobs = [desk.render(number) for number in range(1, 7)]
-    house.storage.before_put = fail_with(StorageFault("what is this?"), str(jobs[2].sha256))
+    house.storage.before_put = fail_with(error, str(jobs[2].sha256))
     for _ in range(7):  # all of them, then ever more of them
         house.uploader.publish_due()
     assert house.published() == [1, 2, 4, 5, 6]
@@ -639,6 +645,21 @@ def test_a_job_that_no_object_can_be_named_for_stops_nobody_else(
     assert house.published() == [2]
     assert house.attempts() == {1: 1}
     assert "jxl" in str(desk.of(1).reason)
+
+
+def test_a_row_that_we_fail_with_ourselves_keeps_nobody_else_out(desk: Desk, house: House) -> None:
+    for number in range(1, 5):
+        assert house.journal.record_stored([desk.render(number)])
+
+    def choke(batch: Sequence[Entry]) -> None:
+        if any(entry.message["message_id"] == 2 for entry in batch):
+            raise AttributeError("no such thing")
+
+    house.catalog.before_write = choke
+    for _ in range(6):
+        house.uploader.publish_due()
+    assert house.published() == [1, 3, 4]
+    assert desk.of(2).state == "rendered"
 
 
 def test_one_refused_row_keeps_no_other_of_its_batch_out(desk: Desk, house: House) -> None:
@@ -955,6 +976,32 @@ def test_it_is_told_when_a_silent_storage_speaks_again(desk: Desk, monkeypatch: 
         wait_for("its words", lambda: (facts.update(desk.reported()), facts["r2_silent_since"] is None)[1])
 
 
+@pytest.mark.parametrize("answer_seconds", [0.2, 0.5, 60.0])
+def test_a_catalogue_that_hangs_is_told_before_its_breaker_opens(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, answer_seconds: float
+) -> None:
+    """Whether its time-out is shorter than our patience, as long, or longer."""
+    monkeypatch.setattr("workers.halves.SILENT_SECONDS", 0.5)
+    monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("workers.uploader.DRAIN_SECONDS", 0.5)
+    with FaultProxy(free_port()) as proxy:
+        proxy.set(BlackHole())
+        catalog = SupabaseCatalog(proxy.url, "sb_secret_x", timeout_in({"answer_seconds": answer_seconds}))
+        monkeypatch.setattr("workers.catalog.make", lambda options: catalog)
+        assert desk.journal.record_stored([desk.render(1)])
+        facts: dict[str, Any] = {}
+
+        def it_is_told() -> bool:
+            facts.update(desk.reported())
+            return bool(facts.get("supabase_silent_since") or facts.get("supabase_failing_since"))
+
+        with at_work(desk, monkeypatch, FileStorage(desk.media)):
+            wait_for("its silence to be told", it_is_told)
+            assert facts["supabase_circuit_breaker"] == "closed"
+            assert facts["r2_silent_since"] is facts["r2_failing_since"] is None
+        catalog.close()
+
+
 def test_a_half_that_gives_no_sign_of_life_ends_the_process(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.halves.HANG_SECONDS", 3.0)
     monkeypatch.setattr("workers.halves.POLL_SECONDS", 0.1)  # which is how often one with nothing to do gives a sign
@@ -1016,6 +1063,26 @@ def test_what_ends_a_half_during_the_stop_ends_the_process(
     desk.render(1)
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
         main(desk.context(**OPTIONS))
+
+
+def test_an_error_in_our_own_steps_ends_no_process_and_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it comes from. The other half goes on."""
+
+    def fail(*_: object) -> None:
+        raise LookupError("nobody thought of this")
+
+    monkeypatch.setattr("workers.halves.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("workers.storing.Storing._pictures", fail)
+    desk.render(1)
+    assert desk.journal.record_stored([desk.render(2)])
+    facts: dict[str, Any] = {}
+    with at_work(desk, monkeypatch, FileStorage(desk.media)):
+        wait_for("the row", lambda: desk.of(2).state == "published")
+        wait_for("its word", lambda: (facts.update(desk.reported()), facts.get("r2_circuit_breaker") == "open")[1])
+    assert "unforeseen error: LookupError: nobody thought of this" in facts["storage_error"]
+    assert facts["r2_failing_since"]
+    assert facts["supabase_circuit_breaker"] == "closed"
 
 
 def test_a_breaker_outlives_the_process(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

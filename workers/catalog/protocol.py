@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from workers.crew import never
-from workers.faults import ServiceFault
+from workers.faults import JobFault, ServiceFault
 
 BATCH_ENTRIES = 50
 """Largest batch. With 50 a round trip costs each next to nothing; a larger one gains little and is slow to repeat."""
@@ -18,7 +19,7 @@ class CatalogFault(ServiceFault):
     """The catalogue itself fails: no fault of the row."""
 
 
-class RowFault(Exception):
+class RowFault(JobFault):
     """The catalogue refuses this row: the row's own fault."""
 
 
@@ -72,6 +73,10 @@ class Catalog(Protocol):
 
     def named(self, sha256s: Iterable[str]) -> set[str]:
         """The keys of all renditions that images with these digests name. Raises CatalogFault."""
+
+    def last_sign(self) -> float:
+        """When it last gave an answer, by the monotonic clock. Any thread may ask; it returns at once."""
+        return -math.inf
 
     def probe(self) -> None:
         """See whether it takes rows, without one. Raises CatalogFault."""

@@ -7,8 +7,10 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
 from ipc.spool import fsync_folder, remove_if_empty
@@ -30,6 +32,7 @@ class FileStorage:
         self._root = root.absolute()
         self._public_url = public_url.rstrip("/")
         self._unsettled: set[Path] = set()
+        self._last_sign = time.monotonic()
         with contextlib.suppress(OSError):  # what is the matter is said at the first object
             self._root.mkdir(parents=True, exist_ok=True)
 
@@ -78,6 +81,12 @@ class FileStorage:
             part.unlink()
         except OSError as error:
             raise StorageFault(f"{part}: {error.strerror or error}. Check the disk and the folder's owner") from error
+
+    def last_sign(self) -> float:
+        return self._last_sign
+
+    def _note_sign(self) -> None:
+        self._last_sign = time.monotonic()
 
     def settle(self) -> None:
         try:
@@ -155,19 +164,44 @@ class FileStorage:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    @staticmethod
-    def _place(source: Path, target: Path) -> None:
+    def _place(self, source: Path, target: Path) -> None:
         """Give the complete, fsynced `source` the name `target` too; across file systems, copy it first."""
         part = target.with_name(f"{_PART[0]}{target.name}{_PART[1]}")
         part.unlink(missing_ok=True)
         try:
-            _link_or_copy(source, part)
+            self._link_or_copy(source, part)
             part.chmod(0o644)  # before it has its name: whoever finds the object there asks no further
             part.replace(target)
         finally:
             # Half a copy; or rename() had two names of one file before it, does nothing then and leaves both.
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
+
+    def _link_or_copy(self, source: Path, target: Path) -> None:
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES):
+                raise
+            self._copy_durably(source, target)
+
+    def _copy_durably(self, source: Path, target: Path) -> None:
+        with source.open("rb") as reader, target.open("wb") as writer:
+            shutil.copyfileobj(_Source(reader, self._note_sign), writer)
+            writer.flush()
+            os.fsync(writer.fileno())
+
+
+class _Source:
+    """A file that is copied. Each block is a sign of life: a large one on a slow disk is no silence."""
+
+    def __init__(self, reader: BinaryIO, note: Callable[[], None]) -> None:
+        self._reader = reader
+        self._note = note
+
+    def read(self, most: int = -1, /) -> bytes:
+        self._note()
+        return self._reader.read(most)
 
 
 @contextlib.contextmanager
@@ -193,19 +227,3 @@ def _is_there(target: Path, item: Item) -> bool:
         return False
     found = target.stat().st_size
     return found == wanted or (found > 0 and not item.is_exact)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES):
-            raise
-        _copy_durably(source, target)
-
-
-def _copy_durably(source: Path, target: Path) -> None:
-    with source.open("rb") as reader, target.open("wb") as writer:
-        shutil.copyfileobj(reader, writer)
-        writer.flush()
-        os.fsync(writer.fileno())

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Protocol
 
 from workers.crew import never
-from workers.faults import ServiceFault
+from workers.faults import JobFault, ServiceFault
 
 
 class StorageFault(ServiceFault):
     """The storage itself fails: no fault of the object."""
 
 
-class ObjectFault(Exception):
+class ObjectFault(JobFault):
     """The storage works but will never take this object: its job's own fault, which says nothing of the others."""
 
 
@@ -107,6 +107,9 @@ class Storage(Protocol):
 
         Those of a folder without subfolders come one after another; there is no other order.
         """
+
+    def last_sign(self) -> float:
+        """When it last took or gave anything, by the monotonic clock. Any thread may ask; it returns at once."""
 
     def probe(self) -> None:
         """See whether it answers as one does that works, with one cheap request."""

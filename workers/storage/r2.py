@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import boto3
@@ -26,14 +26,13 @@ import botocore.session
 from botocore import exceptions as boto
 from botocore.config import Config
 from botocore.handlers import add_expect_header
-from botocore.httpsession import URLLib3Session
-from botocore.utils import get_environ_proxies
 
 from workers import crew
 from workers.crew import never
 from workers.retry_after import pause_seconds
 from workers.storage.answers import fault_of
 from workers.storage.protocol import Item, ObjectFault, Put, StorageFault, Stored, ignore
+from workers.storage.uplink import Signs, Upload, http_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -46,12 +45,6 @@ CONNECT_SECONDS = 10.0
 
 READ_SECONDS = 30.0
 """Longest for an answer. R2 answers within a second; what takes thirty will not come any more."""
-
-SEND_BUFFER_BYTES = 128 * 2**10
-"""Of an upload, so much (the kernel makes it twice that) may be on its way unseen. By default the kernel takes several
-MiB at once, and the wait for the answer began while they were still to be sent: on a thin line that eight uploads
-share, a large original never got there in time. Now 10 KB/s a connection will do; and 50 ms away it has up to 5 MB/s.
-"""
 
 CACHE_CONTROL = "public, max-age=31536000, immutable"
 """Keys are digests: what is under a key once is under it for ever."""
@@ -68,6 +61,14 @@ _NO_SETTINGS = {
 }
 """Whatever AWS settings this machine has for other programs say nothing of this storage."""
 
+
+_NONSENSE = "answered as no S3 service does"
+_NONSENSE_REMEDY = "Check storage.endpoint, and what is between it and this machine. It is tried again"
+
+_NO_LENGTH = (
+    "the service does not say how large the object is: HEAD gives no Content-Length, GET no Content-Range, and the"
+    " listing no size. Check what is between it and this machine. It is tried again"
+)
 
 _PROBE = "picturedesk-probe"
 """A key that this program makes no object of."""
@@ -110,6 +111,7 @@ class R2Storage:
         self._knows_conditions = True
         self._in_doubt = True
         self._unfinished: set[str] = set()
+        self._signs = Signs()
         config = Config(
             region_name="auto",
             # By default a body goes out as aws-chunked with a checksum behind it, which R2 has refused.
@@ -123,7 +125,7 @@ class R2Storage:
         )
         try:
             session = botocore.session.Session(session_vars=_NO_SETTINGS)
-            self._http = _http_of(session, endpoint, config)
+            self._http = http_of(session, endpoint, config, self._signs)
             self._client: S3Client = boto3.session.Session(botocore_session=session).client(
                 "s3",
                 endpoint_url=endpoint,
@@ -237,6 +239,9 @@ class R2Storage:
                 return None
             raise
 
+    def last_sign(self) -> float:
+        return self._signs.last()
+
     def probe(self) -> None:
         """Ask for an object that is not there: unlike a HEAD, its refusal says why."""
         self.read(_PROBE)
@@ -258,10 +263,14 @@ class R2Storage:
 
     def list(self, prefix: str = "") -> Iterator[Stored]:
         pages = iter(self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix))
-        while (page := self._ask(prefix, lambda: next(pages, None))) is not None:
-            if "IsTruncated" not in page:
+        while (answer := self._ask(prefix, lambda: next(pages, None))) is not None:
+            page: Mapping[str, Any] = answer
+            # Without a token the paginator would take the first page for the last, and all the rest for gone.
+            if "IsTruncated" not in page or (page["IsTruncated"] and not page.get("NextContinuationToken")):
                 raise self._nonsense(prefix)
             for one in page.get("Contents", ()):
+                if not {"Key", "Size", "LastModified"} <= set(one):
+                    raise self._nonsense(prefix)
                 yield Stored(one["Key"], one["Size"], one["LastModified"].timestamp())
 
     def close(self) -> None:
@@ -269,7 +278,9 @@ class R2Storage:
         self._http.close()
 
     def _send(self, request: Any, **_: object) -> Any:
-        return self._http.send(request)
+        answer = self._http.send(request)
+        self._signs.note()
+        return answer
 
     def _known(self, items: Iterable[Item], stop: Callable[[], bool]) -> set[str]:
         """The folders that were expected to be there, and whose last object is."""
@@ -286,7 +297,7 @@ class R2Storage:
         crew.run(calls, threads=self._concurrency, stop=stop, done=done)
 
     def _put(self, item: Item, look_first: bool) -> Put:
-        with _opened(item.source) as body:
+        with _opened(item.source, self._signs) as body:
             size = os.fstat(body.fileno()).st_size
             there = self._size(item.key, item.content_type) if look_first else None
             if there is None and self._knows_conditions:
@@ -298,7 +309,7 @@ class R2Storage:
             self._upload(item, body, if_new=False)
             return Put(item.key, True, size)
 
-    def _upload(self, item: Item, body: BinaryIO, *, if_new: bool) -> bool:
+    def _upload(self, item: Item, body: Upload, *, if_new: bool) -> bool:
         """Send the object; False if it is not stored because there is one, or because the condition is not known."""
         body.seek(0)
         request: PutObjectRequestTypeDef = {
@@ -323,19 +334,18 @@ class R2Storage:
         self._confirm(item, body, answer.get("ETag", ""))
         return True
 
-    def _confirm(self, item: Item, body: BinaryIO, etag: str) -> None:
+    def _confirm(self, item: Item, body: Upload, etag: str) -> None:
         """See that the object is there: whatever answered, a login page for one, may have said 200, with an ETag.
 
         The ETag of an object that was sent in one piece is its content's MD5. Where it is not (a bucket that is
         encrypted with a key of a key service), the object is looked at: is it of this size, with our headers?
         """
-        body.seek(0)
-        if etag.strip('"') == _md5(body.read()):
+        if etag.strip('"') == _md5(_whole(body, item.source)):
             return
         size = os.fstat(body.fileno()).st_size
         there = self._ask(item.key, lambda: self._client.head_object(Bucket=self._bucket, Key=item.key))
-        facts = (there.get("ETag"), there["ContentLength"], there.get("ContentType"), there.get("CacheControl"))
-        if not etag or facts != (etag, size, item.content_type, CACHE_CONTROL):
+        facts = (there.get("ETag"), there.get("ContentType"), there.get("CacheControl"))
+        if not etag or facts != (etag, item.content_type, CACHE_CONTROL) or self._length(item.key, there) != size:
             raise self._nonsense(item.key)
 
     def _size(self, key: str, content_type: str) -> int | None:
@@ -347,12 +357,49 @@ class R2Storage:
         """
         try:
             answer = self._ask(key, lambda: self._client.head_object(Bucket=self._bucket, Key=key))
+            is_ours = answer.get("ETag") and answer.get("ContentType") == content_type
+            return self._length(key, answer) if is_ours else None
         except (StorageFault, ObjectFault) as fault:
             if _status_of(fault.__cause__) in (400, 401, 403, 404):
                 return None
             raise
-        is_ours = answer.get("ETag") and answer.get("ContentType") == content_type
-        return answer["ContentLength"] if is_ours else None
+
+    def _length(self, key: str, head: Mapping[str, Any]) -> int:
+        """How large the object is whose HEAD was answered with this.
+
+        R2, and proxies that compress, leave Content-Length out now and then. Then the first byte of the object tells,
+        by its Content-Range, or else the listing.
+        """
+        length = head.get("ContentLength")
+        if length is None:
+            length = self._length_by_range(key)
+        if length is None:
+            length = self._length_by_list(key)
+        if length is None:
+            raise StorageFault(f"{self._address}/{key}: {_NO_LENGTH}")
+        return int(length)
+
+    def _length_by_range(self, key: str) -> int | None:
+        """None: it has not said, or there is no first byte."""
+
+        def get() -> int | None:
+            answer = self._client.get_object(Bucket=self._bucket, Key=key, Range="bytes=0-0")
+            answer["Body"].close()
+            total = answer.get("ContentRange", "").rpartition("/")[2]
+            # Whoever ignores the range sends the whole object, and says how long that is.
+            is_whole = answer["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.OK
+            return int(total) if total.isdecimal() else answer.get("ContentLength") if is_whole else None
+
+        try:
+            return self._ask(key, get)
+        except StorageFault as fault:
+            if _status_of(fault.__cause__) == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                return None
+            raise
+
+    def _length_by_list(self, key: str) -> int | None:
+        page = self._ask(key, lambda: self._client.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1))
+        return next((one.get("Size") for one in page.get("Contents", ()) if one.get("Key") == key), None)
 
     def _ask(self, key: str, question: Callable[[], T]) -> T:
         """The service's answer. Raises StorageFault or ObjectFault, with botocore's exception as the cause."""
@@ -360,46 +407,28 @@ class R2Storage:
         try:
             return question()
         except boto.ClientError as error:
-            facts = error.response["ResponseMetadata"]
+            facts, told = error.response.get("ResponseMetadata", {}), error.response.get("Error", {})
             raise fault_of(
                 where,
-                facts["HTTPStatusCode"],
-                error.response["Error"].get("Code") or "",
-                self._clean(error.response["Error"].get("Message") or ""),
-                pause_seconds(facts["HTTPHeaders"].get("retry-after", ""), time.time()),
+                facts.get("HTTPStatusCode", 0),
+                told.get("Code") or "",
+                self._clean(told.get("Message") or ""),
+                pause_seconds(facts.get("HTTPHeaders", {}).get("retry-after", ""), time.time()),
             ) from error
-        except (boto.BotoCoreError, ValueError) as error:  # botocore converts what is in an answer unseen
+        # botocore converts what is in an answer unseen, and looks for things that are not in it.
+        except (boto.BotoCoreError, ValueError, AttributeError, LookupError, TypeError) as error:
             fatal = isinstance(error, boto.ParamValidationError)
             raise StorageFault(f"{where}: {self._clean(_reason(error))}", fatal=fatal) from error
 
     def _nonsense(self, key: str) -> StorageFault:
         """To an answer that lacks what every S3 service sends: it was a login page, or a proxy's."""
-        return StorageFault(
-            f"{self._address}/{key}: answered as no S3 service does. Check storage.endpoint, and what is between it"
-            " and this machine. It is tried again"
-        )
+        return StorageFault(f"{self._address}/{key}: {_NONSENSE}. {_NONSENSE_REMEDY}")
 
     def _clean(self, text: str) -> str:
         """Without our secrets, should anybody ever have repeated them."""
         for secret in filter(None, self._secrets):
             text = text.replace(secret, "…")
         return text
-
-
-def _http_of(session: botocore.session.Session, endpoint: str, config: Any) -> URLLib3Session:
-    """Connections as botocore makes them, but with a send buffer of our size, which no setting of its own knows."""
-    bundle = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
-    options: dict[str, Any] = {
-        "verify": bundle or True,
-        "proxies": get_environ_proxies(endpoint),
-        "timeout": (config.connect_timeout, config.read_timeout),
-        "max_pool_connections": config.max_pool_connections,
-        "socket_options": [
-            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-            (socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES),
-        ],
-    }
-    return URLLib3Session(**options)
 
 
 def _follow_no_redirect(context: dict[str, Any], **_: object) -> None:
@@ -424,6 +453,14 @@ def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
+def _whole(body: Upload, source: Path) -> bytes:
+    try:
+        body.seek(0)
+        return body.read()
+    except OSError as error:
+        raise StorageFault(f"{source}: {error.strerror or error}. Check the disk") from error
+
+
 def _reason(error: Exception) -> str:
     """Why nothing came back, and what to do. Passing faults: `It is tried again`."""
     match error:
@@ -439,21 +476,25 @@ def _reason(error: Exception) -> str:
             return "the connection was cut before there was an answer. It is tried again"
         case boto.ParamValidationError():
             return f"{' '.join(str(error).split())}. Check storage.bucket and storage.prefix"
+        case AttributeError() | LookupError() | TypeError():
+            return f"{_NONSENSE} ({type(error).__name__}: {error}). {_NONSENSE_REMEDY}"
         case _:
             return f"{type(error).__name__}: {' '.join(str(error).split())}. It is tried again"
 
 
 def _status_of(error: BaseException | None) -> int | None:
-    return error.response["ResponseMetadata"]["HTTPStatusCode"] if isinstance(error, boto.ClientError) else None
+    if not isinstance(error, boto.ClientError):
+        return None
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
 
 
 def _code_of(error: BaseException | None) -> str | None:
-    return error.response["Error"].get("Code") if isinstance(error, boto.ClientError) else None
+    return error.response.get("Error", {}).get("Code") if isinstance(error, boto.ClientError) else None
 
 
-def _opened(source: Path) -> BinaryIO:
+def _opened(source: Path, signs: Signs) -> Upload:
     try:
-        return source.open("rb")
+        return Upload(io.FileIO(source), signs)
     except OSError as error:
         if not source.exists():
             raise FileNotFoundError(error.errno, "not in the spool", str(source)) from error

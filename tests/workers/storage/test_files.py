@@ -107,7 +107,7 @@ def test_replacing_by_a_link_to_the_same_file_leaves_no_second_name(
 ) -> None:
     """rename() of two names of one file does nothing. So it is when the size on disk is looked at too early."""
     put(storage, source)
-    FileStorage._place(source, media / KEY)
+    storage._place(source, media / KEY)
     assert files(media) == {KEY: b"a rendition"}
 
 

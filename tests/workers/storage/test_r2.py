@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import re
 import subprocess
 import sys
 import threading
@@ -14,11 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.instance import HOME
+from tests.instance import HOME, wait_for
 from tests.servers.faults import (
     Answer,
     BlackHole,
+    CutKeptAlive,
     CutUpload,
+    Edited,
     FaultProxy,
     Latency,
     LostAnswer,
@@ -28,12 +32,13 @@ from tests.servers.faults import (
     Request,
     Reset,
     Throttle,
+    without_headers,
 )
 from tests.servers.objects import PUBLIC, ObjectServer
 from tests.workers.storage.conftest import Make
 from workers import crew
 from workers.crew import Interrupted
-from workers.storage import Item, ObjectFault, StorageFault
+from workers.storage import Item, ObjectFault, Put, StorageFault
 from workers.storage.r2 import R2Storage
 
 KEY = "ab/abcdef/320.webp"
@@ -433,6 +438,153 @@ def test_a_service_whose_etags_are_no_digests_of_the_content(make_r2: Make, prox
     source.write_bytes(b"a rendition of another size")
     with pytest.raises(StorageFault, match="as no S3 service does"):
         put(storage, source)
+
+
+# What an answer may lack
+
+
+def without_size(answer: bytes) -> bytes:
+    """Neither in its headers, nor in the listing."""
+    return re.sub(rb"<Size>\d*</Size>", b"", without_headers("content-length", "content-range")(answer))
+
+
+LENGTHS = {
+    "HEAD does not say": (without_headers("content-length"), lambda request: request.method == "HEAD"),
+    "only the listing says": (without_headers("content-length", "content-range"), lambda request: True),
+}
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_an_object_whose_length_the_service_does_not_say_is_there(
+    make_r2: Make, proxy: FaultProxy, ladder: list[Item], name: str
+) -> None:
+    edit, when = LENGTHS[name]
+    storage = make_r2(proxy.url)
+    assert storage.put_all(ladder) == 9
+    with proxy.during(Edited(edit, when=when)):
+        puts: list[Put] = []
+        assert make_r2(proxy.url).put_all(ladder, stored=puts.append) == 0
+        assert not put(storage, ladder[0].source, ladder[0].key)
+    assert {put.key: put.bytes for put in puts} == {item.key: item.source.stat().st_size for item in ladder}
+
+
+def test_an_empty_object_whose_length_is_not_said(make_r2: Make, proxy: FaultProxy, source: Path) -> None:
+    """Of which there is no first byte."""
+    storage = make_r2(proxy.url)
+    empty = source.with_name("empty")
+    empty.touch()
+    assert put(storage, empty)
+    with proxy.during(Edited(without_headers("content-length"), when=lambda request: request.method == "HEAD")):
+        assert put(storage, source)
+    assert storage.read(KEY) == b"a rendition"
+
+
+def test_a_length_that_nobody_says_is_the_storages_fault(make_r2: Make, proxy: FaultProxy, source: Path) -> None:
+    storage = make_r2(proxy.url)
+    assert put(storage, source)
+    proxy.set(Edited(without_size))
+    with pytest.raises(StorageFault, match=r"does not say how large.*no Content-Length.*listing no size") as caught:
+        put(storage, source)
+    assert not caught.value.fatal
+
+
+MISSING = {
+    "put": "ETag Content-Length Content-Type Date Server",
+    "read": "ETag Content-Length Content-Type Last-Modified Cache-Control Accept-Ranges",
+    "delete": "Content-Length Content-Type",
+    "probe": "Content-Length Content-Type",
+}
+
+
+@pytest.mark.parametrize("what", MISSING)
+def test_no_header_has_to_be_there(make_r2: Make, proxy: FaultProxy, source: Path, what: str) -> None:
+    """Each left out alone, and all at once: it works all the same, or is a fault by name."""
+    names = MISSING[what].lower().split()
+    for left_out in [*([name] for name in names), names]:
+        storage = make_r2(proxy.url)
+        asks: dict[str, Callable[[], object]] = {
+            "put": lambda storage=storage: storage.put_all([Item(KEY, source, "image/webp")]),  # type: ignore[misc]
+            "read": lambda storage=storage: storage.read(KEY),  # type: ignore[misc]
+            "delete": lambda storage=storage: storage.delete(KEY),  # type: ignore[misc]
+            "probe": storage.probe,
+        }
+        put(make_r2(), source)
+        with proxy.during(Edited(without_headers(*left_out))), contextlib.suppress(StorageFault):
+            asks[what]()
+
+
+@pytest.mark.parametrize("name", ["Key", "Size", "LastModified", "ETag", "KeyCount", "IsTruncated", "Name"])
+def test_a_listing_that_lacks_something(make_r2: Make, proxy: FaultProxy, source: Path, name: str) -> None:
+    storage = make_r2(proxy.url)
+    put(storage, source)
+    pattern = f"<{name}>.*?</{name}>".encode()
+
+    def edit(answer: bytes) -> bytes:
+        return re.sub(pattern, b"", without_headers("content-length")(answer))
+
+    with proxy.during(Edited(edit)):
+        if name in ("ETag", "KeyCount", "Name"):
+            assert [one.key for one in storage.list()] == [KEY]
+        else:
+            with pytest.raises(StorageFault, match="as no S3 service does"):
+                list(storage.list())
+
+
+def test_a_listing_that_goes_on_without_saying_where(make_r2: Make, proxy: FaultProxy, source: Path) -> None:
+    """Or the rest would count as gone."""
+    storage = make_r2(proxy.url)
+    put(storage, source)
+
+    def edit(answer: bytes) -> bytes:
+        return without_headers("content-length")(answer).replace(b">false</IsTr", b">true</IsTr")
+
+    with proxy.during(Edited(edit)), pytest.raises(StorageFault, match="as no S3 service does"):
+        list(storage.list())
+
+
+@pytest.mark.parametrize("resets", [False, True])
+def test_a_kept_connection_that_is_cut_as_the_request_goes_out(
+    make_r2: Make, proxy: FaultProxy, ladder: list[Item], resets: bool
+) -> None:
+    storage = make_r2(proxy.url, concurrency=2)
+    with proxy.during(CutKeptAlive(resets, times=2)):
+        assert storage.put_all(ladder, tries=3) == 9
+        assert len([request for request in proxy.requests if request.method == "PUT"]) > 9
+
+
+def test_a_sign_of_life_is_what_the_service_takes_and_gives(make_r2: Make, proxy: FaultProxy, tmp_path: Path) -> None:
+    """While a large file goes out, though no answer comes; but not while nothing is taken."""
+    large = tmp_path / "large"
+    large.write_bytes(b"x" * 1_000_000)
+    storage = make_r2(proxy.url, read_seconds=30.0)
+    proxy.set(Throttle(400_000))
+    began = time.monotonic()
+    sending = threading.Thread(target=put, args=(storage, large))
+    sending.start()
+    signs = {storage.last_sign()}
+    while sending.is_alive():
+        sending.join(0.05)
+        signs.add(storage.last_sign())
+    assert len([sign for sign in signs if sign > began]) > 3
+    proxy.set(BlackHole(reads=False))
+    asking = threading.Thread(target=suppressed(StorageFault, storage.probe))
+    asking.start()
+    wait_for("the question to have gone out", lambda: proxy.most_connections)
+    last = storage.last_sign()
+    asking.join(0.5)
+    assert asking.is_alive()
+    assert storage.last_sign() - last < 0.4
+    proxy.set(Pass())
+    asking.join(30)
+    assert storage.last_sign() > last
+
+
+def suppressed(kind: type[Exception], call: Callable[[], object]) -> Callable[[], None]:
+    def run() -> None:
+        with contextlib.suppress(kind):
+            call()
+
+    return run
 
 
 def test_an_object_is_deleted_only_if_the_service_says_so(make_r2: Make, proxy: FaultProxy, source: Path) -> None:
