@@ -148,6 +148,28 @@ create policy "service_role does everything" on public.images
 -- Functions. Each runs with the rights of its caller (security invoker): should EXECUTE ever be granted to the wrong
 -- role, row level security and the rights above still stand between it and the tables.
 
+-- One of each name: beside a second one, with other parameters, the interface cannot tell which is meant (PGRST203).
+
+do $$
+declare
+    other regprocedure;
+begin
+    for other in
+        select oid
+        from pg_catalog.pg_proc
+        where pronamespace = 'public'::regnamespace
+          and proname in ('ingest_messages', 'picturedesk_referenced', 'picturedesk_named', 'picturedesk_faults')
+          and (proname, oidvectortypes(proargtypes)) not in (
+              ('ingest_messages', 'jsonb'), ('picturedesk_referenced', 'text[]'), ('picturedesk_named', 'text[]'),
+              ('picturedesk_faults', '')
+          )
+    loop
+        raise warning 'dropped %, since there may be only one function of that name', other;
+        execute format('drop routine %s', other);
+    end loop;
+end
+$$;
+
 create or replace function public.ingest_messages(batch jsonb) returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 as $$
@@ -296,6 +318,14 @@ as $$
         select relname::text, oid, relrowsecurity
         from pg_catalog.pg_class
         where relnamespace = 'public'::regnamespace and relname in ('channels', 'messages', 'images')
+    ), function (oid, is_ours) as (
+        select oid, (proname, oidvectortypes(proargtypes)) in (
+            ('ingest_messages', 'jsonb'), ('picturedesk_referenced', 'text[]'), ('picturedesk_named', 'text[]'),
+            ('picturedesk_faults', '')
+        )
+        from pg_catalog.pg_proc
+        where pronamespace = 'public'::regnamespace
+          and proname in ('ingest_messages', 'picturedesk_referenced', 'picturedesk_named', 'picturedesk_faults')
     ), fault (tab, what) as (
         select tab, format('the column %I of public.%I is missing', col, tab)
         from wanted_column join found using (tab)
@@ -327,14 +357,13 @@ as $$
         cross join unnest(array['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) as privilege
         where has_table_privilege(role, found.id, privilege)
         union all
+        select '', format('there is a second function of that name: %s', function.oid::regprocedure)
+        from function where not is_ours
+        union all
         select '', format('%s may call %s', role, function.oid::regprocedure)
-        from pg_catalog.pg_proc as function
+        from function
         cross join unnest(array['anon', 'authenticated']) as role
-        where function.pronamespace = 'public'::regnamespace
-          and function.proname in (
-              'ingest_messages', 'picturedesk_referenced', 'picturedesk_named', 'picturedesk_faults'
-          )
-          and has_function_privilege(role, function.oid, 'EXECUTE')
+        where is_ours and has_function_privilege(role, function.oid, 'EXECUTE')
     )
     select coalesce(jsonb_agg(what order by tab, what), '[]') from fault;
 $$;

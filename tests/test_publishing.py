@@ -504,6 +504,8 @@ def remedy_of(mode: Mode, remedy: str) -> str:
     """What /status says is to be done: where only somebody can help, that; else that it goes on by itself."""
     if isinstance(mode, Answer) and mode.status in (401, 403):
         return f"({remedy}).*bin/run reload"
+    if isinstance(mode, Answer) and mode.status == 540:
+        return "Restore the project.*bin/run reload"
     return "^Nothing is lost"
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
-from functools import partial
 
 from workers.catalog.protocol import CatalogFault, RowFault
 from workers.retry_after import pause_seconds
@@ -22,17 +22,67 @@ KEY = (
 ADDRESS = "Check catalog.url and the network"
 DASHBOARD = "It is tried again; if it lasts, the project's dashboard shows its health"
 
+ROOM = (
+    "Make room in the database, or give it a larger disk: the project's dashboard has it under Database, Settings."
+    " A project whose disk is full is read-only until there is room again"
+)
+READ_ONLY = f"{ROOM}. If somebody has made it read-only (default_transaction_read_only), have that taken back"
+OVERLOAD = f"Drop the other overload of the function, which applying the schema does. {APPLY}"
+RESTORE = "Restore the project in its dashboard"
+
 _TEXT_CHARACTERS = 300
 """Of what the service says: some proxies answer with whole pages."""
+
+_CODE = re.compile(r"PGRST[0-9A-Z]{1,4}|([0-9][0-9A-Z]|F0|HV|P0|PT|XX)[0-9A-Z]{3}")
+"""PostgREST's codes and PostgreSQL's. What else gateways and proxies put under that name says nothing here."""
 
 _MISSING_FUNCTION = {"PGRST202", "42883"}
 _MISSING = {*_MISSING_FUNCTION, "PGRST204", "PGRST205", "42P01", "42703"}
 """Tables and columns too. PGRST… is the interface's copy of the schema, the others are the database itself."""
 
-_REFUSED_KEY = {"PGRST300", "PGRST301", "PGRST302", "PGRST303"}
+_AMBIGUOUS = {"PGRST203", "42725"}
 
 _NO_PARAMETER = "22023"
 """Of the class of data errors, but what it is said of here is the role in the key: it does not exist."""
+
+_FATAL: dict[str, tuple[str, str]] = {
+    "25006": ("the database is read-only", READ_ONLY),
+    "53100": ("the database's disk is full", ROOM),
+    "42501": ("the key may not do this", f"{KEY}. Or: {APPLY}"),
+    "42P10": (
+        "the database refuses this",
+        f"A primary key that ingest_messages() relies on is missing: restore it. {APPLY}",
+    ),
+    "PGRST106": (
+        "the tables are not to be had",
+        "Expose the schema public in the project's settings, under Data API",
+    ),
+    "PGRST300": (
+        "the interface cannot check keys",
+        "Set the JWT secret of the project's interface: PostgREST's jwt-secret",
+    ),
+    **dict.fromkeys(("PGRST301", "PGRST302", "PGRST303", _NO_PARAMETER), ("the key is refused", KEY)),
+    **dict.fromkeys(_AMBIGUOUS, ("there is more than one function of that name", OVERLOAD)),
+}
+"""By code: what no waiting helps against, and what to do."""
+
+_PASSING: tuple[tuple[str, str, str], ...] = (
+    ("57014", "the database gave it up, because it took too long", DASHBOARD),
+    ("40", "another transaction was in its way", "It is tried again"),
+    ("55P03", "another transaction was in its way", "It is tried again"),
+    ("53200", "the database is out of memory", DASHBOARD),
+    ("53300", "the database has no connection left", DASHBOARD),
+    ("PGRST00", "the database is not to be had", DASHBOARD),
+    ("57P", "the database is not to be had", DASHBOARD),
+    ("53", "the database is not to be had", DASHBOARD),
+    ("08", "the database is not to be had", DASHBOARD),
+    ("28", "the database is not to be had", DASHBOARD),
+    ("PGRST1", "the interface does not understand the question", f"{ADDRESS}, and what is between. {DASHBOARD}"),
+    ("PGRST", "the interface fails", DASHBOARD),
+    ("42", "the schema is another than it should be", f"Look with bin/run check. {APPLY}"),
+    ("XX", "the database fails", DASHBOARD),
+)
+"""By the first letters of the code, the longer before the shorter: what passes, and what to do if it does not."""
 
 
 class Missing(CatalogFault):
@@ -43,32 +93,69 @@ class Missing(CatalogFault):
         self.is_function = is_function
 
 
+class Ambiguous(CatalogFault):
+    """There are two functions of that name, and the interface cannot tell which is meant."""
+
+
 def of_answer(status: int, headers: Mapping[str, str], body: str, *, where: str, now: float) -> CatalogFault | RowFault:
-    """The fault that an answer other than a success stands for. `now` is Unix seconds."""
+    """The fault that an answer other than a success stands for. `now` is Unix seconds.
+
+    The code is looked at first: the statuses that PostgREST gives them mean something else to everybody else. It says
+    300 of a function that is there twice, and 405 of a database that is read-only.
+    """
     code, text = _error(body)
     text = text or f"status {status}"
+    pause = pause_seconds(headers.get("retry-after", ""), now)
+    if code:
+        return _of_code(code, text, where, pause)
+    return _of_status(status, headers, text, where, pause)
+
+
+def _of_code(code: str, text: str, where: str, pause: float | None) -> CatalogFault | RowFault:
     if _is_of_row(code):
         return RowFault(f"{where}: the row is refused: {text} ({code})")
-    if status == 413:
-        return RowFault(f"{where}: the row is refused: it is larger than what the service takes ({text})")
-    pause = pause_seconds(headers.get("retry-after", ""), now)
-    fatal = partial(CatalogFault, fatal=True, retry_after_seconds=pause)
     if code in _MISSING:
         remedy = f"{APPLY}. If it has just been applied, the interface sees it in a moment"
         is_function = code in _MISSING_FUNCTION
         return Missing(f"{where}: {text} ({code}). {remedy}", is_function=is_function, retry_after_seconds=pause)
-    if code == "42501":
-        return fatal(f"{where}: the key may not do this: {text} ({code}). {KEY}. Or: {APPLY}", remedy=KEY)
-    if code == "42P10":
-        remedy = f"A primary key that ingest_messages() relies on is missing: restore it. {APPLY}"
-        return fatal(f"{where}: {text} ({code}). {remedy}", remedy=remedy)
-    if code == "PGRST106":
-        remedy = "Expose the schema public in the project's settings, under Data API"
-        return fatal(f"{where}: {text} ({code}). {remedy}", remedy=remedy)
-    if code in {*_REFUSED_KEY, _NO_PARAMETER} or status in (401, 403):
-        return fatal(f"{where}: the key is refused: {text} ({code or status}). {KEY}", remedy=KEY)
-    what, remedy = _of_passing(status, code, headers)
-    return CatalogFault(f"{where}: {what}: {text} ({code or status}). {remedy}", retry_after_seconds=pause)
+    if code in _FATAL:
+        what, remedy = _FATAL[code]
+        kind = Ambiguous if code in _AMBIGUOUS else CatalogFault
+        return kind(f"{where}: {what}: {text} ({code}). {remedy}", fatal=True, retry_after_seconds=pause, remedy=remedy)
+    what, remedy = next(
+        ((what, remedy) for begin, what, remedy in _PASSING if code.startswith(begin)), ("fails", DASHBOARD)
+    )
+    return CatalogFault(f"{where}: {what}: {text} ({code}). {remedy}", retry_after_seconds=pause)
+
+
+def _of_status(
+    status: int, headers: Mapping[str, str], text: str, where: str, pause: float | None
+) -> CatalogFault | RowFault:
+    """What a gateway says, or a proxy in between."""
+    if status == 413:
+        return RowFault(f"{where}: the row is refused: it is larger than what the service takes ({text})")
+    fatal = {
+        401: ("the key is refused", KEY),
+        402: ("the project is restricted", "See the project's dashboard: its plan allows no more"),
+        403: ("the key is refused", KEY),
+        540: ("the project is paused", RESTORE),
+    }
+    if status in fatal:
+        what, remedy = fatal[status]
+        return CatalogFault(
+            f"{where}: {what}: {text} ({status}). {remedy}", fatal=True, retry_after_seconds=pause, remedy=remedy
+        )
+    what, remedy = "fails", DASHBOARD
+    if status == 429:
+        what = "too many requests"
+    elif 300 <= status < 400:
+        what = f"redirects to {_clip(headers.get('location', 'nowhere'))}"
+        remedy = "Put the address itself into catalog.url"
+    elif status == 404:
+        what, remedy = "nothing is there", ADDRESS
+    elif 520 <= status <= 530:
+        what = "Cloudflare cannot reach the project"
+    return CatalogFault(f"{where}: {what}: {text} ({status}). {remedy}", retry_after_seconds=pause)
 
 
 def of_nonsense(answer: object, *, where: str) -> CatalogFault:
@@ -104,35 +191,29 @@ def is_jwt(key: str) -> bool:
 def _is_of_row(code: str) -> bool:
     """Data exceptions and violated constraints, what a trigger of the operator's refuses, and what is too large.
 
-    The classes 22 and 23; P0001, which is what RAISE EXCEPTION says if it says nothing else; the class 54.
+    The classes 22 and 23; P0001, which is what RAISE EXCEPTION says if it says nothing else, and PT…, with which it
+    chooses a status; the class 54.
     """
-    return len(code) == 5 and (code[:2] in ("22", "23", "54") or code == "P0001") and code != _NO_PARAMETER
-
-
-def _of_passing(status: int, code: str, headers: Mapping[str, str]) -> tuple[str, str]:
-    """What has happened, and what to do."""
-    if code.startswith(("PGRST00", "57P", "53", "08")):
-        return "the database is not to be had", DASHBOARD
-    if status == 429:
-        return "too many requests", DASHBOARD
-    if status == 540:
-        return "the project is paused", "Restore it in its dashboard"
-    if 300 <= status < 400:
-        return f"redirects to {headers.get('location', 'nowhere')}", "Put the address itself into catalog.url"
-    if status == 404:
-        return "nothing is there", ADDRESS
-    return "fails", DASHBOARD
+    return (code[:2] in ("22", "23", "54", "PT") or code == "P0001") and code != _NO_PARAMETER
 
 
 def _error(body: str) -> tuple[str, str]:
-    """Code and message of an answer; the code is empty if it is none of PostgREST's."""
+    """Code and message of an answer; the code is empty if it is none of PostgREST's or PostgreSQL's."""
     try:
         error = json.loads(body)
-    except ValueError:
-        return "", _clip(body)
+    except (ValueError, RecursionError):
+        return "", _clip(_title(body))
     if not isinstance(error, dict):
         return "", _clip(body)
-    return str(error.get("code") or ""), _clip(str(error.get("message") or error.get("msg") or ""))
+    code = error.get("code")
+    text = _clip(str(error.get("message") or error.get("msg") or error.get("error") or ""))
+    return (code if isinstance(code, str) and _CODE.fullmatch(code) else ""), text
+
+
+def _title(body: str) -> str:
+    """Of a page, what it calls itself: of its markup nobody can make anything."""
+    found = re.search(r"<title[^>]*>(.*?)</title>", body, re.IGNORECASE | re.DOTALL)
+    return found[1] if found else body
 
 
 def _clip(text: str) -> str:

@@ -166,6 +166,8 @@ def _differences(project: _Project) -> Iterator[str]:
                 raise
             else:
                 continue  # it needs what is missing
+        except answers.Ambiguous:
+            faults = [f"there is more than one function public.{function}"] if is_sound else []
         is_sound = is_sound and not faults
         yield from faults
 

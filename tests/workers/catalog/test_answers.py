@@ -27,7 +27,22 @@ def error(code: str | None, message: str = "what is wrong") -> dict[str, str | N
 
 
 @pytest.mark.parametrize(
-    "code", ["22P02", "22P05", "22003", "22007", "22001", "23502", "23503", "23505", "23514", "54000", "54001", "P0001"]
+    "code",
+    [
+        "22P02",
+        "22P05",
+        "22003",
+        "22007",
+        "22001",
+        "23502",
+        "23503",
+        "23505",
+        "23514",
+        "54000",
+        "54001",
+        "P0001",
+        "PT418",
+    ],
 )
 def test_data_and_constraints_are_the_rows(code: str) -> None:
     fault = judge(400, error(code))
@@ -58,6 +73,13 @@ def test_too_large_is_the_rows() -> None:
         (401, None, "secret key"),
         (403, None, "secret key"),
         (406, "PGRST106", "Expose the schema"),
+        (500, "PGRST300", "JWT secret"),
+        (300, "PGRST203", "Drop the other overload of the function, which applying the schema does. Apply the schema"),
+        (405, "25006", "read-only until there is room again"),
+        (503, "53100", "Make room in the database"),
+        (402, None, "its plan allows no more"),
+        (540, None, "Restore the project in its dashboard"),
+        (401, "ERROR", "secret key"),  # of no kind that we know: then the status tells
     ],
 )
 def test_what_no_waiting_helps(status: int, code: str | None, remedy: str) -> None:
@@ -89,12 +111,23 @@ def test_what_is_missing(code: str, is_function: bool) -> None:
         (504, error("PGRST003"), "the database is not to be had"),
         (503, error("57P01"), "the database is not to be had"),
         (503, error("57P03"), "the database is not to be had"),
-        (503, error("53300"), "the database is not to be had"),
-        (500, error("40P01", "deadlock detected"), "fails: deadlock detected (40P01)"),
-        (500, error("57014"), "fails: what is wrong (57014)"),
+        (503, error("53300"), "the database has no connection left"),
+        (503, error("53200"), "the database is out of memory"),
+        (503, error("53400"), "the database is not to be had"),
+        (500, error("40P01", "deadlock detected"), "another transaction was in its way: deadlock detected (40P01)"),
+        (409, error("40001"), "another transaction was in its way"),
+        (500, error("57014"), "it took too long: what is wrong (57014)"),
+        (403, error("28P01"), "the database is not to be had"),
+        (400, error("PGRST102"), "the interface does not understand the question"),
+        (500, error("PGRSTX00"), "the interface fails"),
+        (500, error("XX000"), "the database fails"),
+        (405, error("42P17"), "the schema is another than it should be"),
+        (500, error("58030"), "fails: what is wrong (58030)"),
+        (500, {"code": 25006, "message": "a proxy's"}, "fails: a proxy's (500)"),
+        (522, PAGE, "Cloudflare cannot reach the project: Bad gateway (522)"),
+        (500, "[" * 100_000, "fails: [["),
         (429, error(None), "too many requests: what is wrong (429)"),
-        (502, PAGE, f"fails: {PAGE} (502)"),
-        (540, "", "the project is paused: status 540 (540). Restore it"),
+        (502, PAGE, "fails: Bad gateway (502)"),
         (500, "null", "fails: null (500)"),
         (500, "[]", "fails: [] (500)"),
         (500, "{}", "fails: status 500 (500)"),

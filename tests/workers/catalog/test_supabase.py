@@ -386,6 +386,57 @@ def test_what_one_client_cannot_say_another_may_not_either(server: RowServer, ma
 
 # The schema
 
+SECOND = (
+    "create function ingest_messages(batch json) returns jsonb language sql as $$ select '[]'::jsonb $$;"
+    " alter function ingest_messages(json) owner to project_owner"
+)
+"""Of two functions that differ in nothing but a type the interface cannot choose one: it answers 300, PGRST203."""
+
+
+def test_a_second_function_of_that_name(server: RowServer, make_supabase: MakeSupabase) -> None:
+    """Applying the schema drops it, and it goes on."""
+    catalog = make_supabase()
+    with changed(server, SECOND):
+        fault = fault_of(catalog)
+        assert fault.fatal
+        assert "there is more than one function of that name: Could not choose the best candidate" in str(fault)
+        assert "(PGRST203). Drop the other overload of the function, which applying the schema does." in str(fault)
+        assert "redirect" not in str(fault)
+        server.apply_schema()
+        assert catalog.write_many([entry(1)]) == [True]
+
+
+@pytest.mark.parametrize(
+    ("statement", "said", "remedy"),
+    [
+        (
+            "perform set_config('transaction_read_only', 'on', true)",
+            "in a read-only transaction (25006)",
+            "read-only until there is room",
+        ),
+        (
+            "raise exception 'could not extend file: No space left on device' using errcode = 'disk_full'",
+            "the database's disk is full: could not extend file: No space left on device (53100)",
+            "Make room in the database",
+        ),
+    ],
+)
+def test_a_database_that_takes_nothing_more(
+    server: RowServer, make_supabase: MakeSupabase, statement: str, said: str, remedy: str
+) -> None:
+    server.sql(
+        "create function public.brimful() returns trigger language plpgsql as"
+        f" $$ begin {statement}; return new; end $$;"
+        " create trigger brimful before insert on public.channels for each row execute function public.brimful()"
+    )
+    try:
+        fault = fault_of(make_supabase())
+    finally:
+        server.sql("drop function public.brimful() cascade")
+    assert fault.fatal
+    assert said in str(fault)
+    assert remedy in fault.remedy
+
 
 def test_without_a_schema(bare_server: RowServer, make_supabase: MakeSupabase) -> None:
     fault = fault_of(make_supabase())
@@ -438,6 +489,12 @@ def test_without_a_schema(bare_server: RowServer, make_supabase: MakeSupabase) -
         (
             "grant execute on function ingest_messages to authenticated",
             ["authenticated may call public.ingest_messages(jsonb)"],
+        ),
+        (SECOND, ["there is a second function of that name: public.ingest_messages(json)"]),
+        (
+            f"{SECOND}; create or replace function picturedesk_faults() returns jsonb language sql as"
+            " $$ select '[]'::jsonb $$",
+            ["there is more than one function public.ingest_messages"],  # as by a schema that did not look for it
         ),
     ],
 )
