@@ -152,6 +152,15 @@ class CutKeptAlive:
     times: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Endless:
+    """Each request is answered with this head, and then with `block` again and again, so many seconds apart."""
+
+    head: bytes
+    block: bytes
+    seconds: float = 0.0
+
+
 def without_headers(*names: str) -> Callable[[bytes], bytes]:
     """An edit that leaves out these headers, in lower case."""
 
@@ -163,7 +172,20 @@ def without_headers(*names: str) -> Callable[[bytes], bytes]:
     return edit
 
 
-Mode = Pass | Latency | Throttle | Refuse | Reset | CutUpload | BlackHole | Answer | LostAnswer | Edited | CutKeptAlive
+Mode = (
+    Pass
+    | Latency
+    | Throttle
+    | Refuse
+    | Reset
+    | CutUpload
+    | BlackHole
+    | Answer
+    | LostAnswer
+    | Edited
+    | CutKeptAlive
+    | Endless
+)
 
 
 class _Cut(Exception):
@@ -276,6 +298,8 @@ class FaultProxy:
                     continue
             elif isinstance(self._mode, BlackHole):
                 await self._swallow(self._mode, reader)
+            elif isinstance(self._mode, Endless):
+                await self._go_on(self._mode, reader, writer)
             else:
                 await self._pass_bytes(reader, writer)
             writer.close()
@@ -302,6 +326,16 @@ class FaultProxy:
                 await asyncio.sleep(3600)
             while data := await reader.read(_CHUNK_BYTES):
                 tap(data)
+
+    async def _go_on(self, mode: Endless, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await _read_head(reader)
+        self._note(request)
+        await _read_body(reader, request)
+        writer.write(mode.head)
+        while True:
+            writer.write(mode.block)
+            await writer.drain()
+            await asyncio.sleep(mode.seconds)
 
     async def _pass_bytes(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_connection(HOST, self._target)

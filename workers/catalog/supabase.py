@@ -1,12 +1,14 @@
 """The hosted catalogue: a Supabase project whose database has deploy/schema.sql. The only home of supabase-py.
 
 Rows go through one function of the database, ingest_messages(), so that a batch is one transaction: an upsert of the
-interface could neither span two tables nor leave a newer revision alone. Nothing is tried twice here: whoever calls has
-a breaker, and every write can be repeated.
+interface could neither span two tables nor leave a newer revision alone. Nothing is tried twice here, since whoever
+calls has a breaker, with one exception: a kept connection may be cut just as the next request goes out. That says
+nothing of the service, and every write can be repeated, so it is asked again at once, on a fresh connection.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -39,6 +41,14 @@ def timeout_in(settings: Mapping[str, Any]) -> httpx.Timeout:
     """That of the settings' section `catalog`."""
     return timeout_of(settings["answer_seconds"]) if "answer_seconds" in settings else TIMEOUT
 
+
+_CUT = (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError)
+
+ANSWER_BYTES = 64 * 2**20
+"""Longest answer. The longest that is asked for has the names of the objects of a thousand pictures: 2 MB."""
+
+SLOW_BYTES_PER_SECOND = 10_000
+"""An answer may take longer than the time-out, from its first byte to its last, if it is long: by this."""
 
 _DIGESTS = 1000
 """How many digests are asked about at a time: 67 KB."""
@@ -113,6 +123,9 @@ class SupabaseCatalog(Catalog):
         if answer := self._project.call("ingest_messages", batch=[]):
             raise answers.of_nonsense(answer, where=self._project.where)
 
+    def last_sign(self) -> float:
+        return self._project.last_sign
+
     def close(self) -> None:
         self._project.close()
 
@@ -184,6 +197,10 @@ class _Project:
         parts = urlsplit(url)
         self.where = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
         self._url, self._key, self._timeout = url, key, timeout
+        self._is_fresh = False
+        """Whether the last request has made a connection, and was not sent through one that was kept."""
+        self.last_sign = time.monotonic()
+        """When the last answer came, by the monotonic clock."""
         self._http: httpx.Client | None = None
         self._client: Client | None = None
 
@@ -203,7 +220,7 @@ class _Project:
     def _ask(self, question: Callable[[Client], Any]) -> list[Any]:
         client = self._client or self._open()
         try:
-            answer = question(client)
+            answer = self._over_a_whole_line(client, question)
         except httpx.HTTPStatusError as error:
             status, headers, body = error.response.status_code, error.response.headers, error.response.text
             said = self._without_key(body)
@@ -211,11 +228,25 @@ class _Project:
         except httpx.HTTPError as error:
             reason = self._without_key(f"{type(error).__name__}: {error}".removesuffix(": "))
             raise CatalogFault(f"{self.where}: no answer: {reason}. {answers.ADDRESS}") from error
-        except ValueError as error:  # a success in no character set
+        except (ValueError, RecursionError) as error:  # a success in no character set, or of boxes within boxes
             raise answers.of_nonsense(error, where=self.where) from error
         if not isinstance(answer, list):
             raise answers.of_nonsense(self._without_key(str(answer)), where=self.where)
         return answer
+
+    def _over_a_whole_line(self, client: Client, question: Callable[[Client], Any]) -> Any:
+        self._is_fresh = False
+        try:
+            return question(client)
+        except _CUT:
+            if self._is_fresh:
+                raise
+            return question(client)
+
+    def _note_connecting(self, event: str, _: Mapping[str, Any]) -> None:
+        """What httpx does on its way to an answer."""
+        if event == "connection.connect_tcp.started":
+            self._is_fresh = True
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "(the key)")
@@ -227,7 +258,9 @@ class _Project:
                 f"{self.where}: catalog.key cannot be sent in a header. {answers.KEY}", fatal=True, remedy=answers.KEY
             )
         http = httpx.Client(
-            timeout=self._timeout, event_hooks={"request": [self._keep_bearer_honest], "response": [_raise_status]}
+            timeout=self._timeout,
+            limits=httpx.Limits(max_keepalive_connections=1),  # so that after a cut the next one is a fresh one
+            event_hooks={"request": [self._prepare], "response": [self._receive]},
         )
         options = SyncClientOptions(
             auto_refresh_token=False, persist_session=False, postgrest_client_retry=False, httpx_client=http
@@ -243,14 +276,41 @@ class _Project:
         self._http = http
         return self._client
 
-    def _keep_bearer_honest(self, request: httpx.Request) -> None:
+    def _prepare(self, request: httpx.Request) -> None:
         """supabase-py sends every key as a bearer token too; one of the new kind may not be, it is no JWT."""
         if not answers.is_jwt(self._key):
             request.headers.pop("Authorization", None)
+        request.headers["Accept-Encoding"] = "identity"  # the answers are short, and what comes is what was counted
+        request.extensions = {**request.extensions, "trace": self._note_connecting}
 
-
-def _raise_status(response: httpx.Response) -> None:
-    """The client's own errors say neither the status nor Retry-After, and take any text for data."""
-    if not response.is_success:
+    def _receive(self, response: httpx.Response) -> None:
+        """The client's own errors say neither the status nor Retry-After, and take any text, and none, for data."""
+        assert isinstance(response.stream, httpx.SyncByteStream)
+        response.stream = _Bounded(response.stream, self.where, self._timeout.read)
         response.read()
+        self.last_sign = time.monotonic()
         response.raise_for_status()
+        if not response.content:
+            raise answers.of_nonsense(f"status {response.status_code} with nothing in it", where=self.where)
+
+
+class _Bounded(httpx.SyncByteStream):
+    """The body of an answer, as long as it is not endless: neither in bytes nor, coming in drops, in time."""
+
+    def __init__(self, stream: httpx.SyncByteStream, where: str, seconds: float | None) -> None:
+        self._stream = stream
+        self._where = where
+        self._seconds = seconds or math.inf
+
+    def __iter__(self) -> Iterator[bytes]:
+        began, count = time.monotonic(), 0
+        for block in self._stream:
+            count += len(block)
+            if count > ANSWER_BYTES:
+                raise answers.of_nonsense(f"more than {ANSWER_BYTES} bytes", where=self._where)
+            if time.monotonic() - began > self._seconds + count / SLOW_BYTES_PER_SECOND:
+                raise httpx.ReadTimeout("the answer has no end")
+            yield block
+
+    def close(self) -> None:
+        self._stream.close()

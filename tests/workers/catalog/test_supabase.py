@@ -19,7 +19,9 @@ from tests.instance import HOME, wait_for
 from tests.servers.faults import (
     Answer,
     BlackHole,
+    CutKeptAlive,
     CutUpload,
+    Endless,
     FaultProxy,
     Latency,
     LostAnswer,
@@ -614,6 +616,60 @@ def test_a_fault_does_not_cost_the_connection(proxy: FaultProxy, make_supabase: 
     for number in range(5):
         assert isinstance(catalog.write_many([entry(1, number, posted_at=None)])[0], RowFault)
     assert proxy.connections == 1
+
+
+@pytest.mark.parametrize("resets", [False, True])
+def test_a_kept_connection_that_is_cut_as_the_request_goes_out(
+    proxy: FaultProxy, make_supabase: MakeSupabase, resets: bool
+) -> None:
+    """It says nothing of the service: it is asked again at once, once."""
+    catalog = make_supabase(proxy.url)
+    with proxy.during(CutKeptAlive(resets)):
+        for number in range(1, 4):
+            assert catalog.write_many([entry(1, number)]) == [True]
+        assert len(proxy.requests) == 1 + 2 + 2
+    catalog.write_many([entry(1, 4)])
+    proxy.requests.clear()
+    with proxy.during(Reset()):
+        fault_of(catalog)
+        assert len(proxy.requests) == 1, "a fresh connection that is cut does say something"
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("status", [200, 204, 206])
+def test_nothing_is_no_list(proxy: FaultProxy, make_supabase: MakeSupabase, status: int) -> None:
+    """The client takes it for an empty one: and then for gc no picture would be in use."""
+    proxy.set(Answer(status))
+    catalog = make_supabase(proxy.url)
+    for ask in (catalog.probe, lambda: catalog.referenced([digest(1)]), lambda: catalog.named([digest(1)])):
+        with pytest.raises(CatalogFault, match="with nothing in it"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        (Endless(CHUNKED, b"1\r\n[\r\n", 0.1), "the answer has no end"),
+        (Endless(CHUNKED, b"10000\r\n" + b" " * 0x10000 + b"\r\n"), "more than 2000000 bytes"),
+        (Endless(b"HTTP/1.1 503 Busy\r\n\r\n", b"x" * 0x10000), "more than 2000000 bytes"),
+        (Answer(200, b"[" * 100_000), "is not the catalogue's"),
+        (Answer(200, b"nonsense", {"Content-Encoding": "gzip"}), "DecodingError"),
+        (Answer(103, b""), "no answer"),
+        (Answer(200, b"[1, 2, 3]"), "is not the catalogue's"),
+        (Answer(200, b"[true]", {"Content-Length": "7"}), "no answer: "),
+    ],
+    ids=["drops", "a flood", "a flood of errors", "boxes", "no gzip", "103", "numbers", "cut short"],
+)
+def test_an_answer_that_means_harm(
+    proxy: FaultProxy, make_supabase: MakeSupabase, monkeypatch: pytest.MonkeyPatch, mode: Mode, said: str
+) -> None:
+    monkeypatch.setattr("workers.catalog.supabase.ANSWER_BYTES", 2_000_000)
+    proxy.set(mode)
+    fault = fault_of(make_supabase(proxy.url, timeout=httpx.Timeout(1.0)))
+    assert said in str(fault)
+    assert len(str(fault)) < 600
 
 
 def test_only_what_is_asked_of_the_function_goes_out(proxy: FaultProxy, make_supabase: MakeSupabase) -> None:
