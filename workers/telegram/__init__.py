@@ -11,6 +11,8 @@
     line.py        one connection to Telegram
     client.py      telethon's client, made to do nothing of itself
     files.py       the bytes of files, from whichever data centre keeps them
+    cdn.py         those that Telegram has moved to its CDN: how to read them, and whether they are true
+    data_centres.py  the connections that files come through
     pace.py        how much of them is asked for at once
     media.py       what a message is: its kind, its picture, its caption
     answers.py     what an error means, and what there is to do about it
@@ -21,7 +23,8 @@
     session.py     the session's file, written
     check.py       whether the channels can be read, for `bin/run check`
 
-Telethon is at home in client, line, files, media, answers, authorization and session; the others speak our own words.
+Telethon is at home in client, line, files, data_centres, media, answers, authorization and session; the others speak
+our own words.
 
 Live updates are wake-ups and never the source of truth: they are lost at every turn of the line. What a channel has is
 what its history says, read from the journal's cursor on.

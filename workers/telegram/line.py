@@ -263,6 +263,10 @@ class Line:
         """
         return await self._files.part(file, offset, size, seconds)
 
+    def dc_ids(self, file: File) -> tuple[int, ...]:
+        """The data centres that this file comes from."""
+        return self._files.dc_ids(file)
+
     # Hints
 
     def _heard(self) -> None:

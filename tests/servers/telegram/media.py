@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import struct
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,6 +39,18 @@ def dimensions(data: bytes) -> tuple[int, int]:
 
 
 @dataclass(eq=False)
+class CdnCopy:
+    """A file as the CDN has it: encrypted with a key that Telegram tells its clients, and the tokens of today."""
+
+    is_there: bool
+    digests: int
+    key: bytes = field(default_factory=lambda: os.urandom(32))
+    iv: bytes = field(default_factory=lambda: os.urandom(16))
+    token: bytes = field(default_factory=lambda: os.urandom(24))
+    request_token: bytes = field(default_factory=lambda: os.urandom(24))
+
+
+@dataclass(eq=False)
 class File:
     """A file in one of the data centres. Messages that are given the same File share its id, as forwards do."""
 
@@ -47,6 +60,7 @@ class File:
     mime: str
     access_hash: int
     channel_ids: set[int] = field(default_factory=set)
+    cdn: CdnCopy | None = None
 
     def reference(self, epoch: int) -> bytes:
         return REFERENCE.pack(1, epoch, self.id)
