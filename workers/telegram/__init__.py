@@ -15,6 +15,7 @@
     data_centres.py  the connections that files come through
     pace.py        how much of them is asked for at once
     media.py       what a message is: its kind, its picture, its caption
+    rich_messages.py  posts made of blocks: which pictures they show, what they say
     answers.py     what an error means, and what there is to do about it
     address.py     how a channel may be written in the configuration
     account.py     whose session it is, and how Telegram is reached

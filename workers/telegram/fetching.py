@@ -274,9 +274,12 @@ class Fetching:
             self._files.pop((job.channel_id, job.message_id), None)
             is_wanted = await self._take_bytes(line, job, await self._file(line, watch, job))
         self.disk_error = ""
-        self._setbacks.fetched(job.id, time.time())
-        for dc_id in line.dc_ids(file):
-            self._hasten(dc_id)
+        if file.data is None:
+            self._setbacks.fetched(job.id, time.time())
+            for dc_id in line.dc_ids(file):
+                self._hasten(dc_id)
+        else:
+            self._setbacks.forget(job.id)  # it proves nothing of the downloads
         if is_wanted:
             self._on_fetched()
             log.debug("fetched", job=job.id, bytes=file.bytes)
@@ -291,6 +294,9 @@ class Fetching:
 
     async def _take_bytes(self, line: Line, job: Job, file: File) -> bool:
         """Download the file and have it kept; whether the job still wanted it."""
+        if file.data is not None:
+            self._only_waits_for_the_disk(job)
+            return await self._store.keep_data(job, bytearray(file.data))
         if file.bytes <= SMALL_BYTES:
             data = bytearray(file.bytes)
             await _download_parts(line, file, partial(_put, data))

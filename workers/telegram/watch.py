@@ -32,7 +32,7 @@ import structlog
 
 from ipc.intake import Taken, take, withdraw
 from ipc.journal import Journal
-from ipc.posts import BACKFILL, LIVE, Channel
+from ipc.posts import BACKFILL, LIVE, MORE, Channel
 from ipc.posts import Page as Posts
 from workers.telegram.errors import ServerTrouble, Unreadable
 from workers.telegram.line import PAGE, Line, Page, Peer
@@ -280,6 +280,7 @@ class Watch:
         for one in messages:
             self._on_read(self.id, one)
         kinds = Counter(one.kind for one in messages if one.post is None and one.kind != "absent")
+        kinds += Counter({MORE: sum(one.more for one in messages)})  # if there are any
         posts = tuple(one.post for one in messages if one.post)
         page = Posts(Channel(self.id, self.title), posts, low, high, dict(kinds), is_present=True, priority=priority)
         taken = take(self._journal, page, time.time())

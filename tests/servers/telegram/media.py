@@ -90,12 +90,16 @@ class Media(Protocol):
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo: a stripped preview, a small one, and the whole, which may be progressive."""
+    """A photo: a stripped preview, a small one, and the whole, which may be progressive.
+
+    One that is `cached` is in the message itself, and nowhere else.
+    """
 
     file: File
     size: tuple[int, int]
     progressive: bool = False
     spoiler: bool = False
+    cached: bool = False
 
     @property
     def files(self) -> list[File]:
@@ -103,7 +107,6 @@ class Photo:
 
     def photo(self, epoch: int, date: datetime) -> Any:
         width, height = self.size
-        length = len(self.file.data)
         return types.Photo(
             id=self.file.id,
             access_hash=self.file.access_hash,
@@ -112,12 +115,18 @@ class Photo:
             dc_id=self.file.dc_id,
             sizes=[
                 types.PhotoStrippedSize("i", b"\x01\x28\x28"),
-                *_small_size(self.file),
-                types.PhotoSizeProgressive("y", width, height, [length // 10, length // 3, length])
-                if self.progressive
-                else types.PhotoSize("y", width, height, length),
+                *([types.PhotoCachedSize("m", width, height, self.file.data)] if self.cached else self._sizes()),
             ],
         )
+
+    def _sizes(self) -> list[Any]:
+        width, height = self.size
+        length = len(self.file.data)
+        if self.progressive:
+            whole = types.PhotoSizeProgressive("y", width, height, [length // 10, length // 3, length])
+        else:
+            whole = types.PhotoSize("y", width, height, length)
+        return [*_small_size(self.file), whole]
 
     def tl(self, epoch: int, date: datetime) -> Any:
         return types.MessageMediaPhoto(photo=self.photo(epoch, date), spoiler=self.spoiler)
