@@ -5,6 +5,7 @@
     entry.py       one configured channel: is it read, and if not, why
     watch.py       one channel: catch-up from the cursor, edits and deletions, backfill
     young.py       ids that may be there a moment later
+    omitted_ids.py  ids that an answer has left out
     fetching.py    the pictures: which is next, and what becomes of a try
     setbacks.py    those that could not be fetched: when to try again, and what to tell
     store.py       what has come, onto the disk and into the journal

@@ -237,7 +237,7 @@ class Line:
         return self._page(peer, await self.ask(request))
 
     async def by_ids(self, peer: Peer, message_ids: Iterable[int]) -> Page:
-        """These messages, at most `PAGE` of them; one that is not there is of the kind "absent"."""
+        """These messages, at most `PAGE` of them; one that is not there is of the kind "absent", or is left out."""
         asked = [types.InputMessageID(one) for one in message_ids]
         return self._page(peer, await self.ask(functions.channels.GetMessagesRequest(_channel(peer), asked)))
 

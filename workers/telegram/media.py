@@ -28,7 +28,7 @@ class File:
     location: Any
     dc_id: int
     bytes: int
-    data: bytes | None = None
+    data: bytearray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ def _photo(photo: Any) -> _Found:
         return _Found("expired")
     largest = max(sizes, key=lambda size: (size.w * size.h, _bytes_of(size)))
     size = _bytes_of(largest)
-    data = largest.bytes if isinstance(largest, types.PhotoCachedSize) else None
+    data = bytearray(largest.bytes) if isinstance(largest, types.PhotoCachedSize) else None
     location = types.InputPhotoFileLocation(photo.id, photo.access_hash, photo.file_reference, largest.type)
     declared = Photo(
         photo_id=photo.id,

@@ -57,7 +57,7 @@ def test_a_progressive_photo_is_as_long_as_its_last_step(channel: Channel) -> No
 def test_a_photo_that_is_in_the_message_itself(channel: Channel) -> None:
     data = jpeg((64, 48))
     message = read(channel, channel.post_photo(data, cached=True))
-    assert message.file is not None and (message.file.data, message.file.bytes) == (data, len(data))
+    assert message.file is not None and bytes(message.file.data or b"") == data and message.file.bytes == len(data)
     assert message.post is not None and message.post.photo.width == 64
 
 
@@ -72,7 +72,7 @@ def test_the_largest_size_counts(sizes: list[Any], kind: str) -> None:
     photo = types.Photo(1, 2, b"", datetime.fromtimestamp(AT, UTC), sizes, 2)
     message = read_message(made(media=types.MessageMediaPhoto(photo=photo)), 1, previews=False)
     assert message.kind == kind
-    assert message.file is None or (message.file.data, message.file.bytes) == (None, 9000)
+    assert message.file is None or (message.file.data is None and message.file.bytes == 9000)
 
 
 def test_an_image_document(channel: Channel) -> None:
