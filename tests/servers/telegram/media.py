@@ -196,6 +196,23 @@ class WebPage:
 
 
 @dataclass(frozen=True)
+class PaidMedia:
+    """Photos for stars: as they are if the account has bought them, else a blur each."""
+
+    photos: tuple[Photo, ...]
+    is_bought: bool
+
+    @property
+    def files(self) -> list[File]:
+        return [photo.file for photo in self.photos]
+
+    def tl(self, epoch: int, date: datetime) -> Any:
+        bought = [types.MessageExtendedMedia(photo.tl(epoch, date)) for photo in self.photos]
+        blurred = [types.MessageExtendedMediaPreview(w=one.size[0], h=one.size[1]) for one in self.photos]
+        return types.MessageMediaPaidMedia(50, bought if self.is_bought else blurred)
+
+
+@dataclass(frozen=True)
 class Poll:
     """A poll, which has no file at all."""
 

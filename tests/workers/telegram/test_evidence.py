@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.servers.telegram import Channel, TelegramServer
+from tests.servers.telegram.media import PaidMedia, Photo
 from tests.servers.telegram.posts import Post
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import picture
@@ -172,6 +173,23 @@ def test_a_channel_that_is_new_is_taken_from_its_beginning(
     alone.wait_for("the channel", lambda: alone.report("channel 0").get("state") == "read")
     first = fresh.post_photo(picture(), "the first")
     alone.wait_for("it", lambda: alone.desk.journal.known(fresh.id, first))
+
+
+# More than one picture
+
+
+@pytest.mark.parametrize(("is_bought", "ignored"), [(True, {"more_pictures": 2}), (False, {"paid": 1})])
+def test_paid_media(
+    make_alone: MakeAlone, server: TelegramServer, channel: Channel, is_bought: bool, ignored: dict[str, int]
+) -> None:
+    alone = begin(make_alone, channel)
+    photos = tuple(Photo(server.world.file(picture()), (96, 72)) for _ in range(3))
+    message_id = channel.post("for stars", PaidMedia(photos, is_bought))
+    alone.wait_for("it", lambda: cursor(alone, channel) == message_id)
+    (row,) = alone.desk.journal.channels()
+    assert {kind: count for kind, count in row["ignored"].items() if kind != "service"} == ignored
+    job = alone.desk.journal.known(channel.id, message_id)
+    assert (job.identity if job else None) == (f"id:{photos[0].file.id}" if is_bought else None)
 
 
 # Ids that are left out of an answer
