@@ -99,7 +99,7 @@ class CdnFile:
 
 def _decrypted(data: bytes, key: bytes, iv: bytes, start: int) -> bytes:
     """AES-256 in counter mode; the counter's last four bytes count the file's blocks of 16."""
-    from cryptography.hazmat.primitives.ciphers import (  # noqa: PLC0415 - 6 MiB that most channels never need
+    from cryptography.hazmat.primitives.ciphers import (  # noqa: PLC0415 - 8 MiB that most channels never need
         Cipher,
         algorithms,
         modes,

@@ -231,8 +231,8 @@ class Fetching:
             self._paused_until = time.monotonic() + DISK_PAUSE_SECONDS
             log.error("fetching waits", job=job.id, reason=self.disk_error)
         except Exception as error:
-            log.exception("a defect of Picturedesk: a file is put off", job=job.id, channel=job.channel_id)
-            self._put_off(job, ServerTrouble(f"nobody has foreseen this: {type(error).__name__}: {error}"))
+            log.exception("unforeseen error while fetching", job=job.id, channel=job.channel_id, message=job.message_id)
+            self._put_off(job, ServerTrouble(f"an unforeseen error, see the log: {type(error).__name__}: {error}"))
 
     async def _file(self, line: Line, watch: Watch, job: Job) -> File:
         """The file of the job's picture, with a reference that holds. Raises Gone."""

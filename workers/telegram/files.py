@@ -127,9 +127,12 @@ class Files:
         """The part from the CDN, proven. `source` is the data centre that has sent us there. Raises TokenRefused."""
         await self._learn_digests(source, copy, offset, min(offset + size, file.bytes), seconds)
         start, span = copy.span(offset, size)
-        data = await self._encrypted(source, copy, start, span, min(span, file.bytes - start), seconds)
+        expected = min(span, file.bytes - start)
+        data = await self._encrypted(source, copy, start, span, expected, seconds)
         await self._learn_digests(source, copy, start, start + len(data), seconds)
         try:
+            if len(data) < expected:
+                raise Tampered(f"{len(data)} bytes came at {start}, where {expected} should have")
             plain = copy.opened(data, start)
         except Tampered as error:
             self._forget(file, copy)

@@ -177,7 +177,7 @@ def test_a_token_that_does_not_hold_is_asked_for_anew(
 
 
 @pytest.mark.tree
-@pytest.mark.parametrize("how", ["corrupt", "truncated"])
+@pytest.mark.parametrize("how", ["corrupt", "empty"])
 def test_a_file_that_the_cdn_has_tampered_with_waits_alone(
     alone: Alone, server: TelegramServer, channel: Channel, how: Any
 ) -> None:
@@ -248,7 +248,11 @@ def test_an_answer_of_another_kind_is_one_files_matter(
 
 @pytest.mark.tree
 def test_a_defect_is_one_files_matter(
-    alone: Alone, server: TelegramServer, channel: Channel, monkeypatch: pytest.MonkeyPatch
+    alone: Alone,
+    server: TelegramServer,
+    channel: Channel,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     lines = server.connections_total
     real = fetching.Fetching._take_bytes
@@ -264,6 +268,7 @@ def test_a_defect_is_one_files_matter(
     message_id = channel.post_photo(data, "meets a defect")
     wait_for_reason(alone, channel, message_id, "AttributeError: 'FileCdnRedirect' object has no attribute 'bytes'")
     wait_for_file(alone, channel, channel.post_photo(other, "does not"), other)
+    assert "in take_bytes" in capsys.readouterr().out, "where it happened is in the log"
     bad = 0
     wait_for_file(alone, channel, message_id, data)
     assert server.connections_total == lines
