@@ -22,7 +22,7 @@ import msgpack
 from ipc import failpoints
 from ipc.jobs import Job
 from ipc.journal import Journal
-from ipc.posts import Page, Post
+from ipc.posts import MORE, Page, Post
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,9 @@ def _extend_range(journal: Journal, page: Page) -> None:
         title=page.channel.title,
         floor=floor,
         cursor=cursor,
-        backfilled=(len(page.posts) + sum(page.ignored.values())) if floor < known["floor"] else 0,
+        backfilled=(len(page.posts) + sum(page.ignored.values()) - page.ignored.get(MORE, 0))
+        if floor < known["floor"]
+        else 0,
         ignored=msgpack.packb(dict(ignored)),
     )
 

@@ -61,7 +61,8 @@ class Channel:
 class Page:
     """A channel's messages from `low` to `high`, both included: there are no others between them.
 
-    `posts` are those with a photo, ascending; `ignored` counts the others by kind ("text", "service", "video", …).
+    `posts` are those with a photo, ascending; `ignored` counts the others by kind ("text", "service", "video", …), and
+    as `MORE` the pictures that posts have besides their first one.
     `is_present`: the source says how things are now, not how they were when a copy was made. `priority` orders the
     work, lowest first.
     """
@@ -74,6 +75,8 @@ class Page:
     is_present: bool = False
     priority: int = 0
 
+
+MORE = "more_pictures"
 
 LIVE, BACKFILL = 0, 1
 """Priorities: what is posted now goes before what was posted long ago."""

@@ -14,7 +14,7 @@ from ipc import failpoints
 from ipc.intake import Taken, digest_of, is_other_picture, revision_of, take
 from ipc.jobs import Job, State
 from ipc.journal import Journal
-from ipc.posts import Page, clean
+from ipc.posts import MORE, Page, clean
 from tests.ipc.builders import (
     CHANNEL,
     NOW,
@@ -118,6 +118,13 @@ def test_the_cursor_never_moves_back(journal: Journal) -> None:
     for cursor, expected in ((5, 5), (9, 9), (3, 9), (9, 9), (10, 10)):
         take(journal, page(high=cursor), NOW)
         assert channel(journal)["cursor"] == expected
+
+
+def test_the_further_pictures_of_a_message_are_no_messages(journal: Journal) -> None:
+    take(journal, page(low=10, high=19, ignored={"text": 10}), NOW)
+    take(journal, page(post(5), low=5, high=9, ignored={"text": 4, MORE: 8}), NOW)
+    assert channel(journal)["ignored"] == {"text": 14, MORE: 8}
+    assert channel(journal)["backfilled"] == 5
 
 
 def test_ignored_messages_are_counted_once(journal: Journal) -> None:

@@ -26,13 +26,16 @@ from typing import Final
 
 import structlog
 
+from ipc import database
+from ipc.holds import Hold
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, JournalError
 from ipc.retry import RetryPolicy
 from ipc.spool import Spool, has_no_room
 from workers.telegram.errors import (
     ChannelFault,
     Flooded,
+    LineLost,
     ServerTrouble,
     StaleReference,
     Unanswered,
@@ -201,7 +204,10 @@ class Fetching:
         return self._had_room
 
     async def _fetch(self, line: Line, watch: Watch, job: Job) -> None:
-        """Take one job a step on, or note why not. Raises LineLost and Hold."""
+        """Take one job a step on, or note why not: whatever may be the matter with it, it is its own matter.
+
+        Raises LineLost, Hold, and what the journal raises: these are everybody's.
+        """
         try:
             await self._download(line, watch, job)
         except Gone as gone:
@@ -211,6 +217,8 @@ class Fetching:
         except Unanswered as silence:
             self._on_doubt()
             self._put_off(job, silence)
+        except (LineLost, Hold, JournalError, database.Error):
+            raise  # of all files
         except StaleReference as stale:
             self._fail(job, f"a reference that was just given does not hold: {stale}")
         except Damaged as damage:
@@ -222,6 +230,9 @@ class Fetching:
             self.disk_error = f"the spool cannot be written: {error.strerror}"
             self._paused_until = time.monotonic() + DISK_PAUSE_SECONDS
             log.error("fetching waits", job=job.id, reason=self.disk_error)
+        except Exception as error:
+            log.exception("unforeseen error while fetching", job=job.id, channel=job.channel_id, message=job.message_id)
+            self._put_off(job, ServerTrouble(f"an unforeseen error, see the log: {type(error).__name__}: {error}"))
 
     async def _file(self, line: Line, watch: Watch, job: Job) -> File:
         """The file of the job's picture, with a reference that holds. Raises Gone."""
@@ -263,8 +274,12 @@ class Fetching:
             self._files.pop((job.channel_id, job.message_id), None)
             is_wanted = await self._take_bytes(line, job, await self._file(line, watch, job))
         self.disk_error = ""
-        self._setbacks.fetched(job.id, time.time())
-        self._hasten(file.dc_id)
+        if file.data is None:
+            self._setbacks.fetched(job.id, time.time())
+            for dc_id in line.dc_ids(file):
+                self._hasten(dc_id)
+        else:
+            self._setbacks.forget(job.id)  # it proves nothing of the downloads
         if is_wanted:
             self._on_fetched()
             log.debug("fetched", job=job.id, bytes=file.bytes)
@@ -279,6 +294,9 @@ class Fetching:
 
     async def _take_bytes(self, line: Line, job: Job, file: File) -> bool:
         """Download the file and have it kept; whether the job still wanted it."""
+        if file.data is not None:
+            self._only_waits_for_the_disk(job)
+            return await self._store.keep_data(job, bytearray(file.data))
         if file.bytes <= SMALL_BYTES:
             data = bytearray(file.bytes)
             await _download_parts(line, file, partial(_put, data))

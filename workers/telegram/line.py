@@ -237,7 +237,7 @@ class Line:
         return self._page(peer, await self.ask(request))
 
     async def by_ids(self, peer: Peer, message_ids: Iterable[int]) -> Page:
-        """These messages, at most `PAGE` of them; one that is not there is of the kind "absent"."""
+        """These messages, at most `PAGE` of them; one that is not there is of the kind "absent", or is left out."""
         asked = [types.InputMessageID(one) for one in message_ids]
         return self._page(peer, await self.ask(functions.channels.GetMessagesRequest(_channel(peer), asked)))
 
@@ -262,6 +262,10 @@ class Line:
         Raises Unreachable besides what `ask` does, where the data centre that keeps it gives no files.
         """
         return await self._files.part(file, offset, size, seconds)
+
+    def dc_ids(self, file: File) -> tuple[int, ...]:
+        """The data centres that this file comes from."""
+        return self._files.dc_ids(file)
 
     # Hints
 

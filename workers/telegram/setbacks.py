@@ -1,7 +1,8 @@
 """Which pictures could not be fetched, since when and why: when each is tried again, and what /status says. Pure.
 
 A picture that fails waits longer each time, so that those that were not tried yet go first. Failures are a problem to
-tell when nothing has been fetched for a minute, or where a whole data centre gives no files.
+tell when nothing has been fetched for a minute, where a whole data centre gives no files, or when one picture has not
+come for a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ LONGEST_PAUSE_SECONDS: Final = 300.0
 
 PATIENCE_SECONDS: Final = 60.0
 """So long may nothing be fetched before that is a problem."""
+
+STUBBORN_SECONDS: Final = 900.0
+"""A picture that has not come for so long is a problem although others come."""
 
 MOST: Final = 1000
 """So many are remembered: in an outage it is the same with all others."""
@@ -112,7 +116,9 @@ class Setbacks:
             )
             what = f"nothing can be fetched from {where}: {elsewhere[-1].reason}"
             return Complaint(what, min(one.since for one in elsewhere), THERE)
-        failing = [one for one in self._all.values() if one.since >= self._fetched_at]
+        failing = [
+            one for one in self._all.values() if one.since >= self._fetched_at or now - one.since >= STUBBORN_SECONDS
+        ]
         since = min((one.since for one in failing), default=math.inf)
         if now - since < PATIENCE_SECONDS:
             return None

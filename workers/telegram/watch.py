@@ -12,7 +12,9 @@ at a time:
 
 A history that comes empty may be a server's mistake of a moment: it is believed where nothing speaks against it.
 Telegram's servers do not learn of a message all at once: an id that is not there yet may be there a moment later. The
-cursor goes past it all the same, and it is asked for again (`young.py`) until it is a minute old.
+cursor goes past it all the same, and it is asked for again (`young.py`) until it is a minute old. Some servers leave an
+id out of an answer instead of saying that nothing is there. That says nothing: no message counts as deleted for it, and
+the cursor does not go past it, until it is left out again minutes later (`omitted_ids.py`).
 
 An answer that can't be read (a message newer than our copy of the schema) is halved until the one message is found,
 which is passed over and counted as "unreadable".
@@ -32,11 +34,12 @@ import structlog
 
 from ipc.intake import Taken, take, withdraw
 from ipc.journal import Journal
-from ipc.posts import BACKFILL, LIVE, Channel
+from ipc.posts import BACKFILL, LIVE, MORE, Channel
 from ipc.posts import Page as Posts
 from workers.telegram.errors import ServerTrouble, Unreadable
 from workers.telegram.line import PAGE, Line, Page, Peer
 from workers.telegram.media import Message
+from workers.telegram.omitted_ids import AGAIN_SECONDS, OmittedIds
 from workers.telegram.young import Young
 
 NOWHERE = (1, 0)
@@ -100,6 +103,7 @@ class Watch:
         self._wanted = wanted
         self._since = since
         self._young = Young()
+        self._omitted = OmittedIds()
         self._nothing_below = 0
         self._is_new = True
         self._on_read = on_read
@@ -208,16 +212,17 @@ class Watch:
     # Ids that may be there a moment later
 
     def seconds_to_ask(self) -> float:
-        """In how many seconds a young id is to be asked for again; infinite without any."""
-        return self._young.seconds_to_ask()
+        """In how many seconds a young or omitted id is to be asked for again; infinite without any."""
+        return min(self._young.seconds_to_ask(), self._omitted.seconds_to_ask(time.monotonic()))
 
     async def _ask_again(self, line: Line) -> Taken:
-        """Ask for the young ids whose time has come."""
+        """Ask for the young ids whose time has come, and for those that were left out of an answer."""
         due = self._young.due()[:PAGE]
         found = await self._by_ids(line, due)
         there = [one for one in found if one.kind != "absent"]
         self._young.asked(due, {one.id for one in there})
-        return self._take(there, *NOWHERE) if there else Taken()
+        taken = self._take(there, *NOWHERE) if there else Taken()
+        return taken + await self.look_at(line, self._omitted.due(time.monotonic())[:PAGE], everywhere=True)
 
     async def _newest(self, line: Line) -> list[Message]:
         """The newest messages that can be read; those above them have no id that is known."""
@@ -237,7 +242,9 @@ class Watch:
         except Unreadable as error:
             log.warning("a page can't be read, its messages are asked for one by one", channel=self.id, why=str(error))
             self.top = max([self.top, *(one.id for one in await self._newest(line))])
-            return await self._by_ids(line, range(cursor + 1, cursor + 1 + PAGE))
+            found = await self._by_ids(line, range(cursor + 1, cursor + 1 + PAGE))
+            first_open = self._omitted.first_open(cursor + 1, cursor + PAGE)
+            return [one for one in found if first_open is None or one.id < first_open]
         self._learn(page)
         return list(page.messages)
 
@@ -252,13 +259,22 @@ class Watch:
         while cursor < top:
             high = min(cursor + PAGE, top)
             found = await self._by_ids(line, range(cursor + 1, high + 1))
+            first_open = self._omitted.first_open(cursor + 1, high)
+            if first_open is not None:
+                taken += self._take([one for one in found if one.id > first_open], *NOWHERE)
+                high, found = first_open - 1, [one for one in found if one.id < first_open]
             taken += self._take(found, cursor + 1, high)
             self._young.note(found, cursor + 1, high, time.time() + line.clock_ahead)
             cursor = high
+            if first_open is not None:
+                break
         return taken
 
     async def _by_ids(self, line: Line, message_ids: Sequence[int]) -> list[Message]:
-        """These messages, absent ones included; halves an answer that can't be read until the one is found."""
+        """These messages, absent ones included; halves an answer that can't be read until the one is found.
+
+        Ids that were left out for the first time are not among them.
+        """
         if not message_ids:
             return []
         try:
@@ -267,19 +283,25 @@ class Watch:
             if len(message_ids) == 1:
                 one = message_ids[0]
                 log.error("message can't be read and is passed over", channel=self.id, message=one, why=str(error))
+                self._omitted.note([one], {one}, time.monotonic())
                 return [Message(one, "unreadable")]
             middle = len(message_ids) // 2
             return [
                 *await self._by_ids(line, message_ids[:middle]),
                 *await self._by_ids(line, message_ids[middle:]),
             ]
-        return list(page.messages)
+        newly = self._omitted.note(message_ids, {one.id for one in page.messages}, time.monotonic())
+        if newly:
+            log.warning("left out of two answers, minutes apart: they count as absent", channel=self.id, messages=newly)
+        absent = [Message(one, "absent") for one in self._omitted.absent(message_ids)]
+        return sorted([*page.messages, *absent], key=lambda one: one.id)
 
     def _take(self, messages: Sequence[Message], low: int, high: int, priority: int = LIVE) -> Taken:
         """Record these messages, which are all that there are from `low` to `high`."""
         for one in messages:
             self._on_read(self.id, one)
         kinds = Counter(one.kind for one in messages if one.post is None and one.kind != "absent")
+        kinds += Counter({MORE: sum(one.more for one in messages)})  # if there are any
         posts = tuple(one.post for one in messages if one.post)
         page = Posts(Channel(self.id, self.title), posts, low, high, dict(kinds), is_present=True, priority=priority)
         taken = take(self._journal, page, time.time())
@@ -365,7 +387,7 @@ class Watch:
         try:
             page = await line.before(self.peer, floor, min(PAGE, left))
         except Unreadable:
-            return self._take(await self._by_ids(line, range(low, floor)), low, floor - 1, BACKFILL)
+            return self._take_below(await self._by_ids(line, range(low, floor)), low, floor - 1)
         self._learn(page)
         if page.messages:
             return self._take(page.messages, page.messages[0].id, floor - 1, BACKFILL)
@@ -373,7 +395,14 @@ class Watch:
             return self._take([], 1, floor - 1, BACKFILL)  # twice nothing below: this was the beginning
         found = await self._by_ids(line, range(low, floor))
         if any(one.kind != "absent" for one in found):
-            return self._take(found, low, floor - 1, BACKFILL)
+            return self._take_below(found, low, floor - 1)
         self._nothing_below = floor
         self.backfill_at = time.monotonic() + EMPTY_SECONDS
+        return Taken()
+
+    def _take_below(self, found: Sequence[Message], low: int, high: int) -> Taken:
+        """Take what was asked for by ids, once something is known of each."""
+        if self._omitted.first_open(low, high) is None:
+            return self._take(found, low, high, BACKFILL)
+        self.backfill_at = time.monotonic() + AGAIN_SECONDS
         return Taken()

@@ -24,7 +24,7 @@ the client's process must trust the server first: `telethon.crypto.rsa.add_key(s
 | `__main__.py` | `python -m tests.servers.telegram`: the same from a shell |
 
 Where it is not Telegram: it never sends a message again that wasn't acknowledged, has no rate limits of its own, one
-account, broadcast channels only, and no CDN; a message's old file reference dies with `World.expire_references` only.
+account, and broadcast channels only; a message's old file reference dies with `World.expire_references` only.
 
 Gotchas of Telethon 1.45: `TelegramClient._config` is kept with the class, so that ports leak from one server to the
 next (a server forgets it at both ends, in its own process); a session without an address connects to the real Telegram
@@ -35,6 +35,6 @@ from tests.servers.telegram.channel import Channel
 from tests.servers.telegram.faults import Fault, Faults
 from tests.servers.telegram.media import File
 from tests.servers.telegram.server import TelegramServer
-from tests.servers.telegram.world import HOME_DC, OTHER_DC, World
+from tests.servers.telegram.world import CDN_DC, HOME_DC, OTHER_DC, World
 
-__all__ = ["HOME_DC", "OTHER_DC", "Channel", "Fault", "Faults", "File", "TelegramServer", "World"]
+__all__ = ["CDN_DC", "HOME_DC", "OTHER_DC", "Channel", "Fault", "Faults", "File", "TelegramServer", "World"]

@@ -78,12 +78,13 @@ class Channel:
         size: tuple[int, int] | None = None,
         progressive: bool = False,
         spoiler: bool = False,
+        cached: bool = False,
         dc: int | None = None,
         **options: Unpack[PostOptions],
     ) -> int:
         """A photo, whole and byte for byte as given. `dc` is the data centre that keeps it."""
         file = self.world.file(data, "image/jpeg", dc)
-        return self.post(caption, Photo(file, size or dimensions(file.data), progressive, spoiler), **options)
+        return self.post(caption, Photo(file, size or dimensions(file.data), progressive, spoiler, cached), **options)
 
     def post_photos(self, count: int, data: bytes | File, caption: str = "photo") -> list[int]:
         """Many photos that share one file's bytes but not its id, captioned with their numbers."""

@@ -14,10 +14,11 @@ from telethon.extensions import BinaryReader
 from telethon.tl import functions, types
 
 from tests.servers.telegram.envelope import Letter, Piece, open_packet, seal_packet
-from tests.servers.telegram.exchange import Exchange
+from tests.servers.telegram.exchange import Exchange, server_key
 from tests.servers.telegram.keys import Authorization
 from tests.servers.telegram.tl import CONTAINER, GZIP_PACKED, RPC_RESULT, encode_bytes
 from tests.servers.telegram.transports import BadStream, Codec, accept
+from tests.servers.telegram.world import CDN_DC
 
 if TYPE_CHECKING:
     from tests.servers.telegram.hub import Hub
@@ -112,7 +113,7 @@ class Connection:
         except (TypeNotFoundError, BufferError, struct.error) as error:
             raise BadStream("no step of the exchange") from error
         if self._exchange is None or isinstance(request, functions.ReqPqMultiRequest):
-            self._exchange = Exchange(now)
+            self._exchange = Exchange(now, server_key("its CDN") if self.dc_id == CDN_DC else server_key())
         answer = bytes(self._exchange.answer(request))
         if self._exchange.key is not None:
             self.hub.keys.add(self._exchange.key, self.dc_id)

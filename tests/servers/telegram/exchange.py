@@ -65,8 +65,11 @@ class ServerKey:
 
 
 @functools.cache
-def server_key() -> ServerKey:
-    """One key pair a process, made when first needed: half a second, against several of a library in pure Python."""
+def server_key(of: str = "Telegram") -> ServerKey:
+    """One key pair a process for Telegram, and another one for its CDN.
+
+    Made when first needed: half a second, against several of a library in pure Python.
+    """
     e = 65537
     while True:
         p, q = _prime(1024), _prime(1024)
@@ -78,8 +81,9 @@ def server_key() -> ServerKey:
 class Exchange:
     """One client's exchange, step by step. `now` is the server's clock; `key` is there when it has succeeded."""
 
-    def __init__(self, now: int) -> None:
+    def __init__(self, now: int, server_key: ServerKey) -> None:
         self._now = now
+        self._server_key = server_key
         self._server_nonce = int.from_bytes(os.urandom(16), "little", signed=True)
         self._secret = secrets.randbits(512) | 1 << 511
         self._new_nonce = 0
@@ -92,7 +96,7 @@ class Exchange:
                 nonce=request.nonce,
                 server_nonce=self._server_nonce,
                 pq=_big_endian(P * Q),
-                server_public_key_fingerprints=[server_key().fingerprint],
+                server_public_key_fingerprints=[self._server_key.fingerprint],
             )
         if getattr(request, "server_nonce", None) != self._server_nonce:
             raise BadStream("a nonce that isn't ours")
@@ -103,7 +107,7 @@ class Exchange:
         raise BadStream("not a step of the exchange")
 
     def _parameters(self, request: Any) -> Any:
-        inner = _hashed(server_key().decrypt(request.encrypted_data))
+        inner = _hashed(self._server_key.decrypt(request.encrypted_data))
         self._new_nonce = inner.new_nonce
         answer = bytes(
             types.ServerDHInnerData(

@@ -135,6 +135,10 @@ class Faults:
         """Answer getHistory as if nothing had ever been posted."""
         return self._add(Fault("empty", channel_id=_id(channel), times=times), after=after)
 
+    def omit_absent(self, *, times: int | None = None, after: int = 0, channel: Channel | int | None = None) -> Fault:
+        """Leave messages that are not there out of getMessages' answers, instead of saying so."""
+        return self._add(Fault("omit", channel_id=_id(channel), times=times), after=after)
+
     def transport(self, code: int, *, times: int | None = None, after: int = 0) -> Fault:
         """Answer any packet with a transport error (404: the key is unknown, 429: too many connections), and close."""
         return self._add(Fault("transport", times=times, code=code), after=after)
@@ -183,6 +187,9 @@ class Faults:
 
     def take_empty(self, channel_id: int) -> bool:
         return self._take("empty", lambda rule: _concerns(rule, {channel_id})) is not None
+
+    def take_omit(self, channel_id: int) -> bool:
+        return self._take("omit", lambda rule: _concerns(rule, {channel_id})) is not None
 
     def take_transport(self) -> int | None:
         fault = self._take("transport", lambda _: True)

@@ -24,12 +24,14 @@ from tests.servers.telegram.rpc.files import pace
 from tests.servers.telegram.rpc.login import Logins
 from tests.servers.telegram.rpc.registry import WITHOUT_LOGIN
 from tests.servers.telegram.tl import RpcError, channels_of, encode, name_of
-from tests.servers.telegram.world import HOME_DC, World
+from tests.servers.telegram.world import CDN_DC, HOME_DC, World
 
 logger = logging.getLogger(__name__)
 
 HARMLESS = {"upload.getFile", "help.getConfig", "help.getNearestDc"}
 """Requests of a connection that only downloads: they subscribe to nothing and don't compete with another's."""
+
+CDN_METHOD = "upload.getCdnFile"
 
 RIVAL_GRACE_SECONDS = 0.2
 """A client that reconnects has closed its old connection; we may be about to learn of it."""
@@ -142,6 +144,8 @@ class Hub:
                 authorization.layer = request.layer
             request = request.query
         name = name_of(request)
+        if connection.dc_id == CDN_DC and wrapped:
+            self.unexpected.append("a client that tells the CDN about itself")
         channels = channels_of(request) | self._channels_of_file(request)
         self._count(name, frozenset(channels), connection.dc_id)
         if name not in HARMLESS:
@@ -174,7 +178,7 @@ class Hub:
         except RpcError as error:
             body = bytes(types.RpcError(error.code, error.message))
         # Telegram compresses no files.
-        answer = partial(connection.answer, compress=name != "upload.getFile")
+        answer = partial(connection.answer, compress=name not in ("upload.getFile", CDN_METHOD))
         if delay:
             connection.later(delay, answer, message_id, body)
         else:
@@ -189,6 +193,9 @@ class Hub:
         if method is None:
             self.unexpected.append(name)
             raise RpcError(400, "METHOD_INVALID")
+        if (call.dc_id == CDN_DC) != (name == CDN_METHOD):
+            self.unexpected.append(f"{name} in data centre {call.dc_id}")
+            raise RpcError(400, "CDN_METHOD_INVALID")
         if not authorization.logged_in and name not in WITHOUT_LOGIN:
             raise UNREGISTERED
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import struct
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,6 +39,18 @@ def dimensions(data: bytes) -> tuple[int, int]:
 
 
 @dataclass(eq=False)
+class CdnCopy:
+    """A file as the CDN has it: encrypted with a key that Telegram tells its clients, and the tokens of today."""
+
+    is_there: bool
+    digests: int
+    key: bytes = field(default_factory=lambda: os.urandom(32))
+    iv: bytes = field(default_factory=lambda: os.urandom(16))
+    token: bytes = field(default_factory=lambda: os.urandom(24))
+    request_token: bytes = field(default_factory=lambda: os.urandom(24))
+
+
+@dataclass(eq=False)
 class File:
     """A file in one of the data centres. Messages that are given the same File share its id, as forwards do."""
 
@@ -47,6 +60,7 @@ class File:
     mime: str
     access_hash: int
     channel_ids: set[int] = field(default_factory=set)
+    cdn: CdnCopy | None = None
 
     def reference(self, epoch: int) -> bytes:
         return REFERENCE.pack(1, epoch, self.id)
@@ -76,12 +90,16 @@ class Media(Protocol):
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo: a stripped preview, a small one, and the whole, which may be progressive."""
+    """A photo: a stripped preview, a small one, and the whole, which may be progressive.
+
+    One that is `cached` is in the message itself, and nowhere else.
+    """
 
     file: File
     size: tuple[int, int]
     progressive: bool = False
     spoiler: bool = False
+    cached: bool = False
 
     @property
     def files(self) -> list[File]:
@@ -89,7 +107,6 @@ class Photo:
 
     def photo(self, epoch: int, date: datetime) -> Any:
         width, height = self.size
-        length = len(self.file.data)
         return types.Photo(
             id=self.file.id,
             access_hash=self.file.access_hash,
@@ -98,12 +115,18 @@ class Photo:
             dc_id=self.file.dc_id,
             sizes=[
                 types.PhotoStrippedSize("i", b"\x01\x28\x28"),
-                *_small_size(self.file),
-                types.PhotoSizeProgressive("y", width, height, [length // 10, length // 3, length])
-                if self.progressive
-                else types.PhotoSize("y", width, height, length),
+                *([types.PhotoCachedSize("m", width, height, self.file.data)] if self.cached else self._sizes()),
             ],
         )
+
+    def _sizes(self) -> list[Any]:
+        width, height = self.size
+        length = len(self.file.data)
+        if self.progressive:
+            whole = types.PhotoSizeProgressive("y", width, height, [length // 10, length // 3, length])
+        else:
+            whole = types.PhotoSize("y", width, height, length)
+        return [*_small_size(self.file), whole]
 
     def tl(self, epoch: int, date: datetime) -> Any:
         return types.MessageMediaPhoto(photo=self.photo(epoch, date), spoiler=self.spoiler)
@@ -170,6 +193,23 @@ class WebPage:
             photo=self.photo.photo(epoch, date),
         )
         return types.MessageMediaWebPage(webpage=page)
+
+
+@dataclass(frozen=True)
+class PaidMedia:
+    """Photos for stars: as they are if the account has bought them, else a blur each."""
+
+    photos: tuple[Photo, ...]
+    is_bought: bool
+
+    @property
+    def files(self) -> list[File]:
+        return [photo.file for photo in self.photos]
+
+    def tl(self, epoch: int, date: datetime) -> Any:
+        bought = [types.MessageExtendedMedia(photo.tl(epoch, date)) for photo in self.photos]
+        blurred = [types.MessageExtendedMediaPreview(w=one.size[0], h=one.size[1]) for one in self.photos]
+        return types.MessageMediaPaidMedia(50, bought if self.is_bought else blurred)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from tests.servers.telegram.exchange import server_key
 from tests.servers.telegram.faults import Faults, error_of
 from tests.servers.telegram.hub import Hub, Request
 from tests.servers.telegram.keys import Authorization
-from tests.servers.telegram.world import HOME_DC, OTHER_DC, World
+from tests.servers.telegram.world import CDN_DC, HOME_DC, OTHER_DC, World
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class TelegramServer:
     def __enter__(self) -> Self:
         self._forget_config()
         self._thread = LoopThread("telegram-server")
-        self._sockets = {HOME_DC: bind(self._first_port), OTHER_DC: bind()}
+        self._sockets = {HOME_DC: bind(self._first_port), OTHER_DC: bind(), CDN_DC: bind()}
         self._hub.ports.update({dc: bound.getsockname()[1] for dc, bound in self._sockets.items()})
         self._listen()
         return self

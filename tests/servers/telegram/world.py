@@ -16,11 +16,12 @@ from typing import Any
 from telethon.tl import types
 
 from tests.servers.telegram.channel import Change, Channel
-from tests.servers.telegram.media import File, moment
+from tests.servers.telegram.media import CdnCopy, File, moment
 from tests.servers.telegram.posts import Post
 
 HOME_DC = 2
 OTHER_DC = 4
+CDN_DC = 203
 
 Listener = Callable[[Channel, list[Change]], None]
 
@@ -92,6 +93,15 @@ class World:
             file = File(self.next_number(), data, dc or HOME_DC, mime, self.next_number())
             self.files[file.id] = file
             return file
+
+    def cdn_file(self, data: bytes, *, is_there: bool = True, digests: int = 2, dc: int | None = None) -> File:
+        """A file that getFile sends clients to the CDN for, with so many digests of its blocks.
+
+        Unless it `is_there` already, the CDN asks clients to have it sent there first.
+        """
+        file = self.file(data, dc=dc)
+        file.cdn = CdnCopy(is_there, digests)
+        return file
 
     def expire_references(self) -> None:
         """Every file reference given out so far is expired; messages have new ones when they are fetched again."""

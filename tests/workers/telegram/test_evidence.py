@@ -7,10 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.servers.telegram import Channel, TelegramServer
+from tests.servers.telegram.media import PaidMedia, Photo
 from tests.servers.telegram.posts import Post
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import picture
-from workers.telegram import channels, watch, young
+from workers.telegram import channels, omitted_ids, watch, young
 
 pytestmark = pytest.mark.tree
 
@@ -24,6 +25,12 @@ def channel(server: TelegramServer) -> Channel:
 
 def cursor(alone: Alone, channel: Channel) -> int:
     return (alone.desk.journal.channel_range(channel.id) or (0, 0, 0))[1]
+
+
+def deleted_at(alone: Alone, channel: Channel, message_id: int) -> int | None:
+    job = alone.desk.journal.known(channel.id, message_id)
+    assert job is not None
+    return job.deleted_at
 
 
 def begin(make_alone: MakeAlone, channel: Channel, **options: object) -> Alone:
@@ -166,3 +173,78 @@ def test_a_channel_that_is_new_is_taken_from_its_beginning(
     alone.wait_for("the channel", lambda: alone.report("channel 0").get("state") == "read")
     first = fresh.post_photo(picture(), "the first")
     alone.wait_for("it", lambda: alone.desk.journal.known(fresh.id, first))
+
+
+# More than one picture
+
+
+@pytest.mark.parametrize(("is_bought", "ignored"), [(True, {"more_pictures": 2}), (False, {"paid": 1})])
+def test_paid_media(
+    make_alone: MakeAlone, server: TelegramServer, channel: Channel, is_bought: bool, ignored: dict[str, int]
+) -> None:
+    alone = begin(make_alone, channel)
+    photos = tuple(Photo(server.world.file(picture()), (96, 72)) for _ in range(3))
+    message_id = channel.post("for stars", PaidMedia(photos, is_bought))
+    alone.wait_for("it", lambda: cursor(alone, channel) == message_id)
+    (row,) = alone.desk.journal.channels()
+    assert {kind: count for kind, count in row["ignored"].items() if kind != "service"} == ignored
+    job = alone.desk.journal.known(channel.id, message_id)
+    assert (job.identity if job else None) == (f"id:{photos[0].file.id}" if is_bought else None)
+
+
+# Ids that are left out of an answer
+
+
+def test_a_deleted_message_that_is_left_out_of_answers_becomes_a_tombstone_the_second_time(
+    make_alone: MakeAlone, server: TelegramServer, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(omitted_ids, "AGAIN_SECONDS", 2.0)
+    alone = begin(make_alone, channel, reconcile_seconds=3600)
+    message_id = channel.post_photo(picture(), "soon gone")
+    alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, message_id))
+    fault = server.faults.omit_absent()
+    channel.delete(message_id)
+    alone.wait_for("the first answer", lambda: fault.hits)
+    alone.wait_for("the tombstone", lambda: deleted_at(alone, channel, message_id))
+    asked = [one.at for one in server.log if one.name == "channels.getMessages"]
+    assert fault.hits >= 2 and asked[-1] - asked[0] >= 2.0
+
+
+def test_a_message_that_one_answer_leaves_out_is_not_deleted(
+    make_alone: MakeAlone, server: TelegramServer, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(omitted_ids, "AGAIN_SECONDS", 3.0)
+    alone = begin(make_alone, channel, reconcile_messages=20, reconcile_seconds=0.3)
+    message_id = channel.post_photo(picture(), "out of sight")
+    alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, message_id))
+    fault = server.faults.omit_absent()
+    with channel.world.lock:
+        hidden = channel.hide(message_id)
+    alone.wait_for("an answer without it", lambda: fault.hits)
+    channel.reveal(hidden)
+    hits = fault.hits
+    alone.wait_for("another answer", lambda: fault.hits > hits)
+    alone.wait_for("some looks", lambda: server.requests["messages.getPeerDialogs"] > 10)
+    assert deleted_at(alone, channel, message_id) is None
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_the_cursor_waits_below_an_id_that_is_left_out(
+    make_alone: MakeAlone, server: TelegramServer, channel: Channel, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """Where the history has not shown what lies between, and each id is asked for."""
+    monkeypatch.setattr(omitted_ids, "AGAIN_SECONDS", 3.0)
+    alone = begin(make_alone, channel)
+    fault = server.faults.omit_absent()
+    empty = server.faults.empty_history()
+    with channel.world.lock:
+        hidden = post_hidden(channel)
+        above = channel.post_photo(picture(), "above it")
+    alone.wait_for("what is above it", lambda: alone.desk.journal.known(channel.id, above))
+    assert cursor(alone, channel) == hidden.id - 1
+    if is_there:
+        channel.reveal(hidden)
+        alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, hidden.id))
+    alone.wait_for("the cursor", lambda: cursor(alone, channel) == above)
+    assert empty.hits and fault.hits
+    assert bool(alone.desk.journal.known(channel.id, hidden.id)) == is_there

@@ -48,6 +48,13 @@ def test_a_file_that_ends_with_a_part(live_desk: LiveDesk, length: int) -> None:
     live_desk.channel.post_photo(data + bytes(length - len(data)), "padded")
 
 
+def test_a_picture_that_is_in_the_message_itself(live_desk: LiveDesk) -> None:
+    before = live_desk.requested("upload.getFile")
+    live_desk.channel.post_photo(picture(), "inline", cached=True)
+    live_desk.settle()
+    assert live_desk.requested("upload.getFile") == before
+
+
 def test_a_slow_file_keeps_nobody_waiting(live_desk: LiveDesk) -> None:
     live_desk.server.faults.file("slow", times=1, bytes_per_second=250_000)
     with live_desk.asked_again("upload.getFile"):

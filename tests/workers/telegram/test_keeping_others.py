@@ -14,7 +14,7 @@ from ipc.spool import Spool
 from tests.servers.telegram import HOME_DC, OTHER_DC, Channel, TelegramServer
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import large_picture, picture
-from workers.telegram import fetching, files, setbacks, store, watch
+from workers.telegram import data_centres, fetching, setbacks, store, watch
 
 pytestmark = pytest.mark.tree
 
@@ -31,8 +31,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes half a minute takes half a second."""
     monkeypatch.setattr(fetching, "PART_SECONDS", 0.5)
     monkeypatch.setattr(fetching, "CHECK_SECONDS", 0.1)
-    monkeypatch.setattr(files, "FIRST_PAUSE_SECONDS", 0.2)
-    monkeypatch.setattr(files, "LONGEST_PAUSE_SECONDS", 0.5)
+    monkeypatch.setattr(data_centres, "FIRST_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(data_centres, "LONGEST_PAUSE_SECONDS", 0.5)
     monkeypatch.setattr(setbacks, "FIRST_PAUSE_SECONDS", 0.5)
     monkeypatch.setattr(setbacks, "PATIENCE_SECONDS", 1.0)
 

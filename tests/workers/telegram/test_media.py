@@ -54,6 +54,27 @@ def test_a_progressive_photo_is_as_long_as_its_last_step(channel: Channel) -> No
     assert message.file is not None and message.file.bytes == len(data)
 
 
+def test_a_photo_that_is_in_the_message_itself(channel: Channel) -> None:
+    data = jpeg((64, 48))
+    message = read(channel, channel.post_photo(data, cached=True))
+    assert message.file is not None and bytes(message.file.data or b"") == data and message.file.bytes == len(data)
+    assert message.post is not None and message.post.photo.width == 64
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kind"),
+    [
+        ([types.PhotoStrippedSize("i", b"blur"), types.PhotoPathSize("j", b"outline")], "expired"),
+        ([types.PhotoCachedSize("s", 90, 60, b"small"), types.PhotoSize("x", 800, 600, 9000)], "photo"),
+    ],
+)
+def test_the_largest_size_counts(sizes: list[Any], kind: str) -> None:
+    photo = types.Photo(1, 2, b"", datetime.fromtimestamp(AT, UTC), sizes, 2)
+    message = read_message(made(media=types.MessageMediaPhoto(photo=photo)), 1, previews=False)
+    assert message.kind == kind
+    assert message.file is None or (message.file.data is None and message.file.bytes == 9000)
+
+
 def test_an_image_document(channel: Channel) -> None:
     message = read(channel, channel.post_document(b"x" * 5000, "IMAGE/PNG", "a.png", "as a file"))
     assert message.post is not None
@@ -115,6 +136,9 @@ def test_an_edit_that_is_not_to_be_shown_is_none(hidden: bool, edited_at: int | 
         (types.MessageReplyHeader(reply_to_msg_id=3), 3),
         (types.MessageReplyHeader(reply_to_msg_id=3, reply_to_peer_id=types.PeerChannel(9)), None),
         (types.MessageReplyStoryHeader(types.PeerChannel(9), 4), None),
+        (types.MessageReplyHeader(reply_to_msg_id=3, forum_topic=True), None),
+        (types.MessageReplyHeader(reply_to_msg_id=9, reply_to_top_id=3, forum_topic=True), 9),
+        (types.MessageReplyHeader(reply_to_msg_id=9, reply_to_top_id=3), 9),
         (None, None),
     ],
 )
@@ -126,6 +150,87 @@ def test_what_is_answered(header: Any, reply_to: int | None) -> None:
 def test_what_the_database_could_not_hold_is_replaced() -> None:
     message = read_message(made(message="a\0b\ud800c"), 1, previews=False)
     assert message.post is not None and message.post.caption == "a\ufffdb\ufffdc"
+
+
+def photo_of(number: int) -> Any:
+    return types.Photo(number, 2, b"", datetime.fromtimestamp(AT, UTC), [types.PhotoSize("x", 10, 20, 300)], 2)
+
+
+def document_of(number: int, mime: str) -> Any:
+    return types.Document(number, 2, b"", datetime.fromtimestamp(AT, UTC), mime, 300, 2, [])
+
+
+def bought(*numbers: int) -> list[Any]:
+    return [types.MessageExtendedMedia(types.MessageMediaPhoto(photo=photo_of(number))) for number in numbers]
+
+
+BLURRED = types.MessageExtendedMediaPreview(w=10, h=20)
+VIDEO = types.MessageExtendedMedia(types.MessageMediaDocument(document=document_of(5, "video/mp4")))
+INVOICE = {"title": "", "description": "", "currency": "XTR", "total_amount": 1, "start_param": ""}
+
+
+@pytest.mark.parametrize(
+    ("media", "kind", "photo_id", "more"),
+    [
+        (types.MessageMediaPaidMedia(50, [BLURRED, BLURRED]), "paid", None, 0),
+        (types.MessageMediaPaidMedia(50, [VIDEO]), "paid", None, 0),
+        (types.MessageMediaPaidMedia(50, bought(7)), "photo", 7, 0),
+        (types.MessageMediaPaidMedia(50, [VIDEO, *bought(7, 8, 9)]), "photo", 7, 2),
+        (types.MessageMediaInvoice(**INVOICE), "invoice", None, 0),
+        (types.MessageMediaInvoice(**INVOICE, extended_media=BLURRED), "invoice", None, 0),
+        (types.MessageMediaInvoice(**INVOICE, extended_media=bought(7)[0]), "photo", 7, 0),
+        (types.MessageMediaPoll(None, None), "poll", None, 0),
+        (types.MessageMediaPoll(None, None, attached_media=types.MessageMediaPhoto(photo=photo_of(7))), "photo", 7, 0),
+    ],
+)
+def test_pictures_inside_other_media(media: Any, kind: str, photo_id: int | None, more: int) -> None:
+    message = read_message(made(media=media), 1, previews=False)
+    assert (message.kind, message.more) == (kind, more)
+    assert (message.post.photo.photo_id if message.post else None) == photo_id
+
+
+def rich(*blocks: Any, photos: tuple[int, ...] = (), documents: tuple[Any, ...] = ()) -> Any:
+    """A rich message, as it comes through the line."""
+    made = types.RichMessage(list(blocks), [photo_of(one) for one in photos], list(documents))
+    with BinaryReader(bytes(made)) as reader:
+        return reader.tgread_object()
+
+
+def plain(text: str) -> Any:
+    return types.TextPlain(text)
+
+
+def captioned(text: str = "") -> Any:
+    return types.PageCaption(plain(text), types.TextEmpty())
+
+
+def test_the_pictures_of_a_rich_message() -> None:
+    message = rich(
+        types.PageBlockTitle(types.TextConcat([plain("A "), types.TextBold(plain("title"))])),
+        types.PageBlockDivider(),
+        types.PageBlockDetails(
+            [types.PageBlockCollage([types.PageBlockPhoto(8, captioned("below it"))], captioned())], plain("More")
+        ),
+        types.PageBlockCover(types.PageBlockPhoto(7, captioned())),
+        types.PageBlockDocument(5, captioned()),
+        types.PageBlockList([types.PageListItemText(plain("an item"))]),
+        types.PageBlockTable(plain(""), [types.PageTableRow([types.PageTableCell(text=plain(one)) for one in "xy"])]),
+        photos=(6, 7, 8),
+        documents=(document_of(5, "image/png"), document_of(4, "video/mp4")),
+    )
+    found = read_message(made(media=None, rich_message=message), 1, previews=False)
+    assert found.post is not None and found.kind == "photo"
+    assert (found.post.photo.photo_id, found.more) == (8, 3), "the first that is shown"
+    assert found.post.caption == "A title\nMore\nbelow it\nan item\nx y"
+    said = read_message(made(message="in its own words", media=None, rich_message=message), 1, previews=False)
+    assert said.post is not None and said.post.caption == "in its own words"
+
+
+@pytest.mark.parametrize("documents", [(), (document_of(5, "video/mp4"),)])
+def test_a_rich_message_without_pictures_is_text(documents: tuple[Any, ...]) -> None:
+    message = rich(types.PageBlockParagraph(plain("words")), documents=documents)
+    found = read_message(made(media=None, rich_message=message), 1, previews=False)
+    assert (found.kind, found.post, found.more) == ("text", None, 0)
 
 
 def test_a_new_kind_of_media_is_other() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workers.telegram.setbacks import LONGEST_PAUSE_SECONDS, MOST, PATIENCE_SECONDS, Setbacks
+from workers.telegram.setbacks import LONGEST_PAUSE_SECONDS, MOST, PATIENCE_SECONDS, STUBBORN_SECONDS, Setbacks
 
 NEWS, OTHER = 7, 8
 
@@ -33,6 +33,16 @@ def test_it_is_a_problem_when_nothing_has_come_for_a_minute() -> None:
     assert told is not None and told.what == "1 picture can't be fetched: silence" and told.since == 600.0
     it.forget(4)
     assert it.complaint(700.0) is None
+
+
+def test_one_that_does_not_come_for_long_is_told_although_others_come() -> None:
+    it = Setbacks()
+    it.note(1, NEWS, "not what it was", 100.0)
+    it.fetched(2, 101.0)
+    assert it.complaint(100.0 + STUBBORN_SECONDS - 1) is None
+    told = it.complaint(100.0 + STUBBORN_SECONDS)
+    assert told is not None and told.since == 100.0
+    assert told.what == "1 picture can't be fetched: not what it was"
 
 
 def test_a_data_centre_is_told_at_once_and_by_its_number() -> None:

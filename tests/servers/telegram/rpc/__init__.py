@@ -6,7 +6,7 @@ run under the world's lock and never waits.
 
 from __future__ import annotations
 
-from tests.servers.telegram.rpc import account, channels, files, history, login
+from tests.servers.telegram.rpc import account, cdn, channels, files, history, login
 from tests.servers.telegram.rpc.registry import METHODS, Call
 
-__all__ = ["METHODS", "Call", "account", "channels", "files", "history", "login"]
+__all__ = ["METHODS", "Call", "account", "cdn", "channels", "files", "history", "login"]

@@ -10,6 +10,7 @@ from telethon.tl import types
 from tests.servers.telegram.media import moment
 from tests.servers.telegram.rpc.registry import Call, method
 from tests.servers.telegram.tl import RpcError
+from tests.servers.telegram.world import CDN_DC
 
 PTS = 1
 """The account's own pts never moves: it has private chats only, and there are none."""
@@ -18,7 +19,10 @@ PTS = 1
 @method("help.getConfig", without_login=True)
 def get_config(call: Call, request: Any) -> Any:
     now = moment(call.world.now())
-    options = [types.DcOption(dc, "127.0.0.1", port, static=True) for dc, port in sorted(call.hub.ports.items())]
+    options = [
+        types.DcOption(dc, "127.0.0.1", port, static=True, cdn=dc == CDN_DC)
+        for dc, port in sorted(call.hub.ports.items())
+    ]
     return types.Config(
         date=now,
         expires=moment(call.world.now() + 3600),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import struct
+from hashlib import sha256
 from typing import Any
 
 from telethon.tl import types
 
 from tests.servers.telegram.faults import Fault
-from tests.servers.telegram.media import File, thumbnail
+from tests.servers.telegram.media import CdnCopy, File, thumbnail
 from tests.servers.telegram.rpc.registry import Call, method
 from tests.servers.telegram.tl import RpcError, encode_bytes
+from tests.servers.telegram.world import CDN_DC
 
 MEGABYTE = 1 << 20
+BLOCK_BYTES = 128 * 1024
 FILE = struct.pack("<I", types.upload.File.CONSTRUCTOR_ID)
 KINDS = {
     "image/jpeg": types.storage.FileJpeg,
@@ -26,15 +29,29 @@ KINDS = {
 @method("upload.getFile")
 def get_file(call: Call, request: Any) -> bytes:
     file, data = _find(call, request.location)
-    _check_part(request)
+    check_part(request.offset, request.limit, precise=bool(request.precise))
     if file.dc_id != call.dc_id:
         raise RpcError(303, f"FILE_MIGRATE_{file.dc_id}")
     file.check(request.location.access_hash, request.location.file_reference, call.world.reference_epoch)
+    if file.cdn is not None:
+        return bytes(redirect(file, file.cdn))
     fault = call.hub.faults.take_file(file.id, request.offset)
-    part = _part(data, request.offset, request.limit, fault)
+    part = spoiled_part(data, request.offset, request.limit, fault)
     call.hub.bytes_served += len(part)
     kind = KINDS.get(file.mime, types.storage.FileUnknown)()
     return b"".join([FILE, bytes(kind), struct.pack("<i", int(call.world.now())), *encode_bytes(part)])
+
+
+def redirect(file: File, copy: CdnCopy) -> Any:
+    """Where the file is instead, how to read it, and the first of its digests."""
+    return types.upload.FileCdnRedirect(CDN_DC, copy.token, copy.key, copy.iv, digests_from(file, 0)[: copy.digests])
+
+
+def digests_from(file: File, offset: int) -> list[Any]:
+    """The SHA-256 of each block of the file that does not end before `offset`."""
+    starts = range(0, len(file.data), BLOCK_BYTES)
+    blocks = [(start, file.data[start : start + BLOCK_BYTES]) for start in starts if start + BLOCK_BYTES > offset]
+    return [types.FileHash(start, len(block), sha256(block).digest()) for start, block in blocks]
 
 
 def pace(call: Call, request: Any) -> float:
@@ -56,20 +73,20 @@ def _find(call: Call, location: Any) -> tuple[File, bytes]:
     raise RpcError(400, "LOCATION_INVALID")
 
 
-def _check_part(request: Any) -> None:
+def check_part(offset: int, limit: int, *, precise: bool = False) -> None:
     """Parts are whole kilobytes (four, unless `precise`), divide a megabyte, and don't cross one's border."""
-    unit = 1024 if request.precise else 4096
-    if request.offset < 0 or request.offset % unit:
+    unit = 1024 if precise else 4096
+    if offset < 0 or offset % unit:
         raise RpcError(400, "OFFSET_INVALID")
-    if not 0 < request.limit <= MEGABYTE or request.limit % unit:
+    if not 0 < limit <= MEGABYTE or limit % unit:
         raise RpcError(400, "LIMIT_INVALID")
-    if not request.precise and MEGABYTE % request.limit:
+    if not precise and MEGABYTE % limit:
         raise RpcError(400, "LIMIT_INVALID")
-    if request.offset // MEGABYTE != (request.offset + request.limit - 1) // MEGABYTE:
+    if offset // MEGABYTE != (offset + limit - 1) // MEGABYTE:
         raise RpcError(400, "LIMIT_INVALID")
 
 
-def _part(data: bytes, offset: int, limit: int, fault: Fault | None) -> bytes | memoryview:
+def spoiled_part(data: bytes, offset: int, limit: int, fault: Fault | None) -> bytes | memoryview:
     part = memoryview(data)[offset : offset + limit]
     match fault.kind if fault else None:
         case "file empty":
