@@ -65,10 +65,14 @@ def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder) -> JobDone 
     set_memory_cap(job.cap_bytes)
     set_time_limit(job.cpu_seconds)
     folder = Path(job.folder)
+    codec = ""
     try:
         done = imaging.render(folder / ORIGINAL, folder, limits, ladder, job.cap_bytes or None)
     except imaging.BadPicture as error:
         verdict, reason = "bad", str(error)
+    except imaging.CodecFault as error:
+        log.exception("codec failed", job=job.job_id, codec=error.codec, broken=error.broken)
+        verdict, reason, codec = "broken" if error.broken else "passing", str(error), error.codec
     except (imaging.OutOfMemory, MemoryError) as error:
         verdict, reason = "memory", str(error) or "no memory left"
     except FileNotFoundError as error:
@@ -81,6 +85,8 @@ def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder) -> JobDone 
     else:
         failpoints.reach("rendered.written")
         sizes = [[one.width, one.height, one.format, one.bytes] for one in done.renditions]
+        if done.fallbacks:
+            log.warning("an encoder fell back", job=job.job_id, renditions=len(done.fallbacks), why=done.fallbacks[0])
         return JobDone(
             job.job_id,
             job.generation,
@@ -90,8 +96,10 @@ def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder) -> JobDone 
             done.width,
             done.height,
             sizes,
+            len(done.fallbacks),
+            clip(done.fallbacks[0], 300) if done.fallbacks else "",
         )
-    return JobFailed(job.job_id, job.generation, kept_bytes(), verdict, clip(reason))
+    return JobFailed(job.job_id, job.generation, kept_bytes(), verdict, clip(reason), codec)
 
 
 def set_memory_cap(cap_bytes: int) -> None:
