@@ -53,11 +53,19 @@ def main(context: Context) -> None:
             if jobs % context.options["gc_every"] == 0:
                 gc.collect()  # between two jobs, where it keeps nobody waiting
         elif not is_warm:
-            imaging.warm_up()  # nothing to do yet: spare the first picture what the libraries do at their first use
+            warm_up()  # nothing to do yet: spare the first picture what the libraries do at their first use
             is_warm = True
         elif not trimmed:
             imaging.trim()  # nothing to do: give back what the next job would have used again
             trimmed = True
+
+
+def warm_up() -> None:
+    """A codec that fails here is no reason to end: pictures that need it tell of it, and others go on."""
+    try:
+        imaging.warm_up()
+    except Exception:
+        log.exception("warming up failed")
 
 
 def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder) -> JobDone | JobFailed:

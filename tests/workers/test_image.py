@@ -335,6 +335,22 @@ def test_main_renders_one_after_another_until_it_is_stopped(
     assert isinstance(worker(), JobDone)  # a bad picture is no reason to end
 
 
+def test_a_broken_codec_ends_no_worker(
+    desk: Desk, folder: Path, worker: Callable[[], Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warmed = threading.Event()
+
+    def fail(*_: object) -> None:
+        warmed.set()
+        raise AttributeError("gone")
+
+    monkeypatch.setattr(imaging, "warm_up", fail)
+    assert worker() == Ready()
+    assert warmed.wait(30)
+    desk.send(order(folder))
+    assert isinstance(worker(), JobDone)
+
+
 def test_memory_is_given_back_soon_after_the_last_job(
     desk: Desk, folder: Path, worker: Callable[[], Message], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from PIL import Image, UnidentifiedImageError
-
 from workers.imaging.gate import BadPicture
 from workers.imaging.memory import Gauge, OutOfMemory
 
@@ -62,10 +60,10 @@ class CodecFault(Exception):
 
 
 @contextmanager
-def decoding(kind: str, gauge: Gauge, canary: Callable[[], Any]) -> Iterator[None]:
+def decoding(kind: str, gauge: Gauge, canary: Callable[[], Any], reason: Callable[[Exception], str]) -> Iterator[None]:
     """Turn what decoding a `kind` raises, of whatever type, into BadPicture, CodecFault or OutOfMemory.
 
-    `canary` decodes CANARIES[kind]. Only memory is touched inside, so that an OSError here is never the disk's.
+    `canary` decodes CANARIES[kind]; `reason` says what is wrong with a picture that fails so. Only memory is touched inside, so that an OSError here is never the disk's.
     """
     try:
         yield
@@ -76,7 +74,7 @@ def decoding(kind: str, gauge: Gauge, canary: Callable[[], Any]) -> Iterator[Non
         works = does(canary)
         if not works or is_ours(error):
             raise CodecFault(f"{kind} decoder", error, broken=not works) from error
-        raise BadPicture(reason(error, kind)) from error
+        raise BadPicture(reason(error)) from error
 
 
 @contextmanager
@@ -97,16 +95,6 @@ def is_ours(error: BaseException) -> bool:
     while last and last.tb_next:
         last = last.tb_next
     return last is not None and Path(last.tb_frame.f_code.co_filename).parent == _HERE
-
-
-def reason(error: Exception, kind: str) -> str:
-    """What is wrong with the picture."""
-    if isinstance(error, UnidentifiedImageError):  # its text holds the address of an object
-        return f"damaged or cut off: no readable {kind} header"
-    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-        return f"too many pixels: {error}"
-    text = str(error)[:200] or type(error).__name__
-    return f"truncated: {text}" if "truncat" in text.lower() else f"damaged: {text}"
 
 
 def does(canary: Callable[[], Any]) -> bool:

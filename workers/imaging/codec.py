@@ -31,7 +31,7 @@ from typing import Any
 os.environ["SVT_LOG"] = "0"  # before the encoder's first use: it logs to stderr otherwise
 
 import pillow_avif.AvifImagePlugin
-from PIL import ExifTags, Image, ImageCms, ImageFile
+from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from ipc.jobs import Rendition
 from workers.imaging.blame import CANARIES, CodecFault, decoding, does, encoding
@@ -106,7 +106,8 @@ def _develop(data: bytes, limits: Limits, ladder: Ladder, cap_bytes: int | None)
         cap_bytes,
     )
     with _strict_pillow(limits):
-        with decoding(header.format, gauge, lambda: _decode_canary(header.format, gauge)):
+        canary, reason = partial(_decode_canary, header.format, gauge), partial(_reason, header.format)
+        with decoding(header.format, gauge, canary, reason):
             size, steps, picture = _decode(data, header, limits, ladder, gauge)
         contents, fallbacks = _encode_ladder(picture, steps, ladder, gauge)
     renditions = tuple(
@@ -292,6 +293,16 @@ def _strict_pillow(limits: Limits) -> Iterator[None]:
             yield
     finally:
         Image.MAX_IMAGE_PIXELS = before
+
+
+def _reason(kind: str, error: Exception) -> str:
+    """What is wrong with the picture."""
+    if isinstance(error, UnidentifiedImageError):  # its text holds the address of an object
+        return f"damaged or cut off: no readable {kind} header"
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return f"too many pixels: {error}"
+    text = str(error)[:200] or type(error).__name__
+    return f"truncated: {text}" if "truncat" in text.lower() else f"damaged: {text}"
 
 
 # To disk

@@ -14,6 +14,7 @@ from PIL import Image
 
 from tests.instance import HOME
 from workers.imaging import Ladder, Limits, codec, render
+from workers.imaging.memory import Gauge
 from workers.imaging.ordinary import give_up_priority, is_ordinary
 
 LIMITS = Limits(max_bytes=10_000_000, max_dimension=5_000, max_pixels=25_000_000)
@@ -98,7 +99,7 @@ def test_what_only_another_encoder_takes_is_no_fallback() -> None:
     for size, is_for_svt in [((4, 4), True), ((3, 9), False), ((9, 3), False), ((4, 8704), True), ((4, 8705), False)]:
         picture = Image.new("RGB", size, "teal")
         assert codec._is_for_svt(picture) is is_for_svt
-        assert (codec._encode(picture, "avif", codec.Gauge.start("a test", 0, None))[1]) == ""
+        assert (codec._encode(picture, "avif", Gauge.start("a test", 0, None))[1]) == ""
         if not is_for_svt:
             try:
                 codec._saved(picture, codec._SVT)
