@@ -4,6 +4,7 @@ Promises: `render` ends in every rendition on disk, complete and fsynced; or in 
 in CodecFault or OutOfMemory, no verdict; or in the OSError of the disk.
 
     gate       what is refused before a decoder sees it: format and size from the header alone
+    containers what a browser passes over in a broken file, taken out
     codec      decode, shrink, encode: the only home of PIL and pillow_avif
     blame      whose fault a failure is: the picture's or ours
     ladder     which renditions a picture gets

@@ -25,6 +25,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from ipc.jobs import Rendition
 from workers.imaging.blame import CANARIES, CodecFault, decoding, does, encoding
+from workers.imaging.containers import endings, mend
 from workers.imaging.gate import BadPicture, Header, Limits, check, check_size, read
 from workers.imaging.ladder import Ladder, Rendered, steps_for, top_pixels
 from workers.imaging.memory import Gauge, memory_need, trim
@@ -69,6 +71,9 @@ _SRGB = ImageCms.createProfile("sRGB")
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _FROM_16_BITS = [(value * 255 + 32_767) // 65_535 for value in range(65_536)]
 
+Decoded = tuple[tuple[int, int], list[tuple[int, int]], Image.Image]
+"""What `_decode` returns."""
+
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -99,16 +104,14 @@ def render(original: Path, target: Path, limits: Limits, ladder: Ladder, cap_byt
 
 def _develop(data: bytes, limits: Limits, ladder: Ladder, cap_bytes: int | None) -> tuple[Rendered, dict[str, bytes]]:
     """Return what `render` does, and the contents of the files by name."""
-    header = check(data, limits)
-    gauge = Gauge.start(
-        f"{header.format} of {header.width}×{header.height} pixels",
-        memory_need(header.width * header.height, top_pixels(header.width, header.height, ladder), len(data)),
-        cap_bytes,
-    )
     with _strict_pillow(limits):
-        canary, reason = partial(_decode_canary, header.format, gauge), partial(_reason, header.format)
-        with decoding(header.format, gauge, canary, reason):
-            size, steps, picture = _decode(data, header, limits, ladder, gauge)
+        try:
+            header, gauge, (size, steps, picture) = _open(data, len(data), limits, ladder, cap_bytes)
+        except BadPicture:
+            mended = _mended(data, limits, cap_bytes)
+            if mended is None:
+                raise
+            header, gauge, (size, steps, picture) = _open(mended, 2 * len(data), limits, ladder, cap_bytes)
         contents, fallbacks = _encode_ladder(picture, steps, ladder, gauge)
     renditions = tuple(
         Rendition(*step, name, len(contents[f"{step[0]}.{name}"])) for step in steps for name in ladder.formats
@@ -116,9 +119,53 @@ def _develop(data: bytes, limits: Limits, ladder: Ladder, cap_bytes: int | None)
     return Rendered(*_MIME[header.format], *size, renditions, tuple(fallbacks)), contents
 
 
+def _open(
+    data: bytes, file_bytes: int, limits: Limits, ladder: Ladder, cap_bytes: int | None
+) -> tuple[Header, Gauge, Decoded]:
+    """Check it and decode it; `file_bytes` are what of files is in memory."""
+    header = check(data, limits)
+    gauge = Gauge.start(
+        f"{header.format} of {header.width}×{header.height} pixels",
+        memory_need(header.width * header.height, top_pixels(header.width, header.height, ladder), file_bytes),
+        cap_bytes,
+    )
+    canary, reason = partial(_decode_canary, header.format, gauge), partial(_reason, header.format)
+    with decoding(header.format, gauge, canary, reason):
+        return header, gauge, _decode(data, header, limits, ladder, gauge)
+
+
+def _mended(data: bytes, limits: Limits, cap_bytes: int | None) -> bytes | None:
+    """The refused file without what was wrong with it, if no pixel is missing; None where it is as bad as before."""
+    mended = mend(data)
+    whole: bytes | None = None
+    pixels = b""
+    for ended in endings(mended):
+        header = check(ended, limits)
+        need = memory_need(header.width * header.height, 0, 2 * len(data))
+        found = _pixels(ended, Gauge.start("a JPEG without its end", need, cap_bytes))
+        if not found or found != (pixels or found):
+            return None
+        whole, pixels = whole or ended, found
+    return whole or (None if mended is data else mended)
+
+
+def _pixels(data: bytes, gauge: Gauge) -> bytes:
+    """A digest of a JPEG's pixels at full size; empty where it does not decode."""
+    digest = blake2b()
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            image.load()
+            for top in range(0, image.height, 64):  # in strips: there may be no room for it twice
+                digest.update(image.crop((0, top, image.width, min(top + 64, image.height))).tobytes())
+    except Exception as error:
+        gauge.rule_out_memory(error)
+        return b""
+    return digest.digest()
+
+
 def _decode(
     data: bytes, header: Header, limits: Limits, ladder: Ladder, gauge: Gauge
-) -> tuple[tuple[int, int], list[tuple[int, int]], Image.Image]:
+) -> Decoded:
     """Return the upright sides, each rendition's ascending, and the picture, upright, sRGB, at the
     largest."""
     with Image.open(io.BytesIO(data), formats=(header.format,)) as image:
