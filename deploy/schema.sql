@@ -98,7 +98,7 @@ comment on column public.images.width is 'Width of the original in pixels, uprig
 comment on column public.images.height is 'Height of the original in pixels, upright.';
 comment on column public.images.bytes is 'Size of the original file.';
 comment on column public.images.renditions is
-    'The web-ready versions: an array of {width, height, format, bytes, key, url}.';
+    'The web-ready versions: an array of {width, height, format, bytes, key, url}, by width, and of one width webp before avif.';
 
 -- Rights. A project gives every role all rights on new tables of `public` and leaves it to row level security to take
 -- them back. Here they are taken back as well, so that a policy added by mistake lets nobody write.

@@ -231,6 +231,7 @@ def _problems_of_reports(known: Known) -> Iterator[Problem]:
     for topic in ("connection", "pool"):
         if fault := known.reports.get(topic, {}).get("spool_error"):
             yield Problem(f"spool {topic}", fault, "Nothing is lost; make room on the disk that state_dir is on")
+    yield from _problems_of_codecs(known.reports.get("pool", {}))
     for service, error, name in (("r2", "storage_error", "storage"), ("supabase", "catalog_error", "catalogue")):
         state = uploader.get(f"{service}_circuit_breaker", "closed")
         if state != "closed":
@@ -265,6 +266,22 @@ def _is_past(time: str | None, now: float) -> bool:
     """Whether it has failed since that time, and for long enough; also if the clock was set back since."""
     since = _seconds(time)
     return since is not None and abs(now - since) >= FAILING_SECONDS
+
+
+def _problems_of_codecs(pool: Mapping[str, Any]) -> Iterator[Problem]:
+    for codec, reason in pool.get("broken_codecs", {}).items():
+        yield Problem(
+            f"codec {codec}",
+            f"the image workers' {codec} is broken, its pictures wait: {reason}",
+            "Nothing is lost, and each waiting picture is tried again every ten minutes. Install the program anew, or"
+            " go back to the version before; then bin/run restart pool",
+        )
+    if why := pool.get("encoder_fallback"):
+        yield Problem(
+            "encoder",
+            f"most AVIF renditions are made by the second-best encoder, and are up to 70 % larger: {why}",
+            "Nothing is lost. See the log of the image workers; install the program anew, or ENABLE_AVIF=0 until then",
+        )
 
 
 def _shortage(machine: Mapping[str, Any]) -> str:
@@ -327,6 +344,7 @@ def _stats(known: Known) -> dict[str, Any]:
         "failed": figures.totals.get("failed", 0),
         "retried": figures.totals.get("retried", 0),
         "dead": figures.states.get("dead", 0),
+        "encoder_fallbacks": figures.totals.get("encoder_fallbacks", 0),
         "connected": _is_connected(known),
         "queue_size": _queue_size(figures),
         "r2_circuit_breaker": uploader.get("r2_circuit_breaker", "closed"),

@@ -188,15 +188,16 @@ class Journal:
         """Run the statement of that name from `queries.sql`."""
         return self._connection.execute(QUERIES[query], values)
 
-    def _change(self, query: str, total: str | None = None, **values: Any) -> bool:
+    def _change(self, query: str, total: str | None = None, by: int = 1, **values: Any) -> bool:
         """Run one transition in a transaction of its own. False: the job has moved on meanwhile.
 
-        `total` is what to count it as. A transition with a reason is a failure: the newest one is remembered.
+        `total` is what to count it as, `by` how many. A transition with a reason is a failure: the newest one is
+        remembered.
         """
         with self.transaction():
             changed = self.run(query, **values).rowcount == 1
-            if changed and total:
-                self.run("add_total", name=total, by=1)
+            if changed and total and by:
+                self.run("add_total", name=total, by=by)
             if changed and "reason" in values:
                 self.run("put_last_failure", at=int(self._clock()), job=values["id"], reason=values["reason"])
         return changed
@@ -291,6 +292,8 @@ class Journal:
         """fetched → rendered: all renditions are in the spool, complete and fsynced."""
         return self._change(
             "to_rendered",
+            total="encoder_fallbacks",
+            by=done.fallbacks,
             id=done.job_id,
             generation=done.generation,
             mime=done.mime,
@@ -450,7 +453,7 @@ class Journal:
         return {row["state"]: row["jobs"] for row in self.run("states")}
 
     def totals(self) -> dict[str, int]:
-        """`processed`, `failed` and `retried` since the journal was made."""
+        """`processed`, `failed` and `retried` since the journal was made; `encoder_fallbacks`, once there was one."""
         return {row["name"]: row["value"] for row in self.run("totals")}
 
     def channels(self) -> list[dict[str, Any]]:

@@ -142,7 +142,8 @@ class JobDone:
     """Image worker to pool: every rendition is in the job's folder, complete and fsynced.
 
     `renditions` holds (width, height, format, bytes) of each; width and height are the original's, upright.
-    `rss_bytes` is what the worker still holds on to.
+    `rss_bytes` is what the worker still holds on to. `fallbacks` of the renditions are not of the encoder that they
+    should be of, and `fallback_reason` says why.
     """
 
     job_id: int
@@ -153,6 +154,8 @@ class JobDone:
     width: int
     height: int
     renditions: list[list[Any]] = field(default_factory=list)
+    fallbacks: int = 0
+    fallback_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,8 @@ class JobFailed:
     """Image worker to pool: no renditions, and why.
 
     `verdict` is "bad" (the picture's own fault), "memory" (no verdict on the picture), "missing" (the original is not
-    in the spool), "machine" (the spool's disk is full: nobody's fault) or "passing" (anything else: worth another try).
+    in the spool), "machine" (the spool's disk is full: nobody's fault), "broken" (`codec`, one of our decoders or
+    encoders, works on no picture) or "passing" (anything else: worth another try).
     """
 
     job_id: int
@@ -168,6 +172,7 @@ class JobFailed:
     rss_bytes: int
     verdict: str
     reason: str
+    codec: str = ""
 
 
 Message = (

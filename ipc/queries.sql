@@ -280,7 +280,8 @@ SELECT state, jobs FROM states;
 SELECT name, value FROM totals;
 
 -- name: add_total
-UPDATE totals SET value = value + :by WHERE name = :name;
+-- `encoder_fallbacks` has no row until there was one.
+INSERT INTO totals VALUES (:name, :by) ON CONFLICT (name) DO UPDATE SET value = value + :by;
 
 -- name: channels
 SELECT id, title, floor, cursor, backfilled, ignored FROM channels ORDER BY id;

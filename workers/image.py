@@ -53,11 +53,19 @@ def main(context: Context) -> None:
             if jobs % context.options["gc_every"] == 0:
                 gc.collect()  # between two jobs, where it keeps nobody waiting
         elif not is_warm:
-            imaging.warm_up()  # nothing to do yet: spare the first picture what the libraries do at their first use
+            warm_up()  # nothing to do yet: spare the first picture what the libraries do at their first use
             is_warm = True
         elif not trimmed:
             imaging.trim()  # nothing to do: give back what the next job would have used again
             trimmed = True
+
+
+def warm_up() -> None:
+    """A codec that fails here is no reason to end: pictures that need it tell of it, and others go on."""
+    try:
+        imaging.warm_up()
+    except Exception:
+        log.exception("warming up failed")
 
 
 def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder) -> JobDone | JobFailed:
@@ -65,10 +73,14 @@ def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder) -> JobDone 
     set_memory_cap(job.cap_bytes)
     set_time_limit(job.cpu_seconds)
     folder = Path(job.folder)
+    codec = ""
     try:
         done = imaging.render(folder / ORIGINAL, folder, limits, ladder, job.cap_bytes or None)
     except imaging.BadPicture as error:
         verdict, reason = "bad", str(error)
+    except imaging.CodecFault as error:
+        log.exception("codec failed", job=job.job_id, codec=error.codec, broken=error.broken)
+        verdict, reason, codec = "broken" if error.broken else "passing", str(error), error.codec
     except (imaging.OutOfMemory, MemoryError) as error:
         verdict, reason = "memory", str(error) or "no memory left"
     except FileNotFoundError as error:
@@ -81,6 +93,8 @@ def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder) -> JobDone 
     else:
         failpoints.reach("rendered.written")
         sizes = [[one.width, one.height, one.format, one.bytes] for one in done.renditions]
+        if done.fallbacks:
+            log.warning("an encoder fell back", job=job.job_id, renditions=len(done.fallbacks), why=done.fallbacks[0])
         return JobDone(
             job.job_id,
             job.generation,
@@ -90,8 +104,10 @@ def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder) -> JobDone 
             done.width,
             done.height,
             sizes,
+            len(done.fallbacks),
+            clip(done.fallbacks[0], 300) if done.fallbacks else "",
         )
-    return JobFailed(job.job_id, job.generation, kept_bytes(), verdict, clip(reason))
+    return JobFailed(job.job_id, job.generation, kept_bytes(), verdict, clip(reason), codec)
 
 
 def set_memory_cap(cap_bytes: int) -> None:

@@ -3,7 +3,8 @@
 A job is claimed in the journal before its worker gets it, so a worker's death is laid at the door of the picture that
 it had in hand. A picture that kills `poison_after` workers is set aside as a dead letter. Where memory was short, or
 may have been, that is no verdict on the picture: its next try is by itself and under twice the cap. Where it was the
-machine's memory that was short, or the machine has kept the worker from working, it is nobody's fault: no strike.
+machine's memory that was short, or the machine has kept the worker from working, it is nobody's fault: no strike. Nor
+is it where a codec of ours is broken: pictures wait until it is mended.
 
 While the machine is short of memory, only some of the workers get jobs, and the others are stopped when they are idle.
 
@@ -30,6 +31,7 @@ from ipc.retry import RetryPolicy
 from ipc.routing import Tree
 from ipc.spool import Spool
 from workers.answers import is_sound
+from workers.codec_health import CodecHealth
 from workers.patience import Verdict, Watch
 
 POLL_SECONDS = 2.0
@@ -37,6 +39,9 @@ POLL_SECONDS = 2.0
 
 PAUSE_SECONDS = 5.0
 """How long nothing is given out after the spool's disk was found full."""
+
+BROKEN_SECONDS = 600.0
+"""How long a picture waits after a codec that it needs was found broken."""
 
 LARGE_CAP = 2
 """A picture that ran out of memory gets this many times the cap, alone."""
@@ -101,6 +106,8 @@ class Dispatch:
         self._polled = 0.0
         self._paused_until = 0.0
         self._spool_error = ""
+        self._codecs = CodecHealth()
+        self._told: dict[str, Any] = {"spool_error": "", **self._codecs.facts()}
         released = self._journal.release_claims()
         if released:
             log.info("took back what the previous pool had given out", jobs=released)
@@ -244,9 +251,10 @@ class Dispatch:
         if hand.ended:
             self._condemned.add(child)  # just in time for the job; the worker is being ended already
         if isinstance(message, JobDone):
+            self._codecs.rendered(child, message)
             self._rendered(hand, message)
         else:
-            self._failed(hand.job, message)
+            self._failed(child, hand.job, message)
         fits = self._tree.set_cap(child, self._cap_bytes)
         if not fits or 0 < self._soft_cap_bytes < message.rss_bytes:
             log.info("replacing a worker that holds on to memory", worker=child, rss_bytes=message.rss_bytes)
@@ -274,7 +282,7 @@ class Dispatch:
             seconds=round(hand.seconds, 3),
         )
 
-    def _failed(self, job: Job, failed: JobFailed) -> None:
+    def _failed(self, worker: str, job: Job, failed: JobFailed) -> None:
         match failed.verdict:
             case "bad":
                 self._doubt(job, failed.reason)
@@ -286,6 +294,8 @@ class Dispatch:
                 self._context.wake("seen")
             case "machine":
                 self._wait_for_the_disk(job, failed.reason)
+            case "broken":
+                self._wait_for_the_codec(worker, job, failed)
             case _:
                 self._try_again(job, failed.reason, self._policy)
 
@@ -309,10 +319,23 @@ class Dispatch:
         self._say(f"the spool cannot be written: {reason}")
         log.error("rendering waits", job=job.id, reason=reason)
 
+    def _wait_for_the_codec(self, worker: str, job: Job, failed: JobFailed) -> None:
+        """No picture's fault: it keeps its attempts, and waits, unless only this worker has come to be spoilt."""
+        if self._codecs.broke(worker, failed.codec, failed.reason):
+            self._try_again(job, failed.reason, self._policy)
+            self._tree.recycle(worker)
+            return
+        self._spool.keep_original_only(job.id, job.generation)
+        self._journal.postpone(job, BROKEN_SECONDS, failed.reason)
+        self._say(self._spool_error)
+        log.error("rendering waits", job=job.id, reason=failed.reason)
+
     def _say(self, spool_error: str) -> None:
-        if spool_error != self._spool_error:
-            self._spool_error = spool_error
-            self._context.report("pool", spool_error=spool_error)
+        self._spool_error = spool_error
+        facts = {"spool_error": spool_error, **self._codecs.facts()}
+        if facts != self._told:
+            self._told = facts
+            self._context.report("pool", **facts)
 
     # Deaths
 
@@ -320,6 +343,7 @@ class Dispatch:
         hand = self._in_hand.get(child)
         was_condemned = child in self._condemned
         self._condemned.discard(child)
+        self._codecs.forget(child)
         if hand is None:
             return not was_condemned
         self._put_down(child, hand)

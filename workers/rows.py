@@ -11,6 +11,7 @@ from ipc.spool import ORIGINAL
 from workers.times import iso
 
 CONTENT_TYPES = {"webp": "image/webp", "avif": "image/avif"}
+"""Of each format. A row's renditions of one width are in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,14 @@ def rows_of(job: Job, prefix: str, url_of: Callable[[str], str]) -> dict[str, di
         "width": job.width,
         "height": job.height,
         "bytes": job.bytes,
-        "renditions": [_rendition(job, one, prefix, url_of) for one in job.renditions],
+        "renditions": [_rendition(job, one, prefix, url_of) for one in sorted(job.renditions, key=_place)],
     }
     return {"messages": message, "images": image}
+
+
+def _place(one: Rendition) -> tuple[int, int]:
+    """Where it stands in the row: readers rely on that."""
+    return one.width, list(CONTENT_TYPES).index(one.format)
 
 
 def _rendition(job: Job, one: Rendition, prefix: str, url_of: Callable[[str], str]) -> dict[str, Any]:

@@ -94,6 +94,7 @@ def test_stats() -> None:
         "failed": 6,
         "retried": 7,
         "dead": 5,
+        "encoder_fallbacks": 0,
         "connected": True,
         "queue_size": 6,
         "r2_circuit_breaker": "closed",
@@ -503,6 +504,21 @@ def test_a_flood_that_is_over_is_none() -> None:
 
     assert len(whats(flooded("2023-11-14T22:13:21Z"))) == 1
     assert whats(flooded("2023-11-14T22:13:19Z")) == []
+
+
+def test_a_broken_codec_and_an_encoder_that_stands_in_are_problems() -> None:
+    why = {"WebP encoder": "our WebP encoder failed: AttributeError", "JPEG decoder": "x"}
+    report = {"spool_error": "", "broken_codecs": why, "encoder_fallback": "SVT-AV1: not there"}
+    body = snapshot(known(reports={"pool": report}), Memory())
+    assert [one["what"] for one in body["problems"]] == [
+        "the image workers' WebP encoder is broken, its pictures wait: our WebP encoder failed: AttributeError",
+        "the image workers' JPEG decoder is broken, its pictures wait: x",
+        "most AVIF renditions are made by the second-best encoder, and are up to 70 % larger: SVT-AV1: not there",
+    ]
+    assert all("Nothing is lost" in one["remedy"] for one in body["problems"])
+    assert whats(known(reports={"pool": {"spool_error": "", "broken_codecs": {}, "encoder_fallback": ""}})) == []
+    body = snapshot(known(figures=figures(totals={"encoder_fallbacks": 3})), Memory())
+    assert body["stats"]["encoder_fallbacks"] == 3
 
 
 def test_pictures_that_were_set_aside_are_named_with_their_file() -> None:

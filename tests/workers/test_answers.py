@@ -22,7 +22,13 @@ anything = st.recursive(
 )
 
 
-@pytest.mark.parametrize("answer", [DONE, FAILED, replace(DONE, renditions=[]), replace(FAILED, reason="")])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(DONE, replace(DONE, renditions=[]), replace(DONE, fallbacks=1, fallback_reason="SVT-AV1: œ")),
+        *(FAILED, replace(FAILED, reason=""), replace(FAILED, verdict="broken", codec="WebP encoder")),
+    ],
+)
 def test_real_answers_pass_also_over_the_wire(answer: JobDone | JobFailed) -> None:
     arrived = decode(encode(answer))
     assert isinstance(arrived, JobDone | JobFailed)
@@ -55,6 +61,10 @@ def test_real_answers_pass_also_over_the_wire(answer: JobDone | JobFailed) -> No
         {"renditions": [["../320", 200, "webp", 1]]},
         {"renditions": [[320, 200, "webp", 2**63]]},
         {"renditions": [[320, 200, "webp", 1], None]},
+        {"fallbacks": -1},
+        {"fallbacks": 3},
+        {"fallbacks": None},
+        {"fallback_reason": 5},
     ],
     ids=repr,
 )
@@ -62,7 +72,10 @@ def test_nonsense_is_refused(fields: dict[str, Any]) -> None:
     assert not is_sound(replace(DONE, **fields))
 
 
-@pytest.mark.parametrize("fields", [{"reason": 5}, {"verdict": None}, {"verdict": ["bad"]}, {"rss_bytes": "much"}])
+@pytest.mark.parametrize(
+    "fields",
+    [{"reason": 5}, {"verdict": None}, {"verdict": ["bad"]}, {"rss_bytes": "much"}, {"codec": 5}, {"codec": "x\n"}],
+)
 def test_a_failure_in_nonsense_is_refused(fields: dict[str, Any]) -> None:
     assert not is_sound(replace(FAILED, **fields))
 

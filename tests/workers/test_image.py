@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from structlog.testing import capture_logs
 
 from ipc.messages import MAX_BYTES, Job, JobDone, JobFailed, Message, Ready, Wake, encode
 from tests.instance import HOME, wait_for
@@ -23,6 +24,7 @@ from tests.workers.desk import Desk, FakeTree
 from workers import image, imaging
 from workers.answers import is_sound
 from workers.image import main, render, set_memory_cap
+from workers.imaging import codec
 from workers.pool import Dispatch
 
 MIB = 1024 * 1024
@@ -86,6 +88,17 @@ def test_a_picture_is_rendered(folder: Path) -> None:
     assert len(encode(answer)) <= MAX_BYTES
 
 
+def test_a_fallback_is_logged_and_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "_SVT", {**codec._SVT, "codec": "none"})
+    with capture_logs() as logs:
+        answer = render(order(folder), LIMITS, LADDER)
+    assert isinstance(answer, JobDone)
+    assert (answer.fallbacks, answer.fallback_reason[:7]) == (2, "SVT-AV1")
+    assert [(one["log_level"], one["job"], one["why"]) for one in logs] == [("warning", 1, answer.fallback_reason)]
+    assert is_sound(answer)
+    assert len(encode(answer)) <= MAX_BYTES
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
@@ -139,6 +152,8 @@ def test_a_fault_of_the_disk_is_no_verdict_on_the_picture(folder: Path) -> None:
         (MemoryError(), "memory", "no memory left"),
         (imaging.OutOfMemory("12 MP"), "memory", "12 MP"),
         (imaging.BadPicture("œ" * 5000), "bad", "œ"),
+        (imaging.CodecFault("WebP encoder", ValueError("œ" * 5000), broken=True), "broken", "WebP encoder failed"),
+        (imaging.CodecFault("WebP encoder", ValueError("why"), broken=False), "passing", "ValueError: why"),
         (ValueError("what?"), "passing", "ValueError: what?"),
         (RecursionError("too deep"), "passing", "RecursionError: too deep"),
         (OSError(28, "No space left on device"), "machine", "No space left on device"),
@@ -152,9 +167,11 @@ def test_whatever_is_raised_becomes_an_answer(
         raise error
 
     monkeypatch.setattr(imaging, "render", fail)
-    found, text = refusal(render(order(folder), LIMITS, LADDER))
+    found, text = refusal(answer := render(order(folder), LIMITS, LADDER))
     assert found == verdict
     assert reason in text
+    assert isinstance(answer, JobFailed)
+    assert answer.codec == (error.codec if isinstance(error, imaging.CodecFault) else "")
 
 
 def test_rendering_twice_gives_the_same_files(folder: Path) -> None:
@@ -316,6 +333,22 @@ def test_main_renders_one_after_another_until_it_is_stopped(
     (folder / "again.jpg").replace(folder / "original")
     desk.send(order(folder))
     assert isinstance(worker(), JobDone)  # a bad picture is no reason to end
+
+
+def test_a_broken_codec_ends_no_worker(
+    desk: Desk, folder: Path, worker: Callable[[], Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warmed = threading.Event()
+
+    def fail(*_: object) -> None:
+        warmed.set()
+        raise AttributeError("gone")
+
+    monkeypatch.setattr(imaging, "warm_up", fail)
+    assert worker() == Ready()
+    assert warmed.wait(30)
+    desk.send(order(folder))
+    assert isinstance(worker(), JobDone)
 
 
 def test_memory_is_given_back_soon_after_the_last_job(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from ipc.routing import Effort
 from supervisor import policy
 from supervisor.policy import Intent, Oom
 from tests.workers.desk import CHANNEL, POSTED, Desk, FakeTree
-from workers.pool import ALONE_SECONDS, LARGE_CAP, Dispatch, InHand, turn
+from workers.pool import ALONE_SECONDS, BROKEN_SECONDS, LARGE_CAP, Dispatch, InHand, turn
 
 MIB = 1024 * 1024
 CAP = 600 * MIB
@@ -50,6 +51,10 @@ def whose(tree: FakeTree, job: Job) -> str:
 
 def failed(job: Job, verdict: str, reason: str = "because", rss_bytes: int = 0) -> JobFailed:
     return JobFailed(job.id, job.generation, rss_bytes, verdict, reason)
+
+
+def broken(job: Job, codec: str, reason: str) -> JobFailed:
+    return JobFailed(job.id, job.generation, 0, "broken", reason, codec)
 
 
 def replace_worker(pool: Dispatch, tree: FakeTree, name: str, end: policy.Exit) -> bool:
@@ -306,6 +311,67 @@ def test_a_passing_failure_is_tried_later_and_in_the_end_dead(desk: Desk, open_p
     pool.on_message("image-1", failed(job, "passing", "OSError: disk full"))
     assert desk.of(1).state == "dead"
     assert "OSError: disk full (after 2 attempts)" in str(desk.of(1).reason)
+
+
+def test_with_a_broken_codec_pictures_wait_and_are_none_the_worse(desk: Desk, open_pool: Opener) -> None:
+    """After a broken upgrade, say: every picture fails, and none is fetched again, blamed or dead."""
+    pool, tree = open_pool(1, retry={"max_attempts": 0, "base_seconds": 0.0})
+    jobs = [desk.fetch(number) for number in (1, 2)]
+    for job in jobs:
+        pool.on_order(Wake("fetched"))
+        desk.write_ladder(job)
+        pool.on_message("image-1", broken(job, "WebP encoder", "our WebP encoder failed"))
+        now = desk.of(job.message_id)
+        assert (now.state, now.attempts, now.deaths, now.doubted) == ("fetched", 0, 0, None)
+        assert (now.reason, now.claimed_by) == ("our WebP encoder failed", None)
+        assert BROKEN_SECONDS - 60 < now.next_at - time.time() <= BROKEN_SECONDS
+    assert len(tree.sent) == 2 and not pool.is_busy() and not tree.recycled
+    assert desk.spooled() == {f"{job.id}.1/original" for job in jobs}
+    facts = {"spool_error": "", "broken_codecs": {"WebP encoder": "our WebP encoder failed"}, "encoder_fallback": ""}
+    assert desk.reported() == facts
+
+    whole = desk.fetch(3)
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", desk.write_ladder(whole))
+    assert desk.reported()["broken_codecs"] == {}
+    assert desk.journal.totals()["retried"] == 0
+
+
+def test_a_codec_that_fails_where_it_had_worked_costs_the_worker_and_a_try(desk: Desk, open_pool: Opener) -> None:
+    """The picture before, or this one, may have spoilt the process: in a fresh one it would show."""
+    pool, tree = open_pool(1)
+    good, bad = desk.fetch(1), desk.fetch(2)
+    pool.on_order(Wake("fetched"))
+    pool.on_message("image-1", desk.write_ladder(good))
+    pool.on_message("image-1", broken(bad, "JPEG decoder", "our JPEG decoder failed"))
+    assert (desk.of(2).state, desk.of(2).attempts, tree.recycled) == ("fetched", 1, ["image-1"])
+    assert "broken_codecs" not in desk.reported()
+
+    pool.on_exit("image-1", "finished", "recycled")
+    tree.ready.add("image-1")
+    other = desk.fetch(3)
+    pool.on_ready("image-1")
+    pool.on_message("image-1", broken(other, "JPEG decoder", "our JPEG decoder failed"))
+    assert (desk.of(3).attempts, tree.recycled) == (0, ["image-1"])
+    assert desk.reported()["broken_codecs"] == {"JPEG decoder": "our JPEG decoder failed"}
+
+
+def test_fallbacks_are_counted_and_told_when_they_are_many(desk: Desk, open_pool: Opener) -> None:
+    pool, _ = open_pool(1)
+    for number in (1, 2, 3):
+        assert not desk.reported()
+        job = desk.fetch(number)
+        pool.on_order(Wake("fetched"))
+        done = replace(desk.write_ladder(job), fallbacks=1, fallback_reason="SVT-AV1: not there")
+        pool.on_message("image-1", done)
+    assert desk.journal.totals()["encoder_fallbacks"] == 3
+    assert desk.reported()["encoder_fallback"] == "SVT-AV1: not there"
+    for number in range(4, 8):
+        job = desk.fetch(number)
+        pool.on_order(Wake("fetched"))
+        pool.on_message("image-1", desk.write_ladder(job))
+    assert desk.reported()["encoder_fallback"] == ""
+    assert desk.journal.totals()["encoder_fallbacks"] == 3
 
 
 def test_a_pause_is_kept(desk: Desk, open_pool: Opener) -> None:

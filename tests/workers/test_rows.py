@@ -85,6 +85,14 @@ def test_rows(job: Job) -> None:
     json.dumps(rows)
 
 
+def test_renditions_are_by_width_and_webp_before_avif_however_the_journal_has_them(job: Job) -> None:
+    image = rows_of(replace(job, renditions=job.renditions[::-1]), "", str)["images"]
+    assert image is not None
+    assert [(one["width"], one["format"]) for one in image["renditions"]] == [
+        *((320, "webp"), (320, "avif"), (640, "webp")),
+    ]
+
+
 def test_every_key_of_a_row_is_an_object(job: Job) -> None:
     image = rows_of(job, "p/", str)["images"]
     assert image is not None

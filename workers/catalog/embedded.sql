@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS images (
     width      INTEGER NOT NULL,
     height     INTEGER NOT NULL,
     bytes      INTEGER NOT NULL,
+    -- An array of {width, height, format, bytes, key, url}, by width, and of one width webp before avif.
     renditions TEXT    NOT NULL CHECK (json_valid(renditions)),
     PRIMARY KEY (channel_id, message_id),
     FOREIGN KEY (channel_id, message_id) REFERENCES messages (channel_id, message_id)

@@ -1,7 +1,7 @@
 """One picture into its ladder of WebP and AVIF: the only home of PIL and pillow_avif.
 
 Promises: `render` ends in every rendition on disk, complete and fsynced; or in BadPicture, a verdict on the
-picture; or in OutOfMemory, no verdict; or in the OSError of the disk. The same file gives the same bytes.
+picture; or in CodecFault or OutOfMemory, no verdict; or in the OSError of the disk. The same file gives the same bytes.
 Renditions are sRGB, upright, the first frame of an animation, never larger than the original, and hold no
 metadata (no GPS, no comment).
 
@@ -20,9 +20,12 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +35,11 @@ import pillow_avif.AvifImagePlugin
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from ipc.jobs import Rendition
+from workers.imaging.blame import CANARIES, CodecFault, decoding, does, encoding
+from workers.imaging.containers import endings, mend
 from workers.imaging.gate import BadPicture, Header, Limits, check, check_size, read
 from workers.imaging.ladder import Ladder, Rendered, steps_for, top_pixels
-from workers.imaging.memory import Gauge, OutOfMemory, memory_need, trim
+from workers.imaging.memory import Gauge, memory_need, trim
 from workers.imaging.ordinary import give_up_priority
 
 pillow_avif.AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each decoder thread would count its stack against the cap
@@ -53,10 +58,21 @@ _WEBP: dict[str, Any] = {"format": "WEBP", "quality": 80, "method": 4}
 _AVIF: dict[str, Any] = {"format": "AVIF", "subsampling": "4:2:0", "max_threads": 1}
 _SVT = _AVIF | {"codec": "svt", "speed": 8, "quality": 53, "advanced": {"tune": "3"}}
 _AOM = _AVIF | {"codec": "aom", "speed": 9, "quality": 62}
+_ENCODERS = {"webp": "WebP", "avif": "AVIF"}
+
+_SVT_SHORTEST, _SVT_HIGHEST = 4, 8_704
+"""SVT-AV1 4.1 takes no side below the one, and no height above the other (in px)."""
+
+_this_thread = threading.local()
+_CANARY_LIMITS = Limits(max_bytes=10_000, max_dimension=64, max_pixels=4_096)
+_CANARY_LADDER = Ladder((4,), webp=False, avif=False)
 
 _SRGB = ImageCms.createProfile("sRGB")
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _FROM_16_BITS = [(value * 255 + 32_767) // 65_535 for value in range(65_536)]
+
+Decoded = tuple[tuple[int, int], list[tuple[int, int]], Image.Image]
+"""What `_decode` returns."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -74,7 +90,7 @@ def render(original: Path, target: Path, limits: Limits, ladder: Ladder, cap_byt
     """Write `target`/{width}.{format} for each rendition of `original`; all are on disk when this returns.
 
     `target` is an existing folder. `cap_bytes` is the process's RLIMIT_DATA, None when there is none. Raises
-    BadPicture, OutOfMemory, or OSError of reading the original or writing the target, which may then hold
+    BadPicture, CodecFault, OutOfMemory, or OSError of reading the original or writing the target, which may then hold
     incomplete files.
     """
     data = read(original, limits)
@@ -88,24 +104,68 @@ def render(original: Path, target: Path, limits: Limits, ladder: Ladder, cap_byt
 
 def _develop(data: bytes, limits: Limits, ladder: Ladder, cap_bytes: int | None) -> tuple[Rendered, dict[str, bytes]]:
     """Return what `render` does, and the contents of the files by name."""
-    header = check(data, limits)
-    gauge = Gauge.start(
-        f"{header.format} of {header.width}×{header.height} pixels",
-        memory_need(header.width * header.height, top_pixels(header.width, header.height, ladder), len(data)),
-        cap_bytes,
-    )
-    with _verdicts(header, gauge), _strict_pillow(limits):
-        size, steps, picture = _decode(data, header, limits, ladder, gauge)
-        contents = _encode_ladder(picture, steps, ladder, gauge)
+    with _strict_pillow(limits):
+        try:
+            header, gauge, (size, steps, picture) = _open(data, len(data), limits, ladder, cap_bytes)
+        except BadPicture:
+            mended = _mended(data, limits, cap_bytes)
+            if mended is None:
+                raise
+            header, gauge, (size, steps, picture) = _open(mended, 2 * len(data), limits, ladder, cap_bytes)
+        contents, fallbacks = _encode_ladder(picture, steps, ladder, gauge)
     renditions = tuple(
         Rendition(*step, name, len(contents[f"{step[0]}.{name}"])) for step in steps for name in ladder.formats
     )
-    return Rendered(*_MIME[header.format], *size, renditions), contents
+    return Rendered(*_MIME[header.format], *size, renditions, tuple(fallbacks)), contents
+
+
+def _open(
+    data: bytes, file_bytes: int, limits: Limits, ladder: Ladder, cap_bytes: int | None
+) -> tuple[Header, Gauge, Decoded]:
+    """Check it and decode it; `file_bytes` are what of files is in memory."""
+    header = check(data, limits)
+    gauge = Gauge.start(
+        f"{header.format} of {header.width}×{header.height} pixels",
+        memory_need(header.width * header.height, top_pixels(header.width, header.height, ladder), file_bytes),
+        cap_bytes,
+    )
+    canary, reason = partial(_decode_canary, header.format, gauge), partial(_reason, header.format)
+    with decoding(header.format, gauge, canary, reason):
+        return header, gauge, _decode(data, header, limits, ladder, gauge)
+
+
+def _mended(data: bytes, limits: Limits, cap_bytes: int | None) -> bytes | None:
+    """The refused file without what was wrong with it, if no pixel is missing; None where it is as bad as before."""
+    mended = mend(data)
+    whole: bytes | None = None
+    pixels = b""
+    for ended in endings(mended):
+        header = check(ended, limits)
+        need = memory_need(header.width * header.height, 0, 2 * len(data))
+        found = _pixels(ended, Gauge.start("a JPEG without its end", need, cap_bytes))
+        if not found or found != (pixels or found):
+            return None
+        whole, pixels = whole or ended, found
+    return whole or (None if mended is data else mended)
+
+
+def _pixels(data: bytes, gauge: Gauge) -> bytes:
+    """A digest of a JPEG's pixels at full size; empty where it does not decode."""
+    digest = blake2b()
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            image.load()
+            for top in range(0, image.height, 64):  # in strips: there may be no room for it twice
+                digest.update(image.crop((0, top, image.width, min(top + 64, image.height))).tobytes())
+    except Exception as error:
+        gauge.rule_out_memory(error)
+        return b""
+    return digest.digest()
 
 
 def _decode(
     data: bytes, header: Header, limits: Limits, ladder: Ladder, gauge: Gauge
-) -> tuple[tuple[int, int], list[tuple[int, int]], Image.Image]:
+) -> Decoded:
     """Return the upright sides, each rendition's ascending, and the picture, upright, sRGB, at the
     largest."""
     with Image.open(io.BytesIO(data), formats=(header.format,)) as image:
@@ -192,32 +252,73 @@ def _through_profile(colour: Image.Image, profile: bytes, gauge: Gauge) -> Image
         )
     except Exception as error:
         gauge.rule_out_memory(error)
+        if not does(lambda: ImageCms.profileToProfile(_canary(), _SRGB, _SRGB, outputMode="RGB")):
+            raise CodecFault("colour converter", error, broken=True) from error
         return None
+
+
+def _decode_canary(kind: str, gauge: Gauge) -> None:
+    with _strict_pillow(_CANARY_LIMITS):
+        _decode(CANARIES[kind], check(CANARIES[kind], _CANARY_LIMITS), _CANARY_LIMITS, _CANARY_LADDER, gauge)
 
 
 def _encode_ladder(
     picture: Image.Image, steps: list[tuple[int, int]], ladder: Ladder, gauge: Gauge
-) -> dict[str, bytes]:
-    """Return the contents of each rendition by file name, shrinking each width from the next larger one."""
-    contents = {}
+) -> tuple[dict[str, bytes], list[str]]:
+    """Return the contents of each rendition by file name, shrinking each width from the next larger one; and why
+    SVT could not make those that another encoder had to make instead.
+    """
+    contents, fallbacks = {}, []
     for step in reversed(steps if ladder.formats else []):
-        picture = _resized(picture, step)
+        with encoding("scaler", gauge, lambda: _resized(_canary(), (4, 4))):
+            picture = _resized(picture, step)
         for name in ladder.formats:
-            contents[f"{step[0]}.{name}"] = _encode(picture, name, gauge)
-    return contents
+            with encoding(f"{_ENCODERS[name]} encoder", gauge, partial(_encode_canary, name, gauge)):
+                contents[f"{step[0]}.{name}"], fallback = _encode(picture, name, gauge)
+            fallbacks += [fallback] if fallback else []
+    return contents, fallbacks
 
 
-def _encode(picture: Image.Image, name: str, gauge: Gauge) -> bytes:
-    """Encode RGB or RGBA. SVT refuses some sizes (1×100, 3×5, 20×16383 px); aom takes those."""
+def _encode_canary(name: str, gauge: Gauge) -> None:
+    _encode(_canary(), name, gauge)
+
+
+def _canary() -> Image.Image:
+    return Image.new("RGB", (8, 8), "teal")
+
+
+def _encode(picture: Image.Image, name: str, gauge: Gauge) -> tuple[bytes, str]:
+    """Encode RGB or RGBA; the file, and why it is not of the encoder that it should be of ("": it is)."""
     if name == "webp":
-        return _saved(picture, _WEBP)
-    if picture.mode == "RGB":
+        return _saved(picture, _WEBP), ""
+    if not _is_for_svt(picture):
+        return _saved(picture, _AOM), ""
+    fallback = _why_not_svt()
+    if not fallback:
         try:
-            give_up_priority()
-            return _saved(picture, _SVT)
+            return _saved(picture, _SVT), ""
         except Exception as error:
             gauge.rule_out_memory(error)
-    return _saved(picture, _AOM)
+            fallback = f"{type(error).__name__}: {error}"
+    return _saved(picture, _AOM), f"SVT-AV1 at {picture.width}×{picture.height} pixels: {fallback}"
+
+
+def _is_for_svt(picture: Image.Image) -> bool:
+    """Whether SVT is to encode it. With alpha aom's files are smaller; and some sizes only aom takes."""
+    return picture.mode == "RGB" and min(picture.size) >= _SVT_SHORTEST and picture.height <= _SVT_HIGHEST
+
+
+def _why_not_svt() -> str:
+    """Why SVT must not be used in this thread: it would take real-time priority. "": it may be."""
+    if not hasattr(_this_thread, "why_not_svt"):
+        try:
+            give_up_priority()
+        except OSError as error:
+            _this_thread.why_not_svt = f"real-time priority could not be given up first ({error})"
+        else:
+            _this_thread.why_not_svt = ""
+    reason: str = _this_thread.why_not_svt
+    return reason
 
 
 def _saved(picture: Image.Image, options: dict[str, Any], **metadata: Any) -> bytes:
@@ -241,26 +342,10 @@ def _strict_pillow(limits: Limits) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-@contextmanager
-def _verdicts(header: Header, gauge: Gauge) -> Iterator[None]:
-    """Turn what decoders and encoders raise, of whatever type, into BadPicture or OutOfMemory.
-
-    5,909 odd files from the public made Pillow raise OSError, ValueError, SyntaxError, RuntimeError,
-    IndexError, TypeError and struct.error. Only memory is touched inside, so that an OSError here is never
-    the disk's.
-    """
-    try:
-        yield
-    except (BadPicture, OutOfMemory):
-        raise
-    except Exception as error:
-        gauge.rule_out_memory(error)
-        raise BadPicture(_reason(error, header)) from error
-
-
-def _reason(error: Exception, header: Header) -> str:
+def _reason(kind: str, error: Exception) -> str:
+    """What is wrong with the picture."""
     if isinstance(error, UnidentifiedImageError):  # its text holds the address of an object
-        return f"damaged or cut off: no readable {header.format} header"
+        return f"damaged or cut off: no readable {kind} header"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"too many pixels: {error}"
     text = str(error)[:200] or type(error).__name__
@@ -305,7 +390,7 @@ def warm_up() -> None:
     ladder = Ladder((16, 64), webp=True, avif=True)
     for sample in _samples():
         for data in (sample, sample[: len(sample) // 2]):
-            with suppress(BadPicture):
+            with suppress(BadPicture, CodecFault):
                 _develop(data, limits, ladder, None)
     trim()
 

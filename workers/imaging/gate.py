@@ -28,6 +28,9 @@ MAX_JPEG_SEGMENTS = 5_000
 MAX_JPEG_PADDING_BYTES = 65_536
 """Fill bytes before a JPEG header segment. Pillow reads them one by one: 16 MB of 0xFF took it 4 to 6 s."""
 
+MAX_FTYP_BYTES = 65_536
+"""Of the list of brands with which an AVIF begins. Real ones have a dozen."""
+
 _NAMES = "JPEG, PNG, WebP, AVIF, GIF"
 _TAKEN = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF87a", "GIF"), (b"GIF89a", "GIF"))
 _OTHER_PICTURES = (
@@ -157,7 +160,7 @@ def sniff(data: bytes) -> str:
 
 def _sniff_ftyp(data: bytes) -> str:
     """AVIF, HEIC and MP4 share the container: the brands, the major one first, tell them apart."""
-    box = data[8 : min(struct.unpack_from(">I", data)[0], 256)]
+    box = data[8 : min(struct.unpack_from(">I", data)[0], MAX_FTYP_BYTES)]
     brands = [box[at : at + 4] for at in range(0, len(box), 4)]
     if b"avif" in brands or b"avis" in brands:
         return "AVIF"
@@ -229,7 +232,9 @@ def _jpeg_size(data: bytes) -> Iterator[tuple[int, int]]:
         if marker == _SOS:
             return
         if marker in _SOF:
-            height, width = struct.unpack_from(">HH", data, at + 5)
+            bits, height, width = struct.unpack_from(">BHH", data, at + 4)
+            if bits != 8:
+                raise BadPicture(f"unknown format: a JPEG of {bits} bits a sample; taken are those of 8")
             yield width, height
 
 

@@ -21,19 +21,23 @@ class Ladder:
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """Those to make, "webp" first."""
+        """Those to make, "webp" first: readers of a row rely on the order."""
         return tuple(name for name, wanted in (("webp", self.webp), ("avif", self.avif)) if wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What became of an original: type by content, sides in px once upright, and what was made of it."""
+    """What became of an original: type by content, sides in px once upright, and what was made of it.
+
+    `fallbacks` says of each rendition that the encoder of choice could not make why that was so.
+    """
 
     mime: str
     extension: str
     width: int
     height: int
     renditions: tuple[Rendition, ...]
+    fallbacks: tuple[str, ...] = ()
 
 
 def widths_for(width: int, ladder_widths: tuple[int, ...]) -> tuple[int, ...]:
