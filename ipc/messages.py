@@ -24,6 +24,9 @@ ENDS = 20
 KILLS = 50
 """How many ends for want of memory are remembered besides, of all children together."""
 
+NOT_STRIPPED = -1
+"""Instead of a size: nobody tried to strip the original."""
+
 FOR_MEMORY = ("out of memory", "machine out of memory", "perhaps out of memory")
 """The causes of those ends."""
 
@@ -139,10 +142,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobDone:
-    """Image worker to pool: every rendition is in the job's folder, complete and fsynced.
+    """Image worker to pool: every rendition is in the job's folder, complete and fsynced, and so is the stripped
+    original if there is one.
 
     `renditions` holds (width, height, format, bytes) of each; width and height are the original's, upright.
-    `rss_bytes` is what the worker still holds on to.
+    `rss_bytes` is what the worker still holds on to. `stripped_bytes` is the size of the stripped original: 0 where it
+    can't be stripped, NOT_STRIPPED where nobody wants it to be.
     """
 
     job_id: int
@@ -153,6 +158,7 @@ class JobDone:
     width: int
     height: int
     renditions: list[list[Any]] = field(default_factory=list)
+    stripped_bytes: int = NOT_STRIPPED
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ipc.messages import JobDone, JobFailed
+from ipc.messages import NOT_STRIPPED, JobDone, JobFailed
 from workers.rows import CONTENT_TYPES
 
 LARGEST = 2**48
@@ -24,6 +24,7 @@ def is_sound(answer: JobDone | JobFailed) -> bool:
         and _is_word(answer.mime, r"image/[a-z0-9.+-]{1,40}")
         and _is_word(answer.extension, r"[a-z0-9]{1,10}")
         and _are_renditions(answer.renditions)
+        and (_is_size(answer.stripped_bytes) or answer.stripped_bytes == NOT_STRIPPED)
     )
 
 

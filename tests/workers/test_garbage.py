@@ -33,7 +33,7 @@ from workers import storage as storages
 from workers.breaker import Breaker
 from workers.catalog import Catalog
 from workers.garbage import Garbage, Yard, collect, find, remove
-from workers.rows import objects_of
+from workers.rows import Layout, objects_of
 from workers.storage import Storage, StorageFault
 from workers.uploader import Uploader
 
@@ -64,7 +64,7 @@ class Place:
             spool=desk.spool,
             storage=self.storage,
             catalog=self.catalog,
-            prefix=prefix,
+            layout=Layout(prefix),
             policy=RetryPolicy(max_attempts=1, base_seconds=60.0),
             storage_breaker=Breaker(5, 60.0),
             catalog_breaker=Breaker(5, 60.0),
@@ -96,7 +96,7 @@ class Place:
         return {one.key for one in self.storage.list()}
 
     def keys_of(self, job: Job) -> set[str]:
-        return {one.key for one in objects_of(job, self.prefix)}
+        return {one.key for one in objects_of(replace(job, original=job.original or "stripped"), self.prefix)}
 
     def find(self, before: float | None = None) -> list[Garbage]:
         return list(find(self.yard, time.time() + 60 if before is None else before))

@@ -73,6 +73,9 @@ class Catalog(Protocol):
     def named(self, sha256s: Iterable[str]) -> set[str]:
         """The keys of all renditions that images with these digests name. Raises CatalogFault."""
 
+    def urls(self, sha256s: Iterable[str]) -> set[str]:
+        """The URLs of all renditions that images with these digests name. Raises CatalogFault."""
+
     def probe(self) -> None:
         """See whether it takes rows, without one. Raises CatalogFault."""
 

@@ -25,7 +25,7 @@ PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def extension(name: str) -> str:
-    return name.split()[0]
+    return name.split(maxsplit=1)[0]
 
 
 def exif(orientation: int = 6) -> Image.Exif:
@@ -98,7 +98,8 @@ def planted_avif(data: bytes) -> bytes:
     """In boxes of several kinds behind the picture, and in what of the lists is text."""
     named = data.replace(b"Color\x00", b"GPS-5\x00").replace(b"libavif\x00", b"52.52N\x00\x00")
     return named + b"".join(
-        struct.pack(">I4s", 8 + len(MARK), kind) + MARK for kind in (b"free", b"skip", b"uuid", b"udta", b"prVt", b"mdat")
+        struct.pack(">I4s", 8 + len(MARK), kind) + MARK
+        for kind in (b"free", b"skip", b"uuid", b"udta", b"prVt", b"mdat")
     )
 
 
@@ -108,7 +109,7 @@ def samples() -> dict[str, bytes]:
     text = PngImagePlugin.PngInfo()
     text.add_text("Comment", MARK.decode())
     text.add_itxt("XML:com.adobe.xmp", XMP.decode())
-    all_of_it = {"exif": exif(), "icc_profile": PROFILE, "xmp": XMP}
+    all_of_it: dict[str, Any] = {"exif": exif(), "icc_profile": PROFILE, "xmp": XMP}
     plain = {
         "jpg": saved("JPEG", comment=MARK, **all_of_it),
         "jpg progressive": saved("JPEG", progressive=True, exif=exif(8)),

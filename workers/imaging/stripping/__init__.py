@@ -42,7 +42,7 @@ def strip(data: bytes, extension: str) -> bytes:
         raise Unstrippable(f"nothing is known of {extension}")
     try:
         return stripper(data)
-    except (IndexError, ValueError, struct.error) as error:  # something that is shorter than it says
+    except (IndexError, ValueError, struct.error, RecursionError) as error:  # shorter than it says, or too deep
         raise Unstrippable(f"{extension}: {error}") from error
 
 

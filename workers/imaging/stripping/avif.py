@@ -14,11 +14,14 @@ from dataclasses import dataclass, field
 
 from workers.imaging.stripping import film
 from workers.imaging.stripping.boxes import Box, Range, box_at, boxes_in, empty, empty_others, overlap, zero, zero_but
-from workers.imaging.stripping.errors import Unstrippable
+from workers.imaging.stripping.errors import MOST_PARTS, Unstrippable, at_most
 
 _LISTS_OF_ALL = (b"ftyp", b"meta", b"moov")
 _PICTURES = (b"av01", b"grid", b"iovl", b"iden", b"tmap", b"sato")
 """The types of items that are pictures, or made of some."""
+
+_MOST_MEDIA = 100
+"""Boxes of media data. A film has one."""
 
 _PROPERTIES = frozenset(
     (
@@ -49,7 +52,7 @@ class _Item:
 
 def strip(data: bytes) -> bytes:
     """The same picture. Raises Unstrippable."""
-    top = list(_whole(data))
+    top = list(at_most(_whole(data)))
     kinds = [box.kind for box in top]
     if kinds[:1] != [b"ftyp"] or b"moof" in kinds or any(kinds.count(kind) > 1 for kind in (b"ftyp", b"meta", b"moov")):
         raise Unstrippable("an AVIF with none or several of a box that there is once")
@@ -65,6 +68,8 @@ def strip(data: bytes) -> bytes:
         elif box.kind not in (*_LISTS_OF_ALL, b"mdat"):
             empty(out, box)
     media = [box for box in top if box.kind == b"mdat"]
+    if len(media) > _MOST_MEDIA or len(needed.kept) + len(needed.gone) > MOST_PARTS:
+        raise Unstrippable("an AVIF in too many pieces")
     if overlap(needed.kept, needed.gone):
         raise Unstrippable("an AVIF whose metadata and picture share bytes")
     filled = [box for box in media if any(box.body <= begin and end <= box.end for begin, end in needed.kept)]
@@ -171,7 +176,7 @@ def _places(data: bytearray, iloc: Box) -> dict[int, _Item]:
     sizes = reader.number(2)
     offset_bytes, length_bytes, base_bytes = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
     index_bytes = sizes & 15 if version else 0
-    places = {}
+    places: dict[int, _Item] = {}
     for _ in range(reader.number(4 if version == 2 else 2)):
         begin = reader.at
         number = reader.number(4 if version == 2 else 2)
@@ -187,6 +192,8 @@ def _places(data: bytearray, iloc: Box) -> dict[int, _Item]:
             if not length:
                 raise Unstrippable("an AVIF with an item of all that there is")
             extents.append((offset, offset + length))
+            if len(places) + len(extents) > MOST_PARTS:
+                raise Unstrippable("an AVIF in too many pieces")
         places[number] = _Item(bytes(data[begin : reader.at]), method, tuple(extents))
     return places
 

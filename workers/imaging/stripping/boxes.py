@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 
-from workers.imaging.stripping.errors import Unstrippable
+from workers.imaging.stripping.errors import Unstrippable, at_most
 
 Range = tuple[int, int]
 """From one offset in the file to another."""
@@ -24,7 +25,9 @@ class Box:
 
 def boxes_in(data: bytes | bytearray, at: int, end: int) -> Iterator[Box]:
     """The boxes that fill these bytes. Raises Unstrippable where one isn't whole."""
-    while at < end:
+    for _ in at_most(count()):
+        if at >= end:
+            return
         box = box_at(data, at, end)
         if box is None:
             raise Unstrippable("an AVIF with a box that is cut off")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from workers.imaging.stripping.errors import Unstrippable
+from itertools import count
+
+from workers.imaging.stripping.errors import Unstrippable, at_most
 
 _EXTENSION, _IMAGE, _TRAILER = 0x21, 0x2C, 0x3B
 _CONTROL, _APPLICATION = 0xF9, 0xFF
@@ -19,7 +21,7 @@ def strip(data: bytes) -> bytes:
     at = _SCREEN_BYTES + _colours(data[10])
     kept = [data[:at]]
     has_image = False
-    while True:
+    for _ in at_most(count()):
         kind = data[at : at + 1]
         if kind == bytes((_TRAILER,)) and has_image:
             return b"".join((*kept, kind))
@@ -34,6 +36,7 @@ def strip(data: bytes) -> bytes:
             kept.append(_essence(data[begin:at]))
         else:
             raise Unstrippable("a GIF without an end, or with an unknown block")
+    raise AssertionError("a count has no end")
 
 
 def _colours(flags: int) -> int:

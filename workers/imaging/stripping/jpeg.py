@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 
 from workers.imaging.stripping import orientation
-from workers.imaging.stripping.errors import Unstrippable
+from workers.imaging.stripping.errors import Unstrippable, at_most
 
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _APP0, _APP1, _APP2, _APP14, _COM = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
@@ -32,7 +32,7 @@ def strip(data: bytes) -> bytes:
     kept: list[bytes] = []
     exif: list[bytes] = []
     xmp = None
-    for marker, content, scan in _segments(data):
+    for marker, content, scan in at_most(_segments(data)):
         if marker == _APP1 and content.startswith(orientation.EXIF_MARK):
             exif.append(content[len(orientation.EXIF_MARK) :])
         elif marker == _APP1 and content.startswith(_XMP):

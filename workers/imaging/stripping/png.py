@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 
 from workers.imaging.stripping import orientation
-from workers.imaging.stripping.errors import Unstrippable
+from workers.imaging.stripping.errors import Unstrippable, at_most
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CRITICAL = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
@@ -34,7 +34,7 @@ def strip(data: bytes) -> bytes:
     kept: list[bytes] = []
     exif = None
     texts: dict[bytes, bytes] = {}
-    for kind, content in _chunks(data):
+    for kind, content in at_most(_chunks(data)):
         if kind == b"eXIf":
             exif = content
         elif kind in (b"tEXt", b"zTXt", b"iTXt"):

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 
 from workers.imaging.stripping import orientation
-from workers.imaging.stripping.errors import Unstrippable
+from workers.imaging.stripping.errors import Unstrippable, at_most
 
 _ICC, _ALPHA, _EXIF, _XMP, _ANIMATION = 0x20, 0x10, 0x08, 0x04, 0x02
 _PICTURE = (b"ALPH", b"VP8 ", b"VP8L")
@@ -19,7 +19,7 @@ def strip(data: bytes) -> bytes:
     size = int.from_bytes(data[4:8], "little")
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or size < 4 or 8 + size > len(data):
         raise Unstrippable("a WebP that is cut off")
-    chunks = list(_chunks(data[12 : 8 + size]))
+    chunks = list(at_most(_chunks(data[12 : 8 + size])))
     if chunks and chunks[0][0] == b"VP8X":
         kept = _extended(chunks)
     else:
@@ -68,7 +68,7 @@ def _frame(content: bytes) -> bytes:
     """A frame without what is no picture."""
     if len(content) < _FRAME_BYTES:
         raise Unstrippable("a WebP with a frame that is cut off")
-    inner = _still(list(_chunks(content[_FRAME_BYTES:])))
+    inner = _still(list(at_most(_chunks(content[_FRAME_BYTES:]))))
     return content[:_FRAME_BYTES] + b"".join(_chunk(kind, one) for kind, one in inner)
 
 
