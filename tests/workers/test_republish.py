@@ -343,7 +343,7 @@ def test_rows_are_written_again_under_the_new_address(press: Press) -> None:
     press.publish_as_it_came(3)
     assert list(write_rows_again(press.options)) == [2]
     live = press.desk.render(4, photo(4))
-    assert [job.id for job in press.desk.journal.due("rendered", 9)][0] == live.id  # before what is written again
+    assert next(job.id for job in press.desk.journal.due("rendered", 9)) == live.id  # before what is written again
     press.publish()
     after = press.rows()
     assert all(url.startswith("https://new.example.org/p/") for _, url in after.values())

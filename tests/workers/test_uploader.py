@@ -365,7 +365,7 @@ def test_a_lost_spool_file_sends_the_job_back(desk: Desk, house: House, missing:
     folder = desk.spool.folder(job.id, job.generation)
     shutil.rmtree(folder) if missing == "folder" else (folder / missing).unlink()
     assert house.uploader.publish_due() == 0
-    back = "fetched" if missing == "320.webp" else "seen"  # as far as is needed
+    back = "seen" if missing == "folder" else "fetched"  # as far as is needed
     assert (desk.of(1).state, desk.of(1).attempts) == (back, 0)
     assert back in desk.wakes()
     assert house.rows() == []
