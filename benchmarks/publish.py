@@ -37,6 +37,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ from workers import catalog as catalogs
 from workers import storage as storages
 from workers.breaker import Breaker
 from workers.catalog import BATCH_ENTRIES
-from workers.rows import objects_of, rows_of
+from workers.rows import Layout, objects_of, rows_of
 from workers.storage.r2 import CACHE_CONTROL
 from workers.uploader import Uploader
 
@@ -100,7 +101,7 @@ def uploader(options: Options, *, stores: bool) -> Iterator[tuple[Uploader, Jour
             spool=desk.spool,
             storage=storage,
             catalog=catalog,
-            prefix=options["storage"]["prefix"],
+            layout=Layout(options["storage"]["prefix"], "as_is"),
             policy=RetryPolicy(5, 60.0),
             storage_breaker=busy if stores else idle,
             catalog_breaker=idle if stores else busy,
@@ -154,7 +155,7 @@ def store_bare(options: Options, seconds: SimpleQueue[float]) -> None:
     things = deque(
         (one.key, spool / f"{job.id}.{job.generation}" / one.file, one.content_type)
         for job in waiting(options)
-        for one in objects_of(job, settings["prefix"])
+        for one in objects_of(replace(job, original="as_is"), settings["prefix"])
     )
 
     def put() -> None:

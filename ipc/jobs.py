@@ -52,7 +52,10 @@ class Job:
     height: int | None
     renditions: tuple[Rendition, ...]
     rendition_bytes: int
+    stripped_bytes: int | None
     stored: bool
+    original: str | None
+    address: int | None
     doubted: str | None
     doubts: int
     attempts: int

@@ -27,10 +27,10 @@ import msgpack
 
 from ipc import database, failpoints
 from ipc.jobs import Job, Rendition, State
-from ipc.messages import JobDone, clip
+from ipc.messages import NOT_STRIPPED, JobDone, clip
 from ipc.retry import FARTHEST_SECONDS, RetryPolicy
 
-VERSION = 3
+VERSION = 4
 """`PRAGMA user_version` of a journal that this program understands."""
 
 
@@ -301,7 +301,8 @@ class Journal:
             width=done.width,
             height=done.height,
             renditions=msgpack.packb(done.renditions),
-            rendition_bytes=sum(one[3] for one in done.renditions),
+            rendition_bytes=sum(one[3] for one in done.renditions) + max(0, done.stripped_bytes),
+            stripped_bytes=None if done.stripped_bytes == NOT_STRIPPED else done.stripped_bytes,
         )
 
     def record_stored(
@@ -309,8 +310,9 @@ class Journal:
     ) -> list[Job]:
         """Every object of these jobs is in the storage: only the rows are missing, the spool files are not needed.
 
-        `as_found` are the renditions, by job, of those that found other ones there than theirs. Gives those of them
-        that are still as their caller saw them. One transaction, as the disk is waited for.
+        The jobs say what of their originals is there. `as_found` are the renditions, by job, of those that found
+        other ones there than theirs. Gives those of them that are still as their caller saw them. One transaction, as
+        the disk is waited for.
         """
         jobs = list(jobs)
         with self.transaction():
@@ -318,17 +320,20 @@ class Journal:
                 if job.id in as_found:
                     packed = msgpack.packb([astuple(one) for one in as_found[job.id]])
                     self.run("correct_renditions", id=job.id, generation=job.generation, renditions=packed)
-            return self._change_all("mark_stored", {job.id: job for job in jobs}, "id", "generation")
+            return self._change_all("mark_stored", {job.id: job for job in jobs}, "id", "generation", "original")
 
-    def record_published(self, jobs: Iterable[Job]) -> list[Job]:
+    def record_published(self, jobs: Iterable[Job], address: int | None = None) -> list[Job]:
         """rendered → published: objects and rows of these revisions are there. One transaction.
 
-        Gives those of them that are done with; of the others a newer revision wants its row.
+        `address` is the number of what the URLs in the rows begin with. Gives those of them that are done with; of the
+        others a newer revision wants its row.
         """
         with self.transaction():
             by_id = {job.id: job for job in jobs}
             now = int(self._clock())
-            published = self._change_all("to_published", by_id, "id", "generation", "revision", now=now)
+            published = self._change_all(
+                "to_published", by_id, "id", "generation", "revision", now=now, address=address
+            )
             first = [job for job in published if job.published_at is None and job.deleted_at is None]
             self.run("add_total", name="processed", by=len(first))
         return published
@@ -493,6 +498,52 @@ class Journal:
     def published_pictures(self, limit: int) -> list[str]:
         """The digests of some pictures that are published, those of the newest messages."""
         return [row["sha256"] for row in self.run("published_pictures", limit=limit)]
+
+    # What is published as it should not be any more
+
+    def address(self, url: str, prefix: str) -> int:
+        """The number of that beginning of URLs and keys."""
+        with self.transaction():
+            self.run("add_address", url=url, prefix=prefix)
+            return int(self.run("address", url=url, prefix=prefix).fetchone()["id"])
+
+    def rows_by_address(self) -> list[tuple[int | None, str, str, int]]:
+        """Number, URL and prefix of each address that published rows are under, and how many those are.
+
+        No number: nobody noted under which.
+        """
+        rows = self.run("rows_by_address").fetchall()
+        return [(row["id"], row["url"] or "", row["prefix"] or "", row["rows"]) for row in rows]
+
+    def published_under(self, address: int | None, limit: int) -> list[str]:
+        """The digests of some pictures whose rows are under that address, the oldest first."""
+        return [row["sha256"] for row in self.run("published_under", address=address, limit=limit)]
+
+    def write_again(self, address: int | None, priority: int, limit: int) -> int:
+        """published → rendered: have some of the rows under that address written again; how many.
+
+        With a revision that outbids even a row of a journal that was lost.
+        """
+        revision = 1000 * int(self._clock())
+        with self.transaction():
+            return self.run("write_again", address=address, revision=revision, priority=priority, limit=limit).rowcount
+
+    def count_as_is(self) -> int:
+        """How many originals are published as they came."""
+        return int(self.run("count_as_is").fetchone()[0])
+
+    def pictures_as_is(self, after: str, limit: int) -> list[str]:
+        """The digests of some of them, in order, beyond that digest."""
+        return [row["sha256"] for row in self.run("pictures_as_is", after=after, limit=limit)]
+
+    def jobs_as_is(self, sha256: str) -> list[Job]:
+        """The jobs whose picture that is, deleted messages included."""
+        return [Job.from_row(row) for row in self.run("jobs_as_is", sha256=sha256)]
+
+    def replace_original(self, sha256: str, original: str) -> None:
+        """The original is published in that way now."""
+        with self.transaction():
+            self.run("replace_original", sha256=sha256, original=original)
 
     # What is being removed from the storage
 

@@ -24,6 +24,9 @@ ENDS = 20
 KILLS = 50
 """How many ends for want of memory are remembered besides, of all children together."""
 
+NOT_STRIPPED = -1
+"""Instead of a size: nobody tried to strip the original."""
+
 FOR_MEMORY = ("out of memory", "machine out of memory", "perhaps out of memory")
 """The causes of those ends."""
 
@@ -139,11 +142,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobDone:
-    """Image worker to pool: every rendition is in the job's folder, complete and fsynced.
+    """Image worker to pool: every rendition is in the job's folder, complete and fsynced, and so is the stripped
+    original if there is one.
 
     `renditions` holds (width, height, format, bytes) of each; width and height are the original's, upright.
     `rss_bytes` is what the worker still holds on to. `fallbacks` of the renditions are not of the encoder that they
     should be of, and `fallback_reason` says why.
+    `rss_bytes` is what the worker still holds on to. `stripped_bytes` is the size of the stripped original: 0 where it
+    can't be stripped, NOT_STRIPPED where nobody wants it to be.
     """
 
     job_id: int
@@ -156,6 +162,7 @@ class JobDone:
     renditions: list[list[Any]] = field(default_factory=list)
     fallbacks: int = 0
     fallback_reason: str = ""
+    stripped_bytes: int = NOT_STRIPPED
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,3 +41,17 @@ CREATE TABLE removals (
     sha256 TEXT PRIMARY KEY,
     at     REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- version: 4
+-- What is published of originals: as they were, until this version. Under which address a row was written.
+ALTER TABLE jobs ADD COLUMN stripped_bytes INTEGER;
+ALTER TABLE jobs ADD COLUMN original TEXT DEFAULT 'as_is';  -- which says nothing before a job is stored
+CREATE TABLE addresses (
+    id     INTEGER PRIMARY KEY,
+    url    TEXT NOT NULL,
+    prefix TEXT NOT NULL,
+    UNIQUE (url, prefix)
+) STRICT;
+ALTER TABLE jobs ADD COLUMN address INTEGER REFERENCES addresses (id);
+CREATE INDEX jobs_as_is ON jobs (sha256) WHERE original = 'as_is' AND stored = 1 AND renditions IS NOT NULL;
+CREATE INDEX jobs_address ON jobs (address) WHERE state = 'published' AND deleted_at IS NULL;

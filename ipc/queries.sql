@@ -46,7 +46,7 @@ UPDATE jobs SET state = 'seen', revision = :revision, digest = :digest, grouped_
                 posted_at = :posted_at, edited_at = :edited_at, deleted_at = NULL, generation = generation + 1,
                 photo_id = :photo_id, identity = :identity, locator = :locator, sha256 = NULL, bytes = NULL,
                 mime = NULL, extension = NULL, width = NULL, height = NULL, renditions = NULL, rendition_bytes = 0,
-                stored = 0, attempts = 0, next_at = 0, claimed_by = NULL, deaths = 0, alone = 0,
+                stripped_bytes = NULL, original = NULL, stored = 0, attempts = 0, next_at = 0, claimed_by = NULL, deaths = 0, alone = 0,
                 doubted = NULL, doubts = 0,
                 dead_state = NULL, reason = NULL
 WHERE id = :id;
@@ -114,20 +114,20 @@ WHERE id = :id AND generation = :generation AND state = 'seen';
 
 -- name: to_rendered
 UPDATE jobs SET state = 'rendered', mime = :mime, extension = :extension, width = :width, height = :height,
-                renditions = :renditions, rendition_bytes = :rendition_bytes, claimed_by = NULL, attempts = 0,
-                next_at = 0, deaths = 0, alone = 0, reason = NULL
+                renditions = :renditions, rendition_bytes = :rendition_bytes, stripped_bytes = :stripped_bytes,
+                original = NULL, claimed_by = NULL, attempts = 0, next_at = 0, deaths = 0, alone = 0, reason = NULL
 WHERE id = :id AND generation = :generation AND state = 'fetched';
 
 -- name: mark_stored
--- Those of these jobs (a JSON array of [id, generation]) that are still as their caller saw them.
-UPDATE jobs SET stored = 1 FROM json_each(:jobs) AS one
+-- Those of these jobs (a JSON array of [id, generation, original]) that are still as their caller saw them.
+UPDATE jobs SET stored = 1, original = json_extract(one.value, '$[2]') FROM json_each(:jobs) AS one
 WHERE jobs.id = json_extract(one.value, '$[0]') AND generation = json_extract(one.value, '$[1]') AND state = 'rendered'
 RETURNING jobs.id AS id;
 
 -- name: to_published
 -- Those of these jobs (a JSON array of [id, generation, revision]) whose every object is stored, and whose row that was
 -- written is that of the newest revision; otherwise the newer one is written next.
-UPDATE jobs SET state = 'published', attempts = 0, next_at = 0, reason = NULL,
+UPDATE jobs SET state = 'published', attempts = 0, next_at = 0, reason = NULL, address = coalesce(:address, address),
                 published_at = iif(deleted_at IS NULL, coalesce(published_at, :now), published_at)
 FROM json_each(:jobs) AS one
 WHERE jobs.id = json_extract(one.value, '$[0]') AND generation = json_extract(one.value, '$[1]')
@@ -140,12 +140,13 @@ UPDATE jobs SET renditions = :renditions WHERE id = :id AND generation = :genera
 
 -- name: back_to_fetched
 -- The spool has lost the job's renditions: they are made again.
-UPDATE jobs SET state = 'fetched', next_at = 0, renditions = NULL, rendition_bytes = 0
+UPDATE jobs SET state = 'fetched', next_at = 0, renditions = NULL, rendition_bytes = 0, stripped_bytes = NULL
 WHERE id = :id AND generation = :generation AND state = 'rendered' AND stored = 0;
 
 -- name: back_to_seen
 -- The spool has lost the job's files (a power cut): they are fetched, rendered and stored again. A tombstone has none.
-UPDATE jobs SET state = 'seen', claimed_by = NULL, next_at = 0, renditions = NULL, rendition_bytes = 0, stored = 0
+UPDATE jobs SET state = 'seen', claimed_by = NULL, next_at = 0, renditions = NULL, rendition_bytes = 0,
+                stripped_bytes = NULL, original = NULL, stored = 0
 WHERE id = :id AND generation = :generation AND state IN ('fetched', 'rendered') AND deleted_at IS NULL;
 
 -- name: doubt
@@ -229,6 +230,51 @@ WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL;
 SELECT * FROM jobs INDEXED BY jobs_sha256
 WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL AND deleted_at IS NULL
       AND renditions IS NOT NULL;
+
+-- name: count_as_is
+-- How many originals are published as they came.
+SELECT count(DISTINCT sha256) FROM jobs INDEXED BY jobs_as_is
+WHERE original = 'as_is' AND stored = 1 AND renditions IS NOT NULL;
+
+-- name: pictures_as_is
+-- The next digests of originals that are published as they came, deleted messages' included.
+SELECT DISTINCT sha256 FROM jobs INDEXED BY jobs_as_is
+WHERE original = 'as_is' AND stored = 1 AND renditions IS NOT NULL AND sha256 > :after ORDER BY sha256 LIMIT :limit;
+
+-- name: jobs_as_is
+-- The jobs of one of these.
+SELECT * FROM jobs INDEXED BY jobs_as_is
+WHERE original = 'as_is' AND stored = 1 AND renditions IS NOT NULL AND sha256 = :sha256 ORDER BY id;
+
+-- name: replace_original
+-- It is published in another way now.
+UPDATE jobs INDEXED BY jobs_as_is SET original = :original
+WHERE original = 'as_is' AND stored = 1 AND renditions IS NOT NULL AND sha256 = :sha256;
+
+-- name: add_address
+INSERT INTO addresses (url, prefix) VALUES (:url, :prefix) ON CONFLICT (url, prefix) DO NOTHING;
+
+-- name: address
+SELECT id FROM addresses WHERE url = :url AND prefix = :prefix;
+
+-- name: rows_by_address
+-- How many rows were last written under each address.
+SELECT published.address AS id, url, prefix, rows
+FROM (SELECT address, count(*) AS rows FROM jobs INDEXED BY jobs_address
+      WHERE state = 'published' AND deleted_at IS NULL GROUP BY address) AS published
+LEFT JOIN addresses ON addresses.id = published.address;
+
+-- name: published_under
+-- Some of the rows that were last written under an address, the oldest first.
+SELECT sha256 FROM jobs INDEXED BY jobs_address
+WHERE state = 'published' AND deleted_at IS NULL AND address IS :address ORDER BY id LIMIT :limit;
+
+-- name: write_again
+-- Have some of these rows written again, behind what is posted now.
+UPDATE jobs SET state = 'rendered', revision = max(revision + 1, :revision), priority = :priority, attempts = 0,
+                next_at = 0
+WHERE id IN (SELECT id FROM jobs INDEXED BY jobs_address
+             WHERE state = 'published' AND deleted_at IS NULL AND address IS :address ORDER BY id LIMIT :limit);
 
 -- name: forget_removals
 DELETE FROM removals WHERE at <= :before OR at > :now;

@@ -24,6 +24,15 @@ CREATE TABLE sightings (
     configured_at REAL NOT NULL           -- Unix seconds
 ) STRICT, WITHOUT ROWID;
 
+-- What the URLs in the rows begin with, and the keys in them: the settings may change, the rows stay until they are
+-- written again.
+CREATE TABLE addresses (
+    id     INTEGER PRIMARY KEY,
+    url    TEXT NOT NULL,                 -- of all that is under the prefix
+    prefix TEXT NOT NULL,
+    UNIQUE (url, prefix)
+) STRICT;
+
 -- A job is one photo message on its way: seen -> fetched -> rendered -> published, or dead.
 CREATE TABLE jobs (
     id              INTEGER PRIMARY KEY,
@@ -54,7 +63,10 @@ CREATE TABLE jobs (
     height          INTEGER,
     renditions      BLOB,                 -- msgpack array of [width, height, format, bytes]
     rendition_bytes INTEGER NOT NULL,
+    stripped_bytes  INTEGER,              -- of the stripped original; 0: it can't be stripped; NULL: nobody tried
     stored          INTEGER NOT NULL,     -- 1: every object is in the storage
+    original        TEXT,                 -- what of the original is there, once stored: stripped, as_is or none
+    address         INTEGER REFERENCES addresses (id), -- what its row's URLs begin with; NULL: nobody noted it
     doubted         TEXT,                 -- sha256 of an original that could not be decoded, and was fetched again
     doubts          INTEGER NOT NULL DEFAULT 0, -- how often that was
     -- the work
@@ -75,6 +87,8 @@ CREATE INDEX jobs_waiting ON jobs (state, priority, id) WHERE state IN ('seen', 
 CREATE INDEX jobs_to_fetch ON jobs (channel_id, priority, id) WHERE state = 'seen';
 CREATE INDEX jobs_later ON jobs (next_at) WHERE next_at > 0;
 CREATE INDEX jobs_sha256 ON jobs (sha256) WHERE sha256 IS NOT NULL;
+CREATE INDEX jobs_as_is ON jobs (sha256) WHERE original = 'as_is' AND stored = 1 AND renditions IS NOT NULL;
+CREATE INDEX jobs_address ON jobs (address) WHERE state = 'published' AND deleted_at IS NULL;
 CREATE INDEX jobs_dead ON jobs (id) WHERE state = 'dead';
 
 -- How many jobs are in each state, kept by triggers, so that /status never counts a million rows.

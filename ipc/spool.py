@@ -2,6 +2,7 @@
 
     {root}/{job}.{generation}/original          the file as it came
     {root}/{job}.{generation}/{width}.{format}  its renditions
+    {root}/{job}.{generation}/stripped          the original without metadata, where it can be stripped
 
 Promises. A file that the journal speaks of is complete and was fsynced, folder entries included, before the journal
 said so. Whatever else lies here is a stray of a process that was killed: `sweep` deletes it. Dead letters keep their
@@ -34,6 +35,7 @@ def has_no_room(error: OSError) -> bool:
 
 PROBE_BYTES = 64 * 1024
 ORIGINAL = "original"
+STRIPPED = "stripped"
 _PART = "original.part"
 
 

@@ -139,6 +139,7 @@ def image_worker(settings: Settings) -> ChildSpec:
             "max_pixels": images.max_pixels,
         },
         "ladder": {"widths": list(images.widths), "webp": images.webp, "avif": images.avif},
+        "strip": settings.storage.originals == "stripped",
         "gc_every": settings.pool.gc_every,
     }
     return ChildSpec(
@@ -215,5 +216,6 @@ CHECKS = {
     "workers.connection:check": connection_options,
     "workers.storage:check": uploader_options,
     "workers.catalog:check": uploader_options,
+    "workers.republish:check": uploader_options,
 }
 """What `check` runs besides reading the configuration: each gets its child's options and names what is wrong."""

@@ -18,7 +18,7 @@ from ipc.intake import take
 from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.posts import Channel, Page, Photo, Post
-from ipc.spool import Spool
+from ipc.spool import STRIPPED, Spool
 from tests.instance import Instance
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
@@ -108,7 +108,7 @@ class HostedInstance(Instance):
         assert [row["message_id"] for row in rows] == message_ids
         named: dict[str, tuple[int, str]] = {}
         for row in rows:
-            original = f"pictures/{row['sha256'][:2]}/{row['sha256']}/original.jpg"
+            original = f"pictures/{row['sha256'][:2]}/{row['sha256']}/stripped.jpg"
             named[original] = (row["bytes"], row["mime"])
             for one in row["renditions"]:
                 named[one["key"]] = (one["bytes"], f"image/{one['format']}")
@@ -191,6 +191,7 @@ class Feed:
         renditions = [[width, width, name, size] for width in (100, 200) for name in ("webp", "avif")]
         for width, _, name, _ in renditions:
             (self.spool.folder(job.id, job.generation) / f"{width}.{name}").write_bytes(content(f"{width}.{name}"))
+        (self.spool.folder(job.id, job.generation) / STRIPPED).write_bytes(content("stripped"))
         return {
             "sha256": hashlib.sha256(content("original")).hexdigest(),
             "mime": "image/jpeg",
@@ -198,7 +199,8 @@ class Feed:
             "width": 200,
             "height": 200,
             "renditions": msgpack.packb(renditions),
-            "rendition_bytes": size * len(renditions),
+            "rendition_bytes": size * (len(renditions) + 1),
+            "stripped_bytes": size,
         }
 
     def of(self, number: int) -> Job:
@@ -212,6 +214,6 @@ class Feed:
 
     def keys(self, numbers: Sequence[int], prefix: str = "pictures/") -> set[str]:
         """The objects that there should be of these."""
-        files = ("100.webp", "100.avif", "200.webp", "200.avif", "original.jpg")
+        files = ("100.webp", "100.avif", "200.webp", "200.avif", "stripped.jpg")
         jobs = map(self.of, numbers)
         return {f"{prefix}{str(job.sha256)[:2]}/{job.sha256}/{file}" for job in jobs for file in files}

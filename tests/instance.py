@@ -20,6 +20,7 @@ import psutil
 from PIL import Image
 
 from tests.servers.lasting import LASTING
+from workers.imaging.stripping import strip
 
 HOME = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
@@ -214,9 +215,9 @@ class Instance:
         named = set()
         for row in rows:
             folder = f"{row['sha256'][:2]}/{row['sha256']}"
-            originals = list((self.state_dir / "media" / folder).glob("original.*"))
-            assert [one.stat().st_size for one in originals] == [row["bytes"]]
-            named |= {f"{folder}/{originals[0].name}", *(one["key"] for one in row["renditions"])}
+            (original,) = (self.state_dir / "media" / folder).glob("stripped.*")
+            assert strip(original.read_bytes(), original.suffix[1:]) == original.read_bytes()
+            named |= {f"{folder}/{original.name}", *(one["key"] for one in row["renditions"])}
             for one in row["renditions"]:
                 file = self.state_dir / "media" / one["key"]
                 assert file.stat().st_size == one["bytes"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ipc.messages import JobDone, JobFailed
+from ipc.messages import NOT_STRIPPED, JobDone, JobFailed
 from workers.rows import CONTENT_TYPES
 
 LARGEST = 2**48
@@ -31,6 +31,7 @@ def is_sound(answer: JobDone | JobFailed) -> bool:
         and _are_renditions(answer.renditions)
         and answer.fallbacks <= len(answer.renditions)
         and _is_text(answer.fallback_reason)
+        and (_is_size(answer.stripped_bytes) or answer.stripped_bytes == NOT_STRIPPED)
     )
 
 

@@ -1,7 +1,8 @@
 """Objects that no row names any more: found, and removed if asked.
 
-An object stays when a row names it, or has its digest and it is the original; when a picture on its way here has its
-digest; when it is younger than the grace; and when its key is none that this program makes.
+An object stays when a row names it; when it is the original, a row has its digest, and the journal does not know it to
+be published in another way now; when a picture on its way here has its digest; when it is younger than the grace; and
+when its key is none that this program makes.
 
 How nothing is removed that a row is about to name:
 
@@ -35,7 +36,7 @@ from ipc.journal import Journal
 from workers import catalog as catalogs
 from workers import storage as storages
 from workers.catalog import Catalog, CatalogFault
-from workers.rows import objects_of
+from workers.rows import OBJECT_NAME, objects_of
 from workers.storage import Storage, Stored
 
 CHUNK = 500
@@ -200,12 +201,19 @@ def _judge(yard: Yard, pictures: Mapping[str, tuple[Stored, ...]]) -> list[Garba
     settled = referenced - yard.journal.pictures_under_way(pictures)
     if not settled:
         return whole
-    named = yard.catalog.named(settled) | {
-        one.key for job in yard.journal.jobs_with(settled) for one in objects_of(job, yard.prefix)
-    }
+    jobs = yard.journal.jobs_with(settled)
+    named = yard.catalog.named(settled) | {one.key for job in jobs for one in objects_of(job, yard.prefix)}
+    published: dict[str, set[str | None]] = {}
+    for job in jobs:
+        published.setdefault(str(job.sha256), set()).add(job.original)
     part = []
     for sha256 in sorted(settled):
-        stale = tuple(one for one in pictures[sha256] if one.key not in named and not _is_original(one.key))
+        may_go = gone_originals(published.get(sha256, {None}))
+        stale = tuple(
+            one
+            for one in pictures[sha256]
+            if one.key not in named and (not (name := _original_name(one.key)) or name in may_go)
+        )
         if stale:
             part.append(Garbage(sha256, stale, is_whole=False))
     return whole + part
@@ -223,8 +231,24 @@ def _refuse_shared(yard: Yard, pictures: Collection[str]) -> None:
         )
 
 
-def _is_original(key: str) -> bool:
-    return key.rpartition("/")[2].startswith("original.")
+def gone_originals(published: Collection[str | None]) -> frozenset[str]:
+    """Which originals of a picture nobody wants any more, where its messages have published it in these ways.
+
+    No row names an original, so what the journal does not know is kept. So is a stripped one, while another message has
+    it published as it came: that one is about to be replaced by it.
+
+    >>> sorted(gone_originals({"none"})), sorted(gone_originals({"stripped"})), sorted(gone_originals({"as_is", None}))
+    (['original', 'stripped'], ['original'], [])
+    """
+    if None in published or "as_is" in published:
+        return frozenset()
+    return frozenset({"original"} if "stripped" in published else {"original", "stripped"})
+
+
+def _original_name(key: str) -> str:
+    """ "original" or "stripped"; empty for a rendition's."""
+    name = key.rpartition("/")[2].partition(".")[0]
+    return name if name in ("original", "stripped") else ""
 
 
 def _chunks(yard: Yard, before: float) -> Iterator[tuple[Collection[str], list[Garbage]]]:
@@ -239,7 +263,7 @@ def _chunks(yard: Yard, before: float) -> Iterator[tuple[Collection[str], list[G
 
 def _pictures(storage: Storage, prefix: str) -> Iterator[tuple[str, tuple[Stored, ...]]]:
     """The stored objects by picture, whose digest is in their keys. Both storages list a picture's objects together."""
-    form = re.compile(rf"{re.escape(prefix)}([0-9a-f]{{2}})/(\1[0-9a-f]{{62}})/[0-9a-z]+\.[0-9a-z]+")
+    form = re.compile(rf"{re.escape(prefix)}([0-9a-f]{{2}})/(\1[0-9a-f]{{62}})/{OBJECT_NAME}")
 
     ours = ((match[2], one) for one in storage.list(prefix) if (match := form.fullmatch(one.key)))
     for sha256, group in groupby(ours, key=itemgetter(0)):

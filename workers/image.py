@@ -1,4 +1,7 @@
-"""An image worker: one picture at a time, from the spool into the spool. It has no journal, no network, no secrets."""
+"""An image worker: one picture at a time, from the spool into the spool. It opens no journal and no connection, and its
+options hold no secret. What a decoder that a picture has taken over may do is what the program's user may: nothing
+keeps it from the network or from that user's files yet.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ import structlog
 
 from ipc import failpoints
 from ipc.context import Context
-from ipc.messages import Job, JobDone, JobFailed, clip
-from ipc.spool import ORIGINAL, has_no_room
+from ipc.messages import NOT_STRIPPED, Job, JobDone, JobFailed, clip
+from ipc.spool import ORIGINAL, STRIPPED, has_no_room
 from workers import imaging
+from workers.imaging import stripping
 
 POLL_SECONDS = 5.0
 """How often one that has nothing to do shows that it could."""
@@ -37,7 +41,7 @@ log = structlog.get_logger()
 
 
 def main(context: Context) -> None:
-    """Render jobs until asked to stop. Options: `limits`, `ladder` (see `workers.imaging`), `gc_every`."""
+    """Render jobs until asked to stop. Options: `limits`, `ladder` (see `workers.imaging`), `strip`, `gc_every`."""
     limits = imaging.Limits(**context.options["limits"])
     ladder = imaging.Ladder(**{**context.options["ladder"], "widths": tuple(context.options["ladder"]["widths"])})
     be_first_to_go()
@@ -48,7 +52,7 @@ def main(context: Context) -> None:
         message = context.receive(idle_seconds if is_warm else QUIET_SECONDS)
         if isinstance(message, Job):
             failpoints.reach("rendered.started")
-            context.send(render(message, limits, ladder))
+            context.send(render(message, limits, ladder, strip=context.options["strip"]))
             jobs, trimmed, is_warm = jobs + 1, False, True
             if jobs % context.options["gc_every"] == 0:
                 gc.collect()  # between two jobs, where it keeps nobody waiting
@@ -68,14 +72,18 @@ def warm_up() -> None:
         log.exception("warming up failed")
 
 
-def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder) -> JobDone | JobFailed:
-    """Do one job under its memory cap; what to tell the pool. Never raises for what a picture does."""
+def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder, *, strip: bool = False) -> JobDone | JobFailed:
+    """Do one job under its memory cap; what to tell the pool. Never raises for what a picture does.
+
+    `strip`: its original will be published without metadata.
+    """
     set_memory_cap(job.cap_bytes)
     set_time_limit(job.cpu_seconds)
     folder = Path(job.folder)
     codec = ""
     try:
         done = imaging.render(folder / ORIGINAL, folder, limits, ladder, job.cap_bytes or None)
+        stripped_bytes = strip_original(folder, done.extension, job.job_id) if strip else NOT_STRIPPED
     except imaging.BadPicture as error:
         verdict, reason = "bad", str(error)
     except imaging.CodecFault as error:
@@ -106,8 +114,18 @@ def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder) -> JobDone 
             sizes,
             len(done.fallbacks),
             clip(done.fallbacks[0], 300) if done.fallbacks else "",
+            stripped_bytes,
         )
     return JobFailed(job.job_id, job.generation, kept_bytes(), verdict, clip(reason), codec)
+
+
+def strip_original(folder: Path, extension: str, job_id: int) -> int:
+    """Write the original without metadata beside it; its size in bytes, 0 if it can't be stripped."""
+    try:
+        return stripping.write_stripped(folder / ORIGINAL, folder / STRIPPED, extension)
+    except stripping.Unstrippable as reason:
+        log.warning("the original can't be stripped, it will not be published", job=job_id, reason=str(reason))
+        return 0
 
 
 def set_memory_cap(cap_bytes: int) -> None:

@@ -6,7 +6,7 @@ repeated. Several pictures are stored at once while there are several; a single 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 
@@ -16,10 +16,10 @@ from ipc import failpoints
 from ipc.jobs import Job, Rendition
 from ipc.journal import Journal
 from ipc.retry import RetryPolicy
-from ipc.spool import Spool
+from ipc.spool import STRIPPED, Spool
 from workers.crew import Interrupted
 from workers.halves import FAULTS_OF_A_JOB, Watch, unforeseen_as
-from workers.rows import objects_of
+from workers.rows import Layout, objects_of, original_of
 from workers.service import Service
 from workers.storage import Item, ObjectFault, Put, Storage, StorageFault
 
@@ -43,7 +43,7 @@ class Storing:
         journal: Journal,
         spool: Spool,
         storage: Storage,
-        prefix: str,
+        layout: Layout,
         policy: RetryPolicy,
         watch: Watch,
         wake: Callable[[str], None],
@@ -53,7 +53,8 @@ class Storing:
         self._journal = journal
         self._spool = spool
         self._storage = storage
-        self._prefix = prefix
+        self._prefix = layout.prefix
+        self._originals = layout.originals
         self._policy = policy
         self._wake = wake
         self._spooled: list[Job] = []
@@ -65,6 +66,7 @@ class Storing:
             self._clear_spool()
             self._probe()
             return 0
+        jobs = list(self._with_originals(jobs))
         pictures = self._pictures(jobs)
         return self._store([job for job in jobs if job.id in pictures], pictures) if pictures else 0
 
@@ -91,6 +93,15 @@ class Storing:
         else:
             self.service.succeeded([])
 
+    def _with_originals(self, jobs: Iterable[Job]) -> Iterator[Job]:
+        """The jobs with what of their originals is published. Those that still have to be stripped are made again."""
+        for job in jobs:
+            published = original_of(job, self._originals)
+            if published is not None:
+                yield replace(job, original=published)
+            else:
+                self._make_again(job, "the original was not stripped yet", STRIPPED)
+
     def _pictures(self, jobs: Iterable[Job]) -> dict[int, list[Item]]:
         """The objects by job. A job that none can be named for must not stop the others."""
         jobs = list(jobs)
@@ -106,7 +117,7 @@ class Storing:
                 continue
             is_expected = job.sha256 in posted_again
             pictures[job.id] = [
-                Item(one.key, folder / one.file, one.content_type, is_expected, one.is_original) for one in objects
+                Item(one.key, folder / one.file, one.content_type, is_expected, one.is_exact) for one in objects
             ]
         return pictures
 
@@ -119,7 +130,7 @@ class Storing:
             for key in missing[job.id]:
                 wanted_by.setdefault(key, []).append(job)
         sizes: dict[str, int] = {}
-        complete: list[Job] = []
+        complete = [job for job in jobs if not missing[job.id]]  # no rendition is wanted, and no original
         stored: list[Job] = []
 
         def note(put: Put) -> None:
@@ -171,7 +182,7 @@ class Storing:
                 # Nobody's, if another message's picture is the same and has been put: then it is needed no more.
                 for job in left:
                     if any(str(item.source) == fault.filename for item in pictures[job.id]):
-                        self._make_again(job, fault.filename)
+                        self._make_again(job, "the spool has lost files", fault.filename)
             case ObjectFault() if left:
                 self._blame(left, fault)
 
@@ -219,9 +230,9 @@ class Storing:
         outcome = self._journal.fail(jobs[0], str(fault), self._policy)
         log.error("object refused", job=jobs[0].id, reason=str(fault), outcome=outcome)
 
-    def _make_again(self, job: Job, file: str) -> None:
+    def _make_again(self, job: Job, why: str, file: str) -> None:
         """From the original where that is still there (a dead letter's is kept), else from the source."""
-        log.warning("the spool has lost files, they are made again", job=job.id, file=file)
+        log.warning(f"{why}, the picture is made again", job=job.id, file=file)
         if self._spool.original(job.id, job.generation).exists():
             self._spool.keep_original_only(job.id, job.generation)
             self._journal.render_again(job)

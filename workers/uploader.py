@@ -30,6 +30,7 @@ from workers import storage as storages
 from workers.breaker import Breaker
 from workers.catalog import Catalog
 from workers.halves import DRAIN_SECONDS, LOOK_SECONDS, POLL_SECONDS, Shift, Watch
+from workers.rows import Layout
 from workers.service import Service
 from workers.storage import Storage
 from workers.storing import Storing
@@ -57,7 +58,7 @@ def main(context: Context) -> None:
         spool=Spool(context.spool_path),
         storage=storages.make(options),
         catalog=catalogs.make(options),
-        prefix=options["storage"]["prefix"],
+        layout=Layout(options["storage"]["prefix"], options["storage"]["originals"]),
         policy=RetryPolicy(**options["retry"]),
         storage_breaker=Breaker(**options["breaker"]),
         catalog_breaker=Breaker(**options["breaker"]),
@@ -122,7 +123,7 @@ class Uploader:
         spool: Spool,
         storage: Storage,
         catalog: Catalog,
-        prefix: str,
+        layout: Layout,
         policy: RetryPolicy,
         storage_breaker: Breaker,
         catalog_breaker: Breaker,
@@ -138,7 +139,7 @@ class Uploader:
             journal=of_storage,
             spool=spool,
             storage=storage,
-            prefix=prefix,
+            layout=layout,
             policy=policy,
             watch=Watch(apart.stop, storage.last_sign),
             wake=context.wake,
@@ -147,7 +148,7 @@ class Uploader:
             service=Service("catalog", catalog_breaker, of_catalog, policy),
             journal=of_catalog,
             catalog=catalog,
-            prefix=prefix,
+            prefix=layout.prefix,
             url_of=storage.url,
             policy=policy,
             watch=Watch(apart.stop, catalog.last_sign),

@@ -18,7 +18,7 @@ from ipc.retry import RetryPolicy
 from workers.catalog import BATCH_ENTRIES, Catalog, CatalogFault, Entry, NotAsked, Outcome, RowFault
 from workers.crew import Interrupted
 from workers.halves import FAULTS_OF_A_JOB, Watch, unforeseen_as
-from workers.rows import rows_of
+from workers.rows import address_of, rows_of
 from workers.service import Service
 
 BATCHES = 8
@@ -48,6 +48,7 @@ class Writing:
         self._prefix = prefix
         self._url_of = url_of
         self._policy = policy
+        self._address: int | None = None
 
     def step(self) -> int:
         """Write what is due, a batch after another while there are full ones; how many jobs went a step on."""
@@ -121,6 +122,12 @@ class Writing:
                 self._journal.fail(job, f"{type(error).__name__}: {error}", self._policy)
         return entries
 
+    def _number_of_address(self) -> int:
+        """What the journal calls the address that the URLs in our rows begin with."""
+        if self._address is None:
+            self._address = self._journal.address(address_of(self._url_of, self._prefix), self._prefix)
+        return self._address
+
     def _record(self, jobs: list[Job], outcomes: list[Outcome]) -> int:
         """Record whose rows are there; how many jobs went a step on."""
         failpoints.reach("published.row")
@@ -135,7 +142,7 @@ class Writing:
             else:
                 written.append(job)
         with self.watch.busy():
-            published = self._journal.record_published(written)
+            published = self._journal.record_published(written, self._number_of_address())
         failpoints.reach("published.after")
         for job in published:
             what = "published" if job.deleted_at is None else "deletion published"

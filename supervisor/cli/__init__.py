@@ -59,7 +59,7 @@ def _configure_and_run(options: argparse.Namespace, stop_fd: int | None) -> int:
 
 def _run(options: argparse.Namespace, settings: Settings) -> int:
     # Imported here, because the root stays small: it has no use for a progress bar or an HTTP client.
-    from supervisor.cli import commands, garbage, importing, login, ordering  # noqa: PLC0415
+    from supervisor.cli import commands, garbage, importing, login, ordering, republishing  # noqa: PLC0415
 
     match options.command:
         case "import":
@@ -74,6 +74,8 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
             return commands.retry(settings, options.ids, everything=options.all)
         case "gc":
             return garbage.run(settings, delete=options.delete, hours=options.older_than)
+        case "republish":
+            return republishing.run(settings, originals=options.originals, urls=options.urls)
         case "login":
             return login.run(settings, qr=options.qr, as_string=options.string, force=options.force)
         case "reload" | "restart" | "stop" | "start":
@@ -133,6 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     gc.add_argument(
         "--older-than", type=_hours, default=24.0, metavar="HOURS", help="only such objects (default: %(default)g)"
     )
+    republish = sub.add_parser("republish", parents=[common], help="publish again what the settings want otherwise now")
+    republish.add_argument("--originals", action="store_true", help="originals that are published as they came")
+    republish.add_argument("--urls", action="store_true", help="rows whose URLs begin as public_url says no more")
     reload = sub.add_parser("reload", parents=[common], help="have the running instance read its configuration again")
     restart = sub.add_parser("restart", parents=[common], help="replace one process of the running instance")
     stop = sub.add_parser("stop", parents=[common], help="stop one process of the running instance")
@@ -146,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
         "check": check,
         "schema": schema,
         "gc": gc,
+        "republish": republish,
     }
     named |= {"reload": reload, "restart": restart, "stop": stop}
     for name, command in named.items():

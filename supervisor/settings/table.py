@@ -206,6 +206,11 @@ class Storage:
         form='letters, digits, "-", "_", "." and "/", without a leading "/" or "..", or empty',
         finish=lambda prefix: f"{prefix.rstrip('/')}/" if prefix else "",
     )
+    originals: str = setting(
+        "stripped",
+        "what of the originals is published: without EXIF, GPS, XMP, comments; as they came; nothing",
+        choices=("stripped", "as_is", "none"),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,6 +172,10 @@ def make_1(path: Path) -> None:
     old.close()
 
 
+NEW_IN_4 = {"stripped_bytes": None, "original": "as_is", "address": None}
+"""What every job of an older version is brought up to date with: until then originals were published as they came."""
+
+
 def contents(path: Path) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table, as it lies in the file."""
     plain = sqlite3.connect(path)
@@ -273,11 +277,12 @@ def test_everything_is_kept_and_what_is_new_says_nothing(old: Path) -> None:
     open_journal(old.parent).close()
     after = contents(old)
     plain = {"entities": b"\x90", "forwarded_from": None, "reply_to": None, "doubted": None, "doubts": 0, "priority": 0}
-    assert after.pop("jobs") == [{**job, **plain} for job in before.pop("jobs")]
+    assert after.pop("jobs") == [{**job, **plain, **NEW_IN_4} for job in before.pop("jobs")]
     # Version 1 let a cursor pass gaps: whatever lies below it may be read once more.
     channels = [{**one, "floor": one["cursor"] + 1, "backfilled": 0} for one in before.pop("channels")]
     assert after.pop("channels") == channels
     assert [after.pop(table) for table in ("peers", "sightings", "breakers", "removals")] == [[], [], [], []]
+    assert after.pop("addresses") == []
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": 1}], [{"user_version": VERSION}])
     assert after == before
     assert {"states", "totals", "last_failure"} <= set(after)
@@ -296,7 +301,8 @@ def test_version_2_is_kept_as_well(old: Path) -> None:
     journal.close()
     after = contents(old)
     assert after.pop("sightings") == [{"address": "name:news", "configured_at": 5.0}]
-    assert [after.pop(table) for table in ("breakers", "removals")] == [[], []]
+    assert [after.pop(table) for table in ("breakers", "removals", "addresses")] == [[], [], []]
+    assert after.pop("jobs") == [{**job, **NEW_IN_4} for job in before.pop("jobs")]
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": 2}], [{"user_version": VERSION}])
     assert after == before
 

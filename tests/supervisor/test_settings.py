@@ -125,6 +125,7 @@ def test_the_documented_defaults() -> None:
         "storage.answer_seconds": 30.0,
         "catalog.answer_seconds": 10.0,
         "storage.public_url": "",
+        "storage.originals": "stripped",
         "storage.prefix": "",
         "catalog.backend": "sqlite",
         "catalog.url": "",

@@ -15,12 +15,13 @@ from ipc.mailbox import Inbox, Outbox, pair
 from ipc.messages import JobDone, Message, Report, Wake
 from ipc.posts import Channel, Page, Photo, Post
 from ipc.routing import Effort
-from ipc.spool import Spool
+from ipc.spool import STRIPPED, Spool
 
 CHANNEL = 77
 POSTED = 1_738_404_000
 LADDER = {"320.webp": b"small, as WebP", "320.avif": b"small, as AVIF", "640.webp": b"larger, as WebP"}
-"""The renditions of a picture on this desk: bytes by file name. Whoever stores them never looks inside."""
+"""The renditions of a picture on this desk, beside which lies a stripped original: bytes by file name. Whoever stores
+them never looks inside."""
 
 
 class Desk:
@@ -125,8 +126,11 @@ class Desk:
         folder = self.spool.folder(job.id, job.generation)
         for name, content in LADDER.items():
             (folder / name).write_bytes(content)
+        original = self.spool.original(job.id, job.generation)
+        stripped = original.read_bytes() if original.exists() else b"stripped"  # nobody looks inside
+        (folder / STRIPPED).write_bytes(stripped)
         sizes = [[int(name.split(".")[0]), 200, name.split(".")[1], len(data)] for name, data in LADDER.items()]
-        return JobDone(job.id, job.generation, 10_000_000, "image/jpeg", "jpg", 640, 400, sizes)
+        return JobDone(job.id, job.generation, 10_000_000, "image/jpeg", "jpg", 640, 400, sizes, len(stripped))
 
     def of(self, number: int) -> Job:
         """The job of message `number` as the journal has it now."""

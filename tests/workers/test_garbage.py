@@ -33,7 +33,7 @@ from workers import storage as storages
 from workers.breaker import Breaker
 from workers.catalog import Catalog
 from workers.garbage import Garbage, Yard, collect, find, remove
-from workers.rows import objects_of
+from workers.rows import Layout, objects_of
 from workers.storage import Storage, StorageFault
 from workers.uploader import Uploader
 
@@ -64,7 +64,7 @@ class Place:
             spool=desk.spool,
             storage=self.storage,
             catalog=self.catalog,
-            prefix=prefix,
+            layout=Layout(prefix),
             policy=RetryPolicy(max_attempts=1, base_seconds=60.0),
             storage_breaker=Breaker(5, 60.0),
             catalog_breaker=Breaker(5, 60.0),
@@ -96,7 +96,7 @@ class Place:
         return {one.key for one in self.storage.list()}
 
     def keys_of(self, job: Job) -> set[str]:
-        return {one.key for one in objects_of(job, self.prefix)}
+        return {one.key for one in objects_of(replace(job, original=job.original or "stripped"), self.prefix)}
 
     def find(self, before: float | None = None) -> list[Garbage]:
         return list(find(self.yard, time.time() + 60 if before is None else before))
@@ -280,12 +280,55 @@ def test_a_foreign_key_among_a_pictures_objects_does_not_part_them(yard: Place) 
         f"ab/{'cd' * 32}/320.webp",
         f"ab/{'ab' * 31}/320.webp",
         f"backup/ab/{'ab' * 32}/320.webp",
+        *(
+            f"ab/{'ab' * 32}/{name}"
+            for name in ("notes.txt", "readme.md", "320.jpg", "0.webp", "original.txt", "320-1234567.webp", "preview.jpg")
+        ),
     ],
 )
 def test_a_key_that_this_program_does_not_make_is_none(yard: Place, key: str) -> None:
     yard.put(key)
     assert yard.collect() == []
     assert yard.names() == {key}
+
+
+def test_names_that_this_program_makes_or_will_make(yard: Place) -> None:
+    names = ("320.webp", "1920.avif", "320-0a1b2c3d.avif", "1280-0a1b2c3d.jpg", "preview-0a1b2c3d.jpg")
+    keys = {f"ab/{'ab' * 32}/{name}" for name in (*names, "original.gif", "stripped.png")}
+    yard.publish(1)  # so that the catalogue is believed
+    ours = yard.names()
+    for key in keys:
+        yard.put(key)
+    (found,) = yard.collect(delete=False)
+    assert {one.key for one in found.objects} == keys
+    assert digests(yard.collect()) == ["ab" * 32]
+    assert yard.names() == ours
+
+
+@pytest.mark.parametrize(
+    ("ways", "left"),
+    [
+        (("stripped",), {"stripped"}),
+        (("none",), set()),
+        (("as_is",), {"original", "stripped"}),
+        (("stripped", "as_is"), {"original", "stripped"}),
+        ((None,), {"original", "stripped"}),
+    ],
+)
+def test_an_original_that_is_published_in_another_way_now(
+    desk: Desk, ways: tuple[str | None, ...], left: set[str]
+) -> None:
+    """As when the journal was lost, and the picture taken in anew. Whatever the journal does not know of stays."""
+    yard = Place(desk, SECTIONS["files"], "")
+    for number, way in enumerate(ways, 1):
+        job = yard.publish(number, b"the same")
+        desk.journal._connection.execute("UPDATE jobs SET original = ? WHERE id = ?", (way, job.id))
+    folder = f"{str(job.sha256)[:2]}/{job.sha256}"
+    for name in ("original.jpg", "stripped.jpg"):
+        yard.put(f"{folder}/{name}")
+    yard.collect()
+    assert yard.names() == {f"{folder}/{name}" for name in LADDER} | {f"{folder}/{name}.jpg" for name in left}
+    yard.close()
 
 
 def test_a_prefix_is_a_border(make_yard: Callable[..., Place]) -> None:

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from structlog.testing import capture_logs
 
-from ipc.messages import MAX_BYTES, Job, JobDone, JobFailed, Message, Ready, Wake, encode
+from ipc.messages import MAX_BYTES, NOT_STRIPPED, Job, JobDone, JobFailed, Message, Ready, Wake, encode
 from tests.instance import HOME, wait_for
 from tests.pictures import draw
 from tests.workers.desk import Desk, FakeTree
@@ -33,6 +33,7 @@ LADDER = imaging.Ladder((160, 320), webp=True, avif=True)
 OPTIONS: dict[str, Any] = {
     "limits": {"max_bytes": 5_000_000, "max_dimension": 4000, "max_pixels": 16_000_000},
     "ladder": {"widths": [160, 320], "webp": True, "avif": True},
+    "strip": True,
     "gc_every": 2,
 }
 RENDITIONS = {"160.webp", "160.avif", "320.webp", "320.avif"}
@@ -398,3 +399,37 @@ def test_the_pools_orders_and_the_workers_answers_fit(desk: Desk, tmp_path: Path
     assert [desk.of(number).state for number in (1, 2, 3)] == ["rendered", "seen", "seen"]
     assert [bool(desk.of(number).doubted) for number in (1, 2, 3)] == [False, True, False]
     assert {f"{one.width}.{one.format}" for one in desk.of(1).renditions} == RENDITIONS
+
+
+# The original without metadata
+
+
+def test_a_picture_is_stripped_where_that_is_wanted(folder: Path) -> None:
+    draw(folder / "marked.jpg", seed=1)
+    with Image.open(folder / "marked.jpg") as picture:
+        picture.save(folder / "original", "JPEG", comment=b"PLANTED")
+    (folder / "marked.jpg").unlink()
+    answer = render(order(folder), LIMITS, LADDER, strip=True)
+    assert isinstance(answer, JobDone) and is_sound(answer)
+    assert {path.name for path in folder.iterdir()} == RENDITIONS | {"original", "stripped"}
+    assert b"PLANTED" in (folder / "original").read_bytes()
+    assert b"PLANTED" not in (folder / "stripped").read_bytes()
+    assert answer.stripped_bytes == (folder / "stripped").stat().st_size
+
+
+def test_a_picture_that_cannot_be_stripped_is_rendered_all_the_same(folder: Path) -> None:
+    """Decoders take a GIF without its end; what follows its frames, nobody can say."""
+    Image.new("P", (400, 300)).save(folder / "original", "GIF")
+    data = (folder / "original").read_bytes()
+    (folder / "original").write_bytes(data.removesuffix(b";"))
+    answer = render(order(folder), LIMITS, LADDER, strip=True)
+    assert isinstance(answer, JobDone) and is_sound(answer)
+    assert answer.stripped_bytes == 0
+    assert {path.name for path in folder.iterdir()} == RENDITIONS | {"original"}
+
+
+def test_nothing_is_stripped_where_nobody_wants_it(folder: Path) -> None:
+    answer = render(order(folder), LIMITS, LADDER)
+    assert isinstance(answer, JobDone) and is_sound(answer)
+    assert answer.stripped_bytes == NOT_STRIPPED
+    assert not (folder / "stripped").exists()

@@ -14,12 +14,12 @@ from ipc.jobs import Job
 from tests.workers.desk import CHANNEL, LADDER, POSTED, Desk
 from workers.rows import Object, objects_of, rows_of
 
-KEY = r"[0-9a-f]{2}/[0-9a-f]{64}/(\d+\.(webp|avif)|original\.jpg)"
+KEY = r"[0-9a-f]{2}/[0-9a-f]{64}/(\d+\.(webp|avif)|stripped\.jpg)"
 
 
 @pytest.fixture
 def job(desk: Desk) -> Job:
-    return desk.render(5, b"the original")
+    return replace(desk.render(5, b"the original"), original="stripped")
 
 
 def test_objects(job: Job) -> None:
@@ -28,7 +28,7 @@ def test_objects(job: Job) -> None:
         Object(f"{base}/320.webp", "320.webp", "image/webp", len(LADDER["320.webp"])),
         Object(f"{base}/320.avif", "320.avif", "image/avif", len(LADDER["320.avif"])),
         Object(f"{base}/640.webp", "640.webp", "image/webp", len(LADDER["640.webp"])),
-        Object(f"{base}/original.jpg", "original", "image/jpeg", len(b"the original")),
+        Object(f"{base}/stripped.jpg", "stripped", "image/jpeg", len(b"the original")),
     ]
 
 
@@ -161,7 +161,10 @@ BARE = Job(
     height=1,
     renditions=(),
     rendition_bytes=0,
+    stripped_bytes=1,
     stored=False,
+    original="stripped",
+    address=None,
     doubted=None,
     doubts=0,
     attempts=0,

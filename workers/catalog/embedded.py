@@ -58,6 +58,8 @@ SELECT DISTINCT json_extract(rendition.value, '$.key') AS key FROM images, json_
 WHERE sha256 IN (SELECT value FROM json_each(?))
 """
 
+_URLS = _NAMED.replace("'$.key') AS key", "'$.url') AS url")
+
 _ROW_ERRORS = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
@@ -100,6 +102,10 @@ class SqliteCatalog(Catalog):
     def named(self, sha256s: Iterable[str]) -> set[str]:
         with self._opened() as connection:
             return {row["key"] for row in connection.execute(_NAMED, [json.dumps(list(sha256s))])}
+
+    def urls(self, sha256s: Iterable[str]) -> set[str]:
+        with self._opened() as connection:
+            return {row["url"] for row in connection.execute(_URLS, [json.dumps(list(sha256s))])}
 
     def probe(self) -> None:
         with self._opened() as connection, database.transaction(connection):

@@ -78,6 +78,9 @@ class Catalog(Protocol):
         """When it last gave an answer, by the monotonic clock. Any thread may ask; it returns at once."""
         return -math.inf
 
+    def urls(self, sha256s: Iterable[str]) -> set[str]:
+        """The URLs of all renditions that images with these digests name. Raises CatalogFault."""
+
     def probe(self) -> None:
         """See whether it takes rows, without one. Raises CatalogFault."""
 

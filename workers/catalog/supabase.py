@@ -118,6 +118,9 @@ class SupabaseCatalog(Catalog):
             found.update(answer)
         return found
 
+    def urls(self, sha256s: Iterable[str]) -> set[str]:
+        return self._project.urls(list(sha256s))
+
     def probe(self) -> None:
         """An empty batch writes nothing, and needs all that a full one needs."""
         if answer := self._project.call("ingest_messages", batch=[]):
@@ -211,6 +214,16 @@ class _Project:
     def look_at(self, table: str) -> None:
         """Ask for no rows of a table."""
         self._ask(lambda client: client.table(table).select("*").limit(0).execute().data)
+
+    def urls(self, sha256s: list[str]) -> set[str]:
+        """What `Catalog.urls` promises, of so few digests that they fit into an address."""
+        rows = self._ask(
+            lambda client: client.table("images").select("renditions").in_("sha256", sha256s).execute().data
+        )
+        try:
+            return {rendition["url"] for row in rows for rendition in row["renditions"]}
+        except (KeyError, TypeError) as error:
+            raise answers.of_nonsense(error, where=self.where) from error
 
     def close(self) -> None:
         if self._http is not None:

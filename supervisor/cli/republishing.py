@@ -1,0 +1,63 @@
+"""`republish`: what is published in a way that the settings don't want any more is put right."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+from supervisor import instance, tree
+from supervisor.failed import Failed
+from supervisor.runtime import resolve
+from supervisor.settings import Settings
+
+
+def run(settings: Settings, *, originals: bool, urls: bool) -> int:
+    """Do what was asked for; the exit code."""
+    if not (originals or urls):
+        print("picturedesk: republish: say what: --originals, --urls, or both", file=sys.stderr)
+        return 2
+    if not (settings.state_dir / "journal.db").exists():
+        raise Failed(f"{settings.state_dir} has no journal: it knows what is published, and how")
+    if originals:
+        _replace_originals(settings)
+    if urls:
+        _write_rows_again(settings)
+    return 0
+
+
+def _replace_originals(settings: Settings) -> None:
+    """Each that is published as it came, with a line for each."""
+    if settings.storage.originals == "as_is":
+        raise Failed(
+            'storage.originals = "as_is": originals are wanted as they came. Set it to "stripped" or "none", and have'
+            " the program read it (bin/run reload), before they are replaced"
+        )
+    became: Counter[str] = Counter()
+    faults = (resolve("workers.storage:StorageFault"),)
+    try:
+        for one in resolve("workers.republish:replace_originals")(tree.uploader_options(settings)):
+            became[one.became] += 1
+            print(f"{one.became} {one.key}{f': {one.why}' if one.why else ''}", flush=True)
+    except faults as fault:  # type: ignore[misc]  # a class, but resolved by name: we import no worker
+        raise Failed(f"{fault} ({_sum(became)} by then; the same command goes on with the rest)") from fault
+    print(f"Originals that were published as they came: {_sum(became)}.", file=sys.stderr)
+    if left := became["missing"] + became["damaged"]:
+        raise Failed(f"{left} could not be replaced: the lines above say why")
+
+
+def _sum(became: Counter[str]) -> str:
+    """How many went which way."""
+    return f"{became['stripped']} replaced by stripped ones, {became['removed']} removed"
+
+
+def _write_rows_again(settings: Settings) -> None:
+    """All whose URLs begin otherwise than today's. The uploader writes them: its settings have to be these."""
+    count = sum(resolve("workers.republish:write_rows_again")(tree.uploader_options(settings)))
+    if not count:
+        print("The URLs of all rows begin as they should.")
+    elif instance.running(settings.state_dir):
+        print(
+            f"{count} rows are written again now, behind what is posted (bin/run reload first, if that is still due)."
+        )
+    else:
+        print(f"{count} rows are written again when the program runs.")
