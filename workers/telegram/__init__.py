@@ -14,7 +14,6 @@
     pace.py        how much of them is asked for at once
     media.py       what a message is: its kind, its picture, its caption
     answers.py     what an error means, and what there is to do about it
-    address.py     how a channel may be written in the configuration
     account.py     whose session it is, and how Telegram is reached
     login.py       makes the session: what a person is asked and told
     authorization.py  a login under way: what Telegram is asked

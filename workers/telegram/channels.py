@@ -17,9 +17,9 @@ from typing import Final
 
 import structlog
 
+from ipc.channel_address import marked, parse
 from ipc.intake import Taken
 from ipc.journal import Journal
-from workers.telegram.address import parse
 from workers.telegram.entry import Entry
 from workers.telegram.errors import (
     ChannelFault,
@@ -84,10 +84,10 @@ class Channels(Mapping[int, Watch]):
         on_read: Callable[[int, Message], None],
         on_doubt: Callable[[], None],
     ) -> None:
-        self.entries = [Entry(parse(text)) for text in texts]
+        self.entries = [Entry(address) for address in dict.fromkeys(map(parse, texts))]
         now = time.time()
         for entry in self.entries:
-            entry.since = journal.first_configured(entry.key, first_seen(started_at, now))
+            entry.since = journal.first_configured(entry.address.key, first_seen(started_at, now))
         self.flooded_until = 0.0
         self._journal = journal
         self._wanted = wanted
@@ -200,7 +200,7 @@ class Channels(Mapping[int, Watch]):
             # The first time, the access hash may be another account's: it is resolved anew.
             pause = FAULT_SECONDS if entry.fault else AGAIN_SECONDS
             if entry.channel_id is not None:
-                self._journal.put_peer(entry.key, line.account_id, entry.channel_id, NO_HASH)
+                self._journal.put_peer(entry.address.key, line.account_id, entry.channel_id, NO_HASH)
             entry.watch = None
             self._has_fault(entry, fault)
         except ChannelFault as fault:
@@ -240,15 +240,15 @@ class Channels(Mapping[int, Watch]):
 
     async def _open(self, line: Line, entry: Entry) -> Watch:
         """The channel, by what the journal knows of its address: Telegram is asked for a name once in its life."""
-        known = self._journal.peer(entry.key, line.account_id)
+        known = self._journal.peer(entry.address.key, line.account_id)
         if known is None or known[1] == NO_HASH:
             peer = await line.resolve(entry.address)
-            require_same(self._journal.peer_ids(entry.key), peer.channel_id)
+            require_same(self._journal.peer_ids(entry.address.key), peer.channel_id)
         else:
             if all(other.channel_id != known[0] for other in self.entries):
                 entry.channel_id = known[0]  # whatever is the matter with it, /status knows which it is
             peer = await line.refresh(Peer(*known, title="", is_member=True))
-        self._journal.put_peer(entry.key, line.account_id, peer.channel_id, peer.access_hash)
+        self._journal.put_peer(entry.address.key, line.account_id, peer.channel_id, peer.access_hash)
         if entry.watch is not None and entry.watch.id == peer.channel_id:
             entry.watch.peer = peer
             return entry.watch
@@ -320,8 +320,8 @@ def require_same(known: set[int], found: int) -> None:
     (None, None)
     """
     if known and found not in known:
-        before = " or ".join(f"-100{one}" for one in sorted(known))
+        before = " or ".join(map(marked, sorted(known)))
         raise ChannelFault(
             f"it leads to another channel than before (id {found})",
-            f"In telegram.channels, write -100{found} if that is the one you want, or {before} for the one before",
+            f"In telegram.channels, write {marked(found)} if that is the one you want, or {before} for the one before",
         )

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from ipc.channel_address import Address, parse
 from ipc.holds import Hold
 from ipc.journal import Journal
 from workers.telegram.account import LOGIN, Account
-from workers.telegram.address import Address, parse
 from workers.telegram.channels import NO_HASH, require_same
 from workers.telegram.errors import (
     UNREACHABLE,
@@ -137,7 +137,7 @@ class _Check:
 
     async def _find(self, line: Line, address: Address) -> Peer:
         """By what the journal knows of the address, or by asking: Telegram looks up few names a day."""
-        known, ids = self._known(f"{address.kind}:{address.value}", line.account_id)
+        known, ids = self._known(address.key, line.account_id)
         if known is not None and known[1] != NO_HASH:
             try:
                 return await line.refresh(Peer(*known, title="", is_member=True))

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ipc.channel_address import Address
 from ipc.messages import clip
-from workers.telegram.address import Address
 from workers.telegram.errors import ChannelFault
 from workers.telegram.watch import Watch
 
@@ -45,11 +45,6 @@ class Entry:
     was_read: bool = False
     is_hinted: bool = False
     looked_at: float = 0.0
-
-    @property
-    def key(self) -> str:
-        """The address as the journal remembers it."""
-        return f"{self.address.kind}:{self.address.value}"
 
     @property
     def readable(self) -> Watch | None:

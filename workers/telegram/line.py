@@ -20,10 +20,10 @@ from typing import Any, Final
 from telethon import events, utils
 from telethon.tl import functions, types
 
+from ipc.channel_address import Address
 from ipc.holds import Hold
 from ipc.posts import clean
 from workers.telegram.account import LOGIN, Account
-from workers.telegram.address import Address
 from workers.telegram.answers import PRIVATE, translated
 from workers.telegram.client import load_session, make_client, overhear, stay
 from workers.telegram.errors import ChannelFault, Flooded, LineLost, ServerTrouble, Unanswered
