@@ -14,6 +14,7 @@ import structlog
 from ipc import failpoints
 from ipc.context import Context
 from ipc.messages import Job, JobDone, JobFailed, clip
+from ipc.options import reading_options
 from ipc.spool import ORIGINAL, has_no_room
 from workers import imaging
 
@@ -38,8 +39,11 @@ log = structlog.get_logger()
 
 def main(context: Context) -> None:
     """Render jobs until asked to stop. Options: `limits`, `ladder` (see `workers.imaging`), `gc_every`."""
-    limits = imaging.Limits(**context.options["limits"])
-    ladder = imaging.Ladder(**{**context.options["ladder"], "widths": tuple(context.options["ladder"]["widths"])})
+    options = context.options
+    with reading_options():
+        limits = imaging.Limits(**options["limits"])
+        ladder = imaging.Ladder(**{**options["ladder"], "widths": tuple(options["ladder"]["widths"])})
+        gc_every = int(options["gc_every"])
     be_first_to_go()
     context.ready()
     jobs, trimmed, is_warm = 0, True, False
@@ -50,7 +54,7 @@ def main(context: Context) -> None:
             failpoints.reach("rendered.started")
             context.send(render(message, limits, ladder))
             jobs, trimmed, is_warm = jobs + 1, False, True
-            if jobs % context.options["gc_every"] == 0:
+            if jobs % gc_every == 0:
                 gc.collect()  # between two jobs, where it keeps nobody waiting
         elif not is_warm:
             imaging.warm_up()  # nothing to do yet: spare the first picture what the libraries do at their first use

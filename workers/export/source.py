@@ -21,6 +21,7 @@ from ipc.intake import Taken, take
 from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.messages import Message, clip
+from ipc.options import reading_options
 from ipc.posts import Page
 from ipc.retry import RetryPolicy
 from ipc.spool import Spool, has_no_room
@@ -44,7 +45,8 @@ log = structlog.get_logger()
 
 def run(context: Context, journal: Journal, spool: Spool) -> None:
     """Take in and fetch until asked to stop. Raises Hold if the export cannot be used."""
-    source = Source(context, journal, spool)
+    with reading_options():
+        source = Source(context, journal, spool)
     try:
         source.open()
         while not context.stopping:

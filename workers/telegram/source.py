@@ -27,6 +27,7 @@ from ipc.holds import Hold
 from ipc.journal import Journal
 from ipc.mailbox import Closed
 from ipc.messages import clip
+from ipc.options import reading_options
 from ipc.retry import RetryPolicy
 from ipc.spool import Spool
 from workers.room import Room
@@ -57,7 +58,8 @@ class GaveUp(Exception):
 
 async def run(context: Context, journal: Journal, spool: Spool) -> None:
     """Be the connection until asked to stop. Raises Hold and GaveUp."""
-    source = Source(context, journal, spool)
+    with reading_options():
+        source = Source(context, journal, spool)
     beat = asyncio.create_task(source.beat())
     try:
         await source.live()
