@@ -30,6 +30,7 @@ from workers.export.files import MissingFile, fetch
 from workers.export.reader import Census, Export
 from workers.room import Room
 from workers.times import iso
+from workers.unforeseen import contained
 
 POLL_SECONDS = 2.0
 BATCH = 16
@@ -143,6 +144,10 @@ class Source:
                 return False
             outcome = self._journal.fail(job, f"cannot be fetched: {error}", self._policy)
             log.warning("fetching failed", job=job.id, reason=str(error), outcome=outcome)
+            return False
+        except Exception as error:
+            unforeseen = contained(error, "fetching failed for an unforeseen error", job=job.id)
+            self._journal.fail(job, f"cannot be fetched: {unforeseen}", self._policy)
             return False
         self._spool_error = ""
         failpoints.reach("fetched.before")

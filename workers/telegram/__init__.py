@@ -9,6 +9,7 @@
     setbacks.py    those that could not be fetched: when to try again, and what to tell
     store.py       what has come, onto the disk and into the journal
     line.py        one connection to Telegram
+    peers.py       from a channel's address to what Telegram knows it by
     client.py      telethon's client, made to do nothing of itself
     files.py       the bytes of files, from whichever data centre keeps them
     pace.py        how much of them is asked for at once
@@ -20,7 +21,8 @@
     session.py     the session's file, written
     check.py       whether the channels can be read, for `bin/run check`
 
-Telethon is at home in client, line, files, media, answers, authorization and session; the others speak our own words.
+Telethon is at home in client, line, peers, files, media, answers, authorization and session; the others speak our own
+words.
 
 Live updates are wake-ups and never the source of truth: they are lost at every turn of the line. What a channel has is
 what its history says, read from the journal's cursor on.

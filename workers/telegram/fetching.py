@@ -33,6 +33,7 @@ from ipc.spool import Spool, has_no_room
 from workers.telegram.errors import (
     ChannelFault,
     Flooded,
+    LineLost,
     ServerTrouble,
     StaleReference,
     Unanswered,
@@ -44,6 +45,7 @@ from workers.telegram.media import File, Message
 from workers.telegram.setbacks import Complaint, Setbacks
 from workers.telegram.store import Store
 from workers.telegram.watch import Watch
+from workers.unforeseen import contained
 
 POLL_SECONDS: Final = 2.0
 PART_SECONDS: Final = 30.0
@@ -222,6 +224,12 @@ class Fetching:
             self.disk_error = f"the spool cannot be written: {error.strerror}"
             self._paused_until = time.monotonic() + DISK_PAUSE_SECONDS
             log.error("fetching waits", job=job.id, reason=self.disk_error)
+        except LineLost:
+            raise
+        except Exception as error:
+            what = "fetching put off for an unforeseen error"
+            facts = {"job": job.id, "channel": job.channel_id, "message": job.message_id}
+            self._put_off(job, contained(error, what, **facts))
 
     async def _file(self, line: Line, watch: Watch, job: Job) -> File:
         """The file of the job's picture, with a reference that holds. Raises Gone."""

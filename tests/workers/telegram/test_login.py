@@ -17,6 +17,7 @@ from telethon.crypto import AuthKey
 from telethon.sessions import MemorySession, SQLiteSession
 from telethon.tl import types
 
+from ipc import durations
 from tests.servers.telegram import TelegramServer
 from tests.servers.telegram.rpc import login as server_login
 from workers.telegram import authorization, login, session
@@ -331,6 +332,6 @@ def test_phone_numbers_and_durations() -> None:
     for text in ("", "12", "+49 abc", "123456:AAE-token-of-a-bot", "+" * 9):
         with pytest.raises(authorization.Again):
             login.phone_number(text)
-    said = [authorization.duration(seconds) for seconds in (1, 59.4, 61, 3600, 48_038, 200_000)]
+    said = [durations.duration(seconds) for seconds in (1, 59.4, 61, 3600, 48_038, 200_000)]
     assert said == ["1 s", "59 s", "2 min", "1 h", "13 h 21 min", "2 d 8 h"]
-    assert doctest.testmod(login).failed == doctest.testmod(authorization).failed == 0
+    assert doctest.testmod(login).failed == doctest.testmod(durations).failed == 0
