@@ -247,7 +247,7 @@ class Login:
             await self._disconnect()
             self._client = make_client(self._account, self._session)
             self._client.add_event_handler(self._hear_acceptance, events.Raw(types.UpdateLoginToken))
-            await self._limited(connect(self._client, self._account), CONNECT_SECONDS)
+            await self._limited(connect(self._client), CONNECT_SECONDS)
         return self._client
 
     async def _disconnect(self) -> None:

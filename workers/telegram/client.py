@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import cryptg  # noqa: F401 - telethon uses it if it is there; without it, a download takes 11 to 200 times as long
@@ -69,7 +69,7 @@ def make_client(account: Account, session: MemorySession) -> TelegramClient:
         catch_up=False,
         device_model="Picturedesk",
         app_version="1",
-        base_logger=_Quiet(),
+        base_logger=_Quiet(account),
     )
 
 
@@ -96,8 +96,9 @@ class _Quiet(logging.Logger):
     But why it can't connect it tells its log alone: the last error that was told there is kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, account: Account) -> None:
         super().__init__("telethon", logging.WARNING)
+        self.account = account
         self.failure: Exception | None = None
 
     def getChild(self, suffix: str) -> _Quiet:
@@ -108,17 +109,21 @@ class _Quiet(logging.Logger):
         self.failure = next((one for one in told if isinstance(one, Exception)), self.failure)
 
 
-async def connect(client: TelegramClient, account: Account) -> None:
+async def connect(client: TelegramClient) -> None:
     """Connect. Raises what `answers.translated` does; a LineLost says why, and where to."""
-    quiet: _Quiet = client._log["telethon.client"]
+    await reached(client, client.connect(), f"{client.session.server_address}:{client.session.port}")
+
+
+async def reached(client: TelegramClient, connecting: Awaitable[Any], server: str) -> None:
+    """Wait for a connection that this client, or a sender with its log, makes to `server`; raises as `connect`."""
+    quiet: _Quiet = client._log[__name__]
     quiet.failure = None
     try:
-        await translated(client.connect())
+        await translated(connecting)
     except SessionRefused:
         raise
     except LineLost as lost:
-        server = f"{client.session.server_address}:{client.session.port}"
-        raise no_connection(str(lost), quiet.failure, account, server) from lost
+        raise no_connection(str(lost), quiet.failure, quiet.account, server) from lost
 
 
 def stay(client: TelegramClient) -> None:

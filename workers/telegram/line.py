@@ -73,7 +73,6 @@ class Line:
     """
 
     def __init__(self, account: Account, on_hint: Callable[[Hint], None], *, previews: bool = False) -> None:
-        self._account = account
         self._client = make_client(account, load_session(account))
         stay(self._client)
         overhear(self._client, self._overhear)
@@ -89,7 +88,7 @@ class Line:
         self._client.add_event_handler(self._hear, events.Raw())
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await connect(self._client, self._account)
+                await connect(self._client)
                 me = await translated(self._client(functions.users.GetUsersRequest([types.InputUserSelf()])))
         except TimeoutError as error:
             raise LineLost(f"no connection within {duration(CONNECT_SECONDS)}") from error

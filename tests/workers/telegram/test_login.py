@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from telethon.crypto import AuthKey
+from telethon.crypto import AuthKey, rsa
 from telethon.sessions import MemorySession, SQLiteSession
 from telethon.tl import types
 
@@ -244,6 +244,23 @@ def test_a_request_that_is_never_answered(
     assert run(options, person) == 1
     assert "cannot be reached" in person.refusals[0] and not person.asked
     assert files(options) == []
+
+
+def test_a_server_whose_key_is_not_known(
+    server: TelegramServer, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rsa, "_server_keys", {})  # what other tests have added
+    person = Person()
+    assert run({**options, "public_key": ""}, person) == 1
+    assert "has an RSA key that is not known here" in person.refusals[0]
+    assert "Set telegram.public_key" in person.refusals[0] and not person.asked
+
+
+def test_a_server_that_cannot_be_reached(server: TelegramServer, options: dict[str, Any]) -> None:
+    server.stop()
+    person = Person()
+    assert run(options, person) == 1
+    assert f"{server.address}: Connection refused (ECONNREFUSED)" in person.refusals[0]
 
 
 def test_wrong_passwords(server: TelegramServer, options: dict[str, Any]) -> None:
