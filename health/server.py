@@ -30,6 +30,7 @@ from ipc.context import Context
 from ipc.journal import Journal, JournalError
 from ipc.mailbox import Closed
 from ipc.messages import ENDS, FOR_MEMORY, KILLS, ChildState, Ended, Report
+from ipc.options import reading_options
 
 LOOK_SECONDS = 2.0
 """How often the problems are looked at besides every request, so that `since` is right."""
@@ -52,11 +53,12 @@ def main(context: Context) -> None:
 
 
 async def _serve(context: Context) -> None:
-    view = View(context)
-    listener = socket.socket(fileno=context.options["listen_fd"])
+    with reading_options():
+        app = make_app(view := View(context), context.options["token"])
+        listener = socket.socket(fileno=context.options["listen_fd"])
     server = _Server(
         uvicorn.Config(
-            make_app(view, context.options["token"]),
+            app,
             http="h11",
             ws="none",
             loop="asyncio",

@@ -420,7 +420,7 @@ def _channels(known: Known) -> list[dict[str, Any]]:
     most; None if nobody knows, as while there is no line to the source.
 
     From the journal what has been taken, from the connection how that stands against the source. A channel that could
-    not be found yet has no id.
+    not be found yet has no id. One that was imported, or is not in the configuration any more, is "not configured".
     """
     rows = {row["id"]: {**row, "behind": None} for row in (known.figures.channels if known.figures else ())}
     source, is_connected = known.reports.get("connection", {}), _is_connected(known)
@@ -433,7 +433,19 @@ def _channels(known: Known) -> list[dict[str, Any]]:
             rows[facts["id"]] |= {**told, "behind": facts["behind"] if is_connected else None}
         else:
             unknown.append({"cursor": 0, **facts, "behind": None})
+    if _tells_of_all(known):
+        configured = {source.get("channel"), *(facts["id"] for facts in _channel_reports(known))}
+        others = [rows.pop(one) for one in list(rows) if one not in configured]
+        unknown += [{**row, "state": "not configured"} for row in others]
     return [*rows.values(), *unknown]
+
+
+def _tells_of_all(known: Known) -> bool:
+    """Whether the connection has said by now which channels it reads."""
+    source = known.reports.get("connection", {})
+    if source.get("source") == "export":
+        return source.get("channel") is not None
+    return source.get("channels") == len(_channel_reports(known))
 
 
 def _channel_reports(known: Known) -> list[Mapping[str, Any]]:

@@ -21,6 +21,7 @@ Error = sqlite3.Error
 
 _DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_VALUE = (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG)
 
 
 class NewerVersion(Exception):
@@ -94,6 +95,11 @@ def says_disk(error: BaseException) -> bool:
 def says_damaged(error: BaseException) -> bool:
     """Whether it is SQLite's word for a file that is damaged, or none of its own."""
     return _code_of(error) in _DAMAGED
+
+
+def refuses_a_value(error: BaseException) -> bool:
+    """Whether it is SQLite's word for what was to be written: another row may well be taken."""
+    return _code_of(error) in _VALUE
 
 
 def _code_of(error: BaseException) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ipc.context import Context
 from ipc.messages import Command, Options
+from ipc.options import reading_options
 from supervisor.policy import Intent
 from supervisor.runtime import resolve
 from supervisor.spec import ChildSpec, Intensity, numbered
@@ -21,9 +22,10 @@ class GaveUp(Exception):
 def main(context: Context) -> None:
     """Supervise the children of the options with the router that `options["router"]` names."""
     options = context.options
-    cgroup = Path(options["cgroup"]) if options.get("cgroup") else None
-    supervisor = Supervisor(**_arrangement(options), stop_fd=context.stop_fd, in_order=False, cgroup=cgroup)
-    router = resolve(options["router"])(supervisor, context)
+    with reading_options():
+        cgroup = Path(options["cgroup"]) if options.get("cgroup") else None
+        supervisor = Supervisor(**_arrangement(options), stop_fd=context.stop_fd, in_order=False, cgroup=cgroup)
+        router = resolve(options["router"])(supervisor, context)
 
     def on_inbox() -> None:
         match context.receive(0):

@@ -12,17 +12,19 @@ from typing import Any
 
 from ipc.context import Context
 from ipc.journal import Journal
+from ipc.options import reading_options
 from ipc.spool import Spool
 
 
 def main(context: Context) -> None:
     """Be the source until asked to stop. Options: `telegram` (None: the export), `export`, `room`, `retry`, …"""
     # First of all, since an export may take minutes to open: what its predecessor said last does not hold any more.
-    name = "telegram" if context.options["telegram"] else "export"
+    with reading_options():
+        name = "telegram" if context.options["telegram"] else "export"
     context.report("connection", source=name, connected=False, error="")
     journal, spool = Journal.open(context.journal_path), Spool(context.spool_path)
     context.ready()
-    if context.options["telegram"]:
+    if name == "telegram":
         from workers.telegram import source as telegram  # noqa: PLC0415 - 290 ms and 51 MiB
 
         asyncio.run(telegram.run(context, journal, spool))

@@ -17,6 +17,7 @@ import structlog
 from ipc import failpoints
 from ipc.context import Context
 from ipc.messages import NOT_STRIPPED, Job, JobDone, JobFailed, clip
+from ipc.options import reading_options
 from ipc.spool import ORIGINAL, STRIPPED, has_no_room
 from workers import imaging
 from workers.imaging import stripping
@@ -42,8 +43,11 @@ log = structlog.get_logger()
 
 def main(context: Context) -> None:
     """Render jobs until asked to stop. Options: `limits`, `ladder` (see `workers.imaging`), `strip`, `gc_every`."""
-    limits = imaging.Limits(**context.options["limits"])
-    ladder = imaging.Ladder(**{**context.options["ladder"], "widths": tuple(context.options["ladder"]["widths"])})
+    options = context.options
+    with reading_options():
+        limits = imaging.Limits(**options["limits"])
+        ladder = imaging.Ladder(**{**options["ladder"], "widths": tuple(options["ladder"]["widths"])})
+        strip, gc_every = bool(options["strip"]), int(options["gc_every"])
     be_first_to_go()
     context.ready()
     jobs, trimmed, is_warm = 0, True, False
@@ -52,9 +56,9 @@ def main(context: Context) -> None:
         message = context.receive(idle_seconds if is_warm else QUIET_SECONDS)
         if isinstance(message, Job):
             failpoints.reach("rendered.started")
-            context.send(render(message, limits, ladder, strip=context.options["strip"]))
+            context.send(render(message, limits, ladder, strip=strip))
             jobs, trimmed, is_warm = jobs + 1, False, True
-            if jobs % context.options["gc_every"] == 0:
+            if jobs % gc_every == 0:
                 gc.collect()  # between two jobs, where it keeps nobody waiting
         elif not is_warm:
             warm_up()  # nothing to do yet: spare the first picture what the libraries do at their first use

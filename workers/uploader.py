@@ -23,6 +23,7 @@ from ipc import database
 from ipc.context import Context
 from ipc.journal import Journal, JournalError
 from ipc.messages import clip
+from ipc.options import reading_options
 from ipc.retry import RetryPolicy
 from ipc.spool import Spool
 from workers import catalog as catalogs
@@ -50,18 +51,22 @@ log = structlog.get_logger()
 def main(context: Context) -> None:
     """Publish rendered jobs until asked to stop. Options: `storage`, `catalog`, `breaker`, `retry`."""
     options = context.options
-    tell_as_left(context)
+    with reading_options():
+        tell_as_left(context)
+        storage, catalog = storages.make(options), catalogs.make(options)
+        layout = Layout(options["storage"]["prefix"], options["storage"]["originals"])
+        policy, breakers = RetryPolicy(**options["retry"]), [Breaker(**options["breaker"]) for _ in range(2)]
     stop = threading.Event()
     uploader = Uploader(
         context=context,
         journal=Journal.open(context.journal_path),
         spool=Spool(context.spool_path),
-        storage=storages.make(options),
-        catalog=catalogs.make(options),
-        layout=Layout(options["storage"]["prefix"], options["storage"]["originals"]),
-        policy=RetryPolicy(**options["retry"]),
-        storage_breaker=Breaker(**options["breaker"]),
-        catalog_breaker=Breaker(**options["breaker"]),
+        storage=storage,
+        catalog=catalog,
+        layout=layout,
+        policy=policy,
+        storage_breaker=breakers[0],
+        catalog_breaker=breakers[1],
         apart=Apart(
             (
                 Journal.open(context.journal_path, durable=True),

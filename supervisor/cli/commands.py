@@ -60,8 +60,9 @@ def _channel_lines(one: dict[str, Any]) -> list[str]:
     """A channel in `status`: how far it is taken, and below that what is the matter, and how far backfill is."""
     if one["id"] is None:
         return [f"channel {one['address']}: not found yet", *([f"  {one['problem']}"] if one["problem"] else [])]
-    behind = "unknown" if one["behind"] is None else one["behind"]
-    lines = [f"channel {one['id']} {one['title']!r}: cursor {one['cursor']}, behind {behind}"]
+    behind = f"behind {'unknown' if one['behind'] is None else one['behind']}"
+    behind = "not configured" if one.get("state") == "not configured" else behind
+    lines = [f"channel {one['id']} {one['title']!r}: cursor {one['cursor']}, {behind}"]
     if one.get("problem"):
         lines.append(f"  {one['problem']}")
     if one.get("backfill_left"):

@@ -21,7 +21,8 @@ class Rule:
     high: float = math.inf
     choices: tuple[str, ...] = ()
     pattern: str = ""
-    form: str = ""  # what `pattern` asks for, in words
+    read: Callable[[str], Any] | None = None  # refuses with ValueError; texts that it reads alike are one
+    form: str = ""  # what `pattern` or `read` asks for, in words
     environ: str = ""  # the plain name that the environment may use as well
     finish: Callable[[str], str] = str  # brings an accepted text into its one form
     secret: bool = False  # its value is never shown

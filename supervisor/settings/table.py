@@ -15,19 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ipc import channel_address
 from supervisor.settings.commands import WORKER, Command, command_line
 from supervisor.settings.rules import Entry, setting
 
 _PRINTABLE = "printable ASCII characters without spaces"
 _HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
 _PORT = r"[1-9][0-9]{0,4}"
-_SITE = r"((https?://)?(www\.)?(t\.me|telegram\.me|telegram\.dog)/)"
-_CHANNEL = (
-    rf"{_SITE}(\+|joinchat/)[A-Za-z0-9_-]{{10,64}}/?|tg://join\?invite=[A-Za-z0-9_-]{{10,64}}"
-    rf"|{_SITE}c/[1-9][0-9]{{0,18}}(/[0-9]+)?/?(\?\S*)?|-?(?<!\d)[1-9][0-9]{{0,12}}|-100[1-9][0-9]{{0,12}}"
-    rf"|({_SITE}(s/)?|@?)[A-Za-z][A-Za-z0-9_]{{3,31}}((?<=/)|(/[0-9]+)?/?(\?\S*)?)"
-    r"|tg://resolve\?domain=[A-Za-z][A-Za-z0-9_]{3,31}(&\S*)?"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +42,8 @@ class Telegram:
     channels: tuple[str, ...] = setting(
         (),
         "the channels to read",
-        pattern=_CHANNEL,
-        form='"@name", a t.me link, an invite link or an id',
+        read=channel_address.parse,
+        form=channel_address.FORM,
     )
     backfill_on_start: bool = setting(
         False, "also take what was posted before a channel was first seen", environ="BACKFILL_ON_START"

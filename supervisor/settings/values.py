@@ -8,7 +8,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +114,14 @@ def _widths(entry: Entry, value: Any) -> tuple[int, ...]:
 
 
 def _texts(entry: Entry, value: Any) -> tuple[str, ...]:
-    """A number is taken for its digits: a channel's id need not stand in quotes."""
+    """Each once. A number is taken for its digits: a channel's id need not stand in quotes."""
     good = isinstance(value, list) and all(isinstance(one, str | int) and not isinstance(one, bool) for one in value)
     _require(good, value)
-    return tuple(dict.fromkeys(_text(entry, str(one).strip()) for one in value))
+    found: dict[Any, str] = {}
+    for one in value:
+        text = _text(entry, str(one).strip())
+        found.setdefault(entry.rule.read(text) if entry.rule.read else text, text)
+    return tuple(found.values())
 
 
 def _path(text: str, base: Path) -> Path:
@@ -132,4 +136,15 @@ def _text(entry: Entry, text: str) -> str:
         meant = nearest(text, rule.choices)
         raise ValueError(f'did you mean "{meant}"?' if meant else "")
     _require(not rule.pattern or re.fullmatch(rule.pattern, text) is not None, text)
+    if rule.read is not None and not _can_read(rule.read, text):
+        raise ValueError
     return rule.finish(text)
+
+
+def _can_read(read: Callable[[str], Any], text: str) -> bool:
+    """What the reader says of a text that it refuses may have the text in it, so it is not passed on."""
+    try:
+        read(text)
+    except ValueError:
+        return False
+    return True

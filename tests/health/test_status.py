@@ -259,6 +259,28 @@ def test_channels_that_are_not_configured_any_more_are_not_shown() -> None:
         assert len(body["problems"]) == len(addresses)
 
 
+@pytest.mark.parametrize(
+    ("reports", "state"),
+    [
+        ({"connection": {"source": "telegram", "channels": 1, "connected": True}}, None),  # it has not told yet
+        ({"connection": {"source": "export", "channel": 77, "behind": 0, "connected": True}}, "not configured"),
+        (
+            {
+                "connection": {"source": "telegram", "channels": 1, "connected": True},
+                "channel 0": {"id": 77, "address": "@wires", "state": "read", "behind": 4, "problem": ""},
+            },
+            "not configured",
+        ),
+    ],
+)
+def test_a_channel_that_is_not_configured_is_called_so(reports: dict[str, Any], state: str | None) -> None:
+    """Also one that was imported from an export."""
+    former = {**CHANNEL, "id": 5, "title": "Former"}
+    body = snapshot(known(figures=figures(channels=(former, CHANNEL)), reports=reports), Memory())
+    row = next(one for one in body["channels"] if one["id"] == 5)
+    assert (row.get("state"), row["behind"]) == (state, None) and not body["problems"]
+
+
 def test_a_connection_that_has_just_begun_is_no_problem_yet() -> None:
     opening = {"connection": {"connected": False, "error": ""}}
     for age, count in ((3, 0), (6, 1)):

@@ -496,9 +496,9 @@ def test_a_weaker_value_is_checked_too(desk: Desk) -> None:
 
 
 def test_a_channels_id_needs_no_quotes(desk: Desk) -> None:
-    ids = ("-1001234567890", "1234567890")
-    assert desk.load("[telegram]\nchannels = [-1001234567890, 1234567890]").telegram.channels == ids
-    for text in ("[-1001234567890, 1234567890]", "-1001234567890, 1234567890", '["-1001234567890", 1234567890]'):
+    ids = ("-1001234567890", "1234567891")
+    assert desk.load("[telegram]\nchannels = [-1001234567890, 1234567891]").telegram.channels == ids
+    for text in ("[-1001234567890, 1234567891]", "-1001234567890, 1234567891", '["-1001234567890", 1234567891]'):
         assert desk.load(PICTUREDESK__TELEGRAM__CHANNELS=text).telegram.channels == ids
     for text in ("[true]", "[1.5]", "[0]"):
         assert "telegram.channels" in "".join(desk.faults(f"[telegram]\nchannels = {text}"))

@@ -20,6 +20,7 @@ from ipc.posts import Channel, Page, clean
 from workers.export.errors import AGAIN, ExportError
 from workers.export.messages import INT64_MAX, Malformed, Message, is_int, name_of, read_message, units
 from workers.export.stream import events, message_values
+from workers.unforeseen import contained
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,21 @@ class Export:
                 message = read_message(value, self.channel.id, self._file.parent)
             except Malformed as error:
                 raise ExportError(self._file, str(error), place=name_of(value, index)) from None
+            except Exception as error:
+                message = self._passed_over(value, index, error)
             if message.id <= previous:
                 reason = f"it comes after message {previous}, but ids must ascend; was the file edited?"
                 raise ExportError(self._file, reason, place=name_of(value, index))
             previous = message.id
             yield message
+
+    def _passed_over(self, value: Any, index: int, error: Exception) -> Message:
+        """A message with an error that nobody foresaw: it keeps no other one from being read."""
+        place = name_of(value, index)
+        unforeseen = contained(error, "message can't be read and is passed over", file=str(self._file), place=place)
+        if not isinstance(value, dict) or not is_int(value.get("id")):
+            raise ExportError(self._file, str(unforeseen), place=place) from error
+        return Message(value["id"], "unreadable")
 
 
 def _result_file(path: Path) -> Path:

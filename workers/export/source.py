@@ -21,6 +21,7 @@ from ipc.intake import Taken, take
 from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.messages import Message, clip
+from ipc.options import reading_options
 from ipc.posts import Page
 from ipc.retry import RetryPolicy
 from ipc.spool import Spool, has_no_room
@@ -29,6 +30,7 @@ from workers.export.files import MissingFile, fetch
 from workers.export.reader import Census, Export
 from workers.room import Room
 from workers.times import iso
+from workers.unforeseen import contained
 
 POLL_SECONDS = 2.0
 BATCH = 16
@@ -44,7 +46,8 @@ log = structlog.get_logger()
 
 def run(context: Context, journal: Journal, spool: Spool) -> None:
     """Take in and fetch until asked to stop. Raises Hold if the export cannot be used."""
-    source = Source(context, journal, spool)
+    with reading_options():
+        source = Source(context, journal, spool)
     try:
         source.open()
         while not context.stopping:
@@ -141,6 +144,10 @@ class Source:
                 return False
             outcome = self._journal.fail(job, f"cannot be fetched: {error}", self._policy)
             log.warning("fetching failed", job=job.id, reason=str(error), outcome=outcome)
+            return False
+        except Exception as error:
+            unforeseen = contained(error, "fetching failed for an unforeseen error", job=job.id)
+            self._journal.fail(job, f"cannot be fetched: {unforeseen}", self._policy)
             return False
         self._spool_error = ""
         failpoints.reach("fetched.before")

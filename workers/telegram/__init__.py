@@ -10,6 +10,7 @@
     setbacks.py    those that could not be fetched: when to try again, and what to tell
     store.py       what has come, onto the disk and into the journal
     line.py        one connection to Telegram
+    peers.py       from a channel's address to what Telegram knows it by
     client.py      telethon's client, made to do nothing of itself
     files.py       the bytes of files, from whichever data centre keeps them
     cdn.py         those that Telegram has moved to its CDN: how to read them, and whether they are true
@@ -18,15 +19,14 @@
     media.py       what a message is: its kind, its picture, its caption
     rich_messages.py  posts made of blocks: which pictures they show, what they say
     answers.py     what an error means, and what there is to do about it
-    address.py     how a channel may be written in the configuration
     account.py     whose session it is, and how Telegram is reached
     login.py       makes the session: what a person is asked and told
     authorization.py  a login under way: what Telegram is asked
     session.py     the session's file, written
     check.py       whether the channels can be read, for `bin/run check`
 
-Telethon is at home in client, line, files, data_centres, media, answers, authorization and session; the others speak
-our own words.
+Telethon is at home in client, line, peers, files, data_centres, media, answers, authorization and session; the others
+speak our own words.
 
 Live updates are wake-ups and never the source of truth: they are lost at every turn of the line. What a channel has is
 what its history says, read from the journal's cursor on.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import Awaitable
 from typing import Any, Final, TypeVar
 
 import python_socks
 from telethon import errors
+from telethon.tl.alltlobjects import LAYER
 
 from ipc.holds import Hold
-from workers.telegram.account import LOGIN
+from workers.telegram.account import LOGIN, Account
 from workers.telegram.errors import (
     ChannelFault,
     Flooded,
@@ -86,6 +89,16 @@ _CHANNEL_FAULTS: Final = {
     errors.InviteHashEmptyError: ("the invite link is not valid", "Correct it in telegram.channels"),
 }
 
+UNKNOWN: Final = (
+    "Telegram does not know it by what it was known by before",
+    "It is looked up anew by itself. If that fails, check its name or id in telegram.channels",
+)
+
+_NAMES: Final = {
+    **{kind: name for name, kind in errors.rpcerrorlist.rpc_errors_dict.items()},
+    **{kind: pattern.replace(r"(\d+)", "X") for pattern, kind in errors.rpcerrorlist.rpc_errors_re},
+}
+"""Telegram's names of the errors that telethon has classes for."""
 
 _PROXY: Final = (python_socks.ProxyError, python_socks.ProxyConnectionError, python_socks.ProxyTimeoutError)
 """Telethon makes them OSErrors, unless somebody has imported the library before it."""
@@ -122,7 +135,10 @@ def meaning(error: Exception) -> Exception:
         case errors.RPCError():
             return _meaning_of_answer(error)
         case errors.TypeNotFoundError():
-            return Unreadable(f"unknown constructor {error.invalid_constructor_id:08x}")
+            return Unreadable(
+                f"Telegram's answer is newer than this program: unknown constructor {error.invalid_constructor_id:08x},"
+                f" and it knows the schema up to layer {LAYER}"
+            )
         case errors.AuthKeyNotFound():
             return KeyUnknown("the server does not know the session's key (-404)")
         case asyncio.IncompleteReadError():
@@ -139,13 +155,49 @@ def _meaning_of_answer(error: Any) -> Exception:
     """What an error that Telegram has answered with means."""
     kind = type(error)
     if kind in _STALE:
-        return StaleReference(str(error))
+        return StaleReference(_named(error))
     if kind in (errors.FloodWaitError, errors.FloodPremiumWaitError):
         return Flooded(error.seconds)
     if kind in (errors.ChannelInvalidError, errors.PeerIdInvalidError):
-        return UnknownChannel("Telegram does not know it", "Check its name or id in telegram.channels")
+        return UnknownChannel(*UNKNOWN)
     if kind in _HELD:
         return Hold(*_HELD[kind])
     if kind in _CHANNEL_FAULTS:
         return ChannelFault(*_CHANNEL_FAULTS[kind])
-    return ServerTrouble(f"Telegram answers {error.code} {error.message}")
+    return ServerTrouble(f"Telegram answers {_named(error)}")
+
+
+def _named(error: Any) -> str:
+    """An error by Telegram's name for it and its code, with what telethon knows of it.
+
+    Of those that it knows, telethon has the name in a table, and in the error itself only what kind of error it is.
+    """
+    name = _NAMES.get(type(error), error.message)
+    known = "" if type(error) not in _NAMES else f": {str(error).partition(' (caused by ')[0]}"
+    return f"{name} ({error.code}){known}"
+
+
+def no_connection(lost: str, failure: Exception | None, account: Account, server: str) -> Exception:
+    """Why there is no connection: what was `lost`, by the last error that telethon came across on its way.
+
+    `server` is where it connects to, unless through a proxy.
+    """
+    where = f"the proxy {account.proxy.host}:{account.proxy.port}" if account.proxy else server
+    match failure:
+        case errors.SecurityError() if "fingerprint" in str(failure) and account.server:
+            return Hold(
+                f"the server {server} has an RSA key that is not known here",
+                "Set telegram.public_key to that server's key in PEM, or empty telegram.server for Telegram's own",
+            )
+        case errors.SecurityError() | AssertionError():
+            return LineLost(f"{server} can't agree on a key, as Telegram's own servers do: {failure}")
+        case TimeoutError():
+            return LineLost(f"{where} does not answer")
+        case asyncio.IncompleteReadError():
+            return LineLost(f"{where} closes the connection")
+        case OSError(errno=int(number)) if number in errno.errorcode:
+            return LineLost(f"{where}: {os.strerror(number)} ({errno.errorcode[number]})")
+        case None:
+            return LineLost(lost)
+        case _:
+            return LineLost(f"{where}: {str(failure) or type(failure).__name__}")

@@ -24,11 +24,12 @@ from telethon.password import compute_check
 from telethon.sessions import MemorySession, StringSession
 from telethon.tl import functions, types
 
+from ipc.durations import duration
 from ipc.holds import EX_CONFIG, Hold
 from ipc.posts import clean
-from workers.telegram.account import Account
+from workers.telegram.account import LOGIN, Account
 from workers.telegram.answers import APPLICATION, translated
-from workers.telegram.client import make_client
+from workers.telegram.client import connect, make_client
 from workers.telegram.errors import UNREACHABLE, Flooded, LineLost, ServerTrouble, StaleReference, Unreadable
 from workers.telegram.line import CLOSE_SECONDS, CONNECT_SECONDS, REQUEST_SECONDS
 from workers.telegram.session import write_session
@@ -231,7 +232,7 @@ class Login:
             async with asyncio.timeout(seconds):
                 return await translated(_sorted(answer))
         except TimeoutError as error:
-            raise LineLost(f"no answer within {seconds:.0f} s") from error
+            raise LineLost(f"no answer within {duration(seconds)}") from error
         except Flooded as flood:
             raise GaveUp(
                 f"Telegram asks to wait for {duration(flood.seconds)} before the next attempt. Run bin/run login then"
@@ -239,14 +240,14 @@ class Login:
         except (ServerTrouble, Unreadable, StaleReference) as error:
             raise GaveUp(f"{error}. Try again later") from error
         except Hold as hold:
-            raise GaveUp(hold.what) from hold
+            raise GaveUp(hold.what if LOGIN in hold.remedy else str(hold)) from hold
 
     async def _connected(self) -> TelegramClient:
         if self._client is None or not self._client.is_connected():
             await self._disconnect()
             self._client = make_client(self._account, self._session)
             self._client.add_event_handler(self._hear_acceptance, events.Raw(types.UpdateLoginToken))
-            await self._limited(self._client.connect(), CONNECT_SECONDS)
+            await self._limited(connect(self._client), CONNECT_SECONDS)
         return self._client
 
     async def _disconnect(self) -> None:
@@ -354,20 +355,3 @@ def describe(user: Any) -> str:
 def shown(text: str) -> str:
     """A text of others on one line of a terminal, which it can't take over."""
     return "".join(char if char.isprintable() else " " for char in clean(text)).strip()
-
-
-def duration(seconds: float) -> str:
-    """For people, rounded up.
-
-    >>> [duration(one) for one in (1, 59, 61, 3600, 48_038, 200_000)]
-    ['1 s', '59 s', '2 min', '1 h', '13 h 21 min', '2 d 8 h']
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = -int(-seconds // 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        parts = [(hours, "h"), (minutes, "min")]
-    else:
-        parts = [*zip(divmod(hours + (minutes > 0), 24), ("d", "h"), strict=True)]
-    return " ".join(f"{count} {unit}" for count, unit in parts if count)

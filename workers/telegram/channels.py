@@ -17,11 +17,13 @@ from typing import Final
 
 import structlog
 
+from ipc.channel_address import marked, parse
+from ipc.durations import duration
 from ipc.intake import Taken
 from ipc.journal import Journal
-from workers.telegram.address import parse
-from workers.telegram.entry import Entry
+from workers.telegram.entry import HINT_PAUSE_SECONDS, IT_IS_TRIED, Entry
 from workers.telegram.errors import (
+    OUTDATED,
     ChannelFault,
     Flooded,
     LineLost,
@@ -30,9 +32,11 @@ from workers.telegram.errors import (
     UnknownChannel,
     Unreadable,
 )
-from workers.telegram.line import Hint, Line, Peer
+from workers.telegram.line import Hint, Line
 from workers.telegram.media import Message
+from workers.telegram.peers import Peer
 from workers.telegram.watch import Wanted, Watch
+from workers.unforeseen import contained
 
 PROBE_SECONDS: Final = 10.0
 """How long Telegram may take to answer the monitor."""
@@ -48,9 +52,6 @@ BACKFILL_PAUSE_SECONDS: Final = 0.5
 
 BACKFILL_DONE_SECONDS: Final = 5.0
 """Between two looks whether anything is left, where nothing was."""
-
-HINT_PAUSE_SECONDS: Final = 0.5
-"""Between two looks that hints have asked for: a burst of posts is read in pages, and not one by one."""
 
 STARTING_SECONDS: Final = 120.0
 """A program that was started no longer ago takes what was posted since its start, however late this process comes."""
@@ -84,10 +85,11 @@ class Channels(Mapping[int, Watch]):
         on_read: Callable[[int, Message], None],
         on_doubt: Callable[[], None],
     ) -> None:
-        self.entries = [Entry(parse(text)) for text in texts]
+        self.entries = [Entry(address) for address in dict.fromkeys(map(parse, texts))]
         now = time.time()
         for entry in self.entries:
-            entry.since = journal.first_configured(entry.key, first_seen(started_at, now))
+            entry.since = journal.first_configured(entry.address.key, first_seen(started_at, now))
+        self._remember(journal)
         self.flooded_until = 0.0
         self._journal = journal
         self._wanted = wanted
@@ -99,6 +101,15 @@ class Channels(Mapping[int, Watch]):
         self._tops_flooded_until = 0.0
         self._backfill_flooded_until = 0.0
         self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
+
+    def _remember(self, journal: Journal) -> None:
+        """What the journal knows of the channels: whatever is the matter with one, /status knows which it is."""
+        titles = {row["id"]: row["title"] for row in journal.channels()}
+        for entry in self.entries:
+            known = journal.peer_ids(entry.address.key)
+            if len(known) == 1 and all(other.channel_id not in known for other in self.entries):
+                (entry.channel_id,) = known
+                entry.last_title = titles.get(entry.channel_id, "")
 
     def __getitem__(self, channel_id: int) -> Watch:
         return self._readable()[channel_id]
@@ -126,14 +137,16 @@ class Channels(Mapping[int, Watch]):
         """The line is new: what happened while there was none is told by nobody."""
         for entry in self.entries:
             entry.reconcile_at = 0.0
+            entry.rest_until = 0.0 if entry.fault else entry.rest_until
             entry.wake.set()
 
     def hear(self, hint: Hint) -> None:
         """An update: its channel is to be looked at."""
         for entry in self.entries:
-            if entry.watch is not None and hint.channel_id in (None, entry.watch.id):
+            if entry.is_concerned_by(hint.channel_id, is_of_membership=hint.is_of_membership):
                 entry.hints.update(hint.message_ids)
-                entry.watch.told = max(entry.watch.told, hint.new_id)
+                if entry.watch is not None:
+                    entry.watch.told = max(entry.watch.told, hint.new_id)
                 entry.is_hinted = True
                 entry.wake.set()
 
@@ -160,13 +173,18 @@ class Channels(Mapping[int, Watch]):
         except (TimeoutError, Unanswered) as error:
             if line.heard_at > asked_at:
                 return {}  # a narrow line: our answer waits behind others
-            raise LineLost(f"Telegram has not answered the monitor for {PROBE_SECONDS:.0f} s") from error
+            raise LineLost(f"Telegram has not answered the monitor for {duration(PROBE_SECONDS)}") from error
         except Flooded as flood:
             self.note_flood(flood.seconds)
             self._tops_flooded_until = time.monotonic() + flood.seconds
             return {}
         except (ChannelFault, Unreadable, ServerTrouble):
             return {}  # one of them spoils the answer for all: each is asked for itself
+        except LineLost:
+            raise
+        except Exception as error:
+            contained(error, "the channels' newest messages can't be read")
+            return {}
 
     # Looking
 
@@ -174,7 +192,7 @@ class Channels(Mapping[int, Watch]):
         """Look at one channel whenever there is reason to, until cancelled. Raises LineLost and Hold."""
         while True:
             # A flood is waited out, whoever wakes us, and on whatever line: who asks all the same has to wait longer.
-            await asyncio.sleep(max(0.0, entry.flooded_until - time.monotonic()))
+            await asyncio.sleep(max(0.0, max(entry.flooded_until, entry.rest_until) - time.monotonic()))
             if entry.is_hinted:
                 await asyncio.sleep(max(0.0, entry.looked_at + HINT_PAUSE_SECONDS - time.monotonic()))
             entry.wake.clear()
@@ -200,18 +218,23 @@ class Channels(Mapping[int, Watch]):
             # The first time, the access hash may be another account's: it is resolved anew.
             pause = FAULT_SECONDS if entry.fault else AGAIN_SECONDS
             if entry.channel_id is not None:
-                self._journal.put_peer(entry.key, line.account_id, entry.channel_id, NO_HASH)
-            entry.watch = None
+                self._journal.put_peer(entry.address.key, line.account_id, entry.channel_id, NO_HASH)
+            entry.close()
             self._has_fault(entry, fault)
         except ChannelFault as fault:
             pause = FAULT_SECONDS
             self._has_fault(entry, fault)
         except (ServerTrouble, Unanswered, Unreadable) as trouble:
             pause = AGAIN_SECONDS
-            entry.has_trouble(str(trouble))
+            entry.has_trouble(str(trouble), OUTDATED if isinstance(trouble, Unreadable) else IT_IS_TRIED)
             log.warning("channel could not be looked at", channel=str(entry.address), why=str(trouble))
             if isinstance(trouble, Unanswered):
                 self._on_doubt()
+        except LineLost:
+            raise
+        except Exception as error:
+            what = "channel put off for an unforeseen error"
+            pause = entry.has_defect(str(contained(error, what, channel=str(entry.address))))
         finally:
             entry.hints |= hints  # whatever came in between: the line may have been lost
         return pause
@@ -240,15 +263,15 @@ class Channels(Mapping[int, Watch]):
 
     async def _open(self, line: Line, entry: Entry) -> Watch:
         """The channel, by what the journal knows of its address: Telegram is asked for a name once in its life."""
-        known = self._journal.peer(entry.key, line.account_id)
+        known = self._journal.peer(entry.address.key, line.account_id)
         if known is None or known[1] == NO_HASH:
             peer = await line.resolve(entry.address)
-            require_same(self._journal.peer_ids(entry.key), peer.channel_id)
+            require_same(self._journal.peer_ids(entry.address.key), peer.channel_id)
         else:
             if all(other.channel_id != known[0] for other in self.entries):
                 entry.channel_id = known[0]  # whatever is the matter with it, /status knows which it is
             peer = await line.refresh(Peer(*known, title="", is_member=True))
-        self._journal.put_peer(entry.key, line.account_id, peer.channel_id, peer.access_hash)
+        self._journal.put_peer(entry.address.key, line.account_id, peer.channel_id, peer.access_hash)
         if entry.watch is not None and entry.watch.id == peer.channel_id:
             entry.watch.peer = peer
             return entry.watch
@@ -263,7 +286,7 @@ class Channels(Mapping[int, Watch]):
     def _has_fault(entry: Entry, fault: ChannelFault) -> None:
         if entry.fault is None or entry.fault.what != fault.what:
             log.error("channel can't be read", channel=str(entry.address), what=fault.what, remedy=fault.remedy)
-        entry.fault = fault
+        entry.has_fault(fault)
 
     # Backfill
 
@@ -285,6 +308,11 @@ class Channels(Mapping[int, Watch]):
                     self._backfill_flooded_until = time.monotonic() + pause
                 except (ServerTrouble, Unanswered, ChannelFault, Unreadable):
                     watch.backfill_at = time.monotonic() + AGAIN_SECONDS  # the others go on
+                except LineLost:
+                    raise
+                except Exception as error:
+                    contained(error, "backfill put off for an unforeseen error", channel=watch.id)
+                    watch.backfill_at = time.monotonic() + FAULT_SECONDS
             await asyncio.sleep(pause)
 
     def _backfill_pause(self) -> float:
@@ -320,8 +348,8 @@ def require_same(known: set[int], found: int) -> None:
     (None, None)
     """
     if known and found not in known:
-        before = " or ".join(f"-100{one}" for one in sorted(known))
+        before = " or ".join(map(marked, sorted(known)))
         raise ChannelFault(
             f"it leads to another channel than before (id {found})",
-            f"In telegram.channels, write -100{found} if that is the one you want, or {before} for the one before",
+            f"In telegram.channels, write {marked(found)} if that is the one you want, or {before} for the one before",
         )

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from ipc.channel_address import Address, parse
 from ipc.holds import Hold
 from ipc.journal import Journal
 from workers.telegram.account import LOGIN, Account
-from workers.telegram.address import Address, parse
 from workers.telegram.channels import NO_HASH, require_same
 from workers.telegram.errors import (
+    OUTDATED,
     UNREACHABLE,
     ChannelFault,
     Flooded,
@@ -27,7 +28,8 @@ from workers.telegram.errors import (
     UnknownChannel,
     Unreadable,
 )
-from workers.telegram.line import Line, Peer
+from workers.telegram.line import Line
+from workers.telegram.peers import Peer
 
 LATER: Final = "Run bin/run check again later"
 
@@ -107,7 +109,9 @@ class _Check:
             return [f"Telegram: {error}. {LOGIN}"]
         except LineLost as error:
             return [f"Telegram cannot be reached: {error}. {UNREACHABLE}"]
-        except (Flooded, ServerTrouble, Unreadable) as error:
+        except Unreadable as error:
+            return [f"Telegram: {error}. {OUTDATED}"]
+        except (Flooded, ServerTrouble) as error:
             return [f"Telegram: {error}. {LATER}"]
 
     async def _look_at_all(self, line: Line) -> list[str]:
@@ -122,7 +126,9 @@ class _Check:
                 await self._look_at(line, address)
             except ChannelFault as fault:
                 faults.append(_fault(address, fault.what, fault.remedy))
-            except (Flooded, ServerTrouble, Unanswered, Unreadable) as error:
+            except Unreadable as error:
+                faults.append(f"channel {address}: {error}. {OUTDATED}")
+            except (Flooded, ServerTrouble, Unanswered) as error:
                 faults.append(f"channel {address}: {error}. {LATER}")
         return faults
 
@@ -137,7 +143,7 @@ class _Check:
 
     async def _find(self, line: Line, address: Address) -> Peer:
         """By what the journal knows of the address, or by asking: Telegram looks up few names a day."""
-        known, ids = self._known(f"{address.kind}:{address.value}", line.account_id)
+        known, ids = self._known(address.key, line.account_id)
         if known is not None and known[1] != NO_HASH:
             try:
                 return await line.refresh(Peer(*known, title="", is_member=True))

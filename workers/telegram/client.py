@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import cryptg  # noqa: F401 - telethon uses it if it is there; without it, a download takes 11 to 200 times as long
@@ -18,7 +18,8 @@ from telethon.sessions import MemorySession, SQLiteSession, StringSession
 
 from ipc.holds import Hold
 from workers.telegram.account import LOGIN, Account
-from workers.telegram.errors import AccountMoved
+from workers.telegram.answers import no_connection, translated
+from workers.telegram.errors import AccountMoved, LineLost, SessionRefused
 
 
 def load_session(account: Account) -> MemorySession:
@@ -50,8 +51,7 @@ def make_client(account: Account, session: MemorySession) -> TelegramClient:
     if account.server and not session.auth_key:
         session.set_dc(account.server.dc, account.server.host, account.server.port)
     transport, proxy = _transport(account)
-    quiet = logging.getLogger("telethon")
-    quiet.setLevel(logging.CRITICAL)  # what goes wrong is raised, and told in our words
+    logging.getLogger("telethon").setLevel(logging.CRITICAL)  # where no client's own log is at hand
     return TelegramClient(
         session,
         account.api_id,
@@ -69,7 +69,7 @@ def make_client(account: Account, session: MemorySession) -> TelegramClient:
         catch_up=False,
         device_model="Picturedesk",
         app_version="1",
-        base_logger=quiet,
+        base_logger=_Quiet(account),
     )
 
 
@@ -88,6 +88,42 @@ def _transport(account: Account) -> tuple[type, Any]:
         "password": proxy.password,
         "rdns": True,
     }
+
+
+class _Quiet(logging.Logger):
+    """Telethon's log, which nobody reads: what goes wrong is raised, and told in our words.
+
+    But why it can't connect it tells its log alone: the last error that was told there is kept.
+    """
+
+    def __init__(self, account: Account) -> None:
+        super().__init__("telethon", logging.WARNING)
+        self.account = account
+        self.failure: Exception | None = None
+
+    def getChild(self, suffix: str) -> _Quiet:
+        return self
+
+    def handle(self, record: logging.LogRecord) -> None:
+        told = record.args if isinstance(record.args, tuple) else ()
+        self.failure = next((one for one in told if isinstance(one, Exception)), self.failure)
+
+
+async def connect(client: TelegramClient) -> None:
+    """Connect. Raises what `answers.translated` does; a LineLost says why, and where to."""
+    await reached(client, client.connect(), f"{client.session.server_address}:{client.session.port}")
+
+
+async def reached(client: TelegramClient, connecting: Awaitable[Any], server: str) -> None:
+    """Wait for a connection that this client, or a sender with its log, makes to `server`; raises as `connect`."""
+    quiet: _Quiet = client._log[__name__]
+    quiet.failure = None
+    try:
+        await translated(connecting)
+    except SessionRefused:
+        raise
+    except LineLost as lost:
+        raise no_connection(str(lost), quiet.failure, quiet.account, server) from lost
 
 
 def stay(client: TelegramClient) -> None:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from ipc.durations import duration
+
 UNREACHABLE: Final = "Check the network, and telegram.proxy where Telegram is blocked"
 """What a person can do about a LineLost."""
+
+OUTDATED: Final = "Nothing is lost. Update Picturedesk, which then knows what is newer now"
+"""What a person can do about an Unreadable."""
 
 
 class LineLost(Exception):
@@ -42,7 +47,7 @@ class Flooded(Exception):
     """Telegram wants no more such requests for `seconds`."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"Telegram asks to wait for {seconds:.0f} s")
+        super().__init__(f"Telegram asks to wait for {duration(seconds)}")
         self.seconds = seconds
 
 

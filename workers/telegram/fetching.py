@@ -47,6 +47,7 @@ from workers.telegram.media import File, Message
 from workers.telegram.setbacks import Complaint, Setbacks
 from workers.telegram.store import Store
 from workers.telegram.watch import Watch
+from workers.unforeseen import contained
 
 POLL_SECONDS: Final = 2.0
 PART_SECONDS: Final = 30.0
@@ -231,8 +232,9 @@ class Fetching:
             self._paused_until = time.monotonic() + DISK_PAUSE_SECONDS
             log.error("fetching waits", job=job.id, reason=self.disk_error)
         except Exception as error:
-            log.exception("unforeseen error while fetching", job=job.id, channel=job.channel_id, message=job.message_id)
-            self._put_off(job, ServerTrouble(f"an unforeseen error, see the log: {type(error).__name__}: {error}"))
+            what = "fetching put off for an unforeseen error"
+            facts = {"job": job.id, "channel": job.channel_id, "message": job.message_id}
+            self._put_off(job, contained(error, what, **facts))
 
     async def _file(self, line: Line, watch: Watch, job: Job) -> File:
         """The file of the job's picture, with a reference that holds. Raises Gone."""

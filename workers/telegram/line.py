@@ -17,18 +17,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from telethon import events, utils
+from telethon import events
 from telethon.tl import functions, types
 
+from ipc.channel_address import Address
+from ipc.durations import duration
 from ipc.holds import Hold
 from ipc.posts import clean
+from workers.telegram import peers
 from workers.telegram.account import LOGIN, Account
-from workers.telegram.address import Address
-from workers.telegram.answers import PRIVATE, translated
-from workers.telegram.client import load_session, make_client, overhear, stay
-from workers.telegram.errors import ChannelFault, Flooded, LineLost, ServerTrouble, Unanswered
+from workers.telegram.answers import translated
+from workers.telegram.client import connect, load_session, make_client, overhear, stay
+from workers.telegram.errors import Flooded, LineLost, ServerTrouble, Unanswered
 from workers.telegram.files import Files
 from workers.telegram.media import File, Message, read_message
+from workers.telegram.peers import PAGE, Peer, input_channel, input_peer
+from workers.unforeseen import contained
 
 REQUEST_SECONDS: Final = 20.0
 """How long an answer may take. Telegram answers within a second; a slow proxy may need some."""
@@ -37,19 +41,6 @@ CONNECT_SECONDS: Final = 30.0
 """For all of connecting: the proxy's handshake, Telegram's, the first requests."""
 
 CLOSE_SECONDS: Final = 5.0
-
-PAGE: Final = 100
-"""Messages in one answer: Telegram gives no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """A channel, and the account's way to it. `is_member`: its posts are told at once, others only by asking."""
-
-    channel_id: int
-    access_hash: int
-    title: str
-    is_member: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +54,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Something has happened in a channel; None: anywhere. `message_ids` were edited or deleted, `new_id` posted."""
+    """Something has happened in a channel; None: anywhere. `message_ids` were edited or deleted, `new_id` posted.
+
+    `is_of_membership`: the channel itself has changed, or the account has joined or left it.
+    """
 
     channel_id: int | None
     message_ids: tuple[int, ...] = ()
     new_id: int = 0
+    is_of_membership: bool = False
 
 
 class Line:
@@ -93,10 +88,10 @@ class Line:
         self._client.add_event_handler(self._hear, events.Raw())
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await translated(self._client.connect())
+                await connect(self._client)
                 me = await translated(self._client(functions.users.GetUsersRequest([types.InputUserSelf()])))
         except TimeoutError as error:
-            raise LineLost(f"no connection within {CONNECT_SECONDS:.0f} s") from error
+            raise LineLost(f"no connection within {duration(CONNECT_SECONDS)}") from error
         if not me:
             raise Hold("the session is not logged in", LOGIN)
         self.account_id = me[0].id
@@ -132,7 +127,7 @@ class Line:
             async with asyncio.timeout(seconds):
                 answer = await translated(self._client(request))
         except TimeoutError as error:
-            raise Unanswered(f"no answer to {type(request).__name__} within {seconds:.0f} s") from error
+            raise Unanswered(f"no answer to {type(request).__name__} within {duration(seconds)}") from error
         self.heard_at = time.monotonic()
         return answer
 
@@ -140,49 +135,18 @@ class Line:
 
     async def resolve(self, address: Address) -> Peer:
         """Find a channel that this account has never had to do with. Raises ChannelFault."""
-        match address.kind:
-            case "name":
-                found = await self.ask(functions.contacts.ResolveUsernameRequest(address.value))
-                chats = [chat for chat in found.chats if chat.id == getattr(found.peer, "channel_id", None)]
-                return _peer(chats[0] if chats else None)
-            case "invite":
-                invite = await self.ask(functions.messages.CheckChatInviteRequest(address.value))
-                if not isinstance(invite, types.ChatInviteAlready):
-                    raise ChannelFault("the account has not joined it", "Open the invite link with this account, join")
-                return _peer(invite.chat)
-            case _:
-                return await self._find_by_id(int(address.value))
-
-    async def _find_by_id(self, channel_id: int) -> Peer:
-        """An id alone says nothing to Telegram: the channel has to be among those that the account has joined."""
-        offset: tuple[Any, int, Any] | None = (None, 0, types.InputPeerEmpty())
-        while offset is not None:
-            answer = await self.ask(
-                functions.messages.GetDialogsRequest(
-                    offset_date=offset[0], offset_id=offset[1], offset_peer=offset[2], limit=PAGE, hash=0
-                )
-            )
-            for chat in answer.chats:
-                if chat.id == channel_id and not isinstance(chat, types.Chat | types.ChatForbidden | types.ChatEmpty):
-                    return _peer(chat)
-            is_last = not isinstance(answer, types.messages.DialogsSlice) or len(answer.dialogs) < PAGE
-            after = None if is_last else _offset_after(answer)
-            offset = after if after != offset else None
-        raise ChannelFault(
-            "no channel with this id is among the account's chats", "Join it with this account, or write its @name"
-        )
+        return await peers.resolve(self.ask, address)
 
     async def refresh(self, peer: Peer) -> Peer:
         """The channel as it is now. Raises ChannelFault, UnknownChannel if the access hash does not hold."""
-        answer = await self.ask(functions.channels.GetChannelsRequest([_channel(peer)]))
-        return _peer(answer.chats[0] if answer.chats else None)
+        return await peers.refresh(self.ask, peer)
 
     async def tops(self, peers: Sequence[Peer]) -> dict[int, int]:
         """The newest message's id by channel; a channel that Telegram says nothing of is left out."""
         found: dict[int, int] = {}
         for start in range(0, len(peers), PAGE):
-            asked = [types.InputDialogPeer(_input(peer)) for peer in peers[start : start + PAGE]]
-            answer = await self.ask(functions.messages.GetPeerDialogsRequest(asked))
+            asked = [types.InputDialogPeer(input_peer(peer)) for peer in peers[start : start + PAGE]]
+            answer = _with("dialogs", "state", of=await self.ask(functions.messages.GetPeerDialogsRequest(asked)))
             self.clock_ahead = answer.state.date.timestamp() - time.time()
             for dialog in answer.dialogs:
                 if isinstance(dialog.peer, types.PeerChannel):
@@ -197,7 +161,7 @@ class Line:
         except Unanswered as error:
             if self.heard_at > asked_at:
                 return  # a narrow line: our answer waits behind others
-            raise LineLost(f"Telegram has not answered for {seconds:.0f} s") from error
+            raise LineLost(f"Telegram has not answered for {duration(seconds)}") from error
         except (Flooded, ServerTrouble):
             pass  # it is an answer
 
@@ -225,7 +189,7 @@ class Line:
         self, peer: Peer, *, offset_id: int, offset_date: int | None = None, add_offset: int = 0, limit: int = PAGE
     ) -> Page:
         request = functions.messages.GetHistoryRequest(
-            peer=_input(peer),
+            peer=input_peer(peer),
             offset_id=offset_id,
             offset_date=offset_date,
             add_offset=add_offset,
@@ -239,16 +203,26 @@ class Line:
     async def by_ids(self, peer: Peer, message_ids: Iterable[int]) -> Page:
         """These messages, at most `PAGE` of them; one that is not there is of the kind "absent", or is left out."""
         asked = [types.InputMessageID(one) for one in message_ids]
-        return self._page(peer, await self.ask(functions.channels.GetMessagesRequest(_channel(peer), asked)))
+        return self._page(peer, await self.ask(functions.channels.GetMessagesRequest(input_channel(peer), asked)))
 
     def _page(self, peer: Peer, answer: Any) -> Page:
-        messages = (read_message(one, peer.channel_id, previews=self._previews) for one in answer.messages)
-        titles = [chat.title for chat in answer.chats if chat.id == peer.channel_id]
+        answer = _with("messages", "chats", of=answer)
+        messages = (self._read(one, peer) for one in answer.messages)
+        titles = [chat.title for chat in answer.chats if chat.id == peer.channel_id and hasattr(chat, "title")]
         return Page(
             messages=tuple(sorted(messages, key=lambda message: message.id)),
             title=clean(titles[0]) if titles else peer.title,
             count=getattr(answer, "count", len(answer.messages)),
         )
+
+    def _read(self, message: Any, peer: Peer) -> Message:
+        """The message. One that only we can't read keeps no other one from being read."""
+        try:
+            return read_message(message, peer.channel_id, previews=self._previews)
+        except Exception as error:
+            what = "message can't be read and is passed over"
+            contained(error, what, channel=peer.channel_id, message=message.id, kind=type(message).__name__)
+            return Message(message.id, "unreadable")
 
     # Files
 
@@ -277,7 +251,11 @@ class Line:
         if isinstance(pushed, types.UpdatesTooLong):
             self._on_hint(Hint(None))
         for update in getattr(pushed, "updates", None) or [getattr(pushed, "update", None)]:
-            self._tell(update)
+            try:
+                self._tell(update)
+            except Exception as error:
+                contained(error, "an update can't be read", kind=type(update).__name__)
+                self._on_hint(Hint(None))  # whatever it was about: what there is is found by asking
 
     async def _hear(self, update: Any) -> None:
         """Told by telethon of the same once more, and of what it has found by asking for differences."""
@@ -299,34 +277,16 @@ def hint_of(update: Any) -> Hint | None:
             return Hint(getattr(message.peer_id, "channel_id", None), (message.id,))
         case types.UpdateDeleteChannelMessages(channel_id=channel_id, messages=message_ids):
             return Hint(channel_id, tuple(message_ids))
-        case types.UpdateChannelTooLong(channel_id=channel_id) | types.UpdateChannel(channel_id=channel_id):
-            return Hint(channel_id)  # the second: it was renamed, or the account has joined or left it
+        case types.UpdateChannelTooLong(channel_id=channel_id):
+            return Hint(channel_id)
+        case types.UpdateChannel(channel_id=channel_id):
+            return Hint(channel_id, is_of_membership=True)
         case _:
             return None
 
 
-def _peer(chat: Any) -> Peer:
-    if isinstance(chat, types.ChannelForbidden):
-        raise ChannelFault(*PRIVATE)
-    if not isinstance(chat, types.Channel):
-        raise ChannelFault("it is not a channel", "Name a channel or a supergroup in telegram.channels")
-    return Peer(chat.id, chat.access_hash or 0, clean(chat.title), not chat.left)
-
-
-def _input(peer: Peer) -> Any:
-    return types.InputPeerChannel(peer.channel_id, peer.access_hash)
-
-
-def _channel(peer: Peer) -> Any:
-    return types.InputChannel(peer.channel_id, peer.access_hash)
-
-
-def _offset_after(answer: Any) -> tuple[Any, int, Any] | None:
-    """Where the next page of dialogs begins: after the last one whose chat and message are there; None without any."""
-    dates = {(utils.get_peer_id(one.peer_id), one.id): one.date for one in answer.messages}
-    known = {utils.get_peer_id(one): one for one in (*answer.chats, *answer.users)}
-    for last in reversed(answer.dialogs):
-        peer_id = utils.get_peer_id(last.peer)
-        if peer_id in known and (date := dates.get((peer_id, last.top_message))):
-            return date, last.top_message, utils.get_input_peer(known[peer_id])
-    return None
+def _with(*names: str, of: Any) -> Any:
+    """An answer that has these fields. Raises ServerTrouble for any other, such as messagesNotModified unasked."""
+    if missing := [name for name in names if not hasattr(of, name)]:
+        raise ServerTrouble(f"Telegram answers with {type(of).__name__}, which has no {missing[0]}")
+    return of

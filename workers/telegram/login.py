@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from ipc.durations import duration
 from ipc.holds import EX_CONFIG
 from workers.telegram.account import Account
-from workers.telegram.authorization import Again, CodeExpired, GaveUp, Login, PasswordNeeded, describe, duration
+from workers.telegram.authorization import Again, CodeExpired, GaveUp, Login, PasswordNeeded, describe
 
 TRIES: Final = 3
 """Wrong answers before it gives up: Telegram answers many of them with a long wait."""

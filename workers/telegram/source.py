@@ -23,10 +23,12 @@ from typing import Any, Final
 import structlog
 
 from ipc.context import Context
+from ipc.durations import duration
 from ipc.holds import Hold
 from ipc.journal import Journal
 from ipc.mailbox import Closed
 from ipc.messages import clip
+from ipc.options import reading_options
 from ipc.retry import RetryPolicy
 from ipc.spool import Spool
 from workers.room import Room
@@ -37,6 +39,7 @@ from workers.telegram.fetching import Fetching
 from workers.telegram.line import Line
 from workers.telegram.watch import Wanted
 from workers.times import iso
+from workers.unforeseen import Unforeseen, contained
 
 BEAT_SECONDS: Final = 1.0
 LONGEST_DELAY_SECONDS: Final = 60.0
@@ -45,6 +48,9 @@ LONGEST_DELAY_SECONDS: Final = 60.0
 REFUSED_TIMES: Final = 5
 REFUSED_SECONDS: Final = 600.0
 """A server in trouble may refuse a session for a moment; one that does so as often and as long in a row means it."""
+
+EXPECTED: Final = (LineLost, ServerTrouble, Flooded, Unanswered, Unreadable)
+"""What may end a line."""
 
 ERROR_BYTES: Final = 1200
 
@@ -57,12 +63,9 @@ class GaveUp(Exception):
 
 async def run(context: Context, journal: Journal, spool: Spool) -> None:
     """Be the connection until asked to stop. Raises Hold and GaveUp."""
-    source = Source(context, journal, spool)
-    beat = asyncio.create_task(source.beat())
-    try:
-        await source.live()
-    finally:
-        beat.cancel()
+    with reading_options():
+        source = Source(context, journal, spool)
+    await first_to_end(source.live(), source.beat())
 
 
 class Source:
@@ -115,8 +118,11 @@ class Source:
         loop.add_reader(self._context.stop_fd, self._take_stop)
         while True:
             self._context.progress()
-            self._fetching.refresh()
-            self._tell()
+            try:
+                self._fetching.refresh()
+                self._tell()
+            except Exception as error:
+                contained(error, "what is the matter can't be told")
             await asyncio.sleep(BEAT_SECONDS)
 
     def _take_stop(self) -> None:
@@ -143,10 +149,12 @@ class Source:
                     connected_at = time.monotonic()
                     refusals.reset()
                     await self._until_stop(self._serve(line))
-                except (LineLost, ServerTrouble, Flooded, Unanswered, Unreadable) as trouble:
+                except Exception as error:
+                    trouble = error if isinstance(error, EXPECTED) else contained(error, "the line is given up")
                     refusals.note(trouble, time.monotonic())
                     self._line_is_lost(trouble)
-                    if time.monotonic() - connected_at > self._options["reconnect_delay_seconds"]:
+                    has_held = time.monotonic() - connected_at > self._options["reconnect_delay_seconds"]
+                    if has_held and not isinstance(trouble, Unforeseen):
                         failures = 0  # it did hold; one that breaks at once is as bad as none
                     await self._pause(failures, trouble)
                     failures += not isinstance(trouble, Flooded)
@@ -294,7 +302,7 @@ class Refusals:
         self._since = self._since if self._times else now
         self._times += 1
         if self._times >= REFUSED_TIMES and now - self._since >= REFUSED_SECONDS:
-            raise Hold(f"{trouble}, {self._times} times in {(now - self._since) / 60:.0f} minutes", LOGIN) from trouble
+            raise Hold(f"{trouble}, {self._times} times in {duration(now - self._since)}", LOGIN) from trouble
 
 
 def reconnect_delay(failures: int, first_seconds: float, chance: float) -> float:

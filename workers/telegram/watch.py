@@ -37,9 +37,10 @@ from ipc.journal import Journal
 from ipc.posts import BACKFILL, LIVE, MORE, Channel
 from ipc.posts import Page as Posts
 from workers.telegram.errors import ServerTrouble, Unreadable
-from workers.telegram.line import PAGE, Line, Page, Peer
+from workers.telegram.line import Line, Page
 from workers.telegram.media import Message
 from workers.telegram.omitted_ids import AGAIN_SECONDS, OmittedIds
+from workers.telegram.peers import PAGE, Peer
 from workers.telegram.young import Young
 
 NOWHERE = (1, 0)

@@ -53,6 +53,7 @@ class Fault:
     times: int | None = None
     after: int = 0
     error: RpcError | None = None
+    answer: Any = None
     delay: float = 0.0
     silent: bool = False
     keep: int = 0
@@ -85,6 +86,7 @@ class Faults:
         name: str,
         *,
         error: str | None = None,
+        answer: Any = None,
         code: int | None = None,
         delay: float = 0.0,
         silent: bool = False,
@@ -92,14 +94,16 @@ class Faults:
         after: int = 0,
         channel: Channel | int | None = None,
     ) -> Fault:
-        """Answer requests of that name ("upload.getFile"; "*" for all) with an error, `delay` seconds late, or never.
+        """Answer requests of that name ("upload.getFile"; "*" for all) with an error, `delay` seconds late, or never;
+        or with `answer`, whether or not Telegram would ever say that.
 
         The code follows from the message where it isn't given. With a delay and no error, the answer is what was true
         when the request came. FILE_MIGRATE_4 with upload.getFile moves the file there, where it is then found.
         """
         failure = error_of(error, code) if error else None
         return self._add(
-            Fault("rpc", name, _id(channel), times, error=failure, delay=delay, silent=silent), after=after
+            Fault("rpc", name, _id(channel), times, error=failure, answer=answer, delay=delay, silent=silent),
+            after=after,
         )
 
     def file(

@@ -200,6 +200,8 @@ class Hub:
             raise UNREGISTERED
         try:
             with self.world.lock:
+                if fault and fault.answer is not None:
+                    return encode(fault.answer)
                 return encode(method(call, request))
         except RpcError:
             raise

@@ -38,6 +38,7 @@ class World:
         self.lock = threading.RLock()
         self.clock_offset = 0.0
         self.channels: dict[int, Channel] = {}
+        self.basic_groups: dict[int, Any] = {}
         self.files: dict[int, File] = {}
         self.reference_epoch = 1
         self.announces_channels = True
@@ -75,6 +76,14 @@ class World:
             if not empty:
                 channel.post_service(types.MessageActionChannelCreate(title))
             return channel
+
+    def add_basic_group(self, title: str, chat_id: int, successor: Channel | None = None) -> None:
+        """A basic group with the account in it, which may have become a supergroup. It has no messages here."""
+        migrated = types.InputChannel(successor.id, successor.access_hash) if successor else None
+        date = moment(1_600_000_000)
+        self.basic_groups[chat_id] = types.Chat(
+            chat_id, title, types.ChatPhotoEmpty(), 2, date, 1, deactivated=bool(migrated), migrated_to=migrated
+        )
 
     def by_username(self, username: str) -> Channel | None:
         """The channel of that public name, in whatever case."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import doctest
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from ipc.holds import Hold
 from supervisor.settings.table import TABLE
 from workers.telegram import account as account_module
+from workers.telegram import source
 from workers.telegram.account import Account, Proxy, Server, parse_proxy, parse_server
 
 STRING = "1" + "A" * 352
@@ -135,3 +137,8 @@ def test_half_a_string_session_is_not_shown(tmp_path: Path) -> None:
         asyncio.run(own(account(tmp_path, session=STRING[:300])))
     assert "whole StringSession" in str(held.value)
     assert "AAAA" not in str(held.value)
+
+
+@pytest.mark.parametrize("module", [account_module, source])
+def test_the_examples_in_the_docstrings(module: object) -> None:
+    assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]

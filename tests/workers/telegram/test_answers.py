@@ -15,7 +15,7 @@ from workers.telegram.answers import meaning, translated
 from workers.telegram.source import first_to_end, reconnect_delay
 
 MEANINGS: list[tuple[Exception, type[Exception], str]] = [
-    (answers.FloodWaitError(None, 90), errors.Flooded, "90 s"),
+    (answers.FloodWaitError(None, 48_038), errors.Flooded, "13 h 21 min"),
     (answers.FileReferenceExpiredError(None), errors.StaleReference, ""),
     (answers.FileReferenceInvalidError(None), errors.StaleReference, ""),
     (answers.AuthKeyDuplicatedError(None), Hold, "AUTH_KEY_DUPLICATED"),
@@ -31,7 +31,11 @@ MEANINGS: list[tuple[Exception, type[Exception], str]] = [
     (answers.UsernameNotOccupiedError(None), errors.ChannelFault, "renamed"),
     (answers.InviteHashExpiredError(None), errors.ChannelFault, "expired"),
     (telethon.ServerError(None, "INTERNAL", 500), errors.ServerTrouble, "500"),
-    (telethon.BadRequestError(None, "NEVER_HEARD_OF", 400), errors.ServerTrouble, "NEVER_HEARD_OF"),
+    (telethon.BadRequestError(None, "NEVER_HEARD_OF", 400), errors.ServerTrouble, "answers NEVER_HEARD_OF (400)"),
+    (answers.FileIdInvalidError(None), errors.ServerTrouble, "answers FILE_ID_INVALID (400): The provided file id is"),
+    (answers.LocationInvalidError(None), errors.ServerTrouble, "LOCATION_INVALID (400)"),
+    (answers.FilePartMissingError(None, 3), errors.ServerTrouble, "FILE_PART_X_MISSING (400)"),
+    (telethon.TypeNotFoundError(0xDEADBEEF, b""), errors.Unreadable, "unknown constructor deadbeef"),
     (telethon.AuthKeyNotFound(), errors.KeyUnknown, "-404"),
     (telethon.InvalidBufferError(b"\x53\xfe\xff\xff"), errors.LineLost, "429"),
     (ConnectionResetError("reset by peer"), errors.LineLost, "reset by peer"),

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from ipc import posts
+from ipc.channel_address import parse
 from ipc.intake import take
 from tests.pictures import message
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import LiveDesk, expected_rows, picture
 from workers.telegram import channels, watch
-from workers.telegram.address import parse
 from workers.telegram.entry import Entry
 
 pytestmark = pytest.mark.tree

@@ -11,6 +11,7 @@ import pytest
 
 from ipc.journal import Journal
 from tests.servers.telegram import TelegramServer
+from tests.servers.telegram.tl import UNKNOWN
 from workers.telegram import check
 from workers.telegram.check import from_status
 
@@ -94,3 +95,15 @@ def test_a_name_that_led_another_account_to_another_channel(server: TelegramServ
     }
     (fault,) = check.check(options, lambda line: None)
     assert f"channel @newsdesk: it leads to another channel than before (id {channel.id})" in fault
+
+    server.faults.rpc("contacts.resolveUsername", error="FLOOD_WAIT_48038")
+    (fault,) = check.check(options, lambda line: None)
+    assert "channel @newsdesk: Telegram asks to wait for 13 h 21 min" in fault
+    server.faults.clear()
+    server.faults.rpc("contacts.resolveUsername", answer=UNKNOWN)
+    (fault,) = check.check(options, lambda line: None)
+    assert "unknown constructor" in fault and "Update Picturedesk" in fault
+
+    server.stop()
+    (fault,) = check.check(options, lambda line: None)
+    assert f"cannot be reached: {server.address}: Connection refused (ECONNREFUSED)" in fault

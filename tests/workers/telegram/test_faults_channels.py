@@ -16,7 +16,8 @@ from tests.servers.telegram.rpc import METHODS
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import LiveDesk, picture
 from workers.telegram import channels
-from workers.telegram.line import Line, Page, Peer
+from workers.telegram.line import Line, Page
+from workers.telegram.peers import Peer
 
 pytestmark = pytest.mark.tree
 

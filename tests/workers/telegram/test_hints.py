@@ -41,7 +41,7 @@ MESSAGE = types.Message(id=5, peer_id=types.PeerChannel(7), date=None, message="
         (types.UpdateEditChannelMessage(MESSAGE, 1, 1), Hint(7, (5,))),
         (types.UpdateDeleteChannelMessages(7, [1, 2], 1, 1), Hint(7, (1, 2))),
         (types.UpdateChannelTooLong(7), Hint(7)),
-        (types.UpdateChannel(7), Hint(7)),
+        (types.UpdateChannel(7), Hint(7, is_of_membership=True)),
         (types.UpdateChannelUserTyping(7, types.PeerUser(1), types.SendMessageTypingAction()), None),
         (types.UpdateChannelMessageViews(7, 5, 100), None),
         (types.UpdateReadChannelInbox(7, 5, 0, 1), None),

@@ -15,7 +15,8 @@ from telethon.tl import types
 from tests.servers.telegram import TelegramServer
 from workers.telegram.account import Account
 from workers.telegram.errors import LineLost
-from workers.telegram.line import Line, _offset_after
+from workers.telegram.line import Line
+from workers.telegram.peers import _offset_after
 
 pytestmark = pytest.mark.tree
 

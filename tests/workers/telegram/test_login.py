@@ -13,10 +13,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from telethon.crypto import AuthKey
+from telethon.crypto import AuthKey, rsa
 from telethon.sessions import MemorySession, SQLiteSession
 from telethon.tl import types
 
+from ipc import durations
 from tests.servers.telegram import TelegramServer
 from tests.servers.telegram.rpc import login as server_login
 from workers.telegram import authorization, login, session
@@ -245,6 +246,23 @@ def test_a_request_that_is_never_answered(
     assert files(options) == []
 
 
+def test_a_server_whose_key_is_not_known(
+    server: TelegramServer, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rsa, "_server_keys", {})  # what other tests have added
+    person = Person()
+    assert run({**options, "public_key": ""}, person) == 1
+    assert "has an RSA key that is not known here" in person.refusals[0]
+    assert "Set telegram.public_key" in person.refusals[0] and not person.asked
+
+
+def test_a_server_that_cannot_be_reached(server: TelegramServer, options: dict[str, Any]) -> None:
+    server.stop()
+    person = Person()
+    assert run(options, person) == 1
+    assert f"{server.address}: Connection refused (ECONNREFUSED)" in person.refusals[0]
+
+
 def test_wrong_passwords(server: TelegramServer, options: dict[str, Any]) -> None:
     server.world.password = "correct horse"
     person = Person(server.world.phone, server.world.code, "a", "", "c", "correct horse")
@@ -331,6 +349,6 @@ def test_phone_numbers_and_durations() -> None:
     for text in ("", "12", "+49 abc", "123456:AAE-token-of-a-bot", "+" * 9):
         with pytest.raises(authorization.Again):
             login.phone_number(text)
-    said = [authorization.duration(seconds) for seconds in (1, 59.4, 61, 3600, 48_038, 200_000)]
+    said = [durations.duration(seconds) for seconds in (1, 59.4, 61, 3600, 48_038, 200_000)]
     assert said == ["1 s", "59 s", "2 min", "1 h", "13 h 21 min", "2 d 8 h"]
-    assert doctest.testmod(login).failed == doctest.testmod(authorization).failed == 0
+    assert doctest.testmod(login).failed == doctest.testmod(durations).failed == 0

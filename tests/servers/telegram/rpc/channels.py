@@ -67,6 +67,14 @@ def get_channels(call: Call, request: Any) -> Any:
     return types.messages.Chats([call.world.chat(one) for one in found])
 
 
+@method("messages.getChats")
+def get_chats(call: Call, request: Any) -> Any:
+    """Basic groups, of which an id is enough to ask."""
+    if unknown := [one for one in request.id if one not in call.world.basic_groups]:
+        raise RpcError(400, "CHAT_ID_INVALID" if len(unknown) == 1 else "PEER_ID_INVALID")
+    return types.messages.Chats([call.world.basic_groups[one] for one in request.id])
+
+
 @method("channels.getFullChannel")
 def get_full_channel(call: Call, request: Any) -> Any:
     channel = call.channel(request.channel)

@@ -1,0 +1,40 @@
+"""Errors that nobody foresaw, kept to the one job or channel that they came of: the process lives.
+
+What concerns the whole process is not kept: no memory, a full or damaged disk, the journal, a supervisor that is gone.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from ipc import database, disk
+from ipc.holds import Hold
+from ipc.mailbox import Closed
+
+log = structlog.get_logger()
+
+
+class Unforeseen(Exception):
+    """An error that nobody foresaw; its traceback is in the log."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"an unforeseen error, see the log: {type(error).__name__}: {error}")
+
+
+def contained(error: Exception, event: str, **facts: object) -> Unforeseen:
+    """The error as one of a single job or channel, logged with its traceback; raised again if it concerns all."""
+    if concerns_all(error):
+        raise error
+    log.error(event, exc_info=error, **facts)
+    return Unforeseen(error)
+
+
+def concerns_all(error: Exception) -> bool:
+    """Whether an error is the whole process' to deal with.
+
+    >>> concerns_all(MemoryError()), concerns_all(KeyError("x"))
+    (True, False)
+    """
+    if isinstance(error, Hold | Closed | MemoryError) or disk.cannot_be_written(error):
+        return True
+    return isinstance(error, database.Error) and not database.refuses_a_value(error)
