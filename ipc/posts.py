@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 
+LIVE, BACKFILL = 0, 1
+"""Priorities: what is posted now goes before what was posted long ago."""
+
+
 @dataclass(frozen=True, slots=True)
 class Photo:
     """The picture behind a message, as its source declares it; nothing here has been checked against the
@@ -72,11 +76,11 @@ class Page:
     high: int
     ignored: dict[str, int]
     is_present: bool = False
-    priority: int = 0
+    priority: int = LIVE
 
-
-LIVE, BACKFILL = 0, 1
-"""Priorities: what is posted now goes before what was posted long ago."""
+    def __post_init__(self) -> None:
+        if self.priority not in (LIVE, BACKFILL):  # the journal looks for no other
+            raise ValueError(f"no priority of a page: {self.priority}")
 
 
 def clean(text: str) -> str:

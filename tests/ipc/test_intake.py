@@ -47,7 +47,8 @@ def channel(journal: Journal) -> dict[str, Any]:
 
 
 def changed(before: Job, after: Job) -> set[str]:
-    return {name for name in Job.__slots__ if getattr(before, name) != getattr(after, name)}
+    """The columns that differ, but for the queue, which follows from the others."""
+    return {name for name in Job.__slots__ if name != "queue" and getattr(before, name) != getattr(after, name)}
 
 
 # --- new and repeated ---------------------------------------------------------------------------------------

@@ -278,7 +278,7 @@ def test_deleting_fails(desk: Desk, house: House, monkeypatch: pytest.MonkeyPatc
     monkeypatch.undo()
     assert desk.of(1).state == "published"
     assert len(desk.spooled()) == len(KEYS)
-    house.uploader.sweep()
+    house.uploader.sweep_sometimes()
     assert desk.spooled() == set()
 
 
@@ -615,7 +615,7 @@ def test_an_object_that_is_refused_is_the_jobs_own_fault(desk: Desk, house: Hous
     house.uploader.publish_due()
     assert (desk.of(2).state, desk.of(2).dead_state) == ("dead", "rendered")
     assert "too large" in str(desk.of(2).reason)
-    house.uploader.sweep()
+    house.uploader.sweep_sometimes()
     assert [name.rpartition("/")[2] for name in desk.spooled()] == ["original"]  # for `retry`
     house.storage.before_put = lambda key: None
     assert desk.journal.revive([jobs[1].id]) == [jobs[1].id]
@@ -678,7 +678,7 @@ def test_a_message_that_is_deleted_before_it_was_published_leaves_a_tombstone(de
     assert house.rows("images") == []
     assert house.storage.asked == []
     assert desk.journal.totals()["processed"] == 0
-    house.uploader.sweep()
+    house.uploader.sweep_sometimes()
     assert desk.spooled() == set()
 
 
@@ -781,7 +781,7 @@ def test_a_row_that_stays_refused_is_a_dead_letter(desk: Desk, house: House) -> 
     job = desk.of(1)
     assert (desk.of(1).state, desk.of(1).dead_state) == ("dead", "rendered")
     assert "not this one" in str(desk.of(1).reason)
-    house.uploader.sweep()
+    house.uploader.sweep_sometimes()
     assert desk.spooled() == set()  # its original is in the storage
     assert desk.journal.revive([job.id]) == [job.id]
     assert (desk.of(1).state, desk.of(1).stored) == ("rendered", True)
@@ -852,6 +852,7 @@ def test_the_sweep_takes_only_what_nobody_needs(desk: Desk, house: House, monkey
     kept = desk.render(1)
     dead = desk.render(2)
     desk.journal.bury(dead, "poison")
+    house.uploader.sweep_sometimes()
     (desk.state_dir / "spool" / "4711.1").mkdir()
     (desk.state_dir / "spool" / f"{kept.id}.7").mkdir()
     house.uploader.sweep_sometimes()
@@ -1122,7 +1123,7 @@ def test_killed_anywhere_it_finishes_the_next_time(desk: Desk, house: House, poi
     killed = subprocess.run(words, cwd=HOME, capture_output=True, check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert (desk.of(1).state == "published") == (point == "after")
-    house.uploader.sweep()
+    house.uploader.sweep_sometimes()
     house.uploader.publish_due()
     assert house.published() == [1]
     assert set(desk.stored()) == set(keys_of(job))
