@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-
 LIVE, BACKFILL = 0, 1
 """Priorities: what is posted now goes before what was posted long ago."""
 
@@ -22,7 +21,8 @@ class Photo:
     bytes.
 
     `identity` changes exactly when the picture does. It is written "kind:…": two identities of one kind can
-    be compared, those of two kinds can't.
+    be compared, those of two kinds can't. A file's, "file:NAME:BYTES:WIDTHxHEIGHT" ("?" for what is not known), may
+    change with its name alone: then `sha256`, that of its bytes, tells. A source gives it where the intake wants it.
     """
 
     photo_id: int | None  # Telegram's; None from an export
@@ -32,6 +32,7 @@ class Photo:
     width: int | None
     height: int | None
     mime: str | None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

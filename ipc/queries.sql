@@ -194,6 +194,12 @@ UPDATE jobs SET state = dead_state, dead_state = NULL, reason = NULL, attempts =
                 doubted = NULL, doubts = 0, next_at = 0
 WHERE id = :id AND state = 'dead';
 
+-- name: revive_changed
+-- A dead letter whose message says something else now, or whose file is to be found elsewhere: it goes on where it died.
+-- What is known of its picture stays (`doubts`, `deaths`), as it is the same one; one that killed its workers stays dead.
+UPDATE jobs SET state = dead_state, dead_state = NULL, reason = NULL, attempts = 0, next_at = 0
+WHERE id = :id AND state = 'dead' AND substr(reason, 1, 17) != 'poison, set aside';
+
 -- name: dead
 SELECT * FROM jobs WHERE state = 'dead' ORDER BY id;
 

@@ -417,7 +417,7 @@ def test_due_passes_over_what_waits_or_is_taken_whatever_its_priority(journal: J
 def test_due_goes_by_the_time_of_what_was_put_off_within_its_priority(
     state: State, journal: Journal, clock: Clock
 ) -> None:
-    """What was put off comes when its time has come, before what was never tried, but never before a higher priority."""
+    """What was put off comes when its time has come, before what was never tried, but not before a higher priority."""
     for number, priority in enumerate((BACKFILL, BACKFILL, BACKFILL, LIVE, LIVE, BACKFILL), 1):
         take(journal, page(post(number), priority=priority), NOW)
     jobs = {job.message_id: push(journal, job, state) for job in journal.due("seen", 9)}

@@ -114,9 +114,12 @@ class JournalMachine(RuleBasedStateMachine):
             )
             assert taken.edited == 1
         else:
+            moved, edited = model.identity != identity, model.caption != caption
             model.identity = identity
-            edited = model.caption != caption
             assert taken.edited == edited
+            if model.dead_state is not None and (edited or (moved and model.dead_state == "seen")):
+                model.state, model.dead_state, model.attempts = model.dead_state, None, 0
+                self.totals["retried"] += 1
             if edited:
                 model.caption = caption
                 model.changes += 1

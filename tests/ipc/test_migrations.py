@@ -185,7 +185,7 @@ def make_1(path: Path) -> None:
 
 
 def contents(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Every row of every table, as it lies in the file: not what follows from the others, as the figures that are kept."""
+    """Every row of every table, as it lies in the file, but for what follows from the others."""
     plain = sqlite3.connect(path)
     plain.row_factory = sqlite3.Row
     tables = [row[0] for row in plain.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]

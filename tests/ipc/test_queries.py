@@ -15,7 +15,7 @@ TEXT = (HOME / "ipc" / "queries.sql").read_text(encoding="utf-8")
 
 SCANS = {
     "dead": "lists all dead letters for the operator, in a process of its own",
-    "published_pictures": "for `gc`, a process of its own: from the newest job back to the first few that are published",
+    "published_pictures": "for `gc`, a process of its own: from the newest job back to the first published ones",
     "quarantined": "reads the index of the poisonous ones from its end, as many as it is asked for",
     "release_claims": "reads the index of the claimed ones, which are as many as there are image workers",
 }
@@ -48,7 +48,8 @@ INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, enti
                   reason, published_at)
 WITH RECURSIVE n (value) AS (SELECT :first UNION ALL SELECT value + 1 FROM n WHERE value < :last)
 SELECT :channel, value, :state, 1, x'00', '', x'90', 1, 1, :identity, x'80', value, 1, 1, :stored, value / 3 % 2, 0,
-       iif(:state IN ('published', 'dead') OR value % 3 = 0, 0.0, :now + 60.0 * (value % 3)), 0, :alone, 1, :reason, iif(:state = 'published', 1, NULL)
+       iif(:state IN ('published', 'dead') OR value % 3 = 0, 0.0, :now + 60.0 * (value % 3)),
+       0, :alone, 1, :reason, iif(:state = 'published', 1, NULL)
 FROM n
 """
 VALUES = {

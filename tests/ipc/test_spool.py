@@ -208,7 +208,9 @@ def test_the_sweep_asks_about_some_folders_at_a_time(spool: Spool, root: Path, m
         return {(number, 1): "dead" for number in asked[-1] if number % 2}
 
     assert spool.sweep(unfinished) == 4
-    assert [len(ids) for ids in asked] == [3, 3, 2] and sorted(sum(asked, [])) == list(range(1, 9))
+    assert [len(ids) for ids in asked] == [3, 3, 2] and sorted(number for ids in asked for number in ids) == list(
+        range(1, 9)
+    )
     assert {name for name in names(root) if "/" not in name} == {"1.1", "3.1", "5.1", "7.1"}
 
 
@@ -256,7 +258,7 @@ def test_a_needed_name_that_is_no_folder_stops_nothing(name: str, spool: Spool, 
 
 
 def test_a_folder_that_is_made_during_the_sweep_is_safe(spool: Spool, root: Path) -> None:
-    """The sweep lists before it asks: what is recorded and made after the listing is asked about later, or not at all."""
+    """The sweep lists before it asks: what is made after the listing is asked about later, or not at all."""
     write(spool, 1)
     recorded: dict[tuple[int, int], str] = {}
 

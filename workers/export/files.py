@@ -46,18 +46,21 @@ _PERMANENT: Final = {
 }
 
 
+def sha256_of(locator: Mapping[str, str | int], bytes_expected: int | None) -> str | None:
+    """The digest of the picture where it lies; None if it has another size than is expected. Raises as `fetch` does."""
+    with _opened(locator) as source:
+        if bytes_expected not in (None, os.fstat(source.fileno()).st_size):
+            return None
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
 def fetch(locator: Mapping[str, str | int], target: Path, max_bytes: int) -> Fetched:
     """Copy the picture to `target`, fsynced. On any error `target` is not there.
 
     Raises MissingFile if it can't be had for good. Any other OSError may pass: an input/output error, a full
     disk, the whole export gone (a disk that is not mounted), a permission (which an operator can give).
     """
-    if "missing" in locator:
-        raise MissingFile(f"not in the export: {locator['missing']}")
-    folder, name = str(locator["export"]), str(locator["file"])
-    if not Path(folder).is_dir():
-        raise FileNotFoundError(errno.ENOENT, "the export's folder is not there", folder)
-    with os.fdopen(_open_inside(folder, name), "rb") as source:
+    with _opened(locator) as source:
         size = os.fstat(source.fileno()).st_size
         if size > max_bytes:
             raise _too_large(size, max_bytes)
@@ -66,6 +69,16 @@ def fetch(locator: Mapping[str, str | int], target: Path, max_bytes: int) -> Fet
         except BaseException:
             target.unlink(missing_ok=True)
             raise
+
+
+def _opened(locator: Mapping[str, str | int]) -> IO[bytes]:
+    """The picture's file. Raises MissingFile if it can't be had for good."""
+    if "missing" in locator:
+        raise MissingFile(f"not in the export: {locator['missing']}")
+    folder, name = str(locator["export"]), str(locator["file"])
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(errno.ENOENT, "the export's folder is not there", folder)
+    return os.fdopen(_open_inside(folder, name), "rb")
 
 
 def _open_inside(folder: str, name: str) -> int:
