@@ -343,12 +343,12 @@ def test_a_picture_that_changed_while_it_was_fetched(
     take_all(connection)
     page = next(Export.open(Path(of(desk, 1).locator["export"])).pages())
 
-    def edit_meanwhile(locator: Any, part: Path, max_bytes: int) -> Any:
+    def edit_meanwhile(locator: Any, part: Path, *sizes: Any) -> Any:
         post = page.posts[0]
         if of(desk, 1).generation == 1:
             photo = replace(post.photo, identity="file:another")
             take(desk.journal, Page(page.channel, (replace(post, photo=photo),), 1, COUNT, {}), now=0.0)
-        return fetch(locator, part, max_bytes)
+        return fetch(locator, part, *sizes)
 
     monkeypatch.setattr(module, "fetch", edit_meanwhile)
     assert connection.fetch_due() == COUNT - 1
@@ -476,11 +476,11 @@ def test_a_stop_in_the_middle_leaves_the_rest_for_the_next_start(
     take_all(connection)
     fetched = []
 
-    def stop_at_the_second(locator: Any, part: Path, max_bytes: int) -> Any:
+    def stop_at_the_second(locator: Any, part: Path, *sizes: Any) -> Any:
         fetched.append(locator)
         if len(fetched) == 2:
             desk.ask_to_stop()
-        return fetch(locator, part, max_bytes)
+        return fetch(locator, part, *sizes)
 
     monkeypatch.setattr(module, "fetch", stop_at_the_second)
     assert connection.fetch_due() == 2  # the one in hand is finished

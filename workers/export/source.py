@@ -27,6 +27,7 @@ from ipc.retry import RetryPolicy
 from ipc.spool import Spool, has_no_room
 from workers.export.errors import ExportError
 from workers.export.files import MissingFile, fetch, sha256_of
+from workers.export.messages import declared_bytes
 from workers.export.reader import Census, Export
 from workers.room import Room
 from workers.times import iso
@@ -125,7 +126,8 @@ class Source:
             return post
         self._context.progress()
         try:
-            return replace(post, photo=replace(post.photo, sha256=sha256_of(post.photo.locator, known.bytes)))
+            sha256 = sha256_of(post.photo.locator, known.bytes, post.photo.bytes)
+            return replace(post, photo=replace(post.photo, sha256=sha256))
         except (MissingFile, OSError) as error:
             log.warning("a picture cannot be compared, the known one is kept", job=known.id, reason=str(error))
             return replace(post, photo=replace(post.photo, identity=f"missing:{post.photo.identity}"))
@@ -143,9 +145,10 @@ class Source:
 
     def _fetch(self, job: Job) -> bool:
         """Bring one picture into the spool; True if the job went a step on."""
+        declared = declared_bytes(job.identity)
         try:
             fetched = self._spool.write_original(
-                job.id, job.generation, lambda part: fetch(job.locator, part, self._max_bytes)
+                job.id, job.generation, lambda part: fetch(job.locator, part, self._max_bytes, declared)
             )
         except MissingFile as error:
             self._journal.bury(job, str(error))
