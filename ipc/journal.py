@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from random import random
 from types import MappingProxyType
@@ -234,14 +234,17 @@ class Journal:
         need not; `besides` for others than the jobs of these ids.
         """
         now = self._clock()
-        common = {"besides": json.dumps(list(besides)) if besides else None, "limit": limit}
         asked = {"seen": source, "fetched": alone, "rendered": stored}.get(state)
-        jobs: list[Job] = []
-        for queue in _QUEUES.get(state, {None: ()})[asked]:
-            again = self.run("due_again", queue=queue, now=now, farthest=now + FARTHEST_SECONDS, **common)
-            at_first = self.run("due_at_first", queue=queue, **common)
-            jobs += [Job.from_row(row) for row in chain(again, at_first)]
-        return sorted(jobs, key=lambda job: (job.priority, job.next_at == 0, job.next_at, job.id))[:limit]
+        rows = self.run(
+            "due",
+            queues=json.dumps(_QUEUES.get(state, {None: ()})[asked]),
+            besides=json.dumps(list(besides)) if besides else None,
+            now=now,
+            farthest=now + FARTHEST_SECONDS,
+            limit=limit,
+        )
+        jobs = [Job.from_row(row) for row in rows]
+        return sorted(jobs, key=lambda job: (job.priority, job.next_at == 0, job.next_at, job.id))
 
     def first_to_fetch(self, channels: Iterable[int], besides: Iterable[int] = ()) -> list[Job]:
         """Of each of these channels the first jobs that Telegram is to be asked for: of those that were never put off,

@@ -62,26 +62,30 @@ WHERE id = :id AND deleted_at IS NULL;
 SELECT message_id FROM jobs
 WHERE channel_id = :channel_id AND message_id BETWEEN :low AND :high AND deleted_at IS NULL;
 
--- name: due_at_first
--- The first jobs of a queue that were never put off and that nobody has, by priority, then the oldest. `besides` (a
--- JSON list of ids) asks for others than these.
-SELECT * FROM jobs INDEXED BY jobs_ready
-WHERE queue = :queue AND next_at = 0 AND claimed_by IS NULL
-      AND (:besides IS NULL OR id NOT IN (SELECT value FROM json_each(:besides)))
-ORDER BY priority, id LIMIT :limit;
-
--- name: due_again
--- For each priority the first jobs of a queue that were put off and whose time has come (or is impossibly far off: the
--- clock was set back), by that time.
+-- name: due
+-- The jobs of these queues (a JSON list) whose turn comes first: of those that nobody has, by priority, those that were
+-- put off and whose time has come (or is impossibly far off: the clock was set back), by that time, then the oldest.
+-- `besides` (a JSON list of ids) asks for others than these. No more is read, and sorted, than is asked for.
 WITH parts (priority, low, high) AS (
     VALUES (0, 0.0, :now), (0, :farthest, 9e999), (1, 0.0, :now), (1, :farthest, 9e999)
 )
-SELECT jobs.* FROM parts CROSS JOIN jobs ON jobs.id IN (
-    SELECT id FROM jobs INDEXED BY jobs_put_off
-    WHERE queue = :queue AND priority = parts.priority AND next_at != 0 AND next_at > low AND next_at <= high
-          AND claimed_by IS NULL AND (:besides IS NULL OR id NOT IN (SELECT value FROM json_each(:besides)))
-    ORDER BY next_at LIMIT :limit
-);
+SELECT jobs.* FROM (
+    SELECT jobs.id, jobs.priority, next_at
+    FROM json_each(:queues) AS one CROSS JOIN parts CROSS JOIN jobs ON jobs.id IN (
+        SELECT id FROM jobs INDEXED BY jobs_put_off
+        WHERE queue = one.value AND priority = parts.priority AND next_at != 0 AND next_at > low AND next_at <= high
+              AND claimed_by IS NULL AND (:besides IS NULL OR id NOT IN (SELECT value FROM json_each(:besides)))
+        ORDER BY next_at LIMIT :limit
+    )
+    UNION ALL
+    SELECT jobs.id, jobs.priority, 9e999 FROM json_each(:queues) AS one CROSS JOIN jobs ON jobs.id IN (
+        SELECT id FROM jobs INDEXED BY jobs_ready
+        WHERE queue = one.value AND next_at = 0
+              AND claimed_by IS NULL AND (:besides IS NULL OR id NOT IN (SELECT value FROM json_each(:besides)))
+        ORDER BY priority, id LIMIT :limit
+    )
+    ORDER BY 2, 3, 1 LIMIT :limit
+) AS turn CROSS JOIN jobs ON jobs.id = turn.id;
 
 -- name: first_to_fetch
 -- Of each of Telegram's channels (a JSON list of ids) the first job to fetch that was never put off, and for each
@@ -195,8 +199,9 @@ UPDATE jobs SET state = dead_state, dead_state = NULL, reason = NULL, attempts =
 WHERE id = :id AND state = 'dead';
 
 -- name: revive_changed
--- A dead letter whose message says something else now, or whose file is to be found elsewhere: it goes on where it died.
--- What is known of its picture stays (`doubts`, `deaths`), as it is the same one; one that killed its workers stays dead.
+-- A dead letter whose message says something else now, or whose file is to be found elsewhere: it goes on where it
+-- died. What is known of its picture stays (`doubts`, `deaths`), as it is the same one; one that killed its workers
+-- stays dead.
 UPDATE jobs SET state = dead_state, dead_state = NULL, reason = NULL, attempts = 0, next_at = 0
 WHERE id = :id AND state = 'dead' AND substr(reason, 1, 17) != 'poison, set aside';
 
