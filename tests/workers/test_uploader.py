@@ -787,6 +787,30 @@ def test_a_row_that_stays_refused_is_a_dead_letter(desk: Desk, house: House) -> 
     assert (desk.of(1).state, desk.of(1).stored) == ("rendered", True)
 
 
+@pytest.mark.parametrize("fault", ["row", "object"])
+def test_a_dead_letter_is_published_once_its_caption_is_mended(desk: Desk, house: House, fault: str) -> None:
+    """Without a word of the operator's. Where the renditions went with its death, they are made again."""
+    desk.take(1, caption="bad")
+    job = desk.render(1)
+    if fault == "row":
+        refuse_captions(house, "bad")
+    else:
+        house.storage.before_put = fail_with(ObjectFault("too large"), str(job.sha256))
+    house.uploader.publish_due()
+    house.later(3600)
+    house.uploader.publish_due()
+    house.uploader.sweep_sometimes()
+    assert (desk.of(1).state, desk.of(1).dead_state) == ("dead", "rendered")
+    house.storage.before_put = lambda key: None
+    desk.take(1, caption="good")
+    if fault == "object":
+        assert house.uploader.publish_due() == 0
+        assert desk.journal.record_rendered(desk.write_ladder(desk.of(1)))
+    house.publish_all()
+    assert (desk.of(1).state, desk.of(1).generation) == ("published", 1)
+    assert [row["caption"] for row in house.rows()] == ["good"]
+
+
 def test_a_job_that_no_row_can_be_made_of_stops_nobody_else(
     desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
