@@ -22,7 +22,7 @@ import msgpack
 from ipc import failpoints
 from ipc.jobs import Job
 from ipc.journal import Journal
-from ipc.posts import MORE, Page, Post
+from ipc.posts import MORE, Page, Photo, Post
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +147,25 @@ def _take_post(journal: Journal, page: Page, post: Post, now: float) -> str:
         return "edited"
     if not page.is_present and (is_stale(post, known) or is_poorer(post, known)):
         return _unchanged(known)
-    if is_other_picture(known.identity, post.photo.identity):
+    if has_other_picture(known, post.photo):
         journal.run("change_picture", **message, **picture, id=known.id)
         return "edited"
-    if not _is_missing(post.photo.identity) and picture["locator"] != msgpack.packb(known.locator):
+    is_moved = not _is_missing(post.photo.identity) and picture["locator"] != msgpack.packb(known.locator)
+    if is_moved:
         journal.run("relocate", **picture, id=known.id)
-    if known.digest != message["digest"]:
+    is_edited = known.digest != message["digest"]
+    if is_edited:
         journal.run("edit_message", **message, id=known.id)
-        return "edited"
-    return _unchanged(known)
+    is_revived = (is_edited or (is_moved and known.dead_state == "seen")) and _revive(journal, known)
+    return "edited" if is_edited else "pending" if is_revived else _unchanged(known)
+
+
+def _revive(journal: Journal, known: Job) -> bool:
+    """Try a dead letter again, now that what it may have failed with has changed; whether it was one that may be."""
+    is_revived = known.state == "dead" and journal.run("revive_changed", id=known.id).rowcount == 1
+    if is_revived:
+        journal.run("add_total", name="retried", by=1)
+    return is_revived
 
 
 def _unchanged(known: Job) -> str:
@@ -217,6 +227,43 @@ def is_other_picture(old: str, new: str) -> bool:
     if _is_missing(old) or _is_missing(new):
         return not _is_missing(new)
     return _kind(old) == _kind(new) and old != new
+
+
+def has_other_picture(known: Job, photo: Photo) -> bool:
+    """Whether a message that is known has another picture now.
+
+    A file of another name is another picture, unless it may be the same one and its bytes are, or none were ever
+    fetched: then it only lies elsewhere.
+    """
+    if not is_other_picture(known.identity, photo.identity):
+        return False
+    if not may_be_renamed(known.identity, photo.identity):
+        return True
+    return known.sha256 is not None and photo.sha256 != known.sha256
+
+
+def wants_sha256(known: Job, photo: Photo) -> bool:
+    """Whether the picture's bytes have to tell if it is another one. Whoever hands it in looks, if it can."""
+    if photo.sha256 is not None or known.sha256 is None or known.deleted_at is not None:
+        return False
+    return is_other_picture(known.identity, photo.identity) and may_be_renamed(known.identity, photo.identity)
+
+
+def may_be_renamed(old: str, new: str) -> bool:
+    """Whether two identities may be those of one file under two names: size and sides are the same, as far as known.
+
+    Telegram Desktop puts the local time into the names: an export that is made again in another time zone has others.
+
+    >>> may_be_renamed("file:photo@10-00.jpg:?:1280x960", "file:photo@12-00.jpg:9000:1280x960")
+    True
+    >>> may_be_renamed("file:a.jpg:8000:1280x960", "file:b.jpg:9000:1280x960"), may_be_renamed("id:1", "id:2")
+    (False, False)
+    """
+    old_parts, new_parts = old.rsplit(":", 2), new.rsplit(":", 2)
+    if not (_kind(old) == _kind(new) == "file" and len(old_parts) == len(new_parts) == 3):
+        return False
+    pairs = zip(old_parts[1:], new_parts[1:], strict=True)
+    return all(one == other or "?" in (one[0], other[0]) for one, other in pairs)
 
 
 def _is_missing(identity: str) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgpack
 
 State = Literal["seen", "fetched", "rendered", "published", "dead"]
+STATES: tuple[State, ...] = get_args(State)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Job:
     reason: str | None
     seen_at: int
     published_at: int | None
+    queue: str | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Job:

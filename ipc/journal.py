@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple
+from itertools import islice
 from pathlib import Path
 from random import random
 from types import MappingProxyType
@@ -26,7 +27,7 @@ from typing import Any, Literal
 import msgpack
 
 from ipc import database, failpoints
-from ipc.jobs import Job, Rendition, State
+from ipc.jobs import STATES, Job, Rendition, State
 from ipc.messages import NOT_STRIPPED, JobDone, clip
 from ipc.retry import FARTHEST_SECONDS, RetryPolicy
 
@@ -40,13 +41,23 @@ carried out so long after it was made.
 """
 
 POISON = "poison, set aside"
-"""How the reason of a dead letter begins that has killed its workers."""
+"""How the reason of a dead letter begins that has killed its workers. The index jobs_poison spells it out."""
 
 MAX_DOUBTS = 3
 """A source that gives other bytes each time, none of them a picture, is asked so often for more."""
 
 Source = Literal["telegram", "export"]
 """Where a picture's bytes come from; its identity tells which ("id:…" is Telegram's own)."""
+
+REVIVED_AT_ONCE = 1000
+"""Dead letters that are brought back in one transaction: everybody else who writes waits for it."""
+
+_QUEUES: Mapping[str, Mapping[object, tuple[str, ...]]] = {
+    "seen": {"telegram": ("telegram",), "export": ("export",), None: ("telegram", "export")},
+    "fetched": {True: ("alone",), False: ("render",), None: ("render", "alone")},
+    "rendered": {True: ("write",), False: ("store",), None: ("store", "write")},
+}
+"""The column `queue` by state, and by what `due` can be asked for there: source, alone, stored."""
 
 
 class JournalError(Exception):
@@ -211,40 +222,38 @@ class Journal:
         *,
         stored: bool | None = None,
         source: Source | None = None,
-        channels: Iterable[int] | None = None,
         besides: Iterable[int] = (),
         alone: bool | None = None,
     ) -> list[Job]:
-        """Up to `limit` jobs in `state` that may be tried now and that nobody has, by priority, then oldest first.
+        """Up to `limit` jobs in `state` that may be tried now and that nobody has.
 
-        `stored` asks for those only whose objects are stored already, or are not; `source` for those only whose
-        picture it can fetch; `channels` for those only of these; `besides` for others than the jobs of these ids;
-        `alone` for those only that must be alone, or need not.
+        By priority; of one priority first those that were put off and whose time has come, by that time, then the
+        oldest. So many others may wait: they are not read.
+
+        `stored` (of rendered jobs) asks for those only whose objects are stored already, or are not; `source` (of seen
+        ones) for those only whose picture it can fetch; `alone` (of fetched ones) for those only that must be alone, or
+        need not; `besides` for others than the jobs of these ids.
         """
         now = self._clock()
-        farthest = now + FARTHEST_SECONDS
+        asked = {"seen": source, "fetched": alone, "rendered": stored}.get(state)
         rows = self.run(
             "due",
-            state=state,
-            stored=stored,
-            source=source,
-            channels=None if channels is None else json.dumps(list(channels)),
+            queues=json.dumps(_QUEUES.get(state, {None: ()})[asked]),
             besides=json.dumps(list(besides)) if besides else None,
-            alone=alone,
             now=now,
-            farthest=farthest,
+            farthest=now + FARTHEST_SECONDS,
             limit=limit,
         )
-        return [Job.from_row(row) for row in rows]
+        jobs = [Job.from_row(row) for row in rows]
+        return sorted(jobs, key=lambda job: (job.priority, job.next_at == 0, job.next_at, job.id))
 
-    def first_to_fetch(self, source: Source, channels: Iterable[int], besides: Iterable[int] = ()) -> list[Job]:
-        """Of each of these channels the first job in `seen` that `due` would give, once among those that were never put
-        off and once among those that were.
+    def first_to_fetch(self, channels: Iterable[int], besides: Iterable[int] = ()) -> list[Job]:
+        """Of each of these channels the first jobs that Telegram is to be asked for: of those that were never put off,
+        and, for each priority, of those that were.
         """
         now = self._clock()
         rows = self.run(
             "first_to_fetch",
-            source=source,
             channels=json.dumps(list(channels)),
             besides=json.dumps(list(besides)),
             now=now,
@@ -441,21 +450,25 @@ class Journal:
                 "reason": row["reason"],
                 "file": f"{row['id']}.{row['generation']}",
             }
-            for row in self.run("quarantined", mark=POISON, limit=limit)
+            for row in self.run("quarantined", limit=limit)
         ]
 
     def revive(self, job_ids: Iterable[int]) -> list[int]:
         """Bring dead letters back to the state they died in; the ids of those that were dead."""
-        with self.transaction():
-            revived = [job_id for job_id in job_ids if self.run("revive", id=job_id).rowcount == 1]
-            self.run("add_total", name="retried", by=len(revived))
+        revived: list[int] = []
+        ids = iter(job_ids)
+        while some := list(islice(ids, REVIVED_AT_ONCE)):
+            with self.transaction():
+                came_back = [job_id for job_id in some if self.run("revive", id=job_id).rowcount == 1]
+                self.run("add_total", name="retried", by=len(came_back))
+            revived += came_back
         return revived
 
     # Figures
 
     def states(self) -> dict[str, int]:
         """How many jobs are in each state."""
-        return {row["state"]: row["jobs"] for row in self.run("states")}
+        return dict.fromkeys(STATES, 0) | {row["state"]: row["jobs"] for row in self.run("states")}
 
     def totals(self) -> dict[str, int]:
         """`processed`, `failed` and `retried` since the journal was made; `encoder_fallbacks`, once there was one."""
@@ -649,17 +662,23 @@ class Journal:
             self.run("add_sighting", address=address, now=now)
             return float(self.run("sighting", address=address).fetchone()[0])
 
-    def outcome(self, channel_id: int, since: int) -> tuple[dict[str, int], int]:
-        """A channel's jobs by state, and how many were published at that Unix second or later. Reads them all."""
-        rows = self.run("outcome", channel_id=channel_id, since=since).fetchall()
-        return {row["state"]: row["jobs"] for row in rows}, sum(row["published"] for row in rows)
+    def channel_states(self, channel_id: int) -> dict[str, int]:
+        """A channel's jobs by state; those states only that there are jobs in."""
+        return {row["state"]: row["jobs"] for row in self.run("channel_states", channel_id=channel_id)}
+
+    def published_since(self, channel_id: int, since: int) -> int:
+        """How many of a channel's pictures were published at that Unix second or later. Reads all of them."""
+        return int(self.run("published_since", channel_id=channel_id, since=since).fetchone()[0])
 
     def spool_bytes(self) -> int:
         """Bytes of originals and renditions on their way through the spool."""
         return int(self.run("spool_bytes").fetchone()[0])
 
     def waiting_for_retry(self) -> tuple[int, float | None]:
-        """How many jobs wait for a later attempt, and the Unix time of the first of them."""
+        """How many jobs wait for a later attempt, and the Unix time of the first of them.
+
+        If more than a thousand are overdue, the rest of these count as waiting: nobody reads them all to find out.
+        """
         now = self._clock()
         count, first = self.run("waiting_for_retry", now=now, farthest=now + FARTHEST_SECONDS).fetchone()
         return count, first
@@ -669,9 +688,10 @@ class Journal:
         row = self.run("last_failure").fetchone()
         return f"channel {row['channel_id']}, message {row['message_id']}: {row['reason']}" if row else None
 
-    def unfinished(self) -> Mapping[tuple[int, int], str]:
-        """State by (job, generation) of everything whose spool folder is still needed."""
-        return {(row["id"], row["generation"]): row["state"] for row in self.run("unfinished")}
+    def unfinished(self, job_ids: Iterable[int]) -> Mapping[tuple[int, int], str]:
+        """State by (job, generation) of those of these jobs whose spool folder is still needed."""
+        rows = self.run("unfinished", ids=json.dumps(list(job_ids)))
+        return {(row["id"], row["generation"]): row["state"] for row in rows}
 
 
 def _of_newer(path: Path, newer: database.NewerVersion) -> UnfitJournal:

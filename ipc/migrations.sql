@@ -55,3 +55,57 @@ CREATE TABLE addresses (
 ALTER TABLE jobs ADD COLUMN address INTEGER REFERENCES addresses (id);
 CREATE INDEX jobs_as_is ON jobs (sha256) WHERE original = 'as_is' AND stored = 1 AND renditions IS NOT NULL;
 CREATE INDEX jobs_address ON jobs (address) WHERE state = 'published' AND deleted_at IS NULL;
+-- Queues whose next job is at their head, and figures that nobody has to count.
+ALTER TABLE jobs ADD COLUMN queue TEXT GENERATED ALWAYS AS (
+    CASE state WHEN 'seen' THEN iif(identity GLOB 'id:*', 'telegram', 'export')
+               WHEN 'fetched' THEN iif(alone, 'alone', 'render')
+               WHEN 'rendered' THEN iif(stored, 'write', 'store') END
+) VIRTUAL;
+DROP INDEX jobs_waiting;
+DROP INDEX jobs_to_fetch;
+DROP INDEX jobs_later;
+CREATE INDEX jobs_ready ON jobs (queue, priority, id) WHERE queue IS NOT NULL AND next_at = 0;
+CREATE INDEX jobs_put_off ON jobs (queue, priority, next_at) WHERE queue IS NOT NULL AND next_at != 0;
+CREATE INDEX jobs_ready_by_channel ON jobs (channel_id, priority, id) WHERE queue = 'telegram' AND next_at = 0;
+CREATE INDEX jobs_put_off_by_channel ON jobs (channel_id, priority, next_at) WHERE queue = 'telegram' AND next_at != 0;
+CREATE INDEX jobs_later ON jobs (next_at) WHERE next_at != 0;
+CREATE INDEX jobs_claimed ON jobs (id) WHERE claimed_by IS NOT NULL;
+CREATE INDEX jobs_poison ON jobs (id) WHERE state = 'dead' AND substr(reason, 1, 17) = 'poison, set aside';
+DROP TRIGGER job_appears;
+DROP TRIGGER job_moves;
+CREATE TABLE counts (
+    state       TEXT    NOT NULL,
+    channel_id  INTEGER NOT NULL,
+    jobs        INTEGER NOT NULL,
+    put_off     INTEGER NOT NULL,
+    spool_bytes INTEGER NOT NULL,
+    PRIMARY KEY (state, channel_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO counts
+SELECT state, channel_id, count(*), sum(next_at > 0), sum(iif(stored, 0, coalesce(bytes, 0) + rendition_bytes))
+FROM jobs GROUP BY state, channel_id;
+INSERT OR IGNORE INTO counts SELECT state, id, 0, 0, 0 FROM channels CROSS JOIN states;
+DROP TABLE states;
+CREATE VIEW states AS SELECT state, sum(jobs) AS jobs FROM counts GROUP BY state;
+CREATE TRIGGER channel_appears AFTER INSERT ON channels BEGIN
+    INSERT INTO counts VALUES ('seen', NEW.id, 0, 0, 0), ('fetched', NEW.id, 0, 0, 0), ('rendered', NEW.id, 0, 0, 0),
+                              ('published', NEW.id, 0, 0, 0), ('dead', NEW.id, 0, 0, 0);
+END;
+
+CREATE TRIGGER job_appears AFTER INSERT ON jobs BEGIN
+    UPDATE counts SET jobs = jobs + 1, put_off = put_off + (NEW.next_at > 0),
+                      spool_bytes = spool_bytes + iif(NEW.stored, 0, coalesce(NEW.bytes, 0) + NEW.rendition_bytes)
+    WHERE state = NEW.state AND channel_id = NEW.channel_id;
+END;
+
+CREATE TRIGGER job_moves AFTER UPDATE OF state, next_at, stored, bytes, rendition_bytes ON jobs
+WHEN (OLD.state, OLD.next_at > 0, OLD.stored, OLD.bytes, OLD.rendition_bytes)
+     IS NOT (NEW.state, NEW.next_at > 0, NEW.stored, NEW.bytes, NEW.rendition_bytes)
+BEGIN
+    UPDATE counts SET jobs = jobs - 1, put_off = put_off - (OLD.next_at > 0),
+                      spool_bytes = spool_bytes - iif(OLD.stored, 0, coalesce(OLD.bytes, 0) + OLD.rendition_bytes)
+    WHERE state = OLD.state AND channel_id = OLD.channel_id;
+    UPDATE counts SET jobs = jobs + 1, put_off = put_off + (NEW.next_at > 0),
+                      spool_bytes = spool_bytes + iif(NEW.stored, 0, coalesce(NEW.bytes, 0) + NEW.rendition_bytes)
+    WHERE state = NEW.state AND channel_id = NEW.channel_id;
+END;

@@ -11,6 +11,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+MORE = "more_pictures"
+"""The kind under which a page counts the further pictures of its posts."""
+
+LIVE, BACKFILL = 0, 1
+"""Priorities: what is posted now goes before what was posted long ago."""
+
 
 @dataclass(frozen=True, slots=True)
 class Photo:
@@ -18,7 +24,8 @@ class Photo:
     bytes.
 
     `identity` changes exactly when the picture does. It is written "kind:…": two identities of one kind can
-    be compared, those of two kinds can't.
+    be compared, those of two kinds can't. A file's, "file:NAME:BYTES:WIDTHxHEIGHT" ("?" for what is not known), may
+    change with its name alone: then `sha256`, that of its bytes, tells. A source gives it where the intake wants it.
     """
 
     photo_id: int | None  # Telegram's; None from an export
@@ -28,6 +35,7 @@ class Photo:
     width: int | None
     height: int | None
     mime: str | None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +81,11 @@ class Page:
     high: int
     ignored: dict[str, int]
     is_present: bool = False
-    priority: int = 0
+    priority: int = LIVE
 
-
-MORE = "more_pictures"
-
-LIVE, BACKFILL = 0, 1
-"""Priorities: what is posted now goes before what was posted long ago."""
+    def __post_init__(self) -> None:
+        if self.priority not in (LIVE, BACKFILL):  # the journal looks for no other
+            raise ValueError(f"no priority of a page: {self.priority}")
 
 
 def clean(text: str) -> str:

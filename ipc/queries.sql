@@ -63,32 +63,50 @@ SELECT message_id FROM jobs
 WHERE channel_id = :channel_id AND message_id BETWEEN :low AND :high AND deleted_at IS NULL;
 
 -- name: due
--- The first jobs in a state that nobody has and that may be tried now (or whose time is impossibly far off: the
--- clock was set back), by priority, then the oldest. `source` asks for those only that it can fetch, `channels` (a
--- JSON list of ids) for theirs only, `besides` (another) for other jobs than these, `alone` for those that must be, or
--- need not be, by themselves. The list of states, here and below, is that of the index jobs_waiting: without it SQLite
--- can't know that the index will do, and reads every published job.
-SELECT * FROM jobs
-WHERE state = :state AND state IN ('seen', 'fetched', 'rendered') AND claimed_by IS NULL
-      AND (:stored IS NULL OR stored = :stored) AND (next_at <= :now OR next_at > :farthest)
-      AND (:source IS NULL OR :source = iif(identity GLOB 'id:*', 'telegram', 'export'))
-      AND (:channels IS NULL OR channel_id IN (SELECT value FROM json_each(:channels)))
-      AND (:besides IS NULL OR id NOT IN (SELECT value FROM json_each(:besides)))
-      AND (:alone IS NULL OR alone = :alone)
-ORDER BY priority, id LIMIT :limit;
+-- The jobs of these queues (a JSON list) whose turn comes first: of those that nobody has, by priority, those that were
+-- put off and whose time has come (or is impossibly far off: the clock was set back), by that time, then the oldest.
+-- `besides` (a JSON list of ids) asks for others than these. No more is read, and sorted, than is asked for.
+WITH parts (priority, low, high) AS (
+    VALUES (0, 0.0, :now), (0, :farthest, 9e999), (1, 0.0, :now), (1, :farthest, 9e999)
+)
+SELECT jobs.* FROM (
+    SELECT jobs.id, jobs.priority, next_at
+    FROM json_each(:queues) AS one CROSS JOIN parts CROSS JOIN jobs ON jobs.id IN (
+        SELECT id FROM jobs INDEXED BY jobs_put_off
+        WHERE queue = one.value AND priority = parts.priority AND next_at != 0 AND next_at > low AND next_at <= high
+              AND claimed_by IS NULL AND (:besides IS NULL OR id NOT IN (SELECT value FROM json_each(:besides)))
+        ORDER BY next_at LIMIT :limit
+    )
+    UNION ALL
+    SELECT jobs.id, jobs.priority, 9e999 FROM json_each(:queues) AS one CROSS JOIN jobs ON jobs.id IN (
+        SELECT id FROM jobs INDEXED BY jobs_ready
+        WHERE queue = one.value AND next_at = 0
+              AND claimed_by IS NULL AND (:besides IS NULL OR id NOT IN (SELECT value FROM json_each(:besides)))
+        ORDER BY priority, id LIMIT :limit
+    )
+    ORDER BY 2, 3, 1 LIMIT :limit
+) AS turn CROSS JOIN jobs ON jobs.id = turn.id;
 
 -- name: first_to_fetch
--- Of each channel (a JSON list of ids) the first job in `seen` that `due` would give and that was never put off, and the
--- first one that was. They are found by an index of their own, however many jobs of other channels are before them.
-SELECT jobs.* FROM json_each(:channels) AS channel
-CROSS JOIN (SELECT 0 AS put_off UNION ALL SELECT 1) AS kind
-JOIN jobs ON jobs.id = (
-    SELECT id FROM jobs INDEXED BY jobs_to_fetch
-    WHERE channel_id = channel.value AND state = 'seen' AND claimed_by IS NULL AND (next_at > 0) = put_off
-          AND (next_at <= :now OR next_at > :farthest)
-          AND :source = iif(identity GLOB 'id:*', 'telegram', 'export')
+-- Of each of Telegram's channels (a JSON list of ids) the first job to fetch that was never put off, and for each
+-- priority the first one that was and whose time has come (or is impossibly far off). However many are before them
+-- elsewhere, or wait for later, none of those is read.
+WITH parts (priority, low, high) AS (
+    VALUES (0, 0.0, :now), (0, :farthest, 9e999), (1, 0.0, :now), (1, :farthest, 9e999)
+)
+SELECT jobs.* FROM json_each(:channels) AS channel JOIN jobs ON jobs.id = (
+    SELECT id FROM jobs INDEXED BY jobs_ready_by_channel
+    WHERE channel_id = channel.value AND queue = 'telegram' AND next_at = 0
           AND id NOT IN (SELECT value FROM json_each(:besides))
     ORDER BY priority, id LIMIT 1
+)
+UNION ALL
+SELECT jobs.* FROM json_each(:channels) AS channel CROSS JOIN parts CROSS JOIN jobs ON jobs.id = (
+    SELECT id FROM jobs INDEXED BY jobs_put_off_by_channel
+    WHERE channel_id = channel.value AND queue = 'telegram' AND priority = parts.priority
+          AND next_at != 0 AND next_at > low AND next_at <= high
+          AND id NOT IN (SELECT value FROM json_each(:besides))
+    ORDER BY next_at LIMIT 1
 );
 
 -- name: job
@@ -101,8 +119,7 @@ WHERE id = :id AND generation = :generation AND state = 'fetched' AND claimed_by
 
 -- name: release_claims
 -- The pool is new: whatever its predecessor had given out is to be given out again.
-UPDATE jobs SET claimed_by = NULL
-WHERE state = 'fetched' AND state IN ('seen', 'fetched', 'rendered') AND claimed_by IS NOT NULL;
+UPDATE jobs SET claimed_by = NULL WHERE claimed_by IS NOT NULL AND state = 'fetched';
 
 -- name: release
 -- The worker gives the job back untouched.
@@ -182,24 +199,34 @@ UPDATE jobs SET state = dead_state, dead_state = NULL, reason = NULL, attempts =
                 doubted = NULL, doubts = 0, next_at = 0
 WHERE id = :id AND state = 'dead';
 
+-- name: revive_changed
+-- A dead letter whose message says something else now, or whose file is to be found elsewhere: it goes on where it
+-- died. What is known of its picture stays (`doubts`, `deaths`), as it is the same one; one that killed its workers
+-- stays dead.
+UPDATE jobs SET state = dead_state, dead_state = NULL, reason = NULL, attempts = 0, next_at = 0
+WHERE id = :id AND state = 'dead' AND substr(reason, 1, 17) != 'poison, set aside';
+
 -- name: dead
 SELECT * FROM jobs WHERE state = 'dead' ORDER BY id;
 
 -- name: quarantined
--- The newest dead letters whose reason begins with `mark`: pictures that killed their workers.
-SELECT id, generation, channel_id, message_id, reason FROM jobs
-WHERE state = 'dead' AND substr(reason, 1, length(:mark)) = :mark ORDER BY id DESC LIMIT :limit;
+-- The newest dead letters that killed their workers. How their reason begins is that of the index jobs_poison.
+SELECT id, generation, channel_id, message_id, reason FROM jobs INDEXED BY jobs_poison
+WHERE state = 'dead' AND substr(reason, 1, 17) = 'poison, set aside' ORDER BY id DESC LIMIT :limit;
 
 -- name: known_pictures
 -- Which of these digests (a JSON array) some message has, deleted ones aside.
-SELECT DISTINCT sha256 FROM jobs
-WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL AND deleted_at IS NULL;
+SELECT value AS sha256 FROM json_each(:sha256s)
+WHERE EXISTS (
+    SELECT 1 FROM jobs INDEXED BY jobs_sha256 WHERE sha256 = value AND sha256 IS NOT NULL AND deleted_at IS NULL
+);
 
 -- name: posted_again
 -- Which of these digests (a JSON array) more than one message has or has had.
-SELECT sha256 FROM jobs
-WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL
-GROUP BY sha256 HAVING count(*) > 1;
+SELECT value AS sha256 FROM json_each(:sha256s)
+WHERE (
+    SELECT 1 FROM jobs INDEXED BY jobs_sha256 WHERE sha256 = value AND sha256 IS NOT NULL LIMIT 1 OFFSET 1
+) IS NOT NULL;
 
 -- name: being_removed
 -- Which of these digests (a JSON array) are being removed from the storage.
@@ -216,14 +243,16 @@ DELETE FROM removals WHERE sha256 = :sha256;
 
 -- name: pictures_under_way
 -- Which of these digests (a JSON array) some message has whose picture or row is not published yet; dead ones too.
-SELECT DISTINCT sha256 FROM jobs
-WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL AND deleted_at IS NULL
-      AND state != 'published';
+SELECT value AS sha256 FROM json_each(:sha256s)
+WHERE EXISTS (
+    SELECT 1 FROM jobs INDEXED BY jobs_sha256
+    WHERE sha256 = value AND sha256 IS NOT NULL AND deleted_at IS NULL AND state != 'published'
+);
 
 -- name: pictures_ever
 -- Which of these digests (a JSON array) some message has, or had when it was deleted.
-SELECT DISTINCT sha256 FROM jobs
-WHERE sha256 IN (SELECT value FROM json_each(:sha256s)) AND sha256 IS NOT NULL;
+SELECT value AS sha256 FROM json_each(:sha256s)
+WHERE EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_sha256 WHERE sha256 = value AND sha256 IS NOT NULL);
 
 -- name: jobs_with
 -- The rendered pictures of these digests (a JSON array), deleted ones aside.
@@ -297,19 +326,27 @@ ON CONFLICT (service) DO UPDATE SET opened_at = excluded.opened_at, silent_until
 DELETE FROM breakers WHERE service = :service;
 
 -- name: unfinished
--- Every job whose spool folder is still needed, dead letters included: their originals are kept for `retry`.
-SELECT id, generation, state FROM jobs WHERE state IN ('seen', 'fetched', 'rendered') AND stored = 0
-UNION ALL SELECT id, generation, state FROM jobs WHERE state = 'dead' AND stored = 0;
+-- Those of these jobs (a JSON array of ids) whose spool folder is still needed, dead letters included: their originals
+-- are kept for `retry`.
+SELECT id, generation, state FROM jobs
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state != 'published' AND stored = 0;
 
 -- name: spool_bytes
 -- How much of the spool is on its way through.
-SELECT coalesce(sum(bytes + rendition_bytes), 0) FROM jobs
-WHERE state IN ('seen', 'fetched', 'rendered') AND state != 'seen' AND stored = 0;
+SELECT coalesce(sum(spool_bytes), 0) FROM counts WHERE state IN ('fetched', 'rendered');
 
 -- name: waiting_for_retry
--- How many jobs are not due yet, and when the first of them will be: the reverse of `due`.
-SELECT count(*), min(next_at) FROM jobs
-WHERE next_at > 0 AND state IN ('seen', 'fetched', 'rendered') AND next_at > :now AND next_at <= :farthest;
+-- How many jobs were put off and are not due yet, and when the first of them will be. Of those whose time has come, or
+-- is impossibly far off, a thousand each are told from the others: more of them are not read.
+SELECT (SELECT coalesce(sum(put_off), 0) FROM counts)
+       - (SELECT count(*) FROM (
+             SELECT 1 FROM jobs INDEXED BY jobs_later WHERE next_at != 0 AND next_at <= :now LIMIT 1000
+         ))
+       - (SELECT count(*) FROM (
+             SELECT 1 FROM jobs INDEXED BY jobs_later WHERE next_at != 0 AND next_at > :farthest LIMIT 1000
+         )),
+       (SELECT min(next_at) FROM jobs INDEXED BY jobs_later
+        WHERE next_at != 0 AND next_at > :now AND next_at <= :farthest);
 
 -- name: put_last_failure
 INSERT INTO last_failure (one, at, job, reason) VALUES (1, :at, :job, :reason)
@@ -352,7 +389,11 @@ INSERT INTO sightings (address, configured_at) VALUES (:address, :now) ON CONFLI
 -- name: sighting
 SELECT configured_at FROM sightings WHERE address = :address;
 
--- name: outcome
--- What has become of a channel's pictures, and how many were published since then. Reads all of them: not for /status.
-SELECT state, count(*) AS jobs, coalesce(sum(published_at >= :since), 0) AS published
-FROM jobs WHERE channel_id = :channel_id GROUP BY state;
+-- name: channel_states
+-- How many jobs of a channel are in each state.
+SELECT state, jobs FROM counts
+WHERE state IN ('seen', 'fetched', 'rendered', 'published', 'dead') AND channel_id = :channel_id AND jobs > 0;
+
+-- name: published_since
+-- How many of a channel's pictures were published since then. Reads all of them: for the end of an import.
+SELECT count(*) FROM jobs WHERE channel_id = :channel_id AND published_at >= :since;

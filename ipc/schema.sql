@@ -80,28 +80,63 @@ CREATE TABLE jobs (
     reason          TEXT,                 -- of the last failure
     seen_at         INTEGER NOT NULL,
     published_at    INTEGER,              -- first time
+    queue           TEXT GENERATED ALWAYS AS (  -- whose turn it is, by the state; NULL: nobody's
+        CASE state WHEN 'seen' THEN iif(identity GLOB 'id:*', 'telegram', 'export')
+                   WHEN 'fetched' THEN iif(alone, 'alone', 'render')
+                   WHEN 'rendered' THEN iif(stored, 'write', 'store') END
+    ) VIRTUAL,
     UNIQUE (channel_id, message_id)
 ) STRICT;
 
-CREATE INDEX jobs_waiting ON jobs (state, priority, id) WHERE state IN ('seen', 'fetched', 'rendered');
-CREATE INDEX jobs_to_fetch ON jobs (channel_id, priority, id) WHERE state = 'seen';
-CREATE INDEX jobs_later ON jobs (next_at) WHERE next_at > 0;
+-- Each queue in two parts: what was never put off, in the order of its turns, and what was, by when its time comes. So
+-- the next job is found at the head of one of them, however many are put off. Telegram has a queue for each channel.
+-- A statement repeats what an index leaves out, as `next_at != 0`: else SQLite can't know that the index will do.
+CREATE INDEX jobs_ready ON jobs (queue, priority, id) WHERE queue IS NOT NULL AND next_at = 0;
+CREATE INDEX jobs_put_off ON jobs (queue, priority, next_at) WHERE queue IS NOT NULL AND next_at != 0;
+CREATE INDEX jobs_ready_by_channel ON jobs (channel_id, priority, id) WHERE queue = 'telegram' AND next_at = 0;
+CREATE INDEX jobs_put_off_by_channel ON jobs (channel_id, priority, next_at) WHERE queue = 'telegram' AND next_at != 0;
+CREATE INDEX jobs_later ON jobs (next_at) WHERE next_at != 0;
+CREATE INDEX jobs_claimed ON jobs (id) WHERE claimed_by IS NOT NULL;
 CREATE INDEX jobs_sha256 ON jobs (sha256) WHERE sha256 IS NOT NULL;
 CREATE INDEX jobs_as_is ON jobs (sha256) WHERE original = 'as_is' AND stored = 1 AND renditions IS NOT NULL;
 CREATE INDEX jobs_address ON jobs (address) WHERE state = 'published' AND deleted_at IS NULL;
 CREATE INDEX jobs_dead ON jobs (id) WHERE state = 'dead';
+CREATE INDEX jobs_poison ON jobs (id) WHERE state = 'dead' AND substr(reason, 1, 17) = 'poison, set aside';
 
--- How many jobs are in each state, kept by triggers, so that /status never counts a million rows.
-CREATE TABLE states (state TEXT PRIMARY KEY, jobs INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-INSERT INTO states VALUES ('seen', 0), ('fetched', 0), ('rendered', 0), ('published', 0), ('dead', 0);
+-- What there is in each state, by channel, kept by triggers in the transaction of the change: so neither /status nor
+-- the spool's limit ever counts a million rows.
+CREATE TABLE counts (
+    state       TEXT    NOT NULL,
+    channel_id  INTEGER NOT NULL,
+    jobs        INTEGER NOT NULL,
+    put_off     INTEGER NOT NULL,         -- those of them that have a next_at
+    spool_bytes INTEGER NOT NULL,         -- of their files that the storage does not have yet
+    PRIMARY KEY (state, channel_id)
+) STRICT, WITHOUT ROWID;
 
-CREATE TRIGGER job_appears AFTER INSERT ON jobs BEGIN
-    UPDATE states SET jobs = jobs + 1 WHERE state = NEW.state;
+CREATE VIEW states AS SELECT state, sum(jobs) AS jobs FROM counts GROUP BY state;
+
+CREATE TRIGGER channel_appears AFTER INSERT ON channels BEGIN
+    INSERT INTO counts VALUES ('seen', NEW.id, 0, 0, 0), ('fetched', NEW.id, 0, 0, 0), ('rendered', NEW.id, 0, 0, 0),
+                              ('published', NEW.id, 0, 0, 0), ('dead', NEW.id, 0, 0, 0);
 END;
 
-CREATE TRIGGER job_moves AFTER UPDATE OF state ON jobs WHEN OLD.state IS NOT NEW.state BEGIN
-    UPDATE states SET jobs = jobs - 1 WHERE state = OLD.state;
-    UPDATE states SET jobs = jobs + 1 WHERE state = NEW.state;
+CREATE TRIGGER job_appears AFTER INSERT ON jobs BEGIN
+    UPDATE counts SET jobs = jobs + 1, put_off = put_off + (NEW.next_at > 0),
+                      spool_bytes = spool_bytes + iif(NEW.stored, 0, coalesce(NEW.bytes, 0) + NEW.rendition_bytes)
+    WHERE state = NEW.state AND channel_id = NEW.channel_id;
+END;
+
+CREATE TRIGGER job_moves AFTER UPDATE OF state, next_at, stored, bytes, rendition_bytes ON jobs
+WHEN (OLD.state, OLD.next_at > 0, OLD.stored, OLD.bytes, OLD.rendition_bytes)
+     IS NOT (NEW.state, NEW.next_at > 0, NEW.stored, NEW.bytes, NEW.rendition_bytes)
+BEGIN
+    UPDATE counts SET jobs = jobs - 1, put_off = put_off - (OLD.next_at > 0),
+                      spool_bytes = spool_bytes - iif(OLD.stored, 0, coalesce(OLD.bytes, 0) + OLD.rendition_bytes)
+    WHERE state = OLD.state AND channel_id = OLD.channel_id;
+    UPDATE counts SET jobs = jobs + 1, put_off = put_off + (NEW.next_at > 0),
+                      spool_bytes = spool_bytes + iif(NEW.stored, 0, coalesce(NEW.bytes, 0) + NEW.rendition_bytes)
+    WHERE state = NEW.state AND channel_id = NEW.channel_id;
 END;
 
 -- What has ever happened: these only grow.

@@ -16,14 +16,18 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from ipc import failpoints
 
 T = TypeVar("T")
+
+Unfinished: TypeAlias = Callable[[Iterable[int]], Mapping[tuple[int, int], str]]
+"""State by (job, generation) of those of these jobs whose folder is still needed."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -34,6 +38,7 @@ def has_no_room(error: OSError) -> bool:
 
 
 PROBE_BYTES = 64 * 1024
+SWEPT_AT_ONCE = 256
 ORIGINAL = "original"
 STRIPPED = "stripped"
 _PART = "original.part"
@@ -114,22 +119,29 @@ class Spool:
         """Delete a dead letter's half-made renditions."""
         _keep_only(self.folder(job_id, generation), ORIGINAL)
 
-    def sweep(self, unfinished: Callable[[], Mapping[tuple[int, int], str]]) -> int:
-        """Delete all but the folders of jobs that `unfinished` (state by job and generation) names; how many went.
+    def sweep(self, unfinished: Unfinished) -> int:
+        """Delete all but the folders of jobs that `unfinished` names; how many went."""
+        return sum(self.sweeping(unfinished))
 
-        The folders are listed before `unfinished` is called: a folder that is made in between belongs to a job that
-        was recorded before it, and is not on the list.
+    def sweeping(self, unfinished: Unfinished) -> Iterator[int]:
+        """The same, some folders at a time: how many of these went. It holds no more than these in memory.
+
+        Folders are listed before `unfinished` is asked about them: one that is made in between belongs to a job that
+        was recorded before it, and is not among them.
         """
-        names = [path.name for path in self._root.iterdir()]
-        needed = unfinished()
-        swept = 0
-        for name in names:
-            state = needed.get(_parse(name))
-            if state is None:
-                swept += _delete(self._root / name)
-            elif state == "dead":
-                _keep_only(self._root / name, ORIGINAL)
-        return swept
+        with os.scandir(self._root) as entries:
+            names = (entry.name for entry in entries)
+            while some := {name: _parse(name) for name in islice(names, SWEPT_AT_ONCE)}:
+                needed = unfinished(job_id for job_id, _ in some.values())
+                yield sum(self._sweep_one(name, needed.get(key)) for name, key in some.items())
+
+    def _sweep_one(self, name: str, state: str | None) -> bool:
+        """Whether that folder, whose job is in that state, is gone."""
+        if state is None:
+            return _delete(self._root / name)
+        if state == "dead":
+            _keep_only(self._root / name, ORIGINAL)
+        return False
 
 
 def _parse(name: str) -> tuple[int, int]:

@@ -10,9 +10,10 @@ tells how they stand, and sees that both go round.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,9 @@ from workers.writing import Writing
 
 SWEEP_SECONDS = 600.0
 """How often strays are looked for in the spool, besides at every start."""
+
+SWEEP_SLICE_SECONDS = 0.2
+"""How long that may take in one go: hundreds of thousands of dead letters may have a folder there."""
 
 ERROR_BYTES = 1000
 REMEDY_BYTES = 400
@@ -75,7 +79,6 @@ def main(context: Context) -> None:
             stop.is_set,
         ),
     )
-    uploader.sweep()
     uploader.restore()
     context.ready()
     uploader.tell()
@@ -159,7 +162,8 @@ class Uploader:
             watch=Watch(apart.stop, catalog.last_sign),
         )
         self._shifts: list[Shift] = []
-        self._swept = time.monotonic()
+        self._swept = -math.inf
+        self._sweeping: Iterator[int] = iter(())
         self._told: dict[str, Any] = {}
         self._telling = threading.Lock()
 
@@ -188,13 +192,13 @@ class Uploader:
         for shift in self._shifts:
             shift.start()
         while not self._context.stopping:
+            self.sweep_sometimes()
             if self._context.receive(self._look_seconds()) is not None:
                 for shift in self._shifts:
                     shift.ring()
             for shift in self._shifts:
                 shift.check()
             self.tell()
-            self.sweep_sometimes()
 
     def _look_seconds(self) -> float:
         """How long the main thread may listen until it looks at the halves again."""
@@ -226,16 +230,17 @@ class Uploader:
 
     # The spool
 
-    def sweep(self) -> None:
-        """Delete the strays of killed processes from the spool."""
-        self._swept = time.monotonic()
-        swept = self._spool.sweep(self._journal.unfinished)
-        if swept:
-            log.info("swept strays from the spool", folders=swept)
-
     def sweep_sometimes(self) -> None:
+        """Delete the strays of killed processes from the spool, now and then and a slice at a time."""
+        until = time.monotonic() + SWEEP_SLICE_SECONDS
         if time.monotonic() - self._swept > SWEEP_SECONDS:
-            self.sweep()
+            self._swept = time.monotonic()
+            self._sweeping = self._spool.sweeping(self._journal.unfinished)
+        for swept in self._sweeping:
+            if swept:
+                log.info("swept strays from the spool", folders=swept)
+            if time.monotonic() > until:
+                return
 
     # Telling
 

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -131,26 +131,29 @@ def _watch(settings: Settings, process: subprocess.Popen[bytes], since: int) -> 
             if connection.get("state") == "held":
                 return Outcome(False, f"Not imported: {connection['last_exit']['what']}")
             source, total = body["stats"]["source"], body["stats"]["source"].get("photos", 0)
-            states, published = _outcome(settings, source.get("channel"), since)
+            states = _states(settings, source.get("channel"))
             finished = min(total, states.get("published", 0) + states.get("dead", 0))
             progress.show(finished, total, body["stats"])
             if source.get("exhausted") and body["stats"]["queue_size"] == 0:
-                return Outcome(True, summary(source, published, states.get("dead", 0)))
+                return Outcome(True, summary(source, _published(settings, source, since), states.get("dead", 0)))
             time.sleep(LOOK_SECONDS)
     how = "Stopped" if process.returncode == 0 else f"The tree has ended ({describe_returncode(process.returncode)})"
     return Outcome(False, f"{how}: {finished} of {total} pictures are done. The same command goes on with the rest.")
 
 
-def _outcome(settings: Settings, channel_id: int | None, since: int) -> tuple[dict[str, int], int]:
-    """What has become of the channel's pictures so far, and how many were published since then."""
+def _states(settings: Settings, channel_id: int | None) -> dict[str, int]:
+    """What has become of the channel's pictures so far."""
     path = settings.state_dir / "journal.db"
     if channel_id is None or not path.exists():
-        return {}, 0
-    journal = Journal.open_to_read(path)
-    try:
-        return journal.outcome(channel_id, since)
-    finally:
-        journal.close()
+        return {}
+    with closing(Journal.open_to_read(path)) as journal:
+        return journal.channel_states(channel_id)
+
+
+def _published(settings: Settings, source: dict[str, Any], since: int) -> int:
+    """How many of the channel's pictures were published since then."""
+    with closing(Journal.open_to_read(settings.state_dir / "journal.db")) as journal:
+        return journal.published_since(source["channel"], since)
 
 
 def summary(source: dict[str, Any], published: int, dead: int) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from ipc.intake import take
 from ipc.jobs import Job, State
@@ -135,6 +135,26 @@ def recounted(journal: Journal) -> dict[str, int]:
     counted: dict[str, int] = dict.fromkeys(STATES, 0)
     for row in journal._connection.execute("SELECT state, count(*) FROM jobs GROUP BY state"):
         counted[row[0]] = row[1]
+    return counted
+
+
+Counts: TypeAlias = dict[tuple[str, int], tuple[int, int, int]]
+"""By state and channel: jobs, how many of them were put off, bytes in the spool."""
+
+
+def kept_counts(journal: Journal) -> Counts:
+    """What the triggers have kept, without what is nothing."""
+    found = journal._connection.execute("SELECT * FROM counts WHERE (jobs, put_off, spool_bytes) != (0, 0, 0)")
+    return {(row["state"], row["channel_id"]): (row["jobs"], row["put_off"], row["spool_bytes"]) for row in found}
+
+
+def recounted_counts(journal: Journal) -> Counts:
+    """What they must have kept, counted row by row."""
+    counted: Counts = {}
+    for row in journal._connection.execute("SELECT * FROM jobs"):
+        jobs, put_off, spool_bytes = counted.get((row["state"], row["channel_id"]), (0, 0, 0))
+        mine = 0 if row["stored"] else (row["bytes"] or 0) + row["rendition_bytes"]
+        counted[row["state"], row["channel_id"]] = (jobs + 1, put_off + (row["next_at"] > 0), spool_bytes + mine)
     return counted
 
 

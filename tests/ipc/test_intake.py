@@ -11,15 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipc import failpoints
-from ipc.intake import Taken, digest_of, is_other_picture, revision_of, take
+from ipc.intake import Taken, digest_of, is_other_picture, revision_of, take, wants_sha256
 from ipc.jobs import Job, State
-from ipc.journal import Journal
-from ipc.posts import MORE, Page, clean
+from ipc.journal import POISON, Journal
+from ipc.posts import MORE, Page, Post, clean
 from tests.ipc.builders import (
     CHANNEL,
+    NO_RETRY,
     NOW,
     RETRY,
     STATES,
+    WAITING,
     again,
     done,
     open_journal,
@@ -47,7 +49,8 @@ def channel(journal: Journal) -> dict[str, Any]:
 
 
 def changed(before: Job, after: Job) -> set[str]:
-    return {name for name in Job.__slots__ if getattr(before, name) != getattr(after, name)}
+    """The columns that differ, but for the queue, which follows from the others."""
+    return {name for name in Job.__slots__ if name != "queue" and getattr(before, name) != getattr(after, name)}
 
 
 # --- new and repeated ---------------------------------------------------------------------------------------
@@ -202,8 +205,9 @@ def test_an_edited_caption_changes_the_message_and_no_picture(state: State, jour
     edited_at = before.posted_at + 60
     assert take(journal, page(post(caption="edited", edited_at=edited_at)), NOW) == Taken(edited=1)
     job = again(journal, before)
-    assert changed(before, job) == MESSAGE | ({"state"} if state == "published" else set())
-    assert job.state == ("rendered" if state == "published" else state)
+    more = {"published": {"state"}, "dead": {"state", "dead_state", "reason", "attempts"}}.get(state, set())
+    assert changed(before, job) == MESSAGE | more
+    assert job.state == {"published": "rendered", "dead": "fetched"}.get(state, state)
     assert (job.caption, job.edited_at, job.revision) == ("edited", edited_at, 1000 * edited_at)
     assert take(journal, page(post(caption="edited", edited_at=edited_at)), NOW).edited == 0
 
@@ -217,12 +221,93 @@ def test_an_edited_published_message_needs_its_row_only(journal: Journal) -> Non
     assert journal.record_published([job])
 
 
-def test_an_edited_dead_letter_goes_on_with_the_edit(journal: Journal) -> None:
-    job = put(journal, 1, "dead")
+@pytest.mark.parametrize("state", WAITING)
+def test_an_edited_dead_letter_goes_on_where_it_died_by_itself(state: State, journal: Journal) -> None:
+    """What it failed for may be mended by the edit: a caption that the catalogue refused."""
+    job = put(journal, 1, state)
+    assert state != "rendered" or journal.record_stored([job])
+    assert journal.fail(job, "refused", NO_RETRY) == "dead"
+    retried = journal.totals()["retried"]
+    assert take(journal, page(post()), NOW) == Taken(dead=1), "the same once more is no edit"
+    assert take(journal, page(post(caption="edited")), NOW) == Taken(edited=1)
+    now = again(journal, job)
+    assert (now.state, now.dead_state, now.reason, now.attempts, now.next_at) == (state, None, None, 0, 0)
+    assert (now.caption, now.generation, now.stored, now.sha256) == ("edited", 1, state == "rendered", job.sha256)
+    assert journal.due(state, 9) == [now] and journal.totals()["retried"] == retried + 1
+
+
+def test_an_edit_of_the_caption_does_not_bring_back_what_killed_its_workers(journal: Journal) -> None:
+    job = put(journal, 1, "fetched")
+    assert journal.strike(job, "why", alone=True)
+    assert journal.bury(job, f"{POISON} after 2 tries: why")
+    assert take(journal, page(post(caption="edited")), NOW) == Taken(edited=1)
+    now = again(journal, job)
+    assert (now.state, now.caption, now.deaths) == ("dead", "edited", 1)
+    assert [one["job"] for one in journal.quarantined(9)] == [job.id]
+    assert take(journal, page(post(1, "file:other")), NOW) == Taken(edited=1)
+    assert again(journal, job).state == "seen", "another picture is another chance"
+    assert journal.quarantined(9) == []
+
+
+def test_an_edit_leaves_what_is_known_of_the_picture(journal: Journal) -> None:
+    """The same bytes that could not be decoded are the verdict at once."""
+    job = put(journal, 1, "fetched")
+    assert journal.doubt(job, "truncated")
+    job = push(journal, again(journal, job), "fetched")
+    assert not journal.doubt(job, "truncated") and journal.bury(job, "truncated")
     take(journal, page(post(caption="edited")), NOW)
-    assert journal.revive([job.id]) == [job.id]
-    assert journal.record_rendered(done(job))
-    assert again(journal, job).caption == "edited"
+    job = again(journal, job)
+    assert (job.state, job.doubted) == ("fetched", job.sha256) and not journal.doubt(job, "truncated")
+
+
+@pytest.mark.parametrize(("state", "now"), [("seen", "seen"), ("fetched", "dead"), ("rendered", "dead")])
+def test_a_dead_letter_whose_file_lies_elsewhere_now(state: State, now: State, journal: Journal) -> None:
+    """What could not be fetched is tried again, from there; what failed otherwise does not care."""
+    job = put(journal, 1, state)
+    assert journal.bury(job, "why")
+    moved = replace(post(), photo=photo(locator={"file": "elsewhere"}))
+    assert take(journal, page(moved), NOW) == (Taken(pending=1) if now == "seen" else Taken(dead=1))
+    assert (again(journal, job).state, again(journal, job).locator) == (now, {"file": "elsewhere"})
+    if now == "seen":
+        assert journal.bury(again(journal, job), "why")
+        assert take(journal, page(moved), NOW) == Taken(dead=1), "it was tried there"
+
+
+# --- the same file under another name -----------------------------------------------------------------------
+
+HERE, THERE = "file:photos/photo@01-02-2025_10-00-00.jpg", "file:photos/photo@01-02-2025_12-00-00.jpg"
+
+
+def renamed(name: str = THERE, about: str = "9:4x3", sha256: str | None = "5ha", **fields: Any) -> Post:
+    return post(photo=photo(f"{name}:{about}", sha256=sha256), **fields)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_same_bytes_under_another_name_only_lie_elsewhere(state: State, journal: Journal) -> None:
+    before = put(journal, 1, state, f"{HERE}:9:4x3")
+    assert wants_sha256(before, renamed(sha256=None).photo) is (state != "seen")
+    taken = take(journal, page(renamed()), NOW)
+    assert (taken.edited, taken.new) == (0, 0)
+    assert changed(before, again(journal, before)) == {"identity", "locator"}
+    assert take(journal, page(renamed(sha256=None)), NOW) == taken, "it goes by that name from now on"
+    assert not wants_sha256(again(journal, before), renamed(sha256=None).photo)
+
+
+@pytest.mark.parametrize("state", STATES[1:])
+@pytest.mark.parametrize(("about", "sha256"), [("9:4x3", "other"), ("9:4x3", None), ("8:4x3", "5ha"), ("9:4x4", "5ha")])
+def test_other_bytes_another_size_or_other_sides_are_another_picture(
+    about: str, sha256: str | None, state: State, journal: Journal
+) -> None:
+    before = put(journal, 1, state, f"{HERE}:9:4x3")
+    assert take(journal, page(renamed(about=about, sha256=sha256)), NOW) == Taken(edited=1)
+    assert (again(journal, before).state, again(journal, before).generation) == ("seen", 2)
+
+
+def test_an_edited_caption_under_another_name(journal: Journal) -> None:
+    before = put(journal, 1, "published", f"{HERE}:?:4x3")
+    assert take(journal, page(renamed(caption="edited")), NOW) == Taken(edited=1)
+    now = again(journal, before)
+    assert (now.state, now.generation, now.caption, now.stored) == ("rendered", 1, "edited", True)
 
 
 def test_an_edit_does_not_disturb_the_worker_that_has_the_picture(journal: Journal) -> None:

@@ -406,7 +406,7 @@ def test_due_goes_by_priority_then_age(state: State, journal: Journal) -> None:
 
 def test_due_passes_over_what_waits_or_is_taken_whatever_its_priority(journal: Journal) -> None:
     for number in (1, 2, 3):
-        take(journal, page(post(number), priority=number), NOW)
+        take(journal, page(post(number), priority=BACKFILL if number > 1 else LIVE), NOW)
     jobs = [push(journal, job, "fetched") for job in journal.due("seen", 9)]
     assert journal.claim(jobs[0], "image-1")
     assert journal.fail(jobs[1], "why", RETRY) == "later"
@@ -414,32 +414,41 @@ def test_due_passes_over_what_waits_or_is_taken_whatever_its_priority(journal: J
 
 
 @pytest.mark.parametrize("state", WAITING)
-@pytest.mark.parametrize(("source", "expected"), [("telegram", [2]), ("export", [1, 3, 4]), (None, [1, 2, 3, 4])])
-def test_due_of_what_a_source_can_fetch(
-    source: Source | None, expected: list[int], state: State, journal: Journal
+def test_due_goes_by_the_time_of_what_was_put_off_within_its_priority(
+    state: State, journal: Journal, clock: Clock
 ) -> None:
+    """What was put off comes when its time has come, before what was never tried, but not before a higher priority."""
+    for number, priority in enumerate((BACKFILL, BACKFILL, BACKFILL, LIVE, LIVE, BACKFILL), 1):
+        take(journal, page(post(number), priority=priority), NOW)
+    jobs = {job.message_id: push(journal, job, state) for job in journal.due("seen", 9)}
+    for number, seconds in ((2, 30), (3, 10), (5, 40), (6, 90)):
+        assert journal.postpone(jobs[number], seconds, "why")
+    assert [job.message_id for job in journal.due(state, 9)] == [4, 1]
+    clock.now += 50
+    assert [job.message_id for job in journal.due(state, 9)] == [5, 4, 3, 2, 1]
+    assert [job.message_id for job in journal.due(state, 3, besides=[jobs[4].id, jobs[3].id])] == [5, 2, 1]
+
+
+@pytest.mark.parametrize(("source", "expected"), [("telegram", [2]), ("export", [1, 3, 4]), (None, [1, 2, 3, 4])])
+def test_due_of_what_a_source_can_fetch(source: Source | None, expected: list[int], journal: Journal) -> None:
     for number, identity in enumerate(("file:id:1", "id:file:9", "missing:1", "idea:1"), 1):
-        put(journal, number, state, identity)
-    assert [job.message_id for job in journal.due(state, 9, source=source)] == expected
-    assert [job.message_id for job in journal.due(state, 1, source=source)] == expected[:1]
+        put(journal, number, "seen", identity)
+    assert [job.message_id for job in journal.due("seen", 9, source=source)] == expected
+    assert [job.message_id for job in journal.due("seen", 1, source=source)] == expected[:1]
 
 
-def test_due_of_some_channels(journal: Journal) -> None:
-    """A channel that can't be read, however many of its pictures wait, keeps nobody else's waiting."""
-    for channel_id in (1, 2, 3):
-        of_channel = page(*(post(number, channel_id=channel_id) for number in range(1, 4)))
-        take(journal, replace(of_channel, channel=Channel(channel_id, "Test")), NOW)
-    everyone = [1, 1, 1, 2, 2, 2, 3, 3, 3]
-    for channels, expected in (([2], [2, 2, 2]), ([3, 1], [1, 1, 1, 3, 3, 3]), ([], []), (None, everyone)):
-        assert [job.channel_id for job in journal.due("seen", 99, channels=channels)] == expected
-    assert [job.channel_id for job in journal.due("seen", 2, channels={3: "a watch"})] == [3, 3]
+def test_due_of_what_is_stored(journal: Journal) -> None:
+    jobs = [put(journal, number, "rendered") for number in (1, 2, 3)]
+    assert journal.record_stored([jobs[1]])
+    found = [journal.due("rendered", 9, stored=stored) for stored in (True, False, None)]
+    assert [[job.message_id for job in one] for one in found] == [[2], [1, 3], [1, 2, 3]]
 
 
-def test_due_of_what_is_stored_and_of_one_source(journal: Journal) -> None:
-    jobs = [put(journal, number, "rendered", identity) for number, identity in enumerate(("id:1", "file:a", "id:2"), 1)]
-    assert journal.record_stored([jobs[2]])
-    found = [journal.due("rendered", 9, stored=stored, source="telegram") for stored in (True, False, None)]
-    assert [[job.message_id for job in one] for one in found] == [[3], [1], [1, 3]]
+def test_due_of_what_must_be_alone(journal: Journal) -> None:
+    jobs = [put(journal, number, "fetched") for number in (1, 2, 3)]
+    assert journal.strike(jobs[1], "why", alone=True)
+    found = [journal.due("fetched", 9, alone=alone) for alone in (True, False, None)]
+    assert [[job.message_id for job in one] for one in found] == [[2], [1, 3], [1, 2, 3]]
 
 
 @pytest.mark.parametrize(
@@ -503,12 +512,9 @@ def test_spool_bytes_are_those_on_their_way(journal: Journal) -> None:
 def test_unfinished_is_what_needs_its_spool_folder(journal: Journal) -> None:
     jobs = [put(journal, number + 1, state) for number, state in enumerate(STATES)]
     take(journal, page(post(1, "file:other")), NOW)
-    assert journal.unfinished() == {
-        (jobs[0].id, 2): "seen",
-        (jobs[1].id, 1): "fetched",
-        (jobs[2].id, 1): "rendered",
-        (jobs[4].id, 1): "dead",
-    }
+    needed = {(jobs[0].id, 2): "seen", (jobs[1].id, 1): "fetched", (jobs[2].id, 1): "rendered", (jobs[4].id, 1): "dead"}
+    assert journal.unfinished([*(job.id for job in jobs), 99]) == needed
+    assert journal.unfinished([jobs[1].id, jobs[3].id]) == {(jobs[1].id, 1): "fetched"}
 
 
 def test_last_failure_is_the_newest_of_any_job(journal: Journal) -> None:
@@ -573,7 +579,7 @@ def test_the_first_to_fetch_of_each_channel(journal: Journal) -> None:
         take(journal, replace(page(*posts), channel=Channel(channel, "")), NOW)
 
     def first(channels: list[int], besides: tuple[int, ...] = ()) -> list[tuple[int, int]]:
-        jobs = journal.first_to_fetch("telegram", channels, besides)
+        jobs = journal.first_to_fetch(channels, besides)
         return [(job.channel_id, job.message_id) for job in jobs]
 
     assert first([CHANNEL, 43, 44, 99]) == [(CHANNEL, 1), (43, 1), (44, 1)]
@@ -586,7 +592,8 @@ def test_the_first_to_fetch_of_each_channel(journal: Journal) -> None:
     put_off = journal.known(CHANNEL, 1)
     assert put_off is not None and journal.postpone(put_off, -1, "its time has come")
     assert first([CHANNEL]) == [(CHANNEL, 2), (CHANNEL, 1)]
-    assert journal.first_to_fetch("export", [CHANNEL]) == []
+    take(journal, replace(page(post(1, "file:a", channel_id=45)), channel=Channel(45, "")), NOW)
+    assert first([45]) == [], "an export's"
 
 
 # --- transactions -------------------------------------------------------------------------------------------

@@ -13,7 +13,21 @@ from ipc.intake import take, withdraw
 from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.retry import FARTHEST_SECONDS, RetryPolicy
-from tests.ipc.builders import CHANNEL, STATES, WAITING, Clock, again, done, open_journal, page, post, push, recounted
+from tests.ipc.builders import (
+    CHANNEL,
+    STATES,
+    WAITING,
+    Clock,
+    again,
+    done,
+    kept_counts,
+    open_journal,
+    page,
+    post,
+    push,
+    recounted,
+    recounted_counts,
+)
 
 POLICY = RetryPolicy(max_attempts=2, base_seconds=60)
 
@@ -100,9 +114,12 @@ class JournalMachine(RuleBasedStateMachine):
             )
             assert taken.edited == 1
         else:
+            moved, edited = model.identity != identity, model.caption != caption
             model.identity = identity
-            edited = model.caption != caption
             assert taken.edited == edited
+            if model.dead_state is not None and (edited or (moved and model.dead_state == "seen")):
+                model.state, model.dead_state, model.attempts = model.dead_state, None, 0
+                self.totals["retried"] += 1
             if edited:
                 model.caption = caption
                 model.changes += 1
@@ -295,6 +312,7 @@ class JournalMachine(RuleBasedStateMachine):
         if hasattr(self, "journal"):
             assert self.journal.states() == recounted(self.journal)
             assert self.journal.totals() == self.totals
+            assert kept_counts(self.journal) == recounted_counts(self.journal)
 
     @invariant()
     def every_job_is_where_the_model_has_it(self) -> None:
@@ -332,7 +350,7 @@ class JournalMachine(RuleBasedStateMachine):
         due = {job.id for jobs in found.values() for job in jobs}
         self.clock.now = now
         for jobs in found.values():
-            assert jobs == sorted(jobs, key=lambda job: (job.priority, job.id))
+            assert jobs == sorted(jobs, key=lambda job: (job.priority, job.next_at == 0, job.next_at, job.id))
         for job_id, model in self.models.items():
             assert (job_id in due) is (model.state in WAITING and not model.claimed)
             assert not model.claimed or model.state == "fetched"
@@ -366,7 +384,11 @@ TestJournalAgainstTheModel.settings = settings(max_examples=80, stateful_step_co
 
 def test_the_model_sees_a_fault() -> None:
     """A counter that is off by one, a job that is in the wrong state: neither passes."""
-    for fault in ("UPDATE states SET jobs = jobs + 1", "UPDATE jobs SET claimed_by = 'x'"):
+    for fault in (
+        "UPDATE counts SET jobs = jobs + 1",
+        "UPDATE counts SET spool_bytes = 7",
+        "UPDATE jobs SET claimed_by = 'x'",
+    ):
         machine = JournalMachine()
         machine.open()
         machine.take(1, "a", "f:1", False, 0)

@@ -21,7 +21,19 @@ from ipc.intake import Taken, take, withdraw
 from ipc.jobs import Rendition
 from ipc.journal import MIGRATIONS, VERSION, Journal, JournalError, OlderJournal
 from ipc.retry import RetryPolicy
-from tests.ipc.builders import CHANNEL, HOME, NOW, open_journal, page, post, processes, push, recounted
+from tests.ipc.builders import (
+    CHANNEL,
+    HOME,
+    NOW,
+    kept_counts,
+    open_journal,
+    page,
+    post,
+    processes,
+    push,
+    recounted,
+    recounted_counts,
+)
 
 SCHEMA_1 = """
 -- The journal: the only truth about which picture is where. One file, one transaction for cursor and job.
@@ -177,11 +189,15 @@ NEW_IN_4 = {"stripped_bytes": None, "original": "as_is", "address": None}
 
 
 def contents(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Every row of every table, as it lies in the file."""
+    """Every row of every table, as it lies in the file, but for what follows from the others."""
     plain = sqlite3.connect(path)
     plain.row_factory = sqlite3.Row
     tables = [row[0] for row in plain.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
     found = {table: [dict(row) for row in plain.execute(f"SELECT * FROM {table}")] for table in tables}
+    for job in found["jobs"]:
+        job.pop("queue", None)
+    for kept in ("states", "counts"):
+        found.pop(kept, None)
     found["version"] = [dict(plain.execute("PRAGMA user_version").fetchone())]
     plain.close()
     return found
@@ -199,6 +215,7 @@ def journal(old: Path) -> Iterator[Journal]:
     journal = open_journal(old.parent)
     yield journal
     assert journal.states() == recounted(journal)
+    assert kept_counts(journal) == recounted_counts(journal)
     assert journal.check() == []
     assert journal._connection.execute("PRAGMA foreign_key_check").fetchall() == []
     journal.close()
@@ -213,10 +230,14 @@ def shape(connection: sqlite3.Connection) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall():
         if kind == "table":
-            columns = connection.execute(f"PRAGMA table_info({name})").fetchall()
+            columns = connection.execute(f"PRAGMA table_xinfo({name})").fetchall()
             (options,) = connection.execute(f"PRAGMA table_list({name})").fetchall()
             found[f"table {name}"] = {
-                "columns": {column["name"]: (column["type"], column["notnull"], column["pk"]) for column in columns},
+                "columns": {
+                    column["name"]: (column["type"], column["notnull"], column["pk"], column["hidden"])
+                    for column in columns
+                },
+                "generated": re.findall(r"GENERATED ALWAYS AS .*? END", " ".join(re.sub("--.*", "", sql).split())),
                 "options": (options["strict"], options["wr"]),
                 "keys": [tuple(row) for row in connection.execute(f"PRAGMA foreign_key_list({name})")],
                 "checks": re.findall(r"CHECK \([^)]*\)+", sql),
@@ -235,11 +256,13 @@ def test_it_has_the_shape_of_a_new_one(journal: Journal) -> None:
     expected = shape(new._connection)
     assert shape(journal._connection) == expected
     assert {
-        "index jobs_waiting",
+        "index jobs_ready",
         "trigger job_moves",
+        "view states",
+        "table counts",
         "table peers",
         "table sightings",
-        "columns of jobs_to_fetch",
+        "columns of jobs_ready_by_channel",
     } <= set(expected)
     assert journal._connection.execute("PRAGMA user_version").fetchone()[0] == VERSION
     new.close()
@@ -252,7 +275,8 @@ def test_the_shape_tells_journals_apart() -> None:
         "DROP TRIGGER job_moves",
         "DROP TABLE peers",
         "ALTER TABLE jobs ADD COLUMN more TEXT",
-        "DROP INDEX jobs_waiting; CREATE INDEX jobs_waiting ON jobs (state, id) WHERE state = 'seen'",
+        "DROP INDEX jobs_ready; CREATE INDEX jobs_ready ON jobs (queue, id) WHERE queue IS NOT NULL",
+        "DROP INDEX jobs_ready; CREATE INDEX jobs_ready ON jobs (queue, priority, id) WHERE next_at = 0",
         "ALTER TABLE channels DROP COLUMN floor",
     ]
     for change in changes:
@@ -285,7 +309,15 @@ def test_everything_is_kept_and_what_is_new_says_nothing(old: Path) -> None:
     assert after.pop("addresses") == []
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": 1}], [{"user_version": VERSION}])
     assert after == before
-    assert {"states", "totals", "last_failure"} <= set(after)
+    assert {"totals", "last_failure"} <= set(after)
+
+
+def test_the_figures_are_counted_once_and_kept_from_then_on(journal: Journal) -> None:
+    assert kept_counts(journal) == recounted_counts(journal) != {}
+    assert journal.channel_states(CHANNEL) == {state: jobs for state, jobs in journal.states().items() if jobs}
+    assert journal.waiting_for_retry() == (1, NOW + 60)
+    push(journal, journal.due("seen", 1)[0], "rendered")
+    take(journal, page(post(99), low=99), NOW)
 
 
 def test_version_2_is_kept_as_well(old: Path) -> None:

@@ -1,4 +1,4 @@
-"""ipc/queries.sql: the names are the code's, and no poll reads the published jobs."""
+"""ipc/queries.sql: the names are the code's, and no statement gets slower with what waits, is dead or is published."""
 
 from __future__ import annotations
 
@@ -8,39 +8,68 @@ from typing import Any
 
 import pytest
 
-from ipc.journal import QUERIES, Journal
-from tests.ipc.builders import HOME, NOW, open_journal
+from ipc.journal import POISON, QUERIES, Journal
+from tests.ipc.builders import HOME, NOW, kept_counts, open_journal, recounted_counts
 
 TEXT = (HOME / "ipc" / "queries.sql").read_text(encoding="utf-8")
-POLLS = [
-    "due",
-    "release_claims",
-    "dead",
-    "quarantined",
-    "unfinished",
-    "spool_bytes",
-    "waiting_for_retry",
+
+SCANS = {
+    "count_as_is": "for `check`, a process of its own: reads an index without the jobs",
+    "dead": "lists all dead letters for the operator, in a process of its own",
+    "published_pictures": "for `gc`, a process of its own: from the newest job back to the first published ones",
+    "quarantined": "reads the index of the poisonous ones from its end, as many as it is asked for",
+    "rows_by_address": "for `check`, a process of its own: reads an index without the jobs",
+    "release_claims": "reads the index of the claimed ones, which are as many as there are image workers",
+}
+"""The statements that go through jobs, or an index of theirs, from one end, and why they may."""
+
+READS_MORE = {
+    "count_as_is": SCANS["count_as_is"],
+    "dead": SCANS["dead"],
+    "published_pictures": SCANS["published_pictures"],
+    "rows_by_address": SCANS["rows_by_address"],
+    "published_since": "reads a channel's jobs once, at the end of an import, in a process of its own",
+}
+"""The statements that take longer where there is more of everything, and why they may."""
+
+FEW, MANY = 100, 1500
+KINDS = [
+    ("seen", "id:1", 0, 0, None),
+    ("seen", "file:a", 0, 0, None),
+    ("fetched", "id:1", 0, 0, None),
+    ("fetched", "id:1", 0, 1, None),
+    ("rendered", "id:1", 0, 0, None),
+    ("rendered", "id:1", 1, 0, None),
+    ("published", "id:1", 1, 0, None),
+    ("dead", "id:1", 0, 0, "why"),
+    ("dead", "id:1", 0, 0, POISON),
 ]
-PUBLISHED = 3000
-WAITING = 2000
+"""State, identity, stored, alone and reason: there are as many jobs of each, in each of two channels."""
+
+ADD = """
+INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, entities, posted_at, generation, identity,
+                  locator, sha256, bytes, rendition_bytes, stored, priority, attempts, next_at, deaths, alone, seen_at,
+                  reason, published_at)
+WITH RECURSIVE n (value) AS (SELECT :first UNION ALL SELECT value + 1 FROM n WHERE value < :last)
+SELECT :channel, value, :state, 1, x'00', '', x'90', 1, 1, :identity, x'80', value, 1, 1, :stored, value / 3 % 2, 0,
+       iif(:state IN ('published', 'dead') OR value % 3 = 0, 0.0, :now + 60.0 * (value % 3)),
+       0, :alone, 1, :reason, iif(:state = 'published', 1, NULL)
+FROM n
+"""
 VALUES = {
     "state": "fetched",
+    "queues": "[]",
     "now": NOW,
     "farthest": 2 * NOW,
     "limit": 5,
-    "stored": None,
-    "source": None,
-    "channels": None,
-    "besides": None,
-    "alone": None,
-    "mark": "poison",
+    "besides": "[]",
+    "channels": "[1, 2, 99]",
+    "sha256s": '["7", "8", "unknown"]',
+    "ids": "[1, 2, 3]",
+    "jobs": "[[1, 1, 1]]",
+    "low": 20,
+    "high": 29,
 }
-ADD = """
-INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, entities, posted_at, generation, identity,
-                  locator, sha256, bytes, rendition_bytes, stored, priority, attempts, next_at, deaths, alone, seen_at)
-WITH RECURSIVE n (value) AS (SELECT :first UNION ALL SELECT value + 1 FROM n WHERE value < :last)
-SELECT 1, value, {state}, 1, x'00', '', x'90', 1, 1, 'file:a', x'80', '5ha', 1, 0, 0, {priority}, 0, 0, 0, 0, 1 FROM n
-"""
 
 
 def used() -> set[str]:
@@ -63,45 +92,50 @@ def without_comments(statement: str) -> str:
     return re.sub("--.*", "", statement)
 
 
-@pytest.fixture(scope="module", params=["plain", "analyzed"])
-def large(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Journal]:
-    """A journal of many published jobs and a few that wait, with and without SQLite's statistics."""
-    journal = open_journal(tmp_path_factory.mktemp("large"))
-    states = "CASE value % 4 WHEN 0 THEN 'seen' WHEN 1 THEN 'fetched' WHEN 2 THEN 'rendered' ELSE 'dead' END"
-    add(journal, "'published'", "0", 1, PUBLISHED)
-    add(journal, states, "value % 2", PUBLISHED + 1, PUBLISHED + 20)
-    if request.param == "analyzed":
-        journal._connection.execute("ANALYZE")
-    yield journal
-    journal.close()
-
-
-@pytest.fixture(scope="module", params=["plain", "analyzed"])
-def behind(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Journal]:
-    """A journal with more to do than one look takes in, backfill and new messages mixed."""
-    journal = open_journal(tmp_path_factory.mktemp("behind"))
-    add(journal, "'fetched'", "value % 2", 1, WAITING)
-    if request.param == "analyzed":
-        journal._connection.execute("ANALYZE")
-    yield journal
-    journal.close()
-
-
-def add(journal: Journal, state: str, priority: str, first: int, last: int) -> None:
+def a_journal(count: int) -> Journal:
+    """So many jobs of each kind; of those that wait, a third is put off for a minute, and another for two."""
+    journal = open_journal(None)
     with journal.transaction():
-        if not journal.channels():
-            journal.run("add_channel", id=1, title="", floor=1, cursor=0, ignored=b"\x80")
-        journal._connection.execute(ADD.format(state=state, priority=priority), {"first": first, "last": last})
+        for channel in (1, 2):
+            journal.run("add_channel", id=channel, title="", floor=1, cursor=0, ignored=b"\x80")
+            for number, (state, identity, stored, alone, reason) in enumerate(KINDS):
+                values = {"state": state, "identity": identity, "stored": stored, "alone": alone, "reason": reason}
+                span = {"first": number * count + 1, "last": (number + 1) * count}
+                journal._connection.execute(ADD, {**values, **span, "channel": channel, "now": NOW})
+        claimed = "SELECT id FROM jobs WHERE state = 'fetched' AND next_at = 0 LIMIT 2"
+        journal._connection.execute(f"UPDATE jobs SET claimed_by = 'image-1' WHERE id IN ({claimed})")
+    return journal
+
+
+@pytest.fixture(scope="module", params=["plain", "analyzed"])
+def large(request: pytest.FixtureRequest) -> Iterator[Journal]:
+    """A journal with many jobs of every kind, with and without SQLite's statistics."""
+    journal = a_journal(MANY)
+    if request.param == "analyzed":
+        journal._connection.execute("ANALYZE")
+    yield journal
+    journal.close()
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[Journal]:
+    journal = a_journal(FEW)
+    yield journal
+    journal.close()
+
+
+def values_of(query: str) -> dict[str, Any]:
+    names = re.findall(r":(\w+)", without_comments(QUERIES[query]))
+    return {name: VALUES.get(name, 1) for name in names}
 
 
 def plan(journal: Journal, query: str) -> list[str]:
-    statement = QUERIES[query]
-    values = {**dict.fromkeys(re.findall(r":(\w+)", without_comments(statement)), 1), **VALUES}
-    return [row["detail"] for row in journal._connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    rows = journal._connection.execute(f"EXPLAIN QUERY PLAN {QUERIES[query]}", values_of(query))
+    return [row["detail"] for row in rows]
 
 
 def instructions(journal: Journal, query: str, **values: Any) -> int:
-    """How many of SQLite's own instructions it takes, to the next ten."""
+    """How many of SQLite's own instructions it takes, to the next ten. What it changes is undone."""
     ticks = 0
 
     def tick() -> int:
@@ -109,63 +143,73 @@ def instructions(journal: Journal, query: str, **values: Any) -> int:
         ticks += 1
         return 0
 
+    journal._connection.execute("BEGIN")
     journal._connection.set_progress_handler(tick, 10)
     try:
-        journal.run(query, **values).fetchall()
+        journal.run(query, **values_of(query) | values).fetchall()
     finally:
         journal._connection.set_progress_handler(None, 0)
+        journal._connection.execute("ROLLBACK")
     return 10 * ticks
 
 
-@pytest.mark.parametrize("query", POLLS)
-def test_a_poll_goes_by_a_partial_index(query: str, large: Journal) -> None:
-    steps = [step for step in plan(large, query) if re.search(r"\bjobs\b", step)]
-    assert steps
-    assert all(re.search(r"INDEX (jobs_waiting|jobs_dead)\b", step) for step in steps), steps
+def test_the_journals_have_what_they_are_about(large: Journal) -> None:
+    assert kept_counts(large) == recounted_counts(large)
+    assert len(large.due("fetched", 10**6)) + 2 == large.states()["fetched"] // 3
+    assert large.states() == {
+        "seen": 4 * MANY,
+        "fetched": 4 * MANY,
+        "rendered": 4 * MANY,
+        "published": 2 * MANY,
+        "dead": 4 * MANY,
+    }
 
 
-@pytest.mark.parametrize("query", POLLS)
-def test_a_poll_does_not_read_the_published_jobs(query: str, large: Journal) -> None:
-    """Counted in SQLite's own instructions: far fewer than one for each published job."""
-    assert instructions(large, query, **VALUES) < PUBLISHED
+def test_no_statement_goes_through_the_jobs_but_those_that_say_why(large: Journal) -> None:
+    scans = {query for query in QUERIES if any(re.match(r"SCAN jobs\b", step) for step in plan(large, query))}
+    assert scans == set(SCANS)
 
 
-def test_every_other_statement_on_jobs_goes_by_a_key(large: Journal) -> None:
-    scans = {}
-    for query in QUERIES:
-        # An import's sum, made by its own process, says that it reads all; the next stops at the newest few. The
-        # last two are `check`'s, and read an index without the jobs.
-        if query in POLLS or query in ("outcome", "published_pictures", "count_as_is", "rows_by_address"):
-            continue
-        if found := [step for step in plan(large, query) if step.startswith("SCAN jobs")]:
-            scans[query] = found
-    assert not scans
-
-
-def test_nothing_is_sorted(large: Journal, behind: Journal) -> None:
+def test_nothing_is_sorted(large: Journal) -> None:
     """The indexes give the order: with a million pictures waiting, the first ones are found as fast as with ten."""
-    for journal in (large, behind):
-        sorts = {query for query in QUERIES if any("TEMP B-TREE" in step for step in plan(journal, query))}
-        assert sorts == {"outcome"}
+    sorts = {query for query in QUERIES if any("TEMP B-TREE" in step for step in plan(large, query))}
+    assert sorts == {"due"}, "it sorts the few that it has found"
 
 
-@pytest.mark.parametrize("priorities", [{0, 1}, {0}], ids=["mixed", "of one priority"])
-@pytest.mark.parametrize("source", [None, "export"])
-def test_the_first_that_are_due_are_found_without_reading_the_others(
-    source: str | None, priorities: set[int], behind: Journal
+def test_the_queues_go_by_their_own_indexes(large: Journal) -> None:
+    for query, index in (
+        ("due", "jobs_ready (queue=?)"),
+        ("due", "jobs_put_off (queue=? AND priority=? AND next_at>? AND next_at<?)"),
+        ("first_to_fetch", "jobs_ready_by_channel (channel_id=?)"),
+        ("first_to_fetch", "jobs_put_off_by_channel (channel_id=? AND priority=? AND next_at>? AND next_at<?)"),
+    ):
+        assert any(step.endswith(f"INDEX {index}") for step in plan(large, query)), (query, plan(large, query))
+
+
+READS = [query for query, text in QUERIES.items() if without_comments(text).lstrip().startswith(("SELECT", "WITH"))]
+
+
+@pytest.mark.parametrize("now", [NOW, NOW + 90, NOW + 999], ids=["none put off is due", "half", "all"])
+@pytest.mark.parametrize("query", READS)
+def test_a_look_takes_no_longer_where_more_waits_is_dead_and_is_published(
+    query: str, now: float, small: Journal, large: Journal
 ) -> None:
-    limit = 5 if priorities == {0} else WAITING // 2 + 5
-    found = behind.run("due", **{**VALUES, "source": source, "limit": limit}).fetchall()
-    assert ({row["priority"] for row in found}, len(found)) == (priorities, limit)
-    assert instructions(behind, "due", **{**VALUES, "source": source, "limit": 5}) < WAITING
+    """Counted in SQLite's own instructions, with fifteen times as much of everything."""
+    queues = ('["telegram", "export"]', '["render", "alone"]', '["alone"]', '["store"]', '["write"]', "[]")
+    for some in queues if ":queues" in QUERIES[query] else [""]:
+        little, much = (instructions(one, query, queues=some, now=now) for one in (small, large))
+        if query == "waiting_for_retry":  # it reads a thousand at most
+            assert much < 20 * 1000
+        elif query in READS_MORE:
+            assert much > 2 * little or query == "published_pictures"
+        else:
+            assert much <= 1.2 * little + 50, (some, little, much)
 
 
-def test_a_part_of_a_channel_is_found_by_its_key(large: Journal) -> None:
-    assert instructions(large, "messages_between", channel_id=1, low=PUBLISHED // 2, high=PUBLISHED // 2 + 9) < 300
-    (step,) = plan(large, "messages_between")
-    assert "(channel_id=? AND message_id>? AND message_id<?)" in step
+def test_taking_claims_back_reads_the_claimed_ones_only(small: Journal, large: Journal) -> None:
+    assert instructions(large, "release_claims") <= instructions(small, "release_claims") + 50
 
 
-def test_the_whole_table_is_not_needed_for_the_figures(large: Journal) -> None:
-    assert large.states()["published"] == PUBLISHED
-    assert not any("jobs" in step.split() for name in ("states", "totals") for step in plan(large, name))
+def test_the_index_of_poison_says_what_the_code_says(large: Journal) -> None:
+    assert len(large.quarantined(10**6)) == 2 * MANY
+    assert f"substr(reason, 1, {len(POISON)}) = '{POISON}'" in QUERIES["quarantined"]

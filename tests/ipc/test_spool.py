@@ -6,6 +6,7 @@ import os
 import signal
 import stat
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -172,7 +173,7 @@ def test_a_dead_letter_without_its_original_keeps_nothing(spool: Spool, root: Pa
 def test_the_sweep_takes_what_no_unfinished_job_needs(spool: Spool, root: Path) -> None:
     for job_id, generation in ((1, 1), (1, 2), (2, 1), (3, 1), (4, 1)):
         write(spool, job_id, generation, "320.webp")
-    assert spool.sweep(lambda: {(1, 2): "seen", (2, 1): "rendered", (3, 1): "dead", (9, 1): "fetched"}) == 2
+    assert spool.sweep(lambda ids: {(1, 2): "seen", (2, 1): "rendered", (3, 1): "dead", (9, 1): "fetched"}) == 2
     assert names(root) == {
         "1.2",
         "1.2/original",
@@ -196,6 +197,23 @@ def test_the_sweep_by_the_journal(spool: Spool, root: Path, tmp_path: Path) -> N
     journal.close()
 
 
+def test_the_sweep_asks_about_some_folders_at_a_time(spool: Spool, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipc.spool.SWEPT_AT_ONCE", 3)
+    for number in range(1, 9):
+        write(spool, number)
+    asked: list[list[int]] = []
+
+    def unfinished(ids: Iterable[int]) -> dict[tuple[int, int], str]:
+        asked.append(list(ids))
+        return {(number, 1): "dead" for number in asked[-1] if number % 2}
+
+    assert spool.sweep(unfinished) == 4
+    assert [len(ids) for ids in asked] == [3, 3, 2] and sorted(number for ids in asked for number in ids) == list(
+        range(1, 9)
+    )
+    assert {name for name in names(root) if "/" not in name} == {"1.1", "3.1", "5.1", "7.1"}
+
+
 @pytest.mark.parametrize(
     "name", ["lost+found", "1", "1.", ".1", "1.1.1", "01.1", "1.01", "0.0", "-1.1", " 1.1", "².1", "١.1", "1.1~", ".x"]
 )
@@ -208,10 +226,10 @@ def test_foreign_names_are_strays(name: str, is_folder: bool, spool: Spool, root
         (stray / "file").touch()
     else:
         stray.touch()
-    assert spool.sweep(lambda: {(1, 1): "fetched"}) == 1
+    assert spool.sweep(lambda ids: {(1, 1): "fetched"}) == 1
     assert names(root) == {"1.1", "1.1/original"}
     assert folder.is_dir()
-    assert spool.sweep(lambda: {(1, 1): "fetched"}) == 0
+    assert spool.sweep(lambda ids: {(1, 1): "fetched"}) == 0
 
 
 @pytest.mark.parametrize("is_dead", [True, False])
@@ -221,7 +239,7 @@ def test_a_link_is_deleted_and_never_followed(is_dead: bool, spool: Spool, root:
     (elsewhere / "precious").touch()
     place = write(spool, 1) if is_dead else root
     (place / "link").symlink_to(elsewhere)
-    spool.sweep(lambda: {(1, 1): "dead"})
+    spool.sweep(lambda ids: {(1, 1): "dead"})
     assert not os.path.lexists(place / "link")
     assert (elsewhere / "precious").exists()
 
@@ -229,22 +247,24 @@ def test_a_link_is_deleted_and_never_followed(is_dead: bool, spool: Spool, root:
 def test_what_cannot_be_deleted_is_not_counted(spool: Spool, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(spool, 1)
     monkeypatch.setattr("shutil.rmtree", lambda path, ignore_errors: None)
-    assert spool.sweep(dict) == 0
+    assert spool.sweep(lambda ids: {}) == 0
 
 
 @pytest.mark.parametrize("name", ["1.1", "2.1"])
 def test_a_needed_name_that_is_no_folder_stops_nothing(name: str, spool: Spool, root: Path) -> None:
     (root / name).touch()
-    spool.sweep(lambda: {(1, 1): "dead", (2, 1): "seen"})
+    spool.sweep(lambda ids: {(1, 1): "dead", (2, 1): "seen"})
     assert names(root) == {name}
 
 
 def test_a_folder_that_is_made_during_the_sweep_is_safe(spool: Spool, root: Path) -> None:
-    """The sweep lists before it asks: what is recorded and made after the listing is not on the list."""
+    """The sweep lists before it asks: what is made after the listing is asked about later, or not at all."""
     write(spool, 1)
+    recorded: dict[tuple[int, int], str] = {}
 
-    def unfinished() -> dict[tuple[int, int], str]:
-        answer: dict[tuple[int, int], str] = {}
+    def unfinished(ids: Iterable[int]) -> dict[tuple[int, int], str]:
+        answer = dict(recorded)
+        recorded[2, 1] = "seen"
         write(spool, 2)  # recorded after the answer was read, made before the deletions begin
         return answer
 
@@ -256,7 +276,7 @@ def test_a_folder_that_goes_during_the_sweep(spool: Spool, root: Path) -> None:
     write(spool, 1)
     write(spool, 2)
 
-    def unfinished() -> dict[tuple[int, int], str]:
+    def unfinished(ids: Iterable[int]) -> dict[tuple[int, int], str]:
         spool.remove(1, 1)
         spool.remove(2, 1)
         return {(2, 1): "dead"}

@@ -160,6 +160,42 @@ def test_an_edited_export(desk: Desk, connect: Opener, export: Path) -> None:
     assert (facts["new"], facts["edited"], facts["already_pending"]) == (1, 2, COUNT - 2)
 
 
+def rename_all(export: Path, hour: int, **fields: str) -> None:
+    """Have the export as one that was made in another time zone has it: its file names say another hour."""
+    messages = json.loads((export / "result.json").read_text())["messages"]
+    for message in messages:
+        old = message["photo"]
+        message |= {"photo": old.replace("_10-00", f"_{hour}-00"), **fields}
+        (export / old).rename(export / message["photo"])
+    write_result(export, messages)
+
+
+def test_an_export_made_again_in_another_time_zone(desk: Desk, connect: Opener, export: Path) -> None:
+    """Only one picture, which has been replaced, is fetched; the others are known by their bytes."""
+    bring_in(connect())
+    before = {number: of(desk, number) for number in range(1, COUNT + 1)}
+    rename_all(export, 12)
+    pictures.draw(export / NAME.format(3).replace("_10-00", "_12-00"), 33, (64, 48))
+    (export / NAME.format(4).replace("_10-00", "_12-00")).unlink()
+    bring_in(connect())
+    facts = desk.reported()
+    assert (facts["new"], facts["edited"], facts["already_pending"]) == (0, 1, COUNT - 1)
+    for number in (1, 2, 5):
+        now = of(desk, number)
+        assert replace(now, identity="", locator={}) == replace(before[number], identity="", locator={})
+        assert "12-00" in now.identity and "12-00" in now.locator["file"]
+    assert (of(desk, 3).generation, of(desk, 3).state) == (2, "fetched") and of(desk, 3).sha256 != before[3].sha256
+    assert of(desk, 4) == before[4], "it cannot be compared: the one that we have is kept"
+
+
+def test_another_time_zone_before_anything_was_fetched(desk: Desk, connect: Opener, export: Path) -> None:
+    take_all(connect())
+    rename_all(export, 9, edited_unixtime="1738500000")
+    bring_in(connect())
+    assert {(of(desk, number).state, of(desk, number).generation) for number in range(1, COUNT + 1)} == {("fetched", 1)}
+    assert desk.reported()["edited"] == 0
+
+
 def test_an_export_that_was_moved(desk: Desk, connect: Opener, export: Path, tmp_path: Path) -> None:
     take_all(connect())
     moved = export.rename(tmp_path / "moved")
@@ -307,12 +343,12 @@ def test_a_picture_that_changed_while_it_was_fetched(
     take_all(connection)
     page = next(Export.open(Path(of(desk, 1).locator["export"])).pages())
 
-    def edit_meanwhile(locator: Any, part: Path, max_bytes: int) -> Any:
+    def edit_meanwhile(locator: Any, part: Path, *sizes: Any) -> Any:
         post = page.posts[0]
         if of(desk, 1).generation == 1:
             photo = replace(post.photo, identity="file:another")
             take(desk.journal, Page(page.channel, (replace(post, photo=photo),), 1, COUNT, {}), now=0.0)
-        return fetch(locator, part, max_bytes)
+        return fetch(locator, part, *sizes)
 
     monkeypatch.setattr(module, "fetch", edit_meanwhile)
     assert connection.fetch_due() == COUNT - 1
@@ -440,11 +476,11 @@ def test_a_stop_in_the_middle_leaves_the_rest_for_the_next_start(
     take_all(connection)
     fetched = []
 
-    def stop_at_the_second(locator: Any, part: Path, max_bytes: int) -> Any:
+    def stop_at_the_second(locator: Any, part: Path, *sizes: Any) -> Any:
         fetched.append(locator)
         if len(fetched) == 2:
             desk.ask_to_stop()
-        return fetch(locator, part, max_bytes)
+        return fetch(locator, part, *sizes)
 
     monkeypatch.setattr(module, "fetch", stop_at_the_second)
     assert connection.fetch_due() == 2  # the one in hand is finished

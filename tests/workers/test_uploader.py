@@ -282,7 +282,7 @@ def test_deleting_fails(desk: Desk, house: House, monkeypatch: pytest.MonkeyPatc
     monkeypatch.undo()
     assert desk.of(1).state == "published"
     assert len(desk.spooled()) == SPOOLED
-    house.uploader.sweep()
+    house.uploader.sweep_sometimes()
     assert desk.spooled() == set()
 
 
@@ -624,7 +624,7 @@ def test_an_object_that_is_refused_is_the_jobs_own_fault(desk: Desk, house: Hous
     house.uploader.publish_due()
     assert (desk.of(2).state, desk.of(2).dead_state) == ("dead", "rendered")
     assert "too large" in str(desk.of(2).reason)
-    house.uploader.sweep()
+    house.uploader.sweep_sometimes()
     assert [name.rpartition("/")[2] for name in desk.spooled()] == ["original"]  # for `retry`
     house.storage.before_put = lambda key: None
     assert desk.journal.revive([jobs[1].id]) == [jobs[1].id]
@@ -702,7 +702,7 @@ def test_a_message_that_is_deleted_before_it_was_published_leaves_a_tombstone(de
     assert house.rows("images") == []
     assert house.storage.asked == []
     assert desk.journal.totals()["processed"] == 0
-    house.uploader.sweep()
+    house.uploader.sweep_sometimes()
     assert desk.spooled() == set()
 
 
@@ -805,10 +805,34 @@ def test_a_row_that_stays_refused_is_a_dead_letter(desk: Desk, house: House) -> 
     job = desk.of(1)
     assert (desk.of(1).state, desk.of(1).dead_state) == ("dead", "rendered")
     assert "not this one" in str(desk.of(1).reason)
-    house.uploader.sweep()
+    house.uploader.sweep_sometimes()
     assert desk.spooled() == set()  # its original is in the storage
     assert desk.journal.revive([job.id]) == [job.id]
     assert (desk.of(1).state, desk.of(1).stored) == ("rendered", True)
+
+
+@pytest.mark.parametrize("fault", ["row", "object"])
+def test_a_dead_letter_is_published_once_its_caption_is_mended(desk: Desk, house: House, fault: str) -> None:
+    """Without a word of the operator's. Where the renditions went with its death, they are made again."""
+    desk.take(1, caption="bad")
+    job = desk.render(1)
+    if fault == "row":
+        refuse_captions(house, "bad")
+    else:
+        house.storage.before_put = fail_with(ObjectFault("too large"), str(job.sha256))
+    house.uploader.publish_due()
+    house.later(3600)
+    house.uploader.publish_due()
+    house.uploader.sweep_sometimes()
+    assert (desk.of(1).state, desk.of(1).dead_state) == ("dead", "rendered")
+    house.storage.before_put = lambda key: None
+    desk.take(1, caption="good")
+    if fault == "object":
+        assert house.uploader.publish_due() == 0
+        assert desk.journal.record_rendered(desk.write_ladder(desk.of(1)))
+    house.publish_all()
+    assert (desk.of(1).state, desk.of(1).generation) == ("published", 1)
+    assert [row["caption"] for row in house.rows()] == ["good"]
 
 
 def test_a_job_that_no_row_can_be_made_of_stops_nobody_else(
@@ -876,6 +900,7 @@ def test_the_sweep_takes_only_what_nobody_needs(desk: Desk, house: House, monkey
     kept = desk.render(1)
     dead = desk.render(2)
     desk.journal.bury(dead, "poison")
+    house.uploader.sweep_sometimes()
     (desk.state_dir / "spool" / "4711.1").mkdir()
     (desk.state_dir / "spool" / f"{kept.id}.7").mkdir()
     house.uploader.sweep_sometimes()
@@ -1191,7 +1216,7 @@ def test_killed_anywhere_it_finishes_the_next_time(desk: Desk, house: House, poi
     killed = subprocess.run(words, cwd=HOME, capture_output=True, check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert (desk.of(1).state == "published") == (point == "after")
-    house.uploader.sweep()
+    house.uploader.sweep_sometimes()
     house.uploader.publish_due()
     assert house.published() == [1]
     assert set(desk.stored()) == set(keys_of(job))

@@ -8,7 +8,7 @@ the same; `fetch` says why it can't be had.
 Left to others: whether the bytes are a picture, and everything that is remembered.
 
 Inside: `reader` finds, checks and pages an export; `stream` reads its JSON; `messages` tells what a message means;
-`files` brings a picture's bytes; `errors` holds the refusal that they share.
+`files` brings a picture's bytes, `names` finds its name on the disk; `errors` holds the refusal that they share.
 """
 
 from workers.export.errors import ExportError

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from workers.export.names import spelled
+
 CHUNK_BYTES: Final = 64 * 1024
 
 
@@ -46,18 +48,25 @@ _PERMANENT: Final = {
 }
 
 
-def fetch(locator: Mapping[str, str | int], target: Path, max_bytes: int) -> Fetched:
+def sha256_of(
+    locator: Mapping[str, str | int], bytes_expected: int | None, declared_bytes: int | None = None
+) -> str | None:
+    """The digest of the picture where it lies; None if it has another size than is expected. Raises as `fetch` does."""
+    with _opened(locator, declared_bytes) as source:
+        if bytes_expected not in (None, os.fstat(source.fileno()).st_size):
+            return None
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def fetch(locator: Mapping[str, str | int], target: Path, max_bytes: int, declared_bytes: int | None = None) -> Fetched:
     """Copy the picture to `target`, fsynced. On any error `target` is not there.
+
+    `declared_bytes`: the size that the export says it has, if it does. It may have another.
 
     Raises MissingFile if it can't be had for good. Any other OSError may pass: an input/output error, a full
     disk, the whole export gone (a disk that is not mounted), a permission (which an operator can give).
     """
-    if "missing" in locator:
-        raise MissingFile(f"not in the export: {locator['missing']}")
-    folder, name = str(locator["export"]), str(locator["file"])
-    if not Path(folder).is_dir():
-        raise FileNotFoundError(errno.ENOENT, "the export's folder is not there", folder)
-    with os.fdopen(_open_inside(folder, name), "rb") as source:
+    with _opened(locator, declared_bytes) as source:
         size = os.fstat(source.fileno()).st_size
         if size > max_bytes:
             raise _too_large(size, max_bytes)
@@ -68,14 +77,26 @@ def fetch(locator: Mapping[str, str | int], target: Path, max_bytes: int) -> Fet
             raise
 
 
-def _open_inside(folder: str, name: str) -> int:
+def _opened(locator: Mapping[str, str | int], declared_bytes: int | None) -> IO[bytes]:
+    """The picture's file. Raises MissingFile if it can't be had for good."""
+    if "missing" in locator:
+        raise MissingFile(f"not in the export: {locator['missing']}")
+    folder, name = str(locator["export"]), str(locator["file"])
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(errno.ENOENT, "the export's folder is not there", folder)
+    return os.fdopen(_open_inside(folder, name, declared_bytes), "rb")
+
+
+def _open_inside(folder: str, name: str, declared_bytes: int | None) -> int:
     """A descriptor of a regular file of the export, and of none outside of it, whatever its result.json says.
+
+    It may be spelled differently on the disk: what is found so is held against the same rules.
 
     This guards against a hostile export, not against someone who changes the folder meanwhile.
     """
     try:
         root = os.path.realpath(folder)
-        path = os.path.realpath(Path(root, name))
+        path = os.path.realpath(Path(root, spelled(Path(root), name, declared_bytes)))
         if Path(name).is_absolute() or os.path.commonpath([root, path]) != root:
             raise MissingFile(f"outside of the export's folder: {name}")
         # O_NONBLOCK: opening a FIFO must not wait for its writer.

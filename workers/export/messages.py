@@ -165,6 +165,16 @@ def _photo(message: Mapping[str, object], key: str, folder: Path) -> Photo:
     )
 
 
+def declared_bytes(identity: str) -> int | None:
+    """The size that the export has declared of the picture with that identity.
+
+    >>> [declared_bytes(one) for one in ("file:photos/a.jpg:9000:1280x960", "file:photos/a.jpg:?:?x?", "id:7")]
+    [9000, None, None]
+    """
+    parts = identity.rsplit(":", 2)
+    return int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else None
+
+
 def _positive(value: object) -> int | None:
     """A size or an id. Nothing depends on it and old exporters leave it out: a strange one is passed over."""
     return value if is_int(value) and 0 < value <= INT64_MAX else None

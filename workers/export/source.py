@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,17 @@ import structlog
 from ipc import failpoints
 from ipc.context import Context
 from ipc.holds import Hold
-from ipc.intake import Taken, take
+from ipc.intake import Taken, take, wants_sha256
 from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.messages import Message, clip
 from ipc.options import reading_options
-from ipc.posts import Page
+from ipc.posts import Page, Post
 from ipc.retry import RetryPolicy
 from ipc.spool import Spool, has_no_room
 from workers.export.errors import ExportError
-from workers.export.files import MissingFile, fetch
+from workers.export.files import MissingFile, fetch, sha256_of
+from workers.export.messages import declared_bytes
 from workers.export.reader import Census, Export
 from workers.room import Room
 from workers.times import iso
@@ -112,9 +114,26 @@ class Source:
                 self._exhausted = True
                 log.info("export taken in", **self._counts())
             return False
+        page = replace(page, posts=tuple(map(self._compared, page.posts)))
         self._taken += take(self._journal, page, time.time())
         self._read += len(page.posts) + sum(page.ignored.values())
         return True
+
+    def _compared(self, post: Post) -> Post:
+        """The post, with what the intake needs to tell a picture that was changed from one that has another name now.
+
+        What can't be compared counts as missing: the picture that we have is kept.
+        """
+        known = self._journal.known(post.channel_id, post.message_id)
+        if known is None or not wants_sha256(known, post.photo):
+            return post
+        self._context.progress()
+        try:
+            sha256 = sha256_of(post.photo.locator, known.bytes, post.photo.bytes)
+            return replace(post, photo=replace(post.photo, sha256=sha256))
+        except (MissingFile, OSError) as error:
+            log.warning("a picture cannot be compared, the known one is kept", job=known.id, reason=str(error))
+            return replace(post, photo=replace(post.photo, identity=f"missing:{post.photo.identity}"))
 
     def fetch_due(self) -> int:
         """Fetch the pictures that are due, while the spool has room; how many jobs went a step on."""
@@ -129,9 +148,10 @@ class Source:
 
     def _fetch(self, job: Job) -> bool:
         """Bring one picture into the spool; True if the job went a step on."""
+        declared = declared_bytes(job.identity)
         try:
             fetched = self._spool.write_original(
-                job.id, job.generation, lambda part: fetch(job.locator, part, self._max_bytes)
+                job.id, job.generation, lambda part: fetch(job.locator, part, self._max_bytes, declared)
             )
         except MissingFile as error:
             self._journal.bury(job, str(error))

@@ -192,7 +192,7 @@ class Fetching:
             return None
         silent = self._setbacks.silent_channels()
         open_to = [one for one in watches if one not in silent or busy[one] < max(1, self._at_once // 2)]
-        due = self._journal.first_to_fetch("telegram", open_to, besides=in_hand)
+        due = self._journal.first_to_fetch(open_to, besides=in_hand)
         self.is_idle = not due and not in_hand
         return min(due, key=lambda job: (job.priority, busy[job.channel_id], job.next_at > 0, job.id), default=None)
 
