@@ -17,6 +17,7 @@ from tests.chaos import hostile
 from tests.chaos.hostile import Hostile
 from tests.instance import DEADLINE_SECONDS, Instance, wait_for
 from tests.pictures import draw, message, write_result
+from workers.imaging.containers import endings, mend
 
 GOOD = 20
 CAP_MIB = 300
@@ -100,7 +101,8 @@ def dead_letters(instance: Instance) -> list[dict[str, object]]:
 
 
 def assert_can_be_shown(kind: Hostile) -> None:
-    with Image.open(BytesIO(kind.data)) as image:
+    mended = mend(kind.data)  # a bomb in what is not needed costs nobody the picture
+    with Image.open(BytesIO(next(endings(mended), mended))) as image:
         image.load()
 
 

@@ -63,7 +63,8 @@ class CodecFault(Exception):
 def decoding(kind: str, gauge: Gauge, canary: Callable[[], Any], reason: Callable[[Exception], str]) -> Iterator[None]:
     """Turn what decoding a `kind` raises, of whatever type, into BadPicture, CodecFault or OutOfMemory.
 
-    `canary` decodes CANARIES[kind]; `reason` says what is wrong with a picture that fails so. Only memory is touched inside, so that an OSError here is never the disk's.
+    `canary` decodes CANARIES[kind]; `reason` says what is wrong with a picture that fails so. Only memory is touched
+    inside, so that an OSError here is never the disk's.
     """
     try:
         yield

@@ -163,9 +163,7 @@ def _pixels(data: bytes, gauge: Gauge) -> bytes:
     return digest.digest()
 
 
-def _decode(
-    data: bytes, header: Header, limits: Limits, ladder: Ladder, gauge: Gauge
-) -> Decoded:
+def _decode(data: bytes, header: Header, limits: Limits, ladder: Ladder, gauge: Gauge) -> Decoded:
     """Return the upright sides, each rendition's ascending, and the picture, upright, sRGB, at the
     largest."""
     with Image.open(io.BytesIO(data), formats=(header.format,)) as image:

@@ -61,51 +61,60 @@ _TEXTS: Final = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 
 
 def _mend_png(data: bytes) -> bytes:
-    drop: list[tuple[int, int]] = []
-    animation: list[tuple[int, int]] = []
-    is_animated, has_pixels, texts, at = True, False, 0, 8
-    for _ in range(MAX_PARTS):
-        length, kind = struct.unpack_from(">I4s", data, at) if at + 8 <= len(data) else (0, b"")
-        end = at + 12 + length
-        if kind == b"IEND" or not has_pixels and (not kind.isalpha() or end > len(data) and kind != b"IDAT"):
-            break  # the end; or cut before the first pixel
-        if has_pixels and kind != b"IDAT" and (not kind.isalpha() or end > len(data)):
-            drop += [(at, len(data))] if at < len(data) else []  # cut or garbage behind the pixels
-            break
-        if kind == b"IDAT":
-            has_pixels = True
-        elif kind[:1].islower():
-            content, is_sound = data[at + 8 : end - 4], zlib.crc32(data[at + 4 : end - 4]) == _u32(data, end - 4)
-            if kind in _ANIMATION:
-                animation.append((at, end))
-            elif kind in _TEXTS:
-                size = _text_size(kind, content, MAX_TEXTS_BYTES - texts) if is_sound else None
-                texts += size or 0
-                is_sound = size is not None
-            elif is_sound:
-                is_sound = _is_sound_chunk(kind, content, data)
-            if kind in _ANIMATION:
-                is_animated = is_animated and is_sound
-            elif not is_sound:
+    chunks = list(_chunks(data))
+    if len(chunks) >= MAX_PARTS or not any(kind == b"IDAT" for kind, _, _ in chunks):
+        return data
+    drop, texts_bytes = [], 0
+    for kind, at, end in chunks:
+        if not kind:
+            drop.append((at, end))
+        elif kind[:1].islower() and kind not in _ANIMATION:
+            size = _size_if_sound(kind, data, at, end, MAX_TEXTS_BYTES - texts_bytes)
+            texts_bytes += size or 0
+            if size is None:
                 drop.append((at, end))
-        at = end
-    else:
-        return data
-    if not has_pixels:
-        return data
-    if animation and not (is_animated and _is_sound_animation(data, animation)):
+    animation = [(at, end) for kind, at, end in chunks if kind in _ANIMATION]
+    if animation and not _is_sound_animation(data, animation):
         drop = sorted({*drop, *animation})
     return _joined(data, drop)
 
 
-def _is_sound_chunk(kind: bytes, content: bytes, data: bytes) -> bool:
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and end of each chunk before the end; what is cut or garbage behind the pixels has the kind b""."""
+    at, has_pixels = 8, False
+    for _ in range(MAX_PARTS):
+        length, kind = struct.unpack_from(">I4s", data, at) if at + 8 <= len(data) else (0, b"")
+        end = at + 12 + length
+        if kind == b"IEND":
+            return
+        has_pixels = has_pixels or kind == b"IDAT"
+        if kind != b"IDAT" and (not kind.isalpha() or end > len(data)):
+            if has_pixels and at < len(data):
+                yield b"", at, len(data)
+            return
+        yield kind, at, end
+        at = end
+
+
+def _has_checksum(data: bytes, at: int, end: int) -> bool:
+    return zlib.crc32(data[at + 4 : end - 4]) == _u32(data, end - 4)
+
+
+def _size_if_sound(kind: bytes, data: bytes, at: int, end: int, left: int) -> int | None:
+    """Of a chunk that is not needed: the bytes of its text, inflated, or 0; None where something is wrong with it."""
+    if not _has_checksum(data, at, end):
+        return None
+    content = data[at + 8 : end - 4]
+    if kind in _TEXTS:
+        return _text_size(kind, content, left)
     if kind == b"iCCP":
         name, _, profile = content.partition(b"\0")
-        return 1 <= len(name) <= 79 and profile[:1] == b"\0" and bool(_inflated(profile[1:], MAX_TEXT_BYTES))
-    if kind == b"tRNS":
-        least = {0: 2, 2: 6, 3: 1}.get(data[25], 0)  # by colour type
-        return len(content) >= least
-    return len(content) == _LENGTHS.get(kind, len(content))
+        is_sound = 1 <= len(name) <= 79 and profile[:1] == b"\0" and bool(_inflated(profile[1:], MAX_TEXT_BYTES))
+    elif kind == b"tRNS":
+        is_sound = len(content) >= {0: 2, 2: 6, 3: 1}.get(data[25], 0)  # by colour type
+    else:
+        is_sound = len(content) == _LENGTHS.get(kind, len(content))
+    return 0 if is_sound else None
 
 
 def _text_size(kind: bytes, content: bytes, left: int) -> int | None:
@@ -145,13 +154,15 @@ def _is_sound_animation(data: bytes, chunks: list[tuple[int, int]]) -> bool:
     expected = 0
     for number, (at, end) in enumerate(chunks):
         kind, length = data[at + 4 : at + 8], end - at - 12
+        if not _has_checksum(data, at, end):
+            return False
         if (kind == b"acTL") != (number == 0) or length < (8 if kind == b"acTL" else 4):
             return False
         if kind == b"acTL":
             if not 1 <= _u32(data, at + 8) <= 0x80000000:
                 return False
             continue
-        if _u32(data, at + 8) != expected or kind == b"fcTL" and length != 26:
+        if _u32(data, at + 8) != expected or (kind == b"fcTL" and length != 26):
             return False
         expected += 1
         if kind == b"fcTL":
@@ -186,11 +197,14 @@ def _mend_jpeg(data: bytes) -> bytes:
             return data
         at = end
         if 0xE0 <= marker <= 0xEF:
-            content = _sound_application(marker, content)
-            if content is None:
+            sound = _sound_application(marker, content)
+            if sound is None:
                 continue
+            content = sound
         length = len(content) + 2
-        kept.append(data[start : start + 2] + length.to_bytes(2, "big") + content if end > start + 4 else data[start:end])
+        kept.append(
+            data[start : start + 2] + length.to_bytes(2, "big") + content if end > start + 4 else data[start:end]
+        )
     return data
 
 
@@ -242,10 +256,11 @@ def _are_sound_resources(content: bytes, at: int) -> bool:
 
 _EXIF_SIZES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4)
 """Bytes of a value of each type."""
+_ORIENTATION, _RESOLUTION = 0x0112, 0x011A
 
 
 def _is_sound_exif(tiff: bytes) -> bool:
-    """Whether its first directory is whole, with every value where it says."""
+    """Whether its first directory is whole, with every value where it says, and a resolution that is a number."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None or len(tiff) < 10:
         return False
@@ -256,9 +271,11 @@ def _is_sound_exif(tiff: bytes) -> bool:
     if at + 2 + 12 * count > len(tiff):
         return False
     for entry in range(at + 2, at + 2 + 12 * count, 12):
-        _, kind, values, where = struct.unpack_from(f"{order}HHII", tiff, entry)
+        tag, kind, values, where = struct.unpack_from(f"{order}HHII", tiff, entry)
         size = values * _EXIF_SIZES[kind] if 0 < kind < len(_EXIF_SIZES) else 0
-        if not size or size > 4 and where + size > len(tiff):
+        if not size or (size > 4 and where + size > len(tiff)):
+            return False
+        if tag == _RESOLUTION and (values != 1 or kind not in (3, 4, 5)):
             return False
     return True
 
@@ -271,18 +288,18 @@ def _bare_exif(tiff: bytes) -> bytes | None:
     at = struct.unpack_from(f"{order}I", tiff, 4)[0] + 2
     for entry in range(at, min(at + 12 * 100, len(tiff) - 11), 12):
         tag, kind, values, orientation = struct.unpack_from(f"{order}HHIH", tiff, entry)
-        if (tag, kind, values) == (0x0112, 3, 1) and 1 <= orientation <= 8:
+        if (tag, kind, values) == (_ORIENTATION, 3, 1) and 1 <= orientation <= 8:
             return b"Exif\0\0" + tiff[:4] + struct.pack(f"{order}IHHHIHH", 8, 1, tag, kind, values, orientation, 0)
     return None
 
 
 def endings(data: bytes) -> Iterator[bytes]:
-    """Of a JPEG that lacks its end marker: the same, ended in different ways. None where it has one, or cannot be whole.
+    """Of a JPEG that lacks its end marker: the same, ended in different ways. None of one that cannot be whole.
 
     Whether it ends behind the last pixel, nothing in it says: a decoder that runs out of data fills up with grey. But
     what comes behind the last pixel has no influence, and what comes before it has. So it is whole if all of these
-    decode to the same pixels; the first one then is the picture. A decoder that waits for a restart marker takes nothing
-    before that: hence some have it.
+    decode to the same pixels; the first one then is the picture. A decoder that waits for a restart marker takes
+    nothing before that: hence some have it.
     """
     try:
         segments = list(_segments(data)) if data[:2] == b"\xff\xd8" else []
@@ -312,7 +329,7 @@ def _are_scans_complete(data: bytes, segments: list[tuple[int, int, int]]) -> bo
             missing = {(data[part], at): 1 for part in parts for at in range(64)}
         elif marker == _SOS:
             count = data[start + 4]
-            first, last, bits = data[start + 5 + 2 * count : start + 8 + 2 * count]
+            first, last, bits = struct.unpack_from("3B", data, start + 5 + 2 * count)
             span = range(first, last + 1) if progressive else range(64)
             for part in range(start + 5, start + 5 + 2 * count, 2):
                 for at in span:
