@@ -55,6 +55,13 @@ def test_a_picture_that_is_in_the_message_itself(live_desk: LiveDesk) -> None:
     assert live_desk.requested("upload.getFile") == before
 
 
+def test_a_file_on_the_cdn(live_desk: LiveDesk) -> None:
+    before = live_desk.counted()["retried"]
+    live_desk.channel.post_photo(live_desk.world.cdn_file(large_picture(), is_there=False), "in great demand")
+    live_desk.settle()
+    assert live_desk.requested("upload.getCdnFile") and live_desk.counted()["retried"] == before
+
+
 def test_a_slow_file_keeps_nobody_waiting(live_desk: LiveDesk) -> None:
     live_desk.server.faults.file("slow", times=1, bytes_per_second=250_000)
     with live_desk.asked_again("upload.getFile"):
