@@ -310,7 +310,7 @@ DELETE FROM removals WHERE at <= :before OR at > :now;
 
 -- name: published_pictures
 -- Some pictures whose rows are there, those of the newest messages.
-SELECT sha256 FROM jobs WHERE state = 'published' AND deleted_at IS NULL AND sha256 IS NOT NULL
+SELECT sha256 FROM jobs NOT INDEXED WHERE state = 'published' AND deleted_at IS NULL AND sha256 IS NOT NULL
 ORDER BY id DESC LIMIT :limit;
 
 -- name: breaker

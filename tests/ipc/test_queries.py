@@ -49,11 +49,12 @@ KINDS = [
 ADD = """
 INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, entities, posted_at, generation, identity,
                   locator, sha256, bytes, rendition_bytes, stored, priority, attempts, next_at, deaths, alone, seen_at,
-                  reason, published_at)
+                  reason, published_at, renditions, original)
 WITH RECURSIVE n (value) AS (SELECT :first UNION ALL SELECT value + 1 FROM n WHERE value < :last)
 SELECT :channel, value, :state, 1, x'00', '', x'90', 1, 1, :identity, x'80', value, 1, 1, :stored, value / 3 % 2, 0,
        iif(:state IN ('published', 'dead') OR value % 3 = 0, 0.0, :now + 60.0 * (value % 3)),
-       0, :alone, 1, :reason, iif(:state = 'published', 1, NULL)
+       0, :alone, 1, :reason, iif(:state = 'published', 1, NULL),
+       x'90', iif(:stored, 'as_is', NULL)
 FROM n
 """
 VALUES = {
@@ -67,6 +68,9 @@ VALUES = {
     "sha256s": '["7", "8", "unknown"]',
     "ids": "[1, 2, 3]",
     "jobs": "[[1, 1, 1]]",
+    "original": "stripped",
+    "after": "",
+    "address": None,
     "low": 20,
     "high": 29,
 }
