@@ -21,6 +21,7 @@ _OF_THE_OBJECT_BY_STATUS = {413: _OF_THE_OBJECT["EntityTooLarge"], 414: _OF_THE_
 _KEY = "check storage.access_key_id and storage.secret_access_key, and that the key is of this account"
 _BUCKET = "make the bucket, or check storage.bucket and storage.endpoint"
 _ENDPOINT = "check storage.endpoint and storage.bucket: the bucket is not there, or in another region"
+_ROOM = "make room in the service's storage, or raise the bucket's quota"
 _RIGHT = "give the key the right to read and write the objects of this bucket"
 
 _FATAL = {
@@ -38,6 +39,9 @@ _FATAL = {
     "InvalidBucketName": "check storage.bucket",
     "AuthorizationHeaderMalformed": _ENDPOINT,
     "PermanentRedirect": _ENDPOINT,
+    "QuotaExceeded": _ROOM,
+    "XMinioAdminBucketQuotaExceeded": _ROOM,
+    "XMinioStorageFull": _ROOM,
 }
 _FATAL_BY_STATUS = {
     301: _ENDPOINT,
@@ -47,7 +51,12 @@ _FATAL_BY_STATUS = {
     403: _RIGHT,
     404: _BUCKET,
     405: "check storage.endpoint: what answers there is no S3 service",
+    507: _ROOM,
 }
+
+
+_PASSING = {"NoSuchKey", "RequestTimeout", "SlowDown", "ServiceUnavailable", "InternalError", "OperationAborted"}
+"""Whatever the status that some service gives them."""
 
 
 def fault_of(where: str, status: int, code: str, message: str, pause: float | None) -> StorageFault | ObjectFault:
@@ -71,4 +80,6 @@ def fault_of(where: str, status: int, code: str, message: str, pause: float | No
 def _fatal_remedy(status: int, code: str, said: str) -> str | None:
     if code == "InvalidArgument" and "credential" in said.lower():
         return _FATAL["InvalidAccessKeyId"]  # R2, to a key id that has not the length of one
+    if code in _PASSING:
+        return None
     return _FATAL.get(code) or _FATAL_BY_STATUS.get(status)

@@ -46,6 +46,12 @@ def test_examples() -> None:
         (501, "NotImplemented", "", "passing"),
         (503, "SlowDown", "", "passing"),
         (503, "ServiceUnavailable", "", "passing"),
+        (403, "SlowDown", "", "passing"),
+        (404, "NoSuchKey", "", "passing"),
+        (507, "XMinioStorageFull", "", "fatal"),
+        (403, "QuotaExceeded", "", "fatal"),
+        (507, "", "", "fatal"),
+        (522, "522", "", "passing"),
     ],
 )
 def test_the_meaning(status: int, code: str, message: str, meaning: str) -> None:
