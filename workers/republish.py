@@ -14,8 +14,9 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -161,6 +162,8 @@ class Shop:
     prefix: str
     wanted: Published
     threads: int = 1
+    putting: threading.Lock = field(default_factory=threading.Lock)
+    """Who stores objects side by side is the storage itself: it is asked by one at a time."""
 
 
 def replace_originals(options: Mapping[str, Any]) -> Iterator[Replaced]:
@@ -251,5 +254,6 @@ def _put(shop: Shop, job: Job, stripped: bytes) -> None:
             os.fsync(file.fileno())
         content_type = job.mime or "application/octet-stream"
         item = Item(stripped_key(job, shop.prefix), source, content_type, is_exact=False)
-        shop.storage.put_all([item], tries=3)
-        shop.storage.settle()
+        with shop.putting:
+            shop.storage.put_all([item], tries=3)
+            shop.storage.settle()

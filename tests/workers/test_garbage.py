@@ -282,7 +282,7 @@ def test_a_foreign_key_among_a_pictures_objects_does_not_part_them(yard: Place) 
         f"backup/ab/{'ab' * 32}/320.webp",
         *(
             f"ab/{'ab' * 32}/{name}"
-            for name in ("notes.txt", "readme.md", "320.jpg", "0.webp", "original.txt", "320-1234567.webp", "preview.jpg")
+            for name in ("notes.txt", "320.jpg", "0.webp", "original.txt", "320-1234567.webp", "preview.jpg")
         ),
     ],
 )

@@ -119,7 +119,8 @@ class SupabaseCatalog(Catalog):
         return found
 
     def urls(self, sha256s: Iterable[str]) -> set[str]:
-        return self._project.urls(list(sha256s))
+        asked = list(sha256s)
+        return self._project.urls(asked) if asked else set()
 
     def probe(self) -> None:
         """An empty batch writes nothing, and needs all that a full one needs."""

@@ -306,6 +306,16 @@ def test_named(catalog: Catalog) -> None:
     assert catalog.named([one]) == {"a/3"}
 
 
+def test_urls(catalog: Catalog) -> None:
+    one, other = "a" * 64, "b" * 64
+    urls = [{**RENDITION, "url": "https://x/1"}, {**RENDITION, "url": "https://x/2"}]
+    catalog.write(CHANNEL, message(1), image(1, sha256=one, renditions=urls))
+    catalog.write(CHANNEL, message(1, 2), image(1, 2, sha256=other, renditions=[{**RENDITION, "url": "https://y/1"}]))
+    assert catalog.urls([one]) == {"https://x/1", "https://x/2"}
+    assert catalog.urls([one, other, "c" * 64]) == {"https://x/1", "https://x/2", "https://y/1"}
+    assert catalog.urls(["c" * 64]) == catalog.urls([]) == set()
+
+
 def test_referenced_of_more_than_are_asked_for_at_a_time(catalog: Catalog) -> None:
     for start in range(0, 1200, 400):
         catalog.write_many([entry(number, number) for number in range(start, start + 400)])
