@@ -14,6 +14,7 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Final
 
@@ -77,7 +78,7 @@ def fetch(locator: Mapping[str, str | int], target: Path, max_bytes: int, declar
             raise
 
 
-def _opened(locator: Mapping[str, str | int], declared_bytes: int | None) -> IO[bytes]:
+def _opened(locator: Mapping[str, str | int], declared_bytes: int | None) -> BufferedReader:
     """The picture's file. Raises MissingFile if it can't be had for good."""
     if "missing" in locator:
         raise MissingFile(f"not in the export: {locator['missing']}")

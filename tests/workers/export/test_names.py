@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from unicodedata import normalize
 
@@ -105,9 +106,14 @@ def test_a_link_to_a_folder_inside_is_followed(root: Path) -> None:
 
 def test_a_folder_is_read_once_until_it_changes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or an export of a hundred thousand files, of which many are missing or in capitals, would take hours."""
-    read: list[str] = []
+    read: list[Path] = []
     real = names._names
-    monkeypatch.setattr(names, "_names", lambda folder: read.append(folder) or real(folder))
+
+    def note(folder: Path) -> Iterator[str]:
+        read.append(folder)
+        return real(folder)
+
+    monkeypatch.setattr(names, "_names", note)
     make(root, *(f"PHOTO_{number}.JPG" for number in range(50)))
     names._marks.cache_clear()
     assert [spelled(root, f"photo_{number}.jpg") for number in range(60)] == [
