@@ -28,8 +28,9 @@ from tests.instance import HOME, wait_for
 from tests.pictures import make_export, write_result
 from tests.workers.desk import Desk
 from workers.connection import check, main
-from workers.export import Export, ExportError, fetch
+from workers.export import Export, ExportError, fetch, reader
 from workers.export import source as module
+from workers.export.messages import read_message
 from workers.export.source import Source
 
 COUNT = 5
@@ -303,6 +304,33 @@ def test_a_passing_fault_is_tried_later_and_in_the_end_dead(
     away.rename(export)
     assert connection.fetch_due() == COUNT
     assert (of(desk, 1).state, of(desk, 1).attempts, of(desk, 1).reason) == ("fetched", 0, None)
+
+
+def test_an_unforeseen_error_is_one_pictures_or_one_messages(
+    desk: Desk, connect: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def fail_to_read(value: dict[str, Any], *more: Any) -> Any:
+        if value["id"] == 1:
+            raise ZeroDivisionError
+        return read_message(value, *more)
+
+    fails = iter([True])
+
+    def fail_to_fetch(*given: Any) -> Any:
+        if next(fails, False):
+            raise ZeroDivisionError
+        return fetch(*given)
+
+    monkeypatch.setattr(reader, "read_message", fail_to_read)
+    monkeypatch.setattr(module, "fetch", fail_to_fetch)
+    connection = connect()
+    bring_in(connection)
+    assert desk.journal.channels()[0]["ignored"]["unreadable"] == 1
+    states = desk.journal.states()
+    assert (states["fetched"], states["seen"]) == (COUNT - 2, 1)
+    (put_off,) = (of(desk, number) for number in range(2, COUNT + 1) if of(desk, number).state == "seen")
+    assert put_off.attempts == 1 and "ZeroDivisionError" in put_off.reason
 
 
 def test_a_pause_is_kept_and_the_attempts_are_counted(desk: Desk, connect: Opener, export: Path) -> None:

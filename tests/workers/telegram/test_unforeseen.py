@@ -229,7 +229,7 @@ def test_a_line_that_fails_again_and_again_is_given_up(
     async def fail(self: Any, line: Line, watches: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(source.Fetching, "run", fail)
+    monkeypatch.setattr(Fetching, "run", fail)
     alone = make_alone(both[0], max_restarts=2, reconnect_delay_seconds=0.05)
     alone.start()
     ended = alone.wait_for_end()
