@@ -152,6 +152,7 @@ def run(
         guard=guard,
     )
     supervisor.on_hangup = _on_hangup(supervisor, orders)
+    supervisor.may_go_on = partial(_has_its_folder, lock)
     control = _control(settings, supervisor, orders)
     announce(url)
     try:
@@ -163,6 +164,21 @@ def run(
         lock.release()
     structlog.get_logger().info("stopped", exit_code=code)
     return code
+
+
+def _has_its_folder(lock: instance.Lock) -> bool:
+    """Whether state_dir is still what we have locked. Else whatever is written from now on is lost or, once a second
+    instance runs there, goes into its journal.
+    """
+    if not (loss := lock.loss()):
+        return True
+    structlog.get_logger().error(
+        "state_dir is not this instance's any more, all processes are ended",
+        what=loss,
+        remedy="Put the folder back where it was and start again: its journal says what is published and what is not."
+        " Stop the program before a state_dir is moved or removed",
+    )
+    return False
 
 
 def _control(settings: Settings, supervisor: Supervisor, orders: Orders) -> Control | None:
@@ -214,6 +230,7 @@ def _lock(settings: Settings) -> instance.Lock:
         lock = instance.Lock(state_dir)
         Spool(state_dir / "spool")
         Journal.open(state_dir / "journal.db").close()
+        lock.keep_an_eye_on(state_dir / "journal.db")
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
             raise Failed(f"state_dir {state_dir}: {error.strerror}. Make room on its disk, or check it") from error

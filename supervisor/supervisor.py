@@ -48,6 +48,9 @@ LEAST_STOP_SECONDS = 1.0
 SAME_REQUEST_SECONDS = 0.5
 """Two signals closer than this are one request: `timeout` and some terminals send a process two."""
 
+ASSURE_SECONDS = 0.5
+"""Between two looks whether to go on at all, where nobody is started."""
+
 RETELL_SECONDS = 10.0
 BUSY_RETELL_SECONDS = 2.0
 """How often a child's row of /status is told anew though nothing in it has changed. A busy router adds to it how far
@@ -106,7 +109,11 @@ class Supervisor:
         self._awake_at = time.monotonic()
         self._outputs = Outputs(self)
         self._heir = Heir()
+        self._assured_at = -math.inf
+        self._is_abandoned = False
         self.on_hangup: Callable[[], None] | None = None
+        self.may_go_on: Callable[[], bool] = lambda: True
+        """Asked twice a second, and before each start; once it says no, all is ended (`abandon`)."""
 
     # The table of contents
 
@@ -115,6 +122,7 @@ class Supervisor:
         self._router = router
         self.watch(self._stop_fd, self._on_stop_signal)
         while not self._is_over():
+            self._assure_itself()
             self._start_who_is_due()
             self._wait()
             self._watchdog.look(closely=router.is_busy())
@@ -180,7 +188,19 @@ class Supervisor:
         earlier = list(self._places.values())[: list(self._places).index(place.spec.name)]
         return place.started_before or all(other.had_its_chance() for other in earlier)
 
+    def _assure_itself(self, *, now: bool = False) -> None:
+        """Look whether there is any sense in going on."""
+        is_due = now or time.monotonic() - self._assured_at >= ASSURE_SECONDS
+        if not is_due or self._is_abandoned:
+            return
+        self._assured_at = time.monotonic()
+        if not self.may_go_on():
+            self.abandon()
+
     def _start(self, place: Place) -> None:
+        self._assure_itself(now=True)  # a new process opens its files by their paths
+        if self.stopping:
+            return
         try:
             incarnation = self._spawn(place.spec, place.count + 1)
         except (OSError, subprocess.SubprocessError) as error:
@@ -421,6 +441,18 @@ class Supervisor:
         for place in self._places.values():
             place.call_off()
             if place.incarnation:
+                place.incarnation.end(Intent.STOP)
+                place.stop_until = math.inf
+
+    def abandon(self) -> None:
+        """What the children work on is not theirs any more: end them at once. Commands have no part in that, and are
+        asked to stop as ever.
+        """
+        self._is_abandoned, self._exit_code = True, 1
+        self.begin_stop()
+        for place in self._places.values():
+            place.call_off()
+            if place.incarnation and place.spec.command is None:
                 place.incarnation.end(Intent.STOP)
                 place.stop_until = math.inf
 
