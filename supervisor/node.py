@@ -22,7 +22,9 @@ def main(context: Context) -> None:
     """Supervise the children of the options with the router that `options["router"]` names."""
     options = context.options
     cgroup = Path(options["cgroup"]) if options.get("cgroup") else None
-    supervisor = Supervisor(**_arrangement(options), stop_fd=context.stop_fd, in_order=False, cgroup=cgroup)
+    supervisor = Supervisor(
+        **_arrangement(options), stop_fd=context.stop_fd, in_order=False, cgroup=cgroup, hurries=False
+    )
     router = resolve(options["router"])(supervisor, context)
 
     def on_inbox() -> None:
@@ -46,6 +48,7 @@ def main(context: Context) -> None:
         raise
     if code != 0:
         raise GaveUp("an image worker keeps dying without a picture in hand; see the log records before this one")
+    context.note_stop()
 
 
 def _abandon(supervisor: Supervisor) -> None:

@@ -327,7 +327,7 @@ class Dispatch:
         log.error("worker died of a job", worker=child, job=hand.job.id, cause=cause, what=text)
         at_once = replace(self._policy, base_seconds=0.0)
         match cause:
-            case "asked" | "finished":
+            case "asked" | "finished" | "terminated" | "short of processes":
                 self._journal.release(hand.job)
             # What is somebody else's doing is no evidence against the picture, but not to be repeated for ever either.
             case "signalled" if text.endswith("SIGKILL"):
