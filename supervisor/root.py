@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import resource
 import socket
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import structlog
 
 from ipc.journal import Journal, JournalError, UnfitJournal
 from ipc.spool import Spool
-from supervisor import cgroups, instance, logs, signals, tree
+from supervisor import cgroups, descriptors, instance, logs, signals, tree
 from supervisor.control import Control
 from supervisor.failed import Failed
 from supervisor.guard import Guard
@@ -118,7 +117,7 @@ def run(
         raise CannotStart("\n".join(faults))
     notifier = Notifier(os.environ, os.getpid())
     notifier.starting(JOURNAL_SECONDS)
-    _raise_descriptor_limit()
+    descriptors.raise_limit()
     lock = _lock(settings)
     listener = _listen(settings)
     url = _url(listener)
@@ -193,13 +192,6 @@ def _control(settings: Settings, supervisor: Supervisor, orders: Orders) -> Cont
             remedy="Have state_dir on a file system that has sockets; SIGHUP reloads, SIGTERM stops all the same",
         )
         return None
-
-
-def _raise_descriptor_limit() -> None:
-    """As far as we may: each child takes five."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _on_hangup(supervisor: Supervisor, orders: Orders) -> Callable[[], None]:

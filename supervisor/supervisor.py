@@ -31,7 +31,7 @@ from supervisor.heir import Heir
 from supervisor.output import Outputs
 from supervisor.place import Place, Standing
 from supervisor.policy import Cause, Exit, Intent
-from supervisor.renewal import Renewal
+from supervisor.renewal import Changes, Renewal
 from supervisor.spec import ChildSpec, Intensity, SpecError
 from supervisor.watchdog import Watchdog, sample
 
@@ -455,8 +455,8 @@ class Supervisor:
         intensity: Intensity,
         drain_seconds: float,
         log_settings: dict[str, str],
-    ) -> list[str]:
-        """Take these for what the children shall be; who is going to be replaced, stopped or started for it."""
+    ) -> Changes:
+        """Take these for what the children shall be; who is going to be started, stopped or replaced for it."""
         everyone = log_settings != self._log_settings  # they are told once, when they start
         self._intensity, self._drain_seconds, self._log_settings = intensity, drain_seconds, log_settings
         return self._renewal.adapt(specs, everyone=everyone)

@@ -149,8 +149,8 @@ def test_no_file_descriptor_to_be_had(victim: str, instance: Instance) -> None:
     os.kill(pids[child], signal.SIGKILL)
     wait_for("a start that fails", lambda: "Too many open files" in instance.log.read_text())
     process.rlimit(resource.RLIMIT_NOFILE, limits)
-    now = instance.wait_until_running()
-    assert now[victim] == pids[victim] and now[child] != pids[child]
+    wait_for("another", lambda: instance.pids().get(child, pids[child]) != pids[child])
+    assert instance.wait_until_running()[victim] == pids[victim]
     finish(instance)
 
 

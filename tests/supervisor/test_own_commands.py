@@ -202,7 +202,7 @@ def test_a_reload_adds_replaces_and_removes(instance: Instance) -> None:
 
     add(instance, "ingest", f"{sys.executable} ingest.py", environment='{ A = "1" }')
     add(instance, "other", "sleep 1000")
-    assert reload() == "reloaded; replaced: ingest, other\n"
+    assert reload() == "reloaded; added: ingest, other\n"
     pid, _ = wait_for_family(instance)
     assert instance.get("/status")[1]["tree"][-1]["name"] == "other"
     other = wait_for("the other", lambda: instance.pids().get("other"))
@@ -219,7 +219,7 @@ def test_a_reload_adds_replaces_and_removes(instance: Instance) -> None:
     instance.config.write_text(text.replace('name = "other"', 'name = "pool"'))
     assert instance.command("reload").returncode == 78
     instance.config.write_text(bare.replace("echo first", "echo second"))
-    assert reload() == "reloaded; replaced: once, ingest, other\n"
+    assert reload() == "reloaded; removed: ingest, other; restarted: once\n"
     wait_for("its other life", lambda: output(instance, "once") == ["first", "second"])
     wait_for("both to be gone", lambda: instance.pids().keys() == ours.keys())
     assert not any(map(is_alive, [other, *started(instance)]))
