@@ -139,6 +139,8 @@ def run(
     router = RootRouter(supervisor)
     router.guard = guard = Guard(supervisor, router.tell, own_cgroup)
     guard.configure(tree.memory_limits(settings), tree.worker_count(settings))
+    workers = tree.image_processors(settings)
+    structlog.get_logger().info("image workers", count=workers.count, why=workers.why)
     orders = Orders(
         supervisor,
         router,
