@@ -345,7 +345,7 @@ class Supervisor:
             self._leaves.remove(incarnation.leaf)
         now = time.monotonic()
         counts = self.router.on_exit(place.spec.name, end.cause.value, end.text)
-        if end.cause is Cause.SHORT and not incarnation.ready:
+        if end.cause is Cause.SHORT and now - incarnation.ready_at < policy.STEADY_SECONDS:  # or it never was
             self._start_failed(place, end, now)
             return
         counts = counts and not (place.recycled or self.stopping)
@@ -390,7 +390,7 @@ class Supervisor:
         return log.error
 
     def _start_failed(self, place: Place, end: Exit, now: float) -> None:
-        """The machine had a process for it, but nothing that it needs besides: as if it could not be started at all."""
+        """The machine had a process for it, but not what it needs besides: as if it could not be started at all."""
         place.start_failed(now + policy.shortage_delay_seconds(self._intensity), end.text, end.remedy)
         log.error("cannot start a child", child=place.spec.name, error=end.text)
         self._tell_of(place)
