@@ -154,7 +154,7 @@ class View:
         self._awake_since = -math.inf
 
     def note_sleep(self, seconds: float) -> None:
-        """It has waited for so long where it wanted to wait LOOK_SECONDS. If it was frozen, so were the others perhaps."""
+        """It has waited for so long where LOOK_SECONDS were wanted: if it was frozen, so were the others perhaps."""
         if seconds > LOOK_SECONDS + OVERSLEPT_SECONDS:
             self._awake_since = time.monotonic()
 

@@ -28,12 +28,7 @@ SHORT_REMEDY = (
     " much; lower pool.workers, or give the machine more memory"
 )
 
-HIDDEN = ("order", "started_at", "spawned", "since", "remedy", "under", "last_exit", "last_cause") + (
-    "heard",
-    "beats",
-    "trouble",
-    "due",
-)
+HIDDEN = frozenset("order started_at spawned since remedy under last_exit last_cause heard beats trouble due".split())
 """What a child's facts hold besides its row."""
 
 STUCK_SECONDS = 180.0
@@ -218,7 +213,8 @@ def _problems_of_silence(known: Known) -> Iterator[Problem]:
             yield Problem(
                 f"silence {name}",
                 f"{name} has given no sign of life for {seconds:.0f} s",
-                f"It is ended and replaced by itself if that lasts. If somebody has stopped it: kill -CONT {facts['pid']}",
+                "It is ended and replaced by itself if that lasts."
+                f" If somebody has stopped it: kill -CONT {facts['pid']}",
                 known.now - seconds,
             )
 

@@ -75,7 +75,7 @@ class Short:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """Child to supervisor, its last words: it was asked to stop, and has finished what it had in hand. Whoever asked."""
+    """Child to supervisor, its last words: it was asked to stop, by whomever, and has finished its work in hand."""
 
 
 @dataclass(frozen=True, slots=True)

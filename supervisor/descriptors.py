@@ -1,7 +1,7 @@
 """File descriptors of the program as a whole: the three standard ones, and how many there may be.
 
-Whoever starts us may have closed a standard descriptor (`bin/run >&-`). The next file to be opened would get its number,
-and what is meant for people would go into that file. So /dev/null is put there, before anything else is opened.
+Whoever starts us may have closed a standard descriptor (`bin/run >&-`). The next file to be opened would get its
+number, and what is meant for people would go into that file. So /dev/null is put there, before anything else is opened.
 
 Each child takes five of the root's descriptors, so the root takes as many as it may have. The operator's commands get
 back what the program was started with: some close every number up to the limit, others use select(), which knows none
@@ -27,7 +27,7 @@ def fill_standard() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
             os.set_inheritable(fd, True)
-            setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115, PTH123 - for good
+            setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
 
 
 def raise_limit() -> None:

@@ -1,8 +1,9 @@
-"""What a command of the operator's is before it is itself: `python -I -S launch.py REPORT_FD PARENT LIMIT DIRECTORY WORD…`.
+"""What a command of the operator's is before it is itself: `python -I -S launch.py REPORT_FD PARENT LIMIT FOLDER WORD…`.
 
-Makes sure that it dies with the supervisor, undoes what Python has done to its signals and the program to its limit of
-open files, and becomes the command. What it says through REPORT_FD is "." when it is about to do so, then why it could not; the command itself does not have it:
-the kernel closes it at that moment, by which the supervisor knows that the command runs.
+Makes sure that it dies with the supervisor, undoes what Python has done to its signals and the program to its limit on
+open files, and becomes the command. What it says through REPORT_FD is "." when it is about to do so, then why it could
+not; the command itself does not have it: the kernel closes it at that moment, by which the supervisor knows that the
+command runs.
 
 Run as a file, with nothing but the standard library: so it starts in a third of the time that other children take.
 """
@@ -49,4 +50,4 @@ def main(report_fd: int, parent: int, limit: int, directory: str, words: list[st
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:4]), sys.argv[4], sys.argv[5:])
+    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5:])

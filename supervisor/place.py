@@ -201,7 +201,9 @@ class Place:
     def _trouble(self) -> tuple[str, str]:
         """What keeps it from running, besides how it ended last, and what to do; mostly nothing."""
         if self._is_on_trial() and self._last_exit is not None:
-            remedy = f"The others go on. The log has what it printed. When it is mended: bin/run restart {self.spec.name}"
+            remedy = (
+                f"The others go on. The log has what it printed. When it is mended: bin/run restart {self.spec.name}"
+            )
             return f"{self._loop}; the last time: {self._last_exit.text}", remedy
         return self._why_not
 

@@ -107,9 +107,9 @@ class Renewal:
             if place.wanted and (place.standing is Standing.HELD or spec != before):
                 place.release()
                 changes.restarted += [spec.name] if place.standing is Standing.WAITING else []
-        elif spec == before and (spec.command or not even_so):  # a command knows nothing of our log
-            pass
-        elif self._takes_it_as_it_runs(before, spec, even_so=even_so):
+        elif (spec == before and (spec.command or not even_so)) or self._takes_it_as_it_runs(
+            before, spec, even_so=even_so
+        ):  # a command knows nothing of our log
             pass
         elif place.wanted:  # else it is being stopped: whoever starts it again starts the new one
             changes.replaced.append(spec.name)

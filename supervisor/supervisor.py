@@ -6,6 +6,7 @@ deadlines. All decisions are in `policy`; what children tell each other is the r
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import selectors
@@ -350,7 +351,8 @@ class Supervisor:
             return
         counts = counts and not (place.recycled or self.stopping)
         replaced = place.after_exit(end, now, counts=counts, intensity=self._intensity, random=random)
-        self._how_to_write(place, incarnation, end)(
+        log.log(
+            self._level_of(place, incarnation, end),
             "child ended",
             child=place.spec.name,
             pid=incarnation.pid,
@@ -379,15 +381,15 @@ class Supervisor:
         if place.retired:
             self.remove_child(place.spec.name)
 
-    def _how_to_write(self, place: Place, incarnation: Incarnation, end: Exit) -> Callable[..., None]:
+    def _level_of(self, place: Place, incarnation: Incarnation, end: Exit) -> int:
         """An end that somebody wanted is no error."""
         # A signal to all of us at once may have found it before it could take it.
         went_with_us = self.stopping and incarnation.process.returncode == -signal.SIGTERM
         if end.cause is Cause.ASKED or place.standing is Standing.FINISHED or went_with_us:
-            return log.info
+            return logging.INFO
         if end.cause is Cause.TERMINATED:
-            return log.info if self.stopping else log.warning
-        return log.error
+            return logging.INFO if self.stopping else logging.WARNING
+        return logging.ERROR
 
     def _start_failed(self, place: Place, end: Exit, now: float) -> None:
         """The machine had a process for it, but not what it needs besides: as if it could not be started at all."""

@@ -190,7 +190,7 @@ def test_a_standard_descriptor_that_is_closed_leads_nowhere(closed: str, checkou
     checkout.program(
         "supervisor", "import os, sys\nsys.exit(sum(os.readlink(f'/proc/self/fd/{n}') == os.devnull for n in range(3)))"
     )
-    words = ["sh", "-c", f'exec "$@" {closed}', "sh", checkout.root / "bin/run"]
+    words = ["sh", "-c", f'exec "$@" {closed}', "sh", str(checkout.root / "bin/run")]
     for _ in range(2):
         done = subprocess.run(
             words,

@@ -523,7 +523,11 @@ def test_who_is_down_with_its_supervisor_is_no_problem_of_its_own() -> None:
 def test_of_a_frozen_pool_nobody_knows_how_its_workers_are() -> None:
     """They were last heard of through it: one problem, and rows that say how old they are."""
     worker = child(heard=NOW - 14, beats=True, under="pool")
-    tree = {"pool": child(heard=NOW - 12, beats=True), "image-1": worker, "uploader": child(heard=NOW - 2.04, beats=True)}
+    tree = {
+        "pool": child(heard=NOW - 12, beats=True),
+        "image-1": worker,
+        "uploader": child(heard=NOW - 2.04, beats=True),
+    }
     body = snapshot(known(tree=tree), Memory())
     assert [one["what"] for one in body["problems"]] == ["pool has given no sign of life for 12 s"]
     assert {row["name"]: row["last_seen_seconds"] for row in body["tree"]} == {

@@ -339,7 +339,11 @@ raise RuntimeError("can't start new thread")
 
 def test_what_nobody_catches_is_a_record_too() -> None:
     done = subprocess.run(
-        [sys.executable, "-P", "-c", UNCAUGHT], capture_output=True, text=True, env={"PYTHONPATH": str(HOME)}, check=False
+        [sys.executable, "-P", "-c", UNCAUGHT],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(HOME)},
+        check=False,
     )
     assert done.returncode == 1
     records = [json.loads(line) for line in done.stderr.splitlines()]

@@ -20,9 +20,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("how", ["removed", "moved", "replaced", "its journal removed"])
-def test_the_tree_ends_when_its_folder_is_gone(
-    how: str, export: Path, make_instance: Callable[..., Instance]
-) -> None:
+def test_the_tree_ends_when_its_folder_is_gone(how: str, export: Path, make_instance: Callable[..., Instance]) -> None:
     instance = make_instance(export)
     instance.start()
     instance.wait_until_running()

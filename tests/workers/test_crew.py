@@ -111,7 +111,8 @@ def test_whoever_is_told_may_refuse() -> None:
 @pytest.mark.parametrize("left", [0, 1, 2])
 def test_without_threads_all_is_done_the_same(left: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine has so many left to give."""
-    real, started = threading.Thread.start, []
+    real = threading.Thread.start
+    started: list[threading.Thread] = []
 
     def start(thread: threading.Thread) -> None:
         if len(started) >= left:
