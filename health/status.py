@@ -28,7 +28,12 @@ SHORT_REMEDY = (
     " much; lower pool.workers, or give the machine more memory"
 )
 
-HIDDEN = frozenset("order started_at spawned since remedy under last_exit last_cause heard beats trouble due".split())
+HIDDEN = {"order", "started_at", "spawned", "since", "remedy", "under", "last_exit", "last_cause"} | {
+    "heard",
+    "beats",
+    "trouble",
+    "due",
+}
 """What a child's facts hold besides its row."""
 
 STUCK_SECONDS = 180.0

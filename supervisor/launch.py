@@ -1,4 +1,4 @@
-"""What a command of the operator's is before it is itself: `python -I -S launch.py REPORT_FD PARENT LIMIT FOLDER WORD…`.
+"""What a command of the operator's is before it is itself: `python -I -S launch.py REPORT_FD PARENT LIMIT FOLDER …`.
 
 Makes sure that it dies with the supervisor, undoes what Python has done to its signals and the program to its limit on
 open files, and becomes the command. What it says through REPORT_FD is "." when it is about to do so, then why it could

@@ -109,7 +109,7 @@ class Place:
     def start_failed(self, until: float, why: str, remedy: str) -> None:
         """The incarnation has ended for want of what the machine has to give, before it was ready: that was no life."""
         assert self.incarnation is not None
-        self.incarnation, self._last_heard = None, self.incarnation.heard
+        self._last_heard, self.incarnation = self.incarnation.heard, None
         self._failed_starts += 1
         self.restarts = max(0, self.count - 1 - self._failed_starts)
         self._resting = Standing.WAITING if self.wanted and not self.rests else Standing.STOPPED

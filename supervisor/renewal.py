@@ -107,17 +107,17 @@ class Renewal:
             if place.wanted and (place.standing is Standing.HELD or spec != before):
                 place.release()
                 changes.restarted += [spec.name] if place.standing is Standing.WAITING else []
-        elif (spec == before and (spec.command or not even_so)) or self._takes_it_as_it_runs(
-            before, spec, even_so=even_so
-        ):  # a command knows nothing of our log
+        elif self._can_stay(before, spec, even_so=even_so):
             pass
         elif place.wanted:  # else it is being stopped: whoever starts it again starts the new one
             changes.replaced.append(spec.name)
             if spec.name not in self._to_replace:
                 self._to_replace.append(spec.name)
 
-    def _takes_it_as_it_runs(self, before: ChildSpec, spec: ChildSpec, *, even_so: bool) -> bool:
-        """Whether nothing but options has changed that it can be told; it has been told them then."""
+    def _can_stay(self, before: ChildSpec, spec: ChildSpec, *, even_so: bool) -> bool:
+        """Whether the child that runs is as it shall be, or takes what has changed: it has been told that then."""
+        if spec == before:
+            return spec.command is not None or not even_so  # a command knows nothing of our log
         only_options = replace(before, options=spec.options) == spec and spec.takes_options and not even_so
         return only_options and self._staff.send(spec.name, Options(spec.options))
 

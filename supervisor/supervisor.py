@@ -77,8 +77,8 @@ class Supervisor:
     `stop_fd` becomes readable at every signal, whose number it gives: the first begins an orderly stop, the second ends
     it at once; a SIGHUP is for `on_hangup`, if there is one, and a request to stop if not. `in_order` starts and stops
     the children one after another (first started, last stopped) rather than together. `cgroup` is where those that have
-    a cap get cgroups of their own (`cgroups.settle`). Without `hurries` a second signal is nothing but a second one: who
-    has a supervisor may get one from him, and one that went to all of us.
+    a cap get cgroups of their own (`cgroups.settle`). Without `hurries` a second signal ends nothing at once: who
+    has a supervisor may get one from that, and one that went to all of us.
     """
 
     def __init__(
@@ -400,8 +400,8 @@ class Supervisor:
             self.remove_child(place.spec.name)
 
     def _put_up_with_no_more(self, place: Place, now: float) -> None:
-        """It has outrun its intensity. A command of the operator's is his, and costs only itself; without one of our own
-        children the whole is good for nothing: it ends, and whoever has started it starts it anew.
+        """It has outrun its intensity. A command of the operator's costs only itself; without one of our own children
+        the whole is good for nothing: it ends, and whoever has started it starts it anew.
         """
         deaths, window_seconds = len(place.deaths), self._intensity.window_seconds
         if place.spec.command is not None:

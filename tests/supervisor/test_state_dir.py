@@ -1,4 +1,4 @@
-"""A state_dir that is taken away from under the running tree: it ends, and touches nothing of whoever comes after it."""
+"""A state_dir that is taken away from under the running tree: it ends, and touches nothing of who comes after it."""
 
 from __future__ import annotations
 
