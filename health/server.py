@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import hmac
 import json
+import math
 import socket
 import time
 from collections import deque
@@ -34,6 +35,9 @@ from ipc.options import reading_options
 
 LOOK_SECONDS = 2.0
 """How often the problems are looked at besides every request, so that `since` is right."""
+
+OVERSLEPT_SECONDS = 2.0
+"""Who wakes up so much later than wanted, was frozen or had no processor."""
 
 LIVE_SECONDS = 60.0
 """A root that has said nothing for so long hangs, and only a restart of the whole can help. It speaks every two seconds
@@ -92,8 +96,10 @@ async def _watch(context: Context, view: View, server: _Server) -> None:
     while True:
         context.progress()
         view.sum_up()
-        server.close_the_silent(time.monotonic())
+        slept_since = time.monotonic()
+        server.close_the_silent(slept_since)
         await asyncio.sleep(LOOK_SECONDS)
+        view.note_sleep(time.monotonic() - slept_since)
 
 
 class _Server(uvicorn.Server):
@@ -147,6 +153,12 @@ class View:
         self._progress: tuple[int, int] = (0, 0)
         self._moved = time.monotonic()
         self._summary = ""
+        self._awake_since = -math.inf
+
+    def note_sleep(self, seconds: float) -> None:
+        """It has waited for so long where LOOK_SECONDS were wanted: if it was frozen, so were the others perhaps."""
+        if seconds > LOOK_SECONDS + OVERSLEPT_SECONDS:
+            self._awake_since = time.monotonic()
 
     def take_messages(self) -> None:
         """Take in what the root has sent."""
@@ -205,6 +217,7 @@ class View:
             journal_error=error,
             unmoved_seconds=monotonic - self._moved,
             available_bytes=_available_bytes(),
+            awake_since=self._awake_since,
         )
         return snapshot(known, self._memory)
 

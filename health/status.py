@@ -11,6 +11,12 @@ from typing import Any
 PATIENCE_SECONDS = 5.0
 """How long a child may be down, or the root silent, before that is a problem and not a replacement under way."""
 
+START_SECONDS = 45.0
+"""How long a child's first start may take: so long its supervisor waits for it to be ready."""
+
+SILENT_SECONDS = 10.0
+"""How long a child that runs may give no sign of life before that is a problem. More than two of its heartbeats."""
+
 SAME_SECONDS = 2.0
 """Two times of one event that are nearer than this are one, told by different clocks."""
 
@@ -28,6 +34,14 @@ FAILING_SECONDS = 3.0
 """So long after a service was first asked in vain, nothing having succeeded since, that is a problem. A single picture
 that fails while others succeed is none: it is its own fault, most likely.
 """
+
+HIDDEN = {"order", "started_at", "spawned", "since", "remedy", "under", "last_exit", "last_cause"} | {
+    "heard",
+    "beats",
+    "trouble",
+    "due",
+}
+"""What a child's facts hold besides its row."""
 
 STUCK_SECONDS = 180.0
 """Work that waits so long without one picture finishing is stuck. Three times the longest time for one picture."""
@@ -55,6 +69,9 @@ class Known:
 
     `tree` and `reports` are the latest words of the root (by child) and of the children (by topic), `ends` how the last
     incarnations of each child ended, `kills` those of them that ended for want of memory, the newest last.
+
+    `awake_since` is when this process last went on after it had not run for a while: what it has not heard before, it
+    may have slept through.
     """
 
     now: float
@@ -69,6 +86,7 @@ class Known:
     available_bytes: int = 0
     ends: Mapping[str, Iterable[Mapping[str, Any]]] = field(default_factory=dict)
     kills: Iterable[Mapping[str, Any]] = ()
+    awake_since: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +141,7 @@ def find_problems(known: Known) -> Iterator[Problem]:
     for name, facts in known.tree.items():
         if not _is_explained(known, facts):
             yield from _problem_of_child(name, facts, known)
+    yield from _problems_of_silence(known)
     if known.journal_error:
         yield Problem("journal", known.journal_error, "See the log; check the disk that state_dir is on")
     yield from _problem_of_the_disk(known)
@@ -160,24 +179,56 @@ def _is_explained(known: Known, facts: Mapping[str, Any]) -> bool:
 
 
 def _problem_of_child(name: str, facts: Mapping[str, Any], known: Known) -> Iterator[Problem]:
-    state, last = facts["state"], facts.get("last_exit", "")
+    state, last, trouble = facts["state"], facts.get("last_exit", ""), facts.get("trouble", "")
     if facts.get("resting") and state in ("stopping", "stopped"):
         return  # while memory is short; that is a problem of its own
     seconds = known.monotonic - facts["since"]
     since = known.now - seconds
-    if state == "held":
+    if state == "held" or (trouble and state in ("starting", "running")):
         remedy = facts.get("remedy") or "See the log for what it said last"
-        yield Problem(f"child {name}", f"{name} is held: {last}", remedy, since)
+        if "due" in facts:
+            remedy += f". Else it is tried again at {iso(known.now + facts['due'] - known.monotonic)}"
+        is_held = "is held" if state == "held" else "was held, and is tried once more"
+        yield Problem(f"child {name}", f"{name} {is_held}: {trouble or last}", remedy, since)
     elif state == "stopped" and seconds > PATIENCE_SECONDS:
         yield Problem(f"child {name}", f"{name} is stopped: {last}", f"bin/run start {name}", since)
-    elif state in ("waiting", "starting") and seconds > PATIENCE_SECONDS:
-        why = f" after: {last}" if last else ""
+    elif state in ("waiting", "starting") and seconds > _patience_with(facts):
+        why = f": {trouble}" if trouble else f" after: {last}" if last else ""
         yield Problem(
             f"child {name}",
             f"{name} is not running ({state}){why}",
             facts.get("remedy") or "It is started again by itself; if it keeps dying, its log records say why",
             since,
         )
+
+
+def _patience_with(facts: Mapping[str, Any]) -> float:
+    """How long a child may be down. Its first start takes as long as it takes, while nothing is known to be wrong."""
+    is_first = not facts["restarts"] and not facts.get("last_exit") and not facts.get("trouble")
+    return START_SECONDS if is_first else PATIENCE_SECONDS
+
+
+def _problems_of_silence(known: Known) -> Iterator[Problem]:
+    """Those that run, as far as anybody knows, and say nothing. All is heard through the root: while that is silent,
+    nothing is known of the others.
+    """
+    if known.silent_seconds > PATIENCE_SECONDS:
+        return
+    for name, facts in known.tree.items():
+        above = known.tree.get(facts.get("under", ""))
+        if facts["state"] != "running" or not facts.get("beats") or "heard" not in facts:
+            continue
+        # What is heard of a supervisor's own children is heard through it: it has said nothing of them since.
+        until = known.monotonic if above is None else above.get("heard", known.monotonic)
+        if until - max(facts["heard"], known.awake_since) > SILENT_SECONDS:
+            seconds = known.monotonic - facts["heard"]
+            yield Problem(
+                f"silence {name}",
+                f"{name} has given no sign of life for {seconds:.0f} s",
+                "It is ended and replaced by itself if that lasts."
+                f" If somebody has stopped it: kill -CONT {facts['pid']}",
+                known.now - seconds,
+            )
 
 
 def _problem_of_the_disk(known: Known) -> Iterator[Problem]:
@@ -298,8 +349,10 @@ def _shortage(machine: Mapping[str, Any]) -> str:
 
 def _is_being_opened(known: Known) -> bool:
     """Whether the connection has begun a moment ago, and nothing is known to be wrong yet."""
-    began = known.tree.get("connection", {}).get("spawned", -math.inf)
-    return not known.reports["connection"].get("error") and known.monotonic - began <= PATIENCE_SECONDS
+    facts = known.tree.get("connection", {})
+    patience = PATIENCE_SECONDS if facts.get("restarts") else START_SECONDS
+    is_new = known.monotonic - facts.get("spawned", -math.inf) <= patience
+    return not known.reports["connection"].get("error") and is_new
 
 
 def _is_connected(known: Known) -> bool:
@@ -380,15 +433,17 @@ def _last_error(known: Known, figures: Figures) -> str | None:
 def _tree(known: Known) -> list[dict[str, Any]]:
     """One row a process, the root first, then in the order of the tree."""
     in_order = sorted(known.tree.items(), key=lambda item: item[1]["order"])
-    rows = [("root", known.root), *in_order]
+    root = {**known.root, "heard": known.monotonic - known.silent_seconds}
+    rows = [("root", root), *in_order]
     return [_row(name, facts, known.monotonic, known.ends.get(name, ())) for name, facts in rows]
 
 
 def _row(name: str, facts: Mapping[str, Any], monotonic: float, ends: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    hidden = ("order", "started_at", "spawned", "since", "remedy", "under", "last_exit", "last_cause")
-    row = {"name": name, **{key: value for key, value in facts.items() if key not in hidden}}
+    row = {"name": name, **{key: value for key, value in facts.items() if key not in HIDDEN}}
     if "spawned" in facts:
         row["uptime_seconds"] = round(max(0.0, monotonic - facts["spawned"]), 1)
+    if "heard" in facts:
+        row["last_seen_seconds"] = round(max(0.0, monotonic - facts["heard"]), 1)
     if facts.get("last_exit"):
         row["last_exit"] = {"cause": facts["last_cause"], "what": facts["last_exit"]}
     if exits := [{**end, "at": iso(end["at"])} for end in ends]:

@@ -54,6 +54,10 @@ class Context:
             self._stopping = bool(_readable(0, self.stop_fd))
         return self._stopping
 
+    def note_stop(self) -> None:
+        """A stop was asked for, and whoever looks after `stop_fd` in the place of `stopping` has taken that from it."""
+        self._stopping = True
+
     def progress(self) -> None:
         """The main loop has come round. Called by `stopping` and `receive`; a child with another loop calls it."""
         self._last_progress = time.monotonic()

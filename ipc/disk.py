@@ -55,7 +55,10 @@ def _check(journal: Journal, progress: Callable[[], object]) -> list[str]:
     """What the journal's check finds. In a thread: SQLite before 3.41 reads a whole table without calling anybody."""
     found: list[str] = []
     checking = threading.Thread(target=lambda: found.extend(journal.check()), name="check", daemon=True)
-    checking.start()
+    try:
+        checking.start()
+    except RuntimeError:  # no thread to be had: then without a sign of life meanwhile
+        return journal.check()
     while checking.is_alive():
         progress()
         checking.join(PROGRESS_SECONDS)

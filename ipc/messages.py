@@ -70,6 +70,18 @@ class Unrunnable:
 
 
 @dataclass(frozen=True, slots=True)
+class Short:
+    """Child to supervisor, its last words: no thread was to be had. Nobody's fault: it is to be started again later."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Child to supervisor, its last words: it was asked to stop, by whomever, and has finished its work in hand."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
     """There is a job in `state` for whoever takes that state: look now rather than at the next poll."""
 
@@ -198,8 +210,10 @@ Message = (
     | JobDone
     | JobFailed
     | Unrunnable
+    | Short
+    | Leaving
 )
-LastWords = Held | Starved | Unrunnable
+LastWords = Held | Starved | Unrunnable | Short | Leaving
 
 _TYPES: tuple[type[Any], ...] = (
     Ready,
@@ -217,6 +231,8 @@ _TYPES: tuple[type[Any], ...] = (
     JobDone,
     JobFailed,
     Unrunnable,
+    Short,
+    Leaving,
 )
 _BY_TAG = dict(enumerate(_TYPES))
 _TAGS = {kind: tag for tag, kind in _BY_TAG.items()}

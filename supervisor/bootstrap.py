@@ -55,6 +55,7 @@ if __name__ == "__main__":
     show_stacks(int(sys.argv[6]))
     die_with_parent()
 
-    from supervisor import runtime
+    from supervisor import logs, runtime
 
+    logs.catch_uncaught()
     sys.exit(runtime.main(sys.argv, stop_fd))

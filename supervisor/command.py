@@ -25,6 +25,7 @@ from pathlib import Path
 
 from ipc.mailbox import Closed
 from ipc.messages import Message, Ready, Unrunnable
+from supervisor import descriptors
 from supervisor.child import HOME, Incarnation
 from supervisor.output import Output
 from supervisor.policy import Intent
@@ -123,8 +124,9 @@ def launch(spec: ChildSpec, number: int) -> CommandIncarnation:
     assert command is not None
     with ExitStack() as ours, ExitStack() as its:
         (report, told), (out, its_out), (err, its_err) = (_pipe(ours, its) for _ in range(3))
+        given = (told, os.getpid(), descriptors.limit_at_start())
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(LAUNCH), str(told), str(os.getpid()), command.directory, *command.words],
+            [sys.executable, "-I", "-S", str(LAUNCH), *map(str, given), command.directory, *command.words],
             stdin=subprocess.DEVNULL,
             stdout=its_out,
             stderr=its_err,

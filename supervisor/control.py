@@ -70,6 +70,7 @@ class Control:
                 self._socket.bind(address)
             finally:
                 os.umask(before)
+        self._made = _number(self._path)
         self._socket.listen(8)
         self._socket.setblocking(False)
         loop.watch(self._socket.fileno(), self._accept)
@@ -79,7 +80,8 @@ class Control:
             client.connection.close()
         self._socket.close()
         os.close(self._spare)
-        self._path.unlink(missing_ok=True)
+        if _number(self._path) == self._made:  # else the folder has been replaced, and that one is somebody else's
+            self._path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
         now = time.monotonic()
@@ -153,6 +155,15 @@ def ask(state_dir: Path, request: dict[str, Any]) -> dict[str, Any]:
         with connection.makefile("rb") as reader:
             answer: dict[str, Any] = json.loads(reader.readline())
     return answer
+
+
+def _number(path: Path) -> tuple[int, int] | None:
+    """What tells this file from any other at that path; None: there is none."""
+    try:
+        there = path.stat()
+    except OSError:
+        return None
+    return there.st_dev, there.st_ino
 
 
 @contextlib.contextmanager

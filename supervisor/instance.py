@@ -1,4 +1,8 @@
-"""One instance a state_dir: a lock that the kernel takes back when its holder dies, and a card that names him."""
+"""One instance a state_dir: a lock that the kernel takes back when its holder dies, and a card that names him.
+
+The lock is on a file, not on a path: who removes or replaces the folder lets a second instance in. So the holder looks
+again and again whether the file that it has locked is still the one at that path (`Lock.loss`).
+"""
 
 from __future__ import annotations
 
@@ -39,12 +43,22 @@ class Lock:
     def __init__(self, state_dir: Path) -> None:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = state_dir / "instance.lock"
+        self._files: dict[Path, tuple[int, int]] = {}
+        self._has_stable_numbers = True
+        self._take(state_dir)
+        if self.loss():  # put in its place at this very moment, or a file system without stable numbers
+            os.close(self._fd)
+            self._take(state_dir)
+            self._has_stable_numbers = not self.loss()
+        self.write(Card(os.getpid(), "", ""))
+
+    def _take(self, state_dir: Path) -> None:
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not self._acquire():
             card = _read(self._path)
             os.close(self._fd)
             raise AlreadyRunning(state_dir, card.pid if card else 0)
-        self.write(Card(os.getpid(), "", ""))
+        self._files[self._path] = _numbers(os.fstat(self._fd))
 
     def _acquire(self) -> bool:
         """Take the lock. Whoever merely looks (see `running`) has it for microseconds: those do not count."""
@@ -62,8 +76,35 @@ class Lock:
         # One write of one length: whoever reads it meanwhile sees the old card or the new one.
         os.pwrite(self._fd, json.dumps(asdict(card)).encode().ljust(CARD_BYTES), 0)
 
+    def keep_an_eye_on(self, path: Path) -> None:
+        """This file, too, is to be the same for as long as the lock is held. Others have it open."""
+        self._files[path] = _numbers(path.stat())
+
+    def loss(self) -> str:
+        """What has become of the folder under the holder; empty: it is where it was. A matter of microseconds.
+
+        The holder's own lock and open files stay good wherever the folder goes, so they say nothing. But whoever opens
+        a file by its path finds another folder there, or none, and so does a second instance. A file system that gives
+        one file ever new numbers (some in user space do) can only say that the file is gone.
+        """
+        for path, numbers in self._files.items():
+            try:
+                is_here = _numbers(path.stat()) == numbers
+            except FileNotFoundError:
+                return f"{path} is gone: it was removed, moved or unmounted"
+            except OSError:
+                continue  # nobody knows: a file system that fails for a moment has not lost the file
+            if not is_here and self._has_stable_numbers:
+                return f"{path} is another file now: something else was put in its place"
+        return ""
+
     def release(self) -> None:
         os.close(self._fd)
+
+
+def _numbers(stat: os.stat_result) -> tuple[int, int]:
+    """What tells this file from any other."""
+    return stat.st_dev, stat.st_ino
 
 
 def running(state_dir: Path) -> Card | None:

@@ -14,6 +14,7 @@ import select
 import sys
 import threading
 from collections.abc import Mapping
+from types import TracebackType
 from typing import Any, Literal
 
 import structlog
@@ -54,6 +55,29 @@ def configure(level: str, format: Literal["auto", "json", "console"] | str, proc
     )
     handler = _Adopt()
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def catch_uncaught() -> None:
+    """From here on what nobody catches, in whatever thread, is a record like any other and no bare traceback."""
+
+    def log(event: str, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        write = structlog.get_logger().critical if structlog.is_configured() else None
+        if write is None or issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error or kind(), trace)
+        else:
+            write(event, exc_info=(kind, error or kind(), trace))
+
+    def in_thread(args: threading.ExceptHookArgs) -> None:
+        if not issubclass(args.exc_type, SystemExit):
+            name = args.thread.name if args.thread else "unknown"
+            log(f"a thread ended by an error: {name}", args.exc_type, args.exc_value, args.exc_traceback)
+
+    def ignored(args: sys.UnraisableHookArgs) -> None:
+        log(args.err_msg or "an error was ignored", args.exc_type, args.exc_value, args.exc_traceback)
+
+    sys.excepthook = lambda kind, error, trace: log("ended by an error", kind, error, trace)
+    threading.excepthook = in_thread
+    sys.unraisablehook = ignored
 
 
 class _Line:

@@ -24,7 +24,8 @@ def main(context: Context) -> None:
     options = context.options
     with reading_options():
         cgroup = Path(options["cgroup"]) if options.get("cgroup") else None
-        supervisor = Supervisor(**_arrangement(options), stop_fd=context.stop_fd, in_order=False, cgroup=cgroup)
+        arrangement = _arrangement(options)
+        supervisor = Supervisor(**arrangement, stop_fd=context.stop_fd, in_order=False, cgroup=cgroup, hurries=False)
         router = resolve(options["router"])(supervisor, context)
 
     def on_inbox() -> None:
@@ -48,6 +49,7 @@ def main(context: Context) -> None:
         raise
     if code != 0:
         raise GaveUp("an image worker keeps dying without a picture in hand; see the log records before this one")
+    context.note_stop()
 
 
 def _abandon(supervisor: Supervisor) -> None:

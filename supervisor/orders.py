@@ -96,15 +96,16 @@ class Orders:
             return self._refuse(faults)
         self._settings = settings
         logs.configure(**asdict(settings.log), process="root")
-        concerned = self._supervisor.reconfigure(
+        changes = self._supervisor.reconfigure(
             specs=tree.children(settings, self._listen_fd, self._started, self._cgroup),
             intensity=tree.root_intensity(settings),
             drain_seconds=settings.supervisor.drain_seconds,
             log_settings=asdict(settings.log),
         )
         self._guard.configure(tree.memory_limits(settings), tree.worker_count(settings))
-        log.info("reloaded", replaced=concerned)
-        return _answer(f"reloaded; replaced: {', '.join(concerned) or 'nobody'}", ok=True)
+        log.info("reloaded", **changes.by_kind())
+        told = [f"{kind}: {', '.join(names)}" for kind, names in changes.by_kind().items()]
+        return _answer("; ".join(["reloaded", *(told or ["replaced: nobody"])]), ok=True)
 
     def _refuse(self, faults: Any) -> dict[str, Any]:
         for fault in faults:

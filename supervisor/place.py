@@ -54,6 +54,11 @@ class Place:
         self._since = time.monotonic()
         self._last_exit: Exit | None = None
         self._causes: Counter[str] = Counter()
+        self._failed_starts = 0
+        self._why_not = ("", "")
+        self._loop = ""
+        self._holds = 0
+        self._last_heard: float | None = None
 
     @property
     def standing(self) -> Standing:
@@ -67,9 +72,14 @@ class Place:
     def started_before(self) -> bool:
         return self.count > 0
 
+    @property
+    def awaits_its_time(self) -> bool:
+        """Whether it is to be started at `due_at`."""
+        return self.standing is Standing.WAITING or (self.standing is Standing.HELD and self._holds > 0)
+
     def is_due(self, now: float) -> bool:
         """Whether to start an incarnation now."""
-        return self.standing is Standing.WAITING and now >= self.due_at
+        return self.awaits_its_time and now >= self.due_at
 
     def had_its_chance(self) -> bool:
         """Whether those that wait for it may stop waiting: it is ready, or it has been and is no more."""
@@ -83,28 +93,50 @@ class Place:
     def begin(self, incarnation: Incarnation) -> None:
         self.incarnation = incarnation
         self.count += 1
-        self.restarts = self.count - 1
+        self.restarts = self.count - 1 - self._failed_starts
+        self._why_not = ("", "")
 
     def now_ready(self) -> None:
         assert self.incarnation is not None
         self.incarnation.ready_at = time.monotonic()
         self._since = time.monotonic()
 
-    def put_off(self, until: float) -> None:
+    def put_off(self, until: float, why: str, remedy: str) -> None:
         """It could not be started; try again at `until`."""
         self.due_at = until
+        self._why_not = (why, remedy)
+
+    def start_failed(self, until: float, why: str, remedy: str) -> None:
+        """The incarnation has ended for want of what the machine has to give, before it was ready: that was no life."""
+        assert self.incarnation is not None
+        self._last_heard, self.incarnation = self.incarnation.heard, None
+        self._failed_starts += 1
+        self.restarts = max(0, self.count - 1 - self._failed_starts)
+        self._resting = Standing.WAITING if self.wanted and not self.rests else Standing.STOPPED
+        self.put_off(until, why, remedy)
+
+    def hold_back(self, now: float, intensity: Intensity) -> float:
+        """It has died too often: leave it alone for a while, then try it once more; for how long (seconds)."""
+        if not self._holds:
+            self._loop = f"it has ended {len(self.deaths)} times within {intensity.window_seconds:g} s"
+            self._row_began = time.monotonic()
+        self._holds += 1
+        self._resting = Standing.HELD
+        seconds = policy.hold_seconds(self._holds, intensity)
+        self.due_at = now + seconds
+        return seconds
 
     def release(self) -> None:
         """Start it now, whatever it has been waiting for, with a clean record; one that rests, when it is woken."""
         if self.incarnation is None and not self.rests:
             self._resting = Standing.WAITING
         self.due_at = 0.0
-        self.deaths, self._in_a_row = (), 0
+        self.deaths, self._in_a_row, self._holds = (), 0, 0
 
     def call_off(self) -> None:
         """What is not running is not started any more: the tree is being stopped, or the operator has said so."""
-        if self.incarnation is None and self._resting is Standing.WAITING:
-            self._resting = Standing.STOPPED
+        if self.incarnation is None and self.awaits_its_time:
+            self._resting, self._holds = Standing.STOPPED, 0
 
     def after_exit(
         self, end: Exit, now: float, *, counts: bool, intensity: Intensity, random: Callable[[], float]
@@ -114,6 +146,7 @@ class Place:
         `counts`: whether this death speaks against the child (and not against the work that it had in hand).
         """
         assert self.incarnation is not None
+        self._last_heard = self.incarnation.heard
         was_ready, served = self.incarnation.ready, max(0.0, now - self.incarnation.ready_at)
         self.incarnation, self._last_exit = None, end
         self._causes[end.cause.value] += 1
@@ -122,6 +155,8 @@ class Place:
             self.wanted and not self.rests and (self.recycled or policy.is_replaced(end.cause, self.spec.restart))
         )
         recycled, self.recycled = self.recycled, False
+        if served >= policy.STEADY_SECONDS:
+            self._holds = 0
         if not replaced:
             self._resting = self._at_rest(end.cause)
             self._since = time.monotonic()
@@ -130,7 +165,9 @@ class Place:
         if was_ready:  # else it has been down all the time: a child that never gets ready is not down "since just now"
             self._since = time.monotonic()
         self.due_at = now
-        if counts and not recycled:
+        if end.cause is Cause.SHORT:
+            self.put_off(now + policy.shortage_delay_seconds(intensity), end.text, end.remedy)
+        elif counts and not recycled and end.cause is not Cause.TERMINATED:
             if policy.is_death(end.cause):
                 self.deaths = (*self.deaths, now)
             self._in_a_row = policy.deaths_in_a_row(self._in_a_row, served)
@@ -146,13 +183,29 @@ class Place:
 
     def _since_when(self) -> float:
         """Since when it stands so. A row of quick deaths is one trouble, however often it is ready for a moment."""
+        if self._is_on_trial():
+            return self._row_began
         if self._in_a_row > 1 and self.standing in (Standing.WAITING, Standing.STARTING):
             return min(self._since, self._row_began)
         return self._since
 
     def has_outrun(self, intensity: Intensity) -> bool:
-        """Whether it has died too often to be replaced once more."""
-        return self.incarnation is None and policy.outruns(self.deaths, intensity)
+        """Whether it has died too often to be replaced once more: or at once, where it is there on trial."""
+        return self.incarnation is None and (self._holds > 0 or policy.outruns(self.deaths, intensity))
+
+    def _is_on_trial(self) -> bool:
+        """Whether it is held for having died too often, or is tried once more and has not shown yet that it lives."""
+        served = 0.0 if self.incarnation is None else time.monotonic() - self.incarnation.ready_at
+        return self._holds > 0 and served < policy.STEADY_SECONDS
+
+    def _trouble(self) -> tuple[str, str]:
+        """What keeps it from running, besides how it ended last, and what to do; mostly nothing."""
+        if self._is_on_trial() and self._last_exit is not None:
+            remedy = (
+                f"The others go on. The log has what it printed. When it is mended: bin/run restart {self.spec.name}"
+            )
+            return f"{self._loop}; the last time: {self._last_exit.text}", remedy
+        return self._why_not
 
     def facts(self) -> dict[str, Any]:
         """The place's row of /status; a child that is down has no pid."""
@@ -164,6 +217,8 @@ class Place:
         }
         if self.rests:
             facts["resting"] = True
+        if self._holds and self.awaits_its_time:
+            facts["due"] = round(self.due_at, 1)
         if self.incarnation is not None:
             facts |= {
                 "pid": self.incarnation.pid,
@@ -172,6 +227,7 @@ class Place:
                 "peak_rss_bytes": self.incarnation.peak_rss_bytes,
                 **self.incarnation.history.facts(),
                 "cap_bytes": self.incarnation.cap_bytes,
+                "beats": self.spec.command is None,
             }
             if self.incarnation.cap_bytes:
                 facts["enforced_by"] = "cgroup" if self.incarnation.leaf else "sampling"
@@ -184,4 +240,10 @@ class Place:
                 "remedy": self._last_exit.remedy[:500],
                 "exit_causes": dict(self._causes),
             }
+        heard = self._last_heard if self.incarnation is None else self.incarnation.heard
+        if heard is not None:
+            facts["heard"] = round(heard, 1)
+        trouble, remedy = self._trouble()
+        if trouble:
+            facts |= {"trouble": trouble[:300], "remedy": remedy}
         return facts

@@ -10,8 +10,9 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ipc import process_limit
 from ipc.holds import EX_CONFIG
-from ipc.messages import Held, LastWords, Starved, Unrunnable
+from ipc.messages import Held, LastWords, Leaving, Short, Starved, Unrunnable
 from supervisor.spec import Intensity, Restart
 
 FIRST_DELAY_SECONDS = 0.25
@@ -19,6 +20,10 @@ FIRST_DELAY_SECONDS = 0.25
 
 STEADY_SECONDS = 10.0
 """An incarnation that was ready for so long ends a row of quick deaths: its replacement comes at once again."""
+
+HOLD_SECONDS = 600.0
+LONGEST_HOLD_SECONDS = 3600.0
+"""How long a command that outran its intensity is left alone before it is tried again: at first, and at most."""
 
 OVERSLEPT_SECONDS = 2.0
 """A loop that comes round later than it wanted to, by more than this, did not run in between: it was stopped, its group
@@ -60,6 +65,9 @@ class Cause(enum.Enum):
     HUNG = "hung"
     HELD = "held"
     UNRUNNABLE = "cannot be run"
+    SHORT = "short of processes"
+    TERMINATED = "terminated"
+    """It was asked to stop, but not by its supervisor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ def judge(returncode: int, intent: Intent | None, last_words: LastWords | None, 
     if intent is not None:
         return _judge_by_intent(intent, how)
     if last_words is not None:
-        return _judge_by_words(last_words)
+        return _judge_by_words(last_words, how)
     if returncode == EX_CONFIG:
         return Exit(Cause.HELD, f"refused its configuration ({how})", "See its last log records")
     if returncode == -signal.SIGKILL and oom is Oom.PERHAPS:
@@ -109,7 +117,7 @@ def _judge_by_intent(intent: Intent, how: str) -> Exit:
             return Exit(Cause.CRASHED, "crashed: it sent what is no message and was killed")
 
 
-def _judge_by_words(words: LastWords) -> Exit:
+def _judge_by_words(words: LastWords, how: str) -> Exit:
     match words:
         case Held(what, remedy):
             return Exit(Cause.HELD, what, remedy)
@@ -118,6 +126,10 @@ def _judge_by_words(words: LastWords) -> Exit:
         case Unrunnable(what):
             remedy = "Install it, or mend its command in the settings; it is tried again by itself"
             return Exit(Cause.UNRUNNABLE, f"cannot be run: {what}", remedy)
+        case Short(what):
+            return Exit(Cause.SHORT, f"no process to be had: {what}", process_limit.REMEDY)
+        case Leaving():
+            return Exit(Cause.TERMINATED, f"stopped at a SIGTERM that was not its supervisor's ({how})")
 
 
 def describe_returncode(returncode: int) -> str:
@@ -144,9 +156,10 @@ def is_replaced(cause: Cause, restart: Restart) -> bool:
 def is_death(cause: Cause) -> bool:
     """Whether such an end counts against the restart intensity.
 
-    A program that is not there is tried again, ever more slowly; to start the whole anew would not bring it back.
+    A program that is not there is tried again, ever more slowly; to start the whole anew would not bring it back. Nor
+    would it bring processes to a machine that has none to give. Who was asked to stop has not died of anything.
     """
-    return cause is not Cause.UNRUNNABLE
+    return cause not in (Cause.UNRUNNABLE, Cause.SHORT, Cause.TERMINATED)
 
 
 def recent(deaths: tuple[float, ...], now: float, window_seconds: float) -> tuple[float, ...]:
@@ -165,6 +178,20 @@ def deaths_in_a_row(before: int, served_seconds: float) -> int:
     `served_seconds` is how long it was ready: one that never got so far is no steadier for having taken its time.
     """
     return 1 if served_seconds >= STEADY_SECONDS else before + 1
+
+
+def hold_seconds(holds: int, intensity: Intensity) -> float:
+    """How long a command that has outrun its intensity is held before it is tried once more, the `holds`-th time.
+
+    Doubled each time. No longer than the window at first: by then its deaths would not be held against it any more.
+    """
+    first = min(HOLD_SECONDS, intensity.window_seconds)
+    return min(LONGEST_HOLD_SECONDS, first * 2.0 ** min(holds - 1, 40))
+
+
+def shortage_delay_seconds(intensity: Intensity) -> float:
+    """The pause before the next try where the machine had no process, thread or descriptor to give."""
+    return max(1.0, intensity.delay_seconds / 4)
 
 
 def restart_delay_seconds(deaths: int, intensity: Intensity, random: Callable[[], float]) -> float:

@@ -9,12 +9,26 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 from ipc.messages import Message, Options
 from supervisor.place import Place, Standing
 from supervisor.spec import ChildSpec
+
+
+@dataclass
+class Changes:
+    """What a reload does to the children, by name. `restarted` are those that were down and get another try."""
+
+    added: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    restarted: list[str] = field(default_factory=list)
+
+    def by_kind(self) -> dict[str, list[str]]:
+        """Those kinds of which there are any."""
+        return {kind: names for kind, names in asdict(self).items() if names}
 
 
 class Staff(Protocol):
@@ -39,23 +53,26 @@ class Renewal:
         self._to_replace: deque[str] = deque()
         self._under_way: tuple[str, float] | None = None
 
-    def adapt(self, specs: Sequence[ChildSpec], *, everyone: bool) -> list[str]:
-        """Have these children, and no others; who is going to be replaced, stopped or started for it.
+    def adapt(self, specs: Sequence[ChildSpec], *, everyone: bool) -> Changes:
+        """Have these children, and no others; who is going to be started, stopped or replaced for it.
 
         `everyone` is replaced, even those whose spec is as it was.
         """
         before = dict(self._places)
         self._places.clear()
-        concerned = []
+        changes = Changes()
         for spec in specs:
-            place = self._places[spec.name] = before.pop(spec.name) if spec.name in before else Place(spec)
-            if self._adapt(place, spec, even_so=everyone):
-                concerned.append(spec.name)
+            place = before.pop(spec.name, None)
+            if place is None or place.retired:
+                changes.added.append(spec.name)
+            place = self._places[spec.name] = place or Place(spec)
+            self._adapt(place, spec, changes, even_so=everyone)
         for name, place in before.items():
             self._places[name] = place
+            if not place.retired:
+                changes.removed.append(name)
             self._retire(place)
-            concerned.append(name)
-        return concerned
+        return changes
 
     def note_start(self, name: str) -> None:
         """A new incarnation: if it has died before its turn came, this is the new one already."""
@@ -80,27 +97,29 @@ class Renewal:
         place = self._places.get(name)
         return place is not None and place.standing in (Standing.STOPPING, Standing.WAITING, Standing.STARTING)
 
-    def _adapt(self, place: Place, spec: ChildSpec, *, even_so: bool) -> bool:
-        """Have the child in this place become what `spec` says; whether it is replaced or started for it."""
+    def _adapt(self, place: Place, spec: ChildSpec, changes: Changes, *, even_so: bool) -> None:
+        """Have the child in this place become what `spec` says, and note what that takes."""
         before, was_retired = place.spec, place.retired
         place.spec, place.retired = spec, False
         if was_retired:
             self._staff.start_child(spec.name)
-            return True
-        if place.incarnation is None:
+        elif place.incarnation is None:
             if place.wanted and (place.standing is Standing.HELD or spec != before):
                 place.release()
-            return place.standing is Standing.WAITING
-        if spec == before and (spec.command or not even_so):  # a command knows nothing of our log
-            return False
+                changes.restarted += [spec.name] if place.standing is Standing.WAITING else []
+        elif self._can_stay(before, spec, even_so=even_so):
+            pass
+        elif place.wanted:  # else it is being stopped: whoever starts it again starts the new one
+            changes.replaced.append(spec.name)
+            if spec.name not in self._to_replace:
+                self._to_replace.append(spec.name)
+
+    def _can_stay(self, before: ChildSpec, spec: ChildSpec, *, even_so: bool) -> bool:
+        """Whether the child that runs is as it shall be, or takes what has changed: it has been told that then."""
+        if spec == before:
+            return spec.command is not None or not even_so  # a command knows nothing of our log
         only_options = replace(before, options=spec.options) == spec and spec.takes_options and not even_so
-        if only_options and self._staff.send(spec.name, Options(spec.options)):
-            return False
-        if not place.wanted:
-            return False  # it is being stopped: whoever starts it again starts the new one
-        if spec.name not in self._to_replace:
-            self._to_replace.append(spec.name)
-        return True
+        return only_options and self._staff.send(spec.name, Options(spec.options))
 
     def _retire(self, place: Place) -> None:
         """There shall be no such child any more."""

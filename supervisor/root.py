@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import resource
 import socket
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import structlog
 
 from ipc.journal import Journal, JournalError, UnfitJournal
 from ipc.spool import Spool
-from supervisor import cgroups, instance, logs, signals, tree
+from supervisor import cgroups, descriptors, instance, logs, signals, tree
 from supervisor.control import Control
 from supervisor.failed import Failed
 from supervisor.guard import Guard
@@ -118,7 +117,7 @@ def run(
         raise CannotStart("\n".join(faults))
     notifier = Notifier(os.environ, os.getpid())
     notifier.starting(JOURNAL_SECONDS)
-    _raise_descriptor_limit()
+    descriptors.raise_limit()
     lock = _lock(settings)
     listener = _listen(settings)
     url = _url(listener)
@@ -140,6 +139,8 @@ def run(
     router = RootRouter(supervisor)
     router.guard = guard = Guard(supervisor, router.tell, own_cgroup)
     guard.configure(tree.memory_limits(settings), tree.worker_count(settings))
+    workers = tree.image_processors(settings)
+    structlog.get_logger().info("image workers", count=workers.count, why=workers.why)
     orders = Orders(
         supervisor,
         router,
@@ -152,6 +153,7 @@ def run(
         guard=guard,
     )
     supervisor.on_hangup = _on_hangup(supervisor, orders)
+    supervisor.may_go_on = partial(_has_its_folder, lock)
     control = _control(settings, supervisor, orders)
     announce(url)
     try:
@@ -163,6 +165,21 @@ def run(
         lock.release()
     structlog.get_logger().info("stopped", exit_code=code)
     return code
+
+
+def _has_its_folder(lock: instance.Lock) -> bool:
+    """Whether state_dir is still what we have locked. Else whatever is written from now on is lost or, once a second
+    instance runs there, goes into its journal.
+    """
+    if not (loss := lock.loss()):
+        return True
+    structlog.get_logger().error(
+        "state_dir is not this instance's any more, all processes are ended",
+        what=loss,
+        remedy="Put the folder back where it was and start again: its journal says what is published and what is not."
+        " Stop the program before a state_dir is moved or removed",
+    )
+    return False
 
 
 def _control(settings: Settings, supervisor: Supervisor, orders: Orders) -> Control | None:
@@ -177,13 +194,6 @@ def _control(settings: Settings, supervisor: Supervisor, orders: Orders) -> Cont
             remedy="Have state_dir on a file system that has sockets; SIGHUP reloads, SIGTERM stops all the same",
         )
         return None
-
-
-def _raise_descriptor_limit() -> None:
-    """As far as we may: each child takes five."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _on_hangup(supervisor: Supervisor, orders: Orders) -> Callable[[], None]:
@@ -214,6 +224,7 @@ def _lock(settings: Settings) -> instance.Lock:
         lock = instance.Lock(state_dir)
         Spool(state_dir / "spool")
         Journal.open(state_dir / "journal.db").close()
+        lock.keep_an_eye_on(state_dir / "journal.db")
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
             raise Failed(f"state_dir {state_dir}: {error.strerror}. Make room on its disk, or check it") from error

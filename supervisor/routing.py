@@ -35,6 +35,7 @@ DOWN = (
     "rss_trend_bytes_per_hour",
     "job",
     "job_seconds",
+    "beats",
 )
 """What a row of /status has only while the child is up."""
 

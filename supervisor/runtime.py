@@ -21,13 +21,16 @@ from typing import Any
 import msgpack
 import structlog
 
-from ipc import failpoints
+from ipc import failpoints, process_limit
 from ipc.context import Context
 from ipc.holds import EX_CONFIG, Hold
 from ipc.mailbox import Closed, inbox_from_fd, outbox_from_fd
-from ipc.messages import Held, Starved, clip
+from ipc.messages import Held, Leaving, Short, Starved, clip
 from supervisor import logs
 from supervisor.bootstrap import ORPHANED
+
+EX_TEMPFAIL = 75
+"""sysexits.h: to be tried again later."""
 
 DISK_SECONDS = 2.0
 """How often a child that waits for the disk tries it."""
@@ -49,16 +52,19 @@ def main(argv: list[str], stop_fd: int) -> int:
         outbox=outbox_from_fd(outbox_fd),
         stop_fd=stop_fd,
     )
-    _watch(context, liveness_fd, spec["beat_seconds"])
-    os.nice(spec["nice"])
-    return _run(spec["target"], context)
+    code = _run(spec, context, liveness_fd)
+    if code == 0 and context.stopping:
+        context.send(Leaving())
+    return code
 
 
-def _run(target: str, context: Context) -> int:
+def _run(spec: dict[str, Any], context: Context, liveness_fd: int) -> int:
     """Run the child's main function; the exit code. Its last words go to the supervisor."""
     log = structlog.get_logger()
     try:
-        resolve(target)(context)
+        _watch(context, liveness_fd, spec["beat_seconds"])
+        os.nice(spec["nice"])
+        resolve(spec["target"])(context)
     except Hold as hold:
         return _hold(context, hold.what, hold.remedy)
     except Closed:
@@ -67,6 +73,9 @@ def _run(target: str, context: Context) -> int:
         context.send(Starved(clip(str(error) or "no memory left")))
         return 1
     except Exception as error:
+        if process_limit.says_no_thread(error):
+            context.send(Short(clip(str(error))))
+            return EX_TEMPFAIL
         if "state_dir" in context.options and (code := _blame_the_disk(context, error)) is not None:
             return code
         log.exception("crashed")

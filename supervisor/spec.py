@@ -45,7 +45,8 @@ class ChildSpec:
     restart: Restart = "permanent"
     ready_seconds: float = 45.0
     """It says that it is ready within this time, or is taken for hung. More than the longest wait for the journal."""
-    beat_seconds: float = 5.0
+    beat_seconds: float = 4.0
+    """Between two heartbeats. /status says of who has not been heard of for ten seconds that something is wrong."""
     hang_seconds: float = 60.0
     """No heartbeat, or no round of its main loop, for so long: hung. Twice the longest wait for the journal."""
     stall_seconds: float = 0.0

@@ -6,6 +6,7 @@ deadlines. All decisions are in `policy`; what children tell each other is the r
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import selectors
@@ -15,11 +16,13 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from random import random
+from typing import Any
 
 import structlog
 
+from ipc import process_limit
 from ipc.mailbox import Closed
-from ipc.messages import Beat, Held, Message, MessageError, Ready, Starved, Unrunnable
+from ipc.messages import Beat, Held, Leaving, Message, MessageError, Ready, Short, Starved, Unrunnable
 from ipc.routing import Effort, Router
 from supervisor import effort, policy, reaper, stacks
 from supervisor.cgroups import Leaves
@@ -28,8 +31,8 @@ from supervisor.command import launch
 from supervisor.heir import Heir
 from supervisor.output import Outputs
 from supervisor.place import Place, Standing
-from supervisor.policy import Cause, Intent
-from supervisor.renewal import Renewal
+from supervisor.policy import Cause, Exit, Intent
+from supervisor.renewal import Changes, Renewal
 from supervisor.spec import ChildSpec, Intensity, SpecError
 from supervisor.watchdog import Watchdog, sample
 
@@ -48,10 +51,13 @@ LEAST_STOP_SECONDS = 1.0
 SAME_REQUEST_SECONDS = 0.5
 """Two signals closer than this are one request: `timeout` and some terminals send a process two."""
 
+ASSURE_SECONDS = 0.5
+"""Between two looks whether to go on at all, where nobody is started."""
+
 RETELL_SECONDS = 10.0
 BUSY_RETELL_SECONDS = 2.0
 """How often a child's row of /status is told anew though nothing in it has changed. A busy router adds to it how far
-the work is.
+the work is; and that a child gives signs of life, those who read the row are to see before they miss it.
 """
 
 MOST_MESSAGES = 64
@@ -59,6 +65,8 @@ MOST_MESSAGES = 64
 
 LAST_MESSAGES = 16384
 """Read from a child that is gone: more than its pipe can hold, but an end if somebody else still writes to it."""
+
+TRIED_AGAIN = "It is tried again by itself. See what the machine is short of"
 
 log = structlog.get_logger()
 
@@ -69,7 +77,8 @@ class Supervisor:
     `stop_fd` becomes readable at every signal, whose number it gives: the first begins an orderly stop, the second ends
     it at once; a SIGHUP is for `on_hangup`, if there is one, and a request to stop if not. `in_order` starts and stops
     the children one after another (first started, last stopped) rather than together. `cgroup` is where those that have
-    a cap get cgroups of their own (`cgroups.settle`).
+    a cap get cgroups of their own (`cgroups.settle`). Without `hurries` a second signal ends nothing at once: who
+    has a supervisor may get one from that, and one that went to all of us.
     """
 
     def __init__(
@@ -82,6 +91,7 @@ class Supervisor:
         stop_fd: int,
         in_order: bool,
         cgroup: Path | None = None,
+        hurries: bool = True,
     ) -> None:
         self._leaves = Leaves(cgroup)
         self._places = {spec.name: Place(spec) for spec in specs}
@@ -92,6 +102,7 @@ class Supervisor:
         self._log_settings = log_settings
         self._stop_fd = stop_fd
         self._in_order = in_order
+        self._hurries = hurries
         self._router: Router | None = None
         self._selector = selectors.DefaultSelector()
         self._liveness_reader, self._liveness_writer = os.pipe()
@@ -106,7 +117,11 @@ class Supervisor:
         self._awake_at = time.monotonic()
         self._outputs = Outputs(self)
         self._heir = Heir()
+        self._assured_at = -math.inf
+        self._is_abandoned = False
         self.on_hangup: Callable[[], None] | None = None
+        self.may_go_on: Callable[[], bool] = lambda: True
+        """Asked twice a second, and before each start; once it says no, all is ended (`abandon`)."""
 
     # The table of contents
 
@@ -115,6 +130,7 @@ class Supervisor:
         self._router = router
         self.watch(self._stop_fd, self._on_stop_signal)
         while not self._is_over():
+            self._assure_itself()
             self._start_who_is_due()
             self._wait()
             self._watchdog.look(closely=router.is_busy())
@@ -180,13 +196,28 @@ class Supervisor:
         earlier = list(self._places.values())[: list(self._places).index(place.spec.name)]
         return place.started_before or all(other.had_its_chance() for other in earlier)
 
+    def _assure_itself(self, *, now: bool = False) -> None:
+        """Look whether there is any sense in going on."""
+        is_due = now or time.monotonic() - self._assured_at >= ASSURE_SECONDS
+        if not is_due or self._is_abandoned:
+            return
+        self._assured_at = time.monotonic()
+        if not self.may_go_on():
+            self.abandon()
+
     def _start(self, place: Place) -> None:
+        self._assure_itself(now=True)  # a new process opens its files by their paths
+        if self.stopping:
+            return
         try:
             incarnation = self._spawn(place.spec, place.count + 1)
         except (OSError, subprocess.SubprocessError) as error:
             # EAGAIN, ENOMEM, EMFILE: the machine is short of something. No fault of the child: try again.
-            place.put_off(time.monotonic() + max(1.0, self._intensity.delay_seconds / 4))
+            why = f"cannot be started: {error}"
+            remedy = process_limit.REMEDY if isinstance(error, BlockingIOError) else TRIED_AGAIN
+            place.put_off(time.monotonic() + policy.shortage_delay_seconds(self._intensity), why, remedy)
             log.error("cannot start a child", child=place.spec.name, error=str(error))
+            self._tell_of(place)
             return
         place.begin(incarnation)
         name = place.spec.name
@@ -213,7 +244,8 @@ class Supervisor:
         tick = BUSY_TICK_SECONDS if self.router.is_busy() else TICK_SECONDS
         now = time.monotonic()
         wanted = max(0.0, min([now + tick, *self._moments()]) - now)
-        events = self._selector.select(wanted)
+        # Our own signal first: a child that has got the same one is not to be taken for one that ended by itself.
+        events = sorted(self._selector.select(wanted), key=lambda one: one[0].fd != self._stop_fd)
         asleep_since, self._awake_at = self._awake_at, time.monotonic()
         self._forgive(policy.overslept_seconds(self._awake_at - asleep_since, wanted))
         for key, _ in events:
@@ -237,7 +269,7 @@ class Supervisor:
         if self.stopping:
             stops = [place.stop_until for place in self._places.values() if place.standing is Standing.STOPPING]
             return [*presses, *stops]
-        starts = [place.due_at for place in self._places.values() if place.standing is Standing.WAITING]
+        starts = [place.due_at for place in self._places.values() if place.awaits_its_time]
         return [*presses, *(moment for moment in starts if moment > self._looked_at)]
 
     def _on_messages(self, place: Place, most: int = MOST_MESSAGES) -> None:
@@ -277,7 +309,7 @@ class Supervisor:
                 self._tell_of(place)
             case Beat(stalled_seconds):
                 incarnation.beat(stalled_seconds)
-            case Held() | Starved() | Unrunnable():
+            case Held() | Starved() | Unrunnable() | Short() | Leaving():
                 incarnation.last_words = message
             case _:
                 self.router.on_message(place.spec.name, message)
@@ -314,11 +346,13 @@ class Supervisor:
             self._leaves.remove(incarnation.leaf)
         now = time.monotonic()
         counts = self.router.on_exit(place.spec.name, end.cause.value, end.text)
+        if end.cause is Cause.SHORT and now - incarnation.ready_at < policy.STEADY_SECONDS:  # or it never was
+            self._start_failed(place, end, now)
+            return
         counts = counts and not (place.recycled or self.stopping)
         replaced = place.after_exit(end, now, counts=counts, intensity=self._intensity, random=random)
-        is_well = end.cause is Cause.ASKED or place.standing is Standing.FINISHED
-        write = log.info if is_well else log.error
-        write(
+        log.log(
+            self._level_of(place, incarnation, end),
             "child ended",
             child=place.spec.name,
             pid=incarnation.pid,
@@ -341,16 +375,47 @@ class Supervisor:
                 **({"stacks": stacks.digest(shown)} if shown else {}),
             },
         )
+        if counts and place.has_outrun(self._intensity):
+            self._put_up_with_no_more(place, now)
         self._tell_of(place)
         if place.retired:
             self.remove_child(place.spec.name)
-        elif counts and place.has_outrun(self._intensity):
-            log.error(
-                "giving up",
-                child=place.spec.name,
-                deaths=len(place.deaths),
-                window_seconds=self._intensity.window_seconds,
-            )
+
+    def _level_of(self, place: Place, incarnation: Incarnation, end: Exit) -> int:
+        """An end that somebody wanted is no error."""
+        # A signal to all of us at once may have found it before it could take it.
+        went_with_us = self.stopping and incarnation.process.returncode == -signal.SIGTERM
+        if end.cause is Cause.ASKED or place.standing is Standing.FINISHED or went_with_us:
+            return logging.INFO
+        if end.cause is Cause.TERMINATED:
+            return logging.INFO if self.stopping else logging.WARNING
+        return logging.ERROR
+
+    def _start_failed(self, place: Place, end: Exit, now: float) -> None:
+        """The machine had a process for it, but not what it needs besides: as if it could not be started at all."""
+        place.start_failed(now + policy.shortage_delay_seconds(self._intensity), end.text, end.remedy)
+        log.error("cannot start a child", child=place.spec.name, error=end.text)
+        self._tell_of(place)
+        if place.retired:
+            self.remove_child(place.spec.name)
+
+    def _put_up_with_no_more(self, place: Place, now: float) -> None:
+        """It has outrun its intensity. A command of the operator's costs only itself; without one of our own children
+        the whole is good for nothing: it ends, and whoever has started it starts it anew.
+        """
+        deaths, window_seconds = len(place.deaths), self._intensity.window_seconds
+        if place.spec.command is not None:
+            if place.standing is Standing.WAITING:
+                seconds = place.hold_back(now, self._intensity)
+                log.error(
+                    "held",
+                    child=place.spec.name,
+                    deaths=deaths,
+                    window_seconds=window_seconds,
+                    tried_again_in_seconds=seconds,
+                )
+        elif not place.retired:
+            log.error("giving up", child=place.spec.name, deaths=deaths, window_seconds=window_seconds)
             self._exit_code = 1
             self.begin_stop()
 
@@ -392,8 +457,8 @@ class Supervisor:
         intensity: Intensity,
         drain_seconds: float,
         log_settings: dict[str, str],
-    ) -> list[str]:
-        """Take these for what the children shall be; who is going to be replaced, stopped or started for it."""
+    ) -> Changes:
+        """Take these for what the children shall be; who is going to be started, stopped or replaced for it."""
         everyone = log_settings != self._log_settings  # they are told once, when they start
         self._intensity, self._drain_seconds, self._log_settings = intensity, drain_seconds, log_settings
         return self._renewal.adapt(specs, everyone=everyone)
@@ -412,7 +477,7 @@ class Supervisor:
         elif self._stop_asked_at is None:  # it may have begun by itself: that was nobody's first request
             self._stop_asked_at = time.monotonic()
             self.begin_stop()
-        elif time.monotonic() - self._stop_asked_at > SAME_REQUEST_SECONDS:
+        elif self._hurries and time.monotonic() - self._stop_asked_at > SAME_REQUEST_SECONDS:
             self._stop_at_once()
 
     def _stop_at_once(self) -> None:
@@ -421,6 +486,18 @@ class Supervisor:
         for place in self._places.values():
             place.call_off()
             if place.incarnation:
+                place.incarnation.end(Intent.STOP)
+                place.stop_until = math.inf
+
+    def abandon(self) -> None:
+        """What the children work on is not theirs any more: end them at once. Commands have no part in that, and are
+        asked to stop as ever.
+        """
+        self._is_abandoned, self._exit_code = True, 1
+        self.begin_stop()
+        for place in self._places.values():
+            place.call_off()
+            if place.incarnation and place.spec.command is None:
                 place.incarnation.end(Intent.STOP)
                 place.stop_until = math.inf
 
@@ -468,9 +545,13 @@ class Supervisor:
 
     def _tell_of(self, place: Place) -> None:
         """Tell how it stands now; what is as it was, only now and then."""
-        facts, now = place.facts(), time.monotonic()
+        now = time.monotonic()
+        if place.incarnation is not None and place.spec.command is not None:
+            place.incarnation.heard = now  # it says nothing, but the kernel would have told of its end
+        facts = place.facts()
         often = now - self._busy_at < RETELL_SECONDS  # for a while after, or a row would tell of the last work
-        if facts != place.told or now - place.told_at >= (BUSY_RETELL_SECONDS if often else RETELL_SECONDS):
+        after = BUSY_RETELL_SECONDS if often or _is_heard_anew(place, facts) else RETELL_SECONDS
+        if not _is_the_same(facts, place.told) or now - place.told_at >= after:
             place.told, place.told_at = facts, now
             self.router.on_state(place.spec.name, facts)
 
@@ -547,3 +628,13 @@ class Supervisor:
     def is_wanted(self, name: str) -> bool:
         place = self._places[name]
         return place.wanted and place.standing is not Standing.HELD
+
+
+def _is_heard_anew(place: Place, facts: dict[str, Any]) -> bool:
+    """Whether a child that beats has given a sign of life since its row was told."""
+    return place.spec.command is None and facts.get("heard") != place.told.get("heard")
+
+
+def _is_the_same(facts: dict[str, Any], told: dict[str, Any]) -> bool:
+    """Whether nothing has changed but when it was last heard of."""
+    return {**facts, "heard": None} == {**told, "heard": None}

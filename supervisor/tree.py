@@ -22,6 +22,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from supervisor import cpu_quota
+from supervisor.cpu_quota import Processors
 from supervisor.memory import MIB
 from supervisor.pressure import Limits
 from supervisor.settings import Settings
@@ -120,13 +122,18 @@ def operators_own(given: CommandSettings) -> ChildSpec:
 
 
 def image_workers(settings: Settings) -> tuple[ChildSpec, ...]:
-    """The pool's children: one a core, unless `pool.workers` says otherwise."""
+    """The pool's children: one for each processor that we may use, unless `pool.workers` says otherwise."""
     return numbered(image_worker(settings), worker_count(settings))
 
 
 def worker_count(settings: Settings) -> int:
     """How many image workers there are."""
-    return settings.pool.workers or len(os.sched_getaffinity(0))
+    return image_processors(settings).count
+
+
+def image_processors(settings: Settings) -> Processors:
+    """How many processors the image workers are to keep busy, and what says so."""
+    return Processors(settings.pool.workers, "pool.workers") if settings.pool.workers else cpu_quota.usable()
 
 
 def image_worker(settings: Settings) -> ChildSpec:

@@ -51,12 +51,21 @@ class Crew(Generic[T]):
         self._errors: deque[BaseException] = deque()
         self._bell = threading.Event()
         # Counted here and not by the threads' being alive: a thread is a little while longer alive than at work.
-        self._at_work = deque(range(min(threads, len(self._todo))))
-        for _ in range(len(self._at_work)):
-            threading.Thread(target=self._work, name="crew", daemon=True).start()
+        self._at_work: deque[int] = deque()
+        for number in range(min(threads, len(self._todo))):
+            self._at_work.append(number)
+            try:
+                threading.Thread(target=self._work, name="crew", daemon=True).start()
+            except RuntimeError:  # the machine has no more threads to give: fewer do the same, more slowly
+                self._at_work.pop()
+                break
+        self._is_alone = not self._at_work
+        """Or all is done already: that is the same here."""
 
     def finish(self, *, done: Callable[[T], None], stop: Callable[[], bool] = never) -> None:
         """Wait until all is done, and give each result to `done`, in this thread, soon after it comes.
+
+        Where there is not even one thread to be had, the calls are made here, one after another.
 
         At the first exception no further call is begun; those under way are waited for, and it is raised. Once `stop`
         says yes there are STOP_SECONDS left; then those under way are left to themselves and Interrupted is raised.
@@ -64,7 +73,7 @@ class Crew(Generic[T]):
         until: float | None = None
         try:
             while True:
-                is_over = not self._at_work
+                is_over = not self._at_work and not (self._is_alone and self._call_one())
                 while self._results:
                     done(self._results.popleft())
                 if is_over:
@@ -73,23 +82,29 @@ class Crew(Generic[T]):
                     until = time.monotonic() + STOP_SECONDS
                 if until is not None and time.monotonic() >= until:
                     raise Interrupted(f"not everything was done {STOP_SECONDS:g} s after the stop")
-                self._bell.wait(POLL_SECONDS)
+                self._bell.wait(0.0 if self._is_alone else POLL_SECONDS)
                 self._bell.clear()
         finally:
             self._todo.clear()
         if self._errors:
             raise self._errors[0]
 
-    def _work(self) -> None:
+    def _call_one(self) -> bool:
+        """Make the next call; False: there is none, or it was the last."""
         try:
-            while True:
-                try:
-                    call = self._todo.popleft()
-                except IndexError:
-                    break
-                self._results.append(call())
+            call = self._todo.popleft()
+        except IndexError:
+            return False
+        try:
+            self._results.append(call())
         except BaseException as error:
             self._todo.clear()
             self._errors.append(error)
+            return False
+        return True
+
+    def _work(self) -> None:
+        while self._call_one():
+            pass
         self._at_work.pop()
         self._bell.set()

@@ -56,6 +56,9 @@ MAYBE_MEMORY = frozenset(f"killed by {name}" for name in ("SIGSEGV", "SIGABRT", 
 """How a codec dies that doesn't look whether it got its memory. The AV1 encoder does so well below the cap, where no
 sample shows it: so a crash is always given the benefit of one try alone."""
 
+GAVE_BACK = ("asked", "finished", "terminated", "short of processes")
+"""How a worker ends that has nothing against its job."""
+
 Turn = Literal["alone", "others", "nobody"]
 
 log = structlog.get_logger()
@@ -348,11 +351,14 @@ class Dispatch:
             return not was_condemned
         self._put_down(child, hand)
         self._died_of[child] = hand.job.id
+        self._polled = 0.0
+        if cause in GAVE_BACK:
+            self._journal.release(hand.job)
+            log.info("a worker left before it was done with its job", worker=child, job=hand.job.id, what=text)
+            return False
         log.error("worker died of a job", worker=child, job=hand.job.id, cause=cause, what=text)
         at_once = replace(self._policy, base_seconds=0.0)
         match cause:
-            case "asked" | "finished":
-                self._journal.release(hand.job)
             # What is somebody else's doing is no evidence against the picture, but not to be repeated for ever either.
             case "signalled" if text.endswith("SIGKILL"):
                 self._try_again(hand.job, f"its worker was {text} from outside", at_once)
@@ -363,7 +369,6 @@ class Dispatch:
                 self._try_again(hand.job, reason, self._policy)
             case _:
                 self._strike(hand.job, f"its worker was lost: {text}", memory=cause == "out of memory", crash=text)
-        self._polled = 0.0
         return False
 
     def _try_again(self, job: Job, reason: str, policy: RetryPolicy, *, alone: bool = False) -> None:

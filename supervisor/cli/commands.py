@@ -227,6 +227,8 @@ def check(settings: Settings) -> int:
     found += [*_check_commands(settings), *_check_journal(settings)]
     for line in found:
         print(f"picturedesk: check: {line}", file=sys.stderr)
+    workers = tree.image_processors(settings)
+    _say(f"image workers: {workers.count} ({workers.why})")
     faults = [line for line in found if not line.startswith(WARNING)]
     print(f"configuration {settings.config_file or '(defaults)'}: {'NOT ' if faults else ''}ok")
     return EX_CONFIG if faults else 0

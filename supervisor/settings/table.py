@@ -145,7 +145,9 @@ class Images:
 class Pool:
     """The image workers."""
 
-    workers: int = setting(0, "how many; 0 is one for each core", low=0, high=256)
+    workers: int = setting(
+        0, "how many; 0 is one for each core, or as many as a CPU quota gives, rounded up", low=0, high=256
+    )
     memory_soft_mb: int = setting(256, "a worker above this is replaced after its job", unit="MiB", low=32, high=2**20)
     memory_cap_mb: int = setting(
         1200,

@@ -184,6 +184,26 @@ def test_the_exit_code_is_the_programs(ready: Checkout, program: str, code: int)
         ready.program("supervisor", PROGRAM)
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_standard_descriptor_that_is_closed_leads_nowhere(closed: str, checkout: Checkout) -> None:
+    """Neither in the set-up nor when all is there."""
+    checkout.program(
+        "supervisor", "import os, sys\nsys.exit(sum(os.readlink(f'/proc/self/fd/{n}') == os.devnull for n in range(3)))"
+    )
+    words = ["sh", "-c", f'exec "$@" {closed}', "sh", str(checkout.root / "bin/run")]
+    for _ in range(2):
+        done = subprocess.run(
+            words,
+            env={**os.environ, "PYTHON": sys.executable},
+            stdin=subprocess.PIPE,
+            capture_output=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+        assert done.returncode == len(closed.split())
+        assert (checkout.venv / "picturedesk.stamp").exists()
+
+
 def test_a_read_only_checkout_that_is_ready_runs(ready: Checkout) -> None:
     """root may write everywhere, so it has to give up that capability first."""
     caps = "--bounding-set=-dac_override,-dac_read_search"

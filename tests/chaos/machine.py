@@ -1,4 +1,4 @@
-"""A machine on a bad day, for one instance: a clock that is wrong, a slow disk, no process to be had.
+"""A machine on a bad day, for one instance: a clock that is wrong, a slow disk, no process or no thread to be had.
 
     with bad_machine(tmp_path) as machine:
         instance.through = machine.through
@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 _MOUNT = 'mount --bind "$0" /etc && exec "$@"'
-_FIGURES = struct.Struct("=qqq")
+_FIGURES = struct.Struct("=qqqq")
 
 
 class BadMachine:
@@ -29,10 +29,17 @@ class BadMachine:
         self.through = ["unshare", "--mount", "--map-root-user", "sh", "-c", _MOUNT, str(etc)]
         self._figures = figures
 
-    def set(self, *, clock_seconds: int = 0, fsync_seconds: float = 0.0, no_processes: bool = False) -> None:
+    def set(
+        self,
+        *,
+        clock_seconds: int = 0,
+        fsync_seconds: float = 0.0,
+        no_processes: bool = False,
+        no_threads: bool = False,
+    ) -> None:
         """What is not named is as it should be."""
         with self._figures.open("r+b") as file:
-            file.write(_FIGURES.pack(clock_seconds, int(1e6 * fsync_seconds), no_processes))
+            file.write(_FIGURES.pack(clock_seconds, int(1e6 * fsync_seconds), no_processes, no_threads))
 
 
 @contextlib.contextmanager
@@ -47,7 +54,7 @@ def bad_machine(folder: Path) -> Iterator[BadMachine]:
     subprocess.run(
         [compiler, "-shared", "-fPIC", "-O1", "-Wall", "-Werror", define, "-o", library, source, "-ldl"], check=True
     )
-    figures.write_bytes(_FIGURES.pack(0, 0, 0))
+    figures.write_bytes(_FIGURES.pack(0, 0, 0, 0))
     with contextlib.suppress(shutil.Error):  # what only its owner may read, nobody here needs
         shutil.copytree("/etc", etc, symlinks=True)
     (etc / "ld.so.preload").write_text(f"{library}\n")

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/time.h>
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 struct figures {
-    volatile int64_t clock_seconds, fsync_microseconds, no_processes;
+    volatile int64_t clock_seconds, fsync_microseconds, no_processes, no_threads;
 };
 
 static const struct figures nothing;
@@ -89,4 +90,12 @@ pid_t fork(void) {
 /* A vfork() of ours could not return: its child would tread on our frame. fork() is as good here. */
 pid_t vfork(void) {
     return fork();
+}
+
+/* For the kernel, a thread is a process: the same limit, and the same error. */
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument) {
+    static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    if (!real)
+        real = (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))dlsym(RTLD_NEXT, "pthread_create");
+    return figures->no_threads ? EAGAIN : real(thread, attributes, run, argument);
 }

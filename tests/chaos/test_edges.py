@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -110,6 +111,32 @@ def test_no_process_to_be_had(instance: Instance, machine: BadMachine) -> None:
     finish(instance)
 
 
+def test_no_thread_to_be_had(instance: Instance, machine: BadMachine) -> None:
+    """A process starts, but gets no thread: as if it could not be started. Those that run go on without new ones."""
+    instance.through = machine.through
+    instance.start()
+    pids = instance.wait_until_running()
+    machine.set(no_threads=True)
+    victims = {"uploader", "image-1", "health", "connection"}
+    for name in victims:
+        os.kill(pids[name], signal.SIGKILL)
+
+    def refused() -> Counter[str]:
+        return Counter(one["child"] for one in instance.records() if one["event"] == "cannot start a child")
+
+    wait_for("all to be refused again and again", lambda: all(refused()[name] >= 3 for name in victims))
+    machine.set()
+    now = instance.wait_until_running()
+    assert {name: pid for name, pid in now.items() if name not in victims} == {
+        name: pid for name, pid in pids.items() if name not in victims
+    }
+    assert {name: instance.row(name)["restarts"] for name in victims} == dict.fromkeys(victims, 1)
+    machine.set(no_threads=True)  # whoever has something to do now, does it without a thread more
+    finish(instance)
+    assert sorted(ended(instance)) == sorted((name, "killed by SIGKILL") for name in victims)
+    assert not [one for one in instance.log.read_text().splitlines() if one.startswith(("Traceback", "  File "))]
+
+
 @pytest.mark.parametrize("victim", ["root", "pool"])
 def test_no_file_descriptor_to_be_had(victim: str, instance: Instance) -> None:
     """EMFILE in a process that starts others: it is tried again, and the process lives."""
@@ -122,8 +149,8 @@ def test_no_file_descriptor_to_be_had(victim: str, instance: Instance) -> None:
     os.kill(pids[child], signal.SIGKILL)
     wait_for("a start that fails", lambda: "Too many open files" in instance.log.read_text())
     process.rlimit(resource.RLIMIT_NOFILE, limits)
-    now = instance.wait_until_running()
-    assert now[victim] == pids[victim] and now[child] != pids[child]
+    wait_for("another", lambda: instance.pids().get(child, pids[child]) != pids[child])
+    assert instance.wait_until_running()[victim] == pids[victim]
     finish(instance)
 
 

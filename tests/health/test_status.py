@@ -32,6 +32,12 @@ def figures(**more: Any) -> Figures:
     return Figures(**{**given, **more})
 
 
+def in_a_loop(state: str, **more: Any) -> dict[str, Any]:
+    """A command that has outrun its intensity."""
+    ended = {"last_exit": "x", "last_cause": "crashed", "since": NOW - 6}
+    return child(state, trouble="it has ended 9 times", **ended, **more)
+
+
 def known(**more: Any) -> Known:
     """All is well, unless said otherwise."""
     given: dict[str, Any] = {
@@ -162,6 +168,7 @@ def test_the_tree_begins_with_root_and_is_in_order() -> None:
         "rss_bytes": 5,
         "peak_rss_bytes": 6,
         "cap_bytes": 0,
+        "last_seen_seconds": 1.0,
     }
     assert rows[4] == {
         "name": "image-1",
@@ -283,8 +290,8 @@ def test_a_channel_that_is_not_configured_is_called_so(reports: dict[str, Any], 
 
 def test_a_connection_that_has_just_begun_is_no_problem_yet() -> None:
     opening = {"connection": {"connected": False, "error": ""}}
-    for age, count in ((3, 0), (6, 1)):
-        given = known(reports=opening, tree={"connection": child(spawned=NOW - age)})
+    for age, restarts, count in ((44, 0, 0), (46, 0, 1), (3, 1, 0), (6, 1, 1)):
+        given = known(reports=opening, tree={"connection": child(spawned=NOW - age, restarts=restarts)})
         body = snapshot(given, Memory())
         assert body["stats"]["connected"] is False and len(body["problems"]) == count
 
@@ -345,9 +352,34 @@ AWAY = {"connected": False, "error": "no route"}
         ({"tree": {"pool": STOPPED}}, "pool is stopped: stopped as asked", "2023-11-14T22:13:14Z"),
         ({"tree": {"pool": LATE}}, "pool is not running (waiting) after: exit code 1", "2023-11-14T22:13:14Z"),
         (
-            {"tree": {"pool": child("starting", since=int(NOW) - 6)}},
+            {"tree": {"pool": child("starting", since=int(NOW) - 46)}},
+            "pool is not running (starting)",
+            "2023-11-14T22:12:34Z",
+        ),
+        (
+            {"tree": {"pool": child("starting", since=int(NOW) - 6, restarts=1)}},
             "pool is not running (starting)",
             "2023-11-14T22:13:14Z",
+        ),
+        (
+            {"tree": {"pool": child("waiting", since=int(NOW) - 6, trouble="cannot be started: EAGAIN", remedy="x")}},
+            "pool is not running (waiting): cannot be started: EAGAIN",
+            "2023-11-14T22:13:14Z",
+        ),
+        (
+            {"tree": {"own": in_a_loop("held", due=NOW + 9)}},
+            "own is held: it has ended 9 times",
+            "2023-11-14T22:13:14Z",
+        ),
+        (
+            {"tree": {"own": in_a_loop("running")}},
+            "own was held, and is tried once more: it has ended 9 times",
+            "2023-11-14T22:13:14Z",
+        ),
+        (
+            {"tree": {"pool": child(heard=NOW - 11, beats=True)}},
+            "pool has given no sign of life for 11 s",
+            "2023-11-14T22:13:09Z",
         ),
         ({"journal_error": "journal.db: cannot be read"}, "journal.db: cannot be read", "2023-11-14T22:13:20Z"),
         ({"reports": {"connection": AWAY}}, "the source is not connected: no route", "2023-11-14T22:13:20Z"),
@@ -448,6 +480,11 @@ def test_the_remedy_of_one_that_is_never_replaced_is_to_start_it() -> None:
     assert (problem["what"], problem["remedy"]) == ("own is stopped: exit code 1", "bin/run start own")
 
 
+def test_the_remedy_of_one_in_a_loop_says_when_it_is_tried_again() -> None:
+    [problem] = snapshot(known(tree={"own": in_a_loop("held", due=NOW + 9, remedy="Mend it")}), Memory())["problems"]
+    assert problem["remedy"] == "Mend it. Else it is tried again at 2023-11-14T22:13:29Z"
+
+
 def test_the_remedy_of_one_that_waits_is_what_was_found_out() -> None:
     [problem] = snapshot(known(tree={"own": {**LATE, "remedy": "Install it"}}), Memory())["problems"]
     assert problem["remedy"] == "Install it"
@@ -458,7 +495,12 @@ def test_the_remedy_of_one_that_waits_is_what_was_found_out() -> None:
     [
         {"silent_seconds": 5.0},
         {"tree": {"pool": child("waiting", since=int(NOW) - 5)}},
-        {"tree": {"pool": child("starting", since=int(NOW) - 1)}},
+        {"tree": {"pool": child("starting", since=int(NOW) - 45)}},
+        {"tree": {"connection": child("waiting", since=int(NOW) - 45)}},
+        {"tree": {"pool": child(heard=NOW - 10, beats=True)}},
+        {"tree": {"pool": child("starting", since=NOW - 1, heard=NOW - 11, beats=True)}},
+        {"tree": {"own": child(heard=NOW - 11, beats=False)}},
+        {"tree": {"pool": child(heard=NOW - 99, beats=True)}, "awake_since": NOW - 9},
         {"tree": {"pool": child("stopping"), "x": child("stopped", since=int(NOW) - 5)}},
         {"tree": {"pool": child(last_exit="exit code 1", last_cause="crashed")}},
         {"tree": {"own": child("finished", last_exit="exit code 0", last_cause="finished", since=5)}},
@@ -510,6 +552,30 @@ def test_who_is_down_with_its_supervisor_is_no_problem_of_its_own() -> None:
     tree = {"pool": LATE, "image-1": {**LATE, "under": "pool"}}
     assert whats(known(tree=tree)) == ["pool is not running (waiting) after: exit code 1"]
     assert len(whats(known(tree={**tree, "pool": child()}))) == 1
+
+
+def test_of_a_frozen_pool_nobody_knows_how_its_workers_are() -> None:
+    """They were last heard of through it: one problem, and rows that say how old they are."""
+    worker = child(heard=NOW - 14, beats=True, under="pool")
+    tree = {
+        "pool": child(heard=NOW - 12, beats=True),
+        "image-1": worker,
+        "uploader": child(heard=NOW - 2.04, beats=True),
+    }
+    body = snapshot(known(tree=tree), Memory())
+    assert [one["what"] for one in body["problems"]] == ["pool has given no sign of life for 12 s"]
+    assert {row["name"]: row["last_seen_seconds"] for row in body["tree"]} == {
+        "root": 1.0,
+        "pool": 12.0,
+        "image-1": 14.0,
+        "uploader": 2.0,
+    }
+    assert not {"heard", "beats", "trouble", "due"} & body["tree"][1].keys()
+    alone = {**tree, "pool": child(heard=NOW - 1, beats=True)}
+    assert whats(known(tree=alone)) == ["image-1 has given no sign of life for 14 s"]
+    sooner = {**tree, "pool": child(heard=NOW - 9, beats=True)}
+    assert whats(known(tree=sooner)) == [], "it may have said more to the pool than the pool has told"
+    assert whats(known(tree=tree, silent_seconds=12.0)) == ["the root has not been heard of for 12 s"]
 
 
 def test_those_who_wait_for_the_disk_are_one_problem_and_the_dead_wait_for_nothing() -> None:

@@ -20,12 +20,14 @@ from ipc.messages import (
     Job,
     JobDone,
     JobFailed,
+    Leaving,
     Message,
     MessageError,
     Options,
     Ration,
     Ready,
     Report,
+    Short,
     Starved,
     Unrunnable,
     Wake,
@@ -50,6 +52,8 @@ EXAMPLES: list[Message] = [
     JobDone(1, 2, 3, "image/jpeg", "jpg", 640, 480, [[320, 240, "webp", 1234]]),
     JobFailed(1, 2, 3, "bad", "not a picture"),
     Unrunnable("no-such-program: No such file or directory"),
+    Short("can't start new thread"),
+    Leaving(),
 ]
 
 

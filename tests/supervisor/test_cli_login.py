@@ -450,7 +450,7 @@ def test_check_says_of_every_channel_whether_it_can_be_read(server: TelegramServ
         f'"Others\'", id {other.id}, not a member: its posts are found by asking every 30 s' in one for one in good
     )
     assert any(f"'Hidden', id {invited.id}, member" in one for one in good)
-    assert "NOT ok" in good[-1] and len(good) == 5
+    assert "NOT ok" in good[-1] and "image workers: " in good[-2] and len(good) == 6
     bad = checked.stderr.splitlines()
     assert len(bad) == 5, bad
     assert "@old_name: nobody has this name (was the channel renamed?)" in bad[0] and "new name" in bad[0]

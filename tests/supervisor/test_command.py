@@ -363,7 +363,7 @@ def test_a_failed_launch_leaves_nothing_behind(where: str, monkeypatch: pytest.M
 @pytest.mark.tree
 def test_the_launcher_leaves_when_its_parent_is_another(notes: Path) -> None:
     reader, writer = os.pipe()
-    words = [PYTHON, "-I", "-S", str(command.LAUNCH), str(writer), "1", "/", "/bin/echo", "alive"]
+    words = [PYTHON, "-I", "-S", str(command.LAUNCH), str(writer), "1", "256", "/", "/bin/echo", "alive"]
     os.set_inheritable(writer, True)
     pid = os.spawnv(os.P_NOWAIT, PYTHON, words)
     os.close(writer)

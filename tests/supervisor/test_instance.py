@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from supervisor import instance
 from supervisor.instance import AlreadyRunning, Card, Lock, running
 from tests.instance import wait_for
 from tests.supervisor.stage import open_fds
@@ -161,3 +164,39 @@ def test_two_starters_at_once(tmp_path: Path) -> None:
         for one in both:
             one.kill()
             one.communicate()
+
+
+@pytest.mark.parametrize("by", ["nobody", "removal", "a move", "another folder", "another link"])
+def test_a_holder_sees_that_its_folder_is_not_its_own_any_more(by: str, tmp_path: Path) -> None:
+    here = tmp_path / "state"
+    if by == "another link":
+        here.symlink_to(tmp_path / "first")
+        (tmp_path / "first").mkdir()
+        (tmp_path / "second").mkdir()
+    lock = Lock(here)
+    assert lock.loss() == ""
+    match by:
+        case "removal":
+            shutil.rmtree(here)
+        case "a move":
+            here.rename(tmp_path / "elsewhere")
+        case "another folder":
+            here.rename(tmp_path / "elsewhere")
+            Lock(here).release()
+        case "another link":
+            here.unlink()
+            here.symlink_to(tmp_path / "second")
+            Lock(here).release()
+    expected = {"nobody": "", "removal": "is gone", "a move": "is gone"}.get(by, "is another file now")
+    assert (expected in lock.loss()) if expected else lock.loss() == ""
+    lock.release()
+
+
+def test_a_file_system_without_stable_numbers_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ever_new = count()
+    monkeypatch.setattr(instance, "_numbers", lambda stat: (1, next(ever_new)))
+    lock = Lock(tmp_path)
+    assert lock.loss() == ""
+    (tmp_path / "instance.lock").unlink()
+    assert "is gone" in lock.loss()
+    lock.release()

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from supervisor import logs
+from tests.instance import HOME
 
 TEXTS = st.text(st.characters(), max_size=60) | st.sampled_from(
     ["x" * 5000, "\n" * 3000, "🙂" * 2000, "\x00" * 2000, "\udc80" * 2000, "a\r\nb\x1b[31m\u2028c\x85d", "", " "]
@@ -313,3 +314,42 @@ def test_settings_that_change_are_in_force_at_once(written: Callable[[], bytes])
     log.info("after")
     log.error("and this")
     assert [json.loads(line)["event"] for line in written().splitlines()] == ["before", "and this"]
+
+
+UNCAUGHT = """
+import sys, threading
+from supervisor import logs
+logs.configure("info", "json", "root")
+logs.catch_uncaught()
+
+class Odd:
+    def __del__(self):
+        raise LookupError("in vain")
+
+thread = threading.Thread(target=lambda: 1 / 0, name="crew")
+thread.start()
+thread.join()
+quiet = threading.Thread(target=sys.exit)
+quiet.start()
+quiet.join()
+Odd()
+raise RuntimeError("can't start new thread")
+"""
+
+
+def test_what_nobody_catches_is_a_record_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", UNCAUGHT],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(HOME)},
+        check=False,
+    )
+    assert done.returncode == 1
+    records = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(one["event"], one["exception"].splitlines()[-1]) for one in records] == [
+        ("a thread ended by an error: crew", "ZeroDivisionError: division by zero"),
+        ("an error was ignored", "LookupError: in vain"),
+        ("ended by an error", "RuntimeError: can't start new thread"),
+    ]
+    assert {(one["level"], one["process"]) for one in records} == {("critical", "root")}

@@ -151,6 +151,42 @@ def test_orders_and_faults_of_one_leave_the_others_alone(instance: Instance) -> 
     wait_for("all to be gone", lambda: not any(map(is_alive, started(instance))), 5)
 
 
+def test_a_crash_loop_costs_only_itself(instance: Instance) -> None:
+    """Held after its intensity, and tried again: slowly by itself, at once by order. The photo service goes on."""
+    mended = instance.folder / "mended"
+    add(instance, "once", "sh -c 'echo done'")  # permanent, and never well for long
+    intensity = {"PICTUREDESK__SUPERVISOR__MAX_RESTARTS": "2", "PICTUREDESK__SUPERVISOR__WINDOW_SECONDS": "4"}
+    instance.start(WORKER_SCRIPT=f"sh -c 'test -e {mended} && exec sleep 1000; exit 1'", **intensity)
+    ours = instance.wait_until_running()
+
+    def problems() -> dict[str, str] | None:
+        found = {one["what"]: one["remedy"] for one in (instance.status() or {"problems": []})["problems"]}
+        return found if len(found) == 2 and all(" is held: " in what for what in found) else None
+
+    told = wait_for("both to be held", problems)
+    assert told.keys() == {
+        "worker is held: it has ended 3 times within 4 s; the last time: exit code 1",
+        "once is held: it has ended 3 times within 4 s; the last time: exit code 0",
+    }
+    assert all("bin/run restart" in remedy and "tried again at" in remedy for remedy in told.values())
+    wait_for("it to be tried again by itself", lambda: instance.row("worker").get("restarts", 0) >= 3)
+    wait_for("both to be held", problems)
+    pauses = [one["tried_again_in_seconds"] for one in instance.records() if one["event"] == "held"]
+    assert 4.0 in pauses and 8.0 in pauses, "ever more slowly"
+    mended.touch()
+    assert instance.command("restart", "worker").returncode == 0
+    wait_for("it to run", lambda: instance.row("worker")["state"] == "running")
+    instance.wait_until_done()
+    assert instance.command("stop", "once").returncode == 0
+    wait_for("it to be stopped", lambda: instance.row("once")["state"] == "stopped")
+    assert {name: pid for name, pid in instance.pids().items() if name in ours and name not in ("worker", "once")} == {
+        name: pid for name, pid in ours.items() if name not in ("worker", "once")
+    }
+    assert instance.stop() == 0
+    instance.assert_published([1, 2])
+    instance.assert_nothing_left()
+
+
 def test_a_reload_adds_replaces_and_removes(instance: Instance) -> None:
     add(instance, "once", "sh -c 'echo first'", restart="transient")
     bare = instance.config.read_text()
@@ -166,7 +202,7 @@ def test_a_reload_adds_replaces_and_removes(instance: Instance) -> None:
 
     add(instance, "ingest", f"{sys.executable} ingest.py", environment='{ A = "1" }')
     add(instance, "other", "sleep 1000")
-    assert reload() == "reloaded; replaced: ingest, other\n"
+    assert reload() == "reloaded; added: ingest, other\n"
     pid, _ = wait_for_family(instance)
     assert instance.get("/status")[1]["tree"][-1]["name"] == "other"
     other = wait_for("the other", lambda: instance.pids().get("other"))
@@ -183,7 +219,7 @@ def test_a_reload_adds_replaces_and_removes(instance: Instance) -> None:
     instance.config.write_text(text.replace('name = "other"', 'name = "pool"'))
     assert instance.command("reload").returncode == 78
     instance.config.write_text(bare.replace("echo first", "echo second"))
-    assert reload() == "reloaded; replaced: once, ingest, other\n"
+    assert reload() == "reloaded; removed: ingest, other; restarted: once\n"
     wait_for("its other life", lambda: output(instance, "once") == ["first", "second"])
     wait_for("both to be gone", lambda: instance.pids().keys() == ours.keys())
     assert not any(map(is_alive, [other, *started(instance)]))

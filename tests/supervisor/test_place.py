@@ -12,7 +12,7 @@ from supervisor import place as places
 from supervisor.memory import History
 from supervisor.place import Place, Standing
 from supervisor.policy import Cause, Exit, Intent
-from supervisor.spec import ChildSpec, Intensity
+from supervisor.spec import ChildSpec, Command, Intensity
 
 INTENSITY = Intensity(max_restarts=3, window_seconds=60.0, delay_seconds=8.0)
 
@@ -49,6 +49,7 @@ def begin(place: Place, ready_at: float = math.inf, *, ready: bool = False) -> N
     fake: Any = FakeIncarnation(
         pid=42,
         spawned=5.0,
+        heard=6.0,
         ready_at=ready_at,
         intent=None,
         leaf=None,
@@ -97,6 +98,8 @@ def test_from_waiting_to_running(clock: Clock) -> None:
         "pss_bytes": 5,
         "uss_bytes": 0,
         "rss_trend_bytes_per_hour": None,
+        "heard": 6.0,
+        "beats": True,
     }
 
 
@@ -106,7 +109,7 @@ def test_a_dead_child_waits_has_no_pid_and_says_why() -> None:
     assert end(place, Cause.CRASHED)
     assert stands(place) is Standing.WAITING and place.is_due(1.0), "the first replacement comes at once"
     facts = place.facts()
-    ended = {"last_exit", "last_cause", "remedy", "exit_causes"}
+    ended = {"last_exit", "last_cause", "remedy", "exit_causes", "heard"}
     assert facts.keys() == {"state", "restarts", "since", "cap_bytes"} | ended
     assert facts["exit_causes"] == {"crashed": 1}
     assert (facts["cap_bytes"], facts["last_exit"], facts["last_cause"]) == (7, "it is crashed", "crashed")
@@ -220,8 +223,77 @@ def test_stopping_shows() -> None:
 
 def test_put_off() -> None:
     place = make()
-    place.put_off(9.0)
+    place.put_off(9.0, "cannot be started: EAGAIN", "Raise the limit")
     assert not place.is_due(8.9) and place.is_due(9.0) and not place.started_before
+    assert (place.facts()["trouble"], place.facts()["remedy"]) == ("cannot be started: EAGAIN", "Raise the limit")
+    begin(place)
+    assert "trouble" not in place.facts()
+
+
+def test_a_start_that_failed_for_want_of_something_is_no_life(clock: Clock) -> None:
+    place = make()
+    for _ in range(30):
+        begin(place)
+        place.start_failed(9.0, "no thread", "Raise the limit")
+        assert stands(place) is Standing.WAITING and not place.is_due(8.9) and place.is_due(9.0)
+    assert place.restarts == 0 and place.deaths == () and "last_exit" not in place.facts()
+    begin(place, ready=True)
+    assert place.restarts == 0
+    assert end(place, Cause.SHORT, now=100.0) and place.due_at == 100.0 + 2.0, "it is put off"
+    assert place.deaths == ()
+    begin(place)
+    assert place.restarts == 1
+
+
+def own(**more: Any) -> Place:
+    return Place(ChildSpec("own", command=Command(("sh",)), **more))
+
+
+def live(place: Place, clock: Clock, seconds: float) -> None:
+    """From its start to its end."""
+    begin(place, ready_at=clock.now, ready=True)
+    clock.now += seconds
+    end(place, Cause.CRASHED, clock.now)
+
+
+def test_a_command_that_outran_its_intensity_is_held_and_tried_again_ever_more_slowly(clock: Clock) -> None:
+    place = own()
+    for _ in range(INTENSITY.max_restarts + 1):
+        live(place, clock, 1.0)
+    assert place.has_outrun(INTENSITY)
+    assert place.hold_back(clock.now, INTENSITY) == 60.0
+    held_since = clock.now
+    facts = place.facts()
+    assert (facts["state"], facts["since"], facts["due"]) == ("held", held_since, held_since + 60)
+    assert facts["trouble"] == "it has ended 4 times within 60 s; the last time: it is crashed"
+    assert facts["remedy"].endswith("bin/run restart own")
+    assert place.awaits_its_time and not place.is_due(clock.now + 59) and place.is_due(clock.now + 60)
+
+    for seconds in (120.0, 240.0):  # each time it is tried once
+        clock.now = place.due_at
+        live(place, clock, 1.0)
+        assert place.has_outrun(INTENSITY), "though its other deaths are long ago"
+        assert place.hold_back(clock.now, INTENSITY) == seconds
+        assert place.facts()["since"] == held_since
+
+    clock.now = place.due_at
+    begin(place, ready_at=clock.now, ready=True)
+    assert place.facts()["trouble"] and place.facts()["since"] == held_since, "not well yet"
+    clock.now += 10
+    assert "trouble" not in place.facts() and stands(place) is Standing.RUNNING
+    end(place, Cause.CRASHED, clock.now)
+    assert not place.has_outrun(INTENSITY) and stands(place) is Standing.WAITING
+
+
+def test_an_order_ends_such_a_hold(clock: Clock) -> None:
+    for order, expected in (("start", Standing.WAITING), ("stop", Standing.STOPPED)):
+        place = own()
+        for _ in range(INTENSITY.max_restarts + 1):
+            live(place, clock, 1.0)
+        place.hold_back(clock.now, INTENSITY)
+        (place.release if order == "start" else place.call_off)()
+        assert stands(place) is expected and place.is_due(clock.now) is (order == "start")
+        assert "trouble" not in place.facts()
 
 
 def test_since_when_it_is_down_does_not_begin_anew_with_every_try(clock: Clock) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipc.messages import Held, LastWords, Starved, Unrunnable
+from ipc.messages import Held, LastWords, Leaving, Short, Starved, Unrunnable
 from supervisor import policy
 from supervisor.policy import Cause, Exit, Intent, Oom
 from supervisor.spec import Intensity
@@ -18,6 +18,8 @@ from supervisor.spec import Intensity
 HELD = Held("no account", "make one")
 STARVED = Starved("40 GiB wanted")
 UNRUNNABLE = Unrunnable("x: No such file or directory")
+SHORT = Short("can't start new thread")
+LEAVING = Leaving()
 RETURNCODES = (0, 1, 70, 78, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGSEGV)
 
 
@@ -33,6 +35,8 @@ def expected(returncode: int, intent: Intent | None, words: LastWords | None, oo
         (words is HELD, Cause.HELD),
         (words is STARVED, Cause.OUT_OF_MEMORY),
         (words is UNRUNNABLE, Cause.UNRUNNABLE),
+        (words is SHORT, Cause.SHORT),
+        (words is LEAVING, Cause.TERMINATED),
         (returncode == 78, Cause.HELD),
         (returncode == -9 and oom is Oom.PERHAPS, Cause.PERHAPS_OUT_OF_MEMORY),
         (returncode in (-9, -15, -11), Cause.SIGNALLED),
@@ -43,7 +47,7 @@ def expected(returncode: int, intent: Intent | None, words: LastWords | None, oo
 
 
 @pytest.mark.parametrize("intent", [None, *Intent])
-@pytest.mark.parametrize("words", [None, HELD, STARVED, UNRUNNABLE])
+@pytest.mark.parametrize("words", [None, HELD, STARVED, UNRUNNABLE, SHORT, LEAVING])
 def test_what_an_exit_means(intent: Intent | None, words: LastWords | None) -> None:
     for returncode, oom in product(RETURNCODES, Oom):
         end = policy.judge(returncode, intent, words, oom)
@@ -118,7 +122,7 @@ def test_who_is_replaced(cause: Cause) -> None:
 
 @pytest.mark.parametrize("cause", list(Cause))
 def test_what_counts_against_the_intensity(cause: Cause) -> None:
-    assert policy.is_death(cause) is not (cause is Cause.UNRUNNABLE)
+    assert policy.is_death(cause) is (cause not in (Cause.UNRUNNABLE, Cause.SHORT, Cause.TERMINATED))
 
 
 # --- the restart intensity ----------------------------------------------------------------------------------

@@ -106,3 +106,33 @@ def test_whoever_is_told_may_refuse() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run([lambda: 1] * 100, threads=2, stop=never, done=refuse)
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_without_threads_all_is_done_the_same(left: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine has so many left to give."""
+    real = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def start(thread: threading.Thread) -> None:
+        if len(started) >= left:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert sorted(calling(*(lambda number=number: number for number in range(20)))) == list(range(20))
+    assert len(started) == left
+    began: list[int] = []
+
+    def fail() -> int:
+        began.append(1)
+        raise ValueError("as the test wants it")
+
+    with pytest.raises(ValueError, match="as the test"):
+        calling(*[fail] * 8, threads=1)
+    assert len(began) == 1
+    with pytest.raises(Interrupted):
+        monkeypatch.setattr(crew, "STOP_SECONDS", 0.0)
+        hangs = threading.Event()
+        calling(*[lambda: hangs.wait(0.05)] * 100, threads=1, stop=lambda: True)
