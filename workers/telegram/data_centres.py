@@ -28,6 +28,7 @@ from telethon.tl.alltlobjects import LAYER
 
 from ipc.holds import Hold
 from workers.telegram.answers import translated
+from workers.telegram.client import reached
 from workers.telegram.errors import (
     ChannelFault,
     Flooded,
@@ -200,7 +201,7 @@ class Elsewhere(_Paced):
 
     async def _enter(self, sender: MTProtoSender, connection: Any, credentials: Any) -> None:
         """Connect, and log in."""
-        await translated(sender.connect(connection))
+        await reached(self._client, sender.connect(connection), _server(connection))
         first = self._client._init_request
         first.query = functions.auth.ImportAuthorizationRequest(credentials.id, credentials.bytes)
         await translated(sender.send(functions.InvokeWithLayerRequest(LAYER, first)))
@@ -248,7 +249,12 @@ class Cdn(Elsewhere):
 
     async def _enter(self, sender: MTProtoSender, connection: Any, credentials: Any) -> None:
         with _trusted(credentials):
-            await translated(sender.connect(connection))
+            await reached(self._client, sender.connect(connection), _server(connection))
+
+
+def _server(connection: Any) -> str:
+    """Where the connection leads, for people."""
+    return f"{connection._ip}:{connection._port}"
 
 
 @contextmanager
