@@ -159,6 +159,7 @@ def health_options(settings: Settings, listen_fd: int, started: Start) -> dict[s
         "state_dir": str(settings.state_dir),
         "listen_fd": listen_fd,
         "token": settings.health.token,
+        "allowed_hosts": [settings.health.host, *settings.health.allowed_hosts],
         "root": {"pid": os.getpid(), "started_at": started.unix, "spawned": started.monotonic},
     }
 
