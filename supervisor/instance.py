@@ -9,6 +9,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ipc import private_files
+
 CARD_BYTES = 8192
 """A card is padded to this size; a longest path goes in twice."""
 
@@ -37,9 +39,9 @@ class Lock:
     """The lock on a state_dir. Held until `release` or the process' end, however that comes."""
 
     def __init__(self, state_dir: Path) -> None:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_files.make_folder(state_dir)
         self._path = state_dir / "instance.lock"
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = private_files.open_file(self._path, os.O_RDWR)
         if not self._acquire():
             card = _read(self._path)
             os.close(self._fd)
@@ -70,7 +72,7 @@ def running(state_dir: Path) -> Card | None:
     """The card of the instance that runs on this state_dir, or None if none does."""
     path = state_dir / "instance.lock"
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     try:

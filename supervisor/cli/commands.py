@@ -8,9 +8,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from ipc import private_files
 from ipc.holds import EX_CONFIG
 from ipc.jobs import Job
-from ipc.journal import Journal, OlderJournal
+from ipc.journal import Journal, JournalError, OlderJournal
 from ipc.messages import FOR_MEMORY
 from supervisor import command, instance, tree
 from supervisor.cli import client
@@ -223,7 +224,7 @@ WARNING = "warning: "
 def check(settings: Settings) -> int:
     """Validate what the configuration names, as far as that can be done without changing anything."""
     found = [line for target in tree.CHECKS for line in _check_one(settings, target)]
-    found += [*_check_commands(settings), *_check_journal(settings)]
+    found += [*private_files.links(settings.state_dir), *_check_commands(settings), *_check_journal(settings)]
     for line in found:
         print(f"picturedesk: check: {line}", file=sys.stderr)
     faults = [line for line in found if not line.startswith(WARNING)]
@@ -239,10 +240,14 @@ def _check_commands(settings: Settings) -> list[str]:
 
 
 def _check_journal(settings: Settings) -> list[str]:
+    if (settings.state_dir / "journal.db").is_symlink():
+        return []  # that has been said
     try:
         journal = _journal(settings)
     except OlderJournal as older:
         return [f"{WARNING}{older}"]
+    except JournalError as error:
+        return [str(error)]
     return [f"{settings.state_dir / 'journal.db'}: {fault}" for fault in (journal.check() if journal else [])]
 
 

@@ -5,6 +5,7 @@ Here is what it talks through: a terminal, or lines from a pipe, one answer each
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import io
 import shutil
@@ -13,6 +14,7 @@ from typing import TextIO
 
 import segno
 
+from ipc import private_files
 from ipc.holds import EX_CONFIG
 from supervisor import instance, tree
 from supervisor.failed import Failed
@@ -42,6 +44,8 @@ def run(settings: Settings, *, qr: bool, as_string: bool, force: bool) -> int:
             f"an instance is running on state_dir {settings.state_dir} (pid {card.pid}), and one session must not be"
             f" used in two places. Stop it first (kill {card.pid})"
         )
+    with contextlib.suppress(OSError):  # what is the matter is said when the session is written
+        private_files.make_state_dir(settings.state_dir, has_media=settings.storage.backend == "files")
     main = resolve("workers.telegram.login:main")
     code: int = main(tree.telegram_options(settings), terminal, qr=qr, as_string=as_string, force=force)
     return code

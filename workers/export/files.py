@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from ipc import private_files
+
 CHUNK_BYTES: Final = 64 * 1024
 
 
@@ -94,7 +96,7 @@ def _open_inside(folder: str, name: str) -> int:
 
 def _copy(source: IO[bytes], target: Path, max_bytes: int) -> Fetched:
     digest, size = hashlib.sha256(), 0
-    with target.open("wb") as sink:
+    with os.fdopen(private_files.open_file(target, os.O_WRONLY | os.O_TRUNC), "wb") as sink:
         while chunk := source.read(CHUNK_BYTES):
             size += len(chunk)
             if size > max_bytes:  # it grew meanwhile
