@@ -18,6 +18,7 @@ import structlog
 
 from ipc import private_files
 from ipc.journal import Journal, JournalError, UnfitJournal
+from ipc.printable import printable
 from ipc.spool import Spool
 from supervisor import cgroups, instance, logs, signals, tree
 from supervisor.control import Control
@@ -70,7 +71,7 @@ def start(read: Callable[[], Settings], stop_fd: int, export: Path | None = None
             f"Status: {url}/status or bin/run status; stop with Ctrl-C",
         )
         with contextlib.suppress(OSError):  # nobody may be there to read it
-            os.write(1, "".join(f"{line}\n" for line in lines).encode())
+            os.write(1, "".join(f"{printable(line)}\n" for line in lines).encode())
 
     return run(settings, stop_fd, announce, parent_fd, reread)
 

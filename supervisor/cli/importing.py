@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ipc.journal import Journal
-from supervisor.cli import client
+from supervisor.cli import client, terminal
 from supervisor.instance import AlreadyRunning, running
 from supervisor.policy import describe_returncode
 from supervisor.settings import Settings
@@ -36,7 +37,7 @@ LINE_SECONDS = 5.0
 def run(settings: Settings, config: Path | None, folder: Path, *, leave: bool) -> int:
     """Take in the export at `folder`; the exit code. With `leave`, stop when everything is published or dead."""
     if not folder.exists():
-        print(f"picturedesk: import: {folder}: no such folder", file=sys.stderr)
+        terminal.complain("import", f"{folder}: no such folder")
         return 2
     other = running(settings.state_dir)
     if other:
@@ -44,7 +45,7 @@ def run(settings: Settings, config: Path | None, folder: Path, *, leave: bool) -
     since = _next_second()
     with _tree(settings, config, folder) as process:
         outcome = _watch(settings, process, since)
-        print(outcome.text, flush=True)
+        terminal.say(outcome.text)
         if leave or not outcome.done:
             process.send_signal(signal.SIGTERM)
         code = process.wait()
@@ -114,7 +115,7 @@ def _print_log(process: subprocess.Popen[bytes]) -> None:
     """Print the tree's log records above the bar."""
     assert process.stderr is not None
     for line in process.stderr:
-        tqdm.write(line.decode(errors="replace").rstrip("\n"), file=sys.stderr)
+        terminal.say(line.decode(errors="replace").rstrip("\n"), put=partial(tqdm.write, file=sys.stderr))
 
 
 def _watch(settings: Settings, process: subprocess.Popen[bytes], since: int) -> Outcome:
@@ -191,4 +192,4 @@ class _Progress:
         elif time.monotonic() - self._said >= LINE_SECONDS:
             self._said = time.monotonic()
             text = f"{finished} of {total} pictures, {dead} dead, {waiting} wait for another try"
-            print(text, file=sys.stderr, flush=True)
+            terminal.say(text, out=sys.stderr)
