@@ -188,16 +188,17 @@ class Journal:
         """Run the statement of that name from `queries.sql`."""
         return self._connection.execute(QUERIES[query], values)
 
-    def _change(self, query: str, total: str | None = None, **values: Any) -> bool:
+    def _change(self, query: str, total: str | None = None, *, is_failure: bool = True, **values: Any) -> bool:
         """Run one transition in a transaction of its own. False: the job has moved on meanwhile.
 
-        `total` is what to count it as. A transition with a reason is a failure: the newest one is remembered.
+        `total` is what to count it as. A transition with a reason is a failure, unless `is_failure` says otherwise: the
+        newest one is remembered.
         """
         with self.transaction():
             changed = self.run(query, **values).rowcount == 1
             if changed and total:
                 self.run("add_total", name=total, by=1)
-            if changed and "reason" in values:
+            if changed and is_failure and "reason" in values:
                 self.run("put_last_failure", at=int(self._clock()), job=values["id"], reason=values["reason"])
         return changed
 
@@ -404,8 +405,11 @@ class Journal:
             alone=int(alone),
         )
 
-    def bury(self, job: Job, reason: str) -> bool:
-        """(any state) → dead, with the reason. No retry follows but the operator's."""
+    def bury(self, job: Job, reason: str, *, is_failure: bool = True) -> bool:
+        """(any state) → dead, with the reason. No retry follows but the operator's.
+
+        `is_failure`: something went wrong, and is the last failure until another one is.
+        """
         failpoints.reach("dead.before")
         buried = self._change(
             "to_dead",
@@ -413,6 +417,7 @@ class Journal:
             id=job.id,
             generation=job.generation,
             state=job.state,
+            is_failure=is_failure,
             reason=clip(reason),
         )
         failpoints.reach("dead.after")

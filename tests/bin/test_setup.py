@@ -106,7 +106,7 @@ def make_wheel(folder: Path) -> str:
     name = "deskproof-1.0"
     files = {
         "deskproof.py": "def main():\n    print('proof')\n",
-        f"{name}.dist-info/METADATA": "Metadata-Version: 2.1\nName: deskproof\nVersion: 1.0\n",
+        f"{name}.dist-info/METADATA": "Metadata-Version: 2.1\nName: deskproof\nVersion: 1\n",
         f"{name}.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{name}.dist-info/entry_points.txt": "[console_scripts]\ndeskproof = deskproof:main\n",
     }
@@ -220,7 +220,7 @@ def test_a_changed_lock_file_is_installed_with_its_hashes(checkout: Checkout) ->
 
 
 def lectures() -> bool:
-    """Whether the system's Python has a pip that installs such a package without help from the network, and lectures."""
+    """Whether the system's Python has a pip that needs no network for such a package, and lectures."""
     asked = [SYSTEM_PYTHON, "-I", "-c", "import ensurepip; print(ensurepip.version())"]
     try:
         version = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
@@ -234,9 +234,9 @@ def test_a_package_of_the_old_kind_is_installed_without_pips_lectures(checkout: 
     """pyaes has a setup.py and no wheel: pip says at length that this will end one day, which is nothing for a user."""
     source = checkout.root / "pyaes-1.0.tar.gz"
     files = {
-        "pyaes-1.0/setup.py": "from setuptools import setup\nsetup(name='pyaes', version='1.0', py_modules=['pyaes'])\n",
+        "pyaes-1.0/setup.py": "from setuptools import setup\nsetup(name='pyaes', version='1', py_modules=['pyaes'])\n",
         "pyaes-1.0/pyaes.py": "",
-        "pyaes-1.0/PKG-INFO": "Metadata-Version: 1.0\nName: pyaes\nVersion: 1.0\n",
+        "pyaes-1.0/PKG-INFO": "Metadata-Version: 1.0\nName: pyaes\nVersion: 1\n",
     }
     with tarfile.open(source, "w:gz") as archive:
         for name, text in files.items():

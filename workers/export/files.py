@@ -30,6 +30,10 @@ class MissingFile(FetchError):
     """… and trying again won't help. Its text is the reason."""
 
 
+class LeftOut(MissingFile):
+    """… because the exporter was told not to include it: nothing has failed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
     sha256: str  # hexadecimal
@@ -51,11 +55,12 @@ _PERMANENT: Final = {
 def fetch(locator: Mapping[str, str | int], target: Path, max_bytes: int) -> Fetched:
     """Copy the picture to `target`, fsynced. On any error `target` is not there.
 
-    Raises MissingFile if it can't be had for good. Any other OSError may pass: an input/output error, a full
-    disk, the whole export gone (a disk that is not mounted), a permission (which an operator can give).
+    Raises MissingFile if it can't be had for good (LeftOut: by the exporter's settings). Any other OSError may pass: an
+    input/output error, a full disk, the whole export gone (a disk that is not mounted), a permission (which an operator
+    can give).
     """
     if "missing" in locator:
-        raise MissingFile(f"not in the export: {locator['missing']}")
+        raise LeftOut(f"not in the export: {locator['missing']}")
     folder, name = str(locator["export"]), str(locator["file"])
     if not Path(folder).is_dir():
         raise FileNotFoundError(errno.ENOENT, "the export's folder is not there", folder)

@@ -25,7 +25,7 @@ from ipc.posts import Page
 from ipc.retry import RetryPolicy
 from ipc.spool import Spool, has_no_room
 from workers.export.errors import ExportError
-from workers.export.files import MissingFile, fetch
+from workers.export.files import LeftOut, MissingFile, fetch
 from workers.export.reader import Census, Export
 from workers.room import Room
 from workers.times import iso
@@ -131,8 +131,7 @@ class Source:
                 job.id, job.generation, lambda part: fetch(job.locator, part, self._max_bytes)
             )
         except MissingFile as error:
-            self._journal.bury(job, str(error))
-            log.error("dead letter", job=job.id, channel=job.channel_id, message=job.message_id, reason=str(error))
+            self._bury(job, error)
             return True
         except OSError as error:
             if has_no_room(error):
@@ -151,6 +150,16 @@ class Source:
         self._context.wake("fetched")
         log.debug("fetched", job=job.id, bytes=fetched.bytes)
         return True
+
+    def _bury(self, job: Job, error: MissingFile) -> None:
+        """A dead letter. One that the exporter has left out is no failure: `dead` lists it, and that is all."""
+        was_left_out = isinstance(error, LeftOut)
+        self._journal.bury(job, str(error), is_failure=not was_left_out)
+        facts = {"job": job.id, "channel": job.channel_id, "message": job.message_id, "reason": str(error)}
+        if was_left_out:
+            log.info("a picture was left out of the export and can't be published; bin/run dead lists it", **facts)
+        else:
+            log.error("dead letter", **facts)
 
     def _counts(self) -> dict[str, int]:
         taken = self._taken
