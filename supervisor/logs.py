@@ -110,13 +110,15 @@ class _Adopt(logging.Handler):
     """Brings the records of libraries, which use the standard library's logging, into ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        more = {}
         try:
             message = record.getMessage()
-        except Exception:  # arguments that do not fit their format: the library's fault, and no reason to fail in it
-            message = f"{record.msg} {record.args!r}"
+        except Exception as error:  # arguments that do not fit their format: no reason to fail in the library
+            message = f"{_text(record.msg)} {_text(record.args)}"
+            more = {"where": f"{record.pathname}:{record.lineno}", "why": f"not as its format says: {_text(error)}"}
         # structlog knows the five levels only; a library may have one in between.
         level = max(logging.DEBUG, min(logging.CRITICAL, record.levelno // 10 * 10))
-        structlog.get_logger().log(level, message, logger=record.name, exc_info=record.exc_info)
+        structlog.get_logger().log(level, message, logger=record.name, exc_info=record.exc_info, **more)
 
 
 def _shorten(logger: WrappedLogger, method: str, record: EventDict) -> EventDict:

@@ -151,6 +151,19 @@ def test_names_of_others_steer_no_terminal_and_forge_no_record(format: str, writ
         assert json.loads(line)["nested"] == {hostile: [hostile]}
 
 
+class _Odd:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_a_librarys_record_that_does_not_fit_names_its_place(written: Callable[[], bytes]) -> None:
+    logs.configure("info", "json", "root")
+    logging.getLogger("some.library").warning("%d of %d", _Odd(), 2)
+    record = one(written())
+    assert record["event"] == "%d of %d <tuple that cannot be shown>" and record["logger"] == "some.library"
+    assert record["where"].startswith(__file__) and "not as its format says" in record["why"]
+
+
 # --- the console ----------------------------------------------------------------------------------------------
 
 
