@@ -17,7 +17,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from random import random
 from types import MappingProxyType
@@ -54,6 +54,16 @@ class JournalError(Exception):
 
 
 _FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """How a picture stands: its state, when it was first published (Unix second), whether it waits for another try."""
+
+    message_id: int
+    state: State
+    published_at: int | None
+    is_put_off: bool
 
 
 class UnfitJournal(JournalError):
@@ -600,10 +610,11 @@ class Journal:
             self.run("add_sighting", address=address, now=now)
             return float(self.run("sighting", address=address).fetchone()[0])
 
-    def outcome(self, channel_id: int, since: int) -> tuple[dict[str, int], int]:
-        """A channel's jobs by state, and how many were published at that Unix second or later. Reads them all."""
-        rows = self.run("outcome", channel_id=channel_id, since=since).fetchall()
-        return {row["state"]: row["jobs"] for row in rows}, sum(row["published"] for row in rows)
+    def fates(self, channel_id: int, message_ids: Iterable[int]) -> list[Fate]:
+        """How these pictures of a channel stand; one that has no job is left out."""
+        messages = json.dumps(list(message_ids))
+        rows = self.run("fates", channel_id=channel_id, messages=messages, now=self._clock())
+        return [Fate(row["message_id"], row["state"], row["published_at"], bool(row["is_put_off"])) for row in rows]
 
     def spool_bytes(self) -> int:
         """Bytes of originals and renditions on their way through the spool."""

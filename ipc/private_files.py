@@ -22,8 +22,8 @@ PASSABLE = 0o711
 SERVED = 0o755
 """A folder of media/, and one above state_dir."""
 
-FILES = ("instance.lock", "journal.db*", "catalog.db*", "*.session*", ".*.session*", "session-*.lock")
-NO_LINKS = ("instance.lock", "journal.db", "catalog.db", "control.sock", "spool")
+FILES = ("instance.lock", "export.lock", "journal.db*", "catalog.db*", "*.session*", ".*.session*", "session-*.lock")
+NO_LINKS = ("instance.lock", "export.lock", "journal.db", "catalog.db", "control.sock", "spool")
 
 
 class IsLink(OSError):

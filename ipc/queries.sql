@@ -305,7 +305,8 @@ INSERT INTO sightings (address, configured_at) VALUES (:address, :now) ON CONFLI
 -- name: sighting
 SELECT configured_at FROM sightings WHERE address = :address;
 
--- name: outcome
--- What has become of a channel's pictures, and how many were published since then. Reads all of them: not for /status.
-SELECT state, count(*) AS jobs, coalesce(sum(published_at >= :since), 0) AS published
-FROM jobs WHERE channel_id = :channel_id GROUP BY state;
+-- name: fates
+-- How these pictures of a channel stand (a JSON list of message ids). Reads all of them: not for /status.
+SELECT message_id, state, published_at, next_at > :now AS is_put_off
+FROM json_each(:messages) AS wanted CROSS JOIN jobs
+WHERE jobs.channel_id = :channel_id AND jobs.message_id = wanted.value;

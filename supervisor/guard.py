@@ -19,8 +19,8 @@ from supervisor.pressure import Limits, Reading
 
 LOOK_SECONDS = 1.0
 
-RATIONED = ("pool", "connection")
-"""Who is told."""
+RATIONED = ("pool", "connection", "import")
+"""Who is told, if it is there."""
 
 log = structlog.get_logger()
 
@@ -99,7 +99,7 @@ class Guard:
             rationed=not ration.is_full,
         )
         if (ration.workers, ration.intake) != (before.workers, before.intake):
-            self._unsent = set(RATIONED)
+            self._unsent = set(RATIONED) & set(self._tree.names())
 
     def _send(self) -> None:
         ration = messages.Ration(self._ration.workers, self._ration.intake)

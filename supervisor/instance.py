@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ipc import private_files
+from supervisor.failed import Failed
 
 CARD_BYTES = 8192
 """A card is padded to this size; a longest path goes in twice."""
@@ -69,10 +70,14 @@ class Lock:
 
 
 def running(state_dir: Path) -> Card | None:
-    """The card of the instance that runs on this state_dir, or None if none does."""
+    """The card of the instance that runs on this state_dir, or None if none does. Raises Failed if nobody can tell."""
     path = state_dir / "instance.lock"
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise Failed(
+            f"state_dir {state_dir} can't be looked into: {error.strerror}. Run this as the user who runs the program"
+        ) from error
     except OSError:
         return None
     try:
