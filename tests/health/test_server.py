@@ -262,7 +262,12 @@ def test_a_body_is_made_once_for_all_who_ask_within_a_moment(desk: Desk, monkeyp
     now, looks = [1000.0], []
     monkeypatch.setattr("health.application.time", SimpleNamespace(monotonic=lambda: now[0]))
     look = desk.view.look
-    monkeypatch.setattr(desk.view, "look", lambda: (looks.append(now[0]), look())[1])
+
+    def counted() -> dict[str, Any]:
+        looks.append(now[0])
+        return look()
+
+    monkeypatch.setattr(desk.view, "look", counted)
     ask = asker(desk.view, TOKEN, cache_seconds=0.5)
     bearer = f"Bearer {TOKEN}".encode()
 
