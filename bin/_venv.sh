@@ -85,7 +85,9 @@ venv_build() { # VENV LOCK SUM
 venv_install() { # LOCK
     grep -q '^[^#[:space:]]' "$1" || return 0
     venv_say "installing what ${1##*/} lists"
-    venv_do "$venv_new/bin/python" -I -m pip install --quiet --disable-pip-version-check --no-input \
+    # -W ignore: pip lectures whoever installs a package of the old kind, at length. Its errors are shown, and what it
+    # says of a network that fails.
+    venv_do "$venv_new/bin/python" -I -W ignore -m pip install --quiet --disable-pip-version-check --no-input \
         --root-user-action=ignore --require-hashes --only-binary :all: --no-binary pyaes --requirement "$1"
 }
 

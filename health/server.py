@@ -1,4 +1,4 @@
-"""The health process: /status, /health and /live over HTTP. The only home of starlette and uvicorn.
+"""The health process: /status, /health and /live over HTTP. The only home of uvicorn.
 
 It shares nothing with the processes that work: their states come as messages from the root, the figures from the
 journal, which it only reads. So it answers at once, whatever the others are doing. The root owns the listening socket:
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
-import json
 import math
 import socket
 import time
@@ -20,12 +18,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from health.application import make_app
 from health.status import PATIENCE_SECONDS, Figures, Known, Memory, snapshot, summarize, waiting
 from ipc.context import Context
 from ipc.journal import Journal, JournalError
@@ -52,13 +47,16 @@ SILENT_SECONDS = 5.0
 
 
 def main(context: Context) -> None:
-    """Serve until asked to stop. Options: `listen_fd`, `token`, `root` (pid, started_at, spawned), `state_dir`."""
+    """Serve until asked to stop.
+
+    Options: `listen_fd`, `token`, `allowed_hosts`, `root` (pid, started_at, spawned), `state_dir`.
+    """
     asyncio.run(_serve(context))
 
 
 async def _serve(context: Context) -> None:
     with reading_options():
-        app = make_app(view := View(context), context.options["token"])
+        app = make_app(view := View(context), context.options["token"], context.options["allowed_hosts"])
         listener = socket.socket(fileno=context.options["listen_fd"])
     server = _Server(
         uvicorn.Config(
@@ -69,6 +67,7 @@ async def _serve(context: Context) -> None:
             lifespan="off",
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             server_header=False,
             date_header=False,
             timeout_keep_alive=5,
@@ -259,44 +258,6 @@ class View:
                 last_failure=journal.last_failure(),
                 quarantined=tuple(journal.quarantined(QUARANTINED)),
             )
-
-
-def make_app(view: View, token: str) -> Starlette:
-    """The HTTP application. With a `token`, a request must carry it; without it /health gives the verdict alone.
-
-    /live is for whoever restarts the whole when it fails, and so it is good as long as a restart could not help: a
-    service that is away for a night is a problem, but none that a new process would not have as well.
-    """
-
-    def is_allowed(request: Request) -> bool:
-        given = request.headers.get("authorization", "")
-        return not token or hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
-
-    async def status(request: Request) -> Response:
-        if not is_allowed(request):
-            return _Json({"error": "this needs the header Authorization: Bearer and health.token"}, status_code=401)
-        return _Json(view.look())
-
-    async def health(request: Request) -> Response:
-        body = view.look()
-        shown = body if is_allowed(request) else {"ok": body["ok"]}
-        return _Json(shown, status_code=200 if body["ok"] else 503)
-
-    async def live(request: Request) -> Response:
-        is_live = view.is_live()
-        return _Json({"live": is_live}, status_code=200 if is_live else 503)
-
-    return Starlette(routes=[Route("/status", status), Route("/health", health), Route("/live", live)])
-
-
-class _Json(JSONResponse):
-    """Indented, so that `curl` shows something a person can read; never cached."""
-
-    def __init__(self, content: Any, status_code: int = 200) -> None:
-        super().__init__(content, status_code, headers={"cache-control": "no-store"})
-
-    def render(self, content: Any) -> bytes:
-        return json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
 def _memory_of(pid: int) -> dict[str, int]:

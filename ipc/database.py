@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ipc import private_files
+
 BUSY_SECONDS = 30.0
 """How long a writer waits for its turn. Turns take well under a millisecond; a slow disk may stretch them."""
 
@@ -38,6 +40,7 @@ def connect(path: Path, *, durable: bool, newest: int) -> sqlite3.Connection:
     `durable` waits for the disk at every commit. Otherwise a power cut may take the last commits, never the rest.
     `newest` is the highest version that the caller understands.
     """
+    _make_private(path)
     database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     with closed_on_error(database):
         _refuse_newer(database, newest)  # first of all: a file that is not ours to use stays as it is
@@ -46,6 +49,20 @@ def connect(path: Path, *, durable: bool, newest: int) -> sqlite3.Connection:
         database.execute("PRAGMA foreign_keys = ON")
         database.row_factory = sqlite3.Row
     return database
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, its owner's alone, if it is not there: SQLite would let everybody read it. Its -wal and -shm get
+    the same mode. Whatever else is the matter, SQLite says in its own words.
+    """
+    try:
+        private_files.create_file(path)
+    except private_files.IsLink as link:
+        error = sqlite3.OperationalError(str(link))
+        error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+        raise error from link
+    except OSError:
+        pass
 
 
 def connect_to_read(path: Path, *, newest: int) -> sqlite3.Connection:

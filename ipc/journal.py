@@ -17,7 +17,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from itertools import islice
 from pathlib import Path
 from random import random
@@ -65,6 +65,16 @@ class JournalError(Exception):
 
 
 _FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """How a picture stands: its state, when it was first published (Unix second), whether it waits for another try."""
+
+    message_id: int
+    state: State
+    published_at: int | None
+    is_put_off: bool
 
 
 class UnfitJournal(JournalError):
@@ -199,17 +209,19 @@ class Journal:
         """Run the statement of that name from `queries.sql`."""
         return self._connection.execute(QUERIES[query], values)
 
-    def _change(self, query: str, total: str | None = None, by: int = 1, **values: Any) -> bool:
+    def _change(
+        self, query: str, total: str | None = None, by: int = 1, *, is_failure: bool = True, **values: Any
+    ) -> bool:
         """Run one transition in a transaction of its own. False: the job has moved on meanwhile.
 
-        `total` is what to count it as, `by` how many. A transition with a reason is a failure: the newest one is
-        remembered.
+        `total` is what to count it as, `by` how many. A transition with a reason is a failure, unless `is_failure` says
+        otherwise: the newest one is remembered.
         """
         with self.transaction():
             changed = self.run(query, **values).rowcount == 1
             if changed and total and by:
                 self.run("add_total", name=total, by=by)
-            if changed and "reason" in values:
+            if changed and is_failure and "reason" in values:
                 self.run("put_last_failure", at=int(self._clock()), job=values["id"], reason=values["reason"])
         return changed
 
@@ -421,8 +433,11 @@ class Journal:
             alone=int(alone),
         )
 
-    def bury(self, job: Job, reason: str) -> bool:
-        """(any state) → dead, with the reason. No retry follows but the operator's."""
+    def bury(self, job: Job, reason: str, *, is_failure: bool = True) -> bool:
+        """(any state) → dead, with the reason. No retry follows but the operator's.
+
+        `is_failure`: something went wrong, and is the last failure until another one is.
+        """
         failpoints.reach("dead.before")
         buried = self._change(
             "to_dead",
@@ -430,6 +445,7 @@ class Journal:
             id=job.id,
             generation=job.generation,
             state=job.state,
+            is_failure=is_failure,
             reason=clip(reason),
         )
         failpoints.reach("dead.after")
@@ -662,13 +678,11 @@ class Journal:
             self.run("add_sighting", address=address, now=now)
             return float(self.run("sighting", address=address).fetchone()[0])
 
-    def channel_states(self, channel_id: int) -> dict[str, int]:
-        """A channel's jobs by state; those states only that there are jobs in."""
-        return {row["state"]: row["jobs"] for row in self.run("channel_states", channel_id=channel_id)}
-
-    def published_since(self, channel_id: int, since: int) -> int:
-        """How many of a channel's pictures were published at that Unix second or later. Reads all of them."""
-        return int(self.run("published_since", channel_id=channel_id, since=since).fetchone()[0])
+    def fates(self, channel_id: int, message_ids: Iterable[int]) -> list[Fate]:
+        """How these pictures of a channel stand; one that has no job is left out."""
+        messages = json.dumps(list(message_ids))
+        rows = self.run("fates", channel_id=channel_id, messages=messages, now=self._clock())
+        return [Fate(row["message_id"], row["state"], row["published_at"], bool(row["is_put_off"])) for row in rows]
 
     def spool_bytes(self) -> int:
         """Bytes of originals and renditions on their way through the spool."""

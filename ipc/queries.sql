@@ -389,11 +389,8 @@ INSERT INTO sightings (address, configured_at) VALUES (:address, :now) ON CONFLI
 -- name: sighting
 SELECT configured_at FROM sightings WHERE address = :address;
 
--- name: channel_states
--- How many jobs of a channel are in each state.
-SELECT state, jobs FROM counts
-WHERE state IN ('seen', 'fetched', 'rendered', 'published', 'dead') AND channel_id = :channel_id AND jobs > 0;
-
--- name: published_since
--- How many of a channel's pictures were published since then. Reads all of them: for the end of an import.
-SELECT count(*) FROM jobs WHERE channel_id = :channel_id AND published_at >= :since;
+-- name: fates
+-- How these pictures of a channel stand (a JSON list of message ids). Reads all of them: not for /status.
+SELECT message_id, state, published_at, next_at > :now AS is_put_off
+FROM json_each(:messages) AS wanted CROSS JOIN jobs
+WHERE jobs.channel_id = :channel_id AND jobs.message_id = wanted.value;

@@ -22,7 +22,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from ipc import failpoints
+from ipc import failpoints, private_files
 
 T = TypeVar("T")
 
@@ -45,11 +45,12 @@ _PART = "original.part"
 
 
 class Spool:
-    """The spool at `root`, a folder that is made if it is not there."""
+    """The spool at `root`, a folder that is made if it is not there. A link is refused: what is no job's is deleted."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_files.refuse_link(root)
+        private_files.make_folder(root)
 
     def folder(self, job_id: int, generation: int) -> Path:
         return self._root / f"{job_id}.{generation}"

@@ -1,4 +1,4 @@
-"""The control socket: how `bin/run reload`, `restart`, `stop` and `start NAME` reach the root.
+"""The control socket: how `bin/run reload`, `restart`, `stop`, `start NAME` and `import` reach the root.
 
 A Unix socket in state_dir that only its owner may use. A request is one line of JSON, and so is the answer; then the
 connection is closed. The root's loop never waits for a client, and nothing that a client says or does can end it.
@@ -20,8 +20,8 @@ from typing import Any, Protocol
 import structlog
 
 NAME = "control.sock"
-MAX_BYTES = 4096
-"""Of a request."""
+MAX_BYTES = 32 * 1024
+"""Of a request. A longest path, with each byte spelt out as JSON may have to, goes in."""
 
 CLIENT_SECONDS = 5.0
 """How long a client may take to say what it wants."""

@@ -20,7 +20,9 @@ from supervisor.pressure import Limits, Reading
 LOOK_SECONDS = 1.0
 
 RATIONED = ("pool", "connection")
-"""Who is told."""
+"""Who is told; and an import, while there is one."""
+
+IMPORT = "import"
 
 log = structlog.get_logger()
 
@@ -55,7 +57,7 @@ class Guard:
 
     def on_start(self, child: str) -> None:
         """A child is new, and works as if nothing were the matter."""
-        if child in RATIONED and not self._ration.is_full:
+        if child in (*RATIONED, IMPORT) and not self._ration.is_full:
             self._unsent.add(child)
             self._send()
 
@@ -99,7 +101,7 @@ class Guard:
             rationed=not ration.is_full,
         )
         if (ration.workers, ration.intake) != (before.workers, before.intake):
-            self._unsent = set(RATIONED)
+            self._unsent = {*RATIONED, *({IMPORT} & set(self._tree.names()))}
 
     def _send(self) -> None:
         ration = messages.Ration(self._ration.workers, self._ration.intake)

@@ -13,6 +13,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ipc import private_files
+from supervisor.failed import Failed
+
 CARD_BYTES = 8192
 """A card is padded to this size; a longest path goes in twice."""
 
@@ -41,7 +44,7 @@ class Lock:
     """The lock on a state_dir. Held until `release` or the process' end, however that comes."""
 
     def __init__(self, state_dir: Path) -> None:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_files.make_folder(state_dir)
         self._path = state_dir / "instance.lock"
         self._files: dict[Path, tuple[int, int]] = {}
         self._has_stable_numbers = True
@@ -53,7 +56,7 @@ class Lock:
         self.write(Card(os.getpid(), "", ""))
 
     def _take(self, state_dir: Path) -> None:
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = private_files.open_file(self._path, os.O_RDWR)
         if not self._acquire():
             card = _read(self._path)
             os.close(self._fd)
@@ -108,10 +111,14 @@ def _numbers(stat: os.stat_result) -> tuple[int, int]:
 
 
 def running(state_dir: Path) -> Card | None:
-    """The card of the instance that runs on this state_dir, or None if none does."""
+    """The card of the instance that runs on this state_dir, or None if none does. Raises Failed if nobody can tell."""
     path = state_dir / "instance.lock"
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise Failed(
+            f"state_dir {state_dir} can't be looked into: {error.strerror}. Run this as the user who runs the program"
+        ) from error
     except OSError:
         return None
     try:

@@ -20,6 +20,8 @@ from typing import Any, Literal
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from ipc.printable import printable, printable_json
+
 PIPE_BUF = select.PIPE_BUF
 LEVELS = ("debug", "info", "warning", "error")
 READER_SECONDS = 1
@@ -132,13 +134,15 @@ class _Adopt(logging.Handler):
     """Brings the records of libraries, which use the standard library's logging, into ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        more = {}
         try:
             message = record.getMessage()
-        except Exception:  # arguments that do not fit their format: the library's fault, and no reason to fail in it
-            message = f"{record.msg} {record.args!r}"
+        except Exception as error:  # arguments that do not fit their format: no reason to fail in the library
+            message = f"{_text(record.msg)} {_text(record.args)}"
+            more = {"where": f"{record.pathname}:{record.lineno}", "why": f"not as its format says: {_text(error)}"}
         # structlog knows the five levels only; a library may have one in between.
         level = max(logging.DEBUG, min(logging.CRITICAL, record.levelno // 10 * 10))
-        structlog.get_logger().log(level, message, logger=record.name, exc_info=record.exc_info)
+        structlog.get_logger().log(level, message, logger=record.name, exc_info=record.exc_info, **more)
 
 
 def _shorten(logger: WrappedLogger, method: str, record: EventDict) -> EventDict:
@@ -161,16 +165,17 @@ def _render_json(logger: WrappedLogger, method: str, record: EventDict) -> bytes
     data = _line(_json({**first, **record}))
     if len(data) <= PIPE_BUF:
         return data
-    # At most 6 bytes a character (\u0000): 3 × 64 and 400 characters always fit.
-    short = {key: _text(value)[: 400 if key == "event" else 64] for key, value in first.items()}
+    # At most 12 bytes a character (two of \u0000's size): 3 × 32 and 240 characters always fit.
+    short = {key: _text(value)[: 240 if key == "event" else 32] for key, value in first.items()}
     return _line(_json({**short, "cut": True}))
 
 
 def _json(record: Mapping[str, Any]) -> str:
     try:
-        return _ENCODER.encode(record)
+        text = _ENCODER.encode(record)
     except (TypeError, ValueError, RecursionError):  # a dict with odd keys, not a number, a circle
-        return json.dumps({key: _text(value) for key, value in record.items()}, ensure_ascii=False)
+        text = json.dumps({key: _text(value) for key, value in record.items()}, ensure_ascii=False)
+    return printable_json(text)
 
 
 def _render_console(logger: WrappedLogger, method: str, record: EventDict) -> bytes:
@@ -181,9 +186,7 @@ def _render_console(logger: WrappedLogger, method: str, record: EventDict) -> by
     line = f"{time} {level:<7} {process:<10} {event}{'  ' if fields else ''}{fields}"
     if exception:
         line += " | " + " / ".join(part.strip() for part in _text(exception).splitlines())
-    # What is not printable could end the line, or steer the terminal.
-    plain = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line.replace("\n", " / "))
-    data = _line(plain)
+    data = _line(printable(line.replace("\n", " / ")))
     return data if len(data) <= PIPE_BUF else _line(data[: PIPE_BUF - 1].decode(errors="ignore"))
 
 

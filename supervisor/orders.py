@@ -1,4 +1,4 @@
-"""What the operator may want of a running tree, and what becomes of it: reload, restart, stop, start."""
+"""What the operator may want of a running tree, and what becomes of it: reload, restart, stop, start, import."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import structlog
 from ipc.messages import Command
 from supervisor import logs, tree
 from supervisor.guard import Guard
+from supervisor.imports import Imports
 from supervisor.notify import Notifier
 from supervisor.routing import RootRouter
 from supervisor.settings import Settings, SettingsError
@@ -53,14 +54,21 @@ class Orders:
         self._started = started
         self._cgroup = cgroup
         self._guard = guard
+        self.imports = Imports(supervisor, router)
 
     def take(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked for; the answer says whether it is done, in lines for people."""
         action, name = request.get("action"), request.get("name")
+        if action == "import-progress":
+            return {**self.imports.progress(request.get("number")), "stopping": self._supervisor.stopping}
         if self._supervisor.stopping:
             return _answer("the tree is being stopped", ok=False)
         if action == "reload":
             return self.reload()
+        if action == "import":
+            return self.imports.begin(request.get("path"), self._settings)
+        if action == "import-stop":
+            return self.imports.stop(request.get("number"))
         if not isinstance(action, str) or action not in DONE or not isinstance(name, str):
             return _answer(f"no such order: {action!r}", ok=False)
         if name in self._supervisor.names():
@@ -97,7 +105,10 @@ class Orders:
         self._settings = settings
         logs.configure(**asdict(settings.log), process="root")
         changes = self._supervisor.reconfigure(
-            specs=tree.children(settings, self._listen_fd, self._started, self._cgroup),
+            specs=(
+                *tree.children(settings, self._listen_fd, self._started, self._cgroup),
+                *self.imports.specs(),
+            ),
             intensity=tree.root_intensity(settings),
             drain_seconds=settings.supervisor.drain_seconds,
             log_settings=asdict(settings.log),

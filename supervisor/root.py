@@ -15,7 +15,9 @@ from typing import Any
 
 import structlog
 
+from ipc import private_files
 from ipc.journal import Journal, JournalError, UnfitJournal
+from ipc.printable import printable
 from ipc.spool import Spool
 from supervisor import cgroups, descriptors, instance, logs, signals, tree
 from supervisor.control import Control
@@ -68,7 +70,7 @@ def start(read: Callable[[], Settings], stop_fd: int, export: Path | None = None
             f"Status: {url}/status or bin/run status; stop with Ctrl-C",
         )
         with contextlib.suppress(OSError):  # nobody may be there to read it
-            os.write(1, "".join(f"{line}\n" for line in lines).encode())
+            os.write(1, "".join(f"{printable(line)}\n" for line in lines).encode())
 
     return run(settings, stop_fd, announce, parent_fd, reread)
 
@@ -218,10 +220,15 @@ def _stop_at_end_of(parent_fd: int, supervisor: Supervisor) -> None:
 
 
 def _lock(settings: Settings) -> instance.Lock:
-    """The lock on state_dir, and a journal that can be used."""
+    """The lock on state_dir, which is its owner's alone, and a journal that can be used."""
     state_dir = settings.state_dir
+    has_media = settings.storage.backend == "files"
     try:
+        private_files.make_state_dir(state_dir, has_media=has_media)
+        if links := private_files.links(state_dir):
+            raise CannotStart("\n".join(links))
         lock = instance.Lock(state_dir)
+        _tighten(state_dir, has_media=has_media)
         Spool(state_dir / "spool")
         Journal.open(state_dir / "journal.db").close()
         lock.keep_an_eye_on(state_dir / "journal.db")
@@ -236,6 +243,28 @@ def _lock(settings: Settings) -> instance.Lock:
     except JournalError as error:  # busy, a full disk: that may pass
         raise Failed(str(error)) from error
     return lock
+
+
+def _tighten(state_dir: Path, *, has_media: bool) -> None:
+    """Close to others what an earlier version, or somebody else, has left open to them; say so in one record."""
+    changed, left = [], []
+    for one in private_files.loose(state_dir, has_media=has_media):
+        try:
+            private_files.tighten(one)
+            changed.append(one.change)
+        except OSError as error:
+            left.append(f"{one.path.name}: {one.mode:04o} ({error.strerror})")
+    if changed:
+        structlog.get_logger().warning(
+            "others could get at the program's files, and cannot any more", state_dir=str(state_dir), changed=changed
+        )
+    if left:
+        structlog.get_logger().warning(
+            "others can get at the program's files, and that cannot be changed",
+            state_dir=str(state_dir),
+            files=left,
+            remedy=f"Give them to the user who runs this: chown -R USER {state_dir}",
+        )
 
 
 def _listen(settings: Settings) -> socket.socket:

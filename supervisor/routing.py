@@ -178,6 +178,10 @@ class RootRouter:
         self._reports[topic] = Report(topic, facts)
         self._send_report(topic)
 
+    def latest(self, topic: str) -> dict[str, Any]:
+        """What was last reported of it; empty if nothing was."""
+        return self._reports[topic].facts if topic in self._reports else {}
+
     def known(self) -> list[str]:
         """Every child that there is, those of children too."""
         return sorted(self._states, key=lambda name: self._states[name]["order"])

@@ -463,6 +463,19 @@ class Supervisor:
         self._intensity, self._drain_seconds, self._log_settings = intensity, drain_seconds, log_settings
         return self._renewal.adapt(specs, everyone=everyone)
 
+    def add_child(self, spec: ChildSpec) -> None:
+        """One more child, for a while: a reload that does not name it ends it."""
+        self._places[spec.name] = Place(spec)
+
+    def retire_child(self, name: str) -> None:
+        """Have the child stop, if it runs; then there is no such child any more."""
+        place = self._places[name]
+        place.retired = True
+        if place.incarnation is None:
+            self.remove_child(name)
+        else:
+            self.stop_child(name)
+
     def remove_child(self, name: str) -> None:
         """There is no such child any more."""
         self.router.on_state(name, {})
@@ -569,7 +582,8 @@ class Supervisor:
         return incarnation is not None and incarnation.ready and incarnation.intent is None
 
     def send(self, name: str, message: Message) -> bool:
-        incarnation = self._places[name].incarnation
+        place = self._places.get(name)
+        incarnation = place.incarnation if place else None
         if incarnation is None:
             return False
         try:

@@ -7,6 +7,7 @@
     │   ├── image-1            workers.image          one picture at a time
     │   └── image-N
     ├── connection             workers.connection     the source
+    ├── import                 workers.connection     an export that `bin/run import` has brought, until it is taken in
     └── NAME                   any command            the operator's own, as many as there are in the settings
 
 A child is told its options and nothing else: what is not named here, it does not know. Targets are names, resolved in
@@ -98,7 +99,7 @@ def children(settings: Settings, listen_fd: int, started: Start, cgroup: Path | 
         ChildSpec(
             "connection",
             "workers.connection:main",
-            {**connection_options(settings), "started_at": started.unix},
+            {**connection_options(settings), "started_at": started.unix, "since": int(started.unix)},
             stop_seconds=10.0,
             after_others=True,
         ),
@@ -167,6 +168,7 @@ def health_options(settings: Settings, listen_fd: int, started: Start) -> dict[s
         "state_dir": str(settings.state_dir),
         "listen_fd": listen_fd,
         "token": settings.health.token,
+        "allowed_hosts": [settings.health.host, *settings.health.allowed_hosts],
         "root": {"pid": os.getpid(), "started_at": started.unix, "spawned": started.monotonic},
     }
 
@@ -213,6 +215,25 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "heartbeat_seconds": settings.telegram.heartbeat_seconds,
         "retry": asdict(settings.retry),
     }
+
+
+IMPORT = "import"
+
+
+def importer(settings: Settings, path: Path, number: int, since: int) -> ChildSpec:
+    """The child that takes in one more export beside the source, and ends when all of it is published or dead.
+
+    `number` tells this import from the others, `since` is the Unix second that it begins at.
+    """
+    options = {**connection_options(settings), "telegram": None, "export": str(path)}
+    return ChildSpec(
+        IMPORT,
+        "workers.connection:take_export",
+        {**options, "topic": IMPORT, "number": number, "since": since},
+        restart="transient",
+        stop_seconds=10.0,
+        after_others=True,
+    )
 
 
 def telegram_options(settings: Settings) -> dict[str, Any]:

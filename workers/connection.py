@@ -7,6 +7,7 @@ chooses; neither source is imported where the other one is used.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,21 @@ def main(context: Context) -> None:
         from workers.export import source as export  # noqa: PLC0415
 
         export.run(context, journal, spool)
+
+
+def take_export(context: Context) -> None:
+    """Be an import beside the source, until all of its export is published or dead.
+
+    Options: as above, and `topic`, which it reports under, `number`, which tells this import from others, and `since`,
+    the Unix second that it begins at: what was published before is not of its doing, so it waits for that.
+    """
+    from workers.export import source as export  # noqa: PLC0415
+
+    journal, spool = Journal.open(context.journal_path), Spool(context.spool_path)
+    context.ready()
+    while not context.stopping and (left := context.options["since"] - time.time()) > 0:
+        context.receive(min(left, 1.0))
+    export.run_once(context, journal, spool)
 
 
 def check(options: dict[str, Any], say: Callable[[str], None] = lambda line: None) -> list[str]:

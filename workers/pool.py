@@ -388,6 +388,8 @@ class Dispatch:
             self._bury(job, f"{POISON} after {tries} tries: {reason}")
         elif not self._journal.strike(job, reason, alone=memory or maybe_memory):
             self._tidy(job, "moved on")
+        elif not crash:  # a worker that died of it has its record
+            log.warning("rendering failed", job=job.id, reason=reason, outcome="later, alone")
 
     def _bury(self, job: Job, reason: str) -> None:
         buried = self._journal.bury(job, reason)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from ipc.holds import EX_CONFIG
 from ipc.journal import JournalError
 from supervisor import root
 from supervisor.child import HOME
+from supervisor.cli import terminal
 from supervisor.failed import Failed
 from supervisor.instance import AlreadyRunning
 from supervisor.settings import Settings, SettingsError, load
@@ -29,7 +29,7 @@ def main(arguments: list[str], stop_fd: int | None) -> int:
     options = _parser().parse_args(arguments, argparse.Namespace(config=None))
     try:
         if options.command == "schema":  # wanted before there is a project to configure
-            print((HOME / "deploy" / "schema.sql").read_text(encoding="utf-8"), end="", flush=True)
+            terminal.write((HOME / "deploy" / "schema.sql").read_text(encoding="utf-8"))
             return 0
         return _configure_and_run(options, stop_fd)
     except BrokenPipeError:
@@ -85,8 +85,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _refuse(what: str, why: str, code: int) -> int:
-    for line in why.splitlines():
-        print(f"picturedesk: {what}: {line}", file=sys.stderr)
+    terminal.complain(what, *why.splitlines())
     return code
 
 

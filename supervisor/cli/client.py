@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -9,6 +11,10 @@ from typing import Any
 
 from supervisor import instance
 from supervisor.settings import Settings
+
+FIELDS = {"ok", "problems", "stats", "tree", "memory", "channels"}
+MAX_BYTES = 64 * 2**20
+NOT_OURS = "is answered by another program"
 
 
 class Unreachable(Exception):
@@ -27,9 +33,26 @@ def get_status(settings: Settings, timeout_seconds: float = 5.0) -> dict[str, An
         request.add_header("Authorization", f"Bearer {settings.health.token}")
     # No proxy: the instance is on this machine, whatever the environment says of the rest of the world.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    where = f"{card.url}/status (pid {card.pid})"
     try:
         with opener.open(request, timeout=timeout_seconds) as response:
-            body: dict[str, Any] = json.load(response)
-    except (OSError, ValueError) as error:
-        raise Unreachable(f"{card.url}/status (pid {card.pid}) does not answer: {error}") from error
+            body = json.loads(response.read(MAX_BYTES))
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise Unreachable(f"{where} {_refusal(error.code, settings.health.token)}") from error
+    except ValueError as error:
+        raise Unreachable(f"{where} {NOT_OURS}: it has not answered with JSON") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"{where} does not answer: {error}") from error
+    if not isinstance(body, dict) or not body.keys() >= FIELDS:
+        raise Unreachable(f"{where} {NOT_OURS}: its answer is no status")
     return body
+
+
+def _refusal(code: int, token: str) -> str:
+    """What an answer with that code means."""
+    if code == http.HTTPStatus.UNAUTHORIZED:
+        what = "refused the token" if token else "wants a token"
+        remedy = "set health.token (PICTUREDESK__HEALTH__TOKEN) as the running instance has it"
+        return f"{what} (401): {remedy}, or run bin/run reload if it has changed"
+    return f"answered {code}: perhaps it {NOT_OURS}, or by another version"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
+from ipc import private_files
 from ipc.holds import EX_CONFIG
 from ipc.jobs import Job
-from ipc.journal import Journal, OlderJournal
+from ipc.journal import Journal, JournalError, OlderJournal
 from ipc.messages import FOR_MEMORY
+from ipc.printable import printable
 from supervisor import command, instance, tree
-from supervisor.cli import client
+from supervisor.cli import client, terminal
 from supervisor.failed import Failed
 from supervisor.runtime import resolve
 from supervisor.settings import Settings
@@ -28,10 +29,12 @@ def status(settings: Settings, *, as_json: bool, watch: bool) -> int:
             body = client.get_status(settings)
         except client.Unreachable as error:
             raise Failed(str(error)) from error
-        text = json.dumps(body, ensure_ascii=False, indent=1) if as_json else "\n".join(describe(body))
         if watch and sys.stdout.isatty():
-            print("\x1b[H\x1b[2J", end="")
-        print(text, flush=True)
+            terminal.write("\x1b[H\x1b[2J")
+        if as_json:
+            terminal.say_json(body)
+        else:
+            terminal.say(*describe(body))
         if not watch:
             return 0
         time.sleep(WATCH_SECONDS)
@@ -41,7 +44,8 @@ def describe(body: dict[str, Any]) -> list[str]:
     """The lines that `status` prints."""
     stats = body["stats"]
     lines = ["ok" if body["ok"] else "NOT OK"]
-    lines += [f"  ! {one['what']} (since {one['since']})\n    {one['remedy']}" for one in body["problems"]]
+    for one in body["problems"]:
+        lines += [f"  ! {one['what']} (since {one['since']})", f"    {one['remedy']}"]
     header = ("process", "state", "pid", "restarts", "uptime", "memory", "peak", "cap", "at")
     lines += ["", *table([header, *map(_tree_row, body["tree"])]), ""]
     names = ("processed", "queue_size", "dead", "failed", "retried", "connected", "waiting_for_retry")
@@ -91,9 +95,10 @@ def memory(settings: Settings, *, as_json: bool) -> int:
         raise Failed(str(error)) from error
     kills = body["memory"].pop("kills", [])
     report = {"memory": body["memory"], "processes": body["tree"], "kills": kills}
-    print(
-        json.dumps(report, ensure_ascii=False, indent=1) if as_json else "\n".join(describe_memory(report)), flush=True
-    )
+    if as_json:
+        terminal.say_json(report)
+    else:
+        terminal.say(*describe_memory(report))
     return 0
 
 
@@ -155,7 +160,8 @@ def mebibytes(size: int | None) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of text in aligned columns."""
+    """Rows of text in aligned columns. It is made safe to show first: after that it may be longer."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
@@ -166,10 +172,10 @@ def dead(settings: Settings, *, as_json: bool) -> int:
     letters = journal.dead() if journal else []
     if as_json:
         for job in letters:
-            print(json.dumps(_letter(job), ensure_ascii=False))
+            terminal.say_json(_letter(job), indent=None)
         return 0
     if not letters:
-        print("No dead letters.")
+        terminal.say("No dead letters.")
         return 0
     rows = [
         (
@@ -182,7 +188,7 @@ def dead(settings: Settings, *, as_json: bool) -> int:
         )
         for job in letters
     ]
-    print("\n".join(table([("id", "channel", "message", "stage", "attempts", "reason"), *rows])))
+    terminal.say(*table([("id", "channel", "message", "stage", "attempts", "reason"), *rows]))
     return 0
 
 
@@ -200,7 +206,7 @@ def _letter(job: Job) -> dict[str, Any]:
 def retry(settings: Settings, ids: list[int], *, everything: bool) -> int:
     """Bring dead letters back to where they died."""
     if bool(ids) == everything:
-        print("picturedesk: retry: name the ids of dead letters (bin/run dead lists them), or --all", file=sys.stderr)
+        terminal.complain("retry", "name the ids of dead letters (bin/run dead lists them), or --all")
         return 2
     if not (settings.state_dir / "journal.db").exists():
         raise Failed(f"{settings.state_dir} has no journal yet: nothing is dead there")
@@ -209,7 +215,7 @@ def retry(settings: Settings, ids: list[int], *, everything: bool) -> int:
     revived = journal.revive(wanted)
     running = instance.running(settings.state_dir) is not None
     when = "now" if running else "when the program runs"
-    print(f"{len(revived)} brought back; tried again {when}.")
+    terminal.say(f"{len(revived)} brought back; tried again {when}.")
     missing = [str(job_id) for job_id in wanted if job_id not in revived]
     if missing:
         raise Failed(f"not dead: {', '.join(missing)}. bin/run dead lists the dead letters")
@@ -224,13 +230,12 @@ WARNING = "warning: "
 def check(settings: Settings) -> int:
     """Validate what the configuration names, as far as that can be done without changing anything."""
     found = [line for target in tree.CHECKS for line in _check_one(settings, target)]
-    found += [*_check_commands(settings), *_check_journal(settings)]
-    for line in found:
-        print(f"picturedesk: check: {line}", file=sys.stderr)
     workers = tree.image_processors(settings)
-    _say(f"image workers: {workers.count} ({workers.why})")
+    found += [*private_files.links(settings.state_dir), *_check_commands(settings), *_check_journal(settings)]
+    terminal.complain("check", *found)
+    terminal.say(f"image workers: {workers.count} ({workers.why})")
     faults = [line for line in found if not line.startswith(WARNING)]
-    print(f"configuration {settings.config_file or '(defaults)'}: {'NOT ' if faults else ''}ok")
+    terminal.say(f"configuration {settings.config_file or '(defaults)'}: {'NOT ' if faults else ''}ok")
     return EX_CONFIG if faults else 0
 
 
@@ -242,10 +247,14 @@ def _check_commands(settings: Settings) -> list[str]:
 
 
 def _check_journal(settings: Settings) -> list[str]:
+    if (settings.state_dir / "journal.db").is_symlink():
+        return []  # that has been said
     try:
         journal = _journal(settings)
     except OlderJournal as older:
         return [f"{WARNING}{older}"]
+    except JournalError as error:
+        return [str(error)]
     return [f"{settings.state_dir / 'journal.db'}: {fault}" for fault in (journal.check() if journal else [])]
 
 
@@ -255,18 +264,13 @@ def _check_one(settings: Settings, target: str) -> list[str]:
     if target != CONNECTION_CHECK or not options["telegram"]:
         return list(resolve(target)(options))
     if not instance.running(settings.state_dir):
-        return list(resolve(target)(options, _say))
+        return list(resolve(target)(options, terminal.say))  # what is good is told as it is found: asking takes time
     # Its session must not be used a second time: Telegram would end it. But it can be asked.
     try:
         body = client.get_status(settings)
     except client.Unreachable as error:
         return [f"the channels were not checked: {error}"]
-    return list(resolve("workers.telegram.check:from_status")(options["telegram"], body, _say))
-
-
-def _say(line: str) -> None:
-    """What is good is printed as it is found: to ask Telegram takes its time."""
-    print(line, flush=True)
+    return list(resolve("workers.telegram.check:from_status")(options["telegram"], body, terminal.say))
 
 
 def _journal(settings: Settings) -> Journal | None:

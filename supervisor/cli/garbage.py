@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from supervisor import tree
+from supervisor.cli import terminal
 from supervisor.cli.commands import mebibytes
 from supervisor.failed import Failed
 from supervisor.runtime import resolve
@@ -27,13 +28,13 @@ def run(settings: Settings, *, delete: bool, hours: float) -> int:
             objects += len(garbage.objects)
             size += garbage.bytes
             for one in garbage.objects:
-                print(one.key, flush=True)
+                terminal.say(one.key)
     except faults as fault:  # type: ignore[misc]  # classes, but resolved by name: we import no worker
         raise Failed(f"{fault} ({objects} objects had been {'removed' if delete else 'found'} by then)") from fault
     if not objects:
-        print("Every object is named by a row, or younger than that." if hours else "Every object is named by a row.")
+        terminal.say(f"Every object is named by a row{', or younger than that' if hours else ''}.")
         return 0
     what = f"{objects} objects of {pictures} pictures, {mebibytes(size)}"
     hint = "" if delete else ". Nothing was removed: bin/run gc --delete does it"
-    print(f"{'Removed' if delete else 'Named by no row'}: {what}{hint}", file=sys.stderr)
+    terminal.say(f"{'Removed' if delete else 'Named by no row'}: {what}{hint}", out=sys.stderr)
     return 0

@@ -5,6 +5,7 @@ Here is what it talks through: a terminal, or lines from a pipe, one answer each
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import io
 import shutil
@@ -13,8 +14,11 @@ from typing import TextIO
 
 import segno
 
+from ipc import private_files
 from ipc.holds import EX_CONFIG
+from ipc.printable import printable
 from supervisor import instance, tree
+from supervisor.cli import terminal
 from supervisor.failed import Failed
 from supervisor.runtime import resolve
 from supervisor.settings import Settings
@@ -31,10 +35,10 @@ WHITE_ON_BLACK = "\x1b[38;5;231;48;5;16m"
 
 def run(settings: Settings, *, qr: bool, as_string: bool, force: bool) -> int:
     """Log in; the exit code."""
-    terminal = Terminal(sys.stderr if as_string else sys.stdout)
+    talk = Terminal(sys.stderr if as_string else sys.stdout)
     if not (settings.telegram.api_id and settings.telegram.api_hash):
         for line in NO_ACCOUNT.splitlines():
-            terminal.refuse(line)
+            talk.refuse(line)
         return EX_CONFIG
     card = instance.running(settings.state_dir)
     if card is not None:
@@ -42,8 +46,10 @@ def run(settings: Settings, *, qr: bool, as_string: bool, force: bool) -> int:
             f"an instance is running on state_dir {settings.state_dir} (pid {card.pid}), and one session must not be"
             f" used in two places. Stop it first (kill {card.pid})"
         )
+    with contextlib.suppress(OSError):  # what is the matter is said when the session is written
+        private_files.make_state_dir(settings.state_dir, has_media=settings.storage.backend == "files")
     main = resolve("workers.telegram.login:main")
-    code: int = main(tree.telegram_options(settings), terminal, qr=qr, as_string=as_string, force=force)
+    code: int = main(tree.telegram_options(settings), talk, qr=qr, as_string=as_string, force=force)
     return code
 
 
@@ -63,20 +69,20 @@ class Terminal:
         """The answer as it is, which is not shown while it is typed. Raises EOFError when no more come."""
         if not self.is_interactive:
             return self._line(question)
-        return getpass.getpass(question, stream=self._out)
+        return getpass.getpass(printable(question), stream=self._out)
 
     def _line(self, question: str) -> str:
-        print(question, end="", file=self._out, flush=True)
+        terminal.write(printable(question), self._out)
         line = sys.stdin.readline() if sys.stdin is not None else ""
         if not (self.is_interactive and line):
-            print(file=self._out, flush=True)  # nobody has pressed Enter here
+            terminal.write("\n", self._out)  # nobody has pressed Enter here
         if not line:
             raise EOFError
         return line.removesuffix("\n").removesuffix("\r")
 
     def say(self, text: str) -> None:
-        """A line for the person."""
-        print(text, file=self._out, flush=True)
+        """A line, or some, for the person."""
+        terminal.say(*text.split("\n"), out=self._out)
         self._drawn_lines = 0
 
     def draw(self, url: str) -> None:
@@ -84,17 +90,17 @@ class Terminal:
         is_terminal = self._out.isatty()
         picture = draw(url, blocks=_can_write(self._out, BLOCKS), colours=is_terminal)
         if is_terminal and 0 < self._drawn_lines < shutil.get_terminal_size().lines:
-            print(f"\x1b[{self._drawn_lines}A", end="", file=self._out)
-        print(picture, file=self._out, flush=True)
+            terminal.write(f"\x1b[{self._drawn_lines}A", self._out)
+        terminal.write(f"{picture}\n", self._out)
         self._drawn_lines = len(picture.splitlines())
 
     def give(self, text: str) -> None:
         """A line for a script."""
-        print(text, flush=True)
+        terminal.say(text)
 
     def refuse(self, text: str) -> None:
         """Why it was in vain."""
-        print(f"picturedesk: login: {text}", file=sys.stderr, flush=True)
+        terminal.complain("login", *text.split("\n"))
 
 
 def draw(url: str, *, blocks: bool = True, colours: bool = False) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from supervisor import control, instance
+from supervisor.cli import terminal
 from supervisor.failed import Failed
 from supervisor.settings import Settings
 
@@ -21,5 +20,5 @@ def run(settings: Settings, action: str, name: str | None) -> int:
         raise Failed(f"the instance (pid {card.pid}) does not answer: {error}. Try again, or see its log") from error
     if not is_done:
         raise Failed("\n".join(lines))
-    print("\n".join(lines), file=sys.stdout, flush=True)
+    terminal.say(*lines)
     return 0

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 
 from supervisor import instance, tree
+from supervisor.cli import terminal
 from supervisor.failed import Failed
 from supervisor.runtime import resolve
 from supervisor.settings import Settings
@@ -14,7 +15,7 @@ from supervisor.settings import Settings
 def run(settings: Settings, *, originals: bool, urls: bool) -> int:
     """Do what was asked for; the exit code."""
     if not (originals or urls):
-        print("picturedesk: republish: say what: --originals, --urls, or both", file=sys.stderr)
+        terminal.complain("republish", "say what: --originals, --urls, or both")
         return 2
     if not (settings.state_dir / "journal.db").exists():
         raise Failed(f"{settings.state_dir} has no journal: it knows what is published, and how")
@@ -37,10 +38,10 @@ def _replace_originals(settings: Settings) -> None:
     try:
         for one in resolve("workers.republish:replace_originals")(tree.uploader_options(settings)):
             became[one.became] += 1
-            print(f"{one.became} {one.key}{f': {one.why}' if one.why else ''}", flush=True)
+            terminal.say(f"{one.became} {one.key}{f': {one.why}' if one.why else ''}")
     except faults as fault:  # type: ignore[misc]  # a class, but resolved by name: we import no worker
         raise Failed(f"{fault} ({_sum(became)} by then; the same command goes on with the rest)") from fault
-    print(f"Originals that were published as they came: {_sum(became)}.", file=sys.stderr)
+    terminal.say(f"Originals that were published as they came: {_sum(became)}.", out=sys.stderr)
     if left := became["missing"] + became["damaged"]:
         raise Failed(f"{left} could not be replaced: the lines above say why")
 
@@ -54,10 +55,10 @@ def _write_rows_again(settings: Settings) -> None:
     """All whose URLs begin otherwise than today's. The uploader writes them: its settings have to be these."""
     count = sum(resolve("workers.republish:write_rows_again")(tree.uploader_options(settings)))
     if not count:
-        print("The URLs of all rows begin as they should.")
+        terminal.say("The URLs of all rows begin as they should.")
     elif instance.running(settings.state_dir):
-        print(
+        terminal.say(
             f"{count} rows are written again now, behind what is posted (bin/run reload first, if that is still due)."
         )
     else:
-        print(f"{count} rows are written again when the program runs.")
+        terminal.say(f"{count} rows are written again when the program runs.")

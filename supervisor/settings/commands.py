@@ -18,7 +18,7 @@ from supervisor.settings.values import checked, nearest, refusal
 WORKER = "worker"
 """The name of the child that WORKER_SCRIPT makes."""
 
-RESERVED = re.compile(r"root|health|uploader|pool|connection|image|image-[0-9]+")
+RESERVED = re.compile(r"root|health|uploader|pool|connection|import|image|image-[0-9]+")
 """The names of the tree's own processes."""
 
 STOP_SIGNALS = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH")

@@ -326,6 +326,13 @@ class Health:
         form=_PRINTABLE,
         secret=True,
     )
+    allowed_hosts: tuple[str, ...] = setting(
+        (),
+        "names that it is asked for by, besides localhost and any IP address; a reverse proxy passes its own on",
+        pattern=r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\*",
+        form='a host name without port, or "*" for any',
+        finish=lambda name: name.lower().rstrip("."),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,14 @@ Needs no network: the lock file is empty or lists one wheel that the test has ma
 
 import base64
 import hashlib
+import io
 import os
 import shutil
 import signal
 import stat
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.setup
 
 BIN = Path(__file__).parents[2] / "bin"
 PROGRAM = 'import os, sys\nprint(os.getcwd(), sys.prefix, *sys.argv[1:], sep="|")\n'
+SYSTEM_PYTHON = "/usr/bin/python3"
 DEADLINE_SECONDS = 60
 
 
@@ -103,7 +106,7 @@ def make_wheel(folder: Path) -> str:
     name = "deskproof-1.0"
     files = {
         "deskproof.py": "def main():\n    print('proof')\n",
-        f"{name}.dist-info/METADATA": "Metadata-Version: 2.1\nName: deskproof\nVersion: 1.0\n",
+        f"{name}.dist-info/METADATA": "Metadata-Version: 2.1\nName: deskproof\nVersion: 1\n",
         f"{name}.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{name}.dist-info/entry_points.txt": "[console_scripts]\ndeskproof = deskproof:main\n",
     }
@@ -234,6 +237,35 @@ def test_a_changed_lock_file_is_installed_with_its_hashes(checkout: Checkout) ->
     assert checkout.leftovers() == [".venv"]
     command = subprocess.run([checkout.venv / "bin/deskproof"], capture_output=True, text=True, check=True)
     assert command.stdout == "proof\n"  # its first line names the folder where it is now
+
+
+def lectures() -> bool:
+    """Whether the system's Python has a pip that needs no network for such a package, and lectures."""
+    asked = [SYSTEM_PYTHON, "-I", "-c", "import ensurepip; print(ensurepip.version())"]
+    try:
+        version = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return tuple(map(int, version.split(".")[:2])) < (23, 1)
+
+
+@pytest.mark.skipif(not lectures(), reason="needs Debian 12's pip")
+def test_a_package_of_the_old_kind_is_installed_without_pips_lectures(checkout: Checkout) -> None:
+    """pyaes has a setup.py and no wheel: pip says at length that this will end one day, which is nothing for a user."""
+    source = checkout.root / "pyaes-1.0.tar.gz"
+    files = {
+        "pyaes-1.0/setup.py": "from setuptools import setup\nsetup(name='pyaes', version='1', py_modules=['pyaes'])\n",
+        "pyaes-1.0/pyaes.py": "",
+        "pyaes-1.0/PKG-INFO": "Metadata-Version: 1.0\nName: pyaes\nVersion: 1\n",
+    }
+    with tarfile.open(source, "w:gz") as archive:
+        for name, text in files.items():
+            (member := tarfile.TarInfo(name)).size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    lock_wheel(checkout, f"pyaes==1.0 --hash=sha256:{hashlib.sha256(source.read_bytes()).hexdigest()}\n")
+    code, _, err = checkout.run(PYTHON=SYSTEM_PYTHON)
+    assert code == 0, err
+    assert "DEPRECATION" not in err and "will enforce" not in err
 
 
 @pytest.mark.parametrize("hash_option", [f" --hash=sha256:{'0' * 64}", ""], ids=["wrong", "none"])

@@ -23,6 +23,7 @@ folder = Path(os.environ["CREDENTIALS_DIRECTORY"])
 print("ran", *sys.argv[1:], os.environ["PICTUREDESK_CONFIG"])
 print(*(f"{one.name}={one.read_text()}" for one in folder.iterdir()))
 print("lent", folder)
+print("in", os.environ["PICTUREDESK__STATE_DIR"], "from", os.environ["PICTUREDESK__EXPORT__PATH"])
 sys.exit(78 if (folder / "bad").exists() else 0)
 """
 
@@ -89,6 +90,17 @@ def test_everything_is_put_into_place_and_a_second_time_changes_nothing(machine:
     assert machine.files() == first
     assert "setting up" not in again.stderr
     assert not [path.name for path in machine.opt.iterdir() if path.name in (".new", ".old")]
+
+
+def test_what_the_configuration_names_is_looked_for_below_the_folder(machine: Machine) -> None:
+    """The check makes state_dir: on the machine that the folder is for, not on this one."""
+    default = f"in {machine.root}/var/lib/picturedesk from {machine.opt}/examples/export\n"
+    assert default in machine.install().stdout
+    config = machine.etc / "config.toml"
+    config.write_text('state_dir = "/srv/desk"  # mine\n[export]\npath = "/srv/an export"\n')
+    assert f"in {machine.root}/srv/desk from {machine.root}/srv/an export\n" in machine.install().stdout
+    config.write_text("# mine\n")
+    assert default in machine.install().stdout
 
 
 def test_an_upgrade_replaces_the_program_and_a_configuration_that_nobody_has_edited(machine: Machine) -> None:

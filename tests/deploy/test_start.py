@@ -108,7 +108,35 @@ def test_as_root_without_a_state_dir_it_refuses(tmp_path: Path) -> None:
     script = make(tmp_path / "opt")
     given = {name: text for name, text in os.environ.items() if not name.startswith("PICTUREDESK")}
     done = subprocess.run([str(script)], env=given, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode != 0 and "PICTUREDESK__STATE_DIR" in done.stderr
+    assert done.returncode == 78
+    what, remedy = done.stderr.splitlines()
+    assert what.startswith("picturedesk: PICTUREDESK__STATE_DIR is not set") and "volume" in remedy
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({}, None),
+        ({"RAILWAY_PUBLIC_DOMAIN": "a.example"}, "a.example"),
+        ({"RAILWAY_PRIVATE_DOMAIN": "b.internal"}, "b.internal"),
+        ({"RAILWAY_PUBLIC_DOMAIN": "a.example", "RAILWAY_PRIVATE_DOMAIN": "b.internal"}, "a.example,b.internal"),
+        ({"RAILWAY_PUBLIC_DOMAIN": "a.example", "PICTUREDESK__HEALTH__ALLOWED_HOSTS": "own.example"}, "own.example"),
+    ],
+)
+def test_railways_names_are_answered_to(given: dict[str, str], names: str | None, folder: Path) -> None:
+    """A request with another name in its Host header is refused."""
+    script = make(folder / "opt")
+    (folder / "opt/bin/run").write_text('#!/bin/sh\necho "${PICTUREDESK__HEALTH__ALLOWED_HOSTS-unset}"\n')
+    through = ["setpriv", "--reuid", str(UID), "--clear-groups", "--"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*through, str(script)],
+        env={"PATH": os.environ["PATH"], **given},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == f"{names or 'unset'}\n", done.stderr
 
 
 def test_as_any_other_user_it_runs_the_program_and_changes_nothing(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import doctest
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,9 @@ from typing import Any
 import httpx
 import pytest
 
-from health.server import View, make_app
+import health.application
+from health.application import make_app
+from health.server import View
 from ipc.context import Context
 from ipc.journal import Journal
 from ipc.mailbox import Inbox, Outbox, pair
@@ -77,12 +80,13 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     assert open_fds() == before
 
 
-def asker(view: View, token: str) -> Callable[..., httpx.Response]:
+def asker(view: View, token: str, allowed_hosts: Sequence[str] = (), cache_seconds: float = 0) -> Callable[..., Any]:
     """Asks the application as uvicorn would; an exception in it is a 500."""
-    transport = httpx.ASGITransport(make_app(view, token), raise_app_exceptions=False)
+    application: Any = make_app(view, token, allowed_hosts, cache_seconds)
+    transport = httpx.ASGITransport(application, raise_app_exceptions=False)
 
     async def request(method: str, path: str, headers: dict[bytes, bytes]) -> httpx.Response:
-        async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, headers=headers)
 
     return lambda method, path, **headers: asyncio.run(
@@ -148,13 +152,13 @@ def test_status_is_always_200_and_health_says_how_it_is(desk: Desk, ask: Callabl
     bad = ask("GET", "/status"), ask("GET", "/health")
     assert [answer.status_code for answer in bad] == [200, 503]
     assert bad[0].json()["ok"] is False
-    for status, health in (good, bad):
+    for status, probe in (good, bad):
         assert status.json().keys() == {"ok", "problems", "stats", "tree", "memory", "channels", "quarantine"}
         # Some time has passed between the two, and memory moves.
         moving = ("tree", "memory")
-        same = [{key: value for key, value in one.json().items() if key not in moving} for one in (status, health)]
+        same = [{key: value for key, value in one.json().items() if key not in moving} for one in (status, probe)]
         assert same[0] == same[1]
-        assert [row["name"] for row in status.json()["tree"]] == [row["name"] for row in health.json()["tree"]]
+        assert [row["name"] for row in status.json()["tree"]] == [row["name"] for row in probe.json()["tree"]]
 
 
 def test_the_answer_is_json_for_people_and_is_not_kept(ask: Callable[..., Any]) -> None:
@@ -166,7 +170,7 @@ def test_the_answer_is_json_for_people_and_is_not_kept(ask: Callable[..., Any]) 
 
 @pytest.mark.parametrize("path", ["/statuses", "/status/x", "//", "/../etc/passwd", "/health.json", "/STATUS"])
 def test_an_unknown_path_is_404(path: str, ask: Callable[..., Any]) -> None:
-    assert ask("GET", f"http://testserver{path}").status_code == 404
+    assert ask("GET", f"http://localhost{path}").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/status", "/health"])
@@ -177,7 +181,7 @@ def test_other_methods_are_405(method: str, path: str, ask: Callable[..., Any]) 
 
 @pytest.mark.parametrize(
     "header",
-    [None, "", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Bearer x{TOKEN}", TOKEN, f"bearer {TOKEN}", "Bearer \xff"],
+    [None, "", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Bearer x{TOKEN}", TOKEN, f"Basic {TOKEN}", "Bearer \xff"],
 )
 def test_without_the_token(header: str | None, desk: Desk, ask_with_token: Callable[..., Any]) -> None:
     headers = {} if header is None else {"authorization": header.encode("latin-1")}
@@ -191,11 +195,113 @@ def test_without_the_token(header: str | None, desk: Desk, ask_with_token: Calla
     assert (probe.status_code, probe.json()) == (503, {"ok": False})
 
 
-def test_with_the_token(ask_with_token: Callable[..., Any]) -> None:
-    headers = {"authorization": f"Bearer {TOKEN}".encode()}
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer "])
+def test_with_the_token(scheme: str, ask_with_token: Callable[..., Any]) -> None:
+    headers = {"authorization": f"{scheme} {TOKEN}".encode()}
     for path in ("/status", "/health"):
         answer = ask_with_token("GET", path, **headers)
         assert answer.status_code == 200 and "stats" in answer.json()
+
+
+@pytest.mark.parametrize("path", ["/status", "/health", "/live"])
+def test_head_has_the_headers_alone(path: str, ask: Callable[..., Any]) -> None:
+    answer = ask("HEAD", path)
+    assert answer.status_code == 200 and answer.content == b"" and int(answer.headers["content-length"]) > 0
+
+
+# --- whose names are answered to --------------------------------------------------------------------------------
+
+LOCAL = [
+    "localhost",
+    "localhost:8080",
+    "LOCALHOST.",
+    "127.0.0.1:8080",
+    "127.8.9.10",
+    "[::1]:8080",
+    "10.0.0.7",
+    "[fe80::1]",
+]
+FOREIGN = ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "", "[", "evil\x9b"]
+
+
+@pytest.mark.parametrize("token", ["", TOKEN])
+@pytest.mark.parametrize("host", LOCAL)
+def test_this_machine_is_answered_to(host: str, token: str, desk: Desk) -> None:
+    ask = asker(desk.view, token)
+    bearer = f"Bearer {TOKEN}".encode()
+    for path in ("/status", "/health"):
+        assert ask("GET", path, host=host.encode(), authorization=bearer).status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", TOKEN])
+@pytest.mark.parametrize("host", FOREIGN)
+def test_another_name_learns_nothing_but_what_to_set(host: str, token: str, desk: Desk) -> None:
+    """A page whose name has been made to lead here would send its own name."""
+    ask = asker(desk.view, token, ["desk.example.org"])
+    for path in ("/status", "/health"):
+        answer = ask("GET", path, host=host.encode("latin-1"), authorization=f"Bearer {TOKEN}".encode())
+        assert answer.status_code == 421
+        assert answer.json().keys() == {"error"} and "health.allowed_hosts" in answer.json()["error"]
+    assert ask("GET", "/live", host=host.encode("latin-1")).status_code == 200, "a platform's probe has its own name"
+
+
+@pytest.mark.parametrize("allowed", ["desk.example.org", "*"])
+@pytest.mark.parametrize("host", ["desk.example.org", "Desk.Example.org:443", "desk.example.org."])
+def test_a_name_that_is_allowed_is_answered_to(host: str, allowed: str, desk: Desk) -> None:
+    assert asker(desk.view, "", [allowed])("GET", "/status", host=host.encode()).status_code == 200
+
+
+def test_hosts_by_example() -> None:
+    assert doctest.testmod(health.application).failed == 0
+
+
+# --- many who ask -----------------------------------------------------------------------------------------------
+
+
+def test_a_body_is_made_once_for_all_who_ask_within_a_moment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, looks = [1000.0], []
+    monkeypatch.setattr("health.application.time", SimpleNamespace(monotonic=lambda: now[0]))
+    look = desk.view.look
+
+    def counted() -> dict[str, Any]:
+        looks.append(now[0])
+        return look()
+
+    monkeypatch.setattr(desk.view, "look", counted)
+    ask = asker(desk.view, TOKEN, cache_seconds=0.5)
+    bearer = f"Bearer {TOKEN}".encode()
+
+    def answers() -> list[tuple[int, bool]]:
+        given = [
+            ask("GET", "/status", authorization=bearer),
+            ask("GET", "/health", authorization=bearer),
+            ask("GET", "/health"),
+        ]
+        return [(one.status_code, one.json()["ok"]) for one in given]
+
+    assert answers() == [(200, True)] * 3
+    make_it_bad(desk)
+    now[0] += 0.4
+    assert answers() == [(200, True)] * 3 and looks == [1000.0]
+    now[0] += 0.2
+    assert answers() == [(200, False), (503, False), (503, False)] and len(looks) == 2
+
+
+def test_what_cannot_be_read_is_not_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = desk.view.look
+    ask = asker(desk.view, "", cache_seconds=1000)
+    monkeypatch.setattr(desk.view, "look", lambda: 1 / 0)
+    assert ask("GET", "/status").status_code == 500
+    monkeypatch.setattr(desk.view, "look", look)
+    assert ask("GET", "/status").status_code == 200
+
+
+def test_names_of_others_steer_no_terminal(desk: Desk) -> None:
+    """`curl` shows them as they come."""
+    desk.tell(Report("uploader", {"r2_circuit_breaker": "open", "storage_error": "\x1b[2J\x9b2J\u202e"}))
+    text = asker(desk.view, "")("GET", "/status").text
+    assert all(char.isprintable() or char == "\n" for char in text)
+    assert any("\x9b2J\u202e" in problem["what"] for problem in json.loads(text)["problems"])
 
 
 # --- the journal ------------------------------------------------------------------------------------------------
@@ -365,6 +471,7 @@ def test_the_real_process_answers_while_it_is_replaced(tmp_path: Path) -> None:
             "state_dir": str(tmp_path),
             "listen_fd": listener.fileno(),
             "token": "",
+            "allowed_hosts": [],
             "root": {"pid": os.getpid(), "started_at": time.time(), "spawned": time.monotonic()},
         }
         health = ChildSpec("health", "health.server:main", options, inherit_fds=(listener.fileno(),), stop_seconds=3.0)

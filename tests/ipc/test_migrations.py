@@ -314,7 +314,6 @@ def test_everything_is_kept_and_what_is_new_says_nothing(old: Path) -> None:
 
 def test_the_figures_are_counted_once_and_kept_from_then_on(journal: Journal) -> None:
     assert kept_counts(journal) == recounted_counts(journal) != {}
-    assert journal.channel_states(CHANNEL) == {state: jobs for state, jobs in journal.states().items() if jobs}
     assert journal.waiting_for_retry() == (1, NOW + 60)
     push(journal, journal.due("seen", 1)[0], "rendered")
     take(journal, page(post(99), low=99), NOW)

@@ -28,7 +28,6 @@ READS_MORE = {
     "dead": SCANS["dead"],
     "published_pictures": SCANS["published_pictures"],
     "rows_by_address": SCANS["rows_by_address"],
-    "published_since": "reads a channel's jobs once, at the end of an import, in a process of its own",
 }
 """The statements that take longer where there is more of everything, and why they may."""
 

@@ -182,7 +182,7 @@ def test_the_session_that_a_person_makes_lets_the_tree_connect(server: TelegramS
     assert str(session_of(instance)) in said
     assert server.world.phone not in said and server.api_hash not in said
     assert stat.S_IMODE(session_of(instance).stat().st_mode) == 0o600
-    assert stat.S_IMODE(instance.state_dir.stat().st_mode) == 0o700
+    assert stat.S_IMODE(instance.state_dir.stat().st_mode) == 0o711, "media/ will be in it"
     assert [file.name for file in instance.state_dir.iterdir()] == ["telegram.session"]
     before = session_of(instance).read_bytes()
 

@@ -17,6 +17,7 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ipc.printable import printable
 from supervisor import logs
 from tests.instance import HOME
 
@@ -130,13 +131,38 @@ def test_a_long_text_keeps_its_beginning_and_a_traceback_its_end(written: Callab
     assert record["short"] == "s" and "cut" not in record
 
 
-@pytest.mark.parametrize("event", ["🙂" * 500, "\x00" * 5000, "x" * 5000])
+@pytest.mark.parametrize("event", ["🙂" * 500, "\x00" * 5000, "\U000e0041" * 500, "x" * 5000])
 def test_what_does_not_fit_at_all_is_cut_to_its_event(event: str, written: Callable[[], bytes]) -> None:
     logs.configure("info", "json", "root")
     structlog.get_logger().info(event, **{f"field_{number}": "y" * 700 for number in range(9)})
     record = one(written())
     assert record["cut"] is True and record["event"][:100] == event[:100]
     assert list(record) == ["timestamp", "level", "process", "event", "cut"]
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_names_of_others_steer_no_terminal_and_forge_no_record(format: str, written: Callable[[], bytes]) -> None:
+    logs.configure("info", format, "root")
+    hostile = "\x1b]0;owned\x07\x9b2J\u202e\u2028\n12:00:00 error   root  forged"
+    structlog.get_logger().warning(f"event {hostile}", **{f"key{hostile}": hostile, "nested": {hostile: [hostile]}})
+    line = written().decode()
+    assert line.endswith("\n") and len(line[:-1].splitlines()) == 1
+    assert printable(line[:-1]) == line[:-1] and "\\u202e" in line
+    if format == "json":
+        assert json.loads(line)["nested"] == {hostile: [hostile]}
+
+
+class _Odd:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_a_librarys_record_that_does_not_fit_names_its_place(written: Callable[[], bytes]) -> None:
+    logs.configure("info", "json", "root")
+    logging.getLogger("some.library").warning("%d of %d", _Odd(), 2)
+    record = one(written())
+    assert record["event"] == "%d of %d <tuple that cannot be shown>" and record["logger"] == "some.library"
+    assert record["where"].startswith(__file__) and "not as its format says" in record["why"]
 
 
 # --- the console ----------------------------------------------------------------------------------------------
@@ -170,7 +196,7 @@ def test_anything_is_one_line_on_a_console(event: str, fields: dict[str, Any], w
     line = written()
     assert len(line) <= select.PIPE_BUF and line.endswith(b"\n")
     text = line.decode()
-    assert text.splitlines() == [text[:-1]] and text[:-1].isprintable(), "nothing in it steers the terminal"
+    assert text.splitlines() == [text[:-1]] and printable(text[:-1]) == text[:-1], "nothing in it steers the terminal"
 
 
 # --- levels, libraries ----------------------------------------------------------------------------------------

@@ -140,7 +140,7 @@ def test_any_drain_that_is_allowed_makes_good_specs(drain: float, settings: Sett
 def test_the_picture_of_the_tree_names_everyone(settings: Settings) -> None:
     drawn = re.findall(r"[├└]── (\S+) *(\S*)", tree.__doc__ or "")
     targets = {spec.name: spec.target.removesuffix(":main") for spec in everyone(settings)}
-    names = ["health", "uploader", "pool", "image-1", "image-N", "connection", "NAME"]
+    names = ["health", "uploader", "pool", "image-1", "image-N", "connection", "import", "NAME"]
     assert [name for name, _ in drawn] == names
     assert {name: target for name, target in drawn if target and name in targets}.items() <= targets.items()
 

@@ -130,7 +130,9 @@ class Desk:
         stripped = original.read_bytes() if original.exists() else b"stripped"  # nobody looks inside
         (folder / STRIPPED).write_bytes(stripped)
         sizes = [[int(name.split(".")[0]), 200, name.split(".")[1], len(data)] for name, data in LADDER.items()]
-        return JobDone(job.id, job.generation, 10_000_000, "image/jpeg", "jpg", 640, 400, sizes, stripped_bytes=len(stripped))
+        return JobDone(
+            job.id, job.generation, 10_000_000, "image/jpeg", "jpg", 640, 400, sizes, stripped_bytes=len(stripped)
+        )
 
     def of(self, number: int) -> Job:
         """The job of message `number` as the journal has it now."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from ipc.holds import Hold
 from ipc.intake import take
@@ -283,8 +284,13 @@ def test_a_picture_that_was_left_out_comes_with_the_next_export(desk: Desk, conn
     whole = json.loads((export / "result.json").read_text())["messages"]
     left_out = [{**whole[0], "photo": "(File not included. Change data exporting settings to download.)"}, *whole[1:]]
     write_result(export, left_out)
-    bring_in(connect())
+    with structlog.testing.capture_logs() as logged:
+        bring_in(connect())
     assert (of(desk, 1).state, "not in the export" in of(desk, 1).reason) == ("dead", True)
+    assert desk.journal.last_failure() is None, "nothing has failed: so the export was made"
+    [said] = [record for record in logged if "left out" in record["event"]]
+    assert said["log_level"] == "info" and said["message"] == 1
+    assert not [record for record in logged if record["log_level"] in ("warning", "error")]
     write_result(export, whole)
     bring_in(connect())
     assert of(desk, 1).state == "fetched"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 
 from ipc import messages
 from ipc.intake import withdraw
@@ -393,7 +394,11 @@ def test_out_of_memory_is_tried_alone_under_a_larger_cap(desk: Desk, open_pool: 
     pool.on_order(Wake("fetched"))
     first, second = whose(tree, large), whose(tree, other)
 
-    pool.on_message(first, failed(large, "memory", "12 MP"))
+    with structlog.testing.capture_logs() as logged:
+        pool.on_message(first, failed(large, "memory", "12 MP"))
+    assert [(record["event"], record["job"], record["outcome"]) for record in logged] == [
+        ("rendering failed", large.id, "later, alone")
+    ]
     assert (desk.of(1).alone, desk.of(1).deaths, desk.of(1).claimed_by) == (True, 1, None)
     assert len(tree.sent) == 2  # its turn comes when the other worker has finished
 

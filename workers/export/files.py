@@ -18,6 +18,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, Final
 
+from ipc import private_files
 from workers.export.names import spelled
 
 CHUNK_BYTES: Final = 64 * 1024
@@ -29,6 +30,10 @@ class FetchError(Exception):
 
 class MissingFile(FetchError):
     """… and trying again won't help. Its text is the reason."""
+
+
+class LeftOut(MissingFile):
+    """… because the exporter was told not to include it: nothing has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +69,9 @@ def fetch(locator: Mapping[str, str | int], target: Path, max_bytes: int, declar
 
     `declared_bytes`: the size that the export says it has, if it does. It may have another.
 
-    Raises MissingFile if it can't be had for good. Any other OSError may pass: an input/output error, a full
-    disk, the whole export gone (a disk that is not mounted), a permission (which an operator can give).
+    Raises MissingFile if it can't be had for good (LeftOut: by the exporter's settings). Any other OSError may pass: an
+    input/output error, a full disk, the whole export gone (a disk that is not mounted), a permission (which an operator
+    can give).
     """
     with _opened(locator, declared_bytes) as source:
         size = os.fstat(source.fileno()).st_size
@@ -81,7 +87,7 @@ def fetch(locator: Mapping[str, str | int], target: Path, max_bytes: int, declar
 def _opened(locator: Mapping[str, str | int], declared_bytes: int | None) -> BufferedReader:
     """The picture's file. Raises MissingFile if it can't be had for good."""
     if "missing" in locator:
-        raise MissingFile(f"not in the export: {locator['missing']}")
+        raise LeftOut(f"not in the export: {locator['missing']}")
     folder, name = str(locator["export"]), str(locator["file"])
     if not Path(folder).is_dir():
         raise FileNotFoundError(errno.ENOENT, "the export's folder is not there", folder)
@@ -116,7 +122,7 @@ def _open_inside(folder: str, name: str, declared_bytes: int | None) -> int:
 
 def _copy(source: IO[bytes], target: Path, max_bytes: int) -> Fetched:
     digest, size = hashlib.sha256(), 0
-    with target.open("wb") as sink:
+    with os.fdopen(private_files.open_file(target, os.O_WRONLY | os.O_TRUNC), "wb") as sink:
         while chunk := source.read(CHUNK_BYTES):
             size += len(chunk)
             if size > max_bytes:  # it grew meanwhile

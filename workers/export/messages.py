@@ -88,7 +88,7 @@ def _grouped(unit: list[Message]) -> list[Message]:
 def read_message(value: object, channel_id: int, folder: Path) -> Message:
     """The message that an element of `messages` is, its picture in the export at `folder`. Raises Malformed."""
     if not isinstance(value, dict):
-        raise Malformed("not an object")
+        raise Malformed(f"not an object: {brief(value)}")
     message_id = value.get("id")
     if not is_int(message_id) or not -INT64_MAX < message_id <= INT64_MAX or message_id == 0:
         raise Malformed(f"'id' is not a message's id: {brief(message_id)}")

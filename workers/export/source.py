@@ -27,14 +27,19 @@ from ipc.posts import Page, Post
 from ipc.retry import RetryPolicy
 from ipc.spool import Spool, has_no_room
 from workers.export.errors import ExportError
-from workers.export.files import MissingFile, fetch, sha256_of
+from workers.export.files import LeftOut, MissingFile, fetch, sha256_of
 from workers.export.messages import declared_bytes
+from workers.export.progress import Progress
 from workers.export.reader import Census, Export
+from workers.export.turns import turn
 from workers.room import Room
 from workers.times import iso
 from workers.unforeseen import contained
 
 POLL_SECONDS = 2.0
+LOOK_SECONDS = 0.5
+"""How often it is looked what has become of the pictures, while there is other work."""
+
 BATCH = 16
 
 PATH_LENGTH = 300
@@ -53,15 +58,23 @@ def run(context: Context, journal: Journal, spool: Spool) -> None:
     try:
         source.open()
         while not context.stopping:
-            source.hear(context.receive(0))
-            took = source.take_page()
-            fetched = source.fetch_due()
-            source.tell()
-            if not took and not fetched:
-                source.hear(context.receive(POLL_SECONDS))
+            source.go_on()
     except ExportError as error:
         source.tell(connected=False, error=str(error))
         raise Hold(str(error), "Mend or replace the export, or name another one, and start again") from error
+
+
+def run_once(context: Context, journal: Journal, spool: Spool) -> None:
+    """Take in and fetch until all of the export is published or dead. One that cannot be used is told of in the report:
+    whoever brought it waits for that, and nothing else is concerned.
+    """
+    source = Source(context, journal, spool)
+    try:
+        source.open()
+        while not context.stopping and not source.is_done:
+            source.go_on(LOOK_SECONDS)
+    except ExportError as error:
+        source.tell(connected=False, error=str(error))
 
 
 class Source:
@@ -73,6 +86,7 @@ class Source:
         self._journal = journal
         self._spool = spool
         self._room = Room(journal, spool, options["room"])
+        self._topic: str = options.get("topic", "connection")
         self._path = Path(options["export"])
         self._max_bytes: int = options["max_bytes"]
         self._heartbeat_seconds: float = options["heartbeat_seconds"]
@@ -83,6 +97,9 @@ class Source:
         self._taken = Taken()
         self._read = 0
         self._exhausted = False
+        self._progress = Progress(journal, options.get("since", 0))
+        self._looked_at = 0.0
+        self._lock = context.journal_path.with_name("export.lock")
         self._spool_error = ""
         self._told: dict[str, Any] = {}
         self._told_at = 0.0
@@ -102,6 +119,23 @@ class Source:
         )
         self.tell()
 
+    @property
+    def is_done(self) -> bool:
+        """Whether all of the export is taken in, and published or dead."""
+        return self._exhausted and self._progress.is_done
+
+    def go_on(self, pause_seconds: float = POLL_SECONDS) -> None:
+        """One round: a page, some pictures, what has become of them; with nothing to do, a pause."""
+        self.hear(self._context.receive(0))
+        took = self.take_page()
+        fetched = self.fetch_due()
+        if time.monotonic() - self._looked_at >= LOOK_SECONDS or not (took or fetched):
+            self._progress.look()
+            self._looked_at = time.monotonic()
+        self.tell()
+        if not took and not fetched:
+            self.hear(self._context.receive(pause_seconds))
+
     def hear(self, message: Message | None) -> None:
         """A hint that there is something to do, or that nothing is to be fetched for now."""
         self._room.hear(message)
@@ -116,6 +150,7 @@ class Source:
             return False
         page = replace(page, posts=tuple(map(self._compared, page.posts)))
         self._taken += take(self._journal, page, time.time())
+        self._progress.add(page)
         self._read += len(page.posts) + sum(page.ignored.values())
         return True
 
@@ -136,7 +171,14 @@ class Source:
             return replace(post, photo=replace(post.photo, identity=f"missing:{post.photo.identity}"))
 
     def fetch_due(self) -> int:
-        """Fetch the pictures that are due, while the spool has room; how many jobs went a step on."""
+        """Fetch the pictures that are due, while the spool has room; how many jobs went a step on.
+
+        Whoever reads an export fetches from all: of two (an import beside the source), one at a time does.
+        """
+        with turn(self._lock) as is_ours:
+            return self._fetch_due() if is_ours else 0
+
+    def _fetch_due(self) -> int:
         went_on = 0
         for job in self._journal.due("seen", BATCH, source="export"):
             if self._context.stopping or not self._room.is_there():
@@ -154,8 +196,7 @@ class Source:
                 job.id, job.generation, lambda part: fetch(job.locator, part, self._max_bytes, declared)
             )
         except MissingFile as error:
-            self._journal.bury(job, str(error))
-            log.error("dead letter", job=job.id, channel=job.channel_id, message=job.message_id, reason=str(error))
+            self._bury(job, error)
             return True
         except OSError as error:
             if has_no_room(error):
@@ -179,6 +220,16 @@ class Source:
         log.debug("fetched", job=job.id, bytes=fetched.bytes)
         return True
 
+    def _bury(self, job: Job, error: MissingFile) -> None:
+        """A dead letter. One that the exporter has left out is no failure: `dead` lists it, and that is all."""
+        was_left_out = isinstance(error, LeftOut)
+        self._journal.bury(job, str(error), is_failure=not was_left_out)
+        facts = {"job": job.id, "channel": job.channel_id, "message": job.message_id, "reason": str(error)}
+        if was_left_out:
+            log.info("a picture was left out of the export and can't be published; bin/run dead lists it", **facts)
+        else:
+            log.error("dead letter", **facts)
+
     def _counts(self) -> dict[str, int]:
         taken = self._taken
         return {
@@ -194,6 +245,7 @@ class Source:
         now = time.monotonic()
         facts = {
             "source": "export",
+            "number": self._context.options.get("number", 0),
             "path": clip(str(self._path)[-PATH_LENGTH:], ERROR_BYTES),
             "connected": connected and self._export is not None,
             "error": clip(error, ERROR_BYTES),
@@ -202,6 +254,7 @@ class Source:
             "channel": self._export.channel.id if self._export else None,
             "behind": self._census.messages - self._read if self._census else 0,
             "exhausted": self._exhausted,
+            **self._progress.counts(),
             "spool_full": self._room.is_full,
             "spool_error": self._spool_error or self._room.error,
             **self._counts(),
@@ -209,7 +262,7 @@ class Source:
         if facts == self._told and now - self._told_at < self._heartbeat_seconds:
             return
         self._told, self._told_at = facts, now
-        self._context.report("connection", last_heartbeat_at=iso(time.time()), **facts)
+        self._context.report(self._topic, last_heartbeat_at=iso(time.time()), **facts)
 
 
 def check(options: dict[str, Any]) -> list[str]:

@@ -29,7 +29,10 @@ T = TypeVar("T")
 
 CHUNK_BYTES: Final = 64 * 1024
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024  # of JSON; far above any real one
+MAX_VALUE_BYTES: Final = 4 * 1024 * 1024  # of a value outside of the messages, such as the channel's name
 MAX_DEPTH: Final = 64  # of arrays and objects in each other; a real export has about ten
+KEY_SHOWN: Final = 40  # characters of a key in an error
+_MESSAGE: Final = "messages.item"
 _BOM: Final = b"\xef\xbb\xbf"
 _CONTINUATION: Final = bytes(range(0x80, 0xC0))  # the bytes of UTF-8 that begin no character
 _PARSER_ERRORS: Final = (ijson.JSONError, UnicodeDecodeError)
@@ -162,8 +165,28 @@ def _parse(
 
 
 def events(file: Path, progress: Callable[[], None] = lambda: None) -> Iterator[tuple[str, str, Any]]:
-    """ijson's events: prefix, event, value. Only as much of the file is read as is asked for."""
-    return _parse(file, ijson.parse, progress)
+    """ijson's events: prefix, event, value. Only as much of the file is read as is asked for.
+
+    A value that is far too long is refused by its name: the parser would take time with the square of its length.
+    """
+    pending_bytes = messages = 0
+    place, limit = "the top level", MAX_VALUE_BYTES
+
+    def watch(read_bytes: int) -> None:
+        nonlocal pending_bytes
+        pending_bytes += read_bytes
+        if pending_bytes > limit:
+            raise ExportError(file, f"longer than {limit} bytes, of {file.stat().st_size} of the file", place=place)
+
+    for prefix, event, value in _parse(file, ijson.parse, progress, watch):
+        pending_bytes = 0
+        if event == "map_key":
+            is_message = prefix.startswith(_MESSAGE)
+            limit = MAX_MESSAGE_BYTES if is_message else MAX_VALUE_BYTES
+            place = f"message number {messages}, {value[:KEY_SHOWN]!r}" if is_message else repr(value[:KEY_SHOWN])
+        elif (prefix, event) == (_MESSAGE, "start_map"):
+            messages += 1
+        yield prefix, event, value
 
 
 def message_values(file: Path, progress: Callable[[], None] = lambda: None) -> Iterator[object]:
@@ -175,9 +198,11 @@ def message_values(file: Path, progress: Callable[[], None] = lambda: None) -> I
         nonlocal pending_bytes
         pending_bytes += read_bytes
         if pending_bytes > MAX_MESSAGE_BYTES:
+            for _ in events(file, progress):  # it may be no message at all, or one value of it
+                pass
             raise ExportError(file, f"longer than {MAX_MESSAGE_BYTES} bytes", place=f"message number {index}")
 
-    for value in _parse(file, partial(ijson.items, prefix="messages.item"), progress, watch):
+    for value in _parse(file, partial(ijson.items, prefix=_MESSAGE), progress, watch):
         pending_bytes = 0
         index += 1
         yield value

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
+from ipc import private_files
 from ipc.spool import fsync_folder, remove_if_empty
 from workers.crew import never
 from workers.storage.protocol import Item, ObjectFault, Put, StorageFault, Stored, ignore
@@ -34,7 +35,8 @@ class FileStorage:
         self._unsettled: set[Path] = set()
         self._last_sign = time.monotonic()
         with contextlib.suppress(OSError):  # what is the matter is said at the first object
-            self._root.mkdir(parents=True, exist_ok=True)
+            private_files.make_state_dir(self._root.parent, has_media=True)
+            private_files.make_folder(self._root, private_files.SERVED)
 
     def put(self, key: str, source: Path, content_type: str) -> bool:
         return self._put(Item(key, source, content_type)).is_new
@@ -152,7 +154,7 @@ class FileStorage:
     def _make(self, item: Item, target: Path) -> bool:
         """Place the object unless somebody else does meanwhile. A folder may be removed, being empty, just before."""
         for tries_left in reversed(range(FOLDER_TRIES)):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            private_files.make_folder(target.parent, private_files.SERVED)
             try:
                 with _locked(target.parent):
                     if _is_there(target, item):

@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
+from ipc import private_files
 from ipc.holds import Hold
 
 LOGIN = "Stop the program, run bin/run login, and start it again"
@@ -124,7 +125,7 @@ class Account:
     def _open_lock(self) -> int:
         path = self.state_dir / f"session-{hashlib.sha256(self.session.encode()).hexdigest()[:16]}.lock"
         try:
-            return os.open(path, os.O_RDONLY | os.O_CREAT, 0o600)
+            return private_files.open_file(path, os.O_RDONLY)
         except OSError as error:
             what = f"the session's lock {path} cannot be made: {error.strerror}"
             raise Hold(what, "See that state_dir is there and can be written") from error

@@ -81,7 +81,33 @@ class TestSyntax:
         monkeypatch.setattr(stream, "MAX_MESSAGE_BYTES", 300_000)
         assert len(posts(write(tmp_path, *(photo(id, text="x" * 200_000) for id in (1, 2, 3))))) == 3
         write(tmp_path, photo(1), photo(2), photo(3, text="x" * 900_000))
+        assert "message number 3, 'text': longer than 300000 bytes" in refusal(tmp_path)
+        write(tmp_path, photo(1), photo(2), photo(3, more=["x" * 20_000] * 40))
         assert "message number 3: longer than 300000 bytes" in refusal(tmp_path)
+
+    @pytest.mark.parametrize("key", ["name", "about"])
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_a_monstrous_name_is_refused_by_its_own(
+        self, tmp_path: Path, key: str, is_first: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And before it is read whole: the parser's time grows with the square of its length."""
+        monkeypatch.setattr(stream, "MAX_VALUE_BYTES", 300_000)
+        monkeypatch.setattr(stream, "MAX_MESSAGE_BYTES", 600_000)
+        export = {"name": "x", "id": 42, key: "x" * 1_500_000}
+        messages = {"messages": [photo(1)]}
+        text = json.dumps({**export, **messages} if is_first else {**messages, **export})
+        file = write_text(tmp_path, text) / "result.json"
+        read = 0
+
+        def progress() -> None:
+            nonlocal read
+            read += stream.CHUNK_BYTES
+
+        with pytest.raises(ExportError) as caught:
+            Export.open(tmp_path, progress).census(progress)
+        said = str(caught.value)
+        assert said.startswith(f"{file}: '{key}': longer than 300000 bytes, of {len(text)} of the file")
+        assert read < 600_000 or not is_first
 
 
 class TestValues:

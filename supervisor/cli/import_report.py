@@ -1,0 +1,84 @@
+"""What `import` shows: how far it is, and what became of the export's pictures, its own alone."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm import tqdm
+
+from supervisor.cli import terminal
+
+LINE_SECONDS = 5.0
+"""How often a plain line says how far it is, where there is no terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the import ended: `done`, or refused."""
+
+    done: bool
+    text: str
+
+
+def is_over(source: dict[str, Any]) -> bool:
+    """Whether all of the export is taken in, and published or dead; `source` is what its reader reports."""
+    return bool(source.get("exhausted")) and source["waiting"] == 0
+
+
+def finished(source: dict[str, Any]) -> int:
+    """How many of the export's pictures are done with."""
+    return sum(source.get(key, 0) for key in ("published", "already_there", "dead"))
+
+
+def how_far(source: dict[str, Any]) -> str:
+    """For an import that was ended."""
+    if not source.get("photos"):
+        return "it had not come to the pictures yet. The same command begins it anew."
+    return f"{finished(source)} of {source.get('photos', 0)} pictures are done. The same command goes on with the rest."
+
+
+def summary(source: dict[str, Any]) -> str:
+    """What became of the export's pictures."""
+    published, dead = source["published"], source["dead"]
+    changed = f", {source['edited']} edited" if source["edited"] else ""
+    hint = " (bin/run dead lists them)" if dead else ""
+    nothing = " Nothing has changed." if not (published or source["new"] or source["edited"]) else ""
+    return (
+        f"{source['photos']} pictures: {published} published, {source['already_there']} already there{changed},"
+        f" {dead} dead{hint}.{nothing}"
+    )
+
+
+class Progress:
+    """A bar on a terminal; elsewhere a plain line at once and then every few seconds."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+        self._said = -math.inf
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, source: dict[str, Any]) -> None:
+        """Show how far it is: of all the export's pictures, those that are published or dead."""
+        total = source.get("photos", 0)
+        if not total:
+            return
+        done, dead, waiting = finished(source), source["dead"], source["waiting_for_retry"]
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = tqdm(total=total, unit="picture", dynamic_ncols=True)
+            self._bar.set_postfix(dead=dead, retry=waiting, refresh=False)
+            self._bar.update(done - self._bar.n)
+        elif time.monotonic() - self._said >= LINE_SECONDS:
+            self._said = time.monotonic()
+            text = f"{done} of {total} pictures, {dead} dead, {waiting} wait for another try"
+            terminal.say(text, out=sys.stderr)

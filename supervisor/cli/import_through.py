@@ -1,0 +1,92 @@
+"""`import DIR` beside a running instance: it is asked to take in the export, and then how far it is.
+
+The instance does the work, so nothing depends on this process: should it be killed, the import goes on. Ctrl-C stops
+the import, and leaves the instance alone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from supervisor import control
+from supervisor.cli import terminal
+from supervisor.cli.import_report import Outcome, Progress, how_far, is_over, summary
+from supervisor.failed import Failed
+from supervisor.instance import Card
+from supervisor.settings import Settings
+
+LOOK_SECONDS = 0.25
+
+GONE = (OSError, ValueError, LookupError, TypeError)
+"""What an instance that is no more answers with."""
+
+
+def run(settings: Settings, card: Card, folder: Path) -> int:
+    """Have the instance take in the export at `folder`; the exit code."""
+    answer = _ask(settings, card, {"action": "import", "path": os.path.abspath(folder)})  # noqa: PTH100 - links stay
+    if not answer["ok"]:
+        raise Failed("\n".join(map(str, answer["lines"])))
+    terminal.say(f"The running instance (pid {card.pid}) takes in {folder}; Ctrl-C stops that, and leaves it alone")
+    asked: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with Progress() as progress:
+            outcome = _follow(settings, int(answer["number"]), progress, asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    terminal.say(outcome.text)
+    return 0 if outcome.done else 1
+
+
+def _ask(settings: Settings, card: Card, request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return control.ask(settings.state_dir, request)
+    except PermissionError as error:
+        why = "its orders are taken from the user who runs it alone. Run this as that user"
+        raise Failed(f"the instance (pid {card.pid}) can't be asked: {error.strerror}: {why}") from error
+    except GONE as error:
+        raise Failed(f"the instance (pid {card.pid}) does not answer: {error}. Try again, or see its log") from error
+
+
+def _follow(settings: Settings, number: int, progress: Progress, asked: list[int]) -> Outcome:
+    """Show how far the import is until it has ended, one way or another."""
+    source: dict[str, Any] = {}
+    is_stopping = False
+    while True:
+        try:
+            if asked and not is_stopping:
+                is_stopping = True
+                control.ask(settings.state_dir, {"action": "import-stop", "number": number})
+            answer = control.ask(settings.state_dir, {"action": "import-progress", "number": number})
+            if not answer["ok"]:
+                return Outcome(False, f"{answer['lines'][0]}: {how_far(source)}")
+            source, state = answer["facts"] or source, str(answer["state"])
+        except GONE:
+            return Outcome(False, f"The instance has ended: {how_far(source)}")
+        progress.show(source)
+        if outcome := judge(source, state, str(answer.get("why", "")), is_stopping=is_stopping):
+            return outcome
+        time.sleep(LOOK_SECONDS)
+
+
+def judge(source: dict[str, Any], state: str, why: str, *, is_stopping: bool) -> Outcome | None:
+    """What came of an import whose child stands so; None while it goes on."""
+    if source.get("error"):
+        return Outcome(False, f"Not imported: {source['error']}")
+    if state == "held":
+        return Outcome(False, f"Not imported: {why}")
+    if state in ("stopped", "finished", "gone"):  # not before: until then another import is refused
+        if is_over(source):
+            return Outcome(True, summary(source))
+        return Outcome(False, f"{'Stopped' if is_stopping else 'The import was stopped'}: {how_far(source)}")
+    return None

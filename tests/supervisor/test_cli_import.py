@@ -1,0 +1,160 @@
+"""`import` beside a running instance: that takes the export in, and the sum is of its own pictures alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervisor import control
+from supervisor.cli.import_through import judge
+from tests.instance import Instance, wait_for
+from tests.pictures import make_export
+
+MakeInstance = Callable[..., Instance]
+
+
+def export_of(folder: Path, count: int, channel: int = 77, **more: Any) -> Path:
+    """An export of a channel of its own."""
+    export = make_export(folder, count, **more)
+    document = json.loads((export / "result.json").read_text())
+    (export / "result.json").write_text(json.dumps({**document, "id": channel}))
+    return export
+
+
+@pytest.fixture
+def instance(tmp_path: Path, make_instance: MakeInstance) -> Instance:
+    """One that reads an export of three pictures, and has published them."""
+    instance = make_instance(make_export(tmp_path / "first", 3))
+    instance.start()
+    instance.wait_until_running()
+    instance.wait_until_done()
+    return instance
+
+
+def begin(instance: Instance, export: Path) -> subprocess.Popen[str]:
+    """The command, under way."""
+    words = [sys.executable, "-P", "-m", "supervisor", "import", str(export), "--config", str(instance.config)]
+    return subprocess.Popen(
+        words, env=instance.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def under_way(instance: Instance, export: Path) -> subprocess.Popen[str]:
+    """The command, when its child is at work and has not finished."""
+    command = begin(instance, export)
+    wait_for("some of its work", lambda: (instance.status() or {"stats": {"queue_size": 0}})["stats"]["queue_size"])
+    return command
+
+
+@pytest.mark.tree
+def test_the_running_instance_takes_it_in_and_the_sum_is_its_own(instance: Instance, tmp_path: Path) -> None:
+    before = instance.pids()
+    mine = export_of(tmp_path / "mine", 5, bad={4: b"this is a text"})
+    done = instance.command("import", os.path.relpath(mine, instance.folder))
+    assert done.returncode == 0, done.stderr
+    assert "5 pictures: 4 published, 0 already there, 1 dead" in done.stdout
+    assert " of 5 pictures" in done.stderr
+    again = instance.command("import", str(mine / "result.json"), "--exit")
+    assert "5 pictures: 0 published, 4 already there, 1 dead" in again.stdout and "Nothing has changed" in again.stdout
+    wait_for("the child to leave the tree", lambda: instance.row("import") == {})
+    assert instance.pids() == before, "nobody was replaced for it"
+    assert [row["message_id"] for row in instance.rows()] == [1, 1, 2, 2, 3, 3, 5]
+    assert instance.stop() == 0
+    instance.assert_nothing_left(dead=1)
+
+
+@pytest.mark.tree
+def test_a_killed_import_is_replaced_and_goes_on_and_a_second_one_waits(instance: Instance, tmp_path: Path) -> None:
+    mine = export_of(tmp_path / "mine", 12, size=(1400, 1000))
+    command = under_way(instance, mine)
+    second = instance.command("import", str(tmp_path / "first"))
+    assert second.returncode == 1 and f"an import of {mine} is under way" in second.stderr
+    os.kill(instance.row("import")["pid"], signal.SIGKILL)
+    assert instance.command("reload").stdout == "reloaded; replaced: nobody\n"
+    out, err = command.communicate(timeout=90)
+    assert command.returncode == 0, err
+    assert "12 pictures: 12 published, 0 already there, 0 dead" in out
+    [killed] = [one for one in instance.records() if one["event"] == "child ended" and one["child"] == "import"][:1]
+    assert killed["what"] == "killed by SIGKILL" and killed["replaced"] is True
+    assert instance.stop() == 0
+    instance.assert_nothing_left()
+
+
+@pytest.mark.tree
+@pytest.mark.parametrize("how", ["Ctrl-C", "the instance is stopped", "the root is killed"])
+def test_an_import_that_is_ended_says_how_far_it_came(how: str, instance: Instance, tmp_path: Path) -> None:
+    mine = export_of(tmp_path / "mine", 12, size=(1400, 1000))
+    command = under_way(instance, mine)
+    match how:
+        case "Ctrl-C":
+            command.send_signal(signal.SIGINT)
+        case "the instance is stopped":
+            assert instance.stop() == 0
+        case _:
+            instance.kill()
+    out, err = command.communicate(timeout=90)
+    assert command.returncode == 1, err
+    assert " of 12 pictures are done. The same command goes on with the rest." in out
+    if how == "Ctrl-C":
+        wait_for("the child to leave the tree", lambda: instance.row("import") == {})
+    else:
+        wait_for("every process to be gone", lambda: not instance.left_over())
+        instance.start()
+        instance.wait_until_running()
+    assert "12 pictures: " in instance.command("import", str(mine)).stdout
+    assert len(instance.rows()) == 15
+    assert instance.stop() == 0
+    instance.assert_nothing_left()
+
+
+@pytest.mark.tree
+def test_what_is_no_export_is_refused_and_leaves_the_instance_well(instance: Instance, tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "result.json").write_text('{"name": "x", "id": 1,\n "messages": [{"id": 1,]}')
+    refused = instance.command("import", str(tmp_path / "bad"))
+    assert refused.returncode == 1 and "Not imported: " in refused.stdout and "line 2, column" in refused.stdout
+    body = instance.status()
+    assert body is not None and body["ok"] and body["problems"] == []
+    for request in ({"path": "relative"}, {"path": 5}, {}):
+        answer = control.ask(instance.state_dir, {"action": "import", **request})
+        assert not answer["ok"] and "absolute path" in answer["lines"][0]
+    assert instance.stop() == 0
+
+
+SOURCE = {"photos": 5, "published": 1, "already_there": 1, "dead": 0, "waiting": 3, "new": 1, "edited": 0}
+
+
+@pytest.mark.parametrize(
+    ("source", "state", "why", "is_stopping", "said"),
+    [
+        ({}, "starting", "", False, None),
+        (SOURCE, "running", "", False, None),
+        ({**SOURCE, "exhausted": True}, "running", "", False, None),
+        (SOURCE, "waiting", "", False, None),
+        ({**SOURCE, "exhausted": True, "waiting": 0}, "running", "", False, None),
+        (
+            {**SOURCE, "exhausted": True, "waiting": 0},
+            "finished",
+            "",
+            False,
+            "5 pictures: 1 published, 1 already",
+        ),
+        ({"error": "no export"}, "finished", "", False, "Not imported: no export"),
+        (SOURCE, "held", "the journal is damaged", False, "Not imported: the journal is damaged"),
+        (SOURCE, "gone", "", True, "Stopped: 2 of 5 pictures are done"),
+        ({}, "stopped", "", False, "The import was stopped: it had not come to the pictures yet"),
+    ],
+)
+def test_what_comes_of_it(source: dict[str, Any], state: str, why: str, is_stopping: bool, said: str | None) -> None:
+    outcome = judge(source, state, why, is_stopping=is_stopping)
+    assert (outcome is None) == (said is None)
+    if outcome and said:
+        assert outcome.text.startswith(said) and outcome.done == (" published" in said)

@@ -1,0 +1,69 @@
+"""state_dir as the commands make and find it: its owner's alone, and no link in it is followed."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ipc.journal import Journal
+from tests.instance import HOME, Instance
+
+EXPORT = HOME / "examples/export"
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[Instance]:
+    made = Instance(tmp_path / "desk", EXPORT)
+    made.through = ["sh", "-c", 'umask 000; exec "$@"', "sh"]
+    yield made
+    made.end()
+
+
+def open_to_others(state_dir: Path) -> dict[str, str]:
+    """What others can get at, without media/."""
+    found = {path: path.lstat().st_mode for path in (state_dir, *state_dir.iterdir()) if path.name != "media"}
+    return {path.name: oct(stat.S_IMODE(mode)) for path, mode in found.items() if stat.S_IMODE(mode) & 0o077}
+
+
+@pytest.mark.tree
+def test_whoever_comes_first_closes_it_to_others(instance: Instance) -> None:
+    assert instance.command("check").returncode == 0
+    assert open_to_others(instance.state_dir) == {"state": "0o711"}
+    instance.start()
+    instance.wait_until_done()
+    assert open_to_others(instance.state_dir) == {"state": "0o711"}
+    assert (instance.state_dir / "control.sock").is_socket()
+    assert instance.stop() == 0
+
+
+@pytest.mark.tree
+def test_a_start_closes_what_was_open_and_says_so(instance: Instance) -> None:
+    instance.state_dir.mkdir()
+    instance.state_dir.chmod(0o777)
+    Journal.open(instance.state_dir / "journal.db").close()
+    (instance.state_dir / "catalog.db").touch()
+    for name in ("journal.db", "catalog.db"):
+        (instance.state_dir / name).chmod(0o644)
+    instance.start()
+    instance.wait_until_running()
+    assert open_to_others(instance.state_dir) == {"state": "0o711"}
+    assert instance.stop() == 0
+    [record] = [one for one in instance.records() if "could get at" in one["event"]]
+    assert {"state: 0777 to 0711", "catalog.db: 0644 to 0600", "journal.db: 0644 to 0600"} <= set(record["changed"])
+
+
+@pytest.mark.tree
+@pytest.mark.parametrize("name", ["instance.lock", "journal.db", "catalog.db", "spool"])
+def test_a_planted_link_is_refused(name: str, instance: Instance, tmp_path: Path) -> None:
+    (precious := tmp_path / "precious").write_text("precious")
+    instance.state_dir.mkdir(mode=0o700)
+    (instance.state_dir / name).symlink_to(precious)
+    for command in ("check", "start"):
+        done = instance.command(command)
+        assert done.returncode == 78, done.stderr
+        assert f"{instance.state_dir / name} is a symbolic link to {precious}" in done.stderr, json.dumps(done.stderr)
+    assert precious.read_text() == "precious" and precious.stat().st_mode & 0o777 == 0o666 & ~0o022
