@@ -144,6 +144,7 @@ class View:
         self._progress: tuple[int, int] = (0, 0)
         self._moved = time.monotonic()
         self._summary = ""
+        self.changes = 0
 
     def take_messages(self) -> None:
         """Take in what the root has sent."""
@@ -152,12 +153,14 @@ class View:
                 self._heard = time.monotonic()
                 match message:
                     case ChildState(name, facts) if not facts:
+                        self.changes += 1
                         self._tree.pop(name, None)
                         self._ends.pop(name, None)
                     case Ended(name, facts):
                         self._ends.setdefault(name, deque(maxlen=ENDS)).append(facts)
                         self._note_kill(name, facts)
                     case ChildState(name, facts):
+                        self.changes += _is_other(self._tree.get(name, {}), facts)
                         self._tree[name] = facts
                     case Report(topic, facts) if not facts:
                         self._reports.pop(topic, None)
@@ -243,6 +246,11 @@ class View:
                 last_failure=journal.last_failure(),
                 quarantined=tuple(journal.quarantined(QUARANTINED)),
             )
+
+
+def _is_other(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Whether a row is of another process, or of one that stands otherwise."""
+    return any(before.get(key) != after.get(key) for key in ("state", "pid", "restarts"))
 
 
 def _memory_of(pid: int) -> dict[str, int]:

@@ -129,7 +129,16 @@ def test_what_is_no_export_is_refused_and_leaves_the_instance_well(instance: Ins
     assert instance.stop() == 0
 
 
-SOURCE = {"photos": 5, "published": 1, "already_there": 1, "dead": 0, "waiting": 3, "new": 1, "edited": 0}
+SOURCE = {
+    "photos": 5,
+    "published": 1,
+    "already_there": 1,
+    "already_published": 1,
+    "dead": 0,
+    "waiting": 3,
+    "new": 1,
+    "edited": 0,
+}
 
 
 @pytest.mark.parametrize(
