@@ -36,7 +36,6 @@ class Source(Protocol):
     def is_live(self) -> bool:
         """Whether the tree lives."""
 
-    @property
     def changes(self) -> int:
         """Another number as soon as a process of the tree is another one, or stands otherwise."""
 
@@ -100,7 +99,7 @@ class _Bodies:
         self._changes = 0
 
     def _refresh(self) -> None:
-        now, changes = time.monotonic(), self._source.changes
+        now, changes = time.monotonic(), self._source.changes()
         if now - self._made_at < self._cache_seconds and changes == self._changes:
             return
         body = self._source.look()
@@ -108,7 +107,7 @@ class _Bodies:
         self._status = _json(body, 200)
         self._health = Answer(code, self._status.body, self._status.headers)
         self._verdict = _json({"ok": body["ok"]}, code)
-        self._made_at, self._changes = now, self._source.changes
+        self._made_at, self._changes = now, self._source.changes()
 
     @property
     def status(self) -> Answer:

@@ -144,7 +144,7 @@ class View:
         self._progress: tuple[int, int] = (0, 0)
         self._moved = time.monotonic()
         self._summary = ""
-        self.changes = 0
+        self._changes = 0
 
     def take_messages(self) -> None:
         """Take in what the root has sent."""
@@ -153,14 +153,14 @@ class View:
                 self._heard = time.monotonic()
                 match message:
                     case ChildState(name, facts) if not facts:
-                        self.changes += 1
+                        self._changes += 1
                         self._tree.pop(name, None)
                         self._ends.pop(name, None)
                     case Ended(name, facts):
                         self._ends.setdefault(name, deque(maxlen=ENDS)).append(facts)
                         self._note_kill(name, facts)
                     case ChildState(name, facts):
-                        self.changes += _is_other(self._tree.get(name, {}), facts)
+                        self._changes += _is_other(self._tree.get(name, {}), facts)
                         self._tree[name] = facts
                     case Report(topic, facts) if not facts:
                         self._reports.pop(topic, None)
@@ -207,6 +207,11 @@ class View:
             available_bytes=_available_bytes(),
         )
         return snapshot(known, self._memory)
+
+    def changes(self) -> int:
+        """Another number as soon as a process of the tree is another one, or stands otherwise."""
+        self.take_messages()
+        return self._changes
 
     def is_live(self) -> bool:
         """Whether the tree lives, whatever is wrong with what it needs from outside."""
