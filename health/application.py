@@ -1,8 +1,8 @@
 """The HTTP application of the health process: what is answered to whom. Plain ASGI, so that an answer costs little.
 
 Promises. A request whose Host header names another machine learns nothing: a page in the operator's browser, whose own
-name has been made to lead to this address (DNS rebinding), cannot read it. A body is made once in `CACHE_SECONDS` at
-most, however many ask: hundreds of requests a second take no time from the pictures.
+name has been made to lead to this address (DNS rebinding), cannot read it. A body is made once in `CACHE_SECONDS` and
+whenever the tree changes, however many ask: hundreds of requests a second take no time from the pictures.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ class Source(Protocol):
 
     def is_live(self) -> bool:
         """Whether the tree lives."""
+
+    def changes(self) -> int:
+        """Another number as soon as a process of the tree is another one, or stands otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +96,18 @@ class _Bodies:
         self._source = source
         self._cache_seconds = cache_seconds
         self._made_at = float("-inf")
+        self._changes = 0
 
     def _refresh(self) -> None:
-        now = time.monotonic()
-        if now - self._made_at < self._cache_seconds:
+        now, changes = time.monotonic(), self._source.changes()
+        if now - self._made_at < self._cache_seconds and changes == self._changes:
             return
         body = self._source.look()
         code = 200 if body["ok"] else 503
         self._status = _json(body, 200)
         self._health = Answer(code, self._status.body, self._status.headers)
         self._verdict = _json({"ok": body["ok"]}, code)
-        self._made_at = now
+        self._made_at, self._changes = now, self._source.changes()
 
     @property
     def status(self) -> Answer:

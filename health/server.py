@@ -153,6 +153,7 @@ class View:
         self._moved = time.monotonic()
         self._summary = ""
         self._awake_since = -math.inf
+        self._changes = 0
 
     def note_sleep(self, seconds: float) -> None:
         """It has waited for so long where LOOK_SECONDS were wanted: if it was frozen, so were the others perhaps."""
@@ -166,12 +167,14 @@ class View:
                 self._heard = time.monotonic()
                 match message:
                     case ChildState(name, facts) if not facts:
+                        self._changes += 1
                         self._tree.pop(name, None)
                         self._ends.pop(name, None)
                     case Ended(name, facts):
                         self._ends.setdefault(name, deque(maxlen=ENDS)).append(facts)
                         self._note_kill(name, facts)
                     case ChildState(name, facts):
+                        self._changes += _is_other(self._tree.get(name, {}), facts)
                         self._tree[name] = facts
                     case Report(topic, facts) if not facts:
                         self._reports.pop(topic, None)
@@ -220,6 +223,11 @@ class View:
         )
         return snapshot(known, self._memory)
 
+    def changes(self) -> int:
+        """Another number as soon as a process of the tree is another one, or stands otherwise."""
+        self.take_messages()
+        return self._changes
+
     def is_live(self) -> bool:
         """Whether the tree lives, whatever is wrong with what it needs from outside."""
         self.take_messages()
@@ -258,6 +266,11 @@ class View:
                 last_failure=journal.last_failure(),
                 quarantined=tuple(journal.quarantined(QUARANTINED)),
             )
+
+
+def _is_other(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Whether a row is of another process, or of one that stands otherwise."""
+    return any(before.get(key) != after.get(key) for key in ("state", "pid", "restarts"))
 
 
 def _memory_of(pid: int) -> dict[str, int]:

@@ -55,6 +55,8 @@ class ChildSpec:
     """How long it may finish its work in hand after it was asked to stop."""
     cap_bytes: int = 0
     """Memory above which it is killed; 0: none."""
+    costs_only_itself: bool = False
+    """The tree goes on without it: where it dies too often, it is held, and tried once more later. So is a command."""
     after_others: bool = False
     """Started only when all those before it are ready (or have had their chance)."""
     nice: int = 0

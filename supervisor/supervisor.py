@@ -400,11 +400,11 @@ class Supervisor:
             self.remove_child(place.spec.name)
 
     def _put_up_with_no_more(self, place: Place, now: float) -> None:
-        """It has outrun its intensity. A command of the operator's costs only itself; without one of our own children
-        the whole is good for nothing: it ends, and whoever has started it starts it anew.
+        """It has outrun its intensity. A command of the operator's, or an import, costs only itself; without another one
+        of our own children the whole is good for nothing: it ends, and whoever has started it starts it anew.
         """
         deaths, window_seconds = len(place.deaths), self._intensity.window_seconds
-        if place.spec.command is not None:
+        if place.spec.command is not None or place.spec.costs_only_itself:
             if place.standing is Standing.WAITING:
                 seconds = place.hold_back(now, self._intensity)
                 log.error(

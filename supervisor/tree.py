@@ -233,6 +233,7 @@ def importer(settings: Settings, path: Path, number: int, since: int) -> ChildSp
         restart="transient",
         stop_seconds=10.0,
         after_others=True,
+        costs_only_itself=True,
     )
 
 

@@ -37,18 +37,19 @@ def finished(source: dict[str, Any]) -> int:
 def how_far(source: dict[str, Any]) -> str:
     """For an import that was ended."""
     if not source.get("photos"):
-        return "it had not come to the pictures yet. The same command begins it anew."
+        return "it had not come to the pictures yet. The same command goes on with the rest."
     return f"{finished(source)} of {source.get('photos', 0)} pictures are done. The same command goes on with the rest."
 
 
 def summary(source: dict[str, Any]) -> str:
     """What became of the export's pictures."""
     published, dead = source["published"], source["dead"]
+    already = min(source["already_there"], source["already_published"])  # the former counts edited ones, too
     changed = f", {source['edited']} edited" if source["edited"] else ""
     hint = " (bin/run dead lists them)" if dead else ""
     nothing = " Nothing has changed." if not (published or source["new"] or source["edited"]) else ""
     return (
-        f"{source['photos']} pictures: {published} published, {source['already_there']} already there{changed},"
+        f"{source['photos']} pictures: {published} published, {already} already there{changed},"
         f" {dead} dead{hint}.{nothing}"
     )
 

@@ -287,6 +287,22 @@ def test_a_body_is_made_once_for_all_who_ask_within_a_moment(desk: Desk, monkeyp
     assert answers() == [(200, False), (503, False), (503, False)] and len(looks) == 2
 
 
+def test_a_change_of_the_tree_is_seen_at_once(desk: Desk) -> None:
+    """Whoever has given an order looks what has come of it."""
+    ask = asker(desk.view, "", cache_seconds=1000)
+
+    def states() -> list[str]:
+        return [row["state"] for row in ask("GET", "/status").json()["tree"]]
+
+    assert states() == ["running"]
+    desk.tell(ChildState("pool", UP))
+    assert states() == ["running", "running"]
+    desk.tell(ChildState("pool", {**UP, "state": "stopping"}))
+    assert states() == ["running", "stopping"]
+    desk.tell(ChildState("pool", {}))
+    assert states() == ["running"]
+
+
 def test_what_cannot_be_read_is_not_kept(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     look = desk.view.look
     ask = asker(desk.view, "", cache_seconds=1000)
