@@ -400,7 +400,7 @@ class Supervisor:
             self.remove_child(place.spec.name)
 
     def _put_up_with_no_more(self, place: Place, now: float) -> None:
-        """It has outrun its intensity. A command of the operator's, or an import, costs only itself; without another one
+        """It has outrun its intensity. A command of the operator's, or an import, costs only itself; without any other
         of our own children the whole is good for nothing: it ends, and whoever has started it starts it anew.
         """
         deaths, window_seconds = len(place.deaths), self._intensity.window_seconds

@@ -103,7 +103,8 @@ class LiveDesk:
         self.watched = [one for one in channels if isinstance(one, Channel)]
         self.before: dict[int, int] = {one.id: one.top_id for one in self.watched}
         self.dead: set[tuple[int, int]] = set()
-        self.instance = Instance(folder, folder / "no-export", settings_text(server, channels, telegram))
+        more = f'{settings_text(server, channels, telegram)}\n[storage]\noriginals = "as_is"'
+        self.instance = Instance(folder, folder / "no-export", more)
         self.instance.config.write_text(self.instance.config.read_text().replace("workers = 2", "workers = 1"))
         self.session = json.loads(
             next(
