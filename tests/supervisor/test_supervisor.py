@@ -182,6 +182,28 @@ def test_a_child_that_keeps_crashing_takes_the_supervisor_down_after_a_drain(not
     assert pauses[1] >= 0.75 * 0.25 and pauses[2] >= 0.75 * 0.5, "it backs off"
 
 
+def test_one_that_costs_only_itself_is_held_and_the_others_go_on(notes: Path) -> None:
+    stage = Stage(
+        notes,
+        spec(notes, "good"),
+        spec(notes, "bad", "crash_at_first", options={"crashes": 3}, restart="transient", costs_only_itself=True),
+        intensity=Intensity(max_restarts=2, window_seconds=60.0, delay_seconds=0.01),
+    )
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.until("bad to be held", lambda: stage.states.get("bad", {}).get("state") == "held")
+        facts = stage.states["bad"]
+        assert facts["trouble"] == "it has ended 3 times within 60 s; the last time: exit code 1"
+        assert "bin/run restart bad" in facts["remedy"] and facts["due"] > time.monotonic() + 30
+        stage.supervisor.command("restart", "bad")
+        yield from stage.replaced("bad", 3)
+        assert not stage.supervisor.stopping
+
+    assert stage.play(script) == 0
+    assert stage.ended("bad")[:3] == [("crashed", "exit code 1")] * 3
+    assert stage.notes().count("start good") == 1
+
+
 def test_deaths_that_do_not_count_never_take_it_down(notes: Path) -> None:
     intensity = Intensity(max_restarts=0, window_seconds=60.0, delay_seconds=5.0)
     stage = Stage(notes, spec(notes, "a", "crash_at_first", options={"crashes": 4}), intensity=intensity)
