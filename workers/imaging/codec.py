@@ -29,7 +29,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-os.environ["SVT_LOG"] = "0"  # before the encoder's first use: it logs to stderr otherwise
+# Before the encoder's first use: it writes to stderr otherwise; with "0", too, when it gets no thread or memory.
+os.environ["SVT_LOG"] = "-1"
 
 import pillow_avif.AvifImagePlugin
 from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError

@@ -677,3 +677,27 @@ def test_warmed_up_nothing_more_is_imported() -> None:
         [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False, cwd=root
     )
     assert (child.returncode, child.stdout, child.stderr) == (0, "[]\n", "")
+
+
+WITHOUT_THREADS = """
+import io, os, resource
+from PIL import Image
+from workers.imaging import codec
+picture = Image.new("RGB", (800, 600))
+Image.init()
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+if os.getuid() == 0:  # who is not held to it
+    os.setgroups([])
+    os.setresuid(65534, 65534, 65534)
+try:
+    picture.save(io.BytesIO(), "AVIF", codec="svt")
+except RuntimeError:
+    print("refused")
+"""
+
+
+def test_an_encoder_that_gets_no_thread_writes_nothing_among_the_records() -> None:
+    root = Path(imaging.__file__).parents[2]
+    command = [sys.executable, "-c", WITHOUT_THREADS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, cwd=root)
+    assert (done.stdout, done.stderr) == ("refused\n", "")
