@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from tqdm import tqdm
 
 from supervisor import control
 from supervisor.cli import terminal
@@ -61,7 +65,7 @@ def _ask(settings: Settings, card: Card, request: dict[str, Any]) -> dict[str, A
 def _follow(settings: Settings, number: int, progress: Progress, asked: list[int]) -> Outcome:
     """Show how far the import is until it has ended, one way or another."""
     source: dict[str, Any] = {}
-    is_stopping = False
+    is_stopping, told = False, ""
     while True:
         try:
             if asked and not is_stopping:
@@ -74,8 +78,13 @@ def _follow(settings: Settings, number: int, progress: Progress, asked: list[int
         except GONE:
             return Outcome(False, f"The instance has ended: {how_far(source)}")
         progress.show(source)
-        if outcome := judge(source, state, str(answer.get("why", "")), is_stopping=is_stopping):
+        why = str(answer.get("why", ""))
+        if outcome := judge(source, state, why, is_stopping=is_stopping):
             return outcome
+        if why != told:  # one that never comes to the pictures would look like one that is slow
+            told = why
+            say = partial(tqdm.write, file=sys.stderr)
+            terminal.say(f"Its process has ended ({why}), and is started again by itself", put=say)
         time.sleep(LOOK_SECONDS)
 
 
