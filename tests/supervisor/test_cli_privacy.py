@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,14 @@ def test_a_start_closes_what_was_open_and_says_so(instance: Instance) -> None:
     assert instance.stop() == 0
     [record] = [one for one in instance.records() if "could get at" in one["event"]]
     assert {"state: 0777 to 0711", "catalog.db: 0644 to 0600", "journal.db: 0644 to 0600"} <= set(record["changed"])
+
+
+@pytest.mark.parametrize("name", ["journal.db", "catalog.db"])
+def test_check_does_not_wait_for_a_fifo(name: str, instance: Instance) -> None:
+    instance.state_dir.mkdir(mode=0o700)
+    os.mkfifo(instance.state_dir / name)
+    done = instance.command("check")
+    assert done.returncode == 78 and done.stderr.count("is a FIFO or a device") == 1, done.stderr
 
 
 @pytest.mark.tree
