@@ -24,8 +24,12 @@ SERVED = 0o755
 """A folder of media/, and one above state_dir."""
 
 FILES = ("instance.lock", "export.lock", "journal.db*", "catalog.db*", "*.session*", ".*.session*", "session-*.lock")
-NO_LINKS = ("instance.lock", "export.lock", "control.sock", "spool") + tuple(
-    f"{name}{part}" for name in ("journal.db", "catalog.db") for part in ("", "-wal", "-shm")
+NO_LINKS = (
+    "instance.lock",
+    "export.lock",
+    "control.sock",
+    "spool",
+    *(f"{name}{part}" for name in ("journal.db", "catalog.db") for part in ("", "-wal", "-shm")),
 )
 
 
