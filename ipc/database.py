@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,8 +55,13 @@ def _make_private(path: Path) -> None:
     """Make the file, its owner's alone, if it is not there: SQLite would let everybody read it. Its -wal and -shm get
     the same mode. Whatever else is the matter, SQLite says in its own words.
     """
+    _ask(private_files.create_file, path)
+
+
+def _ask(step: Callable[[Path], None], path: Path) -> None:
+    """Do that; what is no file of ours is refused as SQLite refuses a file."""
     try:
-        private_files.create_file(path)
+        step(path)
     except private_files.IsLink as link:
         error = sqlite3.OperationalError(str(link))
         error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
@@ -67,6 +72,7 @@ def _make_private(path: Path) -> None:
 
 def connect_to_read(path: Path, *, newest: int) -> sqlite3.Connection:
     """Open an existing database for reading only. Raises as `connect` does."""
+    _ask(private_files.refuse_link, path)
     address = f"{path.absolute().as_uri()}?mode=ro"
     database = sqlite3.connect(address, uri=True, timeout=1.0, isolation_level=None, check_same_thread=False)
     with closed_on_error(database):

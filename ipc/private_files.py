@@ -1,9 +1,10 @@
-"""Files of state_dir: their owner's alone, whoever makes them first and whatever the umask, and never a link.
+"""Files of state_dir: their owner's alone, whoever makes them first and whatever the umask, and never a link or a FIFO.
 
 Promises. A folder or a file that is made here has its mode from its first moment on: 0700 and 0600. A symbolic link in
 the place of a file of ours is neither followed nor replaced: whoever may write to state_dir could have put it there to
-have us write elsewhere. state_dir itself may be a link, as may media/, which a web server is meant to read: a state_dir
-with media/ lets others pass through (0711), and media/ keeps what modes it has.
+have us write elsewhere. Nor is a FIFO opened, which would take for ever. state_dir itself may be a link, as may media/,
+which a web server is meant to read: a state_dir with media/ lets others pass through (0711), and media/ keeps what
+modes it has.
 """
 
 from __future__ import annotations
@@ -23,14 +24,20 @@ SERVED = 0o755
 """A folder of media/, and one above state_dir."""
 
 FILES = ("instance.lock", "export.lock", "journal.db*", "catalog.db*", "*.session*", ".*.session*", "session-*.lock")
-NO_LINKS = ("instance.lock", "export.lock", "journal.db", "catalog.db", "control.sock", "spool")
+NO_LINKS = (
+    "instance.lock",
+    "export.lock",
+    "control.sock",
+    "spool",
+    *(f"{name}{part}" for name in ("journal.db", "catalog.db") for part in ("", "-wal", "-shm")),
+)
 
 
 class IsLink(OSError):
-    """Where a file of ours should be is a symbolic link. The text says where it leads and what to do."""
+    """Where a file of ours should be is a symbolic link, a FIFO or a device. The text says which, and what to do."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(errno.ELOOP, _describe_link(path), str(path))
+        super().__init__(errno.ELOOP, _describe(path), str(path))
 
     def __str__(self) -> str:
         return str(self.strerror)
@@ -64,7 +71,7 @@ def open_file(path: Path | str, flags: int) -> int:
 
 
 def create_file(path: Path) -> None:
-    """Make the file, empty, unless it is there: then it is not even opened. Raises IsLink for a symbolic link."""
+    """Make the file, empty, unless it is there: then it is not even opened. Raises IsLink as `refuse_link` does."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE))
     except FileExistsError:
@@ -72,17 +79,31 @@ def create_file(path: Path) -> None:
 
 
 def refuse_link(path: Path) -> None:
-    """Raises IsLink if there is a symbolic link."""
-    if path.is_symlink():
+    """Raises IsLink if there is a symbolic link, a FIFO or a device."""
+    if _is_odd(path):
         raise IsLink(path)
 
 
 def links(state_dir: Path) -> list[str]:
-    """What is said of each symbolic link in the place of a file of ours."""
-    return [_describe_link(path) for name in NO_LINKS if (path := state_dir / name).is_symlink()]
+    """What is said of each symbolic link, FIFO or device in the place of a file of ours."""
+    return [_describe(path) for name in NO_LINKS if _is_odd(path := state_dir / name)]
 
 
-def _describe_link(path: Path) -> str:
+def _is_odd(path: Path) -> bool:
+    """Whether it is what nobody but an intruder, or a mistake, would put in the place of a file of ours."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return False
+    return any(is_it(mode) for is_it in (stat.S_ISLNK, stat.S_ISFIFO, stat.S_ISCHR, stat.S_ISBLK))
+
+
+def _describe(path: Path) -> str:
+    if not path.is_symlink():
+        return (
+            f"{path} is a FIFO or a device, and was not opened: whoever may write to the folder may have put it there."
+            f" Remove it (rm {path})"
+        )
     try:
         target = str(path.readlink())
     except OSError:

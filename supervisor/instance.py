@@ -116,9 +116,7 @@ def running(state_dir: Path) -> Card | None:
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except PermissionError as error:
-        raise Failed(
-            f"state_dir {state_dir} can't be looked into: {error.strerror}. Run this as the user who runs the program"
-        ) from error
+        raise _closed(state_dir, error) from error
     except OSError:
         return None
     try:
@@ -128,6 +126,22 @@ def running(state_dir: Path) -> Card | None:
     finally:
         os.close(fd)
     return None
+
+
+def look_into(state_dir: Path) -> None:
+    """Raises Failed if the folder is there and closed to this user: it is its owner's alone."""
+    try:
+        (state_dir / "journal.db").lstat()
+    except PermissionError as error:
+        raise _closed(state_dir, error) from error
+    except OSError:
+        pass
+
+
+def _closed(state_dir: Path, error: OSError) -> Failed:
+    return Failed(
+        f"state_dir {state_dir} can't be looked into: {error.strerror}. Run this as the user who runs the program"
+    )
 
 
 def _read(path: Path) -> Card | None:

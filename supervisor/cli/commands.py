@@ -216,7 +216,8 @@ def retry(settings: Settings, ids: list[int], *, everything: bool) -> int:
     running = instance.running(settings.state_dir) is not None
     when = "now" if running else "when the program runs"
     terminal.say(f"{len(revived)} brought back; tried again {when}.")
-    missing = [str(job_id) for job_id in wanted if job_id not in revived]
+    came_back = set(revived)  # there may be a hundred thousand
+    missing = [str(job_id) for job_id in wanted if job_id not in came_back]
     if missing:
         raise Failed(f"not dead: {', '.join(missing)}. bin/run dead lists the dead letters")
     return 0
@@ -229,9 +230,12 @@ WARNING = "warning: "
 
 def check(settings: Settings) -> int:
     """Validate what the configuration names, as far as that can be done without changing anything."""
+    if odd := private_files.links(settings.state_dir):  # a start looks no further either: no file is opened before
+        terminal.complain("check", *odd)
+        return EX_CONFIG
     found = [line for target in tree.CHECKS for line in _check_one(settings, target)]
     workers = tree.image_processors(settings)
-    found += [*private_files.links(settings.state_dir), *_check_commands(settings), *_check_journal(settings)]
+    found += [*_check_commands(settings), *_check_journal(settings)]
     terminal.complain("check", *found)
     terminal.say(f"image workers: {workers.count} ({workers.why})")
     faults = [line for line in found if not line.startswith(WARNING)]
@@ -247,8 +251,6 @@ def _check_commands(settings: Settings) -> list[str]:
 
 
 def _check_journal(settings: Settings) -> list[str]:
-    if (settings.state_dir / "journal.db").is_symlink():
-        return []  # that has been said
     try:
         journal = _journal(settings)
     except OlderJournal as older:

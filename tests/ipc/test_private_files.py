@@ -16,6 +16,7 @@ from ipc.private_files import IsLink
 from ipc.spool import Spool
 from supervisor import instance
 from workers.catalog.embedded import SqliteCatalog
+from workers.catalog.embedded import check as check_catalog
 from workers.storage.files import FileStorage
 
 MAKERS: dict[str, Callable[[Path], object]] = {
@@ -88,6 +89,25 @@ def test_a_link_is_not_followed(name: str, target: str, tmp_path: Path) -> None:
     assert sorted(elsewhere.rglob("*")) == before and (state_dir / name).is_symlink()
     if target == "there" and name != "spool":
         assert (elsewhere / "there").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("name", [*MAKERS, "export.lock", "control.sock", "journal.db-wal", "catalog.db-shm"])
+def test_a_fifo_is_told_of(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    [said] = private_files.links(tmp_path)
+    assert said.startswith(f"{tmp_path / name} is a FIFO or a device, and was not opened") and "rm " in said
+
+
+def test_nobody_waits_for_a_fifo_in_the_place_of_a_database(tmp_path: Path) -> None:
+    for name in ("journal.db", "catalog.db"):
+        os.mkfifo(tmp_path / name)
+    for opened in (Journal.open, Journal.open_to_read):
+        with pytest.raises(JournalError, match="is a FIFO or a device"):
+            opened(tmp_path / "journal.db")
+    with pytest.raises(sqlite3.OperationalError, match="is a FIFO or a device"):
+        SqliteCatalog(tmp_path / "catalog.db")._connect()
+    [said] = check_catalog(tmp_path / "catalog.db")
+    assert "is a FIFO or a device" in said
 
 
 @pytest.mark.parametrize("has_media", [False, True])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from ipc.journal import Journal
 from tests.instance import HOME, Instance
 
 EXPORT = HOME / "examples/export"
+AS_ANYBODY = ("setpriv", *(f"--{which}=-dac_override,-dac_read_search" for which in ("inh-caps", "bounding-set")))
+"""Root may read everything; without these capabilities it is kept out like anybody."""
 
 
 @pytest.fixture
@@ -54,6 +59,30 @@ def test_a_start_closes_what_was_open_and_says_so(instance: Instance) -> None:
     assert instance.stop() == 0
     [record] = [one for one in instance.records() if "could get at" in one["event"]]
     assert {"state: 0777 to 0711", "catalog.db: 0644 to 0600", "journal.db: 0644 to 0600"} <= set(record["changed"])
+
+
+@pytest.mark.parametrize("words", ["check", "dead", "retry 1", "gc", "republish --originals"])
+def test_another_user_is_told_that_the_folder_is_closed_to_him(words: str, instance: Instance) -> None:
+    instance.state_dir.mkdir()
+    (instance.state_dir / "journal.db").touch()
+    instance.state_dir.chmod(0)  # so closed that even its owner is another user, and root without its privilege
+    through = AS_ANYBODY if os.geteuid() == 0 else ()
+    program = [*through, sys.executable, "-P", "-m", "supervisor", "--config", str(instance.config), *words.split()]
+    environment = instance.environment()
+    try:
+        done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        instance.state_dir.chmod(0o700)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "can't be looked into: Permission denied. Run this as the user who runs the program" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["journal.db", "catalog.db"])
+def test_check_does_not_wait_for_a_fifo(name: str, instance: Instance) -> None:
+    instance.state_dir.mkdir(mode=0o700)
+    os.mkfifo(instance.state_dir / name)
+    done = instance.command("check")
+    assert done.returncode == 78 and done.stderr.count("is a FIFO or a device") == 1, done.stderr
 
 
 @pytest.mark.tree

@@ -135,7 +135,7 @@ class Account:
         if self.names_nothing:
             raise Hold(self.names_nothing, "Correct it")
         try:
-            fd = os.open(self.path, os.O_RDONLY)
+            fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)  # a FIFO would have us wait for its writer
         except OSError as error:
             raise Hold(f"the session {self.path} cannot be read: {error.strerror}", LOGIN) from error
         try:
