@@ -124,12 +124,17 @@ def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder, *, strip: b
 
 
 def strip_original(folder: Path, extension: str, job_id: int) -> int:
-    """Write the original without metadata beside it; its size in bytes, 0 if it can't be stripped."""
+    """Write the original without metadata beside it; its size in bytes, 0 if it can't be stripped.
+
+    A fault of our own costs the picture its original, not its renditions.
+    """
     try:
         return stripping.write_stripped(folder / ORIGINAL, folder / STRIPPED, extension)
     except stripping.Unstrippable as reason:
         log.warning("the original can't be stripped, it will not be published", job=job_id, reason=str(reason))
-        return 0
+    except stripping.StripperFault:
+        log.exception("stripping failed, the original will not be published", job=job_id)
+    return 0
 
 
 def set_memory_cap(cap_bytes: int) -> None:

@@ -28,7 +28,7 @@ from workers import catalog as catalogs
 from workers import crew
 from workers import storage as storages
 from workers.catalog import CatalogFault
-from workers.imaging.stripping import Unstrippable, strip
+from workers.imaging.stripping import StripperFault, Unstrippable, strip
 from workers.rows import Published, address_of, objects_of, original_key, stripped_key
 from workers.storage import Item, Storage
 
@@ -47,11 +47,12 @@ ROWS = 500
 SAMPLE = 50
 """So many rows are looked at where nobody noted how their URLs begin: the oldest."""
 
-Became = Literal["stripped", "removed", "missing", "damaged"]
+Became = Literal["stripped", "removed", "missing", "damaged", "failed"]
 """What became of an original that was published as it came.
 
 It was replaced; deleted, since it can't be stripped, or nobody shows it or wants it; it is not where it should be, and
-neither are its renditions; it is not the file that its name says. The last two are left as they are.
+neither are its renditions; it is not the file that its name says; stripping it failed through a fault of our own. The
+last three are left as they are.
 """
 
 
@@ -230,6 +231,8 @@ def _replace(shop: Shop, sha256: str, jobs: list[Job]) -> tuple[str, Replaced, P
     except Unstrippable as reason:
         shop.storage.delete(key)
         return sha256, Replaced(key, "removed", f"it can't be stripped: {reason}"), "none"
+    except StripperFault as fault:  # nothing is deleted for that
+        return sha256, Replaced(key, "failed", f"a fault of ours, please report it, and was left alone: {fault}"), None
     _put(shop, job, stripped)
     shop.storage.delete(key)
     return sha256, Replaced(key, "stripped"), "stripped"

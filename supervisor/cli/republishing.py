@@ -42,7 +42,7 @@ def _replace_originals(settings: Settings) -> None:
     except faults as fault:  # type: ignore[misc]  # a class, but resolved by name: we import no worker
         raise Failed(f"{fault} ({_sum(became)} by then; the same command goes on with the rest)") from fault
     terminal.say(f"Originals that were published as they came: {_sum(became)}.", out=sys.stderr)
-    if left := became["missing"] + became["damaged"]:
+    if left := became["missing"] + became["damaged"] + became["failed"]:
         raise Failed(f"{left} could not be replaced: the lines above say why")
 
 

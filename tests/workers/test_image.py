@@ -24,7 +24,7 @@ from tests.workers.desk import Desk, FakeTree
 from workers import image, imaging
 from workers.answers import is_sound
 from workers.image import main, render, set_memory_cap
-from workers.imaging import codec
+from workers.imaging import codec, stripping
 from workers.pool import Dispatch
 
 MIB = 1024 * 1024
@@ -425,6 +425,15 @@ def test_a_picture_that_cannot_be_stripped_is_rendered_all_the_same(folder: Path
     answer = render(order(folder), LIMITS, LADDER, strip=True)
     assert isinstance(answer, JobDone) and is_sound(answer)
     assert answer.stripped_bytes == 0
+    assert {path.name for path in folder.iterdir()} == RENDITIONS | {"original"}
+
+
+def test_a_fault_of_the_stripper_costs_the_original_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(stripping._STRIP, "jpg", lambda data: dict[bytes, bytes]()[data])
+    with capture_logs() as logs:
+        answer = render(order(folder), LIMITS, LADDER, strip=True)
+    assert isinstance(answer, JobDone) and answer.stripped_bytes == 0
+    assert [one["log_level"] for one in logs] == ["error"]
     assert {path.name for path in folder.iterdir()} == RENDITIONS | {"original"}
 
 

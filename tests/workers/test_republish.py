@@ -20,6 +20,7 @@ from tests.workers.desk import CHANNEL, LADDER, POSTED, Desk
 from workers import catalog as catalogs
 from workers import storage as storages
 from workers.breaker import Breaker
+from workers.imaging import stripping
 from workers.imaging.stripping import strip
 from workers.republish import Replaced, Shop, check, replace_all, replace_originals, write_rows_again
 from workers.rows import Layout, Published
@@ -311,6 +312,17 @@ def test_what_is_not_the_original_is_left_alone(press: Press) -> None:
     (one,) = press.replace()
     assert one.became == "damaged"
     assert target.exists()
+
+
+def test_a_fault_of_the_stripper_removes_nothing(press: Press, monkeypatch: pytest.MonkeyPatch) -> None:
+    press.publish_as_it_came(1)
+    press.publish_as_it_came(2)
+    press.set(originals="stripped")
+    with monkeypatch.context() as broken:
+        broken.setitem(stripping._STRIP, "jpg", lambda data: dict[bytes, bytes]()[data])
+        assert [one.became for one in press.replace()] == ["failed", "failed"]
+    assert press.original(1, "original") in press.objects()
+    assert [one.became for one in press.replace()] == ["stripped", "stripped"]
 
 
 def test_a_storage_that_fails_ends_it(press: Press, monkeypatch: pytest.MonkeyPatch) -> None:

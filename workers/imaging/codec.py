@@ -67,6 +67,7 @@ _SVT_SHORTEST, _SVT_HIGHEST = 4, 8_704
 _this_thread = threading.local()
 _CANARY_LIMITS = Limits(max_bytes=10_000, max_dimension=64, max_pixels=4_096)
 _CANARY_LADDER = Ladder((4,), webp=False, avif=False)
+_CANARY_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16")
 
 _SRGB = ImageCms.createProfile("sRGB")
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
@@ -181,10 +182,18 @@ def _decode(data: bytes, header: Header, limits: Limits, ladder: Ladder, gauge: 
             image.draft(None, stored)
             image.load()
         profile = image.info.get("icc_profile")
-        picture = _resized(_plain(image), stored)
-    if orientation in _UPRIGHT:
-        picture = picture.transpose(_UPRIGHT[orientation])
-    return size, steps, _to_srgb(picture, profile, gauge)
+        try:
+            picture = _resized(_plain(image), stored)
+            if orientation in _UPRIGHT:
+                picture = picture.transpose(_UPRIGHT[orientation])
+            return size, steps, _to_srgb(picture, profile, gauge)
+        except CodecFault:
+            raise
+        except Exception as error:  # decoded it is: what is left to do is ours, unless its palette or key is odd
+            gauge.rule_out_memory(error)
+            if not does(partial(_convert_canary, gauge)):
+                raise CodecFault("pixel converter", error, broken=True) from error
+            raise
 
 
 def _orientation(image: Image.Image, gauge: Gauge) -> int:
@@ -259,6 +268,15 @@ def _through_profile(colour: Image.Image, profile: bytes, gauge: Gauge) -> Image
 def _decode_canary(kind: str, gauge: Gauge) -> None:
     with _strict_pillow(_CANARY_LIMITS):
         _decode(CANARIES[kind], check(CANARIES[kind], _CANARY_LIMITS), _CANARY_LIMITS, _CANARY_LADDER, gauge)
+
+
+def _convert_canary(gauge: Gauge) -> None:
+    for mode in _CANARY_MODES:
+        image = Image.new(mode, (8, 8))
+        if mode == "P":
+            image.info["transparency"] = 0
+        for how in _UPRIGHT.values():
+            _to_srgb(_resized(_plain(image), (4, 4)).transpose(how), None, gauge)
 
 
 def _encode_ladder(

@@ -95,11 +95,24 @@ def test_failing_to_shrink_is_no_verdict(tmp_path: Path, monkeypatch: pytest.Mon
     assert (found := fault(tmp_path, data)).codec == "scaler" and not found.broken
 
 
+@pytest.mark.parametrize("method", ["transpose", "putalpha", "convert"])
+def test_what_is_done_to_decoded_pixels_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Few pictures come there: a canary without alpha and orientation would not tell."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(Image.new("RGBA", (96, 64), (9, 9, 9, 99)), "PNG", exif=exif.tobytes())
+    monkeypatch.setattr(Image.Image, method, failing(ValueError("?")))
+    assert (found := fault(tmp_path, data)).codec == "pixel converter" and found.broken
+
+
 def test_an_error_of_our_own_lines_is_ours_though_others_decode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(codec, "_FROM_16_BITS")  # only pictures of 16 bits come there
-    assert not fault(tmp_path, encoded(Image.new("I;16", (64, 64)), "PNG")).broken
+    monkeypatch.delattr(codec, "_through_profile")  # only pictures with a profile come there
+    data = encoded(quarters(), "PNG", icc_profile=ImageCms.ImageCmsProfile(codec._SRGB).tobytes())
+    assert not fault(tmp_path, data).broken
     (tmp_path / "another").mkdir()
     (tmp_path / "another" / "original").write_bytes(encoded(quarters(), "PNG"))
     imaging.render(tmp_path / "another" / "original", tmp_path / "another", LIMITS, LADDER, None)

@@ -15,6 +15,10 @@ class Unstrippable(Exception):
     """The file isn't built as its format says, or in a way that nothing here knows: what is wrong with it."""
 
 
+class StripperFault(Exception):
+    """Our own lines failed in a way that nobody foresaw: it says nothing of the file."""
+
+
 def at_most(parts: Iterable[T]) -> Iterator[T]:
     """The parts of a file one after another. Raises Unstrippable beyond MOST_PARTS."""
     for number, part in enumerate(parts):
