@@ -13,13 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-import structlog
-
-from ipc import database
-from ipc.journal import JournalError
 from workers import crew
 from workers.faults import JobFault, ServiceFault
 from workers.service import Service
+from workers.unforeseen import contained
 
 POLL_SECONDS = 2.0
 """How often work is looked for where nobody hints at any, and how they stand is looked at."""
@@ -27,9 +24,12 @@ POLL_SECONDS = 2.0
 LOOK_SECONDS = 0.5
 """How often the main thread looks at how they stand while a service owes an answer."""
 
-SILENT_SECONDS = 10.0
+SILENT_SECONDS = 9.0
 """A service that gives no sign of life for so long while it is being asked is said to be silent. This does not depend
 on its time-out, which may be longer or shorter, and it is the main thread that looks: the half waits for the answer.
+
+It is longer than the 8 s that a hosted project gives a statement, and short enough to be told within 12 s of when
+something became due, though nobody hinted at it.
 """
 
 HANG_SECONDS = 60.0
@@ -41,13 +41,10 @@ DRAIN_SECONDS = crew.STOP_SECONDS + 2.0
 FAULTS_OF_A_JOB = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 """Not the journal's errors, nor the system's: those end the process, and the next incarnation begins afresh."""
 
-ENDS_THE_PROCESS = (JournalError, database.Error, OSError, MemoryError)
-"""The journal's errors and the system's. Any other error that nobody foresaw is counted as the service's failure."""
-
-NAMED = (ServiceFault, JobFault, crew.Interrupted)
-"""Errors that say themselves whose they are."""
-
-log = structlog.get_logger()
+FORESEEN = (ServiceFault, JobFault, crew.Interrupted, OSError)
+"""Errors that say themselves whose they are, and the system's, which end the process unless a half knows what to do.
+Any other one is the service's failure, if it does not concern the whole process.
+"""
 
 
 class Hangs(Exception):
@@ -155,24 +152,16 @@ def unforeseen_as(kind: type[ServiceFault]) -> Iterator[None]:
     """
     try:
         yield
+    except FORESEEN:
+        raise
     except Exception as error:
-        if not _is_unforeseen(error):
-            raise
-        log.exception("unforeseen error")
         raise kind(_told(error)) from error
 
 
-def _is_unforeseen(error: Exception) -> bool:
-    """Whether no caller knows what to do about it: neither a fault that the services name, nor of the whole process."""
-    has_no_thread = type(error) is RuntimeError and "thread" in str(error)
-    return not isinstance(error, (*ENDS_THE_PROCESS, *NAMED)) and not has_no_thread
-
-
-def _told(error: Exception) -> str:
-    return (
-        f"unforeseen error: {type(error).__name__}: {error}. The log has the traceback: please report it."
-        " Nothing is lost, it is tried again"
-    )
+def _told(error: Exception, **facts: object) -> str:
+    """What to say of an error that nobody foresaw. Raises it again if it concerns the whole process."""
+    unforeseen = contained(error, "unforeseen error", **facts)
+    return f"{unforeseen}. Please report it. Nothing is lost, it is tried again"
 
 
 class Half(Protocol):
@@ -217,12 +206,12 @@ class Shift(threading.Thread):
         """One step. Should it fail in a way that nobody foresaw, that counts for the breaker, and the half goes on."""
         try:
             return self._half.step()
+        except FORESEEN:
+            raise
         except Exception as error:
-            if not _is_unforeseen(error):
-                raise
-            log.exception("unforeseen error", half=self.name)
+            told = _told(error, half=self.name)
             self._half.watch.failed()
-            self._half.service.failed([], ServiceFault(_told(error)))
+            self._half.service.failed([], ServiceFault(told))
             return 0
 
     def check(self) -> None:

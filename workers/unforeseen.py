@@ -1,14 +1,16 @@
-"""Errors that nobody foresaw, kept to the one job or channel that they came of: the process lives.
+"""Errors that nobody foresaw, kept to the one job, channel or service that they came of: the process lives.
 
-What concerns the whole process is not kept: no memory, a full or damaged disk, the journal, a supervisor that is gone.
+What concerns the whole process is not kept: no memory, no thread to be had, a full or damaged disk, the journal, a
+supervisor that is gone.
 """
 
 from __future__ import annotations
 
 import structlog
 
-from ipc import database, disk
+from ipc import database, disk, process_limit
 from ipc.holds import Hold
+from ipc.journal import JournalError
 from ipc.mailbox import Closed
 
 log = structlog.get_logger()
@@ -22,7 +24,7 @@ class Unforeseen(Exception):
 
 
 def contained(error: Exception, event: str, **facts: object) -> Unforeseen:
-    """The error as one of a single job or channel, logged with its traceback; raised again if it concerns all."""
+    """The error as one of a single job, channel or service, logged with its traceback. One of all is raised again."""
     if concerns_all(error):
         raise error
     log.error(event, exc_info=error, **facts)
@@ -35,6 +37,8 @@ def concerns_all(error: Exception) -> bool:
     >>> concerns_all(MemoryError()), concerns_all(KeyError("x"))
     (True, False)
     """
-    if isinstance(error, Hold | Closed | MemoryError) or disk.cannot_be_written(error):
+    if isinstance(error, Hold | Closed | JournalError | MemoryError) or disk.cannot_be_written(error):
+        return True
+    if process_limit.says_no_thread(error):
         return True
     return isinstance(error, database.Error) and not database.refuses_a_value(error)

@@ -8,7 +8,9 @@ import time
 
 import pytest
 
+from ipc.holds import Hold
 from ipc.journal import JournalError
+from ipc.mailbox import Closed
 from tests.instance import wait_for
 from workers import crew, halves
 from workers.crew import Interrupted, never
@@ -75,10 +77,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def test_a_service_is_silent_after_ten_seconds_whatever_its_time_out_is(clock: Clock) -> None:
+def test_a_silent_service_is_told_within_twelve_seconds_of_what_is_due() -> None:
+    """Though nobody hints at what is due, and the main thread has only just looked; something is left for /status."""
+    assert halves.POLL_SECONDS + halves.SILENT_SECONDS + halves.LOOK_SECONDS <= 11.5
+
+
+def test_a_service_is_silent_after_nine_seconds_whatever_its_time_out_is(clock: Clock) -> None:
     watch = Watch(never)
     with watch.asking():
-        clock.now += 9.9
+        clock.now += 8.9
         assert watch.look() is None
         clock.now += 0.1
         assert watch.look() == 1e9 + 1000.0
@@ -93,7 +100,7 @@ def test_whoever_takes_or_gives_anything_is_not_silent(clock: Clock) -> None:
     watch = Watch(never, lambda: signs[0])
     with watch.asking():
         clock.now += 300.0
-        signs[0] = clock.now - 9.0
+        signs[0] = clock.now - 8.0
         assert watch.look() is None
         clock.now += 1.0
         assert watch.look() == pytest.approx(1e9 + signs[0])
@@ -106,7 +113,7 @@ def test_who_is_not_asked_is_not_silent(clock: Clock) -> None:
         with watch.busy():
             clock.now += 30.0  # for the journal
             assert watch.look() is None
-        clock.now += 9.0
+        clock.now += 8.0
         assert watch.look() is None
     clock.now += 100.0
     assert watch.look() is None
@@ -125,13 +132,24 @@ def test_a_service_fails_since_it_was_first_asked_in_vain(clock: Clock) -> None:
     assert watch.failing_since is None
 
 
-@pytest.mark.parametrize("error", [KeyError("ContentLength"), RecursionError("too deep"), EOFError()])
+def refused_value() -> sqlite3.Error:
+    """SQLite's word for a value that does not fit: the next job's may."""
+    with pytest.raises(sqlite3.IntegrityError) as caught:
+        sqlite3.connect(":memory:").execute("CREATE TABLE t (x NOT NULL)").connection.execute(
+            "INSERT INTO t VALUES (NULL)"
+        )
+    return caught.value
+
+
+@pytest.mark.parametrize("error", [KeyError("ContentLength"), RecursionError("too deep"), EOFError(), refused_value()])
 def test_an_error_that_nobody_foresaw_is_the_services_failure(error: Exception) -> None:
     def fail() -> None:
         raise error
 
     watch = Watch(never)
-    with pytest.raises(ServiceFault, match=f"unforeseen error: {type(error).__name__}.*report it") as caught:
+    with pytest.raises(
+        ServiceFault, match=f"unforeseen error, see the log: {type(error).__name__}.*report it"
+    ) as caught:
         watch.ask(unforeseen_as(ServiceFault)(fail))
     assert caught.value.__cause__ is error
     assert watch.failing_since is not None
@@ -141,6 +159,8 @@ def test_an_error_that_nobody_foresaw_is_the_services_failure(error: Exception) 
     "error",
     [
         OSError("no space left"),
+        Closed(),
+        Hold("what", "what to do"),
         JournalError("damaged"),
         sqlite3.OperationalError("disk I/O error"),
         MemoryError(),

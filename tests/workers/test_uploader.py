@@ -1108,7 +1108,7 @@ def test_an_error_in_our_own_steps_ends_no_process_and_is_told(desk: Desk, monke
     with at_work(desk, monkeypatch, FileStorage(desk.media)):
         wait_for("the row", lambda: desk.of(2).state == "published")
         wait_for("its word", lambda: (facts.update(desk.reported()), facts.get("r2_circuit_breaker") == "open")[1])
-    assert "unforeseen error: LookupError: nobody thought of this" in facts["storage_error"]
+    assert "unforeseen error, see the log: LookupError: nobody thought of this" in facts["storage_error"]
     assert facts["r2_failing_since"]
     assert facts["supabase_circuit_breaker"] == "closed"
 

@@ -16,6 +16,7 @@ from ipc.holds import Hold
 from ipc.journal import Journal
 from workers.telegram.account import LOGIN, Account
 from workers.telegram.channels import NO_HASH, require_same
+from workers.telegram.entry import A_DEFECT
 from workers.telegram.errors import (
     OUTDATED,
     UNREACHABLE,
@@ -30,6 +31,7 @@ from workers.telegram.errors import (
 )
 from workers.telegram.line import Line
 from workers.telegram.peers import Peer
+from workers.unforeseen import contained
 
 LATER: Final = "Run bin/run check again later"
 
@@ -130,6 +132,11 @@ class _Check:
                 faults.append(f"channel {address}: {error}. {OUTDATED}")
             except (Flooded, ServerTrouble, Unanswered) as error:
                 faults.append(f"channel {address}: {error}. {LATER}")
+            except LineLost:
+                raise
+            except Exception as error:
+                unforeseen = contained(error, "channel can't be checked", channel=str(address))
+                faults.append(f"channel {address}: {unforeseen}. {A_DEFECT}")
         return faults
 
     async def _look_at(self, line: Line, address: Address) -> None:

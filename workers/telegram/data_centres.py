@@ -263,16 +263,19 @@ def _trusted(public_keys: list[str]) -> Iterator[None]:
 
     Telethon has one list of keys for all, and would leave them in it.
     """
-    known = set(rsa._server_keys)
+    known, ours = set(rsa._server_keys), set[int]()
     try:
-        for key in public_keys:
-            rsa.add_key(key, old=False)
+        try:
+            for key in public_keys:
+                rsa.add_key(key, old=False)
+        finally:
+            ours = set(rsa._server_keys) - known  # and none of another connection's that is being made
         yield
     except ValueError as error:
         raise ServerTrouble(f"Telegram names a key of the CDN that is none: {error}") from error
     finally:
-        for fingerprint in set(rsa._server_keys) - known:
-            del rsa._server_keys[fingerprint]
+        for fingerprint in ours:
+            rsa._server_keys.pop(fingerprint, None)
 
 
 async def _close(sender: MTProtoSender) -> None:

@@ -26,10 +26,8 @@ from typing import Final
 
 import structlog
 
-from ipc import database
-from ipc.holds import Hold
 from ipc.jobs import Job
-from ipc.journal import Journal, JournalError
+from ipc.journal import Journal
 from ipc.retry import RetryPolicy
 from ipc.spool import Spool, has_no_room
 from workers.telegram.errors import (
@@ -207,7 +205,7 @@ class Fetching:
     async def _fetch(self, line: Line, watch: Watch, job: Job) -> None:
         """Take one job a step on, or note why not: whatever may be the matter with it, it is its own matter.
 
-        Raises LineLost, Hold, and what the journal raises: these are everybody's.
+        Raises LineLost, and what concerns the whole process.
         """
         try:
             await self._download(line, watch, job)
@@ -218,7 +216,7 @@ class Fetching:
         except Unanswered as silence:
             self._on_doubt()
             self._put_off(job, silence)
-        except (LineLost, Hold, JournalError, database.Error):
+        except LineLost:
             raise  # of all files
         except StaleReference as stale:
             self._fail(job, f"a reference that was just given does not hold: {stale}")

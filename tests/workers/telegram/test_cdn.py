@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from hashlib import sha256
 from typing import Any
 
@@ -14,6 +15,7 @@ from telethon.tl import types
 
 from ipc.jobs import Job
 from tests.servers.telegram import CDN_DC, OTHER_DC, Channel, TelegramServer
+from tests.servers.telegram.exchange import server_key
 from tests.servers.telegram.rpc import METHODS
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import large_picture, picture
@@ -227,6 +229,18 @@ def test_the_cdn_has_no_say_in_anything_else(
     assert alone.report()["connected"] and not alone.report()["flooded_until"]
     job = job_of(alone, channel, there)
     assert job is not None and (job.state, job.attempts) == ("seen", 0)
+
+
+def test_two_of_its_data_centres_that_are_connected_to_at_once_keep_their_own_keys() -> None:
+    before = set(rsa._server_keys)
+    one, other = (data_centres._trusted([server_key(name).public]) for name in ("one", "another"))
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(one)
+        second.enter_context(other)
+        assert len(set(rsa._server_keys) - before) == 2
+        first.close()
+        assert len(set(rsa._server_keys) - before) == 1
+    assert set(rsa._server_keys) == before
 
 
 # What nobody has foreseen

@@ -11,14 +11,16 @@ from telethon.tl import types
 
 from ipc.channel_address import parse
 from ipc.jobs import Job
+from ipc.journal import JournalError
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.telegram.alone import Alone
 from tests.workers.telegram.desk import picture
-from workers.telegram import channels, entry, line, source
+from workers.telegram import channels, check, entry, line, source
 from workers.telegram.entry import Entry
 from workers.telegram.fetching import Fetching
 from workers.telegram.line import Line
 from workers.telegram.media import Message, read_message
+from workers.telegram.peers import Peer
 from workers.telegram.source import GaveUp
 from workers.telegram.watch import Watch
 
@@ -251,13 +253,29 @@ def test_telling(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypat
     post_and_wait(alone, both[0])
 
 
+def test_a_check(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, good = make_alone(*both), list[str]()
+    before = Line.before
+
+    async def fail(self: Line, peer: Peer, *given: Any, **more: Any) -> Any:
+        if peer.channel_id == both[0].id:
+            raise KeyError("nobody thought of this")
+        return await before(self, peer, *given, **more)
+
+    monkeypatch.setattr(Line, "before", fail)
+    (fault,) = check.check({**alone._options["telegram"], "state_dir": str(alone.desk.state_dir)}, good.append)
+    assert fault.startswith("channel @newsdesk: an unforeseen error, see the log: KeyError")
+    assert "@otherdesk" in good[-1]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), JournalError("damaged"), RuntimeError("can't start new thread")])
 def test_what_concerns_the_whole_process_ends_it(
-    make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
+    make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     async def fail(self: Watch, line: Line) -> Any:
-        raise MemoryError
+        raise error
 
     alone = begin(make_alone, both[0])
     monkeypatch.setattr(Watch, "catch_up", fail)
     both[0].post_photo(picture(), "new")
-    assert isinstance(alone.wait_for_end(), MemoryError)
+    assert alone.wait_for_end() is error
