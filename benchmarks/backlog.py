@@ -28,8 +28,8 @@ from benchmarks.journal import CHANNEL, RENDITIONS, post
 from benchmarks.status import ask_while, quantile
 from ipc.intake import take
 from ipc.journal import Journal
-from ipc.messages import JobDone
 from ipc.posts import Channel, Page
+from ipc.transport.messages import JobDone
 
 CHANNELS = (1, 2, 3, 4)
 QUEUES = ("telegram", "export", "render", "alone", "store", "write")

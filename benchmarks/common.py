@@ -27,9 +27,9 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from supervisor import tree as tree_page
-from supervisor.child import HOME
+from supervisor.processes.process import HOME
+from supervisor.processes.spec import ChildSpec
 from supervisor.settings import Settings, load
-from supervisor.spec import ChildSpec
 from tests.instance import Instance, wait_for
 from tests.pictures import message, write_result
 

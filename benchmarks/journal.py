@@ -28,8 +28,8 @@ from benchmarks.common import heading, say, spread, table, workplace
 from ipc.database import BUSY_SECONDS
 from ipc.intake import take
 from ipc.journal import Journal
-from ipc.messages import JobDone
 from ipc.posts import Channel, Page, Photo, Post
+from ipc.transport.messages import JobDone
 
 STEPS = 5
 WAIT_SECONDS = 60.0

@@ -48,6 +48,7 @@ from botocore.handlers import add_expect_header
 from supabase import create_client
 
 from benchmarks.common import heading, make_export, say, spread, table, workplace
+from ipc.files.object_layout import Layout, objects_of, rows_of
 from ipc.journal import Journal
 from ipc.retry import RetryPolicy
 from supervisor import logs
@@ -59,12 +60,11 @@ from tests.servers.faults import FaultProxy, Latency
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 from tests.workers.desk import Desk
-from workers import catalog as catalogs
-from workers import storage as storages
-from workers.breaker import Breaker
-from workers.catalog import BATCH_ENTRIES
-from workers.rows import Layout, objects_of, rows_of
-from workers.storage.r2 import CACHE_CONTROL
+from workers.publishing import catalog as catalogs
+from workers.publishing import storage as storages
+from workers.publishing.breaker import Breaker
+from workers.publishing.catalog import BATCH_ENTRIES
+from workers.publishing.storage.r2 import CACHE_CONTROL
 from workers.uploader import Uploader
 
 OBJECTS = 5

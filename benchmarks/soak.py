@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.common import heading, kind_of, moment, percentile, say, table, workplace
 from ipc import failpoints
-from supervisor.policy import STEADY_SECONDS
+from supervisor.processes.policy import STEADY_SECONDS
 from tests.chaos import schedule
 from tests.chaos.rage import COUNTED, Blow, Chaos, Sample, scene
 from tests.chaos.schedule import CHILDREN, DECK, FOR_EVER, MINOR_DECK, Card

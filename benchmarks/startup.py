@@ -31,7 +31,7 @@ from benchmarks.common import (
     table,
     workplace,
 )
-from supervisor.child import HOME
+from supervisor.processes.process import HOME
 
 VICTIMS = ("health", "uploader", "connection", "image-1", "pool")
 """In this order: the pool takes its image workers with it."""

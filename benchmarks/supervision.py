@@ -36,7 +36,7 @@ from benchmarks.common import (
     workplace,
 )
 from benchmarks.memory import held_by
-from supervisor.policy import STEADY_SECONDS
+from supervisor.processes.policy import STEADY_SECONDS
 
 GOALS = {"image": 0.3, "health": 1.5, "uploader": 1.5, "connection": 1.5, "pool": 1.5}
 """Seconds from death to ready, at p99."""

@@ -5,8 +5,8 @@ Telegram is the tests' loopback server in a process of its own; the clients' tim
 
 *Post to row.* The real tree with its defaults, files and SQLite as targets, at rest. From the moment before the server
 makes the post to the log record "published", which is written when the row is there. The baseline, "bare": one Telethon
-client with a handler of new messages that downloads the photo and has `workers.imaging` develop it in as many threads
-as the tree has image workers, as nice as these; nothing is written, fsynced or recorded.
+client with a handler of new messages that downloads the photo and has `workers.rendering.imaging` develop it in as many
+threads as the tree has image workers, as nice as these; nothing is written, fsynced or recorded.
 
 *Download.* The connection alone, with nobody to render, on a journal that knows the channel; from the first request
 for a part to the last "fetched" in the journal, so fsyncs and transactions are inside. Bare: `iter_download`, one file
@@ -56,18 +56,18 @@ from benchmarks.common import (
     workplace,
 )
 from benchmarks.status import quantile
+from ipc.files.spool import Spool
 from ipc.intake import take
 from ipc.journal import Journal
 from ipc.posts import Channel, Page
-from ipc.spool import Spool
 from supervisor.settings import load
 from supervisor.settings.table import Telegram
 from supervisor.tree import connection_options
 from tests.servers.telegram import TelegramServer
 from tests.workers.desk import Desk
-from workers import imaging
-from workers.imaging import codec
-from workers.telegram import fetching, source
+from workers.rendering import imaging
+from workers.rendering.imaging import codec
+from workers.sources.telegram import downloads, source
 
 PART_BYTES: Final = 512 * 1024
 DELAY_SECONDS: Final = 0.03
@@ -275,13 +275,13 @@ class How:
     parts: int
 
 
-DEFAULT: Final = How(Telegram().downloads, fetching.PARALLEL_PARTS)
+DEFAULT: Final = How(Telegram().downloads, downloads.PARALLEL_PARTS)
 
 
 def connection_alone(state_dir: Path, config: Path, parts: int) -> None:
     """The connection in a process of its own, until SIGTERM. Nobody restarts it, nobody renders."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    fetching.PARALLEL_PARTS = parts  # type: ignore[misc]
+    downloads.PARALLEL_PARTS = parts  # type: ignore[misc]
     desk = Desk(state_dir)
 
     def end(number: int, frame: FrameType | None) -> None:

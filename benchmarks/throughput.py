@@ -6,9 +6,9 @@ every process warm. Timed from the new connection's "ready" to the last "publish
 its copies and fsyncs, journal, dispatch, rendering with its fsyncs, objects, rows, clearing the spool are all inside.
 
 The baseline, "bare": as many processes as the tree has image workers, with the same affinity and niceness, warmed up
-likewise. Each takes the next file from a shared list, reads it, and has `workers.imaging` develop it (header check,
-decode, shrink, encode every rendition) with the limits and the ladder of the tree's workers. The renditions stay in
-memory and are dropped: nothing is written, fsynced, hashed, recorded or sent, no memory is trimmed. Timed from the
+likewise. Each takes the next file from a shared list, reads it, and has `workers.rendering.imaging` develop it (header
+check, decode, shrink, encode every rendition) with the limits and the ladder of the tree's workers. The renditions stay
+in memory and are dropped: nothing is written, fsynced, hashed, recorded or sent, no memory is trimmed. Timed from the
 moment all of them are warm to the end of the last picture.
 
 They take turns, bare, tree, bare, tree, so that whatever else the machine does hits both; the ratio is that of a pair.
@@ -43,9 +43,9 @@ from benchmarks.common import (
     table,
     workplace,
 )
-from supervisor.spec import ChildSpec
-from workers import imaging
-from workers.imaging import codec
+from supervisor.processes.spec import ChildSpec
+from workers.rendering import imaging
+from workers.rendering.imaging import codec
 
 KINDS = ("image", "root", "health", "uploader", "pool", "connection")
 WAIT_SECONDS = 60.0

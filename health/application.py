@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ipc.printable import printable_json
+from ipc.text.printable import printable_json
 
 CACHE_SECONDS = 0.5
 """How long a body is good for. What is in it is a second or two old anyway: the root tells of memory every two."""

@@ -22,11 +22,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from health.application import make_app
 from health.status import PATIENCE_SECONDS, Figures, Known, Memory, snapshot, summarize, waiting
-from ipc.context import Context
 from ipc.journal import Journal, JournalError
-from ipc.mailbox import Closed
-from ipc.messages import ENDS, FOR_MEMORY, KILLS, ChildState, Ended, Report
 from ipc.options import reading_options
+from ipc.transport.context import Context
+from ipc.transport.mailbox import Closed
+from ipc.transport.messages import ENDS, FOR_MEMORY, KILLS, ChildState, Ended, Report
 
 LOOK_SECONDS = 2.0
 """How often the problems are looked at besides every request, so that `since` is right."""

@@ -1,7 +1,7 @@
 """SQLite as this program uses it: write-ahead log, explicit transactions, a version, everybody waits for his turn.
 
 One connection a thread, opened by the process that uses it. All are made here; the other homes of sqlite3, which use
-them and catch its errors, are `ipc.journal` and `workers.catalog.embedded`.
+them and catch its errors, are `ipc.journal` and `workers.publishing.catalog.embedded`.
 """
 
 from __future__ import annotations

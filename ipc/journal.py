@@ -7,7 +7,7 @@ of the file (power cut, synchronous=NORMAL) only moves the cursor back, and the 
 Rules that keep it so: BEGIN IMMEDIATE for every write, no I/O inside a transaction, one connection a thread, opened by
 the process that uses it. The statements are in `queries.sql`, the tables in `schema.sql`.
 
-`ipc.database` opens it; the homes of sqlite3 are these two and `workers.catalog.embedded`.
+`ipc.database` opens it; the homes of sqlite3 are these two and `workers.publishing.catalog.embedded`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ import msgpack
 
 from ipc import database, failpoints
 from ipc.jobs import STATES, Job, Rendition, State
-from ipc.messages import NOT_STRIPPED, JobDone, clip
 from ipc.retry import FARTHEST_SECONDS, RetryPolicy
+from ipc.transport.messages import NOT_STRIPPED, JobDone, clip
 
 VERSION = 4
 """`PRAGMA user_version` of a journal that this program understands."""

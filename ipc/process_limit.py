@@ -1,7 +1,7 @@
 """What a failure says of the limit on processes: the machine, the user or the cgroup has none left to give (EAGAIN).
 
 For the kernel a thread is a process. To be short of them is nobody's fault and passes: whoever meets it does without a
-thread, or ends and is started again later (`ipc.messages.Short`).
+thread, or ends and is started again later (`ipc.transport.messages.Short`).
 """
 
 from __future__ import annotations

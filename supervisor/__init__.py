@@ -1,5 +1,5 @@
 """The tree: child life cycle, restart policy, settings, logs, command line. Imports no worker, no client library."""
 
-from supervisor import lazily
+from supervisor.child import lazy_import
 
-lazily.load("asyncio")  # structlog imports it, and most of our processes never need it: 25 ms and 4 MiB in each
+lazy_import.load("asyncio")  # structlog imports it, and most of our processes never need it: 25 ms and 4 MiB in each

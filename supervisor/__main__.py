@@ -2,7 +2,8 @@
 
 import sys
 
-from supervisor import descriptors, signals
+from supervisor.host import signals
+from supervisor.resources import descriptors
 
 if __name__ == "__main__":
     descriptors.fill_standard()

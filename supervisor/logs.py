@@ -20,7 +20,7 @@ from typing import Any, Literal
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from ipc.printable import printable, printable_json
+from ipc.text.printable import printable, printable_json
 
 PIPE_BUF = select.PIPE_BUF
 LEVELS = ("debug", "info", "warning", "error")

@@ -16,21 +16,24 @@ from typing import Any
 import structlog
 
 from ipc import private_files
+from ipc.files.spool import Spool
 from ipc.journal import Journal, JournalError, UnfitJournal
-from ipc.printable import printable
-from ipc.spool import Spool
-from supervisor import cgroups, descriptors, instance, logs, signals, tree
-from supervisor.control import Control
-from supervisor.failed import Failed
-from supervisor.guard import Guard
-from supervisor.instance import Card
-from supervisor.notify import Notifier
-from supervisor.orders import Orders
-from supervisor.routing import RootRouter
+from ipc.text.printable import printable
+from supervisor import logs, tree
+from supervisor.commands.runner import Runner
+from supervisor.host import instance_lock, signals
+from supervisor.host.control_socket import Control
+from supervisor.host.instance_lock import Card
+from supervisor.host.operations import Orders
+from supervisor.host.sd_notify import Notifier
+from supervisor.host.systemd import Notified
+from supervisor.processes.errors import Failed
+from supervisor.processes.router import RootRouter
+from supervisor.processes.supervisor import Supervisor
+from supervisor.resources import cgroups, descriptors
+from supervisor.resources.guard import Guard
 from supervisor.settings import Settings
 from supervisor.settings.table import Telegram
-from supervisor.supervisor import Supervisor
-from supervisor.systemd import Notified
 
 JOURNAL_SECONDS = 3600.0
 """What opening the journal may take: one of an older version, with millions of rows, is brought up to date by it."""
@@ -135,6 +138,7 @@ def run(
         stop_fd=stop_fd,
         in_order=True,
         cgroup=cgroup,
+        commands=Runner,
     )
     if parent_fd is not None:
         supervisor.watch(parent_fd, partial(_stop_at_end_of, parent_fd, supervisor))
@@ -169,7 +173,7 @@ def run(
     return code
 
 
-def _has_its_folder(lock: instance.Lock) -> bool:
+def _has_its_folder(lock: instance_lock.Lock) -> bool:
     """Whether state_dir is still what we have locked. Else whatever is written from now on is lost or, once a second
     instance runs there, goes into its journal.
     """
@@ -219,7 +223,7 @@ def _stop_at_end_of(parent_fd: int, supervisor: Supervisor) -> None:
     supervisor.begin_stop()
 
 
-def _lock(settings: Settings) -> instance.Lock:
+def _lock(settings: Settings) -> instance_lock.Lock:
     """The lock on state_dir, which is its owner's alone, and a journal that can be used."""
     state_dir = settings.state_dir
     has_media = settings.storage.backend == "files"
@@ -227,7 +231,7 @@ def _lock(settings: Settings) -> instance.Lock:
         private_files.make_state_dir(state_dir, has_media=has_media)
         if links := private_files.links(state_dir):
             raise CannotStart("\n".join(links))
-        lock = instance.Lock(state_dir)
+        lock = instance_lock.Lock(state_dir)
         _tighten(state_dir, has_media=has_media)
         Spool(state_dir / "spool")
         Journal.open(state_dir / "journal.db").close()

@@ -3,7 +3,7 @@
     root                       supervisor.root
     ├── health                 health.server          /status, /health and /live
     ├── uploader               workers.uploader       objects and rows
-    ├── pool                   supervisor.node        the same supervisor, with workers.pool as its router
+    ├── pool                   supervisor.processes.subtree        the same supervisor, with workers.pool as its router
     │   ├── image-1            workers.image          one picture at a time
     │   └── image-N
     ├── connection             workers.connection     the source
@@ -23,13 +23,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from supervisor import cpu_quota
-from supervisor.cpu_quota import Processors
-from supervisor.memory import MIB
-from supervisor.pressure import Limits
+from supervisor.processes.spec import ChildSpec, Command, Intensity, Restart, numbered
+from supervisor.resources import cpu_quota
+from supervisor.resources.cpu_quota import Processors
+from supervisor.resources.memory import MIB
+from supervisor.resources.pressure import Limits
 from supervisor.settings import Settings
 from supervisor.settings.commands import Command as CommandSettings
-from supervisor.spec import ChildSpec, Command, Intensity, Restart, numbered
 
 POOL_INTENSITY = Intensity(max_restarts=5, window_seconds=60.0, delay_seconds=5.0)
 """Image workers that die with no picture in hand. Small, because it multiplies with the root's; deaths that a picture
@@ -91,7 +91,7 @@ def children(settings: Settings, listen_fd: int, started: Start, cgroup: Path | 
         ChildSpec("uploader", "workers.uploader:main", uploader_options(settings), stop_seconds=max(1.0, drain)),
         ChildSpec(
             "pool",
-            "supervisor.node:main",
+            "supervisor.processes.subtree:main",
             {**pool_options(settings), "cgroup": str(cgroup or "")},
             stop_seconds=max(1.0, drain),
             takes_options=True,
@@ -243,8 +243,8 @@ def telegram_options(settings: Settings) -> dict[str, Any]:
 
 CHECKS = {
     "workers.connection:check": connection_options,
-    "workers.storage:check": uploader_options,
-    "workers.catalog:check": uploader_options,
-    "workers.republish:check": uploader_options,
+    "workers.publishing.storage:check": uploader_options,
+    "workers.publishing.catalog:check": uploader_options,
+    "workers.publishing.republish:check": uploader_options,
 }
 """What `check` runs besides reading the configuration: each gets its child's options and names what is wrong."""

@@ -14,16 +14,16 @@ from typing import Any
 import msgpack
 from PIL import Image
 
+from ipc.files.spool import STRIPPED, Spool
 from ipc.intake import take
 from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.posts import Channel, Page, Photo, Post
-from ipc.spool import STRIPPED, Spool
 from tests.instance import Instance
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
-from workers.imaging.stripping import strip
-from workers.storage.r2 import CACHE_CONTROL
+from workers.publishing.storage.r2 import CACHE_CONTROL
+from workers.stripping import strip
 
 FED = 4321
 """The channel of the pictures that are fed."""

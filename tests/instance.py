@@ -20,7 +20,7 @@ import psutil
 from PIL import Image
 
 from tests.servers.lasting import LASTING
-from workers.imaging.stripping import strip
+from workers.stripping import strip
 
 HOME = Path(__file__).resolve().parent.parent
 T = TypeVar("T")

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ipc.context import Context
+from ipc.files.spool import Spool
 from ipc.journal import Journal
 from ipc.options import reading_options
-from ipc.spool import Spool
+from ipc.transport.context import Context
 
 
 def main(context: Context) -> None:
@@ -26,11 +26,11 @@ def main(context: Context) -> None:
     journal, spool = Journal.open(context.journal_path), Spool(context.spool_path)
     context.ready()
     if name == "telegram":
-        from workers.telegram import source as telegram  # noqa: PLC0415 - 290 ms and 51 MiB
+        from workers.sources.telegram import source as telegram  # noqa: PLC0415 - 290 ms and 51 MiB
 
         asyncio.run(telegram.run(context, journal, spool))
     else:
-        from workers.export import source as export  # noqa: PLC0415
+        from workers.sources.export import source as export  # noqa: PLC0415
 
         export.run(context, journal, spool)
 
@@ -41,7 +41,7 @@ def take_export(context: Context) -> None:
     Options: as above, and `topic`, which it reports under, `number`, which tells this import from others, and `since`,
     the Unix second that it begins at: what was published before is not of its doing, so it waits for that.
     """
-    from workers.export import source as export  # noqa: PLC0415
+    from workers.sources.export import source as export  # noqa: PLC0415
 
     journal, spool = Journal.open(context.journal_path), Spool(context.spool_path)
     context.ready()
@@ -56,9 +56,9 @@ def check(options: dict[str, Any], say: Callable[[str], None] = lambda line: Non
     Reads all of an export; asks Telegram for each channel.
     """
     if options["telegram"]:
-        from workers.telegram import check as telegram  # noqa: PLC0415
+        from workers.sources.telegram import check as telegram  # noqa: PLC0415
 
         return telegram.check(options["telegram"], say)
-    from workers.export import source as export  # noqa: PLC0415
+    from workers.sources.export import source as export  # noqa: PLC0415
 
     return export.check(options)

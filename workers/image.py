@@ -15,12 +15,12 @@ from pathlib import Path
 import structlog
 
 from ipc import failpoints
-from ipc.context import Context
-from ipc.messages import NOT_STRIPPED, Job, JobDone, JobFailed, clip
+from ipc.files.spool import ORIGINAL, STRIPPED, has_no_room
 from ipc.options import reading_options
-from ipc.spool import ORIGINAL, STRIPPED, has_no_room
-from workers import imaging
-from workers.imaging import stripping
+from ipc.transport.context import Context
+from ipc.transport.messages import NOT_STRIPPED, Job, JobDone, JobFailed, clip
+from workers import stripping
+from workers.rendering import imaging
 
 POLL_SECONDS = 5.0
 """How often one that has nothing to do shows that it could."""
@@ -42,7 +42,9 @@ log = structlog.get_logger()
 
 
 def main(context: Context) -> None:
-    """Render jobs until asked to stop. Options: `limits`, `ladder` (see `workers.imaging`), `strip`, `gc_every`."""
+    """Render jobs until asked to stop. Options: `limits`, `ladder` (see `workers.rendering.imaging`), `strip`,
+    `gc_every`.
+    """
     options = context.options
     with reading_options():
         limits = imaging.Limits(**options["limits"])

@@ -22,17 +22,17 @@ from typing import Any, Literal
 import structlog
 
 from ipc import failpoints
-from ipc.context import Context
+from ipc.files.spool import Spool
 from ipc.jobs import Job
 from ipc.journal import POISON, Journal
-from ipc.messages import ChildState, Ended, JobDone, JobFailed, Message, Ration
-from ipc.messages import Job as Order
 from ipc.retry import RetryPolicy
-from ipc.routing import Tree
-from ipc.spool import Spool
-from workers.answers import is_sound
-from workers.codec_health import CodecHealth
-from workers.patience import Verdict, Watch
+from ipc.transport.context import Context
+from ipc.transport.messages import ChildState, Ended, JobDone, JobFailed, Message, Ration
+from ipc.transport.messages import Job as Order
+from ipc.transport.router import Tree
+from workers.rendering.codec_health import CodecHealth
+from workers.rendering.deadline import Verdict, Watch
+from workers.rendering.reply_check import is_sound
 
 POLL_SECONDS = 2.0
 """How often the journal is asked for work when nobody hints at any."""

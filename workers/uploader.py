@@ -3,9 +3,9 @@
 The order is what makes it safe to be killed anywhere: all objects, then `stored` in the journal (durably), and only
 then are the spool files deleted; then the row, then `published`. Every step can be repeated.
 
-The two halves, `workers.storing` and `workers.writing`, each have a thread, a connection to the journal and a circuit
-breaker: while one service fails or hangs, nothing is asked of it, and the other goes on. The main thread only listens,
-tells how they stand, and sees that both go round.
+The two halves, `workers.publishing.object_stage` and `workers.publishing.row_stage`, each have a thread, a connection
+to the journal and a circuit breaker: while one service fails or hangs, nothing is asked of it, and the other goes on.
+The main thread only listens, tells how they stand, and sees that both go round.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from typing import Any
 import structlog
 
 from ipc import database
-from ipc.context import Context
+from ipc.files.object_layout import Layout
+from ipc.files.spool import Spool
 from ipc.journal import Journal, JournalError
-from ipc.messages import clip
 from ipc.options import reading_options
 from ipc.retry import RetryPolicy
-from ipc.spool import Spool
-from workers import catalog as catalogs
-from workers import storage as storages
-from workers.breaker import Breaker
-from workers.catalog import Catalog
-from workers.halves import DRAIN_SECONDS, LOOK_SECONDS, POLL_SECONDS, Shift, Watch
-from workers.rows import Layout
-from workers.service import Service
-from workers.storage import Storage
-from workers.storing import Storing
-from workers.times import iso
-from workers.writing import Writing
+from ipc.timestamps import iso
+from ipc.transport.context import Context
+from ipc.transport.messages import clip
+from workers.publishing import catalog as catalogs
+from workers.publishing import storage as storages
+from workers.publishing.breaker import Breaker
+from workers.publishing.catalog import Catalog
+from workers.publishing.object_stage import Storing
+from workers.publishing.row_stage import Writing
+from workers.publishing.service import Service
+from workers.publishing.stage import DRAIN_SECONDS, LOOK_SECONDS, POLL_SECONDS, Shift, Watch
+from workers.publishing.storage import Storage
 
 SWEEP_SECONDS = 600.0
 """How often strays are looked for in the spool, besides at every start."""

@@ -15,11 +15,12 @@ from typing import Any
 from ipc import failpoints
 from ipc.holds import EX_CONFIG
 from ipc.journal import JournalError
-from supervisor import instance, root
-from supervisor.child import HOME
+from supervisor import root
 from supervisor.cli import terminal
-from supervisor.failed import Failed
-from supervisor.instance import AlreadyRunning
+from supervisor.host import instance_lock
+from supervisor.host.instance_lock import AlreadyRunning
+from supervisor.processes.errors import Failed
+from supervisor.processes.process import HOME
 from supervisor.settings import Settings, SettingsError, load
 
 
@@ -61,7 +62,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
     # Imported here, because the root stays small: it has no use for a progress bar or an HTTP client.
     from supervisor.cli import commands, garbage, importing, login, ordering, republishing  # noqa: PLC0415
 
-    instance.look_into(settings.state_dir)
+    instance_lock.look_into(settings.state_dir)
     match options.command:
         case "import":
             return importing.run(settings, options.config, options.folder, leave=options.exit)

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from supervisor import instance
+from supervisor.host import instance_lock
 from supervisor.settings import Settings
 
 FIELDS = {"ok", "problems", "stats", "tree", "memory", "channels"}
@@ -23,7 +23,7 @@ class Unreachable(Exception):
 
 def get_status(settings: Settings, timeout_seconds: float = 5.0) -> dict[str, Any]:
     """The /status of the instance on this state_dir. Raises Unreachable."""
-    card = instance.running(settings.state_dir)
+    card = instance_lock.running(settings.state_dir)
     if card is None:
         raise Unreachable(f"nothing is running on state_dir {settings.state_dir}. Start it with bin/run")
     if not card.url:

@@ -11,12 +11,14 @@ from ipc import private_files
 from ipc.holds import EX_CONFIG
 from ipc.jobs import Job
 from ipc.journal import Journal, JournalError, OlderJournal
-from ipc.messages import FOR_MEMORY
-from ipc.printable import printable
-from supervisor import command, instance, tree
+from ipc.text.printable import printable
+from ipc.transport.messages import FOR_MEMORY
+from supervisor import tree
+from supervisor.child.runtime import resolve
 from supervisor.cli import client, terminal
-from supervisor.failed import Failed
-from supervisor.runtime import resolve
+from supervisor.commands import process
+from supervisor.host import instance_lock
+from supervisor.processes.errors import Failed
 from supervisor.settings import Settings
 
 WATCH_SECONDS = 1.0
@@ -213,7 +215,7 @@ def retry(settings: Settings, ids: list[int], *, everything: bool) -> int:
     journal = Journal.open(settings.state_dir / "journal.db")
     wanted = [job.id for job in journal.dead()] if everything else ids
     revived = journal.revive(wanted)
-    running = instance.running(settings.state_dir) is not None
+    running = instance_lock.running(settings.state_dir) is not None
     when = "now" if running else "when the program runs"
     terminal.say(f"{len(revived)} brought back; tried again {when}.")
     came_back = set(revived)  # there may be a hundred thousand
@@ -246,7 +248,7 @@ def check(settings: Settings) -> int:
 def _check_commands(settings: Settings) -> list[str]:
     """Which of the operator's own commands cannot be run."""
     specs = map(tree.operators_own, settings.supervisor.commands())
-    faults = [(spec.name, command.fault(spec.command)) for spec in specs if spec.command]
+    faults = [(spec.name, process.fault(spec.command)) for spec in specs if spec.command]
     return [f"command {name}: {fault}" for name, fault in faults if fault]
 
 
@@ -265,14 +267,14 @@ def _check_one(settings: Settings, target: str) -> list[str]:
     options = tree.CHECKS[target](settings)
     if target != CONNECTION_CHECK or not options["telegram"]:
         return list(resolve(target)(options))
-    if not instance.running(settings.state_dir):
+    if not instance_lock.running(settings.state_dir):
         return list(resolve(target)(options, terminal.say))  # what is good is told as it is found: asking takes time
     # Its session must not be used a second time: Telegram would end it. But it can be asked.
     try:
         body = client.get_status(settings)
     except client.Unreachable as error:
         return [f"the channels were not checked: {error}"]
-    return list(resolve("workers.telegram.check:from_status")(options["telegram"], body, terminal.say))
+    return list(resolve("workers.sources.telegram.check:from_status")(options["telegram"], body, terminal.say))
 
 
 def _journal(settings: Settings) -> Journal | None:

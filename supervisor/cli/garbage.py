@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 from supervisor import tree
+from supervisor.child.runtime import resolve
 from supervisor.cli import terminal
 from supervisor.cli.commands import mebibytes
-from supervisor.failed import Failed
-from supervisor.runtime import resolve
+from supervisor.processes.errors import Failed
 from supervisor.settings import Settings
 
 
@@ -19,10 +19,10 @@ def run(settings: Settings, *, delete: bool, hours: float) -> int:
             f"{settings.state_dir} has no journal: it knows what is on its way. Run this with the configuration that"
             " the program runs with"
         )
-    faults = (resolve("workers.storage:StorageFault"), resolve("workers.catalog:CatalogFault"))
+    faults = (resolve("workers.publishing.storage:StorageFault"), resolve("workers.publishing.catalog:CatalogFault"))
     objects = pictures = size = 0
     try:
-        collect = resolve("workers.garbage:collect")
+        collect = resolve("workers.publishing.gc:collect")
         for garbage in collect(tree.uploader_options(settings), delete=delete, grace_seconds=hours * 3600):
             pictures += 1
             objects += len(garbage.objects)

@@ -17,11 +17,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from supervisor import control
 from supervisor.cli import terminal
 from supervisor.cli.import_report import Outcome, Progress, how_far, is_over, summary
-from supervisor.failed import Failed
-from supervisor.instance import Card
+from supervisor.host import control_socket
+from supervisor.host.instance_lock import Card
+from supervisor.processes.errors import Failed
 from supervisor.settings import Settings
 
 LOOK_SECONDS = 0.25
@@ -54,7 +54,7 @@ def run(settings: Settings, card: Card, folder: Path) -> int:
 
 def _ask(settings: Settings, card: Card, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        return control.ask(settings.state_dir, request)
+        return control_socket.ask(settings.state_dir, request)
     except PermissionError as error:
         why = "its orders are taken from the user who runs it alone. Run this as that user"
         raise Failed(f"the instance (pid {card.pid}) can't be asked: {error.strerror}: {why}") from error
@@ -70,8 +70,8 @@ def _follow(settings: Settings, number: int, progress: Progress, asked: list[int
         try:
             if asked and not is_stopping:
                 is_stopping = True
-                control.ask(settings.state_dir, {"action": "import-stop", "number": number})
-            answer = control.ask(settings.state_dir, {"action": "import-progress", "number": number})
+                control_socket.ask(settings.state_dir, {"action": "import-stop", "number": number})
+            answer = control_socket.ask(settings.state_dir, {"action": "import-progress", "number": number})
             if not answer["ok"]:
                 return Outcome(False, f"{answer['lines'][0]}: {how_far(source)}")
             source, state = answer["facts"] or source, str(answer["state"])

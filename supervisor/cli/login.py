@@ -1,4 +1,5 @@
-"""`login`: makes the session that the account's channels are read with. The talking is in `workers.telegram.login`.
+"""`login`: makes the session that the account's channels are read with. The talking is in
+`workers.sources.telegram.login.login`.
 
 Here is what it talks through: a terminal, or lines from a pipe, one answer each.
 """
@@ -16,11 +17,12 @@ import segno
 
 from ipc import private_files
 from ipc.holds import EX_CONFIG
-from ipc.printable import printable
-from supervisor import instance, tree
+from ipc.text.printable import printable
+from supervisor import tree
+from supervisor.child.runtime import resolve
 from supervisor.cli import terminal
-from supervisor.failed import Failed
-from supervisor.runtime import resolve
+from supervisor.host import instance_lock
+from supervisor.processes.errors import Failed
 from supervisor.settings import Settings
 
 NO_ACCOUNT = """\
@@ -40,7 +42,7 @@ def run(settings: Settings, *, qr: bool, as_string: bool, force: bool) -> int:
         for line in NO_ACCOUNT.splitlines():
             talk.refuse(line)
         return EX_CONFIG
-    card = instance.running(settings.state_dir)
+    card = instance_lock.running(settings.state_dir)
     if card is not None:
         raise Failed(
             f"an instance is running on state_dir {settings.state_dir} (pid {card.pid}), and one session must not be"
@@ -48,7 +50,7 @@ def run(settings: Settings, *, qr: bool, as_string: bool, force: bool) -> int:
         )
     with contextlib.suppress(OSError):  # what is the matter is said when the session is written
         private_files.make_state_dir(settings.state_dir, has_media=settings.storage.backend == "files")
-    main = resolve("workers.telegram.login:main")
+    main = resolve("workers.sources.telegram.login.login:main")
     code: int = main(tree.telegram_options(settings), talk, qr=qr, as_string=as_string, force=force)
     return code
 

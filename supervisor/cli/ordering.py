@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from supervisor import control, instance
 from supervisor.cli import terminal
-from supervisor.failed import Failed
+from supervisor.host import control_socket, instance_lock
+from supervisor.processes.errors import Failed
 from supervisor.settings import Settings
 
 
 def run(settings: Settings, action: str, name: str | None) -> int:
     """Give the order and say what came of it; the exit code."""
-    card = instance.running(settings.state_dir)
+    card = instance_lock.running(settings.state_dir)
     if card is None:
         raise Failed(f"nothing is running on state_dir {settings.state_dir}. Start it with bin/run")
     try:
-        answer = control.ask(settings.state_dir, {"action": action, "name": name})
+        answer = control_socket.ask(settings.state_dir, {"action": action, "name": name})
         lines, is_done = [str(line) for line in answer["lines"]], bool(answer["ok"])
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise Failed(f"the instance (pid {card.pid}) does not answer: {error}. Try again, or see its log") from error

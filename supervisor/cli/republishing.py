@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections import Counter
 
-from supervisor import instance, tree
+from supervisor import tree
+from supervisor.child.runtime import resolve
 from supervisor.cli import terminal
-from supervisor.failed import Failed
-from supervisor.runtime import resolve
+from supervisor.host import instance_lock
+from supervisor.processes.errors import Failed
 from supervisor.settings import Settings
 
 
@@ -34,9 +35,9 @@ def _replace_originals(settings: Settings) -> None:
             " the program read it (bin/run reload), before they are replaced"
         )
     became: Counter[str] = Counter()
-    faults = (resolve("workers.storage:StorageFault"),)
+    faults = (resolve("workers.publishing.storage:StorageFault"),)
     try:
-        for one in resolve("workers.republish:replace_originals")(tree.uploader_options(settings)):
+        for one in resolve("workers.publishing.republish:replace_originals")(tree.uploader_options(settings)):
             became[one.became] += 1
             terminal.say(f"{one.became} {one.key}{f': {one.why}' if one.why else ''}")
     except faults as fault:  # type: ignore[misc]  # a class, but resolved by name: we import no worker
@@ -53,10 +54,10 @@ def _sum(became: Counter[str]) -> str:
 
 def _write_rows_again(settings: Settings) -> None:
     """All whose URLs begin otherwise than today's. The uploader writes them: its settings have to be these."""
-    count = sum(resolve("workers.republish:write_rows_again")(tree.uploader_options(settings)))
+    count = sum(resolve("workers.publishing.republish:write_rows_again")(tree.uploader_options(settings)))
     if not count:
         terminal.say("The URLs of all rows begin as they should.")
-    elif instance.running(settings.state_dir):
+    elif instance_lock.running(settings.state_dir):
         terminal.say(
             f"{count} rows are written again now, behind what is posted (bin/run reload first, if that is still due)."
         )

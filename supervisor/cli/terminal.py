@@ -1,7 +1,7 @@
 """All that a command prints goes through here, so that no name or reason of others' can steer the terminal.
 
-Promises. Each line that is said stays one line, whatever is in it (`ipc.printable`). No other module of the commands
-writes to standard output or standard error; a test looks for it.
+Promises. Each line that is said stays one line, whatever is in it (`ipc.text.printable`). No other module of the
+commands writes to standard output or standard error; a test looks for it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from ipc.printable import printable, printable_json
+from ipc.text.printable import printable, printable_json
 
 
 def say(*lines: str, out: TextIO | None = None, put: Callable[[str], object] | None = None) -> None:

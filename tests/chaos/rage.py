@@ -44,7 +44,7 @@ from tests.servers.faults import Answer, BlackHole, FaultProxy, Mode, Pass, Refu
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 from tests.servers.telegram import TelegramServer
-from tests.workers.telegram.desk import settings_text
+from tests.workers.sources.telegram.desk import settings_text
 
 SETTINGS: Final = {
     "IMAGES__WIDTHS": json.dumps([100, 200, *range(1990, 2000)]),
@@ -294,8 +294,8 @@ class Chaos:
             with contextlib.suppress(psutil.Error):
                 process = psutil.Process(pid)
                 words = process.cmdline()
-                if "supervisor.bootstrap" in words:
-                    yield words[words.index("supervisor.bootstrap") + 1], process
+                if "supervisor.child.bootstrap" in words:
+                    yield words[words.index("supervisor.child.bootstrap") + 1], process
                 elif self.instance.root is not None and pid == self.instance.root.pid:
                     yield "root", process
 

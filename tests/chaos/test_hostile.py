@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from supervisor.memory import MIB
+from supervisor.resources.memory import MIB
 from tests.chaos import hostile
 from tests.chaos.hostile import Hostile
 from tests.instance import DEADLINE_SECONDS, Instance, wait_for
 from tests.pictures import draw, message, write_result
-from workers.imaging.containers import endings, mend
+from workers.rendering.imaging.containers import endings, mend
 
 GOOD = 20
 CAP_MIB = 300

@@ -32,7 +32,7 @@ from tests.servers.telegram import HOME_DC, OTHER_DC, Channel, File, TelegramSer
 from tests.servers.telegram.faults import FileFault, UpdateFault
 from tests.servers.telegram.media import Document, Photo
 from tests.servers.telegram.posts import Entity, Post, PostOptions
-from workers.imaging.stripping import strip
+from workers.stripping import strip
 
 POSTINGS: Final = 200
 """Steps that post something: an album is one step, but several messages."""

@@ -22,11 +22,11 @@ import pytest
 import health.application
 from health.application import make_app
 from health.server import View
-from ipc.context import Context
 from ipc.journal import Journal
-from ipc.mailbox import Inbox, Outbox, pair
-from ipc.messages import ENDS, KILLS, ChildState, Ended, Message, Report, Wake
-from supervisor.spec import ChildSpec
+from ipc.transport.context import Context
+from ipc.transport.mailbox import Inbox, Outbox, pair
+from ipc.transport.messages import ENDS, KILLS, ChildState, Ended, Message, Report, Wake
+from supervisor.processes.spec import ChildSpec
 from tests.supervisor.stage import Stage, open_fds
 
 TOKEN = "s3cret"

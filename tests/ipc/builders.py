@@ -14,9 +14,9 @@ from typing import Any, TypeAlias, cast
 from ipc.intake import take
 from ipc.jobs import Job, State
 from ipc.journal import Journal
-from ipc.messages import JobDone
 from ipc.posts import Channel, Page, Photo, Post
 from ipc.retry import RetryPolicy
+from ipc.transport.messages import JobDone
 
 HOME = Path(__file__).parents[2]
 CHANNEL = 42

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from ipc import private_files
+from ipc.files.spool import Spool
 from ipc.journal import Journal, JournalError
 from ipc.private_files import IsLink
-from ipc.spool import Spool
-from supervisor import instance
-from workers.catalog.embedded import SqliteCatalog
-from workers.catalog.embedded import check as check_catalog
-from workers.storage.files import FileStorage
+from supervisor.host import instance_lock
+from workers.publishing.catalog.embedded import SqliteCatalog
+from workers.publishing.catalog.embedded import check as check_catalog
+from workers.publishing.storage.files import FileStorage
 
 MAKERS: dict[str, Callable[[Path], object]] = {
-    "instance.lock": instance.Lock,
+    "instance.lock": instance_lock.Lock,
     "journal.db": lambda state_dir: Journal.open(state_dir / "journal.db"),
     "catalog.db": lambda state_dir: SqliteCatalog(state_dir / "catalog.db"),
     "spool": lambda state_dir: Spool(state_dir / "spool"),
@@ -85,7 +85,7 @@ def test_a_link_is_not_followed(name: str, target: str, tmp_path: Path) -> None:
     else:
         with pytest.raises((IsLink, JournalError), match="is a symbolic link"):
             MAKERS[name](state_dir)
-    assert instance.running(state_dir) is None
+    assert instance_lock.running(state_dir) is None
     assert sorted(elsewhere.rglob("*")) == before and (state_dir / name).is_symlink()
     if target == "there" and name != "spool":
         assert (elsewhere / "there").read_bytes() == b"precious"

@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ipc.messages import Message
-from ipc.routing import Router
-from supervisor.place import Place
-from supervisor.spec import ChildSpec, Intensity
-from supervisor.supervisor import Supervisor
+from ipc.transport.messages import Message
+from ipc.transport.router import Router
+from supervisor.commands.runner import Runner
+from supervisor.processes.slot import Place
+from supervisor.processes.spec import ChildSpec, Intensity
+from supervisor.processes.supervisor import Supervisor
 from tests.instance import children
 
 DEADLINE_SECONDS = 60.0
@@ -54,6 +55,7 @@ class Stage:
             stop_fd=self.stop_reader,
             in_order=in_order,
             cgroup=cgroup,
+            commands=Runner,
         )
         self.busy = busy
         self.counts = True
@@ -201,7 +203,7 @@ def run_alone(settings: str) -> None:
         def is_busy(self) -> bool:
             return False
 
-    from supervisor import signals  # noqa: PLC0415 - the handlers are this process' own
+    from supervisor.host import signals  # noqa: PLC0415 - the handlers are this process' own
 
     supervisor = Supervisor(
         specs=[ChildSpec(**one) for one in json.loads(settings)],
@@ -210,5 +212,6 @@ def run_alone(settings: str) -> None:
         log_settings=LOG,
         stop_fd=signals.listen(),
         in_order=True,
+        commands=Runner,
     )
     sys.exit(supervisor.run(Quiet()))

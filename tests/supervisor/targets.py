@@ -10,9 +10,9 @@ import os
 import time
 from pathlib import Path
 
-from ipc.context import Context
 from ipc.holds import Hold
-from ipc.messages import Report
+from ipc.transport.context import Context
+from ipc.transport.messages import Report
 
 
 def note(context: Context, word: str) -> None:

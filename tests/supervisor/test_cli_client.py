@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from supervisor import instance
 from supervisor.cli import client
-from supervisor.instance import Card
+from supervisor.host import instance_lock
+from supervisor.host.instance_lock import Card
 from supervisor.settings import Settings
 from supervisor.settings.table import Health
 from tests.instance import HOME, Instance, wait_for
@@ -31,7 +31,7 @@ def answering(answer: bytes, state_dir: Path) -> Iterator[None]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)
         thread.start()
-        lock = instance.Lock(state_dir)
+        lock = instance_lock.Lock(state_dir)
         lock.write(Card(1, f"http://127.0.0.1:{listener.getsockname()[1]}", ""))
         yield
         thread.join()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ipc.journal import Journal
-from ipc.printable import printable
+from ipc.text.printable import printable
 from supervisor.cli import commands, terminal
 from supervisor.settings import Settings
 from tests.instance import HOME

@@ -17,7 +17,7 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ipc.printable import printable
+from ipc.text.printable import printable
 from supervisor import logs
 from tests.instance import HOME
 

@@ -11,7 +11,7 @@ import pytest
 
 from ipc.journal import Journal, JournalError, UnfitJournal
 from supervisor import root
-from supervisor.failed import Failed
+from supervisor.processes.errors import Failed
 from supervisor.settings import Settings, load
 
 

@@ -14,13 +14,14 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from supervisor import policy, tree
-from supervisor import spec as specs
-from supervisor.node import children_of
-from supervisor.runtime import resolve
+from supervisor import tree
+from supervisor.child.runtime import resolve
+from supervisor.processes import policy
+from supervisor.processes import spec as specs
+from supervisor.processes.spec import ChildSpec
+from supervisor.processes.subtree import children_of
 from supervisor.settings import Settings, load
 from supervisor.settings.commands import RESERVED, WORKER, Command
-from supervisor.spec import ChildSpec
 
 SECRET = "s3cret-token"
 

@@ -22,15 +22,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from ipc.messages import Held, Message, Ready, Starved
-from supervisor import place as places
-from supervisor import renewal
-from supervisor import supervisor as supervisors
-from supervisor.child import Incarnation
-from supervisor.place import Place
-from supervisor.policy import Intent
-from supervisor.spec import ChildSpec, Intensity
-from supervisor.supervisor import Supervisor
+from ipc.transport.messages import Held, Message, Ready, Starved
+from supervisor.processes import reload
+from supervisor.processes import slot as places
+from supervisor.processes import supervisor as supervisors
+from supervisor.processes.policy import Intent
+from supervisor.processes.process import Incarnation
+from supervisor.processes.slot import Place
+from supervisor.processes.spec import ChildSpec, Intensity
+from supervisor.processes.supervisor import Supervisor
 
 NAMES = ("a", "b", "c")
 TRANSIENT = "c"
@@ -146,7 +146,7 @@ class TreeMachine(RuleBasedStateMachine):
         self.gave_up = False
         self.replacing: tuple[str, float] | None = None
         self.patches = ExitStack()
-        for module in (supervisors, places, renewal):
+        for module in (supervisors, places, reload):
             self.patches.enter_context(mock.patch.object(module, "time", self.clock))
         self.patches.enter_context(mock.patch.object(supervisors, "spawn", self.spawn))
         self.patches.enter_context(mock.patch.object(supervisors, "random", lambda: 0.0))
@@ -344,9 +344,9 @@ TestTheTreeAgainstTheModel.settings = settings(
 def test_the_model_sees_a_fault() -> None:
     """No back-off, one death too many, one who has finished and comes back: none passes."""
     faults: dict[str, Any] = {
-        "supervisor.policy.restart_delay_seconds": lambda *_: 0.0,
-        "supervisor.policy.outruns": lambda deaths, intensity: len(deaths) >= intensity.max_restarts,
-        "supervisor.policy.is_replaced": lambda cause, restart: True,
+        "supervisor.processes.policy.restart_delay_seconds": lambda *_: 0.0,
+        "supervisor.processes.policy.outruns": lambda deaths, intensity: len(deaths) >= intensity.max_restarts,
+        "supervisor.processes.policy.is_replaced": lambda cause, restart: True,
     }
     for fault, instead in faults.items():
         machine = TreeMachine()

@@ -7,15 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ipc.context import Context
+from ipc.files.spool import STRIPPED, Spool
 from ipc.intake import take
 from ipc.jobs import Job
 from ipc.journal import Journal
-from ipc.mailbox import Inbox, Outbox, pair
-from ipc.messages import JobDone, Message, Report, Wake
 from ipc.posts import Channel, Page, Photo, Post
-from ipc.routing import Effort
-from ipc.spool import STRIPPED, Spool
+from ipc.transport.context import Context
+from ipc.transport.mailbox import Inbox, Outbox, pair
+from ipc.transport.messages import JobDone, Message, Report, Wake
+from ipc.transport.router import Effort
 
 CHANNEL = 77
 POSTED = 1_738_404_000
@@ -156,7 +156,7 @@ class Desk:
 
 
 class FakeTree:
-    """A supervisor's face, as `ipc.routing.Tree` describes it, that writes down what it is asked."""
+    """A supervisor's face, as `ipc.transport.router.Tree` describes it, that writes down what it is asked."""
 
     def __init__(self, *names: str) -> None:
         self.stopping = False

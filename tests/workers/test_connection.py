@@ -21,18 +21,18 @@ import structlog
 from ipc.holds import Hold
 from ipc.intake import take
 from ipc.journal import Journal, JournalError
-from ipc.messages import MAX_BYTES, Ration, Ready, Report, Wake, encode
 from ipc.posts import Page
 from ipc.retry import RetryPolicy
+from ipc.transport.messages import MAX_BYTES, Ration, Ready, Report, Wake, encode
 from tests import pictures
 from tests.instance import HOME, wait_for
 from tests.pictures import make_export, write_result
 from tests.workers.desk import Desk
 from workers.connection import check, main
-from workers.export import Export, ExportError, fetch, reader
-from workers.export import source as module
-from workers.export.messages import read_message
-from workers.export.source import Source
+from workers.sources.export import Export, ExportError, fetch, reader
+from workers.sources.export import source as module
+from workers.sources.export.messages import read_message
+from workers.sources.export.source import Source
 
 COUNT = 5
 NAME = "photos/photo_{}@01-02-2025_10-00-00.jpg"
@@ -479,7 +479,7 @@ def test_it_says_at_once_that_it_is_not_connected(
         with pytest.raises(JournalError):
             main(desk.context(**options(export)))
     else:
-        monkeypatch.setattr("workers.export.source.run", lambda *parts: None)  # as far as it goes before
+        monkeypatch.setattr("workers.sources.export.source.run", lambda *parts: None)  # as far as it goes before
         main(desk.context(**options(export)))
     first = desk.said()[0]
     assert first == Report("connection", {"source": "export", "connected": False, "error": ""})

@@ -17,15 +17,16 @@ import pytest
 from PIL import Image
 from structlog.testing import capture_logs
 
-from ipc.messages import MAX_BYTES, NOT_STRIPPED, Job, JobDone, JobFailed, Message, Ready, Wake, encode
+from ipc.transport.messages import MAX_BYTES, NOT_STRIPPED, Job, JobDone, JobFailed, Message, Ready, Wake, encode
 from tests.instance import HOME, wait_for
 from tests.pictures import draw
 from tests.workers.desk import Desk, FakeTree
-from workers import image, imaging
-from workers.answers import is_sound
+from workers import image, stripping
 from workers.image import main, render, set_memory_cap
-from workers.imaging import codec, stripping
 from workers.pool import Dispatch
+from workers.rendering import imaging
+from workers.rendering.imaging import codec
+from workers.rendering.reply_check import is_sound
 
 MIB = 1024 * 1024
 LIMITS = imaging.Limits(max_bytes=5_000_000, max_dimension=4000, max_pixels=16_000_000)
@@ -209,7 +210,7 @@ IN_A_PROCESS = """
 import resource, sys
 from pathlib import Path
 from tests.workers import test_image as test
-from workers import imaging
+from workers.rendering import imaging
 imaging.warm_up()
 """
 

@@ -12,9 +12,9 @@ import pytest
 
 from ipc import options as options_module
 from ipc.holds import Hold
-from supervisor.runtime import resolve
+from supervisor.child.runtime import resolve
+from supervisor.processes.spec import ChildSpec
 from supervisor.settings import load
-from supervisor.spec import ChildSpec
 from supervisor.tree import Start, children, image_worker
 from tests.workers.desk import Desk
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import structlog
 
-from ipc import messages
 from ipc.intake import withdraw
 from ipc.jobs import Job
-from ipc.messages import ChildState, JobDone, JobFailed, Message, Ration, Starved, Wake
-from ipc.routing import Effort
-from supervisor import policy
-from supervisor.policy import Intent, Oom
+from ipc.transport import messages
+from ipc.transport.messages import ChildState, JobDone, JobFailed, Message, Ration, Starved, Wake
+from ipc.transport.router import Effort
+from supervisor.processes import policy
+from supervisor.processes.policy import Intent, Oom
 from tests.workers.desk import CHANNEL, POSTED, Desk, FakeTree
 from workers.pool import ALONE_SECONDS, BROKEN_SECONDS, LARGE_CAP, Dispatch, InHand, turn
 

@@ -20,25 +20,25 @@ from typing import Any
 
 import pytest
 
+from ipc.files.object_layout import Layout, objects_of, rows_of
 from ipc.intake import withdraw
 from ipc.jobs import Job
 from ipc.journal import LEASE_SECONDS, Journal, JournalError
-from ipc.messages import MAX_BYTES, Ready, Report, Wake, encode
 from ipc.retry import RetryPolicy
+from ipc.transport.messages import MAX_BYTES, Ready, Report, Wake, encode
 from tests.instance import HOME, wait_for
 from tests.servers.faults import BlackHole, FaultProxy
 from tests.servers.ports import free_port
 from tests.workers.desk import CHANNEL, LADDER, Desk
-from workers import storing, writing
 from workers import uploader as module
-from workers.breaker import Breaker
-from workers.catalog import Entry, Outcome, SqliteCatalog
-from workers.catalog.supabase import SupabaseCatalog, timeout_in
-from workers.crew import Interrupted
-from workers.halves import Hangs
-from workers.rows import Layout, objects_of, rows_of
-from workers.service import ALONE_FAILURES
-from workers.storage import FileStorage, Item, ObjectFault, Put, StorageFault
+from workers.publishing import object_stage, row_stage
+from workers.publishing.breaker import Breaker
+from workers.publishing.catalog import Entry, Outcome, SqliteCatalog
+from workers.publishing.catalog.supabase import SupabaseCatalog, timeout_in
+from workers.publishing.service import ALONE_FAILURES
+from workers.publishing.stage import Hangs
+from workers.publishing.storage import FileStorage, Item, ObjectFault, Put, StorageFault
+from workers.publishing.threads import Interrupted
 from workers.uploader import Uploader, main
 
 FAILURES = 3
@@ -519,8 +519,8 @@ def fail_with(fault: Exception, part_of_key: str = "") -> Callable[[str], None]:
 def test_several_pictures_go_in_one_batch_as_large_as_it_may_be(
     desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storing, "BATCH_PICTURES", 2)
-    monkeypatch.setattr(writing, "BATCH_ENTRIES", 3)
+    monkeypatch.setattr(object_stage, "BATCH_PICTURES", 2)
+    monkeypatch.setattr(row_stage, "BATCH_ENTRIES", 3)
     for number in range(1, 6):
         desk.render(number)
     assert house.publish_all() == 10
@@ -535,7 +535,7 @@ def test_several_pictures_go_in_one_batch_as_large_as_it_may_be(
 def test_pictures_are_recorded_while_others_are_on_their_way(
     desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storing, "RECORD_PICTURES", 2)
+    monkeypatch.setattr(object_stage, "RECORD_PICTURES", 2)
     jobs = [desk.render(number) for number in range(1, 6)]
     recorded: dict[str, list[bool]] = {}
 
@@ -553,7 +553,7 @@ def test_pictures_are_recorded_while_others_are_on_their_way(
 def test_a_batch_that_is_made_while_another_is_on_its_way_holds_others(
     desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "BATCH_ENTRIES", 2)
+    monkeypatch.setattr(row_stage, "BATCH_ENTRIES", 2)
     for number in range(1, 6):
         assert house.journal.record_stored([desk.render(number)])
 
@@ -643,7 +643,7 @@ def test_a_job_that_no_object_can_be_named_for_stops_nobody_else(
             raise KeyError("jxl")
         return objects_of(job, prefix)
 
-    monkeypatch.setattr("workers.storing.objects_of", choke)
+    monkeypatch.setattr("workers.publishing.object_stage.objects_of", choke)
     house.uploader.publish_due()
     assert house.published() == [2]
     assert house.attempts() == {1: 1}
@@ -727,7 +727,7 @@ def open_breaker(breaker: Breaker) -> None:
 def test_while_the_storage_is_out_a_crowd_of_unstored_jobs_keeps_no_row_waiting(
     desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "BATCH_ENTRIES", 2)
+    monkeypatch.setattr(row_stage, "BATCH_ENTRIES", 2)
     for number in range(1, 6):
         desk.render(number)
     assert house.journal.record_stored([desk.render(6)])
@@ -739,7 +739,7 @@ def test_while_the_storage_is_out_a_crowd_of_unstored_jobs_keeps_no_row_waiting(
 def test_while_the_catalogue_is_out_a_crowd_of_stored_jobs_keeps_no_object_waiting(
     desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storing, "BATCH_PICTURES", 2)
+    monkeypatch.setattr(object_stage, "BATCH_PICTURES", 2)
     for number in range(1, 6):
         assert house.journal.record_stored([desk.render(number)])
     desk.render(6)
@@ -846,7 +846,7 @@ def test_a_job_that_no_row_can_be_made_of_stops_nobody_else(
             raise ValueError("year 99999 is out of range")
         return rows_of(job, *rest)
 
-    monkeypatch.setattr("workers.writing.rows_of", choke)
+    monkeypatch.setattr("workers.publishing.row_stage.rows_of", choke)
     house.uploader.publish_due()
     assert house.published() == [2]
     assert (desk.of(1).state, desk.of(1).attempts) == ("rendered", 1)
@@ -888,7 +888,7 @@ def test_a_stop_in_the_middle_of_a_batch_leaves_the_rest(desk: Desk, house: Hous
 
 def test_after_a_stop_no_further_batch_is_begun(desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each may take as long as a stop gives it, and there is one limit for all."""
-    monkeypatch.setattr(writing, "BATCH_ENTRIES", 1)
+    monkeypatch.setattr(row_stage, "BATCH_ENTRIES", 1)
     for number in range(1, 5):
         assert house.journal.record_stored([desk.render(number)])
     house.catalog.before_write = lambda batch: desk.ask_to_stop()
@@ -941,7 +941,7 @@ def test_main(desk: Desk) -> None:
 @contextmanager
 def at_work(desk: Desk, monkeypatch: pytest.MonkeyPatch, storage: FileStorage) -> Iterator[threading.Thread]:
     """The process's main function, with this storage; asked to stop in the end."""
-    monkeypatch.setattr("workers.storage.make", lambda options: storage)
+    monkeypatch.setattr("workers.publishing.storage.make", lambda options: storage)
     thread = threading.Thread(target=main, args=(desk.context(**OPTIONS),))
     thread.start()
     try:
@@ -953,7 +953,7 @@ def at_work(desk: Desk, monkeypatch: pytest.MonkeyPatch, storage: FileStorage) -
 
 
 def test_one_with_nothing_to_do_stops_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.halves.POLL_SECONDS", 60.0)
+    monkeypatch.setattr("workers.publishing.stage.POLL_SECONDS", 60.0)
     monkeypatch.setattr("workers.uploader.DRAIN_SECONDS", 60.0)
     with at_work(desk, monkeypatch, FileStorage(desk.media)):
         wait_for("it to be ready", lambda: threading.active_count() > 3)
@@ -969,7 +969,7 @@ class Hanging(Watched):
 
 
 def test_a_storage_that_hangs_keeps_no_row_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.halves.SILENT_SECONDS", 0.3)
+    monkeypatch.setattr("workers.publishing.stage.SILENT_SECONDS", 0.3)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     monkeypatch.setattr("workers.uploader.DRAIN_SECONDS", 0.5)
     storage = Hanging(desk.media)
@@ -992,7 +992,7 @@ def test_a_storage_that_hangs_keeps_no_row_waiting(desk: Desk, monkeypatch: pyte
 
 
 def test_it_is_told_when_a_silent_storage_speaks_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.halves.SILENT_SECONDS", 0.2)
+    monkeypatch.setattr("workers.publishing.stage.SILENT_SECONDS", 0.2)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     storage = Hanging(desk.media)
     desk.render(1)
@@ -1009,13 +1009,13 @@ def test_a_catalogue_that_hangs_is_told_before_its_breaker_opens(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, answer_seconds: float
 ) -> None:
     """Whether its time-out is shorter than our patience, as long, or longer."""
-    monkeypatch.setattr("workers.halves.SILENT_SECONDS", 0.5)
+    monkeypatch.setattr("workers.publishing.stage.SILENT_SECONDS", 0.5)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     monkeypatch.setattr("workers.uploader.DRAIN_SECONDS", 0.5)
     with FaultProxy(free_port()) as proxy:
         proxy.set(BlackHole())
         catalog = SupabaseCatalog(proxy.url, "sb_secret_x", timeout_in({"answer_seconds": answer_seconds}))
-        monkeypatch.setattr("workers.catalog.make", lambda options: catalog)
+        monkeypatch.setattr("workers.publishing.catalog.make", lambda options: catalog)
         assert desk.journal.record_stored([desk.render(1)])
         facts: dict[str, Any] = {}
 
@@ -1031,11 +1031,13 @@ def test_a_catalogue_that_hangs_is_told_before_its_breaker_opens(
 
 
 def test_a_half_that_gives_no_sign_of_life_ends_the_process(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.halves.HANG_SECONDS", 3.0)
-    monkeypatch.setattr("workers.halves.POLL_SECONDS", 0.1)  # which is how often one with nothing to do gives a sign
+    monkeypatch.setattr("workers.publishing.stage.HANG_SECONDS", 3.0)
+    monkeypatch.setattr(
+        "workers.publishing.stage.POLL_SECONDS", 0.1
+    )  # which is how often one with nothing to do gives a sign
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     storage = Hanging(desk.media)
-    monkeypatch.setattr("workers.storage.make", lambda options: storage)
+    monkeypatch.setattr("workers.publishing.storage.make", lambda options: storage)
     desk.render(1)
     with pytest.raises(Hangs, match="storing has shown no sign of life"):
         main(desk.context(**OPTIONS))
@@ -1047,8 +1049,10 @@ def test_a_half_that_waits_for_its_probes_answer_does_not_hang(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """A service that is out may let its probe wait for as long as it may wait for an answer: minutes."""
-    monkeypatch.setattr("workers.halves.HANG_SECONDS", 1.0)
-    monkeypatch.setattr("workers.halves.POLL_SECONDS", 0.1)  # which is how often one with nothing to do gives a sign
+    monkeypatch.setattr("workers.publishing.stage.HANG_SECONDS", 1.0)
+    monkeypatch.setattr(
+        "workers.publishing.stage.POLL_SECONDS", 0.1
+    )  # which is how often one with nothing to do gives a sign
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     asked, let_go = threading.Event(), threading.Event()
 
@@ -1099,9 +1103,9 @@ def test_an_error_in_our_own_steps_ends_no_process_and_is_told(desk: Desk, monke
     def fail(*_: object) -> None:
         raise LookupError("nobody thought of this")
 
-    monkeypatch.setattr("workers.halves.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("workers.publishing.stage.POLL_SECONDS", 0.1)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
-    monkeypatch.setattr("workers.storing.Storing._pictures", fail)
+    monkeypatch.setattr("workers.publishing.object_stage.Storing._pictures", fail)
     desk.render(1)
     assert desk.journal.record_stored([desk.render(2)])
     facts: dict[str, Any] = {}

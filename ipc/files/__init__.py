@@ -1,0 +1,1 @@
+"""The files that processes share, and the names of objects."""

@@ -1,0 +1,1 @@
+"""How processes talk: messages, mailboxes, and who passes them on."""

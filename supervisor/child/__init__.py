@@ -1,0 +1,1 @@
+"""What runs inside a child, before and around its work."""

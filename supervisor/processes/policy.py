@@ -1,0 +1,227 @@
+"""The supervisor's decisions, as pure functions: clock and random source are arguments.
+
+What does an exit mean? Is the child replaced, and when? Has it outrun its restart intensity?
+"""
+
+from __future__ import annotations
+
+import enum
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ipc import process_limit
+from ipc.holds import EX_CONFIG
+from ipc.transport.messages import Held, LastWords, Leaving, Short, Starved, Unrunnable
+from supervisor.processes.spec import Intensity, Restart
+
+FIRST_DELAY_SECONDS = 0.25
+"""The pause before the second replacement; the first one comes at once."""
+
+STEADY_SECONDS = 10.0
+"""An incarnation that was ready for so long ends a row of quick deaths: its replacement comes at once again."""
+
+HOLD_SECONDS = 600.0
+LONGEST_HOLD_SECONDS = 3600.0
+"""How long a command that outran its intensity is left alone before it is tried again: at first, and at most."""
+
+OVERSLEPT_SECONDS = 2.0
+"""A loop that comes round later than it wanted to, by more than this, did not run in between: it was stopped, its group
+was frozen, or the machine had no time for it. Waits of that length that are its own do not occur."""
+
+
+class Intent(enum.Enum):
+    """Why the supervisor itself ends a child; recorded before the signal is sent, so that no exit is guessed at."""
+
+    STOP = "stop"
+    HUNG = "hung"
+    MEMORY = "memory"
+    GIBBERISH = "gibberish"
+
+
+class Oom(enum.Enum):
+    """What is known of the kernel's out-of-memory killer when a child has ended."""
+
+    NO = "no"
+    """It has not struck."""
+    PERHAPS = "perhaps"
+    """It has struck somebody on this machine, whoever that was: in another container, for all we know."""
+    OURS = "ours"
+    """It has struck the child, because the child's own cgroup was full."""
+    OTHERS = "others"
+    """It has struck the child, because the machine, or all of us together, had no memory left."""
+
+
+class Cause(enum.Enum):
+    """What an exit was."""
+
+    ASKED = "asked"
+    FINISHED = "finished"
+    CRASHED = "crashed"
+    SIGNALLED = "signalled"
+    OUT_OF_MEMORY = "out of memory"
+    MACHINE_OUT_OF_MEMORY = "machine out of memory"
+    PERHAPS_OUT_OF_MEMORY = "perhaps out of memory"
+    HUNG = "hung"
+    HELD = "held"
+    UNRUNNABLE = "cannot be run"
+    SHORT = "short of processes"
+    TERMINATED = "terminated"
+    """It was asked to stop, but not by its supervisor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The end of one incarnation: its cause and a sentence for people."""
+
+    cause: Cause
+    text: str
+    remedy: str = ""
+
+
+def judge(returncode: int, intent: Intent | None, last_words: LastWords | None, oom: Oom) -> Exit:
+    """What an exit means.
+
+    `returncode` as `subprocess` gives it (negative: the signal), `intent` what the supervisor had set out to do,
+    `last_words` what the child said before it went, `oom` what the kernel's out-of-memory killer has to do with it.
+    """
+    how = describe_returncode(returncode)
+    if returncode == -signal.SIGKILL and oom is Oom.OURS:
+        return Exit(Cause.OUT_OF_MEMORY, "out of memory: it outgrew its cgroup and was killed by the kernel")
+    if returncode == -signal.SIGKILL and oom is Oom.OTHERS:
+        return Exit(Cause.MACHINE_OUT_OF_MEMORY, "killed by the kernel: there was no memory left for all of us")
+    if intent is not None:
+        return _judge_by_intent(intent, how)
+    if last_words is not None:
+        return _judge_by_words(last_words, how)
+    if returncode == EX_CONFIG:
+        return Exit(Cause.HELD, f"refused its configuration ({how})", "See its last log records")
+    if returncode == -signal.SIGKILL and oom is Oom.PERHAPS:
+        return Exit(Cause.PERHAPS_OUT_OF_MEMORY, f"{how}, perhaps for want of memory")
+    if returncode < 0:
+        return Exit(Cause.SIGNALLED, how)
+    if returncode == 0:
+        return Exit(Cause.FINISHED, how)
+    return Exit(Cause.CRASHED, how)
+
+
+def _judge_by_intent(intent: Intent, how: str) -> Exit:
+    match intent:
+        case Intent.STOP:
+            return Exit(Cause.ASKED, f"stopped as asked ({how})")
+        case Intent.HUNG:
+            return Exit(Cause.HUNG, "hung: it gave no sign of life and was killed")
+        case Intent.MEMORY:
+            return Exit(Cause.OUT_OF_MEMORY, "out of memory: it outgrew its cap and was killed")
+        case Intent.GIBBERISH:
+            return Exit(Cause.CRASHED, "crashed: it sent what is no message and was killed")
+
+
+def _judge_by_words(words: LastWords, how: str) -> Exit:
+    match words:
+        case Held(what, remedy):
+            return Exit(Cause.HELD, what, remedy)
+        case Starved(what):
+            return Exit(Cause.OUT_OF_MEMORY, f"out of memory: {what}")
+        case Unrunnable(what):
+            remedy = "Install it, or mend its command in the settings; it is tried again by itself"
+            return Exit(Cause.UNRUNNABLE, f"cannot be run: {what}", remedy)
+        case Short(what):
+            return Exit(Cause.SHORT, f"no process to be had: {what}", process_limit.REMEDY)
+        case Leaving():
+            return Exit(Cause.TERMINATED, f"stopped at a SIGTERM that was not its supervisor's ({how})")
+
+
+def describe_returncode(returncode: int) -> str:
+    """A return code in words.
+
+    >>> describe_returncode(-9), describe_returncode(1)
+    ('killed by SIGKILL', 'exit code 1')
+    """
+    if returncode >= 0:
+        return f"exit code {returncode}"
+    try:
+        return f"killed by {signal.Signals(-returncode).name}"
+    except ValueError:
+        return f"killed by signal {-returncode}"
+
+
+def is_replaced(cause: Cause, restart: Restart) -> bool:
+    """Whether a child that ended so is started again."""
+    if cause in (Cause.ASKED, Cause.HELD) or restart == "temporary":
+        return False
+    return not (cause is Cause.FINISHED and restart == "transient")
+
+
+def is_death(cause: Cause) -> bool:
+    """Whether such an end counts against the restart intensity.
+
+    A program that is not there is tried again, ever more slowly; to start the whole anew would not bring it back. Nor
+    would it bring processes to a machine that has none to give. Who was asked to stop has not died of anything.
+    """
+    return cause not in (Cause.UNRUNNABLE, Cause.SHORT, Cause.TERMINATED)
+
+
+def recent(deaths: tuple[float, ...], now: float, window_seconds: float) -> tuple[float, ...]:
+    """The deaths (monotonic seconds) that still lie within the window before `now`."""
+    return tuple(death for death in deaths if now - death < window_seconds)
+
+
+def outruns(deaths: tuple[float, ...], intensity: Intensity) -> bool:
+    """Whether these recent deaths are more than the intensity allows."""
+    return len(deaths) > intensity.max_restarts
+
+
+def deaths_in_a_row(before: int, served_seconds: float) -> int:
+    """How many quick deaths in a row it is with this one, after `before` of them.
+
+    `served_seconds` is how long it was ready: one that never got so far is no steadier for having taken its time.
+    """
+    return 1 if served_seconds >= STEADY_SECONDS else before + 1
+
+
+def hold_seconds(holds: int, intensity: Intensity) -> float:
+    """How long a command that has outrun its intensity is held before it is tried once more, the `holds`-th time.
+
+    Doubled each time. No longer than the window at first: by then its deaths would not be held against it any more.
+    """
+    first = min(HOLD_SECONDS, intensity.window_seconds)
+    return min(LONGEST_HOLD_SECONDS, first * 2.0 ** min(holds - 1, 40))
+
+
+def shortage_delay_seconds(intensity: Intensity) -> float:
+    """The pause before the next try where the machine had no process, thread or descriptor to give."""
+    return max(1.0, intensity.delay_seconds / 4)
+
+
+def restart_delay_seconds(deaths: int, intensity: Intensity, random: Callable[[], float]) -> float:
+    """The pause before the replacement after so many deaths in a row (at least 1).
+
+    None after the first; then 0.25 s, doubling up to the intensity's delay, less up to a quarter of jitter, so that
+    children that die together do not come back together. `random` gives [0, 1).
+    """
+    if deaths <= 1:
+        return 0.0
+    pause = min(intensity.delay_seconds, FIRST_DELAY_SECONDS * 2.0 ** min(deaths - 2, 40))
+    return pause * (1.0 - 0.25 * random())
+
+
+def overslept_seconds(waited_seconds: float, wanted_seconds: float) -> float:
+    """How long the loop did not run, if it waited for so long where it wanted to wait at most so long; else 0.
+
+    >>> overslept_seconds(1.2, 1.0), overslept_seconds(91.0, 1.0)
+    (0.0, 90.0)
+    """
+    overslept = waited_seconds - wanted_seconds
+    return overslept if overslept > OVERSLEPT_SECONDS else 0.0
+
+
+def is_hung(
+    now: float, heard_at: float, stalled_seconds: float, hang_seconds: float, stall_seconds: float = 0.0
+) -> bool:
+    """Whether a ready child gives no sign of life: no heartbeat, or heartbeats that tell of a main loop that stands.
+
+    `heard_at` is when its last heartbeat came (monotonic seconds), `stalled_seconds` what that one said. The loop may
+    stand for `stall_seconds` where that is more than `hang_seconds`.
+    """
+    return now - heard_at > hang_seconds or stalled_seconds > max(hang_seconds, stall_seconds)

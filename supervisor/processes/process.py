@@ -1,0 +1,242 @@
+"""One incarnation of a child: a process of its own, with two mailboxes that nobody else shares.
+
+A child is exec'd, not forked, so it starts with a clean memory, a clean environment and only the file descriptors that
+are passed on by name: its inbox, its outbox, its child spec (in an anonymous file: nothing shows on a command line),
+the reading end of its supervisor's liveness pipe, by which it learns that its supervisor is gone, and a file in memory
+that its stacks are written to when it hangs or crashes.
+
+Spawn from the main thread only: the parent-death signal that a child arms belongs to the thread that made it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import msgpack
+
+from ipc import failpoints
+from ipc.transport.mailbox import Inbox, Outbox, pair
+from ipc.transport.messages import LastWords, Message
+from supervisor.child import stacks
+from supervisor.processes.policy import Intent
+from supervisor.processes.spec import ChildSpec
+from supervisor.resources.cgroups import Leaf
+from supervisor.resources.memory import History
+
+HOME = Path(__file__).resolve().parents[2]
+"""The checkout: children import the program from here, whatever folder they run in."""
+
+_HANDED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+_ARENAS = {"MALLOC_ARENA_MAX": "2"}
+_RETURNS_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "65536"}
+"""What glibc reads before the first instruction of Python. A threshold also fixes the size from which an allocation is
+mapped by itself, so a process that works on large buffers faults in every page of every one of them."""
+
+
+SHOW_SECONDS = 0.3
+"""How long a child that hangs has to show its stacks: the kernel delivers the signal at once, unless it is stopped."""
+
+TERM_SECONDS = 2.0
+"""How long it then has to end by itself."""
+
+
+class Receives(Protocol):
+    """The supervisor's end of what a child says (see `ipc.transport.mailbox.Inbox`)."""
+
+    def fileno(self) -> int: ...
+    def receive(self) -> Message | None: ...
+    def close(self) -> None: ...
+
+
+class Sends(Protocol):
+    """The supervisor's end of what a child is told (see `ipc.transport.mailbox.Outbox`)."""
+
+    def send(self, message: Message) -> bool: ...
+    def close(self) -> None: ...
+
+
+@dataclass
+class Incarnation:
+    """A running child. Times are monotonic seconds.
+
+    `frozen_seconds`: how long in its life this process did not run itself, and so could not listen to the child.
+    `stacks_fd` is a file in memory that the child writes its stacks to when it is asked, or when it crashes. `leaf` is
+    its cgroup, where it has one.
+    """
+
+    number: int
+    process: subprocess.Popen[bytes]
+    pidfd: int
+    inbox: Receives
+    inbox_fd: int
+    outbox: Sends
+    stacks_fd: int
+    spawned: float = field(default_factory=time.monotonic)
+    listening: bool = True
+    ready_at: float = math.inf
+    heard: float = field(default_factory=time.monotonic)
+    stalled_seconds: float = 0.0
+    frozen_seconds: float = 0.0
+    forgiven_seconds: float = 0.0
+    intent: Intent | None = None
+    last_words: LastWords | None = None
+    rss_bytes: int = 0
+    peak_rss_bytes: int = 0
+    cap_bytes: int = 0
+    leaf: Leaf | None = None
+    leaf_peak_bytes: int = 0
+    history: History = field(default_factory=History)
+    term_at: float = math.inf
+    kill_at: float = math.inf
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def ready(self) -> bool:
+        return self.ready_at < math.inf
+
+    def beat(self, stalled_seconds: float) -> None:
+        """It says how long ago its main loop came round."""
+        if stalled_seconds < self.forgiven_seconds:
+            self.forgiven_seconds = 0.0  # it has come round since
+        self.stalled_seconds = stalled_seconds - self.forgiven_seconds
+
+    def forgive(self, seconds: float) -> None:
+        """We have not listened for so long, and it may have been frozen as we were: that time counts for nobody."""
+        self.heard += seconds
+        self.frozen_seconds += seconds
+        self.forgiven_seconds += seconds
+        self.stalled_seconds = 0.0
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal. The process is ours and not yet reaped, so the id cannot be anybody else's."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def has_ended(self) -> bool:
+        """Whether it is dead; it has been waited for then, and `process.returncode` is there."""
+        return self.process.poll() is not None
+
+    def ask_to_stop(self) -> None:
+        self.signal(signal.SIGTERM)
+
+    def is_over_cap(self) -> bool:
+        return 0 < self.cap_bytes < self.rss_bytes
+
+    def end(self, intent: Intent) -> None:
+        """Put down why, then kill it. One that stops is ended for being slow at it, unless it is for its memory."""
+        if self.intent is not Intent.STOP or intent is Intent.MEMORY:
+            self.intent = intent
+        self.signal(signal.SIGKILL)
+
+    def give_up(self, now: float) -> None:
+        """It hangs: have it show its stacks, then ask it to stop, then kill it. `press` sees to the rest."""
+        self.intent = Intent.HUNG
+        self.signal(signal.SIGUSR2)
+        self.term_at, self.kill_at = now + SHOW_SECONDS, now + SHOW_SECONDS + TERM_SECONDS
+
+    @property
+    def press_at(self) -> float:
+        """When `press` has something to do (monotonic seconds); infinite unless it was given up."""
+        return min(self.term_at, self.kill_at)
+
+    def press(self, now: float) -> None:
+        """Send the signal whose time has come."""
+        if now >= self.kill_at:
+            self.kill_at = math.inf
+            self.signal(signal.SIGKILL)
+        elif now >= self.term_at:
+            self.term_at = math.inf
+            self.signal(signal.SIGTERM)
+
+    def stacks(self) -> str:
+        """What the child has shown of its stacks; mostly nothing."""
+        return os.pread(self.stacks_fd, stacks.MOST_BYTES, 0).decode(errors="replace").strip()
+
+    def close(self) -> None:
+        """Give back everything that belonged to this incarnation."""
+        os.close(self.stacks_fd)
+        self.inbox.close()
+        self.outbox.close()
+        os.close(self.pidfd)
+
+
+def spawn(spec: ChildSpec, number: int, liveness_fd: int, log: dict[str, str]) -> Incarnation:
+    """Start incarnation `number` (from 1) of the child. Raises OSError if the machine has no process to give."""
+    with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+        child_inbox, to_child = pair()
+        theirs.callback(child_inbox.close)
+        ours.callback(to_child.close)
+        from_child, child_outbox = pair()
+        theirs.callback(child_outbox.close)
+        ours.callback(from_child.close)
+        spec_fd = _anonymous_file(msgpack.packb({"spec": asdict(spec), "incarnation": number, "log": log}))
+        theirs.callback(os.close, spec_fd)
+        stacks_fd = os.memfd_create("stacks")
+        ours.callback(os.close, stacks_fd)
+        fds = (spec_fd, child_inbox.fileno(), child_outbox.fileno(), liveness_fd, stacks_fd)
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "supervisor.child.bootstrap", spec.name, *map(str, fds)],
+            stdin=subprocess.DEVNULL,
+            env=environment(number, returns_memory=spec.returns_memory),
+            pass_fds=(*fds, *spec.inherit_fds),
+        )
+        pidfd = _pidfd(process)
+        os.set_blocking(from_child.fileno(), False)  # half a message must not hold up the supervisor
+        ours.pop_all()  # it lives, and has them from now on
+    return Incarnation(
+        number=number,
+        process=process,
+        pidfd=pidfd,
+        inbox=Inbox(from_child),
+        inbox_fd=from_child.fileno(),
+        outbox=Outbox(to_child, blocking=False),
+        stacks_fd=stacks_fd,
+        cap_bytes=spec.cap_bytes,
+    )
+
+
+def _pidfd(process: subprocess.Popen[bytes]) -> int:
+    """What its exit is seen by. A process that cannot be watched must not live: another would be started beside it."""
+    try:
+        return os.pidfd_open(process.pid)
+    except OSError:
+        process.kill()
+        process.wait()
+        raise
+
+
+def environment(number: int, *, returns_memory: bool = True) -> dict[str, str]:
+    """A child's whole environment: no secret of ours is in it. A failpoint goes to first incarnations only."""
+    handed_on = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+    python = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
+    ours = {"PYTHONPATH": str(HOME), "PICTUREDESK_PARENT": str(os.getpid())}
+    if number == 1 and failpoints.VARIABLE in os.environ:
+        ours[failpoints.VARIABLE] = os.environ[failpoints.VARIABLE]
+    malloc = _ARENAS | (_RETURNS_MEMORY if returns_memory else {})
+    return {**handed_on, **python, **malloc, **ours}
+
+
+def _anonymous_file(data: bytes) -> int:
+    """A file without a name that holds `data`, at its beginning."""
+    fd = os.memfd_create("child-spec")
+    try:
+        with os.fdopen(fd, "wb", closefd=False) as file:
+            file.write(data)
+        os.lseek(fd, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

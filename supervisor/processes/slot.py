@@ -1,0 +1,249 @@
+"""A child's place in the tree: it outlives the incarnations that fill it, and remembers how they ended."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from supervisor.processes import policy
+from supervisor.processes.policy import Cause, Exit
+from supervisor.processes.process import Incarnation
+from supervisor.processes.spec import ChildSpec, Intensity
+
+
+class Standing(enum.Enum):
+    """How a place stands; the value is the `state` in /status."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+    HELD = "held"
+
+
+class Place:
+    """One child spec's place. Times in monotonic seconds, those in its facts too: health tells them by its own clock.
+
+    `wanted`: nobody has ordered it to stop. `rests`: there is no work for it for now. `recycled`: it is replaced,
+    whatever its end will be. `retired`: there shall be no such child any more. `told`: its facts as its
+    router knows them.
+    """
+
+    def __init__(self, spec: ChildSpec) -> None:
+        self.spec = spec
+        self.incarnation: Incarnation | None = None
+        self.count = 0
+        self.restarts = 0
+        self.due_at = 0.0
+        self.stop_until = 0.0
+        self.recycled = False
+        self.retired = False
+        self.wanted = True
+        self.rests = False
+        self.told: dict[str, Any] = {}
+        self.told_at = 0.0
+        self.deaths: tuple[float, ...] = ()
+        self._in_a_row = 0
+        self._row_began = 0.0
+        self._resting: Standing = Standing.WAITING
+        self._since = time.monotonic()
+        self._last_exit: Exit | None = None
+        self._causes: Counter[str] = Counter()
+        self._failed_starts = 0
+        self._why_not = ("", "")
+        self._loop = ""
+        self._holds = 0
+        self._last_heard: float | None = None
+
+    @property
+    def standing(self) -> Standing:
+        if self.incarnation is None:
+            return self._resting
+        if self.incarnation.intent is policy.Intent.STOP:
+            return Standing.STOPPING
+        return Standing.RUNNING if self.incarnation.ready else Standing.STARTING
+
+    @property
+    def started_before(self) -> bool:
+        return self.count > 0
+
+    @property
+    def awaits_its_time(self) -> bool:
+        """Whether it is to be started at `due_at`."""
+        return self.standing is Standing.WAITING or (self.standing is Standing.HELD and self._holds > 0)
+
+    def is_due(self, now: float) -> bool:
+        """Whether to start an incarnation now."""
+        return self.awaits_its_time and now >= self.due_at
+
+    def had_its_chance(self) -> bool:
+        """Whether those that wait for it may stop waiting: it is ready, or it has been and is no more."""
+        return self.count > 1 or self.standing in (
+            Standing.RUNNING,
+            Standing.HELD,
+            Standing.STOPPED,
+            Standing.FINISHED,
+        )
+
+    def begin(self, incarnation: Incarnation) -> None:
+        self.incarnation = incarnation
+        self.count += 1
+        self.restarts = self.count - 1 - self._failed_starts
+        self._why_not = ("", "")
+
+    def now_ready(self) -> None:
+        assert self.incarnation is not None
+        self.incarnation.ready_at = time.monotonic()
+        self._since = time.monotonic()
+
+    def put_off(self, until: float, why: str, remedy: str) -> None:
+        """It could not be started; try again at `until`."""
+        self.due_at = until
+        self._why_not = (why, remedy)
+
+    def start_failed(self, until: float, why: str, remedy: str) -> None:
+        """The incarnation has ended for want of what the machine has to give, before it was ready: that was no life."""
+        assert self.incarnation is not None
+        self._last_heard, self.incarnation = self.incarnation.heard, None
+        self._failed_starts += 1
+        self.restarts = max(0, self.count - 1 - self._failed_starts)
+        self._resting = Standing.WAITING if self.wanted and not self.rests else Standing.STOPPED
+        self.put_off(until, why, remedy)
+
+    def hold_back(self, now: float, intensity: Intensity) -> float:
+        """It has died too often: leave it alone for a while, then try it once more; for how long (seconds)."""
+        if not self._holds:
+            self._loop = f"it has ended {len(self.deaths)} times within {intensity.window_seconds:g} s"
+            self._row_began = time.monotonic()
+        self._holds += 1
+        self._resting = Standing.HELD
+        seconds = policy.hold_seconds(self._holds, intensity)
+        self.due_at = now + seconds
+        return seconds
+
+    def release(self) -> None:
+        """Start it now, whatever it has been waiting for, with a clean record; one that rests, when it is woken."""
+        if self.incarnation is None and not self.rests:
+            self._resting = Standing.WAITING
+        self.due_at = 0.0
+        self.deaths, self._in_a_row, self._holds = (), 0, 0
+
+    def call_off(self) -> None:
+        """What is not running is not started any more: the tree is being stopped, or the operator has said so."""
+        if self.incarnation is None and self.awaits_its_time:
+            self._resting, self._holds = Standing.STOPPED, 0
+
+    def after_exit(
+        self, end: Exit, now: float, *, counts: bool, intensity: Intensity, random: Callable[[], float]
+    ) -> bool:
+        """The incarnation is gone. Decide what follows; True if it is replaced.
+
+        `counts`: whether this death speaks against the child (and not against the work that it had in hand).
+        """
+        assert self.incarnation is not None
+        self._last_heard = self.incarnation.heard
+        was_ready, served = self.incarnation.ready, max(0.0, now - self.incarnation.ready_at)
+        self.incarnation, self._last_exit = None, end
+        self._causes[end.cause.value] += 1
+        self.deaths = policy.recent(self.deaths, now, intensity.window_seconds)
+        replaced = (
+            self.wanted and not self.rests and (self.recycled or policy.is_replaced(end.cause, self.spec.restart))
+        )
+        recycled, self.recycled = self.recycled, False
+        if served >= policy.STEADY_SECONDS:
+            self._holds = 0
+        if not replaced:
+            self._resting = self._at_rest(end.cause)
+            self._since = time.monotonic()
+            return False
+        self._resting = Standing.WAITING
+        if was_ready:  # else it has been down all the time: a child that never gets ready is not down "since just now"
+            self._since = time.monotonic()
+        self.due_at = now
+        if end.cause is Cause.SHORT:
+            self.put_off(now + policy.shortage_delay_seconds(intensity), end.text, end.remedy)
+        elif counts and not recycled and end.cause is not Cause.TERMINATED:
+            if policy.is_death(end.cause):
+                self.deaths = (*self.deaths, now)
+            self._in_a_row = policy.deaths_in_a_row(self._in_a_row, served)
+            if self._in_a_row == 1:
+                self._row_began = time.monotonic()
+            self.due_at = now + policy.restart_delay_seconds(self._in_a_row, intensity, random)
+        return True
+
+    def _at_rest(self, cause: Cause) -> Standing:
+        if cause is Cause.HELD:
+            return Standing.HELD
+        return Standing.FINISHED if cause is Cause.FINISHED and self.spec.restart != "permanent" else Standing.STOPPED
+
+    def _since_when(self) -> float:
+        """Since when it stands so. A row of quick deaths is one trouble, however often it is ready for a moment."""
+        if self._is_on_trial():
+            return self._row_began
+        if self._in_a_row > 1 and self.standing in (Standing.WAITING, Standing.STARTING):
+            return min(self._since, self._row_began)
+        return self._since
+
+    def has_outrun(self, intensity: Intensity) -> bool:
+        """Whether it has died too often to be replaced once more: or at once, where it is there on trial."""
+        return self.incarnation is None and (self._holds > 0 or policy.outruns(self.deaths, intensity))
+
+    def _is_on_trial(self) -> bool:
+        """Whether it is held for having died too often, or is tried once more and has not shown yet that it lives."""
+        served = 0.0 if self.incarnation is None else time.monotonic() - self.incarnation.ready_at
+        return self._holds > 0 and served < policy.STEADY_SECONDS
+
+    def _trouble(self) -> tuple[str, str]:
+        """What keeps it from running, besides how it ended last, and what to do; mostly nothing."""
+        if self._is_on_trial() and self._last_exit is not None:
+            remedy = (
+                f"The others go on. The log has what it printed. When it is mended: bin/run restart {self.spec.name}"
+            )
+            return f"{self._loop}; the last time: {self._last_exit.text}", remedy
+        return self._why_not
+
+    def facts(self) -> dict[str, Any]:
+        """The place's row of /status; a child that is down has no pid."""
+        facts: dict[str, Any] = {
+            "state": self.standing.value,
+            "restarts": self.restarts,
+            "since": round(self._since_when(), 1),
+            "cap_bytes": self.spec.cap_bytes,
+        }
+        if self.rests:
+            facts["resting"] = True
+        if self._holds and self.awaits_its_time:
+            facts["due"] = round(self.due_at, 1)
+        if self.incarnation is not None:
+            facts |= {
+                "pid": self.incarnation.pid,
+                "spawned": self.incarnation.spawned,
+                "rss_bytes": self.incarnation.rss_bytes,
+                "peak_rss_bytes": self.incarnation.peak_rss_bytes,
+                **self.incarnation.history.facts(),
+                "cap_bytes": self.incarnation.cap_bytes,
+                "beats": self.spec.command is None,
+            }
+            if self.incarnation.cap_bytes:
+                facts["enforced_by"] = "cgroup" if self.incarnation.leaf else "sampling"
+            if self.incarnation.leaf_peak_bytes:
+                facts["cgroup_peak_bytes"] = self.incarnation.leaf_peak_bytes
+        if self._last_exit is not None:
+            facts |= {
+                "last_exit": self._last_exit.text[:300],
+                "last_cause": self._last_exit.cause.value,
+                "remedy": self._last_exit.remedy[:500],
+                "exit_causes": dict(self._causes),
+            }
+        heard = self._last_heard if self.incarnation is None else self.incarnation.heard
+        if heard is not None:
+            facts["heard"] = round(heard, 1)
+        trouble, remedy = self._trouble()
+        if trouble:
+            facts |= {"trouble": trouble[:300], "remedy": remedy}
+        return facts

@@ -1,0 +1,107 @@
+"""A child spec: what a child is and how it is kept, as validated data."""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+Restart = Literal["permanent", "transient", "temporary"]
+
+
+class SpecError(ValueError):
+    """A child spec that makes no sense: which child, which field, what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program that knows nothing of us, run as a child: see `supervisor.commands.process`."""
+
+    words: tuple[str, ...]
+    """Program and arguments."""
+    directory: str = "."
+    """The folder that it runs in."""
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+    """Added to the environment that the supervisor was started with."""
+    stop_signal: str = "SIGTERM"
+    """Asks it to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """One child. Times in seconds, memory in bytes.
+
+    A *permanent* child is always replaced; a *transient* one only if it did not end by itself with exit code 0; a
+    *temporary* one never. It has either a `target` or a `command`.
+    """
+
+    name: str
+    target: str = ""
+    """"package.module:function", resolved in the child's own process."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Plain data for the child, and all that it is told: a secret goes only to the child that needs it."""
+    command: Command | None = None
+    restart: Restart = "permanent"
+    ready_seconds: float = 45.0
+    """It says that it is ready within this time, or is taken for hung. More than the longest wait for the journal."""
+    beat_seconds: float = 4.0
+    """Between two heartbeats. /status says of who has not been heard of for ten seconds that something is wrong."""
+    hang_seconds: float = 60.0
+    """No heartbeat, or no round of its main loop, for so long: hung. Twice the longest wait for the journal."""
+    stall_seconds: float = 0.0
+    """What its main loop may take for one round, where that is more than `hang_seconds`."""
+    stop_seconds: float = 10.0
+    """How long it may finish its work in hand after it was asked to stop."""
+    cap_bytes: int = 0
+    """Memory above which it is killed; 0: none."""
+    costs_only_itself: bool = False
+    """The tree goes on without it: where it dies too often, it is held, and tried once more later. So is a command."""
+    after_others: bool = False
+    """Started only when all those before it are ready (or have had their chance)."""
+    nice: int = 0
+    returns_memory: bool = True
+    """Whether glibc gives freed memory back to the system at once. Not for one that soon needs as much again."""
+    inherit_fds: tuple[int, ...] = ()
+    takes_options: bool = False
+    """Whether it can be told other options while it runs (`ipc.transport.messages.Options`), so that it need not be
+    replaced.
+    """
+
+    def __post_init__(self) -> None:
+        self._require(re.fullmatch(r"[a-z][a-z0-9-]*", self.name), "name", "lower-case letters, digits, hyphens")
+        if self.command:
+            self._require(not self.target, "target", "none besides a command")
+            self._require(self.command.words and self.command.words[0], "command", "one that names a program")
+            self._require(
+                self.command.stop_signal in signal.Signals.__members__, "command", "a stop_signal that there is"
+            )
+        else:
+            self._require(re.fullmatch(r"[\w.]+:\w+", self.target), "target", '"package.module:function"')
+        self._require(self.restart in get_args(Restart), "restart", "permanent, transient or temporary")
+        for key in ("ready_seconds", "beat_seconds", "hang_seconds", "stop_seconds"):
+            self._require(getattr(self, key) > 0, key, "more than 0")
+        self._require(self.beat_seconds < self.hang_seconds, "beat_seconds", "less than hang_seconds")
+        self._require(self.stall_seconds >= 0, "stall_seconds", "0 or more")
+        self._require(self.cap_bytes >= 0, "cap_bytes", "0 or more")
+
+    def _require(self, holds: object, key: str, allowed: str) -> None:
+        if not holds:
+            raise SpecError(f"child {self.name!r}: {key} = {getattr(self, key)!r}: allowed is {allowed}")
+
+
+def numbered(spec: ChildSpec, count: int) -> tuple[ChildSpec, ...]:
+    """So many children like this one, from 1 on: "image" becomes "image-1", "image-2", …"""
+    return tuple(replace(spec, name=f"{spec.name}-{number}") for number in range(1, count + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Intensity:
+    """How much dying a supervisor puts up with: the (n + 1)-th counted death of a child within the window is too much.
+
+    The first replacement comes at once, further ones after a pause that doubles up to `delay_seconds`.
+    """
+
+    max_restarts: int
+    window_seconds: float
+    delay_seconds: float

@@ -1,0 +1,107 @@
+"""The watchdog: ends the children that outgrow their memory, give no sign of life, or do not stop in time.
+
+It looks and kills; what an exit means and what follows is decided when the child is gone. The reason is put down before
+each kill.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+import structlog
+
+from supervisor.processes import policy
+from supervisor.processes.policy import Intent, Oom
+from supervisor.processes.process import Incarnation
+from supervisor.processes.slot import Place
+from supervisor.resources import memory
+
+SAMPLE_SECONDS = 1.0
+"""How often memory is sampled where no picture is in hand, or as often as there is a tick."""
+
+log = structlog.get_logger()
+
+
+class Watchdog:
+    """Watches the children in their places."""
+
+    def __init__(self, places: Collection[Place]) -> None:
+        self._places = places
+        self._sampled = 0.0
+        self._oom_kills = (memory.kernel_oom_kills(),) * 2
+
+    def look(self, *, closely: bool) -> None:
+        """Sample the memory of all (`closely`: now, else at most once a second) and enforce every cap and deadline."""
+        now = time.monotonic()
+        if closely or now - self._sampled >= SAMPLE_SECONDS:
+            self._sample(now)
+        for place in self._places:
+            if place.incarnation is None:
+                continue
+            place.incarnation.press(now)
+            if place.incarnation.intent in (None, Intent.STOP):
+                _enforce(place, place.incarnation, now)
+
+    def oom_of(self, incarnation: Incarnation) -> Oom:
+        """What the kernel's out-of-memory killer has to do with this one's end."""
+        events = incarnation.leaf.events() if incarnation.leaf else {}
+        if "oom_kill" in events:
+            whose = Oom.OURS if events.get("oom") else Oom.OTHERS
+            return whose if events["oom_kill"] else Oom.NO
+        return Oom.PERHAPS if memory.kernel_oom_kills() > self._oom_kills[0] else Oom.NO
+
+    def _sample(self, now: float) -> None:
+        once_a_second = now - self._sampled >= SAMPLE_SECONDS
+        if once_a_second:
+            self._oom_kills = (self._oom_kills[1], memory.kernel_oom_kills())
+            self._sampled = now
+        for incarnation in (place.incarnation for place in self._places):
+            if incarnation is None:
+                continue
+            sample(incarnation)
+            if once_a_second and incarnation.leaf:
+                incarnation.leaf_peak_bytes = incarnation.leaf.peak_bytes()
+            if incarnation.history.is_due(now):
+                incarnation.history.add(now, incarnation.rss_bytes, memory.share(incarnation.pid))
+
+
+def sample(incarnation: Incarnation) -> None:
+    """Look what memory it has now."""
+    incarnation.rss_bytes = memory.rss_bytes(incarnation.pid)
+    incarnation.peak_rss_bytes = max(incarnation.peak_rss_bytes, incarnation.rss_bytes)
+
+
+def _enforce(place: Place, incarnation: Incarnation, now: float) -> None:
+    if incarnation.is_over_cap():
+        log.error(
+            "over its memory cap",
+            child=place.spec.name,
+            pid=incarnation.pid,
+            rss_bytes=incarnation.rss_bytes,
+            cap_bytes=incarnation.cap_bytes,
+        )
+        incarnation.end(Intent.MEMORY)
+    elif incarnation.intent is Intent.STOP:
+        if now >= place.stop_until:
+            log.warning("killed, it did not stop in time", child=place.spec.name, pid=incarnation.pid)
+            incarnation.end(Intent.STOP)
+            place.stop_until = now + SAMPLE_SECONDS
+    elif _is_hung(place, incarnation, now):
+        log.error(
+            "hung",
+            child=place.spec.name,
+            pid=incarnation.pid,
+            ready=incarnation.ready,
+            silent_seconds=round(now - incarnation.heard, 1),
+            stalled_seconds=incarnation.stalled_seconds,
+        )
+        incarnation.give_up(now)
+
+
+def _is_hung(place: Place, incarnation: Incarnation, now: float) -> bool:
+    if not incarnation.ready:
+        return now - incarnation.spawned - incarnation.frozen_seconds > place.spec.ready_seconds
+    return policy.is_hung(
+        now, incarnation.heard, incarnation.stalled_seconds, place.spec.hang_seconds, place.spec.stall_seconds
+    )

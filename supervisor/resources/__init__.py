@@ -1,0 +1,1 @@
+"""What the machine has to give: memory, processors, cgroups, file descriptors."""

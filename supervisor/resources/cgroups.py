@@ -1,0 +1,223 @@
+"""Cgroups (v2): where they are ours, the kernel itself holds a child to its cap, and says for certain when it killed
+it for that.
+
+A cgroup that limits its children may have no process of its own. So where our cgroup is delegated to us (systemd's
+`Delegate=memory`), the root moves into a leaf, and with it everybody that it starts; each incarnation of a child that
+has a cap gets a leaf of its own beside that one:
+
+    picturedesk.service
+    ├── tree                 everybody else
+    ├── image-1.4711.1       memory.max is its cap and a little; the pool's pid, the incarnation's number
+    └── image-2.4711.1
+
+Nothing here raises. Where anything is not as it should be (cgroup v1, nothing delegated, read-only, others in our
+cgroup) there are no leaves, and the watchdog's samples and RLIMIT_DATA do what they can.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from supervisor.resources.memory import MIB
+
+MOUNT = Path("/sys/fs/cgroup")
+TREE = "tree"
+CONTROLLER = "memory"
+LIMIT = "memory.max"
+
+SLACK_BYTES = 32 * MIB
+"""What a leaf may have beyond its child's cap: page tables and sockets are charged to it as well. The child is held to
+the cap itself by RLIMIT_DATA and the watchdog, which leave more of a verdict than a SIGKILL does."""
+
+log = structlog.get_logger()
+
+
+def own(mount: Path = MOUNT, path: Path = Path("/proc/self/cgroup")) -> Path | None:
+    """The folder of this process' cgroup; None where there is no cgroup v2."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("0::/"):
+            folder = mount / line[len("0::/") :]
+            return folder if (folder / "cgroup.controllers").is_file() else None
+    return None
+
+
+def settle(folder: Path | None, mount: Path = MOUNT) -> Path | None:
+    """Move this process into a leaf of its cgroup and have the others limited: the folder for their leaves, or None.
+
+    To be called before there are children: they are born where their parent is.
+    """
+    why_not = "there is no cgroup v2" if folder is None else _unfit(folder, mount)
+    if folder is not None and not why_not:
+        why_not = _move_down(folder)
+        if not why_not:
+            log.info("workers are held to their memory by the kernel", cgroup=str(folder))
+            return folder
+    log.info("workers' memory is sampled", why=why_not)
+    return None
+
+
+def _unfit(folder: Path, mount: Path) -> str:
+    """Why this cgroup can't be divided; empty: it can."""
+    if CONTROLLER not in _read(folder / "cgroup.controllers").split():
+        return f"no {CONTROLLER} controller in this cgroup"
+    if not _is_delegated(folder, mount):
+        return "this cgroup is not delegated to us"
+    if _read(folder / "cgroup.procs").split() != [str(os.getpid())]:
+        return "others are in this cgroup"
+    if not all(os.access(one, os.W_OK) for one in (folder, folder / "cgroup.procs", folder / "cgroup.subtree_control")):
+        return "this cgroup cannot be written"
+    return ""
+
+
+def _is_delegated(folder: Path, mount: Path) -> bool:
+    """systemd gives a delegated cgroup to the unit's user and marks it; a container's own is the root of what it sees.
+
+    Root may write everywhere, so for root that alone proves nothing.
+    """
+    if folder == mount:
+        return True
+    try:
+        if os.geteuid() != 0:
+            return folder.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
+    return any(_xattr(folder, name) == b"1" for name in ("user.delegate", "trusted.delegate"))
+
+
+def _xattr(path: Path, name: str) -> bytes:
+    try:
+        return os.getxattr(path, name)
+    except OSError:
+        return b""
+
+
+def _move_down(folder: Path) -> str:
+    """Move into the leaf and enable the controller; why that did not work, and then all is as it was."""
+    leaf = folder / TREE
+    try:
+        leaf.mkdir(exist_ok=True)
+        _write(leaf / "cgroup.procs", str(os.getpid()))
+        _write(folder / "cgroup.subtree_control", f"+{CONTROLLER}")
+    except OSError as error:
+        _move_back(folder, leaf)
+        return f"{error.filename or leaf}: {error.strerror}"
+    _sweep(folder)
+    return ""
+
+
+def _move_back(folder: Path, leaf: Path) -> None:
+    try:
+        _write(folder / "cgroup.procs", str(os.getpid()))
+        leaf.rmdir()
+    except OSError as error:
+        log.debug("a cgroup is left behind", cgroup=str(leaf), error=str(error))
+
+
+def _sweep(folder: Path) -> list[Leaf]:
+    """Remove the leaves of those that are no more; the others."""
+    return [Leaf(path) for path in folder.glob("*.*.*/") if not _remove(path)]
+
+
+def _remove(leaf: Path) -> bool:
+    try:
+        leaf.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """The cgroup of one incarnation, whose only process it is."""
+
+    folder: Path
+
+    def set_cap(self, cap_bytes: int) -> bool:
+        """Limit its memory (0: no limit). To less than it has now would be to kill it."""
+        try:
+            _write(self.folder / LIMIT, str(cap_bytes + SLACK_BYTES) if cap_bytes else "max")
+        except OSError as error:
+            log.warning("a cgroup's limit cannot be changed", cgroup=str(self.folder), error=str(error))
+            return False
+        return True
+
+    def events(self) -> dict[str, int]:
+        """What has happened there, counted: "oom" (it was full, and nothing could be spared), "oom_kill" (the kernel
+        has killed a process of it for want of memory, here or anywhere above), and more; empty if it can't be read.
+        """
+        lines = _read(self.folder / "memory.events").splitlines()
+        return {name: int(count) for name, _, count in (line.partition(" ") for line in lines) if count.isdecimal()}
+
+    def peak_bytes(self) -> int:
+        """The most that it ever had, with the files that it wrote; 0 where the kernel (before 5.19) doesn't say."""
+        text = _read(self.folder / "memory.peak").strip()
+        return int(text) if text.isdecimal() else 0
+
+
+class Leaves:
+    """Makes the leaves of one supervisor's children in `folder`, and removes them. With None there are none."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._left_behind = [] if folder is None else _sweep(folder)
+        self._warned = False
+
+    def make(self, name: str, number: int, pid: int, cap_bytes: int) -> Leaf | None:
+        """A leaf for incarnation `number` of the child, which has just been started: it is moved there.
+
+        None: there are none, and its memory must be sampled.
+        """
+        if self._folder is None or not cap_bytes:
+            return None
+        leaf = Leaf(self._folder / f"{name}.{os.getpid()}.{number}")
+        try:
+            leaf.folder.mkdir(exist_ok=True)
+            _write(leaf.folder / LIMIT, str(cap_bytes + SLACK_BYTES))
+            _try_to_write(leaf.folder / "memory.swap.max", "0")
+            _try_to_write(leaf.folder / "memory.oom.group", "1")
+            _write(leaf.folder / "cgroup.procs", str(pid))
+        except OSError as error:
+            _remove(leaf.folder)
+            self._warn(error)
+            return None
+        return leaf
+
+    def remove(self, leaf: Leaf) -> None:
+        """The child is dead. What the kernel still holds on to is removed later."""
+        self._left_behind = [one for one in (*self._left_behind, leaf) if not _remove(one.folder)]
+
+    def _warn(self, error: OSError) -> None:
+        write = log.debug if self._warned else log.warning
+        write("no cgroup for a worker: its memory is sampled", error=str(error))
+        self._warned = True
+
+
+def _read(path: Path) -> str:
+    """What is in the file; nothing if it can't be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
+def _write(path: Path, text: str) -> None:
+    """Write to a file of the kernel's, which has to be there."""
+    path.write_text(text, encoding="ascii")
+
+
+def _try_to_write(path: Path, text: str) -> None:
+    """Where the kernel has no such file (no swap accounting), it is left."""
+    try:
+        _write(path, text)
+    except OSError as error:
+        log.debug("not set", path=str(path), error=str(error))

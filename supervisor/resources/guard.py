@@ -1,0 +1,108 @@
+"""Guards the machine: looks whether its memory is short, and tells pool and connection how much they may do.
+
+The decisions are in `supervisor.resources.pressure`. What is told may get lost with a full mailbox or a child that
+dies: it is told again until it has arrived, and to every new one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from ipc.transport import messages
+from ipc.transport.router import Tree
+from supervisor.resources import pressure
+from supervisor.resources.pressure import Limits, Reading
+
+LOOK_SECONDS = 1.0
+
+RATIONED = ("pool", "connection")
+"""Who is told; and an import, while there is one."""
+
+IMPORT = "import"
+
+log = structlog.get_logger()
+
+
+class Guard:
+    """One for the root. `tell` reports a topic's facts to /status; `cgroup` is the one that the whole tree is in."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        tell: Callable[..., None],
+        cgroup: Path | None,
+        *,
+        read: Callable[[Path | None], Reading] = pressure.read,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tree = tree
+        self._tell = tell
+        self._cgroup = cgroup
+        self._read = read
+        self._clock = clock
+        self._limits = Limits(0, 0.0)
+        self._workers = 1
+        self._ration = pressure.Ration()
+        self._looked = -LOOK_SECONDS
+        self._short_since: int | None = None
+        self._unsent: set[str] = set()
+
+    def configure(self, limits: Limits, workers: int) -> None:
+        """These are in force from now on; `workers` is how many image workers there are."""
+        self._limits, self._workers = limits, workers
+
+    def on_start(self, child: str) -> None:
+        """A child is new, and works as if nothing were the matter."""
+        if child in (*RATIONED, IMPORT) and not self._ration.is_full:
+            self._unsent.add(child)
+            self._send()
+
+    def on_tick(self) -> None:
+        """Look, at most once a second."""
+        now = self._clock()
+        if now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        reading = self._read(self._cgroup)
+        before, self._ration = self._ration, self._next(reading, now)
+        if self._ration != before:
+            self._change(before, reading)
+        self._send()
+
+    def _next(self, reading: Reading, now: float) -> pressure.Ration:
+        if self._limits == Limits(0, 0.0):
+            return pressure.Ration()  # switched off, from one moment to the next
+        return pressure.step(
+            self._ration, pressure.judge(reading, self._limits, self._ration.state), self._workers, now
+        )
+
+    def _change(self, before: pressure.Ration, reading: Reading) -> None:
+        ration = self._ration
+        self._short_since = None if ration.is_full else self._short_since or int(time.time())
+        (log.warning if ration.state == "short" else log.info)(
+            "the machine is short of memory" if ration.state == "short" else "the machine has memory again",
+            available_bytes=reading.available_bytes,
+            pressure_percent=reading.percent,
+            workers=ration.workers or self._workers,
+            intake=ration.intake,
+        )
+        self._tell(
+            "machine",
+            state=ration.state,
+            since=self._short_since,
+            available_bytes=reading.available_bytes,
+            pressure_percent=reading.percent,
+            workers=ration.workers or self._workers,
+            intake=ration.intake,
+            rationed=not ration.is_full,
+        )
+        if (ration.workers, ration.intake) != (before.workers, before.intake):
+            self._unsent = {*RATIONED, *({IMPORT} & set(self._tree.names()))}
+
+    def _send(self) -> None:
+        ration = messages.Ration(self._ration.workers, self._ration.intake)
+        self._unsent = {child for child in self._unsent if not self._tree.send(child, ration)}

@@ -1,0 +1,414 @@
+"""What is published otherwise than the settings want: counted, and put right, from wherever a run before was killed."""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from ipc.files.object_layout import Layout, Published
+from ipc.intake import withdraw
+from ipc.jobs import Job
+from ipc.retry import RetryPolicy
+from tests.workers.desk import CHANNEL, LADDER, POSTED, Desk
+from workers import stripping
+from workers.publishing import catalog as catalogs
+from workers.publishing import storage as storages
+from workers.publishing.breaker import Breaker
+from workers.publishing.republish import Replaced, Shop, check, replace_all, replace_originals, write_rows_again
+from workers.publishing.storage import Storage, StorageFault
+from workers.stripping import strip
+from workers.uploader import Uploader
+
+MARK = b"PLANTED-52.5200N-13.4050E"
+
+
+def photo(number: int) -> bytes:
+    """A picture that says where it was taken."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 48), (number, 0, 0)).save(buffer, "JPEG", comment=MARK)
+    return buffer.getvalue()
+
+
+class Press:
+    """An uploader over files, a bucket, or whatever the options name, with settings that may change."""
+
+    def __init__(self, desk: Desk, storage: dict[str, Any]) -> None:
+        self.desk = desk
+        self.options: dict[str, Any] = {
+            "state_dir": str(desk.state_dir),
+            "catalog": {"backend": "sqlite"},
+            "storage": {"prefix": "p/", "public_url": "https://old.example.org", "originals": "as_is", **storage},
+        }
+
+    def set(self, **settings: str) -> None:
+        self.options["storage"].update(settings)
+
+    def storage(self) -> Storage:
+        return storages.make(self.options)
+
+    def publish(self) -> None:
+        """Do what is due, as an uploader does that has just been started with these settings."""
+        settings = self.options["storage"]
+        storage, catalog = self.storage(), catalogs.make(self.options)
+        uploader = Uploader(
+            context=self.desk.context(),
+            journal=self.desk.journal,
+            spool=self.desk.spool,
+            storage=storage,
+            catalog=catalog,
+            layout=Layout(settings["prefix"], settings["originals"]),
+            policy=RetryPolicy(1, 60.0),
+            storage_breaker=Breaker(5, 60.0),
+            catalog_breaker=Breaker(5, 60.0),
+        )
+        while uploader.publish_due():
+            pass
+        storage.close()
+        catalog.close()
+
+    def publish_as_it_came(self, *numbers: int) -> None:
+        for number in numbers:
+            self.desk.render(number, photo(number))
+        self.publish()
+
+    def objects(self) -> dict[str, bytes]:
+        storage = self.storage()
+        found = {one.key: storage.read(one.key) or b"" for one in storage.list()}
+        storage.close()
+        return found
+
+    def original(self, number: int, name: str) -> str:
+        sha256 = str(self.desk.of(number).sha256)
+        return f"p/{sha256[:2]}/{sha256}/{name}.jpg"
+
+    def replace(self) -> list[Replaced]:
+        return sorted(replace_originals(self.options), key=lambda one: one.key)
+
+    def rows(self) -> dict[int, tuple[int, str]]:
+        """Revision and address of the first rendition, by message."""
+        with sqlite3.connect(self.desk.state_dir / "catalog.db") as database:
+            query = """SELECT message_id, revision, json_extract(renditions, '$[0].url')
+                       FROM messages JOIN images USING (channel_id, message_id)"""
+            return {number: (revision, url) for number, revision, url in database.execute(query)}
+
+
+@pytest.fixture
+def press(desk: Desk) -> Press:
+    return Press(desk, {"backend": "files"})
+
+
+@pytest.fixture(params=["files", "r2"])
+def any_press(request: pytest.FixtureRequest, desk: Desk) -> Iterator[Press]:
+    if request.param == "files":
+        yield Press(desk, {"backend": "files"})
+        return
+    objects = request.getfixturevalue("object_server")
+    names = ("endpoint", "access_key_id", "secret_access_key")
+    with objects.bucket() as bucket:
+        given = {name: getattr(objects, name) for name in names}
+        yield Press(desk, {"backend": "r2", "bucket": bucket, "concurrency": 8, **given})
+
+
+# --- what is published of an original --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("wanted", "name"), [("stripped", "stripped"), ("as_is", "original"), ("none", None)])
+def test_what_the_settings_want_is_published(press: Press, wanted: Published, name: str | None) -> None:
+    press.set(originals=wanted)
+    job = press.desk.render(1, photo(1))
+    press.publish()
+    objects = press.objects()
+    names = {key.rpartition("/")[2] for key in objects}
+    assert names == {*LADDER, *([f"{name}.jpg"] if name else [])}
+    assert (press.desk.of(1).state, press.desk.of(1).original) == ("published", wanted)
+    assert press.desk.spooled() == set()
+    if wanted == "as_is":
+        assert objects[press.original(1, "original")] == photo(1)
+    assert all(str(job.sha256) in key for key in objects)
+
+
+def test_what_cannot_be_stripped_is_not_published_but_its_picture_is(press: Press) -> None:
+    press.set(originals="stripped")
+    job = press.desk.fetch(1, photo(1))
+    assert press.desk.journal.record_rendered(replace(press.desk.write_ladder(job), stripped_bytes=0))
+    press.publish()
+    assert {key.rpartition("/")[2] for key in press.objects()} == set(LADDER)
+    assert (press.desk.of(1).state, press.desk.of(1).original) == ("published", "none")
+
+
+def test_a_picture_of_no_objects_at_all_gets_its_row(press: Press) -> None:
+    """Neither format, and no original: then there is nothing to be put."""
+    press.set(originals="none")
+    job = press.desk.fetch(1, photo(1))
+    assert press.desk.journal.record_rendered(replace(press.desk.write_ladder(job), renditions=[]))
+    press.publish()
+    assert press.desk.of(1).state == "published"
+    assert press.objects() == {}
+
+
+def test_a_picture_that_was_rendered_before_originals_were_stripped_is_made_again(press: Press) -> None:
+    press.set(originals="stripped")
+    job = press.desk.fetch(1, photo(1))
+    assert press.desk.journal.record_rendered(replace(press.desk.write_ladder(job), stripped_bytes=-1))
+    press.publish()
+    assert press.objects() == {}
+    assert press.desk.of(1).state == "fetched"
+    assert press.desk.spooled() == {f"{job.id}.1/original"}
+    assert press.desk.journal.record_rendered(press.desk.write_ladder(press.desk.of(1)))
+    press.publish()
+    assert press.desk.of(1).original == "stripped"
+
+
+def test_a_stripped_original_that_is_there_is_never_overwritten(press: Press) -> None:
+    """One that another version has made may be in a cache for a year."""
+    press.set(originals="stripped")
+    press.desk.render(1, photo(1))
+    target = press.desk.media / press.original(1, "stripped")
+    target.parent.mkdir(parents=True)
+    target.write_bytes(b"of another version")
+    press.publish()
+    assert target.read_bytes() == b"of another version"
+    press.set(originals="as_is")
+    press.publish_as_it_came(2)
+    press.set(originals="stripped")
+    other = press.desk.media / press.original(2, "stripped")
+    other.write_bytes(b"of another version")
+    assert [one.became for one in press.replace()] == ["stripped"]
+    assert other.read_bytes() == b"of another version"
+
+
+# --- originals that are published as they came -----------------------------------------------------------------
+
+
+def test_originals_are_replaced(any_press: Press) -> None:
+    press = any_press
+    press.publish_as_it_came(1, 2)
+    press.desk.render(3, photo(1))  # the same picture in another message
+    press.publish()
+    rows = press.rows()
+    assert not any("originals" in line for line in check(press.options))  # they are wanted so
+    press.set(originals="stripped")
+    assert "2 originals are published as they came" in check(press.options)[0]
+    assert "bin/run republish --originals" in check(press.options)[0]
+    before = press.objects()
+    gone = {press.original(number, "original") for number in (1, 2)}
+    assert gone <= before.keys()
+    assert {(one.key, one.became) for one in press.replace()} == {(key, "stripped") for key in gone}
+    after = press.objects()
+    new = {press.original(number, "stripped"): strip(photo(number), "jpg") for number in (1, 2)}
+    assert after == {key: data for key, data in before.items() if key not in gone} | new
+    assert not any(MARK in data for data in after.values())
+    assert [press.desk.of(number).original for number in (1, 2, 3)] == ["stripped"] * 3
+    assert check(press.options) == []
+    assert press.replace() == []
+    assert press.rows() == rows
+    assert press.desk.journal.removals() == {}
+
+
+def test_originals_that_nobody_wants_or_shows_are_removed(press: Press) -> None:
+    press.publish_as_it_came(1, 2)
+    press.set(originals="stripped")
+    withdraw(press.desk.journal, CHANNEL, [1], POSTED + 99)
+    press.publish()
+    assert [one.became for one in press.replace() if one.key == press.original(1, "original")] == ["removed"]
+    assert not any(key.startswith(press.original(1, "")[:-5]) and "riginal" in key for key in press.objects())
+    assert press.desk.of(1).original == "none"
+    press.set(originals="as_is")
+    press.publish_as_it_came(3)
+    press.set(originals="none")
+    assert [one.became for one in press.replace()] == ["removed"]
+    assert press.original(3, "original") not in press.objects()
+    assert press.original(3, "stripped") not in press.objects()
+
+
+def test_an_original_that_cannot_be_stripped_is_removed(press: Press) -> None:
+    press.desk.render(1, photo(1)[:-2])
+    press.publish()
+    press.set(originals="stripped")
+    (one,) = press.replace()
+    assert one.became == "removed" and "can't be stripped" in one.why
+    assert {key.rpartition("/")[2] for key in press.objects()} == set(LADDER)
+    assert press.replace() == []
+
+
+class Killed(BaseException):
+    """What stands for a kill -9."""
+
+
+@pytest.mark.parametrize("wanted", ["stripped", "none"])
+@pytest.mark.parametrize("call", ["read", "put_all", "settle", "delete", "recorded"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_run_that_was_killed_is_gone_on_with(
+    press: Press, monkeypatch: pytest.MonkeyPatch, wanted: Published, call: str, when: str
+) -> None:
+    press.publish_as_it_came(1)
+    press.set(originals=wanted)
+    storage = press.storage()
+    shop = Shop(storage, press.desk.journal, "p/", wanted)
+    target, name = (press.desk.journal, "replace_original") if call == "recorded" else (storage, call)
+    really = getattr(target, name)
+
+    def dies(*words: Any, **more: Any) -> None:
+        if when == "after":
+            really(*words, **more)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target, name, dies)
+        if wanted == "none" and call in ("put_all", "settle"):
+            return
+        with pytest.raises(Killed):
+            list(replace_all(shop))
+    list(replace_all(shop))
+    assert press.desk.of(1).original == wanted
+    names = {key.rpartition("/")[2] for key in press.objects()}
+    assert names == {*LADDER, *(["stripped.jpg"] if wanted == "stripped" else [])}
+    assert check(press.options) == []
+
+
+def test_nothing_is_stored_of_a_picture_meanwhile(press: Press, monkeypatch: pytest.MonkeyPatch) -> None:
+    press.publish_as_it_came(1)
+    press.set(originals="stripped")
+    storage = press.storage()
+    really_read, waited = storage.read, list[bool]()
+
+    def read(key: str) -> bytes | None:
+        press.desk.render(2, photo(1))
+        press.publish()
+        waited.append(press.desk.of(2).state == "rendered" and not press.desk.of(2).stored)
+        return really_read(key)
+
+    monkeypatch.setattr(storage, "read", read)
+    list(replace_all(Shop(storage, press.desk.journal, "p/", "stripped", threads=1)))
+    assert waited == [True]
+    press.publish()
+    assert [press.desk.of(number).original for number in (1, 2)] == ["stripped", "stripped"]
+    assert press.objects()[press.original(1, "stripped")] == strip(photo(1), "jpg")
+
+
+def test_an_original_that_is_nowhere_is_not_taken_for_replaced(press: Press) -> None:
+    """As under another prefix, or in another bucket: it may be public there."""
+    press.publish_as_it_came(1)
+    press.set(originals="stripped", prefix="q/")
+    (one,) = press.replace()
+    assert one.became == "missing" and "storage.prefix" in one.why
+    press.set(prefix="p/")
+    assert [one.became for one in press.replace()] == ["stripped"]
+
+
+def test_what_is_not_the_original_is_left_alone(press: Press) -> None:
+    press.publish_as_it_came(1)
+    press.set(originals="stripped")
+    target = press.desk.media / press.original(1, "original")
+    target.write_bytes(b"<html>a login page</html>")
+    (one,) = press.replace()
+    assert one.became == "damaged"
+    assert target.exists()
+
+
+def test_a_fault_of_the_stripper_removes_nothing(press: Press, monkeypatch: pytest.MonkeyPatch) -> None:
+    press.publish_as_it_came(1)
+    press.publish_as_it_came(2)
+    press.set(originals="stripped")
+    with monkeypatch.context() as broken:
+        broken.setitem(stripping._STRIP, "jpg", lambda data: dict[bytes, bytes]()[data])
+        assert [one.became for one in press.replace()] == ["failed", "failed"]
+    assert press.original(1, "original") in press.objects()
+    assert [one.became for one in press.replace()] == ["stripped", "stripped"]
+
+
+def test_a_storage_that_fails_ends_it(press: Press, monkeypatch: pytest.MonkeyPatch) -> None:
+    press.publish_as_it_came(1, 2)
+    press.set(originals="stripped")
+    storage = press.storage()
+
+    def fail(key: str) -> None:
+        raise StorageFault("no answer in time")
+
+    monkeypatch.setattr(storage, "delete", fail)
+    with pytest.raises(StorageFault):
+        list(replace_all(Shop(storage, press.desk.journal, "p/", "stripped")))
+    assert len(press.desk.journal.removals()) == 2  # the request may still be carried out
+    assert {one.became for one in press.replace()} == {"stripped"}
+
+
+# --- rows whose URLs are of yesterday --------------------------------------------------------------------------
+
+
+def test_rows_are_written_again_under_the_new_address(press: Press) -> None:
+    press.publish_as_it_came(1, 2)
+    before = press.rows()
+    assert all(url.startswith("https://old.example.org/p/") for _, url in before.values())
+    assert check(press.options) == [] and list(write_rows_again(press.options)) == []
+    press.set(public_url="https://new.example.org")
+    (line,) = check(press.options)
+    assert "the URLs in 2 rows do not begin with https://new.example.org/p/" in line
+    assert "bin/run republish --urls" in line
+    press.publish_as_it_came(3)
+    assert list(write_rows_again(press.options)) == [2]
+    live = press.desk.render(4, photo(4))
+    assert next(job.id for job in press.desk.journal.due("rendered", 9)) == live.id  # before what is written again
+    press.publish()
+    after = press.rows()
+    assert all(url.startswith("https://new.example.org/p/") for _, url in after.values())
+    assert all(after[number][0] > before[number][0] for number in before)
+    assert check(press.options) == [] and list(write_rows_again(press.options)) == []
+    assert press.desk.journal.totals()["processed"] == 4  # none of them counted twice
+
+
+def test_an_edit_after_that_still_wins(press: Press) -> None:
+    press.publish_as_it_came(1)
+    press.set(public_url="https://new.example.org")
+    list(write_rows_again(press.options))
+    press.publish()
+    revision, _ = press.rows()[1]
+    assert revision >= 1000 * int(time.time() - 600)  # it outbids the rows of a journal that was lost, too
+    press.desk.take(1, caption="edited", edited_at=POSTED + 500)
+    press.publish()
+    assert press.rows()[1][0] > revision
+
+
+def test_rows_of_an_older_version_are_looked_at(press: Press) -> None:
+    """It did not note how their URLs begin; the catalogue knows."""
+    press.publish_as_it_came(1, 2)
+    press.desk.journal._connection.execute("UPDATE jobs SET address = NULL")
+    assert check(press.options) == []
+    press.set(public_url="https://new.example.org")
+    assert "the URLs in 2 rows do not begin with" in check(press.options)[0]
+    assert list(write_rows_again(press.options)) == [2]
+    press.publish()
+    assert {url.partition("/p/")[0] for _, url in press.rows().values()} == {"https://new.example.org"}
+
+
+def test_objects_are_not_moved_to_another_prefix(press: Press) -> None:
+    press.publish_as_it_came(1)
+    press.set(prefix="q/")
+    (line,) = check(press.options)
+    assert "1 rows name objects that are not under storage.prefix 'q/'" in line
+    assert list(write_rows_again(press.options)) == []
+
+
+def test_a_tombstone_has_no_url(press: Press) -> None:
+    press.publish_as_it_came(1)
+    withdraw(press.desk.journal, CHANNEL, [1], POSTED + 99)
+    press.publish()
+    press.set(public_url="https://new.example.org")
+    assert check(press.options) == [] and list(write_rows_again(press.options)) == []
+
+
+def test_a_journal_that_is_not_there_has_nothing_to_say(tmp_path: Path) -> None:
+    assert check({"state_dir": str(tmp_path)}) == []
+
+
+def test_jobs_know_their_address(press: Press) -> None:
+    press.publish_as_it_came(1)
+    job: Job = press.desk.of(1)
+    assert press.desk.journal.rows_by_address() == [(job.address, "https://old.example.org/p/", "p/", 1)]

@@ -1,0 +1,165 @@
+"""Whose fault a failure is: only decoding may blame the picture, and not where our decoder is broken."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import GifImagePlugin, Image, ImageCms, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from pillow_avif import AvifImagePlugin
+
+from tests.workers.rendering.imaging.test_codec import LADDER, LIMITS, encoded, quarters
+from workers.rendering import imaging
+from workers.rendering.imaging import BadPicture, CodecFault, codec
+from workers.rendering.imaging.blame import CANARIES, is_ours
+from workers.rendering.imaging.gate import check
+
+FILES = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+}
+
+
+def fault(folder: Path, data: bytes) -> CodecFault:
+    (folder / "original").write_bytes(data)
+    with pytest.raises(CodecFault) as caught:
+        imaging.render(folder / "original", folder, LIMITS, LADDER, None)
+    assert [path.name for path in folder.iterdir()] == ["original"]
+    assert "no fault of the picture" in str(caught.value) and "bin/run retry" in str(caught.value)
+    return caught.value
+
+
+def failing(error: Exception, only: Callable[[Any], bool] = lambda _: True, otherwise: Any = None) -> Any:
+    """A function that raises, where `only` says so of its first argument."""
+
+    def fail(first: Any, *words: Any, **more: Any) -> Any:
+        if only(first):
+            raise error
+        return otherwise(first, *words, **more)
+
+    return fail
+
+
+ERRORS = [AttributeError("gone"), ValueError("?"), OSError("broken data stream"), SyntaxError("x"), KeyError("mode")]
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_the_canaries_are_good(kind: str) -> None:
+    header = check(CANARIES[kind], codec._CANARY_LIMITS)
+    assert (header.format, header.width, header.height) == (kind, 8, 8)
+    with Image.open(io.BytesIO(CANARIES[kind])) as image:
+        image.load()
+        assert image.convert("L").getextrema() != (0, 0)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("kind", FILES)
+def test_a_broken_decoder_is_no_verdict_on_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, error: Exception
+) -> None:
+    monkeypatch.setattr(FILES[kind], "load", failing(error))
+    found = fault(tmp_path, encoded(quarters(), kind))
+    assert (found.codec, found.broken) == (f"{kind} decoder", True)
+    assert type(error).__name__ in str(found)
+
+
+def test_a_decoder_that_is_not_there_at_all_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow's own word for it is that it cannot identify the file."""
+    monkeypatch.delitem(Image.OPEN, "WEBP")
+    assert fault(tmp_path, encoded(quarters(), "WEBP")).broken
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("name", ["WEBP", "AVIF"])
+@pytest.mark.parametrize("always", [True, False], ids=["always", "this picture"])
+def test_a_failing_encoder_is_no_verdict_on_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: Exception, always: bool
+) -> None:
+    data = encoded(quarters(), "PNG")
+    save = failing(error, lambda image: always or image.size != (8, 8), Image.SAVE[name])
+    monkeypatch.setitem(Image.SAVE, name, save)
+    found = fault(tmp_path, data)
+    assert (found.codec, found.broken) == ({"WEBP": "WebP encoder", "AVIF": "AVIF encoder"}[name], always)
+
+
+def test_failing_to_shrink_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resize = Image.Image.resize
+    monkeypatch.setattr(Image.Image, "resize", failing(ValueError("?"), lambda image: image.width == 64, resize))
+    data = encoded(Image.new("RGB", (64, 64)), "PNG")
+    assert (found := fault(tmp_path, data)).codec == "scaler" and not found.broken
+
+
+@pytest.mark.parametrize("method", ["transpose", "putalpha", "convert"])
+def test_what_is_done_to_decoded_pixels_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Few pictures come there: a canary without alpha and orientation would not tell."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(Image.new("RGBA", (96, 64), (9, 9, 9, 99)), "PNG", exif=exif.tobytes())
+    monkeypatch.setattr(Image.Image, method, failing(ValueError("?")))
+    assert (found := fault(tmp_path, data)).codec == "pixel converter" and found.broken
+
+
+def test_an_error_of_our_own_lines_is_ours_though_others_decode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(codec, "_through_profile")  # only pictures with a profile come there
+    data = encoded(quarters(), "PNG", icc_profile=ImageCms.ImageCmsProfile(codec._SRGB).tobytes())
+    assert not fault(tmp_path, data).broken
+    (tmp_path / "another").mkdir()
+    (tmp_path / "another" / "original").write_bytes(encoded(quarters(), "PNG"))
+    imaging.render(tmp_path / "another" / "original", tmp_path / "another", LIMITS, LADDER, None)
+
+
+def test_without_colour_conversion_no_picture_gets_other_colours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken profile is passed over, all profiles are not."""
+    monkeypatch.setattr(ImageCms, "profileToProfile", failing(AttributeError("gone")))
+    data = encoded(quarters(), "PNG", icc_profile=ImageCms.ImageCmsProfile(codec._SRGB).tobytes())
+    assert (found := fault(tmp_path, data)).codec == "colour converter" and found.broken
+
+
+def test_the_picture_is_blamed_where_others_decode(tmp_path: Path) -> None:
+    for kind in FILES:
+        (tmp_path / "original").write_bytes(encoded(quarters(), kind)[:-40])
+        with pytest.raises(BadPicture):
+            imaging.render(tmp_path / "original", tmp_path, LIMITS, LADDER, None)
+
+
+def test_whose_an_error_is() -> None:
+    def raised(call: Callable[[], Any]) -> BaseException:
+        try:
+            call()
+        except Exception as error:
+            return error
+        raise AssertionError
+
+    assert is_ours(raised(lambda: None.size))  # type: ignore[attr-defined]
+    assert is_ours(raised(lambda: codec._plain(3)))  # type: ignore[arg-type]
+    assert is_ours(raised(lambda: codec._is_for_svt(Image)))  # type: ignore[arg-type]
+    assert not is_ours(raised(lambda: codec._MIME["TIFF"]))
+    assert not is_ours(raised(lambda: Image.open(io.BytesIO(b"nothing"))))
+    assert not is_ours(raised(lambda: Image.new("RGB", (1, 1)).convert("nonsense")))
+    assert not is_ours(ValueError("never raised"))
+
+
+def test_a_fallback_is_told_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "_SVT", {**codec._SVT, "codec": "none"})
+    (tmp_path / "original").write_bytes(encoded(quarters(), "PNG"))
+    rendered = imaging.render(tmp_path / "original", tmp_path, LIMITS, LADDER, None)
+    assert [(one.width, one.format) for one in rendered.renditions] == [
+        (32, "webp"),
+        (32, "avif"),
+        (64, "webp"),
+        (64, "avif"),
+    ]
+    assert len(rendered.fallbacks) == 2
+    assert rendered.fallbacks[0].startswith("SVT-AV1 at 64×43 pixels: ValueError: ")

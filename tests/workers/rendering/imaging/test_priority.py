@@ -1,0 +1,110 @@
+"""Pictures are made with no more right to the processors than anybody else has, also by root; and with the same
+encoder where there is no right to give up, and none to give it up.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from PIL import Image
+
+from tests.instance import HOME
+from workers.rendering.imaging import Ladder, Limits, codec, render
+from workers.rendering.imaging.memory import Gauge
+from workers.rendering.imaging.priority import give_up_priority, is_ordinary
+
+LIMITS = Limits(max_bytes=10_000_000, max_dimension=5_000, max_pixels=25_000_000)
+
+
+def test_rendering_leaves_nobody_with_real_time_priority(tmp_path: Path) -> None:
+    """Neither while it goes on nor afterwards: what is started later would have it as well."""
+    Image.effect_noise((1200, 900), 40).convert("RGB").save(tmp_path / "original", "JPEG")
+    seen, over = [], threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            try:
+                seen.append(is_ordinary())
+            except OSError:  # a thread that has ended meanwhile
+                continue
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        rendered = render(tmp_path / "original", tmp_path, LIMITS, Ladder((640, 1200), webp=False, avif=True), None)
+    finally:
+        over.set()
+        watching.join()
+    assert len(seen) > 3 and all(seen)
+    assert is_ordinary() and os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert rendered.fallbacks == ()
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_is_given_up_is_gone_for_this_process_only() -> None:
+    code = (
+        "import os, subprocess, sys\n"
+        "from workers.rendering.imaging.priority import give_up_priority; give_up_priority()\n"
+        "try: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)); print('took it')\n"
+        "except PermissionError: print('refused')"
+    )
+    assert run(code) == "refused\n"
+    give_up_priority()
+    give_up_priority()  # any number of times
+
+
+UNDER_THE_FILTER = """
+import ctypes, hashlib
+from tests import unit_filter
+from workers.rendering.imaging import Ladder, Limits, codec
+samples = list(codec._samples())
+{set_up}
+print(ctypes.CDLL(None, use_errno=True).capset(0, 0), ctypes.get_errno())
+for sample in samples:
+    rendered, contents = codec._develop(sample, Limits(10**6, 1000, 10**6), Ladder((16, 64), True, True), None)
+    print(*rendered.fallbacks, *(hashlib.sha256(content).hexdigest() for content in contents.values()))
+"""
+
+
+def test_the_units_filter_changes_no_byte() -> None:
+    """The service has no capabilities and may not call capset: nothing is to be given up, and SVT encodes."""
+    free, *as_they_are = run(UNDER_THE_FILTER.format(set_up="")).splitlines()
+    set_up = "unit_filter.drop_capabilities(); unit_filter.put_on()"
+    denied, *under_the_filter = run(UNDER_THE_FILTER.format(set_up=set_up)).splitlines()
+    assert (free, denied) == ("-1 14", "-1 1"), "EFAULT, and EPERM"
+    assert under_the_filter == as_they_are
+    assert len(as_they_are) > 10 and not any("SVT" in line for line in as_they_are)
+
+
+def test_a_right_that_cannot_be_given_up_is_not_made_use_of() -> None:
+    """As by root under the filter alone. Better a larger file than a machine at a stand; and it is told."""
+    holds = "0 == int(next(line for line in open('/proc/self/status') if line.startswith('CapEff'))[8:], 16) >> 23 & 1"
+    if run(f"print({holds})") == "True\n":
+        return  # nobody here holds it
+    lines = run(UNDER_THE_FILTER.format(set_up="unit_filter.put_on()")).splitlines()[1:]
+    reason = "SVT-AV1 at 64×43 pixels: real-time priority could not be given up first ([Errno 1] capset)"
+    assert any(line.startswith(reason) for line in lines)
+
+
+def test_what_only_another_encoder_takes_is_no_fallback() -> None:
+    """The figures are those of the encoder at hand: SVT fails just beyond them."""
+    for size, is_for_svt in [((4, 4), True), ((3, 9), False), ((9, 3), False), ((4, 8704), True), ((4, 8705), False)]:
+        picture = Image.new("RGB", size, "teal")
+        assert codec._is_for_svt(picture) is is_for_svt
+        assert (codec._encode(picture, "avif", Gauge.start("a test", 0, None))[1]) == ""
+        if not is_for_svt:
+            try:
+                codec._saved(picture, codec._SVT)
+            except RuntimeError:
+                continue
+            raise AssertionError(f"SVT takes {size} now")
+    assert not codec._is_for_svt(Image.new("RGBA", (64, 64)))

@@ -1,0 +1,88 @@
+"""What passes for an image worker's answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ipc.transport.messages import JobDone, JobFailed, decode, encode
+from workers.rendering.reply_check import is_sound
+
+DONE = JobDone(1, 1, 5_000_000, "image/jpeg", "jpg", 640, 400, [[320, 200, "webp", 999], [320, 200, "avif", 99]])
+FAILED = JobFailed(1, 1, 5_000_000, "bad", "truncated: œ")
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(DONE, replace(DONE, renditions=[]), replace(DONE, fallbacks=1, fallback_reason="SVT-AV1: œ")),
+        *(FAILED, replace(FAILED, reason=""), replace(FAILED, verdict="broken", codec="WebP encoder")),
+    ],
+)
+def test_real_answers_pass_also_over_the_wire(answer: JobDone | JobFailed) -> None:
+    arrived = decode(encode(answer))
+    assert isinstance(arrived, JobDone | JobFailed)
+    assert is_sound(arrived)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"extension": "jpg/../../x"},
+        {"extension": ""},
+        {"extension": "jpg\n"},
+        {"extension": None},
+        {"mime": "text/html"},
+        {"mime": "image/jpeg\r\nX: y"},
+        {"mime": 5},
+        {"width": "640"},
+        {"width": -1},
+        {"width": True},
+        {"height": 2**63},
+        {"height": 1.5},
+        {"rss_bytes": None},
+        {"renditions": None},
+        {"renditions": "webp"},
+        {"renditions": [320]},
+        {"renditions": [[320, 200, "webp"]]},
+        {"renditions": [[320, 200, "webp", 1, 1]]},
+        {"renditions": [[320, 200, "webp/../../x", 1]]},
+        {"renditions": [[320, 200, ["webp"], 1]]},
+        {"renditions": [["../320", 200, "webp", 1]]},
+        {"renditions": [[320, 200, "webp", 2**63]]},
+        {"renditions": [[320, 200, "webp", 1], None]},
+        {"fallbacks": -1},
+        {"fallbacks": 3},
+        {"fallbacks": None},
+        {"fallback_reason": 5},
+    ],
+    ids=repr,
+)
+def test_nonsense_is_refused(fields: dict[str, Any]) -> None:
+    assert not is_sound(replace(DONE, **fields))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"reason": 5}, {"verdict": None}, {"verdict": ["bad"]}, {"rss_bytes": "much"}, {"codec": 5}, {"codec": "x\n"}],
+)
+def test_a_failure_in_nonsense_is_refused(fields: dict[str, Any]) -> None:
+    assert not is_sound(replace(FAILED, **fields))
+
+
+@settings(deadline=None)  # the machine is shared
+@given(st.lists(anything, min_size=6, max_size=6))
+def test_whatever_is_said_is_judged(fields: list[Any]) -> None:
+    mime, extension, width, height, rss_bytes, renditions = fields
+    is_sound(JobDone(1, 1, rss_bytes, mime, extension, width, height, renditions))
+    is_sound(JobFailed(1, 1, rss_bytes, mime, extension))

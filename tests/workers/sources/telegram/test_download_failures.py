@@ -1,0 +1,100 @@
+"""What /status says of downloads that fail, and when they are tried again."""
+
+from __future__ import annotations
+
+from workers.sources.telegram.download_failures import (
+    LONGEST_PAUSE_SECONDS,
+    MOST,
+    PATIENCE_SECONDS,
+    STUBBORN_SECONDS,
+    Setbacks,
+)
+
+NEWS, OTHER = 7, 8
+
+
+def test_a_picture_that_fails_waits_longer_each_time() -> None:
+    it = Setbacks()
+    pauses = [it.note(1, NEWS, "silence", 100.0) for _ in range(9)]
+    assert pauses[:4] == [30.0, 60.0, 120.0, 240.0] and pauses[-1] == LONGEST_PAUSE_SECONDS
+    assert it.note(2, NEWS, "silence", 100.0) == 30.0
+    it.fetched(1, 200.0)
+    assert it.note(1, NEWS, "silence", 300.0) == 30.0
+
+
+def test_it_is_a_problem_when_nothing_has_come_for_a_minute() -> None:
+    it = Setbacks()
+    assert it.complaint(0.0) is None
+    it.note(1, NEWS, "silence", 100.0)
+    it.note(2, NEWS, "INTERNAL", 130.0)
+    assert it.complaint(100.0 + PATIENCE_SECONDS - 1) is None
+    told = it.complaint(100.0 + PATIENCE_SECONDS)
+    assert told is not None and told.since == 100.0 and told.remedy
+    assert told.what == "2 pictures can't be fetched: INTERNAL"
+    it.fetched(3, 170.0)
+    assert it.complaint(500.0) is None, "others come: it is theirs alone"
+    it.note(4, NEWS, "silence", 600.0)
+    it.note(1, NEWS, "silence", 600.0)
+    told = it.complaint(700.0)
+    assert told is not None and told.what == "1 picture can't be fetched: silence" and told.since == 600.0
+    it.forget(4)
+    assert it.complaint(700.0) is None
+
+
+def test_one_that_does_not_come_for_long_is_told_although_others_come() -> None:
+    it = Setbacks()
+    it.note(1, NEWS, "not what it was", 100.0)
+    it.fetched(2, 101.0)
+    assert it.complaint(100.0 + STUBBORN_SECONDS - 1) is None
+    told = it.complaint(100.0 + STUBBORN_SECONDS)
+    assert told is not None and told.since == 100.0
+    assert told.what == "1 picture can't be fetched: not what it was"
+
+
+def test_a_data_centre_is_told_at_once_and_by_its_number() -> None:
+    it = Setbacks()
+    it.note(1, NEWS, "refused", 100.0, dc_id=4)
+    it.note(2, NEWS, "refused", 101.0, dc_id=4)
+    it.note(3, NEWS, "no route", 102.0, dc_id=1)
+    it.fetched(9, 103.0)
+    told = it.complaint(104.0)
+    assert told is not None and told.since == 100.0
+    assert told.what == "nothing can be fetched from data centre 1 (1 picture) and data centre 4 (2 pictures): no route"
+    assert it.waiting_for(4) == [1, 2] and it.waiting_for(2) == []
+    for one in (1, 2, 3):
+        it.fetched(one, 105.0)
+    assert it.complaint(106.0) is None
+
+
+def test_whose_files_are_asked_for_in_vain() -> None:
+    it = Setbacks()
+    it.note(1, NEWS, "no answer", 100.0, is_silent=True)
+    it.note(2, OTHER, "INTERNAL", 100.0)
+    assert it.silent_channels() == {NEWS}
+    it.note(1, NEWS, "INTERNAL", 101.0)
+    assert it.silent_channels() == set()
+
+
+def test_who_is_alone_with_it() -> None:
+    it = Setbacks()
+    it.note(1, NEWS, "no answer", 100.0, is_silent=True)
+    assert not it.is_the_only_one(1) and not it.is_the_only_one(2)
+    it.fetched(2, 101.0)
+    assert it.is_the_only_one(1)
+
+
+def test_for_how_long_a_picture_has_been_failing() -> None:
+    it = Setbacks()
+    assert it.seconds(1, 100.0) == 0.0
+    it.note(1, NEWS, "INTERNAL", 100.0)
+    it.note(1, NEWS, "INTERNAL", 130.0)
+    assert it.seconds(1, 150.0) == 50.0
+    it.fetched(1, 160.0)
+    assert it.seconds(1, 170.0) == 0.0
+
+
+def test_no_more_is_remembered_than_is_of_use() -> None:
+    it = Setbacks()
+    for number in range(2 * MOST):
+        assert it.note(number, NEWS, "refused", 100.0, dc_id=4) == 30.0
+    assert len(it.known()) == MOST

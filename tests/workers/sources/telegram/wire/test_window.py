@@ -1,0 +1,100 @@
+"""How much is asked for at once: with a line that is simulated, and with the rules that Telegram has for parts."""
+
+from __future__ import annotations
+
+import heapq
+
+import pytest
+
+from workers.sources.telegram.wire import window as pace
+from workers.sources.telegram.wire.window import LEAST_BYTES, MOST_BYTES, MOST_PART_BYTES, Pace
+
+TIMEOUT_SECONDS = 30.0
+
+
+def carry(bytes_per_second: float, latency: float, files: int, size: int, at_once: int = 4) -> tuple[float, int]:
+    """Fetch so many files over a line of that speed, the parts one after the other: seconds, and parts timed out.
+
+    As the real one: what was asked for and is late comes all the same, and holds up what comes after it.
+    """
+    it, now, free_at, late = Pace(), 0.0, 0.0, 0
+    waiting = [(0, size)] * files
+    active: list[tuple[int, int]] = []
+    flying: list[tuple[float, int, int, float]] = []
+    done = 0
+    while done < files:
+        while waiting and len(active) + len(flying) < at_once:
+            active.append(waiting.pop(0))
+        while active:
+            offset, left = active[0]
+            part = min(it.part_bytes(offset, left), left)
+            if not it.fits(part):
+                break
+            active.pop(0)
+            it.asked(part)
+            free_at = max(free_at, now) + part / bytes_per_second
+            heapq.heappush(flying, (free_at + latency, offset, part, now))
+        now, offset, part, asked_at = heapq.heappop(flying)
+        if now - asked_at > TIMEOUT_SECONDS:
+            late += 1
+            it.unanswered(part, asked_at, now)
+            active.append((offset, size - offset))
+        else:
+            it.answered(part, asked_at, now)
+            if offset + part < size:
+                active.insert(0, (offset + part, size - offset - part))
+            else:
+                done += 1
+    return now, late
+
+
+@pytest.mark.parametrize("bytes_per_second", [4_000, 9_000, 35_000, 200_000, 10_000_000])
+def test_nothing_is_late_on_any_line_and_the_line_is_full(bytes_per_second: float) -> None:
+    seconds, late = carry(bytes_per_second, 0.05, files=12, size=300_000)
+    assert late <= (4 if bytes_per_second < 10_000 else 0)
+    ideal = 12 * 300_000 / bytes_per_second
+    assert seconds < 1.2 * ideal + 1.0
+
+
+def test_what_was_begun_with_large_parts_is_late_on_a_slow_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four times half a megabyte, as it would be without a pace: or the test above would say nothing."""
+    monkeypatch.setattr(pace, "FIRST_BYTES", MOST_BYTES)
+    assert carry(30_000, 0.05, files=4, size=2_000_000)[1] >= 1
+
+
+@pytest.mark.parametrize("window", [LEAST_BYTES, 4 * LEAST_BYTES, MOST_BYTES])
+@pytest.mark.parametrize("size", [1, 65_536, 300_000, 524_288, 3_000_001])
+def test_parts_are_as_telegram_allows_them(window: int, size: int) -> None:
+    it, offset = Pace(), 0
+    it.window = window
+    while offset < size:
+        part = it.part_bytes(offset, size - offset)
+        assert LEAST_BYTES <= part <= MOST_PART_BYTES and part & (part - 1) == 0
+        assert offset % part == 0, "so it crosses no megabyte"
+        assert offset + part > size or part <= size - offset
+        offset += part
+
+
+def test_a_large_file_comes_in_large_parts_where_the_line_allows_it() -> None:
+    it = Pace()
+    it.window = MOST_BYTES
+    assert it.part_bytes(0, 10_000_000) == MOST_PART_BYTES
+    assert it.part_bytes(0, 70_000) == 2 * LEAST_BYTES, "and no more is asked for than there is"
+
+
+def test_one_request_is_always_allowed() -> None:
+    it = Pace()
+    for _ in range(20):
+        it.asked(LEAST_BYTES)
+        it.unanswered(LEAST_BYTES, 0.0, 30.0)
+    assert it.window == LEAST_BYTES and it.in_flight == 0 and it.fits(MOST_PART_BYTES)
+
+
+def test_many_that_were_late_together_halve_it_once() -> None:
+    it = Pace()
+    it.window = MOST_BYTES
+    for _ in range(8):
+        it.asked(LEAST_BYTES)
+    for _ in range(8):
+        it.answered(LEAST_BYTES, 0.0, 5.0)
+    assert it.window == MOST_BYTES // 2

@@ -1,0 +1,121 @@
+"""What every catalogue promises, and the two ways in which it can fail to keep it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from workers.publishing.faults import JobFault, ServiceFault
+from workers.publishing.threads import never
+
+BATCH_ENTRIES = 50
+"""Largest batch. With 50 a round trip costs each next to nothing; a larger one gains little and is slow to repeat."""
+
+
+class CatalogFault(ServiceFault):
+    """The catalogue itself fails: no fault of the row."""
+
+
+class RowFault(JobFault):
+    """The catalogue refuses this row: the row's own fault."""
+
+
+class NotAsked(RowFault):
+    """No catalogue takes this row, so this one was not asked about it: that says nothing of how the catalogue is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The rows of one message: by column what goes into `channels`, into `messages`, and into `images` if it has one.
+
+    `entities` is a list, `forwarded_from` a dict or None, `renditions` a list; times are ISO 8601 in UTC. Columns that
+    the first version did not have may be left out. An image of None leaves the one that is there as it is, and comes in
+    later only with a higher revision. A message with `deleted_at` leaves a tombstone and loses its image.
+    """
+
+    channel: Mapping[str, Any]
+    message: Mapping[str, Any]
+    image: Mapping[str, Any] | None = None
+
+
+Outcome: TypeAlias = bool | RowFault
+"""Of one entry: it was written; the same or a newer revision is there (or in the batch); it was refused, and why."""
+
+
+class Catalog(Protocol):
+    """Rows by (channel, message)."""
+
+    def write_many(self, batch: Sequence[Entry]) -> list[Outcome]:
+        """Write up to BATCH_ENTRIES messages in one transaction; the outcome of each, in their order.
+
+        Of several revisions of one message the highest is written. A row that is refused keeps none of the others out.
+        Raises CatalogFault if the catalogue fails: some of the batch may have been written then, all or none of an
+        entry. It can be repeated.
+        """
+
+    def write_each(
+        self, batches: Iterable[Sequence[Entry]], *, stop: Callable[[], bool] = never
+    ) -> Iterator[list[Outcome]]:
+        """Write the batches one after another; the outcomes of each, as soon as it is written.
+
+        The next batch may be asked for, and begun, before the outcomes of the last are given. `stop` is asked several
+        times a second where waiting is possible: once it says yes there are a few seconds left to finish
+        (`crew.STOP_SECONDS`), then crew.Interrupted is raised. Raises CatalogFault, and begins no other batch.
+        """
+        for batch in batches:
+            yield self.write_many(batch)
+
+    def referenced(self, sha256s: Iterable[str]) -> set[str]:
+        """Those of the digests that some image still has. Raises CatalogFault."""
+
+    def named(self, sha256s: Iterable[str]) -> set[str]:
+        """The keys of all renditions that images with these digests name. Raises CatalogFault."""
+
+    def last_sign(self) -> float:
+        """When it last gave an answer, by the monotonic clock. Any thread may ask; it returns at once."""
+        return -math.inf
+
+    def urls(self, sha256s: Iterable[str]) -> set[str]:
+        """The URLs of all renditions that images with these digests name. Raises CatalogFault."""
+
+    def probe(self) -> None:
+        """See whether it takes rows, without one. Raises CatalogFault."""
+
+    def close(self) -> None:
+        """Close what is open. It can be used again, and opens it anew."""
+
+    def write(self, channel: Mapping[str, Any], message: Mapping[str, Any], image: Mapping[str, Any] | None) -> bool:
+        """Write one message's rows; False if the same or a newer revision is there already.
+
+        Raises CatalogFault if the catalogue fails, RowFault if it refuses the row.
+        """
+        (outcome,) = self.write_many([Entry(channel, message, image)])
+        if isinstance(outcome, RowFault):
+            raise outcome
+        return outcome
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+"""Made once: json.dumps would make one for each entry."""
+
+
+def refusal(entry: Entry) -> str | None:
+    """Why no catalogue takes this entry, None if it may. What is said here is said the same by all of them."""
+    channel, message, image = entry.channel, entry.message, entry.image
+    if channel.get("id") != message.get("channel_id"):
+        return f"a message of channel {message.get('channel_id')} with the title of channel {channel.get('id')}"
+    for name, text in (("title", channel.get("title")), ("caption", message.get("caption"))):
+        if not isinstance(text, str):
+            return f"a {name} that is no text: {text!r:.50}"
+    if image is not None and any(image.get(key) != message.get(key) for key in ("channel_id", "message_id")):
+        return f"an image of message {image.get('message_id')} with message {message.get('message_id')}"
+    try:
+        whole = _ENCODER.encode([dict(channel), dict(message), image and dict(image)])
+        whole.encode()
+    except (TypeError, ValueError) as error:  # half a character is one, too
+        return str(error)
+    # JSON has \u0000 for NUL, and \\u0000 for a backslash with these letters.
+    return "text with a NUL character" if "\\u0000" in whole.replace("\\\\", "") else None

@@ -1,0 +1,150 @@
+"""The uploader's second half: the rows of stored pictures go to the catalogue, then the pictures are published.
+
+The row, then `published` in the journal. Either step can be repeated. Several rows are written in one go while there
+are several; a single one is written at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+import structlog
+
+from ipc import failpoints
+from ipc.files.object_layout import address_of, rows_of
+from ipc.jobs import Job
+from ipc.journal import Journal
+from ipc.retry import RetryPolicy
+from workers.publishing.catalog import BATCH_ENTRIES, Catalog, CatalogFault, Entry, NotAsked, Outcome, RowFault
+from workers.publishing.service import Service
+from workers.publishing.stage import FAULTS_OF_A_JOB, Watch, unforeseen_as
+from workers.publishing.threads import Interrupted
+
+BATCHES = 8
+"""Full batches of rows in one step."""
+
+log = structlog.get_logger()
+
+
+class Writing:
+    """Writes what is due. `url_of` gives the address of an object by its key."""
+
+    def __init__(
+        self,
+        *,
+        service: Service,
+        journal: Journal,
+        catalog: Catalog,
+        prefix: str,
+        url_of: Callable[[str], str],
+        policy: RetryPolicy,
+        watch: Watch,
+    ) -> None:
+        self.service = service
+        self.watch = watch
+        self._journal = journal
+        self._catalog = catalog
+        self._prefix = prefix
+        self._url_of = url_of
+        self._policy = policy
+        self._address: int | None = None
+
+    def step(self) -> int:
+        """Write what is due, a batch after another while there are full ones; how many jobs went a step on."""
+        written, under_way = 0, deque[list[Job]]()
+        try:
+            with self.watch.asking(), unforeseen_as(CatalogFault):
+                for outcomes in self._catalog.write_each(self._batches(under_way), stop=self.watch.stopping):
+                    written += self._record(under_way[0], outcomes)
+                    under_way.popleft()  # only now: should recording fail, it is these that it failed with
+        except CatalogFault as fault:
+            jobs = under_way.popleft() if under_way else []
+            log.error("catalogue failed", jobs=[job.id for job in jobs], reason=str(fault))
+            self.service.failed(jobs, fault)
+        except Interrupted:
+            pass  # whether they were written or not, they can be written again
+        if not written:
+            self._probe()
+        return written
+
+    def _probe(self) -> None:
+        """Nobody is there to find out whether the catalogue is back: ask it something of our own."""
+        if not self.service.wants_probe or self._journal_has_some():
+            return
+        try:
+            self.watch.ask(unforeseen_as(CatalogFault)(self._catalog.probe))
+        except (CatalogFault, RowFault) as fault:
+            self.service.failed([], fault if isinstance(fault, CatalogFault) else CatalogFault(str(fault)))
+        except Interrupted:
+            pass  # the next process asks anew
+        else:
+            self.service.succeeded([])
+
+    def _journal_has_some(self) -> bool:
+        return bool(self._due(1, ()))
+
+    def _due(self, most: int, besides: Collection[int]) -> list[Job]:
+        return self._journal.due("rendered", most, stored=True, besides=besides)
+
+    def _batches(self, under_way: deque[list[Job]]) -> Iterator[list[Entry]]:
+        """The rows to write, in batches, each made when the one before is on its way. `under_way`: whose they are."""
+
+        def due(most: int, besides: Collection[int]) -> list[Job]:
+            taken = {job.id for jobs in under_way for job in jobs}
+            return self._due(most, taken.union(besides))
+
+        for number in range(BATCHES):
+            if number and self.watch.stopping():
+                return  # each has as long as a stop gives it: eight of a slow service would outlast the drain
+            jobs = self.service.take(BATCH_ENTRIES, due)
+            entries = self._entries(jobs)
+            if entries:
+                under_way.append([job for job in jobs if job.id in entries])
+                yield list(entries.values())
+            if len(jobs) < BATCH_ENTRIES:
+                return
+
+    def _entries(self, jobs: Iterable[Job]) -> dict[int, Entry]:
+        """The rows by job. A job that none can be made of must not stop the others."""
+        titles = {channel["id"]: channel["title"] for channel in self._journal.channels()}
+        entries: dict[int, Entry] = {}
+        for job in jobs:
+            try:
+                rows = rows_of(job, self._prefix, self._url_of)
+                message = rows["messages"]
+                assert message is not None, "every job has a message"
+                entries[job.id] = Entry(
+                    {"id": job.channel_id, "title": titles.get(job.channel_id, "")}, message, rows["images"]
+                )
+            except FAULTS_OF_A_JOB as error:
+                log.exception("no row can be made", job=job.id)
+                self._journal.fail(job, f"{type(error).__name__}: {error}", self._policy)
+        return entries
+
+    def _number_of_address(self) -> int:
+        """What the journal calls the address that the URLs in our rows begin with."""
+        if self._address is None:
+            self._address = self._journal.address(address_of(self._url_of, self._prefix), self._prefix)
+        return self._address
+
+    def _record(self, jobs: list[Job], outcomes: list[Outcome]) -> int:
+        """Record whose rows are there; how many jobs went a step on."""
+        failpoints.reach("published.row")
+        if not all(isinstance(outcome, NotAsked) for outcome in outcomes):
+            self.watch.answered()
+            self.service.succeeded(jobs)
+        written = []
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome, RowFault):
+                ending = self._journal.fail(job, str(outcome), self._policy)
+                log.error("row refused", job=job.id, reason=str(outcome), outcome=ending)
+            else:
+                written.append(job)
+        with self.watch.busy():
+            published = self._journal.record_published(written, self._number_of_address())
+        failpoints.reach("published.after")
+        for job in published:
+            what = "published" if job.deleted_at is None else "deletion published"
+            log.info(what, job=job.id, channel=job.channel_id, message=job.message_id, sha256=job.sha256)
+        return len(written)

@@ -1,0 +1,65 @@
+"""Where objects go: files under a folder (`files`), or a bucket of Cloudflare R2 or of a service like it (`r2`).
+
+`protocol` says what both promise, `make` makes the one that the settings name, `check` tries it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workers.publishing.storage.files import FileStorage
+from workers.publishing.storage.protocol import Item, ObjectFault, Put, Storage, StorageFault, Stored
+
+__all__ = [
+    "FileStorage",
+    "Item",
+    "ObjectFault",
+    "Put",
+    "Storage",
+    "StorageFault",
+    "Stored",
+    "check",
+    "make",
+]
+
+
+def make(options: Mapping[str, Any], answer_seconds: float | None = None) -> Storage:
+    """The storage of the uploader's options: `state_dir`, and `storage`, the settings' section of that name.
+
+    It waits `answer_seconds` for an answer, or as long as the settings say. Speaks to nobody yet. Raises StorageFault
+    if the settings can't be of any storage.
+    """
+    settings = options["storage"]
+    if settings.get("backend", "files") == "files":
+        return FileStorage(Path(options["state_dir"]) / "media", settings["public_url"])
+    # boto3 takes 330 ms and 49 MiB to import: who keeps files doesn't pay for it.
+    from workers.publishing.storage.r2 import READ_SECONDS, R2Storage  # noqa: PLC0415
+
+    return R2Storage(
+        endpoint=settings["endpoint"],
+        bucket=settings["bucket"],
+        access_key_id=settings["access_key_id"],
+        secret_access_key=settings["secret_access_key"],
+        public_url=settings["public_url"],
+        concurrency=settings["concurrency"],
+        read_seconds=answer_seconds or settings.get("answer_seconds", READ_SECONDS),
+    )
+
+
+def check(options: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the storage, each in a line of its own: a small object is written, read, listed and deleted.
+
+    A line that begins with "warning: " names what works less well than it could; all others keep it from working.
+    """
+    from workers.publishing.storage.trial import try_out  # noqa: PLC0415 - its HTTP client is of no use to the uploader
+
+    try:
+        storage = make(options)
+    except StorageFault as fault:
+        return [f"storage: {fault}"]
+    try:
+        return list(try_out(storage, options["storage"], options["state_dir"]))
+    finally:
+        storage.close()

@@ -1,0 +1,118 @@
+"""What a storage promises, whichever it is, and how it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from workers.publishing.faults import JobFault, ServiceFault
+from workers.publishing.threads import never
+
+
+class StorageFault(ServiceFault):
+    """The storage itself fails: no fault of the object."""
+
+
+class ObjectFault(JobFault):
+    """The storage works but will never take this object: its job's own fault, which says nothing of the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object to store: the file `source` as `key`.
+
+    `is_expected`: there is reason to think that it is there. `is_exact`: only these bytes will do. Otherwise one that
+    is there already is as good, if it has another size: a rendition made by an encoder of another version.
+    """
+
+    key: str
+    source: Path
+    content_type: str
+    is_expected: bool = False
+    is_exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One object that is there. `modified_at` is in Unix seconds."""
+
+    key: str
+    bytes: int
+    modified_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """What became of an object: whether it is new, and how large what is there is, in bytes."""
+
+    key: str
+    is_new: bool
+    bytes: int
+
+
+def ignore(put: Put) -> None:
+    return None
+
+
+class Storage(Protocol):
+    """Objects by key.
+
+    After `put` has returned the object is there whole, and readers see the whole object or none; after `settle` it
+    stays so through a power cut. An object of the same size under the same key is taken for the same: keys are made of
+    digests. One of another size is replaced if the item is exact, and kept if not: readers may have kept it too, and
+    rows name it with its size.
+
+    All methods raise StorageFault if the storage fails.
+    """
+
+    def put(self, key: str, source: Path, content_type: str) -> bool:
+        """Store the file `source` as `key`; False if it was there already.
+
+        Raises FileNotFoundError if `source` is not there, ObjectFault if the storage will never take it.
+        """
+
+    def put_all(
+        self,
+        items: Iterable[Item],
+        *,
+        stop: Callable[[], bool] = never,
+        stored: Callable[[Put], None] = ignore,
+        tries: int = 1,
+    ) -> int:
+        """Store the objects of pictures, each one's original last; how many were not there already.
+
+        Several may be on their way at once. `stored` is called, in the caller's thread, with what became of each.
+        `tries` is how often an object is tried at once whose put fails in passing, before that is an error. `stop` is
+        asked several times a second: once it says yes there are a few seconds left to finish (`crew.STOP_SECONDS`),
+        then crew.Interrupted is raised. At the first error (those of `put`) no further object is begun, those under way
+        are waited for, and it is raised. A key that comes twice may be stored and told once.
+        """
+
+    def settle(self) -> None:
+        """Make all that was put since the last call survive a power cut."""
+
+    def url(self, key: str) -> str:
+        """Where readers find the object."""
+
+    def read(self, key: str) -> bytes | None:
+        """The whole object; None if it is not there."""
+
+    def delete(self, key: str) -> None:
+        """Delete the object; it need not be there."""
+
+    def list(self, prefix: str = "") -> Iterator[Stored]:
+        """Every object whose key begins with `prefix`; what is put meanwhile may be missing.
+
+        Those of a folder without subfolders come one after another; there is no other order.
+        """
+
+    def last_sign(self) -> float:
+        """When it last took or gave anything, by the monotonic clock. Any thread may ask; it returns at once."""
+
+    def probe(self) -> None:
+        """See whether it answers as one does that works, with one cheap request."""
+
+    def close(self) -> None:
+        """Let go of connections. It is not used any more."""

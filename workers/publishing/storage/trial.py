@@ -1,0 +1,85 @@
+"""Tries a storage out with a small object of its own: is it all there that the program will need of it?"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import platform
+import secrets
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from workers.publishing.storage.protocol import ObjectFault, Storage, StorageFault
+
+GET_SECONDS = 10.0
+
+
+def try_out(storage: Storage, settings: Mapping[str, Any], state_dir: str = "") -> Iterator[str]:
+    """What is wrong, a line each; one that begins with "warning: " keeps nothing from working. Leaves nothing.
+
+    The object has the same name each time, made of the machine's and `state_dir`: should the answer to its removal, or
+    to its writing, be lost, the next trial removes it.
+    """
+    name = f"picturedesk-check-{hashlib.sha256(f'{platform.node()}:{state_dir}'.encode()).hexdigest()[:16]}"
+    key = f"{settings.get('prefix', '')}{name}.txt"
+    content = secrets.token_hex(8 + secrets.randbelow(8192)).encode()  # one that could not be deleted has another size
+    with contextlib.suppress(StorageFault, ObjectFault):  # what is the matter is said below
+        storage.delete(key)
+    with tempfile.TemporaryDirectory(prefix="picturedesk-check-") as folder:
+        source = Path(folder, name)
+        source.write_bytes(content)
+        try:
+            storage.put(key, source, "text/plain")
+        except (StorageFault, ObjectFault) as fault:
+            yield f"storage: cannot write: {fault}"
+            return
+    yield from _try_to_read(storage, key, content)
+    yield from _try_to_list(storage, key)
+    if settings.get("public_url"):
+        yield from _try_to_get(storage.url(key), content)
+    elif settings.get("backend") == "r2":
+        yield (
+            f"warning: storage.public_url is empty: rows name objects as {storage.url(key)}, an address of the S3 API,"
+            " which readers can't open. Set it to where the bucket is public"
+        )
+    try:
+        storage.delete(key)
+    except (StorageFault, ObjectFault) as fault:
+        yield f"storage: cannot delete, so {key} stays there: {fault}"
+
+
+def _try_to_read(storage: Storage, key: str, content: bytes) -> Iterator[str]:
+    try:
+        found = storage.read(key)
+    except (StorageFault, ObjectFault) as fault:
+        yield f"storage: cannot read: {fault}"
+        return
+    if found != content:
+        yield f"storage: {key} was written, but read as {'nothing' if found is None else 'something else'}"
+
+
+def _try_to_list(storage: Storage, key: str) -> Iterator[str]:
+    try:
+        found = {one.key for one in storage.list(key)}
+    except (StorageFault, ObjectFault) as fault:
+        yield f"warning: storage: cannot list: {fault}"
+        return
+    if key not in found:
+        yield f"warning: storage: {key} was written, but is not listed"
+
+
+def _try_to_get(url: str, content: bytes) -> Iterator[str]:
+    """As a reader would, without a key."""
+    try:
+        request = urllib.request.Request(url, headers={"User-Agent": "picturedesk-check"})
+        with urllib.request.urlopen(request, timeout=GET_SECONDS) as answer:
+            found = answer.read(len(content) + 1)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        yield f"warning: readers cannot get {url}: {error}. Check storage.public_url, and that the bucket is public"
+        return
+    if found != content:
+        yield f"warning: readers get something else under {url}. Check storage.public_url"

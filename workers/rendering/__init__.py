@@ -1,0 +1,1 @@
+"""From an original to its renditions: how long it may take, whose fault a failure is."""

@@ -1,0 +1,34 @@
+"""One picture into its ladder of WebP and AVIF.
+
+Promises: `render` ends in every rendition on disk, complete and fsynced; or in BadPicture, a verdict on the picture; or
+in CodecFault or OutOfMemory, no verdict; or in the OSError of the disk.
+
+    gate       what is refused before a decoder sees it: format and size from the header alone
+    containers what a browser passes over in a broken file, taken out
+    codec      decode, shrink, encode: the only home of PIL and pillow_avif
+    blame      whose fault a failure is: the picture's or ours
+    ladder     which renditions a picture gets
+    memory     how much memory that takes, and whether a failure may have been for want of it
+    ordinary   no more of the processors than others have
+"""
+
+from workers.rendering.imaging.blame import CodecFault
+from workers.rendering.imaging.codec import render, warm_up
+from workers.rendering.imaging.gate import FORMATS, BadPicture, Limits, inspect
+from workers.rendering.imaging.ladder import Ladder, Rendered, widths_for
+from workers.rendering.imaging.memory import OutOfMemory, trim
+
+__all__ = [
+    "FORMATS",
+    "BadPicture",
+    "CodecFault",
+    "Ladder",
+    "Limits",
+    "OutOfMemory",
+    "Rendered",
+    "inspect",
+    "render",
+    "trim",
+    "warm_up",
+    "widths_for",
+]

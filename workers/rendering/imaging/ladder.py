@@ -1,0 +1,67 @@
+"""The ladder: which renditions a picture of given sides gets. Pure; `codec` makes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipc.jobs import Rendition
+from workers.rendering.imaging.gate import BadPicture
+
+MAX_RENDITION_DIMENSION = 16_383
+"""Pixels a side: WebP's limit (14 bits); libavif's is 16,384."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """What to make: widths in px of the upright picture, in which formats. Neither format: only verify."""
+
+    widths: tuple[int, ...]
+    webp: bool
+    avif: bool
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Those to make, "webp" first: readers of a row rely on the order."""
+        return tuple(name for name, wanted in (("webp", self.webp), ("avif", self.avif)) if wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What became of an original: type by content, sides in px once upright, and what was made of it.
+
+    `fallbacks` says of each rendition that the encoder of choice could not make why that was so.
+    """
+
+    mime: str
+    extension: str
+    width: int
+    height: int
+    renditions: tuple[Rendition, ...]
+    fallbacks: tuple[str, ...] = ()
+
+
+def widths_for(width: int, ladder_widths: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the widths in px to make of a picture `width` px wide, ascending; never more than it has.
+
+    >>> widths_for(1000, (320, 640, 1280, 1920))
+    (320, 640, 1000)
+    """
+    return tuple(sorted({min(step, width) for step in ladder_widths}))
+
+
+def steps_for(size: tuple[int, int], ladder: Ladder) -> list[tuple[int, int]]:
+    """Return the sides in px of each rendition, ascending; raise BadPicture where no format can hold one."""
+    width, height = size
+    steps = [(step, max(1, round(step * height / width))) for step in widths_for(width, ladder.widths)]
+    for step in steps:
+        if max(step) > MAX_RENDITION_DIMENSION and ladder.formats:
+            sides = f"{step[0]}×{step[1]}"
+            raise BadPicture(f"too long: a rendition of {sides} pixels, at most {MAX_RENDITION_DIMENSION} a side")
+    return steps
+
+
+def top_pixels(width: int, height: int, ladder: Ladder) -> int:
+    """Return the pixels of the largest rendition of a picture of these sides in px, either way up."""
+    short, long = sorted((width, height))
+    top = min(max(ladder.widths, default=0), short)
+    return min(width * height, top * top * long // short)

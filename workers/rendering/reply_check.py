@@ -1,0 +1,59 @@
+"""What an image worker answers, checked before anything is recorded of it: a decoder that a picture has taken over may
+say anything, and what it says ends up in rows and object keys. Pure functions.
+
+Left to others: whether the files are there (the uploader finds out), and that it is an answer to this order (the pool).
+"""
+
+from __future__ import annotations
+
+import re
+
+from ipc.files.object_layout import CONTENT_TYPES
+from ipc.transport.messages import NOT_STRIPPED, JobDone, JobFailed
+
+LARGEST = 2**48
+"""Above any size in bytes or pixels, and far below what a journal's integer can hold."""
+
+
+def is_sound(answer: JobDone | JobFailed) -> bool:
+    """Whether every field holds what it is declared to hold, and nothing that a key or a row cannot."""
+    if isinstance(answer, JobFailed):
+        return (
+            _is_size(answer.rss_bytes)
+            and _is_word(answer.verdict, r"[a-z]+")
+            and _is_text(answer.reason)
+            and _is_word(answer.codec, r"[A-Za-z ]{0,40}")
+        )
+    return (
+        all(map(_is_size, (answer.rss_bytes, answer.width, answer.height, answer.fallbacks)))
+        and _is_word(answer.mime, r"image/[a-z0-9.+-]{1,40}")
+        and _is_word(answer.extension, r"[a-z0-9]{1,10}")
+        and _are_renditions(answer.renditions)
+        and answer.fallbacks <= len(answer.renditions)
+        and _is_text(answer.fallback_reason)
+        and (_is_size(answer.stripped_bytes) or answer.stripped_bytes == NOT_STRIPPED)
+    )
+
+
+def _are_renditions(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_rendition, value))
+
+
+def _is_rendition(value: object) -> bool:
+    match value:
+        case [width, height, str(name), size]:
+            return name in CONTENT_TYPES and all(map(_is_size, (width, height, size)))
+        case _:
+            return False
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST
+
+
+def _is_word(value: object, pattern: str) -> bool:
+    return isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)

@@ -1,0 +1,1 @@
+"""Where posts and their pictures come from: Telegram, or an export."""

@@ -1,0 +1,1 @@
+"""Makes the session that Telegram is read with."""
