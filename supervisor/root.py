@@ -24,7 +24,7 @@ from supervisor.commands.runner import Runner
 from supervisor.host import instance_lock, signals
 from supervisor.host.control_socket import Control
 from supervisor.host.instance_lock import Card
-from supervisor.host.operations import Orders
+from supervisor.host.operations import Operations
 from supervisor.host.sd_notify import Notifier
 from supervisor.host.systemd import Notified
 from supervisor.processes.errors import Failed
@@ -147,7 +147,7 @@ def run(
     guard.configure(tree.memory_limits(settings), tree.worker_count(settings))
     workers = tree.image_processors(settings)
     structlog.get_logger().info("image workers", count=workers.count, why=workers.why)
-    orders = Orders(
+    operations = Operations(
         supervisor,
         router,
         settings,
@@ -158,9 +158,9 @@ def run(
         cgroup=cgroup,
         guard=guard,
     )
-    supervisor.on_hangup = _on_hangup(supervisor, orders)
+    supervisor.on_hangup = _on_hangup(supervisor, operations)
     supervisor.may_go_on = partial(_has_its_folder, lock)
-    control = _control(settings, supervisor, orders)
+    control = _control(settings, supervisor, operations)
     announce(url)
     try:
         code = supervisor.run(Notified(router, supervisor, notifier))
@@ -188,10 +188,10 @@ def _has_its_folder(lock: instance_lock.Lock) -> bool:
     return False
 
 
-def _control(settings: Settings, supervisor: Supervisor, orders: Orders) -> Control | None:
+def _control(settings: Settings, supervisor: Supervisor, operations: Operations) -> Control | None:
     """The door for orders. A tree without one can still do its work."""
     try:
-        return Control(settings.state_dir, supervisor, orders.take)
+        return Control(settings.state_dir, supervisor, operations.take)
     except OSError as error:
         structlog.get_logger().error(
             "no orders can be taken: the control socket can't be made",
@@ -202,7 +202,7 @@ def _control(settings: Settings, supervisor: Supervisor, orders: Orders) -> Cont
         return None
 
 
-def _on_hangup(supervisor: Supervisor, orders: Orders) -> Callable[[], None]:
+def _on_hangup(supervisor: Supervisor, operations: Operations) -> Callable[[], None]:
     """What SIGHUP does: stop where the terminal is gone that there was, else reload."""
     had_terminal = signals.has_terminal()
 
@@ -211,7 +211,7 @@ def _on_hangup(supervisor: Supervisor, orders: Orders) -> Callable[[], None]:
             supervisor.begin_stop()
         else:
             try:
-                orders.reload()
+                operations.reload()
             except Exception:  # a defect of ours; but the tree is worth more than an order
                 structlog.get_logger().exception("the reload failed")
 

@@ -31,7 +31,7 @@ from ipc.transport.messages import ChildState, Ended, JobDone, JobFailed, Messag
 from ipc.transport.messages import Job as Order
 from ipc.transport.router import Tree
 from workers.rendering.codec_health import CodecHealth
-from workers.rendering.deadline import Verdict, Watch
+from workers.rendering.deadline import Deadline, Verdict
 from workers.rendering.reply_check import is_sound
 
 POLL_SECONDS = 2.0
@@ -69,7 +69,7 @@ class InHand:
     """What a worker is at: the job, its time so far, and why it was ended, where it took too long."""
 
     job: Job
-    watch: Watch
+    watch: Deadline
     ended: Verdict | None = None
 
     @property
@@ -208,7 +208,7 @@ class Dispatch:
         cap_bytes = self._cap_bytes * LARGE_CAP if job.alone else self._cap_bytes
         folder = str(self._spool.folder(job.id, job.generation))
         self._tree.set_cap(worker, cap_bytes)
-        self._in_hand[worker] = InHand(job, Watch.start(time.monotonic(), self._tree.effort(worker)))
+        self._in_hand[worker] = InHand(job, Deadline.start(time.monotonic(), self._tree.effort(worker)))
         if not self._tree.send(worker, Order(job.id, job.generation, folder, cap_bytes, self._job_seconds)):
             del self._in_hand[worker]
             self._journal.release(job)

@@ -33,8 +33,8 @@ from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
 from workers.publishing.breaker import Breaker
 from workers.publishing.catalog import Catalog
-from workers.publishing.object_stage import Storing
-from workers.publishing.row_stage import Writing
+from workers.publishing.object_stage import ObjectStage
+from workers.publishing.row_stage import RowStage
 from workers.publishing.service import Service
 from workers.publishing.stage import DRAIN_SECONDS, LOOK_SECONDS, POLL_SECONDS, Shift, Watch
 from workers.publishing.storage import Storage
@@ -142,7 +142,7 @@ class Uploader:
         self._spool = spool
         apart = apart or Apart((journal, journal), lambda: context.stopping)
         of_storage, of_catalog = apart.journals
-        self.storing = Storing(
+        self.storing = ObjectStage(
             service=Service("storage", storage_breaker, of_storage, policy),
             journal=of_storage,
             spool=spool,
@@ -152,7 +152,7 @@ class Uploader:
             watch=Watch(apart.stop, storage.last_sign),
             wake=context.wake,
         )
-        self.writing = Writing(
+        self.writing = RowStage(
             service=Service("catalog", catalog_breaker, of_catalog, policy),
             journal=of_catalog,
             catalog=catalog,

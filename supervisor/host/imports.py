@@ -12,7 +12,7 @@ from typing import Any
 
 from supervisor import tree
 from supervisor.processes.router import RootRouter
-from supervisor.processes.slot import Place, Standing
+from supervisor.processes.slot import Slot, Standing
 from supervisor.processes.spec import ChildSpec
 from supervisor.processes.supervisor import Supervisor
 from supervisor.settings import Settings
@@ -33,8 +33,8 @@ class Imports:
         """Take in the export at that absolute path."""
         if not isinstance(path, str) or not Path(path).is_absolute():
             return {"ok": False, "lines": [f"an import needs an absolute path, not {path!r}"]}
-        if place := self._place():
-            if place.standing not in OVER:
+        if slot := self._slot():
+            if slot.standing not in OVER:
                 what = f"an import of {self._path} is under way"
                 return {"ok": False, "lines": [f"{what}: wait for its end, or stop it with bin/run stop {tree.IMPORT}"]}
             self._supervisor.retire_child(tree.IMPORT)
@@ -49,24 +49,24 @@ class Imports:
             return {"ok": False, "lines": ["another import has begun since"]}
         facts = self._router.latest(tree.IMPORT)
         answer = {"ok": True, "lines": [], "facts": facts if facts.get("number") == number else {}}
-        place = self._place()
-        if place is None:
+        slot = self._slot()
+        if slot is None:
             return {**answer, "state": "gone"}
-        answer |= {"state": place.standing.value, "why": str(place.facts().get("last_exit", ""))}
-        if place.standing in OVER:
+        answer |= {"state": slot.standing.value, "why": str(slot.facts().get("last_exit", ""))}
+        if slot.standing in OVER:
             self._supervisor.retire_child(tree.IMPORT)
         return answer
 
     def stop(self, number: object) -> dict[str, Any]:
         """Have that import end; what it has taken in goes on without it."""
-        if number == self._number and (place := self._place()) and not place.retired:
+        if number == self._number and (slot := self._slot()) and not slot.retired:
             self._supervisor.retire_child(tree.IMPORT)
         return {"ok": True, "lines": ["the import is being stopped"]}
 
     def specs(self) -> tuple[ChildSpec, ...]:
         """What a reload has to keep."""
-        place = self._place()
-        return (place.spec,) if place and not place.retired and place.standing not in OVER else ()
+        slot = self._slot()
+        return (slot.spec,) if slot and not slot.retired and slot.standing not in OVER else ()
 
-    def _place(self) -> Place | None:
-        return next((place for place in self._supervisor.places if place.spec.name == tree.IMPORT), None)
+    def _slot(self) -> Slot | None:
+        return next((slot for slot in self._supervisor.slots if slot.spec.name == tree.IMPORT), None)

@@ -26,7 +26,7 @@ DONE = {"restart": "is being replaced", "stop": "is asked to stop", "start": "is
 log = structlog.get_logger()
 
 
-class Orders:
+class Operations:
     """Carries out orders. `reread` reads the configuration anew and raises SettingsError; None: there is none to read.
 
     `listen_fd`, `started` and `cgroup` are those of `tree.children`.

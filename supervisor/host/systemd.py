@@ -16,7 +16,7 @@ import structlog
 from ipc.transport.messages import Message, Report
 from ipc.transport.router import Router
 from supervisor.host.sd_notify import Notifier
-from supervisor.processes.slot import Place, Standing
+from supervisor.processes.slot import Slot, Standing
 from supervisor.processes.supervisor import TICK_SECONDS, Supervisor
 
 GRACE_SECONDS = 5.0
@@ -63,22 +63,22 @@ def overdue_seconds(
             return now - heard - hang_seconds
 
 
-def makes_progress(places: Collection[Place], now: float) -> bool:
+def makes_progress(slots: Collection[Slot], now: float) -> bool:
     """Whether every child that should run is alive, or about to be."""
-    return all(_overdue_seconds(place, now) <= GRACE_SECONDS for place in places)
+    return all(_overdue_seconds(slot, now) <= GRACE_SECONDS for slot in slots)
 
 
-def _overdue_seconds(place: Place, now: float) -> float:
-    if place.incarnation is None:
-        return overdue_seconds(place.standing, now)
+def _overdue_seconds(slot: Slot, now: float) -> float:
+    if slot.incarnation is None:
+        return overdue_seconds(slot.standing, now)
     return overdue_seconds(
-        place.standing,
+        slot.standing,
         now,
-        spawned=place.incarnation.spawned + place.incarnation.frozen_seconds,
-        heard=place.incarnation.heard,
-        stalled_seconds=place.incarnation.stalled_seconds,
-        ready_seconds=place.spec.ready_seconds,
-        hang_seconds=place.spec.hang_seconds,
+        spawned=slot.incarnation.spawned + slot.incarnation.frozen_seconds,
+        heard=slot.incarnation.heard,
+        stalled_seconds=slot.incarnation.stalled_seconds,
+        ready_seconds=slot.spec.ready_seconds,
+        hang_seconds=slot.spec.hang_seconds,
     )
 
 
@@ -104,7 +104,7 @@ class Notified:
             self._stopping = self._stopping or self._notifier.stopping(
                 self._supervisor.drain_seconds + STOP_MARGIN_SECONDS
             )
-        elif not self._ready and all(place.had_its_chance() for place in self._supervisor.places):
+        elif not self._ready and all(slot.had_its_chance() for slot in self._supervisor.slots):
             self._ready = self._notifier.ready()
         elif self._ready and self._notifier.owes_ready:
             self._notifier.ready()
@@ -117,10 +117,10 @@ class Notified:
             self._status, self._status_at = status, now
 
     def _describe(self) -> str:
-        places = self._supervisor.places
+        slots = self._supervisor.slots
         if self._supervisor.stopping:
-            return f"stopping: {', '.join(place.spec.name for place in places if place.incarnation) or 'done'}"
-        others = [f"{one.spec.name} is {one.standing.value}" for one in places if one.standing not in WELL]
+            return f"stopping: {', '.join(slot.spec.name for slot in slots if slot.incarnation) or 'done'}"
+        others = [f"{one.spec.name} is {one.standing.value}" for one in slots if one.standing not in WELL]
         first = (self._summary or "running") if self._ready else "starting"
         return "; ".join([first, *others])[:STATUS_LENGTH]
 
@@ -128,7 +128,7 @@ class Notified:
         """At half the time that systemd allows, as it advises; a tick early rather than one late."""
         if not self._notifier.watchdog_seconds:
             return
-        progresses = self._supervisor.stopping or makes_progress(self._supervisor.places, now)
+        progresses = self._supervisor.stopping or makes_progress(self._supervisor.slots, now)
         if not progresses and self._progressed:
             log.error("a child that should be gone is still there: systemd hears no more that the tree is alive")
         self._progressed = progresses

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 from ipc.transport.messages import Message, Options
-from supervisor.processes.slot import Place, Standing
+from supervisor.processes.slot import Slot, Standing
 from supervisor.processes.spec import ChildSpec
 
 
@@ -44,12 +44,12 @@ class Staff(Protocol):
     def remove_child(self, name: str) -> None: ...
 
 
-class Renewal:
-    """Adapts the children in `places`, which is the supervisor's own dictionary, in the order of starting."""
+class Reload:
+    """Adapts the children in `slots`, which is the supervisor's own dictionary, in the order of starting."""
 
-    def __init__(self, staff: Staff, places: dict[str, Place]) -> None:
+    def __init__(self, staff: Staff, slots: dict[str, Slot]) -> None:
         self._staff = staff
-        self._places = places
+        self._slots = slots
         self._to_replace: deque[str] = deque()
         self._under_way: tuple[str, float] | None = None
 
@@ -58,20 +58,20 @@ class Renewal:
 
         `everyone` is replaced, even those whose spec is as it was.
         """
-        before = dict(self._places)
-        self._places.clear()
+        before = dict(self._slots)
+        self._slots.clear()
         changes = Changes()
         for spec in specs:
-            place = before.pop(spec.name, None)
-            if place is None or place.retired:
+            slot = before.pop(spec.name, None)
+            if slot is None or slot.retired:
                 changes.added.append(spec.name)
-            place = self._places[spec.name] = place or Place(spec)
-            self._adapt(place, spec, changes, even_so=everyone)
-        for name, place in before.items():
-            self._places[name] = place
-            if not place.retired:
+            slot = self._slots[spec.name] = slot or Slot(spec)
+            self._adapt(slot, spec, changes, even_so=everyone)
+        for name, slot in before.items():
+            self._slots[name] = slot
+            if not slot.retired:
                 changes.removed.append(name)
-            self._retire(place)
+            self._retire(slot)
         return changes
 
     def note_start(self, name: str) -> None:
@@ -87,29 +87,29 @@ class Renewal:
                 return
             self._under_way = None
         if self._to_replace and not self._staff.stopping:
-            place = self._places.get(self._to_replace.popleft())
-            if place is not None and place.incarnation is not None and place.wanted:
-                self._staff.restart_child(place.spec.name)
-                until = time.monotonic() + place.spec.stop_seconds + place.spec.ready_seconds
-                self._under_way = (place.spec.name, until)
+            slot = self._slots.get(self._to_replace.popleft())
+            if slot is not None and slot.incarnation is not None and slot.wanted:
+                self._staff.restart_child(slot.spec.name)
+                until = time.monotonic() + slot.spec.stop_seconds + slot.spec.ready_seconds
+                self._under_way = (slot.spec.name, until)
 
     def _is_on_its_way(self, name: str) -> bool:
-        place = self._places.get(name)
-        return place is not None and place.standing in (Standing.STOPPING, Standing.WAITING, Standing.STARTING)
+        slot = self._slots.get(name)
+        return slot is not None and slot.standing in (Standing.STOPPING, Standing.WAITING, Standing.STARTING)
 
-    def _adapt(self, place: Place, spec: ChildSpec, changes: Changes, *, even_so: bool) -> None:
+    def _adapt(self, slot: Slot, spec: ChildSpec, changes: Changes, *, even_so: bool) -> None:
         """Have the child in this place become what `spec` says, and note what that takes."""
-        before, was_retired = place.spec, place.retired
-        place.spec, place.retired = spec, False
+        before, was_retired = slot.spec, slot.retired
+        slot.spec, slot.retired = spec, False
         if was_retired:
             self._staff.start_child(spec.name)
-        elif place.incarnation is None:
-            if place.wanted and (place.standing is Standing.HELD or spec != before):
-                place.release()
-                changes.restarted += [spec.name] if place.standing is Standing.WAITING else []
+        elif slot.incarnation is None:
+            if slot.wanted and (slot.standing is Standing.HELD or spec != before):
+                slot.release()
+                changes.restarted += [spec.name] if slot.standing is Standing.WAITING else []
         elif self._can_stay(before, spec, even_so=even_so):
             pass
-        elif place.wanted:  # else it is being stopped: whoever starts it again starts the new one
+        elif slot.wanted:  # else it is being stopped: whoever starts it again starts the new one
             changes.replaced.append(spec.name)
             if spec.name not in self._to_replace:
                 self._to_replace.append(spec.name)
@@ -121,10 +121,10 @@ class Renewal:
         only_options = replace(before, options=spec.options) == spec and spec.takes_options and not even_so
         return only_options and self._staff.send(spec.name, Options(spec.options))
 
-    def _retire(self, place: Place) -> None:
+    def _retire(self, slot: Slot) -> None:
         """There shall be no such child any more."""
-        place.retired = True
-        if place.incarnation is None:
-            self._staff.remove_child(place.spec.name)
+        slot.retired = True
+        if slot.incarnation is None:
+            self._staff.remove_child(slot.spec.name)
         else:
-            self._staff.stop_child(place.spec.name)
+            self._staff.stop_child(slot.spec.name)

@@ -26,7 +26,7 @@ class Standing(enum.Enum):
     HELD = "held"
 
 
-class Place:
+class Slot:
     """One child spec's place. Times in monotonic seconds, those in its facts too: health tells them by its own clock.
 
     `wanted`: nobody has ordered it to stop. `rests`: there is no work for it for now. `recycled`: it is replaced,

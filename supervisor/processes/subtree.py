@@ -54,7 +54,7 @@ def main(context: Context) -> None:
 
 def _abandon(supervisor: Supervisor) -> None:
     """The loop has failed: nobody looks after the children any more, so they end here."""
-    for incarnation in [place.incarnation for place in supervisor.places if place.incarnation]:
+    for incarnation in [slot.incarnation for slot in supervisor.slots if slot.incarnation]:
         incarnation.end(Intent.STOP)
         incarnation.process.wait()
 

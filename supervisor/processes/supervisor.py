@@ -30,8 +30,8 @@ from supervisor.processes import policy, reaper
 from supervisor.processes.loop import CommandRunner, Loop
 from supervisor.processes.policy import Cause, Exit, Intent
 from supervisor.processes.process import Incarnation, spawn
-from supervisor.processes.reload import Changes, Renewal
-from supervisor.processes.slot import Place, Standing
+from supervisor.processes.reload import Changes, Reload
+from supervisor.processes.slot import Slot, Standing
 from supervisor.processes.spec import ChildSpec, Intensity, SpecError
 from supervisor.processes.watchdog import Watchdog, sample
 from supervisor.resources import cpu
@@ -97,8 +97,8 @@ class Supervisor:
         commands: Callable[[Loop], CommandRunner] | None = None,
     ) -> None:
         self._leaves = Leaves(cgroup)
-        self._places = {spec.name: Place(spec) for spec in specs}
-        if len(self._places) < len(specs):
+        self._slots = {spec.name: Slot(spec) for spec in specs}
+        if len(self._slots) < len(specs):
             raise SpecError(f"children {', '.join(spec.name for spec in specs)}: each needs a name of its own")
         self._intensity = intensity
         self._drain_seconds = drain_seconds
@@ -115,8 +115,8 @@ class Supervisor:
         self._told_at = 0.0
         self._busy_at = -math.inf
         self._looked_at = 0.0
-        self._renewal = Renewal(self, self._places)
-        self._watchdog = Watchdog(self._places.values())
+        self._reload_plan = Reload(self, self._slots)
+        self._watchdog = Watchdog(self._slots.values())
         self._awake_at = time.monotonic()
         self._commands = commands(self) if commands else None
         self._assured_at = -math.inf
@@ -138,7 +138,7 @@ class Supervisor:
             self._watchdog.look(closely=router.is_busy())
             if self._commands:
                 self._commands.look()
-            self._renewal.go_on()
+            self._reload_plan.go_on()
             self._stop_who_is_next()
             self._tell()
             self._reap_orphans()
@@ -155,9 +155,9 @@ class Supervisor:
         self._selector.unregister(fd)
 
     @property
-    def places(self) -> Collection[Place]:
+    def slots(self) -> Collection[Slot]:
         """The children's places, in the order they are started."""
-        return self._places.values()
+        return self._slots.values()
 
     @property
     def drain_seconds(self) -> float:
@@ -170,11 +170,11 @@ class Supervisor:
         return self._router
 
     def _is_over(self) -> bool:
-        return self.stopping and all(place.incarnation is None for place in self._places.values())
+        return self.stopping and all(slot.incarnation is None for slot in self._slots.values())
 
     def _reap_orphans(self) -> None:
         if reaper.is_needed():
-            reaper.reap({place.incarnation.pid for place in self._places.values() if place.incarnation})
+            reaper.reap({slot.incarnation.pid for slot in self._slots.values() if slot.incarnation})
 
     def _close(self) -> None:
         if self._commands:
@@ -187,18 +187,18 @@ class Supervisor:
 
     def _start_who_is_due(self) -> None:
         now = self._looked_at = time.monotonic()
-        for place in self._places.values():
+        for slot in self._slots.values():
             if self.stopping:
                 return
-            if not place.is_due(now):
+            if not slot.is_due(now):
                 continue
-            if place.spec.after_others and not self._others_had_their_chance(place):
+            if slot.spec.after_others and not self._others_had_their_chance(slot):
                 continue
-            self._start(place)
+            self._start(slot)
 
-    def _others_had_their_chance(self, place: Place) -> bool:
-        earlier = list(self._places.values())[: list(self._places).index(place.spec.name)]
-        return place.started_before or all(other.had_its_chance() for other in earlier)
+    def _others_had_their_chance(self, slot: Slot) -> bool:
+        earlier = list(self._slots.values())[: list(self._slots).index(slot.spec.name)]
+        return slot.started_before or all(other.had_its_chance() for other in earlier)
 
     def _assure_itself(self, *, now: bool = False) -> None:
         """Look whether there is any sense in going on."""
@@ -209,31 +209,31 @@ class Supervisor:
         if not self.may_go_on():
             self.abandon()
 
-    def _start(self, place: Place) -> None:
+    def _start(self, slot: Slot) -> None:
         self._assure_itself(now=True)  # a new process opens its files by their paths
         if self.stopping:
             return
         try:
-            incarnation = self._spawn(place.spec, place.count + 1)
+            incarnation = self._spawn(slot.spec, slot.count + 1)
         except (OSError, subprocess.SubprocessError) as error:
             # EAGAIN, ENOMEM, EMFILE: the machine is short of something. No fault of the child: try again.
             why = f"cannot be started: {error}"
             remedy = process_limit.REMEDY if isinstance(error, BlockingIOError) else TRIED_AGAIN
-            place.put_off(time.monotonic() + policy.shortage_delay_seconds(self._intensity), why, remedy)
-            log.error("cannot start a child", child=place.spec.name, error=str(error))
-            self._tell_of(place)
+            slot.put_off(time.monotonic() + policy.shortage_delay_seconds(self._intensity), why, remedy)
+            log.error("cannot start a child", child=slot.spec.name, error=str(error))
+            self._tell_of(slot)
             return
-        place.begin(incarnation)
-        name = place.spec.name
-        if not place.spec.command:  # whose cap is for itself alone, and a cgroup would hold its own children to it
+        slot.begin(incarnation)
+        name = slot.spec.name
+        if not slot.spec.command:  # whose cap is for itself alone, and a cgroup would hold its own children to it
             incarnation.leaf = self._leaves.make(name, incarnation.number, incarnation.pid, incarnation.cap_bytes)
-        self._renewal.note_start(name)
-        self.watch(incarnation.pidfd, lambda: self._on_exit(place))
-        self.watch(incarnation.inbox_fd, lambda: self._on_messages(place))
+        self._reload_plan.note_start(name)
+        self.watch(incarnation.pidfd, lambda: self._on_exit(slot))
+        self.watch(incarnation.inbox_fd, lambda: self._on_messages(slot))
         if self._commands:
             self._commands.started(incarnation)
         log.debug("started", child=name, pid=incarnation.pid, incarnation=incarnation.number)
-        self._tell_of(place)
+        self._tell_of(slot)
         self.router.on_start(name)
 
     def _spawn(self, spec: ChildSpec, number: int) -> Incarnation:
@@ -262,22 +262,22 @@ class Supervisor:
         log.warning("the supervisor's loop did not run for a while", seconds=round(seconds, 1))
         if self._drain_until is not None:
             self._drain_until += seconds
-        for place in self._places.values():
-            if place.incarnation is not None:
-                place.incarnation.forgive(seconds)
-                place.stop_until += seconds
+        for slot in self._slots.values():
+            if slot.incarnation is not None:
+                slot.incarnation.forgive(seconds)
+                slot.stop_until += seconds
 
     def _moments(self) -> list[float]:
         """When something will be due that was not when it was last looked at, in monotonic seconds."""
-        presses = [place.incarnation.press_at for place in self._places.values() if place.incarnation]
+        presses = [slot.incarnation.press_at for slot in self._slots.values() if slot.incarnation]
         if self.stopping:
-            stops = [place.stop_until for place in self._places.values() if place.standing is Standing.STOPPING]
+            stops = [slot.stop_until for slot in self._slots.values() if slot.standing is Standing.STOPPING]
             return [*presses, *stops]
-        starts = [place.due_at for place in self._places.values() if place.awaits_its_time]
+        starts = [slot.due_at for slot in self._slots.values() if slot.awaits_its_time]
         return [*presses, *(moment for moment in starts if moment > self._looked_at)]
 
-    def _on_messages(self, place: Place, most: int = MOST_MESSAGES) -> None:
-        incarnation = place.incarnation
+    def _on_messages(self, slot: Slot, most: int = MOST_MESSAGES) -> None:
+        incarnation = slot.incarnation
         if incarnation is None or not incarnation.listening:
             return
         for _ in range(most):
@@ -286,50 +286,50 @@ class Supervisor:
             except Closed as closed:
                 self._stop_listening(incarnation)
                 if not isinstance(closed.__cause__, EOFError):
-                    self._on_gibberish(place, incarnation, closed)
+                    self._on_gibberish(slot, incarnation, closed)
                 return
             if message is None:
                 return
-            self._on_message(place, incarnation, message)
+            self._on_message(slot, incarnation, message)
 
-    def _on_gibberish(self, place: Place, incarnation: Incarnation, error: Closed) -> None:
+    def _on_gibberish(self, slot: Slot, incarnation: Incarnation, error: Closed) -> None:
         """What it sends cannot be trusted any more, so neither can its work."""
-        log.error("sends what is no message", child=place.spec.name, pid=incarnation.pid, error=str(error))
+        log.error("sends what is no message", child=slot.spec.name, pid=incarnation.pid, error=str(error))
         incarnation.end(Intent.GIBBERISH)
 
-    def _on_message(self, place: Place, incarnation: Incarnation, message: Message) -> None:
+    def _on_message(self, slot: Slot, incarnation: Incarnation, message: Message) -> None:
         incarnation.heard = time.monotonic()
         match message:
             case Ready():
-                place.now_ready()
+                slot.now_ready()
                 sample(incarnation)  # its row says at once how much memory it takes
                 log.info(
                     "ready",
-                    child=place.spec.name,
+                    child=slot.spec.name,
                     pid=incarnation.pid,
                     seconds=round(incarnation.ready_at - incarnation.spawned, 3),
                 )
-                self.router.on_ready(place.spec.name)
-                self._tell_of(place)
+                self.router.on_ready(slot.spec.name)
+                self._tell_of(slot)
             case Beat(stalled_seconds):
                 incarnation.beat(stalled_seconds)
             case Held() | Starved() | Unrunnable() | Short() | Leaving():
                 incarnation.last_words = message
             case _:
-                self.router.on_message(place.spec.name, message)
+                self.router.on_message(slot.spec.name, message)
 
-    def _on_exit(self, place: Place) -> None:
-        incarnation = place.incarnation
+    def _on_exit(self, slot: Slot) -> None:
+        incarnation = slot.incarnation
         if incarnation is None or not incarnation.has_ended():
             return
-        self._on_messages(place, LAST_MESSAGES)  # its last words, and the work that it had just finished
+        self._on_messages(slot, LAST_MESSAGES)  # its last words, and the work that it had just finished
         self.unwatch(incarnation.pidfd)
         self._stop_listening(incarnation)
         if self._commands:
             self._commands.ended(incarnation)
         shown = incarnation.stacks()
         incarnation.close()
-        self._bury(place, incarnation, shown)
+        self._bury(slot, incarnation, shown)
 
     def _stop_listening(self, incarnation: Incarnation) -> None:
         """Once only: after an error the mailbox may be closed already, and the number soon be another file's."""
@@ -337,7 +337,7 @@ class Supervisor:
             incarnation.listening = False
             self.unwatch(incarnation.inbox_fd)
 
-    def _bury(self, place: Place, incarnation: Incarnation, shown: str) -> None:
+    def _bury(self, slot: Slot, incarnation: Incarnation, shown: str) -> None:
         """Put down what the end of the child was, and decide what follows."""
         end = policy.judge(
             incarnation.process.returncode,
@@ -349,16 +349,16 @@ class Supervisor:
             incarnation.leaf_peak_bytes = incarnation.leaf.peak_bytes()
             self._leaves.remove(incarnation.leaf)
         now = time.monotonic()
-        counts = self.router.on_exit(place.spec.name, end.cause.value, end.text)
+        counts = self.router.on_exit(slot.spec.name, end.cause.value, end.text)
         if end.cause is Cause.SHORT and now - incarnation.ready_at < policy.STEADY_SECONDS:  # or it never was
-            self._start_failed(place, end, now)
+            self._start_failed(slot, end, now)
             return
-        counts = counts and not (place.recycled or self.stopping)
-        replaced = place.after_exit(end, now, counts=counts, intensity=self._intensity, random=random)
+        counts = counts and not (slot.recycled or self.stopping)
+        replaced = slot.after_exit(end, now, counts=counts, intensity=self._intensity, random=random)
         log.log(
-            self._level_of(place, incarnation, end),
+            self._level_of(slot, incarnation, end),
             "child ended",
-            child=place.spec.name,
+            child=slot.spec.name,
             pid=incarnation.pid,
             cause=end.cause.value,
             what=end.text,
@@ -366,9 +366,9 @@ class Supervisor:
             replaced=replaced and not self.stopping,
         )
         for piece in stacks.pieces(shown):
-            log.error("stack", child=place.spec.name, pid=incarnation.pid, stack=piece)
+            log.error("stack", child=slot.spec.name, pid=incarnation.pid, stack=piece)
         self.router.on_ended(
-            place.spec.name,
+            slot.spec.name,
             {
                 "at": int(time.time()),
                 "cause": end.cause.value,
@@ -379,47 +379,47 @@ class Supervisor:
                 **({"stacks": stacks.digest(shown)} if shown else {}),
             },
         )
-        if counts and place.has_outrun(self._intensity):
-            self._put_up_with_no_more(place, now)
-        self._tell_of(place)
-        if place.retired:
-            self.remove_child(place.spec.name)
+        if counts and slot.has_outrun(self._intensity):
+            self._put_up_with_no_more(slot, now)
+        self._tell_of(slot)
+        if slot.retired:
+            self.remove_child(slot.spec.name)
 
-    def _level_of(self, place: Place, incarnation: Incarnation, end: Exit) -> int:
+    def _level_of(self, slot: Slot, incarnation: Incarnation, end: Exit) -> int:
         """An end that somebody wanted is no error."""
         # A signal to all of us at once may have found it before it could take it.
         went_with_us = self.stopping and incarnation.process.returncode == -signal.SIGTERM
-        if end.cause is Cause.ASKED or place.standing is Standing.FINISHED or went_with_us:
+        if end.cause is Cause.ASKED or slot.standing is Standing.FINISHED or went_with_us:
             return logging.INFO
         if end.cause is Cause.TERMINATED:
             return logging.INFO if self.stopping else logging.WARNING
         return logging.ERROR
 
-    def _start_failed(self, place: Place, end: Exit, now: float) -> None:
+    def _start_failed(self, slot: Slot, end: Exit, now: float) -> None:
         """The machine had a process for it, but not what it needs besides: as if it could not be started at all."""
-        place.start_failed(now + policy.shortage_delay_seconds(self._intensity), end.text, end.remedy)
-        log.error("cannot start a child", child=place.spec.name, error=end.text)
-        self._tell_of(place)
-        if place.retired:
-            self.remove_child(place.spec.name)
+        slot.start_failed(now + policy.shortage_delay_seconds(self._intensity), end.text, end.remedy)
+        log.error("cannot start a child", child=slot.spec.name, error=end.text)
+        self._tell_of(slot)
+        if slot.retired:
+            self.remove_child(slot.spec.name)
 
-    def _put_up_with_no_more(self, place: Place, now: float) -> None:
+    def _put_up_with_no_more(self, slot: Slot, now: float) -> None:
         """It has outrun its intensity. A command of the operator's, or an import, costs only itself; without any other
         of our own children the whole is good for nothing: it ends, and whoever has started it starts it anew.
         """
-        deaths, window_seconds = len(place.deaths), self._intensity.window_seconds
-        if place.spec.command is not None or place.spec.costs_only_itself:
-            if place.standing is Standing.WAITING:
-                seconds = place.hold_back(now, self._intensity)
+        deaths, window_seconds = len(slot.deaths), self._intensity.window_seconds
+        if slot.spec.command is not None or slot.spec.costs_only_itself:
+            if slot.standing is Standing.WAITING:
+                seconds = slot.hold_back(now, self._intensity)
                 log.error(
                     "held",
-                    child=place.spec.name,
+                    child=slot.spec.name,
                     deaths=deaths,
                     window_seconds=window_seconds,
                     tried_again_in_seconds=seconds,
                 )
-        elif not place.retired:
-            log.error("giving up", child=place.spec.name, deaths=deaths, window_seconds=window_seconds)
+        elif not slot.retired:
+            log.error("giving up", child=slot.spec.name, deaths=deaths, window_seconds=window_seconds)
             self._exit_code = 1
             self.begin_stop()
 
@@ -427,31 +427,31 @@ class Supervisor:
 
     def command(self, action: str, name: str) -> None:
         """Do that to the child, if there is one of that name."""
-        if name in self._places and not self.stopping:
+        if name in self._slots and not self.stopping:
             log.info("commanded", action=action, child=name)
             {"stop": self.stop_child, "start": self.start_child, "restart": self.restart_child}[action](name)
 
     def stop_child(self, name: str) -> None:
         """Have the child stop, until it is started again. It counts as no death."""
-        place = self._places[name]
-        place.wanted, place.recycled = False, False
-        place.call_off()
-        self._ask_to_stop(place, math.inf)
-        self._tell_of(place)
+        slot = self._slots[name]
+        slot.wanted, slot.recycled = False, False
+        slot.call_off()
+        self._ask_to_stop(slot, math.inf)
+        self._tell_of(slot)
 
     def start_child(self, name: str) -> None:
         """Have a child run that is stopped, held, or waiting for its turn."""
-        place = self._places[name]
-        place.wanted = True
-        if place.incarnation is None:
-            place.release()
-        elif place.standing is Standing.STOPPING:
-            place.recycled = not place.rests
-        self._tell_of(place)
+        slot = self._slots[name]
+        slot.wanted = True
+        if slot.incarnation is None:
+            slot.release()
+        elif slot.standing is Standing.STOPPING:
+            slot.recycled = not slot.rests
+        self._tell_of(slot)
 
     def restart_child(self, name: str) -> None:
         """Replace the child when it has finished what it has in hand; start it if it does not run."""
-        self._ask_to_stop(self._places[name], math.inf)
+        self._ask_to_stop(self._slots[name], math.inf)
         self.start_child(name)
 
     def reconfigure(
@@ -465,17 +465,17 @@ class Supervisor:
         """Take these for what the children shall be; who is going to be started, stopped or replaced for it."""
         everyone = log_settings != self._log_settings  # they are told once, when they start
         self._intensity, self._drain_seconds, self._log_settings = intensity, drain_seconds, log_settings
-        return self._renewal.adapt(specs, everyone=everyone)
+        return self._reload_plan.adapt(specs, everyone=everyone)
 
     def add_child(self, spec: ChildSpec) -> None:
         """One more child, for a while: a reload that does not name it ends it."""
-        self._places[spec.name] = Place(spec)
+        self._slots[spec.name] = Slot(spec)
 
     def retire_child(self, name: str) -> None:
         """Have the child stop, if it runs; then there is no such child any more."""
-        place = self._places[name]
-        place.retired = True
-        if place.incarnation is None:
+        slot = self._slots[name]
+        slot.retired = True
+        if slot.incarnation is None:
             self.remove_child(name)
         else:
             self.stop_child(name)
@@ -483,7 +483,7 @@ class Supervisor:
     def remove_child(self, name: str) -> None:
         """There is no such child any more."""
         self.router.on_state(name, {})
-        del self._places[name]
+        del self._slots[name]
 
     # Stopping
 
@@ -500,11 +500,11 @@ class Supervisor:
     def _stop_at_once(self) -> None:
         log.warning("stopping at once")
         self._exit_code = 1
-        for place in self._places.values():
-            place.call_off()
-            if place.incarnation:
-                place.incarnation.end(Intent.STOP)
-                place.stop_until = math.inf
+        for slot in self._slots.values():
+            slot.call_off()
+            if slot.incarnation:
+                slot.incarnation.end(Intent.STOP)
+                slot.stop_until = math.inf
 
     def abandon(self) -> None:
         """What the children work on is not theirs any more: end them at once. Commands have no part in that, and are
@@ -512,11 +512,11 @@ class Supervisor:
         """
         self._is_abandoned, self._exit_code = True, 1
         self.begin_stop()
-        for place in self._places.values():
-            place.call_off()
-            if place.incarnation and place.spec.command is None:
-                place.incarnation.end(Intent.STOP)
-                place.stop_until = math.inf
+        for slot in self._slots.values():
+            slot.call_off()
+            if slot.incarnation and slot.spec.command is None:
+                slot.incarnation.end(Intent.STOP)
+                slot.stop_until = math.inf
 
     def begin_stop(self) -> None:
         """Stop taking in, let the work in hand be finished, end the children; then `run` returns."""
@@ -529,24 +529,24 @@ class Supervisor:
         """Ask the last started child that still runs to stop, or all of them."""
         if self._drain_until is None:
             return
-        for place in reversed(self._places.values()):
-            place.call_off()
-            if place.incarnation is None:
+        for slot in reversed(self._slots.values()):
+            slot.call_off()
+            if slot.incarnation is None:
                 continue
-            if place.incarnation.intent is not Intent.STOP:
-                self._ask_to_stop(place, self._drain_until)
-            if self._in_order and place.spec.command is None:  # for a command, nobody waits
+            if slot.incarnation.intent is not Intent.STOP:
+                self._ask_to_stop(slot, self._drain_until)
+            if self._in_order and slot.spec.command is None:  # for a command, nobody waits
                 return
 
-    def _ask_to_stop(self, place: Place, latest: float) -> None:
+    def _ask_to_stop(self, slot: Slot, latest: float) -> None:
         """Ask it once, however often it is wanted: a second SIGTERM means "at once" to a child that supervises."""
-        incarnation = place.incarnation
+        incarnation = slot.incarnation
         if incarnation is None or incarnation.intent is Intent.STOP:
             return
         if incarnation.intent is None:
             incarnation.intent = Intent.STOP
         now = time.monotonic()
-        place.stop_until = max(min(now + place.spec.stop_seconds, latest), now + LEAST_STOP_SECONDS)
+        slot.stop_until = max(min(now + slot.spec.stop_seconds, latest), now + LEAST_STOP_SECONDS)
         incarnation.ask_to_stop()
 
     # Telling
@@ -557,20 +557,20 @@ class Supervisor:
             self._busy_at = now
         if now - self._told_at >= TELL_SECONDS:
             self._told_at = now
-            for place in self._places.values():
-                self._tell_of(place)
+            for slot in self._slots.values():
+                self._tell_of(slot)
 
-    def _tell_of(self, place: Place) -> None:
+    def _tell_of(self, slot: Slot) -> None:
         """Tell how it stands now; what is as it was, only now and then."""
         now = time.monotonic()
-        if place.incarnation is not None and place.spec.command is not None:
-            place.incarnation.heard = now  # it says nothing, but the kernel would have told of its end
-        facts = place.facts()
+        if slot.incarnation is not None and slot.spec.command is not None:
+            slot.incarnation.heard = now  # it says nothing, but the kernel would have told of its end
+        facts = slot.facts()
         often = now - self._busy_at < RETELL_SECONDS  # for a while after, or a row would tell of the last work
-        after = BUSY_RETELL_SECONDS if often or _is_heard_anew(place, facts) else RETELL_SECONDS
-        if not _is_the_same(facts, place.told) or now - place.told_at >= after:
-            place.told, place.told_at = facts, now
-            self.router.on_state(place.spec.name, facts)
+        after = BUSY_RETELL_SECONDS if often or _is_heard_anew(slot, facts) else RETELL_SECONDS
+        if not _is_the_same(facts, slot.told) or now - slot.told_at >= after:
+            slot.told, slot.told_at = facts, now
+            self.router.on_state(slot.spec.name, facts)
 
     # What a router may ask (ipc.transport.router.Tree)
 
@@ -579,15 +579,15 @@ class Supervisor:
         return self._drain_until is not None
 
     def names(self) -> list[str]:
-        return list(self._places)
+        return list(self._slots)
 
     def is_ready(self, name: str) -> bool:
-        incarnation = self._places[name].incarnation
+        incarnation = self._slots[name].incarnation
         return incarnation is not None and incarnation.ready and incarnation.intent is None
 
     def send(self, name: str, message: Message) -> bool:
-        place = self._places.get(name)
-        incarnation = place.incarnation if place else None
+        slot = self._slots.get(name)
+        incarnation = slot.incarnation if slot else None
         if incarnation is None:
             return False
         try:
@@ -599,7 +599,7 @@ class Supervisor:
             return False
 
     def set_cap(self, name: str, cap_bytes: int) -> bool:
-        incarnation = self._places[name].incarnation
+        incarnation = self._slots[name].incarnation
         if incarnation is None or incarnation.cap_bytes == cap_bytes:
             return True
         sample(incarnation)  # what it had a moment ago, at the end of a large job, is no reason to kill it
@@ -611,46 +611,46 @@ class Supervisor:
         return True
 
     def effort(self, name: str) -> Effort | None:
-        incarnation = self._places[name].incarnation
+        incarnation = self._slots[name].incarnation
         return cpu.read(incarnation.pid) if incarnation else None
 
     def kill_hung(self, name: str) -> None:
-        incarnation = self._places[name].incarnation
+        incarnation = self._slots[name].incarnation
         if incarnation is not None and incarnation.intent in (None, Intent.STOP):
             incarnation.give_up(time.monotonic())
 
     def kill_mad(self, name: str) -> None:
-        incarnation = self._places[name].incarnation
+        incarnation = self._slots[name].incarnation
         if incarnation is not None and incarnation.intent in (None, Intent.STOP):
             incarnation.end(Intent.GIBBERISH)
 
     def recycle(self, name: str) -> None:
-        place = self._places[name]
-        if place.incarnation is not None and place.incarnation.intent is None:
-            self._ask_to_stop(place, time.monotonic() + place.spec.stop_seconds)
-            place.recycled = True
+        slot = self._slots[name]
+        if slot.incarnation is not None and slot.incarnation.intent is None:
+            self._ask_to_stop(slot, time.monotonic() + slot.spec.stop_seconds)
+            slot.recycled = True
 
     def rest(self, name: str) -> None:
-        place = self._places[name]
-        place.rests, place.recycled = True, False
-        place.call_off()
-        self._ask_to_stop(place, math.inf)
-        self._tell_of(place)
+        slot = self._slots[name]
+        slot.rests, slot.recycled = True, False
+        slot.call_off()
+        self._ask_to_stop(slot, math.inf)
+        self._tell_of(slot)
 
     def wake(self, name: str) -> None:
-        place = self._places[name]
-        place.rests = False
-        if place.wanted:
+        slot = self._slots[name]
+        slot.rests = False
+        if slot.wanted:
             self.start_child(name)
 
     def is_wanted(self, name: str) -> bool:
-        place = self._places[name]
-        return place.wanted and place.standing is not Standing.HELD
+        slot = self._slots[name]
+        return slot.wanted and slot.standing is not Standing.HELD
 
 
-def _is_heard_anew(place: Place, facts: dict[str, Any]) -> bool:
+def _is_heard_anew(slot: Slot, facts: dict[str, Any]) -> bool:
     """Whether a child that beats has given a sign of life since its row was told."""
-    return place.spec.command is None and facts.get("heard") != place.told.get("heard")
+    return slot.spec.command is None and facts.get("heard") != slot.told.get("heard")
 
 
 def _is_the_same(facts: dict[str, Any], told: dict[str, Any]) -> bool:

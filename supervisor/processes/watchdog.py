@@ -14,7 +14,7 @@ import structlog
 from supervisor.processes import policy
 from supervisor.processes.policy import Intent, Oom
 from supervisor.processes.process import Incarnation
-from supervisor.processes.slot import Place
+from supervisor.processes.slot import Slot
 from supervisor.resources import memory
 
 SAMPLE_SECONDS = 1.0
@@ -26,8 +26,8 @@ log = structlog.get_logger()
 class Watchdog:
     """Watches the children in their places."""
 
-    def __init__(self, places: Collection[Place]) -> None:
-        self._places = places
+    def __init__(self, slots: Collection[Slot]) -> None:
+        self._slots = slots
         self._sampled = 0.0
         self._oom_kills = (memory.kernel_oom_kills(),) * 2
 
@@ -36,12 +36,12 @@ class Watchdog:
         now = time.monotonic()
         if closely or now - self._sampled >= SAMPLE_SECONDS:
             self._sample(now)
-        for place in self._places:
-            if place.incarnation is None:
+        for slot in self._slots:
+            if slot.incarnation is None:
                 continue
-            place.incarnation.press(now)
-            if place.incarnation.intent in (None, Intent.STOP):
-                _enforce(place, place.incarnation, now)
+            slot.incarnation.press(now)
+            if slot.incarnation.intent in (None, Intent.STOP):
+                _enforce(slot, slot.incarnation, now)
 
     def oom_of(self, incarnation: Incarnation) -> Oom:
         """What the kernel's out-of-memory killer has to do with this one's end."""
@@ -56,7 +56,7 @@ class Watchdog:
         if once_a_second:
             self._oom_kills = (self._oom_kills[1], memory.kernel_oom_kills())
             self._sampled = now
-        for incarnation in (place.incarnation for place in self._places):
+        for incarnation in (slot.incarnation for slot in self._slots):
             if incarnation is None:
                 continue
             sample(incarnation)
@@ -72,25 +72,25 @@ def sample(incarnation: Incarnation) -> None:
     incarnation.peak_rss_bytes = max(incarnation.peak_rss_bytes, incarnation.rss_bytes)
 
 
-def _enforce(place: Place, incarnation: Incarnation, now: float) -> None:
+def _enforce(slot: Slot, incarnation: Incarnation, now: float) -> None:
     if incarnation.is_over_cap():
         log.error(
             "over its memory cap",
-            child=place.spec.name,
+            child=slot.spec.name,
             pid=incarnation.pid,
             rss_bytes=incarnation.rss_bytes,
             cap_bytes=incarnation.cap_bytes,
         )
         incarnation.end(Intent.MEMORY)
     elif incarnation.intent is Intent.STOP:
-        if now >= place.stop_until:
-            log.warning("killed, it did not stop in time", child=place.spec.name, pid=incarnation.pid)
+        if now >= slot.stop_until:
+            log.warning("killed, it did not stop in time", child=slot.spec.name, pid=incarnation.pid)
             incarnation.end(Intent.STOP)
-            place.stop_until = now + SAMPLE_SECONDS
-    elif _is_hung(place, incarnation, now):
+            slot.stop_until = now + SAMPLE_SECONDS
+    elif _is_hung(slot, incarnation, now):
         log.error(
             "hung",
-            child=place.spec.name,
+            child=slot.spec.name,
             pid=incarnation.pid,
             ready=incarnation.ready,
             silent_seconds=round(now - incarnation.heard, 1),
@@ -99,9 +99,9 @@ def _enforce(place: Place, incarnation: Incarnation, now: float) -> None:
         incarnation.give_up(now)
 
 
-def _is_hung(place: Place, incarnation: Incarnation, now: float) -> bool:
+def _is_hung(slot: Slot, incarnation: Incarnation, now: float) -> bool:
     if not incarnation.ready:
-        return now - incarnation.spawned - incarnation.frozen_seconds > place.spec.ready_seconds
+        return now - incarnation.spawned - incarnation.frozen_seconds > slot.spec.ready_seconds
     return policy.is_hung(
-        now, incarnation.heard, incarnation.stalled_seconds, place.spec.hang_seconds, place.spec.stall_seconds
+        now, incarnation.heard, incarnation.stalled_seconds, slot.spec.hang_seconds, slot.spec.stall_seconds
     )

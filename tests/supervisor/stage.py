@@ -19,7 +19,7 @@ from typing import Any
 from ipc.transport.messages import Message
 from ipc.transport.router import Router
 from supervisor.commands.runner import Runner
-from supervisor.processes.slot import Place
+from supervisor.processes.slot import Slot
 from supervisor.processes.spec import ChildSpec, Intensity
 from supervisor.processes.supervisor import Supervisor
 from tests.instance import children
@@ -109,14 +109,14 @@ class Stage:
     def replaced(self, name: str, count: int = 1) -> Iterator[None]:
         """Until the child has been replaced `count` times and is ready."""
         yield from self.until(
-            f"{name} to be replaced", lambda: self.place(name).restarts >= count and self.supervisor.is_ready(name)
+            f"{name} to be replaced", lambda: self.slot(name).restarts >= count and self.supervisor.is_ready(name)
         )
 
     def press_stop(self) -> None:
         os.write(self._stop_writer, b"\x0f")
 
-    def place(self, name: str) -> Place:
-        return self.supervisor._places[name]
+    def slot(self, name: str) -> Slot:
+        return self.supervisor._slots[name]
 
     def pid(self, name: str) -> int:
         return int(self.states[name]["pid"])

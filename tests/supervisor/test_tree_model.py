@@ -24,11 +24,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from ipc.transport.messages import Held, Message, Ready, Starved
 from supervisor.processes import reload
-from supervisor.processes import slot as places
+from supervisor.processes import slot as slots
 from supervisor.processes import supervisor as supervisors
 from supervisor.processes.policy import Intent
 from supervisor.processes.process import Incarnation
-from supervisor.processes.slot import Place
+from supervisor.processes.slot import Slot
 from supervisor.processes.spec import ChildSpec, Intensity
 from supervisor.processes.supervisor import Supervisor
 
@@ -146,7 +146,7 @@ class TreeMachine(RuleBasedStateMachine):
         self.gave_up = False
         self.replacing: tuple[str, float] | None = None
         self.patches = ExitStack()
-        for module in (supervisors, places, reload):
+        for module in (supervisors, slots, reload):
             self.patches.enter_context(mock.patch.object(module, "time", self.clock))
         self.patches.enter_context(mock.patch.object(supervisors, "spawn", self.spawn))
         self.patches.enter_context(mock.patch.object(supervisors, "random", lambda: 0.0))
@@ -189,8 +189,8 @@ class TreeMachine(RuleBasedStateMachine):
         model.shall_be_replaced = False
         return Puppet(next(self.numbers), self.clock.now)
 
-    def place(self, name: str) -> Place:
-        return self.tree._places[name]
+    def slot(self, name: str) -> Slot:
+        return self.tree._slots[name]
 
     # What happens
 
@@ -219,9 +219,9 @@ class TreeMachine(RuleBasedStateMachine):
             is_through = self.models[self.replacing[0]].stands() not in ("stopping", "waiting", "starting")
             if is_through or self.clock.now >= self.replacing[1]:
                 self.replacing = None
-        self.tree._renewal.go_on()
+        self.tree._reload_plan.go_on()
         for name, model in self.models.items():
-            incarnation = self.place(name).incarnation
+            incarnation = self.slot(name).incarnation
             if incarnation and incarnation.intent is Intent.STOP and name not in stopping:
                 assert model.shall_be_replaced and model.wanted
                 assert self.replacing is None, "two at once"
@@ -230,15 +230,15 @@ class TreeMachine(RuleBasedStateMachine):
 
     @rule(name=children)
     def gets_ready(self, name: str) -> None:
-        place, model = self.place(name), self.models[name]
-        if place.incarnation and not place.incarnation.ready:
-            self.tree._on_message(place, place.incarnation, Ready())
+        slot, model = self.slot(name), self.models[name]
+        if slot.incarnation and not slot.incarnation.ready:
+            self.tree._on_message(slot, slot.incarnation, Ready())
             model.ready_at = self.clock.now
 
     @rule(name=children, end=st.sampled_from(sorted(ENDS)), counts=st.booleans())
     def ends(self, name: str, end: str, counts: bool) -> None:
-        place, model = self.place(name), self.models[name]
-        incarnation = place.incarnation
+        slot, model = self.slot(name), self.models[name]
+        incarnation = slot.incarnation
         if incarnation is None:
             return
         returncode, last_words, intent = ENDS[end]
@@ -247,7 +247,7 @@ class TreeMachine(RuleBasedStateMachine):
             incarnation.intent = intent
         self.router.counts = counts
         self.model_ends(model, end, counts=counts)
-        self.tree._bury(place, incarnation, "")
+        self.tree._bury(slot, incarnation, "")
 
     def model_ends(self, model: Model, end: str, *, counts: bool) -> None:
         now = self.clock.now
@@ -273,13 +273,13 @@ class TreeMachine(RuleBasedStateMachine):
     def is_recycled(self, name: str) -> None:
         """As the pool does with a worker that holds on to memory."""
         model = self.models[name]
-        if model.is_up and self.place(name).incarnation.intent is None:  # type: ignore[union-attr]
+        if model.is_up and self.slot(name).incarnation.intent is None:  # type: ignore[union-attr]
             model.asked_to_stop = model.comes_back = True
         self.tree.recycle(name)
 
     @rule(name=children, action=st.sampled_from(["stop", "start", "restart"]))
     def is_ordered(self, name: str, action: str) -> None:
-        model, incarnation = self.models[name], self.place(name).incarnation
+        model, incarnation = self.models[name], self.slot(name).incarnation
         was_up, before = model.is_up, list(incarnation.signals) if isinstance(incarnation, Puppet) else []
         self.tree.command(action, name)
         if self.gave_up:
@@ -325,14 +325,14 @@ class TreeMachine(RuleBasedStateMachine):
         assert self.tree.stopping == self.gave_up
         assert self.tree._exit_code == int(self.gave_up)
         for name, model in self.models.items():
-            place = self.place(name)
-            assert (place.incarnation is not None) == model.is_up
-            assert place.standing.value == model.stands(), name
+            slot = self.slot(name)
+            assert (slot.incarnation is not None) == model.is_up
+            assert slot.standing.value == model.stands(), name
             if not model.wanted:
-                assert model.stands() in ("stopping", "stopped", "held", "finished") or self.has_its_end_coming(place)
+                assert model.stands() in ("stopping", "stopped", "held", "finished") or self.has_its_end_coming(slot)
 
-    def has_its_end_coming(self, place: Place) -> bool:
-        return place.incarnation is not None and place.incarnation.intent is not None
+    def has_its_end_coming(self, slot: Slot) -> bool:
+        return slot.incarnation is not None and slot.incarnation.intent is not None
 
 
 TestTheTreeAgainstTheModel = TreeMachine.TestCase
@@ -394,7 +394,7 @@ def test_one_that_dies_before_its_turn_is_replaced_once(machine: TreeMachine) ->
     for _ in range(3):
         machine.time_passes(0.0, short=False)
         machine.gets_ready("b")
-    assert machine.place("b").count == 2 and machine.place("b").standing.value == "running"
+    assert machine.slot("b").count == 2 and machine.slot("b").standing.value == "running"
 
 
 def test_a_reload_starts_nobody_whom_the_operator_has_stopped(machine: TreeMachine) -> None:
@@ -405,4 +405,4 @@ def test_a_reload_starts_nobody_whom_the_operator_has_stopped(machine: TreeMachi
     machine.is_reloaded(set(), most=4)
     machine.time_passes(1.0, short=False)
     machine.they_agree()
-    assert machine.place("a").incarnation is None
+    assert machine.slot("a").incarnation is None

@@ -33,7 +33,7 @@ TRIES = 3
 log = structlog.get_logger()
 
 
-class Storing:
+class ObjectStage:
     """Puts what is due. `wake` tells whoever takes jobs in that state that there is one."""
 
     def __init__(

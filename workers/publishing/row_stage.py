@@ -27,7 +27,7 @@ BATCHES = 8
 log = structlog.get_logger()
 
 
-class Writing:
+class RowStage:
     """Writes what is due. `url_of` gives the address of an object by its key."""
 
     def __init__(

@@ -38,11 +38,11 @@ def run(
     done: Callable[[T], None],
     stop: Callable[[], bool] = never,
 ) -> None:
-    """Make all calls, at most `threads` at once, and wait for them: see `Crew.finish`."""
-    Crew(calls, threads).finish(done=done, stop=stop)
+    """Make all calls, at most `threads` at once, and wait for them: see `Threads.finish`."""
+    Threads(calls, threads).finish(done=done, stop=stop)
 
 
-class Crew(Generic[T]):
+class Threads(Generic[T]):
     """Makes all the calls, at most `threads` at once, while the caller does something else; then it calls `finish`."""
 
     def __init__(self, calls: Iterable[Callable[[], T]], threads: int = 1) -> None:

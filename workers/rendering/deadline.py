@@ -27,7 +27,7 @@ class Verdict(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class Deadline:
     """One job's time so far, as seen at some looks. Times in monotonic seconds."""
 
     began: float
@@ -37,10 +37,10 @@ class Watch:
     withheld_seconds: float = 0.0
 
     @classmethod
-    def start(cls, now: float, effort: Effort | None) -> Watch:
+    def start(cls, now: float, effort: Effort | None) -> Deadline:
         return cls(now, now, effort, effort)
 
-    def look(self, now: float, effort: Effort | None) -> Watch:
+    def look(self, now: float, effort: Effort | None) -> Deadline:
         """The watch after another look at the worker."""
         if effort is None or self.last is None:
             return replace(self, looked=now, last=effort or self.last)

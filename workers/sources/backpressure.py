@@ -9,7 +9,7 @@ from ipc.journal import Journal
 from ipc.transport.messages import Message, Ration
 
 
-class Room:
+class Backpressure:
     """The spool's limit and its disk's. Options: `spool_max_bytes` on their way at once, `min_free_bytes` of the disk.
 
     `is_full` and `error` say how the last question was answered; `is_rationed`, that the root wants nothing fetched.

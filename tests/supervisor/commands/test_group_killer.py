@@ -28,19 +28,19 @@ def groups() -> Iterator[list[subprocess.Popen[bytes]]]:
 
 
 @pytest.fixture
-def heir() -> Iterator[GroupKiller]:
+def killer() -> Iterator[GroupKiller]:
     before = open_fds()
-    heir = GroupKiller()
-    yield heir
-    heir.close()
-    heir.close()
+    killer = GroupKiller()
+    yield killer
+    killer.close()
+    killer.close()
     assert open_fds() == before
 
 
-def test_an_heir_that_is_closed_ends_nobody(heir: GroupKiller, groups: list[subprocess.Popen[bytes]]) -> None:
+def test_an_heir_that_is_closed_ends_nobody(killer: GroupKiller, groups: list[subprocess.Popen[bytes]]) -> None:
     for one in groups:
-        heir.add(one.pid)
-    heir.close()
+        killer.add(one.pid)
+    killer.close()
     assert [one.poll() for one in groups] == [None] * 3
 
 
@@ -73,10 +73,10 @@ def test_the_groups_that_are_left_end_with_the_supervisor(groups: list[subproces
     assert [one.poll() for one in groups] == [-signal.SIGKILL, None, -signal.SIGKILL]
 
 
-def test_one_that_stands_still_holds_up_nobody(heir: GroupKiller, groups: list[subprocess.Popen[bytes]]) -> None:
-    heir.add(groups[0].pid)
-    assert heir._process is not None
-    heir._process.send_signal(signal.SIGSTOP)
+def test_one_that_stands_still_holds_up_nobody(killer: GroupKiller, groups: list[subprocess.Popen[bytes]]) -> None:
+    killer.add(groups[0].pid)
+    assert killer._process is not None
+    killer._process.send_signal(signal.SIGSTOP)
     for number in range(10**6, 10**6 + 20_000):
-        heir.add(number)
-    assert heir._process.poll() is None
+        killer.add(number)
+    assert killer._process.poll() is None

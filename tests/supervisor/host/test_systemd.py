@@ -117,8 +117,8 @@ def test_a_tree_that_cannot_end_a_hung_child_is_silent_and_one_that_can_is_not(
         with monkeypatch.context() as broken:  # nobody ends it: as if it could not be killed
             broken.setattr("supervisor.processes.watchdog._enforce", lambda *_: None)
             os.kill(stage.pid("a"), signal.SIGSTOP)
-            places = stage.supervisor.places
-            yield from stage.until("no progress", lambda: not makes_progress(places, time.monotonic()))
+            slots = stage.supervisor.slots
+            yield from stage.until("no progress", lambda: not makes_progress(slots, time.monotonic()))
             yield
             before, until = pings(), time.monotonic() + 1.0
             yield from stage.until("a second", lambda: time.monotonic() > until)

@@ -99,8 +99,8 @@ def test_a_new_health_process_is_told_everything_once_more(tree: FakeTree, route
 def test_the_order_is_that_of_the_tree(tree: FakeTree, router: RootRouter) -> None:
     for name in reversed(tree.names()):
         router.on_state(name, {"state": "running"})
-    orders = {m.name: m.facts["order"] for _, m in tree.take() if isinstance(m, ChildState)}
-    assert orders == {"health": [1], "uploader": [2], "pool": [3], "connection": [4]}
+    operations = {m.name: m.facts["order"] for _, m in tree.take() if isinstance(m, ChildState)}
+    assert operations == {"health": [1], "uploader": [2], "pool": [3], "connection": [4]}
 
 
 def test_the_children_of_a_dead_supervisor_are_down_from_now_on(tree: FakeTree, router: RootRouter) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from supervisor.processes import slot as places
+from supervisor.processes import slot as slots
 from supervisor.processes.policy import Cause, Exit, Intent
-from supervisor.processes.slot import Place, Standing
+from supervisor.processes.slot import Slot, Standing
 from supervisor.processes.spec import ChildSpec, Command, Intensity
 from supervisor.resources.memory import History
 
@@ -29,12 +29,12 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of `since`."""
     clock = Clock()
-    monkeypatch.setattr(places, "time", clock)
+    monkeypatch.setattr(slots, "time", clock)
     return clock
 
 
-def make(**more: Any) -> Place:
-    return Place(ChildSpec("a", "x:y", cap_bytes=7, **more))
+def make(**more: Any) -> Slot:
+    return Slot(ChildSpec("a", "x:y", cap_bytes=7, **more))
 
 
 class FakeIncarnation(SimpleNamespace):
@@ -45,7 +45,7 @@ class FakeIncarnation(SimpleNamespace):
         return bool(self.ready_at < math.inf)
 
 
-def begin(place: Place, ready_at: float = math.inf, *, ready: bool = False) -> None:
+def begin(slot: Slot, ready_at: float = math.inf, *, ready: bool = False) -> None:
     fake: Any = FakeIncarnation(
         pid=42,
         spawned=5.0,
@@ -59,33 +59,33 @@ def begin(place: Place, ready_at: float = math.inf, *, ready: bool = False) -> N
         cap_bytes=70,
         history=History(pss_bytes=5),
     )
-    place.begin(fake)
+    slot.begin(fake)
     if ready:
-        place.now_ready()
+        slot.now_ready()
 
 
-def end(place: Place, cause: Cause, now: float = 1.0, *, counts: bool = True) -> bool:
+def end(slot: Slot, cause: Cause, now: float = 1.0, *, counts: bool = True) -> bool:
     exit_ = Exit(cause, f"it is {cause.value}", "do something")
-    return place.after_exit(exit_, now, counts=counts, intensity=INTENSITY, random=lambda: 0.0)
+    return slot.after_exit(exit_, now, counts=counts, intensity=INTENSITY, random=lambda: 0.0)
 
 
-def stands(place: Place) -> Standing:
+def stands(slot: Slot) -> Standing:
     """As it stands now: a call, so that no type checker takes it for settled."""
-    return place.standing
+    return slot.standing
 
 
 def test_from_waiting_to_running(clock: Clock) -> None:
-    place = make()
-    assert stands(place) is Standing.WAITING and place.is_due(0.0) and not place.started_before
-    assert not place.had_its_chance()
-    begin(place)
-    assert stands(place) is Standing.STARTING and not place.is_due(1e9)
-    assert place.count == 1
-    assert not place.had_its_chance()
+    slot = make()
+    assert stands(slot) is Standing.WAITING and slot.is_due(0.0) and not slot.started_before
+    assert not slot.had_its_chance()
+    begin(slot)
+    assert stands(slot) is Standing.STARTING and not slot.is_due(1e9)
+    assert slot.count == 1
+    assert not slot.had_its_chance()
     clock.now += 3
-    place.now_ready()
-    assert stands(place) is Standing.RUNNING and place.had_its_chance()
-    assert place.facts() == {
+    slot.now_ready()
+    assert stands(slot) is Standing.RUNNING and slot.had_its_chance()
+    assert slot.facts() == {
         "state": "running",
         "restarts": 0,
         "since": 1_000_003,
@@ -104,82 +104,82 @@ def test_from_waiting_to_running(clock: Clock) -> None:
 
 
 def test_a_dead_child_waits_has_no_pid_and_says_why() -> None:
-    place = make()
-    begin(place, ready=True)
-    assert end(place, Cause.CRASHED)
-    assert stands(place) is Standing.WAITING and place.is_due(1.0), "the first replacement comes at once"
-    facts = place.facts()
+    slot = make()
+    begin(slot, ready=True)
+    assert end(slot, Cause.CRASHED)
+    assert stands(slot) is Standing.WAITING and slot.is_due(1.0), "the first replacement comes at once"
+    facts = slot.facts()
     ended = {"last_exit", "last_cause", "remedy", "exit_causes", "heard"}
     assert facts.keys() == {"state", "restarts", "since", "cap_bytes"} | ended
     assert facts["exit_causes"] == {"crashed": 1}
     assert (facts["cap_bytes"], facts["last_exit"], facts["last_cause"]) == (7, "it is crashed", "crashed")
     assert facts["remedy"] == "do something" and facts["restarts"] == 0
-    begin(place)
-    assert place.facts()["restarts"] == 1 and place.had_its_chance(), "it has had a first try"
+    begin(slot)
+    assert slot.facts()["restarts"] == 1 and slot.had_its_chance(), "it has had a first try"
 
 
 def test_quick_deaths_wait_longer_and_longer_until_one_lives() -> None:
-    place = make()
+    slot = make()
     pauses = []
     for _ in range(4):
-        begin(place, ready_at=0.0)
-        end(place, Cause.CRASHED, now=1.0)
-        pauses.append(place.due_at - 1.0)
+        begin(slot, ready_at=0.0)
+        end(slot, Cause.CRASHED, now=1.0)
+        pauses.append(slot.due_at - 1.0)
     assert pauses == [0.0, 0.25, 0.5, 1.0]
-    assert not place.is_due(1.9) and place.is_due(2.0)
-    begin(place, ready_at=2.0)
-    end(place, Cause.CRASHED, now=12.0)
-    assert place.due_at == 12.0
+    assert not slot.is_due(1.9) and slot.is_due(2.0)
+    begin(slot, ready_at=2.0)
+    end(slot, Cause.CRASHED, now=12.0)
+    assert slot.due_at == 12.0
 
 
 def test_outrun_by_more_deaths_than_allowed_within_the_window() -> None:
-    place = make()
+    slot = make()
     for now in (0.0, 10.0, 20.0):
-        begin(place, ready_at=now)
-        end(place, Cause.SIGNALLED, now=now)
-        assert not place.has_outrun(INTENSITY)
-    begin(place)
-    end(place, Cause.SIGNALLED, now=59.0)
-    assert place.has_outrun(INTENSITY)
+        begin(slot, ready_at=now)
+        end(slot, Cause.SIGNALLED, now=now)
+        assert not slot.has_outrun(INTENSITY)
+    begin(slot)
+    end(slot, Cause.SIGNALLED, now=59.0)
+    assert slot.has_outrun(INTENSITY)
 
 
 def test_not_outrun_when_the_first_has_left_the_window() -> None:
-    place = make()
+    slot = make()
     for now in (0.0, 10.0, 20.0, 60.0):
-        begin(place, ready_at=now)
-        end(place, Cause.SIGNALLED, now=now)
-    assert place.deaths == (10.0, 20.0, 60.0) and not place.has_outrun(INTENSITY)
+        begin(slot, ready_at=now)
+        end(slot, Cause.SIGNALLED, now=now)
+    assert slot.deaths == (10.0, 20.0, 60.0) and not slot.has_outrun(INTENSITY)
 
 
 def test_a_death_that_does_not_count_is_replaced_at_once() -> None:
-    place = make()
+    slot = make()
     for _ in range(10):
-        begin(place)
-        assert end(place, Cause.SIGNALLED, counts=False)
-        assert place.is_due(1.0)
-    assert place.deaths == () and not place.has_outrun(INTENSITY)
+        begin(slot)
+        assert end(slot, Cause.SIGNALLED, counts=False)
+        assert slot.is_due(1.0)
+    assert slot.deaths == () and not slot.has_outrun(INTENSITY)
 
 
 def test_a_program_that_is_not_there_waits_longer_and_longer_and_never_outruns() -> None:
-    place = make()
+    slot = make()
     pauses = []
     for _ in range(10):
-        begin(place)
-        assert end(place, Cause.UNRUNNABLE)
-        pauses.append(place.due_at - 1.0)
+        begin(slot)
+        assert end(slot, Cause.UNRUNNABLE)
+        pauses.append(slot.due_at - 1.0)
     assert pauses == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0]
-    assert place.deaths == () and not place.has_outrun(INTENSITY)
+    assert slot.deaths == () and not slot.has_outrun(INTENSITY)
 
 
 def test_recycled_is_replaced_at_once_without_counting_and_only_once() -> None:
-    place = make()
-    begin(place, ready=True)
-    place.recycled = True
-    assert end(place, Cause.ASKED)
-    assert place.is_due(1.0) and place.deaths == () and not place.recycled
-    begin(place)
-    assert not end(place, Cause.ASKED)
-    assert stands(place) is Standing.STOPPED
+    slot = make()
+    begin(slot, ready=True)
+    slot.recycled = True
+    assert end(slot, Cause.ASKED)
+    assert slot.is_due(1.0) and slot.deaths == () and not slot.recycled
+    begin(slot)
+    assert not end(slot, Cause.ASKED)
+    assert stands(slot) is Standing.STOPPED
 
 
 @pytest.mark.parametrize(
@@ -201,194 +201,192 @@ def test_recycled_is_replaced_at_once_without_counting_and_only_once() -> None:
     ],
 )
 def test_what_follows_an_exit(cause: Cause, restart: str, standing: Standing) -> None:
-    place = make(restart=restart)
-    begin(place)
-    assert end(place, cause) is (standing is Standing.WAITING)
-    assert stands(place) is standing
-    assert place.had_its_chance() is (standing is not Standing.WAITING)
-    place.call_off()
-    assert stands(place) is (Standing.STOPPED if standing is Standing.WAITING else standing)
-    assert not place.is_due(1e9)
+    slot = make(restart=restart)
+    begin(slot)
+    assert end(slot, cause) is (standing is Standing.WAITING)
+    assert stands(slot) is standing
+    assert slot.had_its_chance() is (standing is not Standing.WAITING)
+    slot.call_off()
+    assert stands(slot) is (Standing.STOPPED if standing is Standing.WAITING else standing)
+    assert not slot.is_due(1e9)
 
 
 def test_stopping_shows() -> None:
-    place = make()
-    begin(place, ready=True)
-    assert place.incarnation
-    place.incarnation.intent = Intent.STOP
-    assert stands(place) is Standing.STOPPING
-    place.call_off()
-    assert stands(place) is Standing.STOPPING, "what still runs is not called off, it is stopped"
+    slot = make()
+    begin(slot, ready=True)
+    assert slot.incarnation
+    slot.incarnation.intent = Intent.STOP
+    assert stands(slot) is Standing.STOPPING
+    slot.call_off()
+    assert stands(slot) is Standing.STOPPING, "what still runs is not called off, it is stopped"
 
 
 def test_put_off() -> None:
-    place = make()
-    place.put_off(9.0, "cannot be started: EAGAIN", "Raise the limit")
-    assert not place.is_due(8.9) and place.is_due(9.0) and not place.started_before
-    assert (place.facts()["trouble"], place.facts()["remedy"]) == ("cannot be started: EAGAIN", "Raise the limit")
-    begin(place)
-    assert "trouble" not in place.facts()
+    slot = make()
+    slot.put_off(9.0, "cannot be started: EAGAIN", "Raise the limit")
+    assert not slot.is_due(8.9) and slot.is_due(9.0) and not slot.started_before
+    assert (slot.facts()["trouble"], slot.facts()["remedy"]) == ("cannot be started: EAGAIN", "Raise the limit")
+    begin(slot)
+    assert "trouble" not in slot.facts()
 
 
 def test_a_start_that_failed_for_want_of_something_is_no_life(clock: Clock) -> None:
-    place = make()
+    slot = make()
     for _ in range(30):
-        begin(place)
-        place.start_failed(9.0, "no thread", "Raise the limit")
-        assert stands(place) is Standing.WAITING and not place.is_due(8.9) and place.is_due(9.0)
-    assert place.restarts == 0 and place.deaths == () and "last_exit" not in place.facts()
-    begin(place, ready=True)
-    assert place.restarts == 0
-    assert end(place, Cause.SHORT, now=100.0) and place.due_at == 100.0 + 2.0, "it is put off"
-    assert place.deaths == ()
-    begin(place)
-    assert place.restarts == 1
+        begin(slot)
+        slot.start_failed(9.0, "no thread", "Raise the limit")
+        assert stands(slot) is Standing.WAITING and not slot.is_due(8.9) and slot.is_due(9.0)
+    assert slot.restarts == 0 and slot.deaths == () and "last_exit" not in slot.facts()
+    begin(slot, ready=True)
+    assert slot.restarts == 0
+    assert end(slot, Cause.SHORT, now=100.0) and slot.due_at == 100.0 + 2.0, "it is put off"
+    assert slot.deaths == ()
+    begin(slot)
+    assert slot.restarts == 1
 
 
-def own(**more: Any) -> Place:
-    return Place(ChildSpec("own", command=Command(("sh",)), **more))
+def own(**more: Any) -> Slot:
+    return Slot(ChildSpec("own", command=Command(("sh",)), **more))
 
 
-def live(place: Place, clock: Clock, seconds: float) -> None:
+def live(slot: Slot, clock: Clock, seconds: float) -> None:
     """From its start to its end."""
-    begin(place, ready_at=clock.now, ready=True)
+    begin(slot, ready_at=clock.now, ready=True)
     clock.now += seconds
-    end(place, Cause.CRASHED, clock.now)
+    end(slot, Cause.CRASHED, clock.now)
 
 
 def test_a_command_that_outran_its_intensity_is_held_and_tried_again_ever_more_slowly(clock: Clock) -> None:
-    place = own()
+    slot = own()
     for _ in range(INTENSITY.max_restarts + 1):
-        live(place, clock, 1.0)
-    assert place.has_outrun(INTENSITY)
-    assert place.hold_back(clock.now, INTENSITY) == 60.0
+        live(slot, clock, 1.0)
+    assert slot.has_outrun(INTENSITY)
+    assert slot.hold_back(clock.now, INTENSITY) == 60.0
     held_since = clock.now
-    facts = place.facts()
+    facts = slot.facts()
     assert (facts["state"], facts["since"], facts["due"]) == ("held", held_since, held_since + 60)
     assert facts["trouble"] == "it has ended 4 times within 60 s; the last time: it is crashed"
     assert facts["remedy"].endswith("bin/run restart own")
-    assert place.awaits_its_time and not place.is_due(clock.now + 59) and place.is_due(clock.now + 60)
+    assert slot.awaits_its_time and not slot.is_due(clock.now + 59) and slot.is_due(clock.now + 60)
 
     for seconds in (120.0, 240.0):  # each time it is tried once
-        clock.now = place.due_at
-        live(place, clock, 1.0)
-        assert place.has_outrun(INTENSITY), "though its other deaths are long ago"
-        assert place.hold_back(clock.now, INTENSITY) == seconds
-        assert place.facts()["since"] == held_since
+        clock.now = slot.due_at
+        live(slot, clock, 1.0)
+        assert slot.has_outrun(INTENSITY), "though its other deaths are long ago"
+        assert slot.hold_back(clock.now, INTENSITY) == seconds
+        assert slot.facts()["since"] == held_since
 
-    clock.now = place.due_at
-    begin(place, ready_at=clock.now, ready=True)
-    assert place.facts()["trouble"] and place.facts()["since"] == held_since, "not well yet"
+    clock.now = slot.due_at
+    begin(slot, ready_at=clock.now, ready=True)
+    assert slot.facts()["trouble"] and slot.facts()["since"] == held_since, "not well yet"
     clock.now += 10
-    assert "trouble" not in place.facts() and stands(place) is Standing.RUNNING
-    end(place, Cause.CRASHED, clock.now)
-    assert not place.has_outrun(INTENSITY) and stands(place) is Standing.WAITING
+    assert "trouble" not in slot.facts() and stands(slot) is Standing.RUNNING
+    end(slot, Cause.CRASHED, clock.now)
+    assert not slot.has_outrun(INTENSITY) and stands(slot) is Standing.WAITING
 
 
 def test_an_order_ends_such_a_hold(clock: Clock) -> None:
     for order, expected in (("start", Standing.WAITING), ("stop", Standing.STOPPED)):
-        place = own()
+        slot = own()
         for _ in range(INTENSITY.max_restarts + 1):
-            live(place, clock, 1.0)
-        place.hold_back(clock.now, INTENSITY)
-        (place.release if order == "start" else place.call_off)()
-        assert stands(place) is expected and place.is_due(clock.now) is (order == "start")
-        assert "trouble" not in place.facts()
+            live(slot, clock, 1.0)
+        slot.hold_back(clock.now, INTENSITY)
+        (slot.release if order == "start" else slot.call_off)()
+        assert stands(slot) is expected and slot.is_due(clock.now) is (order == "start")
+        assert "trouble" not in slot.facts()
 
 
 def test_since_when_it_is_down_does_not_begin_anew_with_every_try(clock: Clock) -> None:
     """A child that dies before it is ready, again and again, is one problem that lasts."""
-    place = make()
-    begin(place, ready=True)
+    slot = make()
+    begin(slot, ready=True)
     clock.now += 100
-    end(place, Cause.CRASHED)
-    assert place.facts()["since"] == 1_000_100
+    end(slot, Cause.CRASHED)
+    assert slot.facts()["since"] == 1_000_100
     for _ in range(3):
         clock.now += 4
-        begin(place)
+        begin(slot)
         clock.now += 1
-        end(place, Cause.CRASHED)
-        assert place.facts()["since"] == 1_000_100
+        end(slot, Cause.CRASHED)
+        assert slot.facts()["since"] == 1_000_100
     clock.now += 10
-    begin(place, ready=True)
-    assert place.facts()["since"] == 1_000_125
-    end(place, Cause.HELD)
-    assert place.facts()["since"] == 1_000_125
+    begin(slot, ready=True)
+    assert slot.facts()["since"] == 1_000_125
+    end(slot, Cause.HELD)
+    assert slot.facts()["since"] == 1_000_125
 
 
 def test_a_row_of_quick_deaths_is_one_trouble_though_it_is_ready_in_between(clock: Clock) -> None:
     """What knows nothing of us counts as ready as soon as it runs."""
-    place = make()
+    slot = make()
     for seconds in (0, 3, 6, 9):
         clock.now = 1_000_000.0 + seconds
-        begin(place, ready=True)
-        end(place, Cause.CRASHED, now=clock.now)
-        assert place.facts()["since"] == 1_000_000
+        begin(slot, ready=True)
+        end(slot, Cause.CRASHED, now=clock.now)
+        assert slot.facts()["since"] == 1_000_000
     clock.now += 1
-    begin(place, ready=True)
-    assert place.facts()["since"] == 1_000_010, "it runs"
+    begin(slot, ready=True)
+    assert slot.facts()["since"] == 1_000_010, "it runs"
     clock.now += 10
-    end(place, Cause.CRASHED, now=clock.now)
-    assert place.facts()["since"] == 1_000_020, "and did so for long enough"
+    end(slot, Cause.CRASHED, now=clock.now)
+    assert slot.facts()["since"] == 1_000_020, "and did so for long enough"
 
 
 def test_held_since_it_is_held(clock: Clock) -> None:
-    place = make()
-    begin(place)
+    slot = make()
+    begin(slot)
     clock.now += 50
-    end(place, Cause.HELD)
-    assert place.facts()["since"] == 1_000_050
+    end(slot, Cause.HELD)
+    assert slot.facts()["since"] == 1_000_050
 
 
 def test_long_texts_are_cut_to_fit_a_message() -> None:
-    place = make()
-    begin(place)
-    place.after_exit(
-        Exit(Cause.HELD, "w" * 9000, "r" * 9000), 1.0, counts=True, intensity=INTENSITY, random=lambda: 0.0
-    )
-    facts = place.facts()
+    slot = make()
+    begin(slot)
+    slot.after_exit(Exit(Cause.HELD, "w" * 9000, "r" * 9000), 1.0, counts=True, intensity=INTENSITY, random=lambda: 0.0)
+    facts = slot.facts()
     assert (len(facts["last_exit"]), len(facts["remedy"])) == (300, 500)
 
 
 def test_one_that_was_never_ready_is_no_steadier_for_having_taken_its_time() -> None:
-    place = make()
+    slot = make()
     pauses = []
     for number in range(1, 4):
-        begin(place)
-        end(place, Cause.HUNG, now=100.0 * number)
-        pauses.append(place.due_at - 100.0 * number)
+        begin(slot)
+        end(slot, Cause.HUNG, now=100.0 * number)
+        pauses.append(slot.due_at - 100.0 * number)
     assert pauses == [0.0, 0.25, 0.5]
 
 
 def test_deaths_of_long_ago_are_not_held_against_it() -> None:
     """When it is replaced for another reason, and fewer are allowed by now."""
-    place = make()
+    slot = make()
     for now in (0.0, 1.0, 2.0):
-        begin(place, ready_at=now)
-        end(place, Cause.CRASHED, now=now)
-    begin(place, ready_at=3.0)
-    place.recycled = True
-    end(place, Cause.ASKED, now=1_000_000.0)
+        begin(slot, ready_at=now)
+        end(slot, Cause.CRASHED, now=now)
+    begin(slot, ready_at=3.0)
+    slot.recycled = True
+    end(slot, Cause.ASKED, now=1_000_000.0)
     strict = Intensity(max_restarts=0, window_seconds=60.0, delay_seconds=1.0)
-    assert place.deaths == () and not place.has_outrun(strict)
+    assert slot.deaths == () and not slot.has_outrun(strict)
 
 
 @pytest.mark.parametrize("cause", list(Cause))
 def test_what_was_ordered_to_stop_is_not_replaced_however_it_ends(cause: Cause) -> None:
-    place = make()
-    begin(place, ready=True)
-    place.wanted = False
-    assert not end(place, cause)
-    assert stands(place) in (Standing.STOPPED, Standing.HELD)
+    slot = make()
+    begin(slot, ready=True)
+    slot.wanted = False
+    assert not end(slot, cause)
+    assert stands(slot) in (Standing.STOPPED, Standing.HELD)
 
 
 def test_one_that_rests_is_started_by_nothing_but_its_waking() -> None:
-    place = make()
-    begin(place, ready=True)
-    place.rests = True
-    end(place, Cause.ASKED)
-    place.release()
-    assert stands(place) is Standing.STOPPED and not place.is_due(1e9)
-    place.rests = False
-    place.release()
-    assert place.is_due(1e9)
+    slot = make()
+    begin(slot, ready=True)
+    slot.rests = True
+    end(slot, Cause.ASKED)
+    slot.release()
+    assert stands(slot) is Standing.STOPPED and not slot.is_due(1e9)
+    slot.rests = False
+    slot.release()
+    assert slot.is_due(1e9)

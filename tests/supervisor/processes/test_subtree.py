@@ -97,7 +97,7 @@ def test_it_supervises_passes_orders_on_and_stops(notes: Path) -> None:
         yield from stage.until("the echo", lambda: [m for _, m in stage.messages if m == Wake("2")])
         os.kill(pids[0], signal.SIGKILL)
         yield from stage.until("it to be replaced", lambda: inner_pid(stage, "inner") not in (None, pids[0]))
-        assert stage.place("node").restarts == 0
+        assert stage.slot("node").restarts == 0
 
     assert stage.play(script) == 0
     assert stage.exits == [("node", "asked", "stopped as asked (exit code 0)")]
@@ -110,7 +110,7 @@ def test_a_child_that_outruns_its_intensity_takes_the_node_down_and_the_one_abov
     stage = Stage(notes, node(spec(notes, "good"), spec(notes, "bad", "crash"), intensity=intensity))
 
     def script(stage: Stage) -> Iterator[None]:
-        yield from stage.until("the node to be replaced", lambda: stage.place("node").restarts >= 1)
+        yield from stage.until("the node to be replaced", lambda: stage.slot("node").restarts >= 1)
 
     assert stage.play(script) == 0
     assert stage.ended("node")[0] == ("crashed", "exit code 1")

@@ -115,7 +115,7 @@ def test_a_spawn_that_fails_is_tried_again(
         yield from stage.until("b to be ready", lambda: stage.supervisor.is_ready("b"))
         assert len(children()) <= 2, "no process that nobody watches"
         yield from stage.all_ready()
-        assert stage.place("a").restarts == 0 and stage.place("a").deaths == (), "it is no fault of the child"
+        assert stage.slot("a").restarts == 0 and stage.slot("a").deaths == (), "it is no fault of the child"
 
     assert stage.play(script) == 0
     assert stage.notes().count("start a") == 1
@@ -132,7 +132,7 @@ def test_a_killed_child_is_replaced_in_place_and_the_others_go_on(notes: Path) -
         before = {name: stage.pid(name) for name in ("a", "b", "c")}
         for _ in range(2):
             os.kill(stage.pid("b"), signal.SIGKILL)
-            yield from stage.replaced("b", stage.place("b").restarts + 1)
+            yield from stage.replaced("b", stage.slot("b").restarts + 1)
         assert (stage.pid("a"), stage.pid("c")) == (before["a"], before["c"])
         assert stage.pid("b") != before["b"]
         assert stage.supervisor.names() == ["a", "b", "c"]
@@ -234,7 +234,7 @@ def test_a_held_child_stays_held_and_the_others_go_on(
         yield from stage.until("b to be ready", lambda: stage.supervisor.is_ready("b"))
         os.kill(stage.pid("b"), signal.SIGKILL)
         yield from stage.replaced("b")
-        facts = stage.place("a").facts()
+        facts = stage.slot("a").facts()
         assert facts["state"] == "held" and "pid" not in facts and facts["restarts"] == 0
         assert (facts["last_exit"], facts["last_cause"], facts["remedy"]) == (text, "held", remedy)
 
@@ -246,8 +246,8 @@ def test_a_transient_child_that_has_finished_is_not_started_again(notes: Path) -
     stage = Stage(notes, spec(notes, "a", "finish", restart="transient"), spec(notes, "b", "finish"))
 
     def script(stage: Stage) -> Iterator[None]:
-        yield from stage.until("b to be replaced", lambda: stage.place("b").restarts >= 2)
-        assert stage.place("a").facts()["state"] == "finished" and stage.place("a").restarts == 0
+        yield from stage.until("b to be replaced", lambda: stage.slot("b").restarts >= 2)
+        assert stage.slot("a").facts()["state"] == "finished" and stage.slot("a").restarts == 0
 
     assert stage.play(script) == 0
     assert stage.ended("a") == [("finished", "exit code 0")]
@@ -374,7 +374,7 @@ def test_an_order_to_stop_stands_even_if_the_child_hangs_over_it(notes: Path) ->
         yield from stage.until("a to stop", lambda: stage.states["a"]["state"] == "stopped")
         until = time.monotonic() + 0.5
         yield from stage.until("it to stay so", lambda: time.monotonic() > until)
-        assert stage.place("a").count == 1
+        assert stage.slot("a").count == 1
         stage.supervisor.command("start", "a")
         yield from stage.until("a to run", lambda: stage.supervisor.is_ready("a"))
 
@@ -463,7 +463,7 @@ def test_kill_hung_is_judged_hung(notes: Path) -> None:
 
     assert stage.play(script) == 0
     assert [cause for cause, _ in stage.ended("a")] == ["hung", "asked"]
-    assert len(stage.place("a").deaths) == 1
+    assert len(stage.slot("a").deaths) == 1
 
 
 def test_a_hung_child_is_ended_in_time_however_long_the_loop_sleeps(
@@ -495,9 +495,9 @@ def test_what_a_busy_router_adds_to_a_row_is_told_while_it_is_busy(
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
-        place = stage.place("a")
-        facts = place.facts()
-        monkeypatch.setattr(place, "facts", lambda: facts)
+        slot = stage.slot("a")
+        facts = slot.facts()
+        monkeypatch.setattr(slot, "facts", lambda: facts)
         monkeypatch.setattr(stage, "on_state", lambda child, facts: told.append(stage.busy))
         yield from stage.until("it to be told", lambda: told.count(True) >= 3)
         stage.busy = False
@@ -515,7 +515,7 @@ def test_a_child_over_its_cap_is_killed_and_judged_so(notes: Path) -> None:
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.replaced("a")
-        assert 0 < stage.place("a").facts()["rss_bytes"] < 60 * 2**20
+        assert 0 < stage.slot("a").facts()["rss_bytes"] < 60 * 2**20
 
     assert stage.play(script) == 0
     assert stage.ended("a")[0] == ("out of memory", "out of memory: it outgrew its cap and was killed")
@@ -532,7 +532,7 @@ def test_a_cap_can_be_raised_for_one_incarnation(notes: Path) -> None:
         assert stage.states["a"]["cap_bytes"] == 400 * 2**20
         os.kill(stage.pid("a"), signal.SIGKILL)
         yield from stage.replaced("a")
-        assert stage.place("a").facts()["cap_bytes"] == 60 * 2**20
+        assert stage.slot("a").facts()["cap_bytes"] == 60 * 2**20
 
     assert stage.play(script) == 0
     assert stage.ended("a")[0] == ("signalled", "killed by SIGKILL")
@@ -561,12 +561,12 @@ def test_a_child_that_is_killed_for_its_memory_while_it_stops_stays_stopped(note
         for _ in range(10):
             yield
         assert stage.starts == ["a"], "as the operator has said"
-        assert stage.place("a").facts()["last_cause"] == "out of memory"
+        assert stage.slot("a").facts()["last_cause"] == "out of memory"
         stage.supervisor.command("start", "a")
         yield from stage.replaced("a")
 
     assert stage.play(script) == 0
-    assert stage.place("a").deaths == ()
+    assert stage.slot("a").deaths == ()
 
 
 def test_a_cap_is_lowered_by_what_the_child_has_now_and_not_by_an_old_sample(notes: Path) -> None:
@@ -576,8 +576,8 @@ def test_a_cap_is_lowered_by_what_the_child_has_now_and_not_by_an_old_sample(not
         yield from stage.all_ready()
         yield from stage.until("a to have grown", lambda: "has 83886080" in stage.notes())
         assert not stage.supervisor.set_cap("a", 60 * 2**20), "it has more: it would be killed"
-        assert stage.place("a").facts()["cap_bytes"] == 400 * 2**20
-        incarnation = stage.place("b").incarnation
+        assert stage.slot("a").facts()["cap_bytes"] == 400 * 2**20
+        incarnation = stage.slot("b").incarnation
         assert incarnation is not None
         incarnation.rss_bytes = 500 * 2**20  # as it was a moment ago
         assert stage.supervisor.set_cap("b", 60 * 2**20)
@@ -642,7 +642,7 @@ def test_a_child_that_rests_comes_back_when_it_is_woken_unless_it_was_stopped(no
         yield from stage.replaced("a", 2)
 
     assert stage.play(script) == 0
-    assert stage.starts == ["a", "b", "a", "a"] and stage.place("a").deaths == ()
+    assert stage.starts == ["a", "b", "a", "a"] and stage.slot("a").deaths == ()
 
 
 def test_what_a_child_has_had_of_the_processors(notes: Path) -> None:
@@ -679,7 +679,7 @@ def test_recycling_replaces_without_counting(notes: Path) -> None:
             stage.supervisor.recycle("a")
             assert not stage.supervisor.is_ready("a")
             yield from stage.replaced("a", count)
-        assert stage.place("a").deaths == () and stage.place("b").restarts == 0
+        assert stage.slot("a").deaths == () and stage.slot("b").restarts == 0
 
     assert stage.play(script) == 0
     assert [cause for cause, _ in stage.ended("a")] == ["asked"] * 3
@@ -694,7 +694,7 @@ def test_a_recycled_child_that_does_not_stop_is_killed_and_replaced(notes: Path)
         yield from stage.replaced("a")
 
     assert stage.play(script) == 0
-    assert stage.place("a").deaths == ()
+    assert stage.slot("a").deaths == ()
 
 
 # --- stopping -----------------------------------------------------------------------------------------------
@@ -816,7 +816,7 @@ def test_a_stop_while_a_child_waits_to_be_replaced(notes: Path) -> None:
         yield from stage.until("a to have died often", lambda: len(stage.ended("a")) >= 3)
 
     assert stage.play(script) == 0
-    assert stage.place("a").facts()["state"] == "stopped"
+    assert stage.slot("a").facts()["state"] == "stopped"
 
 
 def test_a_stopped_child_is_killed_at_the_stop_deadline(notes: Path) -> None:
@@ -879,7 +879,7 @@ def test_a_flood_does_not_keep_the_supervisor_from_the_others(notes: Path, monke
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
         flood = stage.pid("flood")
-        incarnation = stage.place("flood").incarnation
+        incarnation = stage.slot("flood").incarnation
         assert incarnation is not None
         # However slow this machine makes the child: there is always one more.
         monkeypatch.setattr(incarnation.inbox, "receive", lambda: Wake("nonsense"))

@@ -270,7 +270,7 @@ def ours() -> Iterator[Path]:
         control.write_text(f"-{name}")
 
 
-def place(ours: Path, controller: str) -> dict[str, Any]:
+def slot(ours: Path, controller: str) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-c", PLACING, str(MOUNT), str(ours), controller, CONTROLLERS[controller]],
         env={**os.environ, "PYTHONPATH": str(HOME)},
@@ -288,7 +288,7 @@ def place(ours: Path, controller: str) -> dict[str, Any]:
 @pytest.mark.skipif(not FIT, reason="no cgroup v2 with a controller that could be given to ours")
 @pytest.mark.parametrize("controller", FIT)
 def test_processes_are_placed_for_real(controller: str, ours: Path) -> None:
-    told = place(ours, controller)
+    told = slot(ours, controller)
     base = f"/{ours.name}"
     assert told["own"] == told["settled"] == str(ours)
     assert told["root"] == told["child"] == f"{base}/tree", "children are born where their parent is"
@@ -298,7 +298,7 @@ def test_processes_are_placed_for_real(controller: str, ours: Path) -> None:
 
 @pytest.mark.skipif(MOUNT is None or "memory" in AVAILABLE, reason="memory can be limited here")
 def test_on_a_hybrid_machine_nothing_is_changed(ours: Path) -> None:
-    told = place(ours, "memory")
+    told = slot(ours, "memory")
     assert told["own"] == str(ours) and told["settled"] == "None"
     assert told["root"] == told["child"] == told["leaf"] == f"/{ours.name}"
     assert told["left"] == []

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from workers.publishing import threads as crew
-from workers.publishing.threads import Crew, Interrupted, never, run
+from workers.publishing.threads import Interrupted, Threads, never, run
 
 
 def calling(*calls: Callable[[], int], threads: int = 4, stop: Callable[[], bool] = never) -> list[int]:
@@ -93,7 +93,7 @@ def test_the_caller_may_do_something_else_meanwhile() -> None:
         begun.set()
         return let_go.wait(20)
 
-    one = Crew([call])
+    one = Threads([call])
     assert begun.wait(20) and not results
     let_go.set()
     one.finish(done=results.append)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ipc.transport.router import Effort
-from workers.rendering.deadline import LATE_SECONDS, Verdict, Watch
+from workers.rendering.deadline import LATE_SECONDS, Deadline, Verdict
 
 JOB_SECONDS = 60.0
 PATIENCE = 4
@@ -19,9 +19,9 @@ def watched(
     every: float = 1.0,
     disk: bool = False,
     stopped: bool = False,
-) -> Watch:
+) -> Deadline:
     """A job after so many seconds, in each of which it has used or waited for so much of the processors."""
-    watch = Watch.start(1000.0, Effort(7.0, 3.0))
+    watch = Deadline.start(1000.0, Effort(7.0, 3.0))
     looks = int(seconds / every)
     for look in range(1, looks + 1):
         passed = look * every
@@ -49,7 +49,7 @@ def watched(
         pytest.param(watched(120, every=20.0, cpu=1.0), Verdict.OVER, id="nobody but the job has come round"),
     ],
 )
-def test_what_its_time_says(watch: Watch, verdict: Verdict) -> None:
+def test_what_its_time_says(watch: Deadline, verdict: Verdict) -> None:
     assert watch.verdict(JOB_SECONDS, PATIENCE) is verdict
 
 
@@ -63,15 +63,15 @@ def test_a_suspended_machine_is_no_fault_of_the_jobs() -> None:
 
 
 def test_what_is_withheld_is_never_more_than_what_was_not_used() -> None:
-    watch = Watch.start(0.0, Effort(0.0, 0.0)).look(1.0, Effort(0.7, 5.0))
+    watch = Deadline.start(0.0, Effort(0.0, 0.0)).look(1.0, Effort(0.7, 5.0))
     assert watch.withheld_seconds == pytest.approx(0.3), "five threads wait for one processor"
-    watch = Watch.start(0.0, Effort(0.0, 9.0)).look(1.0, Effort(0.2, 4.0))
+    watch = Deadline.start(0.0, Effort(0.0, 9.0)).look(1.0, Effort(0.2, 4.0))
     assert watch.withheld_seconds == 0.0, "a thread has ended, and its time is counted no more"
 
 
 def test_without_figures_wall_time_is_all_there_is() -> None:
-    watch = Watch.start(0.0, None)
+    watch = Deadline.start(0.0, None)
     assert watch.look(59.0, None).verdict(JOB_SECONDS, PATIENCE) is Verdict.WITHIN
     assert watch.look(61.0, None).verdict(JOB_SECONDS, PATIENCE) is Verdict.OVER
-    watch = Watch.start(0.0, Effort(1.0, 0.0)).look(61.0, None)
+    watch = Deadline.start(0.0, Effort(1.0, 0.0)).look(61.0, None)
     assert watch.verdict(JOB_SECONDS, PATIENCE) is Verdict.OVER, "it is just about to end"

@@ -21,7 +21,7 @@ from supabase.lib.client_options import SyncClientOptions
 
 from workers.publishing.catalog import answers
 from workers.publishing.catalog.protocol import Catalog, CatalogFault, Entry, NotAsked, Outcome, RowFault, refusal
-from workers.publishing.threads import Crew, never
+from workers.publishing.threads import Threads, never
 
 T = TypeVar("T")
 
@@ -69,11 +69,11 @@ class SupabaseCatalog(Catalog):
         self, batches: Iterable[Sequence[Entry]], *, stop: Callable[[], bool] = never
     ) -> Iterator[list[Outcome]]:
         """As promised; while one batch is on its way the caller makes the next one and deals with the last outcomes."""
-        under_way: Crew[list[Outcome]] | None = None
+        under_way: Threads[list[Outcome]] | None = None
         for batch in batches:
             before, under_way = under_way, None
             outcomes = _finished(before, stop)
-            under_way = Crew([partial(self.write_many, batch)])
+            under_way = Threads([partial(self.write_many, batch)])
             yield from outcomes
         yield from _finished(under_way, stop)
 
@@ -134,7 +134,7 @@ class SupabaseCatalog(Catalog):
         self._project.close()
 
 
-def _finished(crew: Crew[T] | None, stop: Callable[[], bool]) -> list[T]:
+def _finished(crew: Threads[T] | None, stop: Callable[[], bool]) -> list[T]:
     """The results of the crew, if there is one."""
     results: list[T] = []
     if crew is not None:

@@ -27,7 +27,7 @@ from ipc.retry import RetryPolicy
 from ipc.timestamps import iso
 from ipc.transport.context import Context
 from ipc.transport.messages import Message, clip
-from workers.sources.backpressure import Room
+from workers.sources.backpressure import Backpressure
 from workers.sources.export.errors import ExportError
 from workers.sources.export.files import LeftOut, MissingFile, fetch, sha256_of
 from workers.sources.export.messages import declared_bytes
@@ -85,7 +85,7 @@ class Source:
         self._context = context
         self._journal = journal
         self._spool = spool
-        self._room = Room(journal, spool, options["room"])
+        self._room = Backpressure(journal, spool, options["room"])
         self._topic: str = options.get("topic", "connection")
         self._path = Path(options["export"])
         self._max_bytes: int = options["max_bytes"]

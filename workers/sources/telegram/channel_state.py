@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ipc.channel_address import Address
 from ipc.transport.messages import clip
-from workers.sources.telegram.history import Watch
+from workers.sources.telegram.history import History
 from workers.sources.telegram.wire.errors import ChannelFault
 
 TROUBLE_TIMES: Final = 3
@@ -38,7 +38,7 @@ IT_IS_TRIED: Final = "Nothing is lost: it is tried again every few seconds. If i
 
 
 @dataclass(slots=True)
-class Entry:
+class ChannelState:
     """One configured channel, and how it stands. `watch` is there once it has been found, `channel_id` once known.
 
     `since`: when it was first configured (Unix seconds). `trouble`: what the last looks got instead of an answer, how
@@ -48,7 +48,7 @@ class Entry:
     """
 
     address: Address
-    watch: Watch | None = None
+    watch: History | None = None
     fault: ChannelFault | None = None
     hints: set[int] = field(default_factory=set)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -69,7 +69,7 @@ class Entry:
     looked_at: float = 0.0
 
     @property
-    def readable(self) -> Watch | None:
+    def readable(self) -> History | None:
         return self.watch if self.fault is None else None
 
     @property

@@ -21,8 +21,8 @@ from ipc.channel_address import marked, parse
 from ipc.intake import Taken
 from ipc.journal import Journal
 from ipc.text.durations import duration
-from workers.sources.telegram.channel_state import HINT_PAUSE_SECONDS, IT_IS_TRIED, Entry
-from workers.sources.telegram.history import Wanted, Watch
+from workers.sources.telegram.channel_state import HINT_PAUSE_SECONDS, IT_IS_TRIED, ChannelState
+from workers.sources.telegram.history import History, Wanted
 from workers.sources.telegram.wire.connection import Hint, Line
 from workers.sources.telegram.wire.errors import (
     OUTDATED,
@@ -65,7 +65,7 @@ NO_HASH: Final = 0
 log = structlog.get_logger()
 
 
-class Channels(Mapping[int, Watch]):
+class Channels(Mapping[int, History]):
     """All configured channels; as a mapping, the watches of those that can be read now, by channel id.
 
     `started_at` (Unix seconds) is the program's. `on_new` is called when there is something to fetch, `on_row` when
@@ -85,7 +85,7 @@ class Channels(Mapping[int, Watch]):
         on_read: Callable[[int, Message], None],
         on_doubt: Callable[[], None],
     ) -> None:
-        self.entries = [Entry(address) for address in dict.fromkeys(map(parse, texts))]
+        self.entries = [ChannelState(address) for address in dict.fromkeys(map(parse, texts))]
         now = time.time()
         for entry in self.entries:
             entry.since = journal.first_configured(entry.address.key, first_seen(started_at, now))
@@ -111,7 +111,7 @@ class Channels(Mapping[int, Watch]):
                 (entry.channel_id,) = known
                 entry.last_title = titles.get(entry.channel_id, "")
 
-    def __getitem__(self, channel_id: int) -> Watch:
+    def __getitem__(self, channel_id: int) -> History:
         return self._readable()[channel_id]
 
     def __iter__(self) -> Iterator[int]:
@@ -120,7 +120,7 @@ class Channels(Mapping[int, Watch]):
     def __len__(self) -> int:
         return len(self._readable())
 
-    def _readable(self) -> dict[int, Watch]:
+    def _readable(self) -> dict[int, History]:
         return {entry.readable.id: entry.readable for entry in self.entries if entry.readable}
 
     def note_flood(self, seconds: float) -> None:
@@ -163,7 +163,7 @@ class Channels(Mapping[int, Watch]):
             if channel_id not in tops or watch.behind or watch.cursor is None:
                 entry.wake.set()
 
-    async def _tops(self, line: Line, watches: list[Watch]) -> dict[int, int]:
+    async def _tops(self, line: Line, watches: list[History]) -> dict[int, int]:
         if not watches or time.monotonic() < self._tops_flooded_until:
             return {}
         asked_at = time.monotonic()
@@ -188,7 +188,7 @@ class Channels(Mapping[int, Watch]):
 
     # Looking
 
-    async def keep(self, line: Line, entry: Entry) -> None:
+    async def keep(self, line: Line, entry: ChannelState) -> None:
         """Look at one channel whenever there is reason to, until cancelled. Raises LineLost and Hold."""
         while True:
             # A flood is waited out, whoever wakes us, and on whatever line: who asks all the same has to wait longer.
@@ -203,7 +203,7 @@ class Channels(Mapping[int, Watch]):
                 async with asyncio.timeout(pause):
                     await entry.wake.wait()
 
-    async def _try_to_look(self, line: Line, entry: Entry) -> float:
+    async def _try_to_look(self, line: Line, entry: ChannelState) -> float:
         """Look at one channel; for how many seconds it then needs no look, unless there is a reason."""
         hints, entry.hints = entry.hints, set()
         try:
@@ -239,7 +239,7 @@ class Channels(Mapping[int, Watch]):
             entry.hints |= hints  # whatever came in between: the line may have been lost
         return pause
 
-    async def _look(self, line: Line, entry: Entry, hints: set[int]) -> float:
+    async def _look(self, line: Line, entry: ChannelState, hints: set[int]) -> float:
         if entry.watch is None or entry.fault:
             entry.watch = await self._open(line, entry)
         watch = entry.watch
@@ -261,7 +261,7 @@ class Channels(Mapping[int, Watch]):
             self._on_row()
         return max(0.0, min(entry.reconcile_at - time.monotonic(), watch.seconds_to_ask()))
 
-    async def _open(self, line: Line, entry: Entry) -> Watch:
+    async def _open(self, line: Line, entry: ChannelState) -> History:
         """The channel, by what the journal knows of its address: Telegram is asked for a name once in its life."""
         known = self._journal.peer(entry.address.key, line.account_id)
         if known is None or known[1] == NO_HASH:
@@ -280,10 +280,10 @@ class Channels(Mapping[int, Watch]):
                 raise ChannelFault(f"it is the same channel as {other.address}", "Name it once in telegram.channels")
         entry.channel_id = peer.channel_id
         log.info("channel opened", channel=peer.channel_id, title=peer.title, member=peer.is_member)
-        return Watch(self._journal, peer, self._wanted, entry.since, self._on_read)
+        return History(self._journal, peer, self._wanted, entry.since, self._on_read)
 
     @staticmethod
-    def _has_fault(entry: Entry, fault: ChannelFault) -> None:
+    def _has_fault(entry: ChannelState, fault: ChannelFault) -> None:
         if entry.fault is None or entry.fault.what != fault.what:
             log.error("channel can't be read", channel=str(entry.address), what=fault.what, remedy=fault.remedy)
         entry.has_fault(fault)
@@ -319,7 +319,7 @@ class Channels(Mapping[int, Watch]):
         done = all(entry.readable and not entry.readable.backfill_left() for entry in self.entries)
         return BACKFILL_DONE_SECONDS if done else BACKFILL_PAUSE_SECONDS
 
-    def _next_to_backfill(self) -> Watch | None:
+    def _next_to_backfill(self) -> History | None:
         """The channel that the fewest messages have been read of, so that all come along; none while one is behind.
 
         One that gives no answers is left out: the others would wait for it for ever.
@@ -329,7 +329,7 @@ class Channels(Mapping[int, Watch]):
             return None
         now = time.monotonic()
         wanting = (watch for watch in watches if watch.backfill_left() and watch.backfill_at <= now)
-        return min(wanting, key=Watch.backfilled, default=None)
+        return min(wanting, key=History.backfilled, default=None)
 
 
 def first_seen(started_at: float, now: float) -> float:

@@ -52,7 +52,7 @@ class Complaint:
     remedy: str
 
 
-class Setbacks:
+class DownloadFailures:
     """By job id."""
 
     def __init__(self) -> None:

@@ -30,9 +30,9 @@ from ipc.files.spool import Spool, has_no_room
 from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.retry import RetryPolicy
-from workers.sources.telegram.download_failures import Complaint, Setbacks
-from workers.sources.telegram.history import Watch
-from workers.sources.telegram.spool_writer import Store
+from workers.sources.telegram.download_failures import Complaint, DownloadFailures
+from workers.sources.telegram.history import History
+from workers.sources.telegram.spool_writer import SpoolWriter
 from workers.sources.telegram.wire.connection import Line
 from workers.sources.telegram.wire.errors import (
     ChannelFault,
@@ -85,7 +85,7 @@ class Gone(Exception):
     """The picture that the job is about is not there any more; the journal has been told, as far as it can be."""
 
 
-class Fetching:
+class Downloads:
     """Downloads what is due. One for the whole life of the process; lines and watches come and go."""
 
     def __init__(
@@ -120,8 +120,8 @@ class Fetching:
         self._on_doubt = on_doubt
         self._on_flood = on_flood
         self._files: OrderedDict[tuple[int, int], tuple[str, File]] = OrderedDict()
-        self._setbacks = Setbacks()
-        self._store = Store(journal, spool)
+        self._setbacks = DownloadFailures()
+        self._store = SpoolWriter(journal, spool)
         self._kept: set[int] = set()
         self._coming: dict[int, int] = {}
         self._had_room = False
@@ -158,7 +158,7 @@ class Fetching:
             if job is None or job.state != "seen":
                 self._setbacks.forget(job_id)  # deleted, or dead, or another process has sent for it elsewhere
 
-    async def run(self, line: Line, watches: Mapping[int, Watch]) -> None:
+    async def run(self, line: Line, watches: Mapping[int, History]) -> None:
         """Fetch what is due until cancelled. `watches` by channel id: those that can be read now."""
         in_hand: dict[int, tuple[Job, asyncio.Task[None]]] = {}
         try:
@@ -182,7 +182,7 @@ class Fetching:
             self._kept.clear()
             self._coming.clear()
 
-    def _next(self, in_hand: Mapping[int, tuple[Job, object]], watches: Mapping[int, Watch]) -> Job | None:
+    def _next(self, in_hand: Mapping[int, tuple[Job, object]], watches: Mapping[int, History]) -> Job | None:
         """The job to begin now, if there is one and there is room for it."""
         busy = Counter(job.channel_id for job, _ in in_hand.values() if job.id not in self._kept)
         is_full = busy.total() >= self._at_once or len(in_hand) >= MOST_IN_HAND * self._at_once
@@ -202,7 +202,7 @@ class Fetching:
             self._room_until, self._begun_bytes = now + ROOM_SECONDS, 0
         return self._had_room
 
-    async def _fetch(self, line: Line, watch: Watch, job: Job) -> None:
+    async def _fetch(self, line: Line, watch: History, job: Job) -> None:
         """Take one job a step on, or note why not: whatever may be the matter with it, it is its own matter.
 
         Raises LineLost, and what concerns the whole process.
@@ -234,7 +234,7 @@ class Fetching:
             facts = {"job": job.id, "channel": job.channel_id, "message": job.message_id}
             self._put_off(job, contained(error, what, **facts))
 
-    async def _file(self, line: Line, watch: Watch, job: Job) -> File:
+    async def _file(self, line: Line, watch: History, job: Job) -> File:
         """The file of the job's picture, with a reference that holds. Raises Gone."""
         identity, file = self._files.get((job.channel_id, job.message_id), ("", None))
         if file is not None and identity == job.identity:
@@ -260,7 +260,7 @@ class Fetching:
         if is_unchanged:
             self._bury(job, "it is the picture of a link's preview, and telegram.web_previews is off")
 
-    async def _download(self, line: Line, watch: Watch, job: Job) -> None:
+    async def _download(self, line: Line, watch: History, job: Job) -> None:
         """Download the job's picture; where its reference has expired, with a new one."""
         file = await self._file(line, watch, job)
         if file.bytes > self._max_bytes:

@@ -36,7 +36,7 @@ from ipc.intake import Taken, take, withdraw
 from ipc.journal import Journal
 from ipc.posts import BACKFILL, LIVE, MORE, Channel
 from ipc.posts import Page as Posts
-from workers.sources.telegram.late_ids import Young
+from workers.sources.telegram.late_ids import LateIds
 from workers.sources.telegram.omitted_ids import AGAIN_SECONDS, OmittedIds
 from workers.sources.telegram.wire.connection import Line, Page
 from workers.sources.telegram.wire.errors import ServerTrouble, Unreadable
@@ -75,7 +75,7 @@ class Wanted:
     backfill_limit: int | None
 
 
-class Watch:
+class History:
     """One channel's way into the journal. Whoever has it do something holds its `lock`.
 
     `since` (Unix seconds, here): from then on everything is taken, if the channel was never read before. `on_read` is
@@ -103,7 +103,7 @@ class Watch:
         self._journal = journal
         self._wanted = wanted
         self._since = since
-        self._young = Young()
+        self._young = LateIds()
         self._omitted = OmittedIds()
         self._nothing_below = 0
         self._is_new = True

@@ -30,7 +30,7 @@ class _Id:
     times: int = 0
 
 
-class Young:
+class LateIds:
     """Of one channel."""
 
     def __init__(self) -> None:

@@ -32,9 +32,9 @@ from ipc.timestamps import iso
 from ipc.transport.context import Context
 from ipc.transport.mailbox import Closed
 from ipc.transport.messages import clip
-from workers.sources.backpressure import Room
+from workers.sources.backpressure import Backpressure
 from workers.sources.telegram.channels import Channels
-from workers.sources.telegram.downloads import Fetching
+from workers.sources.telegram.downloads import Downloads
 from workers.sources.telegram.history import Wanted
 from workers.sources.telegram.wire.account import LOGIN, Account
 from workers.sources.telegram.wire.connection import Line
@@ -83,8 +83,8 @@ class Source:
         self._context = context
         self._options = options
         self._account = Account.from_options(options)
-        self._room = Room(journal, spool, context.options["room"])
-        self._fetching = Fetching(
+        self._room = Backpressure(journal, spool, context.options["room"])
+        self._fetching = Downloads(
             journal=journal,
             spool=spool,
             policy=RetryPolicy(**context.options["retry"]),

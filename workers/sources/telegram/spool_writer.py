@@ -42,7 +42,7 @@ class _Whole:
     error: OSError | None = None
 
 
-class Store:
+class SpoolWriter:
     """Of one process."""
 
     def __init__(self, journal: Journal, spool: Spool) -> None:

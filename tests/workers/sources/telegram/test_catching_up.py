@@ -21,7 +21,7 @@ from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import LiveDesk, expected_rows, picture
 from workers.sources.telegram import channels, history
-from workers.sources.telegram.channel_state import Entry
+from workers.sources.telegram.channel_state import ChannelState
 
 pytestmark = pytest.mark.tree
 
@@ -405,7 +405,7 @@ def test_a_channel_that_is_behind_and_fails_keeps_no_other_from_its_backfill(
 
 
 def test_a_channel_that_is_flooded_gives_no_answers() -> None:
-    entry = Entry(parse("@newsdesk"))
+    entry = ChannelState(parse("@newsdesk"))
     assert entry.gives_answers
     entry.flooded_until = time.monotonic() + 60
     assert not entry.gives_answers

@@ -7,14 +7,14 @@ from workers.sources.telegram.download_failures import (
     MOST,
     PATIENCE_SECONDS,
     STUBBORN_SECONDS,
-    Setbacks,
+    DownloadFailures,
 )
 
 NEWS, OTHER = 7, 8
 
 
 def test_a_picture_that_fails_waits_longer_each_time() -> None:
-    it = Setbacks()
+    it = DownloadFailures()
     pauses = [it.note(1, NEWS, "silence", 100.0) for _ in range(9)]
     assert pauses[:4] == [30.0, 60.0, 120.0, 240.0] and pauses[-1] == LONGEST_PAUSE_SECONDS
     assert it.note(2, NEWS, "silence", 100.0) == 30.0
@@ -23,7 +23,7 @@ def test_a_picture_that_fails_waits_longer_each_time() -> None:
 
 
 def test_it_is_a_problem_when_nothing_has_come_for_a_minute() -> None:
-    it = Setbacks()
+    it = DownloadFailures()
     assert it.complaint(0.0) is None
     it.note(1, NEWS, "silence", 100.0)
     it.note(2, NEWS, "INTERNAL", 130.0)
@@ -42,7 +42,7 @@ def test_it_is_a_problem_when_nothing_has_come_for_a_minute() -> None:
 
 
 def test_one_that_does_not_come_for_long_is_told_although_others_come() -> None:
-    it = Setbacks()
+    it = DownloadFailures()
     it.note(1, NEWS, "not what it was", 100.0)
     it.fetched(2, 101.0)
     assert it.complaint(100.0 + STUBBORN_SECONDS - 1) is None
@@ -52,7 +52,7 @@ def test_one_that_does_not_come_for_long_is_told_although_others_come() -> None:
 
 
 def test_a_data_centre_is_told_at_once_and_by_its_number() -> None:
-    it = Setbacks()
+    it = DownloadFailures()
     it.note(1, NEWS, "refused", 100.0, dc_id=4)
     it.note(2, NEWS, "refused", 101.0, dc_id=4)
     it.note(3, NEWS, "no route", 102.0, dc_id=1)
@@ -67,7 +67,7 @@ def test_a_data_centre_is_told_at_once_and_by_its_number() -> None:
 
 
 def test_whose_files_are_asked_for_in_vain() -> None:
-    it = Setbacks()
+    it = DownloadFailures()
     it.note(1, NEWS, "no answer", 100.0, is_silent=True)
     it.note(2, OTHER, "INTERNAL", 100.0)
     assert it.silent_channels() == {NEWS}
@@ -76,7 +76,7 @@ def test_whose_files_are_asked_for_in_vain() -> None:
 
 
 def test_who_is_alone_with_it() -> None:
-    it = Setbacks()
+    it = DownloadFailures()
     it.note(1, NEWS, "no answer", 100.0, is_silent=True)
     assert not it.is_the_only_one(1) and not it.is_the_only_one(2)
     it.fetched(2, 101.0)
@@ -84,7 +84,7 @@ def test_who_is_alone_with_it() -> None:
 
 
 def test_for_how_long_a_picture_has_been_failing() -> None:
-    it = Setbacks()
+    it = DownloadFailures()
     assert it.seconds(1, 100.0) == 0.0
     it.note(1, NEWS, "INTERNAL", 100.0)
     it.note(1, NEWS, "INTERNAL", 130.0)
@@ -94,7 +94,7 @@ def test_for_how_long_a_picture_has_been_failing() -> None:
 
 
 def test_no_more_is_remembered_than_is_of_use() -> None:
-    it = Setbacks()
+    it = DownloadFailures()
     for number in range(2 * MOST):
         assert it.note(number, NEWS, "refused", 100.0, dc_id=4) == 30.0
     assert len(it.known()) == MOST

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from workers.sources.telegram import late_ids
-from workers.sources.telegram.late_ids import MOST, PAUSES, YOUNG_SECONDS, Young
+from workers.sources.telegram.late_ids import MOST, PAUSES, YOUNG_SECONDS, LateIds
 from workers.sources.telegram.wire.media import Message
 
 NOW = 1_800_000_000
@@ -23,7 +23,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def noted(messages: list[Message], low: int, high: int) -> list[int]:
-    ids = Young()
+    ids = LateIds()
     ids.note(messages, low, high, NOW)
     return ids.due()
 
@@ -39,7 +39,7 @@ def test_an_id_is_as_old_as_its_neighbour_above() -> None:
 
 
 def test_it_is_asked_for_until_it_is_there_or_old() -> None:
-    ids = Young()
+    ids = LateIds()
     assert ids.seconds_to_ask() == math.inf
     ids.note([there(3)], 1, 3, NOW)
     ids.asked([1, 2], {2})

@@ -16,9 +16,9 @@ from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import picture
 from workers.sources.telegram import channel_state, channels, check, source
-from workers.sources.telegram.channel_state import Entry
-from workers.sources.telegram.downloads import Fetching
-from workers.sources.telegram.history import Watch
+from workers.sources.telegram.channel_state import ChannelState
+from workers.sources.telegram.downloads import Downloads
+from workers.sources.telegram.history import History
 from workers.sources.telegram.source import GaveUp
 from workers.sources.telegram.wire import connection
 from workers.sources.telegram.wire.connection import Line
@@ -120,15 +120,15 @@ def test_one_channels_handling(
     make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = begin(make_alone, *both)
-    catch_up = Watch.catch_up
+    catch_up = History.catch_up
 
-    async def fail(self: Watch, connection: Line) -> Any:
+    async def fail(self: History, connection: Line) -> Any:
         if self.id == both[0].id:
             raise KeyError("nobody thought of this")
         return await catch_up(self, connection)
 
     with capture_logs() as logs, monkeypatch.context() as patch:
-        patch.setattr(Watch, "catch_up", fail)
+        patch.setattr(History, "catch_up", fail)
         message_id = both[0].post_photo(picture(), "while it fails")
         alone.wait_for("the problem", lambda: alone.report("channel 0").get("problem"))
         report = alone.report("channel 0")
@@ -142,7 +142,7 @@ def test_one_channels_handling(
 
 
 def test_a_channel_with_a_defect_is_looked_at_ever_more_rarely() -> None:
-    one = Entry(parse("@newsdesk"))
+    one = ChannelState(parse("@newsdesk"))
     assert [round(one.has_defect("x") / channel_state.UNFORESEEN_SECONDS) for _ in range(5)] == [1, 2, 4, 8, 16]
     assert max(one.has_defect("x") for _ in range(20)) == min(300.0, channel_state.UNFORESEEN_SECONDS * 1024)
     one.is_well()
@@ -153,15 +153,15 @@ def test_one_pictures_handling(
     make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = begin(make_alone, both[0])
-    download = Fetching._download
+    download = Downloads._download
     poison = both[0].top_id + 1
 
-    async def fail(self: Fetching, connection: Line, watch: Watch, job: Job) -> None:
+    async def fail(self: Downloads, connection: Line, watch: History, job: Job) -> None:
         if job.message_id == poison:
             raise AttributeError("no such thing")
         await download(self, connection, watch, job)
 
-    monkeypatch.setattr(Fetching, "_download", fail)
+    monkeypatch.setattr(Downloads, "_download", fail)
     assert both[0].post_photo(picture(), "poison") == poison
     alone.wait_for("it to be put off", lambda: (job := alone.desk.journal.known(both[0].id, poison)) and job.reason)
     post_and_wait(alone, both[0])
@@ -201,14 +201,14 @@ def test_updates_that_cannot_be_read_are_hints_at_anything(
 def test_backfill(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch) -> None:
     old = [one.post_photo(picture(), "old", date=one.world.now() - 600) for one in both]
     monkeypatch.setattr(channels, "FAULT_SECONDS", 0.2)
-    backfill, fails = Watch.backfill, iter([True])
+    backfill, fails = History.backfill, iter([True])
 
-    async def fail(self: Watch, connection: Line) -> Any:
+    async def fail(self: History, connection: Line) -> Any:
         if next(fails, False):
             raise ZeroDivisionError
         return await backfill(self, connection)
 
-    monkeypatch.setattr(Watch, "backfill", fail)
+    monkeypatch.setattr(History, "backfill", fail)
     alone = begin(make_alone, *both, backfill_on_start=True)
     for one, message_id in zip(both, old, strict=True):
         alone.wait_for("the old", lambda one=one, message_id=message_id: is_taken(alone, one, message_id))  # type: ignore[misc]
@@ -232,7 +232,7 @@ def test_a_line_that_fails_again_and_again_is_given_up(
     async def fail(self: Any, connection: Line, watches: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Fetching, "run", fail)
+    monkeypatch.setattr(Downloads, "run", fail)
     alone = make_alone(both[0], max_restarts=2, reconnect_delay_seconds=0.05)
     alone.start()
     ended = alone.wait_for_end()
@@ -273,10 +273,10 @@ def test_a_check(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypat
 def test_what_concerns_the_whole_process_ends_it(
     make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    async def fail(self: Watch, connection: Line) -> Any:
+    async def fail(self: History, connection: Line) -> Any:
         raise error
 
     alone = begin(make_alone, both[0])
-    monkeypatch.setattr(Watch, "catch_up", fail)
+    monkeypatch.setattr(History, "catch_up", fail)
     both[0].post_photo(picture(), "new")
     assert alone.wait_for_end() is error

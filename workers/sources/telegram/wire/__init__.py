@@ -1,4 +1,5 @@
-"""What is said to Telegram, and what it answers. Telethon is at home here and in `login`; the others speak our own words.
+"""What is said to Telegram, and what it answers. Telethon is at home here and in `login`; the others speak our own
+words.
 
 connection.py     one connection to Telegram
 client.py         telethon's client, made to do nothing of itself

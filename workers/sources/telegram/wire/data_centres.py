@@ -39,7 +39,7 @@ from workers.sources.telegram.wire.errors import (
     Unreadable,
 )
 from workers.sources.telegram.wire.translation import translated
-from workers.sources.telegram.wire.window import Pace
+from workers.sources.telegram.wire.window import Window
 
 OPEN_SECONDS: Final = 20.0
 """For all of it: connecting, exchanging a key, logging in."""
@@ -66,7 +66,7 @@ class _Paced:
     """Whoever asks waits until there is room for the answer, first come, first served."""
 
     def __init__(self) -> None:
-        self.pace = Pace()
+        self.pace = Window()
         self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager

@@ -23,7 +23,7 @@ SLOW_SECONDS: Final = 3.0
 """An answer that takes longer than this has waited behind others, and so does every other one."""
 
 
-class Pace:
+class Window:
     """For one connection. `in_flight` bytes are asked for, `window` may be."""
 
     def __init__(self) -> None:

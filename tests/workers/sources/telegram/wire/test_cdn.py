@@ -270,7 +270,7 @@ def test_a_defect_is_one_files_matter(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     lines = server.connections_total
-    real = downloads.Fetching._take_bytes
+    real = downloads.Downloads._take_bytes
 
     async def take_bytes(self: Any, line: Any, job: Any, file: Any) -> bool:
         if job.id == bad:
@@ -278,7 +278,7 @@ def test_a_defect_is_one_files_matter(
         return await real(self, line, job, file)
 
     bad = 1  # the first job that there is
-    monkeypatch.setattr(downloads.Fetching, "_take_bytes", take_bytes)
+    monkeypatch.setattr(downloads.Downloads, "_take_bytes", take_bytes)
     data, other = picture(), picture()
     message_id = channel.post_photo(data, "meets a defect")
     wait_for_reason(alone, channel, message_id, "AttributeError: 'FileCdnRedirect' object has no attribute 'bytes'")

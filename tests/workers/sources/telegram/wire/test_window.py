@@ -7,7 +7,7 @@ import heapq
 import pytest
 
 from workers.sources.telegram.wire import window as pace
-from workers.sources.telegram.wire.window import LEAST_BYTES, MOST_BYTES, MOST_PART_BYTES, Pace
+from workers.sources.telegram.wire.window import LEAST_BYTES, MOST_BYTES, MOST_PART_BYTES, Window
 
 TIMEOUT_SECONDS = 30.0
 
@@ -17,7 +17,7 @@ def carry(bytes_per_second: float, latency: float, files: int, size: int, at_onc
 
     As the real one: what was asked for and is late comes all the same, and holds up what comes after it.
     """
-    it, now, free_at, late = Pace(), 0.0, 0.0, 0
+    it, now, free_at, late = Window(), 0.0, 0.0, 0
     waiting = [(0, size)] * files
     active: list[tuple[int, int]] = []
     flying: list[tuple[float, int, int, float]] = []
@@ -65,7 +65,7 @@ def test_what_was_begun_with_large_parts_is_late_on_a_slow_line(monkeypatch: pyt
 @pytest.mark.parametrize("window", [LEAST_BYTES, 4 * LEAST_BYTES, MOST_BYTES])
 @pytest.mark.parametrize("size", [1, 65_536, 300_000, 524_288, 3_000_001])
 def test_parts_are_as_telegram_allows_them(window: int, size: int) -> None:
-    it, offset = Pace(), 0
+    it, offset = Window(), 0
     it.window = window
     while offset < size:
         part = it.part_bytes(offset, size - offset)
@@ -76,14 +76,14 @@ def test_parts_are_as_telegram_allows_them(window: int, size: int) -> None:
 
 
 def test_a_large_file_comes_in_large_parts_where_the_line_allows_it() -> None:
-    it = Pace()
+    it = Window()
     it.window = MOST_BYTES
     assert it.part_bytes(0, 10_000_000) == MOST_PART_BYTES
     assert it.part_bytes(0, 70_000) == 2 * LEAST_BYTES, "and no more is asked for than there is"
 
 
 def test_one_request_is_always_allowed() -> None:
-    it = Pace()
+    it = Window()
     for _ in range(20):
         it.asked(LEAST_BYTES)
         it.unanswered(LEAST_BYTES, 0.0, 30.0)
@@ -91,7 +91,7 @@ def test_one_request_is_always_allowed() -> None:
 
 
 def test_many_that_were_late_together_halve_it_once() -> None:
-    it = Pace()
+    it = Window()
     it.window = MOST_BYTES
     for _ in range(8):
         it.asked(LEAST_BYTES)
