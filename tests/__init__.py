@@ -1,1 +1,1 @@
-"""Tests mirror the source; tests/chaos kills things. See the README, "For contributors"."""
+"""Tests mirror the source; tests/chaos kills things. See docs/contributing.md."""

@@ -36,7 +36,7 @@ class Machine:
         self.opt, self.etc = self.root / "opt/picturedesk", self.root / "etc/picturedesk"
         for name in ("bin", "deploy", "docs"):
             shutil.copytree(HOME / name, self.checkout / name)
-        for name in ("config.toml", "README.md", "CHANGELOG.md"):
+        for name in ("config.toml", "README.md", "CHANGELOG.md", "LICENSE"):
             shutil.copy(HOME / name, self.checkout / name)
         for name in ("examples", "health", "ipc", "supervisor", "workers"):
             (self.checkout / name).mkdir()
