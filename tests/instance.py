@@ -189,9 +189,22 @@ class Instance:
         return self.pids()
 
     def is_done(self) -> bool:
-        """Whether all of the export has been taken in and nothing waits any more."""
+        """Whether all of the export has been taken in and nothing waits any more.
+
+        The journal is asked, too: /status may be a moment old, and tell of how it was before a command.
+        """
         body = self.status()
-        return bool(body and body["stats"]["source"].get("exhausted") and body["stats"]["queue_size"] == 0)
+        is_done = bool(body and body["stats"]["source"].get("exhausted") and body["stats"]["queue_size"] == 0)
+        return is_done and not self._waiting()
+
+    def _waiting(self) -> int:
+        """How many pictures are on their way."""
+        database = sqlite3.connect(self.state_dir / "journal.db")
+        try:
+            query = "SELECT count(*) FROM jobs WHERE state NOT IN ('published', 'dead')"
+            return int(database.execute(query).fetchone()[0])
+        finally:
+            database.close()
 
     def wait_until_done(self, seconds: float = DEADLINE_SECONDS) -> None:
         wait_for("all pictures to be published or dead", self.is_done, seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import codecs
 import json
 import os
 import pty
@@ -78,6 +79,7 @@ class Talk:
         )
         os.close(terminal)
         self.seen = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def __enter__(self) -> Talk:
         return self
@@ -91,7 +93,8 @@ class Talk:
         """Take what has come; False when nothing more will."""
         if select.select([self._master], [], [], seconds)[0]:
             try:
-                self.seen += os.read(self._master, 65536).decode(errors="replace").replace("\r\n", "\n")
+                text = self._decoder.decode(os.read(self._master, 65536))  # which may begin or end within a character
+                self.seen = (self.seen + text).replace("\r\n", "\n")
             except OSError:  # the other end is closed
                 return False
         return True

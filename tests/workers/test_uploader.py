@@ -1105,7 +1105,7 @@ def test_an_error_in_our_own_steps_ends_no_process_and_is_told(desk: Desk, monke
 
     monkeypatch.setattr("workers.publishing.stage.POLL_SECONDS", 0.1)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
-    monkeypatch.setattr("workers.publishing.object_stage.Storing._pictures", fail)
+    monkeypatch.setattr("workers.publishing.object_stage.ObjectStage._pictures", fail)
     desk.render(1)
     assert desk.journal.record_stored([desk.render(2)])
     facts: dict[str, Any] = {}

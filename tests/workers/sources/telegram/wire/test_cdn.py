@@ -283,7 +283,7 @@ def test_a_defect_is_one_files_matter(
     message_id = channel.post_photo(data, "meets a defect")
     wait_for_reason(alone, channel, message_id, "AttributeError: 'FileCdnRedirect' object has no attribute 'bytes'")
     wait_for_file(alone, channel, channel.post_photo(other, "does not"), other)
-    assert "in take_bytes" in capsys.readouterr().out, "where it happened is in the log"
+    assert "take_bytes" in capsys.readouterr().out, "where it happened is in the log"
     bad = 0
     wait_for_file(alone, channel, message_id, data)
     assert server.connections_total == lines
