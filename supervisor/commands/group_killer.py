@@ -1,11 +1,11 @@
-"""Ends the process groups of commands when the supervisor that has started them is gone, however it went.
+"""Kills the process groups of commands when the supervisor that started them is gone, however it ended.
 
-The kernel kills a command with its supervisor, but not the command's own children. So a supervisor with commands has an
-heir, a process that does nothing but read a pipe: the number of each group as it comes, with a minus as it goes. At
-the end of the pipe, whose other end the supervisor alone holds, it kills the groups that are left, and leaves.
+The kernel kills a command with its supervisor, but not the command's own children. So a supervisor with commands starts
+one small process that only reads a pipe: the number of each group as it comes, with a minus as it goes. The supervisor
+alone holds the other end. At the end of the pipe the process kills the groups that are left, and exits.
 
-This file is both: the supervisor's end, and run by itself with the standard library only (`python -I -S group_killer.py
-FD`), the heir.
+This file is both: the supervisor's end of the pipe, and the process, which is run with the standard library only
+(`python -I -S group_killer.py FD`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 
 class GroupKiller:
-    """The supervisor's end. The heir is started with the first group; one that was killed, with the next change."""
+    """The supervisor's end. The process is started with the first group; one that was killed, with the next change."""
 
     def __init__(self) -> None:
         self._groups: set[int] = set()
@@ -44,7 +44,7 @@ class GroupKiller:
             self._process = None
 
     def _tell(self, number: int) -> None:
-        """Say so, and never wait: without an heir, the commands themselves still end with their supervisor."""
+        """Say so, and never wait: without the process, the commands themselves still end with their supervisor."""
         with contextlib.suppress(OSError):
             if self._process is not None:
                 try:
@@ -78,7 +78,7 @@ class GroupKiller:
 
 
 def main(fd: int) -> None:
-    """Be the heir: read the pipe to its end, then kill the groups that are left."""
+    """Be the process: read the pipe to its end, then kill the groups that are left."""
     for asks_to_leave in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(asks_to_leave, signal.SIG_IGN)
     groups: set[int] = set()

@@ -98,7 +98,7 @@ class Reload:
         return slot is not None and slot.standing in (Standing.STOPPING, Standing.WAITING, Standing.STARTING)
 
     def _adapt(self, slot: Slot, spec: ChildSpec, changes: Changes, *, even_so: bool) -> None:
-        """Have the child in this place become what `spec` says, and note what that takes."""
+        """Have the child in this slot become what `spec` says, and note what that takes."""
         before, was_retired = slot.spec, slot.retired
         slot.spec, slot.retired = spec, False
         if was_retired:

@@ -1,4 +1,4 @@
-"""A child's place in the tree: it outlives the incarnations that fill it, and remembers how they ended."""
+"""A slot: a child's place in the tree. It outlives the incarnations that fill it, and remembers how they ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from supervisor.processes.spec import ChildSpec, Intensity
 
 
 class Standing(enum.Enum):
-    """How a place stands; the value is the `state` in /status."""
+    """How a slot stands; the value is the `state` in /status."""
 
     WAITING = "waiting"
     STARTING = "starting"
@@ -27,7 +27,7 @@ class Standing(enum.Enum):
 
 
 class Slot:
-    """One child spec's place. Times in monotonic seconds, those in its facts too: health tells them by its own clock.
+    """One child spec's slot. Times in monotonic seconds, those in its facts too: health tells them by its own clock.
 
     `wanted`: nobody has ordered it to stop. `rests`: there is no work for it for now. `recycled`: it is replaced,
     whatever its end will be. `retired`: there shall be no such child any more. `told`: its facts as its
@@ -208,7 +208,7 @@ class Slot:
         return self._why_not
 
     def facts(self) -> dict[str, Any]:
-        """The place's row of /status; a child that is down has no pid."""
+        """The slot's row of /status; a child that is down has no pid."""
         facts: dict[str, Any] = {
             "state": self.standing.value,
             "restarts": self.restarts,

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 class Watchdog:
-    """Watches the children in their places."""
+    """Watches the children in their slots."""
 
     def __init__(self, slots: Collection[Slot]) -> None:
         self._slots = slots

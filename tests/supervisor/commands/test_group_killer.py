@@ -1,4 +1,4 @@
-"""The heir of the commands' process groups, with real processes: what it ends, and when it does not."""
+"""The killer of the commands' process groups, with real processes: what it ends, and when it does not."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def killer() -> Iterator[GroupKiller]:
     assert open_fds() == before
 
 
-def test_an_heir_that_is_closed_ends_nobody(killer: GroupKiller, groups: list[subprocess.Popen[bytes]]) -> None:
+def test_one_that_is_closed_kills_nobody(killer: GroupKiller, groups: list[subprocess.Popen[bytes]]) -> None:
     for one in groups:
         killer.add(one.pid)
     killer.close()
@@ -45,23 +45,23 @@ def test_an_heir_that_is_closed_ends_nobody(killer: GroupKiller, groups: list[su
 
 
 def test_the_groups_that_are_left_end_with_the_supervisor(groups: list[subprocess.Popen[bytes]]) -> None:
-    """Also if the heir itself was killed in between, and asked politely to leave."""
+    """Also if the process itself was killed in between, and asked politely to leave."""
     code = """if True:
         import os, signal, sys, time
         from pathlib import Path
         from supervisor.commands.group_killer import GroupKiller
-        heir = GroupKiller()
+        killer = GroupKiller()
         first, second, third = map(int, sys.argv[1:])
-        heir.add(first)
-        heir._process.kill()
-        heir._process.wait()
-        heir.add(second)
-        heir.add(third)
-        heir.remove(second)
-        status = Path(f"/proc/{heir._process.pid}/status")
+        killer.add(first)
+        killer._process.kill()
+        killer._process.wait()
+        killer.add(second)
+        killer.add(third)
+        killer.remove(second)
+        status = Path(f"/proc/{killer._process.pid}/status")
         ignored = lambda: int(status.read_text().partition("SigIgn:")[2].split()[0], 16)
         while not ignored() & 1 << signal.SIGTERM - 1: time.sleep(0.01)
-        heir._process.terminate()
+        killer._process.terminate()
         print("ready", flush=True)
         signal.pause()"""
     pids = [str(one.pid) for one in groups]
