@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -198,13 +198,16 @@ class Instance:
         return is_done and not self._waiting()
 
     def _waiting(self) -> int:
-        """How many pictures are on their way."""
-        database = sqlite3.connect(self.state_dir / "journal.db")
+        """How many pictures are on their way; 0 where it can't be opened from here: /status tells."""
         try:
-            query = "SELECT count(*) FROM jobs WHERE state NOT IN ('published', 'dead')"
-            return int(database.execute(query).fetchone()[0])
-        finally:
-            database.close()
+            database = sqlite3.connect(f"file:{self.state_dir / 'journal.db'}?mode=ro", uri=True)
+            with closing(database):
+                query = "SELECT count(*) FROM jobs WHERE state NOT IN ('published', 'dead')"
+                return int(database.execute(query).fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN:
+                raise
+            return 0
 
     def wait_until_done(self, seconds: float = DEADLINE_SECONDS) -> None:
         wait_for("all pictures to be published or dead", self.is_done, seconds)
