@@ -1013,7 +1013,7 @@ def test_a_killed_supervisor_leaves_no_process(what: str, notes: Path, make_alon
 @pytest.mark.parametrize("frozen", ["supervisor", "everybody"])
 def test_a_freeze_from_outside_makes_nobody_hung(frozen: str, notes: Path, make_alone: Callable[..., Alone]) -> None:
     """SIGSTOP for longer than any child may be silent, then SIGCONT: with a supervisor below the supervisor."""
-    alone = make_alone(spec(notes, "a", hang_seconds=2.5), replace(_nested(notes), beat_seconds=0.1, hang_seconds=2.5))
+    alone = make_alone(spec(notes, "a", hang_seconds=4.0), replace(_nested(notes), beat_seconds=0.1, hang_seconds=4.0))
     alone.wait_for_line("ready a")
     alone.wait_for_line("ready pool")
     wait_for("the grandchild to serve", lambda: "start inner" in notes.read_text())
@@ -1021,7 +1021,7 @@ def test_a_freeze_from_outside_makes_nobody_hung(frozen: str, notes: Path, make_
     victims = members if frozen == "everybody" else [alone.process.pid]
     for pid in victims:
         os.kill(pid, signal.SIGSTOP)
-    time.sleep(5.0)
+    time.sleep(6.5)
     for pid in victims:
         os.kill(pid, signal.SIGCONT)
     time.sleep(1.0)  # for a hasty judgement
