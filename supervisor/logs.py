@@ -1,5 +1,7 @@
 """Logs: structlog, one line a record, JSON or for a console, with the process' name on each.
 
+Each record has a stable id, `event`, and words for people, `text`: `supervisor.log_events` lists both.
+
 A record is one `write` of at most PIPE_BUF bytes to standard error, so the records of several processes that share a
 pipe never run into each other. What does not fit (a long traceback) is cut in front, where it matters least.
 """
@@ -21,6 +23,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from ipc.text.printable import printable, printable_json
+from supervisor.log_events import EVENTS
 
 PIPE_BUF = select.PIPE_BUF
 LEVELS = ("debug", "info", "warning", "error")
@@ -47,6 +50,7 @@ def configure(level: str, format: Literal["auto", "json", "console"] | str, proc
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        _add_text,
         _shorten,
     ]
     structlog.configure(
@@ -62,22 +66,30 @@ def configure(level: str, format: Literal["auto", "json", "console"] | str, proc
 def catch_uncaught() -> None:
     """From here on what nobody catches, in whatever thread, is a record like any other and no bare traceback."""
 
-    def log(event: str, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
-        write = structlog.get_logger().critical if structlog.is_configured() else None
-        if write is None or issubclass(kind, KeyboardInterrupt):
-            sys.__excepthook__(kind, error or kind(), trace)
-        else:
-            write(event, exc_info=(kind, error or kind(), trace))
+    def is_ours(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> bool:
+        """Whether the log is there to take it; if not, it is shown as Python does it."""
+        if structlog.is_configured() and not issubclass(kind, KeyboardInterrupt):
+            return True
+        sys.__excepthook__(kind, error or kind(), trace)
+        return False
+
+    def in_process(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if is_ours(kind, error, trace):
+            log.critical("process.crashed", exc_info=(kind, error, trace))
 
     def in_thread(args: threading.ExceptHookArgs) -> None:
-        if not issubclass(args.exc_type, SystemExit):
+        kind, error, trace = args.exc_type, args.exc_value, args.exc_traceback
+        if not issubclass(kind, SystemExit) and is_ours(kind, error, trace):
             name = args.thread.name if args.thread else "unknown"
-            log(f"a thread ended by an error: {name}", args.exc_type, args.exc_value, args.exc_traceback)
+            log.critical("thread.crashed", thread=name, exc_info=(kind, error or kind(), trace))
 
     def ignored(args: sys.UnraisableHookArgs) -> None:
-        log(args.err_msg or "an error was ignored", args.exc_type, args.exc_value, args.exc_traceback)
+        kind, error, trace = args.exc_type, args.exc_value, args.exc_traceback
+        if is_ours(kind, error, trace):
+            log.critical("error.ignored", where=args.err_msg or "", exc_info=(kind, error or kind(), trace))
 
-    sys.excepthook = lambda kind, error, trace: log("ended by an error", kind, error, trace)
+    log = structlog.get_logger()
+    sys.excepthook = in_process
     threading.excepthook = in_thread
     sys.unraisablehook = ignored
 
@@ -109,7 +121,7 @@ class _Reader:
             if not can_write:
                 self._left_out += 1
             elif self._left_out:
-                text = json.dumps({"level": "warning", "event": "records were left out", "records": self._left_out})
+                text = _json({"level": "warning", **_LEFT_OUT, "records": self._left_out})
                 self._left_out = 0
                 with contextlib.suppress(OSError):
                     os.write(2, _line(text))
@@ -142,7 +154,16 @@ class _Adopt(logging.Handler):
             more = {"where": f"{record.pathname}:{record.lineno}", "why": f"not as its format says: {_text(error)}"}
         # structlog knows the five levels only; a library may have one in between.
         level = max(logging.DEBUG, min(logging.CRITICAL, record.levelno // 10 * 10))
-        structlog.get_logger().log(level, message, logger=record.name, exc_info=record.exc_info, **more)
+        log = structlog.get_logger()
+        log.log(level, "library.message", text=message, logger=record.name, exc_info=record.exc_info, **more)
+
+
+def _add_text(logger: WrappedLogger, method: str, record: EventDict) -> EventDict:
+    """Say an event in words too, right after its id."""
+    event = record.pop("event", "")
+    known = EVENTS.get(event) if isinstance(event, str) else None
+    text = record.pop("text", known.text if known else "")
+    return {"event": event, **({"text": text} if text else {}), **record}
 
 
 def _shorten(logger: WrappedLogger, method: str, record: EventDict) -> EventDict:
@@ -161,12 +182,12 @@ def _line(text: str) -> bytes:
 
 
 def _render_json(logger: WrappedLogger, method: str, record: EventDict) -> bytes:
-    first = {key: record.pop(key) for key in ("timestamp", "level", "process", "event") if key in record}
+    first = {key: record.pop(key) for key in ("timestamp", "level", "process", "event", "text") if key in record}
     data = _line(_json({**first, **record}))
     if len(data) <= PIPE_BUF:
         return data
-    # At most 12 bytes a character (two of \u0000's size): 3 × 32 and 240 characters always fit.
-    short = {key: _text(value)[: 240 if key == "event" else 32] for key, value in first.items()}
+    # At most 12 bytes a character (two of \u0000's size): 4 × 32 and 200 characters always fit.
+    short = {key: _text(value)[: 200 if key == "text" else 32] for key, value in first.items()}
     return _line(_json({**short, "cut": True}))
 
 
@@ -181,9 +202,9 @@ def _json(record: Mapping[str, Any]) -> str:
 def _render_console(logger: WrappedLogger, method: str, record: EventDict) -> bytes:
     time, level = record.pop("timestamp", "")[11:19], record.pop("level", "")
     process, event = _text(record.pop("process", "")), _text(record.pop("event", ""))
-    exception = record.pop("exception", None)
+    text, exception = _text(record.pop("text", "")), record.pop("exception", None)
     fields = " ".join(f"{key}={_plain(value)}" for key, value in record.items())
-    line = f"{time} {level:<7} {process:<10} {event}{'  ' if fields else ''}{fields}"
+    line = f"{time} {level:<7} {process:<10} {'  '.join(filter(None, (event, text, fields)))}"
     if exception:
         line += " | " + " / ".join(part.strip() for part in _text(exception).splitlines())
     data = _line(printable(line.replace("\n", " / ")))
@@ -201,6 +222,8 @@ def _text(value: object) -> str:
     except Exception:
         return f"<{type(value).__name__} that cannot be shown>"
 
+
+_LEFT_OUT = {"event": "log.resumed", "text": EVENTS["log.resumed"].text}
 
 _ENCODER = json.JSONEncoder(default=_text, ensure_ascii=False, allow_nan=False)
 """Made once: json.dumps would make one for each record."""
