@@ -18,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,7 +28,8 @@ from benchmarks.common import SETTLE_SECONDS, Export, Tree, heading, make_export
 from benchmarks.journal import CHANNEL, RENDITIONS, post
 from benchmarks.status import ask_while, quantile
 from ipc.intake import take
-from ipc.journal import Journal
+from ipc.journal import Journal, lookup, queue, transitions
+from ipc.journal import figures as journal_figures
 from ipc.posts import Channel, Page
 from ipc.transport.messages import JobDone
 
@@ -39,12 +41,14 @@ WAIT_SECONDS = 300.0
 FILL = """
 INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, entities, posted_at, generation, identity,
                   locator, sha256, bytes, mime, extension, width, height, renditions, rendition_bytes, stored, priority,
-                  attempts, next_at, deaths, alone, dead_state, reason, seen_at, published_at)
+                  attempts, next_at, deaths, alone, dead_state, reason, seen_at, published_at,
+                  source, dead_cause)
 WITH RECURSIVE numbers (n) AS (SELECT :first UNION ALL SELECT n + 1 FROM numbers WHERE n < :last)
 SELECT n % 4 + 1, n, :state, 1, randomblob(16), 'caption ' || n, x'90', 1738404000, 1, :kind || n, x'80',
        hex(randomblob(32)), 200000, 'image/jpeg', 'jpg', 1280, 960, :renditions, 0, :stored, n / 4 % 2, 0,
        iif(:waits, CASE n % 3 WHEN 0 THEN 0.0 WHEN 1 THEN :now - 1 + n * 1e-7 ELSE :now + 3600 + n END, 0.0), 0, :alone,
-       iif(:state = 'dead', 'fetched', NULL), iif(:state = 'dead', 'not a picture', NULL), 0, 0
+       iif(:state = 'dead', 'fetched', NULL), iif(:state = 'dead', 'not a picture', NULL), 0, 0,
+       iif(:kind = 'id:', 'telegram', 'export'), iif(:state = 'dead', 'failure', NULL)
 FROM numbers
 """
 
@@ -79,17 +83,17 @@ def fill(path: Path, count: int, queues: tuple[str, ...]) -> None:
 
 def looks(journal: Journal) -> dict[str, Callable[[], object]]:
     """What is asked of the journal again and again, by who asks it."""
-    in_hand = [job.id for job in journal.first_to_fetch(CHANNELS)]
+    in_hand = [job.id for job in queue.first_to_fetch(journal, CHANNELS)]
     ids = range(1, 257)
     return {
-        "connection: the next download": lambda: journal.first_to_fetch(CHANNELS, in_hand),
-        "connection: the next of an export": lambda: journal.due("seen", 16, source="export"),
-        "connection: room in the spool": journal.spool_bytes,
-        "pool: what to give out": lambda: journal.due("fetched", 2),
-        "pool: take claims back": journal.release_claims,
-        "uploader: what to store": lambda: journal.due("rendered", 64, stored=False),
-        "uploader: whose row to write": lambda: journal.due("rendered", 64, stored=True),
-        "uploader: 256 folders of the spool": lambda: journal.unfinished(ids),
+        "connection: the next download": lambda: queue.first_to_fetch(journal, CHANNELS, in_hand),
+        "connection: the next of an export": lambda: queue.due(journal, "seen", 16, source="export"),
+        "connection: room in the spool": partial(journal_figures.spool_bytes, journal),
+        "pool: what to give out": lambda: queue.due(journal, "fetched", 2),
+        "pool: take claims back": partial(transitions.release_claims, journal),
+        "uploader: what to store": lambda: queue.due(journal, "rendered", 64, stored=False),
+        "uploader: whose row to write": lambda: queue.due(journal, "rendered", 64, stored=True),
+        "uploader: 256 folders of the spool": lambda: lookup.unfinished(journal, ids),
         "health: the figures of /status": lambda: figures(journal),
         "a picture, from new to published": lambda: go_through(journal),
     }
@@ -98,29 +102,29 @@ def looks(journal: Journal) -> dict[str, Callable[[], object]]:
 def figures(journal: Journal) -> None:
     """What /status asks the journal."""
     with journal.reading():
-        journal.states()
-        journal.totals()
-        journal.channels()
-        journal.waiting_for_retry()
-        journal.spool_bytes()
-        journal.last_failure()
-        journal.quarantined(20)
+        journal_figures.states(journal)
+        journal_figures.totals(journal)
+        journal_figures.channels(journal)
+        journal_figures.waiting_for_retry(journal)
+        journal_figures.spool_bytes(journal)
+        journal_figures.last_failure(journal)
+        journal_figures.quarantined(journal, 20)
 
 
 def go_through(journal: Journal) -> None:
     """Take a new message in, and its picture from seen to published."""
-    (channel,) = (one for one in journal.channels() if one["id"] == CHANNEL)
+    (channel,) = (one for one in journal_figures.channels(journal) if one["id"] == CHANNEL)
     number = channel["cursor"] + 1
     take(journal, Page(Channel(CHANNEL, "Benchmark"), (post(number),), number, number, {}), time.time())
-    job = journal.known(CHANNEL, number)
+    job = lookup.known(journal, CHANNEL, number)
     assert job is not None
     done = JobDone(job.id, job.generation, 0, "image/jpeg", "jpg", 1280, 960, RENDITIONS)
     went = (
-        journal.record_fetched(job, f"{job.id:064x}", 200_000)
-        and journal.claim(job, "image-1")
-        and journal.record_rendered(done)
-        and journal.record_stored([job])
-        and journal.record_published([job])
+        transitions.record_fetched(journal, job, f"{job.id:064x}", 200_000)
+        and transitions.claim(journal, job, "image-1")
+        and transitions.record_rendered(journal, done)
+        and transitions.record_stored(journal, [job])
+        and transitions.record_published(journal, [job])
     )
     assert went, "nobody else has the job"
 

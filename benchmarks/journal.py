@@ -20,6 +20,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -27,7 +28,8 @@ from pathlib import Path
 from benchmarks.common import heading, say, spread, table, workplace
 from ipc.database import BUSY_SECONDS
 from ipc.intake import take
-from ipc.journal import Journal
+from ipc.journal import Journal, lookup, queue, transitions
+from ipc.journal import figures as journal_figures
 from ipc.posts import Channel, Page, Photo, Post
 from ipc.transport.messages import JobDone
 
@@ -39,11 +41,11 @@ RENDITIONS = [[width, width * 3 // 4, name, 40_000] for width in (320, 640, 1280
 FINISH = """
 INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, entities, posted_at, generation, identity,
                   locator, sha256, bytes, mime, extension, width, height, renditions, rendition_bytes, stored, priority,
-                  attempts, next_at, deaths, alone, seen_at, published_at)
+                  attempts, next_at, deaths, alone, seen_at, published_at, source)
 WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :rows)
 SELECT :channel, n, 'published', 1, randomblob(16), 'caption ' || n, x'90', 1738404000, 1, 'file:' || n,
        randomblob(60), hex(randomblob(32)), 200000, 'image/jpeg', 'jpg', 1280, 960, randomblob(90), 240000, 1, 0, 0, 0,
-       0, 0, 0, 0
+       0, 0, 0, 0, 'export'
 FROM numbers
 """
 
@@ -80,11 +82,11 @@ def make_journal(path: Path, finished: int) -> None:
 def add_seen(path: Path, count: int) -> int:
     """Take `count` new messages in; the id of the first one's job. The others follow it."""
     journal = Journal.open(path)
-    known = max((channel["cursor"] for channel in journal.channels()), default=0)
-    first = max(known, sum(journal.states().values())) + 1
+    known = max((channel["cursor"] for channel in journal_figures.channels(journal)), default=0)
+    first = max(known, sum(journal_figures.states(journal).values())) + 1
     posts = tuple(post(number) for number in range(first, first + count))
     take(journal, Page(Channel(CHANNEL, "Benchmark"), posts, known + 1, first + count - 1, {}), time.time())
-    job = journal.known(CHANNEL, first)
+    job = lookup.known(journal, CHANNEL, first)
     journal.close()
     assert job is not None
     return job.id
@@ -92,7 +94,7 @@ def add_seen(path: Path, count: int) -> int:
 
 def post(number: int) -> Post:
     locator: dict[str, str | int] = {"export": "/srv/export", "file": f"photos/photo_{number}@01-02-2025_10-00-00.jpg"}
-    photo = Photo(None, f"file:{number}", locator, 200_000, 1280, 960, "image/jpeg")
+    photo = Photo(None, f"file:{number}", locator, 200_000, 1280, 960, "image/jpeg", source="export")
     return Post(CHANNEL, number, 1_738_404_000, None, None, f"caption {number}", photo)
 
 
@@ -101,17 +103,17 @@ def go_through(
 ) -> None:
     """Take the jobs `first` to `first + count - 1` from seen to published."""
     journal = Journal.open(path, durable=case.synchronous == "FULL")
-    jobs = [job for job in map(journal.job, range(first, first + count)) if job is not None]
+    jobs = [job for job in map(partial(lookup.job, journal), range(first, first + count)) if job is not None]
     barrier.wait(WAIT_SECONDS)
     start = time.monotonic()
     for job in jobs:
         done = JobDone(job.id, job.generation, 0, "image/jpeg", "jpg", 1280, 960, RENDITIONS)
         went = (
-            journal.record_fetched(job, f"{job.id:064x}", 200_000)
-            and journal.claim(job, "image-1")
-            and journal.record_rendered(done)
-            and journal.record_stored([job])
-            and journal.record_published([job])
+            transitions.record_fetched(journal, job, f"{job.id:064x}", 200_000)
+            and transitions.claim(journal, job, "image-1")
+            and transitions.record_rendered(journal, done)
+            and transitions.record_stored(journal, [job])
+            and transitions.record_published(journal, [job])
         )
         if not went:
             raise SystemExit(f"picturedesk: job {job.id} did not get through")
@@ -127,7 +129,7 @@ def time_due(path: Path) -> float:
     for _ in range(50):
         for state in ("seen", "fetched", "rendered"):
             start = time.perf_counter()
-            journal.due(state, 16)
+            queue.due(journal, state, 16)
             times.append(time.perf_counter() - start)
     journal.close()
     return 1000 * statistics.median(times)

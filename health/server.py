@@ -23,6 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from health.application import make_app
 from health.status import PATIENCE_SECONDS, Figures, Known, Memory, snapshot, summarize, waiting
 from ipc.journal import Journal, JournalError
+from ipc.journal import figures as journal_figures
 from ipc.options import reading_options
 from ipc.transport.context import Context
 from ipc.transport.mailbox import Closed
@@ -258,13 +259,13 @@ class View:
     def _figures(journal: Journal) -> Figures:
         with journal.reading():
             return Figures(
-                states=journal.states(),
-                totals=journal.totals(),
-                channels=tuple(journal.channels()),
-                waiting_for_retry=journal.waiting_for_retry()[0],
-                spool_bytes=journal.spool_bytes(),
-                last_failure=journal.last_failure(),
-                quarantined=tuple(journal.quarantined(QUARANTINED)),
+                states=journal_figures.states(journal),
+                totals=journal_figures.totals(journal),
+                channels=tuple(journal_figures.channels(journal)),
+                waiting_for_retry=journal_figures.waiting_for_retry(journal)[0],
+                spool_bytes=journal_figures.spool_bytes(journal),
+                last_failure=journal_figures.last_failure(journal),
+                quarantined=tuple(journal_figures.quarantined(journal, QUARANTINED)),
             )
 
 

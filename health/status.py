@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+
+from ipc.timestamps import iso
 
 PATIENCE_SECONDS = 5.0
 """How long a child may be down, or the root silent, before that is a problem and not a replacement under way."""
@@ -508,8 +510,3 @@ def _channel_reports(known: Known) -> list[Mapping[str, Any]]:
     count = known.reports.get("connection", {}).get("channels")
     topics = [topic for topic in known.reports if topic.startswith("channel ")]
     return [known.reports[one] for one in topics if count is None or int(one.removeprefix("channel ")) < count]
-
-
-def iso(seconds: float) -> str:
-    """Unix seconds as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

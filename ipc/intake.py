@@ -16,12 +16,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 import msgpack
 
 from ipc import failpoints
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, lookup, transitions
 from ipc.posts import MORE, Page, Photo, Post
 
 
@@ -68,11 +69,11 @@ def withdraw(journal: Journal, channel_id: int, message_ids: Iterable[int], now:
     gone = []
     with journal.transaction():
         for message_id in message_ids:
-            known = journal.known(channel_id, message_id)
+            known = lookup.known(journal, channel_id, message_id)
             if known is None or known.deleted_at is not None:
                 continue
             revision = max(known.revision + 1, 1000 * int(now))
-            journal.run("withdraw", id=known.id, revision=revision, now=int(now))
+            transitions.withdraw(journal, known, revision, now)
             gone.append(message_id)
     return gone
 
@@ -119,8 +120,22 @@ def extended(floor: int, cursor: int, low: int, high: int) -> tuple[int, int]:
 
 def _take_post(journal: Journal, page: Page, post: Post, now: float) -> str:
     """Record one post; which of Taken's counts it belongs to."""
-    known = journal.known(post.channel_id, post.message_id)
-    message = {
+    known = lookup.known(journal, post.channel_id, post.message_id)
+    message, picture = _message_columns(post, known), _picture_columns(post.photo)
+    if known is None:
+        transitions.see(journal, post.channel_id, post.message_id, page.priority, message, picture, now)
+        return "new"
+    if not page.is_present and is_behind(post, known):
+        return _unchanged(known)
+    if known.deleted_at is not None or has_other_picture(known, post.photo):
+        transitions.change_picture(journal, known, message, picture)
+        return "edited"
+    return _update(journal, known, message, picture)
+
+
+def _message_columns(post: Post, known: Job | None) -> dict[str, Any]:
+    """The columns of a job that say what its message is."""
+    return {
         "revision": revision_of(post, known.revision if known else 0),
         "digest": digest_of(post),
         "grouped_id": post.grouped_id,
@@ -131,45 +146,38 @@ def _take_post(journal: Journal, page: Page, post: Post, now: float) -> str:
         "posted_at": post.posted_at,
         "edited_at": post.edited_at,
     }
-    picture = {
-        "photo_id": post.photo.photo_id,
-        "identity": post.photo.identity,
-        "locator": msgpack.packb(post.photo.locator),
+
+
+def _picture_columns(photo: Photo) -> dict[str, Any]:
+    """The columns of a job that say what its picture is, and where its bytes are."""
+    return {
+        "photo_id": photo.photo_id,
+        "identity": photo.identity,
+        "source": photo.source,
+        "locator": msgpack.packb(photo.locator),
     }
-    if known is None:
-        address = {"channel_id": post.channel_id, "message_id": post.message_id, "priority": page.priority}
-        journal.run("add_job", **message, **picture, **address, now=int(now))
-        return "new"
-    if known.deleted_at is not None:
-        if not page.is_present:
-            return _unchanged(known)  # an old copy still has it
-        journal.run("change_picture", **message, **picture, id=known.id)
-        return "edited"
-    if not page.is_present and (is_stale(post, known) or is_poorer(post, known)):
-        return _unchanged(known)
-    if has_other_picture(known, post.photo):
-        journal.run("change_picture", **message, **picture, id=known.id)
-        return "edited"
-    is_moved = not _is_missing(post.photo.identity) and picture["locator"] != msgpack.packb(known.locator)
+
+
+def _update(journal: Journal, known: Job, message: dict[str, Any], picture: dict[str, Any]) -> str:
+    """Record what is new of a message whose picture is the same; which of Taken's counts it belongs to."""
+    is_moved = not _is_missing(picture["identity"]) and picture["locator"] != msgpack.packb(known.locator)
     if is_moved:
-        journal.run("relocate", **picture, id=known.id)
+        transitions.relocate(journal, known, picture)
     is_edited = known.digest != message["digest"]
     if is_edited:
-        journal.run("edit_message", **message, id=known.id)
-    is_revived = (is_edited or (is_moved and known.dead_state == "seen")) and _revive(journal, known)
+        transitions.edit(journal, known, message)
+    may_succeed_now = is_edited or (is_moved and known.dead_state == "seen")
+    is_revived = may_succeed_now and transitions.revive_changed(journal, known)
     return "edited" if is_edited else "pending" if is_revived else _unchanged(known)
-
-
-def _revive(journal: Journal, known: Job) -> bool:
-    """Try a dead letter again, now that what it may have failed with has changed; whether it was one that may be."""
-    is_revived = known.state == "dead" and journal.run("revive_changed", id=known.id).rowcount == 1
-    if is_revived:
-        journal.run("add_total", name="retried", by=1)
-    return is_revived
 
 
 def _unchanged(known: Job) -> str:
     return {"published": "published", "dead": "dead"}.get(known.state, "pending")
+
+
+def is_behind(post: Post, known: Job) -> bool:
+    """Whether a copy from the past shows nothing that is newer than what is recorded, or a message that is deleted by now."""
+    return known.deleted_at is not None or is_stale(post, known) or is_poorer(post, known)
 
 
 def is_stale(post: Post, known: Job) -> bool:
@@ -183,7 +191,7 @@ def is_poorer(post: Post, known: Job) -> bool:
     An export knows less (no album ids, no file to ask Telegram for): what it overwrote, live would write again.
     """
     newer = max(post.edited_at or 0, post.posted_at) > max(known.edited_at or 0, known.posted_at)
-    return not newer and _kind(known.identity) == "id" != _kind(post.photo.identity)
+    return not newer and known.source == "telegram" != post.photo.source
 
 
 def _kind(identity: str) -> str:

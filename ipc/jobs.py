@@ -8,8 +8,13 @@ from typing import Any, Literal, get_args
 
 import msgpack
 
+from ipc.posts import Source
+
 State = Literal["seen", "fetched", "rendered", "published", "dead"]
 STATES: tuple[State, ...] = get_args(State)
+
+DeadCause = Literal["failure", "poison"]
+"""Why a job is dead: it failed for good, or (poison) its picture killed its workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,7 @@ class Rendition:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One photo message on its way. The fields are the columns of `schema.sql`, where each is explained."""
+    """One photo message on its way. The fields are the columns of `journal/schema.sql`, where each is explained."""
 
     id: int
     channel_id: int
@@ -44,6 +49,7 @@ class Job:
     generation: int
     photo_id: int | None
     identity: str
+    source: Source
     locator: dict[str, Any]
     sha256: str | None
     bytes: int | None
@@ -65,6 +71,7 @@ class Job:
     deaths: int
     alone: bool
     dead_state: State | None
+    dead_cause: DeadCause | None
     reason: str | None
     seen_at: int
     published_at: int | None

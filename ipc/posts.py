@@ -8,11 +8,14 @@ picture's bytes, is the source's own affair: `Photo.locator` is opaque to everyo
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 MORE = "more_pictures"
 """The kind under which a page counts the further pictures of its posts."""
+
+Source = Literal["telegram", "export"]
+"""Where a picture's bytes come from."""
 
 LIVE, BACKFILL = 0, 1
 """Priorities: what is posted now goes before what was posted long ago."""
@@ -20,17 +23,17 @@ LIVE, BACKFILL = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """The picture behind a message, as its source declares it; nothing here has been checked against the
-    bytes.
+    """The picture behind a message, as its source declares it; nothing here has been checked against the bytes.
 
-    `identity` changes exactly when the picture does. It is written "kind:…": two identities of one kind can
-    be compared, those of two kinds can't. A file's, "file:NAME:BYTES:WIDTHxHEIGHT" ("?" for what is not known), may
+    `identity` changes exactly when the picture does. It is written "kind:…": two identities of one kind can be
+    compared, those of two kinds can't. A file's, "file:NAME:BYTES:WIDTHxHEIGHT" ("?" for what is not known), may
     change with its name alone: then `sha256`, that of its bytes, tells. A source gives it where the intake wants it.
     """
 
     photo_id: int | None  # Telegram's; None from an export
     identity: str
     locator: dict[str, Any]
+    source: Source = field(kw_only=True)
     bytes: int | None
     width: int | None
     height: int | None

@@ -17,7 +17,7 @@ from PIL import Image
 from ipc.files.spool import STRIPPED, Spool
 from ipc.intake import take
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, lookup
 from ipc.posts import Channel, Page, Photo, Post
 from tests.instance import Instance
 from tests.servers.objects import ObjectServer
@@ -178,7 +178,7 @@ class Feed:
         take(self.journal, Page(Channel(FED, "Fed"), (post,), number, number, {}), POSTED)
 
     def _post(self, number: int) -> Post:
-        photo = Photo(number, f"id:{number}", {"fed": number}, None, None, None, None)
+        photo = Photo(number, f"id:{number}", {"fed": number}, None, None, None, None, source="telegram")
         return Post(FED, number, POSTED + number, None, None, f"fed {number}", photo)
 
     def _write(self, job: Job, size: int) -> dict[str, Any]:
@@ -205,7 +205,7 @@ class Feed:
         }
 
     def of(self, number: int) -> Job:
-        job = self.journal.known(FED, number)
+        job = lookup.known(self.journal, FED, number)
         assert job is not None
         return job
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ipc.intake import take
-from ipc.journal import Journal
+from ipc.journal import Journal, lookup
 from ipc.posts import Channel, Page, Photo, Post
 from tests.instance import Instance, wait_for
 from tests.pictures import CHANNEL, draw, make_export
@@ -115,13 +115,15 @@ def test_a_failure_that_may_pass_is_tried_again_over_restarts(
     instance.config.write_text(instance.config.read_text().replace("base_seconds = 0.2", "base_seconds = 600"))
     instance.state_dir.mkdir()
     unmounted = tmp_path / "unmounted"
-    photo = Photo(None, "file:a.jpg:1:1x1", {"export": str(unmounted), "file": "a.jpg"}, None, None, None, None)
+    photo = Photo(
+        None, "file:a.jpg:1:1x1", {"export": str(unmounted), "file": "a.jpg"}, None, None, None, None, source="export"
+    )
     post = Post(CHANNEL + 1, 7, 1_700_000_000, None, None, "from an export on a disk that is not there", photo)
     journal = Journal.open(instance.state_dir / "journal.db")
     take(journal, Page(Channel(CHANNEL + 1, "Other"), (post,), 1, 7, {}), time.time())
 
     def failed() -> bool:
-        job = journal.known(CHANNEL + 1, 7)
+        job = lookup.known(journal, CHANNEL + 1, 7)
         return job is not None and job.attempts == 1
 
     instance.start()
@@ -130,7 +132,7 @@ def test_a_failure_that_may_pass_is_tried_again_over_restarts(
     instance.start()
     instance.wait_until_running()
     wait_for("the others", lambda: (instance.status() or {"stats": {}})["stats"].get("processed") == 3)
-    job = journal.known(CHANNEL + 1, 7)
+    job = lookup.known(journal, CHANNEL + 1, 7)
     assert job is not None and job.state == "seen" and job.attempts == 1, "the restart changed nothing"
     assert job.next_at > time.time() + 300 and "not there" in str(job.reason)
     body = instance.status()

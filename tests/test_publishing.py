@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from ipc.intake import withdraw
+from ipc.journal import figures
 from tests.hosted import FED, Feed, HostedInstance
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export
@@ -349,10 +350,10 @@ def well_before_and_after(shared: Scene) -> Iterator[None]:
     shared.storage.requests.clear()
     shared.catalog.requests.clear()
     wait_for("the instance to be well", lambda: shared.status()["ok"])
-    totals = shared.feed.journal.totals()
+    totals = figures.totals(shared.feed.journal)
     pids = shared.instance.pids()
     yield
-    after = shared.feed.journal.totals()
+    after = figures.totals(shared.feed.journal)
     assert (after["retried"], after["failed"]) == (totals["retried"], totals["failed"]), "somebody was blamed"
     assert shared.instance.pids() == pids
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -23,7 +24,7 @@ import structlog
 from ipc import database
 from ipc.files.object_layout import Layout
 from ipc.files.spool import Spool
-from ipc.journal import Journal, JournalError
+from ipc.journal import Journal, JournalError, lookup
 from ipc.options import reading_options
 from ipc.retry import RetryPolicy
 from ipc.timestamps import iso
@@ -235,7 +236,7 @@ class Uploader:
         until = time.monotonic() + SWEEP_SLICE_SECONDS
         if time.monotonic() - self._swept > SWEEP_SECONDS:
             self._swept = time.monotonic()
-            self._sweeping = self._spool.sweeping(self._journal.unfinished)
+            self._sweeping = self._spool.sweeping(partial(lookup.unfinished, self._journal))
         for swept in self._sweeping:
             if swept:
                 log.info("swept strays from the spool", folders=swept)

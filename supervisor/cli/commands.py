@@ -10,7 +10,7 @@ from typing import Any
 from ipc import private_files
 from ipc.holds import EX_CONFIG
 from ipc.jobs import Job
-from ipc.journal import Journal, JournalError, OlderJournal
+from ipc.journal import Journal, JournalError, OlderJournal, lookup, transitions
 from ipc.text.printable import printable
 from ipc.transport.messages import FOR_MEMORY
 from supervisor import tree
@@ -171,7 +171,7 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
 def dead(settings: Settings, *, as_json: bool) -> int:
     """List the dead letters."""
     journal = _journal(settings)
-    letters = journal.dead() if journal else []
+    letters = lookup.dead(journal) if journal else []
     if as_json:
         for job in letters:
             terminal.say_json(_letter(job), indent=None)
@@ -213,8 +213,8 @@ def retry(settings: Settings, ids: list[int], *, everything: bool) -> int:
     if not (settings.state_dir / "journal.db").exists():
         raise Failed(f"{settings.state_dir} has no journal yet: nothing is dead there")
     journal = Journal.open(settings.state_dir / "journal.db")
-    wanted = [job.id for job in journal.dead()] if everything else ids
-    revived = journal.revive(wanted)
+    wanted = [job.id for job in lookup.dead(journal)] if everything else ids
+    revived = transitions.revive(journal, wanted)
     running = instance_lock.running(settings.state_dir) is not None
     when = "now" if running else "when the program runs"
     terminal.say(f"{len(revived)} brought back; tried again {when}.")

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias, cast
 
 from ipc.intake import take
 from ipc.jobs import Job, State
-from ipc.journal import Journal
-from ipc.posts import Channel, Page, Photo, Post
+from ipc.journal import Journal, lookup, transitions
+from ipc.posts import Channel, Page, Photo, Post, Source
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import JobDone
 
@@ -39,8 +39,16 @@ class Clock:
 
 
 def photo(identity: str = "file:a", **fields: Any) -> Photo:
+    source: Source = "telegram" if identity.startswith("id:") else "export"
     plain = Photo(
-        photo_id=None, identity=identity, locator={"file": identity}, bytes=None, width=None, height=None, mime=None
+        photo_id=None,
+        identity=identity,
+        source=source,
+        locator={"file": identity},
+        bytes=None,
+        width=None,
+        height=None,
+        mime=None,
     )
     return replace(plain, **fields)
 
@@ -79,7 +87,7 @@ def open_journal(folder: Path | None, clock: Callable[[], float] | None = None) 
 
 def again(journal: Journal, job: Job) -> Job:
     """The job as it is now."""
-    now = journal.job(job.id)
+    now = lookup.job(journal, job.id)
     assert now is not None
     return now
 
@@ -92,7 +100,7 @@ def done(job: Job, size_bytes: int = 30) -> JobDone:
 def put(journal: Journal, message_id: int = 1, state: State = "seen", identity: str = "file:a", **fields: Any) -> Job:
     """A new job in `state`. "dead" means: died while it was fetched."""
     take(journal, page(post(message_id, identity, **fields)), NOW)
-    job = journal.known(CHANNEL, message_id)
+    job = lookup.known(journal, CHANNEL, message_id)
     assert job is not None
     return push(journal, job, state)
 
@@ -101,12 +109,12 @@ def push(journal: Journal, job: Job, state: State) -> Job:
     """Take a job that is seen on to `state`."""
     if state == "dead":
         job = push(journal, job, "fetched")
-        assert journal.bury(job, "a reason")
+        assert transitions.bury(journal, job, "a reason")
         return again(journal, job)
     steps: list[Callable[[], bool]] = [
-        lambda: journal.record_fetched(job, "5ha", 100),
-        lambda: journal.record_rendered(done(job)),
-        lambda: bool(journal.record_stored([job]) and journal.record_published([job])),
+        lambda: transitions.record_fetched(journal, job, "5ha", 100),
+        lambda: transitions.record_rendered(journal, done(job)),
+        lambda: bool(transitions.record_stored(journal, [job]) and transitions.record_published(journal, [job])),
     ]
     for step in steps[: STATES.index(state)]:
         assert step()
@@ -117,8 +125,8 @@ def put_in(journal: Journal, state: str, seen: Job | None = None) -> Job:
     """A job in `state`, where "claimed" is fetched and in a worker's hand, "stored" rendered and in the storage."""
     plain = {"claimed": "fetched", "stored": "rendered"}.get(state, state)
     job = push(journal, seen or put(journal), cast(State, plain))
-    assert state != "claimed" or journal.claim(job, "image-1")
-    assert state != "stored" or journal.record_stored([job])
+    assert state != "claimed" or transitions.claim(journal, job, "image-1")
+    assert state != "stored" or transitions.record_stored(journal, [job])
     return again(journal, job)
 
 
@@ -127,7 +135,7 @@ def job_values(message_id: int, channel_id: int = CHANNEL) -> dict[str, Any]:
     nothing = dict.fromkeys(("grouped_id", "edited_at", "photo_id", "forwarded_from", "reply_to"))
     address = {"channel_id": channel_id, "message_id": message_id, "posted_at": 1, "now": 1, "priority": 0}
     message = {"revision": 1, "digest": b"", "caption": "", "entities": b"\x90"}
-    return {**nothing, **address, **message, "identity": "file:a", "locator": b"\x80"}
+    return {**nothing, **address, **message, "identity": "file:a", "source": "export", "locator": b"\x80"}
 
 
 def recounted(journal: Journal) -> dict[str, int]:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ipc import failpoints
 from ipc.intake import Taken, digest_of, is_other_picture, revision_of, take, wants_sha256
 from ipc.jobs import Job, State
-from ipc.journal import POISON, Journal
+from ipc.journal import Journal, figures, lookup, queue, transitions
+from ipc.journal.transitions import POISON
 from ipc.posts import MORE, Page, Post, clean
 from tests.ipc.builders import (
     CHANNEL,
@@ -39,12 +40,12 @@ from tests.ipc.builders import (
 def journal() -> Iterator[Journal]:
     journal = open_journal(None)
     yield journal
-    assert journal.states() == recounted(journal)
+    assert figures.states(journal) == recounted(journal)
     journal.close()
 
 
 def channel(journal: Journal) -> dict[str, Any]:
-    (only,) = journal.channels()
+    (only,) = figures.channels(journal)
     return only
 
 
@@ -67,14 +68,14 @@ def test_a_new_message(journal: Journal) -> None:
         photo=photo("id:9", photo_id=9, locator={"message": 7}),
     )
     assert take(journal, page(new, high=9, ignored={"text": 2}, title="News"), NOW + 0.9) == Taken(new=1)
-    job = journal.known(CHANNEL, 7)
+    job = lookup.known(journal, CHANNEL, 7)
     assert job is not None
     assert (job.state, job.generation, job.attempts, job.next_at, job.stored) == ("seen", 1, 0, 0, False)
     assert (job.caption, job.grouped_id, job.posted_at, job.edited_at) == ("Grüße 🖼", 5, 1000, 2000)
-    assert (job.photo_id, job.identity, job.locator) == (9, "id:9", {"message": 7})
+    assert (job.photo_id, job.identity, job.source, job.locator) == (9, "id:9", "telegram", {"message": 7})
     assert (job.revision, job.seen_at) == (2_000_000, int(NOW))
     assert (job.priority, job.deleted_at, job.doubted) == (0, None, None)
-    assert journal.channels() == [
+    assert figures.channels(journal) == [
         {"id": CHANNEL, "title": "News", "floor": 1, "cursor": 9, "backfilled": 0, "ignored": {"text": 2}}
     ]
 
@@ -82,11 +83,11 @@ def test_a_new_message(journal: Journal) -> None:
 @pytest.mark.parametrize("state", STATES)
 def test_a_repeated_page_changes_nothing(state: State, journal: Journal) -> None:
     put(journal, 1, state)
-    before = (rows(journal), journal.channels())
+    before = (rows(journal), figures.channels(journal))
     expected = {"published": Taken(published=1), "dead": Taken(dead=1)}.get(state, Taken(pending=1))
     for _ in range(3):
         assert take(journal, page(post()), NOW + 99) == expected
-    assert (rows(journal), journal.channels()) == before
+    assert (rows(journal), figures.channels(journal)) == before
 
 
 def test_a_message_twice_in_a_page_is_one_job(journal: Journal) -> None:
@@ -153,7 +154,7 @@ def test_cursor_and_jobs_move_together_or_not_at_all(
 ) -> None:
     for number in (1, 2, 3):
         put(journal, number)
-    before = (rows(journal), journal.channels(), journal.states())
+    before = (rows(journal), figures.channels(journal), figures.states(journal))
     whole = page(
         post(1, caption="edited"),
         post(2, "file:other"),
@@ -174,7 +175,7 @@ def test_cursor_and_jobs_move_together_or_not_at_all(
     with pytest.raises(Torn):
         take(journal, whole, NOW)
     monkeypatch.undo()
-    assert (rows(journal), journal.channels(), journal.states()) == before
+    assert (rows(journal), figures.channels(journal), figures.states(journal)) == before
     assert take(journal, whole, NOW) == Taken(new=1, edited=2, pending=1)
     assert channel(journal)["cursor"] == 9
 
@@ -182,7 +183,7 @@ def test_cursor_and_jobs_move_together_or_not_at_all(
 def test_a_page_that_cannot_be_recorded_moves_nothing(journal: Journal) -> None:
     with pytest.raises(TypeError):
         take(journal, page(post(1), post(2, posted_at=object())), NOW)
-    assert (rows(journal), journal.channels()) == ([], [])
+    assert (rows(journal), figures.channels(journal)) == ([], [])
 
 
 def test_the_failpoints_are_before_and_after_the_transaction(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +206,7 @@ def test_an_edited_caption_changes_the_message_and_no_picture(state: State, jour
     edited_at = before.posted_at + 60
     assert take(journal, page(post(caption="edited", edited_at=edited_at)), NOW) == Taken(edited=1)
     job = again(journal, before)
-    more = {"published": {"state"}, "dead": {"state", "dead_state", "reason", "attempts"}}.get(state, set())
+    more = {"published": {"state"}, "dead": {"state", "dead_state", "dead_cause", "reason", "attempts"}}.get(state, set())
     assert changed(before, job) == MESSAGE | more
     assert job.state == {"published": "rendered", "dead": "fetched"}.get(state, state)
     assert (job.caption, job.edited_at, job.revision) == ("edited", edited_at, 1000 * edited_at)
@@ -215,61 +216,61 @@ def test_an_edited_caption_changes_the_message_and_no_picture(state: State, jour
 def test_an_edited_published_message_needs_its_row_only(journal: Journal) -> None:
     published = put(journal, 1, "published")
     take(journal, page(post(caption="edited")), NOW)
-    (job,) = journal.due("rendered", 9)
+    (job,) = queue.due(journal, "rendered", 9)
     assert (job.stored, job.renditions, job.sha256) == (True, published.renditions, published.sha256)
-    assert journal.spool_bytes() == 0
-    assert journal.record_published([job])
+    assert figures.spool_bytes(journal) == 0
+    assert transitions.record_published(journal, [job])
 
 
 @pytest.mark.parametrize("state", WAITING)
 def test_an_edited_dead_letter_goes_on_where_it_died_by_itself(state: State, journal: Journal) -> None:
     """What it failed for may be mended by the edit: a caption that the catalogue refused."""
     job = put(journal, 1, state)
-    assert state != "rendered" or journal.record_stored([job])
-    assert journal.fail(job, "refused", NO_RETRY) == "dead"
-    retried = journal.totals()["retried"]
+    assert state != "rendered" or transitions.record_stored(journal, [job])
+    assert transitions.fail(journal, job, "refused", NO_RETRY) == "dead"
+    retried = figures.totals(journal)["retried"]
     assert take(journal, page(post()), NOW) == Taken(dead=1), "the same once more is no edit"
     assert take(journal, page(post(caption="edited")), NOW) == Taken(edited=1)
     now = again(journal, job)
     assert (now.state, now.dead_state, now.reason, now.attempts, now.next_at) == (state, None, None, 0, 0)
     assert (now.caption, now.generation, now.stored, now.sha256) == ("edited", 1, state == "rendered", job.sha256)
-    assert journal.due(state, 9) == [now] and journal.totals()["retried"] == retried + 1
+    assert queue.due(journal, state, 9) == [now] and figures.totals(journal)["retried"] == retried + 1
 
 
 def test_an_edit_of_the_caption_does_not_bring_back_what_killed_its_workers(journal: Journal) -> None:
     job = put(journal, 1, "fetched")
-    assert journal.strike(job, "why", alone=True)
-    assert journal.bury(job, f"{POISON} after 2 tries: why")
+    assert transitions.strike(journal, job, "why", alone=True)
+    assert transitions.bury(journal, job, f"{POISON} after 2 tries: why", cause="poison")
     assert take(journal, page(post(caption="edited")), NOW) == Taken(edited=1)
     now = again(journal, job)
     assert (now.state, now.caption, now.deaths) == ("dead", "edited", 1)
-    assert [one["job"] for one in journal.quarantined(9)] == [job.id]
+    assert [one["job"] for one in figures.quarantined(journal, 9)] == [job.id]
     assert take(journal, page(post(1, "file:other")), NOW) == Taken(edited=1)
     assert again(journal, job).state == "seen", "another picture is another chance"
-    assert journal.quarantined(9) == []
+    assert figures.quarantined(journal, 9) == []
 
 
 def test_an_edit_leaves_what_is_known_of_the_picture(journal: Journal) -> None:
     """The same bytes that could not be decoded are the verdict at once."""
     job = put(journal, 1, "fetched")
-    assert journal.doubt(job, "truncated")
+    assert transitions.doubt(journal, job, "truncated")
     job = push(journal, again(journal, job), "fetched")
-    assert not journal.doubt(job, "truncated") and journal.bury(job, "truncated")
+    assert not transitions.doubt(journal, job, "truncated") and transitions.bury(journal, job, "truncated")
     take(journal, page(post(caption="edited")), NOW)
     job = again(journal, job)
-    assert (job.state, job.doubted) == ("fetched", job.sha256) and not journal.doubt(job, "truncated")
+    assert (job.state, job.doubted) == ("fetched", job.sha256) and not transitions.doubt(journal, job, "truncated")
 
 
 @pytest.mark.parametrize(("state", "now"), [("seen", "seen"), ("fetched", "dead"), ("rendered", "dead")])
 def test_a_dead_letter_whose_file_lies_elsewhere_now(state: State, now: State, journal: Journal) -> None:
     """What could not be fetched is tried again, from there; what failed otherwise does not care."""
     job = put(journal, 1, state)
-    assert journal.bury(job, "why")
+    assert transitions.bury(journal, job, "why")
     moved = replace(post(), photo=photo(locator={"file": "elsewhere"}))
     assert take(journal, page(moved), NOW) == (Taken(pending=1) if now == "seen" else Taken(dead=1))
     assert (again(journal, job).state, again(journal, job).locator) == (now, {"file": "elsewhere"})
     if now == "seen":
-        assert journal.bury(again(journal, job), "why")
+        assert transitions.bury(journal, again(journal, job), "why")
         assert take(journal, page(moved), NOW) == Taken(dead=1), "it was tried there"
 
 
@@ -312,10 +313,10 @@ def test_an_edited_caption_under_another_name(journal: Journal) -> None:
 
 def test_an_edit_does_not_disturb_the_worker_that_has_the_picture(journal: Journal) -> None:
     job = put(journal, 1, "fetched")
-    assert journal.claim(job, "image-1")
+    assert transitions.claim(journal, job, "image-1")
     take(journal, page(post(caption="edited")), NOW)
     assert again(journal, job).claimed_by == "image-1"
-    assert journal.record_rendered(done(job))
+    assert transitions.record_rendered(journal, done(job))
 
 
 @pytest.mark.parametrize(
@@ -455,18 +456,18 @@ def test_another_picture_starts_again_as_a_new_generation(state: State, journal:
     assert job.revision > before.revision
     assert again(journal, untouched) == untouched
     assert push(journal, job, "published").published_at is not None
-    assert journal.totals()["processed"] == (2 if state == "published" else 1)
+    assert figures.totals(journal)["processed"] == (2 if state == "published" else 1)
 
 
 def test_another_picture_takes_the_job_out_of_its_workers_hand(journal: Journal) -> None:
     job = put(journal, 1, "fetched")
-    assert journal.strike(job, "why", alone=True)
-    journal.fail(again(journal, job), "why", RETRY)
-    assert journal.claim(job, "image-1")
+    assert transitions.strike(journal, job, "why", alone=True)
+    transitions.fail(journal, again(journal, job), "why", RETRY)
+    assert transitions.claim(journal, job, "image-1")
     take(journal, page(post(1, "file:b")), NOW)
     new = again(journal, job)
     assert (new.claimed_by, new.deaths, new.alone, new.attempts, new.next_at) == (None, 0, False, 0, 0)
-    assert not journal.record_rendered(done(job))
+    assert not transitions.record_rendered(journal, done(job))
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -510,8 +511,8 @@ def test_the_same_message_from_another_kind_of_source(state: State, journal: Jou
     live = replace(post(), photo=photo("id:9", photo_id=9, locator={"message": 1}))
     assert take(journal, page(live), NOW).edited == 0
     now = again(journal, before)
-    assert changed(before, now) == {"locator", "identity", "photo_id"}
-    assert (now.identity, now.photo_id) == ("id:9", 9)
+    assert changed(before, now) == {"locator", "identity", "source", "photo_id"}
+    assert (now.identity, now.source, now.photo_id) == ("id:9", "telegram", 9)
     take(journal, page(post()), NOW)
     assert again(journal, before).photo_id == 9  # an export doesn't know it, and that is no reason to forget it
     take(journal, page(live), NOW)
@@ -567,7 +568,7 @@ def end_of(pages: list[Page]) -> tuple[list[dict[str, Any]], int, dict[str, int]
     journal = open_journal(None)
     for one in pages:
         take(journal, one, NOW)
-    found = rows(journal), journal.channels()[0]["cursor"], journal.states()
+    found = rows(journal), figures.channels(journal)[0]["cursor"], figures.states(journal)
     journal.close()
     return found
 
@@ -583,6 +584,6 @@ def test_a_lost_tail_of_the_journal_comes_again_by_itself() -> None:
     for one in pages:
         if one.high > cursor:
             take(cut, one, NOW)
-    assert (rows(cut), cut.channels()) == (rows(whole), whole.channels())
+    assert (rows(cut), figures.channels(cut)) == (rows(whole), figures.channels(whole))
     whole.close()
     cut.close()

@@ -6,14 +6,15 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ipc.intake import take, withdraw
 from ipc.jobs import Job, Rendition, State
-from ipc.journal import VERSION, Journal, JournalError, Source
-from ipc.posts import BACKFILL, LIVE, Channel
+from ipc.journal import VERSION, Journal, JournalError, figures, lookup, peers, queue, transitions
+from ipc.posts import BACKFILL, LIVE, Channel, Source
 from ipc.retry import FARTHEST_SECONDS, RetryPolicy
 from tests.ipc.builders import (
     CHANNEL,
@@ -46,7 +47,7 @@ def clock() -> Clock:
 def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
     journal = open_journal(tmp_path, clock)
     yield journal
-    assert journal.states() == recounted(journal)
+    assert figures.states(journal) == recounted(journal)
     assert journal.check() == []
     journal.close()
 
@@ -56,35 +57,35 @@ def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
 Arrow = Callable[[Journal, Job], bool]
 
 ARROWS: dict[str, tuple[Arrow, dict[str, str]]] = {
-    "fetched": (lambda journal, job: journal.record_fetched(job, "5ha", 100), {"seen": "fetched"}),
-    "rendered": (lambda journal, job: journal.record_rendered(done(job)), {"fetched": "rendered"}),
+    "fetched": (lambda journal, job: transitions.record_fetched(journal, job, "5ha", 100), {"seen": "fetched"}),
+    "rendered": (lambda journal, job: transitions.record_rendered(journal, done(job)), {"fetched": "rendered"}),
     "stored": (
-        lambda journal, job: journal.record_stored([job]) == [job],
+        lambda journal, job: transitions.record_stored(journal, [job]) == [job],
         {"rendered": "rendered", "stored": "rendered"},
     ),
-    "published": (lambda journal, job: journal.record_published([job]) == [job], {"stored": "published"}),
+    "published": (lambda journal, job: transitions.record_published(journal, [job]) == [job], {"stored": "published"}),
     "send back": (
-        lambda journal, job: journal.send_back(job),
+        lambda journal, job: transitions.send_back(journal, job),
         {"fetched": "seen", "rendered": "seen", "stored": "seen"},
     ),
-    "claim": (lambda journal, job: journal.claim(job, "image-1"), {"fetched": "fetched"}),
-    "release": (lambda journal, job: journal.release(job), {"fetched": "fetched"}),
-    "strike": (lambda journal, job: journal.strike(job, "why", alone=True), {"fetched": "fetched"}),
-    "doubt": (lambda journal, job: journal.doubt(job, "why"), {"fetched": "seen"}),
+    "claim": (lambda journal, job: transitions.claim(journal, job, "image-1"), {"fetched": "fetched"}),
+    "release": (lambda journal, job: transitions.release(journal, job), {"fetched": "fetched"}),
+    "strike": (lambda journal, job: transitions.strike(journal, job, "why", alone=True), {"fetched": "fetched"}),
+    "doubt": (lambda journal, job: transitions.doubt(journal, job, "why"), {"fetched": "seen"}),
     "postpone": (
-        lambda journal, job: journal.postpone(job, 60, "why"),
+        lambda journal, job: transitions.postpone(journal, job, 60, "why"),
         {"seen": "seen", "fetched": "fetched", "rendered": "rendered", "stored": "rendered"},
     ),
     "later": (
-        lambda journal, job: journal.fail(job, "why", RETRY) == "later",
+        lambda journal, job: transitions.fail(journal, job, "why", RETRY) == "later",
         {"seen": "seen", "fetched": "fetched", "rendered": "rendered", "stored": "rendered"},
     ),
     "at last": (
-        lambda journal, job: journal.fail(job, "why", NO_RETRY) == "dead",
+        lambda journal, job: transitions.fail(journal, job, "why", NO_RETRY) == "dead",
         {"seen": "dead", "fetched": "dead", "rendered": "dead", "stored": "dead"},
     ),
     "bury": (
-        lambda journal, job: journal.bury(job, "why"),
+        lambda journal, job: transitions.bury(journal, job, "why"),
         {"seen": "dead", "fetched": "dead", "rendered": "dead", "stored": "dead"},
     ),
 }
@@ -98,13 +99,13 @@ REPEATABLE = {"stored", "release", "strike", "postpone", "later"}
 @pytest.mark.parametrize("arrow", ARROWS)
 def test_an_arrow_applies_in_its_own_states_only(arrow: str, state: State, journal: Journal) -> None:
     job = put_in(journal, state)
-    before = (rows(journal), journal.totals())
+    before = (rows(journal), figures.totals(journal))
     apply, targets = ARROWS[arrow]
     assert apply(journal, job) is (state in targets)
     if state in targets:
         assert again(journal, job).state == targets[state]
     else:
-        assert (rows(journal), journal.totals()) == before
+        assert (rows(journal), figures.totals(journal)) == before
 
 
 @pytest.mark.parametrize(
@@ -114,9 +115,9 @@ def test_whoever_comes_second_changes_nothing_and_is_told(arrow: str, state: Sta
     job = put_in(journal, state)
     apply, _ = ARROWS[arrow]
     assert apply(journal, job)
-    before = (rows(journal), journal.totals())
+    before = (rows(journal), figures.totals(journal))
     assert not apply(journal, job)
-    assert (rows(journal), journal.totals()) == before
+    assert (rows(journal), figures.totals(journal)) == before
 
 
 @pytest.mark.parametrize(("arrow", "state"), [(arrow, state) for arrow in ARROWS for state in ARROWS[arrow][1]])
@@ -124,10 +125,10 @@ def test_an_arrow_for_the_picture_before_changes_nothing(arrow: str, state: Stat
     old = put(journal, 1, "fetched")
     take(journal, page(post(1, "file:other")), NOW)
     new = put_in(journal, state, again(journal, old))
-    before = (rows(journal), journal.totals())
+    before = (rows(journal), figures.totals(journal))
     apply, _ = ARROWS[arrow]
     assert not apply(journal, replace(new, generation=old.generation))
-    assert (rows(journal), journal.totals()) == before
+    assert (rows(journal), figures.totals(journal)) == before
 
 
 @pytest.mark.parametrize("state", [*STATES, "stored", "claimed"])
@@ -135,17 +136,17 @@ def test_an_arrow_for_the_picture_before_changes_nothing(arrow: str, state: Stat
 def test_an_arrow_for_a_message_that_is_gone_changes_nothing(arrow: str, state: str, journal: Journal) -> None:
     old = put_in(journal, state)
     withdraw(journal, CHANNEL, [1], NOW)
-    before = (rows(journal), journal.totals())
+    before = (rows(journal), figures.totals(journal))
     apply, _ = ARROWS[arrow]
     assert not apply(journal, old)
-    assert (rows(journal), journal.totals()) == before
+    assert (rows(journal), figures.totals(journal)) == before
 
 
 @pytest.mark.parametrize("arrow", ARROWS)
 def test_a_tombstone_is_published_or_fails_and_has_no_picture_to_work_on(arrow: str, journal: Journal) -> None:
     put(journal)
     withdraw(journal, CHANNEL, [1], NOW)
-    (tombstone,) = journal.due("rendered", 9, stored=True)
+    (tombstone,) = queue.due(journal, "rendered", 9, stored=True)
     apply, targets = ARROWS[arrow]
     applies = arrow in {"stored", "published", "postpone", "later", "at last", "bury"}
     assert apply(journal, tombstone) is applies
@@ -158,16 +159,16 @@ def test_a_tombstone_is_published_or_fails_and_has_no_picture_to_work_on(arrow: 
 def test_a_failure_counts_in_the_state_it_happened_in(saw: State, state: State, journal: Journal) -> None:
     job = put(journal, 1, state)
     stale = replace(job, state=saw)
-    assert journal.postpone(stale, 60, "why") is (saw == state)
-    assert (journal.fail(stale, "why", RETRY) == "later") is (saw == state)
-    assert (journal.fail(stale, "why", NO_RETRY) == "dead") is (saw == state)
+    assert transitions.postpone(journal, stale, 60, "why") is (saw == state)
+    assert (transitions.fail(journal, stale, "why", RETRY) == "later") is (saw == state)
+    assert (transitions.fail(journal, stale, "why", NO_RETRY) == "dead") is (saw == state)
 
 
 def test_every_arrow_of_a_job_that_is_not_there(journal: Journal) -> None:
     job = replace(put(journal), id=99)
     assert not any(apply(journal, job) for apply, _ in ARROWS.values())
-    assert journal.revive([99]) == []
-    assert journal.job(99) is None
+    assert transitions.revive(journal, [99]) == []
+    assert lookup.job(journal, 99) is None
 
 
 # --- what an arrow records ----------------------------------------------------------------------------------
@@ -176,45 +177,45 @@ def test_every_arrow_of_a_job_that_is_not_there(journal: Journal) -> None:
 def test_the_whole_way(journal: Journal, clock: Clock) -> None:
     job = put(journal)
     assert (job.state, job.generation, job.seen_at, job.locator) == ("seen", 1, int(NOW), {"file": "file:a"})
-    assert journal.record_fetched(job, "5ha", 100)
+    assert transitions.record_fetched(journal, job, "5ha", 100)
     job = again(journal, job)
     assert (job.state, job.sha256, job.bytes) == ("fetched", "5ha", 100)
-    assert journal.claim(job, "image-1")
-    assert journal.record_rendered(done(job))
+    assert transitions.claim(journal, job, "image-1")
+    assert transitions.record_rendered(journal, done(job))
     job = again(journal, job)
     assert (job.state, job.mime, job.extension, job.width, job.height) == ("rendered", "image/jpeg", "jpg", 640, 480)
     assert (job.renditions, job.rendition_bytes) == ((Rendition(320, 240, "webp", 30),), 30)
     assert (job.claimed_by, job.stored, job.published_at) == (None, False, None)
-    assert journal.record_stored([job])
+    assert transitions.record_stored(journal, [job])
     assert again(journal, job).stored
     clock.now += 7
-    assert journal.record_published([job])
+    assert transitions.record_published(journal, [job])
     job = again(journal, job)
     assert (job.state, job.published_at) == ("published", int(NOW) + 7)
-    assert journal.totals() == {"processed": 1, "failed": 0, "retried": 0}
-    assert journal.states() == {"seen": 0, "fetched": 0, "rendered": 0, "published": 1, "dead": 0}
+    assert figures.totals(journal) == {"processed": 1, "failed": 0, "retried": 0}
+    assert figures.states(journal) == {"seen": 0, "fetched": 0, "rendered": 0, "published": 1, "dead": 0}
 
 
 def test_an_edit_that_comes_while_the_row_is_written_has_its_row_written_next(journal: Journal) -> None:
     job = put_in(journal, "stored")
     take(journal, page(post(1, caption="edited")), NOW)
-    assert not journal.record_published([job])
-    (newer,) = journal.due("rendered", 9)
+    assert not transitions.record_published(journal, [job])
+    (newer,) = queue.due(journal, "rendered", 9)
     assert newer.revision > job.revision
-    assert journal.record_published([newer])
+    assert transitions.record_published(journal, [newer])
 
 
 def test_several_are_recorded_at_once_but_those_that_have_moved_on(journal: Journal) -> None:
     jobs = [put(journal, number, "rendered") for number in range(1, 6)]
     take(journal, page(post(2, "file:other")), NOW)
     withdraw(journal, CHANNEL, [3], NOW)
-    assert journal.record_stored(iter(jobs)) == [jobs[0], jobs[3], jobs[4]]
+    assert transitions.record_stored(journal, iter(jobs)) == [jobs[0], jobs[3], jobs[4]]
     take(journal, page(post(4, caption="edited")), NOW)
-    assert journal.record_published([*jobs, jobs[0]]) == [jobs[0], jobs[4]]
-    assert journal.record_published(journal.due("rendered", 9, stored=True))
-    assert journal.states() == {"seen": 1, "fetched": 0, "rendered": 0, "published": 4, "dead": 0}
-    assert journal.totals()["processed"] == 3, "each once, and no tombstone"
-    assert journal.record_stored([]) == journal.record_published([]) == []
+    assert transitions.record_published(journal, [*jobs, jobs[0]]) == [jobs[0], jobs[4]]
+    assert transitions.record_published(journal, queue.due(journal, "rendered", 9, stored=True))
+    assert figures.states(journal) == {"seen": 1, "fetched": 0, "rendered": 0, "published": 4, "dead": 0}
+    assert figures.totals(journal)["processed"] == 3, "each once, and no tombstone"
+    assert transitions.record_stored(journal, []) == transitions.record_published(journal, []) == []
 
 
 def test_a_job_counts_as_processed_once_and_from_its_first_time(journal: Journal, clock: Clock) -> None:
@@ -222,17 +223,17 @@ def test_a_job_counts_as_processed_once_and_from_its_first_time(journal: Journal
     clock.now += 60
     for number in range(3):
         take(journal, page(post(1, caption=f"edit {number}")), NOW)
-        assert journal.record_published([again(journal, job)])
+        assert transitions.record_published(journal, [again(journal, job)])
     take(journal, page(post(1, "file:other")), NOW)
     push(journal, again(journal, job), "published")
-    assert journal.totals()["processed"] == 1
+    assert figures.totals(journal)["processed"] == 1
     assert again(journal, job).published_at == int(NOW)
 
 
 def test_what_was_sent_back_is_stored_anew(journal: Journal) -> None:
     """The next ladder may be another one: that the old one is in the storage says nothing of it."""
     job = put_in(journal, "stored")
-    assert journal.send_back(job)
+    assert transitions.send_back(journal, job)
     job = again(journal, job)
     assert (job.state, job.stored, job.renditions, job.rendition_bytes) == ("seen", False, (), 0)
 
@@ -242,17 +243,17 @@ def test_what_was_sent_back_is_stored_anew(journal: Journal) -> None:
 
 def test_a_failure_is_tried_again_at_its_time(journal: Journal, clock: Clock) -> None:
     job = put(journal, 1, "fetched")
-    assert journal.claim(job, "image-1")
-    assert journal.fail(job, "a passing fault", RETRY) == "later"
+    assert transitions.claim(journal, job, "image-1")
+    assert transitions.fail(journal, job, "a passing fault", RETRY) == "later"
     job = again(journal, job)
     assert (job.attempts, job.next_at, job.reason, job.claimed_by) == (1, NOW + 60, "a passing fault", None)
-    assert journal.due("fetched", 9) == []
-    assert journal.waiting_for_retry() == (1, NOW + 60)
-    assert journal.last_failure() == "channel 42, message 1: a passing fault"
+    assert queue.due(journal, "fetched", 9) == []
+    assert figures.waiting_for_retry(journal) == (1, NOW + 60)
+    assert figures.last_failure(journal) == "channel 42, message 1: a passing fault"
     clock.now += 60
-    assert journal.due("fetched", 9) == [job]
-    assert journal.waiting_for_retry() == (0, None)
-    assert journal.totals()["retried"] == 1
+    assert queue.due(journal, "fetched", 9) == [job]
+    assert figures.waiting_for_retry(journal) == (0, None)
+    assert figures.totals(journal)["retried"] == 1
 
 
 @pytest.mark.parametrize("state", WAITING)
@@ -260,18 +261,20 @@ def test_after_max_attempts_it_is_dead(state: State, journal: Journal) -> None:
     job = put(journal, 1, state)
     outcomes = []
     for _ in range(4):
-        outcomes.append(journal.fail(again(journal, job), "why", RetryPolicy(max_attempts=3, base_seconds=1)))
+        outcomes.append(
+            transitions.fail(journal, again(journal, job), "why", RetryPolicy(max_attempts=3, base_seconds=1))
+        )
     assert outcomes == ["later", "later", "later", "dead"]
-    (letter,) = journal.dead()
+    (letter,) = lookup.dead(journal)
     assert (letter.dead_state, letter.attempts, letter.reason) == (state, 4, "why (after 4 attempts)")
-    assert journal.totals() == {"processed": 0, "failed": 1, "retried": 3}
-    assert journal.last_failure() == "channel 42, message 1: why (after 4 attempts)"
+    assert figures.totals(journal) == {"processed": 0, "failed": 1, "retried": 3}
+    assert figures.last_failure(journal) == "channel 42, message 1: why (after 4 attempts)"
 
 
 def test_each_stage_has_its_own_attempts(journal: Journal) -> None:
     job = put(journal)
     for apply in (ARROWS["fetched"][0], ARROWS["rendered"][0]):
-        journal.fail(again(journal, job), "why", RETRY)
+        transitions.fail(journal, again(journal, job), "why", RETRY)
         assert apply(journal, job)
         now = again(journal, job)
         assert (now.attempts, now.next_at, now.reason) == (0, 0, None)
@@ -279,14 +282,14 @@ def test_each_stage_has_its_own_attempts(journal: Journal) -> None:
 
 def test_a_strike_is_tried_again_at_once(journal: Journal) -> None:
     job = put(journal, 1, "fetched")
-    assert journal.claim(job, "image-1")
-    assert journal.strike(job, "out of memory", alone=True)
-    (job,) = journal.due("fetched", 9)
+    assert transitions.claim(journal, job, "image-1")
+    assert transitions.strike(journal, job, "out of memory", alone=True)
+    (job,) = queue.due(journal, "fetched", 9)
     assert (job.deaths, job.alone, job.reason, job.claimed_by) == (1, True, "out of memory", None)
-    assert journal.strike(job, "lost", alone=False)
+    assert transitions.strike(journal, job, "lost", alone=False)
     job = again(journal, job)
     assert (job.deaths, job.alone) == (2, True), "once alone, always alone"
-    assert journal.record_rendered(done(job))
+    assert transitions.record_rendered(journal, done(job))
     job = again(journal, job)
     assert (job.deaths, job.alone) == (0, False)
 
@@ -295,35 +298,35 @@ def test_a_strike_is_tried_again_at_once(journal: Journal) -> None:
 def test_a_dead_letter_goes_on_where_it_died(state: State, journal: Journal) -> None:
     job = put(journal, 1, state)
     before = rows(journal)
-    assert journal.bury(job, "why")
-    assert journal.revive([job.id, job.id, 99]) == [job.id]
+    assert transitions.bury(journal, job, "why")
+    assert transitions.revive(journal, [job.id, job.id, 99]) == [job.id]
     assert rows(journal) == before
-    assert journal.due(again(journal, job).state, 9)
-    assert journal.revive([job.id]) == []
-    assert journal.totals() == {"processed": 0, "failed": 1, "retried": 1}
+    assert queue.due(journal, again(journal, job).state, 9)
+    assert transitions.revive(journal, [job.id]) == []
+    assert figures.totals(journal) == {"processed": 0, "failed": 1, "retried": 1}
 
 
 def test_an_outage_is_no_fault_of_the_job(journal: Journal, clock: Clock) -> None:
     job = put(journal, 1, "fetched")
-    assert journal.claim(job, "image-1")
-    assert journal.postpone(job, 60, "no answer")
+    assert transitions.claim(journal, job, "image-1")
+    assert transitions.postpone(journal, job, 60, "no answer")
     now = again(journal, job)
     assert (now.attempts, now.next_at, now.reason, now.claimed_by) == (0, NOW + 60, "no answer", None)
-    assert journal.due("fetched", 9) == []
+    assert queue.due(journal, "fetched", 9) == []
     clock.now += 60
-    assert journal.due("fetched", 9) == [now]
-    assert journal.totals() == {"processed": 0, "failed": 0, "retried": 0}
-    assert journal.last_failure() == "channel 42, message 1: no answer"
+    assert queue.due(journal, "fetched", 9) == [now]
+    assert figures.totals(journal) == {"processed": 0, "failed": 0, "retried": 0}
+    assert figures.last_failure(journal) == "channel 42, message 1: no answer"
 
 
 @pytest.mark.parametrize("arrow", ["strike", "postpone", "doubt", "later", "bury"])
 def test_a_long_reason_is_cut(arrow: str, journal: Journal) -> None:
     record: dict[str, Callable[[Job, str], object]] = {
-        "strike": lambda job, reason: journal.strike(job, reason, alone=False),
-        "postpone": lambda job, reason: journal.postpone(job, 60, reason),
-        "doubt": journal.doubt,
-        "later": lambda job, reason: journal.fail(job, reason, RETRY),
-        "bury": journal.bury,
+        "strike": lambda job, reason: transitions.strike(journal, job, reason, alone=False),
+        "postpone": lambda job, reason: transitions.postpone(journal, job, 60, reason),
+        "doubt": partial(transitions.doubt, journal),
+        "later": lambda job, reason: transitions.fail(journal, job, reason, RETRY),
+        "bury": partial(transitions.bury, journal),
     }
     job = put(journal, 1, "fetched")
     assert record[arrow](job, "€\udcff" * 10_000)
@@ -334,48 +337,48 @@ def test_a_long_reason_is_cut(arrow: str, journal: Journal) -> None:
 
 
 def fetched_again(journal: Journal, job: Job, sha256: str) -> Job:
-    assert journal.record_fetched(job, sha256, 100)
+    assert transitions.record_fetched(journal, job, sha256, 100)
     return again(journal, job)
 
 
 def test_what_cannot_be_decoded_is_fetched_once_more_at_once(journal: Journal) -> None:
     job = put(journal, 1, "fetched")
-    assert journal.fail(job, "a passing fault", RETRY) == "later"
-    assert journal.claim(job, "image-1")
-    assert journal.doubt(job, "truncated")
-    (job,) = journal.due("seen", 9)
+    assert transitions.fail(journal, job, "a passing fault", RETRY) == "later"
+    assert transitions.claim(journal, job, "image-1")
+    assert transitions.doubt(journal, job, "truncated")
+    (job,) = queue.due(journal, "seen", 9)
     assert (job.doubted, job.reason, job.claimed_by, job.generation) == ("5ha", "truncated", None, 1)
     assert (job.attempts, job.next_at) == (0, 0), "each stage has its own attempts"
-    assert journal.totals() == {"processed": 0, "failed": 0, "retried": 2}
-    assert journal.last_failure() == "channel 42, message 1: truncated"
+    assert figures.totals(journal) == {"processed": 0, "failed": 0, "retried": 2}
+    assert figures.last_failure(journal) == "channel 42, message 1: truncated"
 
 
 def test_the_same_bytes_are_the_verdict_and_others_are_not(journal: Journal) -> None:
     job = put(journal, 1, "fetched")
-    assert journal.doubt(job, "truncated")
+    assert transitions.doubt(journal, job, "truncated")
     job = fetched_again(journal, job, "other")
-    assert journal.doubt(job, "truncated too")
+    assert transitions.doubt(journal, job, "truncated too")
     job = fetched_again(journal, job, "other")
-    before = (rows(journal), journal.totals(), journal.last_failure())
-    assert not journal.doubt(job, "truncated")
-    assert (rows(journal), journal.totals(), journal.last_failure()) == before
+    before = (rows(journal), figures.totals(journal), figures.last_failure(journal))
+    assert not transitions.doubt(journal, job, "truncated")
+    assert (rows(journal), figures.totals(journal), figures.last_failure(journal)) == before
 
 
 def test_what_came_whole_the_second_time_goes_on(journal: Journal) -> None:
     job = put(journal, 1, "fetched")
-    assert journal.doubt(job, "truncated")
-    assert journal.record_rendered(done(fetched_again(journal, job, "whole")))
+    assert transitions.doubt(journal, job, "truncated")
+    assert transitions.record_rendered(journal, done(fetched_again(journal, job, "whole")))
     assert again(journal, job).reason is None
 
 
 def test_a_doubt_is_forgotten_with_its_picture_and_with_a_dead_letters_record(journal: Journal) -> None:
     job = put(journal, 1, "fetched")
-    assert journal.doubt(job, "truncated")
+    assert transitions.doubt(journal, job, "truncated")
     job = fetched_again(journal, job, "5ha")
-    assert journal.bury(job, "truncated")
+    assert transitions.bury(journal, job, "truncated")
     assert again(journal, job).doubted == "5ha"
-    assert journal.revive([job.id])
-    assert journal.doubt(again(journal, job), "truncated"), "the operator's retry fetches it anew"
+    assert transitions.revive(journal, [job.id])
+    assert transitions.doubt(journal, again(journal, job), "truncated"), "the operator's retry fetches it anew"
     take(journal, page(post(1, "file:other")), NOW)
     assert again(journal, job).doubted is None
 
@@ -389,28 +392,28 @@ def test_due_gives_the_oldest_first_and_no_more_than_asked_for(state: State, jou
     for other in STATES:
         if other != state:
             put(journal, 10 + STATES.index(other), other)
-    assert [job.id for job in journal.due(state, 9)] == ids
-    assert [job.id for job in journal.due(state, 2)] == ids[:2]
+    assert [job.id for job in queue.due(journal, state, 9)] == ids
+    assert [job.id for job in queue.due(journal, state, 2)] == ids[:2]
 
 
 @pytest.mark.parametrize("state", WAITING)
 def test_due_goes_by_priority_then_age(state: State, journal: Journal) -> None:
     for number, priority in enumerate((BACKFILL, LIVE, BACKFILL, LIVE), 1):
         take(journal, page(post(number), priority=priority), NOW)
-        job = journal.known(CHANNEL, number)
+        job = lookup.known(journal, CHANNEL, number)
         assert job is not None and job.priority == priority
         push(journal, job, state)
-    assert [job.message_id for job in journal.due(state, 9)] == [2, 4, 1, 3]
-    assert [job.message_id for job in journal.due(state, 3)] == [2, 4, 1]
+    assert [job.message_id for job in queue.due(journal, state, 9)] == [2, 4, 1, 3]
+    assert [job.message_id for job in queue.due(journal, state, 3)] == [2, 4, 1]
 
 
 def test_due_passes_over_what_waits_or_is_taken_whatever_its_priority(journal: Journal) -> None:
     for number in (1, 2, 3):
         take(journal, page(post(number), priority=BACKFILL if number > 1 else LIVE), NOW)
-    jobs = [push(journal, job, "fetched") for job in journal.due("seen", 9)]
-    assert journal.claim(jobs[0], "image-1")
-    assert journal.fail(jobs[1], "why", RETRY) == "later"
-    assert journal.due("fetched", 1) == [jobs[2]]
+    jobs = [push(journal, job, "fetched") for job in queue.due(journal, "seen", 9)]
+    assert transitions.claim(journal, jobs[0], "image-1")
+    assert transitions.fail(journal, jobs[1], "why", RETRY) == "later"
+    assert queue.due(journal, "fetched", 1) == [jobs[2]]
 
 
 @pytest.mark.parametrize("state", WAITING)
@@ -420,34 +423,34 @@ def test_due_goes_by_the_time_of_what_was_put_off_within_its_priority(
     """What was put off comes when its time has come, before what was never tried, but not before a higher priority."""
     for number, priority in enumerate((BACKFILL, BACKFILL, BACKFILL, LIVE, LIVE, BACKFILL), 1):
         take(journal, page(post(number), priority=priority), NOW)
-    jobs = {job.message_id: push(journal, job, state) for job in journal.due("seen", 9)}
+    jobs = {job.message_id: push(journal, job, state) for job in queue.due(journal, "seen", 9)}
     for number, seconds in ((2, 30), (3, 10), (5, 40), (6, 90)):
-        assert journal.postpone(jobs[number], seconds, "why")
-    assert [job.message_id for job in journal.due(state, 9)] == [4, 1]
+        assert transitions.postpone(journal, jobs[number], seconds, "why")
+    assert [job.message_id for job in queue.due(journal, state, 9)] == [4, 1]
     clock.now += 50
-    assert [job.message_id for job in journal.due(state, 9)] == [5, 4, 3, 2, 1]
-    assert [job.message_id for job in journal.due(state, 3, besides=[jobs[4].id, jobs[3].id])] == [5, 2, 1]
+    assert [job.message_id for job in queue.due(journal, state, 9)] == [5, 4, 3, 2, 1]
+    assert [job.message_id for job in queue.due(journal, state, 3, besides=[jobs[4].id, jobs[3].id])] == [5, 2, 1]
 
 
 @pytest.mark.parametrize(("source", "expected"), [("telegram", [2]), ("export", [1, 3, 4]), (None, [1, 2, 3, 4])])
 def test_due_of_what_a_source_can_fetch(source: Source | None, expected: list[int], journal: Journal) -> None:
-    for number, identity in enumerate(("file:id:1", "id:file:9", "missing:1", "idea:1"), 1):
+    for number, identity in enumerate(("file:1", "id:9", "missing:1", "file:2"), 1):
         put(journal, number, "seen", identity)
-    assert [job.message_id for job in journal.due("seen", 9, source=source)] == expected
-    assert [job.message_id for job in journal.due("seen", 1, source=source)] == expected[:1]
+    assert [job.message_id for job in queue.due(journal, "seen", 9, source=source)] == expected
+    assert [job.message_id for job in queue.due(journal, "seen", 1, source=source)] == expected[:1]
 
 
 def test_due_of_what_is_stored(journal: Journal) -> None:
     jobs = [put(journal, number, "rendered") for number in (1, 2, 3)]
-    assert journal.record_stored([jobs[1]])
-    found = [journal.due("rendered", 9, stored=stored) for stored in (True, False, None)]
+    assert transitions.record_stored(journal, [jobs[1]])
+    found = [queue.due(journal, "rendered", 9, stored=stored) for stored in (True, False, None)]
     assert [[job.message_id for job in one] for one in found] == [[2], [1, 3], [1, 2, 3]]
 
 
 def test_due_of_what_must_be_alone(journal: Journal) -> None:
     jobs = [put(journal, number, "fetched") for number in (1, 2, 3)]
-    assert journal.strike(jobs[1], "why", alone=True)
-    found = [journal.due("fetched", 9, alone=alone) for alone in (True, False, None)]
+    assert transitions.strike(journal, jobs[1], "why", alone=True)
+    found = [queue.due(journal, "fetched", 9, alone=alone) for alone in (True, False, None)]
     assert [[job.message_id for job in one] for one in found] == [[2], [1, 3], [1, 2, 3]]
 
 
@@ -457,84 +460,84 @@ def test_due_of_what_must_be_alone(journal: Journal) -> None:
 )
 def test_due_when_the_clock_was_set_back(ahead: float, is_due: bool, journal: Journal, clock: Clock) -> None:
     job = put(journal)
-    journal.fail(job, "why", RETRY)
+    transitions.fail(journal, job, "why", RETRY)
     clock.now = again(journal, job).next_at - ahead
-    assert bool(journal.due("seen", 9)) is is_due
-    assert journal.waiting_for_retry()[0] == (0 if is_due else 1)
+    assert bool(queue.due(journal, "seen", 9)) is is_due
+    assert figures.waiting_for_retry(journal)[0] == (0 if is_due else 1)
 
 
 @pytest.mark.parametrize("state", ["published", "dead"])
 def test_nothing_is_due_that_is_done_with(state: State, journal: Journal) -> None:
     put(journal, 1, state)
-    assert journal.due(state, 9) == []
+    assert queue.due(journal, state, 9) == []
 
 
 def test_a_claimed_job_is_nobody_elses(journal: Journal) -> None:
     job, other = put(journal, 1, "fetched"), put(journal, 2, "fetched")
-    assert journal.claim(job, "image-1")
-    assert not journal.claim(job, "image-2")
+    assert transitions.claim(journal, job, "image-1")
+    assert not transitions.claim(journal, job, "image-2")
     assert again(journal, job).claimed_by == "image-1"
-    assert journal.due("fetched", 9) == [other]
-    assert journal.release(job)
-    assert journal.due("fetched", 9) == [job, other]
+    assert queue.due(journal, "fetched", 9) == [other]
+    assert transitions.release(journal, job)
+    assert queue.due(journal, "fetched", 9) == [job, other]
 
 
 def test_a_new_pool_takes_back_what_the_old_one_had_given_out(journal: Journal) -> None:
     jobs = [put(journal, number, "fetched") for number in (1, 2, 3)]
-    assert journal.claim(jobs[0], "image-1")
-    assert journal.claim(jobs[2], "image-2")
-    assert journal.release_claims() == 2
-    assert journal.due("fetched", 9) == jobs
-    assert journal.release_claims() == 0
+    assert transitions.claim(journal, jobs[0], "image-1")
+    assert transitions.claim(journal, jobs[2], "image-2")
+    assert transitions.release_claims(journal) == 2
+    assert queue.due(journal, "fetched", 9) == jobs
+    assert transitions.release_claims(journal) == 0
 
 
 def test_a_claim_on_the_picture_before_does_not_stick_to_the_new_one(journal: Journal) -> None:
     old = put(journal, 1, "fetched")
     take(journal, page(post(1, "file:other")), NOW)
     new = push(journal, again(journal, old), "fetched")
-    assert not journal.claim(old, "image-1")
-    assert journal.due("fetched", 9) == [new]
+    assert not transitions.claim(journal, old, "image-1")
+    assert queue.due(journal, "fetched", 9) == [new]
 
 
 # --- figures ------------------------------------------------------------------------------------------------
 
 
 def test_spool_bytes_are_those_on_their_way(journal: Journal) -> None:
-    assert journal.spool_bytes() == 0
+    assert figures.spool_bytes(journal) == 0
     for number, state in enumerate(STATES):
         put(journal, number + 1, state)
-    assert journal.spool_bytes() == 100 + (100 + 30)
-    rendered = journal.due("rendered", 1)[0]
-    assert journal.record_stored([rendered])
-    assert journal.spool_bytes() == 100
+    assert figures.spool_bytes(journal) == 100 + (100 + 30)
+    rendered = queue.due(journal, "rendered", 1)[0]
+    assert transitions.record_stored(journal, [rendered])
+    assert figures.spool_bytes(journal) == 100
 
 
 def test_unfinished_is_what_needs_its_spool_folder(journal: Journal) -> None:
     jobs = [put(journal, number + 1, state) for number, state in enumerate(STATES)]
     take(journal, page(post(1, "file:other")), NOW)
     needed = {(jobs[0].id, 2): "seen", (jobs[1].id, 1): "fetched", (jobs[2].id, 1): "rendered", (jobs[4].id, 1): "dead"}
-    assert journal.unfinished([*(job.id for job in jobs), 99]) == needed
-    assert journal.unfinished([jobs[1].id, jobs[3].id]) == {(jobs[1].id, 1): "fetched"}
+    assert lookup.unfinished(journal, [*(job.id for job in jobs), 99]) == needed
+    assert lookup.unfinished(journal, [jobs[1].id, jobs[3].id]) == {(jobs[1].id, 1): "fetched"}
 
 
 def test_last_failure_is_the_newest_of_any_job(journal: Journal) -> None:
-    assert journal.last_failure() is None
+    assert figures.last_failure(journal) is None
     first, second = put(journal, 1), put(journal, 2)
-    journal.fail(second, "the second's", RETRY)
-    journal.fail(first, "the first's", RETRY)
-    assert journal.last_failure() == "channel 42, message 1: the first's"
-    journal.bury(second, "no picture")
-    assert journal.last_failure() == "channel 42, message 2: no picture"
+    transitions.fail(journal, second, "the second's", RETRY)
+    transitions.fail(journal, first, "the first's", RETRY)
+    assert figures.last_failure(journal) == "channel 42, message 1: the first's"
+    transitions.bury(journal, second, "no picture")
+    assert figures.last_failure(journal) == "channel 42, message 2: no picture"
 
 
 def test_figures_of_one_moment(journal: Journal, tmp_path: Path) -> None:
     put(journal)
     reader = Journal.open_to_read(tmp_path / "journal.db")
     with reader.reading():
-        assert reader.states()["seen"] == 1
+        assert figures.states(reader)["seen"] == 1
         put(journal, 2)
-        assert reader.states()["seen"] == 1
-    assert reader.states()["seen"] == 2
+        assert figures.states(reader)["seen"] == 1
+    assert figures.states(reader)["seen"] == 2
     reader.close()
 
 
@@ -551,26 +554,30 @@ def test_messages_between(low: int, high: int, expected: set[int], journal: Jour
     withdraw(journal, CHANNEL, [6], NOW)
     other = page(post(5, channel_id=43))
     take(journal, replace(other, channel=replace(other.channel, id=43)), NOW)
-    assert journal.messages_between(CHANNEL, low, high) == expected
+    assert lookup.messages_between(journal, CHANNEL, low, high) == expected
 
 
 def test_an_address_is_resolved_for_each_account(journal: Journal) -> None:
-    assert journal.peer("name", 1) is None
-    journal.put_peer("name", 1, CHANNEL, -(2**63))
-    journal.put_peer("name", 2, CHANNEL, 2**63 - 1)
-    journal.put_peer("other", 1, 43, 7)
-    assert [journal.peer("name", account) for account in (1, 2, 3)] == [(CHANNEL, -(2**63)), (CHANNEL, 2**63 - 1), None]
-    journal.put_peer("name", 1, 44, 8)  # the name belongs to another channel now
-    assert journal.peer("name", 1) == (44, 8)
-    assert journal.peer_ids("name") == {44, CHANNEL} and journal.peer_ids("nobody") == set()
-    found = [journal.peer(*key) for key in (("name", 1), ("name", 2), ("other", 1))]
+    assert peers.get(journal, "name", 1) is None
+    peers.put(journal, "name", 1, CHANNEL, -(2**63))
+    peers.put(journal, "name", 2, CHANNEL, 2**63 - 1)
+    peers.put(journal, "other", 1, 43, 7)
+    assert [peers.get(journal, "name", account) for account in (1, 2, 3)] == [
+        (CHANNEL, -(2**63)),
+        (CHANNEL, 2**63 - 1),
+        None,
+    ]
+    peers.put(journal, "name", 1, 44, 8)  # the name belongs to another channel now
+    assert peers.get(journal, "name", 1) == (44, 8)
+    assert peers.channel_ids(journal, "name") == {44, CHANNEL} and peers.channel_ids(journal, "nobody") == set()
+    found = [peers.get(journal, *key) for key in (("name", 1), ("name", 2), ("other", 1))]
     assert found == [(44, 8), (CHANNEL, 2**63 - 1), (43, 7)]
 
 
 def test_an_address_is_configured_for_the_first_time_once(journal: Journal) -> None:
-    assert journal.first_configured("name", 7.5) == 7.5
-    assert journal.first_configured("name", 9.0) == 7.5
-    assert journal.first_configured("other", 9.0) == 9.0
+    assert peers.first_configured(journal, "name", 7.5) == 7.5
+    assert peers.first_configured(journal, "name", 9.0) == 7.5
+    assert peers.first_configured(journal, "other", 9.0) == 9.0
 
 
 def test_the_first_to_fetch_of_each_channel(journal: Journal) -> None:
@@ -579,18 +586,18 @@ def test_the_first_to_fetch_of_each_channel(journal: Journal) -> None:
         take(journal, replace(page(*posts), channel=Channel(channel, "")), NOW)
 
     def first(channels: list[int], besides: tuple[int, ...] = ()) -> list[tuple[int, int]]:
-        jobs = journal.first_to_fetch(channels, besides)
+        jobs = queue.first_to_fetch(journal, channels, besides)
         return [(job.channel_id, job.message_id) for job in jobs]
 
     assert first([CHANNEL, 43, 44, 99]) == [(CHANNEL, 1), (43, 1), (44, 1)]
     assert first([43], ()) == [(43, 1)] and first([]) == []
-    mine = [journal.known(CHANNEL, 1), journal.known(43, 1), journal.known(44, 1)]
+    mine = [lookup.known(journal, CHANNEL, 1), lookup.known(journal, 43, 1), lookup.known(journal, 44, 1)]
     assert first([CHANNEL, 43, 44], tuple(job.id for job in mine if job)) == [(CHANNEL, 2), (43, 2)]
-    put_off = journal.known(CHANNEL, 1)
-    assert put_off is not None and journal.postpone(put_off, 60, "later")
+    put_off = lookup.known(journal, CHANNEL, 1)
+    assert put_off is not None and transitions.postpone(journal, put_off, 60, "later")
     assert first([CHANNEL]) == [(CHANNEL, 2)]
-    put_off = journal.known(CHANNEL, 1)
-    assert put_off is not None and journal.postpone(put_off, -1, "its time has come")
+    put_off = lookup.known(journal, CHANNEL, 1)
+    assert put_off is not None and transitions.postpone(journal, put_off, -1, "its time has come")
     assert first([CHANNEL]) == [(CHANNEL, 2), (CHANNEL, 1)]
     take(journal, replace(page(post(1, "file:a", channel_id=45)), channel=Channel(45, "")), NOW)
     assert first([45]) == [], "an export's"
@@ -606,7 +613,7 @@ def test_a_transaction_that_fails_changes_nothing_and_the_next_one_works(journal
         journal.run("to_fetched", id=job.id, generation=1, sha256="5ha", bytes=1)
         raise KeyboardInterrupt
     assert rows(journal) == before
-    assert journal.record_fetched(job, "5ha", 1)
+    assert transitions.record_fetched(journal, job, "5ha", 1)
 
 
 def test_a_transaction_that_sqlite_has_ended_itself_raises_what_was_wrong(journal: Journal) -> None:
@@ -621,7 +628,7 @@ def test_a_full_disk_is_named_and_the_next_transaction_works(journal: Journal) -
     journal._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(sqlite3.OperationalError, match="full"):
         take(journal, page(*(post(number, caption="x" * 4000) for number in range(1, 50))), NOW)
-    assert (rows(journal), journal.channels()) == ([], [])
+    assert (rows(journal), figures.channels(journal)) == ([], [])
     put(journal)
 
 
@@ -742,7 +749,7 @@ def test_any_folder_name_will_do(folder: str, tmp_path: Path) -> None:
     journal = open_journal(tmp_path / folder)
     put(journal)
     reader = Journal.open_to_read(tmp_path / folder / "journal.db")
-    assert reader.states()["seen"] == 1
+    assert figures.states(reader)["seen"] == 1
     reader.close()
     journal.close()
 
@@ -752,7 +759,7 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
     job = put(journal)
     reader = Journal.open_to_read(tmp_path / "journal.db")
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        reader.bury(job, "why")
+        transitions.bury(reader, job, "why")
     reader.close()
     journal.close()
 
@@ -763,7 +770,7 @@ def test_reading_fails_as_a_journal_error(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="cannot be read"), reader.reading():
         reader._connection.execute("SELECT * FROM no_such_table")
     with reader.reading():
-        assert reader.states()["seen"] == 0
+        assert figures.states(reader)["seen"] == 0
     reader.close()
 
 
@@ -774,5 +781,5 @@ def test_a_copy_of_the_file_alone_is_a_journal(tmp_path: Path) -> None:
     journal.close()
     shutil.copy(tmp_path / "journal.db", tmp_path / "copy.db")
     copy = Journal.open(tmp_path / "copy.db")
-    assert copy.states()["seen"] == 1
+    assert figures.states(copy)["seen"] == 1
     copy.close()

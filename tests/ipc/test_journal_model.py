@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ipc.intake import take, withdraw
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, figures, lookup, queue, transitions
 from ipc.retry import FARTHEST_SECONDS, RetryPolicy
 from tests.ipc.builders import (
     CHANNEL,
@@ -68,19 +68,19 @@ class JournalMachine(RuleBasedStateMachine):
         """However it stands, a healthy tree brings every job to its end."""
         if not hasattr(self, "journal"):
             return
-        self.journal.release_claims()
+        transitions.release_claims(self.journal)
         self.clock.now += FARTHEST_SECONDS
-        self.journal.revive(job.id for job in self.journal.dead())
+        transitions.revive(self.journal, (job.id for job in lookup.dead(self.journal)))
         for state in WAITING:
-            for job in self.journal.due(state, 1000):
+            for job in queue.due(self.journal, state, 1000):
                 if state == "rendered":
-                    assert self.journal.record_stored([job])
-                    assert self.journal.record_published([job])
+                    assert transitions.record_stored(self.journal, [job])
+                    assert transitions.record_published(self.journal, [job])
                 else:
                     push_on(self.journal, job)
-        assert self.journal.states() == {**dict.fromkeys(STATES, 0), "published": len(self.models)}
+        assert figures.states(self.journal) == {**dict.fromkeys(STATES, 0), "published": len(self.models)}
         counted = [model for model in self.models.values() if model.was_published or not model.deleted]
-        assert self.journal.totals()["processed"] == len(counted)
+        assert figures.totals(self.journal)["processed"] == len(counted)
         self.journal.close()
 
     # The intake
@@ -95,7 +95,7 @@ class JournalMachine(RuleBasedStateMachine):
     def take(self, number: int, caption: str, identity: str, is_present: bool, priority: int) -> None:
         came = page(post(number, identity, caption=caption), is_present=is_present, priority=priority)
         taken = take(self.journal, came, self.clock())
-        job = self.journal.known(CHANNEL, number)
+        job = lookup.known(self.journal, CHANNEL, number)
         assert job is not None
         model = self.models.get(job.id)
         if model is None:
@@ -129,7 +129,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(numbers=st.lists(st.integers(1, 5), max_size=3))
     def withdraw(self, numbers: list[int]) -> None:
-        jobs = {number: job for number in numbers if (job := self.journal.known(CHANNEL, number))}
+        jobs = {number: job for number in numbers if (job := lookup.known(self.journal, CHANNEL, number))}
         there = [
             number for number in dict.fromkeys(numbers) if number in jobs and not self.models[jobs[number].id].deleted
         ]
@@ -166,7 +166,7 @@ class JournalMachine(RuleBasedStateMachine):
     def fetch(self, data: Any, sha256: str) -> None:
         job, model, same = self.pick(data)
         applies = same and model.state == "seen"
-        assert self.journal.record_fetched(job, sha256, 100) is applies
+        assert transitions.record_fetched(self.journal, job, sha256, 100) is applies
         if applies:
             model.state, model.attempts = "fetched", 0
 
@@ -175,7 +175,7 @@ class JournalMachine(RuleBasedStateMachine):
     def render(self, data: Any) -> None:
         job, model, same = self.pick(data)
         applies = same and model.state == "fetched"
-        assert self.journal.record_rendered(done(job)) is applies
+        assert transitions.record_rendered(self.journal, done(job)) is applies
         if applies:
             model.state, model.attempts, model.deaths, model.claimed = "rendered", 0, 0, False
 
@@ -184,7 +184,7 @@ class JournalMachine(RuleBasedStateMachine):
     def store(self, data: Any) -> None:
         job, model, same = self.pick(data)
         applies = same and model.state == "rendered"
-        assert self.journal.record_stored([job]) == [job] * applies
+        assert transitions.record_stored(self.journal, [job]) == [job] * applies
         model.stored |= applies
 
     @precondition(lambda self: self.snapshots)
@@ -193,7 +193,7 @@ class JournalMachine(RuleBasedStateMachine):
         job, model, same = self.pick(data)
         newest = job.revision == again(self.journal, job).revision
         applies = same and newest and model.state == "rendered" and model.stored
-        assert self.journal.record_published([job]) == [job] * applies
+        assert transitions.record_published(self.journal, [job]) == [job] * applies
         if applies:
             self.totals["processed"] += not (model.was_published or model.deleted)
             model.state, model.attempts = "published", 0
@@ -204,7 +204,7 @@ class JournalMachine(RuleBasedStateMachine):
     def send_back(self, data: Any) -> None:
         job, model, same = self.pick(data)
         applies = same and model.state in ("fetched", "rendered") and not model.deleted
-        assert self.journal.send_back(job) is applies
+        assert transitions.send_back(self.journal, job) is applies
         if applies:
             model.state, model.stored, model.claimed = "seen", False, False
 
@@ -214,7 +214,7 @@ class JournalMachine(RuleBasedStateMachine):
         job, model, same = self.pick(data)
         sha256 = again(self.journal, job).sha256
         applies = same and model.state == "fetched" and model.doubted != sha256
-        assert self.journal.doubt(job, "why") is applies
+        assert transitions.doubt(self.journal, job, "why") is applies
         if applies:
             model.state, model.attempts, model.claimed, model.doubted = "seen", 0, False, sha256
             self.totals["retried"] += 1
@@ -224,14 +224,14 @@ class JournalMachine(RuleBasedStateMachine):
     def postpone(self, data: Any) -> None:
         job, model, same = self.pick(data)
         applies = same and job.state == model.state and model.state in WAITING
-        assert self.journal.postpone(job, 60, "why") is applies
+        assert transitions.postpone(self.journal, job, 60, "why") is applies
         model.claimed &= not applies
 
     @precondition(lambda self: self.snapshots)
     @rule(data=st.data())
     def fail(self, data: Any) -> None:
         job, model, same = self.pick(data)
-        outcome = self.journal.fail(job, "why", POLICY)
+        outcome = transitions.fail(self.journal, job, "why", POLICY)
         if not (same and job.state == model.state and model.state in WAITING):
             assert outcome == "moved on"
         elif job.attempts < POLICY.max_attempts:
@@ -247,7 +247,7 @@ class JournalMachine(RuleBasedStateMachine):
     def bury(self, data: Any) -> None:
         job, model, same = self.pick(data)
         applies = same and job.state == model.state and model.state in WAITING
-        assert self.journal.bury(job, "why") is applies
+        assert transitions.bury(self.journal, job, "why") is applies
         if applies:
             self.died(model)
 
@@ -261,7 +261,7 @@ class JournalMachine(RuleBasedStateMachine):
     def revive(self, data: Any) -> None:
         job, model, _ = self.pick(data)
         applies = model.state == "dead"
-        assert self.journal.revive([job.id]) == ([job.id] if applies else [])
+        assert transitions.revive(self.journal, [job.id]) == ([job.id] if applies else [])
         if applies:
             assert model.dead_state is not None
             model.state, model.dead_state, model.doubted = model.dead_state, None, None
@@ -273,7 +273,7 @@ class JournalMachine(RuleBasedStateMachine):
     def strike(self, data: Any, alone: bool) -> None:
         job, model, same = self.pick(data)
         applies = same and model.state == "fetched"
-        assert self.journal.strike(job, "why", alone=alone) is applies
+        assert transitions.strike(self.journal, job, "why", alone=alone) is applies
         if applies:
             model.deaths, model.claimed = model.deaths + 1, False
             self.totals["retried"] += 1
@@ -283,7 +283,7 @@ class JournalMachine(RuleBasedStateMachine):
     def claim(self, data: Any) -> None:
         job, model, same = self.pick(data)
         applies = same and model.state == "fetched" and not model.claimed
-        assert self.journal.claim(job, "image-1") is applies
+        assert transitions.claim(self.journal, job, "image-1") is applies
         model.claimed |= applies
 
     @precondition(lambda self: self.snapshots)
@@ -291,13 +291,13 @@ class JournalMachine(RuleBasedStateMachine):
     def release(self, data: Any) -> None:
         job, model, same = self.pick(data)
         applies = same and model.state == "fetched"
-        assert self.journal.release(job) is applies
+        assert transitions.release(self.journal, job) is applies
         model.claimed &= not applies
 
     @rule()
     def replace_the_pool(self) -> None:
         claimed = [model for model in self.models.values() if model.claimed]
-        assert self.journal.release_claims() == len(claimed)
+        assert transitions.release_claims(self.journal) == len(claimed)
         for model in claimed:
             model.claimed = False
 
@@ -310,14 +310,14 @@ class JournalMachine(RuleBasedStateMachine):
     @invariant()
     def counters_are_what_a_recount_gives(self) -> None:
         if hasattr(self, "journal"):
-            assert self.journal.states() == recounted(self.journal)
-            assert self.journal.totals() == self.totals
+            assert figures.states(self.journal) == recounted(self.journal)
+            assert figures.totals(self.journal) == self.totals
             assert kept_counts(self.journal) == recounted_counts(self.journal)
 
     @invariant()
     def every_job_is_where_the_model_has_it(self) -> None:
         for job_id, model in getattr(self, "models", {}).items():
-            job = self.journal.job(job_id)
+            job = lookup.job(self.journal, job_id)
             assert job is not None
             found = Model(
                 job.caption,
@@ -346,7 +346,7 @@ class JournalMachine(RuleBasedStateMachine):
         if not hasattr(self, "journal"):
             return
         now, self.clock.now = self.clock.now, self.clock.now + FARTHEST_SECONDS
-        found = {state: self.journal.due(state, 1000) for state in WAITING}
+        found = {state: queue.due(self.journal, state, 1000) for state in WAITING}
         due = {job.id for jobs in found.values() for job in jobs}
         self.clock.now = now
         for jobs in found.values():
@@ -358,7 +358,7 @@ class JournalMachine(RuleBasedStateMachine):
     @invariant()
     def what_a_state_promises_is_there(self) -> None:
         for job_id in getattr(self, "models", {}):
-            job = self.journal.job(job_id)
+            job = lookup.job(self.journal, job_id)
             assert job is not None
             stage = job.dead_state or job.state
             if job.deleted_at is not None:  # a tombstone: all that it needs is its row
@@ -373,7 +373,7 @@ class JournalMachine(RuleBasedStateMachine):
 def push_on(journal: Journal, job: Job) -> None:
     """Publish a job that is seen or fetched."""
     if job.state == "fetched":
-        assert journal.send_back(job)
+        assert transitions.send_back(journal, job)
         job = again(journal, job)
     push(journal, job, "published")
 

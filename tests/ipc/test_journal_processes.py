@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ipc.intake import take
-from ipc.journal import Journal
+from ipc.journal import Journal, figures, queue, transitions
 from tests.ipc.builders import NOW, STATES, WAITING, again, done, job_values, page, post, processes, recounted, rows
 
 pytestmark = pytest.mark.tree
@@ -28,19 +28,19 @@ def contend(folder: Path, barrier: Barrier, told: Connection) -> None:
     journal = Journal.open(folder / "journal.db")
     granted = dict.fromkeys(("claim", "fetched", "rendered", "published", "dead"), 0)
     barrier.wait()
-    while any(journal.states()[state] for state in WAITING):
-        for job in journal.due("seen", 5):
-            granted["fetched"] += journal.record_fetched(job, "5ha", 100)
-        for job in journal.due("fetched", 5):
-            if journal.claim(job, "x"):
+    while any(figures.states(journal)[state] for state in WAITING):
+        for job in queue.due(journal, "seen", 5):
+            granted["fetched"] += transitions.record_fetched(journal, job, "5ha", 100)
+        for job in queue.due(journal, "fetched", 5):
+            if transitions.claim(journal, job, "x"):
                 granted["claim"] += 1
                 if job.message_id % 10 == 0:
-                    granted["dead"] += journal.bury(job, "why")
+                    granted["dead"] += transitions.bury(journal, job, "why")
                 else:
-                    granted["rendered"] += journal.record_rendered(done(job))
-        for job in journal.due("rendered", 5):
-            journal.record_stored([job])
-            granted["published"] += len(journal.record_published([again(journal, job)]))
+                    granted["rendered"] += transitions.record_rendered(journal, done(job))
+        for job in queue.due(journal, "rendered", 5):
+            transitions.record_stored(journal, [job])
+            granted["published"] += len(transitions.record_published(journal, [again(journal, job)]))
     told.send(granted)
 
 
@@ -57,14 +57,14 @@ def work_for_ever(folder: Path, start: int) -> None:
     journal = Journal.open(folder / "journal.db")
     for number in itertools.count(start):
         take(journal, page(post(number), post(number + 1)), NOW)
-        for job in journal.due("seen", 2):
-            journal.record_fetched(job, "5ha", 100)
-        for job in journal.due("fetched", 2):
-            journal.claim(job, "x")
-            journal.record_rendered(done(job))
-        for job in journal.due("rendered", 2):
-            journal.record_stored([job])
-            journal.record_published([again(journal, job)])
+        for job in queue.due(journal, "seen", 2):
+            transitions.record_fetched(journal, job, "5ha", 100)
+        for job in queue.due(journal, "fetched", 2):
+            transitions.claim(journal, job, "x")
+            transitions.record_rendered(journal, done(job))
+        for job in queue.due(journal, "rendered", 2):
+            transitions.record_stored(journal, [job])
+            transitions.record_published(journal, [again(journal, job)])
         take(journal, page(post(number, caption="edited")), NOW)
 
 
@@ -76,7 +76,7 @@ def test_several_processes_on_one_new_journal_grant_every_step_once(tmp_path: Pa
         assert [process.exitcode for process in started] == [0] * PROCESSES
     journal = Journal.open(tmp_path / "journal.db")
     assert [row["message_id"] for row in rows(journal)] == list(range(1, JOBS + 1))
-    (channel,) = journal.channels()
+    (channel,) = figures.channels(journal)
     assert (channel["cursor"], channel["ignored"]) == (JOBS, {"text": JOBS // 5})
 
     pipes = [Pipe(duplex=False) for _ in range(PROCESSES)]
@@ -85,9 +85,9 @@ def test_several_processes_on_one_new_journal_grant_every_step_once(tmp_path: Pa
     granted = {step: sum(one[step] for one in found) for step in found[0]}
     dead = JOBS // 10
     assert granted == {"claim": JOBS, "fetched": JOBS, "rendered": JOBS - dead, "published": JOBS - dead, "dead": dead}
-    assert journal.states() == recounted(journal)
-    assert journal.states() == {**dict.fromkeys(STATES, 0), "published": JOBS - dead, "dead": dead}
-    assert journal.totals() == {"processed": JOBS - dead, "failed": dead, "retried": 0}
+    assert figures.states(journal) == recounted(journal)
+    assert figures.states(journal) == {**dict.fromkeys(STATES, 0), "published": JOBS - dead, "dead": dead}
+    assert figures.totals(journal) == {"processed": JOBS - dead, "failed": dead, "retried": 0}
     journal.close()
 
 
@@ -113,34 +113,34 @@ def test_a_killed_writer_leaves_a_sound_journal(seed: int, tmp_path: Path) -> No
                 process.join()
         reopened = Journal.open(tmp_path / "journal.db")
         assert reopened.check() == []
-        assert reopened.states() == recounted(reopened)
+        assert figures.states(reopened) == recounted(reopened)
         found = rows(reopened)
-        cursor = reopened.channels()[0]["cursor"]
+        cursor = figures.channels(reopened)[0]["cursor"]
         assert [row["message_id"] for row in found] == list(range(1, cursor + 1)), f"round {round_number}"
-        assert reopened.totals()["processed"] == sum(row["published_at"] is not None for row in found)
+        assert figures.totals(reopened)["processed"] == sum(row["published_at"] is not None for row in found)
         reopened.close()
     finish(journal)
-    assert journal.states()["published"] == len(rows(journal)) == journal.totals()["processed"]
+    assert figures.states(journal)["published"] == len(rows(journal)) == figures.totals(journal)["processed"]
     journal.close()
 
 
 def finish(journal: Journal) -> None:
     """What a new tree does with whatever the killed ones have left."""
-    journal.release_claims()
-    for job in journal.due("seen", 10_000):
-        assert journal.record_fetched(job, "5ha", 100)
-    for job in journal.due("fetched", 10_000):
-        assert journal.record_rendered(done(job))
-    for job in journal.due("rendered", 10_000):
-        assert journal.record_stored([job])
-        assert journal.record_published([job])
+    transitions.release_claims(journal)
+    for job in queue.due(journal, "seen", 10_000):
+        assert transitions.record_fetched(journal, job, "5ha", 100)
+    for job in queue.due(journal, "fetched", 10_000):
+        assert transitions.record_rendered(journal, done(job))
+    for job in queue.due(journal, "rendered", 10_000):
+        assert transitions.record_stored(journal, [job])
+        assert transitions.record_published(journal, [job])
 
 
 def open_one(folder: Path, barrier: Barrier) -> None:
     for number in range(12):
         barrier.wait(30)
         journal = Journal.open(folder / f"{number}.db")
-        assert journal.states()["seen"] == 0
+        assert figures.states(journal)["seen"] == 0
         journal.close()
 
 
@@ -170,6 +170,6 @@ def test_a_transaction_whose_process_is_killed_never_was(tmp_path: Path) -> None
         process.join()
         take(journal, page(post(7)), NOW)
     assert [row["message_id"] for row in rows(journal)] == [7]
-    assert journal.states() == recounted(journal)
+    assert figures.states(journal) == recounted(journal)
     assert journal.check() == []
     journal.close()

@@ -1,4 +1,4 @@
-"""ipc/migrations.sql: a journal of an older version becomes one of this with all that is in it, or not at all."""
+"""ipc/journal/migrations.sql: a journal of an older version becomes one of this with all that is in it, or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hashlib import blake2b
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgpack
 import pytest
@@ -19,7 +19,19 @@ import pytest
 from ipc import database
 from ipc.intake import Taken, take, withdraw
 from ipc.jobs import Rendition
-from ipc.journal import MIGRATIONS, VERSION, Journal, JournalError, OlderJournal
+from ipc.journal import (
+    MIGRATIONS,
+    VERSION,
+    Journal,
+    JournalError,
+    OlderJournal,
+    figures,
+    lookup,
+    peers,
+    queue,
+    transitions,
+)
+from ipc.posts import Source
 from ipc.retry import RetryPolicy
 from tests.ipc.builders import (
     CHANNEL,
@@ -143,8 +155,13 @@ JOBS: dict[int, dict[str, Any]] = {
     9: {**DEAD, "dead_state": "seen"},
     10: {**DEAD, **FETCHED, "dead_state": "fetched", "photo_id": 2**62, "grouped_id": 9, "generation": 3},
     11: {**DEAD, **PICTURE, "dead_state": "rendered", "caption": "Grüße 🖼 \N{ZERO WIDTH JOINER}"},
+    12: {"state": "seen", "identity": "id:12"},
+    13: {**DEAD, **FETCHED, "dead_state": "fetched", "reason": "poison, set aside after 2 tries: hung"},
+    14: {"state": "seen", "identity": "file:id:14"},
+    15: {**DEAD, **FETCHED, "dead_state": "fetched", "reason": "not poison, set aside", "identity": "id:15"},
+    16: {"state": "seen", "identity": "missing:16"},
 }
-"""Columns by message: a job in every state that version 1 knew."""
+"""Columns by message: a job in every state that version 1 knew, of both sources, and one that killed its workers."""
 
 
 def digest_1(job: dict[str, Any]) -> bytes:
@@ -171,7 +188,7 @@ def make_1(path: Path) -> None:
             "posted_at": POSTED,
             "generation": 1,
             "identity": "file:a",
-            "locator": msgpack.packb({"file": "file:a"}),
+            "locator": msgpack.packb({"file": fields.get("identity", "file:a")}),
             **dict.fromkeys(("rendition_bytes", "stored", "attempts", "next_at", "deaths", "alone"), 0),
             "seen_at": 5,
         }
@@ -184,8 +201,16 @@ def make_1(path: Path) -> None:
     old.close()
 
 
-NEW_IN_4 = {"stripped_bytes": None, "original": "as_is", "address": None}
-"""What every job of an older version is brought up to date with: until then originals were published as they came."""
+
+
+def in_version_4(job: dict[str, Any]) -> dict[str, Any]:
+    """A job of an older version, brought up to date: until then originals were published as they came."""
+    number = job["message_id"]
+    cause = ("poison" if number == 13 else "failure") if job["state"] == "dead" else None
+    source = "telegram" if number in (12, 15) else "export"
+    new = {"stripped_bytes": None, "original": "as_is", "address": None, "source": source, "dead_cause": cause}
+    return {**job, **new}
+
 
 
 def contents(path: Path) -> dict[str, list[dict[str, Any]]]:
@@ -214,7 +239,7 @@ def old(tmp_path: Path) -> Path:
 def journal(old: Path) -> Iterator[Journal]:
     journal = open_journal(old.parent)
     yield journal
-    assert journal.states() == recounted(journal)
+    assert figures.states(journal) == recounted(journal)
     assert kept_counts(journal) == recounted_counts(journal)
     assert journal.check() == []
     assert journal._connection.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -289,7 +314,7 @@ def test_the_shape_tells_journals_apart() -> None:
 
 def test_there_is_a_step_from_every_version() -> None:
     assert sorted(MIGRATIONS) == list(range(2, VERSION + 1))
-    text = (HOME / "ipc" / "migrations.sql").read_text(encoding="utf-8")
+    text = (HOME / "ipc" / "journal" / "migrations.sql").read_text(encoding="utf-8")
     assert [int(version) for version in re.findall(r"^-- version: (\d+)$", text, re.MULTILINE)] == sorted(MIGRATIONS)
 
 
@@ -301,7 +326,7 @@ def test_everything_is_kept_and_what_is_new_says_nothing(old: Path) -> None:
     open_journal(old.parent).close()
     after = contents(old)
     plain = {"entities": b"\x90", "forwarded_from": None, "reply_to": None, "doubted": None, "doubts": 0, "priority": 0}
-    assert after.pop("jobs") == [{**job, **plain, **NEW_IN_4} for job in before.pop("jobs")]
+    assert after.pop("jobs") == [in_version_4({**job, **plain}) for job in before.pop("jobs")]
     # Version 1 let a cursor pass gaps: whatever lies below it may be read once more.
     channels = [{**one, "floor": one["cursor"] + 1, "backfilled": 0} for one in before.pop("channels")]
     assert after.pop("channels") == channels
@@ -314,32 +339,55 @@ def test_everything_is_kept_and_what_is_new_says_nothing(old: Path) -> None:
 
 def test_the_figures_are_counted_once_and_kept_from_then_on(journal: Journal) -> None:
     assert kept_counts(journal) == recounted_counts(journal) != {}
-    assert journal.waiting_for_retry() == (1, NOW + 60)
-    push(journal, journal.due("seen", 1)[0], "rendered")
+    assert figures.waiting_for_retry(journal) == (1, NOW + 60)
+    push(journal, queue.due(journal, "seen", 1)[0], "rendered")
     take(journal, page(post(99), low=99), NOW)
 
 
-def test_version_2_is_kept_as_well(old: Path) -> None:
+def as_version(version: int, old: Path) -> None:
+    """Bring a journal of version 1 up to that one."""
     database = sqlite3.connect(old)
-    database.executescript(f"BEGIN; {MIGRATIONS[2]}; PRAGMA user_version = 2; COMMIT")
+    for step in range(2, version + 1):
+        database.executescript(f"BEGIN; {MIGRATIONS[step]}; PRAGMA user_version = {step}; COMMIT")
+    database.close()
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_later_version_is_kept_as_well(version: int, old: Path) -> None:
+    as_version(version, old)
+    database = sqlite3.connect(old)
     database.execute("INSERT INTO peers VALUES ('name:news', 7, 42, 99)")
     database.commit()
     database.close()
     before = contents(old)
     journal = open_journal(old.parent)
-    assert journal.peer("name:news", 7) == (42, 99)
-    assert journal.first_configured("name:news", 5.0) == 5.0
+    assert peers.get(journal, "name:news", 7) == (42, 99)
+    assert peers.first_configured(journal, "name:news", 5.0) == 5.0
     journal.close()
     after = contents(old)
     assert after.pop("sightings") == [{"address": "name:news", "configured_at": 5.0}]
     assert [after.pop(table) for table in ("breakers", "removals", "addresses")] == [[], [], []]
-    assert after.pop("jobs") == [{**job, **NEW_IN_4} for job in before.pop("jobs")]
-    assert (before.pop("version"), after.pop("version")) == ([{"user_version": 2}], [{"user_version": VERSION}])
+    assert [before.pop(table, []) for table in ("sightings", "breakers", "removals")] == [[], [], []]
+    assert after.pop("jobs") == [in_version_4(job) for job in before.pop("jobs")]
+    assert (before.pop("version"), after.pop("version")) == ([{"user_version": version}], [{"user_version": VERSION}])
     assert after == before
 
 
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_what_was_read_out_of_texts_is_in_columns(version: int, old: Path) -> None:
+    as_version(version, old)
+    journal = open_journal(old.parent)
+    due = {source: queue.due(journal, "seen", 99, source=source) for source in get_args(Source)}
+    found = {source: [job.message_id for job in jobs] for source, jobs in due.items()}
+    assert found == {"telegram": [12], "export": [1, 14, 16]}
+    assert [one["message"] for one in figures.quarantined(journal, 99)] == [13]
+    take(journal, page(post(13, caption="edited"), post(10, caption="edited")), NOW)
+    assert figures.states(journal)["dead"] == 4, "what killed its workers stays dead"
+    journal.close()
+
+
 def test_its_jobs_are_read_as_any(journal: Journal) -> None:
-    jobs = {number: journal.known(CHANNEL, number) for number in JOBS}
+    jobs = {number: lookup.known(journal, CHANNEL, number) for number in JOBS}
     for number, fields in JOBS.items():
         job = jobs[number]
         assert job is not None and job.state == fields["state"]
@@ -347,11 +395,11 @@ def test_its_jobs_are_read_as_any(journal: Journal) -> None:
     dead = jobs[11]
     assert dead is not None
     assert (dead.caption, dead.renditions) == (JOBS[11]["caption"], (Rendition(320, 240, "webp", 30),))
-    assert [job.message_id for job in journal.dead()] == [9, 10, 11]
-    assert journal.states() == {"seen": 2, "fetched": 2, "rendered": 3, "published": 1, "dead": 3}
-    assert journal.totals() == {"processed": 7, "failed": 7, "retried": 7}
-    assert journal.last_failure() == "channel 42, message 10: why"
-    assert [(one["id"], one["floor"], one["cursor"], one["backfilled"]) for one in journal.channels()] == [
+    assert [job.message_id for job in lookup.dead(journal)] == [9, 10, 11, 13, 15]
+    assert figures.states(journal) == {"seen": 5, "fetched": 2, "rendered": 3, "published": 1, "dead": 5}
+    assert figures.totals(journal) == {"processed": 7, "failed": 7, "retried": 7}
+    assert figures.last_failure(journal) == "channel 42, message 10: why"
+    assert [(one["id"], one["floor"], one["cursor"], one["backfilled"]) for one in figures.channels(journal)] == [
         (CHANNEL, 17, 16, 0),
         (43, 1, 0, 0),
     ]
@@ -361,36 +409,38 @@ def test_the_same_pages_again_change_nothing(journal: Journal, old: Path) -> Non
     """What version 1 has taken in is not edited for want of what it didn't look at."""
     before = contents(old)["jobs"]
     posts = [
-        post(number, caption=job["caption"], grouped_id=job["grouped_id"], edited_at=job["edited_at"])
+        post(number, job["identity"], caption=job["caption"], grouped_id=job["grouped_id"], edited_at=job["edited_at"])
         for number, job in enumerate(before, 1)
     ]
     taken = take(journal, page(*posts, high=16, ignored={"text": 5}), NOW)
-    assert taken == Taken(published=1, dead=3, pending=7)
+    assert taken == Taken(published=1, dead=5, pending=10)
     assert contents(old)["jobs"] == before
-    (channel, _) = journal.channels()
+    (channel, _) = figures.channels(journal)
     assert (channel["floor"], channel["cursor"]) == (1, 16)
 
 
 def test_the_work_goes_on(journal: Journal) -> None:
-    assert journal.release_claims() == 1
-    assert len(journal.revive(job.id for job in journal.dead())) == 3
+    assert transitions.release_claims(journal) == 1
+    assert len(transitions.revive(journal, (job.id for job in lookup.dead(journal)))) == 5
     take(journal, page(post(17), post(18), low=17), NOW)
     assert withdraw(journal, CHANNEL, [7, 18], NOW) == [7, 18]
-    for job in journal.due("seen", 99):
+    for job in queue.due(journal, "seen", 99):
         push(journal, job, "published")
-    for job in journal.due("fetched", 99):
-        assert journal.send_back(job)
-    for job in journal.due("seen", 99):
+    for job in queue.due(journal, "fetched", 99):
+        assert transitions.send_back(journal, job)
+    for job in queue.due(journal, "seen", 99):
         push(journal, job, "published")
-    for job in journal.due("rendered", 99):
-        assert journal.record_stored([job])
-        assert journal.record_published([job])
-    waits = journal.known(CHANNEL, 2)
+    for job in queue.due(journal, "rendered", 99):
+        assert transitions.record_stored(journal, [job])
+        assert transitions.record_published(journal, [job])
+    waits = lookup.known(journal, CHANNEL, 2)
     assert waits is not None
-    assert journal.waiting_for_retry() == (1, NOW + 60)
-    assert journal.fail(waits, "why", RetryPolicy(2, 1)) == "dead"
-    assert journal.states() == {"seen": 0, "fetched": 0, "rendered": 0, "published": 12, "dead": 1}
-    assert journal.totals()["processed"] == 7 + 9, "all but the two that had been published and the one that is gone"
+    assert figures.waiting_for_retry(journal) == (1, NOW + 60)
+    assert transitions.fail(journal, waits, "why", RetryPolicy(2, 1)) == "dead"
+    assert figures.states(journal) == {"seen": 0, "fetched": 0, "rendered": 0, "published": 17, "dead": 1}
+    assert figures.totals(journal)["processed"] == 7 + 14, (
+        "all but the two that had been published and the one that is gone"
+    )
 
 
 # --- all or nothing -----------------------------------------------------------------------------------------
@@ -467,7 +517,7 @@ def test_a_process_that_is_killed_in_the_middle_leaves_the_version_before(done: 
         assert process.exitcode == -signal.SIGKILL
     assert contents(old) == before
     journal = open_journal(old.parent)
-    assert (journal.check(), journal.states()) == ([], recounted(journal))
+    assert (journal.check(), figures.states(journal)) == ([], recounted(journal))
     journal.close()
 
 
@@ -479,8 +529,8 @@ def open_each(folder: Path, barrier: Barrier) -> None:
     for number in range(FILES):
         barrier.wait(60)
         journal = Journal.open(folder / f"{number}.db")
-        assert journal.states()["published"] == 1
-        assert journal.known(CHANNEL, 7) is not None
+        assert figures.states(journal)["published"] == 1
+        assert lookup.known(journal, CHANNEL, 7) is not None
         journal.close()
 
 
@@ -506,5 +556,5 @@ def test_an_old_one_is_not_read_before_it_has_been_brought_up_to_date(old: Path)
         Journal.open_to_read(old)
     open_journal(old.parent).close()
     reader = Journal.open_to_read(old)
-    assert reader.states()["seen"] == 2
+    assert figures.states(reader)["seen"] == 5
     reader.close()

@@ -1,4 +1,4 @@
-"""ipc/queries.sql: the names are the code's, and no statement gets slower with what waits, is dead or is published."""
+"""ipc/journal/queries.sql: the names are the code's, and no statement gets slower with what waits, is dead or is published."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from ipc.journal import POISON, QUERIES, Journal
+from ipc.journal import QUERIES, Journal, figures, queue
 from tests.ipc.builders import HOME, NOW, kept_counts, open_journal, recounted_counts
 
-TEXT = (HOME / "ipc" / "queries.sql").read_text(encoding="utf-8")
+TEXT = (HOME / "ipc" / "journal" / "queries.sql").read_text(encoding="utf-8")
 
 SCANS = {
     "count_as_is": "for `check`, a process of its own: reads an index without the jobs",
@@ -20,8 +20,10 @@ SCANS = {
     "quarantined": "reads the index of the poisonous ones from its end, as many as it is asked for",
     "rows_by_address": "for `check`, a process of its own: reads an index without the jobs",
     "release_claims": "reads the index of the claimed ones, which are as many as there are image workers",
+    "states": "reads the counts: five rows a channel",
+    "waiting_for_retry": "reads the counts: five rows a channel",
 }
-"""The statements that go through jobs, or an index of theirs, from one end, and why they may."""
+"""The statements that go through jobs or counts, or an index of theirs, from one end, and why they may."""
 
 READS_MORE = {
     "count_as_is": SCANS["count_as_is"],
@@ -33,26 +35,26 @@ READS_MORE = {
 
 FEW, MANY = 100, 1500
 KINDS = [
-    ("seen", "id:1", 0, 0, None),
-    ("seen", "file:a", 0, 0, None),
-    ("fetched", "id:1", 0, 0, None),
-    ("fetched", "id:1", 0, 1, None),
-    ("rendered", "id:1", 0, 0, None),
-    ("rendered", "id:1", 1, 0, None),
-    ("published", "id:1", 1, 0, None),
-    ("dead", "id:1", 0, 0, "why"),
-    ("dead", "id:1", 0, 0, POISON),
+    ("seen", "telegram", 0, 0, None),
+    ("seen", "export", 0, 0, None),
+    ("fetched", "telegram", 0, 0, None),
+    ("fetched", "telegram", 0, 1, None),
+    ("rendered", "telegram", 0, 0, None),
+    ("rendered", "telegram", 1, 0, None),
+    ("published", "telegram", 1, 0, None),
+    ("dead", "telegram", 0, 0, "failure"),
+    ("dead", "telegram", 0, 0, "poison"),
 ]
-"""State, identity, stored, alone and reason: there are as many jobs of each, in each of two channels."""
+"""State, source, stored, alone and cause: there are as many jobs of each, in each of two channels."""
 
 ADD = """
 INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, entities, posted_at, generation, identity,
-                  locator, sha256, bytes, rendition_bytes, stored, priority, attempts, next_at, deaths, alone, seen_at,
-                  reason, published_at, renditions, original)
+                  source, locator, sha256, bytes, rendition_bytes, stored, priority, attempts, next_at, deaths, alone,
+                  seen_at, dead_cause, reason, published_at, renditions, original)
 WITH RECURSIVE n (value) AS (SELECT :first UNION ALL SELECT value + 1 FROM n WHERE value < :last)
-SELECT :channel, value, :state, 1, x'00', '', x'90', 1, 1, :identity, x'80', value, 1, 1, :stored, value / 3 % 2, 0,
+SELECT :channel, value, :state, 1, x'00', '', x'90', 1, 1, 'id:1', :source, x'80', value, 1, 1, :stored, value / 3 % 2, 0,
        iif(:state IN ('published', 'dead') OR value % 3 = 0, 0.0, :now + 60.0 * (value % 3)),
-       0, :alone, 1, :reason, iif(:state = 'published', 1, NULL),
+       0, :alone, 1, :cause, iif(:cause IS NULL, NULL, 'why'), iif(:state = 'published', 1, NULL),
        x'90', iif(:stored, 'as_is', NULL)
 FROM n
 """
@@ -77,8 +79,8 @@ VALUES = {
 
 def used() -> set[str]:
     """Every name that the source runs."""
-    sources = [path.read_text(encoding="utf-8") for path in (HOME / "ipc").glob("*.py")]
-    return {name for source in sources for name in re.findall(r'\b(?:run|_change|_change_all)\(\s*"(\w+)"', source)}
+    sources = [path.read_text(encoding="utf-8") for path in (HOME / "ipc").rglob("*.py")]
+    return {name for source in sources for name in re.findall(r'\b(?:run|_apply|_apply_to_all)\((?:\s*journal,)?\s*"(\w+)"', source)}
 
 
 def test_every_statement_is_used_and_every_name_is_a_statement() -> None:
@@ -101,8 +103,8 @@ def a_journal(count: int) -> Journal:
     with journal.transaction():
         for channel in (1, 2):
             journal.run("add_channel", id=channel, title="", floor=1, cursor=0, ignored=b"\x80")
-            for number, (state, identity, stored, alone, reason) in enumerate(KINDS):
-                values = {"state": state, "identity": identity, "stored": stored, "alone": alone, "reason": reason}
+            for number, (state, source, stored, alone, cause) in enumerate(KINDS):
+                values = {"state": state, "source": source, "stored": stored, "alone": alone, "cause": cause}
                 span = {"first": number * count + 1, "last": (number + 1) * count}
                 journal._connection.execute(ADD, {**values, **span, "channel": channel, "now": NOW})
         claimed = "SELECT id FROM jobs WHERE state = 'fetched' AND next_at = 0 LIMIT 2"
@@ -158,8 +160,8 @@ def instructions(journal: Journal, query: str, **values: Any) -> int:
 
 def test_the_journals_have_what_they_are_about(large: Journal) -> None:
     assert kept_counts(large) == recounted_counts(large)
-    assert len(large.due("fetched", 10**6)) + 2 == large.states()["fetched"] // 3
-    assert large.states() == {
+    assert len(queue.due(large, "fetched", 10**6)) + 2 == figures.states(large)["fetched"] // 3
+    assert figures.states(large) == {
         "seen": 4 * MANY,
         "fetched": 4 * MANY,
         "rendered": 4 * MANY,
@@ -168,8 +170,8 @@ def test_the_journals_have_what_they_are_about(large: Journal) -> None:
     }
 
 
-def test_no_statement_goes_through_the_jobs_but_those_that_say_why(large: Journal) -> None:
-    scans = {query for query in QUERIES if any(re.match(r"SCAN jobs\b", step) for step in plan(large, query))}
+def test_no_statement_goes_through_jobs_or_counts_but_those_that_say_why(large: Journal) -> None:
+    scans = {query for query in QUERIES if any(re.match(r"SCAN (jobs|counts)\b", step) for step in plan(large, query))}
     assert scans == set(SCANS)
 
 
@@ -209,10 +211,24 @@ def test_a_look_takes_no_longer_where_more_waits_is_dead_and_is_published(
             assert much <= 1.2 * little + 50, (some, little, much)
 
 
-def test_taking_claims_back_reads_the_claimed_ones_only(small: Journal, large: Journal) -> None:
-    assert instructions(large, "release_claims") <= instructions(small, "release_claims") + 50
+NEW = {
+    "add_channel": {"id": 3},
+    "add_job": {"channel_id": 1, "message_id": 10**6, "source": "export"},
+    "change_picture": {"source": "export"},
+    "relocate": {"source": "export"},
+    "replace_original": {"sha256": "9001"},
+    "to_dead": {"cause": "poison"},
+}
+"""What a statement has to be given, that it applies to a job or makes a new row."""
 
 
-def test_the_index_of_poison_says_what_the_code_says(large: Journal) -> None:
-    assert len(large.quarantined(10**6)) == 2 * MANY
-    assert f"substr(reason, 1, {len(POISON)}) = '{POISON}'" in QUERIES["quarantined"]
+@pytest.mark.parametrize("query", [query for query in QUERIES if query not in READS])
+def test_a_change_takes_no_longer_where_more_waits_is_dead_and_is_published(
+    query: str, small: Journal, large: Journal
+) -> None:
+    values = NEW.get(query, {})
+    assert instructions(large, query, **values) <= 1.2 * instructions(small, query, **values) + 50
+
+
+def test_all_that_killed_their_workers_are_found(large: Journal) -> None:
+    assert len(figures.quarantined(large, 10**6)) == 2 * MANY

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ipc.intake import extended, take
-from ipc.journal import Journal
+from ipc.journal import Journal, figures, lookup
 from ipc.posts import Page
 from tests.ipc.builders import CHANNEL, NOW, open_journal, page, post
 
@@ -34,7 +34,7 @@ def channel_after(pages: Iterable[Page]) -> dict[str, Any]:
     journal = open_journal(None)
     for one in pages:
         take(journal, one, NOW)
-    (found,) = journal.channels()
+    (found,) = figures.channels(journal)
     journal.close()
     return found
 
@@ -100,7 +100,10 @@ def test_each_channel_has_its_own_range() -> None:
     take(journal, page(low=5, high=9), NOW)
     other = page(low=1, high=4)
     take(journal, Page(type(other.channel)(43, "Other"), (), 1, 4, {}), NOW)
-    assert [(one["id"], one["floor"], one["cursor"]) for one in journal.channels()] == [(CHANNEL, 5, 9), (43, 1, 4)]
+    assert [(one["id"], one["floor"], one["cursor"]) for one in figures.channels(journal)] == [
+        (CHANNEL, 5, 9),
+        (43, 1, 4),
+    ]
     journal.close()
 
 
@@ -122,10 +125,12 @@ def test_nothing_is_known_that_no_page_covered(spans: list[tuple[int, int]]) -> 
         covered |= ids(came.low, came.high)
         photos |= {one.message_id for one in came.posts}
         take(journal, came, NOW)
-        (channel,) = journal.channels()
+        (channel,) = figures.channels(journal)
         known = ids(channel["floor"], channel["cursor"])
         assert before <= known <= covered
-        assert journal.messages_between(CHANNEL, 0, 2 * LAST) == photos, "what lies apart is recorded all the same"
+        assert lookup.messages_between(journal, CHANNEL, 0, 2 * LAST) == photos, (
+            "what lies apart is recorded all the same"
+        )
         before = known
     journal.close()
 
@@ -174,11 +179,11 @@ def test_an_old_export_of_some_weeks_leaves_no_gap_that_nobody_looks_into() -> N
     journal = open_journal(None)
     for low, high in ((900, 999), (100, 200), (1500, 1600)):
         take(journal, full(low, high), NOW)
-    (found,) = journal.channels()
+    (found,) = figures.channels(journal)
     assert (found["floor"], found["cursor"], found["backfilled"]) == (900, 999, 0)
-    assert journal.messages_between(CHANNEL, 100, 200), "its pictures are taken"
+    assert lookup.messages_between(journal, CHANNEL, 100, 200), "its pictures are taken"
     take(journal, full(201, 899), NOW)
-    (found,) = journal.channels()
+    (found,) = figures.channels(journal)
     assert (found["floor"], found["cursor"]) == (201, 999), "what was taken out of turn is looked at once more"
     journal.close()
 
@@ -188,7 +193,7 @@ def test_a_page_that_lies_apart_is_counted_when_it_joins() -> None:
     counted = []
     for low, high in ((10, 12), (1, 3), (1, 3), (4, 9), (1, 3), (1, 3)):
         take(journal, page(low=low, high=high, ignored={"text": high - low + 1}), NOW)
-        (found,) = journal.channels()
+        (found,) = figures.channels(journal)
         counted.append((found["ignored"]["text"], found["backfilled"]))
     assert counted == [(3, 0), (3, 0), (3, 0), (9, 6), (12, 9), (12, 9)]
     journal.close()
@@ -197,7 +202,7 @@ def test_a_page_that_lies_apart_is_counted_when_it_joins() -> None:
 def test_a_page_torn_from_its_middle_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     journal = open_journal(None)
     take(journal, full(10, 12), NOW)
-    before = journal.channels()
+    before = figures.channels(journal)
 
     def torn(*_: object) -> None:
         raise InterruptedError
@@ -206,7 +211,7 @@ def test_a_page_torn_from_its_middle_moves_nothing(monkeypatch: pytest.MonkeyPat
     for low, high in ((13, 15), (7, 9)):
         with pytest.raises(InterruptedError):
             take(journal, full(low, high), NOW)
-    assert journal.channels() == before
+    assert figures.channels(journal) == before
     journal.close()
 
 
@@ -214,8 +219,8 @@ def test_the_range_survives_the_process(tmp_path: Any) -> None:
     journal = open_journal(tmp_path)
     take(journal, full(10, 12), NOW)
     take(journal, full(4, 9), NOW)
-    before = journal.channels()
+    before = figures.channels(journal)
     journal.close()
     again = Journal.open(tmp_path / "journal.db")
-    assert again.channels() == before
+    assert figures.channels(again) == before
     again.close()

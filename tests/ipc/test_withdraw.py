@@ -10,7 +10,7 @@ import pytest
 
 from ipc.intake import Taken, take, withdraw
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, figures, lookup, queue, transitions
 from ipc.posts import Post
 from tests.ipc.builders import (
     CHANNEL,
@@ -39,7 +39,7 @@ LATER = NOW + 3600
 def journal() -> Iterator[Journal]:
     journal = open_journal(None)
     yield journal
-    assert journal.states() == recounted(journal)
+    assert figures.states(journal) == recounted(journal)
     journal.close()
 
 
@@ -48,14 +48,14 @@ def tombstone(journal: Journal, job: Job, state: str = "rendered") -> Job:
     assert withdraw(journal, CHANNEL, [job.message_id], NOW) == [job.message_id]
     gone = again(journal, job)
     if state == "published":
-        assert journal.record_published([gone])
+        assert transitions.record_published(journal, [gone])
     elif state == "dead":
-        assert journal.bury(gone, "refused")
+        assert transitions.bury(journal, gone, "refused")
     return again(journal, job)
 
 
 def processed(journal: Journal) -> int:
-    return journal.totals()["processed"]
+    return figures.totals(journal)["processed"]
 
 
 # --- the tombstone ------------------------------------------------------------------------------------------
@@ -69,22 +69,22 @@ def test_what_was_under_way_stops_and_only_the_tombstone_is_left_to_write(state:
     assert (gone.generation, gone.claimed_by, gone.dead_state, gone.reason) == (before.generation + 1, None, None, None)
     assert (gone.attempts, gone.next_at, gone.deaths, gone.alone) == (0, 0, 0, False)
     assert gone.caption == before.caption, "a tombstone's row still says what it was"
-    assert journal.due("rendered", 9, stored=True) == [gone]
-    assert not [*journal.due("seen", 9), *journal.due("fetched", 9), *journal.dead()]
-    assert journal.unfinished([gone.id]) == {}, "nothing of it is needed in the spool"
-    assert journal.spool_bytes() == 0
+    assert queue.due(journal, "rendered", 9, stored=True) == [gone]
+    assert not [*queue.due(journal, "seen", 9), *queue.due(journal, "fetched", 9), *lookup.dead(journal)]
+    assert lookup.unfinished(journal, [gone.id]) == {}, "nothing of it is needed in the spool"
+    assert figures.spool_bytes(journal) == 0
 
 
 @pytest.mark.parametrize("fault", ["strike", "later", "doubt"])
 def test_what_had_failed_is_forgotten(fault: str, journal: Journal) -> None:
     job = put(journal, 1, "fetched")
     assert {
-        "strike": lambda: journal.strike(job, "why", alone=True),
-        "later": lambda: journal.fail(job, "why", RETRY) == "later",
-        "doubt": lambda: journal.doubt(job, "why"),
+        "strike": lambda: transitions.strike(journal, job, "why", alone=True),
+        "later": lambda: transitions.fail(journal, job, "why", RETRY) == "later",
+        "doubt": lambda: transitions.doubt(journal, job, "why"),
     }[fault]()
     gone = tombstone(journal, job)
-    assert journal.due("rendered", 9) == [gone]
+    assert queue.due(journal, "rendered", 9) == [gone]
     assert (gone.attempts, gone.next_at, gone.deaths, gone.alone, gone.reason) == (0, 0, 0, False, None)
 
 
@@ -112,36 +112,36 @@ def test_an_edit_that_was_on_its_way_out_does_not_finish_the_tombstone(journal: 
     """The uploader had read the job, and writes its row, while the message is withdrawn."""
     job = put_in(journal, "stored")
     gone = tombstone(journal, job)
-    assert not journal.record_published([job])
-    assert not journal.record_published([replace(job, generation=gone.generation)])
-    assert journal.due("rendered", 9) == [gone]
+    assert not transitions.record_published(journal, [job])
+    assert not transitions.record_published(journal, [replace(job, generation=gone.generation)])
+    assert queue.due(journal, "rendered", 9) == [gone]
     assert processed(journal) == 0
 
 
 def test_a_workers_late_results_change_nothing(journal: Journal) -> None:
     seen, fetched, rendered = (put(journal, number, state) for number, state in enumerate(STATES[:3], 1))
-    assert journal.claim(fetched, "image-1")
+    assert transitions.claim(journal, fetched, "image-1")
     assert withdraw(journal, CHANNEL, [1, 2, 3], NOW) == [1, 2, 3]
     before = rows(journal)
-    assert not journal.record_fetched(seen, "5ha", 1)
-    assert not journal.record_rendered(done(fetched))
-    assert not journal.doubt(fetched, "why")
-    assert not journal.release(fetched)
-    assert not journal.record_stored([rendered])
-    assert not journal.render_again(rendered)
-    assert journal.fail(fetched, "why", NO_RETRY) == "moved on"
+    assert not transitions.record_fetched(journal, seen, "5ha", 1)
+    assert not transitions.record_rendered(journal, done(fetched))
+    assert not transitions.doubt(journal, fetched, "why")
+    assert not transitions.release(journal, fetched)
+    assert not transitions.record_stored(journal, [rendered])
+    assert not transitions.render_again(journal, rendered)
+    assert transitions.fail(journal, fetched, "why", NO_RETRY) == "moved on"
     assert rows(journal) == before
-    assert journal.totals() == {"processed": 0, "failed": 0, "retried": 0}
+    assert figures.totals(journal) == {"processed": 0, "failed": 0, "retried": 0}
 
 
 def test_a_tombstone_that_cannot_be_written_is_a_dead_letter_like_any_other(journal: Journal) -> None:
     job = put(journal, 1, "published")
     dead = tombstone(journal, job, "dead")
-    assert journal.dead() == [dead]
+    assert lookup.dead(journal) == [dead]
     assert withdraw(journal, CHANNEL, [1], LATER) == []
-    assert journal.revive([job.id]) == [job.id]
-    (gone,) = journal.due("rendered", 9, stored=True)
-    assert journal.record_published([gone])
+    assert transitions.revive(journal, [job.id]) == [job.id]
+    (gone,) = queue.due(journal, "rendered", 9, stored=True)
+    assert transitions.record_published(journal, [gone])
     assert gone.deleted_at == int(NOW)
 
 
@@ -150,11 +150,11 @@ def test_a_tombstone_that_cannot_be_written_is_a_dead_letter_like_any_other(jour
 
 def test_what_is_not_known_is_passed_over(journal: Journal) -> None:
     put(journal, 1)
-    before = (rows(journal), journal.channels())
+    before = (rows(journal), figures.channels(journal))
     assert withdraw(journal, CHANNEL, [], NOW) == []
     assert withdraw(journal, CHANNEL, [2, 0, -1, 2**40], NOW) == []
     assert withdraw(journal, 43, [1], NOW) == []
-    assert (rows(journal), journal.channels()) == before
+    assert (rows(journal), figures.channels(journal)) == before
 
 
 @pytest.mark.parametrize("state", ["rendered", "published", "dead"])
@@ -192,9 +192,9 @@ def test_all_are_withdrawn_or_none(journal: Journal, monkeypatch: pytest.MonkeyP
 
 def test_the_range_stays(journal: Journal) -> None:
     put(journal, 5)
-    before = journal.channels()
+    before = figures.channels(journal)
     withdraw(journal, CHANNEL, [5], NOW)
-    assert journal.channels() == before
+    assert figures.channels(journal) == before
 
 
 # --- and comes again ----------------------------------------------------------------------------------------
@@ -250,8 +250,8 @@ def test_a_tombstone_that_is_late_does_not_bury_what_came_back(journal: Journal)
     gone = tombstone(journal, put(journal))
     take(journal, page(post(), is_present=True), LATER)
     before = rows(journal)
-    assert not journal.record_published([gone])
-    assert journal.fail(gone, "why", RETRY) == "moved on"
+    assert not transitions.record_published(journal, [gone])
+    assert transitions.fail(journal, gone, "why", RETRY) == "moved on"
     assert rows(journal) == before
 
 

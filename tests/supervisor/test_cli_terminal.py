@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ipc.journal import Journal
+from ipc.journal import Journal, transitions
 from ipc.text.printable import printable
 from supervisor.cli import commands, terminal
 from supervisor.settings import Settings
@@ -82,7 +82,7 @@ def test_status_has_as_many_lines_as_for_good_names(capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize("as_json", [False, True])
 def test_dead_letters(as_json: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     journal = Journal.open(tmp_path / "journal.db")
-    journal.bury(put(journal), HOSTILE.replace("\ud83d", ""))
+    transitions.bury(journal, put(journal), HOSTILE.replace("\ud83d", ""))
     journal.close()
     commands.dead(Settings(state_dir=tmp_path), as_json=as_json)
     said = capsys.readouterr().out

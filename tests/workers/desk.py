@@ -10,7 +10,7 @@ from typing import Any
 from ipc.files.spool import STRIPPED, Spool
 from ipc.intake import take
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, lookup, transitions
 from ipc.posts import Channel, Page, Photo, Post
 from ipc.transport.context import Context
 from ipc.transport.mailbox import Inbox, Outbox, pair
@@ -98,6 +98,7 @@ class Desk:
                 photo_id=None,
                 identity=f"file:{picture}",
                 locator={"export": "nowhere", "file": picture},
+                source="export",
                 bytes=None,
                 width=None,
                 height=None,
@@ -112,13 +113,13 @@ class Desk:
         data = data or f"original {number}".encode()
         job = self.known(number) or self.take(number)
         self.spool.write_original(job.id, job.generation, lambda part: part.write_bytes(data))
-        assert self.journal.record_fetched(job, hashlib.sha256(data).hexdigest(), len(data))
+        assert transitions.record_fetched(self.journal, job, hashlib.sha256(data).hexdigest(), len(data))
         return self.of(number)
 
     def render(self, number: int, data: bytes = b"") -> Job:
         """Bring message `number` to rendered, with the files of LADDER in the spool."""
         job = self.fetch(number, data)
-        assert self.journal.record_rendered(self.write_ladder(job))
+        assert transitions.record_rendered(self.journal, self.write_ladder(job))
         return self.of(number)
 
     def write_ladder(self, job: Job) -> JobDone:
@@ -141,7 +142,7 @@ class Desk:
         return job
 
     def known(self, number: int) -> Job | None:
-        return self.journal.known(CHANNEL, number)
+        return lookup.known(self.journal, CHANNEL, number)
 
     def spooled(self) -> set[str]:
         """Every file in the spool, as folder/name."""

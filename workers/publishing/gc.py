@@ -27,13 +27,15 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from ipc.files.object_layout import OBJECT_NAME, objects_of
-from ipc.journal import Journal
+from ipc.journal import Journal, figures, leases
+from ipc.journal import pictures as journal_pictures
 from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
 from workers.publishing.catalog import Catalog, CatalogFault
@@ -92,7 +94,7 @@ def collect(options: Mapping[str, Any], *, delete: bool, grace_seconds: float) -
         see_that_it_is_ours(yard)
         before = time.time() - grace_seconds
         if delete:
-            journal.forget_removals()
+            leases.forget_expired(journal)
             yield from remove_all(yard, before, may_be_shared=grace_seconds >= SHARED_GRACE_SECONDS)
         else:
             yield from find(yard, before)
@@ -115,16 +117,16 @@ def see_that_it_is_ours(yard: Yard) -> None:
 
     That is what was published last. A fresh journal has published nothing: then it is some of what is stored.
     """
-    if published := yard.journal.published_pictures(SAMPLE):
+    if published := journal_pictures.published(yard.journal, SAMPLE):
         if not yard.catalog.referenced(published):
             raise CatalogFault(
                 f"the catalogue names none of the {len(published)} pictures that were published last: it is another"
                 " one, or it was emptied. Check catalog.backend, catalog.url and state_dir. Nothing was removed"
             )
-    elif not yard.journal.states()["published"]:  # else all of them were deleted since
+    elif not figures.states(yard.journal)["published"]:  # else all of them were deleted since
         stored = [sha256 for sha256, _ in islice(_pictures(yard.storage, yard.prefix), SAMPLE)]
         # The journal's own are on their way, and need no row yet.
-        if set(stored) - yard.journal.pictures_ever(stored) and not yard.catalog.referenced(stored):
+        if set(stored) - journal_pictures.ever_known(yard.journal, stored) and not yard.catalog.referenced(stored):
             raise CatalogFault(
                 f"the journal has published nothing, and the catalogue names none of {len(stored)} pictures in the"
                 " storage: one of the three is another one, or it was emptied. Check catalog.backend, catalog.url,"
@@ -153,7 +155,7 @@ def remove(yard: Yard, found: Iterable[Garbage], asked_at: float) -> Iterator[Ga
     Raises StorageFault at the first request that fails: the lease on that picture runs out by itself.
     """
     found = list(found)
-    inherited = yard.journal.removals().keys()  # of a run that got no answer: those run out by themselves in any case
+    inherited = leases.times(yard.journal).keys()  # of a run that got no answer: those run out by themselves
     leased = _lease(yard.journal, found)
     under_way: set[str] = set()
     try:
@@ -167,26 +169,26 @@ def remove(yard: Yard, found: Iterable[Garbage], asked_at: float) -> Iterator[Ga
             is_done = _delete(yard, garbage)
             under_way.clear()
             if garbage.sha256 not in inherited:
-                yard.journal.end_removal([garbage.sha256])
+                leases.end(yard.journal, [garbage.sha256])
             if is_done:
                 yield replace(garbage, removed=True)
     finally:
-        yard.journal.end_removal(leased - inherited - under_way)
+        leases.end(yard.journal, leased - inherited - under_way)
 
 
 def _lease(journal: Journal, found: list[Garbage]) -> set[str]:
     """Those that a lease was taken on."""
     whole = {one.sha256 for one in found if one.is_whole}
     part = {one.sha256 for one in found if not one.is_whole}
-    return journal.begin_removal(whole, journal.known_pictures) | journal.begin_removal(
-        part, journal.pictures_under_way
+    return leases.begin(journal, whole, partial(journal_pictures.known, journal)) | leases.begin(
+        journal, part, partial(journal_pictures.under_way, journal)
     )
 
 
 def _delete(yard: Yard, garbage: Garbage) -> bool:
     """Delete its objects. False: the lease is lost, since this took too long, and they are somebody else's now."""
     for one in garbage.objects:
-        if not yard.journal.renew_removal(garbage.sha256):
+        if not leases.renew(yard.journal, garbage.sha256):
             return False
         yard.storage.delete(one.key)
     return True
@@ -196,12 +198,12 @@ def _judge(yard: Yard, pictures: Mapping[str, tuple[Stored, ...]]) -> list[Garba
     """What of these pictures' objects is garbage, as far as catalogue and journal know now."""
     if not pictures:
         return []
-    referenced, known = yard.catalog.referenced(pictures), yard.journal.known_pictures(pictures)
+    referenced, known = yard.catalog.referenced(pictures), journal_pictures.known(yard.journal, pictures)
     whole = [Garbage(sha256, objects) for sha256, objects in pictures.items() if sha256 not in referenced | known]
-    settled = referenced - yard.journal.pictures_under_way(pictures)
+    settled = referenced - journal_pictures.under_way(yard.journal, pictures)
     if not settled:
         return whole
-    jobs = yard.journal.jobs_with(settled)
+    jobs = journal_pictures.jobs_with(yard.journal, settled)
     named = yard.catalog.named(settled) | {one.key for job in jobs for one in objects_of(job, yard.prefix)}
     published: dict[str, set[str | None]] = {}
     for job in jobs:
@@ -221,8 +223,8 @@ def _judge(yard: Yard, pictures: Mapping[str, tuple[Stored, ...]]) -> list[Garba
 
 def _refuse_shared(yard: Yard, pictures: Collection[str]) -> None:
     """Raise CatalogFault if rows have more pictures that this journal never had than edits under way account for."""
-    strangers = yard.catalog.referenced(pictures) - yard.journal.pictures_ever(pictures)
-    states = yard.journal.states()
+    strangers = yard.catalog.referenced(pictures) - journal_pictures.ever_known(yard.journal, pictures)
+    states = figures.states(yard.journal)
     if len(strangers) > sum(states[state] for state in ("seen", "fetched", "rendered", "dead")):
         raise CatalogFault(
             f"rows name {len(strangers)} pictures here that this instance never had: another one publishes to the same"

@@ -23,7 +23,8 @@ from typing import Any, Literal
 
 from ipc.files.object_layout import Published, address_of, objects_of, original_key, stripped_key
 from ipc.jobs import Job
-from ipc.journal import Journal, JournalError
+from ipc.journal import Journal, JournalError, addresses, leases, transitions
+from ipc.journal import pictures as journal_pictures
 from ipc.posts import BACKFILL
 from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
@@ -85,7 +86,7 @@ def check(options: Mapping[str, Any]) -> list[str]:
 
 def _originals_as_is(journal: Journal, options: Mapping[str, Any]) -> Iterator[str]:
     wanted = options["storage"]["originals"]
-    if wanted != "as_is" and (count := journal.count_as_is()):
+    if wanted != "as_is" and (count := journal_pictures.count_as_is(journal)):
         yield (
             f"{count} originals are published as they came, with whatever their cameras wrote into them (place, device,"
             f' time), while storage.originals = "{wanted}": bin/run republish --originals replaces them'
@@ -95,7 +96,7 @@ def _originals_as_is(journal: Journal, options: Mapping[str, Any]) -> Iterator[s
 def _stale_rows(journal: Journal, options: Mapping[str, Any]) -> Iterator[str]:
     url, prefix = _address(options)
     same_prefix = elsewhere = 0
-    for number, found_url, found_prefix, rows in journal.rows_by_address():
+    for number, found_url, found_prefix, rows in addresses.published(journal):
         if number is None:
             same_prefix += rows if _are_stale(journal, options, url) else 0
         elif found_prefix != prefix:
@@ -115,7 +116,7 @@ def _are_stale(journal: Journal, options: Mapping[str, Any], url: str) -> bool:
     """Whether one of the oldest rows of which nobody noted it has URLs that begin in another way."""
     catalog = catalogs.make(options)
     try:
-        found = catalog.urls(journal.published_under(None, SAMPLE))
+        found = catalog.urls(addresses.pictures_under(journal, None, SAMPLE))
     except CatalogFault:
         return False  # which `check` says of the catalogue itself
     finally:
@@ -143,9 +144,9 @@ def write_rows_again(options: Mapping[str, Any]) -> Iterator[int]:
     url, prefix = _address(options)
     journal = Journal.open(Path(options["state_dir"]) / "journal.db")
     try:
-        for number, found_url, found_prefix, _ in journal.rows_by_address():
+        for number, found_url, found_prefix, _ in addresses.published(journal):
             if number is None or (found_prefix == prefix and found_url != url):
-                while count := journal.write_again(number, BACKFILL, ROWS):
+                while count := transitions.write_again(journal, number, BACKFILL, ROWS):
                     yield count
     finally:
         journal.close()
@@ -185,12 +186,12 @@ def replace_originals(options: Mapping[str, Any]) -> Iterator[Replaced]:
 
 def replace_all(shop: Shop) -> Iterator[Replaced]:
     after = ""
-    while pictures := shop.journal.pictures_as_is(after, CHUNK):
+    while pictures := journal_pictures.as_is(shop.journal, after, CHUNK):
         after = pictures[-1]
-        inherited = shop.journal.removals().keys()  # of a run that got no answer: those run out by themselves
-        leased = shop.journal.begin_removal(pictures, lambda asked: set())
+        inherited = leases.times(shop.journal).keys()  # of a run that got no answer: those run out by themselves
+        leased = leases.begin(shop.journal, pictures, lambda asked: set())
         yield from _replace_some(shop, pictures)
-        shop.journal.end_removal(leased - inherited)  # after a fault they run out: a request may still be carried out
+        leases.end(shop.journal, leased - inherited)  # after a fault they run out: a request may still be carried out
 
 
 def _replace_some(shop: Shop, pictures: list[str]) -> list[Replaced]:
@@ -200,10 +201,10 @@ def _replace_some(shop: Shop, pictures: list[str]) -> list[Replaced]:
     def done(result: tuple[str, Replaced, Published | None]) -> None:
         sha256, one, published = result
         if published is not None:
-            shop.journal.replace_original(sha256, published)
+            journal_pictures.replace_original(shop.journal, sha256, published)
         replaced.append(one)
 
-    jobs = {sha256: shop.journal.jobs_as_is(sha256) for sha256 in pictures}
+    jobs = {sha256: journal_pictures.jobs_as_is(shop.journal, sha256) for sha256 in pictures}
     calls: list[Callable[[], tuple[str, Replaced, Published | None]]] = [
         partial(_replace, shop, sha256, jobs[sha256]) for sha256 in pictures if jobs[sha256]
     ]

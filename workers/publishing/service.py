@@ -22,7 +22,7 @@ from typing import Any
 import structlog
 
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, breakers, lookup, transitions
 from ipc.retry import RetryPolicy
 from workers.publishing.breaker import Breaker
 from workers.publishing.faults import ServiceFault
@@ -71,7 +71,7 @@ class Service:
 
     def restore(self) -> None:
         """Go on with the breaker as the process before this one left it."""
-        if (found := self._journal.breaker(self.name)) is None:
+        if (found := breakers.get(self._journal, self.name)) is None:
             return
         wall, now = self._wall_clock(), self._clock()
         self._breaker.reopen(now, found["silent_until"] - wall, found["error"])
@@ -135,7 +135,7 @@ class Service:
         self._open_since = self._next_probe_at = None
         self._remedy = ""
         if was_open:
-            self._journal.drop_breaker(self.name)
+            breakers.drop(self._journal, self.name)
             self._forget_those_gone()
 
     def failed(self, jobs: list[Job], fault: ServiceFault) -> None:
@@ -148,16 +148,16 @@ class Service:
         if self._breaker.state(now) == "closed":
             if alone:
                 self._suspects[alone.id] = (alone, str(fault))
-                self._journal.postpone(alone, SUSPECT_SECONDS, str(fault))
+                transitions.postpone(self._journal, alone, SUSPECT_SECONDS, str(fault))
             return
         self._open_since = self._open_since or wall
         self._next_probe_at = wall + self._breaker.seconds_to_probe(now)
         self._remedy = fault.remedy if fault.fatal else ""
         # Who starts a process anew may well have mended the settings: then that is found out at once.
         silent_until = wall if fault.fatal and not fault.retry_after_seconds else self._next_probe_at
-        self._journal.put_breaker(self.name, self._open_since, silent_until, str(fault), self._remedy)
+        breakers.put(self._journal, self.name, self._open_since, silent_until, str(fault), self._remedy)
         for job, reason in self._suspects.values():
-            self._journal.postpone(job, 0.0, reason)
+            transitions.postpone(self._journal, job, 0.0, reason)
         self._suspects.clear()
         if alone:
             self._put_last(alone, fault)
@@ -193,14 +193,14 @@ class Service:
             self._charge(job, reason)
 
     def _charge(self, job: Job, reason: str) -> None:
-        outcome = self._journal.fail(job, reason, self._policy)
+        outcome = transitions.fail(self._journal, job, reason, self._policy)
         log.warning("publishing failed", job=job.id, reason=reason, outcome=outcome)
 
     def _forget_those_gone(self) -> None:
         """Those who have moved on meanwhile: deleted, given another picture, dead."""
 
         def waits(job_id: int) -> bool:
-            job = self._journal.job(job_id)
+            job = lookup.job(self._journal, job_id)
             return job is not None and job.state == "rendered"
 
         self._last = {job_id: served for job_id, served in self._last.items() if waits(job_id)}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ipc.files import disk
-from ipc.journal import Journal, JournalError
+from ipc.journal import Journal, JournalError, lookup
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_anything_else(error: Exception, path: Path) -> None:
 def test_a_damaged_journal(path: Path) -> None:
     spoil(path)
     with closing(Journal.open(path)) as journal:
-        error = error_of(lambda: journal.job(1))
+        error = error_of(lambda: lookup.job(journal, 1))
     assert disk.damage(error, path, idle) != "" == disk.cannot_be_written(error)
 
 
@@ -92,7 +92,7 @@ def test_another_databases_damage_is_not_the_journals(path: Path, tmp_path: Path
     shutil.copy(path, other)
     spoil(other)
     with closing(Journal.open(other)) as journal:
-        error = error_of(lambda: journal.job(1))
+        error = error_of(lambda: lookup.job(journal, 1))
     assert disk.damage(error, path, idle) == ""
 
 
@@ -101,7 +101,7 @@ def test_a_long_check_of_the_journal_is_progress(path: Path, monkeypatch: pytest
     monkeypatch.setattr(disk, "PROGRESS_SECONDS", 0.01)
     spoil(path)
     with closing(Journal.open(path)) as journal:
-        error = error_of(lambda: journal.job(1))
+        error = error_of(lambda: lookup.job(journal, 1))
     check, seen = Journal.check, threading.Event()
     rounds: list[None] = []
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ipc.files.object_layout import Object, objects_of, rows_of
 from ipc.intake import withdraw
 from ipc.jobs import Job
+from ipc.journal import queue, transitions
 from tests.workers.desk import CHANNEL, LADDER, POSTED, Desk
 
 KEY = r"[0-9a-f]{2}/[0-9a-f]{64}/(\d+\.(webp|avif)|stripped\.jpg)"
@@ -122,9 +123,9 @@ def test_what_a_caption_looks_like_and_where_it_comes_from_are_in_the_row(job: J
 def test_a_tombstone_has_no_image_however_far_its_picture_had_come(desk: Desk, state: str) -> None:
     job = desk.take(1) if state == "seen" else desk.fetch(1) if state == "fetched" else desk.render(1)
     if state == "published":
-        assert desk.journal.record_stored([job]) and desk.journal.record_published([job])
+        assert transitions.record_stored(desk.journal, [job]) and transitions.record_published(desk.journal, [job])
     assert withdraw(desk.journal, CHANNEL, [1], POSTED + 120) == [1]
-    (gone,) = desk.journal.due("rendered", 9, stored=True)
+    (gone,) = queue.due(desk.journal, "rendered", 9, stored=True)
     rows = rows_of(gone, "p/", str)
     assert (set(rows), rows["images"]) == ({"messages", "images"}, None)
     message = rows["messages"]
@@ -152,6 +153,7 @@ BARE = Job(
     generation=1,
     photo_id=None,
     identity="file:a",
+    source="export",
     locator={},
     sha256="ab" * 32,
     bytes=1,
@@ -173,6 +175,7 @@ BARE = Job(
     deaths=0,
     alone=False,
     dead_state=None,
+    dead_cause=None,
     reason=None,
     seen_at=0,
     published_at=None,

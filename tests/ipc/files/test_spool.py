@@ -7,12 +7,13 @@ import signal
 import stat
 import subprocess
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ipc.files.spool import Spool, fsync_folder
-from ipc.journal import Journal
+from ipc.journal import Journal, lookup, queue, transitions
 from tests.ipc.builders import HOME, PYTHON, STATES, open_journal, processes, push, put
 
 WRITE = """
@@ -191,7 +192,7 @@ def test_the_sweep_by_the_journal(spool: Spool, root: Path, tmp_path: Path) -> N
     for number, state in enumerate(STATES, 1):
         write(spool, put(journal, number, state).id, 1, "320.webp")
     write(spool, 99)
-    assert spool.sweep(journal.unfinished) == 2
+    assert spool.sweep(partial(lookup.unfinished, journal)) == 2
     assert {name for name in names(root) if "/" not in name} == {"1.1", "2.1", "3.1", "5.1"}
     assert names(root / "5.1") == {"original"}
     journal.close()
@@ -288,7 +289,7 @@ def test_a_folder_that_goes_during_the_sweep(spool: Spool, root: Path) -> None:
 def sweep_for_ever(state_dir: Path) -> None:
     spool, journal = Spool(state_dir / "spool"), Journal.open(state_dir / "journal.db")
     while True:
-        spool.sweep(journal.unfinished)
+        spool.sweep(partial(lookup.unfinished, journal))
 
 
 @pytest.mark.tree
@@ -302,13 +303,13 @@ def test_a_sweep_never_takes_what_another_process_makes(tmp_path: Path) -> None:
             (spool.folder(job.id, 1) / "320.webp").touch()
             assert names(spool.folder(job.id, 1)) == {"original", "320.webp"}
             if number % 2:
-                oldest = journal.due("fetched", 1)[0]
-                assert journal.bury(oldest, "why")
+                oldest = queue.due(journal, "fetched", 1)[0]
+                assert transitions.bury(journal, oldest, "why")
                 spool.keep_original_only(oldest.id, 1)
         assert sweeper.is_alive()
-    spool.sweep(journal.unfinished)
-    waiting = {(job.id, 1) for job in journal.due("fetched", 1000)}
-    dead = {(job.id, 1) for job in journal.dead()}
+    spool.sweep(partial(lookup.unfinished, journal))
+    waiting = {(job.id, 1) for job in queue.due(journal, "fetched", 1000)}
+    dead = {(job.id, 1) for job in lookup.dead(journal)}
     assert len(dead) == 100
     assert all(names(spool.folder(*key)) == {"original", "320.webp"} for key in waiting)
     assert all(names(spool.folder(*key)) == {"original"} for key in dead)

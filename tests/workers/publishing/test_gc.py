@@ -22,7 +22,8 @@ import pytest
 from ipc.files.object_layout import Layout, objects_of
 from ipc.intake import withdraw
 from ipc.jobs import Job
-from ipc.journal import LEASE_SECONDS, Journal
+from ipc.journal import Journal, leases, pictures, transitions
+from ipc.journal.leases import LEASE_SECONDS
 from ipc.retry import RetryPolicy
 from tests.instance import HOME
 from tests.servers.objects import ObjectServer
@@ -226,11 +227,11 @@ def test_a_picture_on_its_way_is_none(yard: Place, stage: str) -> None:
     yard.delete(1)
     job = yard.desk.fetch(2, b"the same")
     if stage != "fetched":
-        assert yard.desk.journal.record_rendered(yard.desk.write_ladder(job))
+        assert transitions.record_rendered(yard.desk.journal, yard.desk.write_ladder(job))
     if stage == "stored":
-        assert yard.desk.journal.record_stored([job])
+        assert transitions.record_stored(yard.desk.journal, [job])
     if stage == "dead":
-        assert yard.desk.journal.bury(yard.desk.of(2), "for a test")
+        assert transitions.bury(yard.desk.journal, yard.desk.of(2), "for a test")
     assert yard.collect() == []
     assert yard.keys_of(first) <= yard.names()
 
@@ -378,10 +379,10 @@ def test_another_machine_writes_a_row_between_finding_and_removing(yard: Place) 
     (found,) = yard.find()
     with pytest.MonkeyPatch.context() as patch:
         yard.publish(2, b"the same")
-        patch.setattr(Journal, "known_pictures", lambda journal, sha256s: set())  # it is not in this journal
+        patch.setattr(pictures, "known", lambda journal, sha256s: set())  # it is not in this journal
         assert yard.remove(found) == []
     assert yard.names() == yard.keys_of(job)
-    assert yard.desk.journal.removals() == {}
+    assert leases.times(yard.desk.journal) == {}
 
 
 def test_a_row_that_is_on_its_way_is_waited_for(yard: Place) -> None:
@@ -450,7 +451,7 @@ def test_what_got_no_answer_may_still_be_done_later(yard: Place, monkeypatch: py
         silent.setattr(yard.storage, "delete", fail)
         with pytest.raises(StorageFault):
             list(remove(aside, [found], 0.0))
-    assert journal.removals().keys() == {found.sha256}
+    assert leases.times(journal).keys() == {found.sha256}
     times[0] += 60
     (again,) = yard.find()
     assert digests(list(remove(aside, [again], 0.0))) == [found.sha256]
@@ -461,7 +462,7 @@ def test_what_got_no_answer_may_still_be_done_later(yard: Place, monkeypatch: py
     times[0] += LEASE_SECONDS
     yard.uploader.publish_due()
     assert yard.names() == yard.keys_of(yard.desk.of(2))
-    assert journal.removals() == {}
+    assert leases.times(journal) == {}
     journal.close()
 
 
@@ -543,7 +544,7 @@ def other_ladder(yard: Place, number: int, data: bytes, *names: str) -> Job:
     job = yard.desk.fetch(number, data)
     done = yard.desk.write_ladder(job)
     kept = [one for one in done.renditions if f"{one[0]}.{one[2]}" in names]
-    assert yard.desk.journal.record_rendered(replace(done, renditions=kept))
+    assert transitions.record_rendered(yard.desk.journal, replace(done, renditions=kept))
     yard.uploader.publish_due()
     assert yard.desk.of(number).state == "published"
     return yard.desk.of(number)

@@ -20,7 +20,7 @@ from ipc.files.spool import Spool, has_no_room
 from ipc.holds import Hold
 from ipc.intake import Taken, take, wants_sha256
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, lookup, queue, transitions
 from ipc.options import reading_options
 from ipc.posts import Page, Post
 from ipc.retry import RetryPolicy
@@ -159,7 +159,7 @@ class Source:
 
         What can't be compared counts as missing: the picture that we have is kept.
         """
-        known = self._journal.known(post.channel_id, post.message_id)
+        known = lookup.known(self._journal, post.channel_id, post.message_id)
         if known is None or not wants_sha256(known, post.photo):
             return post
         self._context.progress()
@@ -180,7 +180,7 @@ class Source:
 
     def _fetch_due(self) -> int:
         went_on = 0
-        for job in self._journal.due("seen", BATCH, source="export"):
+        for job in queue.due(self._journal, "seen", BATCH, source="export"):
             if self._context.stopping or not self._room.is_there():
                 break
             went_on += self._fetch(job)
@@ -203,16 +203,16 @@ class Source:
                 self._spool_error = f"the spool cannot be written: {error.strerror}"
                 log.error("fetching waits", job=job.id, reason=self._spool_error)
                 return False
-            outcome = self._journal.fail(job, f"cannot be fetched: {error}", self._policy)
+            outcome = transitions.fail(self._journal, job, f"cannot be fetched: {error}", self._policy)
             log.warning("fetching failed", job=job.id, reason=str(error), outcome=outcome)
             return False
         except Exception as error:
             unforeseen = contained(error, "fetching failed for an unforeseen error", job=job.id)
-            self._journal.fail(job, f"cannot be fetched: {unforeseen}", self._policy)
+            transitions.fail(self._journal, job, f"cannot be fetched: {unforeseen}", self._policy)
             return False
         self._spool_error = ""
         failpoints.reach("fetched.before")
-        if not self._journal.record_fetched(job, fetched.sha256, fetched.bytes):
+        if not transitions.record_fetched(self._journal, job, fetched.sha256, fetched.bytes):
             self._spool.remove(job.id, job.generation)  # the message has another picture by now
             return False
         failpoints.reach("fetched.after")
@@ -223,7 +223,7 @@ class Source:
     def _bury(self, job: Job, error: MissingFile) -> None:
         """A dead letter. One that the exporter has left out is no failure: `dead` lists it, and that is all."""
         was_left_out = isinstance(error, LeftOut)
-        self._journal.bury(job, str(error), is_failure=not was_left_out)
+        transitions.bury(self._journal, job, str(error), is_failure=not was_left_out)
         facts = {"job": job.id, "channel": job.channel_id, "message": job.message_id, "reason": str(error)}
         if was_left_out:
             log.info("a picture was left out of the export and can't be published; bin/run dead lists it", **facts)

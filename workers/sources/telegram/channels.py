@@ -19,7 +19,7 @@ import structlog
 
 from ipc.channel_address import marked, parse
 from ipc.intake import Taken
-from ipc.journal import Journal
+from ipc.journal import Journal, figures, peers
 from ipc.text.durations import duration
 from workers.sources.telegram.channel_state import HINT_PAUSE_SECONDS, IT_IS_TRIED, ChannelState
 from workers.sources.telegram.history import History, Wanted
@@ -88,7 +88,7 @@ class Channels(Mapping[int, History]):
         self.entries = [ChannelState(address) for address in dict.fromkeys(map(parse, texts))]
         now = time.time()
         for entry in self.entries:
-            entry.since = journal.first_configured(entry.address.key, first_seen(started_at, now))
+            entry.since = peers.first_configured(journal, entry.address.key, first_seen(started_at, now))
         self._remember(journal)
         self.flooded_until = 0.0
         self._journal = journal
@@ -104,9 +104,9 @@ class Channels(Mapping[int, History]):
 
     def _remember(self, journal: Journal) -> None:
         """What the journal knows of the channels: whatever is the matter with one, /status knows which it is."""
-        titles = {row["id"]: row["title"] for row in journal.channels()}
+        titles = {row["id"]: row["title"] for row in figures.channels(journal)}
         for entry in self.entries:
-            known = journal.peer_ids(entry.address.key)
+            known = peers.channel_ids(journal, entry.address.key)
             if len(known) == 1 and all(other.channel_id not in known for other in self.entries):
                 (entry.channel_id,) = known
                 entry.last_title = titles.get(entry.channel_id, "")
@@ -218,7 +218,7 @@ class Channels(Mapping[int, History]):
             # The first time, the access hash may be another account's: it is resolved anew.
             pause = FAULT_SECONDS if entry.fault else AGAIN_SECONDS
             if entry.channel_id is not None:
-                self._journal.put_peer(entry.address.key, line.account_id, entry.channel_id, NO_HASH)
+                peers.put(self._journal, entry.address.key, line.account_id, entry.channel_id, NO_HASH)
             entry.close()
             self._has_fault(entry, fault)
         except ChannelFault as fault:
@@ -263,15 +263,15 @@ class Channels(Mapping[int, History]):
 
     async def _open(self, line: Line, entry: ChannelState) -> History:
         """The channel, by what the journal knows of its address: Telegram is asked for a name once in its life."""
-        known = self._journal.peer(entry.address.key, line.account_id)
+        known = peers.get(self._journal, entry.address.key, line.account_id)
         if known is None or known[1] == NO_HASH:
             peer = await line.resolve(entry.address)
-            require_same(self._journal.peer_ids(entry.address.key), peer.channel_id)
+            require_same(peers.channel_ids(self._journal, entry.address.key), peer.channel_id)
         else:
             if all(other.channel_id != known[0] for other in self.entries):
                 entry.channel_id = known[0]  # whatever is the matter with it, /status knows which it is
             peer = await line.refresh(Peer(*known, title="", is_member=True))
-        self._journal.put_peer(entry.address.key, line.account_id, peer.channel_id, peer.access_hash)
+        peers.put(self._journal, entry.address.key, line.account_id, peer.channel_id, peer.access_hash)
         if entry.watch is not None and entry.watch.id == peer.channel_id:
             entry.watch.peer = peer
             return entry.watch

@@ -28,7 +28,7 @@ import structlog
 
 from ipc.files.spool import Spool, has_no_room
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, lookup, queue, transitions
 from ipc.retry import RetryPolicy
 from workers.sources.telegram.download_failures import Complaint, DownloadFailures
 from workers.sources.telegram.history import History
@@ -154,7 +154,7 @@ class Downloads:
             self.disk_error, self._paused_until = "", 0.0
             self.wake.set()
         for job_id in self._setbacks.known():
-            job = self._journal.job(job_id)
+            job = lookup.job(self._journal, job_id)
             if job is None or job.state != "seen":
                 self._setbacks.forget(job_id)  # deleted, or dead, or another process has sent for it elsewhere
 
@@ -190,7 +190,7 @@ class Downloads:
             return None
         silent = self._setbacks.silent_channels()
         open_to = [one for one in watches if one not in silent or busy[one] < max(1, self._at_once // 2)]
-        due = self._journal.first_to_fetch(open_to, besides=in_hand)
+        due = queue.first_to_fetch(self._journal, open_to, besides=in_hand)
         self.is_idle = not due and not in_hand
         return min(due, key=lambda job: (job.priority, busy[job.channel_id], job.next_at > 0, job.id), default=None)
 
@@ -251,7 +251,7 @@ class Downloads:
 
     def _move_on(self, job: Job, gone: Gone) -> None:
         """The picture is not there. Where that was not enough to change the job, it must not be asked for again now."""
-        now = self._journal.job(job.id)
+        now = lookup.job(self._journal, job.id)
         is_unchanged = now is not None and (now.state, now.generation) == (job.state, job.generation)
         if is_unchanged and str(gone) != "preview":
             self._put_off(job, ServerTrouble(f"the message does not show the picture that it had ({gone})"))
@@ -288,9 +288,9 @@ class Downloads:
         """That data centre gives files: those that waited for it need not wait for their time."""
         for job_id in self._setbacks.waiting_for(dc_id):
             self._setbacks.forget(job_id)
-            job = self._journal.job(job_id)
+            job = lookup.job(self._journal, job_id)
             if job is not None and job.state == "seen" and job.next_at > time.time():
-                self._journal.postpone(job, 0.0, job.reason or "")
+                transitions.postpone(self._journal, job, 0.0, job.reason or "")
 
     async def _take_bytes(self, line: Line, job: Job, file: File) -> bool:
         """Download the file and have it kept; whether the job still wanted it."""
@@ -338,18 +338,18 @@ class Downloads:
         if isinstance(trouble, Unreachable):
             seconds = max(seconds, trouble.seconds)
         log.warning("fetching put off", job=job.id, seconds=round(seconds, 1), reason=str(trouble))
-        self._journal.postpone(job, seconds, str(trouble))
+        transitions.postpone(self._journal, job, seconds, str(trouble))
 
     def _fail(self, job: Job, reason: str) -> None:
         self._setbacks.forget(job.id)
         self._charge(job, reason)
 
     def _charge(self, job: Job, reason: str) -> None:
-        outcome = self._journal.fail(job, f"cannot be fetched: {reason}", self._policy)
+        outcome = transitions.fail(self._journal, job, f"cannot be fetched: {reason}", self._policy)
         log.warning("fetching failed", job=job.id, reason=reason, outcome=outcome)
 
     def _bury(self, job: Job, reason: str) -> None:
-        if self._journal.bury(job, reason):
+        if transitions.bury(self._journal, job, reason):
             log.error("dead letter", job=job.id, channel=job.channel_id, message=job.message_id, reason=reason)
 
 

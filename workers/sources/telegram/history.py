@@ -33,7 +33,7 @@ from dataclasses import dataclass
 import structlog
 
 from ipc.intake import Taken, take, withdraw
-from ipc.journal import Journal
+from ipc.journal import Journal, lookup
 from ipc.posts import BACKFILL, LIVE, MORE, Channel
 from ipc.posts import Page as Posts
 from workers.sources.telegram.late_ids import LateIds
@@ -109,7 +109,7 @@ class History:
         self._is_new = True
         self._on_read = on_read
         self._suspects: set[int] = set()
-        self._range = journal.channel_range(peer.channel_id)  # nobody but us moves it
+        self._range = lookup.channel_range(journal, peer.channel_id)  # nobody but us moves it
 
     # Where it stands
 
@@ -306,7 +306,7 @@ class History:
         posts = tuple(one.post for one in messages if one.post)
         page = Posts(Channel(self.id, self.title), posts, low, high, dict(kinds), is_present=True, priority=priority)
         taken = take(self._journal, page, time.time())
-        self._range = self._journal.channel_range(self.id)
+        self._range = lookup.channel_range(self._journal, self.id)
         self.taken += taken
         return taken
 
@@ -359,7 +359,7 @@ class History:
         """
         taken = self._take(messages, *NOWHERE)
         seen = {one.id for one in messages if one.post or one.kind in KEPT_KINDS}
-        missing = sorted(self._journal.messages_between(self.id, low, high) - seen)[-most:]
+        missing = sorted(lookup.messages_between(self._journal, self.id, low, high) - seen)[-most:]
         if len(missing) > MASS_DELETION and not set(missing) <= self._suspects:
             log.warning(
                 "many messages are gone; they are looked for again before that is believed",

@@ -20,7 +20,7 @@ from typing import Final
 from ipc import failpoints
 from ipc.files.spool import Spool
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, transitions
 
 AT_ONCE: Final = 8
 """Threads that wait for the disk. It writes what they wait for together, so that many wait no longer than one."""
@@ -90,7 +90,7 @@ class SpoolWriter:
     def _record(self, batch: list[_Whole]) -> None:
         safe = [one for one in batch if one.error is None]
         failpoints.reach("fetched.before")
-        wanted = self._journal.record_all_fetched([(one.job, one.sha256, one.bytes) for one in safe])
+        wanted = transitions.record_all_fetched(self._journal, [(one.job, one.sha256, one.bytes) for one in safe])
         failpoints.reach("fetched.after")
         for one in batch:
             if one.error is not None:

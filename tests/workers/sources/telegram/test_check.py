@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ipc.journal import Journal
+from ipc.journal import Journal, peers
 from tests.servers.telegram import TelegramServer
 from tests.servers.telegram.tl import UNKNOWN
 from workers.sources.telegram import check
@@ -81,7 +81,7 @@ def test_a_name_that_led_another_account_to_another_channel(server: TelegramServ
     """The connection does not take it, whatever account it was: so the check says so."""
     channel = server.world.add_channel("Taken over", "newsdesk")
     with closing(Journal.open(tmp_path / "journal.db")) as journal:
-        journal.put_peer("name:newsdesk", account_id=4711, channel_id=channel.id + 1, access_hash=5)
+        peers.put(journal, "name:newsdesk", account_id=4711, channel_id=channel.id + 1, access_hash=5)
     options = {
         "api_id": server.api_id,
         "api_hash": server.api_hash,

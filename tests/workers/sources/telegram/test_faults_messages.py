@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from ipc.journal import lookup
 from tests.servers.telegram import TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import LiveDesk, large_picture, picture
@@ -98,7 +99,7 @@ def test_web_previews_if_asked_for(make_alone: Callable[..., Alone], server: Tel
     message_id = channel.post_web_page("look", "https://example.org", picture())
 
     def is_fetched() -> bool:
-        job = alone.desk.journal.known(channel.id, message_id)
+        job = lookup.known(alone.desk.journal, channel.id, message_id)
         return job is not None and job.state == "fetched"
 
     alone.wait_for("the preview's picture", is_fetched)
@@ -106,8 +107,8 @@ def test_web_previews_if_asked_for(make_alone: Callable[..., Alone], server: Tel
     other = make_alone(channel)
     other.start()
     photo = channel.post_photo(picture(), "after they were asked for no more")
-    other.wait_for("the next one", lambda: other.desk.journal.known(channel.id, photo))
-    job = other.desk.journal.known(channel.id, message_id)
+    other.wait_for("the next one", lambda: lookup.known(other.desk.journal, channel.id, photo))
+    job = lookup.known(other.desk.journal, channel.id, message_id)
     assert job is not None and job.deleted_at is None, "what was taken stays"
 
 

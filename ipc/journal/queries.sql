@@ -20,15 +20,16 @@ SELECT * FROM jobs WHERE channel_id = :channel_id AND message_id = :message_id;
 -- name: add_job
 -- A message that was never seen before.
 INSERT INTO jobs (channel_id, message_id, state, priority, revision, digest, grouped_id, caption, entities,
-                  forwarded_from, reply_to, posted_at, edited_at, generation, photo_id, identity, locator,
+                  forwarded_from, reply_to, posted_at, edited_at, generation, photo_id, identity, source, locator,
                   rendition_bytes, stored, doubts, attempts, next_at, deaths, alone, seen_at)
 VALUES (:channel_id, :message_id, 'seen', :priority, :revision, :digest, :grouped_id, :caption, :entities,
-        :forwarded_from, :reply_to, :posted_at, :edited_at, 1, :photo_id, :identity, :locator, 0, 0, 0, 0, 0, 0, 0,
-        :now);
+        :forwarded_from, :reply_to, :posted_at, :edited_at, 1, :photo_id, :identity, :source, :locator, 0, 0, 0, 0, 0, 0,
+        0, :now);
 
 -- name: relocate
--- The same picture, found in another place (an export that was moved).
-UPDATE jobs SET locator = :locator, identity = :identity, photo_id = coalesce(:photo_id, photo_id) WHERE id = :id;
+-- The same picture, found in another place (an export that was moved, or seen live).
+UPDATE jobs SET locator = :locator, identity = :identity, source = :source, photo_id = coalesce(:photo_id, photo_id)
+WHERE id = :id;
 
 -- name: edit_message
 -- The message was edited, its picture is the same: a published row is written again, nothing is rendered.
@@ -44,17 +45,18 @@ WHERE id = :id;
 UPDATE jobs SET state = 'seen', revision = :revision, digest = :digest, grouped_id = :grouped_id, caption = :caption,
                 entities = :entities, forwarded_from = :forwarded_from, reply_to = :reply_to,
                 posted_at = :posted_at, edited_at = :edited_at, deleted_at = NULL, generation = generation + 1,
-                photo_id = :photo_id, identity = :identity, locator = :locator, sha256 = NULL, bytes = NULL,
-                mime = NULL, extension = NULL, width = NULL, height = NULL, renditions = NULL, rendition_bytes = 0,
-                stripped_bytes = NULL, original = NULL, stored = 0, attempts = 0, next_at = 0, claimed_by = NULL, deaths = 0, alone = 0,
-                doubted = NULL, doubts = 0,
-                dead_state = NULL, reason = NULL
+                photo_id = :photo_id, identity = :identity, source = :source, locator = :locator, sha256 = NULL,
+                bytes = NULL, mime = NULL, extension = NULL, width = NULL, height = NULL, renditions = NULL,
+                rendition_bytes = 0, stripped_bytes = NULL, original = NULL, stored = 0, attempts = 0, next_at = 0,
+                claimed_by = NULL, deaths = 0, alone = 0, doubted = NULL, doubts = 0, dead_state = NULL,
+                dead_cause = NULL, reason = NULL
 WHERE id = :id;
 
 -- name: withdraw
--- The message is gone. Only its tombstone has to be written; whoever is at its picture finds another generation.
+-- The message is gone. Only its tombstone has to be written; a worker that has its picture finds another generation.
 UPDATE jobs SET state = 'rendered', stored = 1, deleted_at = :now, revision = :revision, generation = generation + 1,
-                attempts = 0, next_at = 0, claimed_by = NULL, deaths = 0, alone = 0, dead_state = NULL, reason = NULL
+                attempts = 0, next_at = 0, claimed_by = NULL, deaths = 0, alone = 0, dead_state = NULL,
+                dead_cause = NULL, reason = NULL
 WHERE id = :id AND deleted_at IS NULL;
 
 -- name: messages_between
@@ -189,30 +191,30 @@ UPDATE jobs SET deaths = deaths + 1, alone = max(alone, :alone), reason = :reaso
 WHERE id = :id AND generation = :generation AND state = 'fetched';
 
 -- name: to_dead
-UPDATE jobs SET state = 'dead', dead_state = :state, attempts = attempts + 1, next_at = 0,
+UPDATE jobs SET state = 'dead', dead_state = :state, dead_cause = :cause, attempts = attempts + 1, next_at = 0,
                 reason = :reason, claimed_by = NULL
 WHERE id = :id AND generation = :generation AND state = :state AND state IN ('seen', 'fetched', 'rendered');
 
 -- name: revive
 -- A dead letter goes on where it died, with a clean record.
-UPDATE jobs SET state = dead_state, dead_state = NULL, reason = NULL, attempts = 0, deaths = 0, alone = 0,
-                doubted = NULL, doubts = 0, next_at = 0
+UPDATE jobs SET state = dead_state, dead_state = NULL, dead_cause = NULL, reason = NULL, attempts = 0, deaths = 0,
+                alone = 0, doubted = NULL, doubts = 0, next_at = 0
 WHERE id = :id AND state = 'dead';
 
 -- name: revive_changed
 -- A dead letter whose message says something else now, or whose file is to be found elsewhere: it goes on where it
 -- died. What is known of its picture stays (`doubts`, `deaths`), as it is the same one; one that killed its workers
 -- stays dead.
-UPDATE jobs SET state = dead_state, dead_state = NULL, reason = NULL, attempts = 0, next_at = 0
-WHERE id = :id AND state = 'dead' AND substr(reason, 1, 17) != 'poison, set aside';
+UPDATE jobs SET state = dead_state, dead_state = NULL, dead_cause = NULL, reason = NULL, attempts = 0, next_at = 0
+WHERE id = :id AND state = 'dead' AND dead_cause != 'poison';
 
 -- name: dead
 SELECT * FROM jobs WHERE state = 'dead' ORDER BY id;
 
 -- name: quarantined
--- The newest dead letters that killed their workers. How their reason begins is that of the index jobs_poison.
+-- The newest dead letters that killed their workers.
 SELECT id, generation, channel_id, message_id, reason FROM jobs INDEXED BY jobs_poison
-WHERE state = 'dead' AND substr(reason, 1, 17) = 'poison, set aside' ORDER BY id DESC LIMIT :limit;
+WHERE dead_cause = 'poison' ORDER BY id DESC LIMIT :limit;
 
 -- name: known_pictures
 -- Which of these digests (a JSON array) some message has, deleted ones aside.

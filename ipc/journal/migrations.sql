@@ -55,9 +55,15 @@ CREATE TABLE addresses (
 ALTER TABLE jobs ADD COLUMN address INTEGER REFERENCES addresses (id);
 CREATE INDEX jobs_as_is ON jobs (sha256) WHERE original = 'as_is' AND stored = 1 AND renditions IS NOT NULL;
 CREATE INDEX jobs_address ON jobs (address) WHERE state = 'published' AND deleted_at IS NULL;
--- Queues whose next job is at their head, and figures that nobody has to count.
+-- Columns for what was read out of texts: the source out of the identity, the cause of a dead letter out of its reason.
+ALTER TABLE jobs ADD COLUMN source TEXT NOT NULL DEFAULT 'telegram' CHECK (source IN ('telegram', 'export'));
+UPDATE jobs SET source = 'export' WHERE identity NOT GLOB 'id:*';
+ALTER TABLE jobs ADD COLUMN dead_cause TEXT CHECK (dead_cause IN ('failure', 'poison'));
+UPDATE jobs SET dead_cause = iif(substr(reason, 1, 17) = 'poison, set aside', 'poison', 'failure')
+WHERE state = 'dead';
+-- Queues whose next job is at their head, and figures that are kept, not counted.
 ALTER TABLE jobs ADD COLUMN queue TEXT GENERATED ALWAYS AS (
-    CASE state WHEN 'seen' THEN iif(identity GLOB 'id:*', 'telegram', 'export')
+    CASE state WHEN 'seen' THEN source
                WHEN 'fetched' THEN iif(alone, 'alone', 'render')
                WHEN 'rendered' THEN iif(stored, 'write', 'store') END
 ) VIRTUAL;
@@ -70,7 +76,7 @@ CREATE INDEX jobs_ready_by_channel ON jobs (channel_id, priority, id) WHERE queu
 CREATE INDEX jobs_put_off_by_channel ON jobs (channel_id, priority, next_at) WHERE queue = 'telegram' AND next_at != 0;
 CREATE INDEX jobs_later ON jobs (next_at) WHERE next_at != 0;
 CREATE INDEX jobs_claimed ON jobs (id) WHERE claimed_by IS NOT NULL;
-CREATE INDEX jobs_poison ON jobs (id) WHERE state = 'dead' AND substr(reason, 1, 17) = 'poison, set aside';
+CREATE INDEX jobs_poison ON jobs (id) WHERE dead_cause = 'poison';
 DROP TRIGGER job_appears;
 DROP TRIGGER job_moves;
 CREATE TABLE counts (

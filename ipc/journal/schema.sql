@@ -54,6 +54,7 @@ CREATE TABLE jobs (
     generation      INTEGER NOT NULL,     -- grows when the message gets another picture; names the spool folder
     photo_id        INTEGER,              -- Telegram's; NULL where the source does not know it
     identity        TEXT    NOT NULL,     -- changes exactly when the picture changes
+    source          TEXT    NOT NULL CHECK (source IN ('telegram', 'export')), -- where its bytes come from
     locator         BLOB    NOT NULL,     -- msgpack map: how the source finds the bytes again
     sha256          TEXT,                 -- of the original, from fetched on
     bytes           INTEGER,
@@ -77,11 +78,12 @@ CREATE TABLE jobs (
     deaths          INTEGER NOT NULL,     -- image workers that this picture killed
     alone           INTEGER NOT NULL,     -- 1: its next try is by itself, under the larger memory cap
     dead_state      TEXT,                 -- the state in which it died
-    reason          TEXT,                 -- of the last failure
+    dead_cause      TEXT    CHECK (dead_cause IN ('failure', 'poison')), -- of a dead one; poison: it killed its workers
+    reason          TEXT,                 -- of the last failure, for people
     seen_at         INTEGER NOT NULL,
     published_at    INTEGER,              -- first time
     queue           TEXT GENERATED ALWAYS AS (  -- whose turn it is, by the state; NULL: nobody's
-        CASE state WHEN 'seen' THEN iif(identity GLOB 'id:*', 'telegram', 'export')
+        CASE state WHEN 'seen' THEN source
                    WHEN 'fetched' THEN iif(alone, 'alone', 'render')
                    WHEN 'rendered' THEN iif(stored, 'write', 'store') END
     ) VIRTUAL,
@@ -101,7 +103,7 @@ CREATE INDEX jobs_sha256 ON jobs (sha256) WHERE sha256 IS NOT NULL;
 CREATE INDEX jobs_as_is ON jobs (sha256) WHERE original = 'as_is' AND stored = 1 AND renditions IS NOT NULL;
 CREATE INDEX jobs_address ON jobs (address) WHERE state = 'published' AND deleted_at IS NULL;
 CREATE INDEX jobs_dead ON jobs (id) WHERE state = 'dead';
-CREATE INDEX jobs_poison ON jobs (id) WHERE state = 'dead' AND substr(reason, 1, 17) = 'poison, set aside';
+CREATE INDEX jobs_poison ON jobs (id) WHERE dead_cause = 'poison';
 
 -- What there is in each state, by channel, kept by triggers in the transaction of the change: so neither /status nor
 -- the spool's limit ever counts a million rows.

@@ -1,0 +1,60 @@
+"""What is known of a message, a channel's range, or some jobs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ipc.jobs import Job, State
+from ipc.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """How a picture stands: its state, when it was first published (Unix second), whether it waits for another try."""
+
+    message_id: int
+    state: State
+    published_at: int | None
+    is_put_off: bool
+
+
+def job(journal: Journal, job_id: int) -> Job | None:
+    row = journal.run("job", id=job_id).fetchone()
+    return Job.from_row(row) if row else None
+
+
+def known(journal: Journal, channel_id: int, message_id: int) -> Job | None:
+    """The message's job."""
+    row = journal.run("known_message", channel_id=channel_id, message_id=message_id).fetchone()
+    return Job.from_row(row) if row else None
+
+
+def dead(journal: Journal) -> list[Job]:
+    return [Job.from_row(row) for row in journal.run("dead")]
+
+
+def unfinished(journal: Journal, job_ids: Iterable[int]) -> Mapping[tuple[int, int], str]:
+    """State by (job, generation) of those of these jobs whose spool folder is still needed."""
+    rows = journal.run("unfinished", ids=json.dumps(list(job_ids)))
+    return {(row["id"], row["generation"]): row["state"] for row in rows}
+
+
+def channel_range(journal: Journal, channel_id: int) -> tuple[int, int, int] | None:
+    """Floor, cursor and number of messages backfilled of one channel; None if it was never seen."""
+    row = journal.run("channel_range", id=channel_id).fetchone()
+    return (row["floor"], row["cursor"], row["backfilled"]) if row else None
+
+
+def messages_between(journal: Journal, channel_id: int, low: int, high: int) -> set[int]:
+    """The ids of the channel's messages with a picture, deleted ones aside, in that range."""
+    rows = journal.run("messages_between", channel_id=channel_id, low=low, high=high)
+    return {row["message_id"] for row in rows}
+
+
+def fates(journal: Journal, channel_id: int, message_ids: Iterable[int]) -> list[Fate]:
+    """How these pictures of a channel stand; one that has no job is left out."""
+    messages = json.dumps(list(message_ids))
+    rows = journal.run("fates", channel_id=channel_id, messages=messages, now=journal.clock())
+    return [Fate(row["message_id"], row["state"], row["published_at"], bool(row["is_put_off"])) for row in rows]

@@ -1,0 +1,63 @@
+"""Which messages have a picture, told by the digest of its original (sha256, 64 hex digits)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from ipc.jobs import Job
+from ipc.journal import Journal
+
+
+def known(journal: Journal, sha256s: Iterable[str]) -> set[str]:
+    """Those of the digests that some message's picture has, deleted messages aside."""
+    return {row["sha256"] for row in journal.run("known_pictures", sha256s=json.dumps(list(sha256s)))}
+
+
+def ever_known(journal: Journal, sha256s: Iterable[str]) -> set[str]:
+    """Those of the digests that some message has, or had when it was deleted."""
+    return {row["sha256"] for row in journal.run("pictures_ever", sha256s=json.dumps(list(sha256s)))}
+
+
+def posted_again(journal: Journal, sha256s: Iterable[str]) -> set[str]:
+    """Those of the digests that more than one message's picture has, deleted messages included."""
+    return {row["sha256"] for row in journal.run("posted_again", sha256s=json.dumps(list(sha256s)))}
+
+
+def under_way(journal: Journal, sha256s: Iterable[str]) -> set[str]:
+    """Those of the digests whose picture or row some message still waits for, dead ones included."""
+    return {row["sha256"] for row in journal.run("pictures_under_way", sha256s=json.dumps(list(sha256s)))}
+
+
+def published(journal: Journal, limit: int) -> list[str]:
+    """The digests of some published pictures, those of the newest messages."""
+    return [row["sha256"] for row in journal.run("published_pictures", limit=limit)]
+
+
+def jobs_with(journal: Journal, sha256s: Iterable[str]) -> list[Job]:
+    """The jobs whose picture is rendered and has one of these digests, deleted messages aside."""
+    return [Job.from_row(row) for row in journal.run("jobs_with", sha256s=json.dumps(list(sha256s)))]
+
+
+# Originals that are published as they came
+
+
+def count_as_is(journal: Journal) -> int:
+    """The number of originals that are published as they came."""
+    return int(journal.run("count_as_is").fetchone()[0])
+
+
+def as_is(journal: Journal, after: str, limit: int) -> list[str]:
+    """The digests of some of them, in order, beyond that digest."""
+    return [row["sha256"] for row in journal.run("pictures_as_is", after=after, limit=limit)]
+
+
+def jobs_as_is(journal: Journal, sha256: str) -> list[Job]:
+    """The jobs whose picture that is, deleted messages included."""
+    return [Job.from_row(row) for row in journal.run("jobs_as_is", sha256=sha256)]
+
+
+def replace_original(journal: Journal, sha256: str, original: str) -> None:
+    """The original is published in that way now (see `ipc.files.object_layout.Published`)."""
+    with journal.transaction():
+        journal.run("replace_original", sha256=sha256, original=original)

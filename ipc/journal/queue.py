@@ -1,0 +1,65 @@
+"""Which job is next. A statement takes from the head of a queue: however many others wait, they are not read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from ipc.jobs import Job, State
+from ipc.journal import Journal
+from ipc.posts import Source
+from ipc.retry import FARTHEST_SECONDS
+
+_QUEUES: Mapping[str, Mapping[object, tuple[str, ...]]] = {
+    "seen": {"telegram": ("telegram",), "export": ("export",), None: ("telegram", "export")},
+    "fetched": {True: ("alone",), False: ("render",), None: ("render", "alone")},
+    "rendered": {True: ("write",), False: ("store",), None: ("store", "write")},
+}
+"""The column `queue` by state, and by what `due` can be asked for there: source, alone, stored."""
+
+
+def due(
+    journal: Journal,
+    state: State,
+    limit: int,
+    *,
+    stored: bool | None = None,
+    source: Source | None = None,
+    besides: Iterable[int] = (),
+    alone: bool | None = None,
+) -> list[Job]:
+    """Up to `limit` jobs in `state` whose time has come and that no worker has claimed.
+
+    By priority; of one priority first those that were put off, by their time, then the oldest.
+
+    `stored` (of rendered jobs) selects those whose objects are stored already, or are not; `source` (of seen jobs) those
+    whose picture it has; `alone` (of fetched jobs) those that must be alone, or need not. `besides` leaves out the jobs of
+    these ids.
+    """
+    now = journal.clock()
+    asked = {"seen": source, "fetched": alone, "rendered": stored}.get(state)
+    rows = journal.run(
+        "due",
+        queues=json.dumps(_QUEUES.get(state, {None: ()})[asked]),
+        besides=json.dumps(list(besides)) if besides else None,
+        now=now,
+        farthest=now + FARTHEST_SECONDS,
+        limit=limit,
+    )
+    jobs = [Job.from_row(row) for row in rows]
+    return sorted(jobs, key=lambda job: (job.priority, job.next_at == 0, job.next_at, job.id))
+
+
+def first_to_fetch(journal: Journal, channels: Iterable[int], besides: Iterable[int] = ()) -> list[Job]:
+    """The first jobs of each of these channels for Telegram to fetch: the first that was never put off, and for each
+    priority the first that was. `besides` leaves out the jobs of these ids.
+    """
+    now = journal.clock()
+    rows = journal.run(
+        "first_to_fetch",
+        channels=json.dumps(list(channels)),
+        besides=json.dumps(list(besides)),
+        now=now,
+        farthest=now + FARTHEST_SECONDS,
+    )
+    return [Job.from_row(row) for row in rows]

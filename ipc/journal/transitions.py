@@ -1,0 +1,342 @@
+"""The state machine: every change of a job, each arrow one function, in the order of the flow.
+
+       see          record_fetched        record_rendered         record_stored, record_published
+    ────────► seen ────────────────► fetched ──────────────► rendered ───────────────────────────► published
+               ▲                      │   ▲                   │ │  ▲                                  │
+               ├── doubt, send_back ──┘   └── render_again ───┘ │  └─── edit, write_again, withdraw ──┘
+               └──────────────────── send_back ─────────────────┘
+
+    seen, fetched, rendered ── bury; fail, when its attempts are used up ──► dead
+    dead ── revive, revive_changed ──► the state in which it died
+    any state ── change_picture ──► seen, as a new generation
+    any state ── withdraw ──► rendered, as a tombstone
+
+The state stays: relocate, edit (unless published), claim, release, strike, postpone, fail (while attempts are left).
+
+Promises. An arrow is one transaction, and it applies only to the job, generation and state that its caller saw: the second
+caller changes nothing and gets False. The arrows of the intake (see, relocate, edit, change_picture, revive_changed,
+withdraw) run in its transaction, together with the channel's cursor: a lost tail of the file (power cut,
+synchronous=NORMAL) only moves the cursor back, and the repeated work is idempotent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple
+from itertools import islice
+from types import MappingProxyType
+from typing import Any, Literal
+
+import msgpack
+
+from ipc import failpoints
+from ipc.jobs import DeadCause, Job, Rendition
+from ipc.journal import Journal
+from ipc.retry import RetryPolicy
+from ipc.transport.messages import NOT_STRIPPED, JobDone, clip
+
+POISON = "poison, set aside"
+"""How the reason of a dead letter begins, for people, whose cause is `poison`."""
+
+MAX_DOUBTS = 3
+"""Downloads of an original after which one that can't be decoded is final, though its bytes differ each time."""
+
+REVIVED_AT_ONCE = 1000
+"""Dead letters that are brought back in one transaction: every other writer waits for it."""
+
+
+# Into the flow: the intake's, in its transaction
+
+
+def see(
+    journal: Journal,
+    channel_id: int,
+    message_id: int,
+    priority: int,
+    message: Mapping[str, Any],
+    picture: Mapping[str, Any],
+    now: float,
+) -> None:
+    """(new) → seen. The message has no job yet. `message` and `picture` are columns of its job."""
+    address = {"channel_id": channel_id, "message_id": message_id, "priority": priority}
+    journal.run("add_job", **message, **picture, **address, now=int(now))
+
+
+def change_picture(journal: Journal, job: Job, message: Mapping[str, Any], picture: Mapping[str, Any]) -> None:
+    """(any state) → seen, as a new generation. The message has another picture, or has one again."""
+    journal.run("change_picture", **message, **picture, id=job.id)
+
+
+def relocate(journal: Journal, job: Job, picture: Mapping[str, Any]) -> None:
+    """(any state) → the same. The same picture lies elsewhere, or another source has it too."""
+    journal.run("relocate", **picture, id=job.id)
+
+
+def edit(journal: Journal, job: Job, message: Mapping[str, Any]) -> None:
+    """published → rendered; any other state → the same. The message was edited, its picture is the same."""
+    journal.run("edit_message", **message, id=job.id)
+
+
+def withdraw(journal: Journal, job: Job, revision: int, now: float) -> None:
+    """(any state) → rendered, as a tombstone. The message is gone: only its row is left to be written."""
+    journal.run("withdraw", id=job.id, revision=revision, now=int(now))
+
+
+# seen → fetched → rendered → published
+
+
+def record_fetched(journal: Journal, job: Job, sha256: str, size_bytes: int) -> bool:
+    """seen → fetched. The original is in the spool, complete and fsynced."""
+    return _apply(journal, "to_fetched", id=job.id, generation=job.generation, sha256=sha256, bytes=size_bytes)
+
+
+def record_all_fetched(journal: Journal, fetched: Iterable[tuple[Job, str, int]]) -> set[int]:
+    """seen → fetched for several jobs, each with its sha256 and size, in one transaction. The ids of those it applied to."""
+    with journal.transaction():
+        changed = (
+            (job.id, journal.run("to_fetched", id=job.id, generation=job.generation, sha256=sha256, bytes=size_bytes))
+            for job, sha256, size_bytes in fetched
+        )
+        return {job_id for job_id, cursor in changed if cursor.rowcount == 1}
+
+
+def claim(journal: Journal, job: Job, worker: str) -> bool:
+    """fetched → fetched, claimed. No worker has the job. Comes before the worker gets it, so that its death counts."""
+    return _apply(journal, "claim", id=job.id, generation=job.generation, worker=worker)
+
+
+def release(journal: Journal, job: Job) -> bool:
+    """fetched, claimed → fetched. The worker gives the job back untouched."""
+    return _apply(journal, "release", id=job.id, generation=job.generation)
+
+
+def release_claims(journal: Journal) -> int:
+    """fetched, claimed → fetched for all jobs. The pool that claimed them has ended. The number of jobs."""
+    with journal.transaction():
+        return journal.run("release_claims").rowcount
+
+
+def record_rendered(journal: Journal, done: JobDone) -> bool:
+    """fetched → rendered. All renditions are in the spool, complete and fsynced."""
+    return _apply(
+        journal,
+        "to_rendered",
+        total="encoder_fallbacks",
+        by=done.fallbacks,
+        id=done.job_id,
+        generation=done.generation,
+        mime=done.mime,
+        extension=done.extension,
+        width=done.width,
+        height=done.height,
+        renditions=msgpack.packb(done.renditions),
+        rendition_bytes=sum(one[3] for one in done.renditions) + max(0, done.stripped_bytes),
+        stripped_bytes=None if done.stripped_bytes == NOT_STRIPPED else done.stripped_bytes,
+    )
+
+
+def record_stored(
+    journal: Journal, jobs: Iterable[Job], as_found: Mapping[int, tuple[Rendition, ...]] = MappingProxyType({})
+) -> list[Job]:
+    """rendered → rendered, stored. Every object of these jobs is in the storage: the spool files are not needed any more.
+
+    `Job.original` says what of each original is there. `as_found` are the renditions, by job, of those that found
+    other ones there than theirs. The jobs it applied to. One transaction, as each waits for the disk.
+    """
+    jobs = list(jobs)
+    with journal.transaction():
+        for job in jobs:
+            if job.id in as_found:
+                packed = msgpack.packb([astuple(one) for one in as_found[job.id]])
+                journal.run("correct_renditions", id=job.id, generation=job.generation, renditions=packed)
+        return _apply_to_all(journal, "mark_stored", {job.id: job for job in jobs}, "id", "generation", "original")
+
+
+def record_published(journal: Journal, jobs: Iterable[Job], address: int | None = None) -> list[Job]:
+    """rendered, stored → published. The rows of these revisions are written.
+
+    `address` is the number of what the URLs in the rows begin with. The jobs it applied to; of the others a newer
+    revision has to be written. One transaction.
+    """
+    with journal.transaction():
+        by_id = {job.id: job for job in jobs}
+        published = _apply_to_all(
+            journal, "to_published", by_id, "id", "generation", "revision", now=int(journal.clock()), address=address
+        )
+        first = [job for job in published if job.published_at is None and job.deleted_at is None]
+        journal.run("add_total", name="processed", by=len(first))
+    return published
+
+
+# Back in the flow
+
+
+def doubt(journal: Journal, job: Job, reason: str) -> bool:
+    """fetched → seen. The original can't be decoded, and the same bytes have not been doubted before: fetch it again.
+
+    False also if it was doubted MAX_DOUBTS times.
+    """
+    return _apply(
+        journal,
+        "doubt",
+        total="retried",
+        id=job.id,
+        generation=job.generation,
+        reason=clip(reason),
+        limit=MAX_DOUBTS,
+    )
+
+
+def send_back(journal: Journal, job: Job) -> bool:
+    """fetched or rendered → seen. The spool has lost the job's files, and the message is not deleted."""
+    return _apply(journal, "back_to_seen", id=job.id, generation=job.generation)
+
+
+def render_again(journal: Journal, job: Job) -> bool:
+    """rendered, not stored → fetched. The spool has lost the job's renditions, but not its original."""
+    return _apply(journal, "back_to_fetched", id=job.id, generation=job.generation)
+
+
+def write_again(journal: Journal, address: int | None, priority: int, limit: int) -> int:
+    """published → rendered, stored, for `limit` jobs at most whose row is under that address. The number of jobs.
+
+    The revision is in milliseconds of the clock, which outbids even a row of a journal that was lost.
+    """
+    revision = 1000 * int(journal.clock())
+    with journal.transaction():
+        return journal.run(
+            "write_again", address=address, revision=revision, priority=priority, limit=limit
+        ).rowcount
+
+
+# Failures
+
+
+def postpone(journal: Journal, job: Job, seconds: float, reason: str) -> bool:
+    """seen, fetched or rendered → the same, later. Not the job's fault (an outage): it keeps its attempts."""
+    return _apply(
+        journal,
+        "postpone",
+        id=job.id,
+        generation=job.generation,
+        state=job.state,
+        next_at=journal.clock() + seconds,
+        reason=clip(reason),
+    )
+
+
+def strike(journal: Journal, job: Job, reason: str, *, alone: bool) -> bool:
+    """fetched, claimed → fetched. The job cost an image worker its life or its memory: it is tried again at once.
+
+    `alone`: with no other job at work, and under the larger memory cap.
+    """
+    return _apply(
+        journal,
+        "strike",
+        total="retried",
+        id=job.id,
+        generation=job.generation,
+        reason=clip(reason),
+        alone=int(alone),
+    )
+
+
+def fail(
+    journal: Journal, job: Job, reason: str, policy: RetryPolicy, *, alone: bool = False
+) -> Literal["later", "dead", "moved on"]:
+    """seen, fetched or rendered → the same, later, or → dead when the policy's attempts are used up.
+
+    `alone`: as in `strike`. "moved on": the job is not where its caller saw it, and nothing was changed.
+    """
+    delay = policy.delay_seconds(job.attempts + 1, journal.random)
+    if delay is None:
+        buried = bury(journal, job, f"{reason} (after {job.attempts + 1} attempts)")
+        return "dead" if buried else "moved on"
+    put_off = _apply(
+        journal,
+        "try_later",
+        total="retried",
+        id=job.id,
+        generation=job.generation,
+        state=job.state,
+        next_at=journal.clock() + delay,
+        reason=clip(reason),
+        alone=int(alone),
+    )
+    return "later" if put_off else "moved on"
+
+
+def bury(journal: Journal, job: Job, reason: str, *, cause: DeadCause = "failure", is_failure: bool = True) -> bool:
+    """seen, fetched or rendered → dead. Only the operator's retry, or an edit, brings it back.
+
+    A job whose cause is `poison` comes back by the operator's retry only. `is_failure`: something went wrong, and is
+    what /status shows as the last failure.
+    """
+    failpoints.reach("dead.before")
+    buried = _apply(
+        journal,
+        "to_dead",
+        total="failed",
+        id=job.id,
+        generation=job.generation,
+        state=job.state,
+        is_failure=is_failure,
+        cause=cause,
+        reason=clip(reason),
+    )
+    failpoints.reach("dead.after")
+    return buried
+
+
+# Back from the dead
+
+
+def revive(journal: Journal, job_ids: Iterable[int]) -> list[int]:
+    """dead → the state in which it died, with a clean record. The ids of those that were dead."""
+    revived: list[int] = []
+    ids = iter(job_ids)
+    while some := list(islice(ids, REVIVED_AT_ONCE)):
+        with journal.transaction():
+            came_back = [job_id for job_id in some if journal.run("revive", id=job_id).rowcount == 1]
+            journal.run("add_total", name="retried", by=len(came_back))
+        revived += came_back
+    return revived
+
+
+def revive_changed(journal: Journal, job: Job) -> bool:
+    """dead, not of poison → the state in which it died. The message was edited, or its file lies elsewhere.
+
+    In the intake's transaction.
+    """
+    is_revived = job.state == "dead" and journal.run("revive_changed", id=job.id).rowcount == 1
+    if is_revived:
+        journal.run("add_total", name="retried", by=1)
+    return is_revived
+
+
+# How an arrow is applied
+
+
+def _apply(
+    journal: Journal, query: str, total: str | None = None, by: int = 1, *, is_failure: bool = True, **values: Any
+) -> bool:
+    """Run one arrow in a transaction of its own. False: the job has moved on meanwhile.
+
+    `total` is the counter that grows, `by` how much. An arrow with a reason is the last failure, unless `is_failure` says
+    otherwise.
+    """
+    with journal.transaction():
+        changed = journal.run(query, **values).rowcount == 1
+        if changed and total and by:
+            journal.run("add_total", name=total, by=by)
+        if changed and is_failure and "reason" in values:
+            journal.run("put_last_failure", at=int(journal.clock()), job=values["id"], reason=values["reason"])
+    return changed
+
+
+def _apply_to_all(journal: Journal, query: str, by_id: Mapping[int, Job], *fields: str, **values: Any) -> list[Job]:
+    """Run one arrow for many jobs, each told by these fields. Those it applied to, in their order."""
+    rows = json.dumps([[getattr(job, field) for field in fields] for job in by_id.values()])
+    changed = {row["id"] for row in journal.run(query, jobs=rows, **values).fetchall()}
+    return [job for job_id, job in by_id.items() if job_id in changed]
