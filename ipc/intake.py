@@ -176,7 +176,7 @@ def _unchanged(known: Job) -> str:
 
 
 def is_behind(post: Post, known: Job) -> bool:
-    """Whether a copy from the past shows nothing that is newer than what is recorded, or a message that is deleted by now."""
+    """Whether a copy from the past shows nothing newer than what is recorded, or a message that is deleted by now."""
     return known.deleted_at is not None or is_stale(post, known) or is_poorer(post, known)
 
 

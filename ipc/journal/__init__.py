@@ -1,9 +1,9 @@
 """The journal: every job's state, in SQLite, shared by all processes. The only truth of the program.
 
-This module opens the file and runs statements. What they are for is in the modules beside it, by subject, as functions of a
-journal: `transitions` (the state machine: every change of a job), `queue` (which job is next), `lookup`
-(what is known of a message), `figures` (what /status shows), `pictures` (by digest), `addresses`, `peers`, `leases`,
-`breakers`. The statements are in `queries.sql`, the tables in `schema.sql`, the way from older versions in `migrations.sql`.
+This module opens the file and runs statements. What they are for is in the modules beside it, by subject, as functions
+of a journal: `transitions` (the state machine: every change of a job), `queue` (which job is next), `lookup` (what is
+known of a message), `figures` (what /status shows), `pictures` (by digest), `addresses`, `peers`, `leases`, `breakers`.
+The statements are in `queries.sql`, the tables in `schema.sql`, the way from older versions in `migrations.sql`.
 
 Rules: BEGIN IMMEDIATE for every write, no I/O inside a transaction, one connection a thread, opened by the process that
 uses it. `ipc.database` opens the file; the homes of sqlite3 are these two and `workers.publishing.catalog.embedded`.
@@ -66,9 +66,10 @@ class Journal:
     def open(cls, path: Path, *, durable: bool = False, **sources: Any) -> Journal:
         """Open the journal at `path`; a missing one is made, an older one is migrated.
 
-        `durable` waits for the disk at every commit: for a process that destroys something (a spool file) on the strength
-        of what it has just recorded. `sources` are `clock` and `random`. Raises JournalError if the file is not a journal,
-        is damaged so that it shows at once (`check` reads all of it), or is of a version that this program does not know.
+        `durable` waits for the disk at every commit: for a process that destroys something (a spool file) on the
+        strength of what it has just recorded. `sources` are `clock` and `random`. Raises JournalError if the file is
+        not a journal, is damaged so that it shows at once (`check` reads all of it), or is of a version that this
+        program does not know.
         """
         try:
             connection = database.connect(path, durable=durable, newest=VERSION)

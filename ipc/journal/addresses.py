@@ -1,4 +1,4 @@
-"""What the URLs in published rows begin with: the settings may change it, the rows stay until they are written again."""
+"""What the URLs in published rows begin with. The settings may change it; a row keeps its own until it is rewritten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leases on pictures whose objects are being removed from the storage: until one ends, none of their objects is stored."""
+"""Leases on pictures whose objects are being removed from the storage: none of these is stored until the lease ends."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ INSERT INTO jobs (channel_id, message_id, state, priority, revision, digest, gro
                   forwarded_from, reply_to, posted_at, edited_at, generation, photo_id, identity, source, locator,
                   rendition_bytes, stored, doubts, attempts, next_at, deaths, alone, seen_at)
 VALUES (:channel_id, :message_id, 'seen', :priority, :revision, :digest, :grouped_id, :caption, :entities,
-        :forwarded_from, :reply_to, :posted_at, :edited_at, 1, :photo_id, :identity, :source, :locator, 0, 0, 0, 0, 0, 0,
-        0, :now);
+        :forwarded_from, :reply_to, :posted_at, :edited_at, 1, :photo_id, :identity, :source, :locator,
+        0, 0, 0, 0, 0, 0, 0, :now);
 
 -- name: relocate
 -- The same picture, found in another place (an export that was moved, or seen live).

@@ -32,9 +32,9 @@ def due(
 
     By priority; of one priority first those that were put off, by their time, then the oldest.
 
-    `stored` (of rendered jobs) selects those whose objects are stored already, or are not; `source` (of seen jobs) those
-    whose picture it has; `alone` (of fetched jobs) those that must be alone, or need not. `besides` leaves out the jobs of
-    these ids.
+    `stored` (of rendered jobs) selects those whose objects are stored already, or are not; `source` (of seen jobs)
+    those whose picture it has; `alone` (of fetched jobs) those that must be alone, or need not. `besides` leaves out
+    the jobs of these ids.
     """
     now = journal.clock()
     asked = {"seen": source, "fetched": alone, "rendered": stored}.get(state)

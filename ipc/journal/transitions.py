@@ -13,9 +13,9 @@
 
 The state stays: relocate, edit (unless published), claim, release, strike, postpone, fail (while attempts are left).
 
-Promises. An arrow is one transaction, and it applies only to the job, generation and state that its caller saw: the second
-caller changes nothing and gets False. The arrows of the intake (see, relocate, edit, change_picture, revive_changed,
-withdraw) run in its transaction, together with the channel's cursor: a lost tail of the file (power cut,
+Promises. An arrow is one transaction, and it applies only to the job, generation and state that its caller saw: the
+second caller changes nothing and gets False. The arrows of the intake (see, change_picture, relocate, edit, withdraw,
+revive_changed) run in its transaction, together with the channel's cursor: a lost tail of the file (power cut,
 synchronous=NORMAL) only moves the cursor back, and the repeated work is idempotent.
 """
 
@@ -92,7 +92,10 @@ def record_fetched(journal: Journal, job: Job, sha256: str, size_bytes: int) -> 
 
 
 def record_all_fetched(journal: Journal, fetched: Iterable[tuple[Job, str, int]]) -> set[int]:
-    """seen → fetched for several jobs, each with its sha256 and size, in one transaction. The ids of those it applied to."""
+    """seen → fetched for several jobs, each with its sha256 and size, in one transaction.
+
+    The ids of those it applied to.
+    """
     with journal.transaction():
         changed = (
             (job.id, journal.run("to_fetched", id=job.id, generation=job.generation, sha256=sha256, bytes=size_bytes))
@@ -139,7 +142,7 @@ def record_rendered(journal: Journal, done: JobDone) -> bool:
 def record_stored(
     journal: Journal, jobs: Iterable[Job], as_found: Mapping[int, tuple[Rendition, ...]] = MappingProxyType({})
 ) -> list[Job]:
-    """rendered → rendered, stored. Every object of these jobs is in the storage: the spool files are not needed any more.
+    """rendered → rendered, stored. Every object of these jobs is in the storage: their spool files are not needed.
 
     `Job.original` says what of each original is there. `as_found` are the renditions, by job, of those that found
     other ones there than theirs. The jobs it applied to. One transaction, as each waits for the disk.
@@ -205,9 +208,7 @@ def write_again(journal: Journal, address: int | None, priority: int, limit: int
     """
     revision = 1000 * int(journal.clock())
     with journal.transaction():
-        return journal.run(
-            "write_again", address=address, revision=revision, priority=priority, limit=limit
-        ).rowcount
+        return journal.run("write_again", address=address, revision=revision, priority=priority, limit=limit).rowcount
 
 
 # Failures
@@ -323,8 +324,8 @@ def _apply(
 ) -> bool:
     """Run one arrow in a transaction of its own. False: the job has moved on meanwhile.
 
-    `total` is the counter that grows, `by` how much. An arrow with a reason is the last failure, unless `is_failure` says
-    otherwise.
+    `total` is the counter that grows, `by` how much. An arrow with a reason is the last failure, unless `is_failure`
+    says otherwise.
     """
     with journal.transaction():
         changed = journal.run(query, **values).rowcount == 1

@@ -206,7 +206,8 @@ def test_an_edited_caption_changes_the_message_and_no_picture(state: State, jour
     edited_at = before.posted_at + 60
     assert take(journal, page(post(caption="edited", edited_at=edited_at)), NOW) == Taken(edited=1)
     job = again(journal, before)
-    more = {"published": {"state"}, "dead": {"state", "dead_state", "dead_cause", "reason", "attempts"}}.get(state, set())
+    revived = {"state", "dead_state", "dead_cause", "reason", "attempts"}
+    more = {"published": {"state"}, "dead": revived}.get(state, set())
     assert changed(before, job) == MESSAGE | more
     assert job.state == {"published": "rendered", "dead": "fetched"}.get(state, state)
     assert (job.caption, job.edited_at, job.revision) == ("edited", edited_at, 1000 * edited_at)

@@ -65,11 +65,11 @@ ARROWS: dict[str, tuple[Arrow, dict[str, str]]] = {
     ),
     "published": (lambda journal, job: transitions.record_published(journal, [job]) == [job], {"stored": "published"}),
     "send back": (
-        lambda journal, job: transitions.send_back(journal, job),
+        transitions.send_back,
         {"fetched": "seen", "rendered": "seen", "stored": "seen"},
     ),
     "claim": (lambda journal, job: transitions.claim(journal, job, "image-1"), {"fetched": "fetched"}),
-    "release": (lambda journal, job: transitions.release(journal, job), {"fetched": "fetched"}),
+    "release": (transitions.release, {"fetched": "fetched"}),
     "strike": (lambda journal, job: transitions.strike(journal, job, "why", alone=True), {"fetched": "fetched"}),
     "doubt": (lambda journal, job: transitions.doubt(journal, job, "why"), {"fetched": "seen"}),
     "postpone": (

@@ -1,4 +1,4 @@
-"""ipc/journal/migrations.sql: a journal of an older version becomes one of this with all that is in it, or not at all."""
+"""ipc/journal/migrations.sql: an older journal becomes one of this version with all that is in it, or not at all."""
 
 from __future__ import annotations
 
@@ -201,8 +201,6 @@ def make_1(path: Path) -> None:
     old.close()
 
 
-
-
 def in_version_4(job: dict[str, Any]) -> dict[str, Any]:
     """A job of an older version, brought up to date: until then originals were published as they came."""
     number = job["message_id"]
@@ -210,7 +208,6 @@ def in_version_4(job: dict[str, Any]) -> dict[str, Any]:
     source = "telegram" if number in (12, 15) else "export"
     new = {"stripped_bytes": None, "original": "as_is", "address": None, "source": source, "dead_cause": cause}
     return {**job, **new}
-
 
 
 def contents(path: Path) -> dict[str, list[dict[str, Any]]]:
