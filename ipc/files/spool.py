@@ -5,7 +5,7 @@
     {root}/{job}.{generation}/stripped          the original without metadata, where it can be stripped
 
 Promises. A file that the journal speaks of is complete and was fsynced, folder entries included, before the journal
-said so. Whatever else lies here is a stray of a process that was killed: `sweep` deletes it. Dead letters keep their
+said so. Whatever else lies here is a stray of a process that was killed: `sweeping` deletes it. Dead letters keep their
 original, so that `retry` needs no second download.
 """
 
@@ -120,12 +120,8 @@ class Spool:
         """Delete a dead letter's half-made renditions."""
         _keep_only(self.folder(job_id, generation), ORIGINAL)
 
-    def sweep(self, unfinished: Unfinished) -> int:
-        """Delete all but the folders of jobs that `unfinished` names; how many went."""
-        return sum(self.sweeping(unfinished))
-
     def sweeping(self, unfinished: Unfinished) -> Iterator[int]:
-        """The same, some folders at a time: how many of these went. It holds no more than these in memory.
+        """Delete all but the folders of jobs that `unfinished` names, SWEPT_AT_ONCE at a time: how many of these went.
 
         Folders are listed before `unfinished` is asked about them: one that is made in between belongs to a job that
         was recorded before it, and is not among them.

@@ -195,7 +195,7 @@ def test_an_answer_about_a_message_that_is_gone(desk: Desk, open_pool: Opener, v
     gone = desk.of(1)
     pool.on_message("image-1", done if verdict == "done" else failed(job, verdict))
     assert desk.of(1) == gone
-    desk.spool.sweep(partial(lookup.unfinished, desk.journal))
+    sum(desk.spool.sweeping(partial(lookup.unfinished, desk.journal)))
     assert not desk.spooled()
     assert figures.totals(desk.journal) == {"processed": 0, "failed": 0, "retried": 0}
     assert not pool.is_busy()
@@ -271,7 +271,7 @@ def test_a_bad_picture_whose_source_is_gone_keeps_its_original(desk: Desk, open_
     pool.on_order(Wake("fetched"))
     pool.on_message("image-1", failed(job, "bad", "truncated"))
     assert transitions.bury(desk.journal, desk.of(1), "no such file")
-    desk.spool.sweep(partial(lookup.unfinished, desk.journal))
+    sum(desk.spool.sweeping(partial(lookup.unfinished, desk.journal)))
     assert desk.spooled() == {f"{job.id}.1/original"}
 
 

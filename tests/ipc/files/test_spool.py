@@ -174,7 +174,7 @@ def test_a_dead_letter_without_its_original_keeps_nothing(spool: Spool, root: Pa
 def test_the_sweep_takes_what_no_unfinished_job_needs(spool: Spool, root: Path) -> None:
     for job_id, generation in ((1, 1), (1, 2), (2, 1), (3, 1), (4, 1)):
         write(spool, job_id, generation, "320.webp")
-    assert spool.sweep(lambda ids: {(1, 2): "seen", (2, 1): "rendered", (3, 1): "dead", (9, 1): "fetched"}) == 2
+    assert sum(spool.sweeping(lambda ids: {(1, 2): "seen", (2, 1): "rendered", (3, 1): "dead", (9, 1): "fetched"})) == 2
     assert names(root) == {
         "1.2",
         "1.2/original",
@@ -192,7 +192,7 @@ def test_the_sweep_by_the_journal(spool: Spool, root: Path, tmp_path: Path) -> N
     for number, state in enumerate(STATES, 1):
         write(spool, put(journal, number, state).id, 1, "320.webp")
     write(spool, 99)
-    assert spool.sweep(partial(lookup.unfinished, journal)) == 2
+    assert sum(spool.sweeping(partial(lookup.unfinished, journal))) == 2
     assert {name for name in names(root) if "/" not in name} == {"1.1", "2.1", "3.1", "5.1"}
     assert names(root / "5.1") == {"original"}
     journal.close()
@@ -208,7 +208,7 @@ def test_the_sweep_asks_about_some_folders_at_a_time(spool: Spool, root: Path, m
         asked.append(list(ids))
         return {(number, 1): "dead" for number in asked[-1] if number % 2}
 
-    assert spool.sweep(unfinished) == 4
+    assert sum(spool.sweeping(unfinished)) == 4
     assert [len(ids) for ids in asked] == [3, 3, 2] and sorted(number for ids in asked for number in ids) == list(
         range(1, 9)
     )
@@ -227,10 +227,10 @@ def test_foreign_names_are_strays(name: str, is_folder: bool, spool: Spool, root
         (stray / "file").touch()
     else:
         stray.touch()
-    assert spool.sweep(lambda ids: {(1, 1): "fetched"}) == 1
+    assert sum(spool.sweeping(lambda ids: {(1, 1): "fetched"})) == 1
     assert names(root) == {"1.1", "1.1/original"}
     assert folder.is_dir()
-    assert spool.sweep(lambda ids: {(1, 1): "fetched"}) == 0
+    assert sum(spool.sweeping(lambda ids: {(1, 1): "fetched"})) == 0
 
 
 @pytest.mark.parametrize("is_dead", [True, False])
@@ -240,7 +240,7 @@ def test_a_link_is_deleted_and_never_followed(is_dead: bool, spool: Spool, root:
     (elsewhere / "precious").touch()
     place = write(spool, 1) if is_dead else root
     (place / "link").symlink_to(elsewhere)
-    spool.sweep(lambda ids: {(1, 1): "dead"})
+    sum(spool.sweeping(lambda ids: {(1, 1): "dead"}))
     assert not os.path.lexists(place / "link")
     assert (elsewhere / "precious").exists()
 
@@ -248,13 +248,13 @@ def test_a_link_is_deleted_and_never_followed(is_dead: bool, spool: Spool, root:
 def test_what_cannot_be_deleted_is_not_counted(spool: Spool, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(spool, 1)
     monkeypatch.setattr("shutil.rmtree", lambda path, ignore_errors: None)
-    assert spool.sweep(lambda ids: {}) == 0
+    assert sum(spool.sweeping(lambda ids: {})) == 0
 
 
 @pytest.mark.parametrize("name", ["1.1", "2.1"])
 def test_a_needed_name_that_is_no_folder_stops_nothing(name: str, spool: Spool, root: Path) -> None:
     (root / name).touch()
-    spool.sweep(lambda ids: {(1, 1): "dead", (2, 1): "seen"})
+    sum(spool.sweeping(lambda ids: {(1, 1): "dead", (2, 1): "seen"}))
     assert names(root) == {name}
 
 
@@ -269,7 +269,7 @@ def test_a_folder_that_is_made_during_the_sweep_is_safe(spool: Spool, root: Path
         write(spool, 2)  # recorded after the answer was read, made before the deletions begin
         return answer
 
-    assert spool.sweep(unfinished) == 1
+    assert sum(spool.sweeping(unfinished)) == 1
     assert names(root) == {"2.1", "2.1/original"}
 
 
@@ -282,14 +282,14 @@ def test_a_folder_that_goes_during_the_sweep(spool: Spool, root: Path) -> None:
         spool.remove(2, 1)
         return {(2, 1): "dead"}
 
-    spool.sweep(unfinished)
+    sum(spool.sweeping(unfinished))
     assert names(root) == set()
 
 
 def sweep_for_ever(state_dir: Path) -> None:
     spool, journal = Spool(state_dir / "spool"), Journal.open(state_dir / "journal.db")
     while True:
-        spool.sweep(partial(lookup.unfinished, journal))
+        sum(spool.sweeping(partial(lookup.unfinished, journal)))
 
 
 @pytest.mark.tree
@@ -307,7 +307,7 @@ def test_a_sweep_never_takes_what_another_process_makes(tmp_path: Path) -> None:
                 assert transitions.bury(journal, oldest, "why")
                 spool.keep_original_only(oldest.id, 1)
         assert sweeper.is_alive()
-    spool.sweep(partial(lookup.unfinished, journal))
+    sum(spool.sweeping(partial(lookup.unfinished, journal)))
     waiting = {(job.id, 1) for job in queue.due(journal, "fetched", 1000)}
     dead = {(job.id, 1) for job in lookup.dead(journal)}
     assert len(dead) == 100

@@ -16,7 +16,7 @@ from PIL import Image
 from ipc.files.object_layout import Layout, Published
 from ipc.intake import withdraw
 from ipc.jobs import Job
-from ipc.journal import addresses, figures, leases, queue, transitions
+from ipc.journal import addresses, figures, leases, pictures, queue, transitions
 from ipc.retry import RetryPolicy
 from tests.workers.desk import CHANNEL, LADDER, POSTED, Desk
 from workers import stripping
@@ -254,7 +254,7 @@ def test_a_run_that_was_killed_is_gone_on_with(
     press.set(originals=wanted)
     storage = press.storage()
     shop = Shop(storage, press.desk.journal, "p/", wanted)
-    target, name = (press.desk.journal, "replace_original") if call == "recorded" else (storage, call)
+    target, name = (pictures, "replace_original") if call == "recorded" else (storage, call)
     really = getattr(target, name)
 
     def dies(*words: Any, **more: Any) -> None:
