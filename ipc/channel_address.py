@@ -54,7 +54,7 @@ class Address:
     value: str
 
     def __str__(self) -> str:
-        """For people. An invite's hash lets whoever reads it in: it is not shown whole."""
+        """For people. An invite's hash lets its reader in: it is not shown whole."""
         return {"name": f"@{self.value}", "invite": f"t.me/+{self.value[:4]}…", "id": self.value}[self.kind]
 
     @property

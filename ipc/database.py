@@ -1,4 +1,4 @@
-"""SQLite as this program uses it: write-ahead log, explicit transactions, a version, everybody waits for his turn.
+"""SQLite as this program uses it: write-ahead log, explicit transactions, a version, writers that wait for their turn.
 
 One connection a thread, opened by the process that uses it. All are made here; the other homes of sqlite3, which use
 them and catch its errors, are `ipc.journal` and `workers.publishing.catalog.embedded`.
@@ -19,7 +19,7 @@ BUSY_SECONDS = 30.0
 
 
 Error = sqlite3.Error
-"""What everything here raises, for those who don't import sqlite3."""
+"""What everything here raises, for modules that don't import sqlite3."""
 
 _DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -52,14 +52,14 @@ def connect(path: Path, *, durable: bool, newest: int) -> sqlite3.Connection:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file, its owner's alone, if it is not there: SQLite would let everybody read it. Its -wal and -shm get
-    the same mode. Whatever else is the matter, SQLite says in its own words.
+    """Make the file, its owner's alone, if it is not there: SQLite would let all users read it. Its -wal and -shm get
+    the same mode. Any other trouble SQLite reports in its own words.
     """
     _ask(private_files.create_file, path)
 
 
 def _ask(step: Callable[[Path], None], path: Path) -> None:
-    """Do that; what is no file of ours is refused as SQLite refuses a file."""
+    """Run the step; a link or a FIFO is refused as SQLite refuses a file."""
     try:
         step(path)
     except private_files.IsLink as link:
@@ -89,7 +89,7 @@ def _refuse_newer(database: sqlite3.Connection, newest: int) -> None:
 
 @contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """One write transaction. Keep it short: everybody else who writes waits for it."""
+    """One write transaction. Keep it short: every other writer waits for it."""
     database.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -111,22 +111,22 @@ def closed_on_error(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def says_disk(error: BaseException) -> bool:
-    """Whether it is SQLite's word for a disk that is full, read-only or failing: of a file that was written before."""
+    """Whether SQLite says that the disk is full, read-only or failing, of a file that was written before."""
     return _code_of(error) in _DISK
 
 
 def says_damaged(error: BaseException) -> bool:
-    """Whether it is SQLite's word for a file that is damaged, or none of its own."""
+    """Whether SQLite says that the file is damaged, or no database."""
     return _code_of(error) in _DAMAGED
 
 
 def refuses_a_value(error: BaseException) -> bool:
-    """Whether it is SQLite's word for what was to be written: another row may well be taken."""
+    """Whether SQLite refuses the value that was to be written: another row may be accepted."""
     return _code_of(error) in _VALUE
 
 
 def _code_of(error: BaseException) -> int:
-    """SQLite's primary result code; 0, which is no error's, for an error of somebody else's."""
+    """SQLite's primary result code; 0, which is no error's, for an error that is not SQLite's."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF if isinstance(error, sqlite3.Error) else 0
 
 
@@ -147,7 +147,7 @@ def run_script(database: sqlite3.Connection, script: str) -> None:
 
 
 def _use_wal(database: sqlite3.Connection) -> None:
-    """Set the journal mode. SQLite lets nobody wait for that: of several who do it to a new file, some are refused."""
+    """Set the journal mode. SQLite does not wait for that: of several processes that do it to a new file, some fail."""
     until = time.monotonic() + BUSY_SECONDS
     while True:
         try:

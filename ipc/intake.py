@@ -1,13 +1,13 @@
-"""The one door: every message, from whatever source, enters the journal here, and its deletion too.
+"""The one door: every message, of any source, enters the journal here, and its deletion too.
 
 A page's messages and its channel's cursor are recorded in one transaction. A message that is already there changes
 nothing unless it was edited; an edit gets a higher revision, another picture a new generation. So a source may hand in
-the same page as often as it likes, and a page that was lost with the journal's tail comes again by itself.
+the same page any number of times, and a page that was lost with the journal's tail comes again by itself.
 
 What is known of a channel is one range of messages, from its `floor` to its `cursor`. A page moves them only if it
-joins the range: one that lies apart (an old export of some weeks) leaves no gap that nobody would ever look into.
+joins the range: one that lies apart (an old export of some weeks) would leave a gap that is never looked into.
 
-Nothing here knows where a message comes from.
+Nothing here asks a source for anything. How an arrow changes a job is in `ipc.journal.transitions`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ipc.posts import MORE, Page, Photo, Post
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of a page's posts: counts.
+    """Counts of a page's posts, by what they changed.
 
     `new` were never seen before, `edited` show something else now; of those that changed nothing, `published` and
     `dead` are done with and `pending` are still on their way.
@@ -251,7 +251,7 @@ def has_other_picture(known: Job, photo: Photo) -> bool:
 
 
 def wants_sha256(known: Job, photo: Photo) -> bool:
-    """Whether the picture's bytes have to tell if it is another one. Whoever hands it in looks, if it can."""
+    """Whether only the picture's bytes can tell if it is another one: the source gives their sha256, if it can."""
     if photo.sha256 is not None or known.sha256 is None or known.deleted_at is not None:
         return False
     return is_other_picture(known.identity, photo.identity) and may_be_renamed(known.identity, photo.identity)

@@ -1,4 +1,4 @@
-"""Options that a child cannot use hold it: a restart would read the same ones, and fail again and again."""
+"""Options that a child cannot use hold it: a restart would read the same ones and fail again."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ REMEDY = (
 
 @contextmanager
 def reading_options() -> Iterator[None]:
-    """For what a child makes of its options: a missing one, or one that nothing can be made of, raises Hold."""
+    """Around the code that reads a child's options: a missing or unusable one raises Hold."""
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
-        structlog.get_logger().exception("its options cannot be used")
+        structlog.get_logger().exception("options.refused")
         raise Hold(f"its options cannot be used: {_said(error)}", REMEDY) from error
 
 

@@ -1,10 +1,10 @@
-"""Files of state_dir: their owner's alone, whoever makes them first and whatever the umask, and never a link or a FIFO.
+"""Files of state_dir: their owner's alone, whichever process makes them and with any umask; never a link or a FIFO.
 
 Promises. A folder or a file that is made here has its mode from its first moment on: 0700 and 0600. A symbolic link in
-the place of a file of ours is neither followed nor replaced: whoever may write to state_dir could have put it there to
-have us write elsewhere. Nor is a FIFO opened, which would take for ever. state_dir itself may be a link, as may media/,
-which a web server is meant to read: a state_dir with media/ lets others pass through (0711), and media/ keeps what
-modes it has.
+the place of a file of ours is neither followed nor replaced: a user who may write to state_dir could have put it there
+to have us write elsewhere. Nor is a FIFO opened, which would take for ever. state_dir itself may be a link, as may
+media/, which a web server is meant to read: a state_dir with media/ lets others pass through (0711), and media/ keeps
+its modes.
 """
 
 from __future__ import annotations
@@ -85,12 +85,12 @@ def refuse_link(path: Path) -> None:
 
 
 def links(state_dir: Path) -> list[str]:
-    """What is said of each symbolic link, FIFO or device in the place of a file of ours."""
+    """A description of each symbolic link, FIFO or device in the place of a file of ours."""
     return [_describe(path) for name in NO_LINKS if _is_odd(path := state_dir / name)]
 
 
 def _is_odd(path: Path) -> bool:
-    """Whether it is what nobody but an intruder, or a mistake, would put in the place of a file of ours."""
+    """Whether it is a link, a FIFO or a device: in the place of a file of ours, an intruder's work or a mistake."""
     try:
         mode = path.lstat().st_mode
     except OSError:
@@ -116,7 +116,7 @@ def _describe(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Loose:
-    """Something that others can get at. `change` says from which mode to which; `is_ours`: it can be changed by us."""
+    """A file or folder that others can read. `change` says from which mode to which; `is_ours`: we can change it."""
 
     path: Path
     mode: int

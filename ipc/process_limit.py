@@ -1,7 +1,7 @@
-"""What a failure says of the limit on processes: the machine, the user or the cgroup has none left to give (EAGAIN).
+"""Failures by the limit on processes: the machine, the user or the cgroup has none left to give (EAGAIN).
 
-For the kernel a thread is a process. To be short of them is nobody's fault and passes: whoever meets it does without a
-thread, or ends and is started again later (`ipc.transport.messages.Short`).
+For the kernel a thread is a process. The shortage passes, and no picture is to blame: a process that meets it does
+without a thread, or ends and is started again later (`ipc.transport.messages.Short`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ REMEDY = (
 
 
 def says_no_thread(error: BaseException) -> bool:
-    """Whether that, or what it came of, is that no thread could be started."""
+    """Whether the error, or one that caused it, is that no thread could be started."""
     if isinstance(error, BaseExceptionGroup):
         return any(map(says_no_thread, error.exceptions))
     # Python has no type of its own for it, and keeps the kernel's error to itself.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 LONGEST_SECONDS = 6 * 3600.0
-"""No pause is longer than this, its jitter aside, however often a job has failed."""
+"""The longest pause, its jitter aside, after any number of failures."""
 
 JITTER = 0.25
 """A pause is shorter or longer by at most this part, so that jobs which failed together don't come back together."""

@@ -37,6 +37,7 @@ EVENTS: Mapping[str, Event] = {
     "error.ignored": Event("An error was ignored, since nobody could handle it", "where"),
     "library.message": Event("", "logger where why"),
     "log.resumed": Event("The log's reader had stopped: records were left out", "records"),
+    "options.refused": Event("The child cannot use its options"),
     "process.crashed": Event("The process ended by an error that nothing caught"),
     "thread.crashed": Event("A thread ended by an error that nothing caught", "thread"),
     # end

@@ -1,7 +1,7 @@
-"""What a failure says of the disk that state_dir is on: it is full, read-only or failing, or has spoilt the journal.
+"""Failures by the disk that state_dir is on: it is full, read-only or failing, or has spoilt the journal.
 
-A full disk is nobody's fault and passes: whoever meets it waits, and goes on when there is room. A damaged journal does
-not pass: going on would be guessing.
+A full disk passes, and no picture is to blame: a process that meets it waits, and goes on when there is room. A damaged
+journal does not pass: going on would be guessing.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ipc.files.spool import has_no_room
 from ipc.journal import Journal, JournalError
 
 ROOM_BYTES = 2**20
-"""There is room again when so much is free: less is gone with the next picture."""
+"""Free bytes from which there is room again: less is gone with the next picture."""
 
 PROGRESS_SECONDS = 0.5
-"""How often one who has the journal checked shows that he is alive."""
+"""How often a process that has the journal checked reports progress."""
 
 
 def cannot_be_written(error: BaseException) -> str:
@@ -52,7 +52,7 @@ def damage(error: BaseException, journal_path: Path, progress: Callable[[], obje
 
 
 def _check(journal: Journal, progress: Callable[[], object]) -> list[str]:
-    """What the journal's check finds. In a thread: SQLite before 3.41 reads a whole table without calling anybody."""
+    """What the journal's check finds. In a thread: SQLite before 3.41 reads a whole table without a callback."""
     found: list[str] = []
     checking = threading.Thread(target=lambda: found.extend(journal.check()), name="check", daemon=True)
     try:

@@ -66,7 +66,7 @@ def objects_of(job: Job, prefix: str) -> Iterator[Object]:
 def original_of(job: Job, wanted: Published) -> Published | None:
     """What of a rendered job's original is to be published, where the settings want that.
 
-    What can't be stripped is not published. None: it has to be stripped, and nobody has tried to.
+    What can't be stripped is not published. None: it has to be stripped, which has not been tried.
     """
     if wanted != "stripped":
         return wanted
@@ -122,7 +122,7 @@ def rows_of(job: Job, prefix: str, url_of: Callable[[str], str]) -> dict[str, di
 
 
 def _place(one: Rendition) -> tuple[int, int]:
-    """Where it stands in the row: readers rely on that."""
+    """Its rank in the row: readers rely on the order."""
     return one.width, list(CONTENT_TYPES).index(one.format)
 
 

@@ -5,7 +5,7 @@
     {root}/{job}.{generation}/stripped          the original without metadata, where it can be stripped
 
 Promises. A file that the journal speaks of is complete and was fsynced, folder entries included, before the journal
-said so. Whatever else lies here is a stray of a process that was killed: `sweeping` deletes it. Dead letters keep their
+said so. Any other file here is a stray of a process that was killed: `sweeping` deletes it. Dead letters keep their
 original, so that `retry` needs no second download.
 """
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from ipc.journal import Journal
 
 LEASE_SECONDS = 900.0
-"""How long a removal that was given up in the middle keeps a picture's objects from being stored again. No request is
-carried out so long after it was made.
+"""How long a removal that was given up in the middle keeps a picture's objects from being stored again. The storage
+carries out no request that is older.
 """
 
 

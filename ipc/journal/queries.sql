@@ -65,7 +65,7 @@ SELECT message_id FROM jobs
 WHERE channel_id = :channel_id AND message_id BETWEEN :low AND :high AND deleted_at IS NULL;
 
 -- name: due
--- The jobs of these queues (a JSON list) whose turn comes first: of those that nobody has, by priority, those that were
+-- The jobs of these queues (a JSON list) whose turn comes first: of those without a claim, by priority, those that were
 -- put off and whose time has come (or is impossibly far off: the clock was set back), by that time, then the oldest.
 -- `besides` (a JSON list of ids) asks for others than these. No more is read, and sorted, than is asked for.
 WITH parts (priority, low, high) AS (
@@ -91,8 +91,8 @@ SELECT jobs.* FROM (
 
 -- name: first_to_fetch
 -- Of each of Telegram's channels (a JSON list of ids) the first job to fetch that was never put off, and for each
--- priority the first one that was and whose time has come (or is impossibly far off). However many are before them
--- elsewhere, or wait for later, none of those is read.
+-- priority the first one that was and whose time has come (or is impossibly far off). Jobs that are
+-- before them elsewhere, or wait for later, are not read.
 WITH parts (priority, low, high) AS (
     VALUES (0, 0.0, :now), (0, :farthest, 9e999), (1, 0.0, :now), (1, :farthest, 9e999)
 )
@@ -115,12 +115,12 @@ SELECT jobs.* FROM json_each(:channels) AS channel CROSS JOIN parts CROSS JOIN j
 SELECT * FROM jobs WHERE id = :id;
 
 -- name: claim
--- From now on the picture's fate is this worker's fate.
+-- From now on the worker's death counts against the picture.
 UPDATE jobs SET claimed_by = :worker
 WHERE id = :id AND generation = :generation AND state = 'fetched' AND claimed_by IS NULL;
 
 -- name: release_claims
--- The pool is new: whatever its predecessor had given out is to be given out again.
+-- The pool is new: the jobs that its predecessor had given out are given out again.
 UPDATE jobs SET claimed_by = NULL WHERE claimed_by IS NOT NULL AND state = 'fetched';
 
 -- name: release
@@ -169,8 +169,8 @@ UPDATE jobs SET state = 'seen', claimed_by = NULL, next_at = 0, renditions = NUL
 WHERE id = :id AND generation = :generation AND state IN ('fetched', 'rendered') AND deleted_at IS NULL;
 
 -- name: doubt
--- The original can't be decoded. Perhaps it came damaged: it is fetched again, and the very same bytes are the verdict,
--- or so many different ones that none will do.
+-- The original can't be decoded. Perhaps it came damaged: it is fetched again. The same bytes again are the verdict, as
+-- is the limit of downloads with other bytes.
 UPDATE jobs SET state = 'seen', claimed_by = NULL, doubted = sha256, doubts = doubts + 1, attempts = 0, next_at = 0,
                 reason = :reason
 WHERE id = :id AND generation = :generation AND state = 'fetched' AND doubted IS NOT sha256 AND doubts < :limit;

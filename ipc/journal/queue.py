@@ -1,4 +1,4 @@
-"""Which job is next. A statement takes from the head of a queue: however many others wait, they are not read."""
+"""Which job is next. A statement reads the head of a queue: jobs that wait behind it cost nothing."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ CREATE TABLE peers (
     PRIMARY KEY (address, account_id)
 ) STRICT, WITHOUT ROWID;
 
--- When an address was first configured: what is posted from then on is taken, however much later the channel is opened.
+-- When an address was first configured: what is posted from then on is taken, even if the channel is opened later.
 CREATE TABLE sightings (
     address       TEXT PRIMARY KEY,
     configured_at REAL NOT NULL           -- Unix seconds
@@ -64,10 +64,10 @@ CREATE TABLE jobs (
     height          INTEGER,
     renditions      BLOB,                 -- msgpack array of [width, height, format, bytes]
     rendition_bytes INTEGER NOT NULL,
-    stripped_bytes  INTEGER,              -- of the stripped original; 0: it can't be stripped; NULL: nobody tried
+    stripped_bytes  INTEGER,              -- of the stripped original; 0: it can't be stripped; NULL: not tried
     stored          INTEGER NOT NULL,     -- 1: every object is in the storage
     original        TEXT,                 -- what of the original is there, once stored: stripped, as_is or none
-    address         INTEGER REFERENCES addresses (id), -- what its row's URLs begin with; NULL: nobody noted it
+    address         INTEGER REFERENCES addresses (id), -- what its row's URLs begin with; NULL: not recorded
     doubted         TEXT,                 -- sha256 of an original that could not be decoded, and was fetched again
     doubts          INTEGER NOT NULL DEFAULT 0, -- how often that was
     -- the work
@@ -82,7 +82,7 @@ CREATE TABLE jobs (
     reason          TEXT,                 -- of the last failure, for people
     seen_at         INTEGER NOT NULL,
     published_at    INTEGER,              -- first time
-    queue           TEXT GENERATED ALWAYS AS (  -- whose turn it is, by the state; NULL: nobody's
+    queue           TEXT GENERATED ALWAYS AS (  -- which process takes it, by the state; NULL: none
         CASE state WHEN 'seen' THEN source
                    WHEN 'fetched' THEN iif(alone, 'alone', 'render')
                    WHEN 'rendered' THEN iif(stored, 'write', 'store') END
@@ -91,7 +91,7 @@ CREATE TABLE jobs (
 ) STRICT;
 
 -- Each queue in two parts: what was never put off, in the order of its turns, and what was, by when its time comes. So
--- the next job is found at the head of one of them, however many are put off. Telegram has a queue for each channel.
+-- the next job is found at the head of one of them, past any number of jobs that were put off. Telegram has a queue for each channel.
 -- A statement repeats what an index leaves out, as `next_at != 0`: else SQLite can't know that the index will do.
 CREATE INDEX jobs_ready ON jobs (queue, priority, id) WHERE queue IS NOT NULL AND next_at = 0;
 CREATE INDEX jobs_put_off ON jobs (queue, priority, next_at) WHERE queue IS NOT NULL AND next_at != 0;
@@ -153,7 +153,7 @@ CREATE TABLE last_failure (
     reason TEXT    NOT NULL
 ) STRICT;
 
--- The uploader's circuit breakers that are not closed: who replaces it goes on where it was.
+-- The uploader's circuit breakers that are not closed: its next incarnation goes on from them.
 CREATE TABLE breakers (
     service      TEXT PRIMARY KEY,        -- storage or catalog
     opened_at    REAL NOT NULL,           -- Unix seconds: first since the last success
@@ -163,7 +163,7 @@ CREATE TABLE breakers (
 ) STRICT, WITHOUT ROWID;
 
 -- Pictures whose objects are being removed from the storage, since no row names them: until that is done, or has been
--- given up for long enough, nobody stores objects under these digests.
+-- given up for long enough, no objects are stored under these digests.
 CREATE TABLE removals (
     sha256 TEXT PRIMARY KEY,
     at     REAL NOT NULL                  -- Unix seconds: of the last request to the storage

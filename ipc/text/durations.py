@@ -1,4 +1,4 @@
-"""Durations in words, for whatever a person reads."""
+"""Durations in words, for people."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How processes talk: messages, mailboxes, and who passes them on."""
+"""How processes talk: messages, mailboxes, and the routers that pass messages on."""

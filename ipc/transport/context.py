@@ -55,7 +55,7 @@ class Context:
         return self._stopping
 
     def note_stop(self) -> None:
-        """A stop was asked for, and whoever looks after `stop_fd` in the place of `stopping` has taken that from it."""
+        """A stop was asked for, and a reader of `stop_fd` other than `stopping` has taken it from there."""
         self._stopping = True
 
     def progress(self) -> None:
@@ -63,7 +63,7 @@ class Context:
         self._last_progress = time.monotonic()
 
     def receive(self, timeout_seconds: float) -> Message | None:
-        """The next message, waiting for it at most so long; None when none came or a stop was asked for."""
+        """The next message, after waiting `timeout_seconds` at most; None when none came or a stop was asked for."""
         self.progress()
         message = self.inbox.receive()
         if message is None:
@@ -84,11 +84,11 @@ class Context:
         self.send(Ready())
 
     def wake(self, state: str) -> None:
-        """Tell whoever takes jobs in `state` that there is one. A hint: it may be lost."""
+        """Tell the process that takes jobs in `state` that there is one. A hint: it may be lost."""
         self.send(Wake(state))
 
     def report(self, topic: str, **facts: Any) -> None:
-        """Say something of this child for /status."""
+        """Report facts of this child for /status."""
         self.send(Report(topic, facts))
 
     def beat(self) -> None:
@@ -97,7 +97,7 @@ class Context:
 
 
 def _readable(timeout_seconds: float, *fds: int) -> set[int]:
-    """Those of the descriptors that can be read, or have come to their end, waiting at most so long for the first.
+    """The descriptors that can be read, or have come to their end, after at most `timeout_seconds` for the first.
 
     Not select(), which knows no descriptor above 1023.
     """

@@ -1,6 +1,6 @@
 """A mailbox: one pipe, one writer, one reader, made anew for each incarnation of a child.
 
-A shared `multiprocessing.Queue` breaks for everybody when one of its users is killed while it holds the queue's lock,
+A shared `multiprocessing.Queue` breaks for all its users when one of them is killed while it holds the queue's lock,
 and an idle reader holds it all the time. A mailbox has no lock between processes: each of its ends belongs to one
 process, and a message is one atomic write (see `ipc.transport.messages`). So a killed process can spoil nothing but its
 own two mailboxes, and those go with it.
@@ -34,7 +34,7 @@ class Outbox:
     def send(self, message: Message) -> bool:
         """Write one message. False: the mailbox is full (non-blocking end only) and the message is dropped.
 
-        Raises Closed if nobody will ever read it.
+        Raises Closed if the reader is gone.
         """
         data = encode(message)
         with self._lock:
@@ -64,8 +64,8 @@ class Inbox:
     def receive(self) -> Message | None:
         """The next message if one is there, else None.
 
-        Raises Closed when the writer is gone and all is read, and when it has sent what is no message: then it is
-        beside itself, and its supervisor, which hears it no more, replaces it.
+        Raises Closed when the writer is gone and all is read, and when it has sent what is no message: its supervisor
+        hears it no more then, and replaces it.
         """
         try:
             if not self._poll.poll(0):
