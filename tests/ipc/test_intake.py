@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipc import failpoints
-from ipc.intake import Taken, digest_of, is_other_picture, revision_of, take, wants_sha256
+from ipc.intake import Taken, digest_of, is_other_picture, revision_of, take, wants_sha256, withdraw
 from ipc.jobs import Job, State
 from ipc.journal import Journal, figures, lookup, queue, transitions
 from ipc.journal.transitions import POISON
@@ -247,8 +247,17 @@ def test_an_edit_of_the_caption_does_not_bring_back_what_killed_its_workers(jour
     assert (now.state, now.caption, now.deaths) == ("dead", "edited", 1)
     assert [one["job"] for one in figures.quarantined(journal, 9)] == [job.id]
     assert take(journal, page(post(1, "file:other")), NOW) == Taken(edited=1)
-    assert again(journal, job).state == "seen", "another picture is another chance"
+    now = again(journal, job)
+    assert (now.state, now.dead_cause) == ("seen", None), "another picture is another chance"
     assert figures.quarantined(journal, 9) == []
+
+
+def test_what_killed_its_workers_is_in_quarantine_until_its_message_is_gone(journal: Journal) -> None:
+    job = put(journal, 1, "fetched")
+    assert transitions.bury(journal, job, "why", cause="poison")
+    assert again(journal, job).dead_cause == "poison"
+    assert withdraw(journal, CHANNEL, [1], NOW) == [1]
+    assert again(journal, job).dead_cause is None and figures.quarantined(journal, 9) == []
 
 
 def test_an_edit_leaves_what_is_known_of_the_picture(journal: Journal) -> None:
@@ -519,6 +528,15 @@ def test_the_same_message_from_another_kind_of_source(state: State, journal: Jou
     take(journal, page(live), NOW)
     take(journal, page(replace(live, photo=replace(live.photo, identity="id:10", photo_id=10))), NOW)
     assert again(journal, before).generation == 2
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_picture_that_an_export_left_out_comes_from_where_it_is(state: State, journal: Journal) -> None:
+    before = put(journal, 1, state, identity="missing:1")
+    take(journal, page(post(1, "id:9"), is_present=True), NOW)
+    now = again(journal, before)
+    assert (now.state, now.generation, now.source) == ("seen", 2, "telegram")
+    assert queue.due(journal, "seen", 9, source="telegram") == [now]
 
 
 @pytest.mark.parametrize(

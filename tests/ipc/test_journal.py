@@ -341,6 +341,15 @@ def fetched_again(journal: Journal, job: Job, sha256: str) -> Job:
     return again(journal, job)
 
 
+def test_other_bytes_each_time_are_the_verdict_in_the_end(journal: Journal) -> None:
+    job = put(journal, 1, "fetched")
+    for number in range(transitions.MAX_DOUBTS):
+        assert transitions.doubt(journal, job, "truncated")
+        job = fetched_again(journal, job, f"other {number}")
+    assert not transitions.doubt(journal, job, "truncated")
+    assert again(journal, job).state == "fetched"
+
+
 def test_what_cannot_be_decoded_is_fetched_once_more_at_once(journal: Journal) -> None:
     job = put(journal, 1, "fetched")
     assert transitions.fail(journal, job, "a passing fault", RETRY) == "later"
