@@ -88,6 +88,7 @@ class Incarnation:
     stalled_seconds: float = 0.0
     frozen_seconds: float = 0.0
     forgiven_seconds: float = 0.0
+    resumed_at: float = -math.inf
     intent: Intent | None = None
     last_words: LastWords | None = None
     rss_bytes: int = 0
@@ -107,15 +108,16 @@ class Incarnation:
     def ready(self) -> bool:
         return self.ready_at < math.inf
 
-    def beat(self, stalled_seconds: float) -> None:
-        """It says how long ago its main loop came round."""
-        if stalled_seconds < self.forgiven_seconds:
-            self.forgiven_seconds = 0.0  # it has come round since
-        self.stalled_seconds = stalled_seconds - self.forgiven_seconds
+    def beat(self, stalled_seconds: float, now: float) -> None:
+        """Take a heartbeat: how long ago the child's main loop came round."""
+        if now - stalled_seconds > self.resumed_at:  # a heartbeat from before our suspension proves nothing
+            self.forgiven_seconds = 0.0
+        self.stalled_seconds = max(0.0, stalled_seconds - self.forgiven_seconds)
 
-    def forgive(self, seconds: float) -> None:
-        """We have not listened for so long, and it may have been frozen as we were: that time counts for nobody."""
-        self.heard += seconds
+    def forgive(self, seconds: float, now: float) -> None:
+        """Exclude our own suspension, which ended just now, from hang detection: the child may have shared it."""
+        self.heard = min(self.heard + seconds, now)
+        self.resumed_at = now
         self.frozen_seconds += seconds
         self.forgiven_seconds += seconds
         self.stalled_seconds = 0.0

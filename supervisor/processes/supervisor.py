@@ -135,7 +135,7 @@ class Supervisor:
             self._assure_itself()
             self._start_who_is_due()
             self._wait()
-            self._watchdog.look(closely=router.is_busy())
+            self._watchdog.look(self._awake_at, closely=router.is_busy())
             if self._commands:
                 self._commands.look()
             self._reload_plan.go_on()
@@ -264,7 +264,7 @@ class Supervisor:
             self._drain_until += seconds
         for slot in self._slots.values():
             if slot.incarnation is not None:
-                slot.incarnation.forgive(seconds)
+                slot.incarnation.forgive(seconds, self._awake_at)
                 slot.stop_until += seconds
 
     def _moments(self) -> list[float]:
@@ -298,7 +298,7 @@ class Supervisor:
         incarnation.end(Intent.GIBBERISH)
 
     def _on_message(self, slot: Slot, incarnation: Incarnation, message: Message) -> None:
-        incarnation.heard = time.monotonic()
+        incarnation.heard = self._awake_at  # it was there by then, and the watchdog judges by that moment
         match message:
             case Ready():
                 slot.now_ready()
@@ -312,7 +312,7 @@ class Supervisor:
                 self.router.on_ready(slot.spec.name)
                 self._tell_of(slot)
             case Beat(stalled_seconds):
-                incarnation.beat(stalled_seconds)
+                incarnation.beat(stalled_seconds, self._awake_at)
             case Held() | Starved() | Unrunnable() | Short() | Leaving():
                 incarnation.last_words = message
             case _:

@@ -6,7 +6,6 @@ each kill.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 
 import structlog
@@ -31,9 +30,12 @@ class Watchdog:
         self._sampled = 0.0
         self._oom_kills = (memory.kernel_oom_kills(),) * 2
 
-    def look(self, *, closely: bool) -> None:
-        """Sample the memory of all (`closely`: now, else at most once a second) and enforce every cap and deadline."""
-        now = time.monotonic()
+    def look(self, now: float, *, closely: bool) -> None:
+        """Sample the memory of all (`closely`: now, else at most once a second) and enforce every cap and deadline.
+
+        `now` is when the loop last woke, not the clock's time: if this process was suspended since, the clock has moved
+        on and no message was read, and only the next wake-up knows how long that was.
+        """
         if closely or now - self._sampled >= SAMPLE_SECONDS:
             self._sample(now)
         for slot in self._slots:

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from ipc.transport.messages import Report, Wake
+from supervisor.processes.process import Incarnation
 from supervisor.processes.spec import ChildSpec, Intensity, SpecError
 from supervisor.processes.supervisor import Supervisor
 from tests.instance import HOME, _pids, _session_of, children, wait_for
@@ -30,6 +31,12 @@ pytestmark = pytest.mark.tree
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
     return tmp_path / "notes"
+
+
+def made_up(**more: Any) -> Incarnation:
+    """One without a process."""
+    nothing: Any = None
+    return Incarnation(1, nothing, -1, nothing, -1, nothing, -1, **more)
 
 
 # --- starting -----------------------------------------------------------------------------------------------
@@ -342,26 +349,60 @@ def test_a_child_that_hangs_shows_where(target: str, notes: Path) -> None:
     assert stage.states["a"]["exit_causes"]["hung"] == 1
 
 
-def test_a_freeze_of_the_whole_tree_makes_nobody_hung(notes: Path) -> None:
+@pytest.mark.parametrize("when", ["after the watchdog has looked", "before it looks"])
+def test_a_freeze_of_the_whole_tree_makes_nobody_hung(when: str, notes: Path) -> None:
     """A stopped container, a suspended group: the supervisor wakes with heartbeats missing that were never due."""
     stage = Stage(notes, spec(notes, "a", hang_seconds=1.0), spec(notes, "b", "slow_to_stop", hang_seconds=1.0))
+    reader, writer = os.pipe()  # closed by the script: the stage counts the descriptors from before
+    frozen: list[int] = []
+
+    def freeze() -> None:
+        stage.supervisor.unwatch(reader)
+        frozen.extend([stage.pid("a"), stage.pid("b")])
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(3.5)  # the loop does not run either: this is called by it
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
-        pids = [stage.pid("a"), stage.pid("b")]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        time.sleep(3.5)  # the loop does not run either: this is called by it
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        stage.supervisor.watch(reader, freeze)
+        if when == "before it looks":
+            os.write(writer, b".")
+            yield from stage.until("the freeze", lambda: frozen)
+        else:
+            freeze()
         until = time.monotonic() + 2
         yield from stage.until("hasty judgement", lambda: time.monotonic() > until or stage.exits)
         assert not stage.exits
-        os.kill(pids[0], signal.SIGSTOP)  # this one alone is hung, as ever
+        os.kill(frozen[0], signal.SIGSTOP)  # this one alone is hung, as ever
         yield from stage.replaced("a")
+        os.close(reader)
+        os.close(writer)
 
     assert stage.play(script) == 0
     assert [cause for cause, _ in stage.ended("a")] == ["hung", "asked"]
+
+
+def test_a_heartbeat_from_before_a_freeze_does_not_end_its_exclusion() -> None:
+    """It is read first when the loop goes on; the next one counts the freeze as a round that took so long."""
+    process = made_up(heard=100.0)
+    process.forgive(50.0, now=151.0)
+    process.beat(0.1, now=151.0)
+    process.beat(50.2, now=151.1)
+    assert process.stalled_seconds == pytest.approx(0.2) and process.heard == 150.0
+    process.beat(70.0, now=171.0)
+    assert process.stalled_seconds == pytest.approx(20.0), "its loop has stood since"
+    process.beat(0.3, now=172.0)
+    process.beat(60.0, now=240.0)
+    assert process.stalled_seconds == 60.0, "it has come round since: nothing is excluded any more"
+
+
+def test_a_freeze_excludes_no_time_to_come() -> None:
+    process = made_up(heard=100.0)
+    process.forgive(50.0, now=120.0)
+    assert process.heard == 120.0
 
 
 def test_an_order_to_stop_stands_even_if_the_child_hangs_over_it(notes: Path) -> None:
