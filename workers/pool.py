@@ -248,7 +248,7 @@ class Dispatch:
             return
         if not is_sound(message):
             log.error("a worker talks nonsense", worker=child, job=hand.job.id)
-            self._tree.kill_mad(child)  # its exit is the job's strike
+            self._tree.kill_for_protocol_error(child)  # its exit is the job's strike
             return
         self._put_down(child, hand)
         if hand.ended:

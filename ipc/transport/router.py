@@ -50,7 +50,7 @@ class Tree(Protocol):
     def kill_hung(self, name: str) -> None:
         """End a child that is at work and makes no progress; it counts as hung."""
 
-    def kill_mad(self, name: str) -> None:
+    def kill_for_protocol_error(self, name: str) -> None:
         """End a child that says what makes no sense; it counts as crashed."""
 
     def recycle(self, name: str) -> None:

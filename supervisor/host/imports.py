@@ -12,12 +12,12 @@ from typing import Any
 
 from supervisor import tree
 from supervisor.processes.router import RootRouter
-from supervisor.processes.slot import Slot, Standing
+from supervisor.processes.slot import Slot, State
 from supervisor.processes.spec import ChildSpec
 from supervisor.processes.supervisor import Supervisor
 from supervisor.settings import Settings
 
-OVER = (Standing.FINISHED, Standing.STOPPED, Standing.HELD)
+OVER = (State.FINISHED, State.STOPPED, State.HELD)
 
 
 class Imports:
@@ -34,7 +34,7 @@ class Imports:
         if not isinstance(path, str) or not Path(path).is_absolute():
             return {"ok": False, "lines": [f"an import needs an absolute path, not {path!r}"]}
         if slot := self._slot():
-            if slot.standing not in OVER:
+            if slot.state not in OVER:
                 what = f"an import of {self._path} is under way"
                 return {"ok": False, "lines": [f"{what}: wait for its end, or stop it with bin/run stop {tree.IMPORT}"]}
             self._supervisor.retire_child(tree.IMPORT)
@@ -52,8 +52,8 @@ class Imports:
         slot = self._slot()
         if slot is None:
             return {**answer, "state": "gone"}
-        answer |= {"state": slot.standing.value, "why": str(slot.facts().get("last_exit", ""))}
-        if slot.standing in OVER:
+        answer |= {"state": slot.state.value, "why": str(slot.facts().get("last_exit", ""))}
+        if slot.state in OVER:
             self._supervisor.retire_child(tree.IMPORT)
         return answer
 
@@ -66,7 +66,7 @@ class Imports:
     def specs(self) -> tuple[ChildSpec, ...]:
         """What a reload has to keep."""
         slot = self._slot()
-        return (slot.spec,) if slot and not slot.retired and slot.standing not in OVER else ()
+        return (slot.spec,) if slot and not slot.retired and slot.state not in OVER else ()
 
     def _slot(self) -> Slot | None:
         return next((slot for slot in self._supervisor.slots if slot.spec.name == tree.IMPORT), None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from supervisor.processes.process import Incarnation
+from supervisor.processes.process import Process
 from supervisor.processes.spec import ChildSpec
 
 
@@ -25,16 +25,16 @@ class Loop(Protocol):
 class CommandRunner(Protocol):
     """Starts the operator's own commands, reads what they write, and kills what they leave (`commands.runner`)."""
 
-    def launch(self, spec: ChildSpec, number: int) -> Incarnation:
+    def launch(self, spec: ChildSpec, number: int) -> Process:
         """Start incarnation `number` of the command. Raises OSError if the machine has no process to give."""
 
-    def started(self, incarnation: Incarnation) -> None:
+    def started(self, process: Process) -> None:
         """The supervisor watches it now: read what it writes."""
 
     def look(self) -> None:
         """Called in each round of the loop."""
 
-    def ended(self, incarnation: Incarnation) -> None:
+    def ended(self, process: Process) -> None:
         """It has ended, and has been waited for."""
 
     def close(self) -> None:

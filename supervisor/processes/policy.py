@@ -36,7 +36,7 @@ class Intent(enum.Enum):
     STOP = "stop"
     HUNG = "hung"
     MEMORY = "memory"
-    GIBBERISH = "gibberish"
+    PROTOCOL_ERROR = "gibberish"
 
 
 class Oom(enum.Enum):
@@ -113,7 +113,7 @@ def _judge_by_intent(intent: Intent, how: str) -> Exit:
             return Exit(Cause.HUNG, "hung: it gave no sign of life and was killed")
         case Intent.MEMORY:
             return Exit(Cause.OUT_OF_MEMORY, "out of memory: it outgrew its cap and was killed")
-        case Intent.GIBBERISH:
+        case Intent.PROTOCOL_ERROR:
             return Exit(Cause.CRASHED, "crashed: it sent what is no message and was killed")
 
 

@@ -54,9 +54,9 @@ def main(context: Context) -> None:
 
 def _abandon(supervisor: Supervisor) -> None:
     """The loop has failed: nobody looks after the children any more, so they end here."""
-    for incarnation in [slot.incarnation for slot in supervisor.slots if slot.incarnation]:
-        incarnation.end(Intent.STOP)
-        incarnation.process.wait()
+    for process in [slot.process for slot in supervisor.slots if slot.process]:
+        process.end(Intent.STOP)
+        process.popen.wait()
 
 
 def children_of(options: Mapping[str, Any]) -> list[ChildSpec]:

@@ -29,9 +29,9 @@ from supervisor.child import stacks
 from supervisor.processes import policy, reaper
 from supervisor.processes.loop import CommandRunner, Loop
 from supervisor.processes.policy import Cause, Exit, Intent
-from supervisor.processes.process import Incarnation, spawn
+from supervisor.processes.process import Process, spawn
 from supervisor.processes.reload import Changes, Reload
-from supervisor.processes.slot import Slot, Standing
+from supervisor.processes.slot import Slot, State
 from supervisor.processes.spec import ChildSpec, Intensity, SpecError
 from supervisor.processes.watchdog import Watchdog, sample
 from supervisor.resources import cpu
@@ -170,11 +170,11 @@ class Supervisor:
         return self._router
 
     def _is_over(self) -> bool:
-        return self.stopping and all(slot.incarnation is None for slot in self._slots.values())
+        return self.stopping and all(slot.process is None for slot in self._slots.values())
 
     def _reap_orphans(self) -> None:
         if reaper.is_needed():
-            reaper.reap({slot.incarnation.pid for slot in self._slots.values() if slot.incarnation})
+            reaper.reap({slot.process.pid for slot in self._slots.values() if slot.process})
 
     def _close(self) -> None:
         if self._commands:
@@ -198,7 +198,7 @@ class Supervisor:
 
     def _others_had_their_chance(self, slot: Slot) -> bool:
         earlier = list(self._slots.values())[: list(self._slots).index(slot.spec.name)]
-        return slot.started_before or all(other.had_its_chance() for other in earlier)
+        return slot.started_before or all(other.has_settled() for other in earlier)
 
     def _assure_itself(self, *, now: bool = False) -> None:
         """Look whether there is any sense in going on."""
@@ -214,29 +214,29 @@ class Supervisor:
         if self.stopping:
             return
         try:
-            incarnation = self._spawn(slot.spec, slot.count + 1)
+            process = self._spawn(slot.spec, slot.count + 1)
         except (OSError, subprocess.SubprocessError) as error:
             # EAGAIN, ENOMEM, EMFILE: the machine is short of something. No fault of the child: try again.
             why = f"cannot be started: {error}"
             remedy = process_limit.REMEDY if isinstance(error, BlockingIOError) else TRIED_AGAIN
-            slot.put_off(time.monotonic() + policy.shortage_delay_seconds(self._intensity), why, remedy)
+            slot.postpone(time.monotonic() + policy.shortage_delay_seconds(self._intensity), why, remedy)
             log.error("cannot start a child", child=slot.spec.name, error=str(error))
             self._tell_of(slot)
             return
-        slot.begin(incarnation)
+        slot.begin(process)
         name = slot.spec.name
         if not slot.spec.command:  # whose cap is for itself alone, and a cgroup would hold its own children to it
-            incarnation.leaf = self._leaves.make(name, incarnation.number, incarnation.pid, incarnation.cap_bytes)
+            process.leaf = self._leaves.make(name, process.number, process.pid, process.cap_bytes)
         self._reload_plan.note_start(name)
-        self.watch(incarnation.pidfd, lambda: self._on_exit(slot))
-        self.watch(incarnation.inbox_fd, lambda: self._on_messages(slot))
+        self.watch(process.pidfd, lambda: self._on_exit(slot))
+        self.watch(process.inbox_fd, lambda: self._on_messages(slot))
         if self._commands:
-            self._commands.started(incarnation)
-        log.debug("started", child=name, pid=incarnation.pid, incarnation=incarnation.number)
+            self._commands.started(process)
+        log.debug("started", child=name, pid=process.pid, incarnation=process.number)
         self._tell_of(slot)
         self.router.on_start(name)
 
-    def _spawn(self, spec: ChildSpec, number: int) -> Incarnation:
+    def _spawn(self, spec: ChildSpec, number: int) -> Process:
         if spec.command:
             assert self._commands is not None, "a supervisor that runs commands is given their runner"
             return self._commands.launch(spec, number)
@@ -251,11 +251,11 @@ class Supervisor:
         # Our own signal first: a child that has got the same one is not to be taken for one that ended by itself.
         events = sorted(self._selector.select(wanted), key=lambda one: one[0].fd != self._stop_fd)
         asleep_since, self._awake_at = self._awake_at, time.monotonic()
-        self._forgive(policy.overslept_seconds(self._awake_at - asleep_since, wanted))
+        self._exclude_suspension(policy.overslept_seconds(self._awake_at - asleep_since, wanted))
         for key, _ in events:
             key.data()
 
-    def _forgive(self, seconds: float) -> None:
+    def _exclude_suspension(self, seconds: float) -> None:
         """For so long this loop has not run, and perhaps nobody has: nobody is to be judged by that time."""
         if not seconds:
             return
@@ -263,119 +263,119 @@ class Supervisor:
         if self._drain_until is not None:
             self._drain_until += seconds
         for slot in self._slots.values():
-            if slot.incarnation is not None:
-                slot.incarnation.forgive(seconds, self._awake_at)
+            if slot.process is not None:
+                slot.process.exclude_suspension(seconds, self._awake_at)
                 slot.stop_until += seconds
 
     def _moments(self) -> list[float]:
         """When something will be due that was not when it was last looked at, in monotonic seconds."""
-        presses = [slot.incarnation.press_at for slot in self._slots.values() if slot.incarnation]
+        presses = [slot.process.escalates_at for slot in self._slots.values() if slot.process]
         if self.stopping:
-            stops = [slot.stop_until for slot in self._slots.values() if slot.standing is Standing.STOPPING]
+            stops = [slot.stop_until for slot in self._slots.values() if slot.state is State.STOPPING]
             return [*presses, *stops]
-        starts = [slot.due_at for slot in self._slots.values() if slot.awaits_its_time]
+        starts = [slot.due_at for slot in self._slots.values() if slot.is_scheduled]
         return [*presses, *(moment for moment in starts if moment > self._looked_at)]
 
     def _on_messages(self, slot: Slot, most: int = MOST_MESSAGES) -> None:
-        incarnation = slot.incarnation
-        if incarnation is None or not incarnation.listening:
+        process = slot.process
+        if process is None or not process.listening:
             return
         for _ in range(most):
             try:
-                message = incarnation.inbox.receive()
+                message = process.inbox.receive()
             except Closed as closed:
-                self._stop_listening(incarnation)
+                self._stop_listening(process)
                 if not isinstance(closed.__cause__, EOFError):
-                    self._on_gibberish(slot, incarnation, closed)
+                    self._on_protocol_error(slot, process, closed)
                 return
             if message is None:
                 return
-            self._on_message(slot, incarnation, message)
+            self._on_message(slot, process, message)
 
-    def _on_gibberish(self, slot: Slot, incarnation: Incarnation, error: Closed) -> None:
+    def _on_protocol_error(self, slot: Slot, process: Process, error: Closed) -> None:
         """What it sends cannot be trusted any more, so neither can its work."""
-        log.error("sends what is no message", child=slot.spec.name, pid=incarnation.pid, error=str(error))
-        incarnation.end(Intent.GIBBERISH)
+        log.error("sends what is no message", child=slot.spec.name, pid=process.pid, error=str(error))
+        process.end(Intent.PROTOCOL_ERROR)
 
-    def _on_message(self, slot: Slot, incarnation: Incarnation, message: Message) -> None:
-        incarnation.heard = self._awake_at  # it was there by then, and the watchdog judges by that moment
+    def _on_message(self, slot: Slot, process: Process, message: Message) -> None:
+        process.heard = self._awake_at  # it was there by then, and the watchdog judges by that moment
         match message:
             case Ready():
-                slot.now_ready()
-                sample(incarnation)  # its row says at once how much memory it takes
+                slot.mark_ready()
+                sample(process)  # its row says at once how much memory it takes
                 log.info(
                     "ready",
                     child=slot.spec.name,
-                    pid=incarnation.pid,
-                    seconds=round(incarnation.ready_at - incarnation.spawned, 3),
+                    pid=process.pid,
+                    seconds=round(process.ready_at - process.spawned, 3),
                 )
                 self.router.on_ready(slot.spec.name)
                 self._tell_of(slot)
             case Beat(stalled_seconds):
-                incarnation.beat(stalled_seconds, self._awake_at)
+                process.beat(stalled_seconds, self._awake_at)
             case Held() | Starved() | Unrunnable() | Short() | Leaving():
-                incarnation.last_words = message
+                process.last_words = message
             case _:
                 self.router.on_message(slot.spec.name, message)
 
     def _on_exit(self, slot: Slot) -> None:
-        incarnation = slot.incarnation
-        if incarnation is None or not incarnation.has_ended():
+        process = slot.process
+        if process is None or not process.has_ended():
             return
         self._on_messages(slot, LAST_MESSAGES)  # its last words, and the work that it had just finished
-        self.unwatch(incarnation.pidfd)
-        self._stop_listening(incarnation)
+        self.unwatch(process.pidfd)
+        self._stop_listening(process)
         if self._commands:
-            self._commands.ended(incarnation)
-        shown = incarnation.stacks()
-        incarnation.close()
-        self._bury(slot, incarnation, shown)
+            self._commands.ended(process)
+        shown = process.stacks()
+        process.close()
+        self._bury(slot, process, shown)
 
-    def _stop_listening(self, incarnation: Incarnation) -> None:
+    def _stop_listening(self, process: Process) -> None:
         """Once only: after an error the mailbox may be closed already, and the number soon be another file's."""
-        if incarnation.listening:
-            incarnation.listening = False
-            self.unwatch(incarnation.inbox_fd)
+        if process.listening:
+            process.listening = False
+            self.unwatch(process.inbox_fd)
 
-    def _bury(self, slot: Slot, incarnation: Incarnation, shown: str) -> None:
+    def _bury(self, slot: Slot, process: Process, shown: str) -> None:
         """Put down what the end of the child was, and decide what follows."""
         end = policy.judge(
-            incarnation.process.returncode,
-            incarnation.intent,
-            incarnation.last_words,
-            self._watchdog.oom_of(incarnation),
+            process.popen.returncode,
+            process.intent,
+            process.last_words,
+            self._watchdog.oom_of(process),
         )
-        if incarnation.leaf is not None:
-            incarnation.leaf_peak_bytes = incarnation.leaf.peak_bytes()
-            self._leaves.remove(incarnation.leaf)
+        if process.leaf is not None:
+            process.leaf_peak_bytes = process.leaf.peak_bytes()
+            self._leaves.remove(process.leaf)
         now = time.monotonic()
         counts = self.router.on_exit(slot.spec.name, end.cause.value, end.text)
-        if end.cause is Cause.SHORT and now - incarnation.ready_at < policy.STEADY_SECONDS:  # or it never was
+        if end.cause is Cause.SHORT and now - process.ready_at < policy.STEADY_SECONDS:  # or it never was
             self._start_failed(slot, end, now)
             return
         counts = counts and not (slot.recycled or self.stopping)
         replaced = slot.after_exit(end, now, counts=counts, intensity=self._intensity, random=random)
         log.log(
-            self._level_of(slot, incarnation, end),
+            self._level_of(slot, process, end),
             "child ended",
             child=slot.spec.name,
-            pid=incarnation.pid,
+            pid=process.pid,
             cause=end.cause.value,
             what=end.text,
-            lived_seconds=round(now - incarnation.spawned, 3),
+            lived_seconds=round(now - process.spawned, 3),
             replaced=replaced and not self.stopping,
         )
         for piece in stacks.pieces(shown):
-            log.error("stack", child=slot.spec.name, pid=incarnation.pid, stack=piece)
+            log.error("stack", child=slot.spec.name, pid=process.pid, stack=piece)
         self.router.on_ended(
             slot.spec.name,
             {
                 "at": int(time.time()),
                 "cause": end.cause.value,
                 "what": end.text[:300],
-                "lived_seconds": round(now - incarnation.spawned, 1),
-                "peak_bytes": incarnation.leaf_peak_bytes or incarnation.peak_rss_bytes,
-                "cap_bytes": incarnation.cap_bytes,
+                "lived_seconds": round(now - process.spawned, 1),
+                "peak_bytes": process.leaf_peak_bytes or process.peak_rss_bytes,
+                "cap_bytes": process.cap_bytes,
                 **({"stacks": stacks.digest(shown)} if shown else {}),
             },
         )
@@ -385,11 +385,11 @@ class Supervisor:
         if slot.retired:
             self.remove_child(slot.spec.name)
 
-    def _level_of(self, slot: Slot, incarnation: Incarnation, end: Exit) -> int:
+    def _level_of(self, slot: Slot, process: Process, end: Exit) -> int:
         """An end that somebody wanted is no error."""
         # A signal to all of us at once may have found it before it could take it.
-        went_with_us = self.stopping and incarnation.process.returncode == -signal.SIGTERM
-        if end.cause is Cause.ASKED or slot.standing is Standing.FINISHED or went_with_us:
+        went_with_us = self.stopping and process.popen.returncode == -signal.SIGTERM
+        if end.cause is Cause.ASKED or slot.state is State.FINISHED or went_with_us:
             return logging.INFO
         if end.cause is Cause.TERMINATED:
             return logging.INFO if self.stopping else logging.WARNING
@@ -409,8 +409,8 @@ class Supervisor:
         """
         deaths, window_seconds = len(slot.deaths), self._intensity.window_seconds
         if slot.spec.command is not None or slot.spec.costs_only_itself:
-            if slot.standing is Standing.WAITING:
-                seconds = slot.hold_back(now, self._intensity)
+            if slot.state is State.WAITING:
+                seconds = slot.hold(now, self._intensity)
                 log.error(
                     "held",
                     child=slot.spec.name,
@@ -435,7 +435,7 @@ class Supervisor:
         """Have the child stop, until it is started again. It counts as no death."""
         slot = self._slots[name]
         slot.wanted, slot.recycled = False, False
-        slot.call_off()
+        slot.cancel()
         self._ask_to_stop(slot, math.inf)
         self._tell_of(slot)
 
@@ -443,9 +443,9 @@ class Supervisor:
         """Have a child run that is stopped, held, or waiting for its turn."""
         slot = self._slots[name]
         slot.wanted = True
-        if slot.incarnation is None:
+        if slot.process is None:
             slot.release()
-        elif slot.standing is Standing.STOPPING:
+        elif slot.state is State.STOPPING:
             slot.recycled = not slot.rests
         self._tell_of(slot)
 
@@ -475,7 +475,7 @@ class Supervisor:
         """Have the child stop, if it runs; then there is no such child any more."""
         slot = self._slots[name]
         slot.retired = True
-        if slot.incarnation is None:
+        if slot.process is None:
             self.remove_child(name)
         else:
             self.stop_child(name)
@@ -501,9 +501,9 @@ class Supervisor:
         log.warning("stopping at once")
         self._exit_code = 1
         for slot in self._slots.values():
-            slot.call_off()
-            if slot.incarnation:
-                slot.incarnation.end(Intent.STOP)
+            slot.cancel()
+            if slot.process:
+                slot.process.end(Intent.STOP)
                 slot.stop_until = math.inf
 
     def abandon(self) -> None:
@@ -513,9 +513,9 @@ class Supervisor:
         self._is_abandoned, self._exit_code = True, 1
         self.begin_stop()
         for slot in self._slots.values():
-            slot.call_off()
-            if slot.incarnation and slot.spec.command is None:
-                slot.incarnation.end(Intent.STOP)
+            slot.cancel()
+            if slot.process and slot.spec.command is None:
+                slot.process.end(Intent.STOP)
                 slot.stop_until = math.inf
 
     def begin_stop(self) -> None:
@@ -530,24 +530,24 @@ class Supervisor:
         if self._drain_until is None:
             return
         for slot in reversed(self._slots.values()):
-            slot.call_off()
-            if slot.incarnation is None:
+            slot.cancel()
+            if slot.process is None:
                 continue
-            if slot.incarnation.intent is not Intent.STOP:
+            if slot.process.intent is not Intent.STOP:
                 self._ask_to_stop(slot, self._drain_until)
             if self._in_order and slot.spec.command is None:  # for a command, nobody waits
                 return
 
     def _ask_to_stop(self, slot: Slot, latest: float) -> None:
         """Ask it once, however often it is wanted: a second SIGTERM means "at once" to a child that supervises."""
-        incarnation = slot.incarnation
-        if incarnation is None or incarnation.intent is Intent.STOP:
+        process = slot.process
+        if process is None or process.intent is Intent.STOP:
             return
-        if incarnation.intent is None:
-            incarnation.intent = Intent.STOP
+        if process.intent is None:
+            process.intent = Intent.STOP
         now = time.monotonic()
         slot.stop_until = max(min(now + slot.spec.stop_seconds, latest), now + LEAST_STOP_SECONDS)
-        incarnation.ask_to_stop()
+        process.ask_to_stop()
 
     # Telling
 
@@ -563,8 +563,8 @@ class Supervisor:
     def _tell_of(self, slot: Slot) -> None:
         """Tell how it stands now; what is as it was, only now and then."""
         now = time.monotonic()
-        if slot.incarnation is not None and slot.spec.command is not None:
-            slot.incarnation.heard = now  # it says nothing, but the kernel would have told of its end
+        if slot.process is not None and slot.spec.command is not None:
+            slot.process.heard = now  # it says nothing, but the kernel would have told of its end
         facts = slot.facts()
         often = now - self._busy_at < RETELL_SECONDS  # for a while after, or a row would tell of the last work
         after = BUSY_RETELL_SECONDS if often or _is_heard_anew(slot, facts) else RETELL_SECONDS
@@ -582,16 +582,16 @@ class Supervisor:
         return list(self._slots)
 
     def is_ready(self, name: str) -> bool:
-        incarnation = self._slots[name].incarnation
-        return incarnation is not None and incarnation.ready and incarnation.intent is None
+        process = self._slots[name].process
+        return process is not None and process.ready and process.intent is None
 
     def send(self, name: str, message: Message) -> bool:
         slot = self._slots.get(name)
-        incarnation = slot.incarnation if slot else None
-        if incarnation is None:
+        process = slot.process if slot else None
+        if process is None:
             return False
         try:
-            return incarnation.outbox.send(message)
+            return process.outbox.send(message)
         except Closed:
             return False  # it is dead; its pidfd says so in a moment
         except MessageError as error:
@@ -599,41 +599,41 @@ class Supervisor:
             return False
 
     def set_cap(self, name: str, cap_bytes: int) -> bool:
-        incarnation = self._slots[name].incarnation
-        if incarnation is None or incarnation.cap_bytes == cap_bytes:
+        process = self._slots[name].process
+        if process is None or process.cap_bytes == cap_bytes:
             return True
-        sample(incarnation)  # what it had a moment ago, at the end of a large job, is no reason to kill it
-        if 0 < cap_bytes < incarnation.rss_bytes:
+        sample(process)  # what it had a moment ago, at the end of a large job, is no reason to kill it
+        if 0 < cap_bytes < process.rss_bytes:
             return False
-        incarnation.cap_bytes = cap_bytes
-        if incarnation.leaf is not None:
-            incarnation.leaf.set_cap(cap_bytes)
+        process.cap_bytes = cap_bytes
+        if process.leaf is not None:
+            process.leaf.set_cap(cap_bytes)
         return True
 
     def effort(self, name: str) -> Effort | None:
-        incarnation = self._slots[name].incarnation
-        return cpu.read(incarnation.pid) if incarnation else None
+        process = self._slots[name].process
+        return cpu.read(process.pid) if process else None
 
     def kill_hung(self, name: str) -> None:
-        incarnation = self._slots[name].incarnation
-        if incarnation is not None and incarnation.intent in (None, Intent.STOP):
-            incarnation.give_up(time.monotonic())
+        process = self._slots[name].process
+        if process is not None and process.intent in (None, Intent.STOP):
+            process.end_hung(time.monotonic())
 
-    def kill_mad(self, name: str) -> None:
-        incarnation = self._slots[name].incarnation
-        if incarnation is not None and incarnation.intent in (None, Intent.STOP):
-            incarnation.end(Intent.GIBBERISH)
+    def kill_for_protocol_error(self, name: str) -> None:
+        process = self._slots[name].process
+        if process is not None and process.intent in (None, Intent.STOP):
+            process.end(Intent.PROTOCOL_ERROR)
 
     def recycle(self, name: str) -> None:
         slot = self._slots[name]
-        if slot.incarnation is not None and slot.incarnation.intent is None:
+        if slot.process is not None and slot.process.intent is None:
             self._ask_to_stop(slot, time.monotonic() + slot.spec.stop_seconds)
             slot.recycled = True
 
     def rest(self, name: str) -> None:
         slot = self._slots[name]
         slot.rests, slot.recycled = True, False
-        slot.call_off()
+        slot.cancel()
         self._ask_to_stop(slot, math.inf)
         self._tell_of(slot)
 
@@ -645,7 +645,7 @@ class Supervisor:
 
     def is_wanted(self, name: str) -> bool:
         slot = self._slots[name]
-        return slot.wanted and slot.standing is not Standing.HELD
+        return slot.wanted and slot.state is not State.HELD
 
 
 def _is_heard_anew(slot: Slot, facts: dict[str, Any]) -> bool:

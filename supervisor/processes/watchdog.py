@@ -12,7 +12,7 @@ import structlog
 
 from supervisor.processes import policy
 from supervisor.processes.policy import Intent, Oom
-from supervisor.processes.process import Incarnation
+from supervisor.processes.process import Process
 from supervisor.processes.slot import Slot
 from supervisor.resources import memory
 
@@ -39,15 +39,15 @@ class Watchdog:
         if closely or now - self._sampled >= SAMPLE_SECONDS:
             self._sample(now)
         for slot in self._slots:
-            if slot.incarnation is None:
+            if slot.process is None:
                 continue
-            slot.incarnation.press(now)
-            if slot.incarnation.intent in (None, Intent.STOP):
-                _enforce(slot, slot.incarnation, now)
+            slot.process.escalate(now)
+            if slot.process.intent in (None, Intent.STOP):
+                _enforce(slot, slot.process, now)
 
-    def oom_of(self, incarnation: Incarnation) -> Oom:
+    def oom_of(self, process: Process) -> Oom:
         """What the kernel's out-of-memory killer has to do with this one's end."""
-        events = incarnation.leaf.events() if incarnation.leaf else {}
+        events = process.leaf.events() if process.leaf else {}
         if "oom_kill" in events:
             whose = Oom.OURS if events.get("oom") else Oom.OTHERS
             return whose if events["oom_kill"] else Oom.NO
@@ -58,52 +58,50 @@ class Watchdog:
         if once_a_second:
             self._oom_kills = (self._oom_kills[1], memory.kernel_oom_kills())
             self._sampled = now
-        for incarnation in (slot.incarnation for slot in self._slots):
-            if incarnation is None:
+        for process in (slot.process for slot in self._slots):
+            if process is None:
                 continue
-            sample(incarnation)
-            if once_a_second and incarnation.leaf:
-                incarnation.leaf_peak_bytes = incarnation.leaf.peak_bytes()
-            if incarnation.history.is_due(now):
-                incarnation.history.add(now, incarnation.rss_bytes, memory.share(incarnation.pid))
+            sample(process)
+            if once_a_second and process.leaf:
+                process.leaf_peak_bytes = process.leaf.peak_bytes()
+            if process.history.is_due(now):
+                process.history.add(now, process.rss_bytes, memory.share(process.pid))
 
 
-def sample(incarnation: Incarnation) -> None:
+def sample(process: Process) -> None:
     """Look what memory it has now."""
-    incarnation.rss_bytes = memory.rss_bytes(incarnation.pid)
-    incarnation.peak_rss_bytes = max(incarnation.peak_rss_bytes, incarnation.rss_bytes)
+    process.rss_bytes = memory.rss_bytes(process.pid)
+    process.peak_rss_bytes = max(process.peak_rss_bytes, process.rss_bytes)
 
 
-def _enforce(slot: Slot, incarnation: Incarnation, now: float) -> None:
-    if incarnation.is_over_cap():
+def _enforce(slot: Slot, process: Process, now: float) -> None:
+    if process.is_over_cap():
         log.error(
             "over its memory cap",
             child=slot.spec.name,
-            pid=incarnation.pid,
-            rss_bytes=incarnation.rss_bytes,
-            cap_bytes=incarnation.cap_bytes,
+            pid=process.pid,
+            rss_bytes=process.rss_bytes,
+            cap_bytes=process.cap_bytes,
         )
-        incarnation.end(Intent.MEMORY)
-    elif incarnation.intent is Intent.STOP:
+        process.end(Intent.MEMORY)
+    elif process.intent is Intent.STOP:
         if now >= slot.stop_until:
-            log.warning("killed, it did not stop in time", child=slot.spec.name, pid=incarnation.pid)
-            incarnation.end(Intent.STOP)
+            log.warning("killed, it did not stop in time", child=slot.spec.name, pid=process.pid)
+            process.end(Intent.STOP)
             slot.stop_until = now + SAMPLE_SECONDS
-    elif _is_hung(slot, incarnation, now):
+    elif _is_hung(slot, process, now):
         log.error(
             "hung",
             child=slot.spec.name,
-            pid=incarnation.pid,
-            ready=incarnation.ready,
-            silent_seconds=round(now - incarnation.heard, 1),
-            stalled_seconds=incarnation.stalled_seconds,
+            pid=process.pid,
+            ready=process.ready,
+            silent_seconds=round(now - process.heard, 1),
+            stalled_seconds=process.stalled_seconds,
         )
-        incarnation.give_up(now)
+        process.end_hung(now)
 
 
-def _is_hung(slot: Slot, incarnation: Incarnation, now: float) -> bool:
-    if not incarnation.ready:
-        return now - incarnation.spawned - incarnation.frozen_seconds > slot.spec.ready_seconds
-    return policy.is_hung(
-        now, incarnation.heard, incarnation.stalled_seconds, slot.spec.hang_seconds, slot.spec.stall_seconds
-    )
+def _is_hung(slot: Slot, process: Process, now: float) -> bool:
+    if not process.ready:
+        return now - process.spawned - process.suspended_seconds > slot.spec.ready_seconds
+    return policy.is_hung(now, process.heard, process.stalled_seconds, slot.spec.hang_seconds, slot.spec.stall_seconds)

@@ -508,7 +508,7 @@ def test_the_real_process_answers_while_it_is_replaced(tmp_path: Path) -> None:
             early.close()
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 urllib.request.urlopen(f"{url}/nowhere", timeout=20)
-            beats = stage.slot("health").incarnation
+            beats = stage.slot("health").process
             assert beats is not None and beats.stalled_seconds < 30
 
         assert stage.play(script) == 0

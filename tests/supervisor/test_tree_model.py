@@ -27,7 +27,7 @@ from supervisor.processes import reload
 from supervisor.processes import slot as slots
 from supervisor.processes import supervisor as supervisors
 from supervisor.processes.policy import Intent
-from supervisor.processes.process import Incarnation
+from supervisor.processes.process import Process
 from supervisor.processes.slot import Slot
 from supervisor.processes.spec import ChildSpec, Intensity
 from supervisor.processes.supervisor import Supervisor
@@ -48,7 +48,7 @@ ENDS = {
     "starved": (1, Starved("40 GiB wanted"), None),
     "hung": (-9, None, Intent.HUNG),
     "grown": (-9, None, Intent.MEMORY),
-    "mad": (-9, None, Intent.GIBBERISH),
+    "mad": (-9, None, Intent.PROTOCOL_ERROR),
 }
 """Return code, last words, and what the watchdog had set out to do."""
 
@@ -65,13 +65,13 @@ class Clock:
     time = monotonic
 
 
-class Puppet(Incarnation):
+class Puppet(Process):
     """An incarnation without a process: signals are noted."""
 
     def __init__(self, number: int, now: float) -> None:
-        process: Any = SimpleNamespace(pid=number, returncode=None)
+        popen: Any = SimpleNamespace(pid=number, returncode=None)
         no_box: Any = None
-        super().__init__(number, process, -1, no_box, -1, no_box, -1, spawned=now, heard=now)
+        super().__init__(number, popen, -1, no_box, -1, no_box, -1, spawned=now, heard=now)
         self.signals: list[int] = []
 
     def signal(self, number: signal.Signals) -> None:
@@ -175,7 +175,7 @@ class TreeMachine(RuleBasedStateMachine):
         ]
         return {"specs": specs, "intensity": self.intensity, "drain_seconds": 30.0, "log_settings": {}}
 
-    def spawn(self, spec: ChildSpec, number: int, *_: object) -> Incarnation:
+    def spawn(self, spec: ChildSpec, number: int, *_: object) -> Process:
         """Called by the supervisor: it has to have a reason."""
         model = self.models[spec.name]
         assert not model.is_up, "there is one already"
@@ -221,8 +221,8 @@ class TreeMachine(RuleBasedStateMachine):
                 self.replacing = None
         self.tree._reload_plan.go_on()
         for name, model in self.models.items():
-            incarnation = self.slot(name).incarnation
-            if incarnation and incarnation.intent is Intent.STOP and name not in stopping:
+            process = self.slot(name).process
+            if process and process.intent is Intent.STOP and name not in stopping:
                 assert model.shall_be_replaced and model.wanted
                 assert self.replacing is None, "two at once"
                 self.replacing = (name, self.clock.now + 30.0)
@@ -231,23 +231,23 @@ class TreeMachine(RuleBasedStateMachine):
     @rule(name=children)
     def gets_ready(self, name: str) -> None:
         slot, model = self.slot(name), self.models[name]
-        if slot.incarnation and not slot.incarnation.ready:
-            self.tree._on_message(slot, slot.incarnation, Ready())
+        if slot.process and not slot.process.ready:
+            self.tree._on_message(slot, slot.process, Ready())
             model.ready_at = self.clock.now
 
     @rule(name=children, end=st.sampled_from(sorted(ENDS)), counts=st.booleans())
     def ends(self, name: str, end: str, counts: bool) -> None:
         slot, model = self.slot(name), self.models[name]
-        incarnation = slot.incarnation
-        if incarnation is None:
+        process = slot.process
+        if process is None:
             return
         returncode, last_words, intent = ENDS[end]
-        incarnation.process.returncode, incarnation.last_words = returncode, last_words
-        if incarnation.intent is None:
-            incarnation.intent = intent
+        process.popen.returncode, process.last_words = returncode, last_words
+        if process.intent is None:
+            process.intent = intent
         self.router.counts = counts
         self.model_ends(model, end, counts=counts)
-        self.tree._bury(slot, incarnation, "")
+        self.tree._bury(slot, process, "")
 
     def model_ends(self, model: Model, end: str, *, counts: bool) -> None:
         now = self.clock.now
@@ -273,18 +273,18 @@ class TreeMachine(RuleBasedStateMachine):
     def is_recycled(self, name: str) -> None:
         """As the pool does with a worker that holds on to memory."""
         model = self.models[name]
-        if model.is_up and self.slot(name).incarnation.intent is None:  # type: ignore[union-attr]
+        if model.is_up and self.slot(name).process.intent is None:  # type: ignore[union-attr]
             model.asked_to_stop = model.comes_back = True
         self.tree.recycle(name)
 
     @rule(name=children, action=st.sampled_from(["stop", "start", "restart"]))
     def is_ordered(self, name: str, action: str) -> None:
-        model, incarnation = self.models[name], self.slot(name).incarnation
-        was_up, before = model.is_up, list(incarnation.signals) if isinstance(incarnation, Puppet) else []
+        model, process = self.models[name], self.slot(name).process
+        was_up, before = model.is_up, list(process.signals) if isinstance(process, Puppet) else []
         self.tree.command(action, name)
         if self.gave_up:
             return
-        if was_up and action != "start" and incarnation and incarnation.intent is Intent.STOP:
+        if was_up and action != "start" and process and process.intent is Intent.STOP:
             model.asked_to_stop = True
         match action:
             case "stop":
@@ -297,9 +297,9 @@ class TreeMachine(RuleBasedStateMachine):
                     model.rests, model.due_at, model.deaths, model.quick_deaths = "waiting", 0.0, [], 0
                 elif model.asked_to_stop:
                     model.comes_back = True
-        if isinstance(incarnation, Puppet):
-            assert incarnation.signals.count(signal.SIGTERM) <= 1, "a second one means: at once"
-            assert action == "start" or before or incarnation.signals
+        if isinstance(process, Puppet):
+            assert process.signals.count(signal.SIGTERM) <= 1, "a second one means: at once"
+            assert action == "start" or before or process.signals
 
     @rule(changed=st.sets(children), most=st.sampled_from([2, 4]))
     def is_reloaded(self, changed: set[str], most: int) -> None:
@@ -326,13 +326,13 @@ class TreeMachine(RuleBasedStateMachine):
         assert self.tree._exit_code == int(self.gave_up)
         for name, model in self.models.items():
             slot = self.slot(name)
-            assert (slot.incarnation is not None) == model.is_up
-            assert slot.standing.value == model.stands(), name
+            assert (slot.process is not None) == model.is_up
+            assert slot.state.value == model.stands(), name
             if not model.wanted:
                 assert model.stands() in ("stopping", "stopped", "held", "finished") or self.has_its_end_coming(slot)
 
     def has_its_end_coming(self, slot: Slot) -> bool:
-        return slot.incarnation is not None and slot.incarnation.intent is not None
+        return slot.process is not None and slot.process.intent is not None
 
 
 TestTheTreeAgainstTheModel = TreeMachine.TestCase
@@ -394,7 +394,7 @@ def test_one_that_dies_before_its_turn_is_replaced_once(machine: TreeMachine) ->
     for _ in range(3):
         machine.time_passes(0.0, short=False)
         machine.gets_ready("b")
-    assert machine.slot("b").count == 2 and machine.slot("b").standing.value == "running"
+    assert machine.slot("b").count == 2 and machine.slot("b").state.value == "running"
 
 
 def test_a_reload_starts_nobody_whom_the_operator_has_stopped(machine: TreeMachine) -> None:
@@ -405,4 +405,4 @@ def test_a_reload_starts_nobody_whom_the_operator_has_stopped(machine: TreeMachi
     machine.is_reloaded(set(), most=4)
     machine.time_passes(1.0, short=False)
     machine.they_agree()
-    assert machine.slot("a").incarnation is None
+    assert machine.slot("a").process is None

@@ -12,7 +12,7 @@ import pytest
 
 from supervisor.host.sd_notify import Notifier
 from supervisor.host.systemd import GRACE_SECONDS, Notified, makes_progress, overdue_seconds
-from supervisor.processes.slot import Standing
+from supervisor.processes.slot import State
 from tests.instance import HOME, Instance, wait_for
 from tests.listener import Listener
 from tests.supervisor.stage import Stage, spec
@@ -25,36 +25,36 @@ EXPORT = HOME / "examples" / "export"
 
 
 @pytest.mark.parametrize(
-    ("standing", "spawned", "heard", "stalled", "overdue"),
+    ("state", "spawned", "heard", "stalled", "overdue"),
     [
         # no process, as it should be: back-off, hold, stopped
-        (Standing.WAITING, 0, 0, 0, 0),
-        (Standing.HELD, 0, 0, 0, 0),
-        (Standing.STOPPED, 0, 0, 0, 0),
-        (Standing.FINISHED, 0, 0, 0, 0),
+        (State.WAITING, 0, 0, 0, 0),
+        (State.HELD, 0, 0, 0, 0),
+        (State.STOPPED, 0, 0, 0, 0),
+        (State.FINISHED, 0, 0, 0, 0),
         # starting: has 20 s to be ready, silent or not
-        (Standing.STARTING, NOW - 19, NOW - 19, 0, -1),
-        (Standing.STARTING, NOW - 21, NOW, 0, 1),
+        (State.STARTING, NOW - 19, NOW - 19, 0, -1),
+        (State.STARTING, NOW - 21, NOW, 0, 1),
         # running: heard within 60 s, and so is its main loop
-        (Standing.RUNNING, 0, NOW - 1, 0, -59),
-        (Standing.RUNNING, 0, NOW - 61, 0, 1),
-        (Standing.RUNNING, 0, NOW - 1, 61, 1),
+        (State.RUNNING, 0, NOW - 1, 0, -59),
+        (State.RUNNING, 0, NOW - 61, 0, 1),
+        (State.RUNNING, 0, NOW - 1, 61, 1),
         # stopping: heard within 60 s; its main loop is at its last work
-        (Standing.STOPPING, 0, NOW - 1, 600, -59),
-        (Standing.STOPPING, 0, NOW - 61, 0, 1),
+        (State.STOPPING, 0, NOW - 1, 600, -59),
+        (State.STOPPING, 0, NOW - 61, 0, 1),
     ],
 )
 def test_how_far_a_child_is_beyond_its_deadline(
-    standing: Standing, spawned: float, heard: float, stalled: float, overdue: float
+    state: State, spawned: float, heard: float, stalled: float, overdue: float
 ) -> None:
     found = overdue_seconds(
-        standing, NOW, spawned=spawned, heard=heard, stalled_seconds=stalled, ready_seconds=20, hang_seconds=60
+        state, NOW, spawned=spawned, heard=heard, stalled_seconds=stalled, ready_seconds=20, hang_seconds=60
     )
     assert found == overdue
 
 
-def test_every_standing_is_decided() -> None:
-    assert all(overdue_seconds(standing, 0.0) <= 0 for standing in Standing)
+def test_every_state_is_decided() -> None:
+    assert all(overdue_seconds(state, 0.0) <= 0 for state in State)
 
 
 # --- a supervisor with tiny children ----------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def expected(returncode: int, intent: Intent | None, words: LastWords | None, oo
         (intent is Intent.STOP, Cause.ASKED),
         (intent is Intent.HUNG, Cause.HUNG),
         (intent is Intent.MEMORY, Cause.OUT_OF_MEMORY),
-        (intent is Intent.GIBBERISH, Cause.CRASHED),
+        (intent is Intent.PROTOCOL_ERROR, Cause.CRASHED),
         (words is HELD, Cause.HELD),
         (words is STARVED, Cause.OUT_OF_MEMORY),
         (words is UNRUNNABLE, Cause.UNRUNNABLE),
@@ -66,7 +66,7 @@ def test_what_an_exit_means(intent: Intent | None, words: LastWords | None) -> N
             Exit(Cause.OUT_OF_MEMORY, "out of memory: it outgrew its cap and was killed"),
         ),
         (
-            (-9, Intent.GIBBERISH, None, Oom.NO),
+            (-9, Intent.PROTOCOL_ERROR, None, Oom.NO),
             Exit(Cause.CRASHED, "crashed: it sent what is no message and was killed"),
         ),
         ((78, None, HELD, Oom.NO), Exit(Cause.HELD, "no account", "make one")),

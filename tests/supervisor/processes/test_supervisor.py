@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from ipc.transport.messages import Report, Wake
-from supervisor.processes.process import Incarnation
+from supervisor.processes.process import Process
 from supervisor.processes.spec import ChildSpec, Intensity, SpecError
 from supervisor.processes.supervisor import Supervisor
 from tests.instance import HOME, _pids, _session_of, children, wait_for
@@ -33,10 +33,10 @@ def notes(tmp_path: Path) -> Path:
     return tmp_path / "notes"
 
 
-def made_up(**more: Any) -> Incarnation:
+def made_up(**more: Any) -> Process:
     """One without a process."""
     nothing: Any = None
-    return Incarnation(1, nothing, -1, nothing, -1, nothing, -1, **more)
+    return Process(1, nothing, -1, nothing, -1, nothing, -1, **more)
 
 
 # --- starting -----------------------------------------------------------------------------------------------
@@ -388,7 +388,7 @@ def test_a_freeze_of_the_whole_tree_makes_nobody_hung(when: str, notes: Path) ->
 def test_a_heartbeat_from_before_a_freeze_does_not_end_its_exclusion() -> None:
     """It is read first when the loop goes on; the next one counts the freeze as a round that took so long."""
     process = made_up(heard=100.0)
-    process.forgive(50.0, now=151.0)
+    process.exclude_suspension(50.0, now=151.0)
     process.beat(0.1, now=151.0)
     process.beat(50.2, now=151.1)
     assert process.stalled_seconds == pytest.approx(0.2) and process.heard == 150.0
@@ -401,7 +401,7 @@ def test_a_heartbeat_from_before_a_freeze_does_not_end_its_exclusion() -> None:
 
 def test_a_freeze_excludes_no_time_to_come() -> None:
     process = made_up(heard=100.0)
-    process.forgive(50.0, now=120.0)
+    process.exclude_suspension(50.0, now=120.0)
     assert process.heard == 120.0
 
 
@@ -474,7 +474,7 @@ def test_one_that_makes_no_sense_counts_as_crashed(notes: Path) -> None:
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
-        stage.supervisor.kill_mad("a")
+        stage.supervisor.kill_for_protocol_error("a")
         yield from stage.replaced("a")
 
     assert stage.play(script) == 0
@@ -618,11 +618,11 @@ def test_a_cap_is_lowered_by_what_the_child_has_now_and_not_by_an_old_sample(not
         yield from stage.until("a to have grown", lambda: "has 83886080" in stage.notes())
         assert not stage.supervisor.set_cap("a", 60 * 2**20), "it has more: it would be killed"
         assert stage.slot("a").facts()["cap_bytes"] == 400 * 2**20
-        incarnation = stage.slot("b").incarnation
-        assert incarnation is not None
-        incarnation.rss_bytes = 500 * 2**20  # as it was a moment ago
+        process = stage.slot("b").process
+        assert process is not None
+        process.rss_bytes = 500 * 2**20  # as it was a moment ago
         assert stage.supervisor.set_cap("b", 60 * 2**20)
-        assert not incarnation.is_over_cap()
+        assert not process.is_over_cap()
         yield
 
     assert stage.play(script) == 0
@@ -920,10 +920,10 @@ def test_a_flood_does_not_keep_the_supervisor_from_the_others(notes: Path, monke
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
         flood = stage.pid("flood")
-        incarnation = stage.slot("flood").incarnation
-        assert incarnation is not None
+        process = stage.slot("flood").process
+        assert process is not None
         # However slow this machine makes the child: there is always one more.
-        monkeypatch.setattr(incarnation.inbox, "receive", lambda: Wake("nonsense"))
+        monkeypatch.setattr(process.inbox, "receive", lambda: Wake("nonsense"))
         for count in (1, 2):
             os.kill(stage.pid("b"), signal.SIGKILL)
             yield from stage.replaced("b", count)
