@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from ipc.transport.exits import Exit
 from ipc.transport.messages import Message, Report
 from ipc.transport.router import Router
 from supervisor.host.sd_notify import Notifier
@@ -148,10 +149,10 @@ class Notified:
     def on_ready(self, child: str) -> None:
         self._router.on_ready(child)
 
-    def on_exit(self, child: str, cause: str, text: str) -> bool:
+    def on_exit(self, child: str, end: Exit) -> bool:
         if child == "health":  # whose words these were
             self._summary = ""
-        return self._router.on_exit(child, cause, text)
+        return self._router.on_exit(child, end)
 
     def on_ended(self, child: str, facts: dict[str, Any]) -> None:
         self._router.on_ended(child, facts)

@@ -15,7 +15,8 @@ from typing import Any
 
 import structlog
 
-from ipc.transport.messages import ENDS, FOR_MEMORY, KILLS, ChildState, Command, Ended, Message, Report, Wake
+from ipc.transport.exits import FOR_MEMORY, Cause, Exit
+from ipc.transport.messages import ENDS, KILLS, ChildState, Command, Ended, Message, Report, Wake
 from ipc.transport.router import Tree
 from supervisor.resources import memory
 from supervisor.resources.guard import Guard
@@ -118,12 +119,15 @@ class RootRouter:
         for name in sorted(self._stopped.get(child, ())):
             self._tree.send(child, Command("stop", name))
 
-    def on_exit(self, child: str, cause: str, text: str) -> bool:
+    def on_exit(self, child: str, end: Exit) -> bool:
         for name, facts in list(self._states.items()):
             if facts.get("under") == child:
                 if "pid" in facts:
-                    self.on_ended(name, {"at": int(time.time()), "cause": cause, "what": f"went with {child}: {text}"})
-                self._past[name] = Past.of(facts, cause)
+                    self.on_ended(
+                        name,
+                        {"at": int(time.time()), "cause": end.cause.value, "what": f"went with {child}: {end.text}"},
+                    )
+                self._past[name] = Past.of(facts, end.cause)
                 up = {key: value for key, value in facts.items() if key not in DOWN}
                 self._remember(name, {**up, "state": "waiting", "since": round(time.monotonic(), 1)})
         return True
@@ -305,11 +309,11 @@ class Past:
     causes: Counter[str]
 
     @classmethod
-    def of(cls, facts: dict[str, Any], cause: str) -> Past:
+    def of(cls, facts: dict[str, Any], cause: Cause) -> Past:
         """After an end of that cause, which it shares with its supervisor if it was up."""
         causes = Counter(facts.get("exit_causes", {}))
         went_with_it = "pid" in facts
-        causes.update([cause] if went_with_it else [])
+        causes.update([cause.value] if went_with_it else [])
         return cls(facts.get("restarts", 0) + went_with_it, causes)
 
     def added_to(self, facts: dict[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from ipc.transport.exits import Cause, Exit
 from supervisor.processes import policy
-from supervisor.processes.policy import Cause, Exit
 from supervisor.processes.process import Process
 from supervisor.processes.spec import ChildSpec, Intensity
 

@@ -22,13 +22,14 @@ from typing import Any
 import structlog
 
 from ipc import process_limit
+from ipc.transport.exits import Cause, Exit
 from ipc.transport.mailbox import Closed
 from ipc.transport.messages import Beat, Held, Leaving, Message, MessageError, Ready, Short, Starved, Unrunnable
 from ipc.transport.router import Effort, Router
 from supervisor.child import stacks
 from supervisor.processes import policy, reaper
 from supervisor.processes.loop import CommandRunner, Loop
-from supervisor.processes.policy import Cause, Exit, Intent
+from supervisor.processes.policy import Intent
 from supervisor.processes.process import Process, spawn
 from supervisor.processes.reload import Changes, Reload
 from supervisor.processes.slot import Slot, State
@@ -349,14 +350,14 @@ class Supervisor:
             process.leaf_peak_bytes = process.leaf.peak_bytes()
             self._leaves.remove(process.leaf)
         now = time.monotonic()
-        counts = self.router.on_exit(slot.spec.name, end.cause.value, end.text)
+        counts = self.router.on_exit(slot.spec.name, end)
         if end.cause is Cause.SHORT and now - process.ready_at < policy.STEADY_SECONDS:  # or it never was
             self._start_failed(slot, end, now)
             return
         counts = counts and not (slot.recycled or self.stopping)
         replaced = slot.after_exit(end, now, counts=counts, intensity=self._intensity, random=random)
         log.log(
-            self._level_of(slot, process, end),
+            self._level_of(slot, end),
             "child ended",
             child=slot.spec.name,
             pid=process.pid,
@@ -385,10 +386,10 @@ class Supervisor:
         if slot.retired:
             self.remove_child(slot.spec.name)
 
-    def _level_of(self, slot: Slot, process: Process, end: Exit) -> int:
+    def _level_of(self, slot: Slot, end: Exit) -> int:
         """An end that somebody wanted is no error."""
         # A signal to all of us at once may have found it before it could take it.
-        went_with_us = self.stopping and process.popen.returncode == -signal.SIGTERM
+        went_with_us = self.stopping and end.returncode == -signal.SIGTERM
         if end.cause is Cause.ASKED or slot.state is State.FINISHED or went_with_us:
             return logging.INFO
         if end.cause is Cause.TERMINATED:

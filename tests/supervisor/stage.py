@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ipc.transport.exits import Exit
 from ipc.transport.messages import Message
 from ipc.transport.router import Router
 from supervisor.commands.runner import Runner
@@ -139,8 +140,8 @@ class Stage:
     def on_ready(self, child: str) -> None:
         self.readies.append(child)
 
-    def on_exit(self, child: str, cause: str, text: str) -> bool:
-        self.exits.append((child, cause, text))
+    def on_exit(self, child: str, end: Exit) -> bool:
+        self.exits.append((child, end.cause.value, end.text))
         self.seen_exits.append(time.monotonic())
         return self.counts
 
@@ -193,8 +194,8 @@ def run_alone(settings: str) -> None:
         def on_ready(self, child: str) -> None:
             os.write(1, f"ready {child}\n".encode())
 
-        def on_exit(self, child: str, cause: str, text: str) -> bool:
-            os.write(1, f"exit {child} {cause}\n".encode())
+        def on_exit(self, child: str, end: Exit) -> bool:
+            os.write(1, f"exit {child} {end.cause}\n".encode())
             return True
 
         def on_state(self, child: str, facts: dict[str, Any]) -> None: ...

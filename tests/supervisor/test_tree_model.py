@@ -22,6 +22,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from ipc.transport.exits import Exit
 from ipc.transport.messages import Held, Message, Ready, Starved
 from supervisor.processes import reload
 from supervisor.processes import slot as slots
@@ -97,7 +98,7 @@ class Quiet:
     def on_message(self, child: str, message: Message) -> None: ...
     def on_start(self, child: str) -> None: ...
     def on_ready(self, child: str) -> None: ...
-    def on_exit(self, child: str, cause: str, text: str) -> bool:
+    def on_exit(self, child: str, end: Exit) -> bool:
         return self.counts
 
     def on_state(self, child: str, facts: dict[str, Any]) -> None: ...

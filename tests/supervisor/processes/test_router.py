@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ipc.transport.exits import Cause, Exit
 from ipc.transport.messages import ENDS, KILLS, Beat, ChildState, Command, Ended, Job, Message, Report, Wake
 from supervisor.processes import router as routing
 from supervisor.processes.router import RootRouter
@@ -117,7 +118,7 @@ def test_the_children_of_a_dead_supervisor_are_down_from_now_on(tree: FakeTree, 
     router.on_state("connection", up)
     tree.take()
     before = time.monotonic() - 0.1
-    assert router.on_exit("pool", "crashed", "exit code 1") is True
+    assert router.on_exit("pool", Exit(Cause.CRASHED, 1)) is True
     (_, ended), (name, message) = tree.take()
     assert isinstance(ended, Ended) and ended.name == "image-1"
     assert (ended.facts["cause"], ended.facts["what"]) == ("crashed", "went with pool: exit code 1")
@@ -132,7 +133,7 @@ def test_the_children_of_a_dead_supervisor_are_down_from_now_on(tree: FakeTree, 
 def test_it_is_never_busy_and_every_death_counts(router: RootRouter) -> None:
     router.on_tick()
     assert not router.is_busy()
-    assert router.on_exit("connection", "crashed", "exit code 1")
+    assert router.on_exit("connection", Exit(Cause.CRASHED, 1))
 
 
 # --- nothing stays that nobody would say any more ---------------------------------------------------------------
@@ -162,7 +163,7 @@ def test_what_a_successor_does_not_say_again_is_taken_back(
         router.on_message("connection", Report(f"channel {number}", {"problem": "private"}))
     router.on_message("pool", Report("pool", {"spool_error": "full"}))
     for child in ("pool", "connection"):
-        router.on_exit(child, "signalled", "killed by SIGKILL")
+        router.on_exit(child, Exit(Cause.SIGNALLED, -9))
         router.on_start(child)
     router.on_tick()
     tree.take()
@@ -288,14 +289,14 @@ def test_a_childs_child_is_counted_from_the_programs_start_on(tree: FakeTree, ro
     up = {"state": "running", "order": [1], "pid": 9}
     router.on_message("pool", ChildState("image-1", {**up, "restarts": 2, "exit_causes": {"hung": 2}}))
     tree.take()
-    router.on_exit("pool", "signalled", "killed by SIGKILL")
+    router.on_exit("pool", Exit(Cause.SIGNALLED, -9))
     tree.take()
     router.on_start("pool")
     router.on_message("pool", ChildState("image-1", {**up, "restarts": 0}))
     assert told() == {"restarts": 3, "exit_causes": {"hung": 2, "signalled": 1}}
     router.on_message("pool", ChildState("image-1", {**up, "restarts": 1, "exit_causes": {"hung": 1}}))
     assert told() == {"restarts": 4, "exit_causes": {"hung": 3, "signalled": 1}}
-    router.on_exit("pool", "asked", "stopped as asked")
+    router.on_exit("pool", Exit(Cause.ASKED))
     tree.take()
     router.on_message("pool", ChildState("image-1", {**up, "restarts": 0}))
     assert told()["restarts"] == 5

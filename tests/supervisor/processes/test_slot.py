@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from ipc.transport.exits import Cause, Exit
 from supervisor.processes import slot as slots
-from supervisor.processes.policy import Cause, Exit, Intent
+from supervisor.processes.policy import Intent
 from supervisor.processes.slot import Slot, State
 from supervisor.processes.spec import ChildSpec, Command, Intensity
 from supervisor.resources.memory import History
@@ -65,7 +66,7 @@ def begin(slot: Slot, ready_at: float = math.inf, *, ready: bool = False) -> Non
 
 
 def end(slot: Slot, cause: Cause, now: float = 1.0, *, counts: bool = True) -> bool:
-    exit_ = Exit(cause, f"it is {cause.value}", "do something")
+    exit_ = Exit(cause, 1, said="as it says", remedy="do something")
     return slot.after_exit(exit_, now, counts=counts, intensity=INTENSITY, random=lambda: 0.0)
 
 
@@ -112,7 +113,7 @@ def test_a_dead_child_waits_has_no_pid_and_says_why() -> None:
     ended = {"last_exit", "last_cause", "remedy", "exit_causes", "heard"}
     assert facts.keys() == {"state", "restarts", "since", "cap_bytes"} | ended
     assert facts["exit_causes"] == {"crashed": 1}
-    assert (facts["cap_bytes"], facts["last_exit"], facts["last_cause"]) == (7, "it is crashed", "crashed")
+    assert (facts["cap_bytes"], facts["last_exit"], facts["last_cause"]) == (7, "exit code 1", "crashed")
     assert facts["remedy"] == "do something" and facts["restarts"] == 0
     begin(slot)
     assert slot.facts()["restarts"] == 1 and slot.has_settled(), "it has had a first try"
@@ -265,7 +266,7 @@ def test_a_command_that_outran_its_intensity_is_held_and_tried_again_ever_more_s
     held_since = clock.now
     facts = slot.facts()
     assert (facts["state"], facts["since"], facts["due"]) == ("held", held_since, held_since + 60)
-    assert facts["trouble"] == "it has ended 4 times within 60 s; the last time: it is crashed"
+    assert facts["trouble"] == "it has ended 4 times within 60 s; the last time: exit code 1"
     assert facts["remedy"].endswith("bin/run restart own")
     assert slot.is_scheduled and not slot.is_due(clock.now + 59) and slot.is_due(clock.now + 60)
 
@@ -343,7 +344,9 @@ def test_held_since_it_is_held(clock: Clock) -> None:
 def test_long_texts_are_cut_to_fit_a_message() -> None:
     slot = make()
     begin(slot)
-    slot.after_exit(Exit(Cause.HELD, "w" * 9000, "r" * 9000), 1.0, counts=True, intensity=INTENSITY, random=lambda: 0.0)
+    slot.after_exit(
+        Exit(Cause.HELD, said="w" * 9000, remedy="r" * 9000), 1.0, counts=True, intensity=INTENSITY, random=lambda: 0.0
+    )
     facts = slot.facts()
     assert (len(facts["last_exit"]), len(facts["remedy"])) == (300, 500)
 

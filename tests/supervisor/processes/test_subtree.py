@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from ipc.transport.context import Context
+from ipc.transport.exits import Exit
 from ipc.transport.messages import ChildState, Ended, Message, Wake
 from ipc.transport.router import Tree
 from supervisor.processes.spec import ChildSpec, Intensity
@@ -39,7 +40,7 @@ class Recorder:
 
     def on_ready(self, child: str) -> None: ...
 
-    def on_exit(self, child: str, cause: str, text: str) -> bool:
+    def on_exit(self, child: str, end: Exit) -> bool:
         return True
 
     def on_state(self, child: str, facts: dict[str, Any]) -> None:
