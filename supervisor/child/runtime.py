@@ -27,10 +27,7 @@ from ipc.transport.context import Context
 from ipc.transport.mailbox import Closed, inbox_from_fd, outbox_from_fd
 from ipc.transport.messages import Held, Leaving, Short, Starved, clip
 from supervisor import logs
-from supervisor.child.bootstrap import ORPHANED
-
-EX_TEMPFAIL = 75
-"""sysexits.h: to be tried again later."""
+from supervisor.child.exit_codes import EX_TEMPFAIL, ORPHANED
 
 DISK_SECONDS = 2.0
 """How often a child that waits for the disk tries it."""

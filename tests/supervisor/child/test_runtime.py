@@ -17,7 +17,7 @@ from ipc.journal import Journal
 from ipc.transport.mailbox import Closed
 from ipc.transport.messages import Beat, Held, Message, Ready, Report, Starved, Wake
 from supervisor.child import runtime
-from supervisor.child.bootstrap import ORPHANED
+from supervisor.child.exit_codes import ORPHANED
 from supervisor.processes import process
 from supervisor.processes.process import Process, spawn
 from tests.instance import DEADLINE_SECONDS, wait_for
