@@ -42,6 +42,9 @@ PORT_SECONDS = 5.0
 """How long the port may still be somebody's: of a tree that was killed, health has it for a moment longer."""
 
 
+log = structlog.get_logger()
+
+
 class CannotStart(Exception):
     """Something outside is not as the configuration says; the text names what, where and the remedy.
 
@@ -142,11 +145,11 @@ def run(
     )
     if parent_fd is not None:
         supervisor.watch(parent_fd, partial(_stop_at_end_of, parent_fd, supervisor))
-    router = RootRouter(supervisor)
-    router.guard = guard = Guard(supervisor, router.tell, own_cgroup)
+    router = RootRouter(supervisor.children)
+    router.guard = guard = Guard(supervisor.children, router.report, own_cgroup)
     guard.configure(tree.memory_limits(settings), tree.worker_count(settings))
     workers = tree.image_processors(settings)
-    structlog.get_logger().info("image workers", count=workers.count, why=workers.why)
+    log.info("workers.counted", workers=workers.count, why=workers.why)
     operations = Operations(
         supervisor,
         router,
@@ -158,7 +161,7 @@ def run(
         cgroup=cgroup,
         guard=guard,
     )
-    supervisor.on_hangup = _on_hangup(supervisor, operations)
+    supervisor.stops.on_hangup = _on_hangup(supervisor, operations)
     supervisor.may_go_on = partial(_has_its_folder, lock)
     control = _control(settings, supervisor, operations)
     announce(url)
@@ -169,7 +172,7 @@ def run(
             control.close()
         listener.close()
         lock.release()
-    structlog.get_logger().info("stopped", exit_code=code)
+    log.info("supervisor.stopped", exit_code=code)
     return code
 
 
@@ -179,9 +182,9 @@ def _has_its_folder(lock: instance_lock.Lock) -> bool:
     """
     if not (loss := lock.loss()):
         return True
-    structlog.get_logger().error(
-        "state_dir is not this instance's any more, all processes are ended",
-        what=loss,
+    log.error(
+        "state_dir.lost",
+        why=loss,
         remedy="Put the folder back where it was and start again: its journal says what is published and what is not."
         " Stop the program before a state_dir is moved or removed",
     )
@@ -193,9 +196,9 @@ def _control(settings: Settings, supervisor: Supervisor, operations: Operations)
     try:
         return Control(settings.state_dir, supervisor, operations.take)
     except OSError as error:
-        structlog.get_logger().error(
-            "no orders can be taken: the control socket can't be made",
-            state_dir=str(settings.state_dir),
+        log.error(
+            "control_socket.failed",
+            path=str(settings.state_dir),
             why=error.strerror,
             remedy="Have state_dir on a file system that has sockets; SIGHUP reloads, SIGTERM stops all the same",
         )
@@ -213,7 +216,7 @@ def _on_hangup(supervisor: Supervisor, operations: Operations) -> Callable[[], N
             try:
                 operations.reload()
             except Exception:  # a defect of ours; but the tree is worth more than an order
-                structlog.get_logger().exception("the reload failed")
+                log.exception("operation.failed", action="reload")
 
     return on_hangup
 
@@ -259,13 +262,11 @@ def _tighten(state_dir: Path, *, has_media: bool) -> None:
         except OSError as error:
             left.append(f"{one.path.name}: {one.mode:04o} ({error.strerror})")
     if changed:
-        structlog.get_logger().warning(
-            "others could get at the program's files, and cannot any more", state_dir=str(state_dir), changed=changed
-        )
+        log.warning("state_dir.closed", path=str(state_dir), changed=changed)
     if left:
-        structlog.get_logger().warning(
-            "others can get at the program's files, and that cannot be changed",
-            state_dir=str(state_dir),
+        log.warning(
+            "state_dir.left_open",
+            path=str(state_dir),
             files=left,
             remedy=f"Give them to the user who runs this: chown -R USER {state_dir}",
         )

@@ -13,7 +13,7 @@ import time
 
 import structlog
 
-from supervisor.processes.loop import Loop
+from supervisor.processes.loop.protocols import Loop
 
 LINES_A_SECOND = 1000
 BYTES_A_SECOND = 2**20
@@ -84,7 +84,7 @@ class Output:
         os.close(self.fd)
         *lines, last = _BREAK.split(data)
         if (left_out := len(lines) - LAST_LINES) > 0:
-            log.warning("output left out", child=self._child, stream=self._stream, lines=left_out)
+            log.warning("command.output_omitted", child=self._child, stream=self._stream, lines=left_out)
             lines = lines[left_out:]
         self._take(b"\n".join([*lines, last, b""]))
 
@@ -110,7 +110,7 @@ class Output:
         text = readable(line)
         if text:
             self._lines_left -= 1
-            log.info("output", child=self._child, stream=self._stream, line=text)
+            log.info("command.printed", child=self._child, stream=self._stream, line=text)
 
 
 def readable(line: bytes) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from supervisor.commands.group_killer import GroupKiller
 from supervisor.commands.output import Outputs
 from supervisor.commands.process import CommandProcess, launch
-from supervisor.processes.loop import Loop
+from supervisor.processes.loop.protocols import Loop
 from supervisor.processes.process import Process
 from supervisor.processes.spec import ChildSpec
 
 
 class Runner:
-    """What the supervisor's loop asks for (`supervisor.processes.loop.CommandRunner`)."""
+    """What the supervisor's loop asks for (`supervisor.processes.loop.protocols.CommandRunner`)."""
 
     def __init__(self, loop: Loop) -> None:
         self._outputs = Outputs(loop)

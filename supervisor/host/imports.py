@@ -37,10 +37,10 @@ class Imports:
             if slot.state not in OVER:
                 what = f"an import of {self._path} is under way"
                 return {"ok": False, "lines": [f"{what}: wait for its end, or stop it with bin/run stop {tree.IMPORT}"]}
-            self._supervisor.retire_child(tree.IMPORT)
+            self._supervisor.roster.retire_child(tree.IMPORT)
         self._number, self._path = self._number + 1, path
         spec = tree.importer(settings, Path(path), self._number, int(time.time()) + 1)
-        self._supervisor.add_child(spec)
+        self._supervisor.roster.add_child(spec)
         return {"ok": True, "lines": [f"{path} is being imported"], "number": self._number}
 
     def progress(self, number: object) -> dict[str, Any]:
@@ -54,13 +54,13 @@ class Imports:
             return {**answer, "state": "gone"}
         answer |= {"state": slot.state.value, "why": str(slot.facts().get("last_exit", ""))}
         if slot.state in OVER:
-            self._supervisor.retire_child(tree.IMPORT)
+            self._supervisor.roster.retire_child(tree.IMPORT)
         return answer
 
     def stop(self, number: object) -> dict[str, Any]:
         """Have that import end; what it has taken in goes on without it."""
         if number == self._number and (slot := self._slot()) and not slot.retired:
-            self._supervisor.retire_child(tree.IMPORT)
+            self._supervisor.roster.retire_child(tree.IMPORT)
         return {"ok": True, "lines": ["the import is being stopped"]}
 
     def specs(self) -> tuple[ChildSpec, ...]:

@@ -129,9 +129,9 @@ class Notified:
         """At half the time that systemd allows, as it advises; a tick early rather than one late."""
         if not self._notifier.watchdog_seconds:
             return
-        progresses = self._supervisor.stopping or makes_progress(self._supervisor.slots, now)
+        progresses = self._supervisor.stopping or makes_progress(self._supervisor.slots, self._supervisor.awake_at)
         if not progresses and self._progressed:
-            log.error("a child that should be gone is still there: systemd hears no more that the tree is alive")
+            log.error("systemd.watchdog_starved")
         self._progressed = progresses
         if progresses and now + TICK_SECONDS >= self._alive_at + self._notifier.watchdog_seconds / 2:
             self._alive_at = now if self._notifier.alive() else self._alive_at

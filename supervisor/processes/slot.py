@@ -30,7 +30,7 @@ class Slot:
     """One child spec's slot. Times in monotonic seconds, those in its facts too: health tells them by its own clock.
 
     `wanted`: nobody has ordered it to stop. `rests`: there is no work for it for now. `recycled`: it is replaced,
-    whatever its end will be. `retired`: there shall be no such child any more. `told`: its facts as its
+    whatever its end will be. `retired`: there shall be no such child any more. `reported`: its facts as its
     router knows them.
     """
 
@@ -45,8 +45,8 @@ class Slot:
         self.retired = False
         self.wanted = True
         self.rests = False
-        self.told: dict[str, Any] = {}
-        self.told_at = 0.0
+        self.reported: dict[str, Any] = {}
+        self.reported_at = 0.0
         self.deaths: tuple[float, ...] = ()
         self._in_a_row = 0
         self._row_began = 0.0

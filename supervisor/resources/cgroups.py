@@ -58,9 +58,9 @@ def settle(folder: Path | None, mount: Path = MOUNT) -> Path | None:
     if folder is not None and not why_not:
         why_not = _move_down(folder)
         if not why_not:
-            log.info("workers are held to their memory by the kernel", cgroup=str(folder))
+            log.info("cgroup.divided", cgroup=str(folder))
             return folder
-    log.info("workers' memory is sampled", why=why_not)
+    log.info("cgroup.rejected", why=why_not)
     return None
 
 
@@ -118,7 +118,7 @@ def _move_back(folder: Path, leaf: Path) -> None:
         _write(folder / "cgroup.procs", str(os.getpid()))
         leaf.rmdir()
     except OSError as error:
-        log.debug("a cgroup is left behind", cgroup=str(leaf), error=str(error))
+        log.debug("cgroup.left", cgroup=str(leaf), error=str(error))
 
 
 def _sweep(folder: Path) -> list[Leaf]:
@@ -147,7 +147,7 @@ class Leaf:
         try:
             _write(self.folder / LIMIT, str(cap_bytes + SLACK_BYTES) if cap_bytes else "max")
         except OSError as error:
-            log.warning("a cgroup's limit cannot be changed", cgroup=str(self.folder), error=str(error))
+            log.warning("cgroup.cap_failed", cgroup=str(self.folder), error=str(error))
             return False
         return True
 
@@ -197,8 +197,10 @@ class Leaves:
         self._left_behind = [one for one in (*self._left_behind, leaf) if not _remove(one.folder)]
 
     def _warn(self, error: OSError) -> None:
-        write = log.debug if self._warned else log.warning
-        write("no cgroup for a worker: its memory is sampled", error=str(error))
+        if self._warned:
+            log.debug("cgroup.leaf_failed", error=str(error))
+        else:
+            log.warning("cgroup.leaf_failed", error=str(error))
         self._warned = True
 
 
@@ -220,4 +222,4 @@ def _try_to_write(path: Path, text: str) -> None:
     try:
         _write(path, text)
     except OSError as error:
-        log.debug("not set", path=str(path), error=str(error))
+        log.debug("cgroup.file_omitted", path=str(path), error=str(error))

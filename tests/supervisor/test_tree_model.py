@@ -24,9 +24,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from ipc.transport.exits import Exit
 from ipc.transport.messages import Held, Message, Ready, Starved
-from supervisor.processes import reload
 from supervisor.processes import slot as slots
 from supervisor.processes import supervisor as supervisors
+from supervisor.processes.loop import exits, inboxes, poller, reload, roster, rows, shared, starts, stops
 from supervisor.processes.policy import Intent
 from supervisor.processes.process import Process
 from supervisor.processes.slot import Slot
@@ -77,16 +77,6 @@ class Puppet(Process):
 
     def signal(self, number: signal.Signals) -> None:
         self.signals.append(number)
-
-
-class Still(Supervisor):
-    """The supervisor, but it waits for nothing by itself."""
-
-    def watch(self, fd: int, callback: Any) -> None:
-        pass
-
-    def unwatch(self, fd: int) -> None:
-        pass
 
 
 class Quiet:
@@ -147,13 +137,16 @@ class TreeMachine(RuleBasedStateMachine):
         self.gave_up = False
         self.replacing: tuple[str, float] | None = None
         self.patches = ExitStack()
-        for module in (supervisors, slots, reload):
+        for module in (starts, exits, stops, rows, shared, slots, reload, supervisors, poller):
             self.patches.enter_context(mock.patch.object(module, "time", self.clock))
-        self.patches.enter_context(mock.patch.object(supervisors, "spawn", self.spawn))
-        self.patches.enter_context(mock.patch.object(supervisors, "random", lambda: 0.0))
-        self.patches.enter_context(mock.patch.object(supervisors, "log", mock.MagicMock()))
-        self.tree = Still(**self.arrangement(), stop_fd=-1, in_order=True)
-        self.tree._router = self.router
+        self.patches.enter_context(mock.patch.object(starts, "spawn", self.spawn))
+        self.patches.enter_context(mock.patch.object(exits, "random", lambda: 0.0))
+        for method in ("watch", "unwatch"):
+            self.patches.enter_context(mock.patch.object(poller.Poller, method, lambda *_: None))
+        for part in (starts, exits, shared, roster, inboxes):
+            self.patches.enter_context(mock.patch.object(part, "log", mock.MagicMock()))
+        self.tree = Supervisor(**self.arrangement(), stop_fd=-1, in_order=True)
+        self.tree._shared.running_router = self.router
         self.cannot_spawn = False
 
     def teardown(self) -> None:
@@ -191,7 +184,7 @@ class TreeMachine(RuleBasedStateMachine):
         return Puppet(next(self.numbers), self.clock.now)
 
     def slot(self, name: str) -> Slot:
-        return self.tree._slots[name]
+        return self.tree._shared.slots[name]
 
     # What happens
 
@@ -201,7 +194,7 @@ class TreeMachine(RuleBasedStateMachine):
         self.clock.now += seconds
         due = {name for name, one in self.models.items() if self.is_due(one)}
         self.cannot_spawn = short
-        self.tree._start_who_is_due()
+        self.tree._starts.start_due()
         for name in due:
             model = self.models[name]
             assert model.is_up is not short
@@ -220,7 +213,7 @@ class TreeMachine(RuleBasedStateMachine):
             is_through = self.models[self.replacing[0]].stands() not in ("stopping", "waiting", "starting")
             if is_through or self.clock.now >= self.replacing[1]:
                 self.replacing = None
-        self.tree._reload_plan.go_on()
+        self.tree.roster.reload.go_on()
         for name, model in self.models.items():
             process = self.slot(name).process
             if process and process.intent is Intent.STOP and name not in stopping:
@@ -233,7 +226,7 @@ class TreeMachine(RuleBasedStateMachine):
     def gets_ready(self, name: str) -> None:
         slot, model = self.slot(name), self.models[name]
         if slot.process and not slot.process.ready:
-            self.tree._on_message(slot, slot.process, Ready())
+            self.tree._inboxes.take(slot, slot.process, Ready())
             model.ready_at = self.clock.now
 
     @rule(name=children, end=st.sampled_from(sorted(ENDS)), counts=st.booleans())
@@ -248,7 +241,7 @@ class TreeMachine(RuleBasedStateMachine):
             process.intent = intent
         self.router.counts = counts
         self.model_ends(model, end, counts=counts)
-        self.tree._bury(slot, process, "")
+        self.tree._exits.settle(slot, process, "")
 
     def model_ends(self, model: Model, end: str, *, counts: bool) -> None:
         now = self.clock.now
@@ -276,13 +269,13 @@ class TreeMachine(RuleBasedStateMachine):
         model = self.models[name]
         if model.is_up and self.slot(name).process.intent is None:  # type: ignore[union-attr]
             model.asked_to_stop = model.comes_back = True
-        self.tree.recycle(name)
+        self.tree.children.recycle(name)
 
     @rule(name=children, action=st.sampled_from(["stop", "start", "restart"]))
     def is_ordered(self, name: str, action: str) -> None:
         model, process = self.models[name], self.slot(name).process
         was_up, before = model.is_up, list(process.signals) if isinstance(process, Puppet) else []
-        self.tree.command(action, name)
+        self.tree.roster.operate(action, name)
         if self.gave_up:
             return
         if was_up and action != "start" and process and process.intent is Intent.STOP:
@@ -310,7 +303,7 @@ class TreeMachine(RuleBasedStateMachine):
         self.intensity = replace(INTENSITY, max_restarts=most)
         for name in changed:
             self.models[name].options += 1
-        self.tree.reconfigure(**self.arrangement())
+        self.tree.roster.reconfigure(**self.arrangement())
         for name, model in self.models.items():
             if model.is_up and model.wanted and name in changed:
                 model.shall_be_replaced = True
@@ -324,7 +317,7 @@ class TreeMachine(RuleBasedStateMachine):
         if not hasattr(self, "tree"):
             return
         assert self.tree.stopping == self.gave_up
-        assert self.tree._exit_code == int(self.gave_up)
+        assert self.tree._shared.exit_code == int(self.gave_up)
         for name, model in self.models.items():
             slot = self.slot(name)
             assert (slot.process is not None) == model.is_up

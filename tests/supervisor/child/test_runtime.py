@@ -97,7 +97,9 @@ def test_a_crash_is_exit_code_1_and_a_log_record(start: Callable[..., Started], 
     one = start("crash")
     assert one.all() == [] and one.wait() == 1
     log = capfd.readouterr().err
-    assert log.count("\n") == 1 and '"event": "crashed", ' in log and "RuntimeError: as the test wants it" in log
+    assert (
+        log.count("\n") == 1 and '"event": "process.crashed", ' in log and "RuntimeError: as the test wants it" in log
+    )
     assert '"process": "a"' in log
 
 

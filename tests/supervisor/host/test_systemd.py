@@ -85,7 +85,7 @@ def test_ready_when_every_child_had_its_chance(tmp_path: Path, listener: Listene
         yield from stage.until("a word", listener.statuses)
         assert listener.count("READY=1") == 0, "slow is not ready yet"
         yield from stage.until("READY", lambda: listener.count("READY=1"))
-        assert stage.supervisor.is_ready("slow")
+        assert stage.supervisor.children.is_ready("slow")
         yield from stage.until("the status", lambda: "running; held is held" in listener.statuses()[-1])
 
     assert stage.play(script, lambda: notified(stage, listener)) == 0
@@ -115,7 +115,7 @@ def test_a_tree_that_cannot_end_a_hung_child_is_silent_and_one_that_can_is_not(
         yield from stage.replaced("a")
         yield from more_pings(stage)
         with monkeypatch.context() as broken:  # nobody ends it: as if it could not be killed
-            broken.setattr("supervisor.processes.watchdog._enforce", lambda *_: None)
+            broken.setattr("supervisor.processes.loop.watchdog._enforce", lambda *_: None)
             os.kill(stage.pid("a"), signal.SIGSTOP)
             slots = stage.supervisor.slots
             yield from stage.until("no progress", lambda: not makes_progress(slots, time.monotonic()))

@@ -176,7 +176,7 @@ def test_what_a_successor_does_not_say_again_is_taken_back(
     router.on_message("connection", Report("channel 2", {"problem": ""}))
     router.on_tick()
     tree.take()
-    later(monkeypatch, 61 + routing.RETELL_SECONDS)
+    later(monkeypatch, 61 + routing.REPEAT_SECONDS)
     router.on_tick()
     gone = others(tree)
     assert {message.name for _, message in gone if isinstance(message, ChildState)} == {"image-2", "image-3"}
@@ -196,7 +196,7 @@ def test_the_children_of_one_that_is_no_more_are_no_more(tree: FakeTree, router:
 
 def test_what_was_stopped_stays_so_under_a_new_supervisor(tree: FakeTree, router: RootRouter) -> None:
     for action, name in (("stop", "image-1"), ("stop", "image-2"), ("start", "image-2"), ("restart", "image-3")):
-        router.note_order(action, name, "pool")
+        router.note_operation(action, name, "pool")
     router.on_ready("pool")
     assert tree.take() == [("pool", Command("stop", "image-1"))]
 
@@ -251,10 +251,10 @@ def test_everyones_memory_is_logged_at_a_kill_and_at_times(router: RootRouter, m
     router.on_ended("image-1", ended(1))
     assert records == []
     router.on_ended("image-1", {**ended(2, "out of memory"), "job": 7, "peak_bytes": 9, "cap_bytes": 8, "stacks": "…"})
-    assert records[0]["rss_bytes"].pop("root") > 0
+    assert records[0]["rss_bytes_by_process"].pop("root") > 0
     assert records[0] == {
-        "event": "memory",
-        "rss_bytes": {"pool": 5},
+        "event": "memory.sampled",
+        "rss_bytes_by_process": {"pool": 5},
         "total_bytes": records[0]["total_bytes"],
         "killed": "image-1",
         "cause": "out of memory",
@@ -267,7 +267,7 @@ def test_everyones_memory_is_logged_at_a_kill_and_at_times(router: RootRouter, m
     assert len(records) == 1
     monkeypatch.setattr(routing, "MEMORY_SECONDS", 0.0)
     router.on_tick()
-    assert set(records[1]) == {"event", "rss_bytes", "total_bytes"}
+    assert set(records[1]) == {"event", "rss_bytes_by_process", "total_bytes"}
 
 
 def test_the_root_tells_its_own_memory(tree: FakeTree, router: RootRouter) -> None:
@@ -334,7 +334,7 @@ def test_what_is_taken_back_is_said_again_until_health_has_room_for_it(
         router.on_ready(child)
     tree.take()
     tree.room = 0
-    later(monkeypatch, 1 + routing.RETELL_SECONDS)
+    later(monkeypatch, 1 + routing.REPEAT_SECONDS)
     router.on_tick()
     router.on_tick()
     tree.room = 10

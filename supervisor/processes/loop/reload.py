@@ -31,7 +31,7 @@ class Changes:
         return {kind: names for kind, names in asdict(self).items() if names}
 
 
-class Children(Protocol):
+class Requests(Protocol):
     """What is asked of the supervisor."""
 
     @property
@@ -41,14 +41,14 @@ class Children(Protocol):
     def start_child(self, name: str) -> None: ...
     def stop_child(self, name: str) -> None: ...
     def restart_child(self, name: str) -> None: ...
-    def remove_child(self, name: str) -> None: ...
+    def retire_child(self, name: str) -> None: ...
 
 
 class Reload:
     """Adapts the children in `slots`, which is the supervisor's own dictionary, in the order of starting."""
 
-    def __init__(self, children: Children, slots: dict[str, Slot]) -> None:
-        self._children = children
+    def __init__(self, requests: Requests, slots: dict[str, Slot]) -> None:
+        self._requests = requests
         self._slots = slots
         self._to_replace: deque[str] = deque()
         self._under_way: tuple[str, float] | None = None
@@ -71,7 +71,7 @@ class Reload:
             self._slots[name] = slot
             if not slot.retired:
                 changes.removed.append(name)
-            self._retire(slot)
+            self._requests.retire_child(name)
         return changes
 
     def note_start(self, name: str) -> None:
@@ -86,10 +86,10 @@ class Reload:
             if self._is_on_its_way(name) and time.monotonic() < until:
                 return
             self._under_way = None
-        if self._to_replace and not self._children.stopping:
+        if self._to_replace and not self._requests.stopping:
             slot = self._slots.get(self._to_replace.popleft())
             if slot is not None and slot.process is not None and slot.wanted:
-                self._children.restart_child(slot.spec.name)
+                self._requests.restart_child(slot.spec.name)
                 until = time.monotonic() + slot.spec.stop_seconds + slot.spec.ready_seconds
                 self._under_way = (slot.spec.name, until)
 
@@ -102,7 +102,7 @@ class Reload:
         before, was_retired = slot.spec, slot.retired
         slot.spec, slot.retired = spec, False
         if was_retired:
-            self._children.start_child(spec.name)
+            self._requests.start_child(spec.name)
         elif slot.process is None:
             if slot.wanted and (slot.state is State.HELD or spec != before):
                 slot.release()
@@ -119,12 +119,4 @@ class Reload:
         if spec == before:
             return spec.command is not None or not even_so  # a command knows nothing of our log
         only_options = replace(before, options=spec.options) == spec and spec.takes_options and not even_so
-        return only_options and self._children.send(spec.name, Options(spec.options))
-
-    def _retire(self, slot: Slot) -> None:
-        """There shall be no such child any more."""
-        slot.retired = True
-        if slot.process is None:
-            self._children.remove_child(slot.spec.name)
-        else:
-            self._children.stop_child(slot.spec.name)
+        return only_options and self._requests.send(spec.name, Options(spec.options))

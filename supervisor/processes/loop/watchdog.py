@@ -77,7 +77,7 @@ def sample(process: Process) -> None:
 def _enforce(slot: Slot, process: Process, now: float) -> None:
     if process.is_over_cap():
         log.error(
-            "over its memory cap",
+            "child.cap_exceeded",
             child=slot.spec.name,
             pid=process.pid,
             rss_bytes=process.rss_bytes,
@@ -86,12 +86,12 @@ def _enforce(slot: Slot, process: Process, now: float) -> None:
         process.end(Intent.MEMORY)
     elif process.intent is Intent.STOP:
         if now >= slot.stop_until:
-            log.warning("killed, it did not stop in time", child=slot.spec.name, pid=process.pid)
+            log.warning("child.stop_timed_out", child=slot.spec.name, pid=process.pid)
             process.end(Intent.STOP)
             slot.stop_until = now + SAMPLE_SECONDS
     elif _is_hung(slot, process, now):
         log.error(
-            "hung",
+            "child.hung",
             child=slot.spec.name,
             pid=process.pid,
             ready=process.ready,
