@@ -51,7 +51,7 @@ def test_starts_in_order_and_the_last_only_when_the_others_are_ready(notes: Path
         yield from stage.all_ready()
 
     assert stage.play(script) == 0
-    assert stage.readies == ["b", "a", "c"]
+    assert sorted(stage.readies[:2]) == ["a", "b"] and stage.readies[2:] == ["c"]
     assert stage.starts == ["a", "b", "c"]
 
 
