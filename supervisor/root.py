@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from supervisor.host.sd_notify import Notifier
 from supervisor.host.systemd import Notified
 from supervisor.processes.errors import Failed
 from supervisor.processes.router import RootRouter
+from supervisor.processes.spec import ChildSpec
 from supervisor.processes.supervisor import Supervisor
 from supervisor.resources import cgroups, descriptors
 from supervisor.resources.guard import Guard
@@ -133,23 +134,10 @@ def run(
     started = tree.Start.now()
     own_cgroup = cgroups.own()
     cgroup = cgroups.settle(own_cgroup)
-    supervisor = Supervisor(
-        specs=tree.children(settings, listener.fileno(), started, cgroup),
-        intensity=tree.root_intensity(settings),
-        drain_seconds=settings.supervisor.drain_seconds,
-        log_settings=asdict(settings.log),
-        stop_fd=stop_fd,
-        in_order=True,
-        cgroup=cgroup,
-        commands=Runner,
-    )
-    if parent_fd is not None:
-        supervisor.watch(parent_fd, partial(_stop_at_end_of, parent_fd, supervisor))
+    supervisor = _supervisor(settings, tree.children(settings, listener.fileno(), started, cgroup), stop_fd, cgroup)
+    _stop_with_parent(supervisor, parent_fd)
     router = RootRouter(supervisor.children)
-    router.guard = guard = Guard(supervisor.children, router.report, own_cgroup)
-    guard.configure(tree.memory_limits(settings), tree.worker_count(settings))
-    workers = tree.image_processors(settings)
-    log.info("workers.counted", workers=workers.count, why=workers.why)
+    router.guard = guard = _guard(settings, supervisor, router, own_cgroup)
     operations = Operations(
         supervisor,
         router,
@@ -174,6 +162,28 @@ def run(
         lock.release()
     log.info("supervisor.stopped", exit_code=code)
     return code
+
+
+def _supervisor(settings: Settings, specs: Sequence[ChildSpec], stop_fd: int, cgroup: Path | None) -> Supervisor:
+    return Supervisor(
+        specs=specs,
+        intensity=tree.root_intensity(settings),
+        drain_seconds=settings.supervisor.drain_seconds,
+        log_settings=asdict(settings.log),
+        stop_fd=stop_fd,
+        in_order=True,
+        cgroup=cgroup,
+        commands=Runner,
+    )
+
+
+def _guard(settings: Settings, supervisor: Supervisor, router: RootRouter, cgroup: Path | None) -> Guard:
+    """The guard over the machine's memory, told how many image workers there are."""
+    guard = Guard(supervisor.children, router.report, cgroup)
+    guard.configure(tree.memory_limits(settings), tree.worker_count(settings))
+    workers = tree.image_processors(settings)
+    log.info("workers.counted", workers=workers.count, why=workers.why)
+    return guard
 
 
 def _has_its_folder(lock: instance_lock.Lock) -> bool:
@@ -221,9 +231,16 @@ def _on_hangup(supervisor: Supervisor, operations: Operations) -> Callable[[], N
     return on_hangup
 
 
-def _stop_at_end_of(parent_fd: int, supervisor: Supervisor) -> None:
-    supervisor.unwatch(parent_fd)  # it stays readable for ever
-    supervisor.begin_stop()
+def _stop_with_parent(supervisor: Supervisor, parent_fd: int | None) -> None:
+    """Stop at the end of the pipe, if there is one."""
+    if parent_fd is None:
+        return
+
+    def on_end() -> None:
+        supervisor.unwatch(parent_fd)  # it stays readable for ever
+        supervisor.begin_stop()
+
+    supervisor.watch(parent_fd, on_end)
 
 
 def _lock(settings: Settings) -> instance_lock.Lock:
