@@ -1,4 +1,4 @@
-"""One incarnation of a child that is a command of the operator's: a program that knows nothing of us.
+"""The process of a child that is a command of the operator's: a program that knows nothing of us.
 
 It has no mailboxes and no heartbeat, so it counts as ready once it runs and is never taken for hung. In everything else
 it is a child like the others: watched by a pidfd, under a memory cap, replaced by its restart type.

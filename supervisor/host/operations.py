@@ -1,4 +1,4 @@
-"""What the operator may want of a running tree, and what becomes of it: reload, restart, stop, start, import."""
+"""The operator's operations on a running tree: reload, restart, stop, start, import."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from supervisor.resources.guard import Guard
 from supervisor.settings import Settings, SettingsError
 
 NEED_A_RESTART = ("state_dir", "health.host", "health.port")
-"""What the root itself has taken hold of at its start."""
+"""What the root itself has opened at its start."""
 
 DONE = {"restart": "is being replaced", "stop": "is asked to stop", "start": "is started"}
 
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 class Operations:
-    """Carries out orders. `reread` reads the configuration anew and raises SettingsError; None: there is none to read.
+    """Carries out operations. `reread` reads the configuration anew and raises SettingsError; None: there is none.
 
     `listen_fd`, `started` and `cgroup` are those of `tree.children`.
     """

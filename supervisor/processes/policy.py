@@ -43,13 +43,13 @@ class Oom(enum.Enum):
     """What is known of the kernel's out-of-memory killer when a child has ended."""
 
     NO = "no"
-    """It has not struck."""
+    """It has killed no process."""
     PERHAPS = "perhaps"
-    """It has struck somebody on this machine, whoever that was: in another container, for all we know."""
+    """It has killed some process on this machine, perhaps in another container."""
     OURS = "ours"
-    """It has struck the child, because the child's own cgroup was full."""
+    """It has killed the child, because the child's own cgroup was full."""
     OTHERS = "others"
-    """It has struck the child, because the machine, or all of us together, had no memory left."""
+    """It has killed the child, because the machine, or the whole tree, had no memory left."""
 
 
 def judge(returncode: int, intent: Intent | None, last_words: LastWords | None, oom: Oom) -> Exit:
@@ -107,7 +107,7 @@ def is_death(cause: Cause) -> bool:
     """Whether such an end counts against the restart intensity.
 
     A program that is not there is tried again, ever more slowly; to start the whole anew would not bring it back. Nor
-    would it bring processes to a machine that has none to give. Who was asked to stop has not died of anything.
+    would it bring processes to a machine that has none to give. A child that was asked to stop has not died.
     """
     return cause not in (Cause.UNRUNNABLE, Cause.SHORT, Cause.TERMINATED)
 

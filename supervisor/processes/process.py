@@ -1,4 +1,4 @@
-"""One incarnation of a child: a process of its own, with two mailboxes that nobody else shares.
+"""The process of a child, with two mailboxes that it shares with its supervisor alone.
 
 A child is exec'd, not forked, so it starts with a clean memory, a clean environment and only the file descriptors that
 are passed on by name: its inbox, its outbox, its child spec (in an anonymous file: nothing shows on a command line),
@@ -69,7 +69,7 @@ class Sends(Protocol):
 class Process:
     """A running child. Times are monotonic seconds.
 
-    `suspended_seconds`: how long in its life this process did not run itself, and so could not listen to the child.
+    `suspended_seconds`: how long of its life the supervisor did not run, and so could not listen.
     `stacks_fd` is a file in memory that the child writes its stacks to when it is asked, or when it crashes. `leaf` is
     its cgroup, where it has one.
     """
@@ -138,7 +138,7 @@ class Process:
         return 0 < self.cap_bytes < self.rss_bytes
 
     def end(self, intent: Intent) -> None:
-        """Put down why, then kill it. One that stops is ended for being slow at it, unless it is for its memory."""
+        """Record why, then kill it. What was asked to stop counts as stopped, unless it is killed for its memory."""
         if self.intent is not Intent.STOP or intent is Intent.MEMORY:
             self.intent = intent
         self.signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A slot: a child's place in the tree. It outlives the incarnations that fill it, and remembers how they ended."""
+"""A slot: a child's place in the tree. It outlives the processes that fill it, and remembers how they ended."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class State(enum.Enum):
 class Slot:
     """One child spec's slot. Times in monotonic seconds, those in its facts too: health tells them by its own clock.
 
-    `wanted`: nobody has ordered it to stop. `rests`: there is no work for it for now. `recycled`: it is replaced,
-    whatever its end will be. `retired`: there shall be no such child any more. `reported`: its facts as its
-    router knows them.
+    `wanted`: the operator has not stopped it. `rests`: it is stopped while there is no work for it. `recycled`: its
+    process is replaced however it ends. `retired`: removed from the configuration, deleted on exit. `reported`: its
+    facts as its router knows them.
     """
 
     def __init__(self, spec: ChildSpec) -> None:
@@ -78,11 +78,11 @@ class Slot:
         return self.state is State.WAITING or (self.state is State.HELD and self._holds > 0)
 
     def is_due(self, now: float) -> bool:
-        """Whether to start an incarnation now."""
+        """Whether to start a process now."""
         return self.is_scheduled and now >= self.due_at
 
     def has_settled(self) -> bool:
-        """Whether those that wait for it may stop waiting: it is ready, or it has been and is no more."""
+        """Whether children that wait for it may stop waiting: it is ready, or has been tried once."""
         return self.count > 1 or self.state in (
             State.RUNNING,
             State.HELD,
@@ -107,7 +107,7 @@ class Slot:
         self._why_not = (why, remedy)
 
     def start_failed(self, until: float, why: str, remedy: str) -> None:
-        """The incarnation has ended for want of what the machine has to give, before it was ready: that was no life."""
+        """The process has ended before it was ready, for the machine was short of something: it was no start."""
         assert self.process is not None
         self._last_heard, self.process = self.process.heard, None
         self._failed_starts += 1
@@ -141,7 +141,7 @@ class Slot:
     def after_exit(
         self, end: Exit, now: float, *, counts: bool, intensity: Intensity, random: Callable[[], float]
     ) -> bool:
-        """The incarnation is gone. Decide what follows; True if it is replaced.
+        """The process is gone. Decide what follows; True if it is replaced.
 
         `counts`: whether this death speaks against the child (and not against the work that it had in hand).
         """

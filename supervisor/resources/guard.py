@@ -1,7 +1,7 @@
-"""Guards the machine: looks whether its memory is short, and tells pool and connection how much they may do.
+"""Guards the machine: looks whether its memory is short, and rations the work of pool and connection.
 
-The decisions are in `supervisor.resources.pressure`. What is told may get lost with a full mailbox or a child that
-dies: it is told again until it has arrived, and to every new one.
+The decisions are in `supervisor.resources.pressure`. A ration may get lost with a full mailbox or a child
+that dies: it is sent again until it has arrived, and to every new child.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from supervisor.resources.pressure import Limits, Reading
 LOOK_SECONDS = 1.0
 
 RATIONED = ("pool", "connection")
-"""Who is told; and an import, while there is one."""
+"""The children that get the ration; and an import, while there is one."""
 
 IMPORT = "import"
 
@@ -56,7 +56,7 @@ class Guard:
         self._limits, self._workers = limits, workers
 
     def on_start(self, child: str) -> None:
-        """A child is new, and works as if nothing were the matter."""
+        """A new child works without a ration until it gets one."""
         if child in (*RATIONED, IMPORT) and not self._ration.is_full:
             self._unsent.add(child)
             self._send()

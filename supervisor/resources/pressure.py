@@ -16,12 +16,12 @@ from ipc import proc
 State = Literal["ok", "short"]
 
 STEP_SECONDS = 30.0
-"""Between two steps down, for the last one to show in the kernel's averages (of 10 s); and so long it has been well
-before a step up."""
+"""Between two steps down, for the last one to show in the kernel's averages (of 10 s); and how long it must have
+been well before a step up."""
 
 FLOOR_MARGIN = 1.5
-"""It is well again when there is so many times the floor, and the pressure half of what is allowed. Else it would be
-short again with the first worker that comes back."""
+"""Memory is well again at this multiple of the floor, and at half of the allowed pressure. Else it would be short again
+with the first worker that comes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Ration:
-    """How the work is rationed: so many image workers (0: all), intake or not; since when the state or the ration is as
-    it is (monotonic seconds).
+    """How the work is rationed: the number of image workers (0: all), and whether pictures are fetched; `since` is when
+    the state or the ration last changed (monotonic seconds).
     """
 
     state: State = "ok"
@@ -70,7 +70,7 @@ def judge(reading: Reading, limits: Limits, before: State) -> State:
 
 
 def step(before: Ration, state: State, workers: int, now: float) -> Ration:
-    """The ration that follows, where there are so many `workers` in all."""
+    """The ration that follows; `workers` is how many there are in all."""
     if state == "short" and before.state == "ok":
         return Ration("short", now, max(1, (before.workers or workers) // 2), intake=False)
     if state != before.state:

@@ -1,4 +1,4 @@
-"""The two seams of the supervisor's loop: what others ask of it, and what it asks of the runner of commands.
+"""The two protocols of the supervisor's loop: what others ask of it, and what it asks of the runner of commands.
 
 They are protocols: the loop uses the rooms above it (`supervisor.host`, `supervisor.commands`) without importing them.
 """

@@ -46,7 +46,7 @@ class Watchdog:
                 _enforce(slot, slot.process, now)
 
     def oom_of(self, process: Process) -> Oom:
-        """What the kernel's out-of-memory killer has to do with this one's end."""
+        """Attribute this exit to the kernel's out-of-memory killer, or not."""
         events = process.leaf.events() if process.leaf else {}
         if "oom_kill" in events:
             whose = Oom.OURS if events.get("oom") else Oom.OTHERS
@@ -69,7 +69,7 @@ class Watchdog:
 
 
 def sample(process: Process) -> None:
-    """Look what memory it has now."""
+    """Note how much memory the process has now."""
     process.rss_bytes = memory.rss_bytes(process.pid)
     process.peak_rss_bytes = max(process.peak_rss_bytes, process.rss_bytes)
 
