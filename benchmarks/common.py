@@ -255,8 +255,8 @@ class Tree(Instance):
 
     def wait_until_ready(self) -> list[dict[str, Any]]:
         """Wait until every child is ready; the records that say so. SystemExit if one of them needed two tries."""
-        ready = self.wait_for_events("ready", lambda found: {record["child"] for record in found} >= names())
-        for record in self.events("child ended"):
+        ready = self.wait_for_events("child.ready", lambda found: {record["child"] for record in found} >= names())
+        for record in self.events("child.exited"):
             raise SystemExit(f"picturedesk: not a clean start, {record['child']} {record['what']}; nothing is measured")
         return ready
 
@@ -282,7 +282,7 @@ class Tree(Instance):
         def newer(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
             return [record for record in found if record["child"] == name and moment(record) > after]
 
-        return newer(self.wait_for_events("ready", lambda found: bool(newer(found))))[-1]
+        return newer(self.wait_for_events("child.ready", lambda found: bool(newer(found))))[-1]
 
     def feed(self, export: Export) -> dict[str, Any]:
         """Let the tree, at rest on the empty export, take in its photographs: the connection, which reads an export
@@ -297,7 +297,7 @@ class Tree(Instance):
     def living(self) -> dict[str, int]:
         """The process id of the root and of every child, by name."""
         assert self.root is not None
-        return {"root": self.root.pid, **{record["child"]: record["pid"] for record in self.events("ready")}}
+        return {"root": self.root.pid, **{record["child"]: record["pid"] for record in self.events("child.ready")}}
 
 
 @contextmanager

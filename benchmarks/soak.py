@@ -61,7 +61,7 @@ def replacements(records: list[dict[str, Any]], blows: Sequence[Blow]) -> Iterab
     for record in records:
         child = record.get("child", "")
         match record["event"]:
-            case "child ended" if record["cause"] != "asked":
+            case "child.exited" if record["cause"] != "asked":
                 quick = child in waiting or record["lived_seconds"] < STEADY_SECONDS
                 ended = moment(record)
                 died = max((one.at for one in by_pid[record["pid"]] if one.at <= ended), default=0.0)
@@ -69,10 +69,10 @@ def replacements(records: list[dict[str, Any]], blows: Sequence[Blow]) -> Iterab
                 waiting.setdefault(child, (died, not quick))
                 if child == "pool":
                     waiting = {name: one for name, one in waiting.items() if not name.startswith("image")}
-            case "ready" if child in waiting:
+            case "child.ready" if child in waiting:
                 died, at_once = waiting.pop(child)
                 yield child, moment(record) - died, at_once
-            case "stopping":
+            case "supervisor.stop_begun":
                 waiting.clear()
             case _:
                 pass
@@ -132,7 +132,7 @@ def report_survived(chaos: Chaos, records: list[dict[str, Any]]) -> None:
     ended = Counter(
         (kind_of(one["child"]), one["cause"] if one["cause"] != "signalled" else one["what"].removeprefix("killed by "))
         for one in records
-        if one["event"] == "child ended" and one["cause"] != "asked"
+        if one["event"] == "child.exited" and one["cause"] != "asked"
     )
     ended[("root", "SIGKILL")] = len(chaos.roots)
     how = sorted({cause for _, cause in ended})
@@ -167,7 +167,7 @@ def _in_short(values: Sequence[float]) -> tuple[str, str, str]:
 
 def report_roots(chaos: Chaos, records: list[dict[str, Any]]) -> None:
     """From the start of a root to its whole tree's being ready; only of those that lived to see it."""
-    ready = [(moment(one), one["child"]) for one in records if one["event"] == "ready"]
+    ready = [(moment(one), one["child"]) for one in records if one["event"] == "child.ready"]
     times = []
     starts = [started for _, started in chaos.roots]
     for started, until in zip(starts, [*starts[1:], float("inf")], strict=True):

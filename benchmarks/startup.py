@@ -1,7 +1,7 @@
 """How long a start takes: of each kind of child, of the whole tree; and how long a killed child is away.
 
 A fresh tree for each run, on an export without pictures. "Start" is from the supervisor's spawn of the process to its
-word that it is ready, as the log's "ready" records say. The whole tree: from the call of `bin/run` to the last of them.
+ready message, as the log's "child.ready" records say. The whole tree: from the call of `bin/run` to the last of them.
 Then each kind is killed (kill -9) once, one after another, and timed from the kill to "ready" again.
 
 What `bin/run` adds before Python begins: `bin/run --help` less the same command without it, one pair after another.

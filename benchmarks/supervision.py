@@ -1,12 +1,12 @@
 """What supervision costs, and how fast it is: death to ready, root's memory, the idle tree's CPU, detection of a hang.
 
 A tree on an export without pictures, with a user's defaults. "Death to ready": each child in turn is killed (kill -9)
-and timed from the kill to the log's "ready" of its next incarnation; in each round everybody had been ready for longer
+and timed from the kill to the log's "child.ready" of its next incarnation; in each round all had been ready for longer
 than ten seconds, so that nobody pays for an earlier death. The pool's time is its own; that of the image workers which
 it takes with it is on a line of its own. (Against real services, with pictures under way: `soak`.)
 
 Idle CPU: user and system time of all processes over a minute in which nothing happens, as a part of one core. A hang:
-children are stopped (SIGSTOP) all at once, and timed to the log's "hung" (60 s without a sign of life are allowed) and
+children are stopped (SIGSTOP) all at once, and timed to the log's "child.hung" (60 s of silence are allowed) and
 to "ready" of the next incarnation.
 """
 
@@ -76,7 +76,7 @@ def measure_hangs(tree: Tree) -> dict[str, tuple[float, float]]:
     frozen = time.time()
     for name in FROZEN:
         os.kill(pids[name], signal.SIGSTOP)
-    found = tree.wait_for_events("hung", lambda hung: {one["child"] for one in hung} >= set(FROZEN))
+    found = tree.wait_for_events("child.hung", lambda hung: {one["child"] for one in hung} >= set(FROZEN))
     seen = {one["child"]: moment(one) - frozen for one in found}
     return {name: (seen[name], moment(tree.wait_until_replaced(name, frozen)) - frozen) for name in FROZEN}
 

@@ -26,8 +26,9 @@ from ipc.journal import Journal, JournalError
 from ipc.journal import figures as journal_figures
 from ipc.options import reading_options
 from ipc.transport.context import Context
+from ipc.transport.exits import FOR_MEMORY
 from ipc.transport.mailbox import Closed
-from ipc.transport.messages import ENDS, FOR_MEMORY, KILLS, ChildState, Ended, Report
+from ipc.transport.messages import ENDS, KILLS, ChildState, Ended, Report
 
 LOOK_SECONDS = 2.0
 """How often the problems are looked at besides every request, so that `since` is right."""

@@ -19,27 +19,121 @@ class Event(NamedTuple):
 
 FIELDS: Mapping[str, str] = {
     # keep sorted: begin
+    "action": "the operation: start, stop, restart, reload",
+    "added": "names of the children that were added",
+    "available_bytes": "memory that the machine could still give",
+    "cap_bytes": "memory cap of the process",
+    "cause": "kind of the exit, as in /status",
+    "cgroup": "folder of the cgroup",
+    "changed": "files and modes, before and after",
+    "child": "name of the child",
+    "deaths": "deaths within the window",
+    "drain_seconds": "what the stop may take, in seconds",
     "error": "the error as its library words it",
+    "exit_code": "exit code of the program",
+    "files": "files and their modes",
+    "incarnation": "number of the child's process, from 1",
+    "intake": "whether pictures are fetched",
     "job": "id of the job, as in bin/run dead",
+    "killed": "name of the child that was killed for want of memory",
+    "line": "a line of the command's output",
+    "lines": "number of lines",
+    "lived_seconds": "how long the process lived, in seconds",
     "logger": "name of the library's logger",
+    "path": "file or folder",
+    "peak_bytes": "the most memory that the process had",
+    "pid": "process id",
+    "pressure_percent": "part of the last 10 s in which a process waited for memory",
+    "ready": "whether the child had been ready",
     "records": "number of records",
     "remedy": "what an operator can do",
+    "removed": "names of the children that were removed",
+    "replaced": "children that are replaced by a reload, by name; of an exit: whether it is",
+    "restarted": "names of the children that get another try",
+    "rss_bytes": "resident memory of the process",
+    "rss_bytes_by_process": "resident memory of each process, by name",
     "seconds": "duration in seconds",
+    "silent_seconds": "time since the last heartbeat, in seconds",
+    "stack": "stack of a thread, or a piece of it",
+    "stalled_seconds": "time since the main loop last came round, in seconds",
+    "stream": "stdout or stderr",
     "thread": "name of the thread",
+    "total_bytes": "resident memory of all processes",
+    "tried_again_in_seconds": "pause until the child is tried once more, in seconds",
+    "what": "what happened, for people",
     "where": "source file and line",
     "why": "cause, for people",
+    "window_seconds": "window of the restart intensity, in seconds",
+    "workers": "number of image workers",
     # end
 }
 """Each field has one meaning and one unit, in whatever event it stands. `exception` holds a traceback."""
 
 EVENTS: Mapping[str, Event] = {
     # keep sorted: begin
+    "cgroup.cap_failed": Event("The memory limit of a cgroup could not be changed", "cgroup error"),
+    "cgroup.divided": Event("The kernel holds each worker to its memory cap", "cgroup"),
+    "cgroup.file_omitted": Event("The kernel has no such file for a cgroup, which goes without it", "path error"),
+    "cgroup.leaf_failed": Event("A worker got no cgroup: its memory is sampled", "error"),
+    "cgroup.left": Event("A cgroup could not be removed", "cgroup error"),
+    "cgroup.rejected": Event("The memory of workers is sampled, the kernel does not limit it", "why"),
+    "child.cap_exceeded": Event("A child outgrew its memory cap and is killed", "child pid rss_bytes cap_bytes"),
+    "child.exited": Event("A child's process ended", "child pid cause what lived_seconds replaced"),
+    "child.held": Event(
+        "A child died too often: it is held, and tried once more later",
+        "child deaths window_seconds tried_again_in_seconds",
+    ),
+    "child.hung": Event("A child gave no sign of life and is ended", "child pid ready silent_seconds stalled_seconds"),
+    "child.operation_requested": Event("The operator asked for an operation on a child", "child action"),
+    "child.protocol_error": Event("A child sent what is no message and is killed", "child pid error"),
+    "child.ready": Event("A child is ready", "child pid seconds"),
+    "child.stack_shown": Event("Where a thread of the child stood", "child pid stack"),
+    "child.start_failed": Event("A child could not be started and is tried again", "child error"),
+    "child.started": Event("A child was started", "child pid incarnation"),
+    "child.stop_timed_out": Event("A child did not stop in time and is killed", "child pid"),
+    "command.output_omitted": Event(
+        "A command's last output was too long: its beginning is left out", "child stream lines"
+    ),
+    "command.printed": Event("A command wrote a line", "child stream line"),
+    "configuration.rejected": Event("The new configuration was refused, the old one stays in force", "why"),
+    "configuration.reloaded": Event("The new configuration is in force", "added removed replaced restarted"),
+    "control_socket.failed": Event(
+        "No operations can be taken: the control socket could not be made", "path why remedy"
+    ),
+    "disk.awaited": Event("The disk cannot be written: the process waits for it", "why"),
+    "disk.recovered": Event("The disk can be written again"),
     "error.ignored": Event("An error was ignored, since nobody could handle it", "where"),
     "library.message": Event("", "logger where why"),
     "log.resumed": Event("The log's reader had stopped: records were left out", "records"),
     "options.refused": Event("The child cannot use its options"),
+    "machine.memory_recovered": Event(
+        "The machine has memory again", "available_bytes pressure_percent workers intake"
+    ),
+    "machine.memory_short": Event("The machine is short of memory", "available_bytes pressure_percent workers intake"),
+    "memory.sampled": Event(
+        "The memory of every process", "rss_bytes_by_process total_bytes killed cause what job peak_bytes cap_bytes"
+    ),
+    "message.rejected": Event("A message to a child could not be sent", "child error"),
+    "operation.failed": Event("An operation failed by an error in the program", "action"),
     "process.crashed": Event("The process ended by an error that nothing caught"),
+    "process.held": Event("The process ended: only a person can make it work again", "what remedy"),
+    "state_dir.closed": Event("Files of the program were open to other users, and are not any more", "path changed"),
+    "state_dir.left_open": Event(
+        "Files of the program are open to other users, and that could not be changed", "path files remedy"
+    ),
+    "state_dir.lost": Event("state_dir belongs to this instance no more: all processes are ended", "why remedy"),
+    "supervisor.gave_up": Event("A child died too often: the supervisor stops", "child deaths window_seconds"),
+    "supervisor.stop_begun": Event("The supervisor stops: work in hand is finished", "drain_seconds"),
+    "supervisor.stop_forced": Event("The supervisor stops at once"),
+    "supervisor.stopped": Event("The program has stopped", "exit_code"),
+    "supervisor.suspended": Event(
+        "The supervisor did not run for a while: its children are not judged by that time", "seconds"
+    ),
+    "systemd.watchdog_starved": Event(
+        "A child that should be gone is still there: systemd is not told that the tree is alive"
+    ),
     "thread.crashed": Event("A thread ended by an error that nothing caught", "thread"),
+    "workers.counted": Event("How many image workers there are", "workers why"),
     # end
 }
 """`library.message` is a record of a library, whose own words are its text."""

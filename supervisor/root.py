@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from supervisor.host.sd_notify import Notifier
 from supervisor.host.systemd import Notified
 from supervisor.processes.errors import Failed
 from supervisor.processes.router import RootRouter
+from supervisor.processes.spec import ChildSpec
 from supervisor.processes.supervisor import Supervisor
 from supervisor.resources import cgroups, descriptors
 from supervisor.resources.guard import Guard
@@ -40,6 +41,9 @@ JOURNAL_SECONDS = 3600.0
 
 PORT_SECONDS = 5.0
 """How long the port may still be somebody's: of a tree that was killed, health has it for a moment longer."""
+
+
+log = structlog.get_logger()
 
 
 class CannotStart(Exception):
@@ -130,23 +134,10 @@ def run(
     started = tree.Start.now()
     own_cgroup = cgroups.own()
     cgroup = cgroups.settle(own_cgroup)
-    supervisor = Supervisor(
-        specs=tree.children(settings, listener.fileno(), started, cgroup),
-        intensity=tree.root_intensity(settings),
-        drain_seconds=settings.supervisor.drain_seconds,
-        log_settings=asdict(settings.log),
-        stop_fd=stop_fd,
-        in_order=True,
-        cgroup=cgroup,
-        commands=Runner,
-    )
-    if parent_fd is not None:
-        supervisor.watch(parent_fd, partial(_stop_at_end_of, parent_fd, supervisor))
-    router = RootRouter(supervisor)
-    router.guard = guard = Guard(supervisor, router.tell, own_cgroup)
-    guard.configure(tree.memory_limits(settings), tree.worker_count(settings))
-    workers = tree.image_processors(settings)
-    structlog.get_logger().info("image workers", count=workers.count, why=workers.why)
+    supervisor = _supervisor(settings, tree.children(settings, listener.fileno(), started, cgroup), stop_fd, cgroup)
+    _stop_with_parent(supervisor, parent_fd)
+    router = RootRouter(supervisor.children)
+    router.guard = guard = _guard(settings, supervisor, router, own_cgroup)
     operations = Operations(
         supervisor,
         router,
@@ -158,7 +149,7 @@ def run(
         cgroup=cgroup,
         guard=guard,
     )
-    supervisor.on_hangup = _on_hangup(supervisor, operations)
+    supervisor.stops.on_hangup = _on_hangup(supervisor, operations)
     supervisor.may_go_on = partial(_has_its_folder, lock)
     control = _control(settings, supervisor, operations)
     announce(url)
@@ -169,8 +160,30 @@ def run(
             control.close()
         listener.close()
         lock.release()
-    structlog.get_logger().info("stopped", exit_code=code)
+    log.info("supervisor.stopped", exit_code=code)
     return code
+
+
+def _supervisor(settings: Settings, specs: Sequence[ChildSpec], stop_fd: int, cgroup: Path | None) -> Supervisor:
+    return Supervisor(
+        specs=specs,
+        intensity=tree.root_intensity(settings),
+        drain_seconds=settings.supervisor.drain_seconds,
+        log_settings=asdict(settings.log),
+        stop_fd=stop_fd,
+        in_order=True,
+        cgroup=cgroup,
+        commands=Runner,
+    )
+
+
+def _guard(settings: Settings, supervisor: Supervisor, router: RootRouter, cgroup: Path | None) -> Guard:
+    """The guard over the machine's memory, told how many image workers there are."""
+    guard = Guard(supervisor.children, router.report, cgroup)
+    guard.configure(tree.memory_limits(settings), tree.worker_count(settings))
+    workers = tree.image_processors(settings)
+    log.info("workers.counted", workers=workers.count, why=workers.why)
+    return guard
 
 
 def _has_its_folder(lock: instance_lock.Lock) -> bool:
@@ -179,9 +192,9 @@ def _has_its_folder(lock: instance_lock.Lock) -> bool:
     """
     if not (loss := lock.loss()):
         return True
-    structlog.get_logger().error(
-        "state_dir is not this instance's any more, all processes are ended",
-        what=loss,
+    log.error(
+        "state_dir.lost",
+        why=loss,
         remedy="Put the folder back where it was and start again: its journal says what is published and what is not."
         " Stop the program before a state_dir is moved or removed",
     )
@@ -193,9 +206,9 @@ def _control(settings: Settings, supervisor: Supervisor, operations: Operations)
     try:
         return Control(settings.state_dir, supervisor, operations.take)
     except OSError as error:
-        structlog.get_logger().error(
-            "no orders can be taken: the control socket can't be made",
-            state_dir=str(settings.state_dir),
+        log.error(
+            "control_socket.failed",
+            path=str(settings.state_dir),
             why=error.strerror,
             remedy="Have state_dir on a file system that has sockets; SIGHUP reloads, SIGTERM stops all the same",
         )
@@ -213,14 +226,21 @@ def _on_hangup(supervisor: Supervisor, operations: Operations) -> Callable[[], N
             try:
                 operations.reload()
             except Exception:  # a defect of ours; but the tree is worth more than an order
-                structlog.get_logger().exception("the reload failed")
+                log.exception("operation.failed", action="reload")
 
     return on_hangup
 
 
-def _stop_at_end_of(parent_fd: int, supervisor: Supervisor) -> None:
-    supervisor.unwatch(parent_fd)  # it stays readable for ever
-    supervisor.begin_stop()
+def _stop_with_parent(supervisor: Supervisor, parent_fd: int | None) -> None:
+    """Stop at the end of the pipe, if there is one."""
+    if parent_fd is None:
+        return
+
+    def on_end() -> None:
+        supervisor.unwatch(parent_fd)  # it stays readable for ever
+        supervisor.begin_stop()
+
+    supervisor.watch(parent_fd, on_end)
 
 
 def _lock(settings: Settings) -> instance_lock.Lock:
@@ -259,13 +279,11 @@ def _tighten(state_dir: Path, *, has_media: bool) -> None:
         except OSError as error:
             left.append(f"{one.path.name}: {one.mode:04o} ({error.strerror})")
     if changed:
-        structlog.get_logger().warning(
-            "others could get at the program's files, and cannot any more", state_dir=str(state_dir), changed=changed
-        )
+        log.warning("state_dir.closed", path=str(state_dir), changed=changed)
     if left:
-        structlog.get_logger().warning(
-            "others can get at the program's files, and that cannot be changed",
-            state_dir=str(state_dir),
+        log.warning(
+            "state_dir.left_open",
+            path=str(state_dir),
             files=left,
             remedy=f"Give them to the user who runs this: chown -R USER {state_dir}",
         )

@@ -10,7 +10,7 @@
     ├── import                 workers.connection     an export that `bin/run import` has brought, until it is taken in
     └── NAME                   any command            the operator's own, as many as there are in the settings
 
-A child is told its options and nothing else: what is not named here, it does not know. Targets are names, resolved in
+A child gets its options and nothing else: what is not named here, it does not know. Targets are names, resolved in
 the child's own process, so no library of a child's can crash or fatten the root.
 """
 
@@ -37,11 +37,11 @@ caused do not count."""
 
 
 PATIENCE = 4
-"""So many times job_seconds the pool waits for a job where the machine keeps its worker from working; it is told."""
+"""Deadline multiplier while the machine keeps a worker off the CPU: the pool waits that many times job_seconds."""
 
 HANG_MARGIN_SECONDS = 15.0
-"""An image worker's main loop stands while it is at a job, and whether that takes too long is the pool's to say. What
-lasts even longer is a hang."""
+"""An image worker's main loop stands while it renders, and the pool decides whether that takes too long. What
+lasts longer than the pool allows is a hang."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ def uploader_options(settings: Settings) -> dict[str, Any]:
 
 
 def pool_options(settings: Settings) -> dict[str, Any]:
-    """The workers are told as one and a number: that fits into a message, however many they are."""
+    """The workers are given as one spec and a number: that fits into a message, however many there are."""
     return {
         "state_dir": str(settings.state_dir),
         "router": "workers.pool:Dispatch",

@@ -14,6 +14,7 @@ The pool never opens a picture, and never waits for a worker.
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from ipc.journal import Journal, queue, transitions
 from ipc.journal.transitions import POISON
 from ipc.retry import RetryPolicy
 from ipc.transport.context import Context
+from ipc.transport.exits import Cause, Exit
 from ipc.transport.messages import ChildState, Ended, JobDone, JobFailed, Message, Ration
 from ipc.transport.messages import Job as Order
 from ipc.transport.router import Tree
@@ -53,11 +55,11 @@ ALONE_SECONDS = 15.0
 LOOK_SECONDS = 1.0
 """How often the time that a job takes is looked at."""
 
-MAYBE_MEMORY = frozenset(f"killed by {name}" for name in ("SIGSEGV", "SIGABRT", "SIGBUS"))
+MAYBE_MEMORY = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS})
 """How a codec dies that doesn't look whether it got its memory. The AV1 encoder does so well below the cap, where no
 sample shows it: so a crash is always given the benefit of one try alone."""
 
-GAVE_BACK = ("asked", "finished", "terminated", "short of processes")
+GAVE_BACK = frozenset({Cause.ASKED, Cause.FINISHED, Cause.TERMINATED, Cause.SHORT})
 """How a worker ends that has nothing against its job."""
 
 Turn = Literal["alone", "others", "nobody"]
@@ -249,7 +251,7 @@ class Dispatch:
             return
         if not is_sound(message):
             log.error("a worker talks nonsense", worker=child, job=hand.job.id)
-            self._tree.kill_mad(child)  # its exit is the job's strike
+            self._tree.kill_for_protocol_error(child)  # its exit is the job's strike
             return
         self._put_down(child, hand)
         if hand.ended:
@@ -343,7 +345,7 @@ class Dispatch:
 
     # Deaths
 
-    def on_exit(self, child: str, cause: str, text: str) -> bool:
+    def on_exit(self, child: str, end: Exit) -> bool:
         hand = self._in_hand.get(child)
         was_condemned = child in self._condemned
         self._condemned.discard(child)
@@ -353,23 +355,24 @@ class Dispatch:
         self._put_down(child, hand)
         self._died_of[child] = hand.job.id
         self._polled = 0.0
-        if cause in GAVE_BACK:
+        if end.cause in GAVE_BACK:
             transitions.release(self._journal, hand.job)
-            log.info("a worker left before it was done with its job", worker=child, job=hand.job.id, what=text)
+            log.info("a worker left before it was done with its job", worker=child, job=hand.job.id, what=end.text)
             return False
-        log.error("worker died of a job", worker=child, job=hand.job.id, cause=cause, what=text)
+        log.error("worker died of a job", worker=child, job=hand.job.id, cause=end.cause.value, what=end.text)
         at_once = replace(self._policy, base_seconds=0.0)
-        match cause:
+        match end.cause:
             # What is somebody else's doing is no evidence against the picture, but not to be repeated for ever either.
-            case "signalled" if text.endswith("SIGKILL"):
-                self._try_again(hand.job, f"its worker was {text} from outside", at_once)
-            case "machine out of memory" | "perhaps out of memory":
-                self._try_again(hand.job, f"its worker was lost: {text}", at_once, alone=True)
-            case "hung" if hand.ended is Verdict.HINDERED:
+            case Cause.SIGNALLED if end.signal == signal.SIGKILL:
+                self._try_again(hand.job, f"its worker was {end.text} from outside", at_once)
+            case Cause.MACHINE_OUT_OF_MEMORY | Cause.PERHAPS_OUT_OF_MEMORY:
+                self._try_again(hand.job, f"its worker was lost: {end.text}", at_once, alone=True)
+            case Cause.HUNG if hand.ended is Verdict.HINDERED:
                 reason = f"its worker was kept from working, for {hand.seconds:.0f} s in all, and was ended"
                 self._try_again(hand.job, reason, self._policy)
             case _:
-                self._strike(hand.job, f"its worker was lost: {text}", memory=cause == "out of memory", crash=text)
+                memory = end.cause is Cause.OUT_OF_MEMORY
+                self._strike(hand.job, f"its worker was lost: {end.text}", memory=memory, crash=end)
         return False
 
     def _try_again(self, job: Job, reason: str, policy: RetryPolicy, *, alone: bool = False) -> None:
@@ -378,18 +381,18 @@ class Dispatch:
         self._tidy(job, outcome)
         log.warning("rendering failed", job=job.id, reason=reason, outcome=outcome)
 
-    def _strike(self, job: Job, reason: str, *, memory: bool, crash: str = "") -> None:
+    def _strike(self, job: Job, reason: str, *, memory: bool, crash: Exit | None = None) -> None:
         """The job cost a worker its life, or all its memory. Where memory was short, or may have been, it gets its try
         alone, always.
         """
         tries = job.deaths + 1
-        maybe_memory = crash in MAYBE_MEMORY
+        maybe_memory = crash is not None and crash.signal in MAYBE_MEMORY
         is_enough = memory or tries >= self._poison_after
         if is_enough and (job.alone or not (memory or maybe_memory)):
             self._bury(job, f"{POISON} after {tries} tries: {reason}", cause="poison")
         elif not transitions.strike(self._journal, job, reason, alone=memory or maybe_memory):
             self._tidy(job, "moved on")
-        elif not crash:  # a worker that died of it has its record
+        elif crash is None:  # a worker that died of it has its record
             log.warning("rendering failed", job=job.id, reason=reason, outcome="later, alone")
 
     def _bury(self, job: Job, reason: str, *, cause: DeadCause = "failure") -> None:

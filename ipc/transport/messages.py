@@ -27,9 +27,6 @@ KILLS = 50
 NOT_STRIPPED = -1
 """Instead of a size: nobody tried to strip the original."""
 
-FOR_MEMORY = ("out of memory", "machine out of memory", "perhaps out of memory")
-"""The causes of those ends."""
-
 
 class MessageError(Exception):
     """A message that cannot be sent (too large) or understood (unknown tag, wrong fields)."""

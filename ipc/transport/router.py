@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ipc.transport.exits import Exit
 from ipc.transport.messages import Message
 
 
@@ -50,7 +51,7 @@ class Tree(Protocol):
     def kill_hung(self, name: str) -> None:
         """End a child that is at work and makes no progress; it counts as hung."""
 
-    def kill_mad(self, name: str) -> None:
+    def kill_for_protocol_error(self, name: str) -> None:
         """End a child that says what makes no sense; it counts as crashed."""
 
     def recycle(self, name: str) -> None:
@@ -81,7 +82,7 @@ class Router(Protocol):
     def on_ready(self, child: str) -> None:
         """A child takes messages from now on."""
 
-    def on_exit(self, child: str, cause: str, text: str) -> bool:
+    def on_exit(self, child: str, end: Exit) -> bool:
         """A child is gone. True: its death counts against its restart intensity; False: it was its work's fault."""
 
     def on_state(self, child: str, facts: dict[str, Any]) -> None:

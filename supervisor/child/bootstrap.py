@@ -13,8 +13,7 @@ import os
 import signal
 import sys
 
-ORPHANED = 70
-"""sysexits.h EX_SOFTWARE: the exit code of a child whose supervisor is gone. Nobody is left to read it."""
+from supervisor.child.exit_codes import ORPHANED
 
 _PR_SET_PDEATHSIG = 1
 
@@ -22,8 +21,8 @@ _PR_SET_PDEATHSIG = 1
 def listen_for_stop() -> int:
     """From here on SIGTERM makes the returned file descriptor readable, and does nothing else.
 
-    SIGINT is the operator's Ctrl-C, SIGHUP the end of his terminal: every process gets them,
-    the root alone acts. SIGCHLD may have been inherited as ignored: then no exit code would ever be seen.
+    SIGINT is the operator's Ctrl-C, SIGHUP the end of the terminal: every process gets them, the root alone acts.
+    SIGCHLD may have been inherited as ignored: then no exit code would ever be seen.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -43,7 +42,7 @@ def die_with_parent() -> None:
 
 
 def show_stacks(fd: int) -> None:
-    """Have the stacks of all threads written to `fd` at SIGUSR2, and before a crash: also while Python code is not run.
+    """Write the stacks of all threads to `fd` at SIGUSR2, and before a crash: also while Python code is not run.
 
     The supervisor asks for them before it ends a child that hangs.
     """

@@ -27,10 +27,9 @@ from ipc.transport.context import Context
 from ipc.transport.mailbox import Closed, inbox_from_fd, outbox_from_fd
 from ipc.transport.messages import Held, Leaving, Short, Starved, clip
 from supervisor import logs
-from supervisor.child.bootstrap import ORPHANED
+from supervisor.child.exit_codes import EX_TEMPFAIL, ORPHANED
 
-EX_TEMPFAIL = 75
-"""sysexits.h: to be tried again later."""
+log = structlog.get_logger()
 
 DISK_SECONDS = 2.0
 """How often a child that waits for the disk tries it."""
@@ -60,7 +59,6 @@ def main(argv: list[str], stop_fd: int) -> int:
 
 def _run(spec: dict[str, Any], context: Context, liveness_fd: int) -> int:
     """Run the child's main function; the exit code. Its last words go to the supervisor."""
-    log = structlog.get_logger()
     try:
         _watch(context, liveness_fd, spec["beat_seconds"])
         os.nice(spec["nice"])
@@ -78,7 +76,7 @@ def _run(spec: dict[str, Any], context: Context, liveness_fd: int) -> int:
             return EX_TEMPFAIL
         if "state_dir" in context.options and (code := _blame_the_disk(context, error)) is not None:
             return code
-        log.exception("crashed")
+        log.exception("process.crashed")
         return 1
     return 0
 
@@ -103,15 +101,14 @@ def _wait_for_the_disk(context: Context, reason: str) -> int:
     """Wait for a disk that can be written, or for a stop; the exit code."""
     from ipc.files import disk  # noqa: PLC0415
 
-    log = structlog.get_logger()
-    log.error("waits for the disk", reason=reason)
+    log.error("disk.awaited", why=reason)
     context.ready()  # whether it was or not: it does what can be done
     context.report(f"disk {context.name}", pid=os.getpid(), error=clip(reason))
     state_dir = context.journal_path.parent
     try:
         while not context.stopping:
             if _pause(context) and disk.has_room(state_dir):
-                log.info("the disk can be written again")
+                log.info("disk.recovered")
                 return 1
     except Closed:
         return ORPHANED
@@ -127,7 +124,7 @@ def _pause(context: Context) -> bool:
 
 
 def _hold(context: Context, what: str, remedy: str) -> int:
-    structlog.get_logger().error("held", what=what, remedy=remedy)
+    log.error("process.held", what=what, remedy=remedy)
     context.send(Held(clip(what, 1500), clip(remedy, 1500)))
     return EX_CONFIG
 

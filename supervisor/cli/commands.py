@@ -12,7 +12,7 @@ from ipc.holds import EX_CONFIG
 from ipc.jobs import Job
 from ipc.journal import Journal, JournalError, OlderJournal, lookup, transitions
 from ipc.text.printable import printable
-from ipc.transport.messages import FOR_MEMORY
+from ipc.transport.exits import FOR_MEMORY
 from supervisor import tree
 from supervisor.child.runtime import resolve
 from supervisor.cli import client, terminal

@@ -23,11 +23,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ipc.transport.exits import describe_returncode
 from supervisor.cli import client, import_through, terminal
 from supervisor.cli.import_report import Outcome, Progress, how_far, is_over, summary
 from supervisor.host.instance_lock import running
 from supervisor.processes.errors import Failed
-from supervisor.processes.policy import describe_returncode
 from supervisor.settings import Settings
 
 LOOK_SECONDS = 0.25

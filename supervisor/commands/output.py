@@ -1,8 +1,8 @@
 """What a command writes to its standard output and error, line by line into our log.
 
 A line is a record with the child's name and the stream; what is not text in it is replaced, and its end is cut if it is
-too long for one. Nobody can hold up the supervisor or flood the log: it reads a little at a time, and no more than so
-many lines and bytes a second. Who writes more waits at the pipe, as before any slow terminal.
+too long for one. No command can hold up the supervisor or flood the log: it reads a little at a time, and limits the
+lines and bytes a second. A command that writes more waits at the pipe, as before any slow terminal.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 
 import structlog
 
-from supervisor.processes.loop import Loop
+from supervisor.processes.loop.protocols import Loop
 
 LINES_A_SECOND = 1000
 BYTES_A_SECOND = 2**20
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 
 class Output:
-    """One stream of one incarnation. Owns `fd`, the reading end of its pipe."""
+    """One stream of one process. Owns `fd`, the reading end of its pipe."""
 
     def __init__(self, fd: int, child: str, stream: str) -> None:
         self.fd = fd
@@ -84,7 +84,7 @@ class Output:
         os.close(self.fd)
         *lines, last = _BREAK.split(data)
         if (left_out := len(lines) - LAST_LINES) > 0:
-            log.warning("output left out", child=self._child, stream=self._stream, lines=left_out)
+            log.warning("command.output_omitted", child=self._child, stream=self._stream, lines=left_out)
             lines = lines[left_out:]
         self._take(b"\n".join([*lines, last, b""]))
 
@@ -110,7 +110,7 @@ class Output:
         text = readable(line)
         if text:
             self._lines_left -= 1
-            log.info("output", child=self._child, stream=self._stream, line=text)
+            log.info("command.printed", child=self._child, stream=self._stream, line=text)
 
 
 def readable(line: bytes) -> str:

@@ -1,4 +1,4 @@
-"""One incarnation of a child that is a command of the operator's: a program that knows nothing of us.
+"""The process of a child that is a command of the operator's: a program that knows nothing of us.
 
 It has no mailboxes and no heartbeat, so it counts as ready once it runs and is never taken for hung. In everything else
 it is a child like the others: watched by a pidfd, under a memory cap, replaced by its restart type.
@@ -27,7 +27,7 @@ from ipc.transport.mailbox import Closed
 from ipc.transport.messages import Message, Ready, Unrunnable
 from supervisor.commands.output import Output
 from supervisor.processes.policy import Intent
-from supervisor.processes.process import HOME, Incarnation
+from supervisor.processes.process import HOME, Process
 from supervisor.processes.spec import ChildSpec, Command
 from supervisor.resources import descriptors
 
@@ -41,7 +41,7 @@ _OURS = ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USE
 
 
 @dataclass
-class CommandIncarnation(Incarnation):
+class CommandProcess(Process):
     """A running command. `outputs` are the pipes that it writes to."""
 
     outputs: tuple[Output, ...] = ()
@@ -58,7 +58,7 @@ class CommandIncarnation(Incarnation):
         super().end(intent)
         self._kill_group()
 
-    def give_up(self, now: float) -> None:
+    def end_hung(self, now: float) -> None:
         """It has not become the command in time. It has no stacks to show."""
         self.end(Intent.HUNG)
 
@@ -119,14 +119,14 @@ class _NoOutbox:
         pass
 
 
-def launch(spec: ChildSpec, number: int) -> CommandIncarnation:
+def launch(spec: ChildSpec, number: int) -> CommandProcess:
     """Start incarnation `number` (from 1) of the command. Raises OSError if the machine has no process to give."""
     command = spec.command
     assert command is not None
     with ExitStack() as ours, ExitStack() as its:
         (report, told), (out, its_out), (err, its_err) = (_pipe(ours, its) for _ in range(3))
         given = (told, os.getpid(), descriptors.limit_at_start())
-        process = subprocess.Popen(
+        popen = subprocess.Popen(
             [sys.executable, "-I", "-S", str(LAUNCH), *map(str, given), command.directory, *command.words],
             stdin=subprocess.DEVNULL,
             stdout=its_out,
@@ -136,16 +136,16 @@ def launch(spec: ChildSpec, number: int) -> CommandIncarnation:
             start_new_session=True,
         )
         try:
-            pidfd = os.pidfd_open(process.pid)
+            pidfd = os.pidfd_open(popen.pid)
         except OSError:
-            process.kill()  # it cannot be watched, so it must not live
-            process.wait()
+            popen.kill()  # it cannot be watched, so it must not live
+            popen.wait()
             raise
         ours.pop_all()
     inbox = LaunchReport(report)
-    return CommandIncarnation(
+    return CommandProcess(
         number=number,
-        process=process,
+        popen=popen,
         pidfd=pidfd,
         inbox=inbox,
         inbox_fd=report,

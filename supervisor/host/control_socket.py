@@ -19,7 +19,7 @@ from typing import Any
 
 import structlog
 
-from supervisor.processes.loop import Loop
+from supervisor.processes.loop.protocols import Loop
 
 NAME = "control.sock"
 MAX_BYTES = 32 * 1024
@@ -129,7 +129,7 @@ class Control:
             return self._take(request)
         except Exception as error:
             # A defect of ours; but the tree is worth more than an order.
-            log.exception("an order failed", order=str(request.get("action"))[:100])
+            log.exception("operation.failed", action=str(request.get("action"))[:100])
             return {"ok": False, "lines": [f"the order failed: {type(error).__name__}. The log has more"]}
 
     def _end(self, client: _Client) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 
 from supervisor import tree
 from supervisor.processes.router import RootRouter
-from supervisor.processes.slot import Slot, Standing
+from supervisor.processes.slot import Slot, State
 from supervisor.processes.spec import ChildSpec
 from supervisor.processes.supervisor import Supervisor
 from supervisor.settings import Settings
 
-OVER = (Standing.FINISHED, Standing.STOPPED, Standing.HELD)
+OVER = (State.FINISHED, State.STOPPED, State.HELD)
 
 
 class Imports:
@@ -34,13 +34,13 @@ class Imports:
         if not isinstance(path, str) or not Path(path).is_absolute():
             return {"ok": False, "lines": [f"an import needs an absolute path, not {path!r}"]}
         if slot := self._slot():
-            if slot.standing not in OVER:
+            if slot.state not in OVER:
                 what = f"an import of {self._path} is under way"
                 return {"ok": False, "lines": [f"{what}: wait for its end, or stop it with bin/run stop {tree.IMPORT}"]}
-            self._supervisor.retire_child(tree.IMPORT)
+            self._supervisor.roster.retire_child(tree.IMPORT)
         self._number, self._path = self._number + 1, path
         spec = tree.importer(settings, Path(path), self._number, int(time.time()) + 1)
-        self._supervisor.add_child(spec)
+        self._supervisor.roster.add_child(spec)
         return {"ok": True, "lines": [f"{path} is being imported"], "number": self._number}
 
     def progress(self, number: object) -> dict[str, Any]:
@@ -52,21 +52,21 @@ class Imports:
         slot = self._slot()
         if slot is None:
             return {**answer, "state": "gone"}
-        answer |= {"state": slot.standing.value, "why": str(slot.facts().get("last_exit", ""))}
-        if slot.standing in OVER:
-            self._supervisor.retire_child(tree.IMPORT)
+        answer |= {"state": slot.state.value, "why": str(slot.facts().get("last_exit", ""))}
+        if slot.state in OVER:
+            self._supervisor.roster.retire_child(tree.IMPORT)
         return answer
 
     def stop(self, number: object) -> dict[str, Any]:
         """Have that import end; what it has taken in goes on without it."""
         if number == self._number and (slot := self._slot()) and not slot.retired:
-            self._supervisor.retire_child(tree.IMPORT)
+            self._supervisor.roster.retire_child(tree.IMPORT)
         return {"ok": True, "lines": ["the import is being stopped"]}
 
     def specs(self) -> tuple[ChildSpec, ...]:
         """What a reload has to keep."""
         slot = self._slot()
-        return (slot.spec,) if slot and not slot.retired and slot.standing not in OVER else ()
+        return (slot.spec,) if slot and not slot.retired and slot.state not in OVER else ()
 
     def _slot(self) -> Slot | None:
         return next((slot for slot in self._supervisor.slots if slot.spec.name == tree.IMPORT), None)

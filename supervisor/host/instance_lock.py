@@ -1,4 +1,4 @@
-"""One instance a state_dir: a lock that the kernel takes back when its holder dies, and a card that names him.
+"""One instance a state_dir: a lock that the kernel takes back when its holder dies, and a card that names it.
 
 The lock is on a file, not on a path: who removes or replaces the folder lets a second instance in. So the holder looks
 again and again whether the file that it has locked is still the one at that path (`Lock.loss`).
@@ -33,7 +33,7 @@ class AlreadyRunning(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Who runs here, and where it answers."""
+    """Which process runs here, and where it answers."""
 
     pid: int
     url: str

@@ -1,4 +1,4 @@
-"""What the operator may want of a running tree, and what becomes of it: reload, restart, stop, start, import."""
+"""The operator's operations on a running tree: reload, restart, stop, start, import."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from supervisor.resources.guard import Guard
 from supervisor.settings import Settings, SettingsError
 
 NEED_A_RESTART = ("state_dir", "health.host", "health.port")
-"""What the root itself has taken hold of at its start."""
+"""What the root itself has opened at its start."""
 
 DONE = {"restart": "is being replaced", "stop": "is asked to stop", "start": "is started"}
 
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 class Operations:
-    """Carries out orders. `reread` reads the configuration anew and raises SettingsError; None: there is none to read.
+    """Carries out operations. `reread` reads the configuration anew and raises SettingsError; None: there is none.
 
     `listen_fd`, `started` and `cgroup` are those of `tree.children`.
     """
@@ -71,12 +71,12 @@ class Operations:
             return self.imports.stop(request.get("number"))
         if not isinstance(action, str) or action not in DONE or not isinstance(name, str):
             return _answer(f"no such order: {action!r}", ok=False)
-        if name in self._supervisor.names():
-            self._supervisor.command(action, name)
+        if name in self._supervisor.children.names():
+            self._supervisor.roster.operate(action, name)
         elif (above := self._router.above(name)) is not None:
-            if not self._supervisor.send(above, Command(action, name)):
+            if not self._supervisor.children.send(above, Command(action, name)):
                 return _answer(f"{above}, which {name} belongs to, is down or takes no messages: try again", ok=False)
-            self._router.note_order(action, name, above)
+            self._router.note_operation(action, name, above)
         else:
             known = ", ".join(self._router.known())
             return _answer(f"there is no child {name!r}; there are {known}", ok=False)
@@ -104,7 +104,7 @@ class Operations:
             return self._refuse(faults)
         self._settings = settings
         logs.configure(**asdict(settings.log), process="root")
-        changes = self._supervisor.reconfigure(
+        changes = self._supervisor.roster.reconfigure(
             specs=(
                 *tree.children(settings, self._listen_fd, self._started, self._cgroup),
                 *self.imports.specs(),
@@ -114,13 +114,13 @@ class Operations:
             log_settings=asdict(settings.log),
         )
         self._guard.configure(tree.memory_limits(settings), tree.worker_count(settings))
-        log.info("reloaded", **changes.by_kind())
+        log.info("configuration.reloaded", **changes.by_kind())
         told = [f"{kind}: {', '.join(names)}" for kind, names in changes.by_kind().items()]
         return _answer("; ".join(["reloaded", *(told or ["replaced: nobody"])]), ok=True)
 
     def _refuse(self, faults: Any) -> dict[str, Any]:
         for fault in faults:
-            log.error("the new configuration is refused, the old one stays in force", fault=fault)
+            log.error("configuration.rejected", why=fault)
         return {"ok": False, "lines": [*faults, "The old configuration stays in force."]}
 
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import structlog
 
+from ipc.transport.exits import Exit
 from ipc.transport.messages import Message, Report
 from ipc.transport.router import Router
 from supervisor.host.sd_notify import Notifier
-from supervisor.processes.slot import Slot, Standing
+from supervisor.processes.slot import Slot, State
 from supervisor.processes.supervisor import TICK_SECONDS, Supervisor
 
 GRACE_SECONDS = 5.0
@@ -32,12 +33,12 @@ STOP_MARGIN_SECONDS = 15.0
 log = structlog.get_logger()
 
 
-WELL = (Standing.RUNNING, Standing.FINISHED)
+WELL = (State.RUNNING, State.FINISHED)
 """Of these children nothing is said in the status."""
 
 
 def overdue_seconds(
-    standing: Standing,
+    state: State,
     now: float,
     *,
     spawned: float = 0.0,
@@ -52,14 +53,14 @@ def overdue_seconds(
     be: systemd could do nothing for them that the supervisor does not do. One that hangs, or is never ready, is ended
     by the supervisor and replaced. So something is wrong with the tree itself only where such a child is still there.
     """
-    match standing:
-        case Standing.WAITING | Standing.HELD | Standing.STOPPED | Standing.FINISHED:
+    match state:
+        case State.WAITING | State.HELD | State.STOPPED | State.FINISHED:
             return 0.0
-        case Standing.STARTING:
+        case State.STARTING:
             return now - spawned - ready_seconds
-        case Standing.RUNNING:
+        case State.RUNNING:
             return max(now - heard, stalled_seconds) - hang_seconds
-        case Standing.STOPPING:  # its main loop may stand while it finishes its work; its heartbeats go on
+        case State.STOPPING:  # its main loop may stand while it finishes its work; its heartbeats go on
             return now - heard - hang_seconds
 
 
@@ -69,14 +70,14 @@ def makes_progress(slots: Collection[Slot], now: float) -> bool:
 
 
 def _overdue_seconds(slot: Slot, now: float) -> float:
-    if slot.incarnation is None:
-        return overdue_seconds(slot.standing, now)
+    if slot.process is None:
+        return overdue_seconds(slot.state, now)
     return overdue_seconds(
-        slot.standing,
+        slot.state,
         now,
-        spawned=slot.incarnation.spawned + slot.incarnation.frozen_seconds,
-        heard=slot.incarnation.heard,
-        stalled_seconds=slot.incarnation.stalled_seconds,
+        spawned=slot.process.spawned + slot.process.suspended_seconds,
+        heard=slot.process.heard,
+        stalled_seconds=slot.process.stalled_seconds,
         ready_seconds=slot.spec.ready_seconds,
         hang_seconds=slot.spec.hang_seconds,
     )
@@ -104,7 +105,7 @@ class Notified:
             self._stopping = self._stopping or self._notifier.stopping(
                 self._supervisor.drain_seconds + STOP_MARGIN_SECONDS
             )
-        elif not self._ready and all(slot.had_its_chance() for slot in self._supervisor.slots):
+        elif not self._ready and all(slot.has_settled() for slot in self._supervisor.slots):
             self._ready = self._notifier.ready()
         elif self._ready and self._notifier.owes_ready:
             self._notifier.ready()
@@ -119,8 +120,8 @@ class Notified:
     def _describe(self) -> str:
         slots = self._supervisor.slots
         if self._supervisor.stopping:
-            return f"stopping: {', '.join(slot.spec.name for slot in slots if slot.incarnation) or 'done'}"
-        others = [f"{one.spec.name} is {one.standing.value}" for one in slots if one.standing not in WELL]
+            return f"stopping: {', '.join(slot.spec.name for slot in slots if slot.process) or 'done'}"
+        others = [f"{one.spec.name} is {one.state.value}" for one in slots if one.state not in WELL]
         first = (self._summary or "running") if self._ready else "starting"
         return "; ".join([first, *others])[:STATUS_LENGTH]
 
@@ -128,9 +129,9 @@ class Notified:
         """At half the time that systemd allows, as it advises; a tick early rather than one late."""
         if not self._notifier.watchdog_seconds:
             return
-        progresses = self._supervisor.stopping or makes_progress(self._supervisor.slots, now)
+        progresses = self._supervisor.stopping or makes_progress(self._supervisor.slots, self._supervisor.awake_at)
         if not progresses and self._progressed:
-            log.error("a child that should be gone is still there: systemd hears no more that the tree is alive")
+            log.error("systemd.watchdog_starved")
         self._progressed = progresses
         if progresses and now + TICK_SECONDS >= self._alive_at + self._notifier.watchdog_seconds / 2:
             self._alive_at = now if self._notifier.alive() else self._alive_at
@@ -148,10 +149,10 @@ class Notified:
     def on_ready(self, child: str) -> None:
         self._router.on_ready(child)
 
-    def on_exit(self, child: str, cause: str, text: str) -> bool:
+    def on_exit(self, child: str, end: Exit) -> bool:
         if child == "health":  # whose words these were
             self._summary = ""
-        return self._router.on_exit(child, cause, text)
+        return self._router.on_exit(child, end)
 
     def on_ended(self, child: str, facts: dict[str, Any]) -> None:
         self._router.on_ended(child, facts)

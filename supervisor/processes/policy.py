@@ -8,10 +8,10 @@ from __future__ import annotations
 import enum
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ipc import process_limit
 from ipc.holds import EX_CONFIG
+from ipc.transport.exits import Cause, Exit, Killer
 from ipc.transport.messages import Held, LastWords, Leaving, Short, Starved, Unrunnable
 from supervisor.processes.spec import Intensity, Restart
 
@@ -36,114 +36,64 @@ class Intent(enum.Enum):
     STOP = "stop"
     HUNG = "hung"
     MEMORY = "memory"
-    GIBBERISH = "gibberish"
+    PROTOCOL_ERROR = "protocol error"
 
 
 class Oom(enum.Enum):
     """What is known of the kernel's out-of-memory killer when a child has ended."""
 
     NO = "no"
-    """It has not struck."""
+    """It has killed no process."""
     PERHAPS = "perhaps"
-    """It has struck somebody on this machine, whoever that was: in another container, for all we know."""
+    """It has killed some process on this machine, perhaps in another container."""
     OURS = "ours"
-    """It has struck the child, because the child's own cgroup was full."""
+    """It has killed the child, because the child's own cgroup was full."""
     OTHERS = "others"
-    """It has struck the child, because the machine, or all of us together, had no memory left."""
-
-
-class Cause(enum.Enum):
-    """What an exit was."""
-
-    ASKED = "asked"
-    FINISHED = "finished"
-    CRASHED = "crashed"
-    SIGNALLED = "signalled"
-    OUT_OF_MEMORY = "out of memory"
-    MACHINE_OUT_OF_MEMORY = "machine out of memory"
-    PERHAPS_OUT_OF_MEMORY = "perhaps out of memory"
-    HUNG = "hung"
-    HELD = "held"
-    UNRUNNABLE = "cannot be run"
-    SHORT = "short of processes"
-    TERMINATED = "terminated"
-    """It was asked to stop, but not by its supervisor."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """The end of one incarnation: its cause and a sentence for people."""
-
-    cause: Cause
-    text: str
-    remedy: str = ""
+    """It has killed the child, because the machine, or the whole tree, had no memory left."""
 
 
 def judge(returncode: int, intent: Intent | None, last_words: LastWords | None, oom: Oom) -> Exit:
     """What an exit means.
 
     `returncode` as `subprocess` gives it (negative: the signal), `intent` what the supervisor had set out to do,
-    `last_words` what the child said before it went, `oom` what the kernel's out-of-memory killer has to do with it.
+    `last_words` what the child said before it went, `oom` whether the kernel's out-of-memory killer ended it.
     """
-    how = describe_returncode(returncode)
-    if returncode == -signal.SIGKILL and oom is Oom.OURS:
-        return Exit(Cause.OUT_OF_MEMORY, "out of memory: it outgrew its cgroup and was killed by the kernel")
-    if returncode == -signal.SIGKILL and oom is Oom.OTHERS:
-        return Exit(Cause.MACHINE_OUT_OF_MEMORY, "killed by the kernel: there was no memory left for all of us")
+    was_killed = returncode == -signal.SIGKILL
+    if was_killed and oom is Oom.OURS:
+        return Exit(Cause.OUT_OF_MEMORY, returncode, Killer.KERNEL)
+    if was_killed and oom is Oom.OTHERS:
+        return Exit(Cause.MACHINE_OUT_OF_MEMORY, returncode, Killer.KERNEL)
+    if intent is Intent.STOP:
+        return Exit(Cause.ASKED, returncode)
     if intent is not None:
-        return _judge_by_intent(intent, how)
+        return Exit(_CAUSE_OF[intent], returncode, Killer.SUPERVISOR)
     if last_words is not None:
-        return _judge_by_words(last_words, how)
+        return _judge_by_words(last_words, returncode)
     if returncode == EX_CONFIG:
-        return Exit(Cause.HELD, f"refused its configuration ({how})", "See its last log records")
-    if returncode == -signal.SIGKILL and oom is Oom.PERHAPS:
-        return Exit(Cause.PERHAPS_OUT_OF_MEMORY, f"{how}, perhaps for want of memory")
+        return Exit(Cause.HELD, returncode, remedy="See its last log records")
+    if was_killed and oom is Oom.PERHAPS:
+        return Exit(Cause.PERHAPS_OUT_OF_MEMORY, returncode)
     if returncode < 0:
-        return Exit(Cause.SIGNALLED, how)
-    if returncode == 0:
-        return Exit(Cause.FINISHED, how)
-    return Exit(Cause.CRASHED, how)
+        return Exit(Cause.SIGNALLED, returncode)
+    return Exit(Cause.FINISHED if returncode == 0 else Cause.CRASHED, returncode)
 
 
-def _judge_by_intent(intent: Intent, how: str) -> Exit:
-    match intent:
-        case Intent.STOP:
-            return Exit(Cause.ASKED, f"stopped as asked ({how})")
-        case Intent.HUNG:
-            return Exit(Cause.HUNG, "hung: it gave no sign of life and was killed")
-        case Intent.MEMORY:
-            return Exit(Cause.OUT_OF_MEMORY, "out of memory: it outgrew its cap and was killed")
-        case Intent.GIBBERISH:
-            return Exit(Cause.CRASHED, "crashed: it sent what is no message and was killed")
+_CAUSE_OF = {Intent.HUNG: Cause.HUNG, Intent.MEMORY: Cause.OUT_OF_MEMORY, Intent.PROTOCOL_ERROR: Cause.CRASHED}
 
 
-def _judge_by_words(words: LastWords, how: str) -> Exit:
+def _judge_by_words(words: LastWords, returncode: int) -> Exit:
     match words:
         case Held(what, remedy):
-            return Exit(Cause.HELD, what, remedy)
+            return Exit(Cause.HELD, returncode, said=what, remedy=remedy)
         case Starved(what):
-            return Exit(Cause.OUT_OF_MEMORY, f"out of memory: {what}")
+            return Exit(Cause.OUT_OF_MEMORY, returncode, said=what)
         case Unrunnable(what):
             remedy = "Install it, or mend its command in the settings; it is tried again by itself"
-            return Exit(Cause.UNRUNNABLE, f"cannot be run: {what}", remedy)
+            return Exit(Cause.UNRUNNABLE, returncode, said=what, remedy=remedy)
         case Short(what):
-            return Exit(Cause.SHORT, f"no process to be had: {what}", process_limit.REMEDY)
+            return Exit(Cause.SHORT, returncode, said=what, remedy=process_limit.REMEDY)
         case Leaving():
-            return Exit(Cause.TERMINATED, f"stopped at a SIGTERM that was not its supervisor's ({how})")
-
-
-def describe_returncode(returncode: int) -> str:
-    """A return code in words.
-
-    >>> describe_returncode(-9), describe_returncode(1)
-    ('killed by SIGKILL', 'exit code 1')
-    """
-    if returncode >= 0:
-        return f"exit code {returncode}"
-    try:
-        return f"killed by {signal.Signals(-returncode).name}"
-    except ValueError:
-        return f"killed by signal {-returncode}"
+            return Exit(Cause.TERMINATED, returncode)
 
 
 def is_replaced(cause: Cause, restart: Restart) -> bool:
@@ -157,7 +107,7 @@ def is_death(cause: Cause) -> bool:
     """Whether such an end counts against the restart intensity.
 
     A program that is not there is tried again, ever more slowly; to start the whole anew would not bring it back. Nor
-    would it bring processes to a machine that has none to give. Who was asked to stop has not died of anything.
+    would it bring processes to a machine that has none to give. A child that was asked to stop has not died.
     """
     return cause not in (Cause.UNRUNNABLE, Cause.SHORT, Cause.TERMINATED)
 

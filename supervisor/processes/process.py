@@ -1,4 +1,4 @@
-"""One incarnation of a child: a process of its own, with two mailboxes that nobody else shares.
+"""The process of a child, with two mailboxes that it shares with its supervisor alone.
 
 A child is exec'd, not forked, so it starts with a clean memory, a clean environment and only the file descriptors that
 are passed on by name: its inbox, its outbox, its child spec (in an anonymous file: nothing shows on a command line),
@@ -66,16 +66,16 @@ class Sends(Protocol):
 
 
 @dataclass
-class Incarnation:
+class Process:
     """A running child. Times are monotonic seconds.
 
-    `frozen_seconds`: how long in its life this process did not run itself, and so could not listen to the child.
+    `suspended_seconds`: how long of its life the supervisor did not run, and so could not listen.
     `stacks_fd` is a file in memory that the child writes its stacks to when it is asked, or when it crashes. `leaf` is
     its cgroup, where it has one.
     """
 
     number: int
-    process: subprocess.Popen[bytes]
+    popen: subprocess.Popen[bytes]
     pidfd: int
     inbox: Receives
     inbox_fd: int
@@ -86,8 +86,9 @@ class Incarnation:
     ready_at: float = math.inf
     heard: float = field(default_factory=time.monotonic)
     stalled_seconds: float = 0.0
-    frozen_seconds: float = 0.0
-    forgiven_seconds: float = 0.0
+    suspended_seconds: float = 0.0
+    excluded_seconds: float = 0.0
+    resumed_at: float = -math.inf
     intent: Intent | None = None
     last_words: LastWords | None = None
     rss_bytes: int = 0
@@ -101,23 +102,24 @@ class Incarnation:
 
     @property
     def pid(self) -> int:
-        return self.process.pid
+        return self.popen.pid
 
     @property
     def ready(self) -> bool:
         return self.ready_at < math.inf
 
-    def beat(self, stalled_seconds: float) -> None:
-        """It says how long ago its main loop came round."""
-        if stalled_seconds < self.forgiven_seconds:
-            self.forgiven_seconds = 0.0  # it has come round since
-        self.stalled_seconds = stalled_seconds - self.forgiven_seconds
+    def beat(self, stalled_seconds: float, now: float) -> None:
+        """Take a heartbeat: how long ago the child's main loop came round."""
+        if now - stalled_seconds > self.resumed_at:  # a heartbeat from before our suspension proves nothing
+            self.excluded_seconds = 0.0
+        self.stalled_seconds = max(0.0, stalled_seconds - self.excluded_seconds)
 
-    def forgive(self, seconds: float) -> None:
-        """We have not listened for so long, and it may have been frozen as we were: that time counts for nobody."""
-        self.heard += seconds
-        self.frozen_seconds += seconds
-        self.forgiven_seconds += seconds
+    def exclude_suspension(self, seconds: float, now: float) -> None:
+        """Exclude our own suspension, which ended just now, from hang detection: the child may have shared it."""
+        self.heard = min(self.heard + seconds, now)
+        self.resumed_at = now
+        self.suspended_seconds += seconds
+        self.excluded_seconds += seconds
         self.stalled_seconds = 0.0
 
     def signal(self, number: signal.Signals) -> None:
@@ -126,8 +128,8 @@ class Incarnation:
             signal.pidfd_send_signal(self.pidfd, number)
 
     def has_ended(self) -> bool:
-        """Whether it is dead; it has been waited for then, and `process.returncode` is there."""
-        return self.process.poll() is not None
+        """Whether it is dead; it has been waited for then, and `popen.returncode` is there."""
+        return self.popen.poll() is not None
 
     def ask_to_stop(self) -> None:
         self.signal(signal.SIGTERM)
@@ -136,23 +138,23 @@ class Incarnation:
         return 0 < self.cap_bytes < self.rss_bytes
 
     def end(self, intent: Intent) -> None:
-        """Put down why, then kill it. One that stops is ended for being slow at it, unless it is for its memory."""
+        """Record why, then kill it. What was asked to stop counts as stopped, unless it is killed for its memory."""
         if self.intent is not Intent.STOP or intent is Intent.MEMORY:
             self.intent = intent
         self.signal(signal.SIGKILL)
 
-    def give_up(self, now: float) -> None:
-        """It hangs: have it show its stacks, then ask it to stop, then kill it. `press` sees to the rest."""
+    def end_hung(self, now: float) -> None:
+        """It hangs: have it show its stacks, then ask it to stop, then kill it. `escalate` sees to the rest."""
         self.intent = Intent.HUNG
         self.signal(signal.SIGUSR2)
         self.term_at, self.kill_at = now + SHOW_SECONDS, now + SHOW_SECONDS + TERM_SECONDS
 
     @property
-    def press_at(self) -> float:
-        """When `press` has something to do (monotonic seconds); infinite unless it was given up."""
+    def escalates_at(self) -> float:
+        """When `escalate` has something to do (monotonic seconds); infinite unless it was given up."""
         return min(self.term_at, self.kill_at)
 
-    def press(self, now: float) -> None:
+    def escalate(self, now: float) -> None:
         """Send the signal whose time has come."""
         if now >= self.kill_at:
             self.kill_at = math.inf
@@ -173,7 +175,7 @@ class Incarnation:
         os.close(self.pidfd)
 
 
-def spawn(spec: ChildSpec, number: int, liveness_fd: int, log: dict[str, str]) -> Incarnation:
+def spawn(spec: ChildSpec, number: int, liveness_fd: int, log: dict[str, str]) -> Process:
     """Start incarnation `number` (from 1) of the child. Raises OSError if the machine has no process to give."""
     with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
         child_inbox, to_child = pair()
@@ -187,18 +189,18 @@ def spawn(spec: ChildSpec, number: int, liveness_fd: int, log: dict[str, str]) -
         stacks_fd = os.memfd_create("stacks")
         ours.callback(os.close, stacks_fd)
         fds = (spec_fd, child_inbox.fileno(), child_outbox.fileno(), liveness_fd, stacks_fd)
-        process = subprocess.Popen(
+        popen = subprocess.Popen(
             [sys.executable, "-P", "-m", "supervisor.child.bootstrap", spec.name, *map(str, fds)],
             stdin=subprocess.DEVNULL,
             env=environment(number, returns_memory=spec.returns_memory),
             pass_fds=(*fds, *spec.inherit_fds),
         )
-        pidfd = _pidfd(process)
+        pidfd = _pidfd(popen)
         os.set_blocking(from_child.fileno(), False)  # half a message must not hold up the supervisor
         ours.pop_all()  # it lives, and has them from now on
-    return Incarnation(
+    return Process(
         number=number,
-        process=process,
+        popen=popen,
         pidfd=pidfd,
         inbox=Inbox(from_child),
         inbox_fd=from_child.fileno(),
@@ -208,13 +210,13 @@ def spawn(spec: ChildSpec, number: int, liveness_fd: int, log: dict[str, str]) -
     )
 
 
-def _pidfd(process: subprocess.Popen[bytes]) -> int:
+def _pidfd(popen: subprocess.Popen[bytes]) -> int:
     """What its exit is seen by. A process that cannot be watched must not live: another would be started beside it."""
     try:
-        return os.pidfd_open(process.pid)
+        return os.pidfd_open(popen.pid)
     except OSError:
-        process.kill()
-        process.wait()
+        popen.kill()
+        popen.wait()
         raise
 
 

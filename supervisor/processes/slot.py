@@ -1,4 +1,4 @@
-"""A slot: a child's place in the tree. It outlives the incarnations that fill it, and remembers how they ended."""
+"""A slot: a child's place in the tree. It outlives the processes that fill it, and remembers how they ended."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from ipc.transport.exits import Cause, Exit
 from supervisor.processes import policy
-from supervisor.processes.policy import Cause, Exit
-from supervisor.processes.process import Incarnation
+from supervisor.processes.process import Process
 from supervisor.processes.spec import ChildSpec, Intensity
 
 
-class Standing(enum.Enum):
+class State(enum.Enum):
     """How a slot stands; the value is the `state` in /status."""
 
     WAITING = "waiting"
@@ -29,14 +29,14 @@ class Standing(enum.Enum):
 class Slot:
     """One child spec's slot. Times in monotonic seconds, those in its facts too: health tells them by its own clock.
 
-    `wanted`: nobody has ordered it to stop. `rests`: there is no work for it for now. `recycled`: it is replaced,
-    whatever its end will be. `retired`: there shall be no such child any more. `told`: its facts as its
-    router knows them.
+    `wanted`: the operator has not stopped it. `rests`: it is stopped while there is no work for it. `recycled`: its
+    process is replaced however it ends. `retired`: removed from the configuration, deleted on exit. `reported`: its
+    facts as its router knows them.
     """
 
     def __init__(self, spec: ChildSpec) -> None:
         self.spec = spec
-        self.incarnation: Incarnation | None = None
+        self.process: Process | None = None
         self.count = 0
         self.restarts = 0
         self.due_at = 0.0
@@ -45,12 +45,12 @@ class Slot:
         self.retired = False
         self.wanted = True
         self.rests = False
-        self.told: dict[str, Any] = {}
-        self.told_at = 0.0
+        self.reported: dict[str, Any] = {}
+        self.reported_at = 0.0
         self.deaths: tuple[float, ...] = ()
         self._in_a_row = 0
         self._row_began = 0.0
-        self._resting: Standing = Standing.WAITING
+        self._resting: State = State.WAITING
         self._since = time.monotonic()
         self._last_exit: Exit | None = None
         self._causes: Counter[str] = Counter()
@@ -61,94 +61,94 @@ class Slot:
         self._last_heard: float | None = None
 
     @property
-    def standing(self) -> Standing:
-        if self.incarnation is None:
+    def state(self) -> State:
+        if self.process is None:
             return self._resting
-        if self.incarnation.intent is policy.Intent.STOP:
-            return Standing.STOPPING
-        return Standing.RUNNING if self.incarnation.ready else Standing.STARTING
+        if self.process.intent is policy.Intent.STOP:
+            return State.STOPPING
+        return State.RUNNING if self.process.ready else State.STARTING
 
     @property
     def started_before(self) -> bool:
         return self.count > 0
 
     @property
-    def awaits_its_time(self) -> bool:
+    def is_scheduled(self) -> bool:
         """Whether it is to be started at `due_at`."""
-        return self.standing is Standing.WAITING or (self.standing is Standing.HELD and self._holds > 0)
+        return self.state is State.WAITING or (self.state is State.HELD and self._holds > 0)
 
     def is_due(self, now: float) -> bool:
-        """Whether to start an incarnation now."""
-        return self.awaits_its_time and now >= self.due_at
+        """Whether to start a process now."""
+        return self.is_scheduled and now >= self.due_at
 
-    def had_its_chance(self) -> bool:
-        """Whether those that wait for it may stop waiting: it is ready, or it has been and is no more."""
-        return self.count > 1 or self.standing in (
-            Standing.RUNNING,
-            Standing.HELD,
-            Standing.STOPPED,
-            Standing.FINISHED,
+    def has_settled(self) -> bool:
+        """Whether children that wait for it may stop waiting: it is ready, or has been tried once."""
+        return self.count > 1 or self.state in (
+            State.RUNNING,
+            State.HELD,
+            State.STOPPED,
+            State.FINISHED,
         )
 
-    def begin(self, incarnation: Incarnation) -> None:
-        self.incarnation = incarnation
+    def begin(self, process: Process) -> None:
+        self.process = process
         self.count += 1
         self.restarts = self.count - 1 - self._failed_starts
         self._why_not = ("", "")
 
-    def now_ready(self) -> None:
-        assert self.incarnation is not None
-        self.incarnation.ready_at = time.monotonic()
+    def mark_ready(self) -> None:
+        assert self.process is not None
+        self.process.ready_at = time.monotonic()
         self._since = time.monotonic()
 
-    def put_off(self, until: float, why: str, remedy: str) -> None:
+    def postpone(self, until: float, why: str, remedy: str) -> None:
         """It could not be started; try again at `until`."""
         self.due_at = until
         self._why_not = (why, remedy)
 
     def start_failed(self, until: float, why: str, remedy: str) -> None:
-        """The incarnation has ended for want of what the machine has to give, before it was ready: that was no life."""
-        assert self.incarnation is not None
-        self._last_heard, self.incarnation = self.incarnation.heard, None
+        """The process has ended before it was ready, for the machine was short of something: it was no start."""
+        assert self.process is not None
+        self._last_heard, self.process = self.process.heard, None
         self._failed_starts += 1
         self.restarts = max(0, self.count - 1 - self._failed_starts)
-        self._resting = Standing.WAITING if self.wanted and not self.rests else Standing.STOPPED
-        self.put_off(until, why, remedy)
+        self._resting = State.WAITING if self.wanted and not self.rests else State.STOPPED
+        self.postpone(until, why, remedy)
 
-    def hold_back(self, now: float, intensity: Intensity) -> float:
+    def hold(self, now: float, intensity: Intensity) -> float:
         """It has died too often: leave it alone for a while, then try it once more; for how long (seconds)."""
         if not self._holds:
             self._loop = f"it has ended {len(self.deaths)} times within {intensity.window_seconds:g} s"
             self._row_began = time.monotonic()
         self._holds += 1
-        self._resting = Standing.HELD
+        self._resting = State.HELD
         seconds = policy.hold_seconds(self._holds, intensity)
         self.due_at = now + seconds
         return seconds
 
     def release(self) -> None:
         """Start it now, whatever it has been waiting for, with a clean record; one that rests, when it is woken."""
-        if self.incarnation is None and not self.rests:
-            self._resting = Standing.WAITING
+        if self.process is None and not self.rests:
+            self._resting = State.WAITING
         self.due_at = 0.0
         self.deaths, self._in_a_row, self._holds = (), 0, 0
 
-    def call_off(self) -> None:
+    def cancel(self) -> None:
         """What is not running is not started any more: the tree is being stopped, or the operator has said so."""
-        if self.incarnation is None and self.awaits_its_time:
-            self._resting, self._holds = Standing.STOPPED, 0
+        if self.process is None and self.is_scheduled:
+            self._resting, self._holds = State.STOPPED, 0
 
     def after_exit(
         self, end: Exit, now: float, *, counts: bool, intensity: Intensity, random: Callable[[], float]
     ) -> bool:
-        """The incarnation is gone. Decide what follows; True if it is replaced.
+        """The process is gone. Decide what follows; True if it is replaced.
 
         `counts`: whether this death speaks against the child (and not against the work that it had in hand).
         """
-        assert self.incarnation is not None
-        self._last_heard = self.incarnation.heard
-        was_ready, served = self.incarnation.ready, max(0.0, now - self.incarnation.ready_at)
-        self.incarnation, self._last_exit = None, end
+        assert self.process is not None
+        self._last_heard = self.process.heard
+        was_ready, served = self.process.ready, max(0.0, now - self.process.ready_at)
+        self.process, self._last_exit = None, end
         self._causes[end.cause.value] += 1
         self.deaths = policy.recent(self.deaths, now, intensity.window_seconds)
         replaced = (
@@ -161,12 +161,12 @@ class Slot:
             self._resting = self._at_rest(end.cause)
             self._since = time.monotonic()
             return False
-        self._resting = Standing.WAITING
+        self._resting = State.WAITING
         if was_ready:  # else it has been down all the time: a child that never gets ready is not down "since just now"
             self._since = time.monotonic()
         self.due_at = now
         if end.cause is Cause.SHORT:
-            self.put_off(now + policy.shortage_delay_seconds(intensity), end.text, end.remedy)
+            self.postpone(now + policy.shortage_delay_seconds(intensity), end.text, end.remedy)
         elif counts and not recycled and end.cause is not Cause.TERMINATED:
             if policy.is_death(end.cause):
                 self.deaths = (*self.deaths, now)
@@ -176,26 +176,26 @@ class Slot:
             self.due_at = now + policy.restart_delay_seconds(self._in_a_row, intensity, random)
         return True
 
-    def _at_rest(self, cause: Cause) -> Standing:
+    def _at_rest(self, cause: Cause) -> State:
         if cause is Cause.HELD:
-            return Standing.HELD
-        return Standing.FINISHED if cause is Cause.FINISHED and self.spec.restart != "permanent" else Standing.STOPPED
+            return State.HELD
+        return State.FINISHED if cause is Cause.FINISHED and self.spec.restart != "permanent" else State.STOPPED
 
     def _since_when(self) -> float:
         """Since when it stands so. A row of quick deaths is one trouble, however often it is ready for a moment."""
         if self._is_on_trial():
             return self._row_began
-        if self._in_a_row > 1 and self.standing in (Standing.WAITING, Standing.STARTING):
+        if self._in_a_row > 1 and self.state in (State.WAITING, State.STARTING):
             return min(self._since, self._row_began)
         return self._since
 
     def has_outrun(self, intensity: Intensity) -> bool:
         """Whether it has died too often to be replaced once more: or at once, where it is there on trial."""
-        return self.incarnation is None and (self._holds > 0 or policy.outruns(self.deaths, intensity))
+        return self.process is None and (self._holds > 0 or policy.outruns(self.deaths, intensity))
 
     def _is_on_trial(self) -> bool:
         """Whether it is held for having died too often, or is tried once more and has not shown yet that it lives."""
-        served = 0.0 if self.incarnation is None else time.monotonic() - self.incarnation.ready_at
+        served = 0.0 if self.process is None else time.monotonic() - self.process.ready_at
         return self._holds > 0 and served < policy.STEADY_SECONDS
 
     def _trouble(self) -> tuple[str, str]:
@@ -210,29 +210,29 @@ class Slot:
     def facts(self) -> dict[str, Any]:
         """The slot's row of /status; a child that is down has no pid."""
         facts: dict[str, Any] = {
-            "state": self.standing.value,
+            "state": self.state.value,
             "restarts": self.restarts,
             "since": round(self._since_when(), 1),
             "cap_bytes": self.spec.cap_bytes,
         }
         if self.rests:
             facts["resting"] = True
-        if self._holds and self.awaits_its_time:
+        if self._holds and self.is_scheduled:
             facts["due"] = round(self.due_at, 1)
-        if self.incarnation is not None:
+        if self.process is not None:
             facts |= {
-                "pid": self.incarnation.pid,
-                "spawned": self.incarnation.spawned,
-                "rss_bytes": self.incarnation.rss_bytes,
-                "peak_rss_bytes": self.incarnation.peak_rss_bytes,
-                **self.incarnation.history.facts(),
-                "cap_bytes": self.incarnation.cap_bytes,
+                "pid": self.process.pid,
+                "spawned": self.process.spawned,
+                "rss_bytes": self.process.rss_bytes,
+                "peak_rss_bytes": self.process.peak_rss_bytes,
+                **self.process.history.facts(),
+                "cap_bytes": self.process.cap_bytes,
                 "beats": self.spec.command is None,
             }
-            if self.incarnation.cap_bytes:
-                facts["enforced_by"] = "cgroup" if self.incarnation.leaf else "sampling"
-            if self.incarnation.leaf_peak_bytes:
-                facts["cgroup_peak_bytes"] = self.incarnation.leaf_peak_bytes
+            if self.process.cap_bytes:
+                facts["enforced_by"] = "cgroup" if self.process.leaf else "sampling"
+            if self.process.leaf_peak_bytes:
+                facts["cgroup_peak_bytes"] = self.process.leaf_peak_bytes
         if self._last_exit is not None:
             facts |= {
                 "last_exit": self._last_exit.text[:300],
@@ -240,7 +240,7 @@ class Slot:
                 "remedy": self._last_exit.remedy[:500],
                 "exit_causes": dict(self._causes),
             }
-        heard = self._last_heard if self.incarnation is None else self.incarnation.heard
+        heard = self._last_heard if self.process is None else self.process.heard
         if heard is not None:
             facts["heard"] = round(heard, 1)
         trouble, remedy = self._trouble()

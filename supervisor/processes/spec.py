@@ -46,9 +46,9 @@ class ChildSpec:
     ready_seconds: float = 45.0
     """It says that it is ready within this time, or is taken for hung. More than the longest wait for the journal."""
     beat_seconds: float = 4.0
-    """Between two heartbeats. /status says of who has not been heard of for ten seconds that something is wrong."""
+    """Between two heartbeats. /status names a problem after ten seconds of silence."""
     hang_seconds: float = 60.0
-    """No heartbeat, or no round of its main loop, for so long: hung. Twice the longest wait for the journal."""
+    """Hung after this time without a heartbeat or a round of its main loop. Twice the longest wait for the journal."""
     stall_seconds: float = 0.0
     """What its main loop may take for one round, where that is more than `hang_seconds`."""
     stop_seconds: float = 10.0
@@ -91,13 +91,13 @@ class ChildSpec:
 
 
 def numbered(spec: ChildSpec, count: int) -> tuple[ChildSpec, ...]:
-    """So many children like this one, from 1 on: "image" becomes "image-1", "image-2", …"""
+    """`count` children like this one, numbered from 1: "image" becomes "image-1", "image-2", …"""
     return tuple(replace(spec, name=f"{spec.name}-{number}") for number in range(1, count + 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Intensity:
-    """How much dying a supervisor puts up with: the (n + 1)-th counted death of a child within the window is too much.
+    """How many deaths a supervisor allows: the (n + 1)-th counted death of a child within the window is too many.
 
     The first replacement comes at once, further ones after a pause that doubles up to `delay_seconds`.
     """

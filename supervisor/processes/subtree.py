@@ -26,17 +26,17 @@ def main(context: Context) -> None:
         cgroup = Path(options["cgroup"]) if options.get("cgroup") else None
         arrangement = _arrangement(options)
         supervisor = Supervisor(**arrangement, stop_fd=context.stop_fd, in_order=False, cgroup=cgroup, hurries=False)
-        router = resolve(options["router"])(supervisor, context)
+        router = resolve(options["router"])(supervisor.children, context)
 
     def on_inbox() -> None:
         match context.receive(0):
             case None:
                 pass
             case Options(options):
-                supervisor.reconfigure(**_arrangement(options))
+                supervisor.roster.reconfigure(**_arrangement(options))
                 router.on_options(options)
             case Command(action, name):
-                supervisor.command(action, name)
+                supervisor.roster.operate(action, name)
             case message:
                 router.on_order(message)
 
@@ -54,9 +54,9 @@ def main(context: Context) -> None:
 
 def _abandon(supervisor: Supervisor) -> None:
     """The loop has failed: nobody looks after the children any more, so they end here."""
-    for incarnation in [slot.incarnation for slot in supervisor.slots if slot.incarnation]:
-        incarnation.end(Intent.STOP)
-        incarnation.process.wait()
+    for process in [slot.process for slot in supervisor.slots if slot.process]:
+        process.end(Intent.STOP)
+        process.popen.wait()
 
 
 def children_of(options: Mapping[str, Any]) -> list[ChildSpec]:

@@ -1,73 +1,45 @@
 """The supervisor: keeps its children alive, replaces the dead, stops them in order. The root is one; so is the pool.
 
 One thread, one loop, nothing that blocks: it waits for exits (pidfds), messages and signals, then looks at its
-deadlines. All decisions are in `policy`; what children tell each other is the router's business
-(`ipc.transport.router`).
+deadlines. `run` is the table of contents; each part is a module of `supervisor.processes.loop`. All decisions are in
+`policy`; what children tell each other is the router's business (`ipc.transport.router`).
 """
 
 from __future__ import annotations
 
-import logging
 import math
-import os
-import selectors
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from random import random
-from typing import Any
 
 import structlog
 
-from ipc import process_limit
-from ipc.transport.mailbox import Closed
-from ipc.transport.messages import Beat, Held, Leaving, Message, MessageError, Ready, Short, Starved, Unrunnable
-from ipc.transport.router import Effort, Router
-from supervisor.child import stacks
-from supervisor.processes import policy, reaper
-from supervisor.processes.loop import CommandRunner, Loop
-from supervisor.processes.policy import Cause, Exit, Intent
-from supervisor.processes.process import Incarnation, spawn
-from supervisor.processes.reload import Changes, Reload
-from supervisor.processes.slot import Slot, Standing
-from supervisor.processes.spec import ChildSpec, Intensity, SpecError
-from supervisor.processes.watchdog import Watchdog, sample
-from supervisor.resources import cpu
+from ipc.transport.router import Router
+from supervisor.processes.loop import reaper
+from supervisor.processes.loop.children import Children
+from supervisor.processes.loop.exits import Exits
+from supervisor.processes.loop.inboxes import Inboxes
+from supervisor.processes.loop.poller import Poller
+from supervisor.processes.loop.protocols import CommandRunner, Loop
+from supervisor.processes.loop.roster import Roster
+from supervisor.processes.loop.rows import Rows
+from supervisor.processes.loop.shared import Shared, slots_of
+from supervisor.processes.loop.starts import Starts
+from supervisor.processes.loop.stops import Stops
+from supervisor.processes.loop.watchdog import Watchdog
+from supervisor.processes.process import Process
+from supervisor.processes.slot import Slot, State
+from supervisor.processes.spec import ChildSpec, Intensity
 from supervisor.resources.cgroups import Leaves
 
 TICK_SECONDS = 2.0
-"""How often it looks at everything where nobody wants anything of it."""
+"""How often it looks at everything while it is idle."""
 
 BUSY_TICK_SECONDS = 0.05
 """How often a busy pool's memory is sampled: an image can allocate some 135 MB in between."""
 
-TELL_SECONDS = 1.0
-"""Between two looks at what has changed in the children's rows of /status, at least."""
-
-LEAST_STOP_SECONDS = 1.0
-"""What a child gets to stop in, even if those before it have used up all the time there was."""
-
-SAME_REQUEST_SECONDS = 0.5
-"""Two signals closer than this are one request: `timeout` and some terminals send a process two."""
-
-ASSURE_SECONDS = 0.5
-"""Between two looks whether to go on at all, where nobody is started."""
-
-RETELL_SECONDS = 10.0
-BUSY_RETELL_SECONDS = 2.0
-"""How often a child's row of /status is told anew though nothing in it has changed. A busy router adds to it how far
-the work is; and that a child gives signs of life, those who read the row are to see before they miss it.
-"""
-
-MOST_MESSAGES = 64
-"""Read from one child in one round, so that a chatterer cannot keep the loop from the others."""
-
-LAST_MESSAGES = 16384
-"""Read from a child that is gone: more than its pipe can hold, but an end if somebody else still writes to it."""
-
-TRIED_AGAIN = "It is tried again by itself. See what the machine is short of"
+CHECK_SECONDS = 0.5
+"""Between two calls of `may_go_on`, where no child is started."""
 
 log = structlog.get_logger()
 
@@ -78,9 +50,11 @@ class Supervisor:
     `stop_fd` becomes readable at every signal, whose number it gives: the first begins an orderly stop, the second ends
     it at once; a SIGHUP is for `on_hangup`, if there is one, and a request to stop if not. `in_order` starts and stops
     the children one after another (first started, last stopped) rather than together. `cgroup` is where those that have
-    a cap get cgroups of their own (`cgroups.settle`). Without `hurries` a second signal ends nothing at once: who
-    has a supervisor may get one from that, and one that went to all of us. `commands` makes the runner of the
-    operator's commands; without it none of the children may be one.
+    a cap get cgroups of their own (`cgroups.settle`). Without `hurries` a second signal ends nothing at once: a child
+    that supervises may get one from its own supervisor, and one that went to the whole group. `commands` makes the
+    runner of the operator's commands; without it none of the children may be one.
+
+    `children` is what its router may ask for, `roster` what the operator may.
     """
 
     def __init__(
@@ -96,563 +70,131 @@ class Supervisor:
         hurries: bool = True,
         commands: Callable[[Loop], CommandRunner] | None = None,
     ) -> None:
-        self._leaves = Leaves(cgroup)
-        self._slots = {spec.name: Slot(spec) for spec in specs}
-        if len(self._slots) < len(specs):
-            raise SpecError(f"children {', '.join(spec.name for spec in specs)}: each needs a name of its own")
-        self._intensity = intensity
-        self._drain_seconds = drain_seconds
-        self._log_settings = log_settings
+        leaves = Leaves(cgroup)
+        self._shared = shared = Shared(slots_of(specs), intensity, drain_seconds, log_settings)
         self._stop_fd = stop_fd
-        self._in_order = in_order
-        self._hurries = hurries
-        self._router: Router | None = None
-        self._selector = selectors.DefaultSelector()
-        self._liveness_reader, self._liveness_writer = os.pipe()
-        self._drain_until: float | None = None
-        self._stop_asked_at: float | None = None
-        self._exit_code = 0
-        self._told_at = 0.0
-        self._busy_at = -math.inf
-        self._looked_at = 0.0
-        self._reload_plan = Reload(self, self._slots)
-        self._watchdog = Watchdog(self._slots.values())
-        self._awake_at = time.monotonic()
-        self._commands = commands(self) if commands else None
-        self._assured_at = -math.inf
+        self._poller = Poller(stop_fd)
+        self._commands = runner = commands(self) if commands else None
+        self._rows = rows = Rows(shared)
+        self.stops = Stops(shared, stop_fd, in_order=in_order, hurries=hurries)
+        self._watchdog = Watchdog(shared.slots.values())
+        self._inboxes = Inboxes(shared, self._poller, rows)
+        self._exits = Exits(shared, self._poller, rows, self._inboxes, self._watchdog, leaves, runner)
+        self._starts = Starts(shared, rows, leaves, runner, may_start=self._may_start, on_start=self._on_start)
+        self.roster = Roster(shared, rows, self.stops)
+        self.children = Children(shared, rows, self.stops, self.roster)
+        self._checked_at = -math.inf
         self._is_abandoned = False
-        self.on_hangup: Callable[[], None] | None = None
         self.may_go_on: Callable[[], bool] = lambda: True
-        """Asked twice a second, and before each start; once it says no, all is ended (`abandon`)."""
-
-    # The table of contents
+        """Called twice a second, and before each start; once it says no, all children are ended (`Stops.abandon`)."""
 
     def run(self, router: Router) -> int:
         """Supervise until stopped; the exit code: 0 stopped as asked, 1 gave up."""
-        self._router = router
-        self.watch(self._stop_fd, self._on_stop_signal)
-        while not self._is_over():
-            self._assure_itself()
-            self._start_who_is_due()
+        self._shared.running_router = router
+        self.watch(self._stop_fd, self.stops.on_signal)
+        while not self._shared.is_over:
+            self._check()
+            self._starts.start_due()
             self._wait()
-            self._watchdog.look(closely=router.is_busy())
+            self._watchdog.look(self._poller.awake_at, closely=router.is_busy())
             if self._commands:
                 self._commands.look()
-            self._reload_plan.go_on()
-            self._stop_who_is_next()
-            self._tell()
+            self.roster.reload.go_on()
+            self.stops.go_on()
+            self._rows.look()
             self._reap_orphans()
             router.on_tick()
         self._close()
-        return self._exit_code
+        return self._shared.exit_code
 
     def watch(self, fd: int, callback: Callable[[], None]) -> None:
         """Call `callback` from the loop whenever `fd` is readable."""
-        self._selector.register(fd, selectors.EVENT_READ, callback)
+        self._poller.watch(fd, callback)
 
     def unwatch(self, fd: int) -> None:
-        """Wait for it no more."""
-        self._selector.unregister(fd)
+        self._poller.unwatch(fd)
+
+    def begin_stop(self) -> None:
+        """Stop taking in, let the work in hand be finished, end the children; then `run` returns."""
+        self._shared.begin_stop()
 
     @property
     def slots(self) -> Collection[Slot]:
-        """The children's places, in the order they are started."""
-        return self._slots.values()
+        """The children's slots, in the order of starting."""
+        return self._shared.slots.values()
+
+    @property
+    def stopping(self) -> bool:
+        return self._shared.stopping
 
     @property
     def drain_seconds(self) -> float:
         """How long a stop may take, by the settings that are in force."""
-        return self._drain_seconds
+        return self._shared.drain_seconds
 
     @property
-    def router(self) -> Router:
-        assert self._router is not None, "only while it runs"
-        return self._router
+    def awake_at(self) -> float:
+        """When this round of the loop began (monotonic seconds): judge silence by it, not by the clock's time."""
+        return self._poller.awake_at
 
-    def _is_over(self) -> bool:
-        return self.stopping and all(slot.incarnation is None for slot in self._slots.values())
+    # Whether to go on
 
-    def _reap_orphans(self) -> None:
-        if reaper.is_needed():
-            reaper.reap({slot.incarnation.pid for slot in self._slots.values() if slot.incarnation})
+    def _may_start(self) -> bool:
+        """Whether a process may be started now: it opens its files by their paths."""
+        self._check(now=True)
+        return not self.stopping
 
-    def _close(self) -> None:
-        if self._commands:
-            self._commands.close()
-        self._selector.close()
-        os.close(self._liveness_reader)
-        os.close(self._liveness_writer)
-
-    # Starting
-
-    def _start_who_is_due(self) -> None:
-        now = self._looked_at = time.monotonic()
-        for slot in self._slots.values():
-            if self.stopping:
-                return
-            if not slot.is_due(now):
-                continue
-            if slot.spec.after_others and not self._others_had_their_chance(slot):
-                continue
-            self._start(slot)
-
-    def _others_had_their_chance(self, slot: Slot) -> bool:
-        earlier = list(self._slots.values())[: list(self._slots).index(slot.spec.name)]
-        return slot.started_before or all(other.had_its_chance() for other in earlier)
-
-    def _assure_itself(self, *, now: bool = False) -> None:
-        """Look whether there is any sense in going on."""
-        is_due = now or time.monotonic() - self._assured_at >= ASSURE_SECONDS
+    def _check(self, *, now: bool = False) -> None:
+        is_due = now or time.monotonic() - self._checked_at >= CHECK_SECONDS
         if not is_due or self._is_abandoned:
             return
-        self._assured_at = time.monotonic()
+        self._checked_at = time.monotonic()
         if not self.may_go_on():
-            self.abandon()
+            self._is_abandoned = True
+            self.stops.abandon()
 
-    def _start(self, slot: Slot) -> None:
-        self._assure_itself(now=True)  # a new process opens its files by their paths
-        if self.stopping:
-            return
-        try:
-            incarnation = self._spawn(slot.spec, slot.count + 1)
-        except (OSError, subprocess.SubprocessError) as error:
-            # EAGAIN, ENOMEM, EMFILE: the machine is short of something. No fault of the child: try again.
-            why = f"cannot be started: {error}"
-            remedy = process_limit.REMEDY if isinstance(error, BlockingIOError) else TRIED_AGAIN
-            slot.put_off(time.monotonic() + policy.shortage_delay_seconds(self._intensity), why, remedy)
-            log.error("cannot start a child", child=slot.spec.name, error=str(error))
-            self._tell_of(slot)
-            return
-        slot.begin(incarnation)
-        name = slot.spec.name
-        if not slot.spec.command:  # whose cap is for itself alone, and a cgroup would hold its own children to it
-            incarnation.leaf = self._leaves.make(name, incarnation.number, incarnation.pid, incarnation.cap_bytes)
-        self._reload_plan.note_start(name)
-        self.watch(incarnation.pidfd, lambda: self._on_exit(slot))
-        self.watch(incarnation.inbox_fd, lambda: self._on_messages(slot))
-        if self._commands:
-            self._commands.started(incarnation)
-        log.debug("started", child=name, pid=incarnation.pid, incarnation=incarnation.number)
-        self._tell_of(slot)
-        self.router.on_start(name)
+    # Waiting
 
-    def _spawn(self, spec: ChildSpec, number: int) -> Incarnation:
-        if spec.command:
-            assert self._commands is not None, "a supervisor that runs commands is given their runner"
-            return self._commands.launch(spec, number)
-        return spawn(spec, number, self._liveness_reader, self._log_settings)
-
-    # Waiting, and what comes of it
+    def _on_start(self, slot: Slot, process: Process) -> None:
+        self.roster.reload.note_start(slot.spec.name)
+        self.watch(process.pidfd, lambda: self._exits.look(slot))
+        self._inboxes.open(slot, process)
 
     def _wait(self) -> None:
-        tick = BUSY_TICK_SECONDS if self.router.is_busy() else TICK_SECONDS
-        now = time.monotonic()
-        wanted = max(0.0, min([now + tick, *self._moments()]) - now)
-        # Our own signal first: a child that has got the same one is not to be taken for one that ended by itself.
-        events = sorted(self._selector.select(wanted), key=lambda one: one[0].fd != self._stop_fd)
-        asleep_since, self._awake_at = self._awake_at, time.monotonic()
-        self._forgive(policy.overslept_seconds(self._awake_at - asleep_since, wanted))
-        for key, _ in events:
-            key.data()
+        tick = BUSY_TICK_SECONDS if self._shared.router.is_busy() else TICK_SECONDS
+        # Our own signal is served first: a child that got the same one has not ended by itself.
+        callbacks = self._poller.wait(min([time.monotonic() + tick, *self._moments()]))
+        if self._poller.suspended_seconds:
+            self._exclude_suspension(self._poller.suspended_seconds)
+        for callback in callbacks:
+            callback()
 
-    def _forgive(self, seconds: float) -> None:
-        """For so long this loop has not run, and perhaps nobody has: nobody is to be judged by that time."""
-        if not seconds:
-            return
-        log.warning("the supervisor's loop did not run for a while", seconds=round(seconds, 1))
-        if self._drain_until is not None:
-            self._drain_until += seconds
-        for slot in self._slots.values():
-            if slot.incarnation is not None:
-                slot.incarnation.forgive(seconds)
+    def _exclude_suspension(self, seconds: float) -> None:
+        """Exclude our own suspension from every deadline: the children may have shared it, and were not heard."""
+        log.warning("supervisor.suspended", seconds=round(seconds, 1))
+        if self._shared.drain_until is not None:
+            self._shared.drain_until += seconds
+        for slot in self.slots:
+            if slot.process is not None:
+                slot.process.exclude_suspension(seconds, self._poller.awake_at)
                 slot.stop_until += seconds
 
     def _moments(self) -> list[float]:
         """When something will be due that was not when it was last looked at, in monotonic seconds."""
-        presses = [slot.incarnation.press_at for slot in self._slots.values() if slot.incarnation]
+        escalations = [slot.process.escalates_at for slot in self.slots if slot.process]
         if self.stopping:
-            stops = [slot.stop_until for slot in self._slots.values() if slot.standing is Standing.STOPPING]
-            return [*presses, *stops]
-        starts = [slot.due_at for slot in self._slots.values() if slot.awaits_its_time]
-        return [*presses, *(moment for moment in starts if moment > self._looked_at)]
+            return [*escalations, *(slot.stop_until for slot in self.slots if slot.state is State.STOPPING)]
+        starts = [slot.due_at for slot in self.slots if slot.is_scheduled]
+        return [*escalations, *(moment for moment in starts if moment > self._starts.looked_at)]
 
-    def _on_messages(self, slot: Slot, most: int = MOST_MESSAGES) -> None:
-        incarnation = slot.incarnation
-        if incarnation is None or not incarnation.listening:
-            return
-        for _ in range(most):
-            try:
-                message = incarnation.inbox.receive()
-            except Closed as closed:
-                self._stop_listening(incarnation)
-                if not isinstance(closed.__cause__, EOFError):
-                    self._on_gibberish(slot, incarnation, closed)
-                return
-            if message is None:
-                return
-            self._on_message(slot, incarnation, message)
+    # Around the children
 
-    def _on_gibberish(self, slot: Slot, incarnation: Incarnation, error: Closed) -> None:
-        """What it sends cannot be trusted any more, so neither can its work."""
-        log.error("sends what is no message", child=slot.spec.name, pid=incarnation.pid, error=str(error))
-        incarnation.end(Intent.GIBBERISH)
+    def _reap_orphans(self) -> None:
+        if reaper.is_needed():
+            reaper.reap({slot.process.pid for slot in self.slots if slot.process})
 
-    def _on_message(self, slot: Slot, incarnation: Incarnation, message: Message) -> None:
-        incarnation.heard = time.monotonic()
-        match message:
-            case Ready():
-                slot.now_ready()
-                sample(incarnation)  # its row says at once how much memory it takes
-                log.info(
-                    "ready",
-                    child=slot.spec.name,
-                    pid=incarnation.pid,
-                    seconds=round(incarnation.ready_at - incarnation.spawned, 3),
-                )
-                self.router.on_ready(slot.spec.name)
-                self._tell_of(slot)
-            case Beat(stalled_seconds):
-                incarnation.beat(stalled_seconds)
-            case Held() | Starved() | Unrunnable() | Short() | Leaving():
-                incarnation.last_words = message
-            case _:
-                self.router.on_message(slot.spec.name, message)
-
-    def _on_exit(self, slot: Slot) -> None:
-        incarnation = slot.incarnation
-        if incarnation is None or not incarnation.has_ended():
-            return
-        self._on_messages(slot, LAST_MESSAGES)  # its last words, and the work that it had just finished
-        self.unwatch(incarnation.pidfd)
-        self._stop_listening(incarnation)
+    def _close(self) -> None:
         if self._commands:
-            self._commands.ended(incarnation)
-        shown = incarnation.stacks()
-        incarnation.close()
-        self._bury(slot, incarnation, shown)
-
-    def _stop_listening(self, incarnation: Incarnation) -> None:
-        """Once only: after an error the mailbox may be closed already, and the number soon be another file's."""
-        if incarnation.listening:
-            incarnation.listening = False
-            self.unwatch(incarnation.inbox_fd)
-
-    def _bury(self, slot: Slot, incarnation: Incarnation, shown: str) -> None:
-        """Put down what the end of the child was, and decide what follows."""
-        end = policy.judge(
-            incarnation.process.returncode,
-            incarnation.intent,
-            incarnation.last_words,
-            self._watchdog.oom_of(incarnation),
-        )
-        if incarnation.leaf is not None:
-            incarnation.leaf_peak_bytes = incarnation.leaf.peak_bytes()
-            self._leaves.remove(incarnation.leaf)
-        now = time.monotonic()
-        counts = self.router.on_exit(slot.spec.name, end.cause.value, end.text)
-        if end.cause is Cause.SHORT and now - incarnation.ready_at < policy.STEADY_SECONDS:  # or it never was
-            self._start_failed(slot, end, now)
-            return
-        counts = counts and not (slot.recycled or self.stopping)
-        replaced = slot.after_exit(end, now, counts=counts, intensity=self._intensity, random=random)
-        log.log(
-            self._level_of(slot, incarnation, end),
-            "child ended",
-            child=slot.spec.name,
-            pid=incarnation.pid,
-            cause=end.cause.value,
-            what=end.text,
-            lived_seconds=round(now - incarnation.spawned, 3),
-            replaced=replaced and not self.stopping,
-        )
-        for piece in stacks.pieces(shown):
-            log.error("stack", child=slot.spec.name, pid=incarnation.pid, stack=piece)
-        self.router.on_ended(
-            slot.spec.name,
-            {
-                "at": int(time.time()),
-                "cause": end.cause.value,
-                "what": end.text[:300],
-                "lived_seconds": round(now - incarnation.spawned, 1),
-                "peak_bytes": incarnation.leaf_peak_bytes or incarnation.peak_rss_bytes,
-                "cap_bytes": incarnation.cap_bytes,
-                **({"stacks": stacks.digest(shown)} if shown else {}),
-            },
-        )
-        if counts and slot.has_outrun(self._intensity):
-            self._put_up_with_no_more(slot, now)
-        self._tell_of(slot)
-        if slot.retired:
-            self.remove_child(slot.spec.name)
-
-    def _level_of(self, slot: Slot, incarnation: Incarnation, end: Exit) -> int:
-        """An end that somebody wanted is no error."""
-        # A signal to all of us at once may have found it before it could take it.
-        went_with_us = self.stopping and incarnation.process.returncode == -signal.SIGTERM
-        if end.cause is Cause.ASKED or slot.standing is Standing.FINISHED or went_with_us:
-            return logging.INFO
-        if end.cause is Cause.TERMINATED:
-            return logging.INFO if self.stopping else logging.WARNING
-        return logging.ERROR
-
-    def _start_failed(self, slot: Slot, end: Exit, now: float) -> None:
-        """The machine had a process for it, but not what it needs besides: as if it could not be started at all."""
-        slot.start_failed(now + policy.shortage_delay_seconds(self._intensity), end.text, end.remedy)
-        log.error("cannot start a child", child=slot.spec.name, error=end.text)
-        self._tell_of(slot)
-        if slot.retired:
-            self.remove_child(slot.spec.name)
-
-    def _put_up_with_no_more(self, slot: Slot, now: float) -> None:
-        """It has outrun its intensity. A command of the operator's, or an import, costs only itself; without any other
-        of our own children the whole is good for nothing: it ends, and whoever has started it starts it anew.
-        """
-        deaths, window_seconds = len(slot.deaths), self._intensity.window_seconds
-        if slot.spec.command is not None or slot.spec.costs_only_itself:
-            if slot.standing is Standing.WAITING:
-                seconds = slot.hold_back(now, self._intensity)
-                log.error(
-                    "held",
-                    child=slot.spec.name,
-                    deaths=deaths,
-                    window_seconds=window_seconds,
-                    tried_again_in_seconds=seconds,
-                )
-        elif not slot.retired:
-            log.error("giving up", child=slot.spec.name, deaths=deaths, window_seconds=window_seconds)
-            self._exit_code = 1
-            self.begin_stop()
-
-    # What the operator wants
-
-    def command(self, action: str, name: str) -> None:
-        """Do that to the child, if there is one of that name."""
-        if name in self._slots and not self.stopping:
-            log.info("commanded", action=action, child=name)
-            {"stop": self.stop_child, "start": self.start_child, "restart": self.restart_child}[action](name)
-
-    def stop_child(self, name: str) -> None:
-        """Have the child stop, until it is started again. It counts as no death."""
-        slot = self._slots[name]
-        slot.wanted, slot.recycled = False, False
-        slot.call_off()
-        self._ask_to_stop(slot, math.inf)
-        self._tell_of(slot)
-
-    def start_child(self, name: str) -> None:
-        """Have a child run that is stopped, held, or waiting for its turn."""
-        slot = self._slots[name]
-        slot.wanted = True
-        if slot.incarnation is None:
-            slot.release()
-        elif slot.standing is Standing.STOPPING:
-            slot.recycled = not slot.rests
-        self._tell_of(slot)
-
-    def restart_child(self, name: str) -> None:
-        """Replace the child when it has finished what it has in hand; start it if it does not run."""
-        self._ask_to_stop(self._slots[name], math.inf)
-        self.start_child(name)
-
-    def reconfigure(
-        self,
-        *,
-        specs: Sequence[ChildSpec],
-        intensity: Intensity,
-        drain_seconds: float,
-        log_settings: dict[str, str],
-    ) -> Changes:
-        """Take these for what the children shall be; who is going to be started, stopped or replaced for it."""
-        everyone = log_settings != self._log_settings  # they are told once, when they start
-        self._intensity, self._drain_seconds, self._log_settings = intensity, drain_seconds, log_settings
-        return self._reload_plan.adapt(specs, everyone=everyone)
-
-    def add_child(self, spec: ChildSpec) -> None:
-        """One more child, for a while: a reload that does not name it ends it."""
-        self._slots[spec.name] = Slot(spec)
-
-    def retire_child(self, name: str) -> None:
-        """Have the child stop, if it runs; then there is no such child any more."""
-        slot = self._slots[name]
-        slot.retired = True
-        if slot.incarnation is None:
-            self.remove_child(name)
-        else:
-            self.stop_child(name)
-
-    def remove_child(self, name: str) -> None:
-        """There is no such child any more."""
-        self.router.on_state(name, {})
-        del self._slots[name]
-
-    # Stopping
-
-    def _on_stop_signal(self) -> None:
-        signals = set(os.read(self._stop_fd, 64))
-        if signals == {signal.SIGHUP} and self.on_hangup is not None:
-            self.on_hangup()
-        elif self._stop_asked_at is None:  # it may have begun by itself: that was nobody's first request
-            self._stop_asked_at = time.monotonic()
-            self.begin_stop()
-        elif self._hurries and time.monotonic() - self._stop_asked_at > SAME_REQUEST_SECONDS:
-            self._stop_at_once()
-
-    def _stop_at_once(self) -> None:
-        log.warning("stopping at once")
-        self._exit_code = 1
-        for slot in self._slots.values():
-            slot.call_off()
-            if slot.incarnation:
-                slot.incarnation.end(Intent.STOP)
-                slot.stop_until = math.inf
-
-    def abandon(self) -> None:
-        """What the children work on is not theirs any more: end them at once. Commands have no part in that, and are
-        asked to stop as ever.
-        """
-        self._is_abandoned, self._exit_code = True, 1
-        self.begin_stop()
-        for slot in self._slots.values():
-            slot.call_off()
-            if slot.incarnation and slot.spec.command is None:
-                slot.incarnation.end(Intent.STOP)
-                slot.stop_until = math.inf
-
-    def begin_stop(self) -> None:
-        """Stop taking in, let the work in hand be finished, end the children; then `run` returns."""
-        if self.stopping:
-            return
-        self._drain_until = time.monotonic() + self._drain_seconds
-        log.info("stopping", drain_seconds=self._drain_seconds)
-
-    def _stop_who_is_next(self) -> None:
-        """Ask the last started child that still runs to stop, or all of them."""
-        if self._drain_until is None:
-            return
-        for slot in reversed(self._slots.values()):
-            slot.call_off()
-            if slot.incarnation is None:
-                continue
-            if slot.incarnation.intent is not Intent.STOP:
-                self._ask_to_stop(slot, self._drain_until)
-            if self._in_order and slot.spec.command is None:  # for a command, nobody waits
-                return
-
-    def _ask_to_stop(self, slot: Slot, latest: float) -> None:
-        """Ask it once, however often it is wanted: a second SIGTERM means "at once" to a child that supervises."""
-        incarnation = slot.incarnation
-        if incarnation is None or incarnation.intent is Intent.STOP:
-            return
-        if incarnation.intent is None:
-            incarnation.intent = Intent.STOP
-        now = time.monotonic()
-        slot.stop_until = max(min(now + slot.spec.stop_seconds, latest), now + LEAST_STOP_SECONDS)
-        incarnation.ask_to_stop()
-
-    # Telling
-
-    def _tell(self) -> None:
-        now = time.monotonic()
-        if self.router.is_busy():
-            self._busy_at = now
-        if now - self._told_at >= TELL_SECONDS:
-            self._told_at = now
-            for slot in self._slots.values():
-                self._tell_of(slot)
-
-    def _tell_of(self, slot: Slot) -> None:
-        """Tell how it stands now; what is as it was, only now and then."""
-        now = time.monotonic()
-        if slot.incarnation is not None and slot.spec.command is not None:
-            slot.incarnation.heard = now  # it says nothing, but the kernel would have told of its end
-        facts = slot.facts()
-        often = now - self._busy_at < RETELL_SECONDS  # for a while after, or a row would tell of the last work
-        after = BUSY_RETELL_SECONDS if often or _is_heard_anew(slot, facts) else RETELL_SECONDS
-        if not _is_the_same(facts, slot.told) or now - slot.told_at >= after:
-            slot.told, slot.told_at = facts, now
-            self.router.on_state(slot.spec.name, facts)
-
-    # What a router may ask (ipc.transport.router.Tree)
-
-    @property
-    def stopping(self) -> bool:
-        return self._drain_until is not None
-
-    def names(self) -> list[str]:
-        return list(self._slots)
-
-    def is_ready(self, name: str) -> bool:
-        incarnation = self._slots[name].incarnation
-        return incarnation is not None and incarnation.ready and incarnation.intent is None
-
-    def send(self, name: str, message: Message) -> bool:
-        slot = self._slots.get(name)
-        incarnation = slot.incarnation if slot else None
-        if incarnation is None:
-            return False
-        try:
-            return incarnation.outbox.send(message)
-        except Closed:
-            return False  # it is dead; its pidfd says so in a moment
-        except MessageError as error:
-            log.error("cannot send a message", child=name, error=str(error))
-            return False
-
-    def set_cap(self, name: str, cap_bytes: int) -> bool:
-        incarnation = self._slots[name].incarnation
-        if incarnation is None or incarnation.cap_bytes == cap_bytes:
-            return True
-        sample(incarnation)  # what it had a moment ago, at the end of a large job, is no reason to kill it
-        if 0 < cap_bytes < incarnation.rss_bytes:
-            return False
-        incarnation.cap_bytes = cap_bytes
-        if incarnation.leaf is not None:
-            incarnation.leaf.set_cap(cap_bytes)
-        return True
-
-    def effort(self, name: str) -> Effort | None:
-        incarnation = self._slots[name].incarnation
-        return cpu.read(incarnation.pid) if incarnation else None
-
-    def kill_hung(self, name: str) -> None:
-        incarnation = self._slots[name].incarnation
-        if incarnation is not None and incarnation.intent in (None, Intent.STOP):
-            incarnation.give_up(time.monotonic())
-
-    def kill_mad(self, name: str) -> None:
-        incarnation = self._slots[name].incarnation
-        if incarnation is not None and incarnation.intent in (None, Intent.STOP):
-            incarnation.end(Intent.GIBBERISH)
-
-    def recycle(self, name: str) -> None:
-        slot = self._slots[name]
-        if slot.incarnation is not None and slot.incarnation.intent is None:
-            self._ask_to_stop(slot, time.monotonic() + slot.spec.stop_seconds)
-            slot.recycled = True
-
-    def rest(self, name: str) -> None:
-        slot = self._slots[name]
-        slot.rests, slot.recycled = True, False
-        slot.call_off()
-        self._ask_to_stop(slot, math.inf)
-        self._tell_of(slot)
-
-    def wake(self, name: str) -> None:
-        slot = self._slots[name]
-        slot.rests = False
-        if slot.wanted:
-            self.start_child(name)
-
-    def is_wanted(self, name: str) -> bool:
-        slot = self._slots[name]
-        return slot.wanted and slot.standing is not Standing.HELD
-
-
-def _is_heard_anew(slot: Slot, facts: dict[str, Any]) -> bool:
-    """Whether a child that beats has given a sign of life since its row was told."""
-    return slot.spec.command is None and facts.get("heard") != slot.told.get("heard")
-
-
-def _is_the_same(facts: dict[str, Any], told: dict[str, Any]) -> bool:
-    """Whether nothing has changed but when it was last heard of."""
-    return {**facts, "heard": None} == {**told, "heard": None}
+            self._commands.close()
+        self._poller.close()
+        self._shared.close()

@@ -2,12 +2,12 @@
 it for that.
 
 A cgroup that limits its children may have no process of its own. So where our cgroup is delegated to us (systemd's
-`Delegate=memory`), the root moves into a leaf, and with it everybody that it starts; each incarnation of a child that
+`Delegate=memory`), the root moves into a leaf, and with it everybody that it starts; each process of a child that
 has a cap gets a leaf of its own beside that one:
 
     picturedesk.service
     ├── tree                 everybody else
-    ├── image-1.4711.1       memory.max is its cap and a little; the pool's pid, the incarnation's number
+    ├── image-1.4711.1       memory.max is its cap and a little; the pool's pid, the process' number
     └── image-2.4711.1
 
 Nothing here raises. Where anything is not as it should be (cgroup v1, nothing delegated, read-only, others in our
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import structlog
 
+from ipc import proc
 from supervisor.resources.memory import MIB
 
 MOUNT = Path("/sys/fs/cgroup")
@@ -36,13 +37,9 @@ the cap itself by RLIMIT_DATA and the watchdog, which leave more of a verdict th
 log = structlog.get_logger()
 
 
-def own(mount: Path = MOUNT, path: Path = Path("/proc/self/cgroup")) -> Path | None:
+def own(mount: Path = MOUNT, path: Path = proc.PROC / "self/cgroup") -> Path | None:
     """The folder of this process' cgroup; None where there is no cgroup v2."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:
-        return None
-    for line in lines:
+    for line in proc.read(path).splitlines():
         if line.startswith("0::/"):
             folder = mount / line[len("0::/") :]
             return folder if (folder / "cgroup.controllers").is_file() else None
@@ -58,19 +55,19 @@ def settle(folder: Path | None, mount: Path = MOUNT) -> Path | None:
     if folder is not None and not why_not:
         why_not = _move_down(folder)
         if not why_not:
-            log.info("workers are held to their memory by the kernel", cgroup=str(folder))
+            log.info("cgroup.divided", cgroup=str(folder))
             return folder
-    log.info("workers' memory is sampled", why=why_not)
+    log.info("cgroup.rejected", why=why_not)
     return None
 
 
 def _unfit(folder: Path, mount: Path) -> str:
     """Why this cgroup can't be divided; empty: it can."""
-    if CONTROLLER not in _read(folder / "cgroup.controllers").split():
+    if CONTROLLER not in proc.read(folder / "cgroup.controllers").split():
         return f"no {CONTROLLER} controller in this cgroup"
     if not _is_delegated(folder, mount):
         return "this cgroup is not delegated to us"
-    if _read(folder / "cgroup.procs").split() != [str(os.getpid())]:
+    if proc.read(folder / "cgroup.procs").split() != [str(os.getpid())]:
         return "others are in this cgroup"
     if not all(os.access(one, os.W_OK) for one in (folder, folder / "cgroup.procs", folder / "cgroup.subtree_control")):
         return "this cgroup cannot be written"
@@ -118,11 +115,11 @@ def _move_back(folder: Path, leaf: Path) -> None:
         _write(folder / "cgroup.procs", str(os.getpid()))
         leaf.rmdir()
     except OSError as error:
-        log.debug("a cgroup is left behind", cgroup=str(leaf), error=str(error))
+        log.debug("cgroup.left", cgroup=str(leaf), error=str(error))
 
 
 def _sweep(folder: Path) -> list[Leaf]:
-    """Remove the leaves of those that are no more; the others."""
+    """Remove the leaves of processes that are gone; the leaves that could not be removed."""
     return [Leaf(path) for path in folder.glob("*.*.*/") if not _remove(path)]
 
 
@@ -138,7 +135,7 @@ def _remove(leaf: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """The cgroup of one incarnation, whose only process it is."""
+    """The cgroup of one process of a child, which is alone in it."""
 
     folder: Path
 
@@ -147,7 +144,7 @@ class Leaf:
         try:
             _write(self.folder / LIMIT, str(cap_bytes + SLACK_BYTES) if cap_bytes else "max")
         except OSError as error:
-            log.warning("a cgroup's limit cannot be changed", cgroup=str(self.folder), error=str(error))
+            log.warning("cgroup.cap_failed", cgroup=str(self.folder), error=str(error))
             return False
         return True
 
@@ -155,12 +152,12 @@ class Leaf:
         """What has happened there, counted: "oom" (it was full, and nothing could be spared), "oom_kill" (the kernel
         has killed a process of it for want of memory, here or anywhere above), and more; empty if it can't be read.
         """
-        lines = _read(self.folder / "memory.events").splitlines()
+        lines = proc.read(self.folder / "memory.events").splitlines()
         return {name: int(count) for name, _, count in (line.partition(" ") for line in lines) if count.isdecimal()}
 
     def peak_bytes(self) -> int:
         """The most that it ever had, with the files that it wrote; 0 where the kernel (before 5.19) doesn't say."""
-        text = _read(self.folder / "memory.peak").strip()
+        text = proc.read(self.folder / "memory.peak").strip()
         return int(text) if text.isdecimal() else 0
 
 
@@ -173,7 +170,7 @@ class Leaves:
         self._warned = False
 
     def make(self, name: str, number: int, pid: int, cap_bytes: int) -> Leaf | None:
-        """A leaf for incarnation `number` of the child, which has just been started: it is moved there.
+        """A leaf for process `number` of the child, which has just been started and is moved there.
 
         None: there are none, and its memory must be sampled.
         """
@@ -197,17 +194,11 @@ class Leaves:
         self._left_behind = [one for one in (*self._left_behind, leaf) if not _remove(one.folder)]
 
     def _warn(self, error: OSError) -> None:
-        write = log.debug if self._warned else log.warning
-        write("no cgroup for a worker: its memory is sampled", error=str(error))
+        if self._warned:
+            log.debug("cgroup.leaf_failed", error=str(error))
+        else:
+            log.warning("cgroup.leaf_failed", error=str(error))
         self._warned = True
-
-
-def _read(path: Path) -> str:
-    """What is in the file; nothing if it can't be read."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return ""
 
 
 def _write(path: Path, text: str) -> None:
@@ -220,4 +211,4 @@ def _try_to_write(path: Path, text: str) -> None:
     try:
         _write(path, text)
     except OSError as error:
-        log.debug("not set", path=str(path), error=str(error))
+        log.debug("cgroup.file_omitted", path=str(path), error=str(error))

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ipc import proc
+
 
 @dataclass(frozen=True, slots=True)
 class Processors:
@@ -46,8 +48,8 @@ def usable(affinity: int | None = None, root: Path = Path("/")) -> Processors:
 
 def _cgroups(root: Path) -> Iterator[Path]:
     """The folders of this process' cgroups that limit the processor, and of all above them."""
-    mounts = list(_mounts(_text(root / "proc/self/mountinfo")))
-    for line in _text(root / "proc/self/cgroup").splitlines():
+    mounts = list(_mounts(proc.read(root / "proc/self/mountinfo")))
+    for line in proc.read(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         is_v2 = number == "0" and not controllers
@@ -93,15 +95,7 @@ def _unescaped(path: str) -> str:
 def _quota_of(folder: Path) -> tuple[float, Path] | None:
     """How many processors' time it gives, and the file that says so; None: no limit."""
     for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
-        words = [word for name in names for word in _text(folder / name).split()]
+        words = [word for name in names for word in proc.read(folder / name).split()]
         if len(words) == 2 and all(word.isdecimal() and int(word) for word in words):  # else "max" or -1
             return int(words[0]) / int(words[1]), folder / names[0]
     return None
-
-
-def _text(path: Path) -> str:
-    """What is in the file; nothing if it can't be read."""
-    try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        return ""

@@ -1,7 +1,7 @@
-"""Guards the machine: looks whether its memory is short, and tells pool and connection how much they may do.
+"""Guards the machine: looks whether its memory is short, and rations the work of pool and connection.
 
-The decisions are in `supervisor.resources.pressure`. What is told may get lost with a full mailbox or a child that
-dies: it is told again until it has arrived, and to every new one.
+The decisions are in `supervisor.resources.pressure`. A ration may get lost with a full mailbox or a child
+that dies: it is sent again until it has arrived, and to every new child.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from supervisor.resources.pressure import Limits, Reading
 LOOK_SECONDS = 1.0
 
 RATIONED = ("pool", "connection")
-"""Who is told; and an import, while there is one."""
+"""The children that get the ration; and an import, while there is one."""
 
 IMPORT = "import"
 
@@ -28,19 +28,19 @@ log = structlog.get_logger()
 
 
 class Guard:
-    """One for the root. `tell` reports a topic's facts to /status; `cgroup` is the one that the whole tree is in."""
+    """One for the root. `report` puts a topic's facts into /status; `cgroup` is the one that the whole tree is in."""
 
     def __init__(
         self,
         tree: Tree,
-        tell: Callable[..., None],
+        report: Callable[..., None],
         cgroup: Path | None,
         *,
         read: Callable[[Path | None], Reading] = pressure.read,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tree = tree
-        self._tell = tell
+        self._report = report
         self._cgroup = cgroup
         self._read = read
         self._clock = clock
@@ -56,7 +56,7 @@ class Guard:
         self._limits, self._workers = limits, workers
 
     def on_start(self, child: str) -> None:
-        """A child is new, and works as if nothing were the matter."""
+        """A new child works without a ration until it gets one."""
         if child in (*RATIONED, IMPORT) and not self._ration.is_full:
             self._unsent.add(child)
             self._send()
@@ -83,23 +83,17 @@ class Guard:
     def _change(self, before: pressure.Ration, reading: Reading) -> None:
         ration = self._ration
         self._short_since = None if ration.is_full else self._short_since or int(time.time())
-        (log.warning if ration.state == "short" else log.info)(
-            "the machine is short of memory" if ration.state == "short" else "the machine has memory again",
-            available_bytes=reading.available_bytes,
-            pressure_percent=reading.percent,
-            workers=ration.workers or self._workers,
-            intake=ration.intake,
-        )
-        self._tell(
-            "machine",
-            state=ration.state,
-            since=self._short_since,
-            available_bytes=reading.available_bytes,
-            pressure_percent=reading.percent,
-            workers=ration.workers or self._workers,
-            intake=ration.intake,
-            rationed=not ration.is_full,
-        )
+        facts = {
+            "available_bytes": reading.available_bytes,
+            "pressure_percent": reading.percent,
+            "workers": ration.workers or self._workers,
+            "intake": ration.intake,
+        }
+        if ration.state == "short":
+            log.warning("machine.memory_short", **facts)
+        else:
+            log.info("machine.memory_recovered", **facts)
+        self._report("machine", state=ration.state, since=self._short_since, rationed=not ration.is_full, **facts)
         if (ration.workers, ration.intake) != (before.workers, before.intake):
             self._unsent = {*RATIONED, *({IMPORT} & set(self._tree.names()))}
 

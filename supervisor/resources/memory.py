@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psutil
+
+from ipc import proc
 
 MIB = 1024 * 1024
 
@@ -76,20 +77,10 @@ def rss_bytes(pid: int) -> int:
 
 def share(pid: int) -> Share:
     """What it shares with others and what it has for itself; nothing if it is gone. Some 2 ms."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return Share()
-    fields = {name: int(words[0]) * 1024 for name, *words in (line.split() for line in lines) if words[-1:] == ["kB"]}
-    return Share(fields.get("Pss:", 0), sum(size for name, size in fields.items() if name.startswith("Private_")))
+    sizes = proc.shared_sizes(pid)
+    return Share(sizes.get("Pss", 0), sum(size for name, size in sizes.items() if name.startswith("Private_")))
 
 
 def kernel_oom_kills() -> int:
-    """How often the kernel's out-of-memory killer has struck on this machine since it was started."""
-    try:
-        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    except OSError:
-        return 0
-    return 0
+    """How many processes of this machine the kernel's out-of-memory killer has killed since the machine was started."""
+    return proc.counter(proc.read(proc.PROC / "vmstat"), "oom_kill") or 0

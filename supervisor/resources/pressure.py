@@ -11,15 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from ipc import proc
+
 State = Literal["ok", "short"]
 
 STEP_SECONDS = 30.0
-"""Between two steps down, for the last one to show in the kernel's averages (of 10 s); and so long it has been well
-before a step up."""
+"""Between two steps down, for the last one to show in the kernel's averages (of 10 s); and how long it must have
+been well before a step up."""
 
 FLOOR_MARGIN = 1.5
-"""It is well again when there is so many times the floor, and the pressure half of what is allowed. Else it would be
-short again with the first worker that comes back."""
+"""Memory is well again at this multiple of the floor, and at half of the allowed pressure. Else it would be short again
+with the first worker that comes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Ration:
-    """How the work is rationed: so many image workers (0: all), intake or not; since when the state or the ration is as
-    it is (monotonic seconds).
+    """How the work is rationed: the number of image workers (0: all), and whether pictures are fetched; `since` is when
+    the state or the ration last changed (monotonic seconds).
     """
 
     state: State = "ok"
@@ -68,7 +70,7 @@ def judge(reading: Reading, limits: Limits, before: State) -> State:
 
 
 def step(before: Ration, state: State, workers: int, now: float) -> Ration:
-    """The ration that follows, where there are so many `workers` in all."""
+    """The ration that follows; `workers` is how many there are in all."""
     if state == "short" and before.state == "ok":
         return Ration("short", now, max(1, (before.workers or workers) // 2), intake=False)
     if state != before.state:
@@ -81,13 +83,13 @@ def step(before: Ration, state: State, workers: int, now: float) -> Ration:
     return Ration("ok", now, more if more < workers else 0, intake=True)
 
 
-def read(cgroup: Path | None, proc: Path = Path("/proc")) -> Reading:
+def read(cgroup: Path | None, root: Path = proc.PROC) -> Reading:
     """What the kernel says of the machine, and of our cgroup, whichever is worse. Some 100 µs; more with a cgroup."""
-    available = [_field(proc / "meminfo", "MemAvailable:", 1024)]
-    pressure = [_some(proc / "pressure" / "memory")]
+    available = [proc.available_bytes(root)]
+    pressure = [proc.pressure_percent(root / "pressure" / "memory")]
     if cgroup is not None:
         available.append(_left_in(cgroup))
-        pressure.append(_some(cgroup / "memory.pressure"))
+        pressure.append(proc.pressure_percent(cgroup / "memory.pressure"))
     return Reading(
         min((one for one in available if one is not None), default=None),
         max((one for one in pressure if one is not None), default=None),
@@ -96,32 +98,9 @@ def read(cgroup: Path | None, proc: Path = Path("/proc")) -> Reading:
 
 def _left_in(cgroup: Path) -> int | None:
     """What the cgroup may still take: up to its limit, and in place of the files that are only kept in memory."""
-    limit, used = _text(cgroup / "memory.max").strip(), _text(cgroup / "memory.current").strip()
+    limit, used = (proc.read(cgroup / f"memory.{name}").strip() for name in ("max", "current"))
     if not limit.isdecimal() or not used.isdecimal():
         return None
-    files = [_field(cgroup / "memory.stat", f"{name}_file", 1) or 0 for name in ("active", "inactive")]
+    stat = proc.read(cgroup / "memory.stat")
+    files = [proc.counter(stat, f"{name}_file") or 0 for name in ("active", "inactive")]
     return max(0, int(limit) - int(used) + sum(files))
-
-
-def _field(path: Path, name: str, unit: int) -> int | None:
-    for line in _text(path).splitlines():
-        words = line.split()
-        if words[:1] == [name]:
-            return int(words[1]) * unit
-    return None
-
-
-def _some(path: Path) -> float | None:
-    """avg10 of the line "some avg10=0.00 avg60=0.00 avg300=0.00 total=0"."""
-    for line in _text(path).splitlines():
-        if line.startswith("some avg10="):
-            return float(line.split()[1].partition("=")[2])
-    return None
-
-
-def _text(path: Path) -> str:
-    """What is in the file; nothing if it can't be read (a kernel without PSI says EOPNOTSUPP)."""
-    try:
-        return path.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""

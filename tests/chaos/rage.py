@@ -357,7 +357,7 @@ class Chaos:
 
     def _assert_calm(self) -> None:
         """Whatever happened was foreseen: the only process that gives up is a pool whose workers are shot."""
-        crashed = [one for one in self.instance.records() if one["event"] == "crashed"]
+        crashed = [one for one in self.instance.records() if one["event"] == "process.crashed"]
         assert [one["exception"] for one in crashed if "GaveUp" not in one["exception"]] == []
 
 

@@ -52,7 +52,7 @@ class OnDisk:
 
     def ends(self) -> list[str]:
         """What the children that ended by themselves ended of."""
-        return [one["what"] for one in self.instance.records() if one["event"] == "child ended"]
+        return [one["what"] for one in self.instance.records() if one["event"] == "child.exited"]
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_full_disk_is_waited_for(on_disk: OnDisk) -> None:
     on_disk.disk.make_room()
     on_disk.finish()
     assert set(on_disk.ends()) <= {"exit code 1", "stopped as asked (exit code 0)", "stopped as asked (exit code 1)"}
-    assert [one for one in instance.records() if one["event"] == "crashed"] == []
+    assert [one for one in instance.records() if one["event"] == "process.crashed"] == []
 
 
 def test_a_stop_while_the_disk_is_full(on_disk: OnDisk) -> None:

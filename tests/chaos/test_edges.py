@@ -44,7 +44,7 @@ def processed(instance: Instance, at_least: int) -> Callable[[], bool]:
 
 def ended(instance: Instance) -> list[tuple[str, str]]:
     """Who has ended without having been asked, and of what."""
-    records = [one for one in instance.records() if one["event"] == "child ended" and one["cause"] != "asked"]
+    records = [one for one in instance.records() if one["event"] == "child.exited" and one["cause"] != "asked"]
     return [(one["child"], one["what"]) for one in records]
 
 
@@ -101,7 +101,7 @@ def test_no_process_to_be_had(instance: Instance, machine: BadMachine) -> None:
         os.kill(pids[name], signal.SIGKILL)
 
     def refused() -> set[str]:
-        return {one["child"] for one in instance.records() if one["event"] == "cannot start a child"}
+        return {one["child"] for one in instance.records() if one["event"] == "child.start_failed"}
 
     wait_for("both to be refused", lambda: refused() == {"uploader", "image-1"})
     assert instance.row("image-2")["state"] == "running"
@@ -122,7 +122,7 @@ def test_no_thread_to_be_had(instance: Instance, machine: BadMachine) -> None:
         os.kill(pids[name], signal.SIGKILL)
 
     def refused() -> Counter[str]:
-        return Counter(one["child"] for one in instance.records() if one["event"] == "cannot start a child")
+        return Counter(one["child"] for one in instance.records() if one["event"] == "child.start_failed")
 
     wait_for("all to be refused again and again", lambda: all(refused()[name] >= 3 for name in victims))
     machine.set()

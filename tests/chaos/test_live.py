@@ -587,4 +587,4 @@ def assert_done(instance: Instance) -> None:
 def assert_calm(instance: Instance) -> None:
     """Whatever happened was foreseen: no process ended with a traceback, and asyncio has nothing to complain of."""
     records = instance.records()
-    assert [one for one in records if one["event"] == "crashed" or one.get("logger") == "asyncio"] == []
+    assert [one for one in records if one["event"] == "process.crashed" or one.get("logger") == "asyncio"] == []

@@ -496,7 +496,7 @@ def test_the_real_process_answers_while_it_is_replaced(tmp_path: Path) -> None:
 
         def script(stage: Stage) -> Iterator[None]:
             yield from stage.all_ready()
-            stage.supervisor.send("health", ChildState("health", {**UP, "pid": stage.pid("health")}))
+            stage.supervisor.children.send("health", ChildState("health", {**UP, "pid": stage.pid("health")}))
             body = json.load(urllib.request.urlopen(f"{url}/status", timeout=20))
             assert body["tree"][1]["pid"] == stage.pid("health")
             os.kill(stage.pid("health"), signal.SIGKILL)
@@ -509,7 +509,7 @@ def test_the_real_process_answers_while_it_is_replaced(tmp_path: Path) -> None:
             early.close()
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 urllib.request.urlopen(f"{url}/nowhere", timeout=20)
-            beats = stage.slot("health").incarnation
+            beats = stage.slot("health").process
             assert beats is not None and beats.stalled_seconds < 30
 
         assert stage.play(script) == 0

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ipc.transport.exits import Exit
 from ipc.transport.messages import Message
 from ipc.transport.router import Router
 from supervisor.commands.runner import Runner
@@ -103,20 +104,21 @@ class Stage:
         return self.until("the supervisor to end", lambda: False)
 
     def all_ready(self) -> Iterator[None]:
-        names = self.supervisor.names()
-        yield from self.until("all to be ready", lambda: all(map(self.supervisor.is_ready, names)))
+        names = self.supervisor.children.names()
+        yield from self.until("all to be ready", lambda: all(map(self.supervisor.children.is_ready, names)))
 
     def replaced(self, name: str, count: int = 1) -> Iterator[None]:
         """Until the child has been replaced `count` times and is ready."""
         yield from self.until(
-            f"{name} to be replaced", lambda: self.slot(name).restarts >= count and self.supervisor.is_ready(name)
+            f"{name} to be replaced",
+            lambda: self.slot(name).restarts >= count and self.supervisor.children.is_ready(name),
         )
 
     def press_stop(self) -> None:
         os.write(self._stop_writer, b"\x0f")
 
     def slot(self, name: str) -> Slot:
-        return self.supervisor._slots[name]
+        return self.supervisor._shared.slots[name]
 
     def pid(self, name: str) -> int:
         return int(self.states[name]["pid"])
@@ -139,8 +141,8 @@ class Stage:
     def on_ready(self, child: str) -> None:
         self.readies.append(child)
 
-    def on_exit(self, child: str, cause: str, text: str) -> bool:
-        self.exits.append((child, cause, text))
+    def on_exit(self, child: str, end: Exit) -> bool:
+        self.exits.append((child, end.cause.value, end.text))
         self.seen_exits.append(time.monotonic())
         return self.counts
 
@@ -162,7 +164,7 @@ class Stage:
             self._script = iter(())
             self._failure = self._failure or failure
             self.supervisor.begin_stop()
-            self.supervisor._stop_at_once()
+            self.supervisor.stops.at_once()
 
     def is_busy(self) -> bool:
         return self.busy
@@ -193,8 +195,8 @@ def run_alone(settings: str) -> None:
         def on_ready(self, child: str) -> None:
             os.write(1, f"ready {child}\n".encode())
 
-        def on_exit(self, child: str, cause: str, text: str) -> bool:
-            os.write(1, f"exit {child} {cause}\n".encode())
+        def on_exit(self, child: str, end: Exit) -> bool:
+            os.write(1, f"exit {child} {end.cause}\n".encode())
             return True
 
         def on_state(self, child: str, facts: dict[str, Any]) -> None: ...

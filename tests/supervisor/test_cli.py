@@ -67,7 +67,7 @@ def test_a_stop_leaves_the_rest_in_the_journal_and_a_new_start_finishes_it(
     wait_for("the first picture", lambda: (instance.status() or {"stats": {"processed": 0}})["stats"]["processed"])
     assert instance.stop() == 0
     assert not instance.left_over()
-    ended = [record for record in instance.records() if record["event"] == "child ended"]
+    ended = [record for record in instance.records() if record["event"] == "child.exited"]
     assert {record["cause"] for record in ended} == {"asked"}, "a stop is no failure of anybody"
     order = [record["child"] for record in ended if record["process"] == "root"]
     assert order == ["connection", "pool", "uploader", "health"], "the reverse of the start"
@@ -84,13 +84,15 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, make_instance: MakeInstan
     wait_for("a picture in hand", lambda: instance.row("image-1").get("job"))
     assert instance.root is not None
     instance.root.terminate()
-    wait_for("the stop to begin", lambda: any(record["event"] == "stopping" for record in instance.records()))
+    wait_for(
+        "the stop to begin", lambda: any(record["event"] == "supervisor.stop_begun" for record in instance.records())
+    )
 
     def insist() -> bool:
         assert instance.root is not None
         if instance.root.poll() is None:
             instance.root.terminate()
-        return any(record["event"] == "stopping at once" for record in instance.records())
+        return any(record["event"] == "supervisor.stop_forced" for record in instance.records())
 
     wait_for("the second signal to be taken", insist, 10)
     assert instance.root.wait(timeout=10) == 1

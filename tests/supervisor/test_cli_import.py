@@ -83,7 +83,7 @@ def test_a_killed_import_is_replaced_and_goes_on_and_a_second_one_waits(instance
     assert command.returncode == 0, err
     assert "12 pictures: 12 published, 0 already there, 0 dead" in out
     assert err.count("Its process has ended (killed by SIGKILL), and is started again by itself") == 1
-    [killed] = [one for one in instance.records() if one["event"] == "child ended" and one["child"] == "import"][:1]
+    [killed] = [one for one in instance.records() if one["event"] == "child.exited" and one["child"] == "import"][:1]
     assert killed["what"] == "killed by SIGKILL" and killed["replaced"] is True
     assert instance.stop() == 0
     instance.assert_nothing_left()

@@ -53,13 +53,13 @@ def add(instance: Instance, name: str, command: str, **more: object) -> None:
 
 
 def output(instance: Instance, name: str) -> list[str]:
-    return [one["line"] for one in instance.records() if one["event"] == "output" and one["child"] == name]
+    return [one["line"] for one in instance.records() if one["event"] == "command.printed" and one["child"] == name]
 
 
 def started(instance: Instance) -> list[int]:
     """Every process that an ingest.py has told of."""
     records = instance.records() if instance.log.exists() else []
-    lines = [one["line"].split() for one in records if one["event"] == "output"]
+    lines = [one["line"].split() for one in records if one["event"] == "command.printed"]
     return [int(words[1]) for words in lines if words[0] in ("ingest", "child")]
 
 
@@ -172,7 +172,7 @@ def test_a_crash_loop_costs_only_itself(instance: Instance) -> None:
     assert all("bin/run restart" in remedy and "tried again at" in remedy for remedy in told.values())
     wait_for("it to be tried again by itself", lambda: instance.row("worker").get("restarts", 0) >= 3)
     wait_for("both to be held", problems)
-    pauses = [one["tried_again_in_seconds"] for one in instance.records() if one["event"] == "held"]
+    pauses = [one["tried_again_in_seconds"] for one in instance.records() if one["event"] == "child.held"]
     assert 4.0 in pauses and 8.0 in pauses, "ever more slowly"
     mended.touch()
     assert instance.command("restart", "worker").returncode == 0

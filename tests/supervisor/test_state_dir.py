@@ -39,8 +39,8 @@ def test_the_tree_ends_when_its_folder_is_gone(how: str, export: Path, make_inst
             second.start()
         assert instance.root.wait(timeout=30) == 1
         wait_for("every process to be gone", lambda: not instance.left_over(), 5)
-        [told] = [one for one in instance.records() if one["event"].startswith("state_dir is not this instance's")]
-        assert told["level"] == "error" and str(instance.state_dir) in told["what"] and told["remedy"]
+        [told] = [one for one in instance.records() if one["event"] == "state_dir.lost"]
+        assert told["level"] == "error" and str(instance.state_dir) in told["why"] and told["remedy"]
         if how == "replaced":
             second.wait_until_done()
             second.wait_until_running()

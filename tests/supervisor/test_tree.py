@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -79,11 +80,26 @@ def test_no_command_may_take_the_name_of_one_of_ours(settings: Settings) -> None
     assert not RESERVED.fullmatch(WORKER)
 
 
+HOME = Path(__file__).resolve().parents[2]
+
+
+def dotted_targets() -> set[str]:
+    """Every "package.module:name" that stands in the supervisor's code: the tree's children, and what commands run."""
+    pattern = re.compile(r"(workers|health|ipc|supervisor)(\.\w+)+:\w+")
+    nodes = (node for file in (HOME / "supervisor").rglob("*.py") for node in ast.walk(ast.parse(file.read_text())))
+    texts = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return {text for text in texts if pattern.fullmatch(text)}
+
+
 def test_every_target_resolves(settings: Settings) -> None:
-    for spec in everyone(settings):
-        assert callable(resolve(spec.target)), spec.name
-    pool = next(spec for spec in everyone(settings) if spec.name == "pool")
-    assert callable(resolve(pool.options["router"]))
+    targets = dotted_targets()
+    in_use = {spec.target for spec in (*everyone(settings), tree.importer(settings, Path("/x"), 1, 1))} | set(
+        tree.CHECKS
+    )
+    assert in_use | {tree.pool_options(settings)["router"]} <= targets
+    assert len(targets) > len(in_use) + 3, "those of the commands"
+    for target in sorted(targets):
+        assert callable(resolve(target)), target
 
 
 def test_every_check_resolves_and_gets_options(settings: Settings) -> None:
@@ -148,8 +164,7 @@ def test_the_picture_of_the_tree_names_everyone(settings: Settings) -> None:
 
 def python(code: str) -> str:
     """What the code prints in a process of its own, in the checkout."""
-    home = Path(__file__).resolve().parents[2]
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=home)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HOME)
     return done.stdout
 
 

@@ -22,12 +22,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from ipc.transport.exits import Exit
 from ipc.transport.messages import Held, Message, Ready, Starved
-from supervisor.processes import reload
 from supervisor.processes import slot as slots
 from supervisor.processes import supervisor as supervisors
+from supervisor.processes.loop import exits, inboxes, poller, reload, roster, rows, shared, starts, stops
 from supervisor.processes.policy import Intent
-from supervisor.processes.process import Incarnation
+from supervisor.processes.process import Process
 from supervisor.processes.slot import Slot
 from supervisor.processes.spec import ChildSpec, Intensity
 from supervisor.processes.supervisor import Supervisor
@@ -48,7 +49,7 @@ ENDS = {
     "starved": (1, Starved("40 GiB wanted"), None),
     "hung": (-9, None, Intent.HUNG),
     "grown": (-9, None, Intent.MEMORY),
-    "mad": (-9, None, Intent.GIBBERISH),
+    "mad": (-9, None, Intent.PROTOCOL_ERROR),
 }
 """Return code, last words, and what the watchdog had set out to do."""
 
@@ -65,27 +66,17 @@ class Clock:
     time = monotonic
 
 
-class Puppet(Incarnation):
+class Puppet(Process):
     """An incarnation without a process: signals are noted."""
 
     def __init__(self, number: int, now: float) -> None:
-        process: Any = SimpleNamespace(pid=number, returncode=None)
+        popen: Any = SimpleNamespace(pid=number, returncode=None)
         no_box: Any = None
-        super().__init__(number, process, -1, no_box, -1, no_box, -1, spawned=now, heard=now)
+        super().__init__(number, popen, -1, no_box, -1, no_box, -1, spawned=now, heard=now)
         self.signals: list[int] = []
 
     def signal(self, number: signal.Signals) -> None:
         self.signals.append(number)
-
-
-class Still(Supervisor):
-    """The supervisor, but it waits for nothing by itself."""
-
-    def watch(self, fd: int, callback: Any) -> None:
-        pass
-
-    def unwatch(self, fd: int) -> None:
-        pass
 
 
 class Quiet:
@@ -97,7 +88,7 @@ class Quiet:
     def on_message(self, child: str, message: Message) -> None: ...
     def on_start(self, child: str) -> None: ...
     def on_ready(self, child: str) -> None: ...
-    def on_exit(self, child: str, cause: str, text: str) -> bool:
+    def on_exit(self, child: str, end: Exit) -> bool:
         return self.counts
 
     def on_state(self, child: str, facts: dict[str, Any]) -> None: ...
@@ -146,13 +137,16 @@ class TreeMachine(RuleBasedStateMachine):
         self.gave_up = False
         self.replacing: tuple[str, float] | None = None
         self.patches = ExitStack()
-        for module in (supervisors, slots, reload):
+        for module in (starts, exits, stops, rows, shared, slots, reload, supervisors, poller):
             self.patches.enter_context(mock.patch.object(module, "time", self.clock))
-        self.patches.enter_context(mock.patch.object(supervisors, "spawn", self.spawn))
-        self.patches.enter_context(mock.patch.object(supervisors, "random", lambda: 0.0))
-        self.patches.enter_context(mock.patch.object(supervisors, "log", mock.MagicMock()))
-        self.tree = Still(**self.arrangement(), stop_fd=-1, in_order=True)
-        self.tree._router = self.router
+        self.patches.enter_context(mock.patch.object(starts, "spawn", self.spawn))
+        self.patches.enter_context(mock.patch.object(exits, "random", lambda: 0.0))
+        for method in ("watch", "unwatch"):
+            self.patches.enter_context(mock.patch.object(poller.Poller, method, lambda *_: None))
+        for part in (starts, exits, shared, roster, inboxes):
+            self.patches.enter_context(mock.patch.object(part, "log", mock.MagicMock()))
+        self.tree = Supervisor(**self.arrangement(), stop_fd=-1, in_order=True)
+        self.tree._shared.running_router = self.router
         self.cannot_spawn = False
 
     def teardown(self) -> None:
@@ -175,7 +169,7 @@ class TreeMachine(RuleBasedStateMachine):
         ]
         return {"specs": specs, "intensity": self.intensity, "drain_seconds": 30.0, "log_settings": {}}
 
-    def spawn(self, spec: ChildSpec, number: int, *_: object) -> Incarnation:
+    def spawn(self, spec: ChildSpec, number: int, *_: object) -> Process:
         """Called by the supervisor: it has to have a reason."""
         model = self.models[spec.name]
         assert not model.is_up, "there is one already"
@@ -190,7 +184,7 @@ class TreeMachine(RuleBasedStateMachine):
         return Puppet(next(self.numbers), self.clock.now)
 
     def slot(self, name: str) -> Slot:
-        return self.tree._slots[name]
+        return self.tree._shared.slots[name]
 
     # What happens
 
@@ -200,7 +194,7 @@ class TreeMachine(RuleBasedStateMachine):
         self.clock.now += seconds
         due = {name for name, one in self.models.items() if self.is_due(one)}
         self.cannot_spawn = short
-        self.tree._start_who_is_due()
+        self.tree._starts.start_due()
         for name in due:
             model = self.models[name]
             assert model.is_up is not short
@@ -219,10 +213,10 @@ class TreeMachine(RuleBasedStateMachine):
             is_through = self.models[self.replacing[0]].stands() not in ("stopping", "waiting", "starting")
             if is_through or self.clock.now >= self.replacing[1]:
                 self.replacing = None
-        self.tree._reload_plan.go_on()
+        self.tree.roster.reload.go_on()
         for name, model in self.models.items():
-            incarnation = self.slot(name).incarnation
-            if incarnation and incarnation.intent is Intent.STOP and name not in stopping:
+            process = self.slot(name).process
+            if process and process.intent is Intent.STOP and name not in stopping:
                 assert model.shall_be_replaced and model.wanted
                 assert self.replacing is None, "two at once"
                 self.replacing = (name, self.clock.now + 30.0)
@@ -231,23 +225,23 @@ class TreeMachine(RuleBasedStateMachine):
     @rule(name=children)
     def gets_ready(self, name: str) -> None:
         slot, model = self.slot(name), self.models[name]
-        if slot.incarnation and not slot.incarnation.ready:
-            self.tree._on_message(slot, slot.incarnation, Ready())
+        if slot.process and not slot.process.ready:
+            self.tree._inboxes.take(slot, slot.process, Ready())
             model.ready_at = self.clock.now
 
     @rule(name=children, end=st.sampled_from(sorted(ENDS)), counts=st.booleans())
     def ends(self, name: str, end: str, counts: bool) -> None:
         slot, model = self.slot(name), self.models[name]
-        incarnation = slot.incarnation
-        if incarnation is None:
+        process = slot.process
+        if process is None:
             return
         returncode, last_words, intent = ENDS[end]
-        incarnation.process.returncode, incarnation.last_words = returncode, last_words
-        if incarnation.intent is None:
-            incarnation.intent = intent
+        process.popen.returncode, process.last_words = returncode, last_words
+        if process.intent is None:
+            process.intent = intent
         self.router.counts = counts
         self.model_ends(model, end, counts=counts)
-        self.tree._bury(slot, incarnation, "")
+        self.tree._exits.settle(slot, process, "")
 
     def model_ends(self, model: Model, end: str, *, counts: bool) -> None:
         now = self.clock.now
@@ -273,18 +267,18 @@ class TreeMachine(RuleBasedStateMachine):
     def is_recycled(self, name: str) -> None:
         """As the pool does with a worker that holds on to memory."""
         model = self.models[name]
-        if model.is_up and self.slot(name).incarnation.intent is None:  # type: ignore[union-attr]
+        if model.is_up and self.slot(name).process.intent is None:  # type: ignore[union-attr]
             model.asked_to_stop = model.comes_back = True
-        self.tree.recycle(name)
+        self.tree.children.recycle(name)
 
     @rule(name=children, action=st.sampled_from(["stop", "start", "restart"]))
     def is_ordered(self, name: str, action: str) -> None:
-        model, incarnation = self.models[name], self.slot(name).incarnation
-        was_up, before = model.is_up, list(incarnation.signals) if isinstance(incarnation, Puppet) else []
-        self.tree.command(action, name)
+        model, process = self.models[name], self.slot(name).process
+        was_up, before = model.is_up, list(process.signals) if isinstance(process, Puppet) else []
+        self.tree.roster.operate(action, name)
         if self.gave_up:
             return
-        if was_up and action != "start" and incarnation and incarnation.intent is Intent.STOP:
+        if was_up and action != "start" and process and process.intent is Intent.STOP:
             model.asked_to_stop = True
         match action:
             case "stop":
@@ -297,9 +291,9 @@ class TreeMachine(RuleBasedStateMachine):
                     model.rests, model.due_at, model.deaths, model.quick_deaths = "waiting", 0.0, [], 0
                 elif model.asked_to_stop:
                     model.comes_back = True
-        if isinstance(incarnation, Puppet):
-            assert incarnation.signals.count(signal.SIGTERM) <= 1, "a second one means: at once"
-            assert action == "start" or before or incarnation.signals
+        if isinstance(process, Puppet):
+            assert process.signals.count(signal.SIGTERM) <= 1, "a second one means: at once"
+            assert action == "start" or before or process.signals
 
     @rule(changed=st.sets(children), most=st.sampled_from([2, 4]))
     def is_reloaded(self, changed: set[str], most: int) -> None:
@@ -309,7 +303,7 @@ class TreeMachine(RuleBasedStateMachine):
         self.intensity = replace(INTENSITY, max_restarts=most)
         for name in changed:
             self.models[name].options += 1
-        self.tree.reconfigure(**self.arrangement())
+        self.tree.roster.reconfigure(**self.arrangement())
         for name, model in self.models.items():
             if model.is_up and model.wanted and name in changed:
                 model.shall_be_replaced = True
@@ -323,16 +317,16 @@ class TreeMachine(RuleBasedStateMachine):
         if not hasattr(self, "tree"):
             return
         assert self.tree.stopping == self.gave_up
-        assert self.tree._exit_code == int(self.gave_up)
+        assert self.tree._shared.exit_code == int(self.gave_up)
         for name, model in self.models.items():
             slot = self.slot(name)
-            assert (slot.incarnation is not None) == model.is_up
-            assert slot.standing.value == model.stands(), name
+            assert (slot.process is not None) == model.is_up
+            assert slot.state.value == model.stands(), name
             if not model.wanted:
                 assert model.stands() in ("stopping", "stopped", "held", "finished") or self.has_its_end_coming(slot)
 
     def has_its_end_coming(self, slot: Slot) -> bool:
-        return slot.incarnation is not None and slot.incarnation.intent is not None
+        return slot.process is not None and slot.process.intent is not None
 
 
 TestTheTreeAgainstTheModel = TreeMachine.TestCase
@@ -394,7 +388,7 @@ def test_one_that_dies_before_its_turn_is_replaced_once(machine: TreeMachine) ->
     for _ in range(3):
         machine.time_passes(0.0, short=False)
         machine.gets_ready("b")
-    assert machine.slot("b").count == 2 and machine.slot("b").standing.value == "running"
+    assert machine.slot("b").count == 2 and machine.slot("b").state.value == "running"
 
 
 def test_a_reload_starts_nobody_whom_the_operator_has_stopped(machine: TreeMachine) -> None:
@@ -405,4 +399,4 @@ def test_a_reload_starts_nobody_whom_the_operator_has_stopped(machine: TreeMachi
     machine.is_reloaded(set(), most=4)
     machine.time_passes(1.0, short=False)
     machine.they_agree()
-    assert machine.slot("a").incarnation is None
+    assert machine.slot("a").process is None

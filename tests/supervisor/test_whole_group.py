@@ -44,7 +44,7 @@ def test_who_is_asked_with_all_others_has_not_crashed(at_work: bool, instance: I
     wait_for("every process to be gone", lambda: not instance.left_over(), 5)
     records = instance.records()
     assert [one for one in records if one["level"] in ("error", "critical")] == []
-    ends = {one["child"]: one for one in records if one["event"] == "child ended"}
+    ends = {one["child"]: one for one in records if one["event"] == "child.exited"}
     assert ends.keys() == {"health", "uploader", "pool", "image-1", "image-2", "connection"}
     assert {one["cause"] for one in ends.values()} <= {"asked", "terminated"}
     assert not any(one["replaced"] for one in ends.values())
@@ -56,7 +56,7 @@ def test_one_that_somebody_asks_to_stop_is_replaced_and_has_not_crashed(instance
         os.kill(before, signal.SIGTERM)
         wait_for("another", partial(has_been_replaced, instance, name, before))
         instance.wait_until_running()
-    ends = [one for one in instance.records() if one["event"] == "child ended" and one["cause"] == "terminated"]
+    ends = [one for one in instance.records() if one["event"] == "child.exited" and one["cause"] == "terminated"]
     assert [one["child"] for one in ends if one["child"] in ("uploader", "pool")] == ["uploader", "pool"]
     assert "image-1" in {one["child"] for one in ends}
     assert {one["level"] for one in ends} <= {"info", "warning"}

@@ -195,7 +195,7 @@ class FakeTree:
         self.killed.append(name)
         self.ready.discard(name)
 
-    kill_mad = kill_hung
+    kill_for_protocol_error = kill_hung
 
     def recycle(self, name: str) -> None:
         self.recycled.append(name)

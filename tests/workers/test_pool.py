@@ -16,6 +16,7 @@ from ipc.intake import withdraw
 from ipc.jobs import Job
 from ipc.journal import figures, lookup, queue, transitions
 from ipc.transport import messages
+from ipc.transport.exits import Exit
 from ipc.transport.messages import ChildState, JobDone, JobFailed, Message, Ration, Starved, Wake
 from ipc.transport.router import Effort
 from supervisor.processes import policy
@@ -60,18 +61,16 @@ def broken(job: Job, codec: str, reason: str) -> JobFailed:
     return JobFailed(job.id, job.generation, 0, "broken", reason, codec)
 
 
-def replace_worker(pool: Dispatch, tree: FakeTree, name: str, end: policy.Exit) -> bool:
+def replace_worker(pool: Dispatch, tree: FakeTree, name: str, end: Exit) -> bool:
     """The worker ends so, and another takes its place."""
     tree.ready.discard(name)
-    counts = pool.on_exit(name, end.cause.value, end.text)
+    counts = pool.on_exit(name, end)
     tree.ready.add(name)
     pool.on_ready(name)
     return counts
 
 
-def ended(
-    returncode: int, intent: Intent | None = None, words: Starved | None = None, *, oom: Oom = Oom.NO
-) -> policy.Exit:
+def ended(returncode: int, intent: Intent | None = None, words: Starved | None = None, *, oom: Oom = Oom.NO) -> Exit:
     """An end as the supervisor judges it: in its words, not in this test's."""
     return policy.judge(returncode, intent, words, oom)
 
@@ -350,7 +349,7 @@ def test_a_codec_that_fails_where_it_had_worked_costs_the_worker_and_a_try(desk:
     assert (desk.of(2).state, desk.of(2).attempts, tree.recycled) == ("fetched", 1, ["image-1"])
     assert "broken_codecs" not in desk.reported()
 
-    pool.on_exit("image-1", "finished", "recycled")
+    pool.on_exit("image-1", ended(0))
     tree.ready.add("image-1")
     other = desk.fetch(3)
     pool.on_ready("image-1")
@@ -575,7 +574,7 @@ def test_a_worker_within_the_soft_cap_stays(desk: Desk, open_pool: Opener, soft_
 
 def test_a_death_without_a_job_counts_against_the_worker(open_pool: Opener) -> None:
     pool, _ = open_pool(1)
-    assert pool.on_exit("image-1", *exit_words(ended(1)))
+    assert pool.on_exit("image-1", ended(1))
 
 
 def test_a_death_after_the_answer_counts_against_the_worker(desk: Desk, open_pool: Opener) -> None:
@@ -583,12 +582,8 @@ def test_a_death_after_the_answer_counts_against_the_worker(desk: Desk, open_poo
     pool, _ = open_pool(1)
     pool.on_order(Wake("fetched"))
     pool.on_message("image-1", desk.write_ladder(job))
-    assert pool.on_exit("image-1", *exit_words(ended(-11)))
+    assert pool.on_exit("image-1", ended(-11))
     assert (desk.of(1).state, desk.of(1).deaths) == ("rendered", 0)
-
-
-def exit_words(end: policy.Exit) -> tuple[str, str]:
-    return end.cause.value, end.text
 
 
 @pytest.mark.parametrize(
@@ -612,13 +607,13 @@ def exit_words(end: policy.Exit) -> tuple[str, str]:
     ],
 )
 def test_what_a_death_is_put_down_to(
-    desk: Desk, open_pool: Opener, end: policy.Exit, attempts: int, deaths: int, alone: bool
+    desk: Desk, open_pool: Opener, end: Exit, attempts: int, deaths: int, alone: bool
 ) -> None:
     desk.fetch(1)
     pool, tree = open_pool(1)
     pool.on_order(Wake("fetched"))
     tree.ready.clear()
-    assert pool.on_exit("image-1", *exit_words(end)) is False
+    assert pool.on_exit("image-1", end) is False
     job = desk.of(1)
     assert (job.state, job.claimed_by) == ("fetched", None)
     assert (job.attempts, job.deaths, job.alone) == (attempts, deaths, alone)
@@ -642,7 +637,7 @@ def test_kills_from_outside_are_not_repeated_for_ever(desk: Desk, open_pool: Ope
 
 @pytest.mark.parametrize("end", [ended(1), ended(-signal.SIGXCPU), ended(-9, Intent.HUNG)], ids=lambda end: end.text)
 @pytest.mark.parametrize("poison_after", [1, 2, 3])
-def test_poison_is_set_aside_by_name(desk: Desk, open_pool: Opener, end: policy.Exit, poison_after: int) -> None:
+def test_poison_is_set_aside_by_name(desk: Desk, open_pool: Opener, end: Exit, poison_after: int) -> None:
     poison, other = desk.fetch(1), desk.fetch(2)
     pool, tree = open_pool(1, poison_after=poison_after)
     pool.on_order(Wake("fetched"))
@@ -711,7 +706,7 @@ def test_a_job_that_takes_too_long_is_ended_once(desk: Desk, open_pool: Opener) 
     pool.on_tick()
     assert tree.killed == ["image-1"]
     assert pool.is_busy()
-    assert not pool.on_exit("image-1", *exit_words(ended(-9, Intent.HUNG)))
+    assert not pool.on_exit("image-1", ended(-9, Intent.HUNG))
     assert (desk.of(1).deaths, desk.of(1).state) == (1, "fetched"), job
 
 
@@ -733,7 +728,7 @@ def test_a_job_that_has_used_up_its_processor_time_is_ended(desk: Desk, open_poo
     tree.efforts["image-1"] = Effort(3.0 + 1000.1, 0.0)
     pool.on_tick()
     assert tree.killed == ["image-1"]
-    assert not pool.on_exit("image-1", *exit_words(ended(-9, Intent.HUNG)))
+    assert not pool.on_exit("image-1", ended(-9, Intent.HUNG))
     assert desk.of(1).deaths == 1
 
 
@@ -745,7 +740,7 @@ def test_a_job_that_was_kept_from_working_is_no_strike(desk: Desk, open_pool: Op
     tree.efforts["image-1"] = Effort(3.0, 500.0)
     pool.on_tick()
     assert tree.killed == ["image-1"]
-    assert not pool.on_exit("image-1", *exit_words(ended(-9, Intent.HUNG)))
+    assert not pool.on_exit("image-1", ended(-9, Intent.HUNG))
     assert (desk.of(1).deaths, desk.of(1).attempts, desk.of(1).alone) == (0, 1, False)
     assert "was kept from working" in str(desk.of(1).reason)
 
@@ -841,7 +836,7 @@ def test_nonsense_costs_the_worker_its_life_and_the_picture_a_strike(desk: Desk,
     pool.on_message("image-1", replace(desk.write_ladder(job), extension="/../../../journal.db"))
     assert tree.killed == ["image-1"]
     assert desk.of(1).state == "fetched"
-    assert not pool.on_exit("image-1", *exit_words(ended(-9, Intent.HUNG)))
+    assert not pool.on_exit("image-1", ended(-9, Intent.HUNG))
     assert desk.of(1).deaths == 1
 
 

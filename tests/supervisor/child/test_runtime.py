@@ -17,9 +17,9 @@ from ipc.journal import Journal
 from ipc.transport.mailbox import Closed
 from ipc.transport.messages import Beat, Held, Message, Ready, Report, Starved, Wake
 from supervisor.child import runtime
-from supervisor.child.bootstrap import ORPHANED
+from supervisor.child.exit_codes import ORPHANED
 from supervisor.processes import process
-from supervisor.processes.process import Incarnation, spawn
+from supervisor.processes.process import Process, spawn
 from tests.instance import DEADLINE_SECONDS, wait_for
 from tests.supervisor.stage import spec
 
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.tree
 class Started:
     """A child without a supervisor: the test reads its outbox."""
 
-    def __init__(self, incarnation: Incarnation) -> None:
-        self.it = incarnation
+    def __init__(self, it: Process) -> None:
+        self.it = it
 
     def next_message(self) -> Message:
         select.select([self.it.inbox.fileno()], [], [], DEADLINE_SECONDS)
@@ -53,7 +53,7 @@ class Started:
                 return [message for message in said if not isinstance(message, Beat)]
 
     def wait(self) -> int:
-        return self.it.process.wait(DEADLINE_SECONDS)
+        return self.it.popen.wait(DEADLINE_SECONDS)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def start(notes: Path) -> Iterator[Callable[..., Started]]:
     yield start
     for one in made:
         one.it.signal(signal.SIGKILL)
-        one.it.process.wait()
+        one.it.popen.wait()
         one.it.close()
     os.close(reader)
     os.close(writer)
@@ -81,7 +81,7 @@ def start(notes: Path) -> Iterator[Callable[..., Started]]:
 
 def test_resolve() -> None:
     assert runtime.resolve("supervisor.child.runtime:main") is runtime.main
-    assert runtime.resolve("supervisor.processes.process:Incarnation") is process.Incarnation
+    assert runtime.resolve("supervisor.processes.process:Process") is process.Process
     with pytest.raises(ModuleNotFoundError):
         runtime.resolve("supervisor.nowhere:main")
     with pytest.raises(AttributeError):
@@ -97,7 +97,9 @@ def test_a_crash_is_exit_code_1_and_a_log_record(start: Callable[..., Started], 
     one = start("crash")
     assert one.all() == [] and one.wait() == 1
     log = capfd.readouterr().err
-    assert log.count("\n") == 1 and '"event": "crashed", ' in log and "RuntimeError: as the test wants it" in log
+    assert (
+        log.count("\n") == 1 and '"event": "process.crashed", ' in log and "RuntimeError: as the test wants it" in log
+    )
     assert '"process": "a"' in log
 
 
@@ -132,7 +134,7 @@ def test_who_meets_a_bad_disk_says_so_and_waits_until_it_is_good(start: Callable
     report = started.until(Report)
     assert report == Report("disk a", {"pid": started.it.pid, "error": "Read-only file system"})
     assert started.until(Beat).stalled_seconds < DEADLINE_SECONDS
-    assert started.it.process.poll() is None
+    assert started.it.popen.poll() is None
     state_dir.mkdir()
     Journal.open(state_dir / "journal.db").close()
     assert started.wait() == 1
@@ -163,7 +165,7 @@ def test_a_sigterm_is_a_request_and_a_sigint_is_not_for_us(start: Callable[..., 
     one.until(Ready)
     one.it.signal(signal.SIGINT)
     one.until(Beat)
-    assert one.it.process.poll() is None
+    assert one.it.popen.poll() is None
     one.it.signal(signal.SIGTERM)
     assert one.wait() == 0
     assert notes.read_text().splitlines() == ["start a", "stop a"]

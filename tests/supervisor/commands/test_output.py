@@ -88,7 +88,7 @@ def test_of_much_at_the_end_the_last_lines_are_told(pipe: tuple[Output, int], sa
     os.write(pipe[1], b"".join(b"%d\n" % number for number in range(9000)))
     pipe[0].finish()
     assert said.lines() == [str(number) for number in range(8000, 9000)] and LAST_LINES == 1000
-    assert said.records[0] == {"event": "output left out", "child": "own", "stream": "stdout", "lines": 8000}
+    assert said.records[0] == {"event": "command.output_omitted", "child": "own", "stream": "stdout", "lines": 8000}
 
 
 def test_it_is_as_the_examples_say() -> None:
@@ -103,7 +103,7 @@ def test_any_line_fits_into_one_record(line: bytes, style: str) -> None:
         "timestamp": "2026-01-01T00:00:00.000000Z",
         "level": "info",
         "process": "root",
-        "event": "output",
+        "event": "command.printed",
         "child": "a" * 32,
         "stream": "stdout",
         "line": readable(line),
@@ -248,7 +248,7 @@ def test_one_that_closes_its_output_runs_on(tmp_path: Path, said: Log) -> None:
         while time.monotonic() < until:
             yield
         cpu.append(us.cpu_times().user - before)
-        assert stage.supervisor.is_ready("own")
+        assert stage.supervisor.children.is_ready("own")
 
     assert stage.play(script) == 0
     assert cpu[0] < 0.5, "a pipe at its end is always readable: nobody looks at it any more"

@@ -36,7 +36,7 @@ class Log:
     warning = info
 
     def lines(self, stream: str = "stdout") -> list[str]:
-        return [one["line"] for one in self.records if one["event"] == "output" and one["stream"] == stream]
+        return [one["line"] for one in self.records if one["event"] == "command.printed" and one["stream"] == stream]
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_started_by_hand_when_it_has_ended(notes: Path, said: Log) -> None:
     def script(stage: Stage) -> Iterator[None]:
         for count, action in enumerate(("start", "restart"), 1):
             yield from stage.until("its end", lambda count=count: len(stage.ended("own")) == count)  # type: ignore[misc]
-            stage.supervisor.command(action, "own")
+            stage.supervisor.roster.operate(action, "own")
         yield from stage.until("its last end", lambda: len(stage.ended("own")) == 3)
 
     assert stage.play(script) == 0
@@ -197,7 +197,7 @@ def test_one_that_cannot_be_run_is_tried_ever_more_slowly_and_takes_nobody_down(
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.until("five tries", lambda: len(stage.ended("own")) == 5)
-        assert stage.supervisor.is_ready("other") and not stage.supervisor.stopping
+        assert stage.supervisor.children.is_ready("other") and not stage.supervisor.stopping
 
     assert stage.play(script) == 0
     assert set(stage.ended("own")) == {("cannot be run", "cannot be run: no-such-program: No such file or directory")}
@@ -295,7 +295,7 @@ def test_nothing_is_left_of_its_group(how: str, notes: Path, said: Log) -> None:
         elif how == "killed":
             os.kill(stage.pid("own"), signal.SIGKILL)
         else:
-            stage.supervisor.stop_child("own")
+            stage.supervisor.roster.stop_child("own")
         yield from stage.until("its end", lambda: stage.ended("own"))
         yield from stage.until("all to be gone", lambda: not any(map(is_alive, family(said))))
         gone.append(True)

@@ -148,7 +148,7 @@ def test_a_bad_configuration_is_refused_as_a_whole(instance: Instance) -> None:
     assert instance.command("reload").returncode == 78, "the command reads it, too"
     os.kill(pids["root"], signal.SIGHUP)
     wait_for("the refusal", lambda: "the old one stays in force" in instance.log.read_text())
-    faults = [record["fault"] for record in instance.records() if record.get("fault")]
+    faults = [record["why"] for record in instance.records() if record["event"] == "configuration.rejected"]
     assert len(faults) == 2 and "no_such_key" in faults[0] and "pool.workers" in faults[1]
     instance.config.write_text(good.replace("port = 0", "port = 1"))
     assert "health.port has changed, which takes a restart" in refusal(instance, "reload")

@@ -12,7 +12,7 @@ import pytest
 
 from supervisor.host.sd_notify import Notifier
 from supervisor.host.systemd import GRACE_SECONDS, Notified, makes_progress, overdue_seconds
-from supervisor.processes.slot import Standing
+from supervisor.processes.slot import State
 from tests.instance import HOME, Instance, wait_for
 from tests.listener import Listener
 from tests.supervisor.stage import Stage, spec
@@ -25,36 +25,36 @@ EXPORT = HOME / "examples" / "export"
 
 
 @pytest.mark.parametrize(
-    ("standing", "spawned", "heard", "stalled", "overdue"),
+    ("state", "spawned", "heard", "stalled", "overdue"),
     [
         # no process, as it should be: back-off, hold, stopped
-        (Standing.WAITING, 0, 0, 0, 0),
-        (Standing.HELD, 0, 0, 0, 0),
-        (Standing.STOPPED, 0, 0, 0, 0),
-        (Standing.FINISHED, 0, 0, 0, 0),
+        (State.WAITING, 0, 0, 0, 0),
+        (State.HELD, 0, 0, 0, 0),
+        (State.STOPPED, 0, 0, 0, 0),
+        (State.FINISHED, 0, 0, 0, 0),
         # starting: has 20 s to be ready, silent or not
-        (Standing.STARTING, NOW - 19, NOW - 19, 0, -1),
-        (Standing.STARTING, NOW - 21, NOW, 0, 1),
+        (State.STARTING, NOW - 19, NOW - 19, 0, -1),
+        (State.STARTING, NOW - 21, NOW, 0, 1),
         # running: heard within 60 s, and so is its main loop
-        (Standing.RUNNING, 0, NOW - 1, 0, -59),
-        (Standing.RUNNING, 0, NOW - 61, 0, 1),
-        (Standing.RUNNING, 0, NOW - 1, 61, 1),
+        (State.RUNNING, 0, NOW - 1, 0, -59),
+        (State.RUNNING, 0, NOW - 61, 0, 1),
+        (State.RUNNING, 0, NOW - 1, 61, 1),
         # stopping: heard within 60 s; its main loop is at its last work
-        (Standing.STOPPING, 0, NOW - 1, 600, -59),
-        (Standing.STOPPING, 0, NOW - 61, 0, 1),
+        (State.STOPPING, 0, NOW - 1, 600, -59),
+        (State.STOPPING, 0, NOW - 61, 0, 1),
     ],
 )
 def test_how_far_a_child_is_beyond_its_deadline(
-    standing: Standing, spawned: float, heard: float, stalled: float, overdue: float
+    state: State, spawned: float, heard: float, stalled: float, overdue: float
 ) -> None:
     found = overdue_seconds(
-        standing, NOW, spawned=spawned, heard=heard, stalled_seconds=stalled, ready_seconds=20, hang_seconds=60
+        state, NOW, spawned=spawned, heard=heard, stalled_seconds=stalled, ready_seconds=20, hang_seconds=60
     )
     assert found == overdue
 
 
-def test_every_standing_is_decided() -> None:
-    assert all(overdue_seconds(standing, 0.0) <= 0 for standing in Standing)
+def test_every_state_is_decided() -> None:
+    assert all(overdue_seconds(state, 0.0) <= 0 for state in State)
 
 
 # --- a supervisor with tiny children ----------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def test_ready_when_every_child_had_its_chance(tmp_path: Path, listener: Listene
         yield from stage.until("a word", listener.statuses)
         assert listener.count("READY=1") == 0, "slow is not ready yet"
         yield from stage.until("READY", lambda: listener.count("READY=1"))
-        assert stage.supervisor.is_ready("slow")
+        assert stage.supervisor.children.is_ready("slow")
         yield from stage.until("the status", lambda: "running; held is held" in listener.statuses()[-1])
 
     assert stage.play(script, lambda: notified(stage, listener)) == 0
@@ -115,7 +115,7 @@ def test_a_tree_that_cannot_end_a_hung_child_is_silent_and_one_that_can_is_not(
         yield from stage.replaced("a")
         yield from more_pings(stage)
         with monkeypatch.context() as broken:  # nobody ends it: as if it could not be killed
-            broken.setattr("supervisor.processes.watchdog._enforce", lambda *_: None)
+            broken.setattr("supervisor.processes.loop.watchdog._enforce", lambda *_: None)
             os.kill(stage.pid("a"), signal.SIGSTOP)
             slots = stage.supervisor.slots
             yield from stage.until("no progress", lambda: not makes_progress(slots, time.monotonic()))

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipc.transport import exits
+from ipc.transport.exits import Cause
 from ipc.transport.messages import Held, LastWords, Leaving, Short, Starved, Unrunnable
 from supervisor.processes import policy
-from supervisor.processes.policy import Cause, Exit, Intent, Oom
+from supervisor.processes.policy import Intent, Oom
 from supervisor.processes.spec import Intensity
 
 HELD = Held("no account", "make one")
@@ -31,7 +33,7 @@ def expected(returncode: int, intent: Intent | None, words: LastWords | None, oo
         (intent is Intent.STOP, Cause.ASKED),
         (intent is Intent.HUNG, Cause.HUNG),
         (intent is Intent.MEMORY, Cause.OUT_OF_MEMORY),
-        (intent is Intent.GIBBERISH, Cause.CRASHED),
+        (intent is Intent.PROTOCOL_ERROR, Cause.CRASHED),
         (words is HELD, Cause.HELD),
         (words is STARVED, Cause.OUT_OF_MEMORY),
         (words is UNRUNNABLE, Cause.UNRUNNABLE),
@@ -58,58 +60,71 @@ def test_what_an_exit_means(intent: Intent | None, words: LastWords | None) -> N
 @pytest.mark.parametrize(
     ("given_exit", "end"),
     [
-        ((0, Intent.STOP, None, Oom.NO), Exit(Cause.ASKED, "stopped as asked (exit code 0)")),
-        ((-9, Intent.STOP, HELD, Oom.PERHAPS), Exit(Cause.ASKED, "stopped as asked (killed by SIGKILL)")),
-        ((-9, Intent.HUNG, None, Oom.NO), Exit(Cause.HUNG, "hung: it gave no sign of life and was killed")),
+        ((0, Intent.STOP, None, Oom.NO), (Cause.ASKED, "stopped as asked (exit code 0)")),
+        ((-9, Intent.STOP, HELD, Oom.PERHAPS), (Cause.ASKED, "stopped as asked (killed by SIGKILL)")),
+        ((-9, Intent.HUNG, None, Oom.NO), (Cause.HUNG, "hung: it gave no sign of life and was killed")),
         (
             (-9, Intent.MEMORY, None, Oom.NO),
-            Exit(Cause.OUT_OF_MEMORY, "out of memory: it outgrew its cap and was killed"),
+            (Cause.OUT_OF_MEMORY, "out of memory: it outgrew its cap and was killed"),
         ),
         (
-            (-9, Intent.GIBBERISH, None, Oom.NO),
-            Exit(Cause.CRASHED, "crashed: it sent what is no message and was killed"),
+            (-9, Intent.PROTOCOL_ERROR, None, Oom.NO),
+            (Cause.CRASHED, "crashed: it sent what is no message and was killed"),
         ),
-        ((78, None, HELD, Oom.NO), Exit(Cause.HELD, "no account", "make one")),
+        ((78, None, HELD, Oom.NO), (Cause.HELD, "no account", "make one")),
         (
             (78, None, None, Oom.NO),
-            Exit(Cause.HELD, "refused its configuration (exit code 78)", "See its last log records"),
+            (Cause.HELD, "refused its configuration (exit code 78)", "See its last log records"),
         ),
         (
             (127, None, UNRUNNABLE, Oom.NO),
-            Exit(
+            (
                 Cause.UNRUNNABLE,
                 "cannot be run: x: No such file or directory",
                 "Install it, or mend its command in the settings; it is tried again by itself",
             ),
         ),
-        ((1, None, STARVED, Oom.NO), Exit(Cause.OUT_OF_MEMORY, "out of memory: 40 GiB wanted")),
+        ((1, None, STARVED, Oom.NO), (Cause.OUT_OF_MEMORY, "out of memory: 40 GiB wanted")),
         (
             (-9, Intent.STOP, None, Oom.OURS),
-            Exit(Cause.OUT_OF_MEMORY, "out of memory: it outgrew its cgroup and was killed by the kernel"),
+            (Cause.OUT_OF_MEMORY, "out of memory: it outgrew its cgroup and was killed by the kernel"),
         ),
         (
             (-9, None, None, Oom.OTHERS),
-            Exit(Cause.MACHINE_OUT_OF_MEMORY, "killed by the kernel: there was no memory left for all of us"),
+            (Cause.MACHINE_OUT_OF_MEMORY, "killed by the kernel: there was no memory left for all of us"),
         ),
         (
             (-9, None, None, Oom.PERHAPS),
-            Exit(Cause.PERHAPS_OUT_OF_MEMORY, "killed by SIGKILL, perhaps for want of memory"),
+            (Cause.PERHAPS_OUT_OF_MEMORY, "killed by SIGKILL, perhaps for want of memory"),
         ),
-        ((-9, None, None, Oom.NO), Exit(Cause.SIGNALLED, "killed by SIGKILL")),
-        ((-15, None, None, Oom.OURS), Exit(Cause.SIGNALLED, "killed by SIGTERM")),
-        ((0, None, None, Oom.NO), Exit(Cause.FINISHED, "exit code 0")),
-        ((3, None, None, Oom.PERHAPS), Exit(Cause.CRASHED, "exit code 3")),
+        ((-9, None, None, Oom.NO), (Cause.SIGNALLED, "killed by SIGKILL")),
+        ((-15, None, None, Oom.OURS), (Cause.SIGNALLED, "killed by SIGTERM")),
+        ((0, None, None, Oom.NO), (Cause.FINISHED, "exit code 0")),
+        ((3, None, None, Oom.PERHAPS), (Cause.CRASHED, "exit code 3")),
     ],
 )
-def test_the_words_of_an_exit(given_exit: tuple[int, Intent | None, LastWords | None, Oom], end: Exit) -> None:
-    assert policy.judge(*given_exit) == end
+def test_the_words_of_an_exit(
+    given_exit: tuple[int, Intent | None, LastWords | None, Oom], end: tuple[Cause, str] | tuple[Cause, str, str]
+) -> None:
+    found = policy.judge(*given_exit)
+    cause, text, *remedy = end
+    assert (found.cause, found.text, found.remedy) == (cause, text, "".join(remedy))
+    assert found.returncode == given_exit[0]
+
+
+@pytest.mark.parametrize("returncode", RETURNCODES)
+def test_the_signal_of_an_exit_is_one_that_nobody_accounts_for(returncode: int) -> None:
+    end = policy.judge(returncode, None, None, Oom.NO)
+    assert end.signal == (-returncode if returncode < 0 else None)
+    assert policy.judge(returncode, Intent.STOP, None, Oom.NO).signal is None
+    assert policy.judge(returncode, None, LEAVING, Oom.NO).signal is None
 
 
 def test_returncodes_in_words() -> None:
-    assert policy.describe_returncode(-11) == "killed by SIGSEGV"
-    assert policy.describe_returncode(-63) == "killed by signal 63", "a real-time signal without a name"
-    assert policy.describe_returncode(0) == "exit code 0"
-    assert doctest.testmod(policy).failed == 0
+    assert exits.describe_returncode(-11) == "killed by SIGSEGV"
+    assert exits.describe_returncode(-63) == "killed by signal 63", "a real-time signal without a name"
+    assert exits.describe_returncode(0) == "exit code 0"
+    assert doctest.testmod(policy).failed == doctest.testmod(exits).failed == 0
 
 
 @pytest.mark.parametrize("cause", list(Cause))

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from ipc.failpoints import VARIABLE
-from supervisor.processes import process
+from supervisor.processes import process as processes
 from supervisor.processes.policy import Intent
-from supervisor.processes.process import HOME, Incarnation, environment, spawn
+from supervisor.processes.process import HOME, Process, environment, spawn
 from tests.instance import children, wait_for
 from tests.supervisor.stage import LOG, Stage, open_fds, spec
 
@@ -113,7 +113,7 @@ def test_a_failed_spawn_leaves_nothing_behind(where: str, notes: Path, monkeypat
 
     home, name = where.split(".")
     reader, writer = os.pipe()
-    monkeypatch.setattr(getattr(process, home), name, refuse)
+    monkeypatch.setattr(getattr(processes, home), name, refuse)
     with pytest.raises(BlockingIOError):
         spawn(spec(notes, "a"), 1, reader, LOG)
     os.close(reader)
@@ -142,23 +142,23 @@ def test_a_spawn_without_descriptors_takes_none_of_those_that_become_free(notes:
         os.close(reader)
         os.close(writer)
     assert one is not None
-    one.process.kill()
-    one.process.wait()
+    one.popen.kill()
+    one.popen.wait()
     one.close()
     assert open_fds() == before
 
 
-# --- an incarnation -------------------------------------------------------------------------------------------
+# --- a process ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def incarnation(notes: Path) -> Iterator[Incarnation]:
+def process(notes: Path) -> Iterator[Process]:
     before = open_fds()
     reader, writer = os.pipe()
     one = spawn(spec(notes, "a"), 7, reader, LOG)
     yield one
     one.signal(signal.SIGKILL)
-    one.process.wait()
+    one.popen.wait()
     one.signal(signal.SIGKILL)  # gone: no error, and nobody else is hit
     one.close()
     os.close(reader)
@@ -167,14 +167,14 @@ def incarnation(notes: Path) -> Iterator[Incarnation]:
 
 
 @pytest.mark.tree
-def test_ending_puts_down_why_first(incarnation: Incarnation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ending_puts_down_why_first(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(signal, "pidfd_send_signal", lambda *_: seen.append(incarnation.intent))
-    incarnation.end(Intent.MEMORY)
+    monkeypatch.setattr(signal, "pidfd_send_signal", lambda *_: seen.append(process.intent))
+    process.end(Intent.MEMORY)
     assert seen == [Intent.MEMORY]
-    incarnation.intent = Intent.STOP
-    incarnation.end(Intent.HUNG)
-    assert incarnation.intent is Intent.STOP, "it was asked to go before"
+    process.intent = Intent.STOP
+    process.end(Intent.HUNG)
+    assert process.intent is Intent.STOP, "it was asked to go before"
     monkeypatch.undo()
 
 
@@ -184,14 +184,14 @@ def test_the_end_of_the_liveness_pipe_is_the_end_of_the_child(notes: Path) -> No
     one = spawn(spec(notes, "a", "deaf"), 1, reader, LOG)
     wait_for("it to serve", lambda: notes.exists() and "start a" in notes.read_text())
     os.close(writer)
-    wait_for("it to be gone", lambda: one.process.poll() is not None, 10)
-    assert one.process.returncode == 70
+    wait_for("it to be gone", lambda: one.popen.poll() is not None, 10)
+    assert one.popen.returncode == 70
     one.close()
     os.close(reader)
 
 
 @pytest.mark.parametrize(("cap", "rss", "over"), [(0, 5, False), (5, 5, False), (5, 6, True), (5, 0, False)])
 @pytest.mark.tree
-def test_over_the_cap(cap: int, rss: int, over: bool, incarnation: Incarnation) -> None:
-    incarnation.cap_bytes, incarnation.rss_bytes = cap, rss
-    assert incarnation.is_over_cap() is over
+def test_over_the_cap(cap: int, rss: int, over: bool, process: Process) -> None:
+    process.cap_bytes, process.rss_bytes = cap, rss
+    assert process.is_over_cap() is over

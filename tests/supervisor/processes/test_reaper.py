@@ -18,7 +18,7 @@ pytestmark = pytest.mark.tree
 
 ALONE = """
 import ctypes, os, subprocess, time
-from supervisor.processes import reaper
+from supervisor.processes.loop import reaper
 ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: orphans come to this process, as they do to process 1
 own = subprocess.Popen(["sh", "-c", "sleep 0.3; exit 7"])
 parent = subprocess.Popen(["sh", "-c", "sleep 0.1 & sleep 0.1 & exit 5"], stdout=subprocess.DEVNULL)
@@ -37,7 +37,7 @@ assert reaper.reap(()) == []
 
 ROOT = """
 import sys
-from supervisor.processes import reaper
+from supervisor.processes.loop import reaper
 reaper.is_needed = lambda: True
 from tests.supervisor.stage import run_alone
 import ctypes

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ipc.transport.exits import Cause, Exit
 from ipc.transport.messages import ENDS, KILLS, Beat, ChildState, Command, Ended, Job, Message, Report, Wake
 from supervisor.processes import router as routing
 from supervisor.processes.router import RootRouter
@@ -39,7 +40,7 @@ class FakeTree:
         return True
 
     def kill_hung(self, name: str) -> None: ...
-    def kill_mad(self, name: str) -> None: ...
+    def kill_for_protocol_error(self, name: str) -> None: ...
     def recycle(self, name: str) -> None: ...
     def rest(self, name: str) -> None: ...
     def wake(self, name: str) -> None: ...
@@ -117,7 +118,7 @@ def test_the_children_of_a_dead_supervisor_are_down_from_now_on(tree: FakeTree, 
     router.on_state("connection", up)
     tree.take()
     before = time.monotonic() - 0.1
-    assert router.on_exit("pool", "crashed", "exit code 1") is True
+    assert router.on_exit("pool", Exit(Cause.CRASHED, 1)) is True
     (_, ended), (name, message) = tree.take()
     assert isinstance(ended, Ended) and ended.name == "image-1"
     assert (ended.facts["cause"], ended.facts["what"]) == ("crashed", "went with pool: exit code 1")
@@ -132,7 +133,7 @@ def test_the_children_of_a_dead_supervisor_are_down_from_now_on(tree: FakeTree, 
 def test_it_is_never_busy_and_every_death_counts(router: RootRouter) -> None:
     router.on_tick()
     assert not router.is_busy()
-    assert router.on_exit("connection", "crashed", "exit code 1")
+    assert router.on_exit("connection", Exit(Cause.CRASHED, 1))
 
 
 # --- nothing stays that nobody would say any more ---------------------------------------------------------------
@@ -162,7 +163,7 @@ def test_what_a_successor_does_not_say_again_is_taken_back(
         router.on_message("connection", Report(f"channel {number}", {"problem": "private"}))
     router.on_message("pool", Report("pool", {"spool_error": "full"}))
     for child in ("pool", "connection"):
-        router.on_exit(child, "signalled", "killed by SIGKILL")
+        router.on_exit(child, Exit(Cause.SIGNALLED, -9))
         router.on_start(child)
     router.on_tick()
     tree.take()
@@ -175,7 +176,7 @@ def test_what_a_successor_does_not_say_again_is_taken_back(
     router.on_message("connection", Report("channel 2", {"problem": ""}))
     router.on_tick()
     tree.take()
-    later(monkeypatch, 61 + routing.RETELL_SECONDS)
+    later(monkeypatch, 61 + routing.REPEAT_SECONDS)
     router.on_tick()
     gone = others(tree)
     assert {message.name for _, message in gone if isinstance(message, ChildState)} == {"image-2", "image-3"}
@@ -195,7 +196,7 @@ def test_the_children_of_one_that_is_no_more_are_no_more(tree: FakeTree, router:
 
 def test_what_was_stopped_stays_so_under_a_new_supervisor(tree: FakeTree, router: RootRouter) -> None:
     for action, name in (("stop", "image-1"), ("stop", "image-2"), ("start", "image-2"), ("restart", "image-3")):
-        router.note_order(action, name, "pool")
+        router.note_operation(action, name, "pool")
     router.on_ready("pool")
     assert tree.take() == [("pool", Command("stop", "image-1"))]
 
@@ -250,10 +251,10 @@ def test_everyones_memory_is_logged_at_a_kill_and_at_times(router: RootRouter, m
     router.on_ended("image-1", ended(1))
     assert records == []
     router.on_ended("image-1", {**ended(2, "out of memory"), "job": 7, "peak_bytes": 9, "cap_bytes": 8, "stacks": "…"})
-    assert records[0]["rss_bytes"].pop("root") > 0
+    assert records[0]["rss_bytes_by_process"].pop("root") > 0
     assert records[0] == {
-        "event": "memory",
-        "rss_bytes": {"pool": 5},
+        "event": "memory.sampled",
+        "rss_bytes_by_process": {"pool": 5},
         "total_bytes": records[0]["total_bytes"],
         "killed": "image-1",
         "cause": "out of memory",
@@ -266,7 +267,7 @@ def test_everyones_memory_is_logged_at_a_kill_and_at_times(router: RootRouter, m
     assert len(records) == 1
     monkeypatch.setattr(routing, "MEMORY_SECONDS", 0.0)
     router.on_tick()
-    assert set(records[1]) == {"event", "rss_bytes", "total_bytes"}
+    assert set(records[1]) == {"event", "rss_bytes_by_process", "total_bytes"}
 
 
 def test_the_root_tells_its_own_memory(tree: FakeTree, router: RootRouter) -> None:
@@ -288,14 +289,14 @@ def test_a_childs_child_is_counted_from_the_programs_start_on(tree: FakeTree, ro
     up = {"state": "running", "order": [1], "pid": 9}
     router.on_message("pool", ChildState("image-1", {**up, "restarts": 2, "exit_causes": {"hung": 2}}))
     tree.take()
-    router.on_exit("pool", "signalled", "killed by SIGKILL")
+    router.on_exit("pool", Exit(Cause.SIGNALLED, -9))
     tree.take()
     router.on_start("pool")
     router.on_message("pool", ChildState("image-1", {**up, "restarts": 0}))
     assert told() == {"restarts": 3, "exit_causes": {"hung": 2, "signalled": 1}}
     router.on_message("pool", ChildState("image-1", {**up, "restarts": 1, "exit_causes": {"hung": 1}}))
     assert told() == {"restarts": 4, "exit_causes": {"hung": 3, "signalled": 1}}
-    router.on_exit("pool", "asked", "stopped as asked")
+    router.on_exit("pool", Exit(Cause.ASKED))
     tree.take()
     router.on_message("pool", ChildState("image-1", {**up, "restarts": 0}))
     assert told()["restarts"] == 5
@@ -333,7 +334,7 @@ def test_what_is_taken_back_is_said_again_until_health_has_room_for_it(
         router.on_ready(child)
     tree.take()
     tree.room = 0
-    later(monkeypatch, 1 + routing.RETELL_SECONDS)
+    later(monkeypatch, 1 + routing.REPEAT_SECONDS)
     router.on_tick()
     router.on_tick()
     tree.room = 10

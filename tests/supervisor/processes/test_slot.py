@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from ipc.transport.exits import Cause, Exit
 from supervisor.processes import slot as slots
-from supervisor.processes.policy import Cause, Exit, Intent
-from supervisor.processes.slot import Slot, Standing
+from supervisor.processes.policy import Intent
+from supervisor.processes.slot import Slot, State
 from supervisor.processes.spec import ChildSpec, Command, Intensity
 from supervisor.resources.memory import History
 
@@ -37,7 +38,7 @@ def make(**more: Any) -> Slot:
     return Slot(ChildSpec("a", "x:y", cap_bytes=7, **more))
 
 
-class FakeIncarnation(SimpleNamespace):
+class FakeProcess(SimpleNamespace):
     """What a place asks of an incarnation, without a process."""
 
     @property
@@ -46,7 +47,7 @@ class FakeIncarnation(SimpleNamespace):
 
 
 def begin(slot: Slot, ready_at: float = math.inf, *, ready: bool = False) -> None:
-    fake: Any = FakeIncarnation(
+    fake: Any = FakeProcess(
         pid=42,
         spawned=5.0,
         heard=6.0,
@@ -61,30 +62,30 @@ def begin(slot: Slot, ready_at: float = math.inf, *, ready: bool = False) -> Non
     )
     slot.begin(fake)
     if ready:
-        slot.now_ready()
+        slot.mark_ready()
 
 
 def end(slot: Slot, cause: Cause, now: float = 1.0, *, counts: bool = True) -> bool:
-    exit_ = Exit(cause, f"it is {cause.value}", "do something")
+    exit_ = Exit(cause, 1, said="as it says", remedy="do something")
     return slot.after_exit(exit_, now, counts=counts, intensity=INTENSITY, random=lambda: 0.0)
 
 
-def stands(slot: Slot) -> Standing:
+def stands(slot: Slot) -> State:
     """As it stands now: a call, so that no type checker takes it for settled."""
-    return slot.standing
+    return slot.state
 
 
 def test_from_waiting_to_running(clock: Clock) -> None:
     slot = make()
-    assert stands(slot) is Standing.WAITING and slot.is_due(0.0) and not slot.started_before
-    assert not slot.had_its_chance()
+    assert stands(slot) is State.WAITING and slot.is_due(0.0) and not slot.started_before
+    assert not slot.has_settled()
     begin(slot)
-    assert stands(slot) is Standing.STARTING and not slot.is_due(1e9)
+    assert stands(slot) is State.STARTING and not slot.is_due(1e9)
     assert slot.count == 1
-    assert not slot.had_its_chance()
+    assert not slot.has_settled()
     clock.now += 3
-    slot.now_ready()
-    assert stands(slot) is Standing.RUNNING and slot.had_its_chance()
+    slot.mark_ready()
+    assert stands(slot) is State.RUNNING and slot.has_settled()
     assert slot.facts() == {
         "state": "running",
         "restarts": 0,
@@ -107,15 +108,15 @@ def test_a_dead_child_waits_has_no_pid_and_says_why() -> None:
     slot = make()
     begin(slot, ready=True)
     assert end(slot, Cause.CRASHED)
-    assert stands(slot) is Standing.WAITING and slot.is_due(1.0), "the first replacement comes at once"
+    assert stands(slot) is State.WAITING and slot.is_due(1.0), "the first replacement comes at once"
     facts = slot.facts()
     ended = {"last_exit", "last_cause", "remedy", "exit_causes", "heard"}
     assert facts.keys() == {"state", "restarts", "since", "cap_bytes"} | ended
     assert facts["exit_causes"] == {"crashed": 1}
-    assert (facts["cap_bytes"], facts["last_exit"], facts["last_cause"]) == (7, "it is crashed", "crashed")
+    assert (facts["cap_bytes"], facts["last_exit"], facts["last_cause"]) == (7, "exit code 1", "crashed")
     assert facts["remedy"] == "do something" and facts["restarts"] == 0
     begin(slot)
-    assert slot.facts()["restarts"] == 1 and slot.had_its_chance(), "it has had a first try"
+    assert slot.facts()["restarts"] == 1 and slot.has_settled(), "it has had a first try"
 
 
 def test_quick_deaths_wait_longer_and_longer_until_one_lives() -> None:
@@ -179,51 +180,51 @@ def test_recycled_is_replaced_at_once_without_counting_and_only_once() -> None:
     assert slot.is_due(1.0) and slot.deaths == () and not slot.recycled
     begin(slot)
     assert not end(slot, Cause.ASKED)
-    assert stands(slot) is Standing.STOPPED
+    assert stands(slot) is State.STOPPED
 
 
 @pytest.mark.parametrize(
-    ("cause", "restart", "standing"),
+    ("cause", "restart", "state"),
     [
-        (Cause.ASKED, "permanent", Standing.STOPPED),
-        (Cause.HELD, "permanent", Standing.HELD),
-        (Cause.HELD, "transient", Standing.HELD),
-        (Cause.FINISHED, "transient", Standing.FINISHED),
-        (Cause.FINISHED, "temporary", Standing.FINISHED),
-        (Cause.CRASHED, "temporary", Standing.STOPPED),
-        (Cause.UNRUNNABLE, "temporary", Standing.STOPPED),
-        (Cause.UNRUNNABLE, "transient", Standing.WAITING),
-        (Cause.FINISHED, "permanent", Standing.WAITING),
-        (Cause.CRASHED, "transient", Standing.WAITING),
-        (Cause.SIGNALLED, "transient", Standing.WAITING),
-        (Cause.HUNG, "permanent", Standing.WAITING),
-        (Cause.OUT_OF_MEMORY, "permanent", Standing.WAITING),
+        (Cause.ASKED, "permanent", State.STOPPED),
+        (Cause.HELD, "permanent", State.HELD),
+        (Cause.HELD, "transient", State.HELD),
+        (Cause.FINISHED, "transient", State.FINISHED),
+        (Cause.FINISHED, "temporary", State.FINISHED),
+        (Cause.CRASHED, "temporary", State.STOPPED),
+        (Cause.UNRUNNABLE, "temporary", State.STOPPED),
+        (Cause.UNRUNNABLE, "transient", State.WAITING),
+        (Cause.FINISHED, "permanent", State.WAITING),
+        (Cause.CRASHED, "transient", State.WAITING),
+        (Cause.SIGNALLED, "transient", State.WAITING),
+        (Cause.HUNG, "permanent", State.WAITING),
+        (Cause.OUT_OF_MEMORY, "permanent", State.WAITING),
     ],
 )
-def test_what_follows_an_exit(cause: Cause, restart: str, standing: Standing) -> None:
+def test_what_follows_an_exit(cause: Cause, restart: str, state: State) -> None:
     slot = make(restart=restart)
     begin(slot)
-    assert end(slot, cause) is (standing is Standing.WAITING)
-    assert stands(slot) is standing
-    assert slot.had_its_chance() is (standing is not Standing.WAITING)
-    slot.call_off()
-    assert stands(slot) is (Standing.STOPPED if standing is Standing.WAITING else standing)
+    assert end(slot, cause) is (state is State.WAITING)
+    assert stands(slot) is state
+    assert slot.has_settled() is (state is not State.WAITING)
+    slot.cancel()
+    assert stands(slot) is (State.STOPPED if state is State.WAITING else state)
     assert not slot.is_due(1e9)
 
 
 def test_stopping_shows() -> None:
     slot = make()
     begin(slot, ready=True)
-    assert slot.incarnation
-    slot.incarnation.intent = Intent.STOP
-    assert stands(slot) is Standing.STOPPING
-    slot.call_off()
-    assert stands(slot) is Standing.STOPPING, "what still runs is not called off, it is stopped"
+    assert slot.process
+    slot.process.intent = Intent.STOP
+    assert stands(slot) is State.STOPPING
+    slot.cancel()
+    assert stands(slot) is State.STOPPING, "what still runs is not called off, it is stopped"
 
 
 def test_put_off() -> None:
     slot = make()
-    slot.put_off(9.0, "cannot be started: EAGAIN", "Raise the limit")
+    slot.postpone(9.0, "cannot be started: EAGAIN", "Raise the limit")
     assert not slot.is_due(8.9) and slot.is_due(9.0) and not slot.started_before
     assert (slot.facts()["trouble"], slot.facts()["remedy"]) == ("cannot be started: EAGAIN", "Raise the limit")
     begin(slot)
@@ -235,7 +236,7 @@ def test_a_start_that_failed_for_want_of_something_is_no_life(clock: Clock) -> N
     for _ in range(30):
         begin(slot)
         slot.start_failed(9.0, "no thread", "Raise the limit")
-        assert stands(slot) is Standing.WAITING and not slot.is_due(8.9) and slot.is_due(9.0)
+        assert stands(slot) is State.WAITING and not slot.is_due(8.9) and slot.is_due(9.0)
     assert slot.restarts == 0 and slot.deaths == () and "last_exit" not in slot.facts()
     begin(slot, ready=True)
     assert slot.restarts == 0
@@ -261,37 +262,37 @@ def test_a_command_that_outran_its_intensity_is_held_and_tried_again_ever_more_s
     for _ in range(INTENSITY.max_restarts + 1):
         live(slot, clock, 1.0)
     assert slot.has_outrun(INTENSITY)
-    assert slot.hold_back(clock.now, INTENSITY) == 60.0
+    assert slot.hold(clock.now, INTENSITY) == 60.0
     held_since = clock.now
     facts = slot.facts()
     assert (facts["state"], facts["since"], facts["due"]) == ("held", held_since, held_since + 60)
-    assert facts["trouble"] == "it has ended 4 times within 60 s; the last time: it is crashed"
+    assert facts["trouble"] == "it has ended 4 times within 60 s; the last time: exit code 1"
     assert facts["remedy"].endswith("bin/run restart own")
-    assert slot.awaits_its_time and not slot.is_due(clock.now + 59) and slot.is_due(clock.now + 60)
+    assert slot.is_scheduled and not slot.is_due(clock.now + 59) and slot.is_due(clock.now + 60)
 
     for seconds in (120.0, 240.0):  # each time it is tried once
         clock.now = slot.due_at
         live(slot, clock, 1.0)
         assert slot.has_outrun(INTENSITY), "though its other deaths are long ago"
-        assert slot.hold_back(clock.now, INTENSITY) == seconds
+        assert slot.hold(clock.now, INTENSITY) == seconds
         assert slot.facts()["since"] == held_since
 
     clock.now = slot.due_at
     begin(slot, ready_at=clock.now, ready=True)
     assert slot.facts()["trouble"] and slot.facts()["since"] == held_since, "not well yet"
     clock.now += 10
-    assert "trouble" not in slot.facts() and stands(slot) is Standing.RUNNING
+    assert "trouble" not in slot.facts() and stands(slot) is State.RUNNING
     end(slot, Cause.CRASHED, clock.now)
-    assert not slot.has_outrun(INTENSITY) and stands(slot) is Standing.WAITING
+    assert not slot.has_outrun(INTENSITY) and stands(slot) is State.WAITING
 
 
 def test_an_order_ends_such_a_hold(clock: Clock) -> None:
-    for order, expected in (("start", Standing.WAITING), ("stop", Standing.STOPPED)):
+    for order, expected in (("start", State.WAITING), ("stop", State.STOPPED)):
         slot = own()
         for _ in range(INTENSITY.max_restarts + 1):
             live(slot, clock, 1.0)
-        slot.hold_back(clock.now, INTENSITY)
-        (slot.release if order == "start" else slot.call_off)()
+        slot.hold(clock.now, INTENSITY)
+        (slot.release if order == "start" else slot.cancel)()
         assert stands(slot) is expected and slot.is_due(clock.now) is (order == "start")
         assert "trouble" not in slot.facts()
 
@@ -343,7 +344,9 @@ def test_held_since_it_is_held(clock: Clock) -> None:
 def test_long_texts_are_cut_to_fit_a_message() -> None:
     slot = make()
     begin(slot)
-    slot.after_exit(Exit(Cause.HELD, "w" * 9000, "r" * 9000), 1.0, counts=True, intensity=INTENSITY, random=lambda: 0.0)
+    slot.after_exit(
+        Exit(Cause.HELD, said="w" * 9000, remedy="r" * 9000), 1.0, counts=True, intensity=INTENSITY, random=lambda: 0.0
+    )
     facts = slot.facts()
     assert (len(facts["last_exit"]), len(facts["remedy"])) == (300, 500)
 
@@ -377,7 +380,7 @@ def test_what_was_ordered_to_stop_is_not_replaced_however_it_ends(cause: Cause) 
     begin(slot, ready=True)
     slot.wanted = False
     assert not end(slot, cause)
-    assert stands(slot) in (Standing.STOPPED, Standing.HELD)
+    assert stands(slot) in (State.STOPPED, State.HELD)
 
 
 def test_one_that_rests_is_started_by_nothing_but_its_waking() -> None:
@@ -386,7 +389,7 @@ def test_one_that_rests_is_started_by_nothing_but_its_waking() -> None:
     slot.rests = True
     end(slot, Cause.ASKED)
     slot.release()
-    assert stands(slot) is Standing.STOPPED and not slot.is_due(1e9)
+    assert stands(slot) is State.STOPPED and not slot.is_due(1e9)
     slot.rests = False
     slot.release()
     assert slot.is_due(1e9)

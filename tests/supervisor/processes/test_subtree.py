@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from ipc.transport.context import Context
+from ipc.transport.exits import Exit
 from ipc.transport.messages import ChildState, Ended, Message, Wake
 from ipc.transport.router import Tree
 from supervisor.processes.spec import ChildSpec, Intensity
@@ -39,7 +40,7 @@ class Recorder:
 
     def on_ready(self, child: str) -> None: ...
 
-    def on_exit(self, child: str, cause: str, text: str) -> bool:
+    def on_exit(self, child: str, end: Exit) -> bool:
         return True
 
     def on_state(self, child: str, facts: dict[str, Any]) -> None:
@@ -93,7 +94,7 @@ def test_it_supervises_passes_orders_on_and_stops(notes: Path) -> None:
             yield from stage.until(f"{name} to run", partial(inner_pid, stage, name))
         pids.extend(pid for name in ("inner", "other") if (pid := inner_pid(stage, name)))
         for number in range(3):  # several that come at once are all taken
-            assert stage.supervisor.send("node", Wake(f"{number}"))
+            assert stage.supervisor.children.send("node", Wake(f"{number}"))
         yield from stage.until("the echo", lambda: [m for _, m in stage.messages if m == Wake("2")])
         os.kill(pids[0], signal.SIGKILL)
         yield from stage.until("it to be replaced", lambda: inner_pid(stage, "inner") not in (None, pids[0]))
@@ -124,7 +125,7 @@ def test_a_node_whose_loop_fails_leaves_no_child(notes: Path) -> None:
         yield from stage.until("inner to run", lambda: inner_pid(stage, "inner"))
         before = inner_pid(stage, "inner")
         assert before
-        assert stage.supervisor.send("node", Wake("anything"))
+        assert stage.supervisor.children.send("node", Wake("anything"))
         yield from stage.until("the node to end", lambda: stage.exits)
         assert not psutil.pid_exists(before)
         yield from stage.until("another to run", lambda: inner_pid(stage, "inner") not in (None, before))

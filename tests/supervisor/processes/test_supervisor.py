@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from ipc.transport.messages import Report, Wake
+from supervisor.processes.process import Process
 from supervisor.processes.spec import ChildSpec, Intensity, SpecError
 from supervisor.processes.supervisor import Supervisor
 from tests.instance import HOME, _pids, _session_of, children, wait_for
@@ -32,6 +33,12 @@ def notes(tmp_path: Path) -> Path:
     return tmp_path / "notes"
 
 
+def made_up(**more: Any) -> Process:
+    """One without a process."""
+    nothing: Any = None
+    return Process(1, nothing, -1, nothing, -1, nothing, -1, **more)
+
+
 # --- starting -----------------------------------------------------------------------------------------------
 
 
@@ -40,11 +47,11 @@ def test_starts_in_order_and_the_last_only_when_the_others_are_ready(notes: Path
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.until("c to start", lambda: "pid" in stage.states.get("c", {}))
-        assert stage.supervisor.is_ready("a") and stage.supervisor.is_ready("b")
+        assert stage.supervisor.children.is_ready("a") and stage.supervisor.children.is_ready("b")
         yield from stage.all_ready()
 
     assert stage.play(script) == 0
-    assert stage.readies == ["b", "a", "c"]
+    assert sorted(stage.readies[:2]) == ["a", "b"] and stage.readies[2:] == ["c"]
     assert stage.starts == ["a", "b", "c"]
 
 
@@ -54,7 +61,7 @@ def test_the_last_does_not_wait_for_a_child_that_is_held_or_has_had_its_chance(n
     )
 
     def script(stage: Stage) -> Iterator[None]:
-        yield from stage.until("last to be ready", lambda: stage.supervisor.is_ready("last"))
+        yield from stage.until("last to be ready", lambda: stage.supervisor.children.is_ready("last"))
 
     assert stage.play(script) == 0
 
@@ -67,7 +74,7 @@ def test_a_child_that_comes_back_does_not_wait_again(notes: Path) -> None:
         for name in ("a", "last"):
             os.kill(stage.pid(name), signal.SIGKILL)
         yield from stage.replaced("last")
-        assert not stage.supervisor.is_ready("a")
+        assert not stage.supervisor.children.is_ready("a")
 
     assert stage.play(script) == 0
 
@@ -112,7 +119,7 @@ def test_a_spawn_that_fails_is_tried_again(
     stage = Stage(notes, spec(notes, "a"), spec(notes, "b"))
 
     def script(stage: Stage) -> Iterator[None]:
-        yield from stage.until("b to be ready", lambda: stage.supervisor.is_ready("b"))
+        yield from stage.until("b to be ready", lambda: stage.supervisor.children.is_ready("b"))
         assert len(children()) <= 2, "no process that nobody watches"
         yield from stage.all_ready()
         assert stage.slot("a").restarts == 0 and stage.slot("a").deaths == (), "it is no fault of the child"
@@ -135,7 +142,7 @@ def test_a_killed_child_is_replaced_in_place_and_the_others_go_on(notes: Path) -
             yield from stage.replaced("b", stage.slot("b").restarts + 1)
         assert (stage.pid("a"), stage.pid("c")) == (before["a"], before["c"])
         assert stage.pid("b") != before["b"]
-        assert stage.supervisor.names() == ["a", "b", "c"]
+        assert stage.supervisor.children.names() == ["a", "b", "c"]
 
     assert stage.play(script) == 0
     assert stage.ended("b")[:2] == [("signalled", "killed by SIGKILL")] * 2
@@ -154,7 +161,7 @@ def test_an_idle_supervisor_replaces_at_once_too(notes: Path) -> None:
     stage = Stage(notes, spec(notes, "a", "crash_at_first", options={"crashes": 3}), busy=False)
 
     def script(stage: Stage) -> Iterator[None]:
-        yield from stage.until("a to be ready", lambda: stage.supervisor.is_ready("a"))
+        yield from stage.until("a to be ready", lambda: stage.supervisor.children.is_ready("a"))
 
     began = time.monotonic()
     assert stage.play(script) == 0
@@ -195,7 +202,7 @@ def test_one_that_costs_only_itself_is_held_and_the_others_go_on(notes: Path) ->
         facts = stage.states["bad"]
         assert facts["trouble"] == "it has ended 3 times within 60 s; the last time: exit code 1"
         assert "bin/run restart bad" in facts["remedy"] and facts["due"] > time.monotonic() + 30
-        stage.supervisor.command("restart", "bad")
+        stage.supervisor.roster.operate("restart", "bad")
         yield from stage.replaced("bad", 3)
         assert not stage.supervisor.stopping
 
@@ -231,7 +238,7 @@ def test_a_held_child_stays_held_and_the_others_go_on(
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.until("a to be held", lambda: stage.states.get("a", {}).get("state") == "held")
-        yield from stage.until("b to be ready", lambda: stage.supervisor.is_ready("b"))
+        yield from stage.until("b to be ready", lambda: stage.supervisor.children.is_ready("b"))
         os.kill(stage.pid("b"), signal.SIGKILL)
         yield from stage.replaced("b")
         facts = stage.slot("a").facts()
@@ -278,9 +285,9 @@ def test_fifty_restarts_leave_no_descriptor_and_no_zombie(notes: Path) -> None:
         for turn in range(10):
             yield from stage.all_ready()
             counts.append(len(open_fds()))
-            for name in stage.supervisor.names():
+            for name in stage.supervisor.children.names():
                 os.kill(stage.pid(name), signal.SIGKILL)
-            for name in stage.supervisor.names():
+            for name in stage.supervisor.children.names():
                 yield from stage.replaced(name, turn + 1)
             assert len(children()) == 5
 
@@ -303,7 +310,7 @@ def test_a_hung_child_is_killed_and_replaced(target: str, times: dict[str, float
     stage = Stage(notes, spec(notes, "a", target, **times), spec(notes, "b"))
 
     def script(stage: Stage) -> Iterator[None]:
-        yield from stage.until("b to be ready", lambda: stage.supervisor.is_ready("b"))
+        yield from stage.until("b to be ready", lambda: stage.supervisor.children.is_ready("b"))
         other = stage.pid("b")
         yield from stage.until("a to serve", lambda: "start a" in stage.notes())
         yield from stage.replaced("a")
@@ -342,26 +349,60 @@ def test_a_child_that_hangs_shows_where(target: str, notes: Path) -> None:
     assert stage.states["a"]["exit_causes"]["hung"] == 1
 
 
-def test_a_freeze_of_the_whole_tree_makes_nobody_hung(notes: Path) -> None:
+@pytest.mark.parametrize("when", ["after the watchdog has looked", "before it looks"])
+def test_a_freeze_of_the_whole_tree_makes_nobody_hung(when: str, notes: Path) -> None:
     """A stopped container, a suspended group: the supervisor wakes with heartbeats missing that were never due."""
     stage = Stage(notes, spec(notes, "a", hang_seconds=1.0), spec(notes, "b", "slow_to_stop", hang_seconds=1.0))
+    reader, writer = os.pipe()  # closed by the script: the stage counts the descriptors from before
+    frozen: list[int] = []
+
+    def freeze() -> None:
+        stage.supervisor.unwatch(reader)
+        frozen.extend([stage.pid("a"), stage.pid("b")])
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(3.5)  # the loop does not run either: this is called by it
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
-        pids = [stage.pid("a"), stage.pid("b")]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        time.sleep(3.5)  # the loop does not run either: this is called by it
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        stage.supervisor.watch(reader, freeze)
+        if when == "before it looks":
+            os.write(writer, b".")
+            yield from stage.until("the freeze", lambda: frozen)
+        else:
+            freeze()
         until = time.monotonic() + 2
         yield from stage.until("hasty judgement", lambda: time.monotonic() > until or stage.exits)
         assert not stage.exits
-        os.kill(pids[0], signal.SIGSTOP)  # this one alone is hung, as ever
+        os.kill(frozen[0], signal.SIGSTOP)  # this one alone is hung, as ever
         yield from stage.replaced("a")
+        os.close(reader)
+        os.close(writer)
 
     assert stage.play(script) == 0
     assert [cause for cause, _ in stage.ended("a")] == ["hung", "asked"]
+
+
+def test_a_heartbeat_from_before_a_freeze_does_not_end_its_exclusion() -> None:
+    """It is read first when the loop goes on; the next one counts the freeze as a round that took so long."""
+    process = made_up(heard=100.0)
+    process.exclude_suspension(50.0, now=151.0)
+    process.beat(0.1, now=151.0)
+    process.beat(50.2, now=151.1)
+    assert process.stalled_seconds == pytest.approx(0.2) and process.heard == 150.0
+    process.beat(70.0, now=171.0)
+    assert process.stalled_seconds == pytest.approx(20.0), "its loop has stood since"
+    process.beat(0.3, now=172.0)
+    process.beat(60.0, now=240.0)
+    assert process.stalled_seconds == 60.0, "it has come round since: nothing is excluded any more"
+
+
+def test_a_freeze_excludes_no_time_to_come() -> None:
+    process = made_up(heard=100.0)
+    process.exclude_suspension(50.0, now=120.0)
+    assert process.heard == 120.0
 
 
 def test_an_order_to_stop_stands_even_if_the_child_hangs_over_it(notes: Path) -> None:
@@ -369,14 +410,14 @@ def test_an_order_to_stop_stands_even_if_the_child_hangs_over_it(notes: Path) ->
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
-        stage.supervisor.command("stop", "a")
-        stage.supervisor.kill_hung("a")
+        stage.supervisor.roster.operate("stop", "a")
+        stage.supervisor.children.kill_hung("a")
         yield from stage.until("a to stop", lambda: stage.states["a"]["state"] == "stopped")
         until = time.monotonic() + 0.5
         yield from stage.until("it to stay so", lambda: time.monotonic() > until)
         assert stage.slot("a").count == 1
-        stage.supervisor.command("start", "a")
-        yield from stage.until("a to run", lambda: stage.supervisor.is_ready("a"))
+        stage.supervisor.roster.operate("start", "a")
+        yield from stage.until("a to run", lambda: stage.supervisor.children.is_ready("a"))
 
     stage.play(script)
 
@@ -388,7 +429,7 @@ def test_a_child_that_is_told_to_restart_twice_is_asked_once(notes: Path) -> Non
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
         for _ in range(3):
-            stage.supervisor.command("restart", "a")
+            stage.supervisor.roster.operate("restart", "a")
             yield
         yield from stage.replaced("a")
 
@@ -433,7 +474,7 @@ def test_one_that_makes_no_sense_counts_as_crashed(notes: Path) -> None:
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
-        stage.supervisor.kill_mad("a")
+        stage.supervisor.children.kill_for_protocol_error("a")
         yield from stage.replaced("a")
 
     assert stage.play(script) == 0
@@ -457,8 +498,8 @@ def test_kill_hung_is_judged_hung(notes: Path) -> None:
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
-        stage.supervisor.kill_hung("a")
-        assert not stage.supervisor.is_ready("a"), "it takes no more work"
+        stage.supervisor.children.kill_hung("a")
+        assert not stage.supervisor.children.is_ready("a"), "it takes no more work"
         yield from stage.replaced("a")
 
     assert stage.play(script) == 0
@@ -476,7 +517,7 @@ def test_a_hung_child_is_ended_in_time_however_long_the_loop_sleeps(
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
         os.kill(stage.pid("a"), signal.SIGSTOP)
-        stage.supervisor.kill_hung("a")
+        stage.supervisor.children.kill_hung("a")
         yield from stage.replaced("a")
 
     assert stage.play(script) == 0
@@ -488,7 +529,7 @@ def test_what_a_busy_router_adds_to_a_row_is_told_while_it_is_busy(
     notes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And once more after that; the row itself says nothing new."""
-    monkeypatch.setattr("supervisor.processes.supervisor.BUSY_RETELL_SECONDS", 0.2)
+    monkeypatch.setattr("supervisor.processes.loop.rows.BUSY_REPEAT_SECONDS", 0.2)
     stage = Stage(notes, spec(notes, "a"))
     told: list[bool] = []
     stage.busy = True
@@ -527,7 +568,7 @@ def test_a_cap_can_be_raised_for_one_incarnation(notes: Path) -> None:
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.until("a to be up", lambda: "pid" in stage.states.get("a", {}))
-        stage.supervisor.set_cap("a", 400 * 2**20)
+        stage.supervisor.children.set_cap("a", 400 * 2**20)
         yield from stage.until("it to be told", lambda: stage.states["a"]["rss_bytes"] > 80 * 2**20)
         assert stage.states["a"]["cap_bytes"] == 400 * 2**20
         os.kill(stage.pid("a"), signal.SIGKILL)
@@ -556,13 +597,13 @@ def test_a_child_that_is_killed_for_its_memory_while_it_stops_stays_stopped(note
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
-        stage.supervisor.command("stop", "a")
+        stage.supervisor.roster.operate("stop", "a")
         yield from stage.until("it to be gone", lambda: stage.ended("a"))
         for _ in range(10):
             yield
         assert stage.starts == ["a"], "as the operator has said"
         assert stage.slot("a").facts()["last_cause"] == "out of memory"
-        stage.supervisor.command("start", "a")
+        stage.supervisor.roster.operate("start", "a")
         yield from stage.replaced("a")
 
     assert stage.play(script) == 0
@@ -575,13 +616,13 @@ def test_a_cap_is_lowered_by_what_the_child_has_now_and_not_by_an_old_sample(not
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
         yield from stage.until("a to have grown", lambda: "has 83886080" in stage.notes())
-        assert not stage.supervisor.set_cap("a", 60 * 2**20), "it has more: it would be killed"
+        assert not stage.supervisor.children.set_cap("a", 60 * 2**20), "it has more: it would be killed"
         assert stage.slot("a").facts()["cap_bytes"] == 400 * 2**20
-        incarnation = stage.slot("b").incarnation
-        assert incarnation is not None
-        incarnation.rss_bytes = 500 * 2**20  # as it was a moment ago
-        assert stage.supervisor.set_cap("b", 60 * 2**20)
-        assert not incarnation.is_over_cap()
+        process = stage.slot("b").process
+        assert process is not None
+        process.rss_bytes = 500 * 2**20  # as it was a moment ago
+        assert stage.supervisor.children.set_cap("b", 60 * 2**20)
+        assert not process.is_over_cap()
         yield
 
     assert stage.play(script) == 0
@@ -605,7 +646,7 @@ def test_a_child_with_a_cap_gets_a_cgroup_and_what_that_says_is_believed(notes: 
         yield from stage.all_ready()
         assert [path.name for path in folder.iterdir()] == [leaf(1).name], "b has no cap"
         assert (leaf(1) / "cgroup.procs").read_text() == str(stage.pid("a"))
-        assert stage.supervisor.set_cap("a", 500 * 2**20)
+        assert stage.supervisor.children.set_cap("a", 500 * 2**20)
         assert (leaf(1) / "memory.max").read_text() == str(532 * 2**20)
         for number, (full, killed, cause) in enumerate(WHAT_A_LEAF_SAYS, 1):
             (leaf(number) / "memory.events").write_text(f"max 9\noom {full}\noom_kill {killed}\n")
@@ -628,17 +669,17 @@ def test_a_child_that_rests_comes_back_when_it_is_woken_unless_it_was_stopped(no
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
         for name in ("a", "b"):
-            stage.supervisor.rest(name)
+            stage.supervisor.children.rest(name)
             assert stage.states[name]["resting"]
-        stage.supervisor.command("stop", "b")
+        stage.supervisor.roster.operate("stop", "b")
         yield from stage.until("both to be gone", lambda: stage.ended("a") and stage.ended("b"))
-        stage.supervisor.wake("a")
-        stage.supervisor.wake("b")
+        stage.supervisor.children.wake("a")
+        stage.supervisor.children.wake("b")
         yield from stage.replaced("a")
         assert "resting" not in stage.states["a"] and stage.states["b"]["state"] == "stopped"
-        stage.supervisor.rest("a")
+        stage.supervisor.children.rest("a")
         os.kill(stage.pid("a"), signal.SIGKILL)
-        stage.supervisor.wake("a")
+        stage.supervisor.children.wake("a")
         yield from stage.replaced("a", 2)
 
     assert stage.play(script) == 0
@@ -650,11 +691,11 @@ def test_what_a_child_has_had_of_the_processors(notes: Path) -> None:
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
-        effort = stage.supervisor.effort("a")
+        effort = stage.supervisor.children.effort("a")
         assert effort is not None and effort.cpu_seconds > 0 and not effort.is_stopped
-        stage.supervisor.stop_child("a")
+        stage.supervisor.roster.stop_child("a")
         yield from stage.until("it to be gone", lambda: stage.ended("a"))
-        assert stage.supervisor.effort("a") is None
+        assert stage.supervisor.children.effort("a") is None
 
     assert stage.play(script) == 0
 
@@ -676,8 +717,8 @@ def test_recycling_replaces_without_counting(notes: Path) -> None:
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
         for count in (1, 2):
-            stage.supervisor.recycle("a")
-            assert not stage.supervisor.is_ready("a")
+            stage.supervisor.children.recycle("a")
+            assert not stage.supervisor.children.is_ready("a")
             yield from stage.replaced("a", count)
         assert stage.slot("a").deaths == () and stage.slot("b").restarts == 0
 
@@ -690,7 +731,7 @@ def test_a_recycled_child_that_does_not_stop_is_killed_and_replaced(notes: Path)
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
-        stage.supervisor.recycle("a")
+        stage.supervisor.children.recycle("a")
         yield from stage.replaced("a")
 
     assert stage.play(script) == 0
@@ -838,12 +879,14 @@ def test_messages_go_both_ways(notes: Path) -> None:
     stage = Stage(notes, spec(notes, "a", "echo"))
 
     def script(stage: Stage) -> Iterator[None]:
-        assert stage.supervisor.send("a", Wake("fetched")), "it reads that when it gets so far"
+        assert stage.supervisor.children.send("a", Wake("fetched")), "it reads that when it gets so far"
         yield from stage.all_ready()
-        assert stage.supervisor.send("a", Wake("seen"))
+        assert stage.supervisor.children.send("a", Wake("seen"))
         yield from stage.until("an answer", lambda: ("a", Wake("seen")) in stage.messages)
         assert stage.messages[0] == ("a", Wake("fetched"))
-        assert not stage.supervisor.send("a", Report("much", {"text": "x" * 5000})), "it does not fit, and is no crash"
+        assert not stage.supervisor.children.send("a", Report("much", {"text": "x" * 5000})), (
+            "it does not fit, and is no crash"
+        )
 
     assert stage.play(script) == 0
 
@@ -854,9 +897,9 @@ def test_a_full_inbox_takes_no_more_and_blocks_nobody(notes: Path) -> None:
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
         report = Report("topic", {"text": "x" * 3000})
-        sent = [stage.supervisor.send("a", report) for _ in range(50)]
+        sent = [stage.supervisor.children.send("a", report) for _ in range(50)]
         assert sent[0] and not sent[-1]
-        assert stage.supervisor.send("b", report)
+        assert stage.supervisor.children.send("b", report)
         yield
 
     assert stage.play(script) == 0
@@ -879,10 +922,10 @@ def test_a_flood_does_not_keep_the_supervisor_from_the_others(notes: Path, monke
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
         flood = stage.pid("flood")
-        incarnation = stage.slot("flood").incarnation
-        assert incarnation is not None
+        process = stage.slot("flood").process
+        assert process is not None
         # However slow this machine makes the child: there is always one more.
-        monkeypatch.setattr(incarnation.inbox, "receive", lambda: Wake("nonsense"))
+        monkeypatch.setattr(process.inbox, "receive", lambda: Wake("nonsense"))
         for count in (1, 2):
             os.kill(stage.pid("b"), signal.SIGKILL)
             yield from stage.replaced("b", count)
@@ -913,7 +956,7 @@ def test_gibberish_costs_its_sender_the_life_and_nobody_else(chatter: bytes, not
     stage = Stage(notes, spec(notes, "a", "chatter_once", options={"chatter": chatter.hex()}), spec(notes, "b"))
 
     def script(stage: Stage) -> Iterator[None]:
-        yield from stage.until("b to be ready", lambda: stage.supervisor.is_ready("b"))
+        yield from stage.until("b to be ready", lambda: stage.supervisor.children.is_ready("b"))
         other = stage.pid("b")
         yield from stage.replaced("a")
         assert stage.pid("b") == other

@@ -193,9 +193,9 @@ def test_a_machine_that_is_short_works_less_and_fetches_nothing(
     assert instance.command("reload").returncode == 0
     instance.wait_until_done()
     wait_for("all to work again", lambda: instance.row("image-2")["state"] == "running")
-    assert [one["event"] for one in instance.records() if "the machine" in one["event"]] == [
-        "the machine is short of memory",
-        "the machine has memory again",
+    assert [one["event"] for one in instance.records() if one["event"].startswith("machine.")] == [
+        "machine.memory_short",
+        "machine.memory_recovered",
     ]
     assert instance.stop() == 0
     instance.assert_published([1, 2, 3])

@@ -107,7 +107,9 @@ def test_a_process_that_connects_in_vain_is_replaced(
     server.stop()
     channel.post_photo(picture(), "while it was down")
     desk.wait_for("the replacement", lambda: desk.instance.row("connection").get("restarts", 0) >= 1)
-    ended = [one for one in desk.said("crashed") if "connecting to Telegram failed 2 times in a row" in str(one)]
+    ended = [
+        one for one in desk.said("process.crashed") if "connecting to Telegram failed 2 times in a row" in str(one)
+    ]
     assert ended
     server.start()
     desk.finish()

@@ -1,11 +1,11 @@
 """Reaping orphans, where the root is process 1: in a container that has no init of its own.
 
-Whoever loses his parent becomes process 1's child, and stays a zombie until that waits for him: the image workers, when
-their pool is killed. This is done here rather than by an init such as tini, so that the image needs no other program,
-and a platform that offers no `--init` (Railway) is served as well.
+A process that loses its parent becomes process 1's child, and stays a zombie until process 1 waits for it: the image
+workers, when their pool is killed. This is done here rather than by an init such as tini, so that the image needs no
+other program, and a platform that offers no `--init` (Railway) is served as well.
 
 `waitpid(-1)` would also take the exit codes of the root's own children, which it must learn from them. So an exit is
-first looked at without taking it (WNOWAIT), and taken only if it is nobody's that the root knows. The root has one
+first looked at without taking it (WNOWAIT), and taken only if the process is none that the root knows. The root has one
 thread, so none of its own can come to be in between.
 """
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 from ipc.transport.messages import Message, Options
-from supervisor.processes.slot import Slot, Standing
+from supervisor.processes.slot import Slot, State
 from supervisor.processes.spec import ChildSpec
 
 
@@ -31,7 +31,7 @@ class Changes:
         return {kind: names for kind, names in asdict(self).items() if names}
 
 
-class Staff(Protocol):
+class Requests(Protocol):
     """What is asked of the supervisor."""
 
     @property
@@ -41,14 +41,14 @@ class Staff(Protocol):
     def start_child(self, name: str) -> None: ...
     def stop_child(self, name: str) -> None: ...
     def restart_child(self, name: str) -> None: ...
-    def remove_child(self, name: str) -> None: ...
+    def retire_child(self, name: str) -> None: ...
 
 
 class Reload:
     """Adapts the children in `slots`, which is the supervisor's own dictionary, in the order of starting."""
 
-    def __init__(self, staff: Staff, slots: dict[str, Slot]) -> None:
-        self._staff = staff
+    def __init__(self, requests: Requests, slots: dict[str, Slot]) -> None:
+        self._requests = requests
         self._slots = slots
         self._to_replace: deque[str] = deque()
         self._under_way: tuple[str, float] | None = None
@@ -71,7 +71,7 @@ class Reload:
             self._slots[name] = slot
             if not slot.retired:
                 changes.removed.append(name)
-            self._retire(slot)
+            self._requests.retire_child(name)
         return changes
 
     def note_start(self, name: str) -> None:
@@ -86,27 +86,27 @@ class Reload:
             if self._is_on_its_way(name) and time.monotonic() < until:
                 return
             self._under_way = None
-        if self._to_replace and not self._staff.stopping:
+        if self._to_replace and not self._requests.stopping:
             slot = self._slots.get(self._to_replace.popleft())
-            if slot is not None and slot.incarnation is not None and slot.wanted:
-                self._staff.restart_child(slot.spec.name)
+            if slot is not None and slot.process is not None and slot.wanted:
+                self._requests.restart_child(slot.spec.name)
                 until = time.monotonic() + slot.spec.stop_seconds + slot.spec.ready_seconds
                 self._under_way = (slot.spec.name, until)
 
     def _is_on_its_way(self, name: str) -> bool:
         slot = self._slots.get(name)
-        return slot is not None and slot.standing in (Standing.STOPPING, Standing.WAITING, Standing.STARTING)
+        return slot is not None and slot.state in (State.STOPPING, State.WAITING, State.STARTING)
 
     def _adapt(self, slot: Slot, spec: ChildSpec, changes: Changes, *, even_so: bool) -> None:
         """Have the child in this slot become what `spec` says, and note what that takes."""
         before, was_retired = slot.spec, slot.retired
         slot.spec, slot.retired = spec, False
         if was_retired:
-            self._staff.start_child(spec.name)
-        elif slot.incarnation is None:
-            if slot.wanted and (slot.standing is Standing.HELD or spec != before):
+            self._requests.start_child(spec.name)
+        elif slot.process is None:
+            if slot.wanted and (slot.state is State.HELD or spec != before):
                 slot.release()
-                changes.restarted += [spec.name] if slot.standing is Standing.WAITING else []
+                changes.restarted += [spec.name] if slot.state is State.WAITING else []
         elif self._can_stay(before, spec, even_so=even_so):
             pass
         elif slot.wanted:  # else it is being stopped: whoever starts it again starts the new one
@@ -119,12 +119,4 @@ class Reload:
         if spec == before:
             return spec.command is not None or not even_so  # a command knows nothing of our log
         only_options = replace(before, options=spec.options) == spec and spec.takes_options and not even_so
-        return only_options and self._staff.send(spec.name, Options(spec.options))
-
-    def _retire(self, slot: Slot) -> None:
-        """There shall be no such child any more."""
-        slot.retired = True
-        if slot.incarnation is None:
-            self._staff.remove_child(slot.spec.name)
-        else:
-            self._staff.stop_child(slot.spec.name)
+        return only_options and self._requests.send(spec.name, Options(spec.options))

@@ -1,0 +1,1 @@
+"""The parts of the supervisor's loop, a module a subject."""
