@@ -23,7 +23,7 @@ from tests.pictures import draw
 from tests.workers.desk import Desk, FakeTree
 from workers import image, stripping
 from workers.image import main, render, set_memory_cap
-from workers.pool import Dispatch
+from workers.pool import Pool
 from workers.rendering import imaging
 from workers.rendering.imaging import codec
 from workers.rendering.reply_check import is_sound
@@ -391,7 +391,7 @@ def test_the_pools_orders_and_the_workers_answers_fit(desk: Desk, tmp_path: Path
     desk.fetch(2, b"not a picture")
     shutil.rmtree(desk.spool.folder(desk.fetch(3).id, 1))
     tree = FakeTree("image-1")
-    pool = Dispatch(tree, desk.context(job_seconds=60.0, patience=4, poison_after=2, cap_bytes=0, soft_cap_bytes=0))
+    pool = Pool(tree, desk.context(job_seconds=60.0, patience=4, poison_after=2, cap_bytes=0, soft_cap_bytes=0))
     pool.on_ready("image-1")
     for number in range(3):
         _, message = tree.sent[number]
