@@ -19,6 +19,7 @@ class Event(NamedTuple):
 
 FIELDS: Mapping[str, str] = {
     # keep sorted: begin
+    "broken": "whether the codec works on no picture",
     "cause": "cause of a process's exit, as in /status",
     "channel": "id or address of the channel",
     "codec": "the decoder or encoder",
@@ -49,6 +50,8 @@ EVENTS: Mapping[str, Event] = {
     # keep sorted: begin
     "claims.released": Event("Jobs were taken back that the previous pool had given out", "jobs"),
     "codec.broken": Event("Pictures wait: a codec of ours works on no picture", "job reason"),
+    "codec.failed": Event("A codec of ours failed, by no fault of the picture", "broken codec job"),
+    "encoder.replaced": Event("Another encoder stood in for the one of choice", "job renditions why"),
     "error.ignored": Event("An error was ignored, since nobody could handle it", "where"),
     "job.dead": Event("Dead letter: the job is given up until bin/run retry", "channel job message reason"),
     "job.given_back": Event("A worker left before it was done with its job; another one gets it", "job why worker"),
@@ -61,9 +64,13 @@ EVENTS: Mapping[str, Event] = {
     "original.doubted": Event("The original can't be decoded and is fetched once more", "job reason"),
     "original.lost": Event("The original is not in the spool and is fetched again", "job"),
     "process.crashed": Event("The process ended by an error that nothing caught"),
+    "rendering.crashed": Event("Rendering failed by an error that nobody foresaw", "job"),
     "rendering.failed": Event("A picture could not be rendered", "job outcome reason"),
     "rendering.paused": Event("The spool cannot be written: rendering waits", "job reason"),
+    "stripping.failed": Event("Stripping failed by a fault of our own: the original will not be published", "job"),
+    "stripping.refused": Event("The original can't be stripped of its metadata: it will not be published", "job why"),
     "thread.crashed": Event("A thread ended by an error that nothing caught", "thread"),
+    "warm_up.failed": Event("A codec failed while the worker warmed up"),
     "worker.died": Event("A worker died of a job", "cause job why worker"),
     "worker.protocol_error": Event("A worker's answer makes no sense: the worker is ended", "job worker"),
     "worker.replaced": Event("A worker that holds on to memory is replaced", "rss_bytes worker"),
