@@ -25,7 +25,7 @@ from workers import image, stripping
 from workers.image import main
 from workers.pool import Pool
 from workers.rendering import imaging, renderer, rlimits
-from workers.rendering.imaging import codec
+from workers.rendering.imaging.codec import encoder
 from workers.rendering.renderer import render
 from workers.rendering.reply_check import is_sound
 from workers.rendering.rlimits import set_memory_cap
@@ -93,7 +93,7 @@ def test_a_picture_is_rendered(folder: Path) -> None:
 
 
 def test_a_fallback_is_logged_and_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec, "_SVT", {**codec._SVT, "codec": "none"})
+    monkeypatch.setattr(encoder, "SVT", {**encoder.SVT, "codec": "none"})
     with capture_logs() as logs:
         answer = render(order(folder), LIMITS, LADDER)
     assert isinstance(answer, JobDone)
