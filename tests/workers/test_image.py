@@ -433,7 +433,7 @@ def test_a_picture_that_cannot_be_stripped_is_rendered_all_the_same(folder: Path
 
 
 def test_a_fault_of_the_stripper_costs_the_original_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(stripping._STRIP, "jpg", lambda data: dict[bytes, bytes]()[data])
+    monkeypatch.setitem(stripping.STRIPPERS, "jpg", lambda data: dict[bytes, bytes]()[data])
     with capture_logs() as logs:
         answer = render(order(folder), LIMITS, LADDER, strip=True)
     assert isinstance(answer, JobDone) and answer.stripped_bytes == 0

@@ -17,13 +17,19 @@ LARGEST = 2**48
 
 def is_sound(answer: JobDone | JobFailed) -> bool:
     """Whether every field holds what it is declared to hold, and nothing that a key or a row cannot."""
-    if isinstance(answer, JobFailed):
-        return (
-            _is_size(answer.rss_bytes)
-            and _is_word(answer.verdict, r"[a-z]+")
-            and _is_text(answer.reason)
-            and _is_word(answer.codec, r"[A-Za-z ]{0,40}")
-        )
+    return _is_sound_failure(answer) if isinstance(answer, JobFailed) else _is_sound_success(answer)
+
+
+def _is_sound_failure(answer: JobFailed) -> bool:
+    return (
+        _is_size(answer.rss_bytes)
+        and _is_word(answer.verdict, r"[a-z]+")
+        and _is_text(answer.reason)
+        and _is_word(answer.codec, r"[A-Za-z ]{0,40}")
+    )
+
+
+def _is_sound_success(answer: JobDone) -> bool:
     return (
         all(map(_is_size, (answer.rss_bytes, answer.width, answer.height, answer.fallbacks)))
         and _is_word(answer.mime, r"image/[a-z0-9.+-]{1,40}")

@@ -12,7 +12,7 @@ themselves.
     errors        Unstrippable, StripperFault
     orientation   the one thing that EXIF says of how the picture looks
     jpeg png webp gif   a module each: what of its blocks is kept
-    avif          the same, with no byte moved; `film` for its tracks, `boxes` for what both are built of
+    avif          the same, with no byte moved
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ipc.files.spool import fsync_folder
 from workers.stripping import avif, gif, jpeg, png, webp
 from workers.stripping.errors import StripperFault, Unstrippable
 
-__all__ = ["StripperFault", "Unstrippable", "strip", "write_stripped"]
+__all__ = ["STRIPPERS", "StripperFault", "Unstrippable", "strip", "write_stripped"]
 
-_STRIP: dict[str, Callable[[bytes], bytes]] = {
+STRIPPERS: dict[str, Callable[[bytes], bytes]] = {
     "jpg": jpeg.strip,
     "png": png.strip,
     "webp": webp.strip,
@@ -39,7 +39,7 @@ _STRIP: dict[str, Callable[[bytes], bytes]] = {
 
 def strip(data: bytes, extension: str) -> bytes:
     """The picture in `data`, a file of that extension, without metadata. Raises Unstrippable and StripperFault."""
-    stripper = _STRIP.get(extension)
+    stripper = STRIPPERS.get(extension)
     if stripper is None:
         raise Unstrippable(f"nothing is known of {extension}")
     try:

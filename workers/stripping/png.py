@@ -46,12 +46,16 @@ def strip(data: bytes) -> bytes:
             kept.append(_chunk(kind, content))
         elif not kind[0] & _ANCILLARY:
             raise Unstrippable(f"a PNG with an unknown critical chunk {kind!r}")
-    if exif is None and _RAW_EXIF in texts:
-        exif = _from_hexadecimal(texts[_RAW_EXIF])
-    turned = orientation.of_metadata(exif, texts.get(_XMP))
+    turned = _orientation(exif, texts)
     if turned != orientation.UPRIGHT:
         kept.insert(1, _chunk(b"eXIf", orientation.tiff(turned)))
     return b"".join((_SIGNATURE, *kept))
+
+
+def _orientation(exif: bytes | None, texts: dict[bytes, bytes]) -> int:
+    if exif is None and _RAW_EXIF in texts:
+        exif = _from_hexadecimal(texts[_RAW_EXIF])
+    return orientation.of_metadata(exif, texts.get(_XMP))
 
 
 def _text(kind: bytes, rest: bytes) -> bytes:

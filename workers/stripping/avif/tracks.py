@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 
-from workers.stripping.boxes import Box, Range, boxes_in, empty, empty_others, zero
+from workers.stripping.avif.boxes import Box, Range, boxes_in, empty, empty_others, zero
 from workers.stripping.errors import MOST_PARTS, Unstrippable
 
 _CONTAINERS = (b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf")
