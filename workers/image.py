@@ -49,7 +49,7 @@ def main(context: Context) -> None:
             context.send(render(message, limits, ladder, strip=strip))
             jobs, trimmed, is_warm = jobs + 1, False, True
             if jobs % gc_every == 0:
-                gc.collect()  # between two jobs, where it keeps nobody waiting
+                gc.collect()  # between two jobs, where no job waits for it
         elif not is_warm:
             warm_up()  # nothing to do yet: spare the first picture what the libraries do at their first use
             is_warm = True

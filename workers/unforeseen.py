@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw, kept to the one job, channel or service that raised them: the process lives.
+"""Unforeseen errors, kept to the one job, channel or service that raised them: the process lives.
 
 Errors of the whole process are not kept: no memory, no thread to be had, a full or damaged disk, the journal, a
 supervisor that is gone.
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class Unforeseen(Exception):
-    """An error that nobody foresaw; its traceback is in the log."""
+    """Its traceback is in the log."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(f"an unforeseen error, see the log: {type(error).__name__}: {error}")

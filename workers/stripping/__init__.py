@@ -2,9 +2,9 @@
 
 Promises. The pixels, the orientation and the colour profile are those of the original, bit for bit: no picture is
 decoded or encoded. EXIF, GPS, XMP, IPTC, comments, embedded thumbnails, unknown blocks and whatever is appended are
-gone. The same bytes give the same bytes, and a stripped original gives itself. What isn't built as its format says
-raises Unstrippable: it is better not published than published with something in it that was overlooked. An error that
-nobody foresaw is a StripperFault: ours, and no verdict on the file.
+gone. The same bytes give the same bytes, and a stripped original gives itself. A file that isn't built as its format
+says raises Unstrippable: better not published than published with something in it that was overlooked. An unforeseen
+error is a StripperFault: ours, and no verdict on the file.
 
 Left to others: whether the file is a picture at all (`workers.rendering.imaging.gate`), and what hides in the pixels
 themselves.

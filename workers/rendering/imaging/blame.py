@@ -3,7 +3,7 @@
 5,909 odd files from the public made Pillow raise OSError, ValueError, SyntaxError, RuntimeError, IndexError, TypeError
 and struct.error: so the type of an error says little. What says more is a canary, a tiny good picture of the same
 format, which is decoded right after: where that fails too, the codec is broken and every picture would die of
-it, as after a broken upgrade. An AttributeError, NameError or ImportError no file has ever caused, and an error that
+it, as after a broken upgrade. No file has ever caused an AttributeError, NameError or ImportError, and an error that
 our own lines raise is ours in any case.
 """
 
@@ -40,7 +40,7 @@ class CodecFault(Exception):
 def decoding(kind: str, gauge: Gauge, canary: Callable[[], Any], reason: Callable[[Exception], str]) -> Iterator[None]:
     """Turn what decoding a `kind` raises, of whatever type, into BadPicture, CodecFault or OutOfMemory.
 
-    `canary` decodes CANARIES[kind]; `reason` says what is wrong with a picture that fails so. Only memory is touched
+    `canary` decodes CANARIES[kind]; `reason` says what is wrong with a picture, given its error. Only memory is touched
     inside, so that an OSError here is never the disk's.
     """
     try:
@@ -57,7 +57,7 @@ def decoding(kind: str, gauge: Gauge, canary: Callable[[], Any], reason: Callabl
 
 @contextmanager
 def encoding(codec: str, gauge: Gauge, canary: Callable[[], Any]) -> Iterator[None]:
-    """Turn what `codec` raises into CodecFault or OutOfMemory: it was given pixels of ours. `canary` has it work."""
+    """Turn what `codec` raises into CodecFault or OutOfMemory: it was given pixels of ours. `canary` uses it."""
     try:
         yield
     except Exception as error:

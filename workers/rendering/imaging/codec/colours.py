@@ -15,8 +15,7 @@ _FROM_16_BITS = [(value * 255 + 32_767) // 65_535 for value in range(65_536)]
 
 
 def plain(image: Image.Image) -> Image.Image:
-    """Return it in a mode that can be shrunk: L, LA, RGB, RGBA or CMYK, with alpha only where some of it
-    shows.
+    """Return it in a mode that can be shrunk: L, LA, RGB, RGBA or CMYK, with alpha only where some of it shows.
 
     16 bits are scaled to 8. The formats taken hold no F and no true 32-bit I; they would be clipped.
     """

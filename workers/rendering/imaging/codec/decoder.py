@@ -49,7 +49,7 @@ def open_picture(
 ) -> tuple[Header, Gauge, Decoded]:
     """Check it and decode it. `file_bytes`: how much of files is in memory. Raises BadPicture, CodecFault, OutOfMemory.
 
-    Pillow is to be strict already.
+    Called under `strict_pillow`.
     """
     header = check(data, limits)
     gauge = Gauge.start(
@@ -90,7 +90,7 @@ def _finished(image: Image.Image, stored: tuple[int, int], orientation: int, gau
         return to_srgb(picture, profile, gauge)
     except CodecFault:
         raise
-    except Exception as error:  # decoded it is: what is left to do is ours, unless its palette or key is odd
+    except Exception as error:  # it is decoded: the rest is ours, unless its palette or key is odd
         gauge.rule_out_memory(error)
         if not does(partial(_finish_canary, gauge)):
             raise CodecFault("pixel converter", error, broken=True) from error

@@ -49,7 +49,7 @@ def encode_ladder(
 
 
 def encode(picture: Image.Image, name: str, gauge: Gauge) -> tuple[bytes, str]:
-    """Encode RGB or RGBA; the file, and why it is not of the encoder that it should be of ("": it is)."""
+    """Encode RGB or RGBA; the file, and why another encoder made it than the one of choice ("": none did)."""
     if name == "webp":
         return saved(picture, WEBP), ""
     if not is_for_svt(picture):

@@ -1,5 +1,4 @@
-"""The gate in front of the decoders: what a file claims to be, read from its header by the standard library
-alone.
+"""The gate in front of the decoders: what a file claims to be, read from its header by the standard library alone.
 
 Promises: no picture is decoded, and no byte allocated in its claimed size, before its bytes, format, sides,
 pixels and JPEG scans are known to be within the limits. The claims are parsed here because opening is already

@@ -9,8 +9,7 @@ FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "AVIF", "GIF")
 
 
 class BadPicture(Exception):
-    """A verdict on the picture itself: every retry ends the same. `str()` is the reason, for the dead
-    letters."""
+    """A verdict on the picture itself: every retry ends the same. `str()` is the reason, for the dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
