@@ -58,7 +58,7 @@ class CodecHealth:
         self._worked.pop(worker, None)
 
     def facts(self) -> dict[str, Any]:
-        """For /status: the reason of each broken codec, and why another AVIF encoder often stands in ("": none does)."""
+        """For /status: the reason of each broken codec, and why another AVIF encoder often stands in, or ""."""
         count = sum(self._fell_back)
         often = count >= FEW and 2 * count >= len(self._fell_back)
         return {"broken_codecs": dict(self._broken), "encoder_fallback": self._fallback if often else ""}
