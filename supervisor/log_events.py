@@ -61,9 +61,7 @@ EVENTS: Mapping[str, Event] = {
     "job.dead": Event("Dead letter: the job is given up until bin/run retry", "channel job message reason"),
     "job.given_back": Event("A worker left before it was done with its job; another one gets it", "job why worker"),
     "job.rendered": Event("A picture was rendered", "job renditions seconds"),
-    "job.timed_out": Event(
-        "A job takes too long: its worker is ended", "cpu_seconds job seconds timing withheld_seconds worker"
-    ),
+    "job.timed_out": Event("A job takes too long", "cpu_seconds job seconds timing withheld_seconds worker"),
     "library.message": Event("", "logger where why"),
     "log.resumed": Event("The log's reader had stopped: records were left out", "records"),
     "original.doubted": Event("The original can't be decoded and is fetched once more", "job reason"),

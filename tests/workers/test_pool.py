@@ -21,7 +21,7 @@ from supervisor.processes import policy
 from supervisor.processes.policy import Intent, Oom
 from tests.workers.desk import CHANNEL, POSTED, Desk, FakeTree
 from workers.pool import Pool
-from workers.rendering.alone import ALONE_SECONDS, turn
+from workers.rendering.alone import ALONE_SECONDS
 from workers.rendering.dispatcher import LARGE_CAP, PAUSE_SECONDS, POLL_SECONDS
 from workers.rendering.settlement import BROKEN_SECONDS
 
@@ -163,6 +163,37 @@ def test_a_full_inbox_gives_the_job_back(desk: Desk, open_pool: Opener) -> None:
     assert len(tree.sent) == 1
 
 
+def test_a_job_that_has_moved_on_is_not_given_out(desk: Desk, open_pool: Opener) -> None:
+    """Its message is deleted while the pool gives out the one before it."""
+    first, second = desk.fetch(1), desk.fetch(2)
+    pool, tree = open_pool(2)
+    sent = []
+
+    def send(name: str, message: Message) -> bool:
+        sent.append(message)
+        withdraw(desk.journal, CHANNEL, [1, 2], POSTED)
+        return True
+
+    tree.send = send  # type: ignore[method-assign]
+    pool.on_order(Wake("fetched"))
+    assert [order.job_id for order in sent if isinstance(order, messages.Job)] == [first.id], second
+
+
+def test_new_options_are_in_force_at_once(desk: Desk, open_pool: Opener, clock: Clock) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    settings = {"job_seconds": 0.4, "patience": 4, "poison_after": 1, "cap_bytes": 2 * CAP, "soft_cap_bytes": 0}
+    pool.on_options({**settings, "retry": {"max_attempts": 0, "base_seconds": 0.0}})
+    clock.advance(0.5)
+    pool.on_tick()
+    assert tree.killed == ["image-1"], "also within a second"
+    assert not replace_worker(pool, tree, "image-1", ended(-9, Intent.STOP))
+    assert orders(tree)["image-1"].cap_bytes == 2 * CAP
+    pool.on_message("image-1", failed(job, "passing"))
+    assert desk.of(1).state == "dead"
+
+
 def test_while_draining_nothing_is_given_out(desk: Desk, open_pool: Opener) -> None:
     first, second = desk.fetch(1), desk.fetch(2)
     pool, tree = open_pool(1)
@@ -231,6 +262,7 @@ def test_a_worker_that_dies_of_a_message_that_is_gone(desk: Desk, open_pool: Ope
     assert not replace_worker(pool, tree, "image-1", ended(-signal.SIGSEGV))
     assert desk.of(1) == gone
     assert len(tree.sent) == 1
+    assert not desk.spooled()
 
 
 @pytest.mark.parametrize("verdict", ["done", "bad"])
@@ -442,26 +474,6 @@ def test_out_of_memory_is_tried_alone_under_a_larger_cap(desk: Desk, open_pool: 
     assert len(tree.sent) == 4
     assert orders(tree)[whose(tree, third)].cap_bytes == CAP
     assert tree.caps == {"image-1": CAP, "image-2": CAP}
-
-
-@pytest.mark.parametrize(
-    ("in_hand", "due", "waited", "rested", "expected"),
-    [
-        (False, False, 0, 0, "alone"),
-        (False, True, 0, 1e9, "alone"),
-        (False, True, 0, 0, "others"),
-        (False, True, ALONE_SECONDS, ALONE_SECONDS, "alone"),
-        (True, True, 0, 1e9, "others"),
-        (True, False, 0, 1e9, "others"),
-        (True, True, ALONE_SECONDS, 1e9, "nobody"),
-        (True, True, ALONE_SECONDS, ALONE_SECONDS, "nobody"),
-        (True, True, ALONE_SECONDS, 0, "others"),
-        (True, False, 1e9, 0, "others"),
-    ],
-)
-def test_whose_turn_it_is(in_hand: bool, due: bool, waited: float, rested: float, expected: str) -> None:
-    given = turn(others_in_hand=in_hand, others_due=due, waited_seconds=waited, rested_seconds=rested)
-    assert given == expected
 
 
 def test_the_others_go_on_while_a_picture_waits_to_be_alone_but_not_for_ever(

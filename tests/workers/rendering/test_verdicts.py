@@ -81,6 +81,11 @@ def test_a_hang(job: Job, timing: Timing | None, expected: Verdict) -> None:
     assert judged(job, "hung", "hung", timing=timing) == expected
 
 
+def test_our_own_sigkill_is_no_kill_from_outside(job: Job) -> None:
+    text = "made no progress, killed by SIGKILL"
+    assert judged(job, "hung", text) == Strike(f"its worker was lost: {text}", alone=False)
+
+
 def test_a_worker_that_crashes_while_it_is_being_ended_is_no_hang(job: Job) -> None:
     assert judged(job, "crashed", "exit code 1", timing=Timing.HINDERED) == Strike(
         "its worker was lost: exit code 1", alone=False
