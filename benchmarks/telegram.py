@@ -66,7 +66,7 @@ from supervisor.tree import connection_options
 from tests.servers.telegram import TelegramServer
 from tests.workers.desk import Desk
 from workers.rendering import imaging
-from workers.rendering.imaging import codec
+from workers.rendering.imaging.codec import pipeline
 from workers.sources.telegram import downloads, source
 
 PART_BYTES: Final = 512 * 1024
@@ -216,7 +216,7 @@ def bare_latency(pipe: Connection, account: dict[str, Any]) -> None:
 
             async def develop(event: Any) -> None:
                 data = b"".join([bytes(part) async for part in client.iter_download(event.photo)])
-                await loop.run_in_executor(threads, codec._develop, data, limits, ladder, None)
+                await loop.run_in_executor(threads, pipeline.develop, data, limits, ladder, None)
                 pipe.send((event.id, time.time()))
 
             client.add_event_handler(develop, events.NewMessage(channel))

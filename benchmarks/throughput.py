@@ -45,7 +45,7 @@ from benchmarks.common import (
 )
 from supervisor.processes.spec import ChildSpec
 from workers.rendering import imaging
-from workers.rendering.imaging import codec
+from workers.rendering.imaging.codec import pipeline
 
 KINDS = ("image", "root", "health", "uploader", "pool", "connection")
 WAIT_SECONDS = 60.0
@@ -108,7 +108,7 @@ def bare_loop(
         if number >= len(paths):
             break
         # Not imaging.render, which is this and then writes and fsyncs.
-        codec._develop(paths[number].read_bytes(), limits, ladder, None)
+        pipeline.develop(paths[number].read_bytes(), limits, ladder, None)
     results.put((start, time.monotonic(), time.process_time() - cpu))
 
 

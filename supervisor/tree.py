@@ -187,7 +187,7 @@ def pool_options(settings: Settings) -> dict[str, Any]:
     """The workers are given as one spec and a number: that fits into a message, however many there are."""
     return {
         "state_dir": str(settings.state_dir),
-        "router": "workers.pool:Dispatch",
+        "router": "workers.pool:Pool",
         "children": [asdict(image_worker(settings))],
         "copies": worker_count(settings),
         "intensity": asdict(POOL_INTENSITY),

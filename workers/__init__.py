@@ -1,1 +1,1 @@
-"""What each process does: connection, pool, image worker, uploader. They meet only in the journal and the spool."""
+"""The processes that do the work: connection, pool, image worker, uploader. They share only journal and spool."""

@@ -1,415 +1,162 @@
-"""The pool's router: gives fetched pictures to idle image workers, one each, and judges what comes back.
-
-A job is claimed in the journal before its worker gets it, so a worker's death is laid at the door of the picture that
-it had in hand. A picture that kills `poison_after` workers is set aside as a dead letter. Where memory was short, or
-may have been, that is no verdict on the picture: its next try is by itself and under twice the cap. Where it was the
-machine's memory that was short, or the machine has kept the worker from working, it is nobody's fault: no strike. Nor
-is it where a codec of ours is broken: pictures wait until it is mended.
-
-While the machine is short of memory, only some of the workers get jobs, and the others are stopped when they are idle.
+"""The pool's router: what it does when a hint, an answer or an exit comes, and on each round of its supervisor's loop.
 
 The pool never opens a picture, and never waits for a worker.
+
+    start   takes back what the previous pool had given out
+    loop    `dispatcher` gives jobs to idle workers; `verdicts` judges answers and exits; `settlement` records them
+    stop    while the tree is stopping, jobs in hand are finished and none is given out
 """
 
 from __future__ import annotations
 
-import math
-import signal
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 
-from ipc import failpoints
 from ipc.files.spool import Spool
-from ipc.jobs import DeadCause, Job
-from ipc.journal import Journal, queue, transitions
-from ipc.journal.transitions import POISON
-from ipc.retry import RetryPolicy
+from ipc.journal import Journal, transitions
 from ipc.transport.context import Context
-from ipc.transport.exits import Cause, Exit
+from ipc.transport.exits import Exit
 from ipc.transport.messages import ChildState, Ended, JobDone, JobFailed, Message, Ration
-from ipc.transport.messages import Job as Order
 from ipc.transport.router import Tree
+from workers.rendering import verdicts
 from workers.rendering.codec_health import CodecHealth
-from workers.rendering.deadline import Deadline, Verdict
+from workers.rendering.dispatcher import Dispatcher, InHand
+from workers.rendering.pool_options import PoolOptions
+from workers.rendering.ration import WorkerRation
 from workers.rendering.reply_check import is_sound
-
-POLL_SECONDS = 2.0
-"""How often the journal is asked for work when nobody hints at any."""
-
-PAUSE_SECONDS = 5.0
-"""How long nothing is given out after the spool's disk was found full."""
-
-BROKEN_SECONDS = 600.0
-"""How long a picture waits after a codec that it needs was found broken."""
-
-LARGE_CAP = 2
-"""A picture that ran out of memory gets this many times the cap, alone."""
-
-ALONE_SECONDS = 15.0
-"""How long the others may keep a picture waiting that must be alone, and how long they have between two of those."""
-
-LOOK_SECONDS = 1.0
-"""How often the time that a job takes is looked at."""
-
-MAYBE_MEMORY = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS})
-"""How a codec dies that doesn't look whether it got its memory. The AV1 encoder does so well below the cap, where no
-sample shows it: so a crash is always given the benefit of one try alone."""
-
-GAVE_BACK = frozenset({Cause.ASKED, Cause.FINISHED, Cause.TERMINATED, Cause.SHORT})
-"""How a worker ends that has nothing against its job."""
-
-Turn = Literal["alone", "others", "nobody"]
+from workers.rendering.settlement import Settlement
+from workers.rendering.verdicts import GiveBack, WaitForCodec, WaitForDisk
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class InHand:
-    """What a worker is at: the job, its time so far, and why it was ended, where it took too long."""
+class Pool:
+    """See `ipc.transport.router.Router`. `clock` is monotonic."""
 
-    job: Job
-    watch: Deadline
-    ended: Verdict | None = None
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.watch.began
-
-
-def turn(*, others_in_hand: bool, others_due: bool, waited_seconds: float, rested_seconds: float) -> Turn:
-    """Whose turn it is where a picture waits that must be alone.
-
-    It waits until nobody is at work, but not for ever: after `ALONE_SECONDS` nothing more is given out until then. And
-    the others must not wait for ever either, however many such pictures there are: so long since the last one
-    (`rested_seconds`) it is their turn.
-    """
-    may = rested_seconds >= ALONE_SECONDS or not (others_due or others_in_hand)
-    if not others_in_hand:
-        return "alone" if may else "others"
-    return "nobody" if may and waited_seconds >= ALONE_SECONDS else "others"
-
-
-class Dispatch:
-    """Dispatch, time limit and quarantine of the image workers."""
-
-    def __init__(self, tree: Tree, context: Context) -> None:
+    def __init__(self, tree: Tree, context: Context, clock: Callable[[], float] = time.monotonic) -> None:
         self._tree = tree
         self._context = context
-        self._journal = Journal.open(context.journal_path)
-        self._spool = Spool(context.spool_path)
-        self.on_options(context.options)
-        self._in_hand: dict[str, InHand] = {}
-        self._alone_since: float | None = None
-        self._alone_ended = -math.inf
-        self._limit = 0
-        self._resting: set[str] = set()
-        self._died_of: dict[str, int] = {}
-        self._condemned: set[str] = set()
-        self._polled = 0.0
-        self._paused_until = 0.0
-        self._spool_error = ""
+        self._options = options = PoolOptions.read(context.options)
+        journal, spool = Journal.open(context.journal_path), Spool(context.spool_path)
+        self._ration = WorkerRation(tree)
+        self._dispatcher = Dispatcher(tree, journal, spool, self._ration, options, clock)
+        self._settlement = Settlement(journal, spool, context.wake, options.retry)
         self._codecs = CodecHealth()
-        self._told: dict[str, Any] = {"spool_error": "", **self._codecs.facts()}
-        released = transitions.release_claims(self._journal)
+        self._spool_error = ""
+        self._reported = self._facts()
+        self._died_of: dict[str, int] = {}
+        """By worker, the job in hand at its last exit."""
+        self._answered_late: set[str] = set()
+        """Workers that are being ended, though their answer has come in the meantime."""
+        released = transitions.release_claims(journal)
         if released:
-            log.info("took back what the previous pool had given out", jobs=released)
+            log.info("claims.released", jobs=released)
 
     def on_options(self, options: Mapping[str, Any]) -> None:
         """These are in force from now on."""
-        self._policy = RetryPolicy(**options["retry"])
-        self._job_seconds: float = options["job_seconds"]
-        self._patience: float = options["patience"]
-        self._poison_after: int = options["poison_after"]
-        self._cap_bytes: int = options["cap_bytes"]
-        self._soft_cap_bytes: int = options["soft_cap_bytes"]
+        self._options = self._dispatcher.options = PoolOptions.read(options)
+        self._settlement.policy = self._options.retry
 
-    # Giving out
+    # The loop
 
     def on_order(self, message: Message) -> None:
-        """A hint from above: there is something to do; or how many may work."""
+        """A hint from above: there is a job; or how many workers may have one."""
         if isinstance(message, Ration):
-            self._limit = message.workers
-            self._rest_and_wake()
-        self._give_out()
+            self._ration.limit = message.workers
+            self._ration.enforce(self._dispatcher.busy)
+        self._dispatcher.give_out()
 
     def on_start(self, child: str) -> None:
         pass
 
     def on_ready(self, child: str) -> None:
-        self._give_out()
+        self._dispatcher.give_out()
 
     def on_tick(self) -> None:
         self._context.progress()
-        self._end_overdue()
-        self._rest_and_wake()
-        if time.monotonic() - self._polled >= POLL_SECONDS:
-            self._give_out()
+        self._dispatcher.end_overdue()
+        self._ration.enforce(self._dispatcher.busy)
+        self._dispatcher.poll()
 
     def is_busy(self) -> bool:
-        return bool(self._in_hand)
+        return bool(self._dispatcher.busy)
 
-    def _idle(self) -> list[str]:
-        """Who can be given a job now."""
-        idle = [name for name in self._at_work() if name not in self._in_hand and self._tree.is_ready(name)]
-        return idle[: max(0, self._limit - len(self._in_hand))] if self._limit else idle
-
-    def _at_work(self) -> list[str]:
-        """Who is to get jobs: the first so many of those that are to run at all."""
-        names = self._tree.names()
-        return [name for name in names if self._tree.is_wanted(name)][: self._limit] if self._limit else names
-
-    def _rest_and_wake(self) -> None:
-        """Have those stop that may not work, when they are idle; have those run again that may."""
-        if self._tree.stopping or not (self._limit or self._resting):
-            return
-        at_work = self._at_work()
-        for name in self._tree.names():
-            if name not in at_work and name not in self._resting and name not in self._in_hand:
-                self._resting.add(name)
-                self._tree.rest(name)
-            elif name in at_work and name in self._resting:
-                self._resting.remove(name)
-                self._tree.wake(name)
-        self._resting &= set(self._tree.names())
-
-    def _give_out(self) -> None:
-        now = self._polled = time.monotonic()
-        if now < self._paused_until:
-            return
-        idle = self._idle()
-        if self._tree.stopping or not idle or any(hand.job.alone for hand in self._in_hand.values()):
-            return
-        due = queue.due(self._journal, "fetched", len(idle))
-        alone = next((job for job in due if job.alone), None)
-        if alone is None:
-            self._alone_since = None
-        else:
-            due = queue.due(self._journal, "fetched", len(idle), alone=False)
-            whose = self._turn(now, others_due=bool(due))
-            due = {"alone": [alone], "others": due, "nobody": []}[whose]
-        for job in due:
-            self._give(idle.pop(), job)
-
-    def _turn(self, now: float, *, others_due: bool) -> Turn:
-        if self._alone_since is None:
-            self._alone_since = now
-        return turn(
-            others_in_hand=bool(self._in_hand),
-            others_due=others_due,
-            waited_seconds=now - self._alone_since,
-            rested_seconds=now - self._alone_ended,
-        )
-
-    def _give(self, worker: str, job: Job) -> None:
-        if not transitions.claim(self._journal, job, worker):
-            return
-        failpoints.reach("rendered.claimed")
-        cap_bytes = self._cap_bytes * LARGE_CAP if job.alone else self._cap_bytes
-        folder = str(self._spool.folder(job.id, job.generation))
-        self._tree.set_cap(worker, cap_bytes)
-        self._in_hand[worker] = InHand(job, Deadline.start(time.monotonic(), self._tree.effort(worker)))
-        if not self._tree.send(worker, Order(job.id, job.generation, folder, cap_bytes, self._job_seconds)):
-            del self._in_hand[worker]
-            transitions.release(self._journal, job)
-
-    def _end_overdue(self) -> None:
-        now = time.monotonic()
-        for worker, hand in self._in_hand.items():
-            if hand.ended or now - hand.watch.looked < min(LOOK_SECONDS, self._job_seconds / 4):
-                continue
-            watch = hand.watch.look(now, self._tree.effort(worker))
-            self._in_hand[worker] = replace(hand, watch=watch)
-            verdict = watch.verdict(self._job_seconds, self._patience)
-            if verdict is not Verdict.WITHIN:
-                self._end(worker, replace(hand, watch=watch, ended=verdict))
-
-    def _end(self, worker: str, hand: InHand) -> None:
-        """Its time is over: end the worker."""
-        self._in_hand[worker] = hand
-        log.error(
-            "job takes too long",
-            worker=worker,
-            job=hand.job.id,
-            seconds=round(hand.seconds, 1),
-            cpu_seconds=round(hand.watch.cpu_seconds, 1),
-            withheld_seconds=round(hand.watch.withheld_seconds, 1),
-            verdict=hand.ended and hand.ended.value,
-        )
-        self._tree.kill_hung(worker)
-
-    # What comes back
+    # Answers
 
     def on_message(self, child: str, message: Message) -> None:
         if not isinstance(message, JobDone | JobFailed):
             return
-        hand = self._in_hand.get(child)
+        hand = self._dispatcher.in_hand(child)
         if hand is None or (hand.job.id, hand.job.generation) != (message.job_id, message.generation):
             return
         if not is_sound(message):
-            log.error("a worker talks nonsense", worker=child, job=hand.job.id)
+            log.error("worker.protocol_error", worker=child, job=hand.job.id)
             self._tree.kill_for_protocol_error(child)  # its exit is the job's strike
             return
-        self._put_down(child, hand)
+        self._dispatcher.put_down(child)
         if hand.ended:
-            self._condemned.add(child)  # just in time for the job; the worker is being ended already
+            self._answered_late.add(child)
         if isinstance(message, JobDone):
-            self._codecs.rendered(child, message)
-            self._rendered(hand, message)
+            self._on_done(child, hand, message)
         else:
-            self._failed(child, hand.job, message)
-        fits = self._tree.set_cap(child, self._cap_bytes)
-        if not fits or 0 < self._soft_cap_bytes < message.rss_bytes:
-            log.info("replacing a worker that holds on to memory", worker=child, rss_bytes=message.rss_bytes)
+            self._on_failed(child, hand, message)
+        fits = self._tree.set_cap(child, self._options.cap_bytes)
+        if not fits or 0 < self._options.soft_cap_bytes < message.rss_bytes:
+            log.info("worker.replaced", worker=child, rss_bytes=message.rss_bytes)
             self._tree.recycle(child)
-        self._give_out()
+        self._dispatcher.give_out()
 
-    def _put_down(self, child: str, hand: InHand) -> None:
-        """The worker has nothing in hand any more."""
-        del self._in_hand[child]
-        if hand.job.alone:
-            self._alone_since, self._alone_ended = None, time.monotonic()
+    def _on_done(self, worker: str, hand: InHand, done: JobDone) -> None:
+        self._codecs.rendered(worker, done)
+        self._spool_error = ""
+        self._report()
+        self._settlement.record_rendered(done, self._dispatcher.seconds(hand))
 
-    def _rendered(self, hand: InHand, done: JobDone) -> None:
-        self._say("")
-        failpoints.reach("rendered.before")
-        if not transitions.record_rendered(self._journal, done):
-            self._spool.remove(done.job_id, done.generation)  # the message has another picture by now
-            return
-        failpoints.reach("rendered.after")
-        self._context.wake("rendered")
-        log.info(
-            "rendered",
-            job=done.job_id,
-            renditions=len(done.renditions),
-            seconds=round(hand.seconds, 3),
+    def _on_failed(self, worker: str, hand: InHand, failed: JobFailed) -> None:
+        is_broken = failed.verdict == "broken"
+        is_spoilt = is_broken and self._codecs.broke(worker, failed.codec, failed.reason)
+        verdict = verdicts.of_failure(
+            failed, hand.job, poison_after=self._options.poison_after, is_worker_spoilt=is_spoilt
         )
-
-    def _failed(self, worker: str, job: Job, failed: JobFailed) -> None:
-        match failed.verdict:
-            case "bad":
-                self._doubt(job, failed.reason)
-            case "memory":
-                self._strike(job, f"out of memory: {failed.reason}", memory=True)
-            case "missing":
-                log.warning("the original is not in the spool, it is fetched again", job=job.id)
-                transitions.send_back(self._journal, job)
-                self._context.wake("seen")
-            case "machine":
-                self._wait_for_the_disk(job, failed.reason)
-            case "broken":
-                self._wait_for_the_codec(worker, job, failed)
-            case _:
-                self._try_again(job, failed.reason, self._policy)
-
-    def _doubt(self, job: Job, reason: str) -> None:
-        """It may have come damaged: fetched once more, the same bytes are the verdict.
-
-        The original stays until another takes its place: the source may be gone by now.
-        """
-        self._spool.keep_original_only(job.id, job.generation)  # first: once it is "seen", its fetcher writes here
-        if not transitions.doubt(self._journal, job, reason):
-            self._bury(job, reason)
-            return
-        log.warning("the original can't be decoded, it is fetched once more", job=job.id, reason=reason)
-        self._context.wake("seen")
-
-    def _wait_for_the_disk(self, job: Job, reason: str) -> None:
-        """No picture's fault: it keeps its attempts, and for a while nothing is given out."""
-        self._spool.keep_original_only(job.id, job.generation)
-        transitions.release(self._journal, job)
-        self._paused_until = time.monotonic() + PAUSE_SECONDS
-        self._say(f"the spool cannot be written: {reason}")
-        log.error("rendering waits", job=job.id, reason=reason)
-
-    def _wait_for_the_codec(self, worker: str, job: Job, failed: JobFailed) -> None:
-        """No picture's fault: it keeps its attempts, and waits, unless only this worker has come to be spoilt."""
-        if self._codecs.broke(worker, failed.codec, failed.reason):
-            self._try_again(job, failed.reason, self._policy)
+        self._settlement.apply(hand.job, verdict)
+        if is_spoilt:
             self._tree.recycle(worker)
-            return
-        self._spool.keep_original_only(job.id, job.generation)
-        transitions.postpone(self._journal, job, BROKEN_SECONDS, failed.reason)
-        self._say(self._spool_error)
-        log.error("rendering waits", job=job.id, reason=failed.reason)
+        if isinstance(verdict, WaitForDisk):
+            self._dispatcher.pause()
+            self._spool_error = f"the spool cannot be written: {verdict.reason}"
+        if isinstance(verdict, WaitForDisk | WaitForCodec):
+            self._report()
 
-    def _say(self, spool_error: str) -> None:
-        self._spool_error = spool_error
-        facts = {"spool_error": spool_error, **self._codecs.facts()}
-        if facts != self._told:
-            self._told = facts
-            self._context.report("pool", **facts)
-
-    # Deaths
+    # Exits
 
     def on_exit(self, child: str, end: Exit) -> bool:
-        hand = self._in_hand.get(child)
-        was_condemned = child in self._condemned
-        self._condemned.discard(child)
+        hand = self._dispatcher.in_hand(child)
+        answered_late = child in self._answered_late
+        self._answered_late.discard(child)
         self._codecs.forget(child)
         if hand is None:
-            return not was_condemned
-        self._put_down(child, hand)
+            return not answered_late
+        self._dispatcher.put_down(child)
+        self._dispatcher.poll_soon()
         self._died_of[child] = hand.job.id
-        self._polled = 0.0
-        if end.cause in GAVE_BACK:
-            transitions.release(self._journal, hand.job)
-            log.info("a worker left before it was done with its job", worker=child, job=hand.job.id, what=end.text)
-            return False
-        log.error("worker died of a job", worker=child, job=hand.job.id, cause=end.cause.value, what=end.text)
-        at_once = replace(self._policy, base_seconds=0.0)
-        match end.cause:
-            # What is somebody else's doing is no evidence against the picture, but not to be repeated for ever either.
-            case Cause.SIGNALLED if end.signal == signal.SIGKILL:
-                self._try_again(hand.job, f"its worker was {end.text} from outside", at_once)
-            case Cause.MACHINE_OUT_OF_MEMORY | Cause.PERHAPS_OUT_OF_MEMORY:
-                self._try_again(hand.job, f"its worker was lost: {end.text}", at_once, alone=True)
-            case Cause.HUNG if hand.ended is Verdict.HINDERED:
-                reason = f"its worker was kept from working, for {hand.seconds:.0f} s in all, and was ended"
-                self._try_again(hand.job, reason, self._policy)
-            case _:
-                memory = end.cause is Cause.OUT_OF_MEMORY
-                self._strike(hand.job, f"its worker was lost: {end.text}", memory=memory, crash=end)
+        verdict = verdicts.of_exit(
+            end,
+            hand.job,
+            timing=hand.ended,
+            seconds=self._dispatcher.seconds(hand),
+            poison_after=self._options.poison_after,
+        )
+        if isinstance(verdict, GiveBack):
+            log.info("job.given_back", worker=child, job=hand.job.id, why=end.text)
+        else:
+            log.error("worker.died", worker=child, job=hand.job.id, cause=end.cause.value, why=end.text)
+        self._settlement.apply(hand.job, verdict)
         return False
 
-    def _try_again(self, job: Job, reason: str, policy: RetryPolicy, *, alone: bool = False) -> None:
-        """Later, as the policy says, or never."""
-        outcome = transitions.fail(self._journal, job, reason, policy, alone=alone)
-        self._tidy(job, outcome)
-        log.warning("rendering failed", job=job.id, reason=reason, outcome=outcome)
-
-    def _strike(self, job: Job, reason: str, *, memory: bool, crash: Exit | None = None) -> None:
-        """The job cost a worker its life, or all its memory. Where memory was short, or may have been, it gets its try
-        alone, always.
-        """
-        tries = job.deaths + 1
-        maybe_memory = crash is not None and crash.signal in MAYBE_MEMORY
-        is_enough = memory or tries >= self._poison_after
-        if is_enough and (job.alone or not (memory or maybe_memory)):
-            self._bury(job, f"{POISON} after {tries} tries: {reason}", cause="poison")
-        elif not transitions.strike(self._journal, job, reason, alone=memory or maybe_memory):
-            self._tidy(job, "moved on")
-        elif crash is None:  # a worker that died of it has its record
-            log.warning("rendering failed", job=job.id, reason=reason, outcome="later, alone")
-
-    def _bury(self, job: Job, reason: str, *, cause: DeadCause = "failure") -> None:
-        buried = transitions.bury(self._journal, job, reason, cause=cause)
-        self._tidy(job, "dead" if buried else "moved on")
-        if not buried:
-            return
-        log.error("dead letter", job=job.id, channel=job.channel_id, message=job.message_id, reason=reason)
-
-    def _tidy(self, job: Job, outcome: str) -> None:
-        """Delete from the spool what this outcome leaves behind."""
-        if outcome == "dead":
-            self._spool.keep_original_only(job.id, job.generation)
-        elif outcome == "moved on":
-            self._spool.remove(job.id, job.generation)  # the message has another picture by now
-
-    # Telling
+    # What /status is told
 
     def on_ended(self, child: str, facts: dict[str, Any]) -> None:
         job_id = self._died_of.pop(child, None)
@@ -419,7 +166,17 @@ class Dispatch:
         if not facts:
             self._context.send(ChildState(child, {}))
             return
-        hand = self._in_hand.get(child)
-        job = {"job": hand.job.id, "job_seconds": round(hand.seconds, 1)} if hand else {}
+        hand = self._dispatcher.in_hand(child)
+        job = {"job": hand.job.id, "job_seconds": round(self._dispatcher.seconds(hand), 1)} if hand else {}
         order = [1 + self._tree.names().index(child)]
         self._context.send(ChildState(child, {**facts, **job, "order": order}))
+
+    def _facts(self) -> dict[str, Any]:
+        return {"spool_error": self._spool_error, **self._codecs.facts()}
+
+    def _report(self) -> None:
+        """Tell /status of the spool and the codecs, where that has changed."""
+        facts = self._facts()
+        if facts != self._reported:
+            self._reported = facts
+            self._context.report("pool", **facts)

@@ -1,6 +1,6 @@
-"""Errors that nobody foresaw, kept to the one job, channel or service that they came of: the process lives.
+"""Unforeseen errors, kept to the one job, channel or service that raised them: the process lives.
 
-What concerns the whole process is not kept: no memory, no thread to be had, a full or damaged disk, the journal, a
+Errors of the whole process are not kept: no memory, no thread to be had, a full or damaged disk, the journal, a
 supervisor that is gone.
 """
 
@@ -18,22 +18,25 @@ log = structlog.get_logger()
 
 
 class Unforeseen(Exception):
-    """An error that nobody foresaw; its traceback is in the log."""
+    """Its traceback is in the log."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(f"an unforeseen error, see the log: {type(error).__name__}: {error}")
 
 
-def contained(error: Exception, event: str, **facts: object) -> Unforeseen:
-    """The error as one of a single job, channel or service, logged with its traceback. One of all is raised again."""
+def contained(error: Exception, what: str, **facts: object) -> Unforeseen:
+    """The error as that of a single job, channel or service, logged with its traceback and `what` follows from it.
+
+    An error of the whole process is raised again.
+    """
     if concerns_all(error):
         raise error
-    log.error(event, exc_info=error, **facts)
+    log.error("error.unforeseen", exc_info=error, what=what, **facts)
     return Unforeseen(error)
 
 
 def concerns_all(error: Exception) -> bool:
-    """Whether an error is the whole process' to deal with.
+    """Whether an error is the whole process's to deal with.
 
     >>> concerns_all(MemoryError()), concerns_all(KeyError("x"))
     (True, False)

@@ -22,11 +22,13 @@ from tests.instance import HOME, wait_for
 from tests.pictures import draw
 from tests.workers.desk import Desk, FakeTree
 from workers import image, stripping
-from workers.image import main, render, set_memory_cap
-from workers.pool import Dispatch
-from workers.rendering import imaging
-from workers.rendering.imaging import codec
+from workers.image import main
+from workers.pool import Pool
+from workers.rendering import imaging, renderer, rlimits
+from workers.rendering.imaging.codec import encoder
+from workers.rendering.renderer import render
 from workers.rendering.reply_check import is_sound
+from workers.rendering.rlimits import set_memory_cap
 
 MIB = 1024 * 1024
 LIMITS = imaging.Limits(max_bytes=5_000_000, max_dimension=4000, max_pixels=16_000_000)
@@ -91,7 +93,7 @@ def test_a_picture_is_rendered(folder: Path) -> None:
 
 
 def test_a_fallback_is_logged_and_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec, "_SVT", {**codec._SVT, "codec": "none"})
+    monkeypatch.setattr(encoder, "SVT", {**encoder.SVT, "codec": "none"})
     with capture_logs() as logs:
         answer = render(order(folder), LIMITS, LADDER)
     assert isinstance(answer, JobDone)
@@ -257,13 +259,14 @@ def test_no_cap_is_no_limit() -> None:
 def test_a_job_that_never_ends_is_ended_by_the_kernel() -> None:
     """Even if nobody else looks."""
     code = """
-import os, signal, workers.image as image
-image.CPU_MARGIN_SECONDS = 0.0
-image.set_time_limit(0.1)
+import os, signal
+from workers.rendering import rlimits
+rlimits.CPU_MARGIN_SECONDS = 0.0
+rlimits.set_time_limit(0.1)
 if os.fork() == 0:
     while True:
         pass
-image.set_time_limit(0.0)
+rlimits.set_time_limit(0.0)
 print(os.wait()[1] == signal.SIGXCPU, resource.getrlimit(resource.RLIMIT_CPU)[0] == resource.RLIM_INFINITY)
 """
     assert run(code).strip() == "True True"
@@ -273,22 +276,22 @@ def test_every_job_has_its_own_time(folder: Path) -> None:
     assert isinstance(render(order(folder, cpu_seconds=100.0), LIMITS, LADDER), JobDone)
     soft, _ = resource.getrlimit(resource.RLIMIT_CPU)
     used = time.process_time()
-    assert used + 100 < soft <= used + 100 + image.CPU_MARGIN_SECONDS + 1
+    assert used + 100 < soft <= used + 100 + rlimits.CPU_MARGIN_SECONDS + 1
 
 
 def test_the_kernel_takes_the_worker_first_and_no_core_is_left() -> None:
     code = """
-from workers.image import be_first_to_go
-be_first_to_go()
+from workers.rendering.rlimits import prefer_for_oom_kill
+prefer_for_oom_kill()
 print(Path("/proc/self/oom_score_adj").read_text().strip(), resource.getrlimit(resource.RLIMIT_CORE))
 """
     assert run(code).strip() == "1000 (0, 0)"
 
 
 def test_the_memory_it_reports_is_what_it_holds() -> None:
-    before = image.rss_bytes()
+    before = renderer.rss_bytes()
     ballast = os.urandom(64 * MIB)
-    assert 60 * MIB < image.rss_bytes() - before < 80 * MIB
+    assert 60 * MIB < renderer.rss_bytes() - before < 80 * MIB
     del ballast
 
 
@@ -298,7 +301,7 @@ def test_the_memory_it_reports_is_what_it_holds() -> None:
 @pytest.fixture
 def worker(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Message]]:
     """A worker's main function at work in a thread; gives what it says next."""
-    monkeypatch.setattr(image, "be_first_to_go", lambda: None)
+    monkeypatch.setattr(image, "prefer_for_oom_kill", lambda: None)
     thread = threading.Thread(target=main, args=(desk.context(**OPTIONS),))
     heard: list[Message] = []
 
@@ -391,7 +394,7 @@ def test_the_pools_orders_and_the_workers_answers_fit(desk: Desk, tmp_path: Path
     desk.fetch(2, b"not a picture")
     shutil.rmtree(desk.spool.folder(desk.fetch(3).id, 1))
     tree = FakeTree("image-1")
-    pool = Dispatch(tree, desk.context(job_seconds=60.0, patience=4, poison_after=2, cap_bytes=0, soft_cap_bytes=0))
+    pool = Pool(tree, desk.context(job_seconds=60.0, patience=4, poison_after=2, cap_bytes=0, soft_cap_bytes=0))
     pool.on_ready("image-1")
     for number in range(3):
         _, message = tree.sent[number]
@@ -430,7 +433,7 @@ def test_a_picture_that_cannot_be_stripped_is_rendered_all_the_same(folder: Path
 
 
 def test_a_fault_of_the_stripper_costs_the_original_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(stripping._STRIP, "jpg", lambda data: dict[bytes, bytes]()[data])
+    monkeypatch.setitem(stripping.STRIPPERS, "jpg", lambda data: dict[bytes, bytes]()[data])
     with capture_logs() as logs:
         answer = render(order(folder), LIMITS, LADDER, strip=True)
     assert isinstance(answer, JobDone) and answer.stripped_bytes == 0

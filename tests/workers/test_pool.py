@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
+from ipc.files.spool import Spool
 from ipc.intake import withdraw
 from ipc.jobs import Job
 from ipc.journal import figures, lookup, queue, transitions
@@ -22,23 +23,44 @@ from ipc.transport.router import Effort
 from supervisor.processes import policy
 from supervisor.processes.policy import Intent, Oom
 from tests.workers.desk import CHANNEL, POSTED, Desk, FakeTree
-from workers.pool import ALONE_SECONDS, BROKEN_SECONDS, LARGE_CAP, Dispatch, InHand, turn
+from workers.pool import Pool
+from workers.rendering.alone import ALONE_SECONDS
+from workers.rendering.dispatcher import LARGE_CAP, PAUSE_SECONDS, POLL_SECONDS
+from workers.rendering.settlement import BROKEN_SECONDS
 
 MIB = 1024 * 1024
 CAP = 600 * MIB
 SOFT_CAP = 300 * MIB
 
-Opener = Callable[..., tuple[Dispatch, FakeTree]]
+Opener = Callable[..., tuple[Pool, FakeTree]]
+
+
+class Clock:
+    """The pool's: it stands still until it is put forward."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
 
 
 @pytest.fixture
-def open_pool(desk: Desk) -> Opener:
-    """Makes a pool of so many image workers, all of them ready."""
+def clock() -> Clock:
+    return Clock()
 
-    def open_pool(workers: int = 2, **options: Any) -> tuple[Dispatch, FakeTree]:
+
+@pytest.fixture
+def open_pool(desk: Desk, clock: Clock) -> Opener:
+    """Makes a pool with that number of image workers, all of them ready."""
+
+    def open_pool(workers: int = 2, **options: Any) -> tuple[Pool, FakeTree]:
         tree = FakeTree(*(f"image-{number}" for number in range(1, workers + 1)))
         settings = {"job_seconds": 60.0, "patience": 4, "poison_after": 2, "cap_bytes": CAP, "soft_cap_bytes": SOFT_CAP}
-        return Dispatch(tree, desk.context(**{**settings, **options})), tree
+        return Pool(tree, desk.context(**{**settings, **options}), clock), tree
 
     return open_pool
 
@@ -61,7 +83,7 @@ def broken(job: Job, codec: str, reason: str) -> JobFailed:
     return JobFailed(job.id, job.generation, 0, "broken", reason, codec)
 
 
-def replace_worker(pool: Dispatch, tree: FakeTree, name: str, end: Exit) -> bool:
+def replace_worker(pool: Pool, tree: FakeTree, name: str, end: Exit) -> bool:
     """The worker ends so, and another takes its place."""
     tree.ready.discard(name)
     counts = pool.on_exit(name, end)
@@ -118,13 +140,14 @@ def test_a_worker_that_becomes_ready_gets_a_job(desk: Desk, open_pool: Opener) -
     assert len(tree.sent) == 1
 
 
-def test_without_a_hint_the_journal_is_polled(desk: Desk, open_pool: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_hint_the_journal_is_polled(desk: Desk, open_pool: Opener, clock: Clock) -> None:
     pool, tree = open_pool(1)
     pool.on_tick()
     desk.fetch(1)
+    clock.advance(POLL_SECONDS - 0.1)
     pool.on_tick()
     assert not tree.sent  # not at every tick
-    monkeypatch.setattr("workers.pool.POLL_SECONDS", 0.0)
+    clock.advance(0.1)
     pool.on_tick()
     assert len(tree.sent) == 1
 
@@ -139,6 +162,37 @@ def test_a_full_inbox_gives_the_job_back(desk: Desk, open_pool: Opener) -> None:
     tree.full.clear()
     pool.on_order(Wake("fetched"))
     assert len(tree.sent) == 1
+
+
+def test_a_job_that_has_moved_on_is_not_given_out(desk: Desk, open_pool: Opener) -> None:
+    """Its message is deleted while the pool gives out the one before it."""
+    first, second = desk.fetch(1), desk.fetch(2)
+    pool, tree = open_pool(2)
+    sent = []
+
+    def send(name: str, message: Message) -> bool:
+        sent.append(message)
+        withdraw(desk.journal, CHANNEL, [1, 2], POSTED)
+        return True
+
+    tree.send = send  # type: ignore[method-assign]
+    pool.on_order(Wake("fetched"))
+    assert [order.job_id for order in sent if isinstance(order, messages.Job)] == [first.id], second
+
+
+def test_new_options_are_in_force_at_once(desk: Desk, open_pool: Opener, clock: Clock) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    settings = {"job_seconds": 0.4, "patience": 4, "poison_after": 1, "cap_bytes": 2 * CAP, "soft_cap_bytes": 0}
+    pool.on_options({**settings, "retry": {"max_attempts": 0, "base_seconds": 0.0}})
+    clock.advance(0.5)
+    pool.on_tick()
+    assert tree.killed == ["image-1"], "also within a second"
+    assert not replace_worker(pool, tree, "image-1", ended(-9, Intent.STOP))
+    assert orders(tree)["image-1"].cap_bytes == 2 * CAP
+    pool.on_message("image-1", failed(job, "passing"))
+    assert desk.of(1).state == "dead"
 
 
 def test_while_draining_nothing_is_given_out(desk: Desk, open_pool: Opener) -> None:
@@ -209,6 +263,7 @@ def test_a_worker_that_dies_of_a_message_that_is_gone(desk: Desk, open_pool: Ope
     assert not replace_worker(pool, tree, "image-1", ended(-signal.SIGSEGV))
     assert desk.of(1) == gone
     assert len(tree.sent) == 1
+    assert not desk.spooled()
 
 
 @pytest.mark.parametrize("verdict", ["done", "bad"])
@@ -277,21 +332,22 @@ def test_a_bad_picture_whose_source_is_gone_keeps_its_original(desk: Desk, open_
 def test_what_is_fetched_once_more_is_not_deleted_under_its_fetcher(
     desk: Desk, open_pool: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection is another process: it may be done before the pool has turned round."""
+    """The connection is another process: from when the job is "seen", the folder is for it to write in."""
     job = desk.fetch(1, b"damaged")
     pool, _ = open_pool(1)
     pool.on_order(Wake("fetched"))
-    doubt = partial(transitions.doubt, pool._journal)
+    states = []
+    keep_original_only = Spool.keep_original_only
 
-    def doubt_and_be_overtaken(job: Job, reason: str) -> bool:
-        doubted = doubt(job, reason)
-        desk.fetch(1, b"whole")
-        return doubted
+    def keep(spool: Spool, job_id: int, generation: int) -> None:
+        states.append(desk.of(1).state)
+        keep_original_only(spool, job_id, generation)
 
-    monkeypatch.setattr(transitions, "doubt", lambda _journal, *args, **values: doubt_and_be_overtaken(*args, **values))
+    monkeypatch.setattr(Spool, "keep_original_only", keep)
+    monkeypatch.setattr(Spool, "remove", keep)
     pool.on_message("image-1", failed(job, "bad", "truncated"))
-    assert desk.of(1).state == "fetched"
-    assert desk.spool.original(job.id, 1).read_bytes() == b"whole"
+    assert desk.of(1).state == "seen"
+    assert states == ["fetched"]
 
 
 def test_a_missing_original_is_fetched_again(desk: Desk, open_pool: Opener) -> None:
@@ -398,7 +454,7 @@ def test_out_of_memory_is_tried_alone_under_a_larger_cap(desk: Desk, open_pool: 
     with structlog.testing.capture_logs() as logged:
         pool.on_message(first, failed(large, "memory", "12 MP"))
     assert [(record["event"], record["job"], record["outcome"]) for record in logged] == [
-        ("rendering failed", large.id, "later, alone")
+        ("rendering.failed", large.id, "later, alone")
     ]
     assert (desk.of(1).alone, desk.of(1).deaths, desk.of(1).claimed_by) == (True, 1, None)
     assert len(tree.sent) == 2  # its turn comes when the other worker has finished
@@ -421,28 +477,8 @@ def test_out_of_memory_is_tried_alone_under_a_larger_cap(desk: Desk, open_pool: 
     assert tree.caps == {"image-1": CAP, "image-2": CAP}
 
 
-@pytest.mark.parametrize(
-    ("in_hand", "due", "waited", "rested", "expected"),
-    [
-        (False, False, 0, 0, "alone"),
-        (False, True, 0, 1e9, "alone"),
-        (False, True, 0, 0, "others"),
-        (False, True, ALONE_SECONDS, ALONE_SECONDS, "alone"),
-        (True, True, 0, 1e9, "others"),
-        (True, False, 0, 1e9, "others"),
-        (True, True, ALONE_SECONDS, 1e9, "nobody"),
-        (True, True, ALONE_SECONDS, ALONE_SECONDS, "nobody"),
-        (True, True, ALONE_SECONDS, 0, "others"),
-        (True, False, 1e9, 0, "others"),
-    ],
-)
-def test_whose_turn_it_is(in_hand: bool, due: bool, waited: float, rested: float, expected: str) -> None:
-    given = turn(others_in_hand=in_hand, others_due=due, waited_seconds=waited, rested_seconds=rested)
-    assert given == expected
-
-
 def test_the_others_go_on_while_a_picture_waits_to_be_alone_but_not_for_ever(
-    desk: Desk, open_pool: Opener, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, open_pool: Opener, clock: Clock
 ) -> None:
     jobs = [desk.fetch(number) for number in range(1, 6)]
     pool, tree = open_pool(2)
@@ -452,7 +488,7 @@ def test_the_others_go_on_while_a_picture_waits_to_be_alone_but_not_for_ever(
     pool.on_message(whose(tree, jobs[1]), desk.write_ladder(jobs[1]))
     assert len(tree.sent) == 4
 
-    monkeypatch.setattr("workers.pool.ALONE_SECONDS", 0.0)  # it has waited long enough
+    clock.advance(ALONE_SECONDS)  # it has waited long enough
     pool.on_message(whose(tree, jobs[2]), desk.write_ladder(jobs[2]))
     assert len(tree.sent) == 4, "nothing more is given out"
     pool.on_message(whose(tree, jobs[3]), desk.write_ladder(jobs[3]))
@@ -530,7 +566,7 @@ def test_a_failure_that_is_final_leaves_no_half_made_rendition(desk: Desk, open_
     assert desk.spooled() == {f"{job.id}.1/original"}
 
 
-def test_a_full_disk_is_no_pictures_fault(desk: Desk, open_pool: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_no_pictures_fault(desk: Desk, open_pool: Opener, clock: Clock) -> None:
     job = desk.fetch(1)
     pool, tree = open_pool(1)
     pool.on_order(Wake("fetched"))
@@ -538,10 +574,11 @@ def test_a_full_disk_is_no_pictures_fault(desk: Desk, open_pool: Opener, monkeyp
     pool.on_message("image-1", failed(job, "machine", "No space left on device"))
     assert (desk.of(1).state, desk.of(1).attempts, desk.of(1).deaths, desk.of(1).claimed_by) == ("fetched", 0, 0, None)
     assert desk.spooled() == {f"{job.id}.1/original"}
+    assert desk.reported()["spool_error"] == "the spool cannot be written: No space left on device"
+    clock.advance(PAUSE_SECONDS - 0.1)
     pool.on_order(Wake("fetched"))
     assert len(tree.sent) == 1, "for a while nothing is given out"
-    monkeypatch.setattr("workers.pool.PAUSE_SECONDS", 0.0)
-    pool._paused_until = 0.0
+    clock.advance(0.1)
     pool.on_order(Wake("fetched"))
     pool.on_message("image-1", desk.write_ladder(job))
     assert desk.of(1).state == "rendered"
@@ -613,7 +650,7 @@ def test_what_a_death_is_put_down_to(
     pool, tree = open_pool(1)
     pool.on_order(Wake("fetched"))
     tree.ready.clear()
-    assert pool.on_exit("image-1", end) is False
+    assert pool.on_exit("image-1", (end)) is False
     job = desk.of(1)
     assert (job.state, job.claimed_by) == ("fetched", None)
     assert (job.attempts, job.deaths, job.alone) == (attempts, deaths, alone)
@@ -698,11 +735,13 @@ def test_a_worker_that_has_more_than_its_usual_cap_is_replaced_and_not_killed(de
 # Time
 
 
-def test_a_job_that_takes_too_long_is_ended_once(desk: Desk, open_pool: Opener) -> None:
+def test_a_job_that_takes_too_long_is_ended_once(desk: Desk, open_pool: Opener, clock: Clock) -> None:
     job = desk.fetch(1)
-    pool, tree = open_pool(1, job_seconds=0.0)
+    pool, tree = open_pool(1)
     pool.on_order(Wake("fetched"))
+    clock.advance(60.1)
     pool.on_tick()
+    clock.advance(60.0)
     pool.on_tick()
     assert tree.killed == ["image-1"]
     assert pool.is_busy()
@@ -710,44 +749,58 @@ def test_a_job_that_takes_too_long_is_ended_once(desk: Desk, open_pool: Opener) 
     assert (desk.of(1).deaths, desk.of(1).state) == (1, "fetched"), job
 
 
-def test_a_job_within_its_time_is_left_alone(desk: Desk, open_pool: Opener) -> None:
+def test_a_job_within_its_time_is_left_alone(desk: Desk, open_pool: Opener, clock: Clock) -> None:
     desk.fetch(1)
     pool, tree = open_pool(1)
     pool.on_order(Wake("fetched"))
+    clock.advance(59.9)
     pool.on_tick()
     assert not tree.killed
 
 
-def test_a_job_that_has_used_up_its_processor_time_is_ended(desk: Desk, open_pool: Opener) -> None:
+def test_a_job_that_has_used_up_its_processor_time_is_ended(desk: Desk, open_pool: Opener, clock: Clock) -> None:
     desk.fetch(1)
-    pool, tree = open_pool(1, job_seconds=1e-6)
+    pool, tree = open_pool(1)
     tree.efforts["image-1"] = Effort(3.0, 0.0)
     pool.on_order(Wake("fetched"))
-    pool._job_seconds = 1000.0  # of wall time there is plenty
-    pool._in_hand["image-1"] = look_again(pool._in_hand["image-1"])
-    tree.efforts["image-1"] = Effort(3.0 + 1000.1, 0.0)
+    clock.advance(30.0)  # of wall time there is plenty left: it has several threads
+    tree.efforts["image-1"] = Effort(3.0 + 60.1, 0.0)
     pool.on_tick()
     assert tree.killed == ["image-1"]
     assert not pool.on_exit("image-1", ended(-9, Intent.HUNG))
     assert desk.of(1).deaths == 1
 
 
-def test_a_job_that_was_kept_from_working_is_no_strike(desk: Desk, open_pool: Opener) -> None:
+def test_a_job_that_was_kept_from_working_is_no_strike(desk: Desk, open_pool: Opener, clock: Clock) -> None:
     desk.fetch(1)
-    pool, tree = open_pool(1, job_seconds=0.0)
+    pool, tree = open_pool(1)  # with a patience of 4
     tree.efforts["image-1"] = Effort(3.0, 0.0)
     pool.on_order(Wake("fetched"))
-    tree.efforts["image-1"] = Effort(3.0, 500.0)
-    pool.on_tick()
+    for seconds in range(1, 242):
+        assert not tree.killed, seconds
+        clock.advance(1.0)
+        tree.efforts["image-1"] = Effort(3.0, float(seconds))
+        pool.on_tick()
     assert tree.killed == ["image-1"]
     assert not pool.on_exit("image-1", ended(-9, Intent.HUNG))
     assert (desk.of(1).deaths, desk.of(1).attempts, desk.of(1).alone) == (0, 1, False)
-    assert "was kept from working" in str(desk.of(1).reason)
+    assert desk.of(1).reason == "its worker was kept from working, for 241 s in all, and was ended"
 
 
-def look_again(hand: InHand) -> InHand:
-    """As if it was last looked at a while ago."""
-    return replace(hand, watch=replace(hand.watch, looked=hand.watch.looked - 2.0))
+def test_a_worker_that_answers_while_it_is_being_ended_counts_for_nobody(
+    desk: Desk, open_pool: Opener, clock: Clock
+) -> None:
+    """Its answer came just in time for the job, and its death is the pool's own doing."""
+    job = desk.fetch(1)
+    pool, tree = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    clock.advance(61.0)
+    pool.on_tick()
+    assert tree.killed == ["image-1"]
+    pool.on_message("image-1", desk.write_ladder(job))
+    assert not pool.on_exit("image-1", ended(-9, Intent.HUNG))
+    assert (desk.of(1).state, desk.of(1).deaths) == ("rendered", 0)
+    assert pool.on_exit("image-1", ended(-9, Intent.HUNG)), "the next one counts again"
 
 
 # While the machine is short of memory
@@ -860,16 +913,14 @@ def test_a_workers_row_of_status_says_what_it_is_at(desk: Desk, open_pool: Opene
     assert {tuple(one.facts["order"]) for one in (first, second)} == {(1,), (2,)}
 
 
-def test_a_round_of_the_loop_is_progress(desk: Desk) -> None:
-    tree = FakeTree("image-1")
+def test_a_round_of_the_loop_is_progress(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"job_seconds": 1.0, "patience": 4, "poison_after": 2, "cap_bytes": 0, "soft_cap_bytes": 0}
     context = desk.context(**options)
-    pool = Dispatch(tree, context)
-    context._last_progress -= 1000
+    pool = Pool(FakeTree("image-1"), context)
+    rounds = []
+    monkeypatch.setattr(context, "progress", lambda: rounds.append("round"))
     pool.on_tick()
-    context.beat()
-    (beat,) = (message for message in desk.said() if isinstance(message, messages.Beat))
-    assert beat.stalled_seconds < 100
+    assert rounds == ["round"]
 
 
 def test_no_cap_is_no_cap_for_a_large_picture_either(desk: Desk, open_pool: Opener) -> None:

@@ -1,1 +1,1 @@
-"""From an original to its renditions: how long it may take, whose fault a failure is."""
+"""From an original to its renditions: which worker makes them, in what time, and whose fault a failure is."""

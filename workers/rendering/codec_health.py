@@ -1,9 +1,9 @@
-"""How the codecs of the image workers fare: which fail for no picture's fault, and whether one must often stand in for
-another. Pure: what the workers answered goes in, what /status is told comes out.
+"""The health of the image workers' codecs: which fail by no picture's fault, and whether another encoder often stands
+in. Pure: the workers' answers go in, facts for /status come out.
 
-A codec that fails on a tiny good picture too is broken. In a worker that had it working before, only that process may
-be spoilt, so the picture is charged with a try and the worker is replaced. In one that never had, all pictures would
-fail, and they wait instead, none the worse for it.
+A codec that fails on a tiny good picture too is broken. In a worker where it had worked before, only that process may
+be spoilt: the picture loses an attempt and the worker is replaced. Where it never worked, all pictures would fail: they
+wait, and lose no attempt.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 from ipc.transport.messages import JobDone, clip
 
 LOOK_BACK = 20
-"""Of so many pictures with AVIF, the latest, is it reckoned how often another encoder stood in."""
+"""How many pictures with AVIF, the latest, are looked at for how often another encoder stood in."""
 
 FEW = 3
-"""Fewer than this many of those are no problem yet."""
+"""Fewer pictures than this with another encoder are no problem yet."""
 
 REASON_BYTES = 300
 """Of a reason in a report: with a decoder for each of five formats and two encoders broken, all go in one message."""
@@ -28,7 +28,7 @@ _ENCODERS = {"webp": "WebP encoder", "avif": "AVIF encoder"}
 
 
 class CodecHealth:
-    """What is known of the codecs, from the answers of one pool's workers."""
+    """Of one pool's workers, by their names."""
 
     def __init__(self) -> None:
         self._worked: dict[str, set[str]] = {}
@@ -37,7 +37,7 @@ class CodecHealth:
         self._fallback = ""
 
     def rendered(self, worker: str, done: JobDone) -> None:
-        """The codecs that made this work."""
+        """The codecs that made these renditions work."""
         used = set(_used(done))
         self._worked.setdefault(worker, set()).update(used)
         for codec in used:
@@ -47,18 +47,18 @@ class CodecHealth:
             self._fallback = clip(done.fallback_reason, REASON_BYTES) or self._fallback
 
     def broke(self, worker: str, codec: str, reason: str) -> bool:
-        """The codec failed in this worker. Whether only the worker may be spoilt, since it had worked there before."""
+        """The codec is broken in this worker. True: it had worked there before, so only the worker may be spoilt."""
         if codec in self._worked.get(worker, ()):
             return True
         self._broken[codec] = clip(reason, REASON_BYTES)
         return False
 
     def forget(self, worker: str) -> None:
-        """The process is gone: its successor has yet to show what works."""
+        """The process is gone; nothing is known of the next one."""
         self._worked.pop(worker, None)
 
     def facts(self) -> dict[str, Any]:
-        """For /status: why each broken codec is so, and why the AVIF encoder is often not the one it should be."""
+        """For /status: the reason of each broken codec, and why another AVIF encoder often stands in, or ""."""
         count = sum(self._fell_back)
         often = count >= FEW and 2 * count >= len(self._fell_back)
         return {"broken_codecs": dict(self._broken), "encoder_fallback": self._fallback if often else ""}

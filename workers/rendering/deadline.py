@@ -1,8 +1,8 @@
-"""How long a job may take: `job_seconds` of wall and of processor time, less what the machine has kept from its worker.
+"""How long a job may take: `job_seconds` of wall time and of CPU time, less what the machine withheld from its worker.
 
 A machine that was suspended, starved of processors or stuck in a slow disk is no picture's fault: the job gets more
-time, up to some multiple of it, and is then ended without a strike. So it is with a worker that somebody has stopped.
-A worker that just waits for nothing (a deadlock) hangs: nothing was kept from it.
+time, up to a multiple of `job_seconds`, and is then ended without a strike. The same goes for a worker that a signal
+has stopped. A worker in a deadlock hangs: the machine withheld nothing from it.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from dataclasses import dataclass, replace
 from ipc.transport.router import Effort
 
 LATE_SECONDS = 3.0
-"""We come round at least once a second. Two looks farther apart than this, and the machine has stood still."""
+"""The pool looks at least once a second. Two looks farther apart than this: the machine stood still."""
 
 
-class Verdict(enum.Enum):
-    """What a job's time says."""
+class Timing(enum.Enum):
+    """How a job keeps to its time."""
 
     WITHIN = "within"
     OVER = "over"
     """It takes too long, and had all that it needed."""
     HINDERED = "hindered"
-    """It takes too long, and the machine, or whoever has stopped it, is to blame."""
+    """It takes too long, because the machine or a stop signal kept its worker from working."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """One job's time so far, as seen at some looks. Times in monotonic seconds."""
+    """One job's time up to the last look at its worker. Times in monotonic seconds."""
 
     began: float
     looked: float
@@ -41,7 +41,7 @@ class Deadline:
         return cls(now, now, effort, effort)
 
     def look(self, now: float, effort: Effort | None) -> Deadline:
-        """The watch after another look at the worker."""
+        """The deadline after another look at the worker; `effort` is None where the worker is down."""
         if effort is None or self.last is None:
             return replace(self, looked=now, last=effort or self.last)
         passed = now - self.looked
@@ -56,11 +56,11 @@ class Deadline:
     def cpu_seconds(self) -> float:
         return self.last.cpu_seconds - self.first.cpu_seconds if self.first and self.last else 0.0
 
-    def verdict(self, job_seconds: float, patience: float) -> Verdict:
-        """What its time says, at the last look."""
+    def timing(self, job_seconds: float, patience: float) -> Timing:
+        """At the last look. `patience`: multiplier of `job_seconds` while the machine keeps the worker off the CPU."""
         wall = self.looked - self.began
         if self.cpu_seconds > job_seconds or wall - self.withheld_seconds > job_seconds:
-            return Verdict.OVER
-        is_stopped = self.last is not None and self.last.is_stopped  # and won't go on by itself
+            return Timing.OVER
+        is_stopped = self.last is not None and self.last.is_stopped  # it won't go on by itself
         longest = job_seconds if is_stopped else patience * job_seconds
-        return Verdict.HINDERED if wall > longest else Verdict.WITHIN
+        return Timing.HINDERED if wall > longest else Timing.WITHIN

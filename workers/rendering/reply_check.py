@@ -1,7 +1,7 @@
-"""What an image worker answers, checked before anything is recorded of it: a decoder that a picture has taken over may
-say anything, and what it says ends up in rows and object keys. Pure functions.
+"""Checks an image worker's answer before anything of it is recorded: a decoder that a picture has taken over may say
+anything, and its words end up in rows and object keys. Pure functions.
 
-Left to others: whether the files are there (the uploader finds out), and that it is an answer to this order (the pool).
+Left to others: whether the files are there (the uploader finds out), and whether it answers this order (the pool).
 """
 
 from __future__ import annotations
@@ -12,18 +12,24 @@ from ipc.files.object_layout import CONTENT_TYPES
 from ipc.transport.messages import NOT_STRIPPED, JobDone, JobFailed
 
 LARGEST = 2**48
-"""Above any size in bytes or pixels, and far below what a journal's integer can hold."""
+"""Above any size in bytes or pixels, and far below the largest integer of the journal."""
 
 
 def is_sound(answer: JobDone | JobFailed) -> bool:
-    """Whether every field holds what it is declared to hold, and nothing that a key or a row cannot."""
-    if isinstance(answer, JobFailed):
-        return (
-            _is_size(answer.rss_bytes)
-            and _is_word(answer.verdict, r"[a-z]+")
-            and _is_text(answer.reason)
-            and _is_word(answer.codec, r"[A-Za-z ]{0,40}")
-        )
+    """Whether every field is of its declared type, and fit for a key or a row."""
+    return _is_sound_failure(answer) if isinstance(answer, JobFailed) else _is_sound_success(answer)
+
+
+def _is_sound_failure(answer: JobFailed) -> bool:
+    return (
+        _is_size(answer.rss_bytes)
+        and _is_word(answer.verdict, r"[a-z]+")
+        and _is_text(answer.reason)
+        and _is_word(answer.codec, r"[A-Za-z ]{0,40}")
+    )
+
+
+def _is_sound_success(answer: JobDone) -> bool:
     return (
         all(map(_is_size, (answer.rss_bytes, answer.width, answer.height, answer.fallbacks)))
         and _is_word(answer.mime, r"image/[a-z0-9.+-]{1,40}")

@@ -2,9 +2,9 @@
 
 Promises. The pixels, the orientation and the colour profile are those of the original, bit for bit: no picture is
 decoded or encoded. EXIF, GPS, XMP, IPTC, comments, embedded thumbnails, unknown blocks and whatever is appended are
-gone. The same bytes give the same bytes, and a stripped original gives itself. What isn't built as its format says
-raises Unstrippable: it is better not published than published with something in it that was overlooked. An error that
-nobody foresaw is a StripperFault: ours, and no verdict on the file.
+gone. The same bytes give the same bytes, and a stripped original gives itself. A file that isn't built as its format
+says raises Unstrippable: better not published than published with something in it that was overlooked. An unforeseen
+error is a StripperFault: ours, and no verdict on the file.
 
 Left to others: whether the file is a picture at all (`workers.rendering.imaging.gate`), and what hides in the pixels
 themselves.
@@ -12,7 +12,7 @@ themselves.
     errors        Unstrippable, StripperFault
     orientation   the one thing that EXIF says of how the picture looks
     jpeg png webp gif   a module each: what of its blocks is kept
-    avif          the same, with no byte moved; `film` for its tracks, `boxes` for what both are built of
+    avif          the same, with no byte moved
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ipc.files.spool import fsync_folder
 from workers.stripping import avif, gif, jpeg, png, webp
 from workers.stripping.errors import StripperFault, Unstrippable
 
-__all__ = ["StripperFault", "Unstrippable", "strip", "write_stripped"]
+__all__ = ["STRIPPERS", "StripperFault", "Unstrippable", "strip", "write_stripped"]
 
-_STRIP: dict[str, Callable[[bytes], bytes]] = {
+STRIPPERS: dict[str, Callable[[bytes], bytes]] = {
     "jpg": jpeg.strip,
     "png": png.strip,
     "webp": webp.strip,
@@ -39,7 +39,7 @@ _STRIP: dict[str, Callable[[bytes], bytes]] = {
 
 def strip(data: bytes, extension: str) -> bytes:
     """The picture in `data`, a file of that extension, without metadata. Raises Unstrippable and StripperFault."""
-    stripper = _STRIP.get(extension)
+    stripper = STRIPPERS.get(extension)
     if stripper is None:
         raise Unstrippable(f"nothing is known of {extension}")
     try:

@@ -41,7 +41,7 @@ def strip(data: bytes) -> bytes:
             kept += [_segment(marker, essence), scan]
     turned = orientation.of_metadata(b"".join(exif) if exif else None, xmp)
     if turned != orientation.UPRIGHT:
-        # Behind JFIF, which wants to be the first, and before all else.
+        # Behind JFIF, which must be the first, and before all else.
         place = 2 if kept[0].startswith(bytes((0xFF, _APP0))) else 0
         kept.insert(place, _segment(_APP1, orientation.EXIF_MARK + orientation.tiff(turned)))
     return b"".join((bytes((0xFF, _SOI)), *kept, bytes((0xFF, _EOI))))
@@ -51,15 +51,22 @@ def _essence(marker: int, content: bytes) -> bytes | None:
     """What is kept of a segment; None: nothing."""
     if marker in _DECODING:
         return content
+    if marker in _APPS:
+        return _application_essence(marker, content)
+    if marker == _COM:
+        return None
+    raise Unstrippable(f"a JPEG with a segment {marker:02X}")
+
+
+def _application_essence(marker: int, content: bytes) -> bytes | None:
+    """The same for an APPn."""
     if marker == _APP0 and content.startswith(_JFIF) and len(content) >= _JFIF_BYTES:
         return content[: _JFIF_BYTES - 2] + b"\x00\x00"  # a thumbnail of no pixels
     if marker == _APP2 and content.startswith(_ICC):
         return content
     if marker == _APP14 and content.startswith(_ADOBE) and len(content) >= _ADOBE_BYTES:
         return content[:_ADOBE_BYTES]
-    if marker in _APPS or marker == _COM:
-        return None
-    raise Unstrippable(f"a JPEG with a segment {marker:02X}")
+    return None
 
 
 def _segment(marker: int, content: bytes) -> bytes:

@@ -1,6 +1,6 @@
-"""How a picture is to be turned: read from EXIF or XMP as Pillow reads it, and written as EXIF that says nothing else.
+"""A picture's orientation: read from EXIF or XMP as Pillow reads it, and written as EXIF that says nothing else.
 
-Pure functions. 1 is upright, and what cannot be read is taken for upright, as decoders do.
+Pure functions. 1 is upright; an orientation that cannot be read counts as upright, as in decoders.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A PNG without metadata: the chunks that say how it looks are copied, animations' among them, and no others."""
+"""A PNG without metadata: only the chunks that decoding needs are copied, an animation's among them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _LOOKS = frozenset(
     )
 )
 _ANCILLARY = 0x20
-"""The bit of a chunk's first letter that says that one may do without it."""
+"""The bit of a chunk's first letter that marks it as not needed for decoding."""
 
 _XMP, _RAW_EXIF = b"XML:com.adobe.xmp", b"Raw profile type exif"
 """The names of the texts that may say how the picture is to be turned. The second is ImageMagick's, in hexadecimal."""
 
 _TEXT_BYTES = 1_000_000
-"""No text is read further than that."""
+"""How much of a text is read."""
 
 _PROFILE_NAME = b"icc"
 
@@ -46,16 +46,20 @@ def strip(data: bytes) -> bytes:
             kept.append(_chunk(kind, content))
         elif not kind[0] & _ANCILLARY:
             raise Unstrippable(f"a PNG with an unknown critical chunk {kind!r}")
-    if exif is None and _RAW_EXIF in texts:
-        exif = _from_hexadecimal(texts[_RAW_EXIF])
-    turned = orientation.of_metadata(exif, texts.get(_XMP))
+    turned = _orientation(exif, texts)
     if turned != orientation.UPRIGHT:
         kept.insert(1, _chunk(b"eXIf", orientation.tiff(turned)))
     return b"".join((_SIGNATURE, *kept))
 
 
+def _orientation(exif: bytes | None, texts: dict[bytes, bytes]) -> int:
+    if exif is None and _RAW_EXIF in texts:
+        exif = _from_hexadecimal(texts[_RAW_EXIF])
+    return orientation.of_metadata(exif, texts.get(_XMP))
+
+
 def _text(kind: bytes, rest: bytes) -> bytes:
-    """What a chunk of text says behind its name, as far as it is looked at; nothing where it can't be read."""
+    """The text of a chunk behind its name, up to _TEXT_BYTES; empty where it can't be read."""
     is_packed = kind == b"zTXt" or (kind == b"iTXt" and rest[:1] == b"\x01")
     if kind == b"zTXt":
         rest = rest[1:]
@@ -70,7 +74,7 @@ def _text(kind: bytes, rest: bytes) -> bytes:
 
 
 def _from_hexadecimal(text: bytes) -> bytes | None:
-    """What stands below the three lines of such a text's head."""
+    """The text below its head of three lines."""
     try:
         return bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("ascii"))
     except ValueError:

@@ -11,7 +11,7 @@ from workers.stripping.errors import Unstrippable, at_most
 _ICC, _ALPHA, _EXIF, _XMP, _ANIMATION = 0x20, 0x10, 0x08, 0x04, 0x02
 _PICTURE = (b"ALPH", b"VP8 ", b"VP8L")
 _FRAME_BYTES = 16
-"""What stands before the chunks of a frame."""
+"""Before the chunks of a frame."""
 
 
 def strip(data: bytes) -> bytes:
@@ -65,7 +65,7 @@ def _animation(chunks: list[tuple[bytes, bytes]], first: dict[bytes, bytes]) -> 
 
 
 def _frame(content: bytes) -> bytes:
-    """A frame without what is no picture."""
+    """A frame with nothing but its picture."""
     if len(content) < _FRAME_BYTES:
         raise Unstrippable("a WebP with a frame that is cut off")
     inner = _still(list(at_most(_chunks(content[_FRAME_BYTES:]))))

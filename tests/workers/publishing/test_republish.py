@@ -320,7 +320,7 @@ def test_a_fault_of_the_stripper_removes_nothing(press: Press, monkeypatch: pyte
     press.publish_as_it_came(2)
     press.set(originals="stripped")
     with monkeypatch.context() as broken:
-        broken.setitem(stripping._STRIP, "jpg", lambda data: dict[bytes, bytes]()[data])
+        broken.setitem(stripping.STRIPPERS, "jpg", lambda data: dict[bytes, bytes]()[data])
         assert [one.became for one in press.replace()] == ["failed", "failed"]
     assert press.original(1, "original") in press.objects()
     assert [one.became for one in press.replace()] == ["stripped", "stripped"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ipc.transport.router import Effort
-from workers.rendering.deadline import LATE_SECONDS, Deadline, Verdict
+from workers.rendering.deadline import LATE_SECONDS, Deadline, Timing
 
 JOB_SECONDS = 60.0
 PATIENCE = 4
@@ -33,33 +33,33 @@ def watched(
 @pytest.mark.parametrize(
     ("watch", "verdict"),
     [
-        pytest.param(watched(59, cpu=1.0), Verdict.WITHIN, id="at work"),
-        pytest.param(watched(61, cpu=1.0), Verdict.OVER, id="at work for too long"),
-        pytest.param(watched(61), Verdict.OVER, id="waits for nothing: a deadlock"),
-        pytest.param(watched(30, cpu=2.1), Verdict.OVER, id="on two processors"),
-        pytest.param(watched(70, cpu=0.5, queued=0.5), Verdict.WITHIN, id="starved by half"),
-        pytest.param(watched(130, cpu=0.5, queued=0.5), Verdict.OVER, id="starved by half, and slow"),
-        pytest.param(watched(200, cpu=0.05, queued=0.95), Verdict.WITHIN, id="starved"),
-        pytest.param(watched(241, cpu=0.05, queued=0.95), Verdict.HINDERED, id="starved for ever"),
-        pytest.param(watched(200, disk=True), Verdict.WITHIN, id="the disk is slow"),
-        pytest.param(watched(241, disk=True), Verdict.HINDERED, id="the disk hangs"),
-        pytest.param(watched(60, stopped=True), Verdict.WITHIN, id="stopped"),
-        pytest.param(watched(61, stopped=True), Verdict.HINDERED, id="stopped: it won't go on by itself"),
-        pytest.param(watched(200, every=LATE_SECONDS + 1), Verdict.WITHIN, id="nobody has come round"),
-        pytest.param(watched(120, every=20.0, cpu=1.0), Verdict.OVER, id="nobody but the job has come round"),
+        pytest.param(watched(59, cpu=1.0), Timing.WITHIN, id="at work"),
+        pytest.param(watched(61, cpu=1.0), Timing.OVER, id="at work for too long"),
+        pytest.param(watched(61), Timing.OVER, id="waits for nothing: a deadlock"),
+        pytest.param(watched(30, cpu=2.1), Timing.OVER, id="on two processors"),
+        pytest.param(watched(70, cpu=0.5, queued=0.5), Timing.WITHIN, id="starved by half"),
+        pytest.param(watched(130, cpu=0.5, queued=0.5), Timing.OVER, id="starved by half, and slow"),
+        pytest.param(watched(200, cpu=0.05, queued=0.95), Timing.WITHIN, id="starved"),
+        pytest.param(watched(241, cpu=0.05, queued=0.95), Timing.HINDERED, id="starved for ever"),
+        pytest.param(watched(200, disk=True), Timing.WITHIN, id="the disk is slow"),
+        pytest.param(watched(241, disk=True), Timing.HINDERED, id="the disk hangs"),
+        pytest.param(watched(60, stopped=True), Timing.WITHIN, id="stopped"),
+        pytest.param(watched(61, stopped=True), Timing.HINDERED, id="stopped: it won't go on by itself"),
+        pytest.param(watched(200, every=LATE_SECONDS + 1), Timing.WITHIN, id="nobody has come round"),
+        pytest.param(watched(120, every=20.0, cpu=1.0), Timing.OVER, id="nobody but the job has come round"),
     ],
 )
-def test_what_its_time_says(watch: Deadline, verdict: Verdict) -> None:
-    assert watch.verdict(JOB_SECONDS, PATIENCE) is verdict
+def test_what_its_time_says(watch: Deadline, verdict: Timing) -> None:
+    assert watch.timing(JOB_SECONDS, PATIENCE) is verdict
 
 
 def test_a_suspended_machine_is_no_fault_of_the_jobs() -> None:
     """It was at work for 10 s when the machine stood still for an hour."""
     watch = watched(10, cpu=1.0).look(1010.0 + 3600.0, Effort(17.0, 3.0))
     assert watch.withheld_seconds == 3600.0
-    assert watch.verdict(JOB_SECONDS, PATIENCE) is Verdict.HINDERED, "longer than anybody waits, and no strike"
+    assert watch.timing(JOB_SECONDS, PATIENCE) is Timing.HINDERED, "longer than anybody waits, and no strike"
     watch = watched(10, cpu=1.0).look(1010.0 + 100.0, Effort(17.0, 3.0))
-    assert watch.verdict(JOB_SECONDS, PATIENCE) is Verdict.WITHIN, "it goes on where it was"
+    assert watch.timing(JOB_SECONDS, PATIENCE) is Timing.WITHIN, "it goes on where it was"
 
 
 def test_what_is_withheld_is_never_more_than_what_was_not_used() -> None:
@@ -71,7 +71,7 @@ def test_what_is_withheld_is_never_more_than_what_was_not_used() -> None:
 
 def test_without_figures_wall_time_is_all_there_is() -> None:
     watch = Deadline.start(0.0, None)
-    assert watch.look(59.0, None).verdict(JOB_SECONDS, PATIENCE) is Verdict.WITHIN
-    assert watch.look(61.0, None).verdict(JOB_SECONDS, PATIENCE) is Verdict.OVER
+    assert watch.look(59.0, None).timing(JOB_SECONDS, PATIENCE) is Timing.WITHIN
+    assert watch.look(61.0, None).timing(JOB_SECONDS, PATIENCE) is Timing.OVER
     watch = Deadline.start(0.0, Effort(1.0, 0.0)).look(61.0, None)
-    assert watch.verdict(JOB_SECONDS, PATIENCE) is Verdict.OVER, "it is just about to end"
+    assert watch.timing(JOB_SECONDS, PATIENCE) is Timing.OVER, "it is just about to end"

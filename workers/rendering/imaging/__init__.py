@@ -6,10 +6,10 @@ in CodecFault or OutOfMemory, no verdict; or in the OSError of the disk.
     gate       what is refused before a decoder sees it: format and size from the header alone
     containers what a browser passes over in a broken file, taken out
     codec      decode, shrink, encode: the only home of PIL and pillow_avif
-    blame      whose fault a failure is: the picture's or ours
+    blame      whose fault a failure is: the picture's or ours; `canaries` show it
     ladder     which renditions a picture gets
     memory     how much memory that takes, and whether a failure may have been for want of it
-    ordinary   no more of the processors than others have
+    priority   no real-time priority for the AV1 encoder's threads
 """
 
 from workers.rendering.imaging.blame import CodecFault

@@ -2,14 +2,13 @@
 
 5,909 odd files from the public made Pillow raise OSError, ValueError, SyntaxError, RuntimeError, IndexError, TypeError
 and struct.error: so the type of an error says little. What says more is a canary, a tiny good picture of the same
-format, which goes the same way right after: where that fails too, the codec is broken and every picture would die of
-it, as after a broken upgrade. An AttributeError, NameError or ImportError no file has ever caused, and an error that
+format, which is decoded right after: where that fails too, the codec is broken and every picture would die of
+it, as after a broken upgrade. No file has ever caused an AttributeError, NameError or ImportError, and an error that
 our own lines raise is ours in any case.
 """
 
 from __future__ import annotations
 
-from base64 import b85decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,28 +18,6 @@ from workers.rendering.imaging.gate import BadPicture
 from workers.rendering.imaging.memory import Gauge, OutOfMemory
 
 _HERE: Final = Path(__file__).parent
-
-CANARIES: Final = {
-    "JPEG": b85decode(
-        "|JeWF01!$>Nk#wx0RR9200961|JwjV01yid4h#wq4h;?x5fBp?C>j_R78o%jB^@X_Gd(;xGdMRuNL)@pL{~*OI8bd-S6^ahXlFi6ad~iLcwA"
-        "*?WB=O#Lje&I5*QU2FB%#zV?sDWV`F1uV`F1uV`F1uV`F1uV`F1uV`F1uV`F1uV`F1uV`F1uV`F1uV`F1uV`F1uV`Klo01*fP2mlBJ0U`hb5"
-        "di}c0sq7R6aWDL00000000000000000030!~ho%0RRI400000000000000002X7R|HJ?k0RaF20000000000000000095Q02C1c000000000"
-        "00000000000|Jncy0|5X65d#qbKLA6kzybf+"
-    ),
-    "PNG": b85decode(
-        "iBL{Q4GJ0x0000DNk~Le00008000082m$~A084Et+yDRoCP_p=RCt_Y6c7+#zy?_4<>j$UC@LyqmrzhpptS_!`}gm$N&o<ABn4QwDE@2!000"
-        "0<MNUMnLSTX"
-    ),
-    "WEBP": b85decode("Qb|TeG5`PoS4BclR!}$~CIA2ckO2Ul0V)Up2mk><CMBc*0_K{WzySXGct2LE$KYG}f1Ka|000"),
-    "AVIF": b85decode(
-        "0000WW^{RQVRmU|00000VRmU|ZE0pPZE0a<O+hh20002%ZDn*}000000000XXk=`10000000000aA{+7000000000000000000004sdC7Z2$"
-        "lO000310016oY;R)#0000)000310RR910RR926951JBLDyZC~0YKW&i*H00031000_kZf0cy000000RRADb}%tRZ)|UJ00000YH4tCZ~y=RO"
-        "KEUpZvX%Q6lrsCWdHyG000002mk;82mk;85O8UDX#fBK00RgJ2mk;83}JRLLxBJc000006Ju{|a&BX6cmM$a4FCp!0000NX>e^}000000000"
-        "1009I60)qqq001j(WMOm?015~g2)}56hJ!*f6&lBfh2hLF!vcT+0FX70t4U$)k$?"
-    ),
-    "GIF": b85decode("M@dFFH(>|>2mpZq0MO9TfPjENKtK=>5G()y000O82mk;G9RLRi94JtL!Gj1B3JAckp~Hs(07#rjv7*I^0RaFz"),
-}
-"""A picture of 8×8 pixels of each format, not made by our own encoders at run time: those may be broken as well."""
 
 
 class CodecFault(Exception):
@@ -63,7 +40,7 @@ class CodecFault(Exception):
 def decoding(kind: str, gauge: Gauge, canary: Callable[[], Any], reason: Callable[[Exception], str]) -> Iterator[None]:
     """Turn what decoding a `kind` raises, of whatever type, into BadPicture, CodecFault or OutOfMemory.
 
-    `canary` decodes CANARIES[kind]; `reason` says what is wrong with a picture that fails so. Only memory is touched
+    `canary` decodes CANARIES[kind]; `reason` says what is wrong with a picture, given its error. Only memory is touched
     inside, so that an OSError here is never the disk's.
     """
     try:
@@ -80,7 +57,7 @@ def decoding(kind: str, gauge: Gauge, canary: Callable[[], Any], reason: Callabl
 
 @contextmanager
 def encoding(codec: str, gauge: Gauge, canary: Callable[[], Any]) -> Iterator[None]:
-    """Turn what `codec` raises into CodecFault or OutOfMemory: it was given pixels of ours. `canary` has it work."""
+    """Turn what `codec` raises into CodecFault or OutOfMemory: it was given pixels of ours. `canary` uses it."""
     try:
         yield
     except Exception as error:
@@ -89,17 +66,17 @@ def encoding(codec: str, gauge: Gauge, canary: Callable[[], Any]) -> Iterator[No
 
 
 def is_ours(error: BaseException) -> bool:
-    """Whether no picture can be the cause of it."""
+    """Whether no picture can be the cause of the error."""
     if isinstance(error, (AttributeError, NameError, ImportError)):
         return True
     last = error.__traceback__
     while last and last.tb_next:
         last = last.tb_next
-    return last is not None and Path(last.tb_frame.f_code.co_filename).parent == _HERE
+    return last is not None and _HERE in Path(last.tb_frame.f_code.co_filename).parents
 
 
 def does(canary: Callable[[], Any]) -> bool:
-    """Whether it goes well."""
+    """Whether the canary lives: the call raises nothing."""
     try:
         canary()
     except Exception:

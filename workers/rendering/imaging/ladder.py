@@ -27,9 +27,9 @@ class Ladder:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What became of an original: type by content, sides in px once upright, and what was made of it.
+    """The result: type by content, sides in px once upright, and the renditions.
 
-    `fallbacks` says of each rendition that the encoder of choice could not make why that was so.
+    `fallbacks`: for each rendition that the encoder of choice could not make, the reason.
     """
 
     mime: str

@@ -33,7 +33,7 @@ here, which a decoder of another version may pass by a little: hence a tenth bel
 
 
 class OutOfMemory(Exception):
-    """No verdict on the picture: memory was short. To be tried again alone, in a worker with a larger cap."""
+    """No verdict on the picture: memory was short. It is to be tried again alone, under a larger cap."""
 
 
 def memory_need(pixels: int, top_pixels: int, file_bytes: int) -> int:
@@ -77,8 +77,7 @@ class Gauge:
         return cls(subject, cap_bytes, data + need_bytes, resident_peak)
 
     def rule_out_memory(self, error: Exception) -> None:
-        """Raise OutOfMemory from `error` where memory can be its cause. To be called in the `except`
-        clause."""
+        """Raise OutOfMemory from `error` where memory can be its cause. To be called in the `except` clause."""
         data, resident_peak = _process_bytes()
         grown = resident_peak if resident_peak > self.resident_peak_bytes else 0
         peak = max(self.expected_bytes, data, grown)
@@ -91,8 +90,7 @@ class Gauge:
 
 
 def _process_bytes() -> tuple[int, int]:
-    """Return this process's data (VmData, what RLIMIT_DATA counts) and its peak resident memory (VmHWM), in
-    bytes.
+    """Return this process's data (VmData, what RLIMIT_DATA counts) and its peak resident memory (VmHWM), in bytes.
 
     A sandbox may hide /proc: then the peak resident memory, which needs no file, stands for both.
     """

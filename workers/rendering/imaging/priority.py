@@ -1,11 +1,11 @@
-"""Keeps this process an ordinary one among others, whatever its libraries would like to be.
+"""Prevents SVT-AV1 from raising its threads to real-time priority.
 
-SVT-AV1, where it may, gives its threads and whoever calls it real-time priority (SCHED_FIFO 99), for good, and all that
-is started by them has it too. Then nobody else gets a processor for 950 of each 1,000 ms, and a process that keeps busy
-at that priority brings the machine to a stand. It needs CAP_SYS_NICE for that, as root has it: so that is given up
-before the first encode, and the encoder goes on without, with the same result.
+Where it may, SVT-AV1 gives its threads and the calling one real-time priority (SCHED_FIFO 99), for good, and threads
+that they start inherit it. Other processes then get no CPU for 950 of each 1,000 ms, and a busy process at that
+priority brings the machine to a stand. SVT-AV1 needs CAP_SYS_NICE for that, which root has: the capability is given up
+before the first encode, and the encoder goes on without it, with the same result.
 
-Who does not hold the capability has nothing to give up, and asks the kernel for nothing: a hardened service has no
+A process without the capability has nothing to give up, and asks the kernel for nothing: a hardened service has no
 capabilities, and its filter denies capset.
 """
 
@@ -30,10 +30,9 @@ class _Half(ctypes.Structure):
 
 
 def give_up_priority() -> None:
-    """From here on this thread, and those that it starts, can have no real-time priority. Any number of times.
+    """Give up the right to real-time priority, for this thread and those that it starts. May be repeated.
 
-    Raises OSError where it holds the right to one and cannot give it up. Programs that are executed by it are as they
-    would be anyway.
+    Raises OSError where the thread holds the right and cannot give it up. Programs that it executes are not affected.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     header, halves = _Header(_VERSION, 0), (_Half * 2)()
@@ -48,6 +47,6 @@ def give_up_priority() -> None:
 
 
 def is_ordinary() -> bool:
-    """Whether every thread of this process is scheduled as any other."""
+    """Whether every thread of this process has the default scheduling (SCHED_OTHER)."""
     threads = Path("/proc/self/task").iterdir()
     return all(os.sched_getscheduler(int(thread.name)) == os.SCHED_OTHER for thread in threads)

@@ -13,8 +13,10 @@ from pillow_avif import AvifImagePlugin
 
 from tests.workers.rendering.imaging.test_codec import LADDER, LIMITS, encoded, quarters
 from workers.rendering import imaging
-from workers.rendering.imaging import BadPicture, CodecFault, codec
-from workers.rendering.imaging.blame import CANARIES, is_ours
+from workers.rendering.imaging import BadPicture, CodecFault
+from workers.rendering.imaging.blame import is_ours
+from workers.rendering.imaging.canaries import CANARIES
+from workers.rendering.imaging.codec import colours, decoder, encoder, pipeline
 from workers.rendering.imaging.gate import check
 
 FILES = {
@@ -51,7 +53,7 @@ ERRORS = [AttributeError("gone"), ValueError("?"), OSError("broken data stream")
 
 @pytest.mark.parametrize("kind", FILES)
 def test_the_canaries_are_good(kind: str) -> None:
-    header = check(CANARIES[kind], codec._CANARY_LIMITS)
+    header = check(CANARIES[kind], decoder.CANARY_LIMITS)
     assert (header.format, header.width, header.height) == (kind, 8, 8)
     with Image.open(io.BytesIO(CANARIES[kind])) as image:
         image.load()
@@ -110,8 +112,8 @@ def test_what_is_done_to_decoded_pixels_is_no_verdict(
 def test_an_error_of_our_own_lines_is_ours_though_others_decode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(codec, "_through_profile")  # only pictures with a profile come there
-    data = encoded(quarters(), "PNG", icc_profile=ImageCms.ImageCmsProfile(codec._SRGB).tobytes())
+    monkeypatch.delattr(colours, "through_profile")  # only pictures with a profile come there
+    data = encoded(quarters(), "PNG", icc_profile=ImageCms.ImageCmsProfile(colours.SRGB).tobytes())
     assert not fault(tmp_path, data).broken
     (tmp_path / "another").mkdir()
     (tmp_path / "another" / "original").write_bytes(encoded(quarters(), "PNG"))
@@ -123,7 +125,7 @@ def test_without_colour_conversion_no_picture_gets_other_colours(
 ) -> None:
     """A broken profile is passed over, all profiles are not."""
     monkeypatch.setattr(ImageCms, "profileToProfile", failing(AttributeError("gone")))
-    data = encoded(quarters(), "PNG", icc_profile=ImageCms.ImageCmsProfile(codec._SRGB).tobytes())
+    data = encoded(quarters(), "PNG", icc_profile=ImageCms.ImageCmsProfile(colours.SRGB).tobytes())
     assert (found := fault(tmp_path, data)).codec == "colour converter" and found.broken
 
 
@@ -143,16 +145,16 @@ def test_whose_an_error_is() -> None:
         raise AssertionError
 
     assert is_ours(raised(lambda: None.size))  # type: ignore[attr-defined]
-    assert is_ours(raised(lambda: codec._plain(3)))  # type: ignore[arg-type]
-    assert is_ours(raised(lambda: codec._is_for_svt(Image)))  # type: ignore[arg-type]
-    assert not is_ours(raised(lambda: codec._MIME["TIFF"]))
+    assert is_ours(raised(lambda: colours.plain(3)))  # type: ignore[arg-type]
+    assert is_ours(raised(lambda: encoder.is_for_svt(Image)))  # type: ignore[arg-type]
+    assert not is_ours(raised(lambda: pipeline.MIME["TIFF"]))
     assert not is_ours(raised(lambda: Image.open(io.BytesIO(b"nothing"))))
     assert not is_ours(raised(lambda: Image.new("RGB", (1, 1)).convert("nonsense")))
     assert not is_ours(ValueError("never raised"))
 
 
 def test_a_fallback_is_told_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec, "_SVT", {**codec._SVT, "codec": "none"})
+    monkeypatch.setattr(encoder, "SVT", {**encoder.SVT, "codec": "none"})
     (tmp_path / "original").write_bytes(encoded(quarters(), "PNG"))
     rendered = imaging.render(tmp_path / "original", tmp_path, LIMITS, LADDER, None)
     assert [(one.width, one.format) for one in rendered.renditions] == [

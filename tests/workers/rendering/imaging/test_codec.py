@@ -17,7 +17,8 @@ import pytest
 from PIL import Image, ImageChops, ImageCms, ImageStat, PngImagePlugin
 
 from workers.rendering import imaging
-from workers.rendering.imaging import BadPicture, Ladder, Limits, OutOfMemory, Rendered, codec
+from workers.rendering.imaging import BadPicture, Ladder, Limits, OutOfMemory, Rendered
+from workers.rendering.imaging.codec import colours, decoder, encoder, pillow
 from workers.rendering.imaging.gate import check
 from workers.rendering.imaging.memory import Gauge
 
@@ -197,7 +198,7 @@ def test_one_bit(tmp_path: Path) -> None:
     ],
 )
 def test_modes_that_no_format_taken_gives_today(mode: str, colour: Any, expected: tuple[int, ...] | None) -> None:
-    plain = codec._plain(Image.new(mode, (4, 4), colour))
+    plain = colours.plain(Image.new(mode, (4, 4), colour))
     assert plain.mode in ("L", "LA", "RGB", "RGBA")
     if expected:
         assert_colour(plain.convert("RGB"), (0.5, 0.5), expected, within=1)
@@ -482,11 +483,11 @@ def test_draft_and_chain_are_close_to_a_full_lanczos() -> None:
     ladder = Ladder((320, 640, 1280), webp=True, avif=False)
     header = check(data, LIMITS)
     gauge = Gauge.start("a test", 0, None)
-    _, steps, picture = codec._decode(data, header, LIMITS, ladder, gauge)
+    _, steps, picture = decoder.decode(data, header, LIMITS, ladder, gauge)
     assert picture.size == (1280, 960)
     full = Image.open(io.BytesIO(data))
     for step in reversed(steps):
-        picture = codec._resized(picture, step)
+        picture = pillow.resized(picture, step)
         difference = ImageChops.difference(picture, full.resize(step, Image.Resampling.LANCZOS))
         assert max(ImageStat.Stat(difference).mean) < 1.5, step
 
@@ -535,7 +536,7 @@ def test_a_first_frame_beyond_its_gif_canvas_is_measured(tmp_path: Path) -> None
 def test_pillows_own_limit_stands_at_ours_and_is_put_back(tmp_path: Path) -> None:
     before = Image.MAX_IMAGE_PIXELS
     limits = Limits(50_000_000, 8192, 300 * 200)
-    with codec._strict_pillow(limits), pytest.raises(Image.DecompressionBombWarning):
+    with pillow.strict_pillow(limits), pytest.raises(Image.DecompressionBombWarning):
         Image.open(io.BytesIO(encoded(Image.new("L", (301, 200)), "PNG")))
     rendered(tmp_path, encoded(Image.new("L", (300, 200)), "PNG"), limits=limits)
     assert before == Image.MAX_IMAGE_PIXELS
@@ -596,7 +597,6 @@ CHILD = """
 import resource, sys
 from pathlib import Path
 from workers.rendering import imaging
-from workers.rendering.imaging import codec
 original, target, cap = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) << 20
 resource.setrlimit(resource.RLIMIT_DATA, (cap, cap))
 limits = imaging.Limits(50_000_000, 8192, 40_000_000)
@@ -648,7 +648,7 @@ def test_near_the_cap_nothing_is_ignored_or_replaced(tmp_path: Path, monkeypatch
     with pytest.raises(OutOfMemory):
         imaging.render(tmp_path / "original", tmp_path, LIMITS, LADDER, 1)
     (tmp_path / "original").write_bytes(encoded(quarters(), "PNG"))
-    monkeypatch.setattr(codec, "_SVT", {**codec._SVT, "codec": "none"})
+    monkeypatch.setattr(encoder, "SVT", {**encoder.SVT, "codec": "none"})
     with pytest.raises(OutOfMemory):
         imaging.render(tmp_path / "original", tmp_path, LIMITS, LADDER, 1)
 
@@ -666,9 +666,10 @@ def test_a_second_rendering_leaves_what_was_linked_from_the_first_alone(tmp_path
 
 def test_warmed_up_nothing_more_is_imported() -> None:
     script = (
-        "import sys; from workers.rendering import imaging; from workers.rendering.imaging import codec\n"
+        "import sys; from workers.rendering import imaging\n"
+        "from workers.rendering.imaging.codec import pipeline, warming\n"
         "imaging.warm_up(); before = set(sys.modules)\n"
-        "for sample in codec._samples(): codec._develop(sample, imaging.Limits(10**6, 999, 10**6),"
+        "for sample in warming.samples(): pipeline.develop(sample, imaging.Limits(10**6, 999, 10**6),"
         " imaging.Ladder((9, 40), True, True), None)\n"
         "print(sorted(set(sys.modules) - before))"
     )
@@ -682,7 +683,7 @@ def test_warmed_up_nothing_more_is_imported() -> None:
 WITHOUT_THREADS = """
 import io, os, resource
 from PIL import Image
-from workers.rendering.imaging import codec
+import workers.rendering.imaging.codec
 picture = Image.new("RGB", (800, 600))
 Image.init()
 resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))

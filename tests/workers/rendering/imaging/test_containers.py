@@ -16,11 +16,12 @@ from PIL import Image, ImageCms
 
 from tests.workers.rendering.imaging.test_codec import LIMITS, assert_quarters, chunk, encoded, quarters, rendered, soft
 from workers.rendering import imaging
-from workers.rendering.imaging import BadPicture, Ladder, codec
+from workers.rendering.imaging import BadPicture, Ladder
+from workers.rendering.imaging.codec import colours, pipeline, warming
 from workers.rendering.imaging.containers import MAX_PARTS, endings, mend
 
 LADDER = Ladder((96,), webp=True, avif=False)
-PROFILE = ImageCms.ImageCmsProfile(codec._SRGB).tobytes()
+PROFILE = ImageCms.ImageCmsProfile(colours.SRGB).tobytes()
 MB = 1_000_000
 EXIF = b"Exif\0\0II*\0\10\0\0\0\0\0\0\0\0\0"
 
@@ -48,7 +49,7 @@ def assert_mended_once(data: bytes) -> None:
 def outcome(data: bytes) -> bytes | None:
     """The pixels that would be published; None where it is refused."""
     try:
-        report, contents = codec._develop(data, LIMITS, Ladder((10_000,), webp=True, avif=False), None)
+        report, contents = pipeline.develop(data, LIMITS, Ladder((10_000,), webp=True, avif=False), None)
     except BadPicture:
         return None
     return contents[f"{report.width}.webp"]
@@ -226,7 +227,7 @@ def test_jpeg_of_12_bits_says_so(tmp_path: Path) -> None:
     at = data.index(b"\xff\xc0")
     data[at + 1], data[at + 4] = 0xC1, 12
     with pytest.raises(BadPicture, match="a JPEG of 12 bits a sample"):
-        codec._develop(bytes(data), LIMITS, LADDER, None)
+        pipeline.develop(bytes(data), LIMITS, LADDER, None)
 
 
 JPEGS: list[tuple[str, dict[str, Any]]] = [
@@ -361,7 +362,7 @@ ALL += [encoded(quarters(), "JPEG", progressive=True)[:-2]]
 def test_a_sound_file_is_returned_as_it_is(tmp_path: Path) -> None:
     alpha = quarters()
     alpha.putalpha(128)
-    sound = [*ALL[:2], *ALL[2:4], ALL[5], *map(bytes, codec._samples()), encoded(alpha, "PNG"), encoded(alpha, "WEBP")]
+    sound = [*ALL[:2], *ALL[2:4], ALL[5], *map(bytes, warming.samples()), encoded(alpha, "PNG"), encoded(alpha, "WEBP")]
     sound += [encoded(quarters(), kind, exif=Image.Exif(), icc_profile=PROFILE) for kind in ("JPEG", "PNG", "WEBP")]
     sound += [b"", b"nothing", b"\xff\xd8\xff"]
     assert all(mend(data) is data for data in sound if b"ftypavi" not in data[:16])
@@ -408,7 +409,7 @@ def described(draw: st.DrawFn) -> bytes:
 def test_whatever_describes_the_picture_it_is_shown(data: bytes) -> None:
     expected = pixels(PNG if data[:1] == b"\x89" else jpeg_with())
     try:
-        report, contents = codec._develop(data, LIMITS, Ladder((10_000,), webp=False, avif=False), None)
+        report, contents = pipeline.develop(data, LIMITS, Ladder((10_000,), webp=False, avif=False), None)
     except BadPicture as error:
         raise AssertionError(data[:400]) from error
     assert {report.width, report.height} == {96, 64} and not contents

@@ -13,7 +13,8 @@ from pathlib import Path
 from PIL import Image
 
 from tests.instance import HOME
-from workers.rendering.imaging import Ladder, Limits, codec, render
+from workers.rendering.imaging import Ladder, Limits, render
+from workers.rendering.imaging.codec import encoder, pillow
 from workers.rendering.imaging.memory import Gauge
 from workers.rendering.imaging.priority import give_up_priority, is_ordinary
 
@@ -65,12 +66,13 @@ def test_what_is_given_up_is_gone_for_this_process_only() -> None:
 UNDER_THE_FILTER = """
 import ctypes, hashlib
 from tests import unit_filter
-from workers.rendering.imaging import Ladder, Limits, codec
-samples = list(codec._samples())
+from workers.rendering.imaging import Ladder, Limits
+from workers.rendering.imaging.codec import pipeline, warming
+samples = list(warming.samples())
 {set_up}
 print(ctypes.CDLL(None, use_errno=True).capset(0, 0), ctypes.get_errno())
 for sample in samples:
-    rendered, contents = codec._develop(sample, Limits(10**6, 1000, 10**6), Ladder((16, 64), True, True), None)
+    rendered, contents = pipeline.develop(sample, Limits(10**6, 1000, 10**6), Ladder((16, 64), True, True), None)
     print(*rendered.fallbacks, *(hashlib.sha256(content).hexdigest() for content in contents.values()))
 """
 
@@ -99,12 +101,12 @@ def test_what_only_another_encoder_takes_is_no_fallback() -> None:
     """The figures are those of the encoder at hand: SVT fails just beyond them."""
     for size, is_for_svt in [((4, 4), True), ((3, 9), False), ((9, 3), False), ((4, 8704), True), ((4, 8705), False)]:
         picture = Image.new("RGB", size, "teal")
-        assert codec._is_for_svt(picture) is is_for_svt
-        assert (codec._encode(picture, "avif", Gauge.start("a test", 0, None))[1]) == ""
+        assert encoder.is_for_svt(picture) is is_for_svt
+        assert (encoder.encode(picture, "avif", Gauge.start("a test", 0, None))[1]) == ""
         if not is_for_svt:
             try:
-                codec._saved(picture, codec._SVT)
+                pillow.saved(picture, encoder.SVT)
             except RuntimeError:
                 continue
             raise AssertionError(f"SVT takes {size} now")
-    assert not codec._is_for_svt(Image.new("RGBA", (64, 64)))
+    assert not encoder.is_for_svt(Image.new("RGBA", (64, 64)))

@@ -1,11 +1,11 @@
-"""The tracks of an animated AVIF: what of them is metadata is zeroed in place, and what they are made of is found."""
+"""The tracks of an animated AVIF: metadata is zeroed in place, and the ranges of their data are found."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
 
-from workers.stripping.boxes import Box, Range, boxes_in, empty, empty_others, zero
+from workers.stripping.avif.boxes import Box, Range, boxes_in, empty, empty_others, zero
 from workers.stripping.errors import MOST_PARTS, Unstrippable
 
 _CONTAINERS = (b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf")
@@ -24,9 +24,9 @@ _COMPRESSOR, _SAMPLE_ENTRY_BYTES = slice(50, 82), 86
 
 
 def strip_tracks(out: bytearray, parent: Box, needed: list[Range], strip_meta: Callable[[Box], None]) -> None:
-    """Zero the metadata of this box; `needed` gets to know where the tracks' data is.
+    """Zero the metadata of this box, and add to `needed` where the tracks' data is.
 
-    `strip_meta` deals with a list of items inside it.
+    `strip_meta` is called for a list of items inside it.
     """
     inner = list(boxes_in(out, parent.body, parent.end))
     tables = {box.kind: box for box in inner}
@@ -36,9 +36,8 @@ def strip_tracks(out: bytearray, parent: Box, needed: list[Range], strip_meta: C
         elif box.kind == b"meta":
             strip_meta(box)
         elif box.kind in (b"mvhd", b"tkhd", b"mdhd"):
-            zero(
-                out, box.body + 4, min(box.end, box.body + (20 if out[box.body] else 12))
-            )  # when it was made and changed
+            times_bytes = 16 if out[box.body] else 8  # when it was made and changed
+            zero(out, box.body + 4, min(box.end, box.body + 4 + times_bytes))
         elif box.kind == b"hdlr":
             if bytes(out[box.body + 8 : box.body + 12]) not in _HANDLERS:
                 raise Unstrippable("an AVIF with a track that is no picture")
@@ -84,7 +83,7 @@ def _taken(sizes: Iterator[int], count: int) -> Iterator[int]:
 
 
 def _numbers(data: bytearray, at: int, form: str) -> tuple[int, ...]:
-    """The numbers of a table that begins with how many rows of that form it has. struct.error where it has fewer."""
+    """The numbers of a table, which begins with its count of rows of that form. Raises struct.error at the end."""
     (count,) = struct.unpack_from(">I", data, at)
     if count > MOST_PARTS:
         raise Unstrippable("an AVIF of too many pictures")

@@ -36,7 +36,7 @@ def boxes_in(data: bytes | bytearray, at: int, end: int) -> Iterator[Box]:
 
 
 def box_at(data: bytes | bytearray, at: int, end: int) -> Box | None:
-    """The box that begins there; None if none does that ends in time."""
+    """The box that begins at `at`; None if none does that ends before `end`."""
     if end - at < 8:
         return None
     size, kind = struct.unpack_from(">I4s", data, at)
@@ -51,7 +51,7 @@ def box_at(data: bytes | bytearray, at: int, end: int) -> Box | None:
 
 
 def empty(out: bytearray, box: Box) -> None:
-    """Make it free space of the same size."""
+    """Make the box free space of the same size."""
     out[box.start + 4 : box.start + 8] = b"free"
     zero(out, box.body, box.end)
 
@@ -67,7 +67,7 @@ def zero(out: bytearray, start: int, end: int) -> None:
 
 
 def zero_but(out: bytearray, start: int, end: int, needed: Iterable[Range]) -> None:
-    """Leave nothing between these two but the ranges that are needed."""
+    """Zero all between `start` and `end` but the ranges that are needed."""
     at = start
     for begin, stop in sorted(needed):
         if stop > start and begin < end:

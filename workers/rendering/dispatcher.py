@@ -1,0 +1,167 @@
+"""Gives fetched pictures to idle image workers, one each, and ends a worker whose job takes too long.
+
+A job is claimed in the journal before its worker gets it, so that a worker's death is put down to the picture that it
+had in hand. Nothing here waits for a worker.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+import structlog
+
+from ipc import failpoints
+from ipc.files.spool import Spool
+from ipc.jobs import Job
+from ipc.journal import Journal, queue, transitions
+from ipc.transport.messages import Job as Order
+from ipc.transport.router import Tree
+from workers.rendering.alone import Turns
+from workers.rendering.deadline import Deadline, Timing
+from workers.rendering.pool_options import PoolOptions
+from workers.rendering.ration import WorkerRation
+
+POLL_SECONDS = 2.0
+"""How often the journal is asked for work when no hint comes."""
+
+PAUSE_SECONDS = 5.0
+"""How long nothing is given out after the spool's disk was found full."""
+
+LARGE_CAP = 2
+"""A picture that must be alone gets this many times the cap."""
+
+LOOK_SECONDS = 1.0
+"""How often a job's time is looked at."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """The job that a worker has, its time so far, and why the worker was ended, where it took too long."""
+
+    job: Job
+    deadline: Deadline
+    ended: Timing | None = None
+
+
+class Dispatcher:
+    """Which worker has which job in hand. `options` are in force from when they are set; `clock` is monotonic."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        journal: Journal,
+        spool: Spool,
+        ration: WorkerRation,
+        options: PoolOptions,
+        clock: Callable[[], float],
+    ) -> None:
+        self._tree = tree
+        self._journal = journal
+        self._spool = spool
+        self._ration = ration
+        self._clock = clock
+        self._in_hand: dict[str, InHand] = {}
+        self._turns = Turns()
+        self._polled_at = -math.inf
+        self._paused_until = -math.inf
+        self.options = options
+
+    @property
+    def busy(self) -> Collection[str]:
+        """The workers that have a job in hand."""
+        return self._in_hand.keys()
+
+    def in_hand(self, worker: str) -> InHand | None:
+        return self._in_hand.get(worker)
+
+    def seconds(self, hand: InHand) -> float:
+        """For how long the worker has had the job."""
+        return self._clock() - hand.deadline.began
+
+    def put_down(self, worker: str) -> None:
+        """The worker's job is done, or its worker gone."""
+        hand = self._in_hand.pop(worker)
+        if hand.job.alone:
+            self._turns.ended(self._clock())
+
+    def pause(self) -> None:
+        """Give nothing out for `PAUSE_SECONDS`."""
+        self._paused_until = self._clock() + PAUSE_SECONDS
+
+    def poll_soon(self) -> None:
+        """Have the next `poll` look, however long ago the last one was."""
+        self._polled_at = -math.inf
+
+    def poll(self) -> None:
+        """Give out what is due, if the last look was `POLL_SECONDS` ago."""
+        if self._clock() - self._polled_at >= POLL_SECONDS:
+            self.give_out()
+
+    def give_out(self) -> None:
+        """Give each idle worker a job that is due, the oldest first."""
+        now = self._polled_at = self._clock()
+        if now < self._paused_until:
+            return
+        idle = self._idle()
+        if self._tree.stopping or not idle or any(hand.job.alone for hand in self._in_hand.values()):
+            return
+        for job in self._due(now, len(idle)):
+            self._give(idle.pop(), job)
+
+    def _idle(self) -> list[str]:
+        """The workers that can get a job now."""
+        allowed = self._ration.allowed()
+        idle = [name for name in allowed if name not in self._in_hand and self._tree.is_ready(name)]
+        return idle[: self._ration.left(len(self._in_hand))]
+
+    def _due(self, now: float, limit: int) -> list[Job]:
+        """The jobs to give out now, at most `limit`."""
+        due = queue.due(self._journal, "fetched", limit)
+        alone = next((job for job in due if job.alone), None)
+        if alone is None:
+            self._turns.none_waits()
+            return due
+        others = queue.due(self._journal, "fetched", limit, alone=False)
+        turn = self._turns.next(now, others_in_hand=bool(self._in_hand), others_due=bool(others))
+        return {"alone": [alone], "others": others, "nobody": []}[turn]
+
+    def _give(self, worker: str, job: Job) -> None:
+        if not transitions.claim(self._journal, job, worker):
+            return
+        failpoints.reach("rendered.claimed")
+        cap_bytes = self.options.cap_bytes * LARGE_CAP if job.alone else self.options.cap_bytes
+        folder = str(self._spool.folder(job.id, job.generation))
+        self._tree.set_cap(worker, cap_bytes)
+        self._in_hand[worker] = InHand(job, Deadline.start(self._clock(), self._tree.effort(worker)))
+        if not self._tree.send(worker, Order(job.id, job.generation, folder, cap_bytes, self.options.job_seconds)):
+            del self._in_hand[worker]
+            transitions.release(self._journal, job)
+
+    def end_overdue(self) -> None:
+        """End each worker whose job takes too long, once."""
+        now = self._clock()
+        for worker, hand in self._in_hand.items():
+            if hand.ended or now - hand.deadline.looked < min(LOOK_SECONDS, self.options.job_seconds / 4):
+                continue
+            deadline = hand.deadline.look(now, self._tree.effort(worker))
+            timing = deadline.timing(self.options.job_seconds, self.options.patience)
+            ended = None if timing is Timing.WITHIN else timing
+            self._in_hand[worker] = looked_at = replace(hand, deadline=deadline, ended=ended)
+            if ended:
+                self._end(worker, looked_at, ended)
+
+    def _end(self, worker: str, hand: InHand, timing: Timing) -> None:
+        log.error(
+            "job.timed_out",
+            worker=worker,
+            job=hand.job.id,
+            seconds=round(self.seconds(hand), 1),
+            cpu_seconds=round(hand.deadline.cpu_seconds, 1),
+            withheld_seconds=round(hand.deadline.withheld_seconds, 1),
+            timing=timing.value,
+        )
+        self._tree.kill_hung(worker)

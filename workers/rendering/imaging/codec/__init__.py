@@ -1,0 +1,31 @@
+"""Decode, shrink, encode: one picture into its ladder of WebP and AVIF. The only home of PIL and pillow_avif.
+
+Promises: `render` ends in every rendition on disk, complete and fsynced; or in BadPicture, a verdict on the
+picture; or in CodecFault or OutOfMemory, no verdict; or in the OSError of the disk. The same file gives the same bytes.
+Renditions are sRGB, upright, the first frame of an animation, never larger than the original, and hold no
+metadata (no GPS, no comment).
+
+Left to others: time (the pool's job deadline), crashes of a decoder and the cap itself (the pool), naming and
+removing what `render` wrote. Nothing shuts a decoder off from network and files yet; a sandbox must allow reading and
+fsyncing the target folder.
+
+    pipeline   from the file to its renditions, each step in its order
+    decoder    the picture, upright, at the size of its largest rendition
+    colours    in sRGB, whatever its mode and profile
+    encoder    as WebP and AVIF, each width
+    mending    a refused file without what a browser passes over
+    warming    each codec used once, before the first picture
+    pillow     Pillow's own settings and errors
+"""
+
+from __future__ import annotations
+
+import os
+
+# Before the encoder's first use: it writes to stderr otherwise; with "0", too, when it gets no thread or memory.
+os.environ["SVT_LOG"] = "-1"
+
+from workers.rendering.imaging.codec.pipeline import render
+from workers.rendering.imaging.codec.warming import warm_up
+
+__all__ = ["render", "warm_up"]

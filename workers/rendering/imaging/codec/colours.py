@@ -1,0 +1,72 @@
+"""A decoded picture in sRGB, whatever its mode and its colour profile."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image, ImageCms
+
+from workers.rendering.imaging.blame import CodecFault, does
+from workers.rendering.imaging.memory import Gauge
+
+SRGB = ImageCms.createProfile("sRGB")
+_PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+_FROM_16_BITS = [(value * 255 + 32_767) // 65_535 for value in range(65_536)]
+
+
+def plain(image: Image.Image) -> Image.Image:
+    """Return it in a mode that can be shrunk: L, LA, RGB, RGBA or CMYK, with alpha only where some of it shows.
+
+    16 bits are scaled to 8. The formats taken hold no F and no true 32-bit I; they would be clipped.
+    """
+    if image.mode.startswith("I"):
+        result = image.convert("I").point(_FROM_16_BITS, "L")
+        if image.has_transparency_data:
+            result = Image.merge("LA", (result, image.convert("RGBA").getchannel("A")))
+    elif image.mode in ("LA", "RGBA"):
+        result = image
+    elif image.has_transparency_data:
+        result = image.convert("RGBA")
+    elif image.mode in ("L", "RGB", "CMYK"):
+        result = image
+    else:
+        result = image.convert("RGB")
+    if result.mode in ("LA", "RGBA") and result.getchannel("A").getextrema() == (255, 255):
+        result = result.convert(result.mode[:-1])
+    return result
+
+
+def to_srgb(image: Image.Image, profile: bytes | None, gauge: Gauge) -> Image.Image:
+    """Return it as RGB or RGBA in sRGB; without a usable profile it is taken to be sRGB already."""
+    alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
+    colour = image.convert(image.mode[:-1]) if alpha else image
+    result = (through_profile(colour, profile, gauge) if profile else None) or colour.convert("RGB")
+    if alpha:
+        result.putalpha(alpha)
+    return result
+
+
+def through_profile(colour: Image.Image, profile: bytes, gauge: Gauge) -> Image.Image | None:
+    """Return `colour` (L, RGB, CMYK) as sRGB; None where the profile is broken or of another kind."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        mode = _PROFILE_MODES.get(source.profile.xcolor_space.strip())
+        if mode is None or (mode != colour.mode and (mode, colour.mode) != ("RGB", "L")):
+            return None
+        return ImageCms.profileToProfile(
+            colour.convert(mode),
+            source,
+            SRGB,
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            outputMode="RGB",
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+    except Exception as error:
+        gauge.rule_out_memory(error)
+        if not does(_convert_canary):
+            raise CodecFault("colour converter", error, broken=True) from error
+        return None
+
+
+def _convert_canary() -> None:
+    ImageCms.profileToProfile(Image.new("RGB", (8, 8), "teal"), SRGB, SRGB, outputMode="RGB")

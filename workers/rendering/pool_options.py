@@ -1,0 +1,35 @@
+"""The pool's options that rendering follows, as its supervisor gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ipc.retry import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """Times in seconds, memory in bytes (0: no cap)."""
+
+    retry: RetryPolicy
+    job_seconds: float
+    patience: float
+    """Deadline multiplier while the machine keeps a worker off the CPU."""
+    poison_after: int
+    """Deaths of workers after which a picture is poison."""
+    cap_bytes: int
+    soft_cap_bytes: int
+
+    @classmethod
+    def read(cls, options: Mapping[str, Any]) -> PoolOptions:
+        """Raises KeyError where one is missing."""
+        return cls(
+            retry=RetryPolicy(**options["retry"]),
+            job_seconds=options["job_seconds"],
+            patience=options["patience"],
+            poison_after=options["poison_after"],
+            cap_bytes=options["cap_bytes"],
+            soft_cap_bytes=options["soft_cap_bytes"],
+        )

@@ -1,0 +1,115 @@
+"""One job of an image worker: the pool's order in, the worker's answer out, whatever the picture does."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import structlog
+
+from ipc import failpoints
+from ipc.files.spool import ORIGINAL, STRIPPED, has_no_room
+from ipc.transport.messages import NOT_STRIPPED, Job, JobDone, JobFailed, clip
+from workers import stripping
+from workers.rendering import imaging
+from workers.rendering.rlimits import set_memory_cap, set_time_limit
+
+TRIM_BYTES = 160 * 1024 * 1024
+"""A worker that holds on to more than this after a job gives it back at once; one that holds less, when it is idle.
+Giving back after every job costs 12 % of the whole: the next job faults every page in again."""
+
+FALLBACK_BYTES = 300
+"""Of the reason why another encoder stood in."""
+
+log = structlog.get_logger()
+
+
+def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder, *, strip: bool = False) -> JobDone | JobFailed:
+    """Do one job under its memory cap; the answer to the pool. Never raises for what a picture does.
+
+    `strip`: its original will be published without metadata.
+    """
+    set_memory_cap(job.cap_bytes)
+    set_time_limit(job.cpu_seconds)
+    folder = Path(job.folder)
+    try:
+        rendered = imaging.render(folder / ORIGINAL, folder, limits, ladder, job.cap_bytes or None)
+        stripped_bytes = strip_original(folder, rendered.extension, job.job_id) if strip else NOT_STRIPPED
+    except Exception as error:
+        return _failed(job, error)
+    failpoints.reach("rendered.written")
+    return _done(job, rendered, stripped_bytes)
+
+
+def _done(job: Job, rendered: imaging.Rendered, stripped_bytes: int) -> JobDone:
+    why = clip(rendered.fallbacks[0], FALLBACK_BYTES) if rendered.fallbacks else ""
+    if rendered.fallbacks:
+        log.warning("encoder.replaced", job=job.job_id, renditions=len(rendered.fallbacks), why=why)
+    return JobDone(
+        job.job_id,
+        job.generation,
+        kept_bytes(),
+        rendered.mime,
+        rendered.extension,
+        rendered.width,
+        rendered.height,
+        [[one.width, one.height, one.format, one.bytes] for one in rendered.renditions],
+        len(rendered.fallbacks),
+        why,
+        stripped_bytes,
+    )
+
+
+def _failed(job: Job, error: Exception) -> JobFailed:
+    """The answer for an error, from its `except` clause."""
+    verdict, reason = verdict_on(error)
+    codec = ""
+    if isinstance(error, imaging.CodecFault):
+        codec = error.codec
+        log.exception("codec.failed", job=job.job_id, codec=codec, broken=error.broken)
+    elif verdict == "passing":
+        log.exception("rendering.crashed", job=job.job_id)
+    return JobFailed(job.job_id, job.generation, kept_bytes(), verdict, clip(reason), codec)
+
+
+def verdict_on(error: Exception) -> tuple[str, str]:
+    """Verdict and reason of the answer (see `JobFailed`) where rendering raised this."""
+    match error:
+        case imaging.BadPicture():
+            return "bad", str(error)
+        case imaging.CodecFault():
+            return "broken" if error.broken else "passing", str(error)
+        case imaging.OutOfMemory() | MemoryError():
+            return "memory", str(error) or "no memory left"
+        case FileNotFoundError():
+            return "missing", str(error)
+        case OSError() if has_no_room(error):
+            return "machine", str(error.strerror)
+    return "passing", f"{type(error).__name__}: {error}"
+
+
+def strip_original(folder: Path, extension: str, job_id: int) -> int:
+    """Write the original without metadata beside it; its size in bytes, 0 if it can't be stripped.
+
+    A fault of our own costs the picture its original, not its renditions.
+    """
+    try:
+        return stripping.write_stripped(folder / ORIGINAL, folder / STRIPPED, extension)
+    except stripping.Unstrippable as error:
+        log.warning("stripping.refused", job=job_id, why=str(error))
+    except stripping.StripperFault:
+        log.exception("stripping.failed", job=job_id)
+    return 0
+
+
+def kept_bytes() -> int:
+    """What the process holds on to after a job, in bytes; much of it is given back first."""
+    if rss_bytes() > TRIM_BYTES:
+        imaging.trim()
+    return rss_bytes()
+
+
+def rss_bytes() -> int:
+    """This process's resident memory now, in bytes."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
