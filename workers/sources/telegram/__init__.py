@@ -1,6 +1,6 @@
-"""Telegram as a source: every photo that a channel posts, whatever the line does.
+"""Telegram as a source: every photo that a channel posts, whatever the connection does.
 
-    source.py             the process' life: connect, serve until the line is lost, connect again
+    source.py             the process' life: connect, serve until the connection is lost, connect again
     channels.py           the configured channels: who is looked at when, who can't be read
     channel_state.py      one configured channel: is it read, and if not, why
     history.py            one channel: catch-up from the cursor, edits and deletions, backfill
@@ -13,6 +13,6 @@
     wire/                 what is said to Telegram, and what it answers
     login/                makes the session
 
-Live updates are wake-ups and never the source of truth: they are lost at every turn of the line. What a channel has is
+Live updates are wake-ups and never the source of truth: they are lost at every turn of the connection. What a channel has is
 what its history says, read from the journal's cursor on.
 """

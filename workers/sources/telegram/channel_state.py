@@ -48,7 +48,7 @@ class ChannelState:
     """
 
     address: Address
-    watch: History | None = None
+    history: History | None = None
     fault: ChannelFault | None = None
     hints: set[int] = field(default_factory=set)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,7 +70,7 @@ class ChannelState:
 
     @property
     def readable(self) -> History | None:
-        return self.watch if self.fault is None else None
+        return self.history if self.fault is None else None
 
     @property
     def state(self) -> str:
@@ -107,7 +107,7 @@ class ChannelState:
         One that could not be found yet may be the one that the account has just joined.
         """
         if channel_id is None or self.channel_id is None:
-            return self.watch is not None if channel_id is None else self.fault is not None and is_of_membership
+            return self.history is not None if channel_id is None else self.fault is not None and is_of_membership
         return channel_id == self.channel_id
 
     def has_fault(self, fault: ChannelFault) -> None:
@@ -137,25 +137,25 @@ class ChannelState:
 
     def close(self) -> None:
         """What was known of its peer does not hold any more."""
-        self.last_title, self.watch = self.title, None
+        self.last_title, self.history = self.title, None
 
     @property
     def title(self) -> str:
-        return self.watch.title if self.watch else self.last_title
+        return self.history.title if self.history else self.last_title
 
     def facts(self, *, connected: bool) -> dict[str, Any]:
-        """What /status shows of it. How far it is behind is known while there is a line."""
-        watch, fault = self.watch, self.fault
+        """What /status shows of it. How far it is behind is known while there is a connection."""
+        history, fault = self.history, self.fault
         problem, remedy = self.problem()
         return {
             "id": self.channel_id,
             "address": str(self.address),
             "title": clip(self.title, 200),
             "state": self.state,
-            "behind": watch.behind if watch and watch.cursor is not None and not fault and connected else None,
-            "is_member": watch.peer.is_member if watch else None,
-            "backfilled": watch.backfilled() if watch else None,
-            "backfill_left": watch.backfill_left() if watch else None,
+            "behind": history.behind if history and history.cursor is not None and not fault and connected else None,
+            "is_member": history.peer.is_member if history else None,
+            "backfilled": history.backfilled() if history else None,
+            "backfill_left": history.backfill_left() if history else None,
             "problem": clip(problem, FAULT_BYTES),
             "remedy": clip(remedy, FAULT_BYTES),
         }

@@ -1,4 +1,4 @@
-"""The configured channels while a line holds: who is looked at when, and what is the matter with whom.
+"""The configured channels while a connection holds: who is looked at when, and what is the matter with whom.
 
 A task for each channel looks at it when there is a hint, when the monitor finds it behind, and every
 `reconcile_seconds`. The first hint is followed at once, those that come in a burst twice a second. A channel that can't
@@ -23,12 +23,12 @@ from ipc.journal import Journal
 from ipc.text.durations import duration
 from workers.sources.telegram.channel_state import HINT_PAUSE_SECONDS, IT_IS_TRIED, ChannelState
 from workers.sources.telegram.history import History, Wanted
-from workers.sources.telegram.wire.connection import Hint, Line
+from workers.sources.telegram.wire.connection import Hint, Connection
 from workers.sources.telegram.wire.errors import (
     OUTDATED,
     ChannelFault,
     Flooded,
-    LineLost,
+    ConnectionLost,
     ServerTrouble,
     Unanswered,
     UnknownChannel,
@@ -85,10 +85,10 @@ class Channels(Mapping[int, History]):
         on_read: Callable[[int, Message], None],
         on_doubt: Callable[[], None],
     ) -> None:
-        self.entries = [ChannelState(address) for address in dict.fromkeys(map(parse, texts))]
+        self.configured = [ChannelState(address) for address in dict.fromkeys(map(parse, texts))]
         now = time.time()
-        for entry in self.entries:
-            entry.since = journal.first_configured(entry.address.key, first_seen(started_at, now))
+        for channel in self.configured:
+            channel.since = journal.first_configured(channel.address.key, first_seen(started_at, now))
         self._remember(journal)
         self.flooded_until = 0.0
         self._journal = journal
@@ -105,11 +105,11 @@ class Channels(Mapping[int, History]):
     def _remember(self, journal: Journal) -> None:
         """What the journal knows of the channels: whatever is the matter with one, /status knows which it is."""
         titles = {row["id"]: row["title"] for row in journal.channels()}
-        for entry in self.entries:
-            known = journal.peer_ids(entry.address.key)
-            if len(known) == 1 and all(other.channel_id not in known for other in self.entries):
-                (entry.channel_id,) = known
-                entry.last_title = titles.get(entry.channel_id, "")
+        for channel in self.configured:
+            known = journal.peer_ids(channel.address.key)
+            if len(known) == 1 and all(other.channel_id not in known for other in self.configured):
+                (channel.channel_id,) = known
+                channel.last_title = titles.get(channel.channel_id, "")
 
     def __getitem__(self, channel_id: int) -> History:
         return self._readable()[channel_id]
@@ -121,7 +121,7 @@ class Channels(Mapping[int, History]):
         return len(self._readable())
 
     def _readable(self) -> dict[int, History]:
-        return {entry.readable.id: entry.readable for entry in self.entries if entry.readable}
+        return {channel.readable.id: channel.readable for channel in self.configured if channel.readable}
 
     def note_flood(self, seconds: float) -> None:
         """Telegram wants no more requests of some kind for so long: /status says so."""
@@ -129,58 +129,58 @@ class Channels(Mapping[int, History]):
 
     def behind(self) -> int:
         """How many messages wait in all channels, at most."""
-        return sum(entry.watch.behind for entry in self.entries if entry.watch)
+        return sum(channel.history.behind for channel in self.configured if channel.history)
 
     # Reasons to look
 
     def expect_anything(self) -> None:
-        """The line is new: what happened while there was none is told by nobody."""
-        for entry in self.entries:
-            entry.reconcile_at = 0.0
-            entry.rest_until = 0.0 if entry.fault else entry.rest_until
-            entry.wake.set()
+        """The connection is new: what happened while there was none is told by nobody."""
+        for channel in self.configured:
+            channel.reconcile_at = 0.0
+            channel.rest_until = 0.0 if channel.fault else channel.rest_until
+            channel.wake.set()
 
     def hear(self, hint: Hint) -> None:
         """An update: its channel is to be looked at."""
-        for entry in self.entries:
-            if entry.is_concerned_by(hint.channel_id, is_of_membership=hint.is_of_membership):
-                entry.hints.update(hint.message_ids)
-                if entry.watch is not None:
-                    entry.watch.told = max(entry.watch.told, hint.new_id)
-                entry.is_hinted = True
-                entry.wake.set()
+        for channel in self.configured:
+            if channel.is_concerned_by(hint.channel_id, is_of_membership=hint.is_of_membership):
+                channel.hints.update(hint.message_ids)
+                if channel.history is not None:
+                    channel.history.told = max(channel.history.told, hint.new_id)
+                channel.is_hinted = True
+                channel.wake.set()
 
-    async def look_around(self, line: Line) -> None:
-        """Prove the line by asking for every channel's newest message; who is behind is looked at. Raises LineLost."""
-        entries = {entry.readable.id: entry for entry in self.entries if entry.readable}
-        tops = await self._tops(line, list(self._readable().values()))
+    async def look_around(self, connection: Connection) -> None:
+        """Prove the connection by asking for every channel's newest message; who is behind is looked at. Raises ConnectionLost."""
+        configured = {channel.readable.id: channel for channel in self.configured if channel.readable}
+        tops = await self._tops(connection, list(self._readable().values()))
         if not tops:
-            await line.probe(PROBE_SECONDS)
-        for channel_id, entry in entries.items():
-            if (watch := entry.watch) is None:
+            await connection.probe(PROBE_SECONDS)
+        for channel_id, channel in configured.items():
+            if (history := channel.history) is None:
                 continue
-            watch.top = tops.get(channel_id, watch.top)
-            if channel_id not in tops or watch.behind or watch.cursor is None:
-                entry.wake.set()
+            history.top = tops.get(channel_id, history.top)
+            if channel_id not in tops or history.behind or history.cursor is None:
+                channel.wake.set()
 
-    async def _tops(self, line: Line, watches: list[History]) -> dict[int, int]:
-        if not watches or time.monotonic() < self._tops_flooded_until:
+    async def _tops(self, connection: Connection, histories: list[History]) -> dict[int, int]:
+        if not histories or time.monotonic() < self._tops_flooded_until:
             return {}
         asked_at = time.monotonic()
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                return await line.tops([watch.peer for watch in watches])
+                return await connection.tops([history.peer for history in histories])
         except (TimeoutError, Unanswered) as error:
-            if line.heard_at > asked_at:
-                return {}  # a narrow line: our answer waits behind others
-            raise LineLost(f"Telegram has not answered the monitor for {duration(PROBE_SECONDS)}") from error
+            if connection.heard_at > asked_at:
+                return {}  # a narrow connection: our answer waits behind others
+            raise ConnectionLost(f"Telegram has not answered the monitor for {duration(PROBE_SECONDS)}") from error
         except Flooded as flood:
             self.note_flood(flood.seconds)
             self._tops_flooded_until = time.monotonic() + flood.seconds
             return {}
         except (ChannelFault, Unreadable, ServerTrouble):
             return {}  # one of them spoils the answer for all: each is asked for itself
-        except LineLost:
+        except ConnectionLost:
             raise
         except Exception as error:
             contained(error, "the channels' newest messages can't be read")
@@ -188,118 +188,118 @@ class Channels(Mapping[int, History]):
 
     # Looking
 
-    async def keep(self, line: Line, entry: ChannelState) -> None:
-        """Look at one channel whenever there is reason to, until cancelled. Raises LineLost and Hold."""
+    async def keep(self, connection: Connection, channel: ChannelState) -> None:
+        """Look at one channel whenever there is reason to, until cancelled. Raises ConnectionLost and Hold."""
         while True:
-            # A flood is waited out, whoever wakes us, and on whatever line: who asks all the same has to wait longer.
-            await asyncio.sleep(max(0.0, max(entry.flooded_until, entry.rest_until) - time.monotonic()))
-            if entry.is_hinted:
-                await asyncio.sleep(max(0.0, entry.looked_at + HINT_PAUSE_SECONDS - time.monotonic()))
-            entry.wake.clear()
-            entry.is_hinted, entry.looked_at = False, time.monotonic()
+            # A flood is waited out, whoever wakes us, and on whatever connection: who asks all the same has to wait longer.
+            await asyncio.sleep(max(0.0, max(channel.flooded_until, channel.rest_until) - time.monotonic()))
+            if channel.is_hinted:
+                await asyncio.sleep(max(0.0, channel.looked_at + HINT_PAUSE_SECONDS - time.monotonic()))
+            channel.wake.clear()
+            channel.is_hinted, channel.looked_at = False, time.monotonic()
             async with self._looks:
-                pause = await self._try_to_look(line, entry)
+                pause = await self._try_to_look(connection, channel)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await entry.wake.wait()
+                    await channel.wake.wait()
 
-    async def _try_to_look(self, line: Line, entry: ChannelState) -> float:
+    async def _try_to_look(self, connection: Connection, channel: ChannelState) -> float:
         """Look at one channel; for how many seconds it then needs no look, unless there is a reason."""
-        hints, entry.hints = entry.hints, set()
+        hints, channel.hints = channel.hints, set()
         try:
-            pause = await self._look(line, entry, hints)
+            pause = await self._look(connection, channel, hints)
             hints = set()
         except Flooded as flood:
             self.note_flood(flood.seconds)
-            log.warning("Telegram asks to wait", channel=str(entry.address), seconds=flood.seconds)
-            entry.flooded_until = time.monotonic() + flood.seconds
+            log.warning("Telegram asks to wait", channel=str(channel.address), seconds=flood.seconds)
+            channel.flooded_until = time.monotonic() + flood.seconds
             pause = 0.0
         except UnknownChannel as fault:
             # The first time, the access hash may be another account's: it is resolved anew.
-            pause = FAULT_SECONDS if entry.fault else AGAIN_SECONDS
-            if entry.channel_id is not None:
-                self._journal.put_peer(entry.address.key, line.account_id, entry.channel_id, NO_HASH)
-            entry.close()
-            self._has_fault(entry, fault)
+            pause = FAULT_SECONDS if channel.fault else AGAIN_SECONDS
+            if channel.channel_id is not None:
+                self._journal.put_peer(channel.address.key, connection.account_id, channel.channel_id, NO_HASH)
+            channel.close()
+            self._has_fault(channel, fault)
         except ChannelFault as fault:
             pause = FAULT_SECONDS
-            self._has_fault(entry, fault)
+            self._has_fault(channel, fault)
         except (ServerTrouble, Unanswered, Unreadable) as trouble:
             pause = AGAIN_SECONDS
-            entry.has_trouble(str(trouble), OUTDATED if isinstance(trouble, Unreadable) else IT_IS_TRIED)
-            log.warning("channel could not be looked at", channel=str(entry.address), why=str(trouble))
+            channel.has_trouble(str(trouble), OUTDATED if isinstance(trouble, Unreadable) else IT_IS_TRIED)
+            log.warning("channel could not be looked at", channel=str(channel.address), why=str(trouble))
             if isinstance(trouble, Unanswered):
                 self._on_doubt()
-        except LineLost:
+        except ConnectionLost:
             raise
         except Exception as error:
             what = "channel put off for an unforeseen error"
-            pause = entry.has_defect(str(contained(error, what, channel=str(entry.address))))
+            pause = channel.has_defect(str(contained(error, what, channel=str(channel.address))))
         finally:
-            entry.hints |= hints  # whatever came in between: the line may have been lost
+            channel.hints |= hints  # whatever came in between: the connection may have been lost
         return pause
 
-    async def _look(self, line: Line, entry: ChannelState, hints: set[int]) -> float:
-        if entry.watch is None or entry.fault:
-            entry.watch = await self._open(line, entry)
-        watch = entry.watch
-        async with watch.lock:
+    async def _look(self, connection: Connection, channel: ChannelState, hints: set[int]) -> float:
+        if channel.history is None or channel.fault:
+            channel.history = await self._open(connection, channel)
+        history = channel.history
+        async with history.lock:
             taken = Taken()
-            if time.monotonic() >= entry.reconcile_at:
+            if time.monotonic() >= channel.reconcile_at:
                 # First: the last messages that are known, however many new ones an outage has brought.
-                taken += await watch.reconcile(line)
-                entry.reconcile_at = time.monotonic() + self._reconcile_seconds
-            taken += await watch.catch_up(line)
+                taken += await history.reconcile(connection)
+                channel.reconcile_at = time.monotonic() + self._reconcile_seconds
+            taken += await history.catch_up(connection)
             if hints:
-                taken += await watch.look_at(line, hints)
-        entry.is_well()
-        if watch.has_more:
-            entry.wake.set()
+                taken += await history.look_at(connection, hints)
+        channel.is_well()
+        if history.has_more:
+            channel.wake.set()
         if taken.new or taken.edited:
             self._on_new()
         if hints or taken.edited:
             self._on_row()
-        return max(0.0, min(entry.reconcile_at - time.monotonic(), watch.seconds_to_ask()))
+        return max(0.0, min(channel.reconcile_at - time.monotonic(), history.seconds_to_ask()))
 
-    async def _open(self, line: Line, entry: ChannelState) -> History:
+    async def _open(self, connection: Connection, channel: ChannelState) -> History:
         """The channel, by what the journal knows of its address: Telegram is asked for a name once in its life."""
-        known = self._journal.peer(entry.address.key, line.account_id)
+        known = self._journal.peer(channel.address.key, connection.account_id)
         if known is None or known[1] == NO_HASH:
-            peer = await line.resolve(entry.address)
-            require_same(self._journal.peer_ids(entry.address.key), peer.channel_id)
+            peer = await connection.resolve(channel.address)
+            require_same(self._journal.peer_ids(channel.address.key), peer.channel_id)
         else:
-            if all(other.channel_id != known[0] for other in self.entries):
-                entry.channel_id = known[0]  # whatever is the matter with it, /status knows which it is
-            peer = await line.refresh(Peer(*known, title="", is_member=True))
-        self._journal.put_peer(entry.address.key, line.account_id, peer.channel_id, peer.access_hash)
-        if entry.watch is not None and entry.watch.id == peer.channel_id:
-            entry.watch.peer = peer
-            return entry.watch
-        for other in self.entries:
-            if other is not entry and other.watch is not None and other.watch.id == peer.channel_id:
+            if all(other.channel_id != known[0] for other in self.configured):
+                channel.channel_id = known[0]  # whatever is the matter with it, /status knows which it is
+            peer = await connection.refresh(Peer(*known, title="", is_member=True))
+        self._journal.put_peer(channel.address.key, connection.account_id, peer.channel_id, peer.access_hash)
+        if channel.history is not None and channel.history.id == peer.channel_id:
+            channel.history.peer = peer
+            return channel.history
+        for other in self.configured:
+            if other is not channel and other.history is not None and other.history.id == peer.channel_id:
                 raise ChannelFault(f"it is the same channel as {other.address}", "Name it once in telegram.channels")
-        entry.channel_id = peer.channel_id
+        channel.channel_id = peer.channel_id
         log.info("channel opened", channel=peer.channel_id, title=peer.title, member=peer.is_member)
-        return History(self._journal, peer, self._wanted, entry.since, self._on_read)
+        return History(self._journal, peer, self._wanted, channel.since, self._on_read)
 
     @staticmethod
-    def _has_fault(entry: ChannelState, fault: ChannelFault) -> None:
-        if entry.fault is None or entry.fault.what != fault.what:
-            log.error("channel can't be read", channel=str(entry.address), what=fault.what, remedy=fault.remedy)
-        entry.has_fault(fault)
+    def _has_fault(channel: ChannelState, fault: ChannelFault) -> None:
+        if channel.fault is None or channel.fault.what != fault.what:
+            log.error("channel can't be read", channel=str(channel.address), what=fault.what, remedy=fault.remedy)
+        channel.has_fault(fault)
 
     # Backfill
 
-    async def backfill(self, line: Line) -> None:
-        """Read what was posted before the channels were first seen, until cancelled. Raises LineLost and Hold."""
-        # A flood is waited out, on whatever line.
+    async def backfill(self, connection: Connection) -> None:
+        """Read what was posted before the channels were first seen, until cancelled. Raises ConnectionLost and Hold."""
+        # A flood is waited out, on whatever connection.
         await asyncio.sleep(max(0.0, self._backfill_flooded_until - time.monotonic()))
         while True:
-            watch, pause = self._next_to_backfill(), self._backfill_pause()
-            if watch is not None:
+            history, pause = self._next_to_backfill(), self._backfill_pause()
+            if history is not None:
                 try:
-                    async with watch.lock:
-                        taken = await watch.backfill(line)
+                    async with history.lock:
+                        taken = await history.backfill(connection)
                     if taken.new:
                         self._on_new()
                 except Flooded as flood:
@@ -307,16 +307,16 @@ class Channels(Mapping[int, History]):
                     pause = flood.seconds
                     self._backfill_flooded_until = time.monotonic() + pause
                 except (ServerTrouble, Unanswered, ChannelFault, Unreadable):
-                    watch.backfill_at = time.monotonic() + AGAIN_SECONDS  # the others go on
-                except LineLost:
+                    history.backfill_at = time.monotonic() + AGAIN_SECONDS  # the others go on
+                except ConnectionLost:
                     raise
                 except Exception as error:
-                    contained(error, "backfill put off for an unforeseen error", channel=watch.id)
-                    watch.backfill_at = time.monotonic() + FAULT_SECONDS
+                    contained(error, "backfill put off for an unforeseen error", channel=history.id)
+                    history.backfill_at = time.monotonic() + FAULT_SECONDS
             await asyncio.sleep(pause)
 
     def _backfill_pause(self) -> float:
-        done = all(entry.readable and not entry.readable.backfill_left() for entry in self.entries)
+        done = all(channel.readable and not channel.readable.backfill_left() for channel in self.configured)
         return BACKFILL_DONE_SECONDS if done else BACKFILL_PAUSE_SECONDS
 
     def _next_to_backfill(self) -> History | None:
@@ -324,11 +324,11 @@ class Channels(Mapping[int, History]):
 
         One that gives no answers is left out: the others would wait for it for ever.
         """
-        watches = [entry.readable for entry in self.entries if entry.readable and entry.gives_answers]
-        if any(watch.has_backlog or watch.cursor is None for watch in watches):
+        histories = [channel.readable for channel in self.configured if channel.readable and channel.gives_answers]
+        if any(history.has_backlog or history.cursor is None for history in histories):
             return None
         now = time.monotonic()
-        wanting = (watch for watch in watches if watch.backfill_left() and watch.backfill_at <= now)
+        wanting = (history for history in histories if history.backfill_left() and history.backfill_at <= now)
         return min(wanting, key=History.backfilled, default=None)
 
 

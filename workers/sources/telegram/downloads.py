@@ -2,7 +2,7 @@
 
 Promises. An original counts as fetched when it is whole (as long as Telegram said) and on the disk; whether it can be
 decoded is for an image worker to say, who sends it back if not. Nothing is downloaded while the spool or its disk is
-full. Only what is the picture's own fault costs an attempt: a flood, an outage or a lost line does not. Whatever
+full. Only what is the picture's own fault costs an attempt: a flood, an outage or a lost connection does not. Whatever
 becomes of a try, the job moves on: it is fetched, withdrawn, put off or dead.
 
 No channel keeps another one waiting: of those with something to fetch, the one that has the fewest downloads under way
@@ -33,11 +33,11 @@ from ipc.retry import RetryPolicy
 from workers.sources.telegram.download_failures import Complaint, DownloadFailures
 from workers.sources.telegram.history import History
 from workers.sources.telegram.spool_writer import SpoolWriter
-from workers.sources.telegram.wire.connection import Line
+from workers.sources.telegram.wire.connection import Connection
 from workers.sources.telegram.wire.errors import (
     ChannelFault,
     Flooded,
-    LineLost,
+    ConnectionLost,
     ServerTrouble,
     StaleReference,
     Unanswered,
@@ -86,7 +86,7 @@ class Gone(Exception):
 
 
 class Downloads:
-    """Downloads what is due. One for the whole life of the process; lines and watches come and go."""
+    """Downloads what is due. One for the whole life of the process; connections and watches come and go."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Downloads:
         self._on_doubt = on_doubt
         self._on_flood = on_flood
         self._files: OrderedDict[tuple[int, int], tuple[str, File]] = OrderedDict()
-        self._setbacks = DownloadFailures()
+        self._failures = DownloadFailures()
         self._store = SpoolWriter(journal, spool)
         self._kept: set[int] = set()
         self._coming: dict[int, int] = {}
@@ -142,7 +142,7 @@ class Downloads:
 
     def complaint(self) -> Complaint | None:
         """What is the matter with the downloads, if anything is."""
-        return self._setbacks.complaint(time.time())
+        return self._failures.complaint(time.time())
 
     def refresh(self) -> None:
         """Find out anew what was the matter, whether or not there is anything to fetch. To be called every second."""
@@ -153,19 +153,19 @@ class Downloads:
         if self.disk_error and self._spool.can_be_written():
             self.disk_error, self._paused_until = "", 0.0
             self.wake.set()
-        for job_id in self._setbacks.known():
+        for job_id in self._failures.known():
             job = self._journal.job(job_id)
             if job is None or job.state != "seen":
-                self._setbacks.forget(job_id)  # deleted, or dead, or another process has sent for it elsewhere
+                self._failures.forget(job_id)  # deleted, or dead, or another process has sent for it elsewhere
 
-    async def run(self, line: Line, watches: Mapping[int, History]) -> None:
+    async def run(self, connection: Connection, histories: Mapping[int, History]) -> None:
         """Fetch what is due until cancelled. `watches` by channel id: those that can be read now."""
         in_hand: dict[int, tuple[Job, asyncio.Task[None]]] = {}
         try:
             while True:
                 self.wake.clear()
-                while (job := self._next(in_hand, watches)) is not None:
-                    in_hand[job.id] = job, asyncio.create_task(self._fetch(line, watches[job.channel_id], job))
+                while (job := self._next(in_hand, histories)) is not None:
+                    in_hand[job.id] = job, asyncio.create_task(self._fetch(connection, histories[job.channel_id], job))
                 waker = asyncio.create_task(self.wake.wait())
                 tasks = [task for _, task in in_hand.values()]
                 await asyncio.wait([waker, *tasks], timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
@@ -178,18 +178,18 @@ class Downloads:
             for _, task in in_hand.values():
                 task.cancel()
             await asyncio.gather(*(task for _, task in in_hand.values()), return_exceptions=True)
-            await self._store.settle()  # or the next line would have the same fetched once more
+            await self._store.settle()  # or the next connection would have the same fetched once more
             self._kept.clear()
             self._coming.clear()
 
-    def _next(self, in_hand: Mapping[int, tuple[Job, object]], watches: Mapping[int, History]) -> Job | None:
+    def _next(self, in_hand: Mapping[int, tuple[Job, object]], histories: Mapping[int, History]) -> Job | None:
         """The job to begin now, if there is one and there is room for it."""
         busy = Counter(job.channel_id for job, _ in in_hand.values() if job.id not in self._kept)
         is_full = busy.total() >= self._at_once or len(in_hand) >= MOST_IN_HAND * self._at_once
         if is_full or time.monotonic() < self._paused_until or not self._has_room():
             return None
-        silent = self._setbacks.silent_channels()
-        open_to = [one for one in watches if one not in silent or busy[one] < max(1, self._at_once // 2)]
+        silent = self._failures.silent_channels()
+        open_to = [one for one in histories if one not in silent or busy[one] < max(1, self._at_once // 2)]
         due = self._journal.first_to_fetch(open_to, besides=in_hand)
         self.is_idle = not due and not in_hand
         return min(due, key=lambda job: (job.priority, busy[job.channel_id], job.next_at > 0, job.id), default=None)
@@ -202,13 +202,13 @@ class Downloads:
             self._room_until, self._begun_bytes = now + ROOM_SECONDS, 0
         return self._had_room
 
-    async def _fetch(self, line: Line, watch: History, job: Job) -> None:
+    async def _fetch(self, connection: Connection, history: History, job: Job) -> None:
         """Take one job a step on, or note why not: whatever may be the matter with it, it is its own matter.
 
-        Raises LineLost, and what concerns the whole process.
+        Raises ConnectionLost, and what concerns the whole process.
         """
         try:
-            await self._download(line, watch, job)
+            await self._download(connection, history, job)
         except Gone as gone:
             self._move_on(job, gone)
         except (Flooded, ServerTrouble, ChannelFault, Unreadable, Unreachable) as trouble:
@@ -216,7 +216,7 @@ class Downloads:
         except Unanswered as silence:
             self._on_doubt()
             self._put_off(job, silence)
-        except LineLost:
+        except ConnectionLost:
             raise  # of all files
         except StaleReference as stale:
             self._fail(job, f"a reference that was just given does not hold: {stale}")
@@ -234,19 +234,19 @@ class Downloads:
             facts = {"job": job.id, "channel": job.channel_id, "message": job.message_id}
             self._put_off(job, contained(error, what, **facts))
 
-    async def _file(self, line: Line, watch: History, job: Job) -> File:
+    async def _file(self, connection: Connection, history: History, job: Job) -> File:
         """The file of the job's picture, with a reference that holds. Raises Gone."""
         identity, file = self._files.get((job.channel_id, job.message_id), ("", None))
         if file is not None and identity == job.identity:
             return file
         kind = "absent"
-        for message in (await line.by_ids(watch.peer, [job.message_id])).messages:
+        for message in (await connection.by_ids(history.peer, [job.message_id])).messages:
             self.remember(job.channel_id, message)
             if message.post and message.file and message.post.photo.identity == job.identity:
                 return message.file
             kind = message.kind
-        async with watch.lock:
-            await watch.look_at(line, [job.message_id], everywhere=True)  # deleted, or another picture by now
+        async with history.lock:
+            await history.look_at(connection, [job.message_id], everywhere=True)  # deleted, or another picture by now
         raise Gone(kind)
 
     def _move_on(self, job: Job, gone: Gone) -> None:
@@ -256,50 +256,50 @@ class Downloads:
         if is_unchanged and str(gone) != "preview":
             self._put_off(job, ServerTrouble(f"the message does not show the picture that it had ({gone})"))
             return
-        self._setbacks.forget(job.id)
+        self._failures.forget(job.id)
         if is_unchanged:
             self._bury(job, "it is the picture of a link's preview, and telegram.web_previews is off")
 
-    async def _download(self, line: Line, watch: History, job: Job) -> None:
+    async def _download(self, connection: Connection, history: History, job: Job) -> None:
         """Download the job's picture; where its reference has expired, with a new one."""
-        file = await self._file(line, watch, job)
+        file = await self._file(connection, history, job)
         if file.bytes > self._max_bytes:
             self._bury(job, f"its file has {file.bytes} bytes, images.max_bytes is {self._max_bytes}")
             return
         self._coming[job.id] = file.bytes
         self._begun_bytes += file.bytes
         try:
-            is_wanted = await self._take_bytes(line, job, file)
+            is_wanted = await self._take_bytes(connection, job, file)
         except StaleReference:
             self._files.pop((job.channel_id, job.message_id), None)
-            is_wanted = await self._take_bytes(line, job, await self._file(line, watch, job))
+            is_wanted = await self._take_bytes(connection, job, await self._file(connection, history, job))
         self.disk_error = ""
         if file.data is None:
-            self._setbacks.fetched(job.id, time.time())
-            for dc_id in line.dc_ids(file):
+            self._failures.fetched(job.id, time.time())
+            for dc_id in connection.dc_ids(file):
                 self._hasten(dc_id)
         else:
-            self._setbacks.forget(job.id)  # it proves nothing of the downloads
+            self._failures.forget(job.id)  # it proves nothing of the downloads
         if is_wanted:
             self._on_fetched()
             log.debug("fetched", job=job.id, bytes=file.bytes)
 
     def _hasten(self, dc_id: int) -> None:
         """That data centre gives files: those that waited for it need not wait for their time."""
-        for job_id in self._setbacks.waiting_for(dc_id):
-            self._setbacks.forget(job_id)
+        for job_id in self._failures.waiting_for(dc_id):
+            self._failures.forget(job_id)
             job = self._journal.job(job_id)
             if job is not None and job.state == "seen" and job.next_at > time.time():
                 self._journal.postpone(job, 0.0, job.reason or "")
 
-    async def _take_bytes(self, line: Line, job: Job, file: File) -> bool:
+    async def _take_bytes(self, connection: Connection, job: Job, file: File) -> bool:
         """Download the file and have it kept; whether the job still wanted it."""
         if file.data is not None:
             self._only_waits_for_the_disk(job)
             return await self._store.keep_data(job, bytearray(file.data))
         if file.bytes <= SMALL_BYTES:
             data = bytearray(file.bytes)
-            await _download_parts(line, file, partial(_put, data))
+            await _download_parts(connection, file, partial(_put, data))
             self._only_waits_for_the_disk(job)
             return await self._store.keep_data(job, data)
         with ExitStack() as stack:
@@ -307,7 +307,7 @@ class Downloads:
             path = self._spool.part(job.id, job.generation)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
             stack.callback(os.close, fd)
-            await _download_parts(line, file, partial(_write, fd))
+            await _download_parts(connection, file, partial(_write, fd))
             stack.pop_all()
         self._only_waits_for_the_disk(job)
         return await self._store.keep_file(job, fd, file.bytes)
@@ -324,10 +324,10 @@ class Downloads:
             self._on_flood(trouble.seconds)
             log.warning("Telegram asks to wait before the next download", seconds=trouble.seconds)
             return
-        if self._setbacks.seconds(job.id, time.time()) > OUTAGE_SECONDS and self._setbacks.is_the_only_one(job.id):
+        if self._failures.seconds(job.id, time.time()) > OUTAGE_SECONDS and self._failures.is_the_only_one(job.id):
             self._charge(job, str(trouble))  # not forgotten: the next error costs an attempt too
             return
-        seconds = self._setbacks.note(
+        seconds = self._failures.note(
             job.id,
             job.channel_id,
             trouble.why if isinstance(trouble, Unreachable) else str(trouble),
@@ -341,7 +341,7 @@ class Downloads:
         self._journal.postpone(job, seconds, str(trouble))
 
     def _fail(self, job: Job, reason: str) -> None:
-        self._setbacks.forget(job.id)
+        self._failures.forget(job.id)
         self._charge(job, reason)
 
     def _charge(self, job: Job, reason: str) -> None:
@@ -362,22 +362,22 @@ def _write(fd: int, data: bytes, offset: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-async def _download_parts(line: Line, file: File, put: Callable[[bytes, int], None]) -> None:
+async def _download_parts(connection: Connection, file: File, put: Callable[[bytes, int], None]) -> None:
     """Put all parts of the file where they belong, several at a time. Raises Damaged if it is shorter or longer."""
     next_offset = 0
 
     async def take_parts() -> None:
         nonlocal next_offset
         while (offset := next_offset) < file.bytes:
-            size = line.part_bytes(file, offset)
+            size = connection.part_bytes(file, offset)
             next_offset += size
-            data = await line.part(file, offset, size, PART_SECONDS)
+            data = await connection.part(file, offset, size, PART_SECONDS)
             expected = min(size, file.bytes - offset)
             if len(data) != expected:
                 raise Damaged(f"{len(data)} bytes came at {offset} of {file.bytes}, where {expected} should have")
             put(data, offset)
 
-    if line.part_bytes(file, 0) > file.bytes:
+    if connection.part_bytes(file, 0) > file.bytes:
         await take_parts()
         return
     tasks = [asyncio.create_task(take_parts()) for _ in range(PARALLEL_PARTS)]

@@ -38,7 +38,7 @@ from ipc.posts import BACKFILL, LIVE, MORE, Channel
 from ipc.posts import Page as Posts
 from workers.sources.telegram.late_ids import LateIds
 from workers.sources.telegram.omitted_ids import AGAIN_SECONDS, OmittedIds
-from workers.sources.telegram.wire.connection import Line, Page
+from workers.sources.telegram.wire.connection import Connection, Page
 from workers.sources.telegram.wire.errors import ServerTrouble, Unreadable
 from workers.sources.telegram.wire.media import Message
 from workers.sources.telegram.wire.peers import PAGE, Peer
@@ -146,22 +146,22 @@ class History:
 
     # Catching up
 
-    async def catch_up(self, line: Line) -> Taken:
+    async def catch_up(self, connection: Connection) -> Taken:
         """Take everything after the cursor, or the first pages of it: `has_more` says so then."""
         if self.cursor is None:
-            await self._begin(line)
+            await self._begin(connection)
         cursor = self.cursor
         assert cursor is not None, "it has just begun"
-        taken = await self._ask_again(line)
+        taken = await self._ask_again(connection)
         told = self.told
         self.has_more = False
         for number in itertools.count(1):
-            page = await self._readable_after(line, cursor)
+            page = await self._readable_after(connection, cursor)
             fresh = self._settled([one for one in page if one.id > cursor])
             if not fresh:
                 break
             taken += self._take(fresh, cursor + 1, fresh[-1].id)
-            self._young.note(fresh, cursor + 1, fresh[-1].id, time.time() + line.clock_ahead)
+            self._young.note(fresh, cursor + 1, fresh[-1].id, time.time() + connection.clock_ahead)
             cursor = fresh[-1].id
             if len(page) < PAGE and cursor >= self.top:
                 break
@@ -169,13 +169,13 @@ class History:
                 self.has_more = True
                 return taken
         if cursor < self.top:
-            taken += await self._prove(line, cursor, self.top)
+            taken += await self._prove(connection, cursor, self.top)
         self.top = max(self.top, cursor)
         if self.told == told:
             self.told = 0  # read, or not there: the monitor finds what comes late
         return taken
 
-    async def _begin(self, line: Line) -> None:
+    async def _begin(self, connection: Connection) -> None:
         """The channel is read for the first time ever: begin with what was posted since it was first configured.
 
         Only where that begins is found out here. The rest is as after any outage: page by page, and it goes on where it
@@ -183,28 +183,28 @@ class History:
         """
         # By Telegram's clock, which dates the messages. Both tell whole seconds, rounded down: at the worst, those of a
         # second or two before are taken as well.
-        since = math.floor(self._since + await line.time() - time.time())
+        since = math.floor(self._since + await connection.time() - time.time())
         cursor = 0
         for skip in range(PAGE):
             try:
-                page = await line.before_time(self.peer, since, skip=skip)
+                page = await connection.before_time(self.peer, since, skip=skip)
             except Unreadable:
                 continue  # the one below it will do: these pass as unreadable, and not as photos
             self._learn(page)
             cursor = max((one.id for one in page.messages), default=0)
             if not page.messages:
-                await self._require_nothing_before(line, since)
+                await self._require_nothing_before(connection, since)
             break
         else:
             raise Unreadable(f"the last {PAGE} messages before it was configured")
         self._take([], cursor + 1, cursor)
         log.info("channel seen for the first time", channel=self.id, title=self.title, cursor=cursor)
 
-    async def _require_nothing_before(self, line: Line, since: int) -> None:
+    async def _require_nothing_before(self, connection: Connection, since: int) -> None:
         """Raises ServerTrouble if it is not true that the channel begins later: all of it would be taken as live."""
-        first = [one for one in await self._readable_after(line, 0) if one.kind not in ("absent", "unreadable")]
-        if not first and (top := (await line.tops([self.peer])).get(self.id)):
-            first = [one for one in await self._by_ids(line, [top]) if one.kind != "absent"]
+        first = [one for one in await self._readable_after(connection, 0) if one.kind not in ("absent", "unreadable")]
+        if not first and (top := (await connection.tops([self.peer])).get(self.id)):
+            first = [one for one in await self._by_ids(connection, [top]) if one.kind != "absent"]
             if first:
                 raise ServerTrouble(f"its history came empty, and message {top} is there")
         if any(one.at < since for one in first):
@@ -216,34 +216,34 @@ class History:
         """In how many seconds a young or omitted id is to be asked for again; infinite without any."""
         return min(self._young.seconds_to_ask(), self._omitted.seconds_to_ask(time.monotonic()))
 
-    async def _ask_again(self, line: Line) -> Taken:
+    async def _ask_again(self, connection: Connection) -> Taken:
         """Ask for the young ids whose time has come, and for those that were left out of an answer."""
         due = self._young.due()[:PAGE]
-        found = await self._by_ids(line, due)
+        found = await self._by_ids(connection, due)
         there = [one for one in found if one.kind != "absent"]
         self._young.asked(due, {one.id for one in there})
         taken = self._take(there, *NOWHERE) if there else Taken()
-        return taken + await self.look_at(line, self._omitted.due(time.monotonic())[:PAGE], everywhere=True)
+        return taken + await self.look_at(connection, self._omitted.due(time.monotonic())[:PAGE], everywhere=True)
 
-    async def _newest(self, line: Line) -> list[Message]:
+    async def _newest(self, connection: Connection) -> list[Message]:
         """The newest messages that can be read; those above them have no id that is known."""
         for skip in range(PAGE):
             try:
-                page = await line.before(self.peer, 0, 1 if skip else PAGE, skip=max(0, skip - 1))
+                page = await connection.before(self.peer, 0, 1 if skip else PAGE, skip=max(0, skip - 1))
             except Unreadable:
                 continue
             self._learn(page)
             return list(page.messages)
         raise Unreadable(f"the newest {PAGE} messages")
 
-    async def _readable_after(self, line: Line, cursor: int) -> list[Message]:
+    async def _readable_after(self, connection: Connection, cursor: int) -> list[Message]:
         """The messages of the next page, ascending; one by one where the page can't be read as a whole."""
         try:
-            page = await line.after(self.peer, cursor)
+            page = await connection.after(self.peer, cursor)
         except Unreadable as error:
             log.warning("a page can't be read, its messages are asked for one by one", channel=self.id, why=str(error))
-            self.top = max([self.top, *(one.id for one in await self._newest(line))])
-            found = await self._by_ids(line, range(cursor + 1, cursor + 1 + PAGE))
+            self.top = max([self.top, *(one.id for one in await self._newest(connection))])
+            found = await self._by_ids(connection, range(cursor + 1, cursor + 1 + PAGE))
             first_open = self._omitted.first_open(cursor + 1, cursor + PAGE)
             return [one for one in found if first_open is None or one.id < first_open]
         self._learn(page)
@@ -254,24 +254,24 @@ class History:
         newest = max([self.top, *(one.id for one in messages if one.kind != "absent")])
         return [one for one in messages if one.id <= newest]
 
-    async def _prove(self, line: Line, cursor: int, top: int) -> Taken:
+    async def _prove(self, connection: Connection, cursor: int, top: int) -> Taken:
         """The history ended before the newest message: ask for each id between, so that none is taken for granted."""
         taken = Taken()
         while cursor < top:
             high = min(cursor + PAGE, top)
-            found = await self._by_ids(line, range(cursor + 1, high + 1))
+            found = await self._by_ids(connection, range(cursor + 1, high + 1))
             first_open = self._omitted.first_open(cursor + 1, high)
             if first_open is not None:
                 taken += self._take([one for one in found if one.id > first_open], *NOWHERE)
                 high, found = first_open - 1, [one for one in found if one.id < first_open]
             taken += self._take(found, cursor + 1, high)
-            self._young.note(found, cursor + 1, high, time.time() + line.clock_ahead)
+            self._young.note(found, cursor + 1, high, time.time() + connection.clock_ahead)
             cursor = high
             if first_open is not None:
                 break
         return taken
 
-    async def _by_ids(self, line: Line, message_ids: Sequence[int]) -> list[Message]:
+    async def _by_ids(self, connection: Connection, message_ids: Sequence[int]) -> list[Message]:
         """These messages, absent ones included; halves an answer that can't be read until the one is found.
 
         Ids that were left out for the first time are not among them.
@@ -279,7 +279,7 @@ class History:
         if not message_ids:
             return []
         try:
-            page = await line.by_ids(self.peer, message_ids)
+            page = await connection.by_ids(self.peer, message_ids)
         except Unreadable as error:
             if len(message_ids) == 1:
                 one = message_ids[0]
@@ -288,8 +288,8 @@ class History:
                 return [Message(one, "unreadable")]
             middle = len(message_ids) // 2
             return [
-                *await self._by_ids(line, message_ids[:middle]),
-                *await self._by_ids(line, message_ids[middle:]),
+                *await self._by_ids(connection, message_ids[:middle]),
+                *await self._by_ids(connection, message_ids[middle:]),
             ]
         newly = self._omitted.note(message_ids, {one.id for one in page.messages}, time.monotonic())
         if newly:
@@ -316,7 +316,7 @@ class History:
 
     # Edits and deletions
 
-    async def reconcile(self, line: Line) -> Taken:
+    async def reconcile(self, connection: Connection) -> Taken:
         """Look at the last messages once more, for what was edited or deleted unseen."""
         if self._range is None:
             return Taken()
@@ -325,19 +325,19 @@ class History:
         taken, left, upper = Taken(), wanted, cursor + 1
         while left > 0 and upper > floor:
             try:
-                page = await line.before(self.peer, upper, min(PAGE, left))
+                page = await connection.before(self.peer, upper, min(PAGE, left))
             except Unreadable:
                 low = max(floor, upper - min(PAGE, left))
-                messages = await self._by_ids(line, range(low, upper))
+                messages = await self._by_ids(connection, range(low, upper))
             else:
                 messages = [one for one in page.messages if one.id >= floor]  # below it, backfill has not been
                 low = messages[0].id if len(messages) == len(page.messages) > 0 else floor
-            taken += await self._compare(line, messages, low, upper - 1, wanted)
+            taken += await self._compare(connection, messages, low, upper - 1, wanted)
             left, upper = left - max(1, len(messages)), low
         self._is_new = False
         return taken
 
-    async def look_at(self, line: Line, message_ids: Iterable[int], *, everywhere: bool = False) -> Taken:
+    async def look_at(self, connection: Connection, message_ids: Iterable[int], *, everywhere: bool = False) -> Taken:
         """Look at messages that were said to be edited or deleted, if they are in the range that is known.
 
         `everywhere`: also if they are not; there are jobs of them.
@@ -346,12 +346,14 @@ class History:
         taken = Taken()
         wanted = sorted(one for one in set(message_ids) if everywhere or floor <= one <= cursor)
         for start in range(0, len(wanted), PAGE):
-            messages = await self._by_ids(line, wanted[start : start + PAGE])
+            messages = await self._by_ids(connection, wanted[start : start + PAGE])
             taken += self._take(messages, *NOWHERE)
             self._withdraw(one.id for one in messages if one.post is None and one.kind not in KEPT_KINDS)
         return taken
 
-    async def _compare(self, line: Line, messages: Sequence[Message], low: int, high: int, most: int) -> Taken:
+    async def _compare(
+        self, connection: Connection, messages: Sequence[Message], low: int, high: int, most: int
+    ) -> Taken:
         """Hold what the journal has between two ids against what is there now.
 
         No more than the last `most` are missed at once: where a server has lost sight of a whole history for a moment,
@@ -369,7 +371,7 @@ class History:
             self._suspects |= set(missing)
             return taken
         self._suspects -= set(range(low, high + 1))
-        return taken + await self.look_at(line, missing) if missing else taken
+        return taken + await self.look_at(connection, missing) if missing else taken
 
     def _withdraw(self, message_ids: Iterable[int]) -> None:
         gone = withdraw(self._journal, self.id, message_ids, time.time())
@@ -378,7 +380,7 @@ class History:
 
     # Backfill
 
-    async def backfill(self, line: Line) -> Taken:
+    async def backfill(self, connection: Connection) -> Taken:
         """Read one page downward from the floor."""
         left = self.backfill_left()
         if self._range is None or left <= 0:
@@ -386,15 +388,15 @@ class History:
         floor = self._range[0]
         low = max(1, floor - min(PAGE, left))
         try:
-            page = await line.before(self.peer, floor, min(PAGE, left))
+            page = await connection.before(self.peer, floor, min(PAGE, left))
         except Unreadable:
-            return self._take_below(await self._by_ids(line, range(low, floor)), low, floor - 1)
+            return self._take_below(await self._by_ids(connection, range(low, floor)), low, floor - 1)
         self._learn(page)
         if page.messages:
             return self._take(page.messages, page.messages[0].id, floor - 1, BACKFILL)
         if self._nothing_below == floor:
             return self._take([], 1, floor - 1, BACKFILL)  # twice nothing below: this was the beginning
-        found = await self._by_ids(line, range(low, floor))
+        found = await self._by_ids(connection, range(low, floor))
         if any(one.kind != "absent" for one in found):
             return self._take_below(found, low, floor - 1)
         self._nothing_below = floor

@@ -1,10 +1,10 @@
-"""The connection's life with Telegram: connect, serve until the line is lost, connect again.
+"""The connection's life with Telegram: connect, serve until the connection is lost, connect again.
 
-While a line holds, these go on side by side: a task for each channel, the downloads, backfill, and the monitor, which
-proves the line with a request of its own and compares every channel's newest message with its cursor. So `connected`
+While a connection holds, these go on side by side: a task for each channel, the downloads, backfill, and the monitor, which
+proves the connection with a request of its own and compares every channel's newest message with its cursor. So `connected`
 and `behind` are evidence and not hope.
 
-A line that is lost is closed whole and another one made: at once, then after `reconnect_delay_seconds`, doubled each
+A connection that is lost is closed whole and another one made: at once, then after `reconnect_delay_seconds`, doubled each
 time. After `max_restarts` failures in a row the process ends, and its supervisor takes over. What no retry can mend (a
 session that is used twice, an account that is banned) holds the process. A channel that can't be read is that channel's
 problem only.
@@ -37,10 +37,10 @@ from workers.sources.telegram.channels import Channels
 from workers.sources.telegram.downloads import Downloads
 from workers.sources.telegram.history import Wanted
 from workers.sources.telegram.wire.account import LOGIN, Account
-from workers.sources.telegram.wire.connection import Line
+from workers.sources.telegram.wire.connection import Connection
 from workers.sources.telegram.wire.errors import (
     Flooded,
-    LineLost,
+    ConnectionLost,
     ServerTrouble,
     SessionRefused,
     Unanswered,
@@ -56,8 +56,8 @@ REFUSED_TIMES: Final = 5
 REFUSED_SECONDS: Final = 600.0
 """A server in trouble may refuse a session for a moment; one that does so as often and as long in a row means it."""
 
-EXPECTED: Final = (LineLost, ServerTrouble, Flooded, Unanswered, Unreadable)
-"""What may end a line."""
+EXPECTED: Final = (ConnectionLost, ServerTrouble, Flooded, Unanswered, Unreadable)
+"""What may end a connection."""
 
 ERROR_BYTES: Final = 1200
 
@@ -76,7 +76,7 @@ async def run(context: Context, journal: Journal, spool: Spool) -> None:
 
 
 class Source:
-    """The configured channels, and the line to Telegram that is there at the moment, if any."""
+    """The configured channels, and the connection to Telegram that is there at the moment, if any."""
 
     def __init__(self, context: Context, journal: Journal, spool: Spool) -> None:
         options = context.options["telegram"]
@@ -149,17 +149,17 @@ class Source:
         failures, refusals = 0, Refusals()
         async with self._account.owned():
             while not self._stop.is_set():
-                line = Line(self._account, self._channels.hear, previews=self._options["web_previews"])
+                connection = Connection(self._account, self._channels.hear, previews=self._options["web_previews"])
                 connected_at = math.inf
                 try:
-                    await self._until_stop(self._connect(line))
+                    await self._until_stop(self._connect(connection))
                     connected_at = time.monotonic()
                     refusals.reset()
-                    await self._until_stop(self._serve(line))
+                    await self._until_stop(self._serve(connection))
                 except Exception as error:
                     trouble = error if isinstance(error, EXPECTED) else contained(error, "the line is given up")
                     refusals.note(trouble, time.monotonic())
-                    self._line_is_lost(trouble)
+                    self._note_loss(trouble)
                     has_held = time.monotonic() - connected_at > self._options["reconnect_delay_seconds"]
                     if has_held and not isinstance(trouble, Unforeseen):
                         failures = 0  # it did hold; one that breaks at once is as bad as none
@@ -167,14 +167,14 @@ class Source:
                     failures += not isinstance(trouble, Flooded)
                 finally:
                     self._connected = False
-                    await line.close()
+                    await connection.close()
 
-    async def _connect(self, line: Line) -> None:
-        await line.connect()
+    async def _connect(self, connection: Connection) -> None:
+        await connection.connect()
         self._prove()
-        log.info("connected to Telegram", channels=len(self._channels.entries))
+        log.info("connected to Telegram", channels=len(self._channels.configured))
 
-    def _line_is_lost(self, trouble: Exception) -> None:
+    def _note_loss(self, trouble: Exception) -> None:
         self._connected, self._error = False, str(trouble)
         log.warning("the line to Telegram is lost", why=str(trouble))
         self._tell()
@@ -198,32 +198,32 @@ class Source:
         """Do the work until it ends or a stop is asked for."""
         await first_to_end(work, self._stop.wait())
 
-    # A line
+    # A connection
 
-    async def _serve(self, line: Line) -> None:
-        """Do everything there is to do with a line, until it is lost."""
+    async def _serve(self, connection: Connection) -> None:
+        """Do everything there is to do with a connection, until it is lost."""
         channels = self._channels
         channels.expect_anything()
         await first_to_end(
-            line.lost(),
-            self._monitor(line),
-            self._fetching.run(line, channels),
-            channels.backfill(line),
-            *(channels.keep(line, entry) for entry in channels.entries),
+            connection.lost(),
+            self._monitor(connection),
+            self._fetching.run(connection, channels),
+            channels.backfill(connection),
+            *(channels.keep(connection, channel) for channel in channels.configured),
         )
 
     def _doubt(self) -> None:
-        """Somebody waited for an answer in vain: is the line still there?"""
+        """Somebody waited for an answer in vain: is the connection still there?"""
         self._monitor_now.set()
 
     def _flood(self, seconds: float) -> None:
         """Telegram wants no more downloads for so long."""
         self._channels.note_flood(seconds)
 
-    async def _monitor(self, line: Line) -> None:
-        """Prove the line, and find the channels that have something new, every `monitor_seconds`."""
+    async def _monitor(self, connection: Connection) -> None:
+        """Prove the connection, and find the channels that have something new, every `monitor_seconds`."""
         while True:
-            await self._channels.look_around(line)
+            await self._channels.look_around(connection)
             self._prove()
             self._monitor_now.clear()
             with suppress(TimeoutError):
@@ -248,7 +248,7 @@ class Source:
             source="telegram",
             connected=self._connected,
             error=clip(self._error, ERROR_BYTES),
-            channels=len(self._channels.entries),
+            channels=len(self._channels.configured),
             behind=self._channels.behind() if self._connected else None,
             flooded_until=iso(flooded_until) if flooded_until > time.time() else None,
             spool_full=self._room.is_full,
@@ -259,8 +259,8 @@ class Source:
             fetch_error_remedy=complaint.remedy if complaint else "",
             proven_at=iso(self._proven_at) if self._proven_at else None,
         )
-        for number, entry in enumerate(self._channels.entries):
-            self._report(f"channel {number}", **entry.facts(connected=self._connected))
+        for number, channel in enumerate(self._channels.configured):
+            self._report(f"channel {number}", **channel.facts(connected=self._connected))
 
     def _report(self, topic: str, **facts: Any) -> None:
         now = time.monotonic()
@@ -275,7 +275,7 @@ class Source:
 async def first_to_end(*works: Coroutine[Any, Any, Any]) -> None:
     """Run all of them until one ends or raises; then end the others. Raises what the first one raised.
 
-    If any has found a reason to hold meanwhile, that is raised: the others may have seen no more than a lost line.
+    If any has found a reason to hold meanwhile, that is raised: the others may have seen no more than a lost connection.
     """
     tasks = [asyncio.create_task(work) for work in works]
     try:
@@ -315,7 +315,7 @@ class Refusals:
 def reconnect_delay(failures: int, first_seconds: float, chance: float) -> float:
     """Seconds before the next attempt to connect; `chance` in [0, 1) is its jitter, which only shortens it.
 
-    A line that has just been lost is made again at once: most are back within milliseconds.
+    A connection that has just been lost is made again at once: most are back within milliseconds.
 
     >>> [reconnect_delay(failures, 5.0, 0.0) for failures in range(6)]
     [0.0, 5.0, 10.0, 20.0, 40.0, 60.0]

@@ -22,7 +22,7 @@ from tests.workers.sources.telegram.desk import LiveDesk, large_picture, picture
 from workers.sources.telegram import source
 from workers.sources.telegram.source import Refusals, first_to_end
 from workers.sources.telegram.wire import account
-from workers.sources.telegram.wire.errors import KeyUnknown, LineLost
+from workers.sources.telegram.wire.errors import KeyUnknown, ConnectionLost
 
 pytestmark = pytest.mark.tree
 LOGIN = "bin/run login"
@@ -240,7 +240,7 @@ def test_a_session_is_refused_for_good_when_that_lasts() -> None:
     refused, refusals = KeyUnknown("-404"), Refusals()
     for second in (0, 5, 15, 30, 300):
         refusals.note(refused, second)
-    refusals.note(LineLost("something else"), 600)
+    refusals.note(ConnectionLost("something else"), 600)
     for second in (1000, 1598, 1599):
         refusals.note(refused, second)
     refusals.note(refused, 1600)  # long enough, but not often enough
@@ -251,7 +251,7 @@ def test_a_session_is_refused_for_good_when_that_lasts() -> None:
 def test_a_reason_to_hold_is_not_lost_among_lost_lines() -> None:
     async def lose() -> None:
         await asyncio.sleep(0)
-        raise LineLost("closed")
+        raise ConnectionLost("closed")
 
     async def hold() -> None:
         await asyncio.sleep(0)

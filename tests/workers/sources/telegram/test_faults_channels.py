@@ -16,7 +16,7 @@ from tests.servers.telegram.rpc import METHODS
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import LiveDesk, picture
 from workers.sources.telegram import channels
-from workers.sources.telegram.wire.connection import Line, Page
+from workers.sources.telegram.wire.connection import Connection, Page
 from workers.sources.telegram.wire.peers import Peer
 
 pytestmark = pytest.mark.tree
@@ -232,13 +232,13 @@ def test_where_reading_begins_is_found_with_one_request_and_kept(
     make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[int] = []
-    ask = Line.before_time
+    ask = Connection.before_time
 
-    async def before_time(self: Line, peer: Peer, seconds: int, *, skip: int = 0) -> Page:
+    async def before_time(self: Connection, peer: Peer, seconds: int, *, skip: int = 0) -> Page:
         begun.append(seconds)
         return await ask(self, peer, seconds, skip=skip)
 
-    monkeypatch.setattr(Line, "before_time", before_time)
+    monkeypatch.setattr(Connection, "before_time", before_time)
     channel = server.world.add_channel("News", username="newsdesk")
     channel.post_text("before", date=server.world.now() - 600)
     for number in range(350):

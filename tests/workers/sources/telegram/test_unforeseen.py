@@ -21,7 +21,7 @@ from workers.sources.telegram.downloads import Downloads
 from workers.sources.telegram.history import History
 from workers.sources.telegram.source import GaveUp
 from workers.sources.telegram.wire import connection
-from workers.sources.telegram.wire.connection import Line
+from workers.sources.telegram.wire.connection import Connection
 from workers.sources.telegram.wire.media import Message, read_message
 from workers.sources.telegram.wire.peers import Peer
 
@@ -122,7 +122,7 @@ def test_one_channels_handling(
     alone = begin(make_alone, *both)
     catch_up = History.catch_up
 
-    async def fail(self: History, connection: Line) -> Any:
+    async def fail(self: History, connection: Connection) -> Any:
         if self.id == both[0].id:
             raise KeyError("nobody thought of this")
         return await catch_up(self, connection)
@@ -156,10 +156,10 @@ def test_one_pictures_handling(
     download = Downloads._download
     poison = both[0].top_id + 1
 
-    async def fail(self: Downloads, connection: Line, watch: History, job: Job) -> None:
+    async def fail(self: Downloads, connection: Connection, history: History, job: Job) -> None:
         if job.message_id == poison:
             raise AttributeError("no such thing")
-        await download(self, connection, watch, job)
+        await download(self, connection, history, job)
 
     monkeypatch.setattr(Downloads, "_download", fail)
     assert both[0].post_photo(picture(), "poison") == poison
@@ -203,7 +203,7 @@ def test_backfill(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypa
     monkeypatch.setattr(channels, "FAULT_SECONDS", 0.2)
     backfill, fails = History.backfill, iter([True])
 
-    async def fail(self: History, connection: Line) -> Any:
+    async def fail(self: History, connection: Connection) -> Any:
         if next(fails, False):
             raise ZeroDivisionError
         return await backfill(self, connection)
@@ -215,21 +215,21 @@ def test_backfill(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypa
 
 
 def test_a_line(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch) -> None:
-    connect, fails = Line.connect, iter([True])
+    connect, fails = Connection.connect, iter([True])
 
-    async def fail(self: Line) -> None:
+    async def fail(self: Connection) -> None:
         if next(fails, False):
             raise ZeroDivisionError
         await connect(self)
 
-    monkeypatch.setattr(Line, "connect", fail)
+    monkeypatch.setattr(Connection, "connect", fail)
     post_and_wait(begin(make_alone, both[0]), both[0])
 
 
 def test_a_line_that_fails_again_and_again_is_given_up(
     make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(self: Any, connection: Line, watches: object) -> None:
+    async def fail(self: Any, connection: Connection, histories: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(Downloads, "run", fail)
@@ -256,14 +256,14 @@ def test_telling(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypat
 
 def test_a_check(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch) -> None:
     alone, good = make_alone(*both), list[str]()
-    before = Line.before
+    before = Connection.before
 
-    async def fail(self: Line, peer: Peer, *given: Any, **more: Any) -> Any:
+    async def fail(self: Connection, peer: Peer, *given: Any, **more: Any) -> Any:
         if peer.channel_id == both[0].id:
             raise KeyError("nobody thought of this")
         return await before(self, peer, *given, **more)
 
-    monkeypatch.setattr(Line, "before", fail)
+    monkeypatch.setattr(Connection, "before", fail)
     (fault,) = check.check({**alone._options["telegram"], "state_dir": str(alone.desk.state_dir)}, good.append)
     assert fault.startswith("channel @newsdesk: an unforeseen error, see the log: KeyError")
     assert "@otherdesk" in good[-1]
@@ -273,7 +273,7 @@ def test_a_check(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypat
 def test_what_concerns_the_whole_process_ends_it(
     make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    async def fail(self: History, connection: Line) -> Any:
+    async def fail(self: History, connection: Connection) -> Any:
         raise error
 
     alone = begin(make_alone, both[0])

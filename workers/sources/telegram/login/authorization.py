@@ -1,6 +1,6 @@
 """A login under way: what Telegram is asked, step by step, and what its answers mean to the person who logs in.
 
-Every request ends in its time. A line that is lost while a person is thinking is made again. A login that is done and
+Every request ends in its time. A connection that is lost while a person is thinking is made again. A login that is done and
 was not kept is ended at Telegram too.
 
 The connection lives in a thread of its own: the main thread waits for the person, so that Ctrl-C works at any moment.
@@ -34,7 +34,7 @@ from workers.sources.telegram.wire.connection import CLOSE_SECONDS, CONNECT_SECO
 from workers.sources.telegram.wire.errors import (
     UNREACHABLE,
     Flooded,
-    LineLost,
+    ConnectionLost,
     ServerTrouble,
     StaleReference,
     Unreadable,
@@ -228,18 +228,18 @@ class Login:
             try:
                 client = await self._connected()
                 return await self._limited(client(request), REQUEST_SECONDS)
-            except LineLost as error:
+            except ConnectionLost as error:
                 trouble = str(error)
                 await self._disconnect()
         raise GaveUp(f"Telegram cannot be reached: {trouble}. {UNREACHABLE}")
 
     async def _limited(self, answer: Awaitable[Any], seconds: float) -> Any:
-        """The answer in its time; what is no answer becomes one of ours, or LineLost."""
+        """The answer in its time; what is no answer becomes one of ours, or ConnectionLost."""
         try:
             async with asyncio.timeout(seconds):
                 return await translated(_sorted(answer))
         except TimeoutError as error:
-            raise LineLost(f"no answer within {duration(seconds)}") from error
+            raise ConnectionLost(f"no answer within {duration(seconds)}") from error
         except Flooded as flood:
             raise GaveUp(
                 f"Telegram asks to wait for {duration(flood.seconds)} before the next attempt. Run bin/run login then"
@@ -360,5 +360,5 @@ def describe(user: Any) -> str:
 
 
 def shown(text: str) -> str:
-    """A text of others on one line of a terminal, which it can't take over."""
+    """A text of others on one connection of a terminal, which it can't take over."""
     return "".join(char if char.isprintable() else " " for char in clean(text)).strip()

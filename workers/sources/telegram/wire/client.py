@@ -18,7 +18,7 @@ from telethon.sessions import MemorySession, SQLiteSession, StringSession
 
 from ipc.holds import Hold
 from workers.sources.telegram.wire.account import LOGIN, Account
-from workers.sources.telegram.wire.errors import AccountMoved, LineLost, SessionRefused
+from workers.sources.telegram.wire.errors import AccountMoved, ConnectionLost, SessionRefused
 from workers.sources.telegram.wire.translation import no_connection, translated
 
 
@@ -110,7 +110,7 @@ class _Quiet(logging.Logger):
 
 
 async def connect(client: TelegramClient) -> None:
-    """Connect. Raises what `answers.translated` does; a LineLost says why, and where to."""
+    """Connect. Raises what `answers.translated` does; a ConnectionLost says why, and where to."""
     await reached(client, client.connect(), f"{client.session.server_address}:{client.session.port}")
 
 
@@ -122,7 +122,7 @@ async def reached(client: TelegramClient, connecting: Awaitable[Any], server: st
         await translated(connecting)
     except SessionRefused:
         raise
-    except LineLost as lost:
+    except ConnectionLost as lost:
         raise no_connection(str(lost), quiet.failure, quiet.account, server) from lost
 
 

@@ -3,7 +3,7 @@
 Promises. Every request ends: with an answer, or with one of `errors` in its time. Nothing is tried again in here and
 nothing is waited for but the answer; whoever asks decides. An update is told as a hint: which channel, which messages.
 
-What telethon does by itself is kept to the least: it does not reconnect (a line that is lost is closed and another one
+What telethon does by itself is kept to the least: it does not reconnect (a connection that is lost is closed and another one
 made), it does not wait out floods, it does not catch up, and its session is in memory.
 """
 
@@ -27,7 +27,7 @@ from ipc.text.durations import duration
 from workers.sources.telegram.wire import peers
 from workers.sources.telegram.wire.account import LOGIN, Account
 from workers.sources.telegram.wire.client import connect, load_session, make_client, overhear, stay
-from workers.sources.telegram.wire.errors import Flooded, LineLost, ServerTrouble, Unanswered
+from workers.sources.telegram.wire.errors import Flooded, ConnectionLost, ServerTrouble, Unanswered
 from workers.sources.telegram.wire.files import Files
 from workers.sources.telegram.wire.media import File, Message, read_message
 from workers.sources.telegram.wire.peers import PAGE, Peer, input_channel, input_peer
@@ -65,7 +65,7 @@ class Hint:
     is_of_membership: bool = False
 
 
-class Line:
+class Connection:
     """One connection. `previews`: messages with a web-page preview are taken for its picture.
 
     `heard_at`: when Telegram has last answered anything (monotonic). `clock_ahead`: how far its clock, which dates the
@@ -84,14 +84,14 @@ class Line:
         self.clock_ahead = 0.0
 
     async def connect(self) -> None:
-        """Connect and make sure that the account is logged in. Raises LineLost, ServerTrouble, Flooded and Hold."""
+        """Connect and make sure that the account is logged in. Raises ConnectionLost, ServerTrouble, Flooded and Hold."""
         self._client.add_event_handler(self._hear, events.Raw())
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await connect(self._client)
                 me = await translated(self._client(functions.users.GetUsersRequest([types.InputUserSelf()])))
         except TimeoutError as error:
-            raise LineLost(f"no connection within {duration(CONNECT_SECONDS)}") from error
+            raise ConnectionLost(f"no connection within {duration(CONNECT_SECONDS)}") from error
         if not me:
             raise Hold("the session is not logged in", LOGIN)
         self.account_id = me[0].id
@@ -99,15 +99,15 @@ class Line:
     async def lost(self) -> None:
         """Wait until the connection is gone, or one of telethon's own tasks, without which it is deaf, has ended.
 
-        Raises LineLost then, or Hold where the reason is for good.
+        Raises ConnectionLost then, or Hold where the reason is for good.
         """
         client = self._client
         ended = client._sender._disconnected  # `client.disconnected` makes one more, lost with us if we are cancelled
         await asyncio.wait({ended, client._updates_handle, client._keepalive_handle}, return_when="FIRST_COMPLETED")
         if not ended.done() and client.is_connected():
-            raise LineLost("telethon takes no updates any more")
+            raise ConnectionLost("telethon takes no updates any more")
         await translated(ended)
-        raise LineLost("the connection was closed")
+        raise ConnectionLost("the connection was closed")
 
     async def close(self) -> None:
         """Close the connection, whatever state it is in."""
@@ -154,14 +154,14 @@ class Line:
         return found
 
     async def probe(self, seconds: float) -> None:
-        """Prove that Telegram answers. Raises LineLost if it does not."""
+        """Prove that Telegram answers. Raises ConnectionLost if it does not."""
         asked_at = time.monotonic()
         try:
             await self.ask(functions.updates.GetStateRequest(), seconds)
         except Unanswered as error:
             if self.heard_at > asked_at:
-                return  # a narrow line: our answer waits behind others
-            raise LineLost(f"Telegram has not answered for {duration(seconds)}") from error
+                return  # a narrow connection: our answer waits behind others
+            raise ConnectionLost(f"Telegram has not answered for {duration(seconds)}") from error
         except (Flooded, ServerTrouble):
             pass  # it is an answer
 
@@ -227,11 +227,11 @@ class Line:
     # Files
 
     def part_bytes(self, file: File, offset: int) -> int:
-        """How large a part of the file to ask for at `offset`: on a slow line, a small one."""
+        """How large a part of the file to ask for at `offset`: on a slow connection, a small one."""
         return self._files.part_bytes(file, offset)
 
     async def part(self, file: File, offset: int, size: int, seconds: float) -> bytes:
-        """`size` bytes of the file from `offset` on, or fewer where it ends; its turn comes as the line has room.
+        """`size` bytes of the file from `offset` on, or fewer where it ends; its turn comes as the connection has room.
 
         Raises Unreachable besides what `ask` does, where the data centre that keeps it gives no files.
         """

@@ -1,4 +1,4 @@
-"""The connections that files come through: the line itself for the account's own data centre, one more for each other.
+"""The connections that files come through: the connection itself for the account's own data centre, one more for each other.
 
 One of those is made when the first file is asked for; what goes wrong there is that data centre's matter only
 (`Unreachable`), and is tried again by and by: 5 s later, then after twice as long each time, up to a minute. Whoever
@@ -31,7 +31,7 @@ from workers.sources.telegram.wire.client import reached
 from workers.sources.telegram.wire.errors import (
     ChannelFault,
     Flooded,
-    LineLost,
+    ConnectionLost,
     ServerTrouble,
     StaleReference,
     Unanswered,
@@ -107,7 +107,7 @@ class _Paced:
 
 
 class Home(_Paced):
-    """The account's own data centre: its files come through the line."""
+    """The account's own data centre: its files come through the connection."""
 
     def __init__(self, client: TelegramClient, on_heard: Callable[[], None]) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class Home(_Paced):
         return answer
 
     async def close(self) -> None:
-        """The line is not ours to close."""
+        """The connection is not ours to close."""
 
 
 class Elsewhere(_Paced):
@@ -145,7 +145,7 @@ class Elsewhere(_Paced):
             sender, asked_at = await self._open(), time.monotonic()
             try:
                 answer = await _answer_of(self._client, sender, request, seconds)
-            except (LineLost, Hold) as error:
+            except (ConnectionLost, Hold) as error:
                 await self._drop(sender)
                 raise self._failed(str(error)) from error
             except Unanswered as silence:
@@ -157,7 +157,7 @@ class Elsewhere(_Paced):
         return answer
 
     async def _open(self) -> MTProtoSender:
-        """The connection, made if there is none. Raises Unreachable; what the line raises if that is the matter."""
+        """The connection, made if there is none. Raises Unreachable; what the connection raises if that is the matter."""
         if self._failures and (self._opening.locked() or time.monotonic() < self._again_at):
             raise Unreachable(self._dc_id, self._why, max(FIRST_PAUSE_SECONDS, self._again_at - time.monotonic()))
         async with self._opening:
@@ -171,37 +171,37 @@ class Elsewhere(_Paced):
 
     async def _connect(self) -> MTProtoSender:
         client = self._client
-        try:  # of the line; afterwards, there is something to close
+        try:  # of the connection; afterwards, there is something to close
             async with asyncio.timeout(OPEN_SECONDS):
-                address, credentials = await self._ask_the_line()
+                address, credentials = await self._ask_telegram()
         except TimeoutError as error:
             raise Unanswered(f"no answer of the line about data centre {self._dc_id}") from error
         except (ServerTrouble, Flooded) as error:
             raise self._failed(str(error), getattr(error, "seconds", 0.0)) from error
         sender = MTProtoSender(None, loggers=client._log, retries=1, delay=0, auto_reconnect=False)
-        connection = client._connection(
+        transport = client._connection(
             address.ip_address, address.port, address.id, loggers=client._log, proxy=client._proxy, local_addr=None
         )
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                await self._enter(sender, connection, credentials)
+                await self._enter(sender, transport, credentials)
         except BaseException as error:
             await _close(sender)
             if isinstance(error, TimeoutError):
                 raise self._failed(f"no connection within {OPEN_SECONDS:.0f} s") from error
-            if isinstance(error, LineLost | ServerTrouble | Flooded | Hold):
+            if isinstance(error, ConnectionLost | ServerTrouble | Flooded | Hold):
                 raise self._failed(str(error), getattr(error, "seconds", 0.0)) from error
             raise
         return sender
 
-    async def _ask_the_line(self) -> tuple[Any, Any]:
+    async def _ask_telegram(self) -> tuple[Any, Any]:
         """The data centre's address, and what it takes to be let in."""
         login = await translated(self._client(functions.auth.ExportAuthorizationRequest(self._dc_id)))
         return await translated(self._client._get_dc(self._dc_id)), login
 
-    async def _enter(self, sender: MTProtoSender, connection: Any, credentials: Any) -> None:
+    async def _enter(self, sender: MTProtoSender, transport: Any, credentials: Any) -> None:
         """Connect, and log in."""
-        await reached(self._client, sender.connect(connection), _server(connection))
+        await reached(self._client, sender.connect(transport), _server(transport))
         first = self._client._init_request
         first.query = functions.auth.ImportAuthorizationRequest(credentials.id, credentials.bytes)
         await translated(sender.send(functions.InvokeWithLayerRequest(LAYER, first)))
@@ -236,7 +236,7 @@ class Cdn(Elsewhere):
         except (Flooded, StaleReference, ChannelFault, Unreadable, Moved) as odd:
             raise self._failed(str(odd), getattr(odd, "seconds", 0.0)) from odd
 
-    async def _ask_the_line(self) -> tuple[Any, Any]:
+    async def _ask_telegram(self) -> tuple[Any, Any]:
         client = self._client
         config = await translated(client(functions.help.GetConfigRequest()))
         keys = await translated(client(functions.help.GetCdnConfigRequest()))
@@ -247,14 +247,14 @@ class Cdn(Elsewhere):
             raise ServerTrouble(f"Telegram names no {'key' if addresses else 'address'} of the CDN's data centre")
         return addresses[0], public_keys
 
-    async def _enter(self, sender: MTProtoSender, connection: Any, credentials: Any) -> None:
+    async def _enter(self, sender: MTProtoSender, transport: Any, credentials: Any) -> None:
         with _trusted(credentials):
-            await reached(self._client, sender.connect(connection), _server(connection))
+            await reached(self._client, sender.connect(transport), _server(transport))
 
 
-def _server(connection: Any) -> str:
+def _server(transport: Any) -> str:
     """Where the connection leads, for people."""
-    return f"{connection._ip}:{connection._port}"
+    return f"{transport._ip}:{transport._port}"
 
 
 @contextmanager
@@ -280,12 +280,12 @@ def _trusted(public_keys: list[str]) -> Iterator[None]:
 
 async def _close(sender: MTProtoSender) -> None:
     """Close a connection, in whatever state: one that never came to be connected is not closed by its `disconnect`."""
-    connection = sender._connection
+    transport = sender._connection
     with suppress(Exception):
         await sender.disconnect()
-    if connection is not None:
+    if transport is not None:
         with suppress(Exception):
-            await connection.disconnect()
+            await transport.disconnect()
     ended = sender._disconnected
     if ended.done() and not ended.cancelled():
         ended.exception()  # nobody has waited for it; asyncio would complain of that

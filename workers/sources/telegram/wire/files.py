@@ -28,7 +28,7 @@ MOST_CDN_FILES: Final = 200
 
 
 class Files:
-    """What one line has of files. `on_heard` is called when the line itself has brought some."""
+    """What one connection has of files. `on_heard` is called when the connection itself has brought some."""
 
     def __init__(self, client: TelegramClient, on_heard: Callable[[], None]) -> None:
         self._client = client

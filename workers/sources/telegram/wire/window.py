@@ -1,6 +1,6 @@
-"""How much of the files is asked for at once, and in parts of which size: what the line brings in a second or so. Pure.
+"""How much of the files is asked for at once, and in parts of which size: what the connection brings in a second or so. Pure.
 
-Telegram answers on one connection in turn. What is asked for beyond what the line carries only waits there, and keeps
+Telegram answers on one connection in turn. What is asked for beyond what the connection carries only waits there, and keeps
 every other answer waiting, until they are taken for lost; and it cannot be taken back. So, as TCP does it: begin with
 little, double while answers come promptly, halve when they come slowly, and after silence begin with the least.
 """

@@ -272,10 +272,10 @@ def test_a_defect_is_one_files_matter(
     lines = server.connections_total
     real = downloads.Downloads._take_bytes
 
-    async def take_bytes(self: Any, line: Any, job: Any, file: Any) -> bool:
+    async def take_bytes(self: Any, connection: Any, job: Any, file: Any) -> bool:
         if job.id == bad:
             raise AttributeError("'FileCdnRedirect' object has no attribute 'bytes'")
-        return await real(self, line, job, file)
+        return await real(self, connection, job, file)
 
     bad = 1  # the first job that there is
     monkeypatch.setattr(downloads.Downloads, "_take_bytes", take_bytes)
