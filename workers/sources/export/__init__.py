@@ -12,7 +12,7 @@ Inside: `reader` finds, checks and pages an export; `stream` reads its JSON; `me
 """
 
 from workers.sources.export.errors import ExportError
-from workers.sources.export.files import Fetched, FetchError, MissingFile, fetch
+from workers.sources.export.files import MissingFile, fetch
 from workers.sources.export.reader import Census, Export
 
-__all__ = ["Census", "Export", "ExportError", "FetchError", "Fetched", "MissingFile", "fetch"]
+__all__ = ["Census", "Export", "ExportError", "MissingFile", "fetch"]

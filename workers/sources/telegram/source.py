@@ -83,13 +83,13 @@ class Source:
         self._context = context
         self._options = options
         self._account = Account.from_options(options)
-        self._room = Backpressure(journal, spool, context.options["room"])
+        self._backpressure = Backpressure(journal, spool, context.options["room"])
         self._fetching = Downloads(
             journal=journal,
             spool=spool,
             policy=RetryPolicy(**context.options["retry"]),
             max_bytes=context.options["max_bytes"],
-            room=self._room.is_there,
+            room=self._backpressure.has_room,
             at_once=options["downloads"],
             on_fetched=lambda: context.wake("fetched"),
             on_doubt=self._doubt,
@@ -139,7 +139,7 @@ class Source:
     def _take_messages(self) -> None:
         try:
             while (message := self._context.inbox.receive()) is not None:
-                self._room.hear(message)
+                self._backpressure.hear(message)
                 self._fetching.wake.set()
         except Closed:
             self._stop.set()
@@ -251,8 +251,8 @@ class Source:
             channels=len(self._channels.configured),
             behind=self._channels.behind() if self._connected else None,
             flooded_until=iso(flooded_until) if flooded_until > time.time() else None,
-            spool_full=self._room.is_full,
-            spool_error=self._fetching.disk_error or self._room.error,
+            spool_full=self._backpressure.is_full,
+            spool_error=self._fetching.disk_error or self._backpressure.error,
             nothing_to_fetch=self._fetching.is_idle,
             fetch_error=clip(complaint.what, ERROR_BYTES) if complaint else "",
             fetch_error_since=iso(complaint.since) if complaint else None,
