@@ -14,17 +14,17 @@ from typing import Any, Final
 from ipc.channel_address import Address, parse
 from ipc.holds import Hold
 from ipc.journal import Journal
-from workers.sources.telegram.channel_state import A_DEFECT
-from workers.sources.telegram.channels import NO_HASH, require_same
+from workers.sources.telegram.channels.finding import NO_HASH, require_same
+from workers.sources.telegram.channels.state import A_DEFECT
 from workers.sources.telegram.wire.account import LOGIN, Account
 from workers.sources.telegram.wire.connection import Connection
 from workers.sources.telegram.wire.errors import (
     OUTDATED,
     UNREACHABLE,
     ChannelFault,
+    ConnectionLost,
     Flooded,
     KeyUnknown,
-    ConnectionLost,
     ServerTrouble,
     Unanswered,
     UnknownChannel,
@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 
 
 def check(options: dict[str, Any], say: Say) -> list[str]:
-    """Connect with the session and look at every channel: what is wrong. What is good is told to `say`.
+    """Connect with the session and look at every channel: what is wrong. `say` gets what is good.
 
     `options` are those of the settings' section telegram, with state_dir.
     """
@@ -71,7 +71,7 @@ def from_status(options: dict[str, Any], status: dict[str, Any], say: Say) -> li
 
 
 def describe(address: object, title: str, channel_id: int, is_member: bool | None, monitor_seconds: float) -> str:
-    """The connection of a channel that can be read.
+    """What is printed of a channel that can be read.
 
     >>> describe("@news", "News", 77, False, 30.0)
     "channel @news: 'News', id 77, not a member: its posts are found by asking every 30 s"
@@ -95,7 +95,7 @@ class _Check:
         self._found: dict[int, Address] = {}
 
     async def run(self) -> list[str]:
-        """What is wrong; one connection where there is no connection at all."""
+        """What is wrong; one line where there is no connection at all."""
         try:
             async with self._account.owned():
                 connection = Connection(self._account, lambda hint: None)
@@ -135,7 +135,7 @@ class _Check:
             except ConnectionLost:
                 raise
             except Exception as error:
-                unforeseen = contained(error, "channel can't be checked", channel=str(address))
+                unforeseen = contained(error, "channel.unchecked", channel=str(address))
                 faults.append(f"channel {address}: {unforeseen}. {A_DEFECT}")
         return faults
 

@@ -1,13 +1,13 @@
 """The connection's life with Telegram: connect, serve until the connection is lost, connect again.
 
-While a connection holds, these go on side by side: a task for each channel, the downloads, backfill, and the monitor, which
-proves the connection with a request of its own and compares every channel's newest message with its cursor. So `connected`
-and `behind` are evidence and not hope.
+While a connection holds, these go on side by side: a task for each channel, the downloads, backfill, and the monitor,
+which proves the connection with a request of its own and compares every channel's newest message with its cursor. So
+`connected` and `behind` are evidence and not hope.
 
-A connection that is lost is closed whole and another one made: at once, then after `reconnect_delay_seconds`, doubled each
-time. After `max_restarts` failures in a row the process ends, and its supervisor takes over. What no retry can mend (a
-session that is used twice, an account that is banned) holds the process. A channel that can't be read is that channel's
-problem only.
+A connection that is lost is closed whole and another one made: at once, then after `reconnect_delay_seconds`, doubled
+each time. After `max_restarts` failures in a row the process ends, and its supervisor takes over. What no retry can
+mend (a session that is used twice, an account that is banned) holds the process. A channel that can't be read is that
+channel's problem only.
 """
 
 from __future__ import annotations
@@ -27,20 +27,23 @@ from ipc.holds import Hold
 from ipc.journal import Journal
 from ipc.options import reading_options
 from ipc.retry import RetryPolicy
-from ipc.text.durations import duration
 from ipc.timestamps import iso
 from ipc.transport.context import Context
 from ipc.transport.mailbox import Closed
 from ipc.transport.messages import clip
 from workers.sources.backpressure import Backpressure
-from workers.sources.telegram.channels import Channels
-from workers.sources.telegram.downloads import Downloads
-from workers.sources.telegram.history import Wanted
-from workers.sources.telegram.wire.account import LOGIN, Account
+from workers.sources.telegram.channels.backfilling import Backfilling
+from workers.sources.telegram.channels.channels import Channels
+from workers.sources.telegram.channels.looking import Looking
+from workers.sources.telegram.downloads.downloads import Downloads
+from workers.sources.telegram.history.history import Wanted
+from workers.sources.telegram.reconnecting import Refusals, reconnect_delay
+from workers.sources.telegram.reporting import Reporter
+from workers.sources.telegram.wire.account import Account
 from workers.sources.telegram.wire.connection import Connection
 from workers.sources.telegram.wire.errors import (
-    Flooded,
     ConnectionLost,
+    Flooded,
     ServerTrouble,
     SessionRefused,
     Unanswered,
@@ -49,12 +52,6 @@ from workers.sources.telegram.wire.errors import (
 from workers.unforeseen import Unforeseen, contained
 
 BEAT_SECONDS: Final = 1.0
-LONGEST_DELAY_SECONDS: Final = 60.0
-"""Between two attempts to connect: a picture need not wait longer once Telegram is back."""
-
-REFUSED_TIMES: Final = 5
-REFUSED_SECONDS: Final = 600.0
-"""A server in trouble may refuse a session for a moment; one that does so as often and as long in a row means it."""
 
 EXPECTED: Final = (ConnectionLost, ServerTrouble, Flooded, Unanswered, Unreadable)
 """What may end a connection."""
@@ -84,37 +81,45 @@ class Source:
         self._options = options
         self._account = Account.from_options(options)
         self._backpressure = Backpressure(journal, spool, context.options["room"])
-        self._fetching = Downloads(
+        self._channels = Channels(journal, options["channels"], context.options["started_at"])
+        self._downloads = Downloads(
             journal=journal,
             spool=spool,
             policy=RetryPolicy(**context.options["retry"]),
             max_bytes=context.options["max_bytes"],
-            room=self._backpressure.has_room,
+            has_room=self._backpressure.has_room,
             at_once=options["downloads"],
             on_fetched=lambda: context.wake("fetched"),
             on_doubt=self._doubt,
-            on_flood=self._flood,
+            on_flood=self._channels.note_flood,
         )
-        self._channels = Channels(
-            journal=journal,
-            texts=options["channels"],
-            wanted=Wanted(
-                reconcile_messages=options["reconcile_messages"],
-                backfill_limit=options["backfill_limit"] if options["backfill_on_start"] else None,
-            ),
-            started_at=context.options["started_at"],
-            reconcile_seconds=options["reconcile_seconds"],
-            on_new=self._fetching.wake.set,
-            on_row=lambda: context.wake("rendered"),
-            on_read=self._fetching.remember,
-            on_doubt=self._doubt,
+        self._looking = self._make_looking(journal)
+        self._backfilling = Backfilling(
+            self._channels.configured, on_new=self._downloads.wake.set, on_flood=self._channels.note_flood
         )
         self._monitor_now = asyncio.Event()
         self._stop = asyncio.Event()
         self._connected = False
         self._error = ""
         self._proven_at = 0.0
-        self._told: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._reporter = Reporter(context, options["heartbeat_seconds"])
+
+    def _make_looking(self, journal: Journal) -> Looking:
+        options = self._options
+        return Looking(
+            journal=journal,
+            configured=self._channels.configured,
+            wanted=Wanted(
+                reconcile_messages=options["reconcile_messages"],
+                backfill_limit=options["backfill_limit"] if options["backfill_on_start"] else None,
+            ),
+            reconcile_seconds=options["reconcile_seconds"],
+            on_new=self._downloads.wake.set,
+            on_row=lambda: self._context.wake("rendered"),
+            on_read=self._downloads.remember,
+            on_doubt=self._doubt,
+            on_flood=self._channels.note_flood,
+        )
 
     # The process
 
@@ -126,10 +131,10 @@ class Source:
         while True:
             self._context.progress()
             try:
-                self._fetching.refresh()
-                self._tell()
+                self._downloads.refresh()
+                self._report()
             except Exception as error:
-                contained(error, "what is the matter can't be told")
+                contained(error, "report.crashed")
             await asyncio.sleep(BEAT_SECONDS)
 
     def _take_stop(self) -> None:
@@ -140,7 +145,7 @@ class Source:
         try:
             while (message := self._context.inbox.receive()) is not None:
                 self._backpressure.hear(message)
-                self._fetching.wake.set()
+                self._downloads.wake.set()
         except Closed:
             self._stop.set()
 
@@ -157,7 +162,7 @@ class Source:
                     refusals.reset()
                     await self._until_stop(self._serve(connection))
                 except Exception as error:
-                    trouble = error if isinstance(error, EXPECTED) else contained(error, "the line is given up")
+                    trouble = error if isinstance(error, EXPECTED) else contained(error, "connection.crashed")
                     refusals.note(trouble, time.monotonic())
                     self._note_loss(trouble)
                     has_held = time.monotonic() - connected_at > self._options["reconnect_delay_seconds"]
@@ -172,12 +177,12 @@ class Source:
     async def _connect(self, connection: Connection) -> None:
         await connection.connect()
         self._prove()
-        log.info("connected to Telegram", channels=len(self._channels.configured))
+        log.info("connection.made", channels=len(self._channels.configured))
 
     def _note_loss(self, trouble: Exception) -> None:
         self._connected, self._error = False, str(trouble)
-        log.warning("the line to Telegram is lost", why=str(trouble))
-        self._tell()
+        log.warning("connection.lost", why=str(trouble))
+        self._report()
 
     async def _pause(self, failures: int, trouble: Exception) -> None:
         """Wait before the next attempt. Raises GaveUp after too many in a row.
@@ -198,7 +203,7 @@ class Source:
         """Do the work until it ends or a stop is asked for."""
         await first_to_end(work, self._stop.wait())
 
-    # A connection
+    # One connection
 
     async def _serve(self, connection: Connection) -> None:
         """Do everything there is to do with a connection, until it is lost."""
@@ -207,18 +212,14 @@ class Source:
         await first_to_end(
             connection.lost(),
             self._monitor(connection),
-            self._fetching.run(connection, channels),
-            channels.backfill(connection),
-            *(channels.keep(connection, channel) for channel in channels.configured),
+            self._downloads.run(connection, channels),
+            self._backfilling.run(connection),
+            *(self._looking.keep(connection, channel) for channel in channels.configured),
         )
 
     def _doubt(self) -> None:
         """Somebody waited for an answer in vain: is the connection still there?"""
         self._monitor_now.set()
-
-    def _flood(self, seconds: float) -> None:
-        """Telegram wants no more downloads for so long."""
-        self._channels.note_flood(seconds)
 
     async def _monitor(self, connection: Connection) -> None:
         """Prove the connection, and find the channels that have something new, every `monitor_seconds`."""
@@ -235,15 +236,15 @@ class Source:
         was_connected, self._connected, self._error = self._connected, True, ""
         self._proven_at = time.time()
         if not was_connected:
-            self._tell()
+            self._report()
 
-    # Telling
+    # Reporting
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         """Report to /status what has changed; all of it once in `heartbeat_seconds`."""
         flooded_until = self._channels.flooded_until
-        complaint = self._fetching.complaint()
-        self._report(
+        complaint = self._downloads.complaint()
+        self._reporter.report(
             "connection",
             source="telegram",
             connected=self._connected,
@@ -252,24 +253,15 @@ class Source:
             behind=self._channels.behind() if self._connected else None,
             flooded_until=iso(flooded_until) if flooded_until > time.time() else None,
             spool_full=self._backpressure.is_full,
-            spool_error=self._fetching.disk_error or self._backpressure.error,
-            nothing_to_fetch=self._fetching.is_idle,
+            spool_error=self._downloads.disk_error or self._backpressure.error,
+            nothing_to_fetch=self._downloads.is_idle,
             fetch_error=clip(complaint.what, ERROR_BYTES) if complaint else "",
             fetch_error_since=iso(complaint.since) if complaint else None,
             fetch_error_remedy=complaint.remedy if complaint else "",
             proven_at=iso(self._proven_at) if self._proven_at else None,
         )
         for number, channel in enumerate(self._channels.configured):
-            self._report(f"channel {number}", **channel.facts(connected=self._connected))
-
-    def _report(self, topic: str, **facts: Any) -> None:
-        now = time.monotonic()
-        told_at, told = self._told.get(topic, (-math.inf, {}))
-        if facts != told or now - told_at >= self._options["heartbeat_seconds"]:
-            self._told[topic] = (now, facts)
-            if topic == "connection":
-                facts = {**facts, "last_heartbeat_at": iso(time.time())}
-            self._context.report(topic, **facts)
+            self._reporter.report(f"channel {number}", **channel.facts(connected=self._connected))
 
 
 async def first_to_end(*works: Coroutine[Any, Any, Any]) -> None:
@@ -289,37 +281,3 @@ async def first_to_end(*works: Coroutine[Any, Any, Any]) -> None:
             raise end
     for task in done:
         task.result()
-
-
-class Refusals:
-    """How often in a row, and for how long, the server has refused the session."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """It has taken it, or something else was the matter."""
-        self._times, self._since = 0, 0.0
-
-    def note(self, trouble: Exception, now: float) -> None:
-        """Connecting has failed for that reason; `now` is monotonic. Raises Hold if it was that often and that long."""
-        if not isinstance(trouble, SessionRefused):
-            self.reset()
-            return
-        self._since = self._since if self._times else now
-        self._times += 1
-        if self._times >= REFUSED_TIMES and now - self._since >= REFUSED_SECONDS:
-            raise Hold(f"{trouble}, {self._times} times in {duration(now - self._since)}", LOGIN) from trouble
-
-
-def reconnect_delay(failures: int, first_seconds: float, chance: float) -> float:
-    """Seconds before the next attempt to connect; `chance` in [0, 1) is its jitter, which only shortens it.
-
-    A connection that has just been lost is made again at once: most are back within milliseconds.
-
-    >>> [reconnect_delay(failures, 5.0, 0.0) for failures in range(6)]
-    [0.0, 5.0, 10.0, 20.0, 40.0, 60.0]
-    """
-    if failures == 0:
-        return 0.0
-    return float(min(LONGEST_DELAY_SECONDS, first_seconds * 2 ** (failures - 1)) * (1 - chance / 4))

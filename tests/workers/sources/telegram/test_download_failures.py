@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from workers.sources.telegram.download_failures import (
+from workers.sources.telegram.downloads.failures import (
     LONGEST_PAUSE_SECONDS,
-    MOST,
+    MAX_REMEMBERED,
     PATIENCE_SECONDS,
     STUBBORN_SECONDS,
     DownloadFailures,
@@ -95,6 +95,6 @@ def test_for_how_long_a_picture_has_been_failing() -> None:
 
 def test_no_more_is_remembered_than_is_of_use() -> None:
     it = DownloadFailures()
-    for number in range(2 * MOST):
+    for number in range(2 * MAX_REMEMBERED):
         assert it.note(number, NEWS, "refused", 100.0, dc_id=4) == 30.0
-    assert len(it.known()) == MOST
+    assert len(it.known()) == MAX_REMEMBERED

@@ -19,10 +19,11 @@ from tests.servers.telegram import TelegramServer
 from tests.servers.telegram.proxies import HttpProxy, MtProxy, Socks5Proxy
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import LiveDesk, large_picture, picture
-from workers.sources.telegram import source
-from workers.sources.telegram.source import Refusals, first_to_end
+from workers.sources.telegram import reconnecting
+from workers.sources.telegram.reconnecting import Refusals
+from workers.sources.telegram.source import first_to_end
 from workers.sources.telegram.wire import account
-from workers.sources.telegram.wire.errors import KeyUnknown, ConnectionLost
+from workers.sources.telegram.wire.errors import ConnectionLost, KeyUnknown
 
 pytestmark = pytest.mark.tree
 LOGIN = "bin/run login"
@@ -174,7 +175,7 @@ def test_a_sessions_file_that_is_of_no_use(
     remedy: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(source, "REFUSED_SECONDS", 0.5)
+    monkeypatch.setattr(reconnecting, "REFUSED_SECONDS", 0.5)
     alone = make_alone(server.world.add_channel("News", username="newsdesk"), session="telegram.session")
     harm(server.session_file(alone.desk.state_dir / "telegram.session"))
     alone.start()
@@ -229,7 +230,7 @@ def test_an_account_that_is_said_to_live_elsewhere(
     alone.wait_for("a new line", lambda: server.connections_total > lines and alone.report()["connected"])
     message_id = channel.post_photo(picture(), "afterwards")
     alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, message_id))
-    monkeypatch.setattr(source, "REFUSED_SECONDS", 0.2)
+    monkeypatch.setattr(reconnecting, "REFUSED_SECONDS", 0.2)
     server.faults.rpc("users.getUsers", error="USER_MIGRATE_4")
     server.drop_connections()
     ended = alone.wait_for_end()

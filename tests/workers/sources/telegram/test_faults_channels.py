@@ -15,7 +15,7 @@ from tests.servers.telegram import Channel, TelegramServer
 from tests.servers.telegram.rpc import METHODS
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import LiveDesk, picture
-from workers.sources.telegram import channels
+from workers.sources.telegram.channels import looking
 from workers.sources.telegram.wire.connection import Connection, Page
 from workers.sources.telegram.wire.peers import Peer
 
@@ -132,7 +132,7 @@ def test_every_spelling(make_alone: Callable[..., Alone], server: TelegramServer
 def test_an_access_hash_that_is_no_longer_good_is_asked_for_anew(
     make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channels, "AGAIN_SECONDS", 2.0)
+    monkeypatch.setattr(looking, "AGAIN_SECONDS", 2.0)
     channel = server.world.add_channel("News", username="newsdesk")
     alone = make_alone(channel)
     alone.start()
@@ -254,7 +254,7 @@ def test_where_reading_begins_is_found_with_one_request_and_kept(
 def test_a_channel_that_gives_no_good_answer_is_told(
     make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channels, "AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(looking, "AGAIN_SECONDS", 0.2)
     channel, other = (server.world.add_channel(name, username=f"{name}desk") for name in ("news", "other"))
     alone = make_alone(channel, other, reconcile_seconds=0.1)
     alone.start()
@@ -273,7 +273,7 @@ def test_a_channel_that_gives_no_good_answer_is_told(
 def test_a_name_that_leads_to_another_channel_is_not_followed(
     make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channels, "AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(looking, "AGAIN_SECONDS", 0.1)
     mine = server.world.add_channel("News", username="newsdesk")
     alone = make_alone(mine)
     alone.start()

@@ -11,7 +11,7 @@ from telethon.tl import types
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import picture
-from workers.sources.telegram.wire.connection import Hint, hint_of
+from workers.sources.telegram.wire.hints import Hint, hint_of
 
 pytestmark = pytest.mark.tree
 

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from workers.sources.telegram import late_ids
-from workers.sources.telegram.late_ids import MOST, PAUSES, YOUNG_SECONDS, LateIds
+from workers.sources.telegram.history import late_ids
+from workers.sources.telegram.history.late_ids import MOST, PAUSES, YOUNG_SECONDS, LateIds
 from workers.sources.telegram.wire.media import Message
 
 NOW = 1_800_000_000

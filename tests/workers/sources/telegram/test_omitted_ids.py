@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from workers.sources.telegram.omitted_ids import AGAIN_SECONDS, MOST, OmittedIds
+from workers.sources.telegram.history.omitted_ids import AGAIN_SECONDS, MOST, OmittedIds
 
 
 def test_an_id_that_is_left_out_twice_minutes_apart_is_absent() -> None:

@@ -10,15 +10,18 @@ from structlog.testing import capture_logs
 from telethon.tl import types
 
 from ipc.channel_address import parse
-from ipc.jobs import Job
 from ipc.journal import JournalError
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import picture
-from workers.sources.telegram import channel_state, channels, check, source
-from workers.sources.telegram.channel_state import ChannelState
-from workers.sources.telegram.downloads import Downloads
-from workers.sources.telegram.history import History
+from workers.sources.telegram import check, source
+from workers.sources.telegram.channels import backfilling, looking
+from workers.sources.telegram.channels import state as channel_state
+from workers.sources.telegram.channels.state import ChannelState
+from workers.sources.telegram.downloads.downloads import Downloads
+from workers.sources.telegram.downloads.fetcher import Download, Fetcher
+from workers.sources.telegram.history.backfill import Backfill
+from workers.sources.telegram.history.history import History
 from workers.sources.telegram.source import GaveUp
 from workers.sources.telegram.wire import connection
 from workers.sources.telegram.wire.connection import Connection
@@ -32,7 +35,7 @@ MakeAlone = Callable[..., Alone]
 
 @pytest.fixture(autouse=True)
 def hasten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(looking, "AGAIN_SECONDS", 0.1)
     monkeypatch.setattr(channel_state, "UNFORESEEN_SECONDS", 0.1)
 
 
@@ -137,7 +140,7 @@ def test_one_channels_handling(
         assert report["state"] == "failing"
     alone.wait_for("it to be read", lambda: is_taken(alone, both[0], message_id))
     alone.wait_for("it to be well", lambda: not alone.report("channel 0")["problem"])
-    told = [one for one in logs if one["event"] == "channel put off for an unforeseen error"]
+    told = [one for one in logs if one["event"] == "channel.crashed"]
     assert told and told[0]["exc_info"].__traceback__ is not None and told[0]["channel"] == "@newsdesk"
 
 
@@ -153,15 +156,15 @@ def test_one_pictures_handling(
     make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = begin(make_alone, both[0])
-    download = Downloads._download
+    fetch = Fetcher.fetch
     poison = both[0].top_id + 1
 
-    async def fail(self: Downloads, connection: Connection, history: History, job: Job) -> None:
-        if job.message_id == poison:
+    async def fail(self: Fetcher, connection: Connection, history: History, download: Download) -> Any:
+        if download.job.message_id == poison:
             raise AttributeError("no such thing")
-        await download(self, connection, history, job)
+        return await fetch(self, connection, history, download)
 
-    monkeypatch.setattr(Downloads, "_download", fail)
+    monkeypatch.setattr(Fetcher, "fetch", fail)
     assert both[0].post_photo(picture(), "poison") == poison
     alone.wait_for("it to be put off", lambda: (job := alone.desk.journal.known(both[0].id, poison)) and job.reason)
     post_and_wait(alone, both[0])
@@ -200,15 +203,15 @@ def test_updates_that_cannot_be_read_are_hints_at_anything(
 
 def test_backfill(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch) -> None:
     old = [one.post_photo(picture(), "old", date=one.world.now() - 600) for one in both]
-    monkeypatch.setattr(channels, "FAULT_SECONDS", 0.2)
-    backfill, fails = History.backfill, iter([True])
+    monkeypatch.setattr(backfilling, "DEFECT_SECONDS", 0.2)
+    read_page, fails = Backfill.read_page, iter([True])
 
-    async def fail(self: History, connection: Connection) -> Any:
+    async def fail(self: Backfill, connection: Connection) -> Any:
         if next(fails, False):
             raise ZeroDivisionError
-        return await backfill(self, connection)
+        return await read_page(self, connection)
 
-    monkeypatch.setattr(History, "backfill", fail)
+    monkeypatch.setattr(Backfill, "read_page", fail)
     alone = begin(make_alone, *both, backfill_on_start=True)
     for one, message_id in zip(both, old, strict=True):
         alone.wait_for("the old", lambda one=one, message_id=message_id: is_taken(alone, one, message_id))  # type: ignore[misc]
@@ -249,7 +252,7 @@ def test_telling(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypat
         raise RuntimeError("can't be told")
 
     with monkeypatch.context() as patch:
-        patch.setattr(source.Source, "_tell", fail)
+        patch.setattr(source.Source, "_report", fail)
         alone.wait_for("some beats", lambda: len(beats) > 2)
     post_and_wait(alone, both[0])
 

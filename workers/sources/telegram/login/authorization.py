@@ -33,8 +33,8 @@ from workers.sources.telegram.wire.client import connect, make_client
 from workers.sources.telegram.wire.connection import CLOSE_SECONDS, CONNECT_SECONDS, REQUEST_SECONDS
 from workers.sources.telegram.wire.errors import (
     UNREACHABLE,
-    Flooded,
     ConnectionLost,
+    Flooded,
     ServerTrouble,
     StaleReference,
     Unreadable,

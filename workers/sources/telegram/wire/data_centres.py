@@ -30,8 +30,8 @@ from ipc.holds import Hold
 from workers.sources.telegram.wire.client import reached
 from workers.sources.telegram.wire.errors import (
     ChannelFault,
-    Flooded,
     ConnectionLost,
+    Flooded,
     ServerTrouble,
     StaleReference,
     Unanswered,

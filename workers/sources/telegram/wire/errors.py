@@ -72,5 +72,9 @@ class StaleReference(Exception):
     """The file's reference has expired: the message has to be read again."""
 
 
+class Damaged(Exception):
+    """What came is not the file that Telegram declared."""
+
+
 class Unreadable(Exception):
     """The answer holds something that is newer than this program's copy of Telegram's schema."""

@@ -16,9 +16,9 @@ from ipc.holds import Hold
 from workers.sources.telegram.wire.account import LOGIN, Account
 from workers.sources.telegram.wire.errors import (
     ChannelFault,
+    ConnectionLost,
     Flooded,
     KeyUnknown,
-    ConnectionLost,
     ServerTrouble,
     StaleReference,
     UnknownChannel,

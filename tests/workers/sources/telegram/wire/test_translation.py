@@ -10,7 +10,7 @@ from telethon import errors as telethon
 from telethon.errors import rpcerrorlist as answers
 
 from ipc.holds import Hold
-from workers.sources.telegram.source import first_to_end, reconnect_delay
+from workers.sources.telegram.reconnecting import reconnect_delay
 from workers.sources.telegram.wire import errors
 from workers.sources.telegram.wire.translation import meaning, translated
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ipc.channel_address import Address
 from ipc.transport.messages import clip
-from workers.sources.telegram.history import History
+from workers.sources.telegram.history.history import History
 from workers.sources.telegram.wire.errors import ChannelFault
 
 TROUBLE_TIMES: Final = 3
@@ -154,8 +154,8 @@ class ChannelState:
             "state": self.state,
             "behind": history.behind if history and history.cursor is not None and not fault and connected else None,
             "is_member": history.peer.is_member if history else None,
-            "backfilled": history.backfilled() if history else None,
-            "backfill_left": history.backfill_left() if history else None,
+            "backfilled": history.backfill.done() if history else None,
+            "backfill_left": history.backfill.left() if history else None,
             "problem": clip(problem, FAULT_BYTES),
             "remedy": clip(remedy, FAULT_BYTES),
         }
