@@ -6,6 +6,9 @@ client.py         telethon's client, made to do nothing of itself
 peers.py          from a channel's address to what Telegram knows it by
 files.py          the bytes of files, from whichever data centre keeps them
 data_centres.py   the connections that files come through
+cdn_data_centre.py  one of the CDN, which is not trusted
+pacing.py         requests wait for room in the window
+hints.py          what an update says
 cdn.py            files that Telegram has moved to its CDN: how to read them, and whether they are true
 window.py         how much of them is asked for at once
 media.py          what a message is: its kind, its picture, its caption

@@ -16,7 +16,8 @@ from telethon import TelegramClient
 from telethon.tl import functions, types
 
 from workers.sources.telegram.wire.cdn import LEAST_BYTES, Block, CdnFile, Tampered
-from workers.sources.telegram.wire.data_centres import Cdn, Elsewhere, Home, Moved, TokenRefused
+from workers.sources.telegram.wire.cdn_data_centre import Cdn
+from workers.sources.telegram.wire.data_centres import Elsewhere, Home, Moved, TokenRefused
 from workers.sources.telegram.wire.errors import ServerTrouble
 from workers.sources.telegram.wire.media import File
 

@@ -235,7 +235,7 @@ def test_the_cdn_has_no_say_in_anything_else(
 
 def test_two_of_its_data_centres_that_are_connected_to_at_once_keep_their_own_keys() -> None:
     before = set(rsa._server_keys)
-    one, other = (data_centres._trusted([server_key(name).public]) for name in ("one", "another"))
+    one, other = (cdn_data_centre._trusted([server_key(name).public]) for name in ("one", "another"))
     with ExitStack() as first, ExitStack() as second:
         first.enter_context(one)
         second.enter_context(other)

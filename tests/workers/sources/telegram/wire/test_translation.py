@@ -11,6 +11,7 @@ from telethon.errors import rpcerrorlist as answers
 
 from ipc.holds import Hold
 from workers.sources.telegram.reconnecting import reconnect_delay
+from workers.sources.telegram.source import first_to_end
 from workers.sources.telegram.wire import errors
 from workers.sources.telegram.wire.translation import meaning, translated
 
