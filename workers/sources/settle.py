@@ -99,15 +99,15 @@ def settle(journal: Journal, spool: Spool, policy: RetryPolicy, job: Job, outcom
         case Withdrawn():
             return False
         case NoRoom(reason):
-            log.error("fetch.suspended", job=job.id, reason=reason)
+            log.error("fetching.paused", job=job.id, reason=reason)
             return False
         case PutOff(reason, seconds):
-            log.warning("fetch.postponed", job=job.id, seconds=round(seconds, 1), reason=reason)
+            log.warning("fetching.postponed", job=job.id, seconds=round(seconds, 1), reason=reason)
             journal.postpone(job, seconds, reason)
             return False
         case Failed(reason):
             fate = journal.fail(job, f"cannot be fetched: {reason}", policy)
-            log.warning("fetch.failed", job=job.id, reason=reason, outcome=fate)
+            log.warning("fetching.failed", job=job.id, reason=reason, outcome=fate)
             return fate == "dead"
         case TooLarge() | Gone() | LeftOut():
             return _bury(journal, job, outcome)

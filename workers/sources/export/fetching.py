@@ -74,4 +74,4 @@ class Fetching:
         except OSError as error:
             return of_os_error(error, str(error))
         except Exception as error:
-            return Failed(str(contained(error, "fetch.crashed", job=job.id)))
+            return Failed(str(contained(error, "fetching failed for an unforeseen error", job=job.id)))

@@ -58,9 +58,8 @@ def fetch(locator: Mapping[str, str | int], target: Path, max_bytes: int, declar
 
     `declared_bytes`: the size that the export says it has, if it does. It may have another.
 
-    Raises MissingFile if it can't be had for good (with the outcome LeftOut: by the exporter's settings). Any other OSError may pass: an
-    input/output error, a full disk, the whole export gone (a disk that is not mounted), a permission (which an operator
-    can give).
+    Raises MissingFile if it can't be had for good. Any other OSError may pass: an input/output error, a full disk, the
+    whole export gone (a disk that is not mounted), a permission (which an operator can give).
     """
     with _opened(locator, declared_bytes) as source:
         size = os.fstat(source.fileno()).st_size

@@ -135,7 +135,7 @@ class _Check:
             except ConnectionLost:
                 raise
             except Exception as error:
-                unforeseen = contained(error, "channel.unchecked", channel=str(address))
+                unforeseen = contained(error, "channel can't be checked", channel=str(address))
                 faults.append(f"channel {address}: {unforeseen}. {A_DEFECT}")
         return faults
 

@@ -134,7 +134,7 @@ class Source:
                 self._downloads.refresh()
                 self._report()
             except Exception as error:
-                contained(error, "report.crashed")
+                contained(error, "nothing can be reported to /status")
             await asyncio.sleep(BEAT_SECONDS)
 
     def _take_stop(self) -> None:
@@ -162,7 +162,7 @@ class Source:
                     refusals.reset()
                     await self._until_stop(self._serve(connection))
                 except Exception as error:
-                    trouble = error if isinstance(error, EXPECTED) else contained(error, "connection.crashed")
+                    trouble = error if isinstance(error, EXPECTED) else contained(error, "the connection is given up")
                     refusals.note(trouble, time.monotonic())
                     self._note_loss(trouble)
                     has_held = time.monotonic() - connected_at > self._options["reconnect_delay_seconds"]
@@ -267,7 +267,7 @@ class Source:
 async def first_to_end(*works: Coroutine[Any, Any, Any]) -> None:
     """Run all of them until one ends or raises; then end the others. Raises what the first one raised.
 
-    If any has found a reason to hold meanwhile, that is raised: the others may have seen no more than a lost connection.
+    If any has found a reason to hold meanwhile, that is raised: the others may have seen only a lost connection.
     """
     tasks = [asyncio.create_task(work) for work in works]
     try:

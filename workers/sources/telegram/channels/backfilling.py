@@ -70,7 +70,7 @@ class Backfilling:
         except ConnectionLost:
             raise
         except Exception as error:
-            contained(error, "backfill.crashed", channel=history.id)
+            contained(error, "backfill put off for an unforeseen error", channel=history.id)
             backfill.next_at = time.monotonic() + DEFECT_SECONDS
         return 0.0
 

@@ -136,7 +136,7 @@ class Channels(Mapping[int, History]):
         except ConnectionLost:
             raise
         except Exception as error:
-            contained(error, "monitor.crashed")
+            contained(error, "the channels' newest messages can't be read")
             return {}
 
 

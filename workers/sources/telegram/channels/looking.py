@@ -131,7 +131,8 @@ class Looking:
                     self._on_doubt()
                 return AGAIN_SECONDS
             case _:
-                return channel.has_defect(str(contained(error, "channel.crashed", channel=str(channel.address))))
+                what = "channel put off for an unforeseen error"
+                return channel.has_defect(str(contained(error, what, channel=str(channel.address))))
 
     async def _look(self, connection: Connection, channel: ChannelState, hints: set[int]) -> float:
         if channel.history is None or channel.fault:
@@ -167,5 +168,5 @@ class Looking:
 
 def _note_fault(channel: ChannelState, fault: ChannelFault) -> None:
     if channel.fault is None or channel.fault.what != fault.what:
-        log.error("channel.closed", channel=str(channel.address), what=fault.what, remedy=fault.remedy)
+        log.error("channel.closed", channel=str(channel.address), why=fault.what, remedy=fault.remedy)
     channel.has_fault(fault)

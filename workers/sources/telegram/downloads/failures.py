@@ -94,7 +94,7 @@ class DownloadFailures:
                 outcome = of_os_error(error, f"cannot be written: {error}")
                 return outcome if isinstance(outcome, NoRoom) else self._of_own_fault(job, outcome.reason)
         facts = {"job": job.id, "channel": job.channel_id, "message": job.message_id}
-        return self._of_trouble(job, str(contained(error, "fetch.crashed", **facts)), now)
+        return self._of_trouble(job, str(contained(error, "fetching put off for an unforeseen error", **facts)), now)
 
     def of_absence(self, job: Job, kind: str, is_unchanged: bool, now: float) -> PutOff | Failed | Gone | Withdrawn:
         """What it means that the message, of that kind now, does not show the job's picture any more.

@@ -141,7 +141,7 @@ class Account:
         try:
             if os.fstat(fd).st_mode & 0o077:
                 os.fchmod(fd, 0o600)
-                log.warning("the session could be read by others, and cannot any more", path=str(self.path))
+                log.warning("session.protected", file=str(self.path))
         except OSError as error:
             os.close(fd)
             what = f"the session {self.path} can be read by others, and that cannot be changed: {error.strerror}"

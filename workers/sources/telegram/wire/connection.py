@@ -71,7 +71,7 @@ class Connection:
         self.clock_ahead = 0.0
 
     async def connect(self) -> None:
-        """Connect and make sure that the account is logged in. Raises ConnectionLost, ServerTrouble, Flooded and Hold."""
+        """Connect as an account that is logged in. Raises ConnectionLost, ServerTrouble, Flooded and Hold."""
         self._client.add_event_handler(self._hear, events.Raw())
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -207,7 +207,7 @@ class Connection:
             return read_message(message, peer.channel_id, previews=self._previews)
         except Exception as error:
             facts = {"channel": peer.channel_id, "message": message.id, "kind": type(message).__name__}
-            contained(error, "message.passed_over", **facts)
+            contained(error, "message can't be read and is passed over", **facts)
             return Message(message.id, "unreadable")
 
     # Files
@@ -240,7 +240,7 @@ class Connection:
             try:
                 self._tell(update)
             except Exception as error:
-                contained(error, "update.unread", kind=type(update).__name__)
+                contained(error, "an update can't be read: all channels are looked at", kind=type(update).__name__)
                 self._on_hint(Hint(None))  # whatever it was about is found by asking
 
     async def _hear(self, update: Any) -> None:

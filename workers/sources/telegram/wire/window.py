@@ -1,7 +1,7 @@
-"""How much of the files is asked for at once, and in parts of which size: what the connection brings in a second or so. Pure.
+"""How many bytes of files are asked for at once, and in parts of which size: what comes in a second or so. Pure.
 
-Telegram answers on one connection in turn. What is asked for beyond what the connection carries only waits there, and keeps
-every other answer waiting, until they are taken for lost; and it cannot be taken back. So, as TCP does it: begin with
+Telegram answers on one connection in turn. What is asked for beyond what the connection carries only waits there, and
+keeps every other answer waiting, until they count as lost; and it cannot be taken back. So, as TCP does it: begin with
 little, double while answers come promptly, halve when they come slowly, and after silence begin with the least.
 """
 
@@ -32,7 +32,7 @@ class Window:
         self._narrowed_at = -math.inf
 
     def fits(self, size: int) -> bool:
-        """Whether so many bytes more may be asked for now. One request always may."""
+        """Whether `size` bytes more may be asked for now. One request always may."""
         return self.in_flight == 0 or self.in_flight + size <= self.window
 
     def part_bytes(self, offset: int, left: int) -> int:
@@ -47,7 +47,7 @@ class Window:
         return size
 
     def asked(self, size: int) -> None:
-        """So many bytes were asked for."""
+        """`size` bytes were asked for."""
         self.in_flight += size
 
     def answered(self, size: int, asked_at: float, now: float) -> None:
@@ -65,7 +65,7 @@ class Window:
         self._narrow(LEAST_BYTES, asked_at, now)
 
     def gave_up(self, size: int) -> None:
-        """Nobody waits for them any more."""
+        """They are not waited for any more."""
         self.in_flight -= size
 
     def _narrow(self, window: int, asked_at: float, now: float) -> None:
