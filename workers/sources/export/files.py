@@ -1,7 +1,7 @@
 """The bytes of an export's picture: found inside the export's folder, copied, and hashed on the way.
 
 Promises. Nothing outside of the export's folder is opened, whatever its result.json says. A copy is whole and fsynced,
-or it is not there. What can't be had for good (MissingFile) is told from what may pass (OSError).
+or it is not there. What can't be had for good (MissingFile) is not what may pass (OSError).
 
 Left to others: whether the bytes are a picture.
 """
@@ -87,7 +87,7 @@ def _open_inside(folder: str, name: str, declared_bytes: int | None) -> int:
 
     It may be spelled differently on the disk: what is found so is held against the same rules.
 
-    This guards against a hostile export, not against someone who changes the folder meanwhile.
+    This guards against a hostile export, not against a change of the folder meanwhile.
     """
     try:
         root = os.path.realpath(folder)

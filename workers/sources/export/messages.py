@@ -36,7 +36,7 @@ class Message:
     album: object = None
 
 
-# Told by the first of these keys that a message has; what has none of them is a text.
+# The first of these keys that a message has is its kind; a message with none of them is a text.
 _KINDS: Final = {
     "file": "file",
     "poll": "poll",
@@ -128,7 +128,7 @@ def _kind(message: Mapping[str, object], message_id: int) -> tuple[str | None, s
         return None, _MEDIA_TYPES.get(str(media_type), "other")
     if message.get("file") is not None and str(message.get("mime_type")).lower().startswith("image/"):
         return "file", "photo"
-    return None, next((told for key, told in _KINDS.items() if message.get(key) is not None), "text")
+    return None, next((kind for key, kind in _KINDS.items() if message.get(key) is not None), "text")
 
 
 # A name before the bracket: as early exporters wrote it.

@@ -69,7 +69,7 @@ async def run(context: Context, journal: Journal, spool: Spool) -> None:
     """Be the connection until asked to stop. Raises Hold and GaveUp."""
     with reading_options():
         source = Source(context, journal, spool)
-    await first_to_end(source.live(), source.beat())
+    await first_to_end(source.keep_connected(), source.beat())
 
 
 class Source:
@@ -124,7 +124,7 @@ class Source:
     # The process
 
     async def beat(self) -> None:
-        """Show progress, take hints from the other processes, notice a stop, tell /status."""
+        """Show progress, take hints from the other processes, notice a stop, report to /status."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._context.inbox.fileno(), self._take_messages)
         loop.add_reader(self._context.stop_fd, self._take_stop)
@@ -149,7 +149,7 @@ class Source:
         except Closed:
             self._stop.set()
 
-    async def live(self) -> None:
+    async def keep_connected(self) -> None:
         """Connect again and again."""
         failures, refusals = 0, Refusals()
         async with self._account.owned():
@@ -218,7 +218,7 @@ class Source:
         )
 
     def _doubt(self) -> None:
-        """Somebody waited for an answer in vain: is the connection still there?"""
+        """A request got no answer: is the connection still there?"""
         self._monitor_now.set()
 
     async def _monitor(self, connection: Connection) -> None:

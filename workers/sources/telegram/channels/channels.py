@@ -93,7 +93,7 @@ class Channels(Mapping[int, History]):
             if channel.is_concerned_by(hint.channel_id, is_of_membership=hint.is_of_membership):
                 channel.hints.update(hint.message_ids)
                 if channel.history is not None:
-                    channel.history.told = max(channel.history.told, hint.new_id)
+                    channel.history.announced = max(channel.history.announced, hint.new_id)
                 channel.is_hinted = True
                 channel.wake.set()
 
@@ -141,7 +141,7 @@ class Channels(Mapping[int, History]):
 
 
 def first_seen(started_at: float, now: float) -> float:
-    """Since when an address that nobody knows of counts as configured (Unix seconds): the program's start, or now.
+    """Since when an unknown address counts as configured (Unix seconds): the program's start, or now.
 
     >>> first_seen(1000.0, 1060.0), first_seen(1000.0, 90000.0)
     (1000.0, 90000.0)

@@ -46,7 +46,7 @@ def forget_hash(journal: Journal, channel: ChannelState, account_id: int) -> Non
 
 
 def require_same(known: set[int], found: int) -> None:
-    """An address leads where it has always led. Raises ChannelFault: a name may have been taken by somebody else.
+    """An address leads where it has always led. Raises ChannelFault: another channel may have taken the name.
 
     >>> require_same(set(), 5), require_same({5, 6}, 5)
     (None, None)

@@ -137,7 +137,7 @@ class Downloads:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._writer.settle()  # or the next connection would have the same fetched once more
+            await self._writer.finish()  # or the next connection would have the same fetched once more
             self._in_hand.clear()
 
     def _next(self, histories: Mapping[int, History]) -> Job | None:

@@ -71,7 +71,7 @@ class SpoolWriter:
             worker.add_done_callback(self._workers.discard)
         return await asyncio.shield(one.done)
 
-    async def settle(self) -> None:
+    async def finish(self) -> None:
         """Wait until all that was given to it is kept."""
         while self._workers:
             await asyncio.wait(set(self._workers))

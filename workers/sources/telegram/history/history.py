@@ -52,8 +52,8 @@ class Wanted:
 class History:
     """One channel's way into the journal. Each of its actions needs its `lock`.
 
-    `since` (Unix seconds, here): from then on everything is taken, if the channel was never read before. `told` is the
-    id that an update has brought, until it was looked for. `has_more`: catch-up has stopped before the newest message.
+    `since` (Unix seconds, here): from then on everything is taken, if the channel was never read before. `announced` is
+    the newest id that an update has brought, until it was looked for. `has_more`: catch-up has stopped before the end.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class History:
         on_read: Callable[[int, Message], None] = lambda *_: None,
     ) -> None:
         self.lock = asyncio.Lock()
-        self.told = 0
+        self.announced = 0
         self.has_more = False
         self.reader = ChannelReader(journal, peer, on_read)
         self.backfill = Backfill(self.reader, wanted.backfill_limit)
@@ -95,7 +95,7 @@ class History:
     @property
     def behind(self) -> int:
         """How many ids lie between the cursor and the newest message: no fewer than the messages that wait."""
-        return max(0, max(self.reader.top, self.told) - (self.cursor or 0))
+        return max(0, max(self.reader.top, self.announced) - (self.cursor or 0))
 
     @property
     def has_backlog(self) -> bool:
@@ -111,7 +111,7 @@ class History:
         cursor = self.cursor
         assert cursor is not None, "it has just begun"
         taken = await self._ask_again(connection)
-        told = self.told
+        announced = self.announced
         self.has_more = False
         for number in itertools.count(1):
             page = await self.reader.after(connection, cursor)
@@ -128,8 +128,8 @@ class History:
         if cursor < self.reader.top:
             taken += await self._prove(connection, cursor, self.reader.top)
         self.reader.top = max(self.reader.top, cursor)
-        if self.told == told:
-            self.told = 0  # read, or not there: the monitor finds what comes late
+        if self.announced == announced:
+            self.announced = 0  # read, or not there: the monitor finds what comes late
         return taken
 
     def _take(self, connection: Connection, messages: list[Message], low: int, high: int) -> Taken:
@@ -166,7 +166,7 @@ class History:
 
         Only that is found out here. The rest is as after any outage: page by page, and it goes on where it stopped.
         """
-        # By Telegram's clock, which dates the messages. Both tell whole seconds, rounded down: at the worst, those of a
+        # By Telegram's clock, which dates the messages. Both give whole seconds, rounded down: at the worst, those of a
         # second or two before are taken as well.
         since = math.floor(self._since + await connection.time() - time.time())
         cursor = 0

@@ -1,7 +1,7 @@
 """Edits and deletions: the newest messages of a channel are read once more, and held against the journal.
 
-They are not reported while nobody listens, and an id may become visible after a higher one. What is missing is asked
-for by its id before it counts as deleted, and many at once must be missing twice.
+Telegram does not report them to a program that was away, and an id may become visible after a higher one. What is
+missing is asked for by its id before it counts as deleted, and many at once must be missing twice.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class GaveUp(Exception):
 
 
 async def sorted_answer(answer: Awaitable[Any]) -> Any:
-    """The answer; errors that only a login has become ours."""
+    """The answer; errors that only a login has become those of this module."""
     try:
         return await answer
     except errors.SessionPasswordNeededError as error:

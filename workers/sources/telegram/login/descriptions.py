@@ -35,7 +35,7 @@ def how_sent(sent: Any) -> str:
 
 
 def describe(user: Any) -> str:
-    """Who an account is, without what others need not read over a shoulder: of the phone its last two digits."""
+    """Whose account it is, fit to be read over a shoulder: of the phone number the last two digits."""
     name = shown(" ".join(part for part in (user.first_name, user.last_name) if part)) or "(no name)"
     names = [user.username, *(one.username for one in user.usernames or () if one.active)]
     username = next((f"@{one}" for one in names if one), "")
@@ -45,5 +45,5 @@ def describe(user: Any) -> str:
 
 
 def shown(text: str) -> str:
-    """A text of others on one connection of a terminal, which it can't take over."""
+    """A foreign text on one line of a terminal, which it can't take over."""
     return "".join(char if char.isprintable() else " " for char in clean(text)).strip()

@@ -52,16 +52,16 @@ def _trusted(public_keys: list[str]) -> Iterator[None]:
 
     Telethon has one list of keys for all, and would leave them in it.
     """
-    known, ours = set(rsa._server_keys), set[int]()
+    known, added = set(rsa._server_keys), set[int]()
     try:
         try:
             for key in public_keys:
                 rsa.add_key(key, old=False)
         finally:
-            ours = set(rsa._server_keys) - known  # and none of another connection's that is being made
+            added = set(rsa._server_keys) - known  # and none of another connection's that is being made
         yield
     except ValueError as error:
         raise ServerTrouble(f"Telegram names a key of the CDN that is none: {error}") from error
     finally:
-        for fingerprint in ours:
+        for fingerprint in added:
             rsa._server_keys.pop(fingerprint, None)

@@ -56,7 +56,7 @@ class Connection:
     """One connection. `previews`: messages with a web-page preview are taken for its picture.
 
     `heard_at`: when Telegram has last answered anything (monotonic). `clock_ahead`: how far its clock, which dates the
-    messages, is ahead of ours in seconds, as far as is known.
+    messages, is ahead of this machine's in seconds, as far as is known.
     """
 
     def __init__(self, account: Account, on_hint: Callable[[Hint], None], *, previews: bool = False) -> None:

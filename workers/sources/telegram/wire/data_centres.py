@@ -4,7 +4,7 @@ One of those is made when the first file is asked for; what goes wrong there is 
 (`Unreachable`), and is tried again by and by: 5 s later, then after twice as long each time, up to a minute. A request
 that comes meanwhile fails at once, and while one finds out whether it is back, no other waits for that.
 
-Telethon's own such connections are not used: they stay open, unknown to anybody, where their login fails.
+Telethon's own such connections are not used: they stay open, and unreachable, where their login fails.
 """
 
 from __future__ import annotations

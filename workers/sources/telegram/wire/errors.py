@@ -52,7 +52,7 @@ class Flooded(Exception):
 
 
 class ServerTrouble(Exception):
-    """Telegram answered with an error of its own, or one that nobody has foreseen: try again later."""
+    """Telegram answered with an error of its own, or an unforeseen one: try again later."""
 
 
 class ChannelFault(Exception):

@@ -2,7 +2,7 @@
 
 Taken are photos, image documents and, if asked for, the pictures of web-page previews; also those of paid media that
 the account has bought, of polls, and of rich messages. Of a message with several, the first is taken and the others are
-counted (`ipc.posts.MORE`): a row has one picture. All else is told by its kind, for the counts, in the same words as an
+counted (`ipc.posts.MORE`): a row has one picture. All else has its kind alone, for the counts, in the same words as an
 export's.
 """
 

@@ -101,7 +101,7 @@ _NAMES: Final = {
 """Telegram's names of the errors that telethon has classes for."""
 
 _PROXY: Final = (python_socks.ProxyError, python_socks.ProxyConnectionError, python_socks.ProxyTimeoutError)
-"""Telethon makes them OSErrors, unless somebody has imported the library before it."""
+"""Telethon makes them OSErrors, unless the library was imported before it."""
 
 _EXPECTED: Final[tuple[type[Exception], ...]] = (
     errors.RPCError,
@@ -113,11 +113,11 @@ _EXPECTED: Final[tuple[type[Exception], ...]] = (
     EOFError,
     *_PROXY,
 )
-"""What asking Telegram may raise. Anything else is a defect of ours."""
+"""What asking Telegram may raise. Anything else is a defect of this program."""
 
 
 async def translated(awaitable: Awaitable[T]) -> T:
-    """The result; what telethon raises is raised in our words."""
+    """The result; what telethon raises becomes one of `errors`."""
     try:
         return await awaitable
     except asyncio.CancelledError:
@@ -130,7 +130,7 @@ async def translated(awaitable: Awaitable[T]) -> T:
 
 
 def meaning(error: Exception) -> Exception:
-    """What an error means to us."""
+    """What an error means to this program."""
     match error:
         case errors.RPCError():
             return _meaning_of_answer(error)

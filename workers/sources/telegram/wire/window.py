@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from typing import Final
 
-LEAST_BYTES: Final = 64 * 1024
+MIN_BYTES: Final = 64 * 1024
 """The smallest part, and the least that is asked for at once: at 4 kB/s it takes 16 s."""
 
 FIRST_BYTES: Final = 256 * 1024
-MOST_BYTES: Final = 8 * 1024 * 1024
-MOST_PART_BYTES: Final = 512 * 1024
+MAX_BYTES: Final = 8 * 1024 * 1024
+MAX_PART_BYTES: Final = 512 * 1024
 """Of a file in one answer: telethon gives no more either."""
 
 PROMPT_SECONDS: Final = 1.0
@@ -41,8 +41,8 @@ class Window:
         No part may cross the border of a megabyte, so each begins at a multiple of its size. Where the file ends, it
         asks for more than there is: so a file that is longer than it should be shows.
         """
-        size = LEAST_BYTES
-        while size < MOST_PART_BYTES and size <= left and 4 * size <= self.window and offset % (2 * size) == 0:
+        size = MIN_BYTES
+        while size < MAX_PART_BYTES and size <= left and 4 * size <= self.window and offset % (2 * size) == 0:
             size *= 2
         return size
 
@@ -57,12 +57,12 @@ class Window:
         if now - asked_at > SLOW_SECONDS:
             self._narrow(self.window // 2, asked_at, now)
         elif now - asked_at < PROMPT_SECONDS and was_full:
-            self.window = min(MOST_BYTES, self.window + size)
+            self.window = min(MAX_BYTES, self.window + size)
 
     def unanswered(self, size: int, asked_at: float, now: float) -> None:
         """They have not come in their time."""
         self.in_flight -= size
-        self._narrow(LEAST_BYTES, asked_at, now)
+        self._narrow(MIN_BYTES, asked_at, now)
 
     def gave_up(self, size: int) -> None:
         """They are not waited for any more."""
@@ -71,7 +71,7 @@ class Window:
     def _narrow(self, window: int, asked_at: float, now: float) -> None:
         """Once for all that was asked for before the last time: they have waited for the same reason."""
         if asked_at >= self._narrowed_at:
-            self.window = max(LEAST_BYTES, window)
+            self.window = max(MIN_BYTES, window)
             self._narrowed_at = now
-        elif window == LEAST_BYTES:
-            self.window = LEAST_BYTES
+        elif window == MIN_BYTES:
+            self.window = MIN_BYTES
