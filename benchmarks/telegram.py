@@ -354,7 +354,7 @@ def measure_latency(folder: Path, server: Remote, steady: int, burst: int) -> No
     tree.launch()
     try:
         tree.wait_until_ready()
-        tree.wait_for_events("channel seen for the first time", bool)
+        tree.wait_for_events("channel.begun", bool)
 
         def published() -> dict[int, float]:
             time.sleep(0.2)
