@@ -58,7 +58,7 @@ from benchmarks.common import (
 from benchmarks.status import quantile
 from ipc.files.spool import Spool
 from ipc.intake import take
-from ipc.journal import Journal
+from ipc.journal import Journal, figures, lookup
 from ipc.posts import Channel, Page
 from supervisor.settings import load
 from supervisor.settings.table import Telegram
@@ -402,7 +402,7 @@ def measure_downloads(folder: Path, server: Remote, repeats: int) -> None:
         count, size = files[name]
         since = time.monotonic()
         with connection(folder / f"download-{next(numbers)}", server.account(), name, known[name], how) as journal:
-            end = wait_until("the download", lambda: journal.states()["fetched"] == count)
+            end = wait_until("the download", lambda: figures.states(journal)["fetched"] == count)
             begun: float = server.first("upload.getFile", since)
             return count * size / 1e6 / (end - begun)
 
@@ -463,7 +463,7 @@ def measure_catch_up(folder: Path, server: Remote, count: int, repeats: int) -> 
         with connection(folder / f"catch-up-{number}", account, "texts", (channel_id, before), DEFAULT) as journal:
 
             def is_done(journal: Journal = journal) -> bool:
-                known = journal.channel_range(channel_id)
+                known = lookup.channel_range(journal, channel_id)
                 return known is not None and known[1] == top
 
             end = wait_until("catch-up", is_done)

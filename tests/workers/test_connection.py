@@ -20,7 +20,7 @@ import structlog
 
 from ipc.holds import Hold
 from ipc.intake import take
-from ipc.journal import Journal, JournalError
+from ipc.journal import Journal, JournalError, figures, lookup, transitions
 from ipc.posts import Page
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import MAX_BYTES, Ration, Ready, Report, Wake, encode
@@ -84,12 +84,12 @@ def bring_in(connection: Source) -> None:
 
 def everything(desk: Desk) -> list[Any]:
     """What the journal holds, and the figures that go with it."""
-    jobs = [desk.journal.job(number) for number in range(1, COUNT + 2)]
-    return [*jobs, desk.journal.channels(), desk.journal.totals(), desk.journal.states()]
+    jobs = [lookup.job(desk.journal, number) for number in range(1, COUNT + 2)]
+    return [*jobs, figures.channels(desk.journal), figures.totals(desk.journal), figures.states(desk.journal)]
 
 
 def of(desk: Desk, number: int) -> Any:
-    job = desk.journal.known(pictures.CHANNEL, number)
+    job = lookup.known(desk.journal, pictures.CHANNEL, number)
     assert job is not None
     return job
 
@@ -105,7 +105,7 @@ def test_an_export_comes_in(desk: Desk, connect: Opener, export: Path) -> None:
         assert job.sha256 == hashlib.sha256(original).hexdigest()
         assert desk.spool.original(job.id, 1).read_bytes() == original
     assert len(desk.spooled()) == COUNT
-    (channel,) = desk.journal.channels()
+    (channel,) = figures.channels(desk.journal)
     assert (channel["id"], channel["title"], channel["ignored"]) == (pictures.CHANNEL, "Test", {})
     assert (channel["floor"], channel["cursor"]) == (1, COUNT)
     said = desk.said()
@@ -121,7 +121,7 @@ def test_an_export_comes_in(desk: Desk, connect: Opener, export: Path) -> None:
 def test_what_is_no_photo_is_counted(desk: Desk, connect: Opener, export: Path) -> None:
     write_result(export, [pictures.message(1), pictures.message(2, photo=NAME.format(2)), pictures.message(9)])
     bring_in(connect())
-    (channel,) = desk.journal.channels()
+    (channel,) = figures.channels(desk.journal)
     assert (channel["cursor"], channel["ignored"]) == (9, {"text": 2})
     facts = desk.reported()
     assert (facts["messages"], facts["photos"], facts["behind"], facts["new"]) == (3, 1, 0, 1)
@@ -210,8 +210,8 @@ def test_an_export_that_was_moved(desk: Desk, connect: Opener, export: Path, tmp
 
 
 def publish(desk: Desk, number: int) -> None:
-    assert desk.journal.record_stored([of(desk, number)])
-    assert desk.journal.record_published([of(desk, number)])
+    assert transitions.record_stored(desk.journal, [of(desk, number)])
+    assert transitions.record_published(desk.journal, [of(desk, number)])
 
 
 def test_a_full_spool_stops_fetching_but_not_recording(desk: Desk, connect: Opener, export: Path) -> None:
@@ -219,10 +219,10 @@ def test_a_full_spool_stops_fetching_but_not_recording(desk: Desk, connect: Open
     assert connection.take_page()
     assert connection.fetch_due() == 1  # there was room; now there is none
     assert connection.fetch_due() == 0
-    assert desk.journal.states() | {"seen": COUNT - 1, "fetched": 1} == desk.journal.states()
+    assert figures.states(desk.journal) | {"seen": COUNT - 1, "fetched": 1} == figures.states(desk.journal)
     connection.report()
     assert desk.reported()["spool_full"] is True
-    assert desk.journal.record_rendered(desk.write_ladder(of(desk, 1)))
+    assert transitions.record_rendered(desk.journal, desk.write_ladder(of(desk, 1)))
     assert connection.fetch_due() == 0
     publish(desk, 1)
     assert connection.fetch_due() == 1  # room again
@@ -237,7 +237,7 @@ def test_a_ration_stops_fetching_but_not_recording(desk: Desk, connect: Opener) 
     assert connection.fetch_due() == 0
     connection.report()
     assert desk.reported()["spool_full"] is False, "that is another matter"
-    assert desk.journal.states() | {"seen": COUNT} == desk.journal.states()
+    assert figures.states(desk.journal) | {"seen": COUNT} == figures.states(desk.journal)
     connection.hear(Ration(0, True))
     assert connection.fetch_due() > 0
 
@@ -250,7 +250,7 @@ def test_a_spool_with_room_again_is_said_too(desk: Desk, connect: Opener) -> Non
     connection.report()
     assert desk.reported()["spool_full"] is True
     for number in range(1, COUNT + 1):
-        assert desk.journal.record_rendered(desk.write_ladder(of(desk, number)))
+        assert transitions.record_rendered(desk.journal, desk.write_ladder(of(desk, number)))
         publish(desk, number)
         connection.fetch_due()
     connection.fetch_due()
@@ -267,7 +267,7 @@ def test_a_missing_file_is_dead_with_its_reason_and_the_rest_go_on(desk: Desk, c
     job = of(desk, 2)
     assert (job.state, job.dead_state, job.attempts) == ("dead", "seen", 1)
     assert job.reason == f"no such file: {NAME.format(2)}"
-    assert desk.journal.states() == {"seen": 0, "fetched": COUNT - 1, "rendered": 0, "published": 0, "dead": 1}
+    assert figures.states(desk.journal) == {"seen": 0, "fetched": COUNT - 1, "rendered": 0, "published": 0, "dead": 1}
     assert not desk.spool.folder(job.id, 1).exists()
     bring_in(connect())
     assert of(desk, 2) == job
@@ -287,7 +287,7 @@ def test_a_picture_that_was_left_out_comes_with_the_next_export(desk: Desk, conn
     with structlog.testing.capture_logs() as logged:
         bring_in(connect())
     assert (of(desk, 1).state, "not in the export" in of(desk, 1).reason) == ("dead", True)
-    assert desk.journal.last_failure() is None, "nothing has failed: so the export was made"
+    assert figures.last_failure(desk.journal) is None, "nothing has failed: so the export was made"
     [said] = [record for record in logged if record["event"] == "picture.left_out"]
     assert said["log_level"] == "info" and said["message"] == 1
     assert not [record for record in logged if record["log_level"] in ("warning", "error")]
@@ -332,8 +332,8 @@ def test_an_unforeseen_error_is_one_pictures_or_one_messages(
     monkeypatch.setattr(module, "fetch", fail_to_fetch)
     connection = connect()
     bring_in(connection)
-    assert desk.journal.channels()[0]["ignored"]["unreadable"] == 1
-    states = desk.journal.states()
+    assert figures.channels(desk.journal)[0]["ignored"]["unreadable"] == 1
+    states = figures.states(desk.journal)
     assert (states["fetched"], states["seen"]) == (COUNT - 2, 1)
     (put_off,) = (of(desk, number) for number in range(2, COUNT + 1) if of(desk, number).state == "seen")
     assert put_off.attempts == 1 and "ZeroDivisionError" in put_off.reason
@@ -346,9 +346,9 @@ def test_a_pause_is_kept_and_the_attempts_are_counted(desk: Desk, connect: Opene
     connection.fetch_due()
     connection.fetch_due()
     assert of(desk, 1).attempts == 1
-    assert desk.journal.waiting_for_retry()[0] == COUNT
+    assert figures.waiting_for_retry(desk.journal)[0] == COUNT
     policy = RetryPolicy(max_attempts=1, base_seconds=0.0)
-    assert desk.journal.fail(of(desk, 1), "cannot be fetched", policy) == "dead"
+    assert transitions.fail(desk.journal, of(desk, 1), "cannot be fetched", policy) == "dead"
 
 
 def test_a_full_disk_is_no_pictures_fault(desk: Desk, connect: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -422,8 +422,8 @@ def test_an_export_that_is_refused_holds_the_connection(
     facts = desk.reported() or [message.facts for message in said if isinstance(message, Report)][-1]
     assert facts["connected"] is False
     assert facts["error"] == caught.value.what
-    assert desk.journal.states()["seen"] == 0  # nothing of it was taken
-    assert desk.journal.channels() == []
+    assert figures.states(desk.journal)["seen"] == 0  # nothing of it was taken
+    assert figures.channels(desk.journal) == []
     assert check(options(export)) == [caught.value.what]
 
 
@@ -436,7 +436,7 @@ def test_an_export_spoilt_after_it_was_checked(desk: Desk, connect: Opener, expo
     cut(export / "result.json")
     with pytest.raises(ExportError):
         take_all(connection)
-    assert desk.journal.channels() == []
+    assert figures.channels(desk.journal) == []
 
 
 def test_a_long_path_in_any_script_goes_in_one_message(desk: Desk, tmp_path: Path) -> None:
@@ -491,10 +491,10 @@ def test_main(desk: Desk, export: Path) -> None:
     thread.start()
     reader = Journal.open(desk.state_dir / "journal.db")
     try:
-        wait_for("all to be fetched", lambda: reader.states()["fetched"] == COUNT)
-        assert reader.send_back(of(desk, 1))
+        wait_for("all to be fetched", lambda: figures.states(reader)["fetched"] == COUNT)
+        assert transitions.send_back(reader, of(desk, 1))
         desk.send(Wake("seen"))
-        wait_for("one to be fetched again", lambda: reader.states()["fetched"] == COUNT)
+        wait_for("one to be fetched again", lambda: figures.states(reader)["fetched"] == COUNT)
     finally:
         desk.ask_to_stop()
         thread.join(30)
@@ -518,7 +518,7 @@ def test_a_stop_in_the_middle_leaves_the_rest_for_the_next_start(
 
     monkeypatch.setattr(module, "fetch", stop_at_the_second)
     assert connection.fetch_due() == 2  # the one in hand is finished
-    assert desk.journal.states()["fetched"] == 2
+    assert figures.states(desk.journal)["fetched"] == 2
     assert len(desk.spooled()) == 2
 
 
@@ -542,5 +542,5 @@ def test_killed_anywhere_it_finishes_the_next_time(desk: Desk, export: Path, con
     killed = subprocess.run(words, cwd=HOME, capture_output=True, check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     bring_in(connect())
-    assert desk.journal.states() == {"seen": 0, "fetched": COUNT, "rendered": 0, "published": 0, "dead": 0}
+    assert figures.states(desk.journal) == {"seen": 0, "fetched": COUNT, "rendered": 0, "published": 0, "dead": 0}
     assert desk.spooled() == {f"{of(desk, number).id}.1/original" for number in range(1, COUNT + 1)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ipc.files.spool import Spool
-from ipc.journal import Journal
+from ipc.journal import Journal, figures
 from ipc.transport.messages import Message, Ration
 
 
@@ -31,7 +31,7 @@ class Backpressure:
 
     def has_room(self, coming_bytes: int = 0) -> bool:
         """Whether another original may be fetched, with `coming_bytes` on their way that the journal has not yet."""
-        self.is_full = self._journal.spool_bytes() + coming_bytes >= self._spool_max_bytes
+        self.is_full = figures.spool_bytes(self._journal) + coming_bytes >= self._spool_max_bytes
         free = self._spool.free_bytes()
         self.error = ""
         if free < self._min_free_bytes:

@@ -26,7 +26,7 @@ import structlog
 from ipc import failpoints
 from ipc.files.spool import Spool, has_no_room
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, transitions
 from ipc.retry import RetryPolicy
 
 log = structlog.get_logger()
@@ -103,10 +103,10 @@ def settle(journal: Journal, spool: Spool, policy: RetryPolicy, job: Job, outcom
             return False
         case PutOff(reason, seconds):
             log.warning("fetching.postponed", job=job.id, seconds=round(seconds, 1), reason=reason)
-            journal.postpone(job, seconds, reason)
+            transitions.postpone(journal, job, seconds, reason)
             return False
         case Failed(reason):
-            fate = journal.fail(job, f"cannot be fetched: {reason}", policy)
+            fate = transitions.fail(journal, job, f"cannot be fetched: {reason}", policy)
             log.warning("fetching.failed", job=job.id, reason=reason, outcome=fate)
             return fate == "dead"
         case TooLarge() | Gone() | LeftOut():
@@ -121,7 +121,9 @@ def record_fetched(journal: Journal, spool: Spool, fetched: Sequence[tuple[Job, 
     The others have another picture by now: what is in the spool for them is deleted.
     """
     failpoints.reach("fetched.before")
-    wanted = journal.record_all_fetched([(job, original.sha256, original.bytes) for job, original in fetched])
+    wanted = transitions.record_all_fetched(
+        journal, [(job, original.sha256, original.bytes) for job, original in fetched]
+    )
     failpoints.reach("fetched.after")
     for job, original in fetched:
         if job.id in wanted:
@@ -134,7 +136,7 @@ def record_fetched(journal: Journal, spool: Spool, fetched: Sequence[tuple[Job, 
 def _bury(journal: Journal, job: Job, outcome: TooLarge | Gone | LeftOut) -> bool:
     """Make it a dead letter. What was left out on purpose is listed among them, and that is all."""
     is_failure = not isinstance(outcome, LeftOut)
-    if not journal.bury(job, outcome.reason, is_failure=is_failure):
+    if not transitions.bury(journal, job, outcome.reason, is_failure=is_failure):
         return False
     facts = {"job": job.id, "channel": job.channel_id, "message": job.message_id, "reason": outcome.reason}
     if is_failure:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ipc.files.spool import Spool
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, queue
 from ipc.retry import RetryPolicy
 from workers.sources.export.files import MissingFile, fetch
 from workers.sources.export.messages import declared_bytes
@@ -48,7 +48,7 @@ class Fetching:
 
     def _fetch_due(self, on_fetched: Callable[[], None]) -> int:
         went_on = 0
-        for job in self._journal.due("seen", BATCH, source="export"):
+        for job in queue.due(self._journal, "seen", BATCH, source="export"):
             if not self._may_go_on():
                 break
             outcome = self._fetch(job)

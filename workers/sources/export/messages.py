@@ -154,6 +154,7 @@ def _photo(message: Mapping[str, object], key: str, folder: Path) -> Photo:
         photo_id=None,
         identity=f"{identity}:{size or '?'}:{width or '?'}x{height or '?'}",
         locator=dict(locator),
+        source="export",
         bytes=size,
         width=width,
         height=height,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ipc.journal import Journal
+from ipc.journal import Journal, lookup
 from ipc.posts import Page
 
 AT_ONCE = 1000
@@ -39,7 +39,7 @@ class Progress:
         """Look at those that were not done yet."""
         ids, self._put_off = sorted(self._open), 0
         for start in range(0, len(ids), AT_ONCE):
-            for fate in self._journal.fates(self._channel_id, ids[start : start + AT_ONCE]):
+            for fate in lookup.fates(self._journal, self._channel_id, ids[start : start + AT_ONCE]):
                 self._put_off += fate.is_put_off
                 if fate.state in ("published", "dead"):
                     is_old = fate.state == "published" and (fate.published_at or 0) < self._since

@@ -18,7 +18,7 @@ import structlog
 from ipc.files.spool import Spool
 from ipc.holds import Hold
 from ipc.intake import Taken, take, wants_sha256
-from ipc.journal import Journal
+from ipc.journal import Journal, lookup
 from ipc.options import reading_options
 from ipc.posts import Page, Post
 from ipc.retry import RetryPolicy
@@ -149,7 +149,7 @@ class Source:
 
         A picture that can't be compared counts as missing: the known one is kept.
         """
-        known = self._journal.known(post.channel_id, post.message_id)
+        known = lookup.known(self._journal, post.channel_id, post.message_id)
         if known is None or not wants_sha256(known, post.photo):
             return post
         self._context.progress()

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ipc.channel_address import Address, parse
 from ipc.holds import Hold
-from ipc.journal import Journal
+from ipc.journal import Journal, peers
 from workers.sources.telegram.channels.finding import NO_HASH, require_same
 from workers.sources.telegram.channels.state import A_DEFECT
 from workers.sources.telegram.wire.account import LOGIN, Account
@@ -169,7 +169,7 @@ class _Check:
         except Exception:  # it has a check of its own, which says what is wrong
             return None, set()
         try:
-            return journal.peer(key, account_id), journal.peer_ids(key)
+            return peers.get(journal, key, account_id), peers.channel_ids(journal, key)
         except Exception:  # of an older version, without peers
             return None, set()
         finally:

@@ -16,6 +16,7 @@ import pytest
 from ipc import posts
 from ipc.channel_address import parse
 from ipc.intake import take
+from ipc.journal import lookup
 from tests.pictures import message
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
@@ -84,12 +85,12 @@ def test_one_post_while_away_and_silence_afterwards(
     alone.wait_for("the outage to be noticed", lambda: not alone.report()["connected"])
     one = channel.post_photo(picture(), "while the line was down")
     server.start()
-    alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, one))
+    alone.wait_for("it", lambda: lookup.known(alone.desk.journal, channel.id, one))
     alone.stop()
     other = channel.post_photo(picture(), "while the program was not there")
     again = make_alone(channel)
     again.start()
-    again.wait_for("it", lambda: again.desk.journal.known(channel.id, other))
+    again.wait_for("it", lambda: lookup.known(again.desk.journal, channel.id, other))
 
 
 @pytest.mark.parametrize("kind", ["file", "string"])
@@ -180,7 +181,7 @@ def test_pictures_are_recorded_in_the_order_of_their_channel(
     if outage:
         server.start()
     for one in (channel, other):
-        alone.wait_for("the last", lambda one=one: alone.desk.journal.known(one.id, one.top_id))  # type: ignore[misc]
+        alone.wait_for("the last", lambda one=one: lookup.known(alone.desk.journal, one.id, one.top_id))  # type: ignore[misc]
     jobs = alone.desk.journal._connection.execute("SELECT channel_id, message_id FROM jobs ORDER BY id").fetchall()
     assert len(jobs) == 150
     for one in (channel, other):
@@ -212,7 +213,9 @@ def test_a_picture_of_a_channel_that_is_not_read_any_more_is_nothing_to_fetch(
     channel: Channel, make_alone: Callable[..., Alone]
 ) -> None:
     alone = make_alone(channel)
-    post = posts.Post(999, 5, 100, None, None, "left over", posts.Photo(1, "id:1", {}, None, None, None, None))
+    post = posts.Post(
+        999, 5, 100, None, None, "left over", posts.Photo(1, "id:1", {}, None, None, None, None, source="telegram")
+    )
     take(alone.desk.journal, posts.Page(posts.Channel(999, "Not configured"), (post,), 5, 5, {}), 100.0)
     alone.start()
     alone.wait_for("that to be said", lambda: alone.report().get("nothing_to_fetch"))
@@ -281,17 +284,17 @@ def test_backfill(
     alone.wait_for("the end of backfill", lambda: alone.report("channel 0").get("backfill_left") == 0)
     assert alone.report("channel 0")["backfilled"] == (limit or len(ids))
     live = channel.post_photo(picture(), "live")
-    alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, live))
+    alone.wait_for("it", lambda: lookup.known(alone.desk.journal, channel.id, live))
     wanted = {one for one in expected_rows(channel) if one >= first}
-    assert alone.desk.journal.messages_between(channel.id, 1, live) == wanted
+    assert lookup.messages_between(alone.desk.journal, channel.id, 1, live) == wanted
     alone.stop()
     again = make_alone(channel, backfill_on_start=True, backfill_limit=limit)
     again.start()
     next_one = channel.post_photo(picture(), "live, and later")
-    again.wait_for("it", lambda: again.desk.journal.known(channel.id, next_one))
+    again.wait_for("it", lambda: lookup.known(again.desk.journal, channel.id, next_one))
     again.wait_for("no more backfill", lambda: again.report("channel 0").get("backfill_left") == 0)
     assert again.report("channel 0")["backfilled"] == (limit or len(ids)), "a restart begins no other one"
-    assert again.desk.journal.messages_between(channel.id, 1, next_one) == wanted | {next_one}
+    assert lookup.messages_between(again.desk.journal, channel.id, 1, next_one) == wanted | {next_one}
 
 
 @pytest.mark.parametrize("victim", ["connection", "root"])
@@ -347,7 +350,7 @@ def test_a_flood_in_backfill_is_waited_out(
     alone.wait_for("the flood", lambda: fault.hits)
     alone.wait_for("/status to say so", lambda: alone.report()["flooded_until"])
     alone.wait_for("the end of backfill", lambda: alone.report("channel 0").get("backfill_left") == 0)
-    assert alone.desk.journal.messages_between(channel.id, 1, channel.top_id) == set(expected_rows(channel))
+    assert lookup.messages_between(alone.desk.journal, channel.id, 1, channel.top_id) == set(expected_rows(channel))
     asked = [one.at for one in server.log if one.name == "messages.getHistory"]
     pauses = [later - earlier for earlier, later in itertools.pairwise(asked)]
     assert len([pause for pause in pauses if pause >= 2.0]) == 1, "once, and for as long as was asked"
@@ -402,7 +405,7 @@ def test_a_channel_that_is_behind_and_fails_keeps_no_other_from_its_backfill(
     alone.wait_for("the other's backfill", lambda: alone.report("channel 1").get("backfilled") == len(other.ids))
     assert alone.report("channel 0")["behind"] and not alone.report("channel 0")["backfilled"]
     fault.clear()
-    alone.wait_for("the missed one", lambda: alone.desk.journal.known(channel.id, missed))
+    alone.wait_for("the missed one", lambda: lookup.known(alone.desk.journal, channel.id, missed))
 
 
 def test_a_channel_that_is_flooded_gives_no_answers() -> None:
@@ -428,10 +431,10 @@ def test_a_long_backlog_keeps_no_other_channel_waiting(
     again.start()
     again.wait_for("it to be under way", lambda: again.report("channel 0").get("behind"))
     live = other.post_photo(picture(), "live")
-    again.wait_for("the live post", lambda: again.desk.journal.known(other.id, live))
+    again.wait_for("the live post", lambda: lookup.known(again.desk.journal, other.id, live))
 
     def cursor() -> int:
-        return (again.desk.journal.channel_range(channel.id) or (0, 0, 0))[1]
+        return (lookup.channel_range(again.desk.journal, channel.id) or (0, 0, 0))[1]
 
     assert cursor() < channel.top_id, "the long one is still being read"
     again.wait_for("its end", lambda: cursor() == channel.top_id)

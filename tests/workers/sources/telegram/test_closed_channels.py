@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from telethon.tl import types
 
+from ipc.journal import lookup
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import picture
@@ -34,7 +35,7 @@ def wait_for_problem(alone: Alone, text: str = "") -> None:
 
 
 def wait_for_row(alone: Alone, channel: Channel, message_id: int) -> None:
-    alone.wait_for("the post", lambda: alone.desk.journal.known(channel.id, message_id))
+    alone.wait_for("the post", lambda: lookup.known(alone.desk.journal, channel.id, message_id))
     alone.wait_for("it to be read", lambda: alone.report("channel 0").get("state") == "read")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from ipc.journal import figures, lookup
 from tests.servers.telegram import Channel, TelegramServer
 from tests.servers.telegram.media import PaidMedia, Photo
 from tests.servers.telegram.posts import Post
@@ -25,11 +26,11 @@ def channel(server: TelegramServer) -> Channel:
 
 
 def cursor(alone: Alone, channel: Channel) -> int:
-    return (alone.desk.journal.channel_range(channel.id) or (0, 0, 0))[1]
+    return (lookup.channel_range(alone.desk.journal, channel.id) or (0, 0, 0))[1]
 
 
 def deleted_at(alone: Alone, channel: Channel, message_id: int) -> int | None:
-    job = alone.desk.journal.known(channel.id, message_id)
+    job = lookup.known(alone.desk.journal, channel.id, message_id)
     assert job is not None
     return job.deleted_at
 
@@ -57,7 +58,7 @@ def test_a_message_that_is_seen_late_is_taken(
     hidden = post_hidden(channel)
     alone.wait_for("the one above it", lambda: cursor(alone, channel) == channel.top_id)
     channel.reveal(hidden)
-    alone.wait_for("the late one", lambda: alone.desk.journal.known(channel.id, hidden.id))
+    alone.wait_for("the late one", lambda: lookup.known(alone.desk.journal, channel.id, hidden.id))
 
 
 def test_one_that_is_seen_late_is_taken_by_the_next_process_too(
@@ -69,7 +70,7 @@ def test_one_that_is_seen_late_is_taken_by_the_next_process_too(
     alone.stop()
     channel.reveal(hidden)
     again = begin(make_alone, channel)
-    again.wait_for("the late one", lambda: again.desk.journal.known(channel.id, hidden.id))
+    again.wait_for("the late one", lambda: lookup.known(again.desk.journal, channel.id, hidden.id))
 
 
 def test_an_id_that_was_never_posted_is_not_asked_for_for_ever(
@@ -99,7 +100,7 @@ def test_a_history_that_is_empty_for_a_moment_costs_nothing(
     server.requests.clear()
     fault = server.faults.empty_history(times=8)
     alone.wait_for("it", lambda: fault.hits == 8)
-    jobs = [alone.desk.journal.known(channel.id, one) for one in ids]
+    jobs = [lookup.known(alone.desk.journal, channel.id, one) for one in ids]
     assert not [job for job in jobs if job is None or job.deleted_at]
     asked = [one for one in server.log if one.name == "channels.getMessages"]
     assert len(asked) <= 4, "for the window's ids, and not for all that there are"
@@ -129,7 +130,7 @@ def test_an_empty_page_is_not_the_end_of_a_backfill(
         channel, backfill_on_start=True, reconcile_messages=0, monitor_seconds=3600, reconcile_seconds=3600
     )
     alone.start()
-    alone.wait_for("a page", lambda: (alone.desk.journal.channel_range(channel.id) or (0, 0, 0))[2] == 100)
+    alone.wait_for("a page", lambda: (lookup.channel_range(alone.desk.journal, channel.id) or (0, 0, 0))[2] == 100)
     fault = server.faults.empty_history(times=times)
     alone.wait_for("the end", lambda: alone.report("channel 0").get("backfill_left") == 0)
     assert fault.hits == times and alone.report("channel 0")["backfilled"] == len(channel.ids)
@@ -161,7 +162,7 @@ def test_an_empty_page_does_not_make_an_old_channel_new(
     alone = begin(make_alone, channel)
     assert fault.hits == times
     assert cursor(alone, channel) == channel.top_id
-    assert not alone.desk.journal.known(channel.id, old)
+    assert not lookup.known(alone.desk.journal, channel.id, old)
 
 
 @pytest.mark.parametrize("is_empty", [True, False])
@@ -173,7 +174,7 @@ def test_a_channel_that_is_new_is_taken_from_its_beginning(
     alone.start()
     alone.wait_for("the channel", lambda: alone.report("channel 0").get("state") == "read")
     first = fresh.post_photo(picture(), "the first")
-    alone.wait_for("it", lambda: alone.desk.journal.known(fresh.id, first))
+    alone.wait_for("it", lambda: lookup.known(alone.desk.journal, fresh.id, first))
 
 
 # More than one picture
@@ -187,9 +188,9 @@ def test_paid_media(
     photos = tuple(Photo(server.world.file(picture()), (96, 72)) for _ in range(3))
     message_id = channel.post("for stars", PaidMedia(photos, is_bought))
     alone.wait_for("it", lambda: cursor(alone, channel) == message_id)
-    (row,) = alone.desk.journal.channels()
+    (row,) = figures.channels(alone.desk.journal)
     assert {kind: count for kind, count in row["ignored"].items() if kind != "service"} == ignored
-    job = alone.desk.journal.known(channel.id, message_id)
+    job = lookup.known(alone.desk.journal, channel.id, message_id)
     assert (job.identity if job else None) == (f"id:{photos[0].file.id}" if is_bought else None)
 
 
@@ -202,7 +203,7 @@ def test_a_deleted_message_that_is_left_out_of_answers_becomes_a_tombstone_the_s
     monkeypatch.setattr(omitted_ids, "AGAIN_SECONDS", 2.0)
     alone = begin(make_alone, channel, reconcile_seconds=3600)
     message_id = channel.post_photo(picture(), "soon gone")
-    alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, message_id))
+    alone.wait_for("it", lambda: lookup.known(alone.desk.journal, channel.id, message_id))
     fault = server.faults.omit_absent()
     channel.delete(message_id)
     alone.wait_for("the first answer", lambda: fault.hits)
@@ -217,7 +218,7 @@ def test_a_message_that_one_answer_leaves_out_is_not_deleted(
     monkeypatch.setattr(omitted_ids, "AGAIN_SECONDS", 3.0)
     alone = begin(make_alone, channel, reconcile_messages=20, reconcile_seconds=0.3)
     message_id = channel.post_photo(picture(), "out of sight")
-    alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, message_id))
+    alone.wait_for("it", lambda: lookup.known(alone.desk.journal, channel.id, message_id))
     fault = server.faults.omit_absent()
     with channel.world.lock:
         hidden = channel.hide(message_id)
@@ -241,11 +242,11 @@ def test_the_cursor_waits_below_an_id_that_is_left_out(
     with channel.world.lock:
         hidden = post_hidden(channel)
         above = channel.post_photo(picture(), "above it")
-    alone.wait_for("what is above it", lambda: alone.desk.journal.known(channel.id, above))
+    alone.wait_for("what is above it", lambda: lookup.known(alone.desk.journal, channel.id, above))
     assert cursor(alone, channel) == hidden.id - 1
     if is_there:
         channel.reveal(hidden)
-        alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, hidden.id))
+        alone.wait_for("it", lambda: lookup.known(alone.desk.journal, channel.id, hidden.id))
     alone.wait_for("the cursor", lambda: cursor(alone, channel) == above)
     assert empty.hits and fault.hits
-    assert bool(alone.desk.journal.known(channel.id, hidden.id)) == is_there
+    assert bool(lookup.known(alone.desk.journal, channel.id, hidden.id)) == is_there

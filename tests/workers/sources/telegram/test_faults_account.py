@@ -15,6 +15,7 @@ from telethon import TelegramClient
 from telethon.sessions import StringSession
 
 from ipc.holds import Hold
+from ipc.journal import lookup
 from tests.servers.telegram import TelegramServer
 from tests.servers.telegram.proxies import HttpProxy, MtProxy, Socks5Proxy
 from tests.workers.sources.telegram.alone import Alone
@@ -214,7 +215,7 @@ def test_a_server_that_does_not_know_the_key_for_a_moment_is_waited_for(
     )
     alone.wait_for("the last of it", lambda: fault.hits == 6)
     message_id = channel.post_photo(picture(), "afterwards")
-    alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, message_id))
+    alone.wait_for("it", lambda: lookup.known(alone.desk.journal, channel.id, message_id))
 
 
 def test_an_account_that_is_said_to_live_elsewhere(
@@ -229,7 +230,7 @@ def test_an_account_that_is_said_to_live_elsewhere(
     lines = server.connections_total
     alone.wait_for("a new line", lambda: server.connections_total > lines and alone.report()["connected"])
     message_id = channel.post_photo(picture(), "afterwards")
-    alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, message_id))
+    alone.wait_for("it", lambda: lookup.known(alone.desk.journal, channel.id, message_id))
     monkeypatch.setattr(reconnecting, "REFUSED_SECONDS", 0.2)
     server.faults.rpc("users.getUsers", error="USER_MIGRATE_4")
     server.drop_connections()
@@ -309,7 +310,7 @@ def test_through_a_proxy(make_alone: Callable[..., Alone], server: TelegramServe
         alone.wait_for("the channel", lambda: alone.report("channel 0").get("id"))
 
         def state_of(message_id: int) -> str:
-            job = alone.desk.journal.known(channel.id, message_id)
+            job = lookup.known(alone.desk.journal, channel.id, message_id)
             return job.state if job else ""
 
         # The client's cipher for MTProto proxies is pure Python.

@@ -10,6 +10,7 @@ import pytest
 from telethon.tl import types
 
 from ipc.intake import take
+from ipc.journal import figures, lookup
 from tests.ipc.builders import page, post
 from tests.servers.telegram import Channel, TelegramServer
 from tests.servers.telegram.rpc import METHODS
@@ -143,7 +144,7 @@ def test_an_access_hash_that_is_no_longer_good_is_asked_for_anew(
     again.start()
     again.wait_for("the fault", lambda: "does not know it" in again.report("channel 0").get("problem", ""))
     message_id = channel.post_photo(picture(), "under another hash")
-    again.wait_for("it to be found anew", lambda: again.desk.journal.known(channel.id, message_id))
+    again.wait_for("it to be found anew", lambda: lookup.known(again.desk.journal, channel.id, message_id))
     assert server.requests["contacts.resolveUsername"] == 2
     again.wait_for("all to be well", lambda: again.report("channel 0").get("problem") == "")
 
@@ -156,8 +157,8 @@ def first_seen(make_alone: Callable[..., Alone], channel: Channel) -> set[int]:
     alone = make_alone(channel, reconcile_messages=0)
     alone.start()
     marker = channel.post_photo(picture(), "posted since")
-    alone.wait_for("the new one", lambda: alone.desk.journal.known(channel.id, marker))
-    known = {one for one in channel.posts if alone.desk.journal.known(channel.id, one)}
+    alone.wait_for("the new one", lambda: lookup.known(alone.desk.journal, channel.id, marker))
+    known = {one for one in channel.posts if lookup.known(alone.desk.journal, channel.id, one)}
     return known - {marker}
 
 
@@ -190,8 +191,8 @@ def test_what_was_posted_since_the_start_is_taken_whoever_connects(
     since = channel.post_photo(picture(), "since", date=server.world.now() - 30)
     alone = make_alone(channel, reconcile_messages=0, started_ago=60.0)
     alone.start()
-    alone.wait_for("what was posted since", lambda: alone.desk.journal.known(channel.id, since))
-    assert [one for one in channel.posts if alone.desk.journal.known(channel.id, one)] == [since]
+    alone.wait_for("what was posted since", lambda: lookup.known(alone.desk.journal, channel.id, since))
+    assert [one for one in channel.posts if lookup.known(alone.desk.journal, channel.id, one)] == [since]
 
 
 def test_a_channel_that_is_added_to_an_old_program_begins_now(
@@ -203,8 +204,8 @@ def test_a_channel_that_is_added_to_an_old_program_begins_now(
     alone = make_alone(channel, reconcile_messages=0, started_ago=3 * 7 * 86400.0)
     alone.start()
     new = channel.post_photo(picture(), "since")
-    alone.wait_for("the new one", lambda: alone.desk.journal.known(channel.id, new))
-    assert [one for one in channel.posts if alone.desk.journal.known(channel.id, one)] == [new]
+    alone.wait_for("the new one", lambda: lookup.known(alone.desk.journal, channel.id, new))
+    assert [one for one in channel.posts if lookup.known(alone.desk.journal, channel.id, one)] == [new]
 
 
 def test_what_was_posted_while_it_could_not_be_opened_is_taken_after_a_restart(
@@ -224,8 +225,8 @@ def test_what_was_posted_while_it_could_not_be_opened_is_taken_after_a_restart(
     fault.clear()
     again = make_alone(channel, started_ago=-3600.0)  # an hour later, as it were
     again.start()
-    again.wait_for("it", lambda: again.desk.journal.known(channel.id, missed))
-    assert again.desk.journal.known(channel.id, old) is None
+    again.wait_for("it", lambda: lookup.known(again.desk.journal, channel.id, missed))
+    assert lookup.known(again.desk.journal, channel.id, old) is None
 
 
 def test_where_reading_begins_is_found_with_one_request_and_kept(
@@ -246,8 +247,10 @@ def test_where_reading_begins_is_found_with_one_request_and_kept(
     server.faults.rpc("messages.getHistory", error="FLOOD_WAIT_1", after=3, times=1)
     alone = make_alone(channel, reconcile_messages=0)
     alone.start()
-    alone.wait_for("the end", lambda: (alone.desk.journal.channel_range(channel.id) or (0, 0, 0))[1] == channel.top_id)
-    assert alone.desk.journal.channels()[0]["ignored"]["text"] == 350
+    alone.wait_for(
+        "the end", lambda: (lookup.channel_range(alone.desk.journal, channel.id) or (0, 0, 0))[1] == channel.top_id
+    )
+    assert figures.channels(alone.desk.journal)[0]["ignored"]["text"] == 350
     assert len(begun) == 1
 
 
@@ -288,7 +291,7 @@ def test_a_name_that_leads_to_another_channel_is_not_followed(
     remedy = again.report("channel 0")["remedy"]
     assert f"-100{alien.id}" in remedy and f"-100{mine.id}" in remedy
     assert again.report("channel 0")["id"] == mine.id
-    assert again.desk.journal.channel_range(alien.id) is None
+    assert lookup.channel_range(again.desk.journal, alien.id) is None
 
 
 def test_pictures_that_cannot_be_fetched_keep_nobody_elses_waiting(
@@ -305,7 +308,7 @@ def test_pictures_that_cannot_be_fetched_keep_nobody_elses_waiting(
 
 
 def is_fetched(alone: Alone, channel: Channel, message_id: int) -> bool:
-    job = alone.desk.journal.known(channel.id, message_id)
+    job = lookup.known(alone.desk.journal, channel.id, message_id)
     return job is not None and job.state == "fetched"
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from ipc.jobs import Job
+from ipc.journal import figures, lookup, transitions
 from tests.servers.telegram import OTHER_DC, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import LiveDesk, large_picture, picture
@@ -185,7 +186,7 @@ def test_errors_of_the_server_that_go_on_for_days_with_one_alone_are_failures(
     alone.wait_for("the channel", lambda: alone.report("channel 0").get("id"))
 
     def job(message_id: int) -> Job | None:
-        return alone.desk.journal.known(channel.id, message_id)
+        return lookup.known(alone.desk.journal, channel.id, message_id)
 
     def after_an_error() -> Job:
         """The failing one, when it has just failed."""
@@ -195,7 +196,7 @@ def test_errors_of_the_server_that_go_on_for_days_with_one_alone_are_failures(
         return now
 
     def have_tried(failed: Job) -> Job:
-        assert alone.desk.journal.postpone(failed, 0.0, "now")
+        assert transitions.postpone(alone.desk.journal, failed, 0.0, "now")
         return after_an_error()
 
     fault = server.faults.rpc("upload.getFile", error="SOMETHING_NEW")
@@ -246,12 +247,12 @@ def test_a_part_that_does_not_come_is_asked_for_again(
     message_id = channel.post_photo(picture(), "asked for several times")
 
     def is_fetched() -> bool:
-        job = alone.desk.journal.known(channel.id, message_id)
+        job = lookup.known(alone.desk.journal, channel.id, message_id)
         return job is not None and job.state == "fetched"
 
     alone.wait_for("the picture", is_fetched)
     assert fault.hits == 3
-    assert alone.desk.journal.totals()["retried"] == 0
+    assert figures.totals(alone.desk.journal)["retried"] == 0
     assert alone.report()["connected"]
 
 

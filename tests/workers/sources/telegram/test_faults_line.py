@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from ipc.holds import Hold
+from ipc.journal import lookup
 from tests.servers.telegram import OTHER_DC, TelegramServer
 from tests.servers.telegram.proxies import Socks5Proxy
 from tests.workers.sources.telegram.alone import Alone
@@ -146,7 +147,7 @@ def test_a_narrow_line_is_not_taken_for_a_lost_one(
         alone.wait_for("the channel", lambda: alone.report("channel 0").get("id"))
         ids = [channel.post_document(bytes(1_200_000)) for _ in range(4)]
         for one in ids:
-            known = partial(alone.desk.journal.known, channel.id, one)
+            known = partial(partial(lookup.known, alone.desk.journal), channel.id, one)
             alone.wait_for("the file", lambda known=known: (job := known()) and job.state == "fetched", 60)  # type: ignore[misc]
         assert proxy.connections == 1
         alone.stop()
@@ -210,7 +211,7 @@ def test_garbage_that_is_no_packet(
         server.send_garbage(64)
         message_id = channel.post_photo(picture(), f"after noise {number}")
         alone.wait_for("a new line", lambda before=before: server.connections_total > before)  # type: ignore[misc]
-        alone.wait_for("the post", lambda one=message_id: alone.desk.journal.known(channel.id, one))  # type: ignore[misc]
+        alone.wait_for("the post", lambda one=message_id: lookup.known(alone.desk.journal, channel.id, one))  # type: ignore[misc]
 
 
 def test_other_salts(live_desk: LiveDesk) -> None:
@@ -244,8 +245,8 @@ def test_the_servers_clock_is_wrong_when_a_channel_is_first_seen(
     alone.wait_for("an attempt to connect", lambda: alone.report().get("error"))
     new = channel.post_photo(picture(), "posted while it tried to connect")
     server.accept_connections()
-    alone.wait_for("the new one", lambda: alone.desk.journal.known(channel.id, new))
-    assert alone.desk.journal.known(channel.id, old) is None
+    alone.wait_for("the new one", lambda: lookup.known(alone.desk.journal, channel.id, new))
+    assert lookup.known(alone.desk.journal, channel.id, old) is None
 
 
 def test_giving_up_is_counted_in_a_row(make_alone: Callable[..., Alone], server: TelegramServer) -> None:

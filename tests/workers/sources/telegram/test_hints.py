@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from telethon.tl import types
 
+from ipc.journal import lookup
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import picture
@@ -60,14 +61,14 @@ def test_a_burst_is_read_in_pages(make_alone: MakeAlone, server: TelegramServer,
         channel.post_text(f"one of many {number}")
         channel.push_typing()
         time.sleep(0.02)
-    alone.wait_for("all", lambda: alone.desk.journal.channel_range(channel.id)[1] == channel.top_id)  # type: ignore[index]
+    alone.wait_for("all", lambda: lookup.channel_range(alone.desk.journal, channel.id)[1] == channel.top_id)  # type: ignore[index]
     looks = 2 + (time.monotonic() - began) / 0.5
     assert server.requests["messages.getHistory"] - before <= looks
     calm = server.requests["messages.getHistory"]
     for _ in range(20):
         channel.push_typing()
     channel.post_photo(picture(), "the last one")
-    alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, channel.top_id))
+    alone.wait_for("it", lambda: lookup.known(alone.desk.journal, channel.id, channel.top_id))
     assert server.requests["messages.getHistory"] - calm <= 2
 
 
@@ -75,7 +76,7 @@ def test_one_post_is_read_at_once(make_alone: MakeAlone, channel: Channel) -> No
     alone = begin(make_alone, channel)
     time.sleep(0.6)
     one = channel.post_photo(picture(), "one")
-    alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, one), 0.4)
+    alone.wait_for("it", lambda: lookup.known(alone.desk.journal, channel.id, one), 0.4)
 
 
 def test_too_long_is_followed_at_once(make_alone: MakeAlone, server: TelegramServer, channel: Channel) -> None:
@@ -84,7 +85,7 @@ def test_too_long_is_followed_at_once(make_alone: MakeAlone, server: TelegramSer
     server.faults.updates("lost", times=1)
     one = channel.post_photo(picture(), "nobody told of it")
     channel.push_too_long()
-    alone.wait_for("it", lambda: alone.desk.journal.known(channel.id, one), 5.0)
+    alone.wait_for("it", lambda: lookup.known(alone.desk.journal, channel.id, one), 5.0)
 
 
 def test_a_hint_outlasts_its_line(make_alone: MakeAlone, server: TelegramServer, channel: Channel) -> None:
@@ -93,7 +94,7 @@ def test_a_hint_outlasts_its_line(make_alone: MakeAlone, server: TelegramServer,
     old = channel.post_photo(picture(), "old")
     for number in range(120):
         channel.post_text(f"newer {number}")
-    alone.wait_for("all", lambda: alone.desk.journal.channel_range(channel.id)[1] == channel.top_id)  # type: ignore[index]
+    alone.wait_for("all", lambda: lookup.channel_range(alone.desk.journal, channel.id)[1] == channel.top_id)  # type: ignore[index]
     time.sleep(0.6)
     fault = server.faults.rpc("messages.getHistory", silent=True, times=1)
     channel.delete(old)
@@ -101,7 +102,7 @@ def test_a_hint_outlasts_its_line(make_alone: MakeAlone, server: TelegramServer,
     server.drop_connections()
 
     def is_withdrawn() -> bool:
-        job = alone.desk.journal.known(channel.id, old)
+        job = lookup.known(alone.desk.journal, channel.id, old)
         return job is not None and job.deleted_at is not None
 
     alone.wait_for("the deletion", is_withdrawn)
@@ -120,4 +121,4 @@ def test_what_an_update_told_of_counts_as_waiting_until_it_was_looked_for(
         channel.delete(told)
     fault.clear()
     alone.wait_for("it to be looked for", lambda: alone.report("channel 0")["behind"] == 0)
-    assert is_deleted or alone.desk.journal.known(channel.id, told)
+    assert is_deleted or lookup.known(alone.desk.journal, channel.id, told)

@@ -11,6 +11,7 @@ import pytest
 
 from ipc.files.spool import Spool
 from ipc.jobs import Job
+from ipc.journal import figures, lookup, transitions
 from tests.servers.telegram import HOME_DC, OTHER_DC, Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import large_picture, picture
@@ -50,7 +51,7 @@ def begin(make_alone: MakeAlone, server: TelegramServer, *channels: Channel, **o
 
 
 def job_of(alone: Alone, channel: Channel, message_id: int) -> Job | None:
-    return alone.desk.journal.known(channel.id, message_id)
+    return lookup.known(alone.desk.journal, channel.id, message_id)
 
 
 def is_fetched(alone: Alone, channel: Channel, message_id: int) -> bool:
@@ -75,11 +76,11 @@ def test_a_data_centre_that_cannot_be_reached_keeps_only_its_own_files(
     assert alone.report()["fetch_error_since"] and "firewall" in alone.report()["fetch_error_remedy"]
     assert not any(is_fetched(alone, channel, one) for one in there)
     for one in there[1:]:
-        alone.desk.journal.postpone(_required(job_of(alone, channel, one)), 3600, "its time is far off")
+        transitions.postpone(alone.desk.journal, _required(job_of(alone, channel, one)), 3600, "its time is far off")
     server.accept_connections()
     alone.wait_for("theirs", lambda: all(is_fetched(alone, channel, one) for one in there))
     alone.wait_for("/status to be well", lambda: alone.report()["fetch_error"] == "")
-    assert alone.desk.journal.totals() == {"processed": 0, "failed": 0, "retried": 0}
+    assert figures.totals(alone.desk.journal) == {"processed": 0, "failed": 0, "retried": 0}
 
 
 def test_a_data_centre_that_falls_silent_is_connected_to_anew(
@@ -126,7 +127,7 @@ def test_a_file_that_has_moved_is_followed(
     server.faults.rpc("upload.getFile", error=f"FILE_MIGRATE_{HOME_DC}", times=1)
     back = channel.post_photo(large_picture(), "moved back", dc=OTHER_DC)
     alone.wait_for("it", lambda: is_fetched(alone, channel, back))
-    assert alone.desk.journal.totals()["retried"] == 0
+    assert figures.totals(alone.desk.journal)["retried"] == 0
 
 
 def _required(job: Job | None) -> Job:
@@ -155,7 +156,7 @@ def test_files_that_nobody_sends_keep_no_other_channel_waiting(
     fault.clear()
     alone.wait_for("them", lambda: all(is_fetched(alone, channel, one) for one in silent))
     alone.wait_for("/status to be well", lambda: alone.report()["fetch_error"] == "")
-    assert alone.desk.journal.totals()["retried"] == 0
+    assert figures.totals(alone.desk.journal)["retried"] == 0
 
 
 def _waits(alone: Alone, channel: Channel, message_id: int) -> bool:
@@ -173,7 +174,7 @@ def test_two_seconds_of_flood_are_waited_out(make_alone: MakeAlone, server: Tele
         alone.wait_for("the picture", lambda one=message_id: is_fetched(alone, channel, one))  # type: ignore[misc]
         asked = [one.at for one in server.log if one.name == name]
         assert max(later - earlier for earlier, later in itertools.pairwise(asked)) >= 2.0
-    assert alone.desk.journal.totals()["retried"] == 0
+    assert figures.totals(alone.desk.journal)["retried"] == 0
 
 
 # The disk

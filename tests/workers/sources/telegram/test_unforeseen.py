@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from telethon.tl import types
 
 from ipc.channel_address import parse
-from ipc.journal import JournalError
+from ipc.journal import JournalError, figures, lookup
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import picture
@@ -58,7 +58,7 @@ def state(alone: Alone, number: int) -> str:
 
 
 def is_taken(alone: Alone, channel: Channel, message_id: int, *states: str) -> bool:
-    job = alone.desk.journal.known(channel.id, message_id)
+    job = lookup.known(alone.desk.journal, channel.id, message_id)
     return job is not None and (not states or job.state in states)
 
 
@@ -166,9 +166,11 @@ def test_one_pictures_handling(
 
     monkeypatch.setattr(Fetcher, "fetch", fail)
     assert both[0].post_photo(picture(), "poison") == poison
-    alone.wait_for("it to be put off", lambda: (job := alone.desk.journal.known(both[0].id, poison)) and job.reason)
+    alone.wait_for(
+        "it to be put off", lambda: (job := lookup.known(alone.desk.journal, both[0].id, poison)) and job.reason
+    )
     post_and_wait(alone, both[0])
-    job = alone.desk.journal.known(both[0].id, poison)
+    job = lookup.known(alone.desk.journal, both[0].id, poison)
     assert job is not None and "AttributeError: no such thing" in (job.reason or "") and job.attempts == 0
 
 
@@ -186,7 +188,7 @@ def test_one_message_that_only_we_cannot_read(
     monkeypatch.setattr(connection, "read_message", fail)
     both[0].post_photo(picture(), "poison")
     post_and_wait(alone, both[0])
-    assert alone.desk.journal.channels()[0]["ignored"]["unreadable"] == 1
+    assert figures.channels(alone.desk.journal)[0]["ignored"]["unreadable"] == 1
 
 
 def test_updates_that_cannot_be_read_are_hints_at_anything(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from ipc.channel_address import parse
-from ipc.journal import Journal
+from ipc.journal import Journal, figures, peers
 from ipc.text.durations import duration
 from workers.sources.telegram.channels.state import ChannelState
 from workers.sources.telegram.history.history import History
@@ -46,14 +46,14 @@ class Channels(Mapping[int, History]):
         self._tops_flooded_until = 0.0
         now = time.time()
         for channel in self.configured:
-            channel.since = journal.first_configured(channel.address.key, first_seen(started_at, now))
+            channel.since = peers.first_configured(journal, channel.address.key, first_seen(started_at, now))
         self._remember(journal)
 
     def _remember(self, journal: Journal) -> None:
         """What the journal knows of the channels: /status names even one that can't be read."""
-        titles = {row["id"]: row["title"] for row in journal.channels()}
+        titles = {row["id"]: row["title"] for row in figures.channels(journal)}
         for channel in self.configured:
-            known = journal.peer_ids(channel.address.key)
+            known = peers.channel_ids(journal, channel.address.key)
             if len(known) == 1 and all(other.channel_id not in known for other in self.configured):
                 (channel.channel_id,) = known
                 channel.last_title = titles.get(channel.channel_id, "")

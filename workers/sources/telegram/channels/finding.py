@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from ipc.channel_address import marked
-from ipc.journal import Journal
+from ipc.journal import Journal, peers
 from workers.sources.telegram.channels.state import ChannelState
 from workers.sources.telegram.wire.connection import Connection
 from workers.sources.telegram.wire.errors import ChannelFault
@@ -23,15 +23,15 @@ async def find(connection: Connection, journal: Journal, channel: ChannelState, 
 
     `configured` are all channels. No two of them may lead to the same one.
     """
-    known = journal.peer(channel.address.key, connection.account_id)
+    known = peers.get(journal, channel.address.key, connection.account_id)
     if known is None or known[1] == NO_HASH:
         peer = await connection.resolve(channel.address)
-        require_same(journal.peer_ids(channel.address.key), peer.channel_id)
+        require_same(peers.channel_ids(journal, channel.address.key), peer.channel_id)
     else:
         if all(other.channel_id != known[0] for other in configured):
             channel.channel_id = known[0]  # whatever is wrong with it, /status knows which it is
         peer = await connection.refresh(Peer(*known, title="", is_member=True))
-    journal.put_peer(channel.address.key, connection.account_id, peer.channel_id, peer.access_hash)
+    peers.put(journal, channel.address.key, connection.account_id, peer.channel_id, peer.access_hash)
     for other in configured:
         if other is not channel and other.history is not None and other.history.id == peer.channel_id:
             raise ChannelFault(f"it is the same channel as {other.address}", "Name it once in telegram.channels")
@@ -42,7 +42,7 @@ async def find(connection: Connection, journal: Journal, channel: ChannelState, 
 def forget_hash(journal: Journal, channel: ChannelState, account_id: int) -> None:
     """The access hash does not hold: the next time, the address is resolved anew."""
     if channel.channel_id is not None:
-        journal.put_peer(channel.address.key, account_id, channel.channel_id, NO_HASH)
+        peers.put(journal, channel.address.key, account_id, channel.channel_id, NO_HASH)
 
 
 def require_same(known: set[int], found: int) -> None:

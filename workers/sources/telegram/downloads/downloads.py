@@ -21,7 +21,7 @@ import structlog
 
 from ipc.files.spool import Spool
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, lookup, queue, transitions
 from ipc.retry import RetryPolicy
 from workers.sources.settle import NoRoom, Outcome, TooLarge, settle
 from workers.sources.telegram.downloads.failures import Complaint, DownloadFailures
@@ -111,7 +111,7 @@ class Downloads:
             self.disk_error, self._paused_until = "", 0.0
             self.wake.set()
         for job_id in self._failures.known():
-            job = self._journal.job(job_id)
+            job = lookup.job(self._journal, job_id)
             if job is None or job.state != "seen":
                 self._failures.forget(job_id)  # deleted, or dead, or another process has fetched it elsewhere
 
@@ -148,7 +148,7 @@ class Downloads:
             return None
         silent = self._failures.silent_channels()
         open_to = [one for one in histories if one not in silent or busy[one] < max(1, self._at_once // 2)]
-        due = self._journal.first_to_fetch(open_to, besides=self._in_hand)
+        due = queue.first_to_fetch(self._journal, open_to, besides=self._in_hand)
         self.is_idle = not due and not self._in_hand
         return min(due, key=lambda job: (job.priority, busy[job.channel_id], job.next_at > 0, job.id), default=None)
 
@@ -208,13 +208,13 @@ class Downloads:
         """That data centre gives files: those that waited for it are due at once."""
         for job_id in self._failures.waiting_for(dc_id):
             self._failures.forget(job_id)
-            job = self._journal.job(job_id)
+            job = lookup.job(self._journal, job_id)
             if job is not None and job.state == "seen" and job.next_at > time.time():
-                self._journal.postpone(job, 0.0, job.reason or "")
+                transitions.postpone(self._journal, job, 0.0, job.reason or "")
 
     def _is_unchanged(self, job: Job) -> bool:
         """Whether the journal has the job as it was when it was begun."""
-        now = self._journal.job(job.id)
+        now = lookup.job(self._journal, job.id)
         return now is not None and (now.state, now.generation) == (job.state, job.generation)
 
     def _wait_out(self, flood: Flooded) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 import structlog
 
 from ipc.intake import Taken, take, withdraw
-from ipc.journal import Journal
+from ipc.journal import Journal, lookup
 from ipc.posts import LIVE, MORE, Channel
 from ipc.posts import Page as Posts
 from workers.sources.telegram.history.omitted_ids import OmittedIds
@@ -41,7 +41,7 @@ class ChannelReader:
         self.title = peer.title
         self.top = 0
         self.omitted = OmittedIds()
-        self.known_range = journal.channel_range(peer.channel_id)  # only this process moves it
+        self.known_range = lookup.channel_range(journal, peer.channel_id)  # only this process moves it
         self._journal = journal
         self._on_read = on_read
 
@@ -115,7 +115,7 @@ class ChannelReader:
         posts = tuple(one.post for one in messages if one.post)
         page = Posts(Channel(self.id, self.title), posts, low, high, dict(kinds), is_present=True, priority=priority)
         taken = take(self._journal, page, time.time())
-        self.known_range = self._journal.channel_range(self.id)
+        self.known_range = lookup.channel_range(self._journal, self.id)
         return taken
 
     def withdraw(self, message_ids: Iterable[int]) -> None:
@@ -126,4 +126,4 @@ class ChannelReader:
 
     def recorded_between(self, low: int, high: int) -> set[int]:
         """The ids from `low` to `high` that the journal has a picture of, deleted ones aside."""
-        return self._journal.messages_between(self.id, low, high)
+        return lookup.messages_between(self._journal, self.id, low, high)

@@ -14,6 +14,7 @@ from telethon.crypto import rsa
 from telethon.tl import types
 
 from ipc.jobs import Job
+from ipc.journal import lookup, transitions
 from tests.servers.telegram import CDN_DC, OTHER_DC, Channel, TelegramServer
 from tests.servers.telegram.exchange import server_key
 from tests.servers.telegram.rpc import METHODS
@@ -118,7 +119,7 @@ def alone(
 
 
 def job_of(alone: Alone, channel: Channel, message_id: int) -> Job | None:
-    return alone.desk.journal.known(channel.id, message_id)
+    return lookup.known(alone.desk.journal, channel.id, message_id)
 
 
 def wait_for_file(alone: Alone, channel: Channel, message_id: int, data: bytes) -> None:
@@ -210,7 +211,7 @@ def test_a_cdn_that_cannot_be_reached_keeps_only_its_own_files(
     wait_for_file(alone, channel, channel.post_photo(direct, "from Telegram itself"), direct)
     assert alone.report()["connected"] and server.connections_total == lines
     job = job_of(alone, channel, there)
-    assert job is not None and alone.desk.journal.postpone(job, 3600, "its time is far off")
+    assert job is not None and transitions.postpone(alone.desk.journal, job, 3600, "its time is far off")
     server.accept_connections()
     after = picture()
     wait_for_file(alone, channel, channel.post_photo(server.world.cdn_file(after), "within reach"), after)
