@@ -67,7 +67,8 @@ from tests.servers.telegram import TelegramServer
 from tests.workers.desk import Desk
 from workers.rendering import imaging
 from workers.rendering.imaging.codec import pipeline
-from workers.sources.telegram import downloads, source
+from workers.sources.telegram import source
+from workers.sources.telegram.downloads import transfer
 
 PART_BYTES: Final = 512 * 1024
 DELAY_SECONDS: Final = 0.03
@@ -275,13 +276,13 @@ class How:
     parts: int
 
 
-DEFAULT: Final = How(Telegram().downloads, downloads.PARALLEL_PARTS)
+DEFAULT: Final = How(Telegram().downloads, transfer.PARALLEL_PARTS)
 
 
 def connection_alone(state_dir: Path, config: Path, parts: int) -> None:
     """The connection in a process of its own, until SIGTERM. Nobody restarts it, nobody renders."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    downloads.PARALLEL_PARTS = parts  # type: ignore[misc]
+    transfer.PARALLEL_PARTS = parts  # type: ignore[misc]
     desk = Desk(state_dir)
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -353,7 +354,7 @@ def measure_latency(folder: Path, server: Remote, steady: int, burst: int) -> No
     tree.launch()
     try:
         tree.wait_until_ready()
-        tree.wait_for_events("channel seen for the first time", bool)
+        tree.wait_for_events("channel.begun", bool)
 
         def published() -> dict[int, float]:
             time.sleep(0.2)

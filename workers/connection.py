@@ -1,7 +1,7 @@
 """The connection: takes messages from a source into the journal, and fetches their pictures into the spool.
 
-The source is Telegram where an account is configured, and a Telegram Desktop export where not. This module only
-chooses; neither source is imported where the other one is used.
+The source is Telegram where an account is configured, and a Telegram Desktop export where not. Its loop is in
+`workers.sources`; neither source is imported where the other one is used.
 """
 
 from __future__ import annotations
@@ -18,21 +18,23 @@ from ipc.transport.context import Context
 
 
 def main(context: Context) -> None:
-    """Be the source until asked to stop. Options: `telegram` (None: the export), `export`, `room`, `retry`, …"""
-    # First of all, since an export may take minutes to open: what its predecessor said last does not hold any more.
+    """Start, read the source until asked to stop. Options: `telegram` (None: the export), `export`, `room`, `retry`, …
+
+    Raises Hold where only a person can help; whatever else is raised, a new process tries again.
+    """
     with reading_options():
-        name = "telegram" if context.options["telegram"] else "export"
-    context.report("connection", source=name, connected=False, error="")
-    journal, spool = Journal.open(context.journal_path), Spool(context.spool_path)
-    context.ready()
-    if name == "telegram":
-        from workers.sources.telegram import source as telegram  # noqa: PLC0415 - 290 ms and 51 MiB
+        source = "telegram" if context.options["telegram"] else "export"
+    # Before an export is opened, which may take minutes: the last report of the predecessor does not hold any more.
+    context.report("connection", source=source, connected=False, error="")
+    journal, spool = _start(context)
+    if source == "telegram":
+        from workers.sources.telegram.source import run as read_telegram  # noqa: PLC0415 - 290 ms and 51 MiB
 
-        asyncio.run(telegram.run(context, journal, spool))
+        asyncio.run(read_telegram(context, journal, spool))
     else:
-        from workers.sources.export import source as export  # noqa: PLC0415
+        from workers.sources.export.source import run as read_export  # noqa: PLC0415
 
-        export.run(context, journal, spool)
+        read_export(context, journal, spool)
 
 
 def take_export(context: Context) -> None:
@@ -41,24 +43,30 @@ def take_export(context: Context) -> None:
     Options: as above, and `topic`, which it reports under, `number`, which tells this import from others, and `since`,
     the Unix second that it begins at: what was published before is not of its doing, so it waits for that.
     """
-    from workers.sources.export import source as export  # noqa: PLC0415
+    from workers.sources.export.source import run_once  # noqa: PLC0415
 
-    journal, spool = Journal.open(context.journal_path), Spool(context.spool_path)
-    context.ready()
+    journal, spool = _start(context)
     while not context.stopping and (left := context.options["since"] - time.time()) > 0:
         context.receive(min(left, 1.0))
-    export.run_once(context, journal, spool)
+    run_once(context, journal, spool)
+
+
+def _start(context: Context) -> tuple[Journal, Spool]:
+    """Open what the process works on, and report that it is ready."""
+    journal, spool = Journal.open(context.journal_path), Spool(context.spool_path)
+    context.ready()
+    return journal, spool
 
 
 def check(options: dict[str, Any], say: Callable[[str], None] = lambda line: None) -> list[str]:
-    """What is wrong with the source, for `bin/run check`; what is good is told to `say`.
+    """What is wrong with the source, for `bin/run check`; `say` gets what is good.
 
     Reads all of an export; asks Telegram for each channel.
     """
     if options["telegram"]:
-        from workers.sources.telegram import check as telegram  # noqa: PLC0415
+        from workers.sources.telegram.check import check as check_telegram  # noqa: PLC0415
 
-        return telegram.check(options["telegram"], say)
-    from workers.sources.export import source as export  # noqa: PLC0415
+        return check_telegram(options["telegram"], say)
+    from workers.sources.export.source import check as check_export  # noqa: PLC0415
 
-    return export.check(options)
+    return check_export(options)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -404,9 +405,9 @@ class TestSessions:
                     server.drop_connections()
                     assert await client.get_me()
                 photo = (await client.get_messages(peer(channel), ids=number)).photo
-                await _download_beside(client, photo)
-                assert server.connections == 2
-                assert await client.get_me()
+                async with _downloading_beside(client, photo):
+                    assert server.connections == 2
+                    assert await client.get_me()
             async with connected(server, StringSession(string)) as client:
                 assert await client.get_me()
 
@@ -414,14 +415,21 @@ class TestSessions:
         assert server.duplicates == 0
 
 
-async def _download_beside(client: Any, photo: Any) -> None:
-    """Download over a second connection of the same key, as fast downloaders do."""
+@asynccontextmanager
+async def _downloading_beside(client: Any, photo: Any) -> AsyncIterator[None]:
+    """Download over a second connection of the same key, as fast downloaders do.
+
+    It is closed at the end: one that is still open when the loop ends begins to connect again while it is cancelled.
+    """
     sender = MTProtoSender(client.session.auth_key, loggers=client._log)
     connection = client._connection(
         client.session.server_address, client.session.port, client.session.dc_id, loggers=client._log
     )
     await sender.connect(connection)
-    place = types.InputPhotoFileLocation(photo.id, photo.access_hash, photo.file_reference, "y")
-    part = await sender.send(functions.upload.GetFileRequest(place, 0, 4096))
-    assert part.bytes == jpeg()
-    client._beside = sender
+    try:
+        place = types.InputPhotoFileLocation(photo.id, photo.access_hash, photo.file_reference, "y")
+        part = await sender.send(functions.upload.GetFileRequest(place, 0, 4096))
+        assert part.bytes == jpeg()
+        yield
+    finally:
+        await sender.disconnect()

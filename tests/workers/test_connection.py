@@ -30,7 +30,7 @@ from tests.pictures import make_export, write_result
 from tests.workers.desk import Desk
 from workers.connection import check, main
 from workers.sources.export import Export, ExportError, fetch, reader
-from workers.sources.export import source as module
+from workers.sources.export import fetching as module
 from workers.sources.export.messages import read_message
 from workers.sources.export.source import Source
 
@@ -79,7 +79,7 @@ def bring_in(connection: Source) -> None:
     take_all(connection)
     while connection.fetch_due():
         pass
-    connection.tell()
+    connection.report()
 
 
 def everything(desk: Desk) -> list[Any]:
@@ -220,7 +220,7 @@ def test_a_full_spool_stops_fetching_but_not_recording(desk: Desk, connect: Open
     assert connection.fetch_due() == 1  # there was room; now there is none
     assert connection.fetch_due() == 0
     assert figures.states(desk.journal) | {"seen": COUNT - 1, "fetched": 1} == figures.states(desk.journal)
-    connection.tell()
+    connection.report()
     assert desk.reported()["spool_full"] is True
     assert transitions.record_rendered(desk.journal, desk.write_ladder(of(desk, 1)))
     assert connection.fetch_due() == 0
@@ -235,7 +235,7 @@ def test_a_ration_stops_fetching_but_not_recording(desk: Desk, connect: Opener) 
     connection.hear(Wake("seen"))
     take_all(connection)
     assert connection.fetch_due() == 0
-    connection.tell()
+    connection.report()
     assert desk.reported()["spool_full"] is False, "that is another matter"
     assert figures.states(desk.journal) | {"seen": COUNT} == figures.states(desk.journal)
     connection.hear(Ration(0, True))
@@ -247,14 +247,14 @@ def test_a_spool_with_room_again_is_said_too(desk: Desk, connect: Opener) -> Non
     take_all(connection)
     connection.fetch_due()
     connection.fetch_due()
-    connection.tell()
+    connection.report()
     assert desk.reported()["spool_full"] is True
     for number in range(1, COUNT + 1):
         assert transitions.record_rendered(desk.journal, desk.write_ladder(of(desk, number)))
         publish(desk, number)
         connection.fetch_due()
     connection.fetch_due()
-    connection.tell()
+    connection.report()
     assert desk.reported()["spool_full"] is False
 
 
@@ -288,7 +288,7 @@ def test_a_picture_that_was_left_out_comes_with_the_next_export(desk: Desk, conn
         bring_in(connect())
     assert (of(desk, 1).state, "not in the export" in of(desk, 1).reason) == ("dead", True)
     assert figures.last_failure(desk.journal) is None, "nothing has failed: so the export was made"
-    [said] = [record for record in logged if "left out" in record["event"]]
+    [said] = [record for record in logged if record["event"] == "picture.left_out"]
     assert said["log_level"] == "info" and said["message"] == 1
     assert not [record for record in logged if record["log_level"] in ("warning", "error")]
     write_result(export, whole)
@@ -363,10 +363,10 @@ def test_a_full_disk_is_no_pictures_fault(desk: Desk, connect: Opener, monkeypat
     monkeypatch.undo()
     assert (of(desk, 1).state, of(desk, 1).attempts, of(desk, 1).next_at) == ("seen", 0, 0)
     assert desk.spooled() == set()
-    connection.tell()
+    connection.report()
     assert "No space left" in desk.reported()["spool_error"]
     assert connection.fetch_due() > 0  # there is room again
-    connection.tell()
+    connection.report()
     assert desk.reported()["spool_error"] == ""
 
 
@@ -458,10 +458,10 @@ def test_the_same_is_told_once_a_heartbeat(desk: Desk, connect: Opener) -> None:
     connection = connect()
     bring_in(connection)
     desk.said()
-    connection.tell()
+    connection.report()
     assert desk.said() == []
-    connection._told_at -= 61
-    connection.tell()
+    connection._reporter._last_at -= 61
+    connection.report()
     assert desk.reported()["connected"] is True
 
 

@@ -12,7 +12,7 @@ from ipc.transport.messages import Message, Ration
 class Backpressure:
     """The spool's limit and its disk's. Options: `spool_max_bytes` on their way at once, `min_free_bytes` of the disk.
 
-    `is_full` and `error` say how the last question was answered; `is_rationed`, that the root wants nothing fetched.
+    `is_full` and `error` are the last answer of `has_room`; `is_rationed`: the root wants nothing fetched.
     """
 
     def __init__(self, journal: Journal, spool: Spool, options: dict[str, Any]) -> None:
@@ -25,12 +25,12 @@ class Backpressure:
         self.error = ""
 
     def hear(self, message: Message | None) -> None:
-        """Something has come from the root."""
+        """Take a message of the root's."""
         if isinstance(message, Ration):
             self.is_rationed = not message.intake
 
-    def is_there(self, coming_bytes: int = 0) -> bool:
-        """Whether another original may be fetched; so much is on its way already that the journal has not yet."""
+    def has_room(self, coming_bytes: int = 0) -> bool:
+        """Whether another original may be fetched, with `coming_bytes` on their way that the journal has not yet."""
         self.is_full = figures.spool_bytes(self._journal) + coming_bytes >= self._spool_max_bytes
         free = self._spool.free_bytes()
         self.error = ""

@@ -7,12 +7,22 @@ the same; `fetch` says why it can't be had.
 
 Left to others: whether the bytes are a picture, and everything that is remembered.
 
-Inside: `reader` finds, checks and pages an export; `stream` reads its JSON; `messages` tells what a message means;
-`files` brings a picture's bytes, `names` finds its name on the disk; `errors` holds the refusal that they share.
+    source.py       the process's life: a page, some pictures, a report
+    reader.py       finds, checks and pages an export
+    stream.py       reads its JSON
+    messages.py     what a message means: kind, picture, times, album
+    formatting.py   its text, and whom it came from
+    values.py       single values of the JSON
+    fetching.py     the pictures that are due, into the spool
+    files.py        a picture's bytes; names.py finds its name on the disk
+    turns.py        which of two readers fetches
+    progress.py     how many pictures are done
+    report.py       what is reported to /status
+    errors.py       the refusal of an export
 """
 
 from workers.sources.export.errors import ExportError
-from workers.sources.export.files import Fetched, FetchError, MissingFile, fetch
+from workers.sources.export.files import MissingFile, fetch
 from workers.sources.export.reader import Census, Export
 
-__all__ = ["Census", "Export", "ExportError", "FetchError", "Fetched", "MissingFile", "fetch"]
+__all__ = ["Census", "Export", "ExportError", "MissingFile", "fetch"]

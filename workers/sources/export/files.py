@@ -1,7 +1,7 @@
 """The bytes of an export's picture: found inside the export's folder, copied, and hashed on the way.
 
 Promises. Nothing outside of the export's folder is opened, whatever its result.json says. A copy is whole and fsynced,
-or it is not there. What can't be had for good (MissingFile) is told from what may pass (OSError).
+or it is not there. What can't be had for good (MissingFile) is not what may pass (OSError).
 
 Left to others: whether the bytes are a picture.
 """
@@ -13,37 +13,26 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Final
 
 from ipc import private_files
 from workers.sources.export.names import spelled
+from workers.sources.settle import Fetched, Gone, LeftOut, TooLarge
 
 CHUNK_BYTES: Final = 64 * 1024
 
 
-class FetchError(Exception):
-    """A picture can't be had."""
+class MissingFile(Exception):
+    """A picture can't be had, and trying again won't help; `outcome` says why."""
+
+    def __init__(self, outcome: Gone | LeftOut | TooLarge) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
 
 
-class MissingFile(FetchError):
-    """… and trying again won't help. Its text is the reason."""
-
-
-class LeftOut(MissingFile):
-    """… because the exporter was told not to include it: nothing has failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    sha256: str  # hexadecimal
-    bytes: int
-
-
-# What the operator can't mend by plugging in a disk or by chmod: the export names something that is no
-# picture file.
+# What no disk that is plugged in and no chmod can mend: the export names something that is no picture file.
 _PERMANENT: Final = {
     errno.ENOENT: "no such file",
     errno.ENOTDIR: "no such file",
@@ -69,14 +58,13 @@ def fetch(locator: Mapping[str, str | int], target: Path, max_bytes: int, declar
 
     `declared_bytes`: the size that the export says it has, if it does. It may have another.
 
-    Raises MissingFile if it can't be had for good (LeftOut: by the exporter's settings). Any other OSError may pass: an
-    input/output error, a full disk, the whole export gone (a disk that is not mounted), a permission (which an operator
-    can give).
+    Raises MissingFile if it can't be had for good. Any other OSError may pass: an input/output error, a full disk, the
+    whole export gone (a disk that is not mounted), a permission (which an operator can give).
     """
     with _opened(locator, declared_bytes) as source:
         size = os.fstat(source.fileno()).st_size
         if size > max_bytes:
-            raise _too_large(size, max_bytes)
+            raise MissingFile(TooLarge(size, max_bytes))
         try:
             return _copy(source, target, max_bytes)
         except BaseException:
@@ -87,7 +75,7 @@ def fetch(locator: Mapping[str, str | int], target: Path, max_bytes: int, declar
 def _opened(locator: Mapping[str, str | int], declared_bytes: int | None) -> BufferedReader:
     """The picture's file. Raises MissingFile if it can't be had for good."""
     if "missing" in locator:
-        raise LeftOut(f"not in the export: {locator['missing']}")
+        raise MissingFile(LeftOut(f"not in the export: {locator['missing']}"))
     folder, name = str(locator["export"]), str(locator["file"])
     if not Path(folder).is_dir():
         raise FileNotFoundError(errno.ENOENT, "the export's folder is not there", folder)
@@ -99,24 +87,24 @@ def _open_inside(folder: str, name: str, declared_bytes: int | None) -> int:
 
     It may be spelled differently on the disk: what is found so is held against the same rules.
 
-    This guards against a hostile export, not against someone who changes the folder meanwhile.
+    This guards against a hostile export, not against a change of the folder meanwhile.
     """
     try:
         root = os.path.realpath(folder)
         path = os.path.realpath(Path(root, spelled(Path(root), name, declared_bytes)))
         if Path(name).is_absolute() or os.path.commonpath([root, path]) != root:
-            raise MissingFile(f"outside of the export's folder: {name}")
+            raise MissingFile(Gone(f"outside of the export's folder: {name}"))
         # O_NONBLOCK: opening a FIFO must not wait for its writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except ValueError:  # a NUL in the name
-        raise MissingFile(f"no such file: {name!r}") from None
+        raise MissingFile(Gone(f"no such file: {name!r}")) from None
     except OSError as error:
         if error.errno in _PERMANENT:
-            raise MissingFile(f"{_PERMANENT[error.errno]}: {name}") from error
+            raise MissingFile(Gone(f"{_PERMANENT[error.errno]}: {name}")) from error
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise MissingFile(f"not a regular file: {name}")
+        raise MissingFile(Gone(f"not a regular file: {name}"))
     return descriptor
 
 
@@ -126,13 +114,9 @@ def _copy(source: IO[bytes], target: Path, max_bytes: int) -> Fetched:
         while chunk := source.read(CHUNK_BYTES):
             size += len(chunk)
             if size > max_bytes:  # it grew meanwhile
-                raise _too_large(size, max_bytes)
+                raise MissingFile(TooLarge(size, max_bytes))
             digest.update(chunk)
             sink.write(chunk)
         sink.flush()
         os.fsync(sink.fileno())
     return Fetched(digest.hexdigest(), size)
-
-
-def _too_large(size: int, max_bytes: int) -> MissingFile:
-    return MissingFile(f"too large: {size} bytes, at most {max_bytes} (MAX_IMAGE_SIZE_BYTES)")

@@ -1,12 +1,11 @@
 """What an export's message means: its kind, its picture, its caption, its times, its origin, and its album.
 
-Promises. Whatever the JSON holds, it becomes a `Message` or is refused as `Malformed`; what is no photo is told by its
-kind, for the counts. Captions and file names can be stored as UTF-8 and in PostgreSQL. Nothing here reads a file.
+Promises. Whatever the JSON holds, it becomes a `Message` or is refused as `Malformed`; what is no photo has its kind
+alone, for the counts. Captions and file names can be stored as UTF-8 and in PostgreSQL. Nothing here reads a file.
 
 Known limits of the format. It has no album ids, so albums are inferred. Old exports give dates without their zone;
-these are read as UTC. A photo behind a paywall is not in an export at all (counted as "paid"). Formatting within
-formatting is left out: of a link in bold type there is the bold type alone. Old exports name a forward's first sender,
-but not by id.
+these are read as UTC. A photo behind a paywall is not in an export at all (counted as "paid"). Old exports
+name a forward's first sender, but not by id.
 """
 
 from __future__ import annotations
@@ -17,17 +16,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from reprlib import repr as brief
-from typing import Any, Final, TypeGuard
+from typing import Final
 
 from ipc.posts import Photo, Post, clean
+from workers.sources.export.formatting import forwarded_from, read_text, reply_to
+from workers.sources.export.values import INT64_MAX, Malformed, is_int, positive
 
 ALBUM_MAX: Final = 10  # Telegram's limit
-INT64_MAX: Final = 2**63 - 1
 _YEAR_9999: Final = 253_402_300_799
-
-
-class Malformed(Exception):
-    """A message that is not as Telegram Desktop writes it. Its text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class Message:
     album: object = None
 
 
-# Told by the first of these keys that a message has; what has none of them is a text.
+# The first of these keys that a message has is its kind; a message with none of them is a text.
 _KINDS: Final = {
     "file": "file",
     "poll": "poll",
@@ -98,7 +94,7 @@ def read_message(value: object, channel_id: int, folder: Path) -> Message:
     posted_at = _time(value, "date")
     if posted_at is None:
         raise Malformed("neither 'date_unixtime' nor 'date' is there")
-    caption, entities = _text(value.get("text_entities") or value.get("text") or "")
+    caption, entities = read_text(value.get("text_entities") or value.get("text") or "")
     post = Post(
         channel_id=channel_id,
         message_id=message_id,
@@ -108,8 +104,8 @@ def read_message(value: object, channel_id: int, folder: Path) -> Message:
         caption=caption,
         photo=_photo(value, key, folder),
         entities=entities,
-        forwarded_from=_forwarded_from(value),
-        reply_to=_reply_to(value, channel_id),
+        forwarded_from=forwarded_from(value),
+        reply_to=reply_to(value, channel_id),
     )
     # Photos and documents are never in one album.
     album = (key, posted_at, value.get("from_id"), value.get("forwarded_from"))
@@ -132,7 +128,7 @@ def _kind(message: Mapping[str, object], message_id: int) -> tuple[str | None, s
         return None, _MEDIA_TYPES.get(str(media_type), "other")
     if message.get("file") is not None and str(message.get("mime_type")).lower().startswith("image/"):
         return "file", "photo"
-    return None, next((told for key, told in _KINDS.items() if message.get(key) is not None), "text")
+    return None, next((kind for key, kind in _KINDS.items() if message.get(key) is not None), "text")
 
 
 # A name before the bracket: as early exporters wrote it.
@@ -144,8 +140,8 @@ def _photo(message: Mapping[str, object], key: str, folder: Path) -> Photo:
     if not isinstance(name, str):
         raise Malformed(f"{key!r} is not a string: {brief(name)}")
     name = clean(name)
-    size = _positive(message.get("photo_file_size" if key == "photo" else "file_size"))
-    width, height = _positive(message.get("width")), _positive(message.get("height"))
+    size = positive(message.get("photo_file_size" if key == "photo" else "file_size"))
+    width, height = positive(message.get("width")), positive(message.get("height"))
     left_out = _LEFT_OUT.search(name)
     if name and not left_out:
         # Telegram Desktop numbers the photos of one export; in another one the same photo has another number.
@@ -176,11 +172,6 @@ def declared_bytes(identity: str) -> int | None:
     return int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else None
 
 
-def _positive(value: object) -> int | None:
-    """A size or an id. Nothing depends on it and old exporters leave it out: a strange one is passed over."""
-    return value if is_int(value) and 0 < value <= INT64_MAX else None
-
-
 def _time(message: Mapping[str, object], key: str) -> int | None:
     """Unix seconds from `key`_unixtime; else from `key`, which old exporters wrote alone, read as UTC."""
     unix, iso = message.get(f"{key}_unixtime"), message.get(key)
@@ -204,81 +195,6 @@ def _edited_at(message: Mapping[str, object], posted_at: int) -> int | None:
     """The time of the edit. Early exporters wrote 1970 for "never"."""
     edited_at = _time(message, "edited")
     return edited_at if edited_at is not None and edited_at >= posted_at else None
-
-
-def _text(value: object) -> tuple[str, tuple[dict[str, Any], ...]]:
-    """The plain text of a string, or of an array of strings and of objects with `text`; and its formatting."""
-    if isinstance(value, str):
-        return clean(value), ()
-    if not isinstance(value, list):
-        raise Malformed(f"its text is neither a string nor an array: {brief(value)}")
-    pieces: list[str] = []
-    entities: list[dict[str, Any]] = []
-    offset = 0
-    for part in value:
-        piece = part.get("text") if isinstance(part, dict) else part
-        if not isinstance(piece, str):
-            raise Malformed(f"a piece of its text is not a string: {brief(piece)}")
-        pieces.append(clean(piece))
-        length = len(pieces[-1].encode("utf-16-le")) // 2
-        if isinstance(part, dict) and length and part.get("type", "plain") != "plain":
-            entities.append(_entity(part, offset, length))
-        offset += length
-    return "".join(pieces), tuple(entities)
-
-
-def _entity(part: Mapping[str, object], offset: int, length: int) -> dict[str, Any]:
-    """The formatting of a piece of text, in the exporter's words, which are everybody's; a web address is its `url`."""
-    kind = part["type"]
-    if not isinstance(kind, str):
-        raise Malformed(f"the 'type' of a piece of its text is not a string: {brief(kind)}")
-    known = {
-        "url": _words(part.get("href")),
-        "language": _words(part.get("language")),
-        "user_id": _positive(part.get("user_id")),
-        "document_id": _document_id(part.get("document_id")),
-    }
-    entity = {"type": clean(kind), "offset": offset, "length": length}
-    return entity | {name: value for name, value in known.items() if value is not None}
-
-
-def _words(value: object) -> str | None:
-    return clean(value) if isinstance(value, str) and value else None
-
-
-def _document_id(value: object) -> int | None:
-    """A custom emoji's id, which the exporter writes in quotes; if it has the emoji's file, then its path instead."""
-    return _positive(int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,19}", value) else value)
-
-
-_PEER: Final = re.compile(r"(channel|user)([0-9]{1,19})")
-
-
-def _forwarded_from(message: Mapping[str, object]) -> dict[str, Any] | None:
-    """What is known of the first sender: the name, and from newer exporters the id.
-
-    One who is gone has no name (null). If nothing is known of him, the chat that it was taken from stands for him.
-    """
-    known: dict[str, Any] = {}
-    if name := _words(message.get("forwarded_from")):
-        known["name"] = name
-    peer = _PEER.fullmatch(str(message.get("forwarded_from_id")))
-    if peer and (peer_id := _positive(int(peer[2]))):
-        known[f"{peer[1]}_id"] = peer_id
-    if not known and (name := _words(message.get("saved_from"))):
-        known["name"] = name
-    return known or None
-
-
-def _reply_to(message: Mapping[str, object], channel_id: int) -> int | None:
-    """The message of this channel that it answers. One of another chat has an id that means another message here."""
-    if message.get("reply_to_peer_id") not in (None, f"channel{channel_id}"):
-        return None
-    return _positive(message.get("reply_to_message_id"))
-
-
-def is_int(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def name_of(value: object, index: int) -> str:

@@ -3,7 +3,7 @@
 An export that was unpacked or copied on another system may come so: macOS decomposes "é" into two characters, and a FAT
 disk may change the case. The exact name goes first, then the same letters, then the same letters in another case.
 
-Promises. A spelling is only taken if it is the only one there: of two files nobody can say which is meant. Only folders
+Promises. A spelling is only taken if it is the only one there: of two files either may be meant. Only folders
 inside of the root are looked into. However many files a folder has, a look for a name is not a look at all of them: of
 each name some bytes are remembered, for as long as the folder is not changed.
 

@@ -8,14 +8,14 @@ from ipc.journal import Journal, lookup
 from ipc.posts import Page
 
 AT_ONCE = 1000
-"""Pictures asked for in one query: nobody who writes is kept waiting by a reader, but memory is."""
+"""Pictures asked for in one query, for the sake of memory: a reader keeps no writer waiting."""
 
 
 class Progress:
     """Of the pictures that were taken: how many are published or dead, and how many wait.
 
     `since` is the Unix second that this import began at: what was published before is "already there", also for a
-    process that has taken over from one that was killed. A picture that is done with is not looked at again.
+    process that has taken over from one that was killed. A picture that is done is not looked at again.
     """
 
     def __init__(self, journal: Journal, since: int) -> None:

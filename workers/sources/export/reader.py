@@ -18,8 +18,9 @@ from typing import Any
 
 from ipc.posts import Channel, Page, clean
 from workers.sources.export.errors import AGAIN, ExportError
-from workers.sources.export.messages import INT64_MAX, Malformed, Message, is_int, name_of, read_message, units
+from workers.sources.export.messages import Message, name_of, read_message, units
 from workers.sources.export.stream import events, message_values
+from workers.sources.export.values import INT64_MAX, Malformed, is_int
 from workers.unforeseen import contained
 
 
@@ -104,7 +105,7 @@ class Export:
             yield message
 
     def _passed_over(self, value: Any, index: int, error: Exception) -> Message:
-        """A message with an error that nobody foresaw: it keeps no other one from being read."""
+        """A message with an unforeseen error: it keeps no other one from being read."""
         place = name_of(value, index)
         unforeseen = contained(error, "message can't be read and is passed over", file=str(self._file), place=place)
         if not isinstance(value, dict) or not is_int(value.get("id")):
@@ -142,6 +143,19 @@ def _what_is_missing(path: Path) -> tuple[str, str]:
 
 def _read_channel(file: Path, progress: Callable[[], None]) -> Channel:
     """The channel, from the top level; anywhere there, since tools that rewrite JSON sort its keys."""
+    found = _top_level(file, progress)
+    missing = [repr(key) for key in ("id", "name", "messages") if key not in found]
+    if missing:
+        raise ExportError(file, f"not a chat's export: the top level has no {' and no '.join(missing)}")
+    if found["messages"] != "start_array":
+        raise ExportError(file, f"'messages' is {_json_name(found['messages'])}, not an array")
+    if not isinstance(found["name"], str):
+        raise ExportError(file, f"'name' is not a string: {brief(found['name'])}")
+    return Channel(_channel_id(file, found["id"]), clean(found["name"]))
+
+
+def _top_level(file: Path, progress: Callable[[], None]) -> dict[str, Any]:
+    """`id` and `name`, and the event that `messages` begins with, as far as they are there."""
     found: dict[str, Any] = {}
     for prefix, event, value in events(file, progress):
         if not prefix and event == "map_key" and value in ("chats", "left_chats", "personal_information"):
@@ -153,14 +167,7 @@ def _read_channel(file: Path, progress: Callable[[], None]) -> Channel:
             found.setdefault(prefix, event if prefix == "messages" else value)
             if len(found) == 3:
                 break
-    missing = [repr(key) for key in ("id", "name", "messages") if key not in found]
-    if missing:
-        raise ExportError(file, f"not a chat's export: the top level has no {' and no '.join(missing)}")
-    if found["messages"] != "start_array":
-        raise ExportError(file, f"'messages' is {_json_name(found['messages'])}, not an array")
-    if not isinstance(found["name"], str):
-        raise ExportError(file, f"'name' is not a string: {brief(found['name'])}")
-    return Channel(_channel_id(file, found["id"]), clean(found["name"]))
+    return found
 
 
 def _channel_id(file: Path, value: object) -> int:

@@ -5,8 +5,8 @@ a byte takes: what is nested too deeply to be an export is refused (`Nesting`). 
 on the way (`EscapeRepair`). A syntax error is an ExportError with line and column. Whole numbers arrive as int, at most
 64 bits wide (a wider one is refused); all others as float.
 
-Whoever reads may pass `progress`. It is called for every chunk that is read, CHUNK_BYTES, however few values there are
-in it, and for those read again to find a fault's place: so a long check can be told from one that hangs.
+`progress` is called for every chunk that is read, CHUNK_BYTES, however few values there are in it, and for those read
+again to find a fault's place: it tells a long check from one that hangs.
 
 Left to others: what the values mean.
 """
@@ -87,7 +87,7 @@ class EscapeRepair:
 class Nesting:
     """Finds the bracket that is nested too deeply; the bytes may come in any pieces.
 
-    The parser would take time with the square of the depth: it tells the whole path to every value.
+    The parser would take time with the square of the depth: it gives the whole path to every value.
 
     >>> Nesting(2).feed(b'{"a": [], "[[[": ['), Nesting(2).feed(b"[[] , [ [")
     (None, 8)
@@ -212,8 +212,8 @@ def _reason(error: Exception) -> str:
     """The parser's words, without its drawing of the place."""
     if isinstance(error, UnicodeDecodeError):
         return "not UTF-8"
-    told = re.search(r"(?:parse|lexical) error: (.+?)(?:\\n|\n|\Z)", str(error))
-    reason = told[1].rstrip(".") if told else str(error)
+    found = re.search(r"(?:parse|lexical) error: (.+?)(?:\\n|\n|\Z)", str(error))
+    reason = found[1].rstrip(".") if found else str(error)
     return "the file ends too early" if reason == "premature EOF" else f"not JSON, {reason}"
 
 

@@ -1,4 +1,4 @@
-"""Whose turn it is to fetch, where two processes read exports: the source, and an import beside it.
+"""Which process fetches, where two processes read exports: the source, and an import beside it.
 
 Each fetches what is due of all exports, so they must not do it at the same time: they would write the same file.
 """
@@ -16,7 +16,7 @@ from ipc import private_files
 
 @contextmanager
 def turn(lock: Path) -> Iterator[bool]:
-    """Whether it is ours. The kernel gives the lock back, whatever becomes of its holder."""
+    """Whether it is this process's turn. The kernel gives the lock back, however its holder ends."""
     fd = private_files.open_file(lock, os.O_RDWR)
     try:
         yield _acquire(fd)

@@ -14,17 +14,17 @@ from typing import Any, Final
 from ipc.channel_address import Address, parse
 from ipc.holds import Hold
 from ipc.journal import Journal, peers
-from workers.sources.telegram.channel_state import A_DEFECT
-from workers.sources.telegram.channels import NO_HASH, require_same
+from workers.sources.telegram.channels.finding import NO_HASH, require_same
+from workers.sources.telegram.channels.state import A_DEFECT
 from workers.sources.telegram.wire.account import LOGIN, Account
-from workers.sources.telegram.wire.connection import Line
+from workers.sources.telegram.wire.connection import Connection
 from workers.sources.telegram.wire.errors import (
     OUTDATED,
     UNREACHABLE,
     ChannelFault,
+    ConnectionLost,
     Flooded,
     KeyUnknown,
-    LineLost,
     ServerTrouble,
     Unanswered,
     UnknownChannel,
@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 
 
 def check(options: dict[str, Any], say: Say) -> list[str]:
-    """Connect with the session and look at every channel: what is wrong. What is good is told to `say`.
+    """Connect with the session and look at every channel: what is wrong. `say` gets what is good.
 
     `options` are those of the settings' section telegram, with state_dir.
     """
@@ -71,7 +71,7 @@ def from_status(options: dict[str, Any], status: dict[str, Any], say: Say) -> li
 
 
 def describe(address: object, title: str, channel_id: int, is_member: bool | None, monitor_seconds: float) -> str:
-    """The line of a channel that can be read.
+    """What is printed of a channel that can be read.
 
     >>> describe("@news", "News", 77, False, 30.0)
     "channel @news: 'News', id 77, not a member: its posts are found by asking every 30 s"
@@ -85,7 +85,7 @@ def _fault(address: object, what: str, remedy: str) -> str:
 
 
 class _Check:
-    """One look at every channel, through one line."""
+    """One look at every channel, through one connection."""
 
     def __init__(self, options: dict[str, Any], say: Say) -> None:
         self._account = Account.from_options(options)
@@ -98,25 +98,25 @@ class _Check:
         """What is wrong; one line where there is no connection at all."""
         try:
             async with self._account.owned():
-                line = Line(self._account, lambda hint: None)
+                connection = Connection(self._account, lambda hint: None)
                 try:
-                    await line.connect()
+                    await connection.connect()
                     self._say("Telegram: connected, the session is good")
-                    return await self._look_at_all(line)
+                    return await self._look_at_all(connection)
                 finally:
-                    await line.close()
+                    await connection.close()
         except Hold as hold:
             return [f"Telegram: {hold}"]
         except KeyUnknown as error:
             return [f"Telegram: {error}. {LOGIN}"]
-        except LineLost as error:
+        except ConnectionLost as error:
             return [f"Telegram cannot be reached: {error}. {UNREACHABLE}"]
         except Unreadable as error:
             return [f"Telegram: {error}. {OUTDATED}"]
         except (Flooded, ServerTrouble) as error:
             return [f"Telegram: {error}. {LATER}"]
 
-    async def _look_at_all(self, line: Line) -> list[str]:
+    async def _look_at_all(self, connection: Connection) -> list[str]:
         faults = []
         for text in self._options["channels"]:
             try:
@@ -125,38 +125,38 @@ class _Check:
                 faults.append(str(error))
                 continue
             try:
-                await self._look_at(line, address)
+                await self._look_at(connection, address)
             except ChannelFault as fault:
                 faults.append(_fault(address, fault.what, fault.remedy))
             except Unreadable as error:
                 faults.append(f"channel {address}: {error}. {OUTDATED}")
             except (Flooded, ServerTrouble, Unanswered) as error:
                 faults.append(f"channel {address}: {error}. {LATER}")
-            except LineLost:
+            except ConnectionLost:
                 raise
             except Exception as error:
                 unforeseen = contained(error, "channel can't be checked", channel=str(address))
                 faults.append(f"channel {address}: {unforeseen}. {A_DEFECT}")
         return faults
 
-    async def _look_at(self, line: Line, address: Address) -> None:
+    async def _look_at(self, connection: Connection, address: Address) -> None:
         """Find a channel as the connection would, and read its newest message. Raises ChannelFault."""
-        peer = await self._find(line, address)
-        page = await line.before(peer, 0, 1)
+        peer = await self._find(connection, address)
+        page = await connection.before(peer, 0, 1)
         other = self._found.setdefault(peer.channel_id, address)
         if other is not address:
             raise ChannelFault(f"it is the same channel as {other}", "Leave one of them out of telegram.channels")
         self._say(describe(address, page.title, peer.channel_id, peer.is_member, self._options["monitor_seconds"]))
 
-    async def _find(self, line: Line, address: Address) -> Peer:
+    async def _find(self, connection: Connection, address: Address) -> Peer:
         """By what the journal knows of the address, or by asking: Telegram looks up few names a day."""
-        known, ids = self._known(address.key, line.account_id)
+        known, ids = self._known(address.key, connection.account_id)
         if known is not None and known[1] != NO_HASH:
             try:
-                return await line.refresh(Peer(*known, title="", is_member=True))
+                return await connection.refresh(Peer(*known, title="", is_member=True))
             except UnknownChannel:
                 pass
-        peer = await line.resolve(address)
+        peer = await connection.resolve(address)
         require_same(ids, peer.channel_id)
         return peer
 

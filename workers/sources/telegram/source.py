@@ -1,13 +1,13 @@
-"""The connection's life with Telegram: connect, serve until the line is lost, connect again.
+"""The connection's life with Telegram: connect, serve until the connection is lost, connect again.
 
-While a line holds, these go on side by side: a task for each channel, the downloads, backfill, and the monitor, which
-proves the line with a request of its own and compares every channel's newest message with its cursor. So `connected`
-and `behind` are evidence and not hope.
+While a connection holds, these go on side by side: a task for each channel, the downloads, backfill, and the monitor,
+which proves the connection with a request of its own and compares every channel's newest message with its cursor. So
+`connected` and `behind` are evidence and not hope.
 
-A line that is lost is closed whole and another one made: at once, then after `reconnect_delay_seconds`, doubled each
-time. After `max_restarts` failures in a row the process ends, and its supervisor takes over. What no retry can mend (a
-session that is used twice, an account that is banned) holds the process. A channel that can't be read is that channel's
-problem only.
+A connection that is lost is closed whole and another one made: at once, then after `reconnect_delay_seconds`, doubled
+each time. After `max_restarts` failures in a row the process ends, and its supervisor takes over. What no retry can
+mend (a session that is used twice, an account that is banned) holds the process. A channel that can't be read is that
+channel's problem only.
 """
 
 from __future__ import annotations
@@ -27,20 +27,23 @@ from ipc.holds import Hold
 from ipc.journal import Journal
 from ipc.options import reading_options
 from ipc.retry import RetryPolicy
-from ipc.text.durations import duration
 from ipc.timestamps import iso
 from ipc.transport.context import Context
 from ipc.transport.mailbox import Closed
 from ipc.transport.messages import clip
 from workers.sources.backpressure import Backpressure
-from workers.sources.telegram.channels import Channels
-from workers.sources.telegram.downloads import Downloads
-from workers.sources.telegram.history import Wanted
-from workers.sources.telegram.wire.account import LOGIN, Account
-from workers.sources.telegram.wire.connection import Line
+from workers.sources.telegram.channels.backfilling import Backfilling
+from workers.sources.telegram.channels.channels import Channels
+from workers.sources.telegram.channels.looking import Looking
+from workers.sources.telegram.downloads.downloads import Downloads
+from workers.sources.telegram.history.history import Wanted
+from workers.sources.telegram.reconnecting import Refusals, reconnect_delay
+from workers.sources.telegram.reporting import Reporter
+from workers.sources.telegram.wire.account import Account
+from workers.sources.telegram.wire.connection import Connection
 from workers.sources.telegram.wire.errors import (
+    ConnectionLost,
     Flooded,
-    LineLost,
     ServerTrouble,
     SessionRefused,
     Unanswered,
@@ -49,15 +52,9 @@ from workers.sources.telegram.wire.errors import (
 from workers.unforeseen import Unforeseen, contained
 
 BEAT_SECONDS: Final = 1.0
-LONGEST_DELAY_SECONDS: Final = 60.0
-"""Between two attempts to connect: a picture need not wait longer once Telegram is back."""
 
-REFUSED_TIMES: Final = 5
-REFUSED_SECONDS: Final = 600.0
-"""A server in trouble may refuse a session for a moment; one that does so as often and as long in a row means it."""
-
-EXPECTED: Final = (LineLost, ServerTrouble, Flooded, Unanswered, Unreadable)
-"""What may end a line."""
+EXPECTED: Final = (ConnectionLost, ServerTrouble, Flooded, Unanswered, Unreadable)
+"""What may end a connection."""
 
 ERROR_BYTES: Final = 1200
 
@@ -72,64 +69,72 @@ async def run(context: Context, journal: Journal, spool: Spool) -> None:
     """Be the connection until asked to stop. Raises Hold and GaveUp."""
     with reading_options():
         source = Source(context, journal, spool)
-    await first_to_end(source.live(), source.beat())
+    await first_to_end(source.keep_connected(), source.beat())
 
 
 class Source:
-    """The configured channels, and the line to Telegram that is there at the moment, if any."""
+    """The configured channels, and the connection to Telegram that is there at the moment, if any."""
 
     def __init__(self, context: Context, journal: Journal, spool: Spool) -> None:
         options = context.options["telegram"]
         self._context = context
         self._options = options
         self._account = Account.from_options(options)
-        self._room = Backpressure(journal, spool, context.options["room"])
-        self._fetching = Downloads(
+        self._backpressure = Backpressure(journal, spool, context.options["room"])
+        self._channels = Channels(journal, options["channels"], context.options["started_at"])
+        self._downloads = Downloads(
             journal=journal,
             spool=spool,
             policy=RetryPolicy(**context.options["retry"]),
             max_bytes=context.options["max_bytes"],
-            room=self._room.is_there,
+            has_room=self._backpressure.has_room,
             at_once=options["downloads"],
             on_fetched=lambda: context.wake("fetched"),
             on_doubt=self._doubt,
-            on_flood=self._flood,
+            on_flood=self._channels.note_flood,
         )
-        self._channels = Channels(
-            journal=journal,
-            texts=options["channels"],
-            wanted=Wanted(
-                reconcile_messages=options["reconcile_messages"],
-                backfill_limit=options["backfill_limit"] if options["backfill_on_start"] else None,
-            ),
-            started_at=context.options["started_at"],
-            reconcile_seconds=options["reconcile_seconds"],
-            on_new=self._fetching.wake.set,
-            on_row=lambda: context.wake("rendered"),
-            on_read=self._fetching.remember,
-            on_doubt=self._doubt,
+        self._looking = self._make_looking(journal)
+        self._backfilling = Backfilling(
+            self._channels.configured, on_new=self._downloads.wake.set, on_flood=self._channels.note_flood
         )
         self._monitor_now = asyncio.Event()
         self._stop = asyncio.Event()
         self._connected = False
         self._error = ""
         self._proven_at = 0.0
-        self._told: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._reporter = Reporter(context, options["heartbeat_seconds"])
+
+    def _make_looking(self, journal: Journal) -> Looking:
+        options = self._options
+        return Looking(
+            journal=journal,
+            configured=self._channels.configured,
+            wanted=Wanted(
+                reconcile_messages=options["reconcile_messages"],
+                backfill_limit=options["backfill_limit"] if options["backfill_on_start"] else None,
+            ),
+            reconcile_seconds=options["reconcile_seconds"],
+            on_new=self._downloads.wake.set,
+            on_row=lambda: self._context.wake("rendered"),
+            on_read=self._downloads.remember,
+            on_doubt=self._doubt,
+            on_flood=self._channels.note_flood,
+        )
 
     # The process
 
     async def beat(self) -> None:
-        """Show progress, take hints from the other processes, notice a stop, tell /status."""
+        """Show progress, take hints from the other processes, notice a stop, report to /status."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._context.inbox.fileno(), self._take_messages)
         loop.add_reader(self._context.stop_fd, self._take_stop)
         while True:
             self._context.progress()
             try:
-                self._fetching.refresh()
-                self._tell()
+                self._downloads.refresh()
+                self._report()
             except Exception as error:
-                contained(error, "what is the matter can't be told")
+                contained(error, "nothing can be reported to /status")
             await asyncio.sleep(BEAT_SECONDS)
 
     def _take_stop(self) -> None:
@@ -139,27 +144,27 @@ class Source:
     def _take_messages(self) -> None:
         try:
             while (message := self._context.inbox.receive()) is not None:
-                self._room.hear(message)
-                self._fetching.wake.set()
+                self._backpressure.hear(message)
+                self._downloads.wake.set()
         except Closed:
             self._stop.set()
 
-    async def live(self) -> None:
+    async def keep_connected(self) -> None:
         """Connect again and again."""
         failures, refusals = 0, Refusals()
         async with self._account.owned():
             while not self._stop.is_set():
-                line = Line(self._account, self._channels.hear, previews=self._options["web_previews"])
+                connection = Connection(self._account, self._channels.hear, previews=self._options["web_previews"])
                 connected_at = math.inf
                 try:
-                    await self._until_stop(self._connect(line))
+                    await self._until_stop(self._connect(connection))
                     connected_at = time.monotonic()
                     refusals.reset()
-                    await self._until_stop(self._serve(line))
+                    await self._until_stop(self._serve(connection))
                 except Exception as error:
-                    trouble = error if isinstance(error, EXPECTED) else contained(error, "the line is given up")
+                    trouble = error if isinstance(error, EXPECTED) else contained(error, "the connection is given up")
                     refusals.note(trouble, time.monotonic())
-                    self._line_is_lost(trouble)
+                    self._note_loss(trouble)
                     has_held = time.monotonic() - connected_at > self._options["reconnect_delay_seconds"]
                     if has_held and not isinstance(trouble, Unforeseen):
                         failures = 0  # it did hold; one that breaks at once is as bad as none
@@ -167,17 +172,17 @@ class Source:
                     failures += not isinstance(trouble, Flooded)
                 finally:
                     self._connected = False
-                    await line.close()
+                    await connection.close()
 
-    async def _connect(self, line: Line) -> None:
-        await line.connect()
+    async def _connect(self, connection: Connection) -> None:
+        await connection.connect()
         self._prove()
-        log.info("connected to Telegram", channels=len(self._channels.entries))
+        log.info("connection.made", channels=len(self._channels.configured))
 
-    def _line_is_lost(self, trouble: Exception) -> None:
+    def _note_loss(self, trouble: Exception) -> None:
         self._connected, self._error = False, str(trouble)
-        log.warning("the line to Telegram is lost", why=str(trouble))
-        self._tell()
+        log.warning("connection.lost", why=str(trouble))
+        self._report()
 
     async def _pause(self, failures: int, trouble: Exception) -> None:
         """Wait before the next attempt. Raises GaveUp after too many in a row.
@@ -198,32 +203,28 @@ class Source:
         """Do the work until it ends or a stop is asked for."""
         await first_to_end(work, self._stop.wait())
 
-    # A line
+    # One connection
 
-    async def _serve(self, line: Line) -> None:
-        """Do everything there is to do with a line, until it is lost."""
+    async def _serve(self, connection: Connection) -> None:
+        """Do everything there is to do with a connection, until it is lost."""
         channels = self._channels
         channels.expect_anything()
         await first_to_end(
-            line.lost(),
-            self._monitor(line),
-            self._fetching.run(line, channels),
-            channels.backfill(line),
-            *(channels.keep(line, entry) for entry in channels.entries),
+            connection.lost(),
+            self._monitor(connection),
+            self._downloads.run(connection, channels),
+            self._backfilling.run(connection),
+            *(self._looking.keep(connection, channel) for channel in channels.configured),
         )
 
     def _doubt(self) -> None:
-        """Somebody waited for an answer in vain: is the line still there?"""
+        """A request got no answer: is the connection still there?"""
         self._monitor_now.set()
 
-    def _flood(self, seconds: float) -> None:
-        """Telegram wants no more downloads for so long."""
-        self._channels.note_flood(seconds)
-
-    async def _monitor(self, line: Line) -> None:
-        """Prove the line, and find the channels that have something new, every `monitor_seconds`."""
+    async def _monitor(self, connection: Connection) -> None:
+        """Prove the connection, and find the channels that have something new, every `monitor_seconds`."""
         while True:
-            await self._channels.look_around(line)
+            await self._channels.look_around(connection)
             self._prove()
             self._monitor_now.clear()
             with suppress(TimeoutError):
@@ -235,47 +236,38 @@ class Source:
         was_connected, self._connected, self._error = self._connected, True, ""
         self._proven_at = time.time()
         if not was_connected:
-            self._tell()
+            self._report()
 
-    # Telling
+    # Reporting
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         """Report to /status what has changed; all of it once in `heartbeat_seconds`."""
         flooded_until = self._channels.flooded_until
-        complaint = self._fetching.complaint()
-        self._report(
+        complaint = self._downloads.complaint()
+        self._reporter.report(
             "connection",
             source="telegram",
             connected=self._connected,
             error=clip(self._error, ERROR_BYTES),
-            channels=len(self._channels.entries),
+            channels=len(self._channels.configured),
             behind=self._channels.behind() if self._connected else None,
             flooded_until=iso(flooded_until) if flooded_until > time.time() else None,
-            spool_full=self._room.is_full,
-            spool_error=self._fetching.disk_error or self._room.error,
-            nothing_to_fetch=self._fetching.is_idle,
+            spool_full=self._backpressure.is_full,
+            spool_error=self._downloads.disk_error or self._backpressure.error,
+            nothing_to_fetch=self._downloads.is_idle,
             fetch_error=clip(complaint.what, ERROR_BYTES) if complaint else "",
             fetch_error_since=iso(complaint.since) if complaint else None,
             fetch_error_remedy=complaint.remedy if complaint else "",
             proven_at=iso(self._proven_at) if self._proven_at else None,
         )
-        for number, entry in enumerate(self._channels.entries):
-            self._report(f"channel {number}", **entry.facts(connected=self._connected))
-
-    def _report(self, topic: str, **facts: Any) -> None:
-        now = time.monotonic()
-        told_at, told = self._told.get(topic, (-math.inf, {}))
-        if facts != told or now - told_at >= self._options["heartbeat_seconds"]:
-            self._told[topic] = (now, facts)
-            if topic == "connection":
-                facts = {**facts, "last_heartbeat_at": iso(time.time())}
-            self._context.report(topic, **facts)
+        for number, channel in enumerate(self._channels.configured):
+            self._reporter.report(f"channel {number}", **channel.facts(connected=self._connected))
 
 
 async def first_to_end(*works: Coroutine[Any, Any, Any]) -> None:
     """Run all of them until one ends or raises; then end the others. Raises what the first one raised.
 
-    If any has found a reason to hold meanwhile, that is raised: the others may have seen no more than a lost line.
+    If any has found a reason to hold meanwhile, that is raised: the others may have seen only a lost connection.
     """
     tasks = [asyncio.create_task(work) for work in works]
     try:
@@ -289,37 +281,3 @@ async def first_to_end(*works: Coroutine[Any, Any, Any]) -> None:
             raise end
     for task in done:
         task.result()
-
-
-class Refusals:
-    """How often in a row, and for how long, the server has refused the session."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """It has taken it, or something else was the matter."""
-        self._times, self._since = 0, 0.0
-
-    def note(self, trouble: Exception, now: float) -> None:
-        """Connecting has failed for that reason; `now` is monotonic. Raises Hold if it was that often and that long."""
-        if not isinstance(trouble, SessionRefused):
-            self.reset()
-            return
-        self._since = self._since if self._times else now
-        self._times += 1
-        if self._times >= REFUSED_TIMES and now - self._since >= REFUSED_SECONDS:
-            raise Hold(f"{trouble}, {self._times} times in {duration(now - self._since)}", LOGIN) from trouble
-
-
-def reconnect_delay(failures: int, first_seconds: float, chance: float) -> float:
-    """Seconds before the next attempt to connect; `chance` in [0, 1) is its jitter, which only shortens it.
-
-    A line that has just been lost is made again at once: most are back within milliseconds.
-
-    >>> [reconnect_delay(failures, 5.0, 0.0) for failures in range(6)]
-    [0.0, 5.0, 10.0, 20.0, 40.0, 60.0]
-    """
-    if failures == 0:
-        return 0.0
-    return float(min(LONGEST_DELAY_SECONDS, first_seconds * 2 ** (failures - 1)) * (1 - chance / 4))

@@ -21,8 +21,9 @@ from tests.pictures import message
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import LiveDesk, expected_rows, picture
-from workers.sources.telegram import channels, history
-from workers.sources.telegram.channel_state import ChannelState
+from workers.sources.telegram.channels import backfilling, looking
+from workers.sources.telegram.channels.state import ChannelState
+from workers.sources.telegram.history import history
 
 pytestmark = pytest.mark.tree
 
@@ -65,7 +66,7 @@ def test_a_long_outage(channel: Channel, server: TelegramServer, make_live_desk:
     server.stop()
     desk.wait_for("the outage to be noticed", lambda: not desk.connected)
     post_mixed(channel, 250, 5)
-    desk.wait_for("some attempts", lambda: len(desk.said("the line to Telegram is lost")) >= 5)
+    desk.wait_for("some attempts", lambda: len(desk.said("connection.lost")) >= 5)
     channel.edit(first, caption="edited while nobody heard it")
     channel.delete(second)
     server.start()
@@ -255,7 +256,7 @@ def test_the_first_sight_takes_what_is_posted_from_the_start_on(
     desk = make_live_desk(channel)
     server.stop()
     desk.start()
-    desk.wait_for("the connection to try", lambda: desk.said("the line to Telegram is lost"))
+    desk.wait_for("the connection to try", lambda: desk.said("connection.lost"))
     post_mixed(channel, 130, 10)
     server.start()
     desk.settle()
@@ -272,7 +273,7 @@ def test_backfill(
     limit: int, channel: Channel, make_alone: Callable[..., Alone], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newest so many messages, whatever they are; or all of them."""
-    monkeypatch.setattr(channels, "BACKFILL_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(backfilling, "PAUSE_SECONDS", 0.05)
     post_long_ago(channel, 200, 7)
     channel.skip_ids(120)
     post_long_ago(channel, 130, 7)
@@ -417,8 +418,8 @@ def test_a_channel_that_is_flooded_gives_no_answers() -> None:
 def test_a_long_backlog_keeps_no_other_channel_waiting(
     channel: Channel, server: TelegramServer, make_alone: Callable[..., Alone], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channels, "LOOKS_AT_ONCE", 1)
-    monkeypatch.setattr(history, "MOST_PAGES", 2)
+    monkeypatch.setattr(looking, "LOOKS_AT_ONCE", 1)
+    monkeypatch.setattr(history, "MAX_PAGES", 2)
     other = server.world.add_channel("Other", username="otherdesk")
     alone = make_alone(channel, other)
     alone.start()
@@ -462,7 +463,7 @@ def test_an_export_first_and_then_live(
     desk.assert_originals()
     assert desk.journal("SELECT DISTINCT generation FROM jobs") == [(1,)]
     assert desk.counted()["processed"] == 15
-    assert len(desk.said("fetched")) == 15 - 8, "what was imported is not fetched again"
+    assert len(desk.said("picture.fetched")) == 15 - 8, "what was imported is not fetched again"
 
 
 def write_export(folder: Path, channel: Channel, pictures: dict[int, bytes]) -> Path:

@@ -11,7 +11,7 @@ from ipc.journal import lookup
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import picture
-from workers.sources.telegram import channels
+from workers.sources.telegram.channels import looking
 
 pytestmark = pytest.mark.tree
 
@@ -21,7 +21,7 @@ MakeAlone = Callable[..., Alone]
 @pytest.fixture(autouse=True)
 def only_hints(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is tried again in the test's time but for a hint's sake."""
-    monkeypatch.setattr(channels, "FAULT_SECONDS", 3600.0)
+    monkeypatch.setattr(looking, "FAULT_SECONDS", 3600.0)
 
 
 def start(make_alone: MakeAlone, channel: Channel | str) -> Alone:

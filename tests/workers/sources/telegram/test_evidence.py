@@ -12,7 +12,8 @@ from tests.servers.telegram.media import PaidMedia, Photo
 from tests.servers.telegram.posts import Post
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import picture
-from workers.sources.telegram import channels, history, late_ids, omitted_ids
+from workers.sources.telegram.channels import backfilling, looking
+from workers.sources.telegram.history import backfill, late_ids, omitted_ids, reconciliation
 
 pytestmark = pytest.mark.tree
 
@@ -92,7 +93,7 @@ def test_an_id_that_was_never_posted_is_not_asked_for_for_ever(
 def test_a_history_that_is_empty_for_a_moment_costs_nothing(
     make_alone: MakeAlone, server: TelegramServer, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "MASS_DELETION", 2)
+    monkeypatch.setattr(reconciliation, "MASS_DELETION", 2)
     alone = begin(make_alone, channel, reconcile_messages=20, reconcile_seconds=0.3)
     ids = [channel.post_photo(picture(), f"there {number}") for number in range(240)]
     alone.wait_for("them", lambda: cursor(alone, channel) == channel.top_id)
@@ -120,8 +121,8 @@ def test_an_empty_page_is_not_the_end_of_a_backfill(
     times: int,
 ) -> None:
     """Whether the ids below the floor are there, or only those a page further down."""
-    monkeypatch.setattr(history, "EMPTY_SECONDS", 0.5)
-    monkeypatch.setattr(channels, "BACKFILL_PAUSE_SECONDS", 1.0)
+    monkeypatch.setattr(backfill, "EMPTY_SECONDS", 0.5)
+    monkeypatch.setattr(backfilling, "PAUSE_SECONDS", 1.0)
     post_old(channel, 150)
     channel.skip_ids(gap)
     post_old(channel, 100)
@@ -138,7 +139,7 @@ def test_an_empty_page_is_not_the_end_of_a_backfill(
 def test_a_backfill_ends_where_nothing_is_below(
     make_alone: MakeAlone, server: TelegramServer, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "EMPTY_SECONDS", 0.5)
+    monkeypatch.setattr(backfill, "EMPTY_SECONDS", 0.5)
     channel.delete(1)
     channel.skip_ids(150)
     post_old(channel, 50)
@@ -154,7 +155,7 @@ def test_an_empty_page_does_not_make_an_old_channel_new(
     make_alone: MakeAlone, server: TelegramServer, channel: Channel, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     """The first look, or all that is asked in it."""
-    monkeypatch.setattr(channels, "AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(looking, "AGAIN_SECONDS", 0.2)
     post_old(channel, 20)
     old = channel.post_photo(picture(), "old", date=1_700_000_100)
     fault = server.faults.empty_history(times=times)

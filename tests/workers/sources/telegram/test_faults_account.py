@@ -20,10 +20,11 @@ from tests.servers.telegram import TelegramServer
 from tests.servers.telegram.proxies import HttpProxy, MtProxy, Socks5Proxy
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import LiveDesk, large_picture, picture
-from workers.sources.telegram import source
-from workers.sources.telegram.source import Refusals, first_to_end
+from workers.sources.telegram import reconnecting
+from workers.sources.telegram.reconnecting import Refusals
+from workers.sources.telegram.source import first_to_end
 from workers.sources.telegram.wire import account
-from workers.sources.telegram.wire.errors import KeyUnknown, LineLost
+from workers.sources.telegram.wire.errors import ConnectionLost, KeyUnknown
 
 pytestmark = pytest.mark.tree
 LOGIN = "bin/run login"
@@ -175,7 +176,7 @@ def test_a_sessions_file_that_is_of_no_use(
     remedy: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(source, "REFUSED_SECONDS", 0.5)
+    monkeypatch.setattr(reconnecting, "REFUSED_SECONDS", 0.5)
     alone = make_alone(server.world.add_channel("News", username="newsdesk"), session="telegram.session")
     harm(server.session_file(alone.desk.state_dir / "telegram.session"))
     alone.start()
@@ -230,7 +231,7 @@ def test_an_account_that_is_said_to_live_elsewhere(
     alone.wait_for("a new line", lambda: server.connections_total > lines and alone.report()["connected"])
     message_id = channel.post_photo(picture(), "afterwards")
     alone.wait_for("it", lambda: lookup.known(alone.desk.journal, channel.id, message_id))
-    monkeypatch.setattr(source, "REFUSED_SECONDS", 0.2)
+    monkeypatch.setattr(reconnecting, "REFUSED_SECONDS", 0.2)
     server.faults.rpc("users.getUsers", error="USER_MIGRATE_4")
     server.drop_connections()
     ended = alone.wait_for_end()
@@ -241,7 +242,7 @@ def test_a_session_is_refused_for_good_when_that_lasts() -> None:
     refused, refusals = KeyUnknown("-404"), Refusals()
     for second in (0, 5, 15, 30, 300):
         refusals.note(refused, second)
-    refusals.note(LineLost("something else"), 600)
+    refusals.note(ConnectionLost("something else"), 600)
     for second in (1000, 1598, 1599):
         refusals.note(refused, second)
     refusals.note(refused, 1600)  # long enough, but not often enough
@@ -252,7 +253,7 @@ def test_a_session_is_refused_for_good_when_that_lasts() -> None:
 def test_a_reason_to_hold_is_not_lost_among_lost_lines() -> None:
     async def lose() -> None:
         await asyncio.sleep(0)
-        raise LineLost("closed")
+        raise ConnectionLost("closed")
 
     async def hold() -> None:
         await asyncio.sleep(0)

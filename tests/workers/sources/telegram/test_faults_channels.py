@@ -16,8 +16,8 @@ from tests.servers.telegram import Channel, TelegramServer
 from tests.servers.telegram.rpc import METHODS
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import LiveDesk, picture
-from workers.sources.telegram import channels
-from workers.sources.telegram.wire.connection import Line, Page
+from workers.sources.telegram.channels import looking
+from workers.sources.telegram.wire.connection import Connection, Page
 from workers.sources.telegram.wire.peers import Peer
 
 pytestmark = pytest.mark.tree
@@ -133,7 +133,7 @@ def test_every_spelling(make_alone: Callable[..., Alone], server: TelegramServer
 def test_an_access_hash_that_is_no_longer_good_is_asked_for_anew(
     make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channels, "AGAIN_SECONDS", 2.0)
+    monkeypatch.setattr(looking, "AGAIN_SECONDS", 2.0)
     channel = server.world.add_channel("News", username="newsdesk")
     alone = make_alone(channel)
     alone.start()
@@ -233,13 +233,13 @@ def test_where_reading_begins_is_found_with_one_request_and_kept(
     make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[int] = []
-    ask = Line.before_time
+    ask = Connection.before_time
 
-    async def before_time(self: Line, peer: Peer, seconds: int, *, skip: int = 0) -> Page:
+    async def before_time(self: Connection, peer: Peer, seconds: int, *, skip: int = 0) -> Page:
         begun.append(seconds)
         return await ask(self, peer, seconds, skip=skip)
 
-    monkeypatch.setattr(Line, "before_time", before_time)
+    monkeypatch.setattr(Connection, "before_time", before_time)
     channel = server.world.add_channel("News", username="newsdesk")
     channel.post_text("before", date=server.world.now() - 600)
     for number in range(350):
@@ -257,7 +257,7 @@ def test_where_reading_begins_is_found_with_one_request_and_kept(
 def test_a_channel_that_gives_no_good_answer_is_told(
     make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channels, "AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(looking, "AGAIN_SECONDS", 0.2)
     channel, other = (server.world.add_channel(name, username=f"{name}desk") for name in ("news", "other"))
     alone = make_alone(channel, other, reconcile_seconds=0.1)
     alone.start()
@@ -276,7 +276,7 @@ def test_a_channel_that_gives_no_good_answer_is_told(
 def test_a_name_that_leads_to_another_channel_is_not_followed(
     make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channels, "AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(looking, "AGAIN_SECONDS", 0.1)
     mine = server.world.add_channel("News", username="newsdesk")
     alone = make_alone(mine)
     alone.start()

@@ -13,7 +13,8 @@ from ipc.journal import figures, lookup, transitions
 from tests.servers.telegram import OTHER_DC, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import LiveDesk, large_picture, picture
-from workers.sources.telegram import download_failures, downloads
+from workers.sources.telegram.downloads import failures as download_failures
+from workers.sources.telegram.downloads import transfer
 
 pytestmark = pytest.mark.tree
 ENVIRONMENT = {"RETRY__MAX_ATTEMPTS": 1, "IMAGES__MAX_BYTES": 2_000_000}
@@ -125,7 +126,7 @@ def test_it_is_no_picture(live_desk: LiveDesk) -> None:
 def test_it_is_larger_than_is_allowed(live_desk: LiveDesk) -> None:
     before = live_desk.requested("upload.getFile")
     message_id = live_desk.channel.post_photo(bytes(2_000_001), "too large")
-    die(live_desk, message_id, "images.max_bytes is 2000000")
+    die(live_desk, message_id, "too large: 2000001 bytes, at most 2000000 (MAX_IMAGE_SIZE_BYTES)")
     assert live_desk.requested("upload.getFile") == before
 
 
@@ -178,7 +179,7 @@ def test_errors_of_the_server_that_go_on_for_days_with_one_alone_are_failures(
     make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Counted from the first error, however long ago the picture was seen."""
-    monkeypatch.setattr(downloads, "OUTAGE_SECONDS", 0.0)
+    monkeypatch.setattr(download_failures, "OUTAGE_SECONDS", 0.0)
     channel = server.world.add_channel("News", username="newsdesk")
     alone = make_alone(channel)
     alone.start()
@@ -236,7 +237,7 @@ def test_a_part_that_does_not_come_is_asked_for_again(
     make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As often as it takes: silence is no picture's fault."""
-    monkeypatch.setattr(downloads, "PART_SECONDS", 0.5)
+    monkeypatch.setattr(transfer, "PART_SECONDS", 0.5)
     monkeypatch.setattr(download_failures, "FIRST_PAUSE_SECONDS", 0.1)
     channel = server.world.add_channel("News", username="newsdesk")
     alone = make_alone(channel, environment={"RETRY__MAX_ATTEMPTS": "1", "RETRY__BASE_SECONDS": "0.1"})

@@ -13,7 +13,8 @@ from tests.servers.telegram import OTHER_DC, TelegramServer
 from tests.servers.telegram.proxies import Socks5Proxy
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import LiveDesk, large_picture, picture
-from workers.sources.telegram import channels, source
+from workers.sources.telegram import reconnecting
+from workers.sources.telegram.channels import channels
 from workers.sources.telegram.source import GaveUp
 
 pytestmark = pytest.mark.tree
@@ -89,12 +90,12 @@ def test_down_for_some_time(live_desk: LiveDesk) -> None:
 
 
 def test_refused_for_some_time(live_desk: LiveDesk) -> None:
-    before = len(live_desk.said("the line to Telegram is lost"))
+    before = len(live_desk.said("connection.lost"))
     live_desk.server.refuse_connections(seconds=3)
     live_desk.server.drop_connections()
     live_desk.channel.post_photo(picture(), "while it was refused")
     live_desk.settle()
-    assert len(live_desk.said("the line to Telegram is lost")) >= before + 3, "it went on trying"
+    assert len(live_desk.said("connection.lost")) >= before + 3, "it went on trying"
     assert live_desk.instance.row("connection")["restarts"] == 0
 
 
@@ -119,13 +120,13 @@ def test_a_process_that_connects_in_vain_is_replaced(
 
 
 def test_a_black_hole_is_noticed(live_desk: LiveDesk) -> None:
-    before = len(live_desk.said("the line to Telegram is lost"))
+    before = len(live_desk.said("connection.lost"))
     hole = live_desk.server.faults.black_hole()
     live_desk.channel.post_photo(picture(), "nobody heard of it")
     live_desk.wait_for("the monitor's question to be swallowed", lambda: live_desk.unproven_seconds() > 3)
     hole.clear()  # or the next line would fall into it too, and take half a minute to find out
-    live_desk.wait_for("the line to be lost", lambda: len(live_desk.said("the line to Telegram is lost")) > before)
-    assert "has not answered the monitor" in live_desk.said("the line to Telegram is lost")[-1]["why"]
+    live_desk.wait_for("the line to be lost", lambda: len(live_desk.said("connection.lost")) > before)
+    assert "has not answered the monitor" in live_desk.said("connection.lost")[-1]["why"]
 
 
 def test_an_answer_that_never_comes_is_not_waited_for(live_desk: LiveDesk) -> None:
@@ -162,7 +163,7 @@ def test_the_key_is_unknown_for_a_moment(live_desk: LiveDesk) -> None:
     live_desk.server.drop_connections()
     live_desk.channel.post_photo(picture(), "the key was unknown")
     live_desk.settle()
-    assert "does not know the session's key" in str(live_desk.said("the line to Telegram is lost"))
+    assert "does not know the session's key" in str(live_desk.said("connection.lost"))
     live_desk.server.send_transport_error(404)
     live_desk.channel.post_photo(picture(), "and once more, on an open line")
 
@@ -170,7 +171,7 @@ def test_the_key_is_unknown_for_a_moment(live_desk: LiveDesk) -> None:
 def test_a_key_that_stays_unknown_holds_the_process(
     make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "REFUSED_SECONDS", 1.0)
+    monkeypatch.setattr(reconnecting, "REFUSED_SECONDS", 1.0)
     alone = make_alone(server.world.add_channel("News", username="newsdesk"))
     alone.start()
     alone.wait_for("the line", lambda: alone.report().get("connected"))

@@ -104,7 +104,7 @@ def test_unknown_constructors_in_a_page_cost_nobody_else(live_desk: LiveDesk) ->
     live_desk.server.start()
     live_desk.settle()
     live_desk.wait_for("them to be counted", lambda: unreadable(live_desk) == before + 2)
-    passed = {one["message"] for one in live_desk.said("message can't be read and is passed over")}
+    passed = {one["message"] for one in live_desk.said("message.passed_over")}
     assert passed >= {ids[2], ids[5]}
     with live_desk.asked_again("channels.getMessages", 8):
         pass  # it is looked at again and again
@@ -270,7 +270,7 @@ def test_many_deleted_at_once_are_believed_at_the_second_look(live_desk: LiveDes
     channel.delete(ids)
     live_desk.settle()
     assert all(live_desk.row(channel, one)["deleted_at"] for one in ids)
-    assert live_desk.said("many messages are gone; they are looked for again before that is believed")
+    assert live_desk.said("messages.missed")
 
 
 def test_reactions_are_no_edits(live_desk: LiveDesk) -> None:

@@ -12,7 +12,7 @@ from ipc.journal import lookup
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import picture
-from workers.sources.telegram.wire.connection import Hint, hint_of
+from workers.sources.telegram.wire.hints import Hint, hint_of
 
 pytestmark = pytest.mark.tree
 

@@ -15,7 +15,9 @@ from ipc.journal import figures, lookup, transitions
 from tests.servers.telegram import HOME_DC, OTHER_DC, Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import large_picture, picture
-from workers.sources.telegram import download_failures, downloads, history, spool_writer
+from workers.sources.telegram.downloads import downloads, spool_writer, transfer
+from workers.sources.telegram.downloads import failures as download_failures
+from workers.sources.telegram.history import reader as channel_reader
 from workers.sources.telegram.wire import data_centres
 
 pytestmark = pytest.mark.tree
@@ -31,7 +33,7 @@ def channel(server: TelegramServer) -> Channel:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes half a minute takes half a second."""
-    monkeypatch.setattr(downloads, "PART_SECONDS", 0.5)
+    monkeypatch.setattr(transfer, "PART_SECONDS", 0.5)
     monkeypatch.setattr(downloads, "CHECK_SECONDS", 0.1)
     monkeypatch.setattr(data_centres, "FIRST_PAUSE_SECONDS", 0.2)
     monkeypatch.setattr(data_centres, "LONGEST_PAUSE_SECONDS", 0.5)
@@ -139,7 +141,7 @@ def _required(job: Job | None) -> Job:
 def test_files_that_nobody_sends_keep_no_other_channel_waiting(
     make_alone: MakeAlone, server: TelegramServer, channel: Channel, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "PART_SECONDS", 1.5)
+    monkeypatch.setattr(transfer, "PART_SECONDS", 1.5)
     other = server.world.add_channel("Other", username="otherdesk")
     alone = begin(make_alone, server, channel, other)
     fault = server.faults.rpc("upload.getFile", silent=True, channel=channel)
@@ -232,7 +234,7 @@ def test_a_picture_that_is_gone_is_not_asked_for_in_a_loop(
     alone.wait_for("it to be known", lambda: job_of(alone, channel, message_id) and fault.hits)
     alone.stop()
     channel.delete(message_id)
-    monkeypatch.setattr(history, "withdraw", lambda *_: [])
+    monkeypatch.setattr(channel_reader, "withdraw", lambda *_: [])
     asked = server.requests["channels.getMessages"]
     again = begin(make_alone, server, channel, reconcile_seconds=3600)
     again.wait_for("it to be put off", lambda: _waits(again, channel, message_id))

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from workers.sources.telegram import late_ids
-from workers.sources.telegram.late_ids import MOST, PAUSES, YOUNG_SECONDS, LateIds
+from workers.sources.telegram.history import late_ids
+from workers.sources.telegram.history.late_ids import LATE_SECONDS, MAX_REMEMBERED, PAUSES, LateIds
 from workers.sources.telegram.wire.media import Message
 
 NOW = 1_800_000_000
@@ -50,5 +50,5 @@ def test_it_is_asked_for_until_it_is_there_or_old() -> None:
 
 
 def test_the_times_reach_over_a_minute_and_no_more_are_kept_than_is_of_use() -> None:
-    assert sum(PAUSES) > YOUNG_SECONDS
-    assert len(noted([], 1, 10 * MOST)) == MOST
+    assert sum(PAUSES) > LATE_SECONDS
+    assert len(noted([], 1, 10 * MAX_REMEMBERED)) == MAX_REMEMBERED

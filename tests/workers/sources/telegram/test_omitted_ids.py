@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from workers.sources.telegram.omitted_ids import AGAIN_SECONDS, MOST, OmittedIds
+from workers.sources.telegram.history.omitted_ids import AGAIN_SECONDS, MAX_REMEMBERED, OmittedIds
 
 
 def test_an_id_that_is_left_out_twice_minutes_apart_is_absent() -> None:
@@ -32,5 +32,5 @@ def test_it_is_asked_for_again_when_that_says_something() -> None:
 
 def test_no_more_are_kept_than_is_of_use() -> None:
     ids = OmittedIds()
-    ids.note(range(2 * MOST), set(), 0.0)
-    assert len(ids.due(AGAIN_SECONDS)) == MOST
+    ids.note(range(2 * MAX_REMEMBERED), set(), 0.0)
+    assert len(ids.due(AGAIN_SECONDS)) == MAX_REMEMBERED

@@ -10,18 +10,21 @@ from structlog.testing import capture_logs
 from telethon.tl import types
 
 from ipc.channel_address import parse
-from ipc.jobs import Job
 from ipc.journal import JournalError, figures, lookup
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import picture
-from workers.sources.telegram import channel_state, channels, check, source
-from workers.sources.telegram.channel_state import ChannelState
-from workers.sources.telegram.downloads import Downloads
-from workers.sources.telegram.history import History
+from workers.sources.telegram import check, source
+from workers.sources.telegram.channels import backfilling, looking
+from workers.sources.telegram.channels import state as channel_state
+from workers.sources.telegram.channels.state import ChannelState
+from workers.sources.telegram.downloads.downloads import Downloads
+from workers.sources.telegram.downloads.fetcher import Download, Fetcher
+from workers.sources.telegram.history.backfill import Backfill
+from workers.sources.telegram.history.history import History
 from workers.sources.telegram.source import GaveUp
 from workers.sources.telegram.wire import connection
-from workers.sources.telegram.wire.connection import Line
+from workers.sources.telegram.wire.connection import Connection
 from workers.sources.telegram.wire.media import Message, read_message
 from workers.sources.telegram.wire.peers import Peer
 
@@ -32,7 +35,7 @@ MakeAlone = Callable[..., Alone]
 
 @pytest.fixture(autouse=True)
 def hasten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(looking, "AGAIN_SECONDS", 0.1)
     monkeypatch.setattr(channel_state, "UNFORESEEN_SECONDS", 0.1)
 
 
@@ -122,7 +125,7 @@ def test_one_channels_handling(
     alone = begin(make_alone, *both)
     catch_up = History.catch_up
 
-    async def fail(self: History, connection: Line) -> Any:
+    async def fail(self: History, connection: Connection) -> Any:
         if self.id == both[0].id:
             raise KeyError("nobody thought of this")
         return await catch_up(self, connection)
@@ -153,15 +156,15 @@ def test_one_pictures_handling(
     make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = begin(make_alone, both[0])
-    download = Downloads._download
+    fetch = Fetcher.fetch
     poison = both[0].top_id + 1
 
-    async def fail(self: Downloads, connection: Line, watch: History, job: Job) -> None:
-        if job.message_id == poison:
+    async def fail(self: Fetcher, connection: Connection, history: History, download: Download) -> Any:
+        if download.job.message_id == poison:
             raise AttributeError("no such thing")
-        await download(self, connection, watch, job)
+        return await fetch(self, connection, history, download)
 
-    monkeypatch.setattr(Downloads, "_download", fail)
+    monkeypatch.setattr(Fetcher, "fetch", fail)
     assert both[0].post_photo(picture(), "poison") == poison
     alone.wait_for(
         "it to be put off", lambda: (job := lookup.known(alone.desk.journal, both[0].id, poison)) and job.reason
@@ -202,36 +205,36 @@ def test_updates_that_cannot_be_read_are_hints_at_anything(
 
 def test_backfill(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch) -> None:
     old = [one.post_photo(picture(), "old", date=one.world.now() - 600) for one in both]
-    monkeypatch.setattr(channels, "FAULT_SECONDS", 0.2)
-    backfill, fails = History.backfill, iter([True])
+    monkeypatch.setattr(backfilling, "DEFECT_SECONDS", 0.2)
+    read_page, fails = Backfill.read_page, iter([True])
 
-    async def fail(self: History, connection: Line) -> Any:
+    async def fail(self: Backfill, connection: Connection) -> Any:
         if next(fails, False):
             raise ZeroDivisionError
-        return await backfill(self, connection)
+        return await read_page(self, connection)
 
-    monkeypatch.setattr(History, "backfill", fail)
+    monkeypatch.setattr(Backfill, "read_page", fail)
     alone = begin(make_alone, *both, backfill_on_start=True)
     for one, message_id in zip(both, old, strict=True):
         alone.wait_for("the old", lambda one=one, message_id=message_id: is_taken(alone, one, message_id))  # type: ignore[misc]
 
 
 def test_a_line(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch) -> None:
-    connect, fails = Line.connect, iter([True])
+    connect, fails = Connection.connect, iter([True])
 
-    async def fail(self: Line) -> None:
+    async def fail(self: Connection) -> None:
         if next(fails, False):
             raise ZeroDivisionError
         await connect(self)
 
-    monkeypatch.setattr(Line, "connect", fail)
+    monkeypatch.setattr(Connection, "connect", fail)
     post_and_wait(begin(make_alone, both[0]), both[0])
 
 
 def test_a_line_that_fails_again_and_again_is_given_up(
     make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(self: Any, connection: Line, watches: object) -> None:
+    async def fail(self: Any, connection: Connection, histories: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(Downloads, "run", fail)
@@ -251,21 +254,21 @@ def test_telling(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypat
         raise RuntimeError("can't be told")
 
     with monkeypatch.context() as patch:
-        patch.setattr(source.Source, "_tell", fail)
+        patch.setattr(source.Source, "_report", fail)
         alone.wait_for("some beats", lambda: len(beats) > 2)
     post_and_wait(alone, both[0])
 
 
 def test_a_check(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch) -> None:
     alone, good = make_alone(*both), list[str]()
-    before = Line.before
+    before = Connection.before
 
-    async def fail(self: Line, peer: Peer, *given: Any, **more: Any) -> Any:
+    async def fail(self: Connection, peer: Peer, *given: Any, **more: Any) -> Any:
         if peer.channel_id == both[0].id:
             raise KeyError("nobody thought of this")
         return await before(self, peer, *given, **more)
 
-    monkeypatch.setattr(Line, "before", fail)
+    monkeypatch.setattr(Connection, "before", fail)
     (fault,) = check.check({**alone._options["telegram"], "state_dir": str(alone.desk.state_dir)}, good.append)
     assert fault.startswith("channel @newsdesk: an unforeseen error, see the log: KeyError")
     assert "@otherdesk" in good[-1]
@@ -275,7 +278,7 @@ def test_a_check(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypat
 def test_what_concerns_the_whole_process_ends_it(
     make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    async def fail(self: History, connection: Line) -> Any:
+    async def fail(self: History, connection: Connection) -> Any:
         raise error
 
     alone = begin(make_alone, both[0])

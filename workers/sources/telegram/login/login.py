@@ -1,7 +1,7 @@
 """Makes the session: asks for the phone number, the code and the password, or shows a QR code, and keeps what comes.
 
 Promises. A session's file is there whole or not at all, and only its owner may read it. Nothing is written before the
-login is done. The api_hash, codes and passwords are shown nowhere. What Telegram is asked is in `authorization`.
+login is done. The api_hash, codes and passwords are shown nowhere. `authorization` asks Telegram.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any, Final, Protocol
 
 from ipc.holds import EX_CONFIG
 from ipc.text.durations import duration
-from workers.sources.telegram.login.authorization import Again, CodeExpired, GaveUp, Login, PasswordNeeded, describe
+from workers.sources.telegram.login.answers import Again, CodeExpired, GaveUp, PasswordNeeded
+from workers.sources.telegram.login.authorization import Login
+from workers.sources.telegram.login.descriptions import describe
 from workers.sources.telegram.wire.account import Account
 
 TRIES: Final = 3

@@ -1,7 +1,7 @@
 """Whose session it is, and how Telegram is reached: the connection's options, read and checked.
 
-The session is a file that `login` makes, or a string in the configuration. Either is read into memory once; nobody
-writes to the file but `login`, so no database error of the session's can stop the client (it would do so silently),
+The session is a file that `login` makes, or a string in the configuration. Either is read into memory once. Only
+`login` writes to the file, so no database error of the session's can stop the client (it would do so silently),
 and a key that Telegram wipes is still in the file.
 """
 
@@ -35,7 +35,7 @@ LONGEST_NAME = 200
 DEFAULT_DC = 2
 
 PATIENCE_SECONDS = 10.0
-"""So long a process that is being replaced may take to let go of the session."""
+"""How long a process that is being replaced may take to let go of the session."""
 
 LOCK_POLL_SECONDS = 0.1
 
@@ -112,8 +112,8 @@ class Account:
     async def owned(self) -> AsyncIterator[None]:
         """Be the only process of this machine that uses the session. Raises Hold if another one does.
 
-        One that is about to end is waited for. Of a session that is a string, the owner is who has locked a file in
-        state_dir that is named by its digest.
+        One that is about to end is waited for. Of a session that is a string, the owner is the process that has locked
+        a file in state_dir that is named by its digest.
         """
         fd = self._open_lock() if self.is_string else self._open_file()
         try:
@@ -131,7 +131,7 @@ class Account:
             raise Hold(what, "See that state_dir is there and can be written") from error
 
     def _open_file(self) -> int:
-        """The session's file, for its owner's eyes only from now on: who reads it is the account."""
+        """The session's file, readable only by its owner from now on: its content is the account."""
         if self.names_nothing:
             raise Hold(self.names_nothing, "Correct it")
         try:
@@ -141,7 +141,7 @@ class Account:
         try:
             if os.fstat(fd).st_mode & 0o077:
                 os.fchmod(fd, 0o600)
-                log.warning("the session could be read by others, and cannot any more", path=str(self.path))
+                log.warning("session.protected", file=str(self.path))
         except OSError as error:
             os.close(fd)
             what = f"the session {self.path} can be read by others, and that cannot be changed: {error.strerror}"

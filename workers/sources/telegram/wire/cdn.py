@@ -1,8 +1,8 @@
 """A file as Telegram's content delivery network (CDN) has it: what to ask for, how to read it, and whether it is true.
 
 The CDN keeps it encrypted, and may give anything. Telegram itself gives the key, and the SHA-256 of every block of the
-file as it was before: only bytes that have passed that are anybody's. Blocks are of 128 KiB as a rule; it is not relied
-upon, but that they can be had in one answer. Pure.
+file as it was before: only bytes that have passed that are given out. Blocks are of 128 KiB as a rule; only that each
+comes in one answer is relied upon. Pure.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 MEGABYTE: Final = 1 << 20
 """No answer crosses a border of these."""
 
-LEAST_BYTES: Final = 128 * 1024
+MIN_BYTES: Final = 128 * 1024
 """The least to ask for: less would not do to prove a block."""
 
 
@@ -66,7 +66,7 @@ class CdnFile:
 
         `size` is a power of two, and `offset` a multiple of it.
         """
-        size = max(size, LEAST_BYTES)
+        size = max(size, MIN_BYTES)
         while size < MEGABYTE and self._cuts_a_block(offset - offset % size, size):
             size *= 2
         return offset - offset % size, size

@@ -1,6 +1,6 @@
-"""Telethon's client, made so that it does nothing of itself: it does not reconnect, wait out floods or move house.
+"""Telethon's client, made so that it does nothing of itself: no reconnecting, waiting out floods, changing servers.
 
-Its session is read into memory and never written. What it hears is overheard before its own machinery sees it.
+Its session is read into memory and never written. What Telegram pushes is heard before its own machinery sees it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from telethon.sessions import MemorySession, SQLiteSession, StringSession
 
 from ipc.holds import Hold
 from workers.sources.telegram.wire.account import LOGIN, Account
-from workers.sources.telegram.wire.errors import AccountMoved, LineLost, SessionRefused
+from workers.sources.telegram.wire.errors import AccountMoved, ConnectionLost, SessionRefused
 from workers.sources.telegram.wire.translation import no_connection, translated
 
 
@@ -91,9 +91,9 @@ def _transport(account: Account) -> tuple[type, Any]:
 
 
 class _Quiet(logging.Logger):
-    """Telethon's log, which nobody reads: what goes wrong is raised, and told in our words.
+    """Telethon's log, which is not shown: what goes wrong is raised, in this program's words.
 
-    But why it can't connect it tells its log alone: the last error that was told there is kept.
+    Only the log has why a connection fails: the last error that went there is kept.
     """
 
     def __init__(self, account: Account) -> None:
@@ -105,12 +105,12 @@ class _Quiet(logging.Logger):
         return self
 
     def handle(self, record: logging.LogRecord) -> None:
-        told = record.args if isinstance(record.args, tuple) else ()
-        self.failure = next((one for one in told if isinstance(one, Exception)), self.failure)
+        args = record.args if isinstance(record.args, tuple) else ()
+        self.failure = next((one for one in args if isinstance(one, Exception)), self.failure)
 
 
 async def connect(client: TelegramClient) -> None:
-    """Connect. Raises what `answers.translated` does; a LineLost says why, and where to."""
+    """Connect. Raises what `translation.translated` does; a ConnectionLost says why, and where to."""
     await reached(client, client.connect(), f"{client.session.server_address}:{client.session.port}")
 
 
@@ -122,14 +122,14 @@ async def reached(client: TelegramClient, connecting: Awaitable[Any], server: st
         await translated(connecting)
     except SessionRefused:
         raise
-    except LineLost as lost:
+    except ConnectionLost as lost:
         raise no_connection(str(lost), quiet.failure, quiet.account, server) from lost
 
 
 def stay(client: TelegramClient) -> None:
     """Have the client raise AccountMoved where it would go to another data centre by itself.
 
-    It would forget its key, exchange a new one there, which nobody has logged in, and end as if it had been cut off.
+    It would forget its key, exchange a new one there, which is not logged in, and end as if it had been cut off.
     """
 
     async def refuse(data_centre: int) -> NoReturn:
@@ -139,7 +139,7 @@ def stay(client: TelegramClient) -> None:
 
 
 def overhear(client: TelegramClient, listener: Callable[[Any], None]) -> None:
-    """Tell `listener` of everything that Telegram pushes, before the client makes up its mind about it.
+    """Give `listener` everything that Telegram pushes, before the client decides about it.
 
     It keeps updateChannelTooLong to itself, and holds back what comes out of order.
     """

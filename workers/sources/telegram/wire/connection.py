@@ -1,10 +1,10 @@
 """One connection to Telegram: what the rest asks of it, in its own words.
 
 Promises. Every request ends: with an answer, or with one of `errors` in its time. Nothing is tried again in here and
-nothing is waited for but the answer; whoever asks decides. An update is told as a hint: which channel, which messages.
+nothing is waited for but the answer; the caller decides. An update becomes a hint: which channel, which messages.
 
-What telethon does by itself is kept to the least: it does not reconnect (a line that is lost is closed and another one
-made), it does not wait out floods, it does not catch up, and its session is in memory.
+Telethon does as little as possible by itself: it does not reconnect (a connection that is lost is closed and another
+one made), it does not wait out floods, it does not catch up, and its session is in memory.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from ipc.text.durations import duration
 from workers.sources.telegram.wire import peers
 from workers.sources.telegram.wire.account import LOGIN, Account
 from workers.sources.telegram.wire.client import connect, load_session, make_client, overhear, stay
-from workers.sources.telegram.wire.errors import Flooded, LineLost, ServerTrouble, Unanswered
+from workers.sources.telegram.wire.errors import ConnectionLost, Flooded, ServerTrouble, Unanswered
 from workers.sources.telegram.wire.files import Files
+from workers.sources.telegram.wire.hints import Hint, hint_of
 from workers.sources.telegram.wire.media import File, Message, read_message
 from workers.sources.telegram.wire.peers import PAGE, Peer, input_channel, input_peer
 from workers.sources.telegram.wire.translation import translated
@@ -45,31 +46,17 @@ CLOSE_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Messages, ascending. `title` is the channel's as it is now; `count` how many messages it has in all."""
+    """Messages, ascending. `title` is the channel's as it is now."""
 
     messages: tuple[Message, ...]
     title: str
-    count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """Something has happened in a channel; None: anywhere. `message_ids` were edited or deleted, `new_id` posted.
-
-    `is_of_membership`: the channel itself has changed, or the account has joined or left it.
-    """
-
-    channel_id: int | None
-    message_ids: tuple[int, ...] = ()
-    new_id: int = 0
-    is_of_membership: bool = False
-
-
-class Line:
+class Connection:
     """One connection. `previews`: messages with a web-page preview are taken for its picture.
 
     `heard_at`: when Telegram has last answered anything (monotonic). `clock_ahead`: how far its clock, which dates the
-    messages, is ahead of ours in seconds, as far as is known.
+    messages, is ahead of this machine's in seconds, as far as is known.
     """
 
     def __init__(self, account: Account, on_hint: Callable[[Hint], None], *, previews: bool = False) -> None:
@@ -84,14 +71,14 @@ class Line:
         self.clock_ahead = 0.0
 
     async def connect(self) -> None:
-        """Connect and make sure that the account is logged in. Raises LineLost, ServerTrouble, Flooded and Hold."""
+        """Connect as an account that is logged in. Raises ConnectionLost, ServerTrouble, Flooded and Hold."""
         self._client.add_event_handler(self._hear, events.Raw())
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await connect(self._client)
                 me = await translated(self._client(functions.users.GetUsersRequest([types.InputUserSelf()])))
         except TimeoutError as error:
-            raise LineLost(f"no connection within {duration(CONNECT_SECONDS)}") from error
+            raise ConnectionLost(f"no connection within {duration(CONNECT_SECONDS)}") from error
         if not me:
             raise Hold("the session is not logged in", LOGIN)
         self.account_id = me[0].id
@@ -99,15 +86,15 @@ class Line:
     async def lost(self) -> None:
         """Wait until the connection is gone, or one of telethon's own tasks, without which it is deaf, has ended.
 
-        Raises LineLost then, or Hold where the reason is for good.
+        Raises ConnectionLost then, or Hold where the reason is for good.
         """
         client = self._client
-        ended = client._sender._disconnected  # `client.disconnected` makes one more, lost with us if we are cancelled
+        ended = client._sender._disconnected  # `client.disconnected` makes one more, lost if this task is cancelled
         await asyncio.wait({ended, client._updates_handle, client._keepalive_handle}, return_when="FIRST_COMPLETED")
         if not ended.done() and client.is_connected():
-            raise LineLost("telethon takes no updates any more")
+            raise ConnectionLost("telethon takes no updates any more")
         await translated(ended)
-        raise LineLost("the connection was closed")
+        raise ConnectionLost("the connection was closed")
 
     async def close(self) -> None:
         """Close the connection, whatever state it is in."""
@@ -119,7 +106,7 @@ class Line:
                 await self._client.disconnect()
         ended = self._client.disconnected
         if ended.done() and not ended.cancelled():
-            ended.exception()  # nobody may have waited for it; asyncio would complain of that
+            ended.exception()  # asyncio would complain if nothing had waited for it
 
     async def ask(self, request: Any, seconds: float = REQUEST_SECONDS) -> Any:
         """Telegram's answer. Raises what `errors` has, and Hold."""
@@ -154,14 +141,14 @@ class Line:
         return found
 
     async def probe(self, seconds: float) -> None:
-        """Prove that Telegram answers. Raises LineLost if it does not."""
+        """Prove that Telegram answers. Raises ConnectionLost if it does not."""
         asked_at = time.monotonic()
         try:
             await self.ask(functions.updates.GetStateRequest(), seconds)
         except Unanswered as error:
             if self.heard_at > asked_at:
-                return  # a narrow line: our answer waits behind others
-            raise LineLost(f"Telegram has not answered for {duration(seconds)}") from error
+                return  # a slow connection: this answer waits behind others
+            raise ConnectionLost(f"Telegram has not answered for {duration(seconds)}") from error
         except (Flooded, ServerTrouble):
             pass  # it is an answer
 
@@ -212,26 +199,25 @@ class Line:
         return Page(
             messages=tuple(sorted(messages, key=lambda message: message.id)),
             title=clean(titles[0]) if titles else peer.title,
-            count=getattr(answer, "count", len(answer.messages)),
         )
 
     def _read(self, message: Any, peer: Peer) -> Message:
-        """The message. One that only we can't read keeps no other one from being read."""
+        """The message. One that this program can't read keeps no other one from being read."""
         try:
             return read_message(message, peer.channel_id, previews=self._previews)
         except Exception as error:
-            what = "message can't be read and is passed over"
-            contained(error, what, channel=peer.channel_id, message=message.id, kind=type(message).__name__)
+            facts = {"channel": peer.channel_id, "message": message.id, "kind": type(message).__name__}
+            contained(error, "message can't be read and is passed over", **facts)
             return Message(message.id, "unreadable")
 
     # Files
 
     def part_bytes(self, file: File, offset: int) -> int:
-        """How large a part of the file to ask for at `offset`: on a slow line, a small one."""
+        """How large a part of the file to ask for at `offset`: on a slow connection, a small one."""
         return self._files.part_bytes(file, offset)
 
     async def part(self, file: File, offset: int, size: int, seconds: float) -> bytes:
-        """`size` bytes of the file from `offset` on, or fewer where it ends; its turn comes as the line has room.
+        """`size` bytes of the file from `offset` on, or fewer where it ends; its turn comes as the connection has room.
 
         Raises Unreachable besides what `ask` does, where the data centre that keeps it gives no files.
         """
@@ -247,18 +233,18 @@ class Line:
         self.heard_at = time.monotonic()
 
     def _overhear(self, pushed: Any) -> None:
-        """Told of all that Telegram pushes. Nobody but us sees what goes wrong here, so nothing may."""
+        """Hear all that Telegram pushes. Telethon swallows what is raised here, so nothing is."""
         if isinstance(pushed, types.UpdatesTooLong):
             self._on_hint(Hint(None))
         for update in getattr(pushed, "updates", None) or [getattr(pushed, "update", None)]:
             try:
                 self._tell(update)
             except Exception as error:
-                contained(error, "an update can't be read", kind=type(update).__name__)
-                self._on_hint(Hint(None))  # whatever it was about: what there is is found by asking
+                contained(error, "an update can't be read: all channels are looked at", kind=type(update).__name__)
+                self._on_hint(Hint(None))  # whatever it was about is found by asking
 
     async def _hear(self, update: Any) -> None:
-        """Told by telethon of the same once more, and of what it has found by asking for differences."""
+        """Hear from telethon the same once more, and what it has found by asking for differences."""
         self._tell(update)
 
     def _tell(self, update: Any) -> None:
@@ -266,23 +252,6 @@ class Line:
         if hint is not None and not getattr(update, "was_told", False):
             update.was_told = True
             self._on_hint(hint)
-
-
-def hint_of(update: Any) -> Hint | None:
-    """What an update is a hint at: none, unless it speaks of a channel's messages."""
-    match update:
-        case types.UpdateNewChannelMessage(message=message):
-            return Hint(getattr(message.peer_id, "channel_id", None), new_id=message.id)
-        case types.UpdateEditChannelMessage(message=message):
-            return Hint(getattr(message.peer_id, "channel_id", None), (message.id,))
-        case types.UpdateDeleteChannelMessages(channel_id=channel_id, messages=message_ids):
-            return Hint(channel_id, tuple(message_ids))
-        case types.UpdateChannelTooLong(channel_id=channel_id):
-            return Hint(channel_id)
-        case types.UpdateChannel(channel_id=channel_id):
-            return Hint(channel_id, is_of_membership=True)
-        case _:
-            return None
 
 
 def _with(*names: str, of: Any) -> Any:

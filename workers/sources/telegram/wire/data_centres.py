@@ -1,27 +1,21 @@
-"""The connections that files come through: the line itself for the account's own data centre, one more for each other.
+"""The connections that files come through: the account's own for its own data centre, one more for each other.
 
 One of those is made when the first file is asked for; what goes wrong there is that data centre's matter only
-(`Unreachable`), and is tried again by and by: 5 s later, then after twice as long each time, up to a minute. Whoever
-asks meanwhile is told at once, and while one finds out whether it is back, nobody else waits for that.
+(`Unreachable`), and is tried again by and by: 5 s later, then after twice as long each time, up to a minute. A request
+that comes meanwhile fails at once, and while one finds out whether it is back, no other waits for that.
 
-Telethon's own such connections are not used: they stay open, unknown to anybody, where their login fails.
-
-A data centre of Telegram's content delivery network (CDN) is not Telegram's own, and not trusted. It shows that it is
-the right one by a key that Telegram names; it learns nothing of the account, not even who asks; and whatever it answers
-that is not a file's bytes is its own matter.
+Telethon's own such connections are not used: they stay open, and unreachable, where their login fails.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from telethon import TelegramClient, errors
-from telethon.crypto import rsa
 from telethon.network import MTProtoSender
 from telethon.tl import functions
 from telethon.tl.alltlobjects import LAYER
@@ -29,17 +23,14 @@ from telethon.tl.alltlobjects import LAYER
 from ipc.holds import Hold
 from workers.sources.telegram.wire.client import reached
 from workers.sources.telegram.wire.errors import (
-    ChannelFault,
+    ConnectionLost,
     Flooded,
-    LineLost,
     ServerTrouble,
-    StaleReference,
     Unanswered,
     Unreachable,
-    Unreadable,
 )
+from workers.sources.telegram.wire.pacing import Paced
 from workers.sources.telegram.wire.translation import translated
-from workers.sources.telegram.wire.window import Window
 
 OPEN_SECONDS: Final = 20.0
 """For all of it: connecting, exchanging a key, logging in."""
@@ -62,52 +53,8 @@ class TokenRefused(Exception):
     """A token of a file on the CDN does not hold (any more): ask for the file as if there had never been one."""
 
 
-class _Paced:
-    """Whoever asks waits until there is room for the answer, first come, first served."""
-
-    def __init__(self) -> None:
-        self.pace = Window()
-        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    @asynccontextmanager
-    async def _room(self, size: int) -> AsyncIterator[None]:
-        """Room for so many bytes. What becomes of them is told to the pace."""
-        if self._queue or not self.pace.fits(size):
-            turn = asyncio.get_running_loop().create_future()
-            self._queue.append((size, turn))
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self.pace.gave_up(size)
-                self._let_in()
-                raise
-        else:
-            self.pace.asked(size)
-        asked_at = time.monotonic()
-        try:
-            yield
-        except Unanswered:
-            self.pace.unanswered(size, asked_at, time.monotonic())
-            raise
-        except BaseException:
-            self.pace.gave_up(size)
-            raise
-        else:
-            self.pace.answered(size, asked_at, time.monotonic())
-        finally:
-            self._let_in()
-
-    def _let_in(self) -> None:
-        while self._queue and (self._queue[0][1].done() or self.pace.fits(self._queue[0][0])):
-            size, turn = self._queue.popleft()
-            if not turn.done():
-                self.pace.asked(size)
-                turn.set_result(None)
-
-
-class Home(_Paced):
-    """The account's own data centre: its files come through the line."""
+class Home(Paced):
+    """The account's own data centre: its files come through the account's connection."""
 
     def __init__(self, client: TelegramClient, on_heard: Callable[[], None]) -> None:
         super().__init__()
@@ -115,17 +62,17 @@ class Home(_Paced):
         self._on_heard = on_heard
 
     async def ask(self, request: Any, size: int, seconds: float) -> Any:
-        """The answer, in which so many bytes are expected. Raises Moved, TokenRefused, and what `errors` has."""
-        async with self._room(size):
+        """The answer, in which `size` bytes are expected. Raises Moved, TokenRefused, and what `errors` has."""
+        async with self.room(size):
             answer = await _answer_of(self._client, self._client._sender, request, seconds)
         self._on_heard()
         return answer
 
     async def close(self) -> None:
-        """The line is not ours to close."""
+        """The account's connection is not closed from here."""
 
 
-class Elsewhere(_Paced):
+class Elsewhere(Paced):
     """Another data centre, through a connection that is there when it is needed."""
 
     def __init__(self, client: TelegramClient, dc_id: int) -> None:
@@ -141,11 +88,11 @@ class Elsewhere(_Paced):
 
     async def ask(self, request: Any, size: int, seconds: float) -> Any:
         """As `Home.ask`; Unreachable, too."""
-        async with self._room(size):
+        async with self.room(size):
             sender, asked_at = await self._open(), time.monotonic()
             try:
                 answer = await _answer_of(self._client, sender, request, seconds)
-            except (LineLost, Hold) as error:
+            except (ConnectionLost, Hold) as error:
                 await self._drop(sender)
                 raise self._failed(str(error)) from error
             except Unanswered as silence:
@@ -157,12 +104,12 @@ class Elsewhere(_Paced):
         return answer
 
     async def _open(self) -> MTProtoSender:
-        """The connection, made if there is none. Raises Unreachable; what the line raises if that is the matter."""
+        """The connection, made if there is none. Raises Unreachable, and what the account's own connection does."""
         if self._failures and (self._opening.locked() or time.monotonic() < self._again_at):
             raise Unreachable(self._dc_id, self._why, max(FIRST_PAUSE_SECONDS, self._again_at - time.monotonic()))
         async with self._opening:
             if self._sender is not None and not self._sender.is_connected():
-                await self._drop(self._sender)  # closed from over there, where nobody has asked for long
+                await self._drop(self._sender)  # closed by Telegram, as it does when long unused
             if self._sender is None:
                 if self._failures and time.monotonic() < self._again_at:
                     raise Unreachable(self._dc_id, self._why, self._again_at - time.monotonic())
@@ -171,43 +118,43 @@ class Elsewhere(_Paced):
 
     async def _connect(self) -> MTProtoSender:
         client = self._client
-        try:  # of the line; afterwards, there is something to close
+        try:  # through the account's own; afterwards, there is something to close
             async with asyncio.timeout(OPEN_SECONDS):
-                address, credentials = await self._ask_the_line()
+                address, credentials = await self._ask_telegram()
         except TimeoutError as error:
-            raise Unanswered(f"no answer of the line about data centre {self._dc_id}") from error
+            raise Unanswered(f"no answer about data centre {self._dc_id}") from error
         except (ServerTrouble, Flooded) as error:
             raise self._failed(str(error), getattr(error, "seconds", 0.0)) from error
         sender = MTProtoSender(None, loggers=client._log, retries=1, delay=0, auto_reconnect=False)
-        connection = client._connection(
+        transport = client._connection(
             address.ip_address, address.port, address.id, loggers=client._log, proxy=client._proxy, local_addr=None
         )
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                await self._enter(sender, connection, credentials)
+                await self._enter(sender, transport, credentials)
         except BaseException as error:
             await _close(sender)
             if isinstance(error, TimeoutError):
                 raise self._failed(f"no connection within {OPEN_SECONDS:.0f} s") from error
-            if isinstance(error, LineLost | ServerTrouble | Flooded | Hold):
+            if isinstance(error, ConnectionLost | ServerTrouble | Flooded | Hold):
                 raise self._failed(str(error), getattr(error, "seconds", 0.0)) from error
             raise
         return sender
 
-    async def _ask_the_line(self) -> tuple[Any, Any]:
+    async def _ask_telegram(self) -> tuple[Any, Any]:
         """The data centre's address, and what it takes to be let in."""
         login = await translated(self._client(functions.auth.ExportAuthorizationRequest(self._dc_id)))
         return await translated(self._client._get_dc(self._dc_id)), login
 
-    async def _enter(self, sender: MTProtoSender, connection: Any, credentials: Any) -> None:
+    async def _enter(self, sender: MTProtoSender, transport: Any, credentials: Any) -> None:
         """Connect, and log in."""
-        await reached(self._client, sender.connect(connection), _server(connection))
+        await reached(self._client, sender.connect(transport), server_of(transport))
         first = self._client._init_request
         first.query = functions.auth.ImportAuthorizationRequest(credentials.id, credentials.bytes)
         await translated(sender.send(functions.InvokeWithLayerRequest(LAYER, first)))
 
     def _failed(self, why: str, seconds: float = 0.0) -> Unreachable:
-        """Note that it could not be reached: nobody tries for a while, `seconds` at the least."""
+        """Note that it could not be reached: it is not tried for a while, `seconds` at the least."""
         now = time.monotonic()
         if now >= self._again_at:  # else it is one of many that have failed together
             pause = max(seconds, min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**self._failures))
@@ -226,69 +173,22 @@ class Elsewhere(_Paced):
             await self._drop(self._sender)
 
 
-class Cdn(Elsewhere):
-    """A data centre of the CDN: nobody logs in there, and it gives files only."""
-
-    async def ask(self, request: Any, size: int, seconds: float) -> Any:
-        """As `Elsewhere.ask`, but that no answer from there may concern anything else than its own files."""
-        try:
-            return await super().ask(request, size, seconds)
-        except (Flooded, StaleReference, ChannelFault, Unreadable, Moved) as odd:
-            raise self._failed(str(odd), getattr(odd, "seconds", 0.0)) from odd
-
-    async def _ask_the_line(self) -> tuple[Any, Any]:
-        client = self._client
-        config = await translated(client(functions.help.GetConfigRequest()))
-        keys = await translated(client(functions.help.GetCdnConfigRequest()))
-        addresses = [one for one in config.dc_options if one.id == self._dc_id and one.cdn]
-        addresses.sort(key=lambda one: (bool(one.tcpo_only), bool(one.ipv6) != client._use_ipv6))
-        public_keys = [one.public_key for one in keys.public_keys if one.dc_id == self._dc_id]
-        if not addresses or not public_keys:
-            raise ServerTrouble(f"Telegram names no {'key' if addresses else 'address'} of the CDN's data centre")
-        return addresses[0], public_keys
-
-    async def _enter(self, sender: MTProtoSender, connection: Any, credentials: Any) -> None:
-        with _trusted(credentials):
-            await reached(self._client, sender.connect(connection), _server(connection))
-
-
-def _server(connection: Any) -> str:
+def server_of(transport: Any) -> str:
     """Where the connection leads, for people."""
-    return f"{connection._ip}:{connection._port}"
-
-
-@contextmanager
-def _trusted(public_keys: list[str]) -> Iterator[None]:
-    """Take these keys for a data centre's, for as long as it takes to connect: they are good for no other one.
-
-    Telethon has one list of keys for all, and would leave them in it.
-    """
-    known, ours = set(rsa._server_keys), set[int]()
-    try:
-        try:
-            for key in public_keys:
-                rsa.add_key(key, old=False)
-        finally:
-            ours = set(rsa._server_keys) - known  # and none of another connection's that is being made
-        yield
-    except ValueError as error:
-        raise ServerTrouble(f"Telegram names a key of the CDN that is none: {error}") from error
-    finally:
-        for fingerprint in ours:
-            rsa._server_keys.pop(fingerprint, None)
+    return f"{transport._ip}:{transport._port}"
 
 
 async def _close(sender: MTProtoSender) -> None:
     """Close a connection, in whatever state: one that never came to be connected is not closed by its `disconnect`."""
-    connection = sender._connection
+    transport = sender._connection
     with suppress(Exception):
         await sender.disconnect()
-    if connection is not None:
+    if transport is not None:
         with suppress(Exception):
-            await connection.disconnect()
+            await transport.disconnect()
     ended = sender._disconnected
     if ended.done() and not ended.cancelled():
-        ended.exception()  # nobody has waited for it; asyncio would complain of that
+        ended.exception()  # asyncio would complain if nothing had waited for it
 
 
 async def _answer_of(client: TelegramClient, sender: MTProtoSender, request: Any, seconds: float) -> Any:

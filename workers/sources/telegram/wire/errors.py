@@ -7,17 +7,17 @@ from typing import Final
 from ipc.text.durations import duration
 
 UNREACHABLE: Final = "Check the network, and telegram.proxy where Telegram is blocked"
-"""What a person can do about a LineLost."""
+"""What a person can do about a ConnectionLost."""
 
 OUTDATED: Final = "Nothing is lost. Update Picturedesk, which then knows what is newer now"
 """What a person can do about an Unreadable."""
 
 
-class LineLost(Exception):
+class ConnectionLost(Exception):
     """The connection is gone, or nothing comes through it: connect again."""
 
 
-class SessionRefused(LineLost):
+class SessionRefused(ConnectionLost):
     """The server does not take the session. It says so for a moment when it is in trouble, or for good."""
 
 
@@ -30,7 +30,7 @@ class AccountMoved(SessionRefused):
 
 
 class Unreachable(Exception):
-    """One data centre gives no files; the line and the others are not concerned. Ask again after `seconds`."""
+    """One data centre gives no files; the connection and the others are not concerned. Ask again after `seconds`."""
 
     def __init__(self, dc_id: int, why: str, seconds: float) -> None:
         super().__init__(f"Telegram's data centre {dc_id} gives no files: {why}")
@@ -40,7 +40,7 @@ class Unreachable(Exception):
 
 
 class Unanswered(Exception):
-    """One request got no answer in its time. Whether the line is lost is for the monitor to find out."""
+    """One request got no answer in its time. Whether the connection is lost is for the monitor to find out."""
 
 
 class Flooded(Exception):
@@ -52,7 +52,7 @@ class Flooded(Exception):
 
 
 class ServerTrouble(Exception):
-    """Telegram answered with an error of its own, or one that nobody has foreseen: try again later."""
+    """Telegram answered with an error of its own, or an unforeseen one: try again later."""
 
 
 class ChannelFault(Exception):
@@ -70,6 +70,10 @@ class UnknownChannel(ChannelFault):
 
 class StaleReference(Exception):
     """The file's reference has expired: the message has to be read again."""
+
+
+class Damaged(Exception):
+    """What came is not the file that Telegram declared."""
 
 
 class Unreadable(Exception):

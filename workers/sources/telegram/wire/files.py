@@ -1,9 +1,9 @@
 """The bytes of files, from whichever data centre keeps them.
 
-A file is asked for where its message says that it is. Where that data centre sends us elsewhere, we follow: to another
-one of Telegram's, or to its content delivery network (CDN), to which Telegram moves what large channels post. We never
-say that we would like that; it comes all the same. Of the CDN nothing is believed that Telegram has not vouched for:
-`cdn.py` has that, and what goes wrong there concerns the files that are there alone.
+A file is asked for where its message says that it is. Where that data centre sends the client elsewhere, it follows: to
+another one of Telegram's, or to its content delivery network (CDN), to which Telegram moves what large channels post,
+also for clients that never ask for that. Of the CDN nothing is believed that Telegram has not vouched for (`cdn.py`),
+and what goes wrong there concerns only the files that are there.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from typing import Any, Final
 from telethon import TelegramClient
 from telethon.tl import functions, types
 
-from workers.sources.telegram.wire.cdn import LEAST_BYTES, Block, CdnFile, Tampered
-from workers.sources.telegram.wire.data_centres import Cdn, Elsewhere, Home, Moved, TokenRefused
+from workers.sources.telegram.wire.cdn import MIN_BYTES, Block, CdnFile, Tampered
+from workers.sources.telegram.wire.cdn_data_centre import Cdn
+from workers.sources.telegram.wire.data_centres import Elsewhere, Home, Moved, TokenRefused
 from workers.sources.telegram.wire.errors import ServerTrouble
 from workers.sources.telegram.wire.media import File
 
-MOST_TURNS: Final = 4
-"""So often in a row a part may be said to be elsewhere before that is believed to be nonsense."""
+MAX_TURNS: Final = 4
+"""How often in a row a part may be said to be elsewhere before that counts as nonsense."""
 
-MOST_CDN_FILES: Final = 200
-"""So many are remembered to be on the CDN: of those that are under way. Of any other it is told again."""
+MAX_CDN_FILES: Final = 200
+"""Files that are remembered to be on the CDN, of those that are under way. For any other, Telegram says so again."""
 
 
 class Files:
-    """What one line has of files. `on_heard` is called when the line itself has brought some."""
+    """What one connection has of files. `on_heard` is called when the connection itself has brought some."""
 
     def __init__(self, client: TelegramClient, on_heard: Callable[[], None]) -> None:
         self._client = client
@@ -44,7 +45,7 @@ class Files:
         if copy is None:
             return self._source(file).pace.part_bytes(offset, file.bytes - offset)
         size = self._cdn(copy.dc_id).pace.part_bytes(offset, file.bytes - offset)
-        return size if offset % LEAST_BYTES else max(size, LEAST_BYTES)
+        return size if offset % MIN_BYTES else max(size, MIN_BYTES)
 
     def dc_ids(self, file: File) -> tuple[int, ...]:
         """The data centres that this file's bytes come from, as far as is known."""
@@ -54,7 +55,7 @@ class Files:
 
     async def part(self, file: File, offset: int, size: int, seconds: float) -> bytes:
         """`size` bytes from `offset` on, or fewer where the file ends; `seconds` for each request."""
-        for _ in range(MOST_TURNS):
+        for _ in range(MAX_TURNS):
             source, copy = self._source(file), self._on_cdn.get(file.location.id)
             try:
                 if copy is not None:
@@ -75,7 +76,7 @@ class Files:
                     self._remember(file, answer)
                 case _:
                     raise _not_expected(answer)
-        raise ServerTrouble(f"Telegram has sent us elsewhere for a file {MOST_TURNS} times in a row")
+        raise ServerTrouble(f"Telegram has sent us elsewhere for a file {MAX_TURNS} times in a row")
 
     async def close(self) -> None:
         """Close the connections to other data centres."""
@@ -97,7 +98,7 @@ class Files:
         return self._cdns[dc_id]
 
     def _remember(self, file: File, redirect: Any) -> None:
-        """Telegram says that the file is on the CDN. The parts that are asked for at once are each told so."""
+        """Telegram says that the file is on the CDN. Each of the parts that are asked for at once brings that."""
         known = self._on_cdn.get(file.location.id)
         if known is not None and known.token == redirect.file_token:
             known.learn(_blocks(redirect.file_hashes))
@@ -113,7 +114,7 @@ class Files:
         except ValueError as error:
             raise ServerTrouble(f"Telegram describes a file on the CDN by {error}") from error
         self._on_cdn[file.location.id] = copy
-        while len(self._on_cdn) > MOST_CDN_FILES:
+        while len(self._on_cdn) > MAX_CDN_FILES:
             self._on_cdn.popitem(last=False)
 
     def _forget(self, file: File, copy: CdnFile | None) -> None:
@@ -152,8 +153,8 @@ class Files:
     async def _encrypted(
         self, source: Home | Elsewhere, copy: CdnFile, start: int, span: int, expected: int, seconds: float
     ) -> bytes:
-        """What the CDN has from `start` on. It may have to be told first to fetch it from Telegram."""
-        for _ in range(MOST_TURNS):
+        """What the CDN has from `start` on. It may have to be asked first to fetch it from Telegram."""
+        for _ in range(MAX_TURNS):
             request = functions.upload.GetCdnFileRequest(copy.token, start, span)
             answer = await self._cdn(copy.dc_id).ask(request, expected, seconds)
             match answer:

@@ -2,7 +2,7 @@
 
 Taken are photos, image documents and, if asked for, the pictures of web-page previews; also those of paid media that
 the account has bought, of polls, and of rich messages. Of a message with several, the first is taken and the others are
-counted (`ipc.posts.MORE`): a row has one picture. All else is told by its kind, for the counts, in the same words as an
+counted (`ipc.posts.MORE`): a row has one picture. All else has its kind alone, for the counts, in the same words as an
 export's.
 """
 
@@ -110,20 +110,24 @@ def read_message(message: Any, channel_id: int, *, previews: bool) -> Message:
         found = _first([found, *in_blocks] if found.photo else in_blocks or [found])
     if found.photo is None:
         return Message(message.id, found.kind, at)
-    post = Post(
+    caption = message.message or (plain_text(rich) if rich is not None else "")
+    return Message(message.id, "photo", at, _post(message, channel_id, caption, found.photo), found.file, found.more)
+
+
+def _post(message: Any, channel_id: int, caption: str, photo: Photo) -> Post:
+    return Post(
         channel_id=channel_id,
         message_id=message.id,
-        posted_at=at,
+        posted_at=_seconds(message.date),
         # Reactions and counters move the date too; then Telegram asks not to show it.
         edited_at=_seconds(message.edit_date) if message.edit_date and not message.edit_hide else None,
         grouped_id=message.grouped_id,
-        caption=clean(message.message or (plain_text(rich) if rich is not None else "")),
-        photo=found.photo,
+        caption=clean(caption),
+        photo=photo,
         entities=tuple(map(_entity, message.entities or ())),
         forwarded_from=_forwarded(message.fwd_from) if message.fwd_from else None,
         reply_to=_answered(message.reply_to),
     )
-    return Message(message.id, "photo", at, post, found.file, found.more)
 
 
 def _picture(media: Any, previews: bool) -> _Found:

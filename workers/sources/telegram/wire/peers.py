@@ -22,7 +22,7 @@ Ask = Callable[[Any], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A channel, and the account's way to it. `is_member`: its posts are told at once, others only by asking."""
+    """A channel, and the account's way to it. `is_member`: its posts come as updates, others' only by asking."""
 
     channel_id: int
     access_hash: int

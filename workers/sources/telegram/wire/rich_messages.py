@@ -1,6 +1,6 @@
 """Rich messages: posts made of blocks, as an article is. Which pictures they show, in order, and what they say. Pure.
 
-Blocks are told apart by what they have, not by their types: each layer of Telegram's schema brings new ones.
+Blocks are distinguished by what they have, not by their types: each layer of Telegram's schema brings new ones.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-MOST_CHARACTERS: Final = 4096
+MAX_CHARACTERS: Final = 4096
 """Of the text: as long as any other message of Telegram may be. A rich one has eight times as much."""
 
 
@@ -21,7 +21,7 @@ def picture_ids(rich: Any) -> list[int]:
 
 def plain_text(rich: Any) -> str:
     """What it says, a line a block, without its formatting."""
-    return "\n".join(line for block in rich.blocks for line in _lines(block) if line.strip())[:MOST_CHARACTERS]
+    return "\n".join(line for block in rich.blocks for line in _lines(block) if line.strip())[:MAX_CHARACTERS]
 
 
 def _ids_in(block: Any) -> Iterator[int]:

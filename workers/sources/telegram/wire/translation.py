@@ -16,9 +16,9 @@ from ipc.holds import Hold
 from workers.sources.telegram.wire.account import LOGIN, Account
 from workers.sources.telegram.wire.errors import (
     ChannelFault,
+    ConnectionLost,
     Flooded,
     KeyUnknown,
-    LineLost,
     ServerTrouble,
     StaleReference,
     UnknownChannel,
@@ -101,7 +101,7 @@ _NAMES: Final = {
 """Telegram's names of the errors that telethon has classes for."""
 
 _PROXY: Final = (python_socks.ProxyError, python_socks.ProxyConnectionError, python_socks.ProxyTimeoutError)
-"""Telethon makes them OSErrors, unless somebody has imported the library before it."""
+"""Telethon makes them OSErrors, unless the library was imported before it."""
 
 _EXPECTED: Final[tuple[type[Exception], ...]] = (
     errors.RPCError,
@@ -113,24 +113,24 @@ _EXPECTED: Final[tuple[type[Exception], ...]] = (
     EOFError,
     *_PROXY,
 )
-"""What asking Telegram may raise. Anything else is a defect of ours."""
+"""What asking Telegram may raise. Anything else is a defect of this program."""
 
 
 async def translated(awaitable: Awaitable[T]) -> T:
-    """The result; what telethon raises is raised in our words."""
+    """The result; what telethon raises becomes one of `errors`."""
     try:
         return await awaitable
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        raise LineLost("the connection was closed") from None  # telethon cancels what it can't answer any more
+        raise ConnectionLost("the connection was closed") from None  # telethon cancels what it can't answer any more
     except _EXPECTED as error:
         raise meaning(error) from error
 
 
 def meaning(error: Exception) -> Exception:
-    """What an error means to us."""
+    """What an error means to this program."""
     match error:
         case errors.RPCError():
             return _meaning_of_answer(error)
@@ -142,11 +142,11 @@ def meaning(error: Exception) -> Exception:
         case errors.AuthKeyNotFound():
             return KeyUnknown("the server does not know the session's key (-404)")
         case asyncio.IncompleteReadError():
-            return LineLost("the connection was closed by the other side")
+            return ConnectionLost("the connection was closed by the other side")
         case OSError() | errors.InvalidBufferError():
-            return LineLost(str(error) or type(error).__name__)
+            return ConnectionLost(str(error) or type(error).__name__)
         case python_socks.ProxyError() | python_socks.ProxyConnectionError() | python_socks.ProxyTimeoutError():
-            return LineLost(f"the proxy refuses: {error}")
+            return ConnectionLost(f"the proxy refuses: {error}")
         case _:
             return ServerTrouble(str(error))  # garbage
 
@@ -190,14 +190,14 @@ def no_connection(lost: str, failure: Exception | None, account: Account, server
                 "Set telegram.public_key to that server's key in PEM, or empty telegram.server for Telegram's own",
             )
         case errors.SecurityError() | AssertionError():
-            return LineLost(f"{server} can't agree on a key, as Telegram's own servers do: {failure}")
+            return ConnectionLost(f"{server} can't agree on a key, as Telegram's own servers do: {failure}")
         case TimeoutError():
-            return LineLost(f"{where} does not answer")
+            return ConnectionLost(f"{where} does not answer")
         case asyncio.IncompleteReadError():
-            return LineLost(f"{where} closes the connection")
+            return ConnectionLost(f"{where} closes the connection")
         case OSError(errno=int(number)) if number in errno.errorcode:
-            return LineLost(f"{where}: {os.strerror(number)} ({errno.errorcode[number]})")
+            return ConnectionLost(f"{where}: {os.strerror(number)} ({errno.errorcode[number]})")
         case None:
-            return LineLost(lost)
+            return ConnectionLost(lost)
         case _:
-            return LineLost(f"{where}: {str(failure) or type(failure).__name__}")
+            return ConnectionLost(f"{where}: {str(failure) or type(failure).__name__}")

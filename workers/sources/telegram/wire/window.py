@@ -1,7 +1,7 @@
-"""How much of the files is asked for at once, and in parts of which size: what the line brings in a second or so. Pure.
+"""How many bytes of files are asked for at once, and in parts of which size: what comes in a second or so. Pure.
 
-Telegram answers on one connection in turn. What is asked for beyond what the line carries only waits there, and keeps
-every other answer waiting, until they are taken for lost; and it cannot be taken back. So, as TCP does it: begin with
+Telegram answers on one connection in turn. What is asked for beyond what the connection carries only waits there, and
+keeps every other answer waiting, until they count as lost; and it cannot be taken back. So, as TCP does it: begin with
 little, double while answers come promptly, halve when they come slowly, and after silence begin with the least.
 """
 
@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from typing import Final
 
-LEAST_BYTES: Final = 64 * 1024
+MIN_BYTES: Final = 64 * 1024
 """The smallest part, and the least that is asked for at once: at 4 kB/s it takes 16 s."""
 
 FIRST_BYTES: Final = 256 * 1024
-MOST_BYTES: Final = 8 * 1024 * 1024
-MOST_PART_BYTES: Final = 512 * 1024
+MAX_BYTES: Final = 8 * 1024 * 1024
+MAX_PART_BYTES: Final = 512 * 1024
 """Of a file in one answer: telethon gives no more either."""
 
 PROMPT_SECONDS: Final = 1.0
@@ -32,7 +32,7 @@ class Window:
         self._narrowed_at = -math.inf
 
     def fits(self, size: int) -> bool:
-        """Whether so many bytes more may be asked for now. One request always may."""
+        """Whether `size` bytes more may be asked for now. One request always may."""
         return self.in_flight == 0 or self.in_flight + size <= self.window
 
     def part_bytes(self, offset: int, left: int) -> int:
@@ -41,13 +41,13 @@ class Window:
         No part may cross the border of a megabyte, so each begins at a multiple of its size. Where the file ends, it
         asks for more than there is: so a file that is longer than it should be shows.
         """
-        size = LEAST_BYTES
-        while size < MOST_PART_BYTES and size <= left and 4 * size <= self.window and offset % (2 * size) == 0:
+        size = MIN_BYTES
+        while size < MAX_PART_BYTES and size <= left and 4 * size <= self.window and offset % (2 * size) == 0:
             size *= 2
         return size
 
     def asked(self, size: int) -> None:
-        """So many bytes were asked for."""
+        """`size` bytes were asked for."""
         self.in_flight += size
 
     def answered(self, size: int, asked_at: float, now: float) -> None:
@@ -57,21 +57,21 @@ class Window:
         if now - asked_at > SLOW_SECONDS:
             self._narrow(self.window // 2, asked_at, now)
         elif now - asked_at < PROMPT_SECONDS and was_full:
-            self.window = min(MOST_BYTES, self.window + size)
+            self.window = min(MAX_BYTES, self.window + size)
 
     def unanswered(self, size: int, asked_at: float, now: float) -> None:
         """They have not come in their time."""
         self.in_flight -= size
-        self._narrow(LEAST_BYTES, asked_at, now)
+        self._narrow(MIN_BYTES, asked_at, now)
 
     def gave_up(self, size: int) -> None:
-        """Nobody waits for them any more."""
+        """They are not waited for any more."""
         self.in_flight -= size
 
     def _narrow(self, window: int, asked_at: float, now: float) -> None:
         """Once for all that was asked for before the last time: they have waited for the same reason."""
         if asked_at >= self._narrowed_at:
-            self.window = max(LEAST_BYTES, window)
+            self.window = max(MIN_BYTES, window)
             self._narrowed_at = now
-        elif window == LEAST_BYTES:
-            self.window = LEAST_BYTES
+        elif window == MIN_BYTES:
+            self.window = MIN_BYTES

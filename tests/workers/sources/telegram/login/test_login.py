@@ -20,7 +20,7 @@ from telethon.tl import types
 from ipc.text import durations
 from tests.servers.telegram import TelegramServer
 from tests.servers.telegram.rpc import login as server_login
-from workers.sources.telegram.login import authorization, login, session
+from workers.sources.telegram.login import answers, asker, authorization, descriptions, login, session
 from workers.sources.telegram.wire.account import Account
 from workers.sources.telegram.wire.client import load_session
 
@@ -186,7 +186,7 @@ def test_a_login_that_can_not_be_kept_is_undone(
 def test_a_line_that_is_lost_while_a_person_is_thinking(
     server: TelegramServer, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authorization, "REQUEST_SECONDS", 3.0)  # one may be on its way when the line goes
+    monkeypatch.setattr(asker, "REQUEST_SECONDS", 3.0)  # one may be on its way when the line goes
     server.world.password = "correct horse"
 
     def after_a_while(answer: str) -> Callable[[], str]:
@@ -232,14 +232,14 @@ def test_the_code_may_be_sent_in_another_way(server: TelegramServer, options: di
 def test_a_request_that_is_never_answered(
     server: TelegramServer, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authorization, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(asker, "REQUEST_SECONDS", 0.3)
     server.faults.rpc("auth.sendCode", silent=True)
     person = Person(server.world.phone)
     assert run(options, person) == 1
     assert "no answer within" in person.refusals[0]
     server.faults.clear()
     server.faults.black_hole()
-    monkeypatch.setattr(authorization, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(asker, "CONNECT_SECONDS", 0.3)
     person = Person()
     assert run(options, person) == 1
     assert "cannot be reached" in person.refusals[0] and not person.asked
@@ -325,7 +325,7 @@ def test_the_string_goes_to_scripts_and_to_nobody_else(server: TelegramServer, o
     ],
 )
 def test_how_the_code_was_sent(kind: Any, word: str) -> None:
-    assert word in authorization.how_sent(SimpleNamespace(type=kind))
+    assert word in descriptions.how_sent(SimpleNamespace(type=kind))
 
 
 def test_who_it_is() -> None:
@@ -333,12 +333,12 @@ def test_who_it_is() -> None:
         return types.User(id=1, **facts)
 
     assert (
-        authorization.describe(user(first_name="A", last_name="B", username="ab", phone="4917012"))
+        descriptions.describe(user(first_name="A", last_name="B", username="ab", phone="4917012"))
         == "A B (@ab, phone …12)"
     )
-    assert authorization.describe(user(first_name="A\x1b[2J\n")) == "A [2J"
+    assert descriptions.describe(user(first_name="A\x1b[2J\n")) == "A [2J"
     assert (
-        authorization.describe(user(usernames=[types.Username("old"), types.Username("new", active=True)]))
+        descriptions.describe(user(usernames=[types.Username("old"), types.Username("new", active=True)]))
         == "(no name) (@new)"
     )
 
@@ -347,7 +347,7 @@ def test_phone_numbers_and_durations() -> None:
     assert login.phone_number("+49 (170) 123-45.67") == login.phone_number("0049 170 1234567") == "+491701234567"
     assert login.phone_number("99966 2 1234") == "+9996621234"
     for text in ("", "12", "+49 abc", "123456:AAE-token-of-a-bot", "+" * 9):
-        with pytest.raises(authorization.Again):
+        with pytest.raises(answers.Again):
             login.phone_number(text)
     said = [durations.duration(seconds) for seconds in (1, 59.4, 61, 3600, 48_038, 200_000)]
     assert said == ["1 s", "59 s", "2 min", "1 h", "13 h 21 min", "2 d 8 h"]

@@ -20,8 +20,9 @@ from tests.servers.telegram.exchange import server_key
 from tests.servers.telegram.rpc import METHODS
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import large_picture, picture
-from workers.sources.telegram import download_failures, downloads
-from workers.sources.telegram.wire import data_centres
+from workers.sources.telegram.downloads import downloads, fetcher
+from workers.sources.telegram.downloads import failures as download_failures
+from workers.sources.telegram.wire import cdn_data_centre, data_centres
 from workers.sources.telegram.wire.cdn import Block, CdnFile, Tampered
 
 KEY, IV = bytes(range(32)), bytes(range(16))
@@ -235,7 +236,7 @@ def test_the_cdn_has_no_say_in_anything_else(
 
 def test_two_of_its_data_centres_that_are_connected_to_at_once_keep_their_own_keys() -> None:
     before = set(rsa._server_keys)
-    one, other = (data_centres._trusted([server_key(name).public]) for name in ("one", "another"))
+    one, other = (cdn_data_centre._trusted([server_key(name).public]) for name in ("one", "another"))
     with ExitStack() as first, ExitStack() as second:
         first.enter_context(one)
         second.enter_context(other)
@@ -271,20 +272,20 @@ def test_a_defect_is_one_files_matter(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     lines = server.connections_total
-    real = downloads.Downloads._take_bytes
+    real = fetcher.Fetcher._bring
 
-    async def take_bytes(self: Any, line: Any, job: Any, file: Any) -> bool:
-        if job.id == bad:
+    async def bring(self: Any, connection: Any, download: Any, file: Any) -> bool:
+        if download.job.id == bad:
             raise AttributeError("'FileCdnRedirect' object has no attribute 'bytes'")
-        return await real(self, line, job, file)
+        return await real(self, connection, download, file)
 
     bad = 1  # the first job that there is
-    monkeypatch.setattr(downloads.Downloads, "_take_bytes", take_bytes)
+    monkeypatch.setattr(fetcher.Fetcher, "_bring", bring)
     data, other = picture(), picture()
     message_id = channel.post_photo(data, "meets a defect")
     wait_for_reason(alone, channel, message_id, "AttributeError: 'FileCdnRedirect' object has no attribute 'bytes'")
     wait_for_file(alone, channel, channel.post_photo(other, "does not"), other)
-    assert "take_bytes" in capsys.readouterr().out, "where it happened is in the log"
+    assert "bring" in capsys.readouterr().out, "where it happened is in the log"
     bad = 0
     wait_for_file(alone, channel, message_id, data)
     assert server.connections_total == lines

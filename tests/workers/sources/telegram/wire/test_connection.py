@@ -14,14 +14,14 @@ from telethon.tl import types
 
 from tests.servers.telegram import TelegramServer
 from workers.sources.telegram.wire.account import Account
-from workers.sources.telegram.wire.connection import Line
-from workers.sources.telegram.wire.errors import LineLost
+from workers.sources.telegram.wire.connection import Connection
+from workers.sources.telegram.wire.errors import ConnectionLost
 from workers.sources.telegram.wire.peers import _offset_after
 
 pytestmark = pytest.mark.tree
 
 
-def with_line(server: TelegramServer, folder: Path, use: Callable[[Line], Awaitable[None]]) -> None:
+def with_connection(server: TelegramServer, folder: Path, use: Callable[[Connection], Awaitable[None]]) -> None:
     """Have a connected line, and nothing left of it."""
     options = {
         "api_id": server.api_id,
@@ -34,12 +34,12 @@ def with_line(server: TelegramServer, folder: Path, use: Callable[[Line], Awaita
     }
 
     async def run() -> None:
-        line = Line(Account.from_options(options), lambda hint: None)
-        await line.connect()
+        connection = Connection(Account.from_options(options), lambda hint: None)
+        await connection.connect()
         try:
-            await use(line)
+            await use(connection)
         finally:
-            await line.close()
+            await connection.close()
         left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         assert left == []
 
@@ -50,33 +50,33 @@ def with_line(server: TelegramServer, folder: Path, use: Callable[[Line], Awaita
 def test_a_line_that_has_gone_deaf_is_lost(server: TelegramServer, tmp_path: Path, name: str) -> None:
     """Telethon's tasks may die of an error that nobody hears of, while it counts as connected."""
 
-    async def use(line: Line) -> None:
-        lost = asyncio.create_task(line.lost())
+    async def use(connection: Connection) -> None:
+        lost = asyncio.create_task(connection.lost())
         await asyncio.sleep(0.05)
         assert not lost.done()
-        getattr(line._client, name).cancel()
-        with pytest.raises(LineLost, match="takes no updates any more"):
+        getattr(connection._client, name).cancel()
+        with pytest.raises(ConnectionLost, match="takes no updates any more"):
             await asyncio.wait_for(lost, 5)
 
-    with_line(server, tmp_path, use)
+    with_connection(server, tmp_path, use)
 
 
 def test_nobody_has_to_see_how_a_connection_ended(server: TelegramServer, tmp_path: Path) -> None:
     """Another task may notice first that it was cut, and end the one that waits for just that."""
     complaints: list[object] = []
 
-    async def use(line: Line) -> None:
+    async def use(connection: Connection) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
-        lost = asyncio.create_task(line.lost())
+        lost = asyncio.create_task(connection.lost())
         await asyncio.sleep(0.05)
         lost.cancel()
         await asyncio.wait({lost}, timeout=5)
         server.drop_connections()
         async with asyncio.timeout(5):
-            while line._client.is_connected():
+            while connection._client.is_connected():
                 await asyncio.sleep(0.01)
 
-    with_line(server, tmp_path, use)
+    with_connection(server, tmp_path, use)
     gc.collect()
     assert complaints == []
 

@@ -10,7 +10,8 @@ from telethon import errors as telethon
 from telethon.errors import rpcerrorlist as answers
 
 from ipc.holds import Hold
-from workers.sources.telegram.source import first_to_end, reconnect_delay
+from workers.sources.telegram.reconnecting import reconnect_delay
+from workers.sources.telegram.source import first_to_end
 from workers.sources.telegram.wire import errors
 from workers.sources.telegram.wire.translation import meaning, translated
 
@@ -37,10 +38,10 @@ MEANINGS: list[tuple[Exception, type[Exception], str]] = [
     (answers.FilePartMissingError(None, 3), errors.ServerTrouble, "FILE_PART_X_MISSING (400)"),
     (telethon.TypeNotFoundError(0xDEADBEEF, b""), errors.Unreadable, "unknown constructor deadbeef"),
     (telethon.AuthKeyNotFound(), errors.KeyUnknown, "-404"),
-    (telethon.InvalidBufferError(b"\x53\xfe\xff\xff"), errors.LineLost, "429"),
-    (ConnectionResetError("reset by peer"), errors.LineLost, "reset by peer"),
-    (asyncio.IncompleteReadError(b"", 8), errors.LineLost, "other side"),
-    (TimeoutError(), errors.LineLost, "TimeoutError"),
+    (telethon.InvalidBufferError(b"\x53\xfe\xff\xff"), errors.ConnectionLost, "429"),
+    (ConnectionResetError("reset by peer"), errors.ConnectionLost, "reset by peer"),
+    (asyncio.IncompleteReadError(b"", 8), errors.ConnectionLost, "other side"),
+    (TimeoutError(), errors.ConnectionLost, "TimeoutError"),
     (ValueError("Request was unsuccessful 2 time(s)"), errors.ServerTrouble, "unsuccessful"),
 ]
 
@@ -67,7 +68,7 @@ def test_a_request_that_telethon_cancels_is_a_lost_line_and_our_own_cancelling_i
         loop = asyncio.get_running_loop()
         given_up: asyncio.Future[Any] = loop.create_future()
         given_up.cancel()
-        with pytest.raises(errors.LineLost):
+        with pytest.raises(errors.ConnectionLost):
             await translated(given_up)
         task = asyncio.create_task(translated(asyncio.sleep(60)))
         await asyncio.sleep(0)
@@ -89,9 +90,9 @@ def test_the_first_to_end_ends_the_others() -> None:
 
     async def fail() -> None:
         await asyncio.sleep(0)
-        raise errors.LineLost("gone")
+        raise errors.ConnectionLost("gone")
 
-    with pytest.raises(errors.LineLost):
+    with pytest.raises(errors.ConnectionLost):
         asyncio.run(first_to_end(wait("a"), fail(), wait("b")))
     assert sorted(ended) == ["a", "b"]
 

@@ -7,7 +7,7 @@ import heapq
 import pytest
 
 from workers.sources.telegram.wire import window as pace
-from workers.sources.telegram.wire.window import LEAST_BYTES, MOST_BYTES, MOST_PART_BYTES, Window
+from workers.sources.telegram.wire.window import MAX_BYTES, MAX_PART_BYTES, MIN_BYTES, Window
 
 TIMEOUT_SECONDS = 30.0
 
@@ -58,18 +58,18 @@ def test_nothing_is_late_on_any_line_and_the_line_is_full(bytes_per_second: floa
 
 def test_what_was_begun_with_large_parts_is_late_on_a_slow_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four times half a megabyte, as it would be without a pace: or the test above would say nothing."""
-    monkeypatch.setattr(pace, "FIRST_BYTES", MOST_BYTES)
+    monkeypatch.setattr(pace, "FIRST_BYTES", MAX_BYTES)
     assert carry(30_000, 0.05, files=4, size=2_000_000)[1] >= 1
 
 
-@pytest.mark.parametrize("window", [LEAST_BYTES, 4 * LEAST_BYTES, MOST_BYTES])
+@pytest.mark.parametrize("window", [MIN_BYTES, 4 * MIN_BYTES, MAX_BYTES])
 @pytest.mark.parametrize("size", [1, 65_536, 300_000, 524_288, 3_000_001])
 def test_parts_are_as_telegram_allows_them(window: int, size: int) -> None:
     it, offset = Window(), 0
     it.window = window
     while offset < size:
         part = it.part_bytes(offset, size - offset)
-        assert LEAST_BYTES <= part <= MOST_PART_BYTES and part & (part - 1) == 0
+        assert MIN_BYTES <= part <= MAX_PART_BYTES and part & (part - 1) == 0
         assert offset % part == 0, "so it crosses no megabyte"
         assert offset + part > size or part <= size - offset
         offset += part
@@ -77,24 +77,24 @@ def test_parts_are_as_telegram_allows_them(window: int, size: int) -> None:
 
 def test_a_large_file_comes_in_large_parts_where_the_line_allows_it() -> None:
     it = Window()
-    it.window = MOST_BYTES
-    assert it.part_bytes(0, 10_000_000) == MOST_PART_BYTES
-    assert it.part_bytes(0, 70_000) == 2 * LEAST_BYTES, "and no more is asked for than there is"
+    it.window = MAX_BYTES
+    assert it.part_bytes(0, 10_000_000) == MAX_PART_BYTES
+    assert it.part_bytes(0, 70_000) == 2 * MIN_BYTES, "and no more is asked for than there is"
 
 
 def test_one_request_is_always_allowed() -> None:
     it = Window()
     for _ in range(20):
-        it.asked(LEAST_BYTES)
-        it.unanswered(LEAST_BYTES, 0.0, 30.0)
-    assert it.window == LEAST_BYTES and it.in_flight == 0 and it.fits(MOST_PART_BYTES)
+        it.asked(MIN_BYTES)
+        it.unanswered(MIN_BYTES, 0.0, 30.0)
+    assert it.window == MIN_BYTES and it.in_flight == 0 and it.fits(MAX_PART_BYTES)
 
 
 def test_many_that_were_late_together_halve_it_once() -> None:
     it = Window()
-    it.window = MOST_BYTES
+    it.window = MAX_BYTES
     for _ in range(8):
-        it.asked(LEAST_BYTES)
+        it.asked(MIN_BYTES)
     for _ in range(8):
-        it.answered(LEAST_BYTES, 0.0, 5.0)
-    assert it.window == MOST_BYTES // 2
+        it.answered(MIN_BYTES, 0.0, 5.0)
+    assert it.window == MAX_BYTES // 2

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Final
 
 AGAIN_SECONDS: Final = 120.0
-"""So far apart an id must have been left out twice."""
+"""How far apart an id must have been left out twice."""
 
-MOST: Final = 5000
+MAX_REMEMBERED: Final = 5000
 
 
 @dataclass(slots=True)
 class _Id:
-    since: float
+    since: float  # it was first left out
     is_absent: bool = False
 
 
@@ -31,7 +31,7 @@ class OmittedIds:
         self._ids: OrderedDict[int, _Id] = OrderedDict()
 
     def note(self, asked: Iterable[int], answered: set[int], now: float) -> list[int]:
-        """`asked` were asked for, and these were in the answer. Those that count as absent from now on."""
+        """`asked` were asked for, `answered` were in the answer. Returns those that count as absent from now on."""
         newly = []
         for message_id in asked:
             if message_id in answered:
@@ -41,7 +41,7 @@ class OmittedIds:
             if not one.is_absent and now - one.since >= AGAIN_SECONDS:
                 one.is_absent = True
                 newly.append(message_id)
-        while len(self._ids) > MOST:
+        while len(self._ids) > MAX_REMEMBERED:
             self._ids.popitem(last=False)
         return newly
 

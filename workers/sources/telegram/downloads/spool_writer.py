@@ -1,8 +1,8 @@
-"""What has come is put on the disk and into the journal, several files at a time.
+"""Whole files are put on the disk and into the journal, several at a time.
 
 A file is safe when it, its folder and the spool are on the disk, and only then the journal may speak of it. Each of
-these waits costs as much for many files as for one, so whatever came while the disk was busy goes together: in one
-thread, and in one transaction. Whose file it is need not wait with the next download.
+these waits costs as much for many files as for one: the files that came while the disk was busy go together, in one
+thread and in one transaction. The next download need not wait for it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from ipc import failpoints
 from ipc.files.spool import Spool
 from ipc.jobs import Job
-from ipc.journal import Journal, transitions
+from ipc.journal import Journal
+from workers.sources.settle import Fetched, record_fetched
 
-AT_ONCE: Final = 8
-"""Threads that wait for the disk. It writes what they wait for together, so that many wait no longer than one."""
+MAX_THREADS: Final = 8
+"""They wait for the disk, which writes what they wait for together: many wait no longer than one."""
 
 
 @dataclass(slots=True)
@@ -52,9 +52,9 @@ class SpoolWriter:
         self._workers: set[asyncio.Task[None]] = set()
 
     async def keep_data(self, job: Job, data: bytearray) -> bool:
-        """Have the job's original safe in the spool and recorded; False if nobody wants it any more.
+        """Have the job's original safe in the spool and recorded; False if the job does not want it any more.
 
-        Raises OSError, and then nothing is left of it. If whoever waits is cancelled, it is kept all the same.
+        Raises OSError, and then nothing is left of it. If the caller is cancelled, it is kept all the same.
         """
         return await self._keep(_Whole(job, data, -1, len(data), asyncio.get_running_loop().create_future()))
 
@@ -63,42 +63,38 @@ class SpoolWriter:
         return await self._keep(_Whole(job, None, fd, size, asyncio.get_running_loop().create_future()))
 
     async def _keep(self, one: _Whole) -> bool:
-        one.done.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to see it
+        one.done.add_done_callback(lambda done: done.cancelled() or done.exception())  # the caller may be gone
         self._waiting.append(one)
-        if len(self._workers) < AT_ONCE:
+        if len(self._workers) < MAX_THREADS:
             worker = asyncio.create_task(self._work())
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
         return await asyncio.shield(one.done)
 
-    async def settle(self) -> None:
+    async def finish(self) -> None:
         """Wait until all that was given to it is kept."""
         while self._workers:
             await asyncio.wait(set(self._workers))
 
     async def _work(self) -> None:
         while self._waiting:
-            count = math.ceil(len(self._waiting) / AT_ONCE)
+            count = math.ceil(len(self._waiting) / MAX_THREADS)
             batch, self._waiting = self._waiting[:count], self._waiting[count:]
             try:
                 await asyncio.to_thread(partial(_make_safe, self._spool, batch))
                 self._record(batch)
-            except Exception as error:  # the journal's: whoever waits for it ends the process
+            except Exception as error:  # the journal's: it ends the process where `done` is awaited
                 for one in batch:
                     one.done.set_exception(error)
 
     def _record(self, batch: list[_Whole]) -> None:
-        safe = [one for one in batch if one.error is None]
-        failpoints.reach("fetched.before")
-        wanted = transitions.record_all_fetched(self._journal, [(one.job, one.sha256, one.bytes) for one in safe])
-        failpoints.reach("fetched.after")
+        safe = [(one.job, Fetched(one.sha256, one.bytes)) for one in batch if one.error is None]
+        wanted = record_fetched(self._journal, self._spool, safe)
         for one in batch:
             if one.error is not None:
                 one.done.set_exception(one.error)
-                continue
-            if one.job.id not in wanted:
-                self._spool.remove(one.job.id, one.job.generation)  # the message has another picture by now
-            one.done.set_result(one.job.id in wanted)
+            else:
+                one.done.set_result(one.job.id in wanted)
 
 
 def _make_safe(spool: Spool, batch: list[_Whole]) -> None:

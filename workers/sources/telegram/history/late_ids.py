@@ -14,12 +14,13 @@ from typing import Final
 
 from workers.sources.telegram.wire.media import Message
 
-YOUNG_SECONDS: Final = 60.0
+LATE_SECONDS: Final = 60.0
+"""How long after the next message an id may still come."""
 
 PAUSES: Final = (2.0, 5.0, 15.0, 40.0)
-"""Seconds between the times that an id is asked for: together, YOUNG_SECONDS and a little more."""
+"""Seconds between the requests for an id: together, LATE_SECONDS and a little more."""
 
-MOST: Final = 500
+MAX_REMEMBERED: Final = 500
 
 
 @dataclass(slots=True)
@@ -41,11 +42,11 @@ class LateIds:
         there = {one.id: one.at for one in messages if one.kind != "absent"}
         if len(there) > high - low:
             return
-        is_young = True  # above the newest that is there, nobody knows how old an id is
+        may_come = True  # above the newest that is there, the age of an id is unknown
         for one in range(high, low - 1, -1):
             if one in there:
-                is_young = not there[one] or now - there[one] < YOUNG_SECONDS
-            elif is_young and len(self._ids) < MOST:
+                may_come = not there[one] or now - there[one] < LATE_SECONDS
+            elif may_come and len(self._ids) < MAX_REMEMBERED:
                 self._ids[one] = _Id(time.monotonic() + PAUSES[0])
 
     def seconds_to_ask(self) -> float:

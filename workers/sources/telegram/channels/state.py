@@ -9,23 +9,23 @@ from typing import Any, Final
 
 from ipc.channel_address import Address
 from ipc.transport.messages import clip
-from workers.sources.telegram.history import History
+from workers.sources.telegram.history.history import History
 from workers.sources.telegram.wire.errors import ChannelFault
 
 TROUBLE_TIMES: Final = 3
 TROUBLE_SECONDS: Final = 60.0
-"""So often in a row, or for so long, a channel may give no good answer before that is a problem to tell."""
+"""How often in a row, or for how long, a channel gives no good answer before that is a problem to report."""
 
 HINT_PAUSE_SECONDS: Final = 0.5
 """Between two looks that hints have asked for: a burst of posts is read in pages, and not one by one."""
 
 CLOSED_SECONDS: Final = 5.0
 RESOLVE_SECONDS: Final = 60.0
-"""How often hints have a channel tried that can't be read. To look up an address is rationed by the day."""
+"""How often hints have a channel tried that can't be read. Looking up an address is rationed by the day."""
 
 UNFORESEEN_SECONDS: Final = 5.0
-LONGEST_REST_SECONDS: Final = 300.0
-"""Between two looks at a channel with an error that nobody foresaw: doubled each time, whatever hints come."""
+MAX_REST_SECONDS: Final = 300.0
+"""Between two looks at a channel with an unforeseen error: doubled each time, whatever hints come."""
 
 FAULT_BYTES: Final = 1200
 """Of a channel's fault, and of its remedy, in a report: both go in one message."""
@@ -39,16 +39,16 @@ IT_IS_TRIED: Final = "Nothing is lost: it is tried again every few seconds. If i
 
 @dataclass(slots=True)
 class ChannelState:
-    """One configured channel, and how it stands. `watch` is there once it has been found, `channel_id` once known.
+    """One configured channel, and how it stands. `history` is there once it has been found, `channel_id` once known.
 
     `since`: when it was first configured (Unix seconds). `trouble`: what the last looks got instead of an answer, how
-    often in a row, since when (monotonic) and what to do; `is_defect`: nobody foresaw it, so it is told at once.
-    `is_hinted`: the next look is for a hint's sake. `rest_until` (monotonic): no look before, whoever asks for one.
-    `last_title` is what it was called when it could be read.
+    often in a row, since when (monotonic) and what to do; `is_defect`: an unforeseen error, so it is reported at once.
+    `is_hinted`: the next look is for a hint's sake. `rest_until` (monotonic): no look before, whatever asks for one.
+    `last_title` is its title when it could last be read.
     """
 
     address: Address
-    watch: History | None = None
+    history: History | None = None
     fault: ChannelFault | None = None
     hints: set[int] = field(default_factory=set)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,7 +70,7 @@ class ChannelState:
 
     @property
     def readable(self) -> History | None:
-        return self.watch if self.fault is None else None
+        return self.history if self.fault is None else None
 
     @property
     def state(self) -> str:
@@ -92,7 +92,7 @@ class ChannelState:
         return time.monotonic() - self.trouble_at
 
     def problem(self) -> tuple[str, str]:
-        """What is the matter with it, and what to do; empty if nothing is."""
+        """What is wrong with it, and what to do; empty if nothing is."""
         match self.state:
             case "closed" if self.fault:
                 return self.fault.what, self.fault.remedy
@@ -107,7 +107,7 @@ class ChannelState:
         One that could not be found yet may be the one that the account has just joined.
         """
         if channel_id is None or self.channel_id is None:
-            return self.watch is not None if channel_id is None else self.fault is not None and is_of_membership
+            return self.history is not None if channel_id is None else self.fault is not None and is_of_membership
         return channel_id == self.channel_id
 
     def has_fault(self, fault: ChannelFault) -> None:
@@ -123,10 +123,10 @@ class ChannelState:
         self.is_defect = False
 
     def has_defect(self, why: str) -> float:
-        """A look has met an error that nobody foresaw; in how many seconds to look again."""
+        """A look has met an unforeseen error; in how many seconds to look again."""
         self.has_trouble(why, A_DEFECT)
         self.is_defect = True
-        seconds: float = min(LONGEST_REST_SECONDS, UNFORESEEN_SECONDS * 2 ** min(self.trouble_times - 1, 10))
+        seconds: float = min(MAX_REST_SECONDS, UNFORESEEN_SECONDS * 2 ** min(self.trouble_times - 1, 10))
         self.rest_until = time.monotonic() + seconds
         return seconds
 
@@ -137,25 +137,25 @@ class ChannelState:
 
     def close(self) -> None:
         """What was known of its peer does not hold any more."""
-        self.last_title, self.watch = self.title, None
+        self.last_title, self.history = self.title, None
 
     @property
     def title(self) -> str:
-        return self.watch.title if self.watch else self.last_title
+        return self.history.title if self.history else self.last_title
 
     def facts(self, *, connected: bool) -> dict[str, Any]:
-        """What /status shows of it. How far it is behind is known while there is a line."""
-        watch, fault = self.watch, self.fault
+        """What /status shows of it. How far it is behind is known while connected."""
+        history, fault = self.history, self.fault
         problem, remedy = self.problem()
         return {
             "id": self.channel_id,
             "address": str(self.address),
             "title": clip(self.title, 200),
             "state": self.state,
-            "behind": watch.behind if watch and watch.cursor is not None and not fault and connected else None,
-            "is_member": watch.peer.is_member if watch else None,
-            "backfilled": watch.backfilled() if watch else None,
-            "backfill_left": watch.backfill_left() if watch else None,
+            "behind": history.behind if history and history.cursor is not None and not fault and connected else None,
+            "is_member": history.peer.is_member if history else None,
+            "backfilled": history.backfill.done() if history else None,
+            "backfill_left": history.backfill.left() if history else None,
             "problem": clip(problem, FAULT_BYTES),
             "remedy": clip(remedy, FAULT_BYTES),
         }

@@ -1,0 +1,129 @@
+"""One channel's messages: read page by page, or by their ids, and recorded.
+
+An answer that can't be read (a message newer than our copy of the schema) is halved until the one message is found; it
+is passed over and counted as "unreadable". Some servers leave an id out of an answer instead of saying that nothing is
+there. That says nothing: such an id is open (`omitted_ids.py`) until it is left out again minutes later.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+
+from ipc.intake import Taken, take, withdraw
+from ipc.journal import Journal, lookup
+from ipc.posts import LIVE, MORE, Channel
+from ipc.posts import Page as Posts
+from workers.sources.telegram.history.omitted_ids import OmittedIds
+from workers.sources.telegram.wire.connection import Connection, Page
+from workers.sources.telegram.wire.errors import Unreadable
+from workers.sources.telegram.wire.media import Message
+from workers.sources.telegram.wire.peers import PAGE, Peer
+
+NOWHERE = (1, 0)
+"""The range of a page that holds single messages: it covers nothing, and moves no cursor."""
+
+log = structlog.get_logger()
+
+
+class ChannelReader:
+    """`on_read` gets every message that is recorded, while its file's reference is fresh.
+
+    `top` is the newest message that was found, or that Telegram has named when asked. `known_range` is the journal's:
+    floor, cursor and number of messages backfilled; None before the channel was first seen.
+    """
+
+    def __init__(self, journal: Journal, peer: Peer, on_read: Callable[[int, Message], None]) -> None:
+        self.peer = peer
+        self.title = peer.title
+        self.top = 0
+        self.omitted = OmittedIds()
+        self.known_range = lookup.channel_range(journal, peer.channel_id)  # only this process moves it
+        self._journal = journal
+        self._on_read = on_read
+
+    @property
+    def id(self) -> int:
+        return self.peer.channel_id
+
+    # Reading
+
+    async def newest(self, connection: Connection) -> list[Message]:
+        """The newest messages that can be read; those above them have no id that is known."""
+        for skip in range(PAGE):
+            try:
+                page = await connection.before(self.peer, 0, 1 if skip else PAGE, skip=max(0, skip - 1))
+            except Unreadable:
+                continue
+            self.learn(page)
+            return list(page.messages)
+        raise Unreadable(f"the newest {PAGE} messages")
+
+    async def after(self, connection: Connection, cursor: int) -> list[Message]:
+        """The messages of the next page, ascending; one by one where the page can't be read as a whole."""
+        try:
+            page = await connection.after(self.peer, cursor)
+        except Unreadable as error:
+            log.warning("page.split", channel=self.id, why=str(error))
+            self.top = max([self.top, *(one.id for one in await self.newest(connection))])
+            found = await self.by_ids(connection, range(cursor + 1, cursor + 1 + PAGE))
+            first_open = self.omitted.first_open(cursor + 1, cursor + PAGE)
+            return [one for one in found if first_open is None or one.id < first_open]
+        self.learn(page)
+        return list(page.messages)
+
+    async def by_ids(self, connection: Connection, message_ids: Sequence[int]) -> list[Message]:
+        """These messages, absent ones included, but for ids that were left out for the first time."""
+        if not message_ids:
+            return []
+        try:
+            page = await connection.by_ids(self.peer, message_ids)
+        except Unreadable as error:
+            if len(message_ids) == 1:
+                return [self._pass_over(message_ids[0], error)]
+            middle = len(message_ids) // 2
+            return [
+                *await self.by_ids(connection, message_ids[:middle]),
+                *await self.by_ids(connection, message_ids[middle:]),
+            ]
+        newly_absent = self.omitted.note(message_ids, {one.id for one in page.messages}, time.monotonic())
+        if newly_absent:
+            log.warning("messages.omitted", channel=self.id, ids=newly_absent)
+        absent = [Message(one, "absent") for one in self.omitted.absent(message_ids)]
+        return sorted([*page.messages, *absent], key=lambda one: one.id)
+
+    def _pass_over(self, message_id: int, error: Unreadable) -> Message:
+        log.error("message.passed_over", channel=self.id, message=message_id, why=str(error))
+        self.omitted.note([message_id], {message_id}, time.monotonic())
+        return Message(message_id, "unreadable")
+
+    def learn(self, page: Page) -> None:
+        """The channel may have another title by now."""
+        self.title = page.title
+
+    # Recording
+
+    def take(self, messages: Sequence[Message], low: int, high: int, priority: int = LIVE) -> Taken:
+        """Record these messages, which are all that there are from `low` to `high`."""
+        for one in messages:
+            self._on_read(self.id, one)
+        kinds = Counter(one.kind for one in messages if one.post is None and one.kind != "absent")
+        kinds += Counter({MORE: sum(one.more for one in messages)})  # if there are any
+        posts = tuple(one.post for one in messages if one.post)
+        page = Posts(Channel(self.id, self.title), posts, low, high, dict(kinds), is_present=True, priority=priority)
+        taken = take(self._journal, page, time.time())
+        self.known_range = lookup.channel_range(self._journal, self.id)
+        return taken
+
+    def withdraw(self, message_ids: Iterable[int]) -> None:
+        """Record that these are gone, or have no photo any more."""
+        gone = withdraw(self._journal, self.id, message_ids, time.time())
+        if gone:
+            log.info("messages.deleted", channel=self.id, ids=gone)
+
+    def recorded_between(self, low: int, high: int) -> set[int]:
+        """The ids from `low` to `high` that the journal has a picture of, deleted ones aside."""
+        return lookup.messages_between(self._journal, self.id, low, high)
