@@ -19,9 +19,9 @@ from typing import Any
 import httpx
 import pytest
 
-import health.application
+import health.hosts
 from health.application import make_app
-from health.server import View
+from health.view import View
 from ipc.journal import Journal
 from ipc.transport.context import Context
 from ipc.transport.mailbox import Inbox, Outbox, pair
@@ -53,7 +53,11 @@ class Desk:
             outbox=Outbox(self._ends[3], blocking=True),
             stop_fd=self._stop_fds[0],
         )
-        self.view = View(self.context)
+        self.monotonic = time.monotonic
+        self.view = View(self.context, self._clock)
+
+    def _clock(self) -> float:
+        return self.monotonic()
 
     def tell(self, *messages: Message) -> None:
         for message in messages:
@@ -67,8 +71,7 @@ class Desk:
             end.close()
         for fd in self._stop_fds:
             os.close(fd)
-        if self.view._journal:
-            self.view._journal.close()
+        self.view.close()
 
 
 @pytest.fixture
@@ -252,7 +255,7 @@ def test_a_name_that_is_allowed_is_answered_to(host: str, allowed: str, desk: De
 
 
 def test_hosts_by_example() -> None:
-    assert doctest.testmod(health.application).failed == 0
+    assert doctest.testmod(health.hosts).failed == 0
 
 
 # --- many who ask -----------------------------------------------------------------------------------------------
@@ -349,7 +352,6 @@ def test_a_journal_that_is_damaged_while_it_is_open(desk: Desk, ask: Callable[..
         writer.run("add_total", name="processed", by=5)
     assert ask("GET", "/status").json()["stats"]["processed"] == 5
     writer.close()
-    assert desk.view._journal is not None
     with desk.journal_path.open("r+b") as file:
         size = file.seek(0, 2)
         file.seek(0)
@@ -390,28 +392,21 @@ def test_what_the_root_says_is_shown(desk: Desk) -> None:
     assert body["memory"]["available_bytes"] > 0
 
 
-def set_clock(monkeypatch: pytest.MonkeyPatch, monotonic: Callable[[], float]) -> None:
-    """The server's clock, and nobody else's."""
-    monkeypatch.setattr("health.server.time", SimpleNamespace(time=time.time, monotonic=monotonic))
-
-
-def test_a_root_that_is_silent_is_a_problem(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_root_that_is_silent_is_a_problem(desk: Desk) -> None:
     now = time.monotonic()
-    set_clock(monkeypatch, lambda: now + 30)
+    desk.monotonic = lambda: now + 30
     assert desk.what() == ["the root has not been heard of for 30 s"]
     desk.tell(Wake("seen"))
     assert desk.what() == []
 
 
-def test_live_says_whether_the_tree_lives_and_nothing_else(
-    desk: Desk, ask_with_token: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_live_says_whether_the_tree_lives_and_nothing_else(desk: Desk, ask_with_token: Callable[..., Any]) -> None:
     """To anybody: whoever restarts a container has no token."""
     make_it_bad(desk)
     answer = ask_with_token("GET", "/live")
     assert (answer.status_code, answer.json()) == (200, {"live": True})
     now = time.monotonic()
-    set_clock(monkeypatch, lambda: now + 61)
+    desk.monotonic = lambda: now + 61
     answer = ask_with_token("GET", "/live")
     assert (answer.status_code, answer.json()) == (503, {"live": False}), "the root hangs"
     desk.tell(Wake("seen"))
@@ -435,12 +430,10 @@ def add_jobs(desk: Desk, state: str, count: int, next_at: float = 0.0) -> None:
     journal.close()
 
 
-def test_work_that_stands_still_is_a_problem_until_a_picture_is_done(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_work_that_stands_still_is_a_problem_until_a_picture_is_done(desk: Desk) -> None:
     began = time.monotonic()
     now = [began]
-    set_clock(monkeypatch, lambda: now[0])
+    desk.monotonic = lambda: now[0]
     add_jobs(desk, "fetched", 3)
 
     def after(seconds: float) -> list[str]:
@@ -462,7 +455,7 @@ def test_work_that_waited_for_its_retry_was_not_standing_still(desk: Desk, monke
     """Only from when it is due."""
     began = time.monotonic()
     now = [began]
-    set_clock(monkeypatch, lambda: now[0])
+    desk.monotonic = lambda: now[0]
     monkeypatch.setattr(Journal, "waiting_for_retry", lambda self: (3 if now[0] < began + 1000 else 0, None))
     add_jobs(desk, "fetched", 3)
 
