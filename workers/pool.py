@@ -33,6 +33,7 @@ from ipc.transport.router import Tree
 from workers.rendering.codec_health import CodecHealth
 from workers.rendering.deadline import Deadline, Verdict
 from workers.rendering.reply_check import is_sound
+from workers.rendering.worker_rows import WorkerRows
 
 POLL_SECONDS = 2.0
 """How often the journal is asked for work when nobody hints at any."""
@@ -100,6 +101,7 @@ class Dispatch:
         self._spool = Spool(context.spool_path)
         self.on_options(context.options)
         self._in_hand: dict[str, InHand] = {}
+        self._rows = WorkerRows()
         self._alone_since: float | None = None
         self._alone_ended = -math.inf
         self._limit = 0
@@ -145,6 +147,9 @@ class Dispatch:
         self._rest_and_wake()
         if time.monotonic() - self._polled >= POLL_SECONDS:
             self._give_out()
+        jobs = {worker: hand.job.id for worker, hand in self._in_hand.items()}
+        for worker, facts in self._rows.outdated(jobs, time.monotonic()):
+            self.on_state(worker, facts)
 
     def is_busy(self) -> bool:
         return bool(self._in_hand)
@@ -412,10 +417,11 @@ class Dispatch:
         self._context.send(Ended(child, facts if job_id is None else {**facts, "job": job_id}))
 
     def on_state(self, child: str, facts: dict[str, Any]) -> None:
+        hand = self._in_hand.get(child)
+        self._rows.sent(child, facts, hand.job.id if hand else None, time.monotonic())
         if not facts:
             self._context.send(ChildState(child, {}))
             return
-        hand = self._in_hand.get(child)
         job = {"job": hand.job.id, "job_seconds": round(hand.seconds, 1)} if hand else {}
         order = [1 + self._tree.names().index(child)]
         self._context.send(ChildState(child, {**facts, **job, "order": order}))
