@@ -8,10 +8,13 @@ import json
 import os
 import signal
 import socket
+import sqlite3
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -362,12 +365,10 @@ def test_a_journal_that_is_damaged_while_it_is_open(desk: Desk, ask: Callable[..
 
 
 def test_a_packed_column_that_is_damaged_is_a_problem_too(desk: Desk, ask: Callable[..., Any]) -> None:
-    journal = Journal.open(desk.journal_path)
-    with journal.transaction():
-        journal._connection.execute(
+    with closing(sqlite3.connect(desk.journal_path)) as database, database:
+        database.execute(
             "INSERT INTO channels (id, title, floor, cursor, backfilled, ignored) VALUES (1, 'x', 1, 0, 0, x'c1')"
         )
-    journal.close()
     assert [ask("GET", path).status_code for path in ("/status", "/health")] == [200, 503]
     assert len(desk.what()) == 1
 
@@ -414,20 +415,18 @@ def test_live_says_whether_the_tree_lives_and_nothing_else(desk: Desk, ask_with_
 
 
 def add_jobs(desk: Desk, state: str, count: int, next_at: float = 0.0) -> None:
-    journal = Journal.open(desk.journal_path)
-    with journal.transaction():
-        journal._connection.execute(
+    with closing(sqlite3.connect(desk.journal_path)) as database, database:
+        database.execute(
             "INSERT OR IGNORE INTO channels (id, title, floor, cursor, backfilled, ignored)"
             " VALUES (1, 'x', 1, 0, 0, x'80')"
         )
         for number in range(count):
-            journal._connection.execute(
+            database.execute(
                 "INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, entities, posted_at,"
                 " generation, identity, locator, rendition_bytes, stored, priority, attempts, next_at, deaths, alone,"
                 " seen_at) VALUES (1, ?, ?, 1, x'00', '', x'90', 0, 1, 'x:1', x'80', 0, 0, 0, ?, ?, 0, 0, 0)",
                 (number + 1, state, int(next_at > 0), next_at),
             )
-    journal.close()
 
 
 def test_work_that_stands_still_is_a_problem_until_a_picture_is_done(desk: Desk) -> None:
@@ -466,6 +465,31 @@ def test_work_that_waited_for_its_retry_was_not_standing_still(desk: Desk, monke
 
     assert after(0) == after(999) == after(1001) == []
     assert len(after(999 + 181)) == 1
+
+
+def test_each_picture_is_in_one_state_in_every_body(desk: Desk) -> None:
+    """All figures are of one moment, while another process moves pictures on."""
+    add_jobs(desk, "seen", 40)
+    states = ("fetched", "rendered", "published", "dead", "seen")
+    is_over = threading.Event()
+
+    def move_on() -> None:
+        with closing(sqlite3.connect(desk.journal_path, isolation_level=None)) as database:
+            while not is_over.is_set():
+                for state in states:
+                    for job in range(1, 41):
+                        database.execute("UPDATE jobs SET state = ? WHERE id = ?", (state, job))
+
+    mover = threading.Thread(target=move_on)
+    mover.start()
+    try:
+        bodies = [desk.view.look()["stats"] for _ in range(200)]
+    finally:
+        is_over.set()
+        mover.join()
+    assert {sum(body[state] for state in states) for body in bodies} == {40}
+    assert all(body["queue_size"] == body["seen"] + body["fetched"] + body["rendered"] for body in bodies)
+    assert len({tuple(body[state] for state in states) for body in bodies}) > 20, "they did move"
 
 
 # --- the process ------------------------------------------------------------------------------------------------

@@ -465,6 +465,52 @@ def test_each_problem_appears_and_is_remembered_and_disappears(more: dict[str, A
     assert first_seen.since == {}
 
 
+def test_each_kind_of_problem_has_an_id_of_its_own() -> None:
+    """Others rely on them: what is in this list stays."""
+    troubles: dict[str, dict[str, Any]] = {
+        "root.silent": {"silent_seconds": 6.0},
+        "child.held": {"tree": {"connection": HELD}},
+        "child.crash_looping": {"tree": {"own": in_a_loop("held", due=NOW + 9)}},
+        "child.stopped": {"tree": {"pool": STOPPED}},
+        "child.not_running": {"tree": {"pool": LATE}},
+        "child.silent": {"tree": {"pool": child(heard=NOW - 11, beats=True)}},
+        "journal.unreadable": {"journal_error": "gone"},
+        "state_dir.not_writable": {"reports": {"disk pool": {"pid": 100, "error": "full"}}},
+        "source.not_connected": {"reports": {"connection": AWAY}},
+        "channel.unreadable": {
+            "reports": {"channel 0": {"id": None, "address": "@x", "behind": None, "problem": "p", "remedy": "r"}}
+        },
+        "source.fetching_fails": {
+            "reports": {
+                "connection": {
+                    **{"connected": True, "fetch_error": "x", "fetch_error_since": None, "fetch_error_remedy": "y"}
+                }
+            }
+        },
+        "telegram.flood": {"reports": {"connection": {"connected": True, "flooded_until": "2023-11-14T22:14:00Z"}}},
+        "machine.short_of_memory": {"reports": {"machine": SHORT}},
+        "spool.not_writable": {"reports": {"pool": {"spool_error": "full"}}},
+        "codec.broken": {"reports": {"pool": {"broken_codecs": {"WebP encoder": "x"}}}},
+        "encoder.fallback": {"reports": {"pool": {"encoder_fallback": "x"}}},
+        "service.breaker_open": {"reports": {"uploader": BREAKERS}},
+        "service.silent": {"reports": {"uploader": {"r2_silent_since": "2023-11-14T22:13:00Z"}}},
+        "service.failing": {"reports": {"uploader": {"r2_failing_since": "2023-11-14T22:13:00Z"}}},
+        "pictures.standing_still": {"unmoved_seconds": 181.0},
+    }
+    for kind, more in troubles.items():
+        assert [problem.id for problem in find_problems(snapshot(**more))] == [kind]
+
+
+def test_problems_are_in_the_order_of_their_detectors() -> None:
+    """What everything else hangs on comes first, the services last."""
+    silent = {"silent_seconds": 6.0, "journal_error": "gone", "tree": {"connection": HELD, "pool": LATE}}
+    reports = {"uploader": {**BREAKERS, "supabase_circuit_breaker": "open"}, "machine": SHORT}
+    problems = find_problems(snapshot(**silent, reports=reports, unmoved_seconds=1e6))
+    assert [one.subject for one in problems] == [
+        *("root", "child connection", "child pool", "journal", "machine", "breaker r2", "breaker supabase")
+    ]
+
+
 def test_since_is_remembered_while_it_lasts_and_forgotten_after() -> None:
     first_seen = FirstSeen()
     bad = snapshot(journal_error="gone")
