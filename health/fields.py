@@ -109,7 +109,7 @@ FIELDS: Mapping[str, Field] = {
     "tree[].cap_bytes": Field("bytes", "at which it is killed; 0: no cap", "integer"),
     "tree[].enforced_by": _often("word", "who holds it to its cap: `cgroup` (the kernel) or `sampling`"),
     "tree[].job": _often("job id", "what an image worker has in hand, at most two seconds ago", "integer"),
-    "tree[].job_seconds": _often("s", "for how long it has it", "number"),
+    "tree[].job_seconds": _often("s", "since it got that job", "number"),
     "tree[].last_exit.cause": Field("words", _CAUSE),
     "tree[].last_exit.what": Field("text", "how its last process ended"),
     "tree[].exit_causes.*": _often("times", "it ended for that cause", "integer"),
@@ -143,7 +143,9 @@ FIELDS: Mapping[str, Field] = {
     "channels[].cursor": Field("message id", "the newest message that is known", "integer"),
     "channels[].floor": _often("message id", "backfill goes on below this one", "integer"),
     "channels[].behind": Field(
-        "messages", "that its source has and the journal has not, at most; null while nobody knows", "integer null"
+        "messages",
+        "that its source has and the journal has not, at most; null while there is no line to it",
+        "integer null",
     ),
     "channels[].backfilled": _often("messages", "that backfill has read", "integer null"),
     "channels[].backfill_left": _often("messages", "that backfill has still to read", "integer null"),

@@ -16,8 +16,8 @@ from health.status import document, summarize
 from ipc.transport.context import Context
 
 LIVE_SECONDS = 60.0
-"""A root that has said nothing for so long hangs, and only a restart of the whole can help. It speaks every two seconds
-or three.
+"""How long the root may be silent before it counts as hung, so that only a restart of the whole can help. It speaks
+every two or three seconds.
 """
 
 

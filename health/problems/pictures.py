@@ -9,7 +9,7 @@ from health.snapshot import Snapshot
 from health.times import iso
 
 STUCK_SECONDS = 180.0
-"""Work that waits so long without one picture finishing is stuck. Three times the longest time for one picture."""
+"""How long work may wait without one picture finishing. Three times the longest time for one picture."""
 
 
 def codecs_broken(snapshot: Snapshot) -> Iterator[Problem]:

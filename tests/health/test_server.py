@@ -1,4 +1,4 @@
-"""The health process: over real HTTP, and what becomes of a journal that cannot be read."""
+"""The health process: its answers over HTTP, what it makes of messages, and a journal that cannot be read."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ def test_a_body_is_made_once_for_all_who_ask_within_a_moment(desk: Desk, monkeyp
 
 
 def test_a_change_of_the_tree_is_seen_at_once(desk: Desk) -> None:
-    """Whoever has given an order looks what has come of it."""
+    """An operator who has restarted a process looks at once what came of it."""
     ask = asker(desk.view, "", cache_seconds=1000)
 
     def states() -> list[str]:
@@ -402,7 +402,7 @@ def test_a_root_that_is_silent_is_a_problem(desk: Desk) -> None:
 
 
 def test_live_says_whether_the_tree_lives_and_nothing_else(desk: Desk, ask_with_token: Callable[..., Any]) -> None:
-    """To anybody: whoever restarts a container has no token."""
+    """To anybody: what restarts a container has no token."""
     make_it_bad(desk)
     answer = ask_with_token("GET", "/live")
     assert (answer.status_code, answer.json()) == (200, {"live": True})
