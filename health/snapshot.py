@@ -51,8 +51,8 @@ NO_FIGURES = Figures({}, {}, (), 0, 0, None)
 class Snapshot:
     """What is known at Unix second `now`.
 
-    Durations are measured by the monotonic clock, which is never set: `monotonic` is what it shows, `silent_seconds` how
-    long the root has said nothing, `unmoved_seconds` how long pictures have waited without one being finished.
+    Durations are measured by the monotonic clock, which is never set: `monotonic` is what it shows, `silent_seconds`
+    how long the root has said nothing, `unmoved_seconds` how long pictures have waited without one being finished.
 
     `tree` and `reports` hold the latest message of the root on each child, and of the children on each topic. `ends`
     says how the last incarnations of each child ended, `kills` which of all ends were for want of memory, the newest

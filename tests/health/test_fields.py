@@ -13,7 +13,7 @@ from health.fields import FIELDS, schema, table
 from health.problems.first_seen import FirstSeen
 from health.snapshot import Snapshot
 from health.status import document
-from tests.health.test_status import BREAKERS, CHANNEL, NOW, SHORT, child, figures, snapshot
+from tests.health.snapshots import BREAKERS, CHANNEL, NOW, SHORT, child, figures, snapshot
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export
 
@@ -64,7 +64,7 @@ SERVICES = {
 def everything(**more: Any) -> Snapshot:
     """Whatever can be there is: breakers are open, pictures are set aside, processes have ended and are held."""
     memory = {"pss_bytes": 9, "uss_bytes": 8, "rss_trend_bytes_per_hour": None}
-    worker = {
+    worker: dict[str, Any] = {
         **{"job": 8, "job_seconds": 0.5, "enforced_by": "cgroup", "cgroup_peak_bytes": 99, "cap_bytes": 500},
         **{"heard": NOW - 1, "beats": True, "last_exit": "x", "last_cause": "crashed", "remedy": ""},
         **{"exit_causes": {"out of memory": 1}, "under": "pool", **memory},
