@@ -8,6 +8,7 @@ from typing import Any
 
 from health.snapshot import Figures
 from ipc.journal import Journal, JournalError
+from ipc.journal import figures as journal_figures
 
 QUARANTINED = 20
 """How many pictures that were set aside are named; `bin/run dead` names all."""
@@ -40,13 +41,13 @@ def _read(journal: Journal) -> Figures:
     """All figures in one transaction: each job is counted in exactly one state."""
     with journal.reading():
         return Figures(
-            states=journal.states(),
-            totals=journal.totals(),
-            channels=tuple(journal.channels()),
-            waiting_for_retry=journal.waiting_for_retry()[0],
-            spool_bytes=journal.spool_bytes(),
-            last_failure=journal.last_failure(),
-            quarantined=tuple(journal.quarantined(QUARANTINED)),
+            states=journal_figures.states(journal),
+            totals=journal_figures.totals(journal),
+            channels=tuple(journal_figures.channels(journal)),
+            waiting_for_retry=journal_figures.waiting_for_retry(journal)[0],
+            spool_bytes=journal_figures.spool_bytes(journal),
+            last_failure=journal_figures.last_failure(journal),
+            quarantined=tuple(journal_figures.quarantined(journal, QUARANTINED)),
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from health.problems.detectors import find_problems
 from health.problems.first_seen import FirstSeen
 from health.snapshot import NO_FIGURES, Snapshot
-from health.times import iso
+from ipc.timestamps import iso
 
 SUMMARY_LENGTH = 300
 """Characters of a problem in the summary. A message from process to process has 4 KiB."""

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-
-def iso(seconds: float) -> str:
-    """Unix seconds as ISO 8601 in UTC, in whole seconds."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+from datetime import datetime
 
 
 def unix_seconds(time: str | None) -> float | None:

@@ -20,11 +20,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import structlog
+from ipc.journal.transitions import POISON
 
 from ipc import failpoints
 from ipc.files.spool import Spool
-from ipc.jobs import Job
-from ipc.journal import POISON, Journal
+from ipc.jobs import DeadCause, Job
+from ipc.journal import Journal, queue, transitions
 from ipc.retry import RetryPolicy
 from ipc.transport.context import Context
 from ipc.transport.messages import ChildState, Ended, JobDone, JobFailed, Message, Ration
@@ -113,7 +114,7 @@ class Dispatch:
         self._spool_error = ""
         self._codecs = CodecHealth()
         self._told: dict[str, Any] = {"spool_error": "", **self._codecs.facts()}
-        released = self._journal.release_claims()
+        released = transitions.release_claims(self._journal)
         if released:
             log.info("took back what the previous pool had given out", jobs=released)
 
@@ -185,12 +186,12 @@ class Dispatch:
         idle = self._idle()
         if self._tree.stopping or not idle or any(hand.job.alone for hand in self._in_hand.values()):
             return
-        due = self._journal.due("fetched", len(idle))
+        due = queue.due(self._journal, "fetched", len(idle))
         alone = next((job for job in due if job.alone), None)
         if alone is None:
             self._alone_since = None
         else:
-            due = self._journal.due("fetched", len(idle), alone=False)
+            due = queue.due(self._journal, "fetched", len(idle), alone=False)
             whose = self._turn(now, others_due=bool(due))
             due = {"alone": [alone], "others": due, "nobody": []}[whose]
         for job in due:
@@ -207,7 +208,7 @@ class Dispatch:
         )
 
     def _give(self, worker: str, job: Job) -> None:
-        if not self._journal.claim(job, worker):
+        if not transitions.claim(self._journal, job, worker):
             return
         failpoints.reach("rendered.claimed")
         cap_bytes = self._cap_bytes * LARGE_CAP if job.alone else self._cap_bytes
@@ -216,7 +217,7 @@ class Dispatch:
         self._in_hand[worker] = InHand(job, Deadline.start(time.monotonic(), self._tree.effort(worker)))
         if not self._tree.send(worker, Order(job.id, job.generation, folder, cap_bytes, self._job_seconds)):
             del self._in_hand[worker]
-            self._journal.release(job)
+            transitions.release(self._journal, job)
 
     def _end_overdue(self) -> None:
         now = time.monotonic()
@@ -278,7 +279,7 @@ class Dispatch:
     def _rendered(self, hand: InHand, done: JobDone) -> None:
         self._say("")
         failpoints.reach("rendered.before")
-        if not self._journal.record_rendered(done):
+        if not transitions.record_rendered(self._journal, done):
             self._spool.remove(done.job_id, done.generation)  # the message has another picture by now
             return
         failpoints.reach("rendered.after")
@@ -298,7 +299,7 @@ class Dispatch:
                 self._strike(job, f"out of memory: {failed.reason}", memory=True)
             case "missing":
                 log.warning("the original is not in the spool, it is fetched again", job=job.id)
-                self._journal.send_back(job)
+                transitions.send_back(self._journal, job)
                 self._context.wake("seen")
             case "machine":
                 self._wait_for_the_disk(job, failed.reason)
@@ -313,7 +314,7 @@ class Dispatch:
         The original stays until another takes its place: the source may be gone by now.
         """
         self._spool.keep_original_only(job.id, job.generation)  # first: once it is "seen", its fetcher writes here
-        if not self._journal.doubt(job, reason):
+        if not transitions.doubt(self._journal, job, reason):
             self._bury(job, reason)
             return
         log.warning("the original can't be decoded, it is fetched once more", job=job.id, reason=reason)
@@ -322,7 +323,7 @@ class Dispatch:
     def _wait_for_the_disk(self, job: Job, reason: str) -> None:
         """No picture's fault: it keeps its attempts, and for a while nothing is given out."""
         self._spool.keep_original_only(job.id, job.generation)
-        self._journal.release(job)
+        transitions.release(self._journal, job)
         self._paused_until = time.monotonic() + PAUSE_SECONDS
         self._say(f"the spool cannot be written: {reason}")
         log.error("rendering waits", job=job.id, reason=reason)
@@ -334,7 +335,7 @@ class Dispatch:
             self._tree.recycle(worker)
             return
         self._spool.keep_original_only(job.id, job.generation)
-        self._journal.postpone(job, BROKEN_SECONDS, failed.reason)
+        transitions.postpone(self._journal, job, BROKEN_SECONDS, failed.reason)
         self._say(self._spool_error)
         log.error("rendering waits", job=job.id, reason=failed.reason)
 
@@ -358,7 +359,7 @@ class Dispatch:
         self._died_of[child] = hand.job.id
         self._polled = 0.0
         if cause in GAVE_BACK:
-            self._journal.release(hand.job)
+            transitions.release(self._journal, hand.job)
             log.info("a worker left before it was done with its job", worker=child, job=hand.job.id, what=text)
             return False
         log.error("worker died of a job", worker=child, job=hand.job.id, cause=cause, what=text)
@@ -378,7 +379,7 @@ class Dispatch:
 
     def _try_again(self, job: Job, reason: str, policy: RetryPolicy, *, alone: bool = False) -> None:
         """Later, as the policy says, or never."""
-        outcome = self._journal.fail(job, reason, policy, alone=alone)
+        outcome = transitions.fail(self._journal, job, reason, policy, alone=alone)
         self._tidy(job, outcome)
         log.warning("rendering failed", job=job.id, reason=reason, outcome=outcome)
 
@@ -390,14 +391,14 @@ class Dispatch:
         maybe_memory = crash in MAYBE_MEMORY
         is_enough = memory or tries >= self._poison_after
         if is_enough and (job.alone or not (memory or maybe_memory)):
-            self._bury(job, f"{POISON} after {tries} tries: {reason}")
-        elif not self._journal.strike(job, reason, alone=memory or maybe_memory):
+            self._bury(job, f"{POISON} after {tries} tries: {reason}", cause="poison")
+        elif not transitions.strike(self._journal, job, reason, alone=memory or maybe_memory):
             self._tidy(job, "moved on")
         elif not crash:  # a worker that died of it has its record
             log.warning("rendering failed", job=job.id, reason=reason, outcome="later, alone")
 
-    def _bury(self, job: Job, reason: str) -> None:
-        buried = self._journal.bury(job, reason)
+    def _bury(self, job: Job, reason: str, *, cause: DeadCause = "failure") -> None:
+        buried = transitions.bury(self._journal, job, reason, cause=cause)
         self._tidy(job, "dead" if buried else "moved on")
         if not buried:
             return

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from health.problems.problem import Problem
-from health.times import iso
+from ipc.timestamps import iso
 
 SAME_SECONDS = 2.0
 """Two times of one event that are nearer than this are one, told by different clocks."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from health.problems.problem import Problem
 from health.snapshot import Snapshot
-from health.times import iso
+from ipc.timestamps import iso
 
 STUCK_SECONDS = 180.0
 """How long work may wait without one picture finishing. Three times the longest time for one picture."""

@@ -25,7 +25,7 @@ import pytest
 import health.hosts
 from health.application import make_app
 from health.view import View
-from ipc.journal import Journal
+from ipc.journal import Journal, figures
 from ipc.transport.context import Context
 from ipc.transport.mailbox import Inbox, Outbox, pair
 from ipc.transport.messages import ENDS, KILLS, ChildState, Ended, Message, Report, Wake
@@ -424,7 +424,8 @@ def add_jobs(desk: Desk, state: str, count: int, next_at: float = 0.0) -> None:
             database.execute(
                 "INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, entities, posted_at,"
                 " generation, identity, locator, rendition_bytes, stored, priority, attempts, next_at, deaths, alone,"
-                " seen_at) VALUES (1, ?, ?, 1, x'00', '', x'90', 0, 1, 'x:1', x'80', 0, 0, 0, ?, ?, 0, 0, 0)",
+                " seen_at, source) VALUES (1, ?, ?, 1, x'00', '', x'90', 0, 1, 'x:1', x'80', 0, 0, 0, ?, ?, 0, 0, 0,"
+                " 'export')",
                 (number + 1, state, int(next_at > 0), next_at),
             )
 
@@ -455,7 +456,7 @@ def test_work_that_waited_for_its_retry_was_not_standing_still(desk: Desk, monke
     began = time.monotonic()
     now = [began]
     desk.monotonic = lambda: now[0]
-    monkeypatch.setattr(Journal, "waiting_for_retry", lambda self: (3 if now[0] < began + 1000 else 0, None))
+    monkeypatch.setattr(figures, "waiting_for_retry", lambda self: (3 if now[0] < began + 1000 else 0, None))
     add_jobs(desk, "fetched", 3)
 
     def after(seconds: float) -> list[str]:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import structlog
 
 from ipc.intake import withdraw
 from ipc.jobs import Job
+from ipc.journal import figures, lookup, queue, transitions
 from ipc.transport import messages
 from ipc.transport.messages import ChildState, JobDone, JobFailed, Message, Ration, Starved, Wake
 from ipc.transport.router import Effort
@@ -102,7 +104,7 @@ def test_a_job_is_claimed_before_its_worker_hears_of_it(desk: Desk, open_pool: O
     tree.send = send  # type: ignore[method-assign]
     pool.on_ready("image-1")
     assert claims == ["image-1"]
-    assert desk.journal.due("fetched", 9) == [], job
+    assert queue.due(desk.journal, "fetched", 9) == [], job
 
 
 def test_a_worker_that_becomes_ready_gets_a_job(desk: Desk, open_pool: Opener) -> None:
@@ -193,9 +195,9 @@ def test_an_answer_about_a_message_that_is_gone(desk: Desk, open_pool: Opener, v
     gone = desk.of(1)
     pool.on_message("image-1", done if verdict == "done" else failed(job, verdict))
     assert desk.of(1) == gone
-    desk.spool.sweep(desk.journal.unfinished)
+    sum(desk.spool.sweeping(partial(lookup.unfinished, desk.journal)))
     assert not desk.spooled()
-    assert desk.journal.totals() == {"processed": 0, "failed": 0, "retried": 0}
+    assert figures.totals(desk.journal) == {"processed": 0, "failed": 0, "retried": 0}
     assert not pool.is_busy()
 
 
@@ -222,7 +224,7 @@ def test_an_answer_about_a_picture_that_is_no_longer_wanted(desk: Desk, open_poo
     assert desk.of(1) == new
     assert not desk.spooled()
     assert not desk.spool.folder(old.id, 1).exists()
-    assert desk.journal.totals()["failed"] == 0
+    assert figures.totals(desk.journal)["failed"] == 0
     assert not pool.is_busy()
     assert tree.ready == {"image-1"}
 
@@ -244,7 +246,7 @@ def test_a_bad_picture_is_fetched_once_more(desk: Desk, open_pool: Opener) -> No
     assert len(tree.sent) == 2
     pool.on_message("image-1", desk.write_ladder(whole))
     assert (desk.of(1).state, desk.of(1).sha256) == ("rendered", whole.sha256)
-    assert desk.journal.totals() == {"processed": 0, "failed": 0, "retried": 1}
+    assert figures.totals(desk.journal) == {"processed": 0, "failed": 0, "retried": 1}
 
 
 def test_a_bad_picture_is_dead_when_it_comes_again_and_keeps_its_original(desk: Desk, open_pool: Opener) -> None:
@@ -260,7 +262,7 @@ def test_a_bad_picture_is_dead_when_it_comes_again_and_keeps_its_original(desk: 
     assert desk.spooled() == {f"{job.id}.1/original"}
     assert desk.wakes() == ["seen", "seen"]
     assert len(tree.sent) == 3
-    assert desk.journal.totals() == {"processed": 0, "failed": 1, "retried": 2}
+    assert figures.totals(desk.journal) == {"processed": 0, "failed": 1, "retried": 2}
 
 
 def test_a_bad_picture_whose_source_is_gone_keeps_its_original(desk: Desk, open_pool: Opener) -> None:
@@ -268,8 +270,8 @@ def test_a_bad_picture_whose_source_is_gone_keeps_its_original(desk: Desk, open_
     pool, _ = open_pool(1)
     pool.on_order(Wake("fetched"))
     pool.on_message("image-1", failed(job, "bad", "truncated"))
-    assert desk.journal.bury(desk.of(1), "no such file")
-    desk.spool.sweep(desk.journal.unfinished)
+    assert transitions.bury(desk.journal, desk.of(1), "no such file")
+    sum(desk.spool.sweeping(partial(lookup.unfinished, desk.journal)))
     assert desk.spooled() == {f"{job.id}.1/original"}
 
 
@@ -280,14 +282,14 @@ def test_what_is_fetched_once_more_is_not_deleted_under_its_fetcher(
     job = desk.fetch(1, b"damaged")
     pool, _ = open_pool(1)
     pool.on_order(Wake("fetched"))
-    doubt = pool._journal.doubt
+    doubt = partial(transitions.doubt, pool._journal)
 
     def doubt_and_be_overtaken(job: Job, reason: str) -> bool:
         doubted = doubt(job, reason)
         desk.fetch(1, b"whole")
         return doubted
 
-    monkeypatch.setattr(pool._journal, "doubt", doubt_and_be_overtaken)
+    monkeypatch.setattr(transitions, "doubt", lambda _journal, *args, **values: doubt_and_be_overtaken(*args, **values))
     pool.on_message("image-1", failed(job, "bad", "truncated"))
     assert desk.of(1).state == "fetched"
     assert desk.spool.original(job.id, 1).read_bytes() == b"whole"
@@ -335,7 +337,7 @@ def test_with_a_broken_codec_pictures_wait_and_are_none_the_worse(desk: Desk, op
     pool.on_order(Wake("fetched"))
     pool.on_message("image-1", desk.write_ladder(whole))
     assert desk.reported()["broken_codecs"] == {}
-    assert desk.journal.totals()["retried"] == 0
+    assert figures.totals(desk.journal)["retried"] == 0
 
 
 def test_a_codec_that_fails_where_it_had_worked_costs_the_worker_and_a_try(desk: Desk, open_pool: Opener) -> None:
@@ -365,14 +367,14 @@ def test_fallbacks_are_counted_and_told_when_they_are_many(desk: Desk, open_pool
         pool.on_order(Wake("fetched"))
         done = replace(desk.write_ladder(job), fallbacks=1, fallback_reason="SVT-AV1: not there")
         pool.on_message("image-1", done)
-    assert desk.journal.totals()["encoder_fallbacks"] == 3
+    assert figures.totals(desk.journal)["encoder_fallbacks"] == 3
     assert desk.reported()["encoder_fallback"] == "SVT-AV1: not there"
     for number in range(4, 8):
         job = desk.fetch(number)
         pool.on_order(Wake("fetched"))
         pool.on_message("image-1", desk.write_ladder(job))
     assert desk.reported()["encoder_fallback"] == ""
-    assert desk.journal.totals()["encoder_fallbacks"] == 3
+    assert figures.totals(desk.journal)["encoder_fallbacks"] == 3
 
 
 def test_a_pause_is_kept(desk: Desk, open_pool: Opener) -> None:
@@ -382,7 +384,7 @@ def test_a_pause_is_kept(desk: Desk, open_pool: Opener) -> None:
     pool.on_message("image-1", failed(job, "passing"))
     pool.on_order(Wake("fetched"))
     assert len(tree.sent) == 1
-    assert desk.journal.waiting_for_retry()[0] == 1
+    assert figures.waiting_for_retry(desk.journal)[0] == 1
 
 
 # Memory
@@ -463,7 +465,7 @@ def test_many_that_must_be_alone_do_not_keep_the_others_waiting(desk: Desk, open
     """However long the row of them at the head of the queue is."""
     jobs = [desk.fetch(number) for number in range(1, 7)]
     for job in jobs[:5]:
-        assert desk.journal.strike(job, "memory", alone=True)
+        assert transitions.strike(desk.journal, job, "memory", alone=True)
     pool, tree = open_pool(2)
     pool.on_order(Wake("fetched"))
     assert [worker for worker in tree.names() if worker in orders(tree)] == [whose(tree, jobs[0])]
@@ -652,10 +654,10 @@ def test_poison_is_set_aside_by_name(desk: Desk, open_pool: Opener, end: policy.
     assert (now.state, now.dead_state) == ("dead", "fetched")
     assert now.reason == f"poison, set aside after {poison_after} tries: its worker was lost: {end.text}"
     where = {"job": now.id, "channel": now.channel_id, "message": now.message_id, "file": f"{now.id}.1"}
-    assert desk.journal.quarantined(5) == [{**where, "reason": now.reason}]
+    assert figures.quarantined(desk.journal, 5) == [{**where, "reason": now.reason}]
     assert desk.spooled() == {f"{poison.id}.1/original", f"{other.id}.1/original"}
     assert orders(tree)["image-1"].job_id == other.id  # the rest go on
-    assert desk.journal.totals() == {"processed": 0, "failed": 1, "retried": poison_after - 1}
+    assert figures.totals(desk.journal) == {"processed": 0, "failed": 1, "retried": poison_after - 1}
 
 
 @pytest.mark.parametrize(("poison_after", "tries"), [(1, 2), (2, 2), (3, 3)])
