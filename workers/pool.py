@@ -29,6 +29,7 @@ from workers.rendering.ration import WorkerRation
 from workers.rendering.reply_check import is_sound
 from workers.rendering.settlement import Settlement
 from workers.rendering.verdicts import GiveBack, WaitForCodec, WaitForDisk
+from workers.rendering.worker_rows import WorkerRows
 
 log = structlog.get_logger()
 
@@ -39,12 +40,14 @@ class Pool:
     def __init__(self, tree: Tree, context: Context, clock: Callable[[], float] = time.monotonic) -> None:
         self._tree = tree
         self._context = context
+        self._clock = clock
         self._options = options = PoolOptions.read(context.options)
         journal, spool = Journal.open(context.journal_path), Spool(context.spool_path)
         self._ration = WorkerRation(tree)
         self._dispatcher = Dispatcher(tree, journal, spool, self._ration, options, clock)
         self._settlement = Settlement(journal, spool, context.wake, options.retry)
         self._codecs = CodecHealth()
+        self._rows = WorkerRows()
         self._spool_error = ""
         self._reported = self._facts()
         self._died_of: dict[str, int] = {}
@@ -80,6 +83,8 @@ class Pool:
         self._dispatcher.end_overdue()
         self._ration.enforce(self._dispatcher.busy)
         self._dispatcher.poll()
+        for worker, facts in self._rows.outdated(self._dispatcher.jobs(), self._clock()):
+            self.on_state(worker, facts)
 
     def is_busy(self) -> bool:
         return bool(self._dispatcher.busy)
@@ -163,10 +168,11 @@ class Pool:
         self._context.send(Ended(child, facts if job_id is None else {**facts, "job": job_id}))
 
     def on_state(self, child: str, facts: dict[str, Any]) -> None:
+        hand = self._dispatcher.in_hand(child)
+        self._rows.sent(child, facts, hand.job.id if hand else None, self._clock())
         if not facts:
             self._context.send(ChildState(child, {}))
             return
-        hand = self._dispatcher.in_hand(child)
         job = {"job": hand.job.id, "job_seconds": round(self._dispatcher.seconds(hand), 1)} if hand else {}
         order = [1 + self._tree.names().index(child)]
         self._context.send(ChildState(child, {**facts, **job, "order": order}))

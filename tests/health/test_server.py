@@ -1,4 +1,4 @@
-"""The health process: over real HTTP, and what becomes of a journal that cannot be read."""
+"""The health process: its answers over HTTP, what it makes of messages, and a journal that cannot be read."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import json
 import os
 import signal
 import socket
+import sqlite3
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,9 +22,9 @@ from typing import Any
 import httpx
 import pytest
 
-import health.application
+import health.hosts
 from health.application import make_app
-from health.server import View
+from health.view import View
 from ipc.journal import Journal, figures
 from ipc.transport.context import Context
 from ipc.transport.mailbox import Inbox, Outbox, pair
@@ -53,7 +56,11 @@ class Desk:
             outbox=Outbox(self._ends[3], blocking=True),
             stop_fd=self._stop_fds[0],
         )
-        self.view = View(self.context)
+        self.monotonic = time.monotonic
+        self.view = View(self.context, self._clock)
+
+    def _clock(self) -> float:
+        return self.monotonic()
 
     def tell(self, *messages: Message) -> None:
         for message in messages:
@@ -67,8 +74,7 @@ class Desk:
             end.close()
         for fd in self._stop_fds:
             os.close(fd)
-        if self.view._journal:
-            self.view._journal.close()
+        self.view.close()
 
 
 @pytest.fixture
@@ -252,7 +258,7 @@ def test_a_name_that_is_allowed_is_answered_to(host: str, allowed: str, desk: De
 
 
 def test_hosts_by_example() -> None:
-    assert doctest.testmod(health.application).failed == 0
+    assert doctest.testmod(health.hosts).failed == 0
 
 
 # --- many who ask -----------------------------------------------------------------------------------------------
@@ -288,7 +294,7 @@ def test_a_body_is_made_once_for_all_who_ask_within_a_moment(desk: Desk, monkeyp
 
 
 def test_a_change_of_the_tree_is_seen_at_once(desk: Desk) -> None:
-    """Whoever has given an order looks what has come of it."""
+    """An operator who has restarted a process looks at once what came of it."""
     ask = asker(desk.view, "", cache_seconds=1000)
 
     def states() -> list[str]:
@@ -349,7 +355,6 @@ def test_a_journal_that_is_damaged_while_it_is_open(desk: Desk, ask: Callable[..
         writer.run("add_total", name="processed", by=5)
     assert ask("GET", "/status").json()["stats"]["processed"] == 5
     writer.close()
-    assert desk.view._journal is not None
     with desk.journal_path.open("r+b") as file:
         size = file.seek(0, 2)
         file.seek(0)
@@ -360,12 +365,10 @@ def test_a_journal_that_is_damaged_while_it_is_open(desk: Desk, ask: Callable[..
 
 
 def test_a_packed_column_that_is_damaged_is_a_problem_too(desk: Desk, ask: Callable[..., Any]) -> None:
-    journal = Journal.open(desk.journal_path)
-    with journal.transaction():
-        journal._connection.execute(
+    with closing(sqlite3.connect(desk.journal_path)) as database, database:
+        database.execute(
             "INSERT INTO channels (id, title, floor, cursor, backfilled, ignored) VALUES (1, 'x', 1, 0, 0, x'c1')"
         )
-    journal.close()
     assert [ask("GET", path).status_code for path in ("/status", "/health")] == [200, 503]
     assert len(desk.what()) == 1
 
@@ -390,28 +393,21 @@ def test_what_the_root_says_is_shown(desk: Desk) -> None:
     assert body["memory"]["available_bytes"] > 0
 
 
-def set_clock(monkeypatch: pytest.MonkeyPatch, monotonic: Callable[[], float]) -> None:
-    """The server's clock, and nobody else's."""
-    monkeypatch.setattr("health.server.time", SimpleNamespace(time=time.time, monotonic=monotonic))
-
-
-def test_a_root_that_is_silent_is_a_problem(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_root_that_is_silent_is_a_problem(desk: Desk) -> None:
     now = time.monotonic()
-    set_clock(monkeypatch, lambda: now + 30)
+    desk.monotonic = lambda: now + 30
     assert desk.what() == ["the root has not been heard of for 30 s"]
     desk.tell(Wake("seen"))
     assert desk.what() == []
 
 
-def test_live_says_whether_the_tree_lives_and_nothing_else(
-    desk: Desk, ask_with_token: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """To anybody: whoever restarts a container has no token."""
+def test_live_says_whether_the_tree_lives_and_nothing_else(desk: Desk, ask_with_token: Callable[..., Any]) -> None:
+    """To anybody: what restarts a container has no token."""
     make_it_bad(desk)
     answer = ask_with_token("GET", "/live")
     assert (answer.status_code, answer.json()) == (200, {"live": True})
     now = time.monotonic()
-    set_clock(monkeypatch, lambda: now + 61)
+    desk.monotonic = lambda: now + 61
     answer = ask_with_token("GET", "/live")
     assert (answer.status_code, answer.json()) == (503, {"live": False}), "the root hangs"
     desk.tell(Wake("seen"))
@@ -419,29 +415,25 @@ def test_live_says_whether_the_tree_lives_and_nothing_else(
 
 
 def add_jobs(desk: Desk, state: str, count: int, next_at: float = 0.0) -> None:
-    journal = Journal.open(desk.journal_path)
-    with journal.transaction():
-        journal._connection.execute(
+    with closing(sqlite3.connect(desk.journal_path)) as database, database:
+        database.execute(
             "INSERT OR IGNORE INTO channels (id, title, floor, cursor, backfilled, ignored)"
             " VALUES (1, 'x', 1, 0, 0, x'80')"
         )
         for number in range(count):
-            journal._connection.execute(
+            database.execute(
                 "INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, entities, posted_at,"
                 " generation, identity, locator, rendition_bytes, stored, priority, attempts, next_at, deaths, alone,"
                 " seen_at, source) VALUES (1, ?, ?, 1, x'00', '', x'90', 0, 1, 'x:1', x'80', 0, 0, 0, ?, ?, 0, 0, 0,"
                 " 'export')",
                 (number + 1, state, int(next_at > 0), next_at),
             )
-    journal.close()
 
 
-def test_work_that_stands_still_is_a_problem_until_a_picture_is_done(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_work_that_stands_still_is_a_problem_until_a_picture_is_done(desk: Desk) -> None:
     began = time.monotonic()
     now = [began]
-    set_clock(monkeypatch, lambda: now[0])
+    desk.monotonic = lambda: now[0]
     add_jobs(desk, "fetched", 3)
 
     def after(seconds: float) -> list[str]:
@@ -463,7 +455,7 @@ def test_work_that_waited_for_its_retry_was_not_standing_still(desk: Desk, monke
     """Only from when it is due."""
     began = time.monotonic()
     now = [began]
-    set_clock(monkeypatch, lambda: now[0])
+    desk.monotonic = lambda: now[0]
     monkeypatch.setattr(figures, "waiting_for_retry", lambda self: (3 if now[0] < began + 1000 else 0, None))
     add_jobs(desk, "fetched", 3)
 
@@ -474,6 +466,31 @@ def test_work_that_waited_for_its_retry_was_not_standing_still(desk: Desk, monke
 
     assert after(0) == after(999) == after(1001) == []
     assert len(after(999 + 181)) == 1
+
+
+def test_each_picture_is_in_one_state_in_every_body(desk: Desk) -> None:
+    """All figures are of one moment, while another process moves pictures on."""
+    add_jobs(desk, "seen", 40)
+    states = ("fetched", "rendered", "published", "dead", "seen")
+    is_over = threading.Event()
+
+    def move_on() -> None:
+        with closing(sqlite3.connect(desk.journal_path, isolation_level=None)) as database:
+            while not is_over.is_set():
+                for state in states:
+                    for job in range(1, 41):
+                        database.execute("UPDATE jobs SET state = ? WHERE id = ?", (state, job))
+
+    mover = threading.Thread(target=move_on)
+    mover.start()
+    try:
+        bodies = [desk.view.look()["stats"] for _ in range(200)]
+    finally:
+        is_over.set()
+        mover.join()
+    assert {sum(body[state] for state in states) for body in bodies} == {40}
+    assert all(body["queue_size"] == body["seen"] + body["fetched"] + body["rendered"] for body in bodies)
+    assert len({tuple(body[state] for state in states) for body in bodies}) > 2, "they did move"
 
 
 # --- the process ------------------------------------------------------------------------------------------------

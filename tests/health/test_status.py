@@ -1,100 +1,31 @@
-"""The body of /status, field by field, and every kind of problem: when it is there, since when, and when it is gone."""
+"""The body of /status, field by field."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from health import status
-from health.status import Figures, Known, Memory, find_problems, snapshot
-
-NOW = 1_700_000_000.0  # 2023-11-14T22:13:20Z
-CHANNEL = {"id": 77, "title": "Wires", "floor": 1, "cursor": 40, "backfilled": 0, "ignored": {"text": 3}}
-
-
-def child(state: str = "running", **more: Any) -> dict[str, Any]:
-    up = {"pid": 100, "spawned": NOW - 50, "rss_bytes": 10, "peak_rss_bytes": 30} if state == "running" else {}
-    return {"state": state, "restarts": 0, "since": int(NOW) - 50, "cap_bytes": 0, "order": [1], **up, **more}
-
-
-def figures(**more: Any) -> Figures:
-    given = {
-        "states": {"seen": 1, "fetched": 2, "rendered": 3, "published": 40, "dead": 5},
-        "totals": {"processed": 44, "failed": 6, "retried": 7},
-        "channels": (CHANNEL,),
-        "waiting_for_retry": 1,
-        "spool_bytes": 999,
-        "last_failure": None,
-    }
-    return Figures(**{**given, **more})
-
-
-def in_a_loop(state: str, **more: Any) -> dict[str, Any]:
-    """A command that has outrun its intensity."""
-    ended = {"last_exit": "x", "last_cause": "crashed", "since": NOW - 6}
-    return child(state, trouble="it has ended 9 times", **ended, **more)
-
-
-def known(**more: Any) -> Known:
-    """All is well, unless said otherwise."""
-    given: dict[str, Any] = {
-        "now": NOW,
-        "root": {
-            "pid": 1,
-            "started_at": NOW - 60,
-            "spawned": NOW - 60,
-            "state": "running",
-            "restarts": 0,
-            "rss_bytes": 5,
-            "peak_rss_bytes": 6,
-            "cap_bytes": 0,
-        },
-        "monotonic": NOW,
-        "silent_seconds": 1.0,
-        "tree": {
-            "image-2": child(order=[3, 2], cap_bytes=500),
-            "connection": child(order=[4]),
-            "image-1": child(order=[3, 1], cap_bytes=500, peak_rss_bytes=90, job=8, job_seconds=0.5),
-            "health": child(order=[1]),
-            "pool": child(order=[3]),
-            "uploader": child(order=[2]),
-        },
-        "reports": {
-            "connection": {"connected": True, "last_heartbeat_at": "2023-11-14T22:13:00Z", "channel": 77, "behind": 4},
-            "uploader": {"r2_circuit_breaker": "closed", "supabase_circuit_breaker": "closed"},
-        },
-        "figures": figures(),
-        "unmoved_seconds": 10.0,
-        "available_bytes": 12345,
-    }
-    return Known(**{**given, **more})
-
-
-def whats(given: Known) -> list[str]:
-    return [problem["what"] for problem in snapshot(given, Memory())["problems"]]
-
-
-# --- the body -------------------------------------------------------------------------------------------------
+from tests.health.snapshots import CHANNEL, NOW, body_of, child, figures, snapshot
 
 
 def test_all_is_well() -> None:
-    body = snapshot(known(), Memory())
+    body = body_of(snapshot())
     assert list(body) == ["ok", "problems", "stats", "tree", "memory", "channels", "quarantine"]
     assert body["ok"] is True and body["problems"] == []
 
 
 def test_it_is_pure() -> None:
-    given = known(tree={"pool": child("held", last_exit="x", last_cause="held", remedy="y")})
+    given = snapshot(tree={"pool": child("held", last_exit="x", last_cause="held", remedy="y")})
     before = copy.deepcopy((given.tree, given.reports, given.root))
-    assert snapshot(given, Memory()) == snapshot(given, Memory())
+    assert body_of(given) == body_of(given)
     assert (given.tree, given.reports, given.root) == before
 
 
 def test_stats() -> None:
-    assert snapshot(known(), Memory())["stats"] == {
+    assert body_of(snapshot())["stats"] == {
         "started_at": "2023-11-14T22:12:20Z",
         "processed": 44,
         "failed": 6,
@@ -114,6 +45,7 @@ def test_stats() -> None:
         "seen": 1,
         "fetched": 2,
         "rendered": 3,
+        "published": 40,
         "waiting_for_retry": 1,
         "spool_bytes": 999,
         "source": {"connected": True, "channel": 77, "behind": 4},
@@ -121,18 +53,18 @@ def test_stats() -> None:
 
 
 def test_stats_before_anybody_has_said_anything() -> None:
-    stats = snapshot(known(tree={}, reports={}, figures=None), Memory())["stats"]
+    stats = body_of(snapshot(tree={}, reports={}, figures=None))["stats"]
     assert stats["processed"] == stats["queue_size"] == stats["dead"] == 0
     assert stats["connected"] is False and stats["last_heartbeat_at"] is None and stats["last_error"] is None
     assert stats["r2_circuit_breaker"] == stats["supabase_circuit_breaker"] == "closed"
-    assert stats.keys() == snapshot(known(), Memory())["stats"].keys()
+    assert stats.keys() == body_of(snapshot())["stats"].keys()
 
 
 @pytest.mark.parametrize("state", ["waiting", "starting", "held", "stopping", "stopped"])
 def test_not_connected_while_the_connection_is_down(state: str) -> None:
     """Whatever it said last."""
-    given = known(tree={"connection": child(state)})
-    assert snapshot(given, Memory())["stats"]["connected"] is False
+    given = snapshot(tree={"connection": child(state)})
+    assert body_of(given)["stats"]["connected"] is False
 
 
 @pytest.mark.parametrize(
@@ -153,11 +85,11 @@ def test_the_last_error_is_the_one_that_matters_most(more: dict[str, Any], expec
         "a": child(last_exit="killed by SIGKILL", last_cause="signalled", since=9),
         "c": child(last_exit="stopped as asked", last_cause="asked", since=99),
     }
-    assert snapshot(known(**{"tree": ends, **more}), Memory())["stats"]["last_error"] == expected
+    assert body_of(snapshot(**{"tree": ends, **more}))["stats"]["last_error"] == expected
 
 
 def test_the_tree_begins_with_root_and_is_in_order() -> None:
-    rows = snapshot(known(), Memory())["tree"]
+    rows = body_of(snapshot())["tree"]
     assert [row["name"] for row in rows] == ["root", "health", "uploader", "pool", "image-1", "image-2", "connection"]
     assert rows[0] == {
         "name": "root",
@@ -186,7 +118,7 @@ def test_the_tree_begins_with_root_and_is_in_order() -> None:
 
 def test_a_child_that_is_down_has_no_pid_and_says_how_it_ended() -> None:
     down = child("waiting", last_exit="killed by SIGKILL", last_cause="signalled", remedy="", restarts=2)
-    [_, row] = snapshot(known(tree={"pool": down}), Memory())["tree"]
+    [_, row] = body_of(snapshot(tree={"pool": down}))["tree"]
     assert row == {
         "name": "pool",
         "state": "waiting",
@@ -197,7 +129,7 @@ def test_a_child_that_is_down_has_no_pid_and_says_how_it_ended() -> None:
 
 
 def test_memory() -> None:
-    assert snapshot(known(), Memory())["memory"] == {
+    assert body_of(snapshot())["memory"] == {
         "rss_bytes": 5 + 6 * 10,
         "peak_process_rss_bytes": 90,
         "cap_bytes": 1000,
@@ -218,21 +150,21 @@ def test_memory() -> None:
 )
 def test_who_holds_the_workers_to_their_caps(ways: tuple[str, ...], enforced_by: str) -> None:
     tree = {f"image-{number}": child("running", enforced_by=way) for number, way in enumerate(ways)}
-    assert snapshot(known(tree=tree), Memory())["memory"]["enforced_by"] == enforced_by
+    assert body_of(snapshot(tree=tree))["memory"]["enforced_by"] == enforced_by
 
 
 def test_the_kills_for_memory_are_shown_with_their_time() -> None:
     kill = {"process": "image-1", "at": 1_700_000_000, "what": "out of memory", "job": 7}
-    assert snapshot(known(kills=[kill]), Memory())["memory"]["kills"] == [{**kill, "at": "2023-11-14T22:13:20Z"}]
+    assert body_of(snapshot(kills=[kill]))["memory"]["kills"] == [{**kill, "at": "2023-11-14T22:13:20Z"}]
 
 
 def test_channels_and_how_far_behind() -> None:
     other = {**CHANNEL, "id": 78}
-    channels = snapshot(known(figures=figures(channels=(CHANNEL, other))), Memory())["channels"]
+    channels = body_of(snapshot(figures=figures(channels=(CHANNEL, other))))["channels"]
     assert channels == [{**CHANNEL, "behind": 4}, {**other, "behind": None}]
-    assert snapshot(known(figures=None), Memory())["channels"] == []
-    assert snapshot(known(reports={}), Memory())["channels"] == [{**CHANNEL, "behind": None}]
-    assert snapshot(known(reports={"connection": {"channel": None}}), Memory())["channels"][0]["behind"] is None
+    assert body_of(snapshot(figures=None))["channels"] == []
+    assert body_of(snapshot(reports={}))["channels"] == [{**CHANNEL, "behind": None}]
+    assert body_of(snapshot(reports={"connection": {"channel": None}}))["channels"][0]["behind"] is None
 
 
 @pytest.mark.parametrize(
@@ -247,10 +179,10 @@ def test_nobody_knows_how_far_behind_while_there_is_no_line(more: dict[str, Any]
     source = {"connection": {"connected": True, "channel": 77, "behind": 4}}
     told = {"channel 0": {"id": 78, "address": "@other", "behind": 3, "problem": ""}}
     both = figures(channels=(CHANNEL, {**CHANNEL, "id": 78}))
-    body = snapshot(known(figures=both, reports={**source, **told}), Memory())
+    body = body_of(snapshot(figures=both, reports={**source, **told}))
     assert [one["behind"] for one in body["channels"]] == [4, 3]
     reports = {**source, **more.get("reports", {}), **told}
-    body = snapshot(known(figures=both, **{**more, "reports": reports}), Memory())
+    body = body_of(snapshot(figures=both, **{**more, "reports": reports}))
     assert [one["behind"] for one in body["channels"]] == [None, None]
 
 
@@ -261,7 +193,7 @@ def test_channels_that_are_not_configured_any_more_are_not_shown() -> None:
     }
     cases: list[tuple[dict[str, int], list[str]]] = [({}, ["@n0", "@n1", "@n2"]), ({"channels": 1}, ["@n0"])]
     for source, addresses in cases:
-        body = snapshot(known(figures=None, reports={"connection": {"connected": True, **source}, **told}), Memory())
+        body = body_of(snapshot(figures=None, reports={"connection": {"connected": True, **source}, **told}))
         assert [one["address"] for one in body["channels"]] == addresses
         assert len(body["problems"]) == len(addresses)
 
@@ -283,7 +215,7 @@ def test_channels_that_are_not_configured_any_more_are_not_shown() -> None:
 def test_a_channel_that_is_not_configured_is_called_so(reports: dict[str, Any], state: str | None) -> None:
     """Also one that was imported from an export."""
     former = {**CHANNEL, "id": 5, "title": "Former"}
-    body = snapshot(known(figures=figures(channels=(former, CHANNEL)), reports=reports), Memory())
+    body = body_of(snapshot(figures=figures(channels=(former, CHANNEL)), reports=reports))
     row = next(one for one in body["channels"] if one["id"] == 5)
     assert (row.get("state"), row["behind"]) == (state, None) and not body["problems"]
 
@@ -291,368 +223,23 @@ def test_a_channel_that_is_not_configured_is_called_so(reports: dict[str, Any], 
 def test_a_connection_that_has_just_begun_is_no_problem_yet() -> None:
     opening = {"connection": {"connected": False, "error": ""}}
     for age, restarts, count in ((44, 0, 0), (46, 0, 1), (3, 1, 0), (6, 1, 1)):
-        given = known(reports=opening, tree={"connection": child(spawned=NOW - age, restarts=restarts)})
-        body = snapshot(given, Memory())
+        given = snapshot(reports=opening, tree={"connection": child(spawned=NOW - age, restarts=restarts)})
+        body = body_of(given)
         assert body["stats"]["connected"] is False and len(body["problems"]) == count
-
-
-# --- the problems ---------------------------------------------------------------------------------------------
-
-SHORT = {
-    "state": "short",
-    "since": int(NOW) - 7,
-    "available_bytes": 99 * 2**20,
-    "pressure_percent": 12.3,
-    "workers": 1,
-    "intake": False,
-    "rationed": True,
-}
-
-
-@pytest.mark.parametrize(
-    ("machine", "what"),
-    [
-        ({}, ""),
-        (SHORT | {"rationed": False}, ""),
-        (
-            SHORT,
-            "the machine is short of memory (99 MiB left, processes wait for it 12 % of the time):"
-            " 1 image worker at work, nothing is fetched",
-        ),
-        (
-            SHORT | {"state": "ok", "workers": 2, "intake": True, "pressure_percent": None},
-            "the machine was short of memory until just now (99 MiB left):"
-            " 2 image workers at work, pictures are fetched",
-        ),
-    ],
-)
-def test_a_machine_that_is_short_of_memory(machine: dict[str, Any], what: str) -> None:
-    problems = [one for one in find_problems(known(reports={"machine": machine})) if one.key == "machine"]
-    assert [(one.what, one.since) for one in problems] == ([(what, NOW - 7)] if what else [])
-
-
-def test_workers_that_rest_meanwhile_are_no_problem_of_their_own() -> None:
-    rests = child("stopped", last_cause="asked", last_exit="stopped as asked", since=int(NOW) - 60)
-    assert [one.key for one in find_problems(known(tree={"image-2": rests}))] == ["child image-2"]
-    assert not list(find_problems(known(tree={"image-2": {**rests, "resting": True}})))
-
-
-HELD = child("held", last_cause="held", last_exit="the account is banned", remedy="Get another", since=int(NOW) - 500)
-STOPPED = child("stopped", last_cause="asked", last_exit="stopped as asked", since=int(NOW) - 6)
-LATE = child("waiting", last_cause="crashed", last_exit="exit code 1", since=int(NOW) - 6)
-BREAKERS = {"r2_circuit_breaker": "open", "storage_error": "HTTP 503"}
-AWAY = {"connected": False, "error": "no route"}
-
-
-@pytest.mark.parametrize(
-    ("more", "what", "since"),
-    [
-        ({"silent_seconds": 6.0}, "the root has not been heard of for 6 s", "2023-11-14T22:13:20Z"),
-        ({"tree": {"connection": HELD}}, "connection is held: the account is banned", "2023-11-14T22:05:00Z"),
-        ({"tree": {"pool": STOPPED}}, "pool is stopped: stopped as asked", "2023-11-14T22:13:14Z"),
-        ({"tree": {"pool": LATE}}, "pool is not running (waiting) after: exit code 1", "2023-11-14T22:13:14Z"),
-        (
-            {"tree": {"pool": child("starting", since=int(NOW) - 46)}},
-            "pool is not running (starting)",
-            "2023-11-14T22:12:34Z",
-        ),
-        (
-            {"tree": {"pool": child("starting", since=int(NOW) - 6, restarts=1)}},
-            "pool is not running (starting)",
-            "2023-11-14T22:13:14Z",
-        ),
-        (
-            {"tree": {"pool": child("waiting", since=int(NOW) - 6, trouble="cannot be started: EAGAIN", remedy="x")}},
-            "pool is not running (waiting): cannot be started: EAGAIN",
-            "2023-11-14T22:13:14Z",
-        ),
-        (
-            {"tree": {"own": in_a_loop("held", due=NOW + 9)}},
-            "own is held: it has ended 9 times",
-            "2023-11-14T22:13:14Z",
-        ),
-        (
-            {"tree": {"own": in_a_loop("running")}},
-            "own was held, and is tried once more: it has ended 9 times",
-            "2023-11-14T22:13:14Z",
-        ),
-        (
-            {"tree": {"pool": child(heard=NOW - 11, beats=True)}},
-            "pool has given no sign of life for 11 s",
-            "2023-11-14T22:13:09Z",
-        ),
-        ({"journal_error": "journal.db: cannot be read"}, "journal.db: cannot be read", "2023-11-14T22:13:20Z"),
-        ({"reports": {"connection": AWAY}}, "the source is not connected: no route", "2023-11-14T22:13:20Z"),
-        (
-            {"reports": {"connection": {"connected": False, "error": ""}}},
-            "the source is not connected: it is being opened",
-            "2023-11-14T22:13:20Z",
-        ),
-        (
-            {"reports": {"uploader": BREAKERS}},
-            "the storage's circuit breaker is open: HTTP 503",
-            "2023-11-14T22:13:20Z",
-        ),
-        (
-            {"reports": {"uploader": {"supabase_circuit_breaker": "half-open", "catalog_error": "timeout"}}},
-            "the catalogue's circuit breaker is half-open: timeout",
-            "2023-11-14T22:13:20Z",
-        ),
-        (
-            {
-                "reports": {
-                    "connection": {
-                        "connected": True,
-                        "fetch_error": "3 pictures can't be fetched: silence",
-                        "fetch_error_since": "2023-11-14T22:05:00Z",
-                        "fetch_error_remedy": "Wait",
-                    }
-                }
-            },
-            "3 pictures can't be fetched: silence",
-            "2023-11-14T22:05:00Z",
-        ),
-        (
-            {"reports": {"uploader": {"r2_silent_since": "2023-11-14T22:13:00Z"}}},
-            "the storage has not answered since 2023-11-14T22:13:00Z: it is still waited for",
-            "2023-11-14T22:13:00Z",
-        ),
-        (
-            {"reports": {"uploader": {"r2_failing_since": "2023-11-14T22:13:17Z", "storage_error": "status 522"}}},
-            "the storage fails: status 522",
-            "2023-11-14T22:13:17Z",
-        ),
-        (
-            {"reports": {"uploader": {"supabase_failing_since": "2023-11-14T23:13:19Z", "catalog_error": "paused"}}},
-            "the catalogue fails: paused",  # the clock was set back meanwhile
-            "2023-11-14T23:13:19Z",
-        ),
-        (
-            {"reports": {"uploader": BREAKERS | {"r2_silent_since": "2023-11-14T22:13:00Z"}}, "unmoved_seconds": 999.0},
-            "the storage's circuit breaker is open: HTTP 503",  # one problem, for one outage
-            "2023-11-14T22:13:20Z",
-        ),
-        (
-            {"unmoved_seconds": 181.0},
-            "5 pictures wait, and none has been finished since 2023-11-14T22:10:19Z",
-            "2023-11-14T22:13:20Z",
-        ),
-    ],
-    ids=lambda value: value[:30] if isinstance(value, str) else "",
-)
-def test_each_problem_appears_and_is_remembered_and_disappears(more: dict[str, Any], what: str, since: str) -> None:
-    memory = Memory()
-    bad = known(**more)
-    body = snapshot(bad, memory)
-    assert body["ok"] is False
-    [problem] = body["problems"]
-    assert problem.keys() == {"what", "since", "remedy"} and problem["remedy"]
-    assert (problem["what"], problem["since"]) == (what, since)
-
-    [later] = snapshot(replace(bad, now=NOW + 0.4), memory)["problems"]
-    assert later["since"] == since
-
-    assert snapshot(known(), memory)["problems"] == []
-    assert memory.since == {}
-
-
-def test_since_is_remembered_while_it_lasts_and_forgotten_after() -> None:
-    memory = Memory()
-    bad = known(journal_error="gone")
-    for seconds in (0, 100):
-        [problem] = snapshot(replace(bad, now=NOW + seconds), memory)["problems"]
-        assert problem["since"] == "2023-11-14T22:13:20Z"
-    snapshot(known(), memory)
-    [problem] = snapshot(replace(bad, now=NOW + 3), memory)["problems"]
-    assert problem["since"] == "2023-11-14T22:13:23Z", "another time, another since"
-
-
-def test_the_remedy_of_a_held_child_is_what_it_said() -> None:
-    [problem] = snapshot(known(tree={"connection": HELD}), Memory())["problems"]
-    assert problem["remedy"] == "Get another"
-    [problem] = snapshot(known(tree={"connection": {**HELD, "remedy": ""}}), Memory())["problems"]
-    assert "log" in problem["remedy"]
-
-
-def test_the_remedy_of_one_that_is_never_replaced_is_to_start_it() -> None:
-    crashed = child("stopped", last_cause="crashed", last_exit="exit code 1", since=int(NOW) - 6)
-    [problem] = snapshot(known(tree={"own": crashed}), Memory())["problems"]
-    assert (problem["what"], problem["remedy"]) == ("own is stopped: exit code 1", "bin/run start own")
-
-
-def test_the_remedy_of_one_in_a_loop_says_when_it_is_tried_again() -> None:
-    [problem] = snapshot(known(tree={"own": in_a_loop("held", due=NOW + 9, remedy="Mend it")}), Memory())["problems"]
-    assert problem["remedy"] == "Mend it. Else it is tried again at 2023-11-14T22:13:29Z"
-
-
-def test_the_remedy_of_one_that_waits_is_what_was_found_out() -> None:
-    [problem] = snapshot(known(tree={"own": {**LATE, "remedy": "Install it"}}), Memory())["problems"]
-    assert problem["remedy"] == "Install it"
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"silent_seconds": 5.0},
-        {"tree": {"pool": child("waiting", since=int(NOW) - 5)}},
-        {"tree": {"pool": child("starting", since=int(NOW) - 45)}},
-        {"tree": {"connection": child("waiting", since=int(NOW) - 45)}},
-        {"tree": {"pool": child(heard=NOW - 10, beats=True)}},
-        {"tree": {"pool": child("starting", since=NOW - 1, heard=NOW - 11, beats=True)}},
-        {"tree": {"own": child(heard=NOW - 11, beats=False)}},
-        {"tree": {"pool": child(heard=NOW - 99, beats=True)}, "awake_since": NOW - 9},
-        {"tree": {"pool": child("stopping"), "x": child("stopped", since=int(NOW) - 5)}},
-        {"tree": {"pool": child(last_exit="exit code 1", last_cause="crashed")}},
-        {"tree": {"own": child("finished", last_exit="exit code 0", last_cause="finished", since=5)}},
-        {"unmoved_seconds": 180.0},
-        {"unmoved_seconds": 1e9, "figures": figures(states={"published": 9, "dead": 9}, waiting_for_retry=0)},
-        {"unmoved_seconds": 1e9, "figures": figures(states={"seen": 3}, waiting_for_retry=3)},
-        {"unmoved_seconds": 1e9, "figures": None},
-        {"reports": {}},
-        {"reports": {"uploader": {"r2_failing_since": "2023-11-14T22:13:18Z", "storage_error": "status 522"}}},
-    ],
-)
-def test_what_is_no_problem(more: dict[str, Any]) -> None:
-    assert whats(known(**more)) == []
-
-
-def test_a_held_connection_is_one_problem_and_not_two() -> None:
-    given = known(tree={"connection": HELD}, reports={"connection": AWAY})
-    assert whats(given) == ["connection is held: the account is banned"]
-
-
-def test_problems_add_up_and_each_has_its_own_since() -> None:
-    memory = Memory()
-    first = known(journal_error="gone")
-    snapshot(first, memory)
-    both = replace(first, now=NOW + 2, reports={"uploader": BREAKERS, "connection": AWAY})
-    problems = snapshot(both, memory)["problems"]
-    assert [problem["since"][-3:] for problem in problems] == ["20Z", "22Z", "22Z"]
-
-
-def test_a_clock_that_is_set_hides_nothing_and_invents_nothing() -> None:
-    memory = Memory()
-    down = known(tree={"pool": LATE})
-    assert snapshot(down, memory)["problems"][0]["since"] == "2023-11-14T22:13:14Z"
-    an_hour_back = snapshot(replace(down, now=NOW - 3600), memory)
-    assert [problem["since"] for problem in an_hour_back["problems"]] == ["2023-11-14T21:13:14Z"]
-    forward = snapshot(replace(known(), now=NOW + 3600), Memory())
-    assert forward["ok"] is True
-    assert [row["uptime_seconds"] for row in forward["tree"]][:2] == [60.0, 50.0]
-
-
-def test_the_same_moment_is_told_as_one() -> None:
-    memory = Memory()
-    down = known(tree={"pool": {**LATE, "since": NOW - 6.0}})
-    for jitter in (0.0, -0.001, 0.001, 0.5):
-        assert snapshot(replace(down, now=NOW + jitter), memory)["problems"][0]["since"] == "2023-11-14T22:13:14Z"
-
-
-def test_who_is_down_with_its_supervisor_is_no_problem_of_its_own() -> None:
-    tree = {"pool": LATE, "image-1": {**LATE, "under": "pool"}}
-    assert whats(known(tree=tree)) == ["pool is not running (waiting) after: exit code 1"]
-    assert len(whats(known(tree={**tree, "pool": child()}))) == 1
-
-
-def test_of_a_frozen_pool_nobody_knows_how_its_workers_are() -> None:
-    """They were last heard of through it: one problem, and rows that say how old they are."""
-    worker = child(heard=NOW - 14, beats=True, under="pool")
-    tree = {
-        "pool": child(heard=NOW - 12, beats=True),
-        "image-1": worker,
-        "uploader": child(heard=NOW - 2.04, beats=True),
-    }
-    body = snapshot(known(tree=tree), Memory())
-    assert [one["what"] for one in body["problems"]] == ["pool has given no sign of life for 12 s"]
-    assert {row["name"]: row["last_seen_seconds"] for row in body["tree"]} == {
-        "root": 1.0,
-        "pool": 12.0,
-        "image-1": 14.0,
-        "uploader": 2.0,
-    }
-    assert not {"heard", "beats", "trouble", "due"} & body["tree"][1].keys()
-    alone = {**tree, "pool": child(heard=NOW - 1, beats=True)}
-    assert whats(known(tree=alone)) == ["image-1 has given no sign of life for 14 s"]
-    sooner = {**tree, "pool": child(heard=NOW - 9, beats=True)}
-    assert whats(known(tree=sooner)) == [], "it may have said more to the pool than the pool has told"
-    assert whats(known(tree=tree, silent_seconds=12.0)) == ["the root has not been heard of for 12 s"]
-
-
-def test_those_who_wait_for_the_disk_are_one_problem_and_the_dead_wait_for_nothing() -> None:
-    said = {name: {"pid": pid, "error": "disk is full"} for name, pid in (("pool", 100), ("uploader", 100), ("old", 7))}
-    waiting = known(reports={f"disk {name}": facts for name, facts in said.items()})
-    assert whats(waiting) == ["state_dir cannot be written (disk is full): pool, uploader waiting"]
-    replaced = known(reports={"disk pool": {"pid": 99, "error": "disk is full"}})
-    assert whats(replaced) == []
-
-
-def test_a_flood_that_is_over_is_none() -> None:
-    def flooded(until: str) -> Known:
-        return known(reports={"connection": {"connected": True, "flooded_until": until}})
-
-    assert len(whats(flooded("2023-11-14T22:13:21Z"))) == 1
-    assert whats(flooded("2023-11-14T22:13:19Z")) == []
-
-
-def test_a_broken_codec_and_an_encoder_that_stands_in_are_problems() -> None:
-    why = {"WebP encoder": "our WebP encoder failed: AttributeError", "JPEG decoder": "x"}
-    report = {"spool_error": "", "broken_codecs": why, "encoder_fallback": "SVT-AV1: not there"}
-    body = snapshot(known(reports={"pool": report}), Memory())
-    assert [one["what"] for one in body["problems"]] == [
-        "the image workers' WebP encoder is broken, its pictures wait: our WebP encoder failed: AttributeError",
-        "the image workers' JPEG decoder is broken, its pictures wait: x",
-        "most AVIF renditions are made by the second-best encoder, and are up to 70 % larger: SVT-AV1: not there",
-    ]
-    assert all("Nothing is lost" in one["remedy"] for one in body["problems"])
-    assert whats(known(reports={"pool": {"spool_error": "", "broken_codecs": {}, "encoder_fallback": ""}})) == []
-    body = snapshot(known(figures=figures(totals={"encoder_fallbacks": 3})), Memory())
-    assert body["stats"]["encoder_fallbacks"] == 3
 
 
 def test_pictures_that_were_set_aside_are_named_with_their_file() -> None:
     row = {"job": 8, "channel": 77, "message": 5, "reason": "poison, set aside after 2 tries: hung", "file": "8.1"}
-    [found] = snapshot(known(figures=figures(quarantined=(row,))), Memory())["quarantine"]
+    [found] = body_of(snapshot(figures=figures(quarantined=(row,))))["quarantine"]
     assert found == {**row, "file": "spool/8.1/original"}
-    assert snapshot(known(), Memory())["quarantine"] == snapshot(known(figures=None), Memory())["quarantine"] == []
-
-
-def test_what_nobody_could_fetch_does_not_stand_still() -> None:
-    """Its channel is not configured any more, say."""
-    idle = {"connection": {"connected": True, "nothing_to_fetch": True}}
-    of_another = figures(states={"seen": 7}, waiting_for_retry=2)
-    assert whats(known(unmoved_seconds=1e6, figures=of_another, reports=idle)) == []
-    rendered = figures(states={"seen": 7, "rendered": 2}, waiting_for_retry=8)
-    [what] = whats(known(unmoved_seconds=1e6, figures=rendered, reports=idle))
-    assert what.startswith("1 pictures wait")
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"tree": {"connection": child("held", last_cause="held", last_exit="banned", remedy="x", since=int(NOW) - 9)}},
-        {"reports": {"connection": {"connected": False, "error": "no route"}}},
-        {"reports": {"connection": {"connected": True, "spool_error": "full"}}},
-        {"reports": {"uploader": BREAKERS}},
-    ],
-)
-def test_work_that_stands_still_for_a_known_reason_is_no_second_problem(more: dict[str, Any]) -> None:
-    assert len(whats(known(unmoved_seconds=1e6, **more))) == 1
+    assert body_of(snapshot())["quarantine"] == body_of(snapshot(figures=None))["quarantine"] == []
 
 
 def test_the_summary_is_one_line() -> None:
-    body = snapshot(known(), Memory())
+    body = body_of(snapshot())
     assert status.summarize(body) == "connected, 6 pictures waiting, 5 dead"
-    report = {**known().reports["connection"], "connected": False, "error": "no route"}
-    body = snapshot(known(reports={"connection": report}, figures=figures(states={"seen": 1})), Memory())
+    report = {**snapshot().reports["connection"], "connected": False, "error": "no route"}
+    body = body_of(snapshot(reports={"connection": report}, figures=figures(states={"seen": 1})))
     assert status.summarize(body) == ("not connected, 1 picture waiting, 0 dead; the source is not connected: no route")
-    body = snapshot(known(reports={"connection": report}, journal_error="x" * 5000), Memory())
+    body = body_of(snapshot(reports={"connection": report}, journal_error="x" * 5000))
     assert status.summarize(body).endswith(f"; {'x' * 300} (and 1 more)")
-
-
-def test_a_breaker_that_only_somebody_can_close_says_what_to_do() -> None:
-    report = {**BREAKERS, "storage_remedy": "check storage.access_key_id", "r2_next_probe_at": "2023-11-14T22:14:00Z"}
-    [problem] = snapshot(known(reports={"uploader": report}), Memory())["problems"]
-    assert problem["remedy"] == (
-        "Check storage.access_key_id. After a change of the configuration: bin/run reload."
-        " Nothing is lost; it is asked again by itself at 2023-11-14T22:14:00Z"
-    )

@@ -913,6 +913,51 @@ def test_a_workers_row_of_status_says_what_it_is_at(desk: Desk, open_pool: Opene
     assert {tuple(one.facts["order"]) for one in (first, second)} == {(1,), (2,)}
 
 
+def rows(desk: Desk) -> list[ChildState]:
+    return [message for message in desk.said() if isinstance(message, ChildState)]
+
+
+def test_a_job_that_is_done_is_in_no_row_any_more(desk: Desk, open_pool: Opener) -> None:
+    """However soon it was done after the last row."""
+    job = desk.fetch(1)
+    pool, _ = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    pool.on_state("image-1", {"state": "running", "pid": 7})
+    pool.on_message("image-1", desk.write_ladder(job))
+    desk.said()
+    for expected in (1, 0):
+        pool.on_tick()
+        found = rows(desk)
+        assert len(found) == expected and all("job" not in row.facts and row.facts["pid"] == 7 for row in found)
+
+
+def test_a_job_that_has_begun_is_in_the_row_within_a_second(desk: Desk, open_pool: Opener, clock: Clock) -> None:
+    job = desk.fetch(1)
+    pool, _ = open_pool(1)
+    pool.on_state("image-1", {"state": "running", "pid": 7})
+    pool.on_order(Wake("fetched"))
+    desk.said()
+    pool.on_tick()
+    assert not rows(desk), "many jobs, one row"
+    clock.advance(1.0)
+    pool.on_tick()
+    pool.on_tick()
+    (row,) = rows(desk)
+    assert row.facts["job"] == job.id
+
+
+def test_a_worker_that_is_no_more_has_no_row(desk: Desk, open_pool: Opener) -> None:
+    desk.fetch(1)
+    pool, _ = open_pool(1)
+    pool.on_order(Wake("fetched"))
+    pool.on_state("image-1", {"state": "running", "pid": 7})
+    pool.on_state("image-1", {})
+    pool.on_exit("image-1", ended(0, Intent.STOP))
+    desk.said()
+    pool.on_tick()
+    assert not rows(desk)
+
+
 def test_a_round_of_the_loop_is_progress(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"job_seconds": 1.0, "patience": 4, "poison_after": 2, "cap_bytes": 0, "soft_cap_bytes": 0}
     context = desk.context(**options)

@@ -75,6 +75,10 @@ class Dispatcher:
         """The workers that have a job in hand."""
         return self._in_hand.keys()
 
+    def jobs(self) -> dict[str, int]:
+        """The id of the job that each of them has."""
+        return {worker: hand.job.id for worker, hand in self._in_hand.items()}
+
     def in_hand(self, worker: str) -> InHand | None:
         return self._in_hand.get(worker)
 

@@ -14,7 +14,8 @@ import ctypes
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+
+from ipc import proc
 
 _MIB = 1024 * 1024
 
@@ -94,13 +95,11 @@ def _process_bytes() -> tuple[int, int]:
 
     A sandbox may hide /proc: then the peak resident memory, which needs no file, stands for both.
     """
-    try:
-        with Path("/proc/self/status").open("rb") as status:
-            lines = dict(line.split(b":", 1) for line in status)
-        return int(lines[b"VmData"].split()[0]) * 1024, int(lines[b"VmHWM"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return peak, peak
+    sizes = proc.process_sizes()
+    if "VmData" in sizes and "VmHWM" in sizes:
+        return sizes["VmData"], sizes["VmHWM"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak, peak
 
 
 def _find_malloc_trim() -> Callable[[int], int] | None:

@@ -1,0 +1,67 @@
+"""What the journal counts. It is opened to be read, and opened anew after each error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from health.snapshot import Figures
+from ipc.journal import Journal, JournalError
+from ipc.journal import figures as journal_figures
+
+QUARANTINED = 20
+"""How many pictures that were set aside are named; `bin/run dead` names all."""
+
+
+class JournalReader:
+    """Reads the journal's figures."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._journal: Journal | None = None
+
+    def read(self) -> tuple[Figures | None, str]:
+        """The figures of this moment, or None and why the journal cannot be read."""
+        try:
+            if self._journal is None:
+                self._journal = Journal.open_to_read(self._path)
+            return _read(self._journal), ""
+        except (JournalError, ValueError) as error:  # ValueError: a packed column that is damaged
+            self.close()
+            return None, str(error) if isinstance(error, JournalError) else f"the journal cannot be read: {error!r}"
+
+    def close(self) -> None:
+        if self._journal:
+            self._journal.close()
+        self._journal = None
+
+
+def _read(journal: Journal) -> Figures:
+    """All figures in one transaction: each job is counted in exactly one state."""
+    with journal.reading():
+        return Figures(
+            states=journal_figures.states(journal),
+            totals=journal_figures.totals(journal),
+            channels=tuple(journal_figures.channels(journal)),
+            waiting_for_retry=journal_figures.waiting_for_retry(journal)[0],
+            spool_bytes=journal_figures.spool_bytes(journal),
+            last_failure=journal_figures.last_failure(journal),
+            quarantined=tuple(journal_figures.quarantined(journal, QUARANTINED)),
+        )
+
+
+class Progress:
+    """Since when pictures wait without one being finished (monotonic seconds)."""
+
+    def __init__(self, now: float) -> None:
+        self._since = now
+        self._finished = (0, 0)
+
+    def unmoved_seconds(self, figures: Figures | None, connection: Mapping[str, Any], now: float) -> float:
+        """How long that is now. Figures that could not be read change nothing."""
+        if figures:
+            finished = (figures.totals.get("processed", 0), figures.totals.get("failed", 0))
+            if finished != self._finished or not figures.workable(connection):
+                self._finished, self._since = finished, now
+        return now - self._since

@@ -1,0 +1,33 @@
+"""Since when each problem is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from health.problems.problem import Problem
+from ipc.timestamps import iso
+
+SAME_SECONDS = 2.0
+"""Two times of one event that are nearer than this are one, told by different clocks."""
+
+
+@dataclass
+class FirstSeen:
+    """Since when each subject has a problem (Unix seconds): forgotten as soon as it has none."""
+
+    since: dict[str, float] = field(default_factory=dict)
+
+    def date(self, problems: Iterable[Problem], now: float) -> list[dict[str, str]]:
+        """The problems as /status shows them."""
+        dated = [(one, self._since(one, now)) for one in problems]
+        self.since = {one.subject: since for one, since in dated}
+        return [
+            {"id": one.id, "what": one.what, "since": iso(self.since[one.subject]), "remedy": one.remedy}
+            for one, _ in dated
+        ]
+
+    def _since(self, problem: Problem, now: float) -> float:
+        """The time given before, unless the clock has been set since: one moment does not show as two."""
+        before = self.since.get(problem.subject, now if problem.since is None else problem.since)
+        return before if problem.since is None or abs(before - problem.since) < SAME_SECONDS else problem.since

@@ -1,0 +1,45 @@
+"""Problems of the work on pictures: a broken codec, a second-best encoder, work that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from health.problems.problem import Problem
+from health.snapshot import Snapshot
+from ipc.timestamps import iso
+
+STUCK_SECONDS = 180.0
+"""How long work may wait without one picture finishing. Three times the longest time for one picture."""
+
+
+def codecs_broken(snapshot: Snapshot) -> Iterator[Problem]:
+    for codec, reason in snapshot.report("pool").get("broken_codecs", {}).items():
+        yield Problem(
+            "codec.broken",
+            f"codec {codec}",
+            f"the image workers' {codec} is broken, its pictures wait: {reason}",
+            "Nothing is lost, and each waiting picture is tried again every ten minutes. Install the program anew, or"
+            " go back to the version before; then bin/run restart pool",
+        )
+
+
+def encoder_falls_back(snapshot: Snapshot) -> Iterator[Problem]:
+    if why := snapshot.report("pool").get("encoder_fallback"):
+        yield Problem(
+            "encoder.fallback",
+            "encoder",
+            f"most AVIF renditions are made by the second-best encoder, and are up to 70 % larger: {why}",
+            "Nothing is lost. See the log of the image workers; install the program anew, or ENABLE_AVIF=0 until then",
+        )
+
+
+def standing_still(snapshot: Snapshot) -> Iterator[Problem]:
+    """Work waits and nothing gets done. For when nothing else is wrong: any other problem explains it."""
+    count = snapshot.figures.workable(snapshot.report("connection")) if snapshot.figures else 0
+    if count and snapshot.unmoved_seconds > STUCK_SECONDS:
+        yield Problem(
+            "pictures.standing_still",
+            "stuck",
+            f"{count} pictures wait, and none has been finished since {iso(snapshot.now - snapshot.unmoved_seconds)}",
+            "See the log of pool and uploader; bin/run status shows who is at what",
+        )
