@@ -35,7 +35,7 @@ share, a large original never got there in time. Now 10 KB/s a connection will d
 """
 
 
-class Signs:
+class SignsOfLife:
     """When the service last took or gave anything. Threads may share it."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Signs:
 class Upload(io.BufferedReader):
     """A file that is sent: what is read of it is taken by the service, or by the kernel on its behalf."""
 
-    def __init__(self, file: io.FileIO, signs: Signs) -> None:
+    def __init__(self, file: io.FileIO, signs: SignsOfLife) -> None:
         super().__init__(file)
         self._signs = signs
 
@@ -75,7 +75,7 @@ class Upload(io.BufferedReader):
         return super().read(most)
 
 
-def http_of(session: botocore.session.Session, endpoint: str, config: Any, signs: Signs) -> URLLib3Session:
+def http_of(session: botocore.session.Session, endpoint: str, config: Any, signs: SignsOfLife) -> URLLib3Session:
     """Connections as botocore makes them, but with a send buffer of our size, which no setting of its own knows."""
     bundle = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
     options: dict[str, Any] = {
@@ -93,7 +93,7 @@ def http_of(session: botocore.session.Session, endpoint: str, config: Any, signs
     return http  # type: ignore[no-any-return]
 
 
-def _pools_with(signs: Signs) -> dict[str, type]:
+def _pools_with(signs: SignsOfLife) -> dict[str, type]:
     """botocore's connection pools, whose connections are followed once they stand."""
 
     class Plain(AWSHTTPConnection):

@@ -1,34 +1,31 @@
-"""The hosted catalogue: a Supabase project whose database has deploy/schema.sql. The only home of supabase-py.
+"""The interface of a Supabase project: one request, its answer, and what a failure raises. The home of supabase-py.
 
-Rows go through one function of the database, ingest_messages(), so that a batch is one transaction: an upsert of the
-interface could neither span two tables nor leave a newer revision alone. Nothing is tried twice here, since whoever
-calls has a breaker, with one exception: a kept connection may be cut just as the next request goes out. That says
-nothing of the service, and every write can be repeated, so it is asked again at once, on a fresh connection.
+Nothing is tried twice here, since the callers have a breaker, with one exception: a kept connection may be cut just as
+the next request goes out. That says nothing of the service, and every write can be repeated, so it is asked again at
+once, on a fresh connection.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import httpx
 from supabase import Client, SupabaseException, create_client
 from supabase.lib.client_options import SyncClientOptions
 
-from workers.publishing.catalog import answers
-from workers.publishing.catalog.protocol import Catalog, CatalogFault, Entry, NotAsked, Outcome, RowFault, refusal
-from workers.publishing.threads import Threads, never
+from workers.publishing.catalog.protocol import CatalogFault
+from workers.publishing.catalog.supabase import answers
 
-T = TypeVar("T")
+Timeout: TypeAlias = httpx.Timeout
 
 CONNECT_SECONDS = 3.0
 
 
-def timeout_of(seconds: float) -> httpx.Timeout:
+def timeout_of(seconds: float) -> Timeout:
     """Longest for an answer. An httpx.Timeout, since supabase-py cuts numbers to integers."""
     return httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
 
@@ -37,7 +34,7 @@ TIMEOUT = timeout_of(10.0)
 """Longer than the 8 s that a hosted project gives a statement."""
 
 
-def timeout_in(settings: Mapping[str, Any]) -> httpx.Timeout:
+def timeout_in(settings: Mapping[str, Any]) -> Timeout:
     """That of the settings' section `catalog`."""
     return timeout_of(settings["answer_seconds"]) if "answer_seconds" in settings else TIMEOUT
 
@@ -50,154 +47,11 @@ ANSWER_BYTES = 64 * 2**20
 SLOW_BYTES_PER_SECOND = 10_000
 """An answer may take longer than the time-out, from its first byte to its last, if it is long: by this."""
 
-_DIGESTS = 1000
-"""How many digests are asked about at a time: 67 KB."""
 
-
-class SupabaseCatalog(Catalog):
-    """The catalogue of the project at `url`. `key` is one that stands for service_role, of the new kind or the old."""
-
-    def __init__(self, url: str, key: str, timeout: httpx.Timeout = TIMEOUT) -> None:
-        self._project = _Project(url, key, timeout)
-
-    def write_many(self, batch: Sequence[Entry]) -> list[Outcome]:
-        reasons = [refusal(entry) for entry in batch]
-        sent = iter(self._write([entry for entry, reason in zip(batch, reasons, strict=True) if reason is None]))
-        return [next(sent) if reason is None else self._not_asked(reason) for reason in reasons]
-
-    def write_each(
-        self, batches: Iterable[Sequence[Entry]], *, stop: Callable[[], bool] = never
-    ) -> Iterator[list[Outcome]]:
-        """As promised; while one batch is on its way the caller makes the next one and deals with the last outcomes."""
-        under_way: Threads[list[Outcome]] | None = None
-        for batch in batches:
-            before, under_way = under_way, None
-            outcomes = _finished(before, stop)
-            under_way = Threads([partial(self.write_many, batch)])
-            yield from outcomes
-        yield from _finished(under_way, stop)
-
-    def _write(self, batch: list[Entry]) -> list[Outcome]:
-        """Write these in one transaction; if one of them keeps the others out, each half in its own."""
-        if not batch:
-            return []
-        try:
-            return self._ingest(batch)
-        except RowFault as fault:
-            if len(batch) == 1:
-                return [fault]
-        half = len(batch) // 2
-        return self._write(batch[:half]) + self._write(batch[half:])
-
-    def _ingest(self, batch: list[Entry]) -> list[Outcome]:
-        answer = self._project.call("ingest_messages", batch=[_rows(entry) for entry in batch])
-        if len(answer) != len(batch) or not all(isinstance(one, bool) for one in answer):
-            raise answers.of_nonsense(answer, where=self._project.where)
-        return answer
-
-    def _not_asked(self, reason: str) -> NotAsked:
-        return NotAsked(f"{self._project.where}: the row is refused: {reason}")
-
-    def referenced(self, sha256s: Iterable[str]) -> set[str]:
-        asked = list(sha256s)
-        found = self._texts("picturedesk_referenced", asked)
-        if not found <= set(asked):
-            raise answers.of_nonsense(sorted(found), where=self._project.where)
-        return found
-
-    def named(self, sha256s: Iterable[str]) -> set[str]:
-        return self._texts("picturedesk_named", list(sha256s))
-
-    def _texts(self, function: str, sha256s: list[str]) -> set[str]:
-        """What the function answers about the digests."""
-        found = set[str]()
-        for start in range(0, len(sha256s), _DIGESTS):
-            answer = self._project.call(function, sha256s=sha256s[start : start + _DIGESTS])
-            if not all(isinstance(one, str) for one in answer):
-                raise answers.of_nonsense(answer, where=self._project.where)
-            found.update(answer)
-        return found
-
-    def urls(self, sha256s: Iterable[str]) -> set[str]:
-        asked = list(sha256s)
-        return self._project.urls(asked) if asked else set()
-
-    def probe(self) -> None:
-        """An empty batch writes nothing, and needs all that a full one needs."""
-        if answer := self._project.call("ingest_messages", batch=[]):
-            raise answers.of_nonsense(answer, where=self._project.where)
-
-    def last_sign(self) -> float:
-        return self._project.last_sign
-
-    def close(self) -> None:
-        self._project.close()
-
-
-def _finished(crew: Threads[T] | None, stop: Callable[[], bool]) -> list[T]:
-    """The results of the crew, if there is one."""
-    results: list[T] = []
-    if crew is not None:
-        crew.finish(done=results.append, stop=stop)
-    return results
-
-
-def check(url: str, key: str, timeout: httpx.Timeout = TIMEOUT) -> list[str]:
-    """What keeps the project from taking rows, each with its remedy; empty if nothing does. Nothing is written."""
-    project = _Project(url, key, timeout)
-    if wrong := answers.wrong_with(key, time.time()):
-        return [f"{project.where}: {wrong}. {answers.KEY}"]
-    found: list[str] = []
-    try:
-        for what in _differences(project):
-            found.append(f"{project.where}: {what}. {answers.APPLY}")
-    except (CatalogFault, RowFault) as fault:
-        found.append(str(fault))
-    finally:
-        project.close()
-    return found
-
-
-def _differences(project: _Project) -> Iterator[str]:
-    """What of the schema is missing or other than it should be, as it is found. Raises what else goes wrong."""
-    is_sound = True
-    for table in ("channels", "messages", "images"):
-        try:
-            project.look_at(table)
-        except answers.Missing:
-            is_sound = False
-            yield f"the table public.{table} is missing"
-    calls: dict[str, dict[str, Any]] = {
-        "picturedesk_faults": {},
-        "picturedesk_referenced": {"sha256s": []},
-        "picturedesk_named": {"sha256s": []},
-        "ingest_messages": {"batch": []},  # an empty batch writes nothing, and needs all that a full one needs
-    }
-    for function, arguments in calls.items():
-        try:
-            faults = project.call(function, **arguments)
-        except answers.Missing as missing:
-            if missing.is_function:
-                faults = [f"the function public.{function} is missing"]
-            elif is_sound:
-                raise
-            else:
-                continue  # it needs what is missing
-        except answers.Ambiguous:
-            faults = [f"there is more than one function public.{function}"] if is_sound else []
-        is_sound = is_sound and not faults
-        yield from faults
-
-
-def _rows(entry: Entry) -> dict[str, Any]:
-    image = None if entry.image is None else dict(entry.image)
-    return {"channel": dict(entry.channel), "message": dict(entry.message), "image": image}
-
-
-class _Project:
+class Project:
     """A project's interface: what comes back is a list, or a CatalogFault, or a RowFault. `where` is its host."""
 
-    def __init__(self, url: str, key: str, timeout: httpx.Timeout) -> None:
+    def __init__(self, url: str, key: str, timeout: Timeout) -> None:
         parts = urlsplit(url)
         self.where = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
         self._url, self._key, self._timeout = url, key, timeout
