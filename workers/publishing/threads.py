@@ -1,7 +1,7 @@
-"""Calls in threads that nobody has to wait for: the caller stays able to answer, to stop, and to prepare what is next.
+"""Calls in threads that no exit waits for: the caller stays able to answer, to stop, and to prepare what is next.
 
 Not concurrent.futures: its threads are joined when the process ends, so one stalled upload would hold up a stop for as
-long as its timeout. These threads are daemons, made for one crew each; starting eight takes less than a millisecond.
+long as its timeout. These threads are daemons, made anew for each set of calls; eight start in under a millisecond.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 STOP_SECONDS = 5.0
-"""How long a crew goes on with the calls in hand after a stop was asked for: enough for a service that works."""
+"""How long the calls in hand may go on after a stop was asked for: enough for a service that works."""
 
 POLL_SECONDS = 0.1
-"""How often `stop` is asked and results are told. Not with each: whoever wakes up takes the interpreter's lock from the
-threads, which with results every millisecond or two costs a tenth of their speed.
+"""How often `stop` is asked and results are given to `done`. Not with each: a caller that wakes up takes the
+interpreter's lock from the threads, which with results every millisecond or two costs a tenth of their speed.
 """
 
 
 class Interrupted(Exception):
-    """A stop was asked for before all was done. Nobody's fault; what was done is found again next time."""
+    """A stop was asked for before all was done. No fault; what was done is found again next time."""
 
 
 def never() -> bool:
@@ -55,7 +55,7 @@ class Threads(Generic[T]):
         for number in range(min(threads, len(self._todo))):
             self._at_work.append(number)
             try:
-                threading.Thread(target=self._work, name="crew", daemon=True).start()
+                threading.Thread(target=self._work, name="call", daemon=True).start()
             except RuntimeError:  # the machine has no more threads to give: fewer do the same, more slowly
                 self._at_work.pop()
                 break

@@ -28,6 +28,7 @@ from tests.instance import HOME
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 from tests.workers.desk import CHANNEL, LADDER, Desk
+from tests.workers.publisher import Publisher
 from workers.publishing import catalog as catalogs
 from workers.publishing import gc as module
 from workers.publishing import storage as storages
@@ -35,7 +36,7 @@ from workers.publishing.breaker import Breaker
 from workers.publishing.catalog import Catalog
 from workers.publishing.gc import Garbage, GarbageScope, collect, find, remove
 from workers.publishing.storage import Storage, StorageFault
-from workers.uploader import Uploader
+from workers.uploader import Services
 
 SECTIONS = {
     "files": {"storage": {"backend": "files", "public_url": ""}, "catalog": {"backend": "sqlite"}},
@@ -58,16 +59,17 @@ class Place:
         self.storage: Storage = beside.storage if beside else storages.make(self.options)
         self.catalog: Catalog = beside.catalog if beside else catalogs.make(self.options)
         self.scope = GarbageScope(self.storage, self.catalog, desk.journal, prefix)
-        self.uploader = Uploader(
-            context=desk.context(),
-            journal=desk.journal,
-            spool=desk.spool,
-            storage=self.storage,
-            catalog=self.catalog,
-            layout=Layout(prefix),
-            policy=RetryPolicy(max_attempts=1, base_seconds=60.0),
-            storage_breaker=Breaker(5, 60.0),
-            catalog_breaker=Breaker(5, 60.0),
+        self.uploader = Publisher(
+            desk.context(),
+            desk.journal,
+            Services(
+                storage=self.storage,
+                catalog=self.catalog,
+                layout=Layout(prefix),
+                policy=RetryPolicy(max_attempts=1, base_seconds=60.0),
+                storage_breaker=Breaker(5, 60.0),
+                catalog_breaker=Breaker(5, 60.0),
+            ),
         )
 
     def close(self) -> None:
@@ -210,7 +212,7 @@ def test_a_picture_that_another_message_shows_as_well_stays(place: Place) -> Non
 def test_objects_of_a_job_that_was_never_published(place: Place) -> None:
     """Its message was deleted while it was on its way, after its objects were put."""
     job = place.desk.render(1)
-    place.storage.put_all(place.uploader.storing._pictures([job])[job.id])
+    place.storage.put_all(place.uploader.object_stage._pictures([job])[job.id])
     assert place.find() == []
     place.delete(1)
     assert digests(place.collect()) == [job.sha256]
@@ -389,8 +391,8 @@ def test_a_row_that_is_on_its_way_is_waited_for(place: Place) -> None:
     first = place.publish(1, b"the same")
     place.delete(1)
     job = place.desk.render(2, b"the same")
-    place.uploader.storing.step()
-    row = place.uploader.writing._entries([place.desk.of(2)])[job.id]
+    place.uploader.object_stage.step()
+    row = place.uploader.row_stage._entries([place.desk.of(2)])[job.id]
     place.desk.take(2, picture="b", edited_at=job.posted_at + 9)
     slept: list[float] = []
 
@@ -437,7 +439,7 @@ def test_what_got_no_answer_may_still_be_done_later(place: Place, monkeypatch: p
     """So the picture is not put until that cannot be any more, though the process may be gone, or run again."""
     times = [time.time()]
     journal = Journal.open(place.desk.state_dir / "journal.db", clock=lambda: times[0])
-    place.uploader.storing._journal = journal
+    place.uploader.object_stage._journal = journal
     aside = replace(place.scope, journal=journal)
     place.publish(1, b"the same")
     place.delete(1)
@@ -612,7 +614,7 @@ def test_where_nothing_was_published_a_catalogue_that_names_nothing_stored_is_no
 def test_where_nothing_was_published_yet_what_is_stored_may_be_without_a_row(place: Place) -> None:
     assert place.collect() == []
     job = place.desk.render(1)
-    place.uploader.storing.step()
+    place.uploader.object_stage.step()
     assert place.collect() == []
     assert place.names() == place.keys_of(job)
 

@@ -18,6 +18,7 @@ from ipc.intake import withdraw
 from ipc.jobs import Job
 from ipc.retry import RetryPolicy
 from tests.workers.desk import CHANNEL, LADDER, POSTED, Desk
+from tests.workers.publisher import Publisher
 from workers import stripping
 from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
@@ -26,7 +27,7 @@ from workers.publishing.republish import check, replace_originals, write_rows_ag
 from workers.publishing.republish.originals import OriginalsScope, Replaced, replace_all
 from workers.publishing.storage import Storage, StorageFault
 from workers.stripping import strip
-from workers.uploader import Uploader
+from workers.uploader import Services
 
 MARK = b"PLANTED-52.5200N-13.4050E"
 
@@ -59,16 +60,17 @@ class Press:
         """Do what is due, as an uploader does that has just been started with these settings."""
         settings = self.options["storage"]
         storage, catalog = self.storage(), catalogs.make(self.options)
-        uploader = Uploader(
-            context=self.desk.context(),
-            journal=self.desk.journal,
-            spool=self.desk.spool,
-            storage=storage,
-            catalog=catalog,
-            layout=Layout(settings["prefix"], settings["originals"]),
-            policy=RetryPolicy(1, 60.0),
-            storage_breaker=Breaker(5, 60.0),
-            catalog_breaker=Breaker(5, 60.0),
+        uploader = Publisher(
+            self.desk.context(),
+            self.desk.journal,
+            Services(
+                storage=storage,
+                catalog=catalog,
+                layout=Layout(settings["prefix"], settings["originals"]),
+                policy=RetryPolicy(1, 60.0),
+                storage_breaker=Breaker(5, 60.0),
+                catalog_breaker=Breaker(5, 60.0),
+            ),
         )
         while uploader.publish_due():
             pass

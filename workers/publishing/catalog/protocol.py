@@ -63,7 +63,7 @@ class Catalog(Protocol):
 
         The next batch may be asked for, and begun, before the outcomes of the last are given. `stop` is asked several
         times a second where waiting is possible: once it says yes there are a few seconds left to finish
-        (`crew.STOP_SECONDS`), then crew.Interrupted is raised. Raises CatalogFault, and begins no other batch.
+        (`threads.STOP_SECONDS`), then threads.Interrupted is raised. Raises CatalogFault, and begins no other batch.
         """
         for batch in batches:
             yield self.write_many(batch)

@@ -1,8 +1,8 @@
 """Originals that are published as they came, replaced by stripped ones or deleted.
 
 They are from before originals were stripped, or of `storage.originals = "as_is"`. Each is read back, the stripped one
-is put, the old object is deleted, and only then does the journal say so. Killed anywhere, the next run finds out from the
-storage how far it had come, and repeats the rest. Meanwhile the picture is under the lease that `gc` takes (see
+is put, the old object is deleted, and only then does the journal say so. Killed anywhere, the next run finds out from
+the storage how far it had come, and repeats the rest. Meanwhile the picture is under the lease that `gc` takes (see
 `workers.publishing.gc`): the uploader stores nothing of it.
 """
 

@@ -85,9 +85,9 @@ class Storage(Protocol):
 
         Several may be on their way at once. `stored` is called, in the caller's thread, with what became of each.
         `tries` is how often an object is tried at once whose put fails in passing, before that is an error. `stop` is
-        asked several times a second: once it says yes there are a few seconds left to finish (`crew.STOP_SECONDS`),
-        then crew.Interrupted is raised. At the first error (those of `put`) no further object is begun, those under way
-        are waited for, and it is raised. A key that comes twice may be stored and told once.
+        asked several times a second: once it says yes there are a few seconds left to finish (`threads.STOP_SECONDS`),
+        then threads.Interrupted is raised. At the first error (those of `put`) no further object is begun, those under
+        way are waited for, and it is raised. A key that comes twice may be stored and told once.
         """
 
     def settle(self) -> None:
