@@ -1,4 +1,4 @@
-"""What every catalogue promises, and the two ways in which it can fail to keep it."""
+"""What every catalogue promises, and the two ways in which it fails."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RowFault(JobFault):
 
 
 class NotAsked(RowFault):
-    """No catalogue takes this row, so this one was not asked about it: that says nothing of how the catalogue is."""
+    """No catalogue takes this row, so this one was not asked: that says nothing of how it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 def refusal(entry: Entry) -> str | None:
-    """Why no catalogue takes this entry, None if it may. What is said here is said the same by all of them."""
+    """Why no catalogue takes this entry; None if one may. All catalogues use these words."""
     channel, message, image = entry.channel, entry.message, entry.image
     if channel.get("id") != message.get("channel_id"):
         return f"a message of channel {message.get('channel_id')} with the title of channel {channel.get('id')}"

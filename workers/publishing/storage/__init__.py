@@ -34,7 +34,7 @@ def make(options: Mapping[str, Any], answer_seconds: float | None = None) -> Sto
     settings = options["storage"]
     if settings.get("backend", "files") == "files":
         return FileStorage(Path(options["state_dir"]) / "media", settings["public_url"])
-    # boto3 takes 330 ms and 49 MiB to import: who keeps files doesn't pay for it.
+    # boto3 takes 330 ms and 49 MiB to import: an instance that keeps files doesn't pay for it.
     from workers.publishing.storage.r2 import READ_SECONDS, R2Storage  # noqa: PLC0415
 
     return R2Storage(

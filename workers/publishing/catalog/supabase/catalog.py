@@ -22,7 +22,7 @@ _DIGESTS = 1000
 
 
 class SupabaseCatalog(Catalog):
-    """The catalogue of the project at `url`. `key` is one that stands for service_role, of the new kind or the old."""
+    """The catalogue of the project at `url`. `key` stands for service_role, and is of the new kind or the old."""
 
     def __init__(self, url: str, key: str, timeout: Timeout = TIMEOUT) -> None:
         self._project = Project(url, key, timeout)
@@ -35,7 +35,7 @@ class SupabaseCatalog(Catalog):
     def write_each(
         self, batches: Iterable[Sequence[Entry]], *, stop: Callable[[], bool] = never
     ) -> Iterator[list[Outcome]]:
-        """As promised; while one batch is on its way the caller makes the next one and deals with the last outcomes."""
+        """While one batch is on its way the caller makes the next one, and deals with the last outcomes."""
         under_way: Threads[list[Outcome]] | None = None
         for batch in batches:
             before, under_way = under_way, None
@@ -76,7 +76,7 @@ class SupabaseCatalog(Catalog):
         return self._texts("picturedesk_named", list(sha256s))
 
     def _texts(self, function: str, sha256s: list[str]) -> set[str]:
-        """What the function answers about the digests."""
+        """The function's answers about these digests."""
         found = set[str]()
         for start in range(0, len(sha256s), _DIGESTS):
             answer = self._project.call(function, sha256s=sha256s[start : start + _DIGESTS])

@@ -35,7 +35,7 @@ TIMEOUT = timeout_of(10.0)
 
 
 def timeout_in(settings: Mapping[str, Any]) -> Timeout:
-    """That of the settings' section `catalog`."""
+    """The time-out that the settings' section `catalog` asks for."""
     return timeout_of(settings["answer_seconds"]) if "answer_seconds" in settings else TIMEOUT
 
 
@@ -49,7 +49,7 @@ SLOW_BYTES_PER_SECOND = 10_000
 
 
 class Project:
-    """A project's interface: what comes back is a list, or a CatalogFault, or a RowFault. `where` is its host."""
+    """A project's interface: each request returns a list, or raises CatalogFault or RowFault. `where` is its host."""
 
     def __init__(self, url: str, key: str, timeout: Timeout) -> None:
         parts = urlsplit(url)
@@ -71,7 +71,7 @@ class Project:
         self._ask(lambda client: client.table(table).select("*").limit(0).execute().data)
 
     def urls(self, sha256s: list[str]) -> set[str]:
-        """What `Catalog.urls` promises, of so few digests that they fit into an address."""
+        """As `Catalog.urls`, of digests that are few enough to fit into an address."""
         rows = self._ask(
             lambda client: client.table("images").select("renditions").in_("sha256", sha256s).execute().data
         )
@@ -112,7 +112,7 @@ class Project:
             return question(client)
 
     def _note_connecting(self, event: str, _: Mapping[str, Any]) -> None:
-        """What httpx does on its way to an answer."""
+        """Hear of httpx's steps on its way to an answer."""
         if event == "connection.connect_tcp.started":
             self._is_fresh = True
 

@@ -29,7 +29,7 @@ from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
 SEND_BUFFER_BYTES = 128 * 2**10
-"""Of an upload, so much (the kernel makes it twice that) may be on its way unseen. By default the kernel takes several
+"""How much of an upload may be on its way unseen (the kernel makes it twice that). By default the kernel takes several
 MiB at once, and the wait for the answer began while they were still to be sent: on a thin line that eight uploads
 share, a large original never got there in time. Now 10 KB/s a connection will do; and 50 ms away it has up to 5 MB/s.
 """
@@ -76,7 +76,7 @@ class Upload(io.BufferedReader):
 
 
 def http_of(session: botocore.session.Session, endpoint: str, config: Any, signs: SignsOfLife) -> URLLib3Session:
-    """Connections as botocore makes them, but with a send buffer of our size, which no setting of its own knows."""
+    """Connections as botocore makes them, but with a send buffer of our size, for which it has no setting."""
     bundle = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
     options: dict[str, Any] = {
         "verify": bundle or True,
