@@ -85,7 +85,7 @@ def main(context: Context) -> None:
 
 
 def services_of(context: Context) -> Services:
-    """As the options say. Speaks to nobody yet."""
+    """As the options say. Makes no connection yet."""
     options = context.options
     return Services(
         storage=storages.make(options),

@@ -980,6 +980,7 @@ class Hanging(Watched):
 
 
 def test_a_storage_that_hangs_keeps_no_row_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.publishing.stage.POLL_SECONDS", 0.1)
     monkeypatch.setattr("workers.publishing.liveness.SILENT_SECONDS", 0.3)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     monkeypatch.setattr("workers.uploader.DRAIN_SECONDS", 0.5)
@@ -1042,7 +1043,7 @@ def test_a_catalogue_that_hangs_is_told_before_its_breaker_opens(
 
 
 def test_a_stage_that_gives_no_sign_of_life_ends_the_process(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.publishing.stage.HANG_SECONDS", 3.0)
+    monkeypatch.setattr("workers.publishing.stage.HANG_SECONDS", 1.5)
     monkeypatch.setattr(
         "workers.publishing.stage.POLL_SECONDS", 0.1
     )  # which is how often one with nothing to do gives a sign
@@ -1075,7 +1076,7 @@ def test_a_stage_that_waits_for_its_probes_answer_does_not_hang(
     desk.journal.put_breaker(name, time.time() - 9, time.time() - 1, "out", "")
     with at_work(desk, monkeypatch, FileStorage(desk.media)) as uploader:
         wait_for("its question", asked.is_set)
-        uploader.join(2.0)
+        uploader.join(1.5)
         assert uploader.is_alive()
         let_go.set()
         wait_for("the breaker to close", lambda: desk.journal.breaker(name) is None)

@@ -16,7 +16,7 @@ SILENT_SECONDS = 9.0
 time-out, which may be longer or shorter, and it is the main thread that looks: the stage waits for the answer.
 
 It is longer than the 8 s that a hosted project gives a statement, and short enough to be told within 12 s of when
-something became due, though nobody hinted at it.
+something became due, even without a hint.
 """
 
 

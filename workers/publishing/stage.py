@@ -17,7 +17,7 @@ from workers.publishing.service import Service
 from workers.unforeseen import contained
 
 POLL_SECONDS = 2.0
-"""How often a stage looks for work when nobody hints at any."""
+"""How often a stage looks for work without a hint."""
 
 HANG_SECONDS = 60.0
 """A stage that shows no sign of life for this long hangs. Twice the longest wait for the journal, as for any child."""
@@ -49,7 +49,7 @@ class Stage(Protocol):
 
 @contextmanager
 def unforeseen_as(kind: type[ServiceFault]) -> Iterator[None]:
-    """Make a service's fault of an error that nobody foresaw: so one job ends no process, and no other stage.
+    """Make a service's fault of an unforeseen error: so one job ends no process, and no other stage.
 
     The breaker and the search for the job to blame go on as with any other failure, and /status shows the error.
     """
@@ -62,7 +62,7 @@ def unforeseen_as(kind: type[ServiceFault]) -> Iterator[None]:
 
 
 def _told(error: Exception, **facts: object) -> str:
-    """The words for an error that nobody foresaw. Raises it again if it concerns the whole process."""
+    """The words for an unforeseen error. Raises it again if it concerns the whole process."""
     unforeseen = contained(error, "unforeseen error", **facts)
     return f"{unforeseen}. Please report it. Nothing is lost, it is tried again"
 
@@ -102,7 +102,7 @@ class StageThread(threading.Thread):
             self.error = error
 
     def _step(self) -> int:
-        """One step. An error that nobody foresaw counts for the breaker, and the stage goes on."""
+        """One step. An unforeseen error counts for the breaker, and the stage goes on."""
         try:
             return self._stage.step()
         except FORESEEN:

@@ -43,14 +43,14 @@ def run(
 
 
 class Threads(Generic[T]):
-    """Makes all the calls, at most `threads` at once, while the caller does something else; then it calls `finish`."""
+    """Makes all the calls, at most `threads` at once, while the caller does something else, until it calls `finish`."""
 
     def __init__(self, calls: Iterable[Callable[[], T]], threads: int = 1) -> None:
         self._todo = deque(calls)
         self._results: deque[T] = deque()
         self._errors: deque[BaseException] = deque()
         self._bell = threading.Event()
-        # Counted here and not by the threads' being alive: a thread is a little while longer alive than at work.
+        # Threads at work are counted here: a thread is alive for a little while longer than it is at work.
         self._at_work: deque[int] = deque()
         for number in range(min(threads, len(self._todo))):
             self._at_work.append(number)
@@ -60,7 +60,7 @@ class Threads(Generic[T]):
                 self._at_work.pop()
                 break
         self._is_alone = not self._at_work
-        """Or all is done already: that is the same here."""
+        """Whether `finish` makes the calls itself. True also if all is done already, which is the same there."""
 
     def finish(self, *, done: Callable[[T], None], stop: Callable[[], bool] = never) -> None:
         """Wait until all is done, and give each result to `done`, in this thread, soon after it comes.
@@ -74,8 +74,7 @@ class Threads(Generic[T]):
         try:
             while True:
                 is_over = not self._at_work and not (self._is_alone and self._call_one())
-                while self._results:
-                    done(self._results.popleft())
+                self._give_results(done)
                 if is_over:
                     break
                 if stop() and until is None:
@@ -88,6 +87,10 @@ class Threads(Generic[T]):
             self._todo.clear()
         if self._errors:
             raise self._errors[0]
+
+    def _give_results(self, done: Callable[[T], None]) -> None:
+        while self._results:
+            done(self._results.popleft())
 
     def _call_one(self) -> bool:
         """Make the next call; False: there is none, or it was the last."""

@@ -32,7 +32,7 @@ __all__ = [
 def make(options: Mapping[str, Any]) -> Catalog:
     """The catalogue of the uploader's options: `state_dir`, and `catalog`, the settings' section of that name.
 
-    Speaks to nobody yet.
+    Makes no connection yet.
     """
     settings = options["catalog"]
     if settings.get("backend", "sqlite") == "sqlite":

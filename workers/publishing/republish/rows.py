@@ -31,7 +31,7 @@ def current_address(options: Mapping[str, Any]) -> tuple[str, str]:
 def write_rows_again(options: Mapping[str, Any]) -> Iterator[int]:
     """Send all rows whose URLs begin otherwise than today's to the uploader; how many, some at a time.
 
-    Those of which nobody noted how they begin are among them; those of another prefix are not.
+    Rows whose address the journal lacks are among them; rows of another prefix are not.
     """
     url, prefix = current_address(options)
     journal = Journal.open(Path(options["state_dir"]) / "journal.db")

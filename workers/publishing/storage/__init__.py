@@ -28,8 +28,8 @@ __all__ = [
 def make(options: Mapping[str, Any], answer_seconds: float | None = None) -> Storage:
     """The storage of the uploader's options: `state_dir`, and `storage`, the settings' section of that name.
 
-    It waits `answer_seconds` for an answer, or as long as the settings say. Speaks to nobody yet. Raises StorageFault
-    if the settings can't be of any storage.
+    It waits `answer_seconds` for an answer, or as long as the settings say. Makes no connection yet.
+    Raises StorageFault if the settings can't be of any storage.
     """
     settings = options["storage"]
     if settings.get("backend", "files") == "files":

@@ -8,7 +8,7 @@ Each object is asked for before it is sent:
 - of a picture that is expected to be there, if its last object is: that costs no upload;
 - if a call before this one has begun it and not come to its end;
 - of the first call, since a process before this one may have come to no end;
-- of the call after one that has found what nobody expected there: of a bucket that is full already (the journal was
+- of the call after one that has found what was not expected there: of a bucket that is full already (the journal was
   lost), no more than one object in all is sent in vain.
 """
 
@@ -31,7 +31,7 @@ T = TypeVar("T")
 class _Scout:
     """The first object of a picture on its way: once `is_back` is set, `found` says whether it was there already.
 
-    None: nobody knows, it failed.
+    None: unknown, since its put failed.
     """
 
     def __init__(self) -> None:

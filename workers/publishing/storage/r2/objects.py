@@ -24,7 +24,7 @@ def head(bucket: Bucket, key: str) -> Mapping[str, Any]:
 
 
 def size(bucket: Bucket, key: str, content_type: str) -> int | None:
-    """Bytes of the object; None if it is not there, or if nobody can tell: then a put tells why.
+    """Bytes of the object; None if it is not there, or if the service will not say: then a put tells why.
 
     An object of another content type is not ours: a page, most likely. An answer to a HEAD has no body, so it can't
     name its reason; and without the right to list a bucket, some services answer 403 for an object that is not
