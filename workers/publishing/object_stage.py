@@ -6,7 +6,7 @@ repeated. Several pictures are stored at once while there are several; a single 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 class Progress:
     """How far the objects of these jobs have got: `complete` are jobs with no object missing, `sizes` bytes by key."""
 
-    def __init__(self, jobs: Iterable[Job], pictures: dict[int, list[Item]]) -> None:
+    def __init__(self, jobs: Sequence[Job], pictures: dict[int, list[Item]]) -> None:
         self.complete: list[Job] = []
         self.sizes: dict[str, int] = {}
         self._missing = {job.id: {item.key for item in pictures[job.id]} for job in jobs}
