@@ -500,6 +500,18 @@ def test_one_that_replaces_it_asks_at_once_where_the_settings_were_wrong(desk: D
     assert stage.round() == [1]
 
 
+def test_a_new_process_gives_a_service_the_pause_that_it_asked_for(desk: Desk, stage: Stage) -> None:
+    """Even if the settings may have been mended."""
+    desk.render(1)
+    stage.refuse(StorageFault("unknown key", fatal=True, retry_after_seconds=500.0))
+    stage.round()
+    stage.service = stage.another()
+    stage.service.restore()
+    assert stage.service.facts()["state"] == "open"
+    stage.now += 500.0
+    assert stage.service.facts()["state"] == "half-open"
+
+
 # Whatever happens
 
 
