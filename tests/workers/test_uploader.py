@@ -643,6 +643,30 @@ def test_an_object_that_is_refused_is_the_jobs_own_fault(desk: Desk, house: Hous
     assert desk.of(2).state == "fetched"
 
 
+def test_a_refused_object_is_not_blamed_on_the_first_of_its_batch(
+    desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several are on their way at once: which one it was shows when they go singly."""
+    jobs = [desk.render(number) for number in range(1, 5)]
+    put_all = house.storage.put_all
+    monkeypatch.setattr(house.storage, "put_all", lambda items, **calls: put_all(list(items)[::-1], **calls))
+    house.storage.before_put = fail_with(ObjectFault("too large"), str(jobs[2].sha256))
+    for _ in range(5):
+        house.uploader.publish_due()
+    assert house.published() == [1, 2, 4]
+    assert house.attempts() == {3: 1}
+
+
+def test_what_was_stored_before_a_failure_shows_that_the_storage_works(desk: Desk, house: House) -> None:
+    jobs = [desk.render(number) for number in range(1, 4)]
+    for _ in range(FAILURES - 1):
+        house.storage_breaker.fail(time.monotonic(), "timed out")
+    house.storage.before_put = fail_with(StorageFault("timed out"), str(jobs[2].sha256))
+    house.uploader.publish_due()
+    assert house.published() == [1, 2]
+    assert house.storage_breaker.in_a_row == 1
+
+
 def test_a_job_that_no_object_can_be_named_for_stops_nobody_else(
     desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

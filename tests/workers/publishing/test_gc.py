@@ -538,6 +538,19 @@ def test_it_goes_on_with_the_next_when_one_has_come_again(place: Place, monkeypa
     assert left == found[1].sha256
 
 
+def test_a_picture_stays_of_which_another_instance_writes_a_row_meanwhile(place: Place) -> None:
+    """Also what that row does not name: its lease was for a picture that no row has."""
+    job = place.publish(1, b"the same")
+    entry = place.uploader.row_stage._entries([place.desk.of(1)])[job.id]
+    place.delete(1)
+    found, before = place.find(), place.names()
+    assert entry.image is not None
+    image = {**entry.image, "message_id": 2, "renditions": entry.image["renditions"][:1]}
+    assert place.catalog.write(entry.channel, {**entry.message, "message_id": 2}, image)
+    assert place.remove(*found) == []
+    assert place.names() == before
+
+
 # Renditions of another ladder
 
 
