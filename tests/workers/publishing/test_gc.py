@@ -565,6 +565,16 @@ def other_ladder(place: Place, number: int, data: bytes, *names: str) -> Job:
     return place.desk.of(number)
 
 
+def test_no_rendition_is_garbage_while_a_message_with_the_picture_is_on_its_way(place: Place) -> None:
+    """Its row may name any of them."""
+    place.publish(1, b"the same")
+    other_ladder(place, 2, b"the same", "640.webp")
+    place.delete(1)
+    assert len(place.find()) == 1
+    place.desk.fetch(3, b"the same")
+    assert place.find() == place.collect() == []
+
+
 def test_renditions_that_no_row_names_any_more_of_a_picture_that_one_has(place: Place) -> None:
     """The ladder was changed, the picture posted again, and the first message deleted."""
     old = place.publish(1, b"the same")
