@@ -49,7 +49,7 @@ from supabase import create_client
 
 from benchmarks.common import heading, make_export, say, spread, table, workplace
 from ipc.files.object_layout import Layout, objects_of, rows_of
-from ipc.journal import Journal
+from ipc.journal import Journal, figures, queue
 from ipc.retry import RetryPolicy
 from supervisor import logs
 from supervisor.settings import load
@@ -80,7 +80,7 @@ Work = Callable[[Options, "SimpleQueue[float]"], None]
 def waiting(options: Options) -> Iterator[Any]:
     """The jobs of the journal, all of them rendered."""
     with closing(Journal.open(Path(options["state_dir"]) / "journal.db")) as journal:
-        yield from journal.due("rendered", 10**6)
+        yield from queue.due(journal, "rendered", 10**6)
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def _time(ours: Publisher, journal: Journal, seconds: SimpleQueue[float], *, sto
     while ours.publish_due():
         continue
     took = time.monotonic() - start
-    if journal.due("rendered", 1, stored=stored):
+    if queue.due(journal, "rendered", 1, stored=stored):
         raise SystemExit("picturedesk: not everything was published")
     seconds.put(took)
 
@@ -299,7 +299,7 @@ def make_up(folder: Path, objects: ObjectServer, rows: RowServer, count: int, si
             start = time.monotonic()
 
             def published(least: int) -> bool:
-                return feed.journal.states()["published"] >= least
+                return figures.states(feed.journal)["published"] >= least
 
             wait_for("the first picture", lambda: published(1), 120)
             first = time.monotonic() - start

@@ -16,17 +16,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ipc.journal.leases import LEASE_SECONDS
 from structlog.testing import capture_logs
 
 from ipc.files.object_layout import Layout, objects_of, rows_of
 from ipc.files.spool import Spool
 from ipc.intake import withdraw
 from ipc.jobs import Job
-from ipc.journal import LEASE_SECONDS, Journal, JournalError
+from ipc.journal import Journal, JournalError, breakers, figures, leases, pictures, transitions
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import MAX_BYTES, Ready, Report, Wake, encode
 from tests.instance import HOME, wait_for
@@ -201,7 +203,7 @@ def test_a_picture_is_published(desk: Desk, house: House) -> None:
     assert (image["message_id"], image["sha256"]) == (1, job.sha256)
     assert house.rows("channels") == [{"id": CHANNEL, "title": "Test"}]
     assert desk.of(1).state == "published"
-    assert desk.journal.totals() == {"processed": 1, "failed": 0, "retried": 0}
+    assert figures.totals(desk.journal) == {"processed": 1, "failed": 0, "retried": 0}
     assert desk.spooled() == set()
     assert house.uploader.publish_due() == 0
 
@@ -272,7 +274,7 @@ def test_the_journal_fails(desk: Desk, house: House, monkeypatch: pytest.MonkeyP
     def fail(jobs: list[Job], *others: object) -> list[Job]:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(house.journal, "record_published", fail)
+    monkeypatch.setattr(transitions, "record_published", lambda _journal, *args, **values: fail(*args, **values))
     with pytest.raises(sqlite3.OperationalError):
         house.uploader.publish_due()
     monkeypatch.undo()
@@ -332,7 +334,7 @@ def test_an_edit_of_a_published_message_puts_no_object(desk: Desk, house: House)
     assert house.storage.asked == []
     assert house.rows()[0]["caption"] == "edited"
     assert house.rows("images") == images
-    assert desk.journal.totals()["processed"] == 1
+    assert figures.totals(desk.journal)["processed"] == 1
 
 
 def test_another_picture_that_comes_meanwhile_is_what_is_published_in_the_end(desk: Desk, house: House) -> None:
@@ -384,7 +386,7 @@ def test_a_lost_spool_file_sends_the_job_back(desk: Desk, house: House, missing:
     assert house.rows() == []
     assert house.storage_breaker.in_a_row == 0  # no fault of the storage
     if back == "fetched":
-        assert desk.journal.record_rendered(desk.write_ladder(job))
+        assert transitions.record_rendered(desk.journal, desk.write_ladder(job))
     else:
         desk.render(1)
     assert house.uploader.publish_due() == 2
@@ -538,7 +540,7 @@ def test_several_pictures_go_in_one_batch_as_large_as_it_may_be(
     assert house.storage.rounds == [2 * len(KEYS), 2 * len(KEYS), len(KEYS)]
     assert house.catalog.rounds == [[1, 2], [3, 4], [5]]  # nobody waits for a batch to be full
     for number in range(6, 11):
-        assert house.journal.record_stored([desk.render(number)])
+        assert transitions.record_stored(house.journal, [desk.render(number)])
     assert house.publish_all() == 5
     assert house.catalog.rounds[3:] == [[6, 7, 8], [9, 10]]
 
@@ -558,7 +560,7 @@ def test_pictures_are_recorded_while_others_are_on_their_way(
     assert recorded[keys_of(jobs[2])[0]] == [True, True, False, False, False]
     assert recorded[keys_of(jobs[4])[0]] == [True, True, True, True, False]
     assert house.storage.settled == 3
-    assert desk.journal.totals()["processed"] == 5
+    assert figures.totals(desk.journal)["processed"] == 5
 
 
 def test_a_batch_that_is_made_while_another_is_on_its_way_holds_others(
@@ -566,7 +568,7 @@ def test_a_batch_that_is_made_while_another_is_on_its_way_holds_others(
 ) -> None:
     monkeypatch.setattr(row_stage, "BATCH_ENTRIES", 2)
     for number in range(1, 6):
-        assert house.journal.record_stored([desk.render(number)])
+        assert transitions.record_stored(house.journal, [desk.render(number)])
 
     def write_each(batches: Iterable[Sequence[Entry]], **_: object) -> Iterator[list[Outcome]]:
         """As the hosted one: the next is asked for before the last is told."""
@@ -638,7 +640,7 @@ def test_an_object_that_is_refused_is_the_jobs_own_fault(desk: Desk, house: Hous
     house.uploader.sweep.go_on()
     assert [name.rpartition("/")[2] for name in desk.spooled()] == ["original"]  # for `retry`
     house.storage.before_put = lambda key: None
-    assert desk.journal.revive([jobs[1].id]) == [jobs[1].id]
+    assert transitions.revive(desk.journal, [jobs[1].id]) == [jobs[1].id]
     assert house.uploader.publish_due() == 0  # its renditions are made again
     assert desk.of(2).state == "fetched"
 
@@ -687,7 +689,7 @@ def test_a_job_that_no_object_can_be_named_for_stops_nobody_else(
 
 def test_a_row_that_we_fail_with_ourselves_keeps_nobody_else_out(desk: Desk, house: House) -> None:
     for number in range(1, 5):
-        assert house.journal.record_stored([desk.render(number)])
+        assert transitions.record_stored(house.journal, [desk.render(number)])
 
     def choke(batch: Sequence[Entry]) -> None:
         if any(entry.message["message_id"] == 2 for entry in batch):
@@ -709,7 +711,7 @@ def test_one_refused_row_keeps_no_other_of_its_batch_out(desk: Desk, house: Hous
     assert house.published() == [1, 2, 4, 5]
     assert len(house.catalog.rounds) == 1
     assert house.attempts() == {3: 1}
-    assert desk.journal.totals()["processed"] == 4
+    assert figures.totals(desk.journal)["processed"] == 4
 
 
 # Deletions
@@ -726,7 +728,7 @@ def test_a_deletion_is_published_without_objects(desk: Desk, house: House) -> No
     assert [row["message_id"] for row in house.rows("images")] == [2]
     assert desk.of(1).state == "published"
     assert len(house.storage.asked) == asked
-    assert desk.journal.totals()["processed"] == 2  # a tombstone is no picture
+    assert figures.totals(desk.journal)["processed"] == 2  # a tombstone is no picture
 
 
 def test_a_message_that_is_deleted_before_it_was_published_leaves_a_tombstone(desk: Desk, house: House) -> None:
@@ -736,7 +738,7 @@ def test_a_message_that_is_deleted_before_it_was_published_leaves_a_tombstone(de
     assert [bool(row["deleted_at"]) for row in house.rows()] == [True]
     assert house.rows("images") == []
     assert house.storage.asked == []
-    assert desk.journal.totals()["processed"] == 0
+    assert figures.totals(desk.journal)["processed"] == 0
     house.uploader.sweep.go_on()
     assert desk.spooled() == set()
 
@@ -747,7 +749,7 @@ def test_a_message_that_is_deleted_while_its_objects_are_put(desk: Desk, house: 
     house.publish_all()
     assert [bool(row["deleted_at"]) for row in house.rows()] == [True]
     assert house.rows("images") == []
-    assert desk.journal.totals()["processed"] == 0
+    assert figures.totals(desk.journal)["processed"] == 0
     assert desk.spooled() == set()
 
 
@@ -765,7 +767,7 @@ def test_while_the_storage_is_out_a_crowd_of_unstored_jobs_keeps_no_row_waiting(
     monkeypatch.setattr(row_stage, "BATCH_ENTRIES", 2)
     for number in range(1, 6):
         desk.render(number)
-    assert house.journal.record_stored([desk.render(6)])
+    assert transitions.record_stored(house.journal, [desk.render(6)])
     open_breaker(house.storage_breaker)
     assert house.uploader.publish_due() == 1
     assert house.published() == [6]
@@ -776,7 +778,7 @@ def test_while_the_catalogue_is_out_a_crowd_of_stored_jobs_keeps_no_object_waiti
 ) -> None:
     monkeypatch.setattr(object_stage, "BATCH_PICTURES", 2)
     for number in range(1, 6):
-        assert house.journal.record_stored([desk.render(number)])
+        assert transitions.record_stored(house.journal, [desk.render(number)])
     desk.render(6)
     open_breaker(house.catalog_breaker)
     assert house.uploader.publish_due() == 1
@@ -821,7 +823,7 @@ def test_a_row_that_nobody_was_asked_about_closes_no_breaker(
     """Half-open, the breaker waits for an answer of the service; here there is none, since it is gone."""
     monkeypatch.setattr(house.uploader.row_stage, "_catalog", SupabaseCatalog("http://localhost:9", "sb_secret_x"))
     desk.take(1, caption="a\0b")
-    assert house.journal.record_stored([desk.render(1)])
+    assert transitions.record_stored(house.journal, [desk.render(1)])
     open_breaker(house.catalog_breaker)
     house.later()
     house.uploader.publish_due()
@@ -842,7 +844,7 @@ def test_a_row_that_stays_refused_is_a_dead_letter(desk: Desk, house: House) -> 
     assert "not this one" in str(desk.of(1).reason)
     house.uploader.sweep.go_on()
     assert desk.spooled() == set()  # its original is in the storage
-    assert desk.journal.revive([job.id]) == [job.id]
+    assert transitions.revive(desk.journal, [job.id]) == [job.id]
     assert (desk.of(1).state, desk.of(1).stored) == ("rendered", True)
 
 
@@ -864,7 +866,7 @@ def test_a_dead_letter_is_published_once_its_caption_is_mended(desk: Desk, house
     desk.take(1, caption="good")
     if fault == "object":
         assert house.uploader.publish_due() == 0
-        assert desk.journal.record_rendered(desk.write_ladder(desk.of(1)))
+        assert transitions.record_rendered(desk.journal, desk.write_ladder(desk.of(1)))
     house.publish_all()
     assert (desk.of(1).state, desk.of(1).generation) == ("published", 1)
     assert [row["caption"] for row in house.rows()] == ["good"]
@@ -925,7 +927,7 @@ def test_after_a_stop_no_further_batch_is_begun(desk: Desk, house: House, monkey
     """Each may take as long as a stop gives it, and there is one limit for all."""
     monkeypatch.setattr(row_stage, "BATCH_ENTRIES", 1)
     for number in range(1, 5):
-        assert house.journal.record_stored([desk.render(number)])
+        assert transitions.record_stored(house.journal, [desk.render(number)])
     house.catalog.before_write = lambda batch: desk.ask_to_stop()
     assert house.uploader.publish_due() == 1
     assert house.published() == [1]
@@ -934,7 +936,7 @@ def test_after_a_stop_no_further_batch_is_begun(desk: Desk, house: House, monkey
 def test_the_sweep_takes_only_what_nobody_needs(desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = desk.render(1)
     dead = desk.render(2)
-    desk.journal.bury(dead, "poison")
+    transitions.bury(desk.journal, dead, "poison")
     house.uploader.sweep.go_on()
     (desk.state_dir / "spool" / "4711.1").mkdir()
     (desk.state_dir / "spool" / f"{kept.id}.7").mkdir()
@@ -1012,7 +1014,7 @@ def test_a_storage_that_hangs_keeps_no_row_waiting(desk: Desk, monkeypatch: pyte
     desk.render(1)
     with at_work(desk, monkeypatch, storage):
         wait_for("the storage to hang", lambda: storage.asked)
-        assert desk.journal.record_stored([desk.render(2)])
+        assert transitions.record_stored(desk.journal, [desk.render(2)])
         wait_for("the row", lambda: desk.of(2).state == "published")
         facts: dict[str, Any] = {}
 
@@ -1052,7 +1054,7 @@ def test_a_catalogue_that_hangs_is_told_before_its_breaker_opens(
         proxy.set(BlackHole())
         catalog = SupabaseCatalog(proxy.url, "sb_secret_x", timeout_in({"answer_seconds": answer_seconds}))
         monkeypatch.setattr("workers.publishing.catalog.make", lambda options: catalog)
-        assert desk.journal.record_stored([desk.render(1)])
+        assert transitions.record_stored(desk.journal, [desk.render(1)])
         facts: dict[str, Any] = {}
 
         def it_is_told() -> bool:
@@ -1097,20 +1099,20 @@ def test_a_stage_that_waits_for_its_probes_answer_does_not_hang(
         let_go.wait(60)
 
     monkeypatch.setattr(FileStorage if name == "storage" else SqliteCatalog, "probe", hang)
-    desk.journal.put_breaker(name, time.time() - 9, time.time() - 1, "out", "")
+    breakers.put(desk.journal, name, time.time() - 9, time.time() - 1, "out", "")
     with at_work(desk, monkeypatch, FileStorage(desk.media)) as uploader:
         wait_for("its question", asked.is_set)
         uploader.join(1.5)
         assert uploader.is_alive()
         let_go.set()
-        wait_for("the breaker to close", lambda: desk.journal.breaker(name) is None)
+        wait_for("the breaker to close", lambda: breakers.get(desk.journal, name) is None)
 
 
 def test_what_ends_a_stage_ends_the_process(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(journal: Journal, jobs: list[Job], *others: object) -> list[Job]:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(Journal, "record_published", fail)
+    monkeypatch.setattr(transitions, "record_published", fail)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     desk.render(1)
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
@@ -1126,7 +1128,7 @@ def test_what_ends_a_stage_during_the_stop_ends_the_process(
         time.sleep(0.5)  # until the main thread has seen it
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(Journal, name, fail)
+    monkeypatch.setattr(transitions, name, fail)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     desk.render(1)
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
@@ -1143,7 +1145,7 @@ def test_an_error_in_our_own_steps_ends_no_process_and_is_told(desk: Desk, monke
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     monkeypatch.setattr("workers.publishing.object_stage.ObjectStage._pictures", fail)
     desk.render(1)
-    assert desk.journal.record_stored([desk.render(2)])
+    assert transitions.record_stored(desk.journal, [desk.render(2)])
     facts: dict[str, Any] = {}
     with at_work(desk, monkeypatch, FileStorage(desk.media)):
         wait_for("the row", lambda: desk.of(2).state == "published")
@@ -1176,7 +1178,7 @@ def test_an_open_breaker_is_told_before_anything_waits_for_the_disk(
         raise JournalError("attempt to write a readonly database")
 
     now = time.time()
-    desk.journal.put_breaker("storage", now - 9, now + 500, "slow down", "Wait")
+    breakers.put(desk.journal, "storage", now - 9, now + 500, "slow down", "Wait")
     monkeypatch.setattr(Journal, "open", refuse)
     with pytest.raises(JournalError):
         main(desk.context(**OPTIONS))
@@ -1213,25 +1215,25 @@ def test_objects_that_are_being_removed_are_not_stored_meanwhile(desk: Desk, hou
     withdraw(desk.journal, CHANNEL, [1], desk.of(1).posted_at + 99)
     house.publish_all()
     sha256 = str(first.sha256)
-    assert desk.journal.begin_removal([sha256], desk.journal.known_pictures) == {sha256}
+    assert leases.begin(desk.journal, [sha256], partial(pictures.known, desk.journal)) == {sha256}
     desk.render(2, b"the same")
     desk.render(3)
     house.publish_all()
     assert house.published() == [1, 3]
-    desk.journal.end_removal([sha256])
+    leases.end(desk.journal, [sha256])
     house.publish_all()
     assert house.published() == [1, 2, 3]
 
 
 def test_a_removal_that_was_given_up_keeps_nobody_waiting_for_ever(desk: Desk, house: House) -> None:
     job = desk.render(1)
-    assert desk.journal.begin_removal([str(job.sha256)], lambda wanted: set())
+    assert leases.begin(desk.journal, [str(job.sha256)], lambda wanted: set())
     house.publish_all()
     assert house.published() == []
     house.later(LEASE_SECONDS)
     house.publish_all()
     assert house.published() == [1]
-    assert not desk.journal.renew_removal(str(job.sha256)), "and whoever was at it learns that it is over"
+    assert not leases.renew(desk.journal, str(job.sha256)), "and whoever was at it learns that it is over"
 
 
 KILLED = """
@@ -1262,4 +1264,4 @@ def test_killed_anywhere_it_finishes_the_next_time(desk: Desk, house: House, poi
     assert set(desk.stored()) == set(keys_of(job))
     assert desk.of(1).state == "published"
     assert desk.spooled() == set()
-    assert desk.journal.totals()["processed"] == 1
+    assert figures.totals(desk.journal)["processed"] == 1

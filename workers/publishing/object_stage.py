@@ -16,7 +16,8 @@ from ipc import failpoints
 from ipc.files.object_layout import Layout, objects_of, original_of
 from ipc.files.spool import STRIPPED, Spool
 from ipc.jobs import Job, Rendition
-from ipc.journal import Journal
+from ipc.journal import Journal, leases, queue, transitions
+from ipc.journal import pictures as journal_pictures
 from ipc.retry import RetryPolicy
 from workers.publishing.liveness import Liveness
 from workers.publishing.service import Service
@@ -97,8 +98,8 @@ class ObjectStage:
     def _due(self, most: int, besides: Collection[int]) -> list[Job]:
         """The due jobs, but for those whose objects `gc` removes: they wait until it is done, or the lease is over."""
         besides = set(besides)
-        while jobs := self._journal.due("rendered", most, stored=False, besides=besides):
-            going = self._journal.being_removed(job.sha256 for job in jobs if job.sha256)
+        while jobs := queue.due(self._journal, "rendered", most, stored=False, besides=besides):
+            going = leases.being_removed(self._journal, (job.sha256 for job in jobs if job.sha256))
             if not going:
                 break
             besides.update(job.id for job in jobs if job.sha256 in going)
@@ -130,7 +131,7 @@ class ObjectStage:
     def _pictures(self, jobs: Iterable[Job]) -> dict[int, list[Item]]:
         """The objects by job. A job that none can be named for must not stop the others."""
         jobs = list(jobs)
-        posted_again = self._journal.posted_again(job.sha256 for job in jobs if job.sha256)
+        posted_again = journal_pictures.posted_again(self._journal, (job.sha256 for job in jobs if job.sha256))
         pictures: dict[int, list[Item]] = {}
         for job in jobs:
             folder = self._spool.folder(job.id, job.generation)
@@ -138,7 +139,7 @@ class ObjectStage:
                 objects = list(objects_of(job, self._prefix))
             except FAULTS_OF_A_JOB as error:
                 log.exception("object_keys.failed", job=job.id)
-                self._journal.fail(job, f"{type(error).__name__}: {error}", self._policy)
+                transitions.fail(self._journal, job, f"{type(error).__name__}: {error}", self._policy)
                 continue
             is_expected = job.sha256 in posted_again
             pictures[job.id] = [
@@ -216,7 +217,7 @@ class ObjectStage:
         """Record that the jobs' objects are there: their spool files may go."""
         failpoints.reach("published.stored")
         as_found = {job.id: found for job in jobs if (found := self._as_found(job, sizes)) != job.renditions}
-        self._journal.record_stored(jobs, as_found)
+        transitions.record_stored(self._journal, jobs, as_found)
         failpoints.reach("published.recorded")
         self._spooled.extend(jobs)  # a job that has another picture by now needs these files no more either
 
@@ -242,16 +243,16 @@ class ObjectStage:
         if len(jobs) > 1:
             self.service.one_by_one()
             return
-        outcome = self._journal.fail(jobs[0], str(fault), self._policy)
+        outcome = transitions.fail(self._journal, jobs[0], str(fault), self._policy)
         log.error("object.refused", job=jobs[0].id, reason=str(fault), outcome=outcome)
 
     def _make_again(self, job: Job) -> None:
         """From the original where that is still there (a dead letter's is kept), else from the source."""
         if self._spool.original(job.id, job.generation).exists():
             self._spool.keep_original_only(job.id, job.generation)
-            self._journal.render_again(job)
+            transitions.render_again(self._journal, job)
             self._wake("fetched")
         else:
             self._spool.remove(job.id, job.generation)
-            self._journal.send_back(job)
+            transitions.send_back(self._journal, job)
             self._wake("seen")

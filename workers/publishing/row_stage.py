@@ -14,7 +14,7 @@ import structlog
 from ipc import failpoints
 from ipc.files.object_layout import address_of, rows_of
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, addresses, figures, queue, transitions
 from ipc.retry import RetryPolicy
 from workers.publishing.catalog import BATCH_ENTRIES, Catalog, CatalogFault, Entry, NotAsked, Outcome, RowFault
 from workers.publishing.liveness import Liveness
@@ -86,7 +86,7 @@ class RowStage:
         return bool(self._due(1, ()))
 
     def _due(self, most: int, besides: Collection[int]) -> list[Job]:
-        return self._journal.due("rendered", most, stored=True, besides=besides)
+        return queue.due(self._journal, "rendered", most, stored=True, besides=besides)
 
     def _batches(self, under_way: deque[list[Job]]) -> Iterator[list[Entry]]:
         """The rows to write, in batches, each made when the one before is on its way. `under_way`: whose they are."""
@@ -108,7 +108,7 @@ class RowStage:
 
     def _entries(self, jobs: Iterable[Job]) -> dict[int, Entry]:
         """The rows by job. A job that none can be made of must not stop the others."""
-        titles = {channel["id"]: channel["title"] for channel in self._journal.channels()}
+        titles = {channel["id"]: channel["title"] for channel in figures.channels(self._journal)}
         entries: dict[int, Entry] = {}
         for job in jobs:
             try:
@@ -120,13 +120,13 @@ class RowStage:
                 )
             except FAULTS_OF_A_JOB as error:
                 log.exception("row.failed", job=job.id)
-                self._journal.fail(job, f"{type(error).__name__}: {error}", self._policy)
+                transitions.fail(self._journal, job, f"{type(error).__name__}: {error}", self._policy)
         return entries
 
     def _number_of_address(self) -> int:
         """What the journal calls the address that the URLs in our rows begin with."""
         if self._address is None:
-            self._address = self._journal.address(address_of(self._url_of, self._prefix), self._prefix)
+            self._address = addresses.number_of(self._journal, address_of(self._url_of, self._prefix), self._prefix)
         return self._address
 
     def _record(self, jobs: list[Job], outcomes: list[Outcome]) -> int:
@@ -138,12 +138,12 @@ class RowStage:
         written = []
         for job, outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome, RowFault):
-                ending = self._journal.fail(job, str(outcome), self._policy)
+                ending = transitions.fail(self._journal, job, str(outcome), self._policy)
                 log.error("row.refused", job=job.id, reason=str(outcome), outcome=ending)
             else:
                 written.append(job)
         with self.liveness.busy():
-            published = self._journal.record_published(written, self._number_of_address())
+            published = transitions.record_published(self._journal, written, self._number_of_address())
         failpoints.reach("published.after")
         for job in published:
             if job.deleted_at is None:

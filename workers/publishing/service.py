@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, breakers, lookup, transitions
 from ipc.retry import RetryPolicy
 from workers.publishing.breaker import Breaker
 from workers.publishing.faults import ServiceFault
@@ -62,7 +62,7 @@ class Service:
 
     def restore(self) -> None:
         """Go on with the breaker as the process before this one left it."""
-        if (found := self._journal.breaker(self.name)) is None:
+        if (found := breakers.get(self._journal, self.name)) is None:
             return
         wall, now = self._wall_clock(), self._clock()
         self._breaker.reopen(now, found["silent_until"] - wall, found["error"])
@@ -120,7 +120,7 @@ class Service:
         self._open_since = self._next_probe_at = None
         self._remedy = ""
         if was_open:
-            self._journal.drop_breaker(self.name)
+            breakers.drop(self._journal, self.name)
             self._suspects.forget_all_but(self._waits)
 
     def failed(self, jobs: list[Job], fault: ServiceFault) -> None:
@@ -133,11 +133,11 @@ class Service:
         if self._breaker.state(now) == "closed":
             if alone:
                 self._suspects.add(alone, str(fault))
-                self._journal.postpone(alone, SUSPECT_SECONDS, str(fault))
+                transitions.postpone(self._journal, alone, SUSPECT_SECONDS, str(fault))
             return
         self._note_open(now, fault)
         for job, reason in self._suspects.acquit():
-            self._journal.postpone(job, 0.0, reason)
+            transitions.postpone(self._journal, job, 0.0, reason)
         if alone and self._suspects.put_last(alone, fatal=fault.fatal):
             self._charge(alone, str(fault))
 
@@ -149,7 +149,7 @@ class Service:
         self._remedy = fault.remedy if fault.fatal else ""
         # An operator who starts a process anew may well have mended the settings: then that is found out at once.
         silent_until = wall if fault.fatal and not fault.retry_after_seconds else self._next_probe_at
-        self._journal.put_breaker(self.name, self._open_since, silent_until, str(fault), self._remedy)
+        breakers.put(self._journal, self.name, self._open_since, silent_until, str(fault), self._remedy)
 
     def one_by_one(self) -> None:
         """One of the jobs that go now may be to blame: find out which."""
@@ -167,9 +167,9 @@ class Service:
         }
 
     def _charge(self, job: Job, reason: str) -> None:
-        outcome = self._journal.fail(job, reason, self._policy)
+        outcome = transitions.fail(self._journal, job, reason, self._policy)
         log.warning("publication.failed", job=job.id, reason=reason, outcome=outcome)
 
     def _waits(self, job_id: int) -> bool:
-        job = self._journal.job(job_id)
+        job = lookup.job(self._journal, job_id)
         return job is not None and job.state == "rendered"

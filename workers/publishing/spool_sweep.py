@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import structlog
 
 from ipc.files.spool import Spool
-from ipc.journal import Journal
+from ipc.journal import Journal, lookup
 
 SWEEP_SECONDS = 600.0
 """How often strays are looked for in the spool, besides at every start."""
@@ -34,7 +35,7 @@ class SpoolSweep:
         until = time.monotonic() + SLICE_SECONDS
         if time.monotonic() - self._began > SWEEP_SECONDS:
             self._began = time.monotonic()
-            self._rest = self._spool.sweeping(self._journal.unfinished)
+            self._rest = self._spool.sweeping(partial(lookup.unfinished, self._journal))
         for swept in self._rest:
             if swept:
                 log.info("spool.swept", folders=swept)

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ipc.journal.leases import LEASE_SECONDS
 
 from ipc.files.object_layout import Layout, objects_of
 from ipc.intake import withdraw
 from ipc.jobs import Job
-from ipc.journal import LEASE_SECONDS, Journal
+from ipc.journal import Journal, leases, pictures, transitions
 from ipc.retry import RetryPolicy
 from tests.instance import HOME
 from tests.servers.objects import ObjectServer
@@ -228,11 +229,11 @@ def test_a_picture_on_its_way_is_none(place: Place, stage: str) -> None:
     place.delete(1)
     job = place.desk.fetch(2, b"the same")
     if stage != "fetched":
-        assert place.desk.journal.record_rendered(place.desk.write_ladder(job))
+        assert transitions.record_rendered(place.desk.journal, place.desk.write_ladder(job))
     if stage == "stored":
-        assert place.desk.journal.record_stored([job])
+        assert transitions.record_stored(place.desk.journal, [job])
     if stage == "dead":
-        assert place.desk.journal.bury(place.desk.of(2), "for a test")
+        assert transitions.bury(place.desk.journal, place.desk.of(2), "for a test")
     assert place.collect() == []
     assert place.keys_of(first) <= place.names()
 
@@ -380,10 +381,10 @@ def test_another_machine_writes_a_row_between_finding_and_removing(place: Place)
     (found,) = place.find()
     with pytest.MonkeyPatch.context() as patch:
         place.publish(2, b"the same")
-        patch.setattr(Journal, "known_pictures", lambda journal, sha256s: set())  # it is not in this journal
+        patch.setattr(pictures, "known", lambda journal, sha256s: set())  # it is not in this journal
         assert place.remove(found) == []
     assert place.names() == place.keys_of(job)
-    assert place.desk.journal.removals() == {}
+    assert leases.times(place.desk.journal) == {}
 
 
 def test_a_row_that_is_on_its_way_is_waited_for(place: Place) -> None:
@@ -452,7 +453,7 @@ def test_what_got_no_answer_may_still_be_done_later(place: Place, monkeypatch: p
         silent.setattr(place.storage, "delete", fail)
         with pytest.raises(StorageFault):
             list(remove(aside, [found], 0.0))
-    assert journal.removals().keys() == {found.sha256}
+    assert leases.times(journal).keys() == {found.sha256}
     times[0] += 60
     (again,) = place.find()
     assert digests(list(remove(aside, [again], 0.0))) == [found.sha256]
@@ -463,7 +464,7 @@ def test_what_got_no_answer_may_still_be_done_later(place: Place, monkeypatch: p
     times[0] += LEASE_SECONDS
     place.uploader.publish_due()
     assert place.names() == place.keys_of(place.desk.of(2))
-    assert journal.removals() == {}
+    assert leases.times(journal) == {}
     journal.close()
 
 
@@ -559,7 +560,7 @@ def other_ladder(place: Place, number: int, data: bytes, *names: str) -> Job:
     job = place.desk.fetch(number, data)
     done = place.desk.write_ladder(job)
     kept = [one for one in done.renditions if f"{one[0]}.{one[2]}" in names]
-    assert place.desk.journal.record_rendered(replace(done, renditions=kept))
+    assert transitions.record_rendered(place.desk.journal, replace(done, renditions=kept))
     place.uploader.publish_due()
     assert place.desk.of(number).state == "published"
     return place.desk.of(number)

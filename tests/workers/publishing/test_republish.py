@@ -16,6 +16,7 @@ from PIL import Image
 from ipc.files.object_layout import Layout, Published
 from ipc.intake import withdraw
 from ipc.jobs import Job
+from ipc.journal import addresses, figures, leases, pictures, queue, transitions
 from ipc.retry import RetryPolicy
 from tests.workers.desk import CHANNEL, LADDER, POSTED, Desk
 from tests.workers.publisher import Publisher
@@ -141,7 +142,7 @@ def test_what_the_settings_want_is_published(press: Press, wanted: Published, na
 def test_what_cannot_be_stripped_is_not_published_but_its_picture_is(press: Press) -> None:
     press.set(originals="stripped")
     job = press.desk.fetch(1, photo(1))
-    assert press.desk.journal.record_rendered(replace(press.desk.write_ladder(job), stripped_bytes=0))
+    assert transitions.record_rendered(press.desk.journal, replace(press.desk.write_ladder(job), stripped_bytes=0))
     press.publish()
     assert {key.rpartition("/")[2] for key in press.objects()} == set(LADDER)
     assert (press.desk.of(1).state, press.desk.of(1).original) == ("published", "none")
@@ -151,7 +152,7 @@ def test_a_picture_of_no_objects_at_all_gets_its_row(press: Press) -> None:
     """Neither format, and no original: then there is nothing to be put."""
     press.set(originals="none")
     job = press.desk.fetch(1, photo(1))
-    assert press.desk.journal.record_rendered(replace(press.desk.write_ladder(job), renditions=[]))
+    assert transitions.record_rendered(press.desk.journal, replace(press.desk.write_ladder(job), renditions=[]))
     press.publish()
     assert press.desk.of(1).state == "published"
     assert press.objects() == {}
@@ -160,12 +161,12 @@ def test_a_picture_of_no_objects_at_all_gets_its_row(press: Press) -> None:
 def test_a_picture_that_was_rendered_before_originals_were_stripped_is_made_again(press: Press) -> None:
     press.set(originals="stripped")
     job = press.desk.fetch(1, photo(1))
-    assert press.desk.journal.record_rendered(replace(press.desk.write_ladder(job), stripped_bytes=-1))
+    assert transitions.record_rendered(press.desk.journal, replace(press.desk.write_ladder(job), stripped_bytes=-1))
     press.publish()
     assert press.objects() == {}
     assert press.desk.of(1).state == "fetched"
     assert press.desk.spooled() == {f"{job.id}.1/original"}
-    assert press.desk.journal.record_rendered(press.desk.write_ladder(press.desk.of(1)))
+    assert transitions.record_rendered(press.desk.journal, press.desk.write_ladder(press.desk.of(1)))
     press.publish()
     assert press.desk.of(1).original == "stripped"
 
@@ -213,7 +214,7 @@ def test_originals_are_replaced(any_press: Press) -> None:
     assert check(press.options) == []
     assert press.replace() == []
     assert press.rows() == rows
-    assert press.desk.journal.removals() == {}
+    assert leases.times(press.desk.journal) == {}
 
 
 def test_originals_that_nobody_wants_or_shows_are_removed(press: Press) -> None:
@@ -256,7 +257,7 @@ def test_a_run_that_was_killed_is_gone_on_with(
     press.set(originals=wanted)
     storage = press.storage()
     scope = OriginalsScope(storage, press.desk.journal, "p/", wanted)
-    target, name = (press.desk.journal, "replace_original") if call == "recorded" else (storage, call)
+    target, name = (pictures, "replace_original") if call == "recorded" else (storage, call)
     really = getattr(target, name)
 
     def dies(*words: Any, **more: Any) -> None:
@@ -339,7 +340,7 @@ def test_a_storage_that_fails_ends_it(press: Press, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(storage, "delete", fail)
     with pytest.raises(StorageFault):
         list(replace_all(OriginalsScope(storage, press.desk.journal, "p/", "stripped")))
-    assert len(press.desk.journal.removals()) == 2  # the request may still be carried out
+    assert len(leases.times(press.desk.journal)) == 2  # the request may still be carried out
     assert {one.became for one in press.replace()} == {"stripped"}
 
 
@@ -358,13 +359,15 @@ def test_rows_are_written_again_under_the_new_address(press: Press) -> None:
     press.publish_as_it_came(3)
     assert list(write_rows_again(press.options)) == [2]
     live = press.desk.render(4, photo(4))
-    assert next(job.id for job in press.desk.journal.due("rendered", 9)) == live.id  # before what is written again
+    assert (
+        next(job.id for job in queue.due(press.desk.journal, "rendered", 9)) == live.id
+    )  # before what is written again
     press.publish()
     after = press.rows()
     assert all(url.startswith("https://new.example.org/p/") for _, url in after.values())
     assert all(after[number][0] > before[number][0] for number in before)
     assert check(press.options) == [] and list(write_rows_again(press.options)) == []
-    assert press.desk.journal.totals()["processed"] == 4  # none of them counted twice
+    assert figures.totals(press.desk.journal)["processed"] == 4  # none of them counted twice
 
 
 def test_an_edit_after_that_still_wins(press: Press) -> None:
@@ -414,4 +417,4 @@ def test_a_journal_that_is_not_there_has_nothing_to_say(tmp_path: Path) -> None:
 def test_jobs_know_their_address(press: Press) -> None:
     press.publish_as_it_came(1)
     job: Job = press.desk.of(1)
-    assert press.desk.journal.rows_by_address() == [(job.address, "https://old.example.org/p/", "p/", 1)]
+    assert addresses.published(press.desk.journal) == [(job.address, "https://old.example.org/p/", "p/", 1)]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ipc.intake import withdraw
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, figures, lookup, queue, transitions
 from ipc.retry import RetryPolicy
 from tests.workers.desk import CHANNEL, Desk
 from workers.publishing.breaker import Breaker
@@ -65,7 +65,7 @@ class Stage:
         )
 
     def due(self, most: int, besides: Collection[int]) -> list[Job]:
-        return self.journal.due("rendered", most, stored=False, besides=besides)
+        return queue.due(self.journal, "rendered", most, stored=False, besides=besides)
 
     def round(self) -> list[int]:
         """One round; the message ids that were given to the service."""
@@ -79,7 +79,7 @@ class Stage:
             self.service.failed(jobs, fault)
         else:
             self.service.succeeded(jobs)
-            self.journal.record_stored(jobs)
+            transitions.record_stored(self.journal, jobs)
             self.served += [job.message_id for job in jobs]
         return self.rounds[-1]
 
@@ -121,7 +121,7 @@ class Stage:
         return {row["message_id"]: row["attempts"] for row in rows}
 
     def waiting_seconds(self, job: Job) -> float:
-        now_job = self.journal.job(job.id)
+        now_job = lookup.job(self.journal, job.id)
         assert now_job is not None
         return max(0.0, now_job.next_at - START - self.now)
 
@@ -181,7 +181,7 @@ def test_a_suspect_is_charged_only_when_others_succeed_time_and_again(desk: Desk
     assert stage.attempts() == {1: 1}
     assert stage.waiting_seconds(job) == 100.0 - SUSPECT_SECONDS
     assert desk.of(1).reason == "timed out"
-    assert desk.journal.totals()["retried"] == 1
+    assert figures.totals(desk.journal)["retried"] == 1
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3])
@@ -199,7 +199,7 @@ def test_a_service_that_fails_now_and_then_costs_hardly_anybody_an_attempt(
         opened.add(stage.breaker.opened_at or 0.0)
         stage.now += SUSPECT_SECONDS
     assert sorted(stage.served) == list(range(1, 301))
-    assert sum(stage.attempts().values()) + desk.journal.totals()["retried"] <= (0 if share < 0.2 else 4)
+    assert sum(stage.attempts().values()) + figures.totals(desk.journal)["retried"] <= (0 if share < 0.2 else 4)
     assert len(opened - {0.0}) <= (0 if share < 0.2 else 6)
 
 
@@ -408,7 +408,7 @@ def test_if_nobody_is_left_to_ask_a_question_of_ours_finds_out(desk: Desk, stage
     stage.refuse(KEY)
     stage.is_out = KEY
     stage.round()
-    assert desk.journal.bury(job, "by the operator")
+    assert transitions.bury(desk.journal, job, "by the operator")
     for expected in (1, 2):
         stage.now += TIMEOUT_SECONDS
         assert stage.service.wants_probe
@@ -435,7 +435,7 @@ def test_of_one_that_has_failed_once_a_question_of_ours_finds_out_if_nobody_else
     job = desk.render(1)
     stage.refuse(OUT)
     stage.round()
-    assert desk.journal.bury(job, "by the operator")
+    assert transitions.bury(desk.journal, job, "by the operator")
     stage.now += DOUBT_SECONDS - 1
     assert not stage.service.wants_probe
     stage.now += 1

@@ -28,7 +28,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ipc.journal import Journal
+from ipc.journal import Journal, leases
 from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
 from workers.publishing.gc.garbage import Garbage, GarbageScope, find
@@ -53,7 +53,7 @@ def collect(options: Mapping[str, Any], *, delete: bool, grace_seconds: float) -
         check_ownership(scope)
         before = time.time() - grace_seconds
         if delete:
-            journal.forget_removals()
+            leases.forget_expired(journal)
             yield from remove_all(scope, before, may_be_shared=grace_seconds >= SHARED_GRACE_SECONDS)
         else:
             yield from find(scope, before)

@@ -11,6 +11,7 @@ from operator import itemgetter
 
 from ipc.files.object_layout import OBJECT_NAME, objects_of
 from ipc.journal import Journal
+from ipc.journal import pictures as journal_pictures
 from workers.publishing.catalog import Catalog
 from workers.publishing.storage import Storage, Stored
 
@@ -76,9 +77,9 @@ def judge(scope: GarbageScope, pictures: Mapping[str, tuple[Stored, ...]]) -> li
     """The garbage among these pictures' objects. Raises CatalogFault."""
     if not pictures:
         return []
-    referenced, known = scope.catalog.referenced(pictures), scope.journal.known_pictures(pictures)
+    referenced, known = scope.catalog.referenced(pictures), journal_pictures.known(scope.journal, pictures)
     whole = [Garbage(sha256, objects) for sha256, objects in pictures.items() if sha256 not in referenced | known]
-    settled = referenced - scope.journal.pictures_under_way(pictures)
+    settled = referenced - journal_pictures.under_way(scope.journal, pictures)
     return whole + (_unnamed_parts(scope, pictures, settled) if settled else [])
 
 
@@ -86,7 +87,7 @@ def _unnamed_parts(
     scope: GarbageScope, pictures: Mapping[str, tuple[Stored, ...]], settled: Collection[str]
 ) -> list[Garbage]:
     """The objects that no row names, of pictures with a row and no job under way."""
-    jobs = scope.journal.jobs_with(settled)
+    jobs = journal_pictures.jobs_with(scope.journal, settled)
     named = scope.catalog.named(settled) | {one.key for job in jobs for one in objects_of(job, scope.prefix)}
     published: dict[str, set[str | None]] = {}
     for job in jobs:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
-from ipc.journal import Journal
+from ipc.journal import Journal, leases
+from ipc.journal import pictures as journal_pictures
 from workers.publishing.gc.garbage import Garbage, GarbageScope, chunks, judge
 from workers.publishing.gc.ownership import refuse_shared
 
@@ -29,7 +31,9 @@ def remove(scope: GarbageScope, found: Iterable[Garbage], asked_at: float) -> It
     Raises StorageFault at the first request that fails: the lease on that picture runs out by itself.
     """
     found = list(found)
-    inherited = scope.journal.removals().keys()  # of a run that got no answer: those run out by themselves in any case
+    inherited = leases.times(
+        scope.journal
+    ).keys()  # of a run that got no answer: those run out by themselves in any case
     leased = _lease(scope.journal, found)
     under_way: set[str] = set()
     try:
@@ -43,26 +47,26 @@ def remove(scope: GarbageScope, found: Iterable[Garbage], asked_at: float) -> It
             is_done = _delete(scope, garbage)
             under_way.clear()
             if garbage.sha256 not in inherited:
-                scope.journal.end_removal([garbage.sha256])
+                leases.end(scope.journal, [garbage.sha256])
             if is_done:
                 yield replace(garbage, removed=True)
     finally:
-        scope.journal.end_removal(leased - inherited - under_way)
+        leases.end(scope.journal, leased - inherited - under_way)
 
 
 def _lease(journal: Journal, found: list[Garbage]) -> set[str]:
     """Take leases; the digests that got one."""
     whole = {one.sha256 for one in found if one.is_whole}
     part = {one.sha256 for one in found if not one.is_whole}
-    return journal.begin_removal(whole, journal.known_pictures) | journal.begin_removal(
-        part, journal.pictures_under_way
+    return leases.begin(journal, whole, partial(journal_pictures.known, journal)) | leases.begin(
+        journal, part, partial(journal_pictures.under_way, journal)
     )
 
 
 def _delete(scope: GarbageScope, garbage: Garbage) -> bool:
     """Delete its objects. False: this took too long, so the lease is lost, and the uploader may store them again."""
     for one in garbage.objects:
-        if not scope.journal.renew_removal(garbage.sha256):
+        if not leases.renew(scope.journal, garbage.sha256):
             return False
         scope.storage.delete(one.key)
     return True

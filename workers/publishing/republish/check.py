@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ipc.journal import Journal, JournalError
+from ipc.journal import Journal, JournalError, addresses, pictures
 from workers.publishing import catalog as catalogs
 from workers.publishing.catalog import CatalogFault
 from workers.publishing.republish.rows import current_address
@@ -32,7 +32,7 @@ def check(options: Mapping[str, Any]) -> list[str]:
 
 def _originals_as_is(journal: Journal, options: Mapping[str, Any]) -> Iterator[str]:
     wanted = options["storage"]["originals"]
-    if wanted != "as_is" and (count := journal.count_as_is()):
+    if wanted != "as_is" and (count := pictures.count_as_is(journal)):
         yield (
             f"{count} originals are published as they came, with whatever their cameras wrote into them (place, device,"
             f' time), while storage.originals = "{wanted}": bin/run republish --originals replaces them'
@@ -42,7 +42,7 @@ def _originals_as_is(journal: Journal, options: Mapping[str, Any]) -> Iterator[s
 def _stale_rows(journal: Journal, options: Mapping[str, Any]) -> Iterator[str]:
     url, prefix = current_address(options)
     same_prefix = elsewhere = 0
-    for number, found_url, found_prefix, rows in journal.rows_by_address():
+    for number, found_url, found_prefix, rows in addresses.published(journal):
         if number is None:
             same_prefix += rows if _are_stale(journal, options, url) else 0
         elif found_prefix != prefix:
@@ -62,7 +62,7 @@ def _are_stale(journal: Journal, options: Mapping[str, Any], url: str) -> bool:
     """Whether the URLs of one of the oldest rows begin in another way, of those whose address the journal lacks."""
     catalog = catalogs.make(options)
     try:
-        found = catalog.urls(journal.published_under(None, SAMPLE))
+        found = catalog.urls(addresses.pictures_under(journal, None, SAMPLE))
     except CatalogFault:
         return False  # which `check` says of the catalogue itself
     finally:

@@ -20,7 +20,8 @@ from typing import Any, Literal
 
 from ipc.files.object_layout import Published, objects_of, original_key, stripped_key
 from ipc.jobs import Job
-from ipc.journal import Journal
+from ipc.journal import Journal, leases
+from ipc.journal import pictures as journal_pictures
 from workers.publishing import storage as storages
 from workers.publishing import threads
 from workers.publishing.storage import Item, Storage
@@ -85,12 +86,12 @@ def replace_originals(options: Mapping[str, Any]) -> Iterator[Replaced]:
 def replace_all(scope: OriginalsScope) -> Iterator[Replaced]:
     """Replace CHUNK after CHUNK. Raises StorageFault."""
     after = ""
-    while pictures := scope.journal.pictures_as_is(after, CHUNK):
+    while pictures := journal_pictures.as_is(scope.journal, after, CHUNK):
         after = pictures[-1]
-        inherited = scope.journal.removals().keys()  # of a run that got no answer: those run out by themselves
-        leased = scope.journal.begin_removal(pictures, lambda asked: set())
+        inherited = leases.times(scope.journal).keys()  # of a run that got no answer: those run out by themselves
+        leased = leases.begin(scope.journal, pictures, lambda asked: set())
         yield from _replace_some(scope, pictures)
-        scope.journal.end_removal(leased - inherited)  # after a fault they run out: a request may still be carried out
+        leases.end(scope.journal, leased - inherited)  # after a fault they run out: a request may still be carried out
 
 
 def _replace_some(scope: OriginalsScope, pictures: list[str]) -> list[Replaced]:
@@ -100,10 +101,10 @@ def _replace_some(scope: OriginalsScope, pictures: list[str]) -> list[Replaced]:
     def done(result: tuple[str, Replaced, Published | None]) -> None:
         sha256, one, published = result
         if published is not None:
-            scope.journal.replace_original(sha256, published)
+            journal_pictures.replace_original(scope.journal, sha256, published)
         replaced.append(one)
 
-    jobs = {sha256: scope.journal.jobs_as_is(sha256) for sha256 in pictures}
+    jobs = {sha256: journal_pictures.jobs_as_is(scope.journal, sha256) for sha256 in pictures}
     calls: list[Callable[[], tuple[str, Replaced, Published | None]]] = [
         partial(_replace, scope, sha256, jobs[sha256]) for sha256 in pictures if jobs[sha256]
     ]

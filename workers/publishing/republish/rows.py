@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ipc.files.object_layout import address_of
-from ipc.journal import Journal
+from ipc.journal import Journal, addresses, transitions
 from ipc.posts import BACKFILL
 from workers.publishing import storage as storages
 
@@ -36,9 +36,9 @@ def write_rows_again(options: Mapping[str, Any]) -> Iterator[int]:
     url, prefix = current_address(options)
     journal = Journal.open(Path(options["state_dir"]) / "journal.db")
     try:
-        for number, found_url, found_prefix, _ in journal.rows_by_address():
+        for number, found_url, found_prefix, _ in addresses.published(journal):
             if number is None or (found_prefix == prefix and found_url != url):
-                while count := journal.write_again(number, BACKFILL, ROWS):
+                while count := transitions.write_again(journal, number, BACKFILL, ROWS):
                     yield count
     finally:
         journal.close()
