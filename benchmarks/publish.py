@@ -60,12 +60,13 @@ from tests.servers.faults import FaultProxy, Latency
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 from tests.workers.desk import Desk
+from tests.workers.publisher import Publisher
 from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
 from workers.publishing.breaker import Breaker
 from workers.publishing.catalog import BATCH_ENTRIES
 from workers.publishing.storage.r2 import CACHE_CONTROL
-from workers.uploader import Uploader
+from workers.uploader import Services
 
 OBJECTS = 5
 """Of each picture."""
@@ -83,7 +84,7 @@ def waiting(options: Options) -> Iterator[Any]:
 
 
 @contextmanager
-def uploader(options: Options, *, stores: bool) -> Iterator[tuple[Uploader, Journal]]:
+def uploader(options: Options, *, stores: bool) -> Iterator[tuple[Publisher, Journal]]:
     """One that stores and writes no row, or the reverse; it has its connection. And its journal."""
     with (Path(options["state_dir"]) / "log").open("ab") as log:
         os.dup2(log.fileno(), sys.stderr.fileno())
@@ -95,16 +96,17 @@ def uploader(options: Options, *, stores: bool) -> Iterator[tuple[Uploader, Jour
     idle.fail(time.monotonic(), "not measured now")
     storage.read("not-there") if stores else catalog.referenced(["0" * 64])
     yield (
-        Uploader(
-            context=desk.context(),
-            journal=journal,
-            spool=desk.spool,
-            storage=storage,
-            catalog=catalog,
-            layout=Layout(options["storage"]["prefix"], "as_is"),
-            policy=RetryPolicy(5, 60.0),
-            storage_breaker=busy if stores else idle,
-            catalog_breaker=idle if stores else busy,
+        Publisher(
+            desk.context(),
+            journal,
+            Services(
+                storage=storage,
+                catalog=catalog,
+                layout=Layout(options["storage"]["prefix"], "as_is"),
+                policy=RetryPolicy(5, 60.0),
+                storage_breaker=busy if stores else idle,
+                catalog_breaker=idle if stores else busy,
+            ),
         ),
         journal,
     )
@@ -124,7 +126,7 @@ def write(options: Options, seconds: SimpleQueue[float]) -> None:
         _time(ours, journal, seconds, stored=True)
 
 
-def _time(ours: Uploader, journal: Journal, seconds: SimpleQueue[float], *, stored: bool) -> None:
+def _time(ours: Publisher, journal: Journal, seconds: SimpleQueue[float], *, stored: bool) -> None:
     start = time.monotonic()
     while ours.publish_due():
         continue

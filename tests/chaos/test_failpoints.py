@@ -36,7 +36,7 @@ def test_the_second_time(export: Path, make_instance: Callable[..., Instance]) -
     instance.wait_until_done()
     killed = [record for record in instance.records() if record.get("what") == "killed by SIGKILL"]
     assert [record["child"] for record in killed] == ["uploader"]
-    assert len([record for record in instance.records() if record["event"] == "published"]) >= 3
+    assert len([record for record in instance.records() if record["event"] == "job.published"]) >= 3
     assert instance.stop() == 0
     instance.assert_published([1, 2, 4])
     instance.assert_nothing_left(dead=1)

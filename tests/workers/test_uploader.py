@@ -1,6 +1,7 @@
 """The uploader: objects, then the journal, then the spool, then the rows; each step made to fail, and the order seen.
 
-`publish_due` counts steps: a picture that is stored and gets its row in one call counts twice.
+`Publisher` runs both stages here, a step at a time. `publish_due` counts steps: a picture that is stored and gets its
+row in one call counts twice.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from ipc.files.object_layout import Layout, objects_of, rows_of
+from ipc.files.spool import Spool
 from ipc.intake import withdraw
 from ipc.jobs import Job
 from ipc.journal import Journal, JournalError, breakers, figures, leases, pictures, transitions
@@ -32,16 +35,16 @@ from tests.instance import HOME, wait_for
 from tests.servers.faults import BlackHole, FaultProxy
 from tests.servers.ports import free_port
 from tests.workers.desk import CHANNEL, LADDER, Desk
-from workers import uploader as module
+from tests.workers.publisher import Publisher
 from workers.publishing import object_stage, row_stage
 from workers.publishing.breaker import Breaker
 from workers.publishing.catalog import Entry, Outcome, SqliteCatalog
 from workers.publishing.catalog.supabase import SupabaseCatalog, timeout_in
-from workers.publishing.service import ALONE_FAILURES
-from workers.publishing.stage import Hangs
+from workers.publishing.stage import StageHangs
 from workers.publishing.storage import FileStorage, Item, ObjectFault, Put, StorageFault
+from workers.publishing.suspects import ALONE_FAILURES
 from workers.publishing.threads import Interrupted
-from workers.uploader import Uploader, main
+from workers.uploader import Services, main
 
 FAILURES = 3
 TIMEOUT_SECONDS = 60.0
@@ -108,16 +111,17 @@ class House:
             desk.state_dir / "journal.db", durable=True, clock=lambda: time.time() + self.skipped
         )
         self.storage_breaker, self.catalog_breaker = (Breaker(FAILURES, TIMEOUT_SECONDS) for _ in range(2))
-        self.uploader = Uploader(
-            context=desk.context(),
-            journal=self.journal,
-            spool=desk.spool,
-            storage=self.storage,
-            catalog=self.catalog,
-            layout=Layout(""),
-            policy=RetryPolicy(max_attempts=1, base_seconds=60.0),
-            storage_breaker=self.storage_breaker,
-            catalog_breaker=self.catalog_breaker,
+        self.uploader = Publisher(
+            desk.context(),
+            self.journal,
+            Services(
+                storage=self.storage,
+                catalog=self.catalog,
+                layout=Layout(""),
+                policy=RetryPolicy(max_attempts=1, base_seconds=60.0),
+                storage_breaker=self.storage_breaker,
+                catalog_breaker=self.catalog_breaker,
+            ),
         )
 
     def close(self) -> None:
@@ -168,6 +172,13 @@ class House:
         """By message id, of those that have had any."""
         jobs = filter(None, map(self.desk.known, range(1, 100)))
         return {job.message_id: job.attempts for job in jobs if job.attempts}
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[Sequence[Any]]:
+    """The records of the log. They are not written out: a traceback with its code and locals takes a second."""
+    with capture_logs() as records:
+        yield records
 
 
 @pytest.fixture
@@ -279,12 +290,12 @@ def test_the_journal_fails(desk: Desk, house: House, monkeypatch: pytest.MonkeyP
 def test_deleting_fails(desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed before the spool files were deleted: the next start sweeps them."""
     desk.render(1)
-    monkeypatch.setattr(desk.spool, "remove", lambda job_id, generation: None)
+    monkeypatch.setattr(Spool, "remove", lambda spool, job_id, generation: None)
     assert house.uploader.publish_due() == 2
     monkeypatch.undo()
     assert desk.of(1).state == "published"
     assert len(desk.spooled()) == SPOOLED
-    house.uploader.sweep_sometimes()
+    house.uploader.sweep.go_on()
     assert desk.spooled() == set()
 
 
@@ -626,12 +637,36 @@ def test_an_object_that_is_refused_is_the_jobs_own_fault(desk: Desk, house: Hous
     house.uploader.publish_due()
     assert (desk.of(2).state, desk.of(2).dead_state) == ("dead", "rendered")
     assert "too large" in str(desk.of(2).reason)
-    house.uploader.sweep_sometimes()
+    house.uploader.sweep.go_on()
     assert [name.rpartition("/")[2] for name in desk.spooled()] == ["original"]  # for `retry`
     house.storage.before_put = lambda key: None
     assert transitions.revive(desk.journal, [jobs[1].id]) == [jobs[1].id]
     assert house.uploader.publish_due() == 0  # its renditions are made again
     assert desk.of(2).state == "fetched"
+
+
+def test_a_refused_object_is_not_blamed_on_the_first_of_its_batch(
+    desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several are on their way at once: which one it was shows when they go singly."""
+    jobs = [desk.render(number) for number in range(1, 5)]
+    put_all = house.storage.put_all
+    monkeypatch.setattr(house.storage, "put_all", lambda items, **calls: put_all(list(items)[::-1], **calls))
+    house.storage.before_put = fail_with(ObjectFault("too large"), str(jobs[2].sha256))
+    for _ in range(5):
+        house.uploader.publish_due()
+    assert house.published() == [1, 2, 4]
+    assert house.attempts() == {3: 1}
+
+
+def test_what_was_stored_before_a_failure_shows_that_the_storage_works(desk: Desk, house: House) -> None:
+    jobs = [desk.render(number) for number in range(1, 4)]
+    for _ in range(FAILURES - 1):
+        house.storage_breaker.fail(time.monotonic(), "timed out")
+    house.storage.before_put = fail_with(StorageFault("timed out"), str(jobs[2].sha256))
+    house.uploader.publish_due()
+    assert house.published() == [1, 2]
+    assert house.storage_breaker.in_a_row == 1
 
 
 def test_a_job_that_no_object_can_be_named_for_stops_nobody_else(
@@ -704,7 +739,7 @@ def test_a_message_that_is_deleted_before_it_was_published_leaves_a_tombstone(de
     assert house.rows("images") == []
     assert house.storage.asked == []
     assert figures.totals(desk.journal)["processed"] == 0
-    house.uploader.sweep_sometimes()
+    house.uploader.sweep.go_on()
     assert desk.spooled() == set()
 
 
@@ -786,7 +821,7 @@ def test_a_row_that_nobody_was_asked_about_closes_no_breaker(
     desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half-open, the breaker waits for an answer of the service; here there is none, since it is gone."""
-    monkeypatch.setattr(house.uploader.writing, "_catalog", SupabaseCatalog("http://localhost:9", "sb_secret_x"))
+    monkeypatch.setattr(house.uploader.row_stage, "_catalog", SupabaseCatalog("http://localhost:9", "sb_secret_x"))
     desk.take(1, caption="a\0b")
     assert transitions.record_stored(house.journal, [desk.render(1)])
     open_breaker(house.catalog_breaker)
@@ -807,7 +842,7 @@ def test_a_row_that_stays_refused_is_a_dead_letter(desk: Desk, house: House) -> 
     job = desk.of(1)
     assert (desk.of(1).state, desk.of(1).dead_state) == ("dead", "rendered")
     assert "not this one" in str(desk.of(1).reason)
-    house.uploader.sweep_sometimes()
+    house.uploader.sweep.go_on()
     assert desk.spooled() == set()  # its original is in the storage
     assert transitions.revive(desk.journal, [job.id]) == [job.id]
     assert (desk.of(1).state, desk.of(1).stored) == ("rendered", True)
@@ -825,7 +860,7 @@ def test_a_dead_letter_is_published_once_its_caption_is_mended(desk: Desk, house
     house.uploader.publish_due()
     house.later(3600)
     house.uploader.publish_due()
-    house.uploader.sweep_sometimes()
+    house.uploader.sweep.go_on()
     assert (desk.of(1).state, desk.of(1).dead_state) == ("dead", "rendered")
     house.storage.before_put = lambda key: None
     desk.take(1, caption="good")
@@ -858,14 +893,14 @@ def test_a_job_that_no_row_can_be_made_of_stops_nobody_else(
 def test_the_longest_errors_go_in_one_message(desk: Desk, house: House) -> None:
     for breaker in (house.storage_breaker, house.catalog_breaker):
         breaker.fail(0.0, "🖼" * 5000)
-    house.uploader.tell()
+    house.uploader.report.send()
     (report,) = desk.said()
     assert len(encode(report)) <= MAX_BYTES
 
 
 def test_only_a_change_is_reported(desk: Desk, house: House) -> None:
-    house.uploader.tell()
-    house.uploader.tell()
+    house.uploader.report.send()
+    house.uploader.report.send()
     desk.render(1)
     house.uploader.publish_due()
     assert len([message for message in desk.said() if isinstance(message, Report)]) == 1
@@ -902,13 +937,13 @@ def test_the_sweep_takes_only_what_nobody_needs(desk: Desk, house: House, monkey
     kept = desk.render(1)
     dead = desk.render(2)
     transitions.bury(desk.journal, dead, "poison")
-    house.uploader.sweep_sometimes()
+    house.uploader.sweep.go_on()
     (desk.state_dir / "spool" / "4711.1").mkdir()
     (desk.state_dir / "spool" / f"{kept.id}.7").mkdir()
-    house.uploader.sweep_sometimes()
+    house.uploader.sweep.go_on()
     assert (desk.state_dir / "spool" / "4711.1").exists()  # not yet
-    monkeypatch.setattr(module, "SWEEP_SECONDS", -1.0)
-    house.uploader.sweep_sometimes()
+    monkeypatch.setattr("workers.publishing.spool_sweep.SWEEP_SECONDS", -1.0)
+    house.uploader.sweep.go_on()
     folders = {path.name for path in (desk.state_dir / "spool").iterdir()}
     assert folders == {f"{kept.id}.1", f"{dead.id}.1"}
     assert len(desk.spooled()) == SPOOLED + 1
@@ -971,7 +1006,8 @@ class Hanging(Watched):
 
 
 def test_a_storage_that_hangs_keeps_no_row_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.publishing.stage.SILENT_SECONDS", 0.3)
+    monkeypatch.setattr("workers.publishing.stage.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("workers.publishing.liveness.SILENT_SECONDS", 0.3)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     monkeypatch.setattr("workers.uploader.DRAIN_SECONDS", 0.5)
     storage = Hanging(desk.media)
@@ -994,7 +1030,7 @@ def test_a_storage_that_hangs_keeps_no_row_waiting(desk: Desk, monkeypatch: pyte
 
 
 def test_it_is_told_when_a_silent_storage_speaks_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.publishing.stage.SILENT_SECONDS", 0.2)
+    monkeypatch.setattr("workers.publishing.liveness.SILENT_SECONDS", 0.2)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     storage = Hanging(desk.media)
     desk.render(1)
@@ -1011,7 +1047,7 @@ def test_a_catalogue_that_hangs_is_told_before_its_breaker_opens(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, answer_seconds: float
 ) -> None:
     """Whether its time-out is shorter than our patience, as long, or longer."""
-    monkeypatch.setattr("workers.publishing.stage.SILENT_SECONDS", 0.5)
+    monkeypatch.setattr("workers.publishing.liveness.SILENT_SECONDS", 0.5)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     monkeypatch.setattr("workers.uploader.DRAIN_SECONDS", 0.5)
     with FaultProxy(free_port()) as proxy:
@@ -1032,8 +1068,8 @@ def test_a_catalogue_that_hangs_is_told_before_its_breaker_opens(
         catalog.close()
 
 
-def test_a_half_that_gives_no_sign_of_life_ends_the_process(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.publishing.stage.HANG_SECONDS", 3.0)
+def test_a_stage_that_gives_no_sign_of_life_ends_the_process(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.publishing.stage.HANG_SECONDS", 1.5)
     monkeypatch.setattr(
         "workers.publishing.stage.POLL_SECONDS", 0.1
     )  # which is how often one with nothing to do gives a sign
@@ -1041,13 +1077,13 @@ def test_a_half_that_gives_no_sign_of_life_ends_the_process(desk: Desk, monkeypa
     storage = Hanging(desk.media)
     monkeypatch.setattr("workers.publishing.storage.make", lambda options: storage)
     desk.render(1)
-    with pytest.raises(Hangs, match="storing has shown no sign of life"):
+    with pytest.raises(StageHangs, match="object stage has shown no sign of life"):
         main(desk.context(**OPTIONS))
     storage.let_go.set()
 
 
 @pytest.mark.parametrize("name", ["storage", "catalog"])
-def test_a_half_that_waits_for_its_probes_answer_does_not_hang(
+def test_a_stage_that_waits_for_its_probes_answer_does_not_hang(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """A service that is out may let its probe wait for as long as it may wait for an answer: minutes."""
@@ -1066,13 +1102,13 @@ def test_a_half_that_waits_for_its_probes_answer_does_not_hang(
     breakers.put(desk.journal, name, time.time() - 9, time.time() - 1, "out", "")
     with at_work(desk, monkeypatch, FileStorage(desk.media)) as uploader:
         wait_for("its question", asked.is_set)
-        uploader.join(2.0)
+        uploader.join(1.5)
         assert uploader.is_alive()
         let_go.set()
         wait_for("the breaker to close", lambda: breakers.get(desk.journal, name) is None)
 
 
-def test_what_ends_a_half_ends_the_process(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_ends_a_stage_ends_the_process(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(journal: Journal, jobs: list[Job], *others: object) -> list[Job]:
         raise sqlite3.OperationalError("disk I/O error")
 
@@ -1084,7 +1120,7 @@ def test_what_ends_a_half_ends_the_process(desk: Desk, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("name", ["record_stored", "record_published"])
-def test_what_ends_a_half_during_the_stop_ends_the_process(
+def test_what_ends_a_stage_during_the_stop_ends_the_process(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     def fail(journal: Journal, jobs: list[Job], *others: object) -> list[Job]:
@@ -1100,7 +1136,7 @@ def test_what_ends_a_half_during_the_stop_ends_the_process(
 
 
 def test_an_error_in_our_own_steps_ends_no_process_and_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever it comes from. The other half goes on."""
+    """Wherever it comes from. The other stage goes on."""
 
     def fail(*_: object) -> None:
         raise LookupError("nobody thought of this")
@@ -1222,7 +1258,7 @@ def test_killed_anywhere_it_finishes_the_next_time(desk: Desk, house: House, poi
     killed = subprocess.run(words, cwd=HOME, capture_output=True, check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert (desk.of(1).state == "published") == (point == "after")
-    house.uploader.sweep_sometimes()
+    house.uploader.sweep.go_on()
     house.uploader.publish_due()
     assert house.published() == [1]
     assert set(desk.stored()) == set(keys_of(job))

@@ -22,7 +22,7 @@ from workers.publishing.retry_after import bounded
 WINDOW_SECONDS = 60.0
 WINDOW_CALLS = 20
 WINDOW_SHARE = 0.5
-"""It opens as well when this part of at least so many calls has failed within the window."""
+"""It opens as well when this share of at least WINDOW_CALLS calls has failed within the window."""
 
 
 @dataclass
@@ -56,8 +56,8 @@ class Breaker:
     def fail(self, now: float, error: str, *, fatal: bool = False, retry_after_seconds: float | None = None) -> None:
         """The service failed; a fault of the request itself is not reported here.
 
-        `fatal`: waiting alone won't help, so it opens at once. A service that has said when to come back is taken at
-        its word: it opens at once too, for as long.
+        `fatal`: waiting alone won't help, so it opens at once. For a service that says when to come back it
+        opens at once too, for as long.
         """
         self.in_a_row += 1
         self.last_error = error
@@ -68,10 +68,10 @@ class Breaker:
         pause = bounded(retry_after_seconds) if retry_after_seconds else self.timeout_seconds
         self.opened_at = now if self.opened_at is None else self.opened_at
         self.silent_until = now + pause
-        self._calls.clear()  # what comes after it is judged by itself
+        self._calls.clear()  # what comes after this outage is judged by itself
 
     def reopen(self, now: float, seconds: float, error: str) -> None:
-        """Be as another one was, that is no more: open for so many seconds yet."""
+        """Go on as the breaker of an earlier process: open for that many seconds more."""
         self.in_a_row = self.failures
         self.opened_at = now
         self.silent_until = now + bounded(seconds)

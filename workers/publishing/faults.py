@@ -1,4 +1,9 @@
-"""How a service that pictures are published to fails, or refuses one of them, whichever it is."""
+"""Whose a failure is: the service's, the job's, or ours.
+
+The service's is a ServiceFault (StorageFault, CatalogFault), the job's a JobFault (ObjectFault, RowFault). Ours is any
+other error: `workers.publishing.stage.unforeseen_as` makes a ServiceFault of it, since it looks as if the service
+failed until other jobs succeed. No text is read to tell them apart.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ from __future__ import annotations
 class ServiceFault(Exception):
     """The service itself fails (full, gone, refuses us): no fault of what it was given. It counts for the breaker.
 
-    `fatal`: no waiting helps, the settings or the service's have to be changed; asking again is no use for long.
+    `fatal`: waiting does not help, the settings or the service have to be changed.
     `retry_after_seconds`: how long the service wants to be left alone, if it says so. `remedy`: what to do, a sentence
     without its full stop.
     """

@@ -1,4 +1,4 @@
-"""The uploader's first half: the objects of rendered pictures go to the storage, then their spool files go.
+"""The uploader's first stage: the objects of rendered pictures go to the storage, then their spool files go.
 
 All objects, then `stored` in the journal (durably), and only then are the spool files deleted. Every step can be
 repeated. Several pictures are stored at once while there are several; a single one is done with at once.
@@ -6,7 +6,7 @@ repeated. Several pictures are stored at once while there are several; a single 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -19,14 +19,15 @@ from ipc.jobs import Job, Rendition
 from ipc.journal import Journal, leases, queue, transitions
 from ipc.journal import pictures as journal_pictures
 from ipc.retry import RetryPolicy
+from workers.publishing.liveness import Liveness
 from workers.publishing.service import Service
-from workers.publishing.stage import FAULTS_OF_A_JOB, Watch, unforeseen_as
+from workers.publishing.stage import FAULTS_OF_A_JOB, unforeseen_as
 from workers.publishing.storage import Item, ObjectFault, Put, Storage, StorageFault
 from workers.publishing.threads import Interrupted
 
 BATCH_PICTURES = 64
 RECORD_PICTURES = 16
-"""So many are recorded in one transaction while others are still on their way, or all that there are at the end."""
+"""Pictures that are recorded in one transaction while others are still on their way; the rest is at the end."""
 
 TRIES = 3
 """How often an object is tried at once, where the service works as far as is known."""
@@ -34,8 +35,31 @@ TRIES = 3
 log = structlog.get_logger()
 
 
+class Progress:
+    """How far the objects of these jobs have got: `complete` are jobs with no object missing, `sizes` bytes by key."""
+
+    def __init__(self, jobs: Sequence[Job], pictures: dict[int, list[Item]]) -> None:
+        self.complete: list[Job] = []
+        self.sizes: dict[str, int] = {}
+        self._missing = {job.id: {item.key for item in pictures[job.id]} for job in jobs}
+        self._wanted_by: dict[str, list[Job]] = {}
+        for job in jobs:
+            for key in self._missing[job.id]:
+                self._wanted_by.setdefault(key, []).append(job)
+            if not self._missing[job.id]:  # no rendition is wanted, and no original
+                self.complete.append(job)
+
+    def note(self, put: Put) -> None:
+        """This object is there."""
+        self.sizes[put.key] = put.bytes
+        for job in self._wanted_by.pop(put.key, ()):
+            self._missing[job.id].remove(put.key)
+            if not self._missing[job.id]:
+                self.complete.append(job)
+
+
 class ObjectStage:
-    """Puts what is due. `wake` tells whoever takes jobs in that state that there is one."""
+    """Puts what is due. `wake(state)` hints to the process that takes jobs in that state."""
 
     def __init__(
         self,
@@ -46,11 +70,11 @@ class ObjectStage:
         storage: Storage,
         layout: Layout,
         policy: RetryPolicy,
-        watch: Watch,
+        liveness: Liveness,
         wake: Callable[[str], None],
     ) -> None:
         self.service = service
-        self.watch = watch
+        self.liveness = liveness
         self._journal = journal
         self._spool = spool
         self._storage = storage
@@ -72,7 +96,7 @@ class ObjectStage:
         return self._store([job for job in jobs if job.id in pictures], pictures) if pictures else 0
 
     def _due(self, most: int, besides: Collection[int]) -> list[Job]:
-        """Those whose objects are being removed wait until that is done, or has been given up for long enough."""
+        """The due jobs, but for those whose objects `gc` removes: they wait until it is done, or the lease is over."""
         besides = set(besides)
         while jobs := queue.due(self._journal, "rendered", most, stored=False, besides=besides):
             going = leases.being_removed(self._journal, (job.sha256 for job in jobs if job.sha256))
@@ -82,11 +106,11 @@ class ObjectStage:
         return jobs
 
     def _probe(self) -> None:
-        """Nobody is there to find out whether the storage is back: ask it something of our own."""
+        """Where no job asks whether the storage is back, ask it something of our own."""
         if not self.service.wants_probe:
             return
         try:
-            self.watch.ask(unforeseen_as(StorageFault)(self._storage.probe))
+            self.liveness.ask(unforeseen_as(StorageFault)(self._storage.probe))
         except StorageFault as fault:
             self.service.failed([], fault)
         except Interrupted:
@@ -101,7 +125,8 @@ class ObjectStage:
             if published is not None:
                 yield replace(job, original=published)
             else:
-                self._make_again(job, "the original was not stripped yet", STRIPPED)
+                log.warning("original.unstripped", job=job.id, file=STRIPPED)
+                self._make_again(job)
 
     def _pictures(self, jobs: Iterable[Job]) -> dict[int, list[Item]]:
         """The objects by job. A job that none can be named for must not stop the others."""
@@ -113,7 +138,7 @@ class ObjectStage:
             try:
                 objects = list(objects_of(job, self._prefix))
             except FAULTS_OF_A_JOB as error:
-                log.exception("no objects can be named", job=job.id)
+                log.exception("object_keys.failed", job=job.id)
                 transitions.fail(self._journal, job, f"{type(error).__name__}: {error}", self._policy)
                 continue
             is_expected = job.sha256 in posted_again
@@ -125,75 +150,65 @@ class ObjectStage:
     def _store(self, jobs: list[Job], pictures: dict[int, list[Item]]) -> int:
         """Put the objects of these jobs, and record whose are all there; how many jobs went a step on."""
         failpoints.reach("published.before")
-        missing = {job.id: {item.key for item in pictures[job.id]} for job in jobs}
-        wanted_by: dict[str, list[Job]] = {}
-        for job in jobs:
-            for key in missing[job.id]:
-                wanted_by.setdefault(key, []).append(job)
-        sizes: dict[str, int] = {}
-        complete = [job for job in jobs if not missing[job.id]]  # no rendition is wanted, and no original
+        progress = Progress(jobs, pictures)
         stored: list[Job] = []
 
         def note(put: Put) -> None:
             failpoints.reach("published.put")
-            self.watch.answered()
+            self.liveness.answered()
             self._clear_spool()
-            sizes[put.key] = put.bytes
-            for job in wanted_by.pop(put.key, ()):
-                missing[job.id].remove(put.key)
-                if not missing[job.id]:
-                    complete.append(job)
-            if len(complete) >= RECORD_PICTURES:
+            progress.note(put)
+            if len(progress.complete) >= RECORD_PICTURES:
                 record()  # while the next ones are on their way
 
         def record() -> None:
             self._storage.settle()
-            with self.watch.busy():
-                self._record_stored(complete, sizes)
-            stored.extend(complete)
-            complete.clear()
+            with self.liveness.busy():
+                self._record_stored(progress.complete, progress.sizes)
+            stored.extend(progress.complete)
+            progress.complete.clear()
 
         fault = self._put_all(list(chain.from_iterable(pictures[job.id] for job in jobs)), note)
         try:
-            if complete:
-                with self.watch.asking(), unforeseen_as(StorageFault):
+            if progress.complete:
+                with self.liveness.asking(), unforeseen_as(StorageFault):
                     record()
         except StorageFault as error:
             fault = error
         if len(jobs) < BATCH_PICTURES:
             self._clear_spool()
         done = {job.id for job in stored}
-        left = [job for job in jobs if job.id not in done]
-        self._settle(fault, stored, left, pictures)
+        self._settle(fault, stored, [job for job in jobs if job.id not in done], pictures)
         return len(stored)
 
     def _settle(
         self, fault: Exception | None, stored: list[Job], left: list[Job], pictures: dict[int, list[Item]]
     ) -> None:
-        """What kept those that are left from being stored, and what follows."""
+        """Act on what kept those that are left from being stored."""
         match fault:
             case None:
                 self.service.succeeded(stored)
             case StorageFault():
-                log.error("storage failed", jobs=[job.id for job in left], reason=str(fault))
+                log.error("storage.failed", job_ids=[job.id for job in left], reason=str(fault))
                 if stored:  # so it is not out, or was not then
                     self.service.succeeded(stored)
                 self.service.failed(left, fault)
             case FileNotFoundError():
-                # Nobody's, if another message's picture is the same and has been put: then it is needed no more.
+                # The file of no job that is left, if another message's picture is the same and has been put.
                 for job in left:
                     if any(str(item.source) == fault.filename for item in pictures[job.id]):
-                        self._make_again(job, "the spool has lost files", fault.filename)
+                        log.warning("spool_file.lost", job=job.id, file=fault.filename)
+                        self._make_again(job)
             case ObjectFault() if left:
                 self._blame(left, fault)
 
     def _put_all(self, items: list[Item], note: Callable[[Put], None]) -> Exception | None:
-        """Put these; what kept the rest of them out. A storage that has just failed gets one of them at first."""
+        """Put these; the fault that kept the rest out. A storage that has just failed gets one of them at first."""
         try:
-            with self.watch.asking(), unforeseen_as(StorageFault):
+            with self.liveness.asking(), unforeseen_as(StorageFault):
                 if self.service.is_in_doubt and items:
-                    self._storage.put_all([items.pop(0)], stop=self.watch.stopping, stored=note)
-                self._storage.put_all(items, stop=self.watch.stopping, stored=note, tries=TRIES)
+                    self._storage.put_all([items.pop(0)], stop=self.liveness.stopping, stored=note)
+                self._storage.put_all(items, stop=self.liveness.stopping, stored=note, tries=TRIES)
         except (StorageFault, ObjectFault, FileNotFoundError, Interrupted) as error:
             return error
         return None
@@ -204,7 +219,7 @@ class ObjectStage:
         as_found = {job.id: found for job in jobs if (found := self._as_found(job, sizes)) != job.renditions}
         transitions.record_stored(self._journal, jobs, as_found)
         failpoints.reach("published.recorded")
-        self._spooled.extend(jobs)  # whoever has another picture by now needs these files no more either
+        self._spooled.extend(jobs)  # a job that has another picture by now needs these files no more either
 
     def _clear_spool(self) -> None:
         """Delete the files of pictures that are stored. It takes milliseconds each, so best while others are put."""
@@ -223,17 +238,16 @@ class ObjectStage:
 
     def _blame(self, jobs: list[Job], fault: ObjectFault) -> None:
         """An object of one of these jobs is refused: the storage works."""
-        self.watch.answered()
+        self.liveness.answered()
         self.service.answered()
         if len(jobs) > 1:
             self.service.one_by_one()
             return
         outcome = transitions.fail(self._journal, jobs[0], str(fault), self._policy)
-        log.error("object refused", job=jobs[0].id, reason=str(fault), outcome=outcome)
+        log.error("object.refused", job=jobs[0].id, reason=str(fault), outcome=outcome)
 
-    def _make_again(self, job: Job, why: str, file: str) -> None:
+    def _make_again(self, job: Job) -> None:
         """From the original where that is still there (a dead letter's is kept), else from the source."""
-        log.warning(f"{why}, the picture is made again", job=job.id, file=file)
         if self._spool.original(job.id, job.generation).exists():
             self._spool.keep_original_only(job.id, job.generation)
             transitions.render_again(self._journal, job)

@@ -1,4 +1,4 @@
-"""How long a service asks to be left alone: its Retry-After, of whichever service. Pure functions."""
+"""How long a service asks to be left alone: its Retry-After. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 from datetime import UTC
 
 LONGEST_SECONDS = 3600.0
-"""A service that wants to be left alone for longer is asked all the same: it may have been wrong, or restarted."""
+"""Longest pause. A service that wants a longer one is asked all the same: it may have been wrong, or restarted."""
 
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 def pause_seconds(retry_after: str, now: float) -> float | None:
-    """What a Retry-After asks for, in seconds or as an HTTP date, at most LONGEST_SECONDS; None if it is neither.
+    """The pause that a Retry-After asks for, in seconds, at most LONGEST_SECONDS; None if it is no number and no date.
 
     `now` is in Unix seconds. Whatever the header holds, it is an answer of a failing service: nothing is raised.
 
@@ -35,7 +35,7 @@ def pause_seconds(retry_after: str, now: float) -> float | None:
 
 
 def bounded(seconds: float) -> float:
-    """How long a service is left alone that asks for so long.
+    """A pause, neither negative nor longer than LONGEST_SECONDS.
 
     >>> bounded(120.0), bounded(-5.0), bounded(86400.0)
     (120.0, 0.0, 3600.0)

@@ -1,4 +1,4 @@
-"""The uploader's second half: the rows of stored pictures go to the catalogue, then the pictures are published.
+"""The uploader's second stage: the rows of stored pictures go to the catalogue, then the pictures are published.
 
 The row, then `published` in the journal. Either step can be repeated. Several rows are written in one go while there
 are several; a single one is written at once.
@@ -17,12 +17,13 @@ from ipc.jobs import Job
 from ipc.journal import Journal, addresses, figures, queue, transitions
 from ipc.retry import RetryPolicy
 from workers.publishing.catalog import BATCH_ENTRIES, Catalog, CatalogFault, Entry, NotAsked, Outcome, RowFault
+from workers.publishing.liveness import Liveness
 from workers.publishing.service import Service
-from workers.publishing.stage import FAULTS_OF_A_JOB, Watch, unforeseen_as
+from workers.publishing.stage import FAULTS_OF_A_JOB, unforeseen_as
 from workers.publishing.threads import Interrupted
 
 BATCHES = 8
-"""Full batches of rows in one step."""
+"""Most batches of rows in one step."""
 
 log = structlog.get_logger()
 
@@ -39,10 +40,10 @@ class RowStage:
         prefix: str,
         url_of: Callable[[str], str],
         policy: RetryPolicy,
-        watch: Watch,
+        liveness: Liveness,
     ) -> None:
         self.service = service
-        self.watch = watch
+        self.liveness = liveness
         self._journal = journal
         self._catalog = catalog
         self._prefix = prefix
@@ -54,13 +55,13 @@ class RowStage:
         """Write what is due, a batch after another while there are full ones; how many jobs went a step on."""
         written, under_way = 0, deque[list[Job]]()
         try:
-            with self.watch.asking(), unforeseen_as(CatalogFault):
-                for outcomes in self._catalog.write_each(self._batches(under_way), stop=self.watch.stopping):
+            with self.liveness.asking(), unforeseen_as(CatalogFault):
+                for outcomes in self._catalog.write_each(self._batches(under_way), stop=self.liveness.stopping):
                     written += self._record(under_way[0], outcomes)
                     under_way.popleft()  # only now: should recording fail, it is these that it failed with
         except CatalogFault as fault:
             jobs = under_way.popleft() if under_way else []
-            log.error("catalogue failed", jobs=[job.id for job in jobs], reason=str(fault))
+            log.error("catalogue.failed", job_ids=[job.id for job in jobs], reason=str(fault))
             self.service.failed(jobs, fault)
         except Interrupted:
             pass  # whether they were written or not, they can be written again
@@ -69,11 +70,11 @@ class RowStage:
         return written
 
     def _probe(self) -> None:
-        """Nobody is there to find out whether the catalogue is back: ask it something of our own."""
+        """Where no job asks whether the catalogue is back, ask it something of our own."""
         if not self.service.wants_probe or self._journal_has_some():
             return
         try:
-            self.watch.ask(unforeseen_as(CatalogFault)(self._catalog.probe))
+            self.liveness.ask(unforeseen_as(CatalogFault)(self._catalog.probe))
         except (CatalogFault, RowFault) as fault:
             self.service.failed([], fault if isinstance(fault, CatalogFault) else CatalogFault(str(fault)))
         except Interrupted:
@@ -95,7 +96,7 @@ class RowStage:
             return self._due(most, taken.union(besides))
 
         for number in range(BATCHES):
-            if number and self.watch.stopping():
+            if number and self.liveness.stopping():
                 return  # each has as long as a stop gives it: eight of a slow service would outlast the drain
             jobs = self.service.take(BATCH_ENTRIES, due)
             entries = self._entries(jobs)
@@ -118,7 +119,7 @@ class RowStage:
                     {"id": job.channel_id, "title": titles.get(job.channel_id, "")}, message, rows["images"]
                 )
             except FAULTS_OF_A_JOB as error:
-                log.exception("no row can be made", job=job.id)
+                log.exception("row.failed", job=job.id)
                 transitions.fail(self._journal, job, f"{type(error).__name__}: {error}", self._policy)
         return entries
 
@@ -132,19 +133,21 @@ class RowStage:
         """Record whose rows are there; how many jobs went a step on."""
         failpoints.reach("published.row")
         if not all(isinstance(outcome, NotAsked) for outcome in outcomes):
-            self.watch.answered()
+            self.liveness.answered()
             self.service.succeeded(jobs)
         written = []
         for job, outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome, RowFault):
                 ending = transitions.fail(self._journal, job, str(outcome), self._policy)
-                log.error("row refused", job=job.id, reason=str(outcome), outcome=ending)
+                log.error("row.refused", job=job.id, reason=str(outcome), outcome=ending)
             else:
                 written.append(job)
-        with self.watch.busy():
+        with self.liveness.busy():
             published = transitions.record_published(self._journal, written, self._number_of_address())
         failpoints.reach("published.after")
         for job in published:
-            what = "published" if job.deleted_at is None else "deletion published"
-            log.info(what, job=job.id, channel=job.channel_id, message=job.message_id, sha256=job.sha256)
+            if job.deleted_at is None:
+                log.info("job.published", job=job.id, channel=job.channel_id, message=job.message_id, sha256=job.sha256)
+            else:
+                log.info("tombstone.published", job=job.id, channel=job.channel_id, message=job.message_id)
         return len(written)

@@ -1,7 +1,7 @@
-"""Calls in threads that nobody has to wait for: the caller stays able to answer, to stop, and to prepare what is next.
+"""Calls in threads that no exit waits for: the caller stays able to answer, to stop, and to prepare what is next.
 
 Not concurrent.futures: its threads are joined when the process ends, so one stalled upload would hold up a stop for as
-long as its timeout. These threads are daemons, made for one crew each; starting eight takes less than a millisecond.
+long as its timeout. These threads are daemons, made anew for each set of calls; eight start in under a millisecond.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 STOP_SECONDS = 5.0
-"""How long a crew goes on with the calls in hand after a stop was asked for: enough for a service that works."""
+"""How long the calls in hand may go on after a stop was asked for: enough for a service that works."""
 
 POLL_SECONDS = 0.1
-"""How often `stop` is asked and results are told. Not with each: whoever wakes up takes the interpreter's lock from the
-threads, which with results every millisecond or two costs a tenth of their speed.
+"""How often `stop` is asked and results are given to `done`. Not with each: a caller that wakes up takes the
+interpreter's lock from the threads, which with results every millisecond or two costs a tenth of their speed.
 """
 
 
 class Interrupted(Exception):
-    """A stop was asked for before all was done. Nobody's fault; what was done is found again next time."""
+    """A stop was asked for before all was done. No fault; what was done is found again next time."""
 
 
 def never() -> bool:
@@ -43,24 +43,24 @@ def run(
 
 
 class Threads(Generic[T]):
-    """Makes all the calls, at most `threads` at once, while the caller does something else; then it calls `finish`."""
+    """Makes all the calls, at most `threads` at once, while the caller does something else, until it calls `finish`."""
 
     def __init__(self, calls: Iterable[Callable[[], T]], threads: int = 1) -> None:
         self._todo = deque(calls)
         self._results: deque[T] = deque()
         self._errors: deque[BaseException] = deque()
         self._bell = threading.Event()
-        # Counted here and not by the threads' being alive: a thread is a little while longer alive than at work.
+        # Threads at work are counted here: a thread is alive for a little while longer than it is at work.
         self._at_work: deque[int] = deque()
         for number in range(min(threads, len(self._todo))):
             self._at_work.append(number)
             try:
-                threading.Thread(target=self._work, name="crew", daemon=True).start()
+                threading.Thread(target=self._work, name="call", daemon=True).start()
             except RuntimeError:  # the machine has no more threads to give: fewer do the same, more slowly
                 self._at_work.pop()
                 break
         self._is_alone = not self._at_work
-        """Or all is done already: that is the same here."""
+        """Whether `finish` makes the calls itself. True also if all is done already, which is the same there."""
 
     def finish(self, *, done: Callable[[T], None], stop: Callable[[], bool] = never) -> None:
         """Wait until all is done, and give each result to `done`, in this thread, soon after it comes.
@@ -74,8 +74,7 @@ class Threads(Generic[T]):
         try:
             while True:
                 is_over = not self._at_work and not (self._is_alone and self._call_one())
-                while self._results:
-                    done(self._results.popleft())
+                self._give_results(done)
                 if is_over:
                     break
                 if stop() and until is None:
@@ -88,6 +87,10 @@ class Threads(Generic[T]):
             self._todo.clear()
         if self._errors:
             raise self._errors[0]
+
+    def _give_results(self, done: Callable[[T], None]) -> None:
+        while self._results:
+            done(self._results.popleft())
 
     def _call_one(self) -> bool:
         """Make the next call; False: there is none, or it was the last."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.publishing.breaker import Breaker
+from workers.publishing.breaker import WINDOW_CALLS, WINDOW_SECONDS, Breaker
 from workers.publishing.retry_after import LONGEST_SECONDS
 
 AT = 1000.0
@@ -65,6 +65,15 @@ def test_the_rate_is_that_of_the_last_minute() -> None:
         now = AT + 10 * number
         breaker.fail(now, "timed out") if number % 2 else breaker.succeed(now)
     assert breaker.state(now) == "closed", "six calls in a minute are too few to tell"
+
+
+@pytest.mark.parametrize(("seconds", "opens"), [(WINDOW_SECONDS, True), (WINDOW_SECONDS + 1, False)])
+def test_the_window_of_the_rate_ends_after_a_minute(seconds: float, opens: bool) -> None:
+    breaker = Breaker(WINDOW_CALLS + 1, 60.0)
+    for _ in range(WINDOW_CALLS - 1):
+        breaker.fail(AT, "timed out")
+    breaker.fail(AT + seconds, "timed out")
+    assert (breaker.state(AT + seconds) == "open") == opens
 
 
 def test_what_failed_before_it_opened_is_no_reason_to_open_it_again() -> None:

@@ -19,14 +19,16 @@ from ipc.jobs import Job
 from ipc.journal import addresses, figures, leases, pictures, queue, transitions
 from ipc.retry import RetryPolicy
 from tests.workers.desk import CHANNEL, LADDER, POSTED, Desk
+from tests.workers.publisher import Publisher
 from workers import stripping
 from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
 from workers.publishing.breaker import Breaker
-from workers.publishing.republish import Replaced, Shop, check, replace_all, replace_originals, write_rows_again
+from workers.publishing.republish import check, replace_originals, write_rows_again
+from workers.publishing.republish.originals import OriginalsScope, Replaced, replace_all
 from workers.publishing.storage import Storage, StorageFault
 from workers.stripping import strip
-from workers.uploader import Uploader
+from workers.uploader import Services
 
 MARK = b"PLANTED-52.5200N-13.4050E"
 
@@ -59,16 +61,17 @@ class Press:
         """Do what is due, as an uploader does that has just been started with these settings."""
         settings = self.options["storage"]
         storage, catalog = self.storage(), catalogs.make(self.options)
-        uploader = Uploader(
-            context=self.desk.context(),
-            journal=self.desk.journal,
-            spool=self.desk.spool,
-            storage=storage,
-            catalog=catalog,
-            layout=Layout(settings["prefix"], settings["originals"]),
-            policy=RetryPolicy(1, 60.0),
-            storage_breaker=Breaker(5, 60.0),
-            catalog_breaker=Breaker(5, 60.0),
+        uploader = Publisher(
+            self.desk.context(),
+            self.desk.journal,
+            Services(
+                storage=storage,
+                catalog=catalog,
+                layout=Layout(settings["prefix"], settings["originals"]),
+                policy=RetryPolicy(1, 60.0),
+                storage_breaker=Breaker(5, 60.0),
+                catalog_breaker=Breaker(5, 60.0),
+            ),
         )
         while uploader.publish_due():
             pass
@@ -253,7 +256,7 @@ def test_a_run_that_was_killed_is_gone_on_with(
     press.publish_as_it_came(1)
     press.set(originals=wanted)
     storage = press.storage()
-    shop = Shop(storage, press.desk.journal, "p/", wanted)
+    scope = OriginalsScope(storage, press.desk.journal, "p/", wanted)
     target, name = (pictures, "replace_original") if call == "recorded" else (storage, call)
     really = getattr(target, name)
 
@@ -267,8 +270,8 @@ def test_a_run_that_was_killed_is_gone_on_with(
         if wanted == "none" and call in ("put_all", "settle"):
             return
         with pytest.raises(Killed):
-            list(replace_all(shop))
-    list(replace_all(shop))
+            list(replace_all(scope))
+    list(replace_all(scope))
     assert press.desk.of(1).original == wanted
     names = {key.rpartition("/")[2] for key in press.objects()}
     assert names == {*LADDER, *(["stripped.jpg"] if wanted == "stripped" else [])}
@@ -288,7 +291,7 @@ def test_nothing_is_stored_of_a_picture_meanwhile(press: Press, monkeypatch: pyt
         return really_read(key)
 
     monkeypatch.setattr(storage, "read", read)
-    list(replace_all(Shop(storage, press.desk.journal, "p/", "stripped", threads=1)))
+    list(replace_all(OriginalsScope(storage, press.desk.journal, "p/", "stripped", threads=1)))
     assert waited == [True]
     press.publish()
     assert [press.desk.of(number).original for number in (1, 2)] == ["stripped", "stripped"]
@@ -336,7 +339,7 @@ def test_a_storage_that_fails_ends_it(press: Press, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(storage, "delete", fail)
     with pytest.raises(StorageFault):
-        list(replace_all(Shop(storage, press.desk.journal, "p/", "stripped")))
+        list(replace_all(OriginalsScope(storage, press.desk.journal, "p/", "stripped")))
     assert len(leases.times(press.desk.journal)) == 2  # the request may still be carried out
     assert {one.became for one in press.replace()} == {"stripped"}
 

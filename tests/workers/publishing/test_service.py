@@ -17,7 +17,6 @@ from ipc.jobs import Job
 from ipc.journal import Journal, figures, lookup, queue, transitions
 from ipc.retry import RetryPolicy
 from tests.workers.desk import CHANNEL, Desk
-from workers.publishing import service as module
 from workers.publishing.breaker import Breaker
 from workers.publishing.service import DOUBT_SECONDS, SUSPECT_SECONDS, Service
 from workers.publishing.storage import StorageFault
@@ -372,14 +371,14 @@ def test_after_an_outage_ten_thousand_go_in_full_batches_at_once(desk: Desk, sta
 
 
 def test_no_more_come_last_than_can_be_kept_in_mind(desk: Desk, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LAST_JOBS", 5)
+    monkeypatch.setattr("workers.publishing.suspects.LAST_JOBS", 5)
     desk.render(1)
     stage.multiply(30)
     stage.refuse(BUSY)
     for _ in range(40):
         stage.round()
         stage.now += 7.0
-    assert len(stage.service._last) == 5
+    assert len(stage.service._suspects.last) == 5
     stage.serve_all()
     stage.rounds_until_idle()
     assert sorted(stage.served) == list(range(1, 31))
@@ -397,7 +396,7 @@ def test_who_has_moved_on_meanwhile_is_forgotten(desk: Desk, stage: Stage) -> No
     stage.serve_all()
     stage.rounds_until_idle()
     assert stage.served == [3]
-    assert set(stage.service._last) <= {desk.of(1).id}, "its tombstone still waits for its row"
+    assert set(stage.service._suspects.last) <= {desk.of(1).id}, "its tombstone still waits for its row"
 
 
 # With nobody there who could ask
@@ -499,6 +498,18 @@ def test_one_that_replaces_it_asks_at_once_where_the_settings_were_wrong(desk: D
     assert (facts["state"], facts["since"], facts["remedy"]) == ("half-open", START, "Check the key")
     stage.serve_all()
     assert stage.round() == [1]
+
+
+def test_a_new_process_gives_a_service_the_pause_that_it_asked_for(desk: Desk, stage: Stage) -> None:
+    """Even if the settings may have been mended."""
+    desk.render(1)
+    stage.refuse(StorageFault("unknown key", fatal=True, retry_after_seconds=500.0))
+    stage.round()
+    stage.service = stage.another()
+    stage.service.restore()
+    assert stage.service.facts()["state"] == "open"
+    stage.now += 500.0
+    assert stage.service.facts()["state"] == "half-open"
 
 
 # Whatever happens

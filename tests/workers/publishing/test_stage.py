@@ -1,4 +1,4 @@
-"""A half of the uploader seen from outside: whether it goes round, and whether its service is silent."""
+"""A stage of the uploader seen from outside: whether it goes round, and whether its service is silent."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from ipc.holds import Hold
 from ipc.journal import JournalError
 from ipc.transport.mailbox import Closed
 from tests.instance import wait_for
+from workers import uploader
+from workers.publishing import liveness as module
 from workers.publishing import stage, threads
 from workers.publishing.faults import JobFault, ServiceFault
-from workers.publishing.stage import Watch, unforeseen_as
+from workers.publishing.liveness import Liveness
+from workers.publishing.stage import unforeseen_as
 from workers.publishing.threads import Interrupted, never
 
 
-def test_a_half_that_asks_gives_signs_of_life() -> None:
+def test_a_stage_that_asks_gives_signs_of_life() -> None:
     """However long the service takes to answer: the process that waits for it does not hang."""
-    watch, answer = Watch(never), threading.Event()
-    asking = threading.Thread(target=watch.ask, args=(lambda: answer.wait(30),))
+    liveness, answer = Liveness(never), threading.Event()
+    asking = threading.Thread(target=liveness.ask, args=(lambda: answer.wait(30),))
     asking.start()
     try:
-        asked_at = watch._alive
-        wait_for("a sign of life", lambda: watch._alive > asked_at)
-        watch._alive -= 1000.0
-        wait_for("another one", lambda: watch.quiet_seconds < 500.0)
+        for _ in range(2):
+            wait_for("it to be quiet", lambda: liveness.quiet_seconds > 0.05)
+            wait_for("a sign of life", lambda: liveness.quiet_seconds < 0.05)
     finally:
         answer.set()
         asking.join(30)
@@ -37,7 +39,7 @@ def test_a_service_that_does_not_answer_holds_no_stop_up(monkeypatch: pytest.Mon
     monkeypatch.setattr(threads, "STOP_SECONDS", 0.1)
     answer = threading.Event()
     with pytest.raises(Interrupted):
-        Watch(lambda: True).ask(lambda: answer.wait(30))
+        Liveness(lambda: True).ask(lambda: answer.wait(30))
     answer.set()
 
 
@@ -46,7 +48,7 @@ def test_what_the_service_says_is_raised() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        Watch(never).ask(refuse)
+        Liveness(never).ask(refuse)
 
 
 @pytest.mark.parametrize("skipped_seconds", [3600.0, -3600.0])
@@ -54,17 +56,17 @@ def test_a_clock_that_is_set_makes_nobody_silent_and_hides_nobody(
     monkeypatch: pytest.MonkeyPatch, skipped_seconds: float
 ) -> None:
     """And since when it has been silent is told by the clock as it is now."""
-    watch, real = Watch(never), time.time
-    with watch.asking():
+    liveness, real = Liveness(never), time.time
+    with liveness.asking():
         monkeypatch.setattr(time, "time", lambda: real() + skipped_seconds)
-        assert watch.look() is None
-        monkeypatch.setattr(stage, "SILENT_SECONDS", 0.0)
+        assert liveness.look() is None
+        monkeypatch.setattr(module, "SILENT_SECONDS", 0.0)
         time.sleep(0.01)
-        assert watch.look() == pytest.approx(real() + skipped_seconds, abs=60.0)
+        assert liveness.look() == pytest.approx(real() + skipped_seconds, abs=60.0)
 
 
 class Clock:
-    """Both clocks of the halves: monotonic and Unix seconds."""
+    """Both clocks of the stages: monotonic and Unix seconds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
@@ -79,57 +81,57 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_a_silent_service_is_told_within_twelve_seconds_of_what_is_due() -> None:
     """Though nobody hints at what is due, and the main thread has only just looked; something is left for /status."""
-    assert stage.POLL_SECONDS + stage.SILENT_SECONDS + stage.LOOK_SECONDS <= 11.5
+    assert stage.POLL_SECONDS + module.SILENT_SECONDS + uploader.LOOK_SECONDS <= 11.5
 
 
 def test_a_service_is_silent_after_nine_seconds_whatever_its_time_out_is(clock: Clock) -> None:
-    watch = Watch(never)
-    with watch.asking():
+    liveness = Liveness(never)
+    with liveness.asking():
         clock.now += 8.9
-        assert watch.look() is None
+        assert liveness.look() is None
         clock.now += 0.1
-        assert watch.look() == 1e9 + 1000.0
+        assert liveness.look() == 1e9 + 1000.0
         clock.now += 60.0
-    assert watch.look() == 1e9 + 1000.0, "the time-out is no answer"
-    watch.answered()
-    assert watch.look() is None
+    assert liveness.look() == 1e9 + 1000.0, "the time-out is no answer"
+    liveness.answered()
+    assert liveness.look() is None
 
 
 def test_whoever_takes_or_gives_anything_is_not_silent(clock: Clock) -> None:
     signs = [0.0]
-    watch = Watch(never, lambda: signs[0])
-    with watch.asking():
+    liveness = Liveness(never, lambda: signs[0])
+    with liveness.asking():
         clock.now += 300.0
         signs[0] = clock.now - 8.0
-        assert watch.look() is None
+        assert liveness.look() is None
         clock.now += 1.0
-        assert watch.look() == pytest.approx(1e9 + signs[0])
+        assert liveness.look() == pytest.approx(1e9 + signs[0])
 
 
 def test_who_is_not_asked_is_not_silent(clock: Clock) -> None:
-    watch = Watch(never)
-    with watch.asking():
-        watch.answered()
-        with watch.busy():
+    liveness = Liveness(never)
+    with liveness.asking():
+        liveness.answered()
+        with liveness.busy():
             clock.now += 30.0  # for the journal
-            assert watch.look() is None
+            assert liveness.look() is None
         clock.now += 8.0
-        assert watch.look() is None
+        assert liveness.look() is None
     clock.now += 100.0
-    assert watch.look() is None
+    assert liveness.look() is None
 
 
 def test_a_service_fails_since_it_was_first_asked_in_vain(clock: Clock) -> None:
-    watch = Watch(never)
+    liveness = Liveness(never)
     for _ in range(2):
-        with pytest.raises(ServiceFault), watch.asking():
+        with pytest.raises(ServiceFault), liveness.asking():
             clock.now += 10.0
             raise ServiceFault("no answer in time")
-        assert watch.failing_since == 1e9 + 1000.0
-    with watch.asking():
+        assert liveness.failing_since == 1e9 + 1000.0
+    with liveness.asking():
         clock.now += 1.0
-        watch.answered()
-    assert watch.failing_since is None
+        liveness.answered()
+    assert liveness.failing_since is None
 
 
 def refused_value() -> sqlite3.Error:
@@ -146,13 +148,13 @@ def test_an_error_that_nobody_foresaw_is_the_services_failure(error: Exception) 
     def fail() -> None:
         raise error
 
-    watch = Watch(never)
+    liveness = Liveness(never)
     with pytest.raises(
         ServiceFault, match=f"unforeseen error, see the log: {type(error).__name__}.*report it"
     ) as caught:
-        watch.ask(unforeseen_as(ServiceFault)(fail))
+        liveness.ask(unforeseen_as(ServiceFault)(fail))
     assert caught.value.__cause__ is error
-    assert watch.failing_since is not None
+    assert liveness.failing_since is not None
 
 
 @pytest.mark.parametrize(
@@ -178,9 +180,9 @@ def test_the_process_and_the_services_errors_stay_what_they_are(error: Exception
 
 
 def test_who_answers_while_somebody_looks_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "SILENT_SECONDS", 0.0)
-    watch, real = Watch(never), time.time
-    answering = threading.Thread(target=watch.answered)
+    monkeypatch.setattr(module, "SILENT_SECONDS", 0.0)
+    liveness, real = Liveness(never), time.time
+    answering = threading.Thread(target=liveness.answered)
 
     def look_at_the_clock() -> float:
         """In the middle of `look`."""
@@ -189,9 +191,9 @@ def test_who_answers_while_somebody_looks_is_not_silent(monkeypatch: pytest.Monk
             answering.join(0.2)
         return real()
 
-    with watch.asking():
+    with liveness.asking():
         time.sleep(0.01)
         monkeypatch.setattr(time, "time", look_at_the_clock)
-        watch.look()
+        liveness.look()
         answering.join(30)
-    assert watch.look() is None
+    assert liveness.look() is None

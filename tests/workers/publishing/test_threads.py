@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from workers.publishing import threads as crew
+from workers.publishing import threads as module
 from workers.publishing.threads import Interrupted, Threads, never, run
 
 
@@ -70,7 +70,7 @@ def test_a_stop_gives_those_who_can_time_to_finish() -> None:
 
 
 def test_a_stop_leaves_the_others_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(module, "STOP_SECONDS", 0.2)
     never_set = threading.Event()
     begun: list[None] = []
 
@@ -133,6 +133,6 @@ def test_without_threads_all_is_done_the_same(left: int, monkeypatch: pytest.Mon
         calling(*[fail] * 8, threads=1)
     assert len(began) == 1
     with pytest.raises(Interrupted):
-        monkeypatch.setattr(crew, "STOP_SECONDS", 0.0)
+        monkeypatch.setattr(module, "STOP_SECONDS", 0.0)
         hangs = threading.Event()
         calling(*[lambda: hangs.wait(0.05)] * 100, threads=1, stop=lambda: True)

@@ -32,12 +32,12 @@ __all__ = [
 def make(options: Mapping[str, Any]) -> Catalog:
     """The catalogue of the uploader's options: `state_dir`, and `catalog`, the settings' section of that name.
 
-    Speaks to nobody yet.
+    Makes no connection yet.
     """
     settings = options["catalog"]
     if settings.get("backend", "sqlite") == "sqlite":
         return SqliteCatalog(_file(options))
-    # supabase-py takes 360 ms and 50 MiB to import: who keeps a file doesn't pay for it.
+    # supabase-py takes 360 ms and 50 MiB to import: an instance that keeps a file doesn't pay for it.
     from workers.publishing.catalog import supabase  # noqa: PLC0415
 
     return supabase.SupabaseCatalog(settings["url"], settings["key"], supabase.timeout_in(settings))

@@ -128,7 +128,7 @@ class SqliteCatalog(Catalog):
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        """The connection, opened anew if need be; what goes wrong with it is the catalogue's fault."""
+        """The connection, opened anew if need be. Its errors become CatalogFaults."""
         try:
             if self._connection is not None and not self._is_in_place():
                 self.close()
@@ -198,7 +198,7 @@ def _newest_first(batch: Sequence[Entry]) -> list[int]:
 
     def revision(place: int) -> int:
         found = batch[place].message.get("revision")
-        return found if isinstance(found, int) else 0  # what is none is refused in its turn
+        return found if isinstance(found, int) else 0  # anything else is refused in its turn
 
     return sorted(range(len(batch)), key=revision, reverse=True)
 

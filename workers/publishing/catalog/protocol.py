@@ -1,4 +1,4 @@
-"""What every catalogue promises, and the two ways in which it can fail to keep it."""
+"""What every catalogue promises, and the two ways in which it fails."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RowFault(JobFault):
 
 
 class NotAsked(RowFault):
-    """No catalogue takes this row, so this one was not asked about it: that says nothing of how the catalogue is."""
+    """No catalogue takes this row, so this one was not asked: that says nothing of how it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Catalog(Protocol):
 
         The next batch may be asked for, and begun, before the outcomes of the last are given. `stop` is asked several
         times a second where waiting is possible: once it says yes there are a few seconds left to finish
-        (`crew.STOP_SECONDS`), then crew.Interrupted is raised. Raises CatalogFault, and begins no other batch.
+        (`threads.STOP_SECONDS`), then threads.Interrupted is raised. Raises CatalogFault, and begins no other batch.
         """
         for batch in batches:
             yield self.write_many(batch)
@@ -103,7 +103,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 def refusal(entry: Entry) -> str | None:
-    """Why no catalogue takes this entry, None if it may. What is said here is said the same by all of them."""
+    """Why no catalogue takes this entry; None if one may. All catalogues use these words."""
     channel, message, image = entry.channel, entry.message, entry.image
     if channel.get("id") != message.get("channel_id"):
         return f"a message of channel {message.get('channel_id')} with the title of channel {channel.get('id')}"

@@ -28,13 +28,13 @@ __all__ = [
 def make(options: Mapping[str, Any], answer_seconds: float | None = None) -> Storage:
     """The storage of the uploader's options: `state_dir`, and `storage`, the settings' section of that name.
 
-    It waits `answer_seconds` for an answer, or as long as the settings say. Speaks to nobody yet. Raises StorageFault
-    if the settings can't be of any storage.
+    It waits `answer_seconds` for an answer, or as long as the settings say. Makes no connection yet.
+    Raises StorageFault if the settings can't be of any storage.
     """
     settings = options["storage"]
     if settings.get("backend", "files") == "files":
         return FileStorage(Path(options["state_dir"]) / "media", settings["public_url"])
-    # boto3 takes 330 ms and 49 MiB to import: who keeps files doesn't pay for it.
+    # boto3 takes 330 ms and 49 MiB to import: an instance that keeps files doesn't pay for it.
     from workers.publishing.storage.r2 import READ_SECONDS, R2Storage  # noqa: PLC0415
 
     return R2Storage(

@@ -23,18 +23,18 @@ _PART = (".", ".part")
 
 
 FOLDER_TRIES = 20
-"""So often a folder is made anew that a removal of objects takes away, being empty, before there is one in it."""
+"""How often a folder is made anew that a removal of objects takes away, empty as it is, before there is one in it."""
 
 
 class FileStorage:
-    """Objects as files under `root`; `public_url` is where a web server of the user's serves that folder."""
+    """Objects as files under `root`; `public_url` is where a web server of the operator's serves that folder."""
 
     def __init__(self, root: Path, public_url: str = "") -> None:
         self._root = root.absolute()
         self._public_url = public_url.rstrip("/")
         self._unsettled: set[Path] = set()
         self._last_sign = time.monotonic()
-        with contextlib.suppress(OSError):  # what is the matter is said at the first object
+        with contextlib.suppress(OSError):  # the first object fails with the same error
             private_files.make_state_dir(self._root.parent, has_media=True)
             private_files.make_folder(self._root, private_files.SERVED)
 
@@ -152,7 +152,7 @@ class FileStorage:
             raise StorageFault(f"{error.filename}: {error.strerror}. Check the disk and the folder's owner") from error
 
     def _make(self, item: Item, target: Path) -> bool:
-        """Place the object unless somebody else does meanwhile. A folder may be removed, being empty, just before."""
+        """Place the object unless another process does meanwhile. A folder may be removed, being empty, just before."""
         for tries_left in reversed(range(FOLDER_TRIES)):
             private_files.make_folder(target.parent, private_files.SERVED)
             try:
@@ -172,7 +172,7 @@ class FileStorage:
         part.unlink(missing_ok=True)
         try:
             self._link_or_copy(source, part)
-            part.chmod(0o644)  # before it has its name: whoever finds the object there asks no further
+            part.chmod(0o644)  # before it has its name: a process that finds the object there does not look at its mode
             part.replace(target)
         finally:
             # Half a copy; or rename() had two names of one file before it, does nothing then and leaves both.
@@ -208,7 +208,7 @@ class _Source:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One at a time makes objects in a folder, of all threads and processes: half a copy has the same name for each."""
+    """Exclude other threads and processes from making objects in a folder: they share the name of the part file."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with contextlib.suppress(OSError):  # a file system without locks; there is one uploader, so none is missed
@@ -223,7 +223,7 @@ def _is_part(name: str) -> bool:
 
 
 def _is_there(target: Path, item: Item) -> bool:
-    """Whether what is at `target` will do. Its size is looked at first: a source that is not there is an error."""
+    """Whether the file at `target` will do. The source's size comes first: one that is not there is an error."""
     wanted = item.source.stat().st_size
     if not target.is_file():
         return False

@@ -1,4 +1,4 @@
-"""What a storage promises, whichever it is, and how it fails."""
+"""What every storage promises, and how it fails."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """What became of an object: whether it is new, and how large what is there is, in bytes."""
+    """An object that was put: whether it is new, and the bytes of the object that is there."""
 
     key: str
     is_new: bool
@@ -83,11 +83,11 @@ class Storage(Protocol):
     ) -> int:
         """Store the objects of pictures, each one's original last; how many were not there already.
 
-        Several may be on their way at once. `stored` is called, in the caller's thread, with what became of each.
+        Several may be on their way at once. `stored` is called for each, in the caller's thread.
         `tries` is how often an object is tried at once whose put fails in passing, before that is an error. `stop` is
-        asked several times a second: once it says yes there are a few seconds left to finish (`crew.STOP_SECONDS`),
-        then crew.Interrupted is raised. At the first error (those of `put`) no further object is begun, those under way
-        are waited for, and it is raised. A key that comes twice may be stored and told once.
+        asked several times a second: once it says yes there are a few seconds left to finish (`threads.STOP_SECONDS`),
+        then threads.Interrupted is raised. At the first error (those of `put`) no further object is begun, those under
+        way are waited for, and it is raised. A key that comes twice may be stored once, and `stored` called once.
         """
 
     def settle(self) -> None:

@@ -27,7 +27,7 @@ def try_out(storage: Storage, settings: Mapping[str, Any], state_dir: str = "") 
     name = f"picturedesk-check-{hashlib.sha256(f'{platform.node()}:{state_dir}'.encode()).hexdigest()[:16]}"
     key = f"{settings.get('prefix', '')}{name}.txt"
     content = secrets.token_hex(8 + secrets.randbelow(8192)).encode()  # one that could not be deleted has another size
-    with contextlib.suppress(StorageFault, ObjectFault):  # what is the matter is said below
+    with contextlib.suppress(StorageFault, ObjectFault):  # the requests below fail with the same error
         storage.delete(key)
     with tempfile.TemporaryDirectory(prefix="picturedesk-check-") as folder:
         source = Path(folder, name)

@@ -665,7 +665,7 @@ def test_nothing_is_no_list(proxy: FaultProxy, make_supabase: MakeSupabase, stat
 def test_an_answer_that_means_harm(
     proxy: FaultProxy, make_supabase: MakeSupabase, monkeypatch: pytest.MonkeyPatch, mode: Mode, said: str
 ) -> None:
-    monkeypatch.setattr("workers.publishing.catalog.supabase.ANSWER_BYTES", 2_000_000)
+    monkeypatch.setattr("workers.publishing.catalog.supabase.project.ANSWER_BYTES", 2_000_000)
     proxy.set(mode)
     fault = fault_of(make_supabase(proxy.url, timeout=httpx.Timeout(1.0)))
     assert said in str(fault)

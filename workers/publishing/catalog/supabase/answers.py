@@ -211,7 +211,7 @@ def _error(body: str) -> tuple[str, str]:
 
 
 def _title(body: str) -> str:
-    """Of a page, what it calls itself: of its markup nobody can make anything."""
+    """The title of a page, instead of its markup."""
     found = re.search(r"<title[^>]*>(.*?)</title>", body, re.IGNORECASE | re.DOTALL)
     return found[1] if found else body
 

@@ -6,8 +6,9 @@ import doctest
 
 import pytest
 
-from workers.publishing.storage import ObjectFault, StorageFault, answers
-from workers.publishing.storage.answers import fault_of
+from workers.publishing.storage import ObjectFault, StorageFault
+from workers.publishing.storage.r2 import answers
+from workers.publishing.storage.r2.answers import fault_of
 
 
 def test_examples() -> None:

@@ -29,13 +29,13 @@ from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
 SEND_BUFFER_BYTES = 128 * 2**10
-"""Of an upload, so much (the kernel makes it twice that) may be on its way unseen. By default the kernel takes several
+"""How much of an upload may be on its way unseen (the kernel makes it twice that). By default the kernel takes several
 MiB at once, and the wait for the answer began while they were still to be sent: on a thin line that eight uploads
 share, a large original never got there in time. Now 10 KB/s a connection will do; and 50 ms away it has up to 5 MB/s.
 """
 
 
-class Signs:
+class SignsOfLife:
     """When the service last took or gave anything. Threads may share it."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Signs:
 class Upload(io.BufferedReader):
     """A file that is sent: what is read of it is taken by the service, or by the kernel on its behalf."""
 
-    def __init__(self, file: io.FileIO, signs: Signs) -> None:
+    def __init__(self, file: io.FileIO, signs: SignsOfLife) -> None:
         super().__init__(file)
         self._signs = signs
 
@@ -75,8 +75,8 @@ class Upload(io.BufferedReader):
         return super().read(most)
 
 
-def http_of(session: botocore.session.Session, endpoint: str, config: Any, signs: Signs) -> URLLib3Session:
-    """Connections as botocore makes them, but with a send buffer of our size, which no setting of its own knows."""
+def http_of(session: botocore.session.Session, endpoint: str, config: Any, signs: SignsOfLife) -> URLLib3Session:
+    """Connections as botocore makes them, but with a send buffer of our size, for which it has no setting."""
     bundle = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
     options: dict[str, Any] = {
         "verify": bundle or True,
@@ -93,7 +93,7 @@ def http_of(session: botocore.session.Session, endpoint: str, config: Any, signs
     return http  # type: ignore[no-any-return]
 
 
-def _pools_with(signs: Signs) -> dict[str, type]:
+def _pools_with(signs: SignsOfLife) -> dict[str, type]:
     """botocore's connection pools, whose connections are followed once they stand."""
 
     class Plain(AWSHTTPConnection):

@@ -1,0 +1,13 @@
+"""The hosted catalogue: a Supabase project whose database has deploy/schema.sql.
+
+`catalog` keeps the promises of `..protocol`, `schema_check` says what keeps a project from taking rows. `project` is
+the home of supabase-py, `answers` says what an answer means.
+"""
+
+from __future__ import annotations
+
+from workers.publishing.catalog.supabase.catalog import SupabaseCatalog
+from workers.publishing.catalog.supabase.project import timeout_in
+from workers.publishing.catalog.supabase.schema_check import check
+
+__all__ = ["SupabaseCatalog", "check", "timeout_in"]

@@ -1,0 +1,114 @@
+"""The catalogue that a Supabase project is, as `workers.publishing.catalog.protocol` promises it.
+
+Rows go through one function of the database, ingest_messages(), so that a batch is one transaction: an upsert of the
+interface could neither span two tables nor leave a newer revision alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from workers.publishing.catalog.protocol import Catalog, Entry, NotAsked, Outcome, RowFault, refusal
+from workers.publishing.catalog.supabase import answers
+from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout
+from workers.publishing.threads import Threads, never
+
+T = TypeVar("T")
+
+_DIGESTS = 1000
+"""How many digests are asked about at a time: 67 KB."""
+
+
+class SupabaseCatalog(Catalog):
+    """The catalogue of the project at `url`. `key` stands for service_role, and is of the new kind or the old."""
+
+    def __init__(self, url: str, key: str, timeout: Timeout = TIMEOUT) -> None:
+        self._project = Project(url, key, timeout)
+
+    def write_many(self, batch: Sequence[Entry]) -> list[Outcome]:
+        reasons = [refusal(entry) for entry in batch]
+        sent = iter(self._write([entry for entry, reason in zip(batch, reasons, strict=True) if reason is None]))
+        return [next(sent) if reason is None else self._not_asked(reason) for reason in reasons]
+
+    def write_each(
+        self, batches: Iterable[Sequence[Entry]], *, stop: Callable[[], bool] = never
+    ) -> Iterator[list[Outcome]]:
+        """While one batch is on its way the caller makes the next one, and deals with the last outcomes."""
+        under_way: Threads[list[Outcome]] | None = None
+        for batch in batches:
+            before, under_way = under_way, None
+            outcomes = _finished(before, stop)
+            under_way = Threads([partial(self.write_many, batch)])
+            yield from outcomes
+        yield from _finished(under_way, stop)
+
+    def _write(self, batch: list[Entry]) -> list[Outcome]:
+        """Write these in one transaction; if one of them keeps the others out, each half in its own."""
+        if not batch:
+            return []
+        try:
+            return self._ingest(batch)
+        except RowFault as fault:
+            if len(batch) == 1:
+                return [fault]
+        half = len(batch) // 2
+        return self._write(batch[:half]) + self._write(batch[half:])
+
+    def _ingest(self, batch: list[Entry]) -> list[Outcome]:
+        answer = self._project.call("ingest_messages", batch=[_rows(entry) for entry in batch])
+        if len(answer) != len(batch) or not all(isinstance(one, bool) for one in answer):
+            raise answers.of_nonsense(answer, where=self._project.where)
+        return answer
+
+    def _not_asked(self, reason: str) -> NotAsked:
+        return NotAsked(f"{self._project.where}: the row is refused: {reason}")
+
+    def referenced(self, sha256s: Iterable[str]) -> set[str]:
+        asked = list(sha256s)
+        found = self._texts("picturedesk_referenced", asked)
+        if not found <= set(asked):
+            raise answers.of_nonsense(sorted(found), where=self._project.where)
+        return found
+
+    def named(self, sha256s: Iterable[str]) -> set[str]:
+        return self._texts("picturedesk_named", list(sha256s))
+
+    def _texts(self, function: str, sha256s: list[str]) -> set[str]:
+        """The function's answers about these digests."""
+        found = set[str]()
+        for start in range(0, len(sha256s), _DIGESTS):
+            answer = self._project.call(function, sha256s=sha256s[start : start + _DIGESTS])
+            if not all(isinstance(one, str) for one in answer):
+                raise answers.of_nonsense(answer, where=self._project.where)
+            found.update(answer)
+        return found
+
+    def urls(self, sha256s: Iterable[str]) -> set[str]:
+        asked = list(sha256s)
+        return self._project.urls(asked) if asked else set()
+
+    def probe(self) -> None:
+        """An empty batch writes nothing, and needs all that a full one needs."""
+        if answer := self._project.call("ingest_messages", batch=[]):
+            raise answers.of_nonsense(answer, where=self._project.where)
+
+    def last_sign(self) -> float:
+        return self._project.last_sign
+
+    def close(self) -> None:
+        self._project.close()
+
+
+def _finished(calls: Threads[T] | None, stop: Callable[[], bool]) -> list[T]:
+    """The results of the calls, if there are any."""
+    results: list[T] = []
+    if calls is not None:
+        calls.finish(done=results.append, stop=stop)
+    return results
+
+
+def _rows(entry: Entry) -> dict[str, Any]:
+    image = None if entry.image is None else dict(entry.image)
+    return {"channel": dict(entry.channel), "message": dict(entry.message), "image": image}

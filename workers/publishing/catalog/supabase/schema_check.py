@@ -1,0 +1,58 @@
+"""What keeps a Supabase project from taking rows: its key, and what of deploy/schema.sql is not there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from workers.publishing.catalog.protocol import CatalogFault, RowFault
+from workers.publishing.catalog.supabase import answers
+from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout
+
+
+def check(url: str, key: str, timeout: Timeout = TIMEOUT) -> list[str]:
+    """What keeps the project from taking rows, each with its remedy; empty if nothing does. Nothing is written."""
+    project = Project(url, key, timeout)
+    if wrong := answers.wrong_with(key, time.time()):
+        return [f"{project.where}: {wrong}. {answers.KEY}"]
+    found: list[str] = []
+    try:
+        for what in _differences(project):
+            found.append(f"{project.where}: {what}. {answers.APPLY}")
+    except (CatalogFault, RowFault) as fault:
+        found.append(str(fault))
+    finally:
+        project.close()
+    return found
+
+
+def _differences(project: Project) -> Iterator[str]:
+    """What of the schema is missing or other than it should be, as it is found. Raises what else goes wrong."""
+    is_sound = True
+    for table in ("channels", "messages", "images"):
+        try:
+            project.look_at(table)
+        except answers.Missing:
+            is_sound = False
+            yield f"the table public.{table} is missing"
+    calls: dict[str, dict[str, Any]] = {
+        "picturedesk_faults": {},
+        "picturedesk_referenced": {"sha256s": []},
+        "picturedesk_named": {"sha256s": []},
+        "ingest_messages": {"batch": []},  # an empty batch writes nothing, and needs all that a full one needs
+    }
+    for function, arguments in calls.items():
+        try:
+            faults = project.call(function, **arguments)
+        except answers.Missing as missing:
+            if missing.is_function:
+                faults = [f"the function public.{function} is missing"]
+            elif is_sound:
+                raise
+            else:
+                continue  # it needs what is missing
+        except answers.Ambiguous:
+            faults = [f"there is more than one function public.{function}"] if is_sound else []
+        is_sound = is_sound and not faults
+        yield from faults
