@@ -186,8 +186,8 @@ def _render_json(logger: WrappedLogger, method: str, record: EventDict) -> bytes
     data = _line(_json({**first, **record}))
     if len(data) <= PIPE_BUF:
         return data
-    # At most 12 bytes a character (two of \u0000's size): 4 × 32 and 200 characters always fit.
-    short = {key: _text(value)[: 200 if key == "text" else 32] for key, value in first.items()}
+    # At most 12 bytes a character (two of \u0000's size), so 3 × 32, 48 and 180 characters always fit.
+    short = {key: _text(value)[: _CUT.get(key, 32)] for key, value in first.items()}
     return _line(_json({**short, "cut": True}))
 
 
@@ -222,6 +222,9 @@ def _text(value: object) -> str:
     except Exception:
         return f"<{type(value).__name__} that cannot be shown>"
 
+
+_CUT = {"event": 48, "text": 180}
+"""Characters that are kept of a record that does not fit. No listed id and no listed text is longer."""
 
 _LEFT_OUT = {"event": "log.resumed", "text": EVENTS["log.resumed"].text}
 
