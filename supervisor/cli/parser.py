@@ -40,7 +40,9 @@ class Command:
 
     @property
     def usage(self) -> str:
-        return " ".join(["bin/run", self.name, *(option.usage for option in self.options)])
+        return " ".join(
+            ["bin/run", self.name, *(option.usage for option in self.options if option.help != argparse.SUPPRESS)]
+        )
 
 
 def _hours(text: str) -> float:
