@@ -30,11 +30,11 @@ FIELDS: Mapping[str, str] = {
     "why": "cause, for people",
     # end
 }
-"""Each field has one meaning and one unit, in whatever event it stands. `exception` holds a traceback."""
+"""Each field has one meaning and one unit in all events. `exception` holds a traceback."""
 
 EVENTS: Mapping[str, Event] = {
     # keep sorted: begin
-    "error.ignored": Event("An error was ignored, since nobody could handle it", "where"),
+    "error.ignored": Event("An error was ignored, since nothing could handle it", "where"),
     "library.message": Event("", "logger where why"),
     "log.resumed": Event("The log's reader had stopped: records were left out", "records"),
     "process.crashed": Event("The process ended by an error that nothing caught"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.log_events import EVENTS
 from supervisor.version import VERSION
 from tests.docs import reference
 
@@ -76,6 +77,13 @@ def named_files(page: Path) -> set[str]:
 def exists(path: str) -> bool:
     """A file or a folder; a module may be named without its ending, whether it is a file or a package."""
     return any(CHECKOUT.glob(path)) or (CHECKOUT / f"{path}.py").is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_an_event_that_a_page_names_is_in_the_list(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = {word for words in re.findall(r"((?:`[^`]+`(?:, | and )?)+) in the log", text) for word in words.split("`")}
+    assert {word for word in named if "." in word} <= EVENTS.keys()
 
 
 def test_the_versions_are_one() -> None:
