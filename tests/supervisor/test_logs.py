@@ -295,7 +295,7 @@ def test_a_broken_stream_does_not_stop_the_work(how: str) -> None:
     assert (found.returncode, found.stdout) == (0, b"went on\n")
 
 
-def test_one_who_has_stopped_reading_does_not_stop_the_work_and_is_told_what_he_missed() -> None:
+def test_a_reader_that_has_stopped_does_not_stop_the_work_and_learns_what_it_missed() -> None:
     code = (
         "import structlog; from supervisor import logs; logs.configure('info', 'json', 'x'); logs.READER_SECONDS = 0;"
         " [structlog.get_logger().info('said', number=n) for n in range(2000)]; print('went on', flush=True); input();"
@@ -374,7 +374,7 @@ raise RuntimeError("can't start new thread")
 """
 
 
-def test_what_nobody_catches_is_a_record_too() -> None:
+def test_an_uncaught_error_is_a_record_too() -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-c", UNCAUGHT],
         capture_output=True,
