@@ -92,7 +92,7 @@ def status() -> str | None:
     if importlib.util.find_spec(STATUS_FIELDS) is None:
         return None
     fields: Mapping[str, Any] = importlib.import_module(STATUS_FIELDS).FIELDS
-    return _table(("Field", "Unit", ""), ((f"`{path}`", one.unit, one.meaning) for path, one in fields.items()))
+    return _table(("Field", "Unit", "Meaning"), ((f"`{path}`", one.unit, one.meaning) for path, one in fields.items()))
 
 
 SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
@@ -124,8 +124,8 @@ def _sentence(text: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |".replace("  ", " ") for line in lines)
+    lines = [f"| {' | '.join(map(_cell, line))} |".replace("  ", " ") for line in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
 
 
 def _cell(text: str) -> str:
