@@ -85,8 +85,7 @@ venv_build() { # VENV LOCK SUM
 venv_install() { # LOCK
     grep -q '^[^#[:space:]]' "$1" || return 0
     venv_say "installing what ${1##*/} lists"
-    # -W ignore: pip lectures whoever installs a package of the old kind, at length. Its errors are shown, and what it
-    # says of a network that fails.
+    # -W ignore: hides pip's long deprecation notices about pyaes. Its errors are shown, those of the network too.
     venv_do "$venv_new/bin/python" -I -W ignore -m pip install --quiet --disable-pip-version-check --no-input \
         --root-user-action=ignore --require-hashes --only-binary :all: --no-binary pyaes --requirement "$1"
 }

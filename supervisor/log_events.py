@@ -61,7 +61,7 @@ FIELDS: Mapping[str, str] = {
     "message": "id of the message in its channel",
     "messages": "number of messages",
     "new": "number of posts that were never seen before",
-    "outcome": "what follows for the job: later, later alone, dead, or moved on (it changed meanwhile, and is left alone)",
+    "outcome": "what follows for the job: later, later alone, dead, or moved on (it changed and is left alone)",
     "path": "file or folder",
     "peak_bytes": "the most memory that the process had",
     "photos": "number of messages with a picture to take",
@@ -97,7 +97,7 @@ FIELDS: Mapping[str, str] = {
     "worker": "name of the image worker",
     "workers": "number of image workers",
 }
-"""Each field has one meaning and one unit, in whatever event it stands. `exception` holds a traceback."""
+"""Each field has one meaning and one unit in all events. `exception` holds a traceback."""
 
 EVENTS: Mapping[str, Event] = {
     "catalogue.failed": Event("The catalogue failed: the rows of these jobs wait", "job_ids reason"),
@@ -144,7 +144,7 @@ EVENTS: Mapping[str, Event] = {
     "disk.recovered": Event("The disk can be written again"),
     "download.flooded": Event("Telegram asks to wait before the next download", "seconds"),
     "encoder.replaced": Event("Another encoder stood in for the one of choice", "job renditions why"),
-    "error.ignored": Event("An error was ignored, since nobody could handle it", "where"),
+    "error.ignored": Event("An error was ignored, since nothing could handle it", "where"),
     "error.unforeseen": Event("An unforeseen error", "channel file job kind message place what"),
     "export.opened": Event("An export was opened, and all of it is sound", "channel ignored messages photos title"),
     "export.taken_in": Event(

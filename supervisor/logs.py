@@ -1,9 +1,9 @@
-"""Logs: structlog, one line a record, JSON or for a console, with the process' name on each.
+"""The log: one line a record, JSON or for a console, with the name of the process.
 
 Each record has a stable id, `event`, and words for people, `text`: `supervisor.log_events` lists both.
 
-A record is one `write` of at most PIPE_BUF bytes to standard error, so the records of several processes that share a
-pipe never run into each other. What does not fit (a long traceback) is cut in front, where it matters least.
+A record is one `write` of at most PIPE_BUF bytes to standard error, so processes that share a pipe never mix their
+records. A traceback that does not fit loses its beginning, any other text its end.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from supervisor.log_events import EVENTS
 PIPE_BUF = select.PIPE_BUF
 LEVELS = ("debug", "info", "warning", "error")
 READER_SECONDS = 1
-"""How long whoever reads the log may keep a process waiting, once."""
+"""How long a process waits, once, for a reader of the log that has stopped reading."""
 
-_ROOM = 3000
-"""Bytes of a record that its longest text may take; the rest is for names, time and the short fields."""
+_LONG_FIELD_BYTES = 3000
+"""For the long fields of a record together; the rest of PIPE_BUF is for names, time and short fields."""
 
 
 def configure(level: str, format: Literal["auto", "json", "console"] | str, process: str) -> None:
-    """Set up this process' logs. "auto" is console on a terminal, else JSON."""
+    """Set up the log of this process. "auto" is console on a terminal, else JSON."""
     on_terminal = sys.stderr is not None and sys.stderr.isatty()
     console = on_terminal if format == "auto" else format == "console"
     renderer = _render_console if console else _render_json
 
     def name_process(logger: WrappedLogger, method: str, record: EventDict) -> EventDict:
-        """By whatever thread it was written: that is why this is no context variable."""
+        # Not a context variable: that would name the process in one thread only.
         record.setdefault("process", process)
         return record
 
@@ -59,15 +59,14 @@ def configure(level: str, format: Literal["auto", "json", "console"] | str, proc
         logger_factory=lambda *_: _Line(),
         cache_logger_on_first_use=False,  # a reload may call this again
     )
-    handler = _Adopt()
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.basicConfig(handlers=[_LibraryRecords()], level=logging.WARNING, force=True)
 
 
 def catch_uncaught() -> None:
-    """From here on what nobody catches, in whatever thread, is a record like any other and no bare traceback."""
+    """Log uncaught errors, of every thread, instead of writing bare tracebacks to standard error."""
 
     def is_ours(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> bool:
-        """Whether the log is there to take it; if not, it is shown as Python does it."""
+        """Whether the log takes this error. If not, show it as Python does."""
         if structlog.is_configured() and not issubclass(kind, KeyboardInterrupt):
             return True
         sys.__excepthook__(kind, error or kind(), trace)
@@ -95,19 +94,21 @@ def catch_uncaught() -> None:
 
 
 class _Line:
-    """Writes one record as one line, whole or not at all."""
+    """The logger under structlog: writes one record as one line, whole or not at all."""
 
     def msg(self, line: bytes) -> None:
         if _reader.is_there():
-            with contextlib.suppress(OSError):  # nobody reads our logs any more: that must not stop the work
+            with contextlib.suppress(OSError):  # a reader that is gone must not stop the work
                 os.write(2, line)
 
     debug = info = warning = error = critical = exception = msg
 
 
 class _Reader:
-    """Whoever reads standard error. One that has stopped reading (a pager, a terminal with Ctrl-S, a log driver that
-    hangs) must not stop the work: he is waited for once, then records are left out until he reads again.
+    """The reader of standard error: a terminal, a pager, a log driver.
+
+    A reader that has stopped reading (Ctrl-S, a driver that hangs) must not stop the work: a process waits for it once,
+    then leaves records out until it reads again.
     """
 
     def __init__(self) -> None:
@@ -115,7 +116,7 @@ class _Reader:
         self._left_out = 0
 
     def is_there(self) -> bool:
-        """Whether a record can be written now; after some could not, their number is told first."""
+        """Whether a record can be written now. Writes first how many were left out, if any were."""
         with self._lock:
             can_write = _can_write(0 if self._left_out else READER_SECONDS)
             if not can_write:
@@ -130,7 +131,7 @@ class _Reader:
 
 
 def _can_write(seconds: float) -> bool:
-    """Whether standard error takes a whole record within that time; where nobody can tell, it is tried."""
+    """Whether standard error takes a whole record within that time. True where poll cannot tell."""
     poll = select.poll()  # one for each call: a poll object is for one thread at a time
     try:
         poll.register(2, select.POLLOUT)
@@ -142,24 +143,24 @@ def _can_write(seconds: float) -> bool:
 _reader = _Reader()
 
 
-class _Adopt(logging.Handler):
-    """Brings the records of libraries, which use the standard library's logging, into ours."""
+class _LibraryRecords(logging.Handler):
+    """Writes the records of libraries, which use the standard library's logging, as records of ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        more = {}
+        flaw = {}
         try:
-            message = record.getMessage()
-        except Exception as error:  # arguments that do not fit their format: no reason to fail in the library
-            message = f"{_text(record.msg)} {_text(record.args)}"
-            more = {"where": f"{record.pathname}:{record.lineno}", "why": f"not as its format says: {_text(error)}"}
-        # structlog knows the five levels only; a library may have one in between.
+            text = record.getMessage()
+        except Exception as error:  # arguments that do not fit their format must not raise in the library
+            text = f"{_text(record.msg)} {_text(record.args)}"
+            flaw = {"where": f"{record.pathname}:{record.lineno}", "why": f"not as its format says: {_text(error)}"}
+        # structlog knows five levels; a library may use one in between.
         level = max(logging.DEBUG, min(logging.CRITICAL, record.levelno // 10 * 10))
         log = structlog.get_logger()
-        log.log(level, "library.message", text=message, logger=record.name, exc_info=record.exc_info, **more)
+        log.log(level, "library.message", text=text, logger=record.name, exc_info=record.exc_info, **flaw)
 
 
 def _add_text(logger: WrappedLogger, method: str, record: EventDict) -> EventDict:
-    """Say an event in words too, right after its id."""
+    """Put the words for people right after the id of the event."""
     event = record.pop("event", "")
     known = EVENTS.get(event) if isinstance(event, str) else None
     text = record.pop("text", known.text if known else "")
@@ -167,11 +168,11 @@ def _add_text(logger: WrappedLogger, method: str, record: EventDict) -> EventDic
 
 
 def _shorten(logger: WrappedLogger, method: str, record: EventDict) -> EventDict:
-    """Cut long texts so that the record fits: a traceback keeps its end, any other text its beginning."""
+    """Cut long fields so that the record fits: a traceback keeps its end, any other text its beginning."""
     for key, value in record.items():
-        room = _ROOM // 2 if key in ("exception", "line") else _ROOM // 4
-        if isinstance(value, str) and len(data := value.encode(errors="replace")) > room:
-            kept = data[-room:] if key == "exception" else data[:room]
+        limit = _LONG_FIELD_BYTES // (2 if key in ("exception", "line") else 4)
+        if isinstance(value, str) and len(data := value.encode(errors="replace")) > limit:
+            kept = data[-limit:] if key == "exception" else data[:limit]
             text = kept.decode(errors="ignore")
             record[key] = "…" + text if key == "exception" else text + "…"
     return record
@@ -186,15 +187,15 @@ def _render_json(logger: WrappedLogger, method: str, record: EventDict) -> bytes
     data = _line(_json({**first, **record}))
     if len(data) <= PIPE_BUF:
         return data
-    # At most 12 bytes a character (two of \u0000's size): 4 × 32 and 200 characters always fit.
-    short = {key: _text(value)[: 200 if key == "text" else 32] for key, value in first.items()}
+    # At most 12 bytes a character (two of \u0000's size), so 3 × 32, 48 and 180 characters always fit.
+    short = {key: _text(value)[: _CUT.get(key, 32)] for key, value in first.items()}
     return _line(_json({**short, "cut": True}))
 
 
 def _json(record: Mapping[str, Any]) -> str:
     try:
         text = _ENCODER.encode(record)
-    except (TypeError, ValueError, RecursionError):  # a dict with odd keys, not a number, a circle
+    except (TypeError, ValueError, RecursionError):  # a dict with odd keys, NaN, a circle
         text = json.dumps({key: _text(value) for key, value in record.items()}, ensure_ascii=False)
     return printable_json(text)
 
@@ -223,7 +224,10 @@ def _text(value: object) -> str:
         return f"<{type(value).__name__} that cannot be shown>"
 
 
+_CUT = {"event": 48, "text": 180}
+"""Characters that are kept of a record that does not fit. No listed id and no listed text is longer."""
+
 _LEFT_OUT = {"event": "log.resumed", "text": EVENTS["log.resumed"].text}
 
 _ENCODER = json.JSONEncoder(default=_text, ensure_ascii=False, allow_nan=False)
-"""Made once: json.dumps would make one for each record."""
+"""Made once: json.dumps would make an encoder for each record."""

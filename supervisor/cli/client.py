@@ -10,6 +10,7 @@ import urllib.request
 from typing import Any
 
 from supervisor.host import instance_lock
+from supervisor.processes.errors import Failed
 from supervisor.settings import Settings
 
 FIELDS = {"ok", "problems", "stats", "tree", "memory", "channels"}
@@ -17,8 +18,8 @@ MAX_BYTES = 64 * 2**20
 NOT_OURS = "is answered by another program"
 
 
-class Unreachable(Exception):
-    """There is no answer, and why."""
+class Unreachable(Failed):
+    """No instance answers; the text says why, and the remedy."""
 
 
 def get_status(settings: Settings, timeout_seconds: float = 5.0) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def get_status(settings: Settings, timeout_seconds: float = 5.0) -> dict[str, An
     request = urllib.request.Request(f"{card.url}/status")
     if settings.health.token:
         request.add_header("Authorization", f"Bearer {settings.health.token}")
-    # No proxy: the instance is on this machine, whatever the environment says of the rest of the world.
+    # No proxy: the instance is on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     where = f"{card.url}/status (pid {card.pid})"
     try:
@@ -50,7 +51,7 @@ def get_status(settings: Settings, timeout_seconds: float = 5.0) -> dict[str, An
 
 
 def _refusal(code: int, token: str) -> str:
-    """What an answer with that code means."""
+    """What an answer with that code means, and the remedy."""
     if code == http.HTTPStatus.UNAUTHORIZED:
         what = "refused the token" if token else "wants a token"
         remedy = "set health.token (PICTUREDESK__HEALTH__TOKEN) as the running instance has it"

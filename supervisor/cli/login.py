@@ -1,7 +1,6 @@
-"""`login`: makes the session that the account's channels are read with. The talking is in
-`workers.sources.telegram.login.login`.
+"""`login`: makes the session that the account's channels are read with.
 
-Here is what it talks through: a terminal, or lines from a pipe, one answer each.
+`workers.sources.telegram.login.login` leads the conversation; this is its terminal, or a pipe with one answer a line.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from typing import TextIO
 import segno
 
 from ipc import private_files
-from ipc.holds import EX_CONFIG
 from ipc.text.printable import printable
 from supervisor import tree
 from supervisor.child.runtime import resolve
 from supervisor.cli import terminal
+from supervisor.cli.exit_codes import ExitCode
 from supervisor.host import instance_lock
 from supervisor.processes.errors import Failed
 from supervisor.settings import Settings
@@ -32,7 +31,7 @@ copy both into the section [telegram] of the configuration, or into PICTUREDESK_
 
 BLOCKS = "▀▄█"
 WHITE_ON_BLACK = "\x1b[38;5;231;48;5;16m"
-"""Whatever the terminal's own colours are: many scanners read no code whose black and white are swapped."""
+"""Fixed colours: many scanners read no code whose black and white are swapped."""
 
 
 def run(settings: Settings, *, qr: bool, as_string: bool, force: bool) -> int:
@@ -41,14 +40,14 @@ def run(settings: Settings, *, qr: bool, as_string: bool, force: bool) -> int:
     if not (settings.telegram.api_id and settings.telegram.api_hash):
         for line in NO_ACCOUNT.splitlines():
             talk.refuse(line)
-        return EX_CONFIG
+        return ExitCode.CONFIGURATION
     card = instance_lock.running(settings.state_dir)
     if card is not None:
         raise Failed(
             f"an instance is running on state_dir {settings.state_dir} (pid {card.pid}), and one session must not be"
             f" used in two places. Stop it first (kill {card.pid})"
         )
-    with contextlib.suppress(OSError):  # what is the matter is said when the session is written
+    with contextlib.suppress(OSError):  # the error is reported when the session is written
         private_files.make_state_dir(settings.state_dir, has_media=settings.storage.backend == "files")
     main = resolve("workers.sources.telegram.login.login:main")
     code: int = main(tree.telegram_options(settings), talk, qr=qr, as_string=as_string, force=force)
@@ -56,7 +55,7 @@ def run(settings: Settings, *, qr: bool, as_string: bool, force: bool) -> int:
 
 
 class Terminal:
-    """Asks, and says; `out` is where to. What is typed is read from standard input."""
+    """Asks and answers: prints to `out`, reads standard input."""
 
     def __init__(self, out: TextIO) -> None:
         self.is_interactive = sys.stdin is not None and sys.stdin.isatty()
@@ -64,11 +63,11 @@ class Terminal:
         self._drawn_lines = 0
 
     def ask(self, question: str) -> str:
-        """The answer, without the blanks around it. Raises EOFError when no more come."""
+        """The answer, without the blanks around it. Raises EOFError at the end of the input."""
         return self._line(question).strip()
 
     def ask_hidden(self, question: str) -> str:
-        """The answer as it is, which is not shown while it is typed. Raises EOFError when no more come."""
+        """The answer as it is; not shown while it is typed. Raises EOFError at the end of the input."""
         if not self.is_interactive:
             return self._line(question)
         return getpass.getpass(printable(question), stream=self._out)
@@ -77,18 +76,18 @@ class Terminal:
         terminal.write(printable(question), self._out)
         line = sys.stdin.readline() if sys.stdin is not None else ""
         if not (self.is_interactive and line):
-            terminal.write("\n", self._out)  # nobody has pressed Enter here
+            terminal.write("\n", self._out)  # no Enter was pressed, so end the line here
         if not line:
             raise EOFError
         return line.removesuffix("\n").removesuffix("\r")
 
     def say(self, text: str) -> None:
-        """A line, or some, for the person."""
+        """Print lines for the person."""
         terminal.say(*text.split("\n"), out=self._out)
         self._drawn_lines = 0
 
     def draw(self, url: str) -> None:
-        """A QR code; on a terminal in the place of the last one, unless something was said since."""
+        """Print a QR code; on a terminal over the last one, unless something was printed since."""
         is_terminal = self._out.isatty()
         picture = draw(url, blocks=_can_write(self._out, BLOCKS), colours=is_terminal)
         if is_terminal and 0 < self._drawn_lines < shutil.get_terminal_size().lines:
@@ -97,11 +96,11 @@ class Terminal:
         self._drawn_lines = len(picture.splitlines())
 
     def give(self, text: str) -> None:
-        """A line for a script."""
+        """Print a line for a script."""
         terminal.say(text)
 
     def refuse(self, text: str) -> None:
-        """Why it was in vain."""
+        """Print why the login failed."""
         terminal.complain("login", *text.split("\n"))
 
 

@@ -1,21 +1,21 @@
-"""All that a command prints goes through here, so that no name or reason of others' can steer the terminal.
+"""Prints for all commands, so that no name or reason that others wrote can steer the terminal or forge a line.
 
-Promises. Each line that is said stays one line, whatever is in it (`ipc.text.printable`). No other module of the
-commands writes to standard output or standard error; a test looks for it.
+Each line stays one line, whatever is in it (`ipc.text.printable`). No other module of the commands writes to standard
+output or standard error; a test looks for it.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from ipc.text.printable import printable, printable_json
 
 
 def say(*lines: str, out: TextIO | None = None, put: Callable[[str], object] | None = None) -> None:
-    """Print the lines; to `out` (standard output), or by `put`, which is given one after another."""
+    """Print the lines to `out` (default: standard output), or hand them to `put` one by one."""
     for line in lines:
         if put:
             put(printable(line))
@@ -24,15 +24,28 @@ def say(*lines: str, out: TextIO | None = None, put: Callable[[str], object] | N
 
 
 def complain(command: str, *lines: str) -> None:
-    """Print to standard error what is wrong."""
+    """Print to standard error what is wrong with `command`."""
     say(*(f"picturedesk: {command}: {line}" for line in lines), out=sys.stderr)
 
 
 def say_json(value: Any, indent: int | None = 1) -> None:
-    """Print JSON, for programs; it is as safe to show as the rest."""
+    """Print JSON for programs, as safe to show as any line."""
     write(printable_json(json.dumps(value, ensure_ascii=False, indent=indent)) + "\n")
 
 
 def write(text: str, out: TextIO | None = None) -> None:
-    """Print text that we have made ourselves, as it is: a QR code, a move of the cursor, SQL."""
+    """Print trusted text as it is: a QR code, a move of the cursor, SQL."""
     print(text, end="", file=out, flush=True)
+
+
+def mebibytes(size: int | None) -> str:
+    """A size as people read it; none and zero are "-"."""
+    return f"{size / 2**20:.0f}M" if size else "-"
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of text as lines with aligned columns."""
+    # Made safe to show before the widths are taken: that can make a cell longer.
+    rows = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Iterator
 
 HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+INFORMING = {"-h", "--help", "--version"}
 
 
 def listen() -> int:
@@ -48,8 +49,8 @@ def is_for_root(arguments: list[str]) -> bool:
         if word == "--config":
             next(rest, None)
         elif not word.startswith("-"):
-            return word == "start" and not _names_somebody(rest) and not {"-h", "--help"} & set(arguments)
-    return not {"-h", "--help"} & set(arguments)
+            return word == "start" and not _names_somebody(rest) and not INFORMING & set(arguments)
+    return not INFORMING & set(arguments)
 
 
 def _names_somebody(words: Iterator[str]) -> bool:

@@ -1,15 +1,15 @@
-"""The settings that are in force: read from file, credentials and environment, checked as a whole.
+"""The settings: read from file, credentials and environment, checked as a whole.
 
 Strongest first: PICTUREDESK__SECTION__KEY, the plain names (PORT, IMAGE_SIZES, …), the credentials, the file, the
 default. A weaker value is checked all the same. A plain name that is set but empty counts as unset: deployment tools
 leave them so. Credentials are files in the folder that CREDENTIALS_DIRECTORY names; see
 `supervisor.settings.credentials`.
 
-Everything that is wrong is found in one go: `load` raises one SettingsError with a line for each fault,
-saying where it is, the value, what is allowed and what was probably meant. The value of a secret is never
-in it, nor that of an unknown name, which may be a secret's name misspelt.
+`load` finds all faults at once: it raises one SettingsError with a line for each, which gives its place, the value,
+what is allowed and what was probably meant. It never shows the value of a secret, nor that of an unknown name, which
+may be a misspelt secret.
 
-What settings there are is said in `supervisor.settings.table`; `supervisor.settings.values` judges values.
+`supervisor.settings.table` has the settings, `supervisor.settings.values` checks one value.
 """
 
 import json
@@ -36,7 +36,7 @@ BY_VARIABLE = {entry.variable: entry for entry in TABLE}
 
 
 class SettingsError(Exception):
-    """The configuration is refused; `faults` has one line for each thing that is wrong."""
+    """The configuration is refused; `faults` has a line for each fault."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(_one_line(fault) for fault in faults)
@@ -45,7 +45,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A value found somewhere: `place` as messages say it, relative paths in it begin at `base`."""
+    """A value, where it was found (`place`, as messages say it), and where its relative paths begin (`base`)."""
 
     entry: Entry
     place: str
@@ -192,7 +192,7 @@ def _given_by_variables(environ: Mapping[str, str], cwd: Path, faults: list[str]
 
 
 def _stem(variable: str) -> str:
-    """Without the prefix that all have, which would make all of them alike."""
+    """Without the common prefix, which would make all names alike."""
     return variable.removeprefix("PICTUREDESK_")
 
 
@@ -235,7 +235,7 @@ def _incomplete_account(settings: Settings, places: Mapping[str, str]) -> Iterat
 def _incomplete_service(
     settings: Settings, places: Mapping[str, str], section: str, embedded: str, keys: Sequence[str]
 ) -> Iterator[str]:
-    """A service needs all of its keys. The embedded one needs none: who gives it some has forgotten to choose."""
+    """A service needs all of its keys. The embedded one needs none: a key set there means a forgotten choice."""
     values = getattr(settings, section)
     given = [key for key in keys if getattr(values, key)]
     missing = [f"{section}.{key}" for key in keys if key not in given]

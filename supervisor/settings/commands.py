@@ -1,7 +1,7 @@
 """The tables of [[supervisor.command]]: commands of the operator's own that run as children of the tree.
 
-Each is checked by itself, key by key, so that all that is wrong with all of them is said in one go. The values of
-`environment` may be secrets and are never shown.
+Each is checked key by key, so that all faults are found at once. The values of `environment` may be secrets and are
+never shown.
 """
 
 import dataclasses
@@ -54,9 +54,9 @@ class Command:
         "permanent: replaced whenever it ends; transient: unless with exit code 0; temporary: never",
         choices=("permanent", "transient", "temporary"),
     )
-    stop_signal: str = setting("SIGTERM", "asks it to stop", choices=STOP_SIGNALS)
+    stop_signal: str = setting("SIGTERM", "signal that asks it to stop", choices=STOP_SIGNALS)
     stop_seconds: float = setting(
-        10.0, "time to stop in, before it and all that it has started are killed", unit="s", low=0.05, high=3600
+        10.0, "time to stop before it and all that it has started are killed", unit="s", low=0.05, high=3600
     )
     memory_cap_mb: int = setting(0, "killed and replaced above it; 0 for none", unit="MiB", low=0, high=2**20)
 
@@ -71,11 +71,11 @@ KEYS: dict[str, Entry] = {
     f.name: Entry("", f.name, f.type if f.type in (str, float, int, Path) else str, f.default, f.metadata["rule"])
     for f in dataclasses.fields(Command)
 }
-"""What is known of each key of a table; those of more than one form are described as a text is, by their `form`."""
+"""The rule of each key of a table; a key of more than one form is described by its `form`, like a text."""
 
 
 class Faults(ValueError):
-    """What is wrong with the commands, a line each."""
+    """The faults of the commands, a line each."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
@@ -106,7 +106,7 @@ def command_line(text: str) -> str:
 
 
 def _label(table: Mapping[str, Any], number: int) -> str:
-    """How messages call a table: by its name, or where that won't do, by its number."""
+    """A table's label in messages: its name, or its number where the name is no good."""
     name = table.get("name")
     return repr(name) if isinstance(name, str) and re.fullmatch(KEYS["name"].rule.pattern, name) else f"#{number}"
 
@@ -160,7 +160,7 @@ def _words(value: Any) -> tuple[str, ...]:
 
 
 class _Hidden(ValueError):
-    """What is wrong, in words that show no value."""
+    """A fault, in words that show no value."""
 
 
 def _variables(value: Any) -> Iterator[tuple[str, str]]:

@@ -5,8 +5,8 @@ variable at its secrets (/run/secrets). So a secret is in no environment, which 
 /proc shows, and in no file that is copied along with the configuration.
 
 A credential is named like its setting (`telegram.api_hash`). systemd puts the unit's name for a whole folder before
-the name of each of its files: `picturedesk_telegram.api_hash` is the same. Whatever else is in the folder may belong
-to another program, and is left alone.
+the name of each of its files: `picturedesk_telegram.api_hash` is the same. Other files in the folder may belong to
+another program and are ignored.
 """
 
 from collections.abc import Container, Iterator, Mapping
@@ -17,7 +17,7 @@ PREFIX = "picturedesk_"
 
 
 def found(environ: Mapping[str, str], sections: Container[str], faults: list[str]) -> Iterator[tuple[Path, str]]:
-    """Each credential that is meant for us: its file, and the setting that its name says, known or not."""
+    """Each credential of ours: its file, and the setting that it names, known or not."""
     folder = environ.get(VARIABLE)
     if not folder:
         return

@@ -1,6 +1,4 @@
-"""config.toml, written from the table of settings. A test holds the file of the checkout against it.
-
-To refresh it:
+"""config.toml, written from the table of settings. A test compares it with the file of the checkout. To refresh it:
 
 python -m supervisor.settings.render > config.toml
 """
@@ -39,7 +37,7 @@ def _lines(entry: Entry) -> tuple[str, ...]:
     unit = f"{entry.rule.unit}; " if entry.rule.unit else ""
     plain = f"; or {entry.rule.environ}" if entry.rule.environ else ""
     value = entry.default if entry.rule.example is None else entry.rule.example
-    return f"# {entry.rule.why} ({unit}{entry.allowed}{plain})", f"{entry.key} = {_toml(value)}"
+    return f"# {entry.rule.why} ({unit}{entry.allowed}{plain})", f"{entry.key} = {as_toml(value)}"
 
 
 def _example(entry: Entry) -> tuple[str, ...]:
@@ -48,11 +46,12 @@ def _example(entry: Entry) -> tuple[str, ...]:
     return f"# {entry.rule.why} ({entry.allowed})", f"# [[{entry.name}]]", *inner
 
 
-def _toml(value: Any) -> str:
+def as_toml(value: Any) -> str:
+    """The value as TOML writes it."""
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {as_toml(inner)}" for key, inner in value.items()) + " }"
     return json.dumps(str(value) if isinstance(value, Path) else value)
 
 

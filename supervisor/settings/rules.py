@@ -1,4 +1,4 @@
-"""What can be said of a setting: the rule that a field of the table carries, and the row that it makes."""
+"""The rule that a setting's field carries in the table, and the row that they make."""
 
 import dataclasses
 import json

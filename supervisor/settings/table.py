@@ -1,8 +1,7 @@
 """Every setting of Picturedesk, once: name, type, default, unit, range, names in the environment and meaning.
 
-The dataclasses below are the table and the result at the same time. `supervisor.settings.load` fills them
-from the configuration file and the environment, and holds what it finds against what `setting(…)` says of
-each field; `supervisor.settings.render` writes them out as the config.toml of the checkout.
+The dataclasses are the table and the result at the same time: `supervisor.settings.load` fills them, and checks each
+value against the rule in `setting(…)`. config.toml and docs/reference.md are made from the table.
 
 Plain dataclasses instead of pydantic: the root process imports this, and its RSS has to stay below 30 MiB;
 pydantic alone was measured at 20 MB.
@@ -28,9 +27,15 @@ _PORT = r"[1-9][0-9]{0,4}"
 class Telegram:
     """Where the posts come from: an account that reads the channels. Without api_id, an export is read instead."""
 
-    api_id: int = setting(0, "from https://my.telegram.org/apps; 0 for no account", low=0, high=2**31 - 1)
+    api_id: int = setting(
+        0, "the application's id, from https://my.telegram.org/apps; 0 for no account", low=0, high=2**31 - 1
+    )
     api_hash: str = setting(
-        "", "from the same page", pattern=r"([0-9a-f]{32})?", form="32 hexadecimal digits", secret=True
+        "",
+        "the application's hash, from the same page",
+        pattern=r"([0-9a-f]{32})?",
+        form="32 hexadecimal digits",
+        secret=True,
     )
     session: str = setting(
         "telegram.session",
@@ -50,7 +55,7 @@ class Telegram:
     )
     backfill_limit: int = setting(
         0,
-        "the newest so many messages of each channel; 0 for all",
+        "how many of the newest messages of each channel; 0 for all",
         low=0,
         high=2**31 - 1,
         environ="BACKFILL_LIMIT",
@@ -77,12 +82,14 @@ class Telegram:
         low=0.05,
         high=3600,
     )
-    monitor_seconds: float = setting(30.0, "how often the line is proved", unit="s", low=0.05, high=3600)
+    monitor_seconds: float = setting(
+        30.0, "how often the connection to Telegram is probed", unit="s", low=0.05, high=3600
+    )
     reconcile_messages: int = setting(
-        200, "the newest so many messages of a channel are looked at again for edits and deletions", low=0, high=10**5
+        200, "how many of a channel's newest messages are read again for edits and deletions", low=0, high=10**5
     )
     reconcile_seconds: float = setting(
-        300.0, "how often, besides after every reconnect", unit="s", low=0.05, high=86400
+        300.0, "how often they are read again, besides after every reconnect", unit="s", low=0.05, high=86400
     )
     downloads: int = setting(8, "pictures downloaded at the same time", low=1, high=64)
     web_previews: bool = setting(False, "also take the pictures of web-page previews")
@@ -100,7 +107,7 @@ class Telegram:
     )
     proxy: str = setting(
         "",
-        "Telegram is reached through it",
+        "proxy to reach Telegram through",
         pattern=rf"((socks5|http)://([^\s:@/]+:[^\s@/]*@)?{_HOST}:{_PORT}|mtproxy://(dd)?[0-9a-fA-F]{{32}}@{_HOST}:{_PORT})?",
         form="socks5:// or http://[USER:PASSWORD@]HOST:PORT, mtproxy://SECRET@HOST:PORT, or empty",
         secret=True,
@@ -116,7 +123,7 @@ class Export:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """What is made of a picture, and what is too large to be touched."""
+    """What is made of a picture, and which pictures are too large."""
 
     widths: tuple[int, ...] = setting(
         (320, 640, 1280, 1920),
@@ -157,16 +164,18 @@ class Pool:
         high=2**20,
     )
     job_seconds: float = setting(60.0, "longest time for one picture", unit="s", low=0.05, high=86400)
-    gc_every: int = setting(10, "collect garbage after so many pictures", low=1, high=10**6)
-    poison_after: int = setting(2, "a picture that has killed its worker so many times is set aside", low=1, high=100)
+    gc_every: int = setting(10, "pictures between two garbage collections of a worker", low=1, high=10**6)
+    poison_after: int = setting(2, "deaths of its workers after which a picture is set aside", low=1, high=100)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spool:
     """The pictures on their way, as files in state_dir."""
 
-    max_mb: int = setting(2048, "above this nothing more is fetched", unit="MiB", low=1, high=2**24)
-    min_free_mb: int = setting(200, "nor while the disk has less than this left", unit="MiB", low=0, high=2**24)
+    max_mb: int = setting(2048, "nothing is fetched above this", unit="MiB", low=1, high=2**24)
+    min_free_mb: int = setting(
+        200, "nothing is fetched while the disk has less than this left", unit="MiB", low=0, high=2**24
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,15 +191,17 @@ class Storage:
         finish=lambda address: address.rstrip("/"),
     )
     bucket: str = setting(
-        "", "its name", pattern=r"([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?", form="a bucket's name, or empty"
+        "", "the bucket's name", pattern=r"([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?", form="a bucket's name, or empty"
     )
-    access_key_id: str = setting("", "of a token that may read and write it", pattern=r"[!-~]*", form=_PRINTABLE)
+    access_key_id: str = setting(
+        "", "of a token that may read and write the bucket", pattern=r"[!-~]*", form=_PRINTABLE
+    )
     secret_access_key: str = setting("", "of the same token", pattern=r"[!-~]*", form=_PRINTABLE, secret=True)
     concurrency: int = setting(8, "objects put at the same time", low=1, high=64)
-    answer_seconds: float = setting(30.0, "longest for an answer of the bucket's", unit="s", low=0.1, high=3600)
+    answer_seconds: float = setting(30.0, "longest wait for an answer of the bucket", unit="s", low=0.1, high=3600)
     public_url: str = setting(
         "",
-        "address that the objects are served under, for the url in the rows",
+        "address that serves the objects; the URLs in the rows begin with it",
         pattern=r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?",
         form="an http or https address, or empty",
         finish=lambda url: url.rstrip("/"),
@@ -204,7 +215,7 @@ class Storage:
     )
     originals: str = setting(
         "stripped",
-        "what of the originals is published: without EXIF, GPS, XMP, comments; as they came; nothing",
+        "originals are published without EXIF, GPS, XMP and comments; as they came; or not at all",
         choices=("stripped", "as_is", "none"),
     )
 
@@ -226,16 +237,16 @@ class Catalog:
     key: str = setting(
         "", "a secret key (sb_secret_…) or the service_role key", pattern=r"[!-~]*", form=_PRINTABLE, secret=True
     )
-    answer_seconds: float = setting(10.0, "longest for an answer of the project's", unit="s", low=0.1, high=3600)
+    answer_seconds: float = setting(10.0, "longest wait for an answer of the project", unit="s", low=0.1, high=3600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Failures that may pass."""
+    """Failures that may pass by themselves."""
 
     max_attempts: int = setting(
         5,
-        "how often a failed message is tried again before it is dead",
+        "retries of a failed message before it is dead",
         low=0,
         high=1000,
         environ="MAX_MESSAGE_RETRIES",
@@ -252,10 +263,10 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breaker:
-    """The circuit breaker of each service that is published to."""
+    """The circuit breakers of storage and catalogue, one each."""
 
-    failures: int = setting(5, "opens after so many failures in a row", low=1, high=1000)
-    timeout_seconds: float = setting(60.0, "open for so long, then one probe", unit="s", low=0.05, high=86400)
+    failures: int = setting(5, "failures in a row after which it opens", low=1, high=1000)
+    timeout_seconds: float = setting(60.0, "how long it stays open before a probe", unit="s", low=0.05, high=86400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,7 +275,7 @@ class Supervisor:
 
     max_restarts: int = setting(
         100,
-        "a child that needs more than these within the window takes the tree down",
+        "a child with more restarts than this within the window takes the tree down",
         low=0,
         high=10**6,
         environ="SUPERVISOR_MAX_RESTARTS",
@@ -288,7 +299,7 @@ class Supervisor:
     )
     memory_pressure_percent: float = setting(
         20.0,
-        "so too while processes wait for memory for more of the time (PSI, some avg10); 0 for no limit",
+        "the same while processes wait for memory for more of the time (PSI, some avg10); 0 for no limit",
         unit="%",
         low=0,
         high=100,
@@ -328,7 +339,7 @@ class Health:
     )
     allowed_hosts: tuple[str, ...] = setting(
         (),
-        "names that it is asked for by, besides localhost and any IP address; a reverse proxy passes its own on",
+        "host names of requests, besides localhost and any IP address; a reverse proxy passes its own on",
         pattern=r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\*",
         form='a host name without port, or "*" for any',
         finish=lambda name: name.lower().rstrip("."),

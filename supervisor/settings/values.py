@@ -1,7 +1,7 @@
-"""From what a file or the environment gives to the value of a setting.
+"""Makes the value of a setting from what a file or the environment gives.
 
-Pure. A ValueError says that the value isn't allowed; its text, where there is one, is a hint to the user
-beyond `Entry.allowed` and never has the value in it.
+Pure. A ValueError means that the value is not allowed; its text, if any, is a hint for the user beyond `Entry.allowed`
+and never contains the value.
 """
 
 import difflib
@@ -29,10 +29,7 @@ TRUTH = {
 
 
 def from_text(entry: Entry, text: str) -> Any:
-    """What a variable's text stands for, typed as TOML would give it.
-
-    A list is JSON or, as IMAGE_SIZES always was, what stands between commas.
-    """
+    """The value of a variable's text, typed as TOML types it. A list is JSON, or values between commas."""
     word = text.strip()
     if entry.kind is bool:
         if word.lower() not in TRUTH:
@@ -75,7 +72,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def refusal(place: str, entry: Entry, value: Any, hint: str) -> str:
-    """What is said of a value that isn't allowed."""
+    """The message for a value that is not allowed."""
     value = "(hidden)" if entry.rule.secret else shown(value)
     return f"{place} = {value} is refused; allowed: {entry.allowed}" + (f"; {hint}" if hint else "")
 
@@ -102,7 +99,7 @@ def _number(word: str) -> float:
 
 
 def _in_range(entry: Entry, value: Any, kind: Any) -> bool:
-    """Of nan, no comparison holds."""
+    # No comparison with NaN holds.
     return isinstance(value, kind) and not isinstance(value, bool) and entry.rule.low <= value <= entry.rule.high
 
 
@@ -114,7 +111,7 @@ def _widths(entry: Entry, value: Any) -> tuple[int, ...]:
 
 
 def _texts(entry: Entry, value: Any) -> tuple[str, ...]:
-    """Each once. A number is taken for its digits: a channel's id need not stand in quotes."""
+    """Each once. A number stands for its digits, so that a channel's id needs no quotes."""
     good = isinstance(value, list) and all(isinstance(one, str | int) and not isinstance(one, bool) for one in value)
     _require(good, value)
     found: dict[Any, str] = {}
@@ -142,7 +139,7 @@ def _text(entry: Entry, text: str) -> str:
 
 
 def _can_read(read: Callable[[str], Any], text: str) -> bool:
-    """What the reader says of a text that it refuses may have the text in it, so it is not passed on."""
+    # The error is not passed on: it may contain the text.
     try:
         read(text)
     except ValueError:

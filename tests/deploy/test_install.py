@@ -103,7 +103,7 @@ def test_what_the_configuration_names_is_looked_for_below_the_folder(machine: Ma
     assert default in machine.install().stdout
 
 
-def test_an_upgrade_replaces_the_program_and_a_configuration_that_nobody_has_edited(machine: Machine) -> None:
+def test_an_upgrade_replaces_the_program_and_an_unedited_configuration(machine: Machine) -> None:
     machine.install()
     (machine.checkout / "ipc/new.py").write_text("")
     (machine.checkout / "docs/architecture.md").unlink()

@@ -152,7 +152,7 @@ def test_as_any_other_user_it_runs_the_program_and_changes_nothing(folder: Path)
     assert done.stdout.endswith("HOME: /root\nstart\na b\n")
 
 
-def test_railway_runs_it_as_root_only_where_it_is_told_to() -> None:
+def test_railway_runs_it_as_root_only_where_configured() -> None:
     """The image says USER; the platform overrules that by RAILWAY_RUN_UID."""
     deploy = json.loads((HOME / "deploy/railway.json").read_text(encoding="utf-8"))["deploy"]
     assert "startCommand" not in deploy, "it would go round start.sh"

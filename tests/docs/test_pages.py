@@ -1,15 +1,21 @@
-"""README and docs/: the README fits one screen's worth, and no link leads nowhere."""
+"""README and docs/: the README is short, links and paths lead somewhere, and the reference has what the code has."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from supervisor.log_events import EVENTS
+from supervisor.version import VERSION
+from tests.docs import reference
+
 CHECKOUT = Path(__file__).parents[2]
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 README_BYTES = 7000
+TOP = ("supervisor", "workers", "ipc", "health", "tests", "deploy", "bin", "benchmarks", "examples", "docs")
 
 
 def links(page: Path) -> list[str]:
@@ -44,3 +50,43 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         targets = {(page.parent / link.partition("#")[0]).resolve() for link in links(page)}
         new |= {one for one in targets if one.suffix == ".md" and one.exists()} - reached
     assert set(PAGES) <= reached
+
+
+@pytest.mark.parametrize("name", reference.SECTIONS_OF_PAGE)
+def test_the_reference_has_the_tables_of_the_code(name: str) -> None:
+    page = reference.PAGE.read_text(encoding="utf-8")
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+
+    def section(text: str) -> str:
+        return text.split(begin)[1].partition(end)[0]
+
+    assert section(reference.filled(page)) == section(page), "run python -m tests.docs.reference --write"
+
+
+def test_every_file_that_a_page_names_exists() -> None:
+    missing = {f"{page.name}: {path}" for page in PAGES for path in named_files(page) if not exists(path)}
+    assert missing == set()
+
+
+def named_files(page: Path) -> set[str]:
+    """What stands between backticks and looks like a path of the checkout; `*` means what it means to a shell."""
+    spans = re.findall(r"`([^`\s]+)`", page.read_text(encoding="utf-8"))
+    return {span for span in spans if re.match(rf"({'|'.join(TOP)})/", span)}
+
+
+def exists(path: str) -> bool:
+    """A file or a folder; a module may be named without its ending, whether it is a file or a package."""
+    return any(CHECKOUT.glob(path)) or (CHECKOUT / f"{path}.py").is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_an_event_that_a_page_names_is_in_the_list(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = {word for words in re.findall(r"((?:`[^`]+`(?:, | and )?)+) in the log", text) for word in words.split("`")}
+    assert {word for word in named if "." in word} <= EVENTS.keys()
+
+
+def test_the_versions_are_one() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == VERSION
+    assert f"## [{VERSION}]" in (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")

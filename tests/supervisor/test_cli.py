@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.cli import commands
+from supervisor.cli import memory
+from supervisor.version import VERSION
 from tests.instance import HOME, Instance, wait_for
 from tests.pictures import draw, make_export, message, write_result
 
@@ -177,6 +178,7 @@ def test_usage() -> None:
         )
 
     assert run("--help").returncode == 0
+    assert (run("--version").returncode, run("--version").stdout) == (0, f"picturedesk {VERSION}\n")
     assert "import" in run("--help").stdout
     for words in (["nonsense"], ["import"], ["retry", "x"], ["status", "--nonsense"]):
         assert run(*words).returncode == 2
@@ -214,7 +216,7 @@ def test_the_report_on_memory() -> None:
         "processes": [{"name": "root", "rss_bytes": 25 * mib, "cap_bytes": 0}, row],
         "kills": [{**kill, "job": 7, "peak_bytes": 1210 * mib}, kill],
     }
-    lines = commands.describe_memory(report)
+    lines = memory.describe(report)
     assert lines[0].split() == ["process", "now", "share", "own", "peak", "cap", "trend", "killed"]
     assert lines[1].split() == ["root", "25M", *"------"]
     assert lines[2].split() == ["image-1", "90M", "80M", "70M", "220M", "1200M", "+3M/h", "3"]

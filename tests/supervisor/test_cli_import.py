@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.cli.import_through import judge
+from supervisor.cli.imports.running_instance import judge
 from supervisor.host import control_socket
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export

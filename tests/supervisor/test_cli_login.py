@@ -379,7 +379,7 @@ def test_too_many_wrong_answers(server: TelegramServer, make: MakeInstance) -> N
         ("auth.signIn", "FLOOD_WAIT_90", 1, "wait for 2 min"),
     ],
 )
-def test_what_telegram_refuses_is_told_in_plain_words(
+def test_refusals_of_telegram_are_in_plain_words(
     server: TelegramServer, make: MakeInstance, name: str, error: str, code: int, said: str
 ) -> None:
     server.faults.rpc(name, error=error)
@@ -472,7 +472,7 @@ def test_check_says_of_every_channel_whether_it_can_be_read(server: TelegramServ
 
 
 def test_check_of_what_an_instance_has_found_before(server: TelegramServer, make: MakeInstance) -> None:
-    """A channel that was renamed since goes on being read by its id, and one that is lost is told."""
+    """A renamed channel is still read by its id, and a lost one is reported."""
     renamed = server.world.add_channel("Renamed", "old_name")
     lost = server.world.add_channel("Lost", "lost_one")
     instance = make("@old_name", "@lost_one")

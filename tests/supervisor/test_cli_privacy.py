@@ -35,7 +35,7 @@ def open_to_others(state_dir: Path) -> dict[str, str]:
 
 
 @pytest.mark.tree
-def test_whoever_comes_first_closes_it_to_others(instance: Instance) -> None:
+def test_the_first_command_closes_it_to_others(instance: Instance) -> None:
     assert instance.command("check").returncode == 0
     assert open_to_others(instance.state_dir) == {"state": "0o711"}
     instance.start()
@@ -62,7 +62,7 @@ def test_a_start_closes_what_was_open_and_says_so(instance: Instance) -> None:
 
 
 @pytest.mark.parametrize("words", ["check", "dead", "retry 1", "gc", "republish --originals"])
-def test_another_user_is_told_that_the_folder_is_closed_to_him(words: str, instance: Instance) -> None:
+def test_another_user_learns_that_the_folder_is_closed(words: str, instance: Instance) -> None:
     instance.state_dir.mkdir()
     (instance.state_dir / "journal.db").touch()
     instance.state_dir.chmod(0)  # so closed that even its owner is another user, and root without its privilege

@@ -81,7 +81,7 @@ def test_nothing_that_a_camera_wrote_is_in_any_object(export: Path, make_instanc
     assert as_it_came.stop() == 0
 
 
-def test_it_has_to_be_told_what(export: Path, make_instance: MakeInstance) -> None:
+def test_republish_needs_an_option(export: Path, make_instance: MakeInstance) -> None:
     instance = make_instance(export)
     assert instance.command("republish").returncode == 2
     refused = instance.command("republish", "--urls")

@@ -22,7 +22,7 @@ from tests.pictures import CHANNEL, make_export
 MakeInstance = Callable[..., Instance]
 
 STRAY = f"ab/{'ab' * 32}"
-"""The folder of a picture that nobody has ever heard of."""
+"""The folder of a picture that no journal and no row knows."""
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_schema_is_printed_whole_whatever_the_configuration(make_instance: MakeI
         assert (done.returncode, done.stdout, done.stderr) == (0, wanted, "")
 
 
-def test_schema_into_a_pipe_that_nobody_reads(tmp_path: Path) -> None:
+def test_schema_into_a_pipe_without_a_reader(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as pipe:
@@ -92,7 +92,7 @@ def test_gc_finds_nothing(instance: Instance) -> None:
     assert keys(instance) == before
 
 
-def test_gc_lists_and_removes_only_when_it_is_told_to(instance: Instance) -> None:
+def test_gc_removes_only_with_delete(instance: Instance) -> None:
     before = keys(instance)
     strays = {leave_stray(instance, "320.webp"), leave_stray(instance, "original.jpg")}
     listed = instance.command("gc")

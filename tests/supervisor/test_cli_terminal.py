@@ -11,13 +11,13 @@ import pytest
 
 from ipc.journal import Journal, transitions
 from ipc.text.printable import printable
-from supervisor.cli import commands, terminal
+from supervisor.cli import dead_letters, status, terminal
 from supervisor.settings import Settings
 from tests.instance import HOME
 from tests.ipc.builders import put
 
 HOSTILE = "\x1b]0;owned\x07 \x1b[2J \x9b2J \u202egnp.exe \u2066 \u2028\r\nok\x00 \ud83d"
-MODULES = sorted((HOME / "supervisor/cli").glob("*.py"))
+MODULES = sorted((HOME / "supervisor/cli").rglob("*.py"))
 
 
 def writes(module: Path) -> list[str]:
@@ -70,10 +70,10 @@ def body() -> dict[str, Any]:
 
 
 def test_status_has_as_many_lines_as_for_good_names(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.say(*commands.describe(body()))
+    terminal.say(*status.describe(body()))
     said = capsys.readouterr().out
     good = json.loads(json.dumps(body()).replace(json.dumps(HOSTILE)[1:-1], "good"))
-    assert said.count("\n") == len(commands.describe(good))
+    assert said.count("\n") == len(status.describe(good))
     assert all(printable(line) == line for line in said.split("\n"))
     header, *rows = [line for line in said.split("\n") if "  pid  " in line or "  2  " in line]
     assert len(rows) == 2 and {row.index("  2  ") for row in rows} == {header.index("  pid  ")}, "in columns still"
@@ -84,7 +84,7 @@ def test_dead_letters(as_json: bool, tmp_path: Path, capsys: pytest.CaptureFixtu
     journal = Journal.open(tmp_path / "journal.db")
     transitions.bury(journal, put(journal), HOSTILE.replace("\ud83d", ""))
     journal.close()
-    commands.dead(Settings(state_dir=tmp_path), as_json=as_json)
+    dead_letters.show(Settings(state_dir=tmp_path), as_json=as_json)
     said = capsys.readouterr().out
     assert all(printable(line) == line for line in said.split("\n")) and "\\u202e" in said
     assert said.count("\n") == (1 if as_json else 2)

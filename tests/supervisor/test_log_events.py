@@ -78,6 +78,7 @@ def test_the_list_is_well_formed() -> None:
     for event, (text, fields) in EVENTS.items():
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*", event), event
         assert not fields or set(fields.split()) <= FIELDS.keys(), event
+        assert len(event) <= 48, f"{event}: too long to be kept when its record is cut"
         assert len(text) <= 120 and not text.endswith("."), event
     assert FIELDS.keys() == {field for _, fields in EVENTS.values() for field in fields.split()}
     assert list(EVENTS) == sorted(EVENTS) and list(FIELDS) == sorted(FIELDS)

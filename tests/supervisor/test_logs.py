@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from ipc.text.printable import printable
 from supervisor import logs
+from supervisor.log_events import EVENTS
 from tests.instance import HOME
 
 TEXTS = st.text(st.characters(), max_size=60) | st.sampled_from(
@@ -131,13 +132,22 @@ def test_a_long_text_keeps_its_beginning_and_a_traceback_its_end(written: Callab
     assert record["short"] == "s" and "cut" not in record
 
 
-@pytest.mark.parametrize("event", ["🙂" * 500, "\x00" * 5000, "\U000e0041" * 500, "x" * 5000])
-def test_what_does_not_fit_at_all_is_cut_to_its_event(event: str, written: Callable[[], bytes]) -> None:
-    logs.configure("info", "json", "root")
-    structlog.get_logger().info(event, **{f"field_{number}": "y" * 700 for number in range(9)})
+@pytest.mark.parametrize("text", ["🙂" * 500, "\x00" * 5000, "\U000e0041" * 500, "x" * 5000])
+def test_what_does_not_fit_at_all_is_cut_to_its_event_and_text(text: str, written: Callable[[], bytes]) -> None:
+    logs.configure("info", "json", text)
+    structlog.get_logger().info(text, text=text, **{f"field_{number}": "y" * 700 for number in range(9)})
     record = one(written())
-    assert record["cut"] is True and record["event"][:100] == event[:100]
-    assert list(record) == ["timestamp", "level", "process", "event", "cut"]
+    assert record["cut"] is True and text.startswith(record["event"]) and text.startswith(record["text"])
+    assert (len(record["process"]), len(record["event"]), len(record["text"])) == (32, 48, 180)
+    assert list(record) == ["timestamp", "level", "process", "event", "text", "cut"]
+
+
+def test_the_text_of_a_listed_event_follows_its_id(written: Callable[[], bytes]) -> None:
+    logs.configure("info", "json", "root")
+    structlog.get_logger().info("process.crashed", job=7)
+    record = one(written())
+    assert list(record) == ["timestamp", "level", "process", "event", "text", "job"]
+    assert record["text"] == EVENTS["process.crashed"].text
 
 
 @pytest.mark.parametrize("format", ["json", "console"])
@@ -161,7 +171,7 @@ def test_a_librarys_record_that_does_not_fit_names_its_place(written: Callable[[
     logs.configure("info", "json", "root")
     logging.getLogger("some.library").warning("%d of %d", _Odd(), 2)
     record = one(written())
-    assert record["event"] == "%d of %d <tuple that cannot be shown>" and record["logger"] == "some.library"
+    assert record["text"] == "%d of %d <tuple that cannot be shown>" and record["logger"] == "some.library"
     assert record["where"].startswith(__file__) and "not as its format says" in record["why"]
 
 
@@ -218,7 +228,8 @@ def test_records_of_libraries_are_adopted(written: Callable[[], bytes]) -> None:
     library.info("not worth it")
     library.warning("%s of %d", "three", 7)
     record = one(written())
-    assert (record["event"], record["level"], record["logger"]) == ("three of 7", "warning", "some.library")
+    assert (record["event"], record["level"]) == ("library.message", "warning")
+    assert (record["text"], record["logger"]) == ("three of 7", "some.library")
     assert record["process"] == "health"
     try:
         fail_deeply(1)
@@ -238,7 +249,7 @@ def test_a_library_that_logs_badly_does_not_fail_by_it(written: Callable[[], byt
     logs.configure("info", "json", "health")
     library = logging.getLogger("some.library")
     library.warning("%d pictures", "many")
-    assert one(written())["event"] == "%d pictures ('many',)"
+    assert one(written())["text"] == "%d pictures ('many',)"
     library.log(35, "between warning and error")
     assert one(written())["level"] == "warning"
     library.log(99, "beyond all")
@@ -268,7 +279,7 @@ def test_many_processes_on_one_pipe_never_mix(tmp_path: Path) -> None:
     for name in names:
         ours = [record for record in records if record["process"] == name]
         assert [record["number"] for record in ours] == list(range(300))
-        assert all(set(record["text"]) <= {name, "…"} for record in ours)
+        assert all(set(record.get("text", "")) <= {name, "…"} for record in ours)
 
 
 @pytest.mark.parametrize("how", ["closed", "full disk", "no reader"])
@@ -284,7 +295,7 @@ def test_a_broken_stream_does_not_stop_the_work(how: str) -> None:
     assert (found.returncode, found.stdout) == (0, b"went on\n")
 
 
-def test_one_who_has_stopped_reading_does_not_stop_the_work_and_is_told_what_he_missed() -> None:
+def test_a_reader_that_has_stopped_does_not_stop_the_work_and_learns_what_it_missed() -> None:
     code = (
         "import structlog; from supervisor import logs; logs.configure('info', 'json', 'x'); logs.READER_SECONDS = 0;"
         " [structlog.get_logger().info('said', number=n) for n in range(2000)]; print('went on', flush=True); input();"
@@ -306,7 +317,7 @@ def test_one_who_has_stopped_reading_does_not_stop_the_work_and_is_told_what_he_
     process.stderr.close()
     *said, missed, last = records
     assert [record["number"] for record in said] == list(range(len(said)))
-    assert (missed["event"], missed["records"]) == ("records were left out", 2000 - len(said))
+    assert (missed["event"], missed["records"]) == ("log.resumed", 2000 - len(said))
     assert last["event"] == "the last"
 
 
@@ -363,7 +374,7 @@ raise RuntimeError("can't start new thread")
 """
 
 
-def test_what_nobody_catches_is_a_record_too() -> None:
+def test_an_uncaught_error_is_a_record_too() -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-c", UNCAUGHT],
         capture_output=True,
@@ -374,8 +385,9 @@ def test_what_nobody_catches_is_a_record_too() -> None:
     assert done.returncode == 1
     records = [json.loads(line) for line in done.stderr.splitlines()]
     assert [(one["event"], one["exception"].splitlines()[-1]) for one in records] == [
-        ("a thread ended by an error: crew", "ZeroDivisionError: division by zero"),
-        ("an error was ignored", "LookupError: in vain"),
-        ("ended by an error", "RuntimeError: can't start new thread"),
+        ("thread.crashed", "ZeroDivisionError: division by zero"),
+        ("error.ignored", "LookupError: in vain"),
+        ("process.crashed", "RuntimeError: can't start new thread"),
     ]
+    assert [one.get("thread") for one in records] == ["crew", None, None]
     assert {(one["level"], one["process"]) for one in records} == {("critical", "root")}

@@ -51,6 +51,7 @@ def test_each_signal_is_one_byte() -> None:
         ("import start", False),
         ("--help", False),
         ("start -h", False),
+        ("--version", False),
         ("start --help", False),
         ("--config", True),
     ],

@@ -1,4 +1,4 @@
-"""`reload`, `restart NAME`, `stop NAME`, `start NAME`: orders to the running instance, over its control socket."""
+"""`reload`, `restart NAME`, `stop NAME`, `start NAME`: operations on the running instance, over its control socket."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from supervisor.settings import Settings
 
 
 def run(settings: Settings, action: str, name: str | None) -> int:
-    """Give the order and say what came of it; the exit code."""
+    """Ask for the operation and print its outcome; the exit code."""
     card = instance_lock.running(settings.state_dir)
     if card is None:
         raise Failed(f"nothing is running on state_dir {settings.state_dir}. Start it with bin/run")

@@ -1,4 +1,4 @@
-"""`republish`: what is published in a way that the settings don't want any more is put right."""
+"""`republish`: publishes again what the settings want otherwise than it was published."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from collections import Counter
 from supervisor import tree
 from supervisor.child.runtime import resolve
 from supervisor.cli import terminal
+from supervisor.cli.exit_codes import ExitCode
 from supervisor.host import instance_lock
 from supervisor.processes.errors import Failed
 from supervisor.settings import Settings
 
 
 def run(settings: Settings, *, originals: bool, urls: bool) -> int:
-    """Do what was asked for; the exit code."""
+    """Replace originals, write rows again, or both; the exit code."""
     if not (originals or urls):
         terminal.complain("republish", "say what: --originals, --urls, or both")
-        return 2
+        return ExitCode.USAGE
     if not (settings.state_dir / "journal.db").exists():
         raise Failed(f"{settings.state_dir} has no journal: it knows what is published, and how")
     if originals:
@@ -28,32 +29,31 @@ def run(settings: Settings, *, originals: bool, urls: bool) -> int:
 
 
 def _replace_originals(settings: Settings) -> None:
-    """Each that is published as it came, with a line for each."""
+    """Replace each original that is published as it came; print a line for each."""
     if settings.storage.originals == "as_is":
         raise Failed(
             'storage.originals = "as_is": originals are wanted as they came. Set it to "stripped" or "none", and have'
             " the program read it (bin/run reload), before they are replaced"
         )
-    became: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter()
     faults = (resolve("workers.publishing.storage:StorageFault"),)
     try:
         for one in resolve("workers.publishing.republish:replace_originals")(tree.uploader_options(settings)):
-            became[one.became] += 1
+            outcomes[one.became] += 1
             terminal.say(f"{one.became} {one.key}{f': {one.why}' if one.why else ''}")
-    except faults as fault:  # type: ignore[misc]  # a class, but resolved by name: we import no worker
-        raise Failed(f"{fault} ({_sum(became)} by then; the same command goes on with the rest)") from fault
-    terminal.say(f"Originals that were published as they came: {_sum(became)}.", out=sys.stderr)
-    if left := became["missing"] + became["damaged"] + became["failed"]:
+    except faults as fault:  # type: ignore[misc]  # a class, resolved by name: no worker is imported here
+        raise Failed(f"{fault} ({_sum(outcomes)} by then; the same command goes on with the rest)") from fault
+    terminal.say(f"Originals that were published as they came: {_sum(outcomes)}.", out=sys.stderr)
+    if left := outcomes["missing"] + outcomes["damaged"] + outcomes["failed"]:
         raise Failed(f"{left} could not be replaced: the lines above say why")
 
 
-def _sum(became: Counter[str]) -> str:
-    """How many went which way."""
-    return f"{became['stripped']} replaced by stripped ones, {became['removed']} removed"
+def _sum(outcomes: Counter[str]) -> str:
+    return f"{outcomes['stripped']} replaced by stripped ones, {outcomes['removed']} removed"
 
 
 def _write_rows_again(settings: Settings) -> None:
-    """All whose URLs begin otherwise than today's. The uploader writes them: its settings have to be these."""
+    """Have the uploader write the rows again whose URLs do not begin with storage.public_url."""
     count = sum(resolve("workers.publishing.republish:write_rows_again")(tree.uploader_options(settings)))
     if not count:
         terminal.say("The URLs of all rows begin as they should.")

@@ -1,4 +1,4 @@
-"""What `import` shows: how far it is, and what became of the export's pictures, its own alone."""
+"""What `import` prints: its progress, and a summary of the export's own pictures."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from tqdm import tqdm
 from supervisor.cli import terminal
 
 LINE_SECONDS = 5.0
-"""How often a plain line says how far it is, where there is no terminal."""
+"""Interval of the progress lines where there is no terminal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the import ended: `done`, or refused."""
+    """How the import ended; `text` is for people."""
 
     done: bool
     text: str
 
 
 def is_over(source: dict[str, Any]) -> bool:
-    """Whether all of the export is taken in, and published or dead; `source` is what its reader reports."""
+    """Whether all pictures of the export are published or dead; `source` is what its reader reports."""
     return bool(source.get("exhausted")) and source["waiting"] == 0
 
 
 def finished(source: dict[str, Any]) -> int:
-    """How many of the export's pictures are done with."""
+    """How many pictures of the export are published or dead."""
     return sum(source.get(key, 0) for key in ("published", "already_there", "dead"))
 
 
 def how_far(source: dict[str, Any]) -> str:
-    """For an import that was ended."""
+    """The progress of an import that was ended before it was done."""
     if not source.get("photos"):
         return "it had not come to the pictures yet. The same command goes on with the rest."
     return f"{finished(source)} of {source.get('photos', 0)} pictures are done. The same command goes on with the rest."
 
 
 def summary(source: dict[str, Any]) -> str:
-    """What became of the export's pictures."""
+    """How many pictures of the export were published, were there already, or are dead."""
     published, dead = source["published"], source["dead"]
-    already = min(source["already_there"], source["already_published"])  # the former counts edited ones, too
+    already = min(source["already_there"], source["already_published"])  # the former counts edited ones too
     changed = f", {source['edited']} edited" if source["edited"] else ""
     hint = " (bin/run dead lists them)" if dead else ""
     nothing = " Nothing has changed." if not (published or source["new"] or source["edited"]) else ""
@@ -55,7 +55,7 @@ def summary(source: dict[str, Any]) -> str:
 
 
 class Progress:
-    """A bar on a terminal; elsewhere a plain line at once and then every few seconds."""
+    """A bar on a terminal; elsewhere a plain line at once, then every LINE_SECONDS."""
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
@@ -69,7 +69,7 @@ class Progress:
             self._bar.close()
 
     def show(self, source: dict[str, Any]) -> None:
-        """Show how far it is: of all the export's pictures, those that are published or dead."""
+        """Draw how many pictures of the export are published or dead, of how many."""
         total = source.get("photos", 0)
         if not total:
             return

@@ -1,4 +1,4 @@
-"""`gc`: lists, or removes, the stored objects that no row names any more."""
+"""`gc`: lists or removes the stored objects that no row names any more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from supervisor import tree
 from supervisor.child.runtime import resolve
 from supervisor.cli import terminal
-from supervisor.cli.commands import mebibytes
+from supervisor.cli.terminal import mebibytes
 from supervisor.processes.errors import Failed
 from supervisor.settings import Settings
 
@@ -29,7 +29,7 @@ def run(settings: Settings, *, delete: bool, hours: float) -> int:
             size += garbage.bytes
             for one in garbage.objects:
                 terminal.say(one.key)
-    except faults as fault:  # type: ignore[misc]  # classes, but resolved by name: we import no worker
+    except faults as fault:  # type: ignore[misc]  # classes, resolved by name: no worker is imported here
         raise Failed(f"{fault} ({objects} objects had been {'removed' if delete else 'found'} by then)") from fault
     if not objects:
         terminal.say(f"Every object is named by a row{', or younger than that' if hours else ''}.")

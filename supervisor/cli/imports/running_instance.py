@@ -1,7 +1,7 @@
-"""`import DIR` beside a running instance: it is asked to take in the export, and then how far it is.
+"""`import DIR` beside a running instance, which takes in the export and is asked for its progress.
 
-The instance does the work, so nothing depends on this process: should it be killed, the import goes on. Ctrl-C stops
-the import, and leaves the instance alone.
+Nothing depends on this process: if it is killed, the import goes on. Ctrl-C stops the import and leaves the instance
+alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from supervisor.cli import terminal
-from supervisor.cli.import_report import Outcome, Progress, how_far, is_over, summary
+from supervisor.cli.imports.report import Outcome, Progress, how_far, is_over, summary
 from supervisor.host import control_socket
 from supervisor.host.instance_lock import Card
 from supervisor.processes.errors import Failed
@@ -27,7 +27,7 @@ from supervisor.settings import Settings
 LOOK_SECONDS = 0.25
 
 GONE = (OSError, ValueError, LookupError, TypeError)
-"""What an instance that is no more answers with."""
+"""Errors of a conversation with an instance that ends meanwhile."""
 
 
 def run(settings: Settings, card: Card, folder: Path) -> int:
@@ -56,16 +56,16 @@ def _ask(settings: Settings, card: Card, request: dict[str, Any]) -> dict[str, A
     try:
         return control_socket.ask(settings.state_dir, request)
     except PermissionError as error:
-        why = "its orders are taken from the user who runs it alone. Run this as that user"
+        why = "it takes operations from the user who runs it alone. Run this as that user"
         raise Failed(f"the instance (pid {card.pid}) can't be asked: {error.strerror}: {why}") from error
     except GONE as error:
         raise Failed(f"the instance (pid {card.pid}) does not answer: {error}. Try again, or see its log") from error
 
 
 def _follow(settings: Settings, number: int, progress: Progress, asked: list[int]) -> Outcome:
-    """Show how far the import is until it has ended, one way or another."""
+    """Show the progress until the import has ended."""
     source: dict[str, Any] = {}
-    is_stopping, told = False, ""
+    is_stopping, told_why = False, ""
     while True:
         try:
             if asked and not is_stopping:
@@ -81,20 +81,20 @@ def _follow(settings: Settings, number: int, progress: Progress, asked: list[int
         why = str(answer.get("why", ""))
         if outcome := judge(source, state, why, is_stopping=is_stopping):
             return outcome
-        if why != told:  # one that never comes to the pictures would look like one that is slow
-            told = why
+        if why != told_why:  # else one that crashes again and again would look slow
+            told_why = why
             say = partial(tqdm.write, file=sys.stderr)
             terminal.say(f"Its process has ended ({why}), and is started again by itself", put=say)
         time.sleep(LOOK_SECONDS)
 
 
 def judge(source: dict[str, Any], state: str, why: str, *, is_stopping: bool) -> Outcome | None:
-    """What came of an import whose child stands so; None while it goes on."""
+    """The outcome of an import by the state of its child; None while it goes on."""
     if source.get("error"):
         return Outcome(False, f"Not imported: {source['error']}")
     if state == "held":
         return Outcome(False, f"Not imported: {why}")
-    if state in ("stopped", "finished", "gone"):  # not before: until then another import is refused
+    if state in ("stopped", "finished", "gone"):  # not before the child has ended: until then another import is refused
         if is_over(source):
             return Outcome(True, summary(source))
         return Outcome(False, f"{'Stopped' if is_stopping else 'The import was stopped'}: {how_far(source)}")

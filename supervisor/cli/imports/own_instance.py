@@ -1,8 +1,7 @@
-"""`import DIR`: takes in one export, with a progress bar, and sums up. A running instance is asked to do it
-(`import_through`); where none runs, a tree is run on the export.
+"""`import DIR` where no instance runs: starts one on the export.
 
-That tree is a process of its own; this one only watches its /status, passes signals on, and draws. Should this one
-die, the tree stops in order: it holds the other end of a pipe.
+The tree is a process of its own. This process watches its /status, passes signals on, and draws. If this process dies,
+the tree notices the end of a pipe and stops in order.
 """
 
 from __future__ import annotations
@@ -24,10 +23,8 @@ from typing import Any
 from tqdm import tqdm
 
 from ipc.transport.exits import describe_returncode
-from supervisor.cli import client, import_through, terminal
-from supervisor.cli.import_report import Outcome, Progress, how_far, is_over, summary
-from supervisor.host.instance_lock import running
-from supervisor.processes.errors import Failed
+from supervisor.cli import client, terminal
+from supervisor.cli.imports.report import Outcome, Progress, how_far, is_over, summary
 from supervisor.settings import Settings
 
 LOOK_SECONDS = 0.25
@@ -35,11 +32,6 @@ LOOK_SECONDS = 0.25
 
 def run(settings: Settings, config: Path | None, folder: Path, *, leave: bool) -> int:
     """Take in the export at `folder`; the exit code. With `leave`, stop when everything is published or dead."""
-    if not folder.exists():
-        terminal.complain("import", f"{folder}: no such folder")
-        return 2
-    if card := running(settings.state_dir):
-        return import_through.run(settings, card, folder)
     _wait_for_the_next_second()
     with _tree(settings, config, folder) as process:
         outcome = _watch(settings, process)
@@ -51,7 +43,7 @@ def run(settings: Settings, config: Path | None, folder: Path, *, leave: bool) -
 
 
 def _wait_for_the_next_second() -> None:
-    """The journal dates in whole seconds, and what is published from now on has to be told from before."""
+    """The journal dates in whole seconds: so what was published before has an earlier date."""
     second = math.floor(time.time()) + 1
     while (left := second - time.time()) > 0:
         time.sleep(left)
@@ -59,7 +51,7 @@ def _wait_for_the_next_second() -> None:
 
 @contextmanager
 def _tree(settings: Settings, config: Path | None, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The tree's root in a process group of its own (the terminal's Ctrl-C reaches only us), its log beside the bar."""
+    """The tree's root, in a process group of its own: Ctrl-C reaches this process alone. Its log goes above the bar."""
     reader, writer = os.pipe()
     command = [sys.executable, "-P", "-m", "supervisor", "start", f"--export={folder}", "--parent-fd", str(reader)]
     if config is not None:
@@ -90,7 +82,7 @@ def _tree(settings: Settings, config: Path | None, folder: Path) -> Iterator[sub
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """The tree's environment. Above a bar, its log is for a person: only what is wrong, unless more was asked for."""
+    """The tree's environment. Above a bar its log is for people, and from level warning unless another is set."""
     ours: dict[str, str] = {}
     if sys.stderr.isatty():
         if settings.log.format == "auto":
@@ -108,13 +100,13 @@ def _print_log(process: subprocess.Popen[bytes]) -> None:
 
 
 def _watch(settings: Settings, process: subprocess.Popen[bytes]) -> Outcome:
-    """Draw until the import has ended, one way or another."""
+    """Draw until the import has ended."""
     source: dict[str, Any] = {}
     with Progress() as progress:
         while process.poll() is None:
             try:
                 body = client.get_status(settings)
-            except (client.Unreachable, Failed):
+            except client.Unreachable:
                 time.sleep(LOOK_SECONDS)
                 continue
             connection: dict[str, Any] = next((row for row in body["tree"] if row["name"] == "connection"), {})

@@ -1,0 +1,141 @@
+"""The tables of docs/reference.md, made from the tables of the code.
+
+    python -m tests.docs.reference --write     # PYTHON: .venv-test/bin/python, in the checkout
+
+Each stands between `<!-- NAME: begin -->` and `<!-- NAME: end -->`; the prose around them is written by hand. A test
+compares the page with what this module makes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from supervisor.cli.exit_codes import MEANINGS
+from supervisor.cli.parser import COMMANDS, COMMON, Command, Option
+from supervisor.log_events import EVENTS, FIELDS
+from supervisor.settings.commands import KEYS
+from supervisor.settings.render import as_toml
+from supervisor.settings.rules import Entry
+from supervisor.settings.table import SECTIONS, TABLE
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
+STATUS_FIELDS = "health.fields"
+
+
+def commands() -> str:
+    return _table(("Command", ""), ((f"`{command.usage}`", _about(command)) for command in COMMANDS))
+
+
+def _about(command: Command) -> str:
+    return f"{_sentence(command.help)} {command.details}".strip()
+
+
+def options() -> str:
+    rows: dict[tuple[str, str], list[str]] = {}
+    for where, option in [("all", one) for one in COMMON] + [(c.name, o) for c in COMMANDS for o in c.options]:
+        if option.help != argparse.SUPPRESS and option.name.startswith("--"):
+            rows.setdefault((_usage(option), option.help), []).append(where)
+    rows["`--version`", "print the version"] = ["`bin/run` itself"]
+    return _table(("Option", "Of", ""), ((name, ", ".join(where), text) for (name, text), where in rows.items()))
+
+
+def _usage(option: Option) -> str:
+    return f"`{option.usage.strip('[]')}`"
+
+
+def exit_codes() -> str:
+    return _table(("Code", ""), ((str(int(code)), meaning) for code, meaning in MEANINGS.items()))
+
+
+def settings() -> str:
+    parts = []
+    for section, holder in {"": None, **SECTIONS}.items():
+        rows = [_setting(entry) for entry in TABLE if entry.section == section]
+        head = f"`[{section}]`: {holder.__doc__}\n\n" if holder else ""
+        parts.append(head + _table(("Setting", "Default", "Unit", "Allowed", "Meaning"), rows))
+    return "\n\n".join(parts)
+
+
+def command_keys() -> str:
+    return _table(("Key", "Default", "Unit", "Allowed", "Meaning"), map(_setting, KEYS.values()))
+
+
+def _setting(entry: Entry) -> tuple[str, ...]:
+    rule = entry.rule
+    default = "" if entry.is_tables or entry.default in ("", (), Path()) else f"`{as_toml(entry.default)}`"
+    plain = f"; also `{rule.environ}`" if rule.environ else ""
+    return f"`{entry.name}`", default, rule.unit, entry.allowed, f"{rule.why}{plain}"
+
+
+def events() -> str:
+    return _table(("Event", "Text", "Fields"), ((f"`{name}`", *_event(name)) for name in sorted(EVENTS)))
+
+
+def _event(name: str) -> tuple[str, str]:
+    text, fields = EVENTS[name]
+    return text, ", ".join(f"`{field}`" for field in fields.split())
+
+
+def event_fields() -> str:
+    return _table(("Field", ""), ((f"`{name}`", FIELDS[name]) for name in sorted(FIELDS)))
+
+
+def status() -> str | None:
+    """None while the table is not there."""
+    if importlib.util.find_spec(STATUS_FIELDS) is None:
+        return None
+    fields: Mapping[str, Any] = importlib.import_module(STATUS_FIELDS).FIELDS
+    return _table(("Field", "Unit", "Meaning"), ((f"`{path}`", one.unit, one.meaning) for path, one in fields.items()))
+
+
+SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
+    "commands": commands,
+    "options": options,
+    "exit codes": exit_codes,
+    "settings": settings,
+    "commands of your own": command_keys,
+    "status": status,
+    "events": events,
+    "event fields": event_fields,
+}
+
+
+def filled(page: str) -> str:
+    """The page with each of its tables made anew. Raises LookupError for a table that the page does not have."""
+    for name, make in SECTIONS_OF_PAGE.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        if page.count(begin) != 1 or page.count(end) != 1:
+            raise LookupError(f"docs/reference.md needs {begin} and {end}, once")
+        if (text := make()) is not None:
+            before, rest = page.split(begin)
+            page = f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}"
+    return page
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(map(_cell, line))} |".replace("  ", " ") for line in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
+
+
+def _cell(text: str) -> str:
+    """As Markdown: a bar would end the cell, and `<` might begin a tag."""
+    return re.sub(r"([|<])", r"\\\1", text) if "`" not in text else text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    made = filled(PAGE.read_text(encoding="utf-8"))
+    if sys.argv[1:] == ["--write"]:
+        PAGE.write_text(made, encoding="utf-8")
+    else:
+        sys.stdout.write(made)
