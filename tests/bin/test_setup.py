@@ -5,14 +5,12 @@ Needs no network: the lock file is empty or lists one wheel that the test has ma
 
 import base64
 import hashlib
-import io
 import os
 import shutil
 import signal
 import stat
 import subprocess
 import sys
-import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -24,7 +22,6 @@ pytestmark = pytest.mark.setup
 
 BIN = Path(__file__).parents[2] / "bin"
 PROGRAM = 'import os, sys\nprint(os.getcwd(), sys.prefix, *sys.argv[1:], sep="|")\n'
-SYSTEM_PYTHON = "/usr/bin/python3"
 DEADLINE_SECONDS = 60
 
 
@@ -239,33 +236,27 @@ def test_a_changed_lock_file_is_installed_with_its_hashes(checkout: Checkout) ->
     assert command.stdout == "proof\n"  # its first line names the folder where it is now
 
 
-def lectures() -> bool:
-    """Whether the system's Python has a pip that needs no network for such a package, and lectures."""
-    asked = [SYSTEM_PYTHON, "-I", "-c", "import ensurepip; print(ensurepip.version())"]
-    try:
-        version = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return False
-    return tuple(map(int, version.split(".")[:2])) < (23, 1)
+PIP = """
+import sys, warnings
+warnings.warn("DEPRECATION: pip will enforce something one day")
+print("a network that fails", *sys.argv[1:], file=sys.stderr)
+"""
 
 
-@pytest.mark.skipif(not lectures(), reason="needs Debian 12's pip")
-def test_a_package_of_the_old_kind_is_installed_without_pips_lectures(checkout: Checkout) -> None:
-    """pyaes has a setup.py and no wheel: pip says at length that this will end one day, which is nothing for a user."""
-    source = checkout.root / "pyaes-1.0.tar.gz"
-    files = {
-        "pyaes-1.0/setup.py": "from setuptools import setup\nsetup(name='pyaes', version='1', py_modules=['pyaes'])\n",
-        "pyaes-1.0/pyaes.py": "",
-        "pyaes-1.0/PKG-INFO": "Metadata-Version: 1.0\nName: pyaes\nVersion: 1\n",
-    }
-    with tarfile.open(source, "w:gz") as archive:
-        for name, text in files.items():
-            (member := tarfile.TarInfo(name)).size = len(text)
-            archive.addfile(member, io.BytesIO(text.encode()))
-    lock_wheel(checkout, f"pyaes==1.0 --hash=sha256:{hashlib.sha256(source.read_bytes()).hexdigest()}\n")
-    code, _, err = checkout.run(PYTHON=SYSTEM_PYTHON)
-    assert code == 0, err
-    assert "DEPRECATION" not in err and "will enforce" not in err
+def test_pips_lectures_are_left_out_and_its_errors_shown(tmp_path: Path) -> None:
+    """A package with a setup.py and no wheel has pip say at length that this will end: nothing for a user."""
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip/__main__.py").write_text(PIP, encoding="utf-8")
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin/python"  # isolated from all but the pip above
+    python.write_text(f'#!/bin/sh\n[ "$1" = -I ] && shift && PYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    lock = tmp_path / "requirements.lock"
+    lock.write_text("pyaes==1.0\n", encoding="utf-8")
+    words = f'set -euo pipefail; checkout="$0"; source {BIN}/_venv.sh; venv_new="$0"; venv_install {lock}'
+    done = subprocess.run(["bash", "-c", words, tmp_path], capture_output=True, text=True, check=True)
+    assert "DEPRECATION" not in done.stderr
+    assert "a network that fails install" in done.stderr and "--require-hashes" in done.stderr
 
 
 @pytest.mark.parametrize("hash_option", [f" --hash=sha256:{'0' * 64}", ""], ids=["wrong", "none"])

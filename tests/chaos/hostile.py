@@ -31,7 +31,7 @@ class Hostile:
     name: str = ""
 
 
-def make(seed: int, count: int = 200) -> list[Hostile]:
+def make(seed: int, count: int) -> list[Hostile]:
     """So many of them: each bomb and each ill name once, the rest truncated and bit-flipped pictures."""
     dice = random.Random(seed)
     made = [*_nothings(dice), *_bombs(), *_liars(), *_names()]

@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.instance import DEADLINE_SECONDS, Instance, wait_for
+from tests.lengths import length, seed_of_the_run
 from tests.pictures import make_export
 
-COUNT = 60
+COUNT = length(40, 300)
+
+KILLS_EACH = length(2, 10)
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +31,10 @@ def _pid(instance: Instance, name: str) -> int | None:
 
 
 def test_random_kills(export: Path, make_instance: Callable[..., Instance]) -> None:
-    """Kinds of process in random order, each kind at least twice, until all pictures are through."""
-    seed = int(os.environ.get("PICTUREDESK_TEST_SEED", time.time_ns() % 10**6))
-    print(f"seed {seed}: run again with PICTUREDESK_TEST_SEED={seed}")  # shown when the test fails
+    """Kinds of process in random order, each kind twice, until all pictures are through."""
+    seed = seed_of_the_run()
     source = random.Random(seed)
-    victims = ["root", "health", "uploader", "pool", "image-1", "image-2", "connection"] * 2
+    victims = ["root", "health", "uploader", "pool", "image-1", "image-2", "connection"] * KILLS_EACH
     source.shuffle(victims)
     instance = make_instance(export, "[images]\nwidths = [320, 640, 900]")
     instance.start()
