@@ -270,12 +270,12 @@ def test_a_grandchild_that_holds_the_pipes_does_not_delay_the_news(notes: Path) 
             os.kill(pid, signal.SIGKILL)
 
 
-def test_fifty_restarts_leave_no_descriptor_and_no_zombie(notes: Path) -> None:
+def test_twenty_restarts_leave_no_descriptor_and_no_zombie(notes: Path) -> None:
     stage = Stage(notes, *(spec(notes, f"a-{number}", "serve") for number in range(5)))
     counts: list[int] = []
 
     def script(stage: Stage) -> Iterator[None]:
-        for turn in range(10):
+        for turn in range(4):
             yield from stage.all_ready()
             counts.append(len(open_fds()))
             for name in stage.supervisor.names():
@@ -286,7 +286,7 @@ def test_fifty_restarts_leave_no_descriptor_and_no_zombie(notes: Path) -> None:
 
     stage.counts = False  # no pauses: this is about what is left behind
     assert stage.play(script) == 0
-    assert len(stage.exits) == 55 and len(set(counts)) == 1
+    assert len(stage.exits) == 25 and len(set(counts)) == 1
 
 
 # --- hanging ------------------------------------------------------------------------------------------------
