@@ -28,6 +28,9 @@ T = TypeVar("T")
 DEADLINE_SECONDS = 90.0
 """For everything that is waited for. Generous, because test machines are shared: no test asserts a speed."""
 
+ANSWER_SECONDS = 30.0
+"""For an answer of /status on a machine that is busy."""
+
 CONFIG = """
 state_dir = "state"
 [export]
@@ -116,7 +119,34 @@ class Instance:
         """Ask the tree to stop; its exit code."""
         assert self.root is not None
         self.root.terminate()
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for the root's end; its exit code."""
+        assert self.root is not None
         return self.root.wait(timeout=DEADLINE_SECONDS)
+
+    def wait_until_gone(self) -> None:
+        """Wait until no process of the tree is left."""
+        wait_for("every process to be gone", lambda: not self.left_over())
+
+    def strike(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send a signal to the process of that name, as soon as there is one; its process id.
+
+        /status may be a moment old, and name a process that has just ended.
+        """
+
+        def hit() -> int | None:
+            pid = self.pids().get(name)
+            if pid is None:
+                return None
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                return None
+            return pid
+
+        return wait_for(f"{name} to be there for {number.name}", hit)
 
     def end(self) -> None:
         """After the test, whatever became of it: no process of ours is left."""
@@ -152,7 +182,7 @@ class Instance:
         """Status code and body of a GET."""
         request = urllib.request.Request(f"{self.url()}{path}", headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as response:
                 return response.status, json.load(response)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
@@ -255,7 +285,7 @@ class Instance:
 
     def assert_nothing_left(self, dead: int = 0) -> None:
         """No process, no stray spool file, no claim; a dead letter may keep its original."""
-        wait_for("every process to be gone", lambda: not self.left_over(), 5)
+        self.wait_until_gone()
         assert len(list((self.state_dir / "spool").iterdir())) <= dead
         assert {file.name for file in (self.state_dir / "spool").rglob("*") if file.is_file()} <= {"original"}
         database = sqlite3.connect(self.state_dir / "journal.db")

@@ -7,9 +7,10 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from PIL import Image
 from ipc.intake import take
 from ipc.journal import Journal
 from ipc.posts import Channel, Page, Photo, Post
-from tests.instance import Instance, wait_for
+from tests.instance import DEADLINE_SECONDS, Instance, wait_for
 from tests.pictures import CHANNEL, draw, make_export
 
 MakeInstance = Callable[..., Instance]
@@ -62,7 +63,7 @@ def test_every_process_goes_with_a_killed_root(export: Path, make_instance: Make
     os.kill(pids["image-1"], signal.SIGSTOP)  # it can do nothing about it by itself
     os.kill(pids["uploader"], signal.SIGSTOP)
     instance.kill()
-    wait_for("every process to be gone", lambda: not instance.left_over(), 2)
+    instance.wait_until_gone()
 
 
 def test_status_answers_while_others_cannot(export: Path, make_instance: MakeInstance) -> None:
@@ -93,7 +94,7 @@ def test_requests_wait_while_health_is_replaced(export: Path, make_instance: Mak
     instance.start()
     pids = instance.wait_until_running()
     for _ in range(3):
-        os.kill(instance.pids()["health"], signal.SIGKILL)
+        instance.strike("health")
         assert instance.get("/status")[0] == 200  # neither refused nor lost
     assert instance.pids()["uploader"] == pids["uploader"]
 
@@ -108,7 +109,7 @@ def test_silent_clients_keep_nobody_out(export: Path, make_instance: MakeInstanc
             stack.enter_context(socket.create_connection(("127.0.0.1", port)))
         silent = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
         silent.sendall(b"GET /status HTTP/1.1\r\nX-Never-Ending: ")
-        wait_for("/status to be answered", lambda: (instance.status() or {}).get("tree"), 30)
+        wait_for("/status to be answered", lambda: (instance.status() or {}).get("tree"))
     assert instance.row("health")["restarts"] == 0
 
 
@@ -142,8 +143,8 @@ def test_a_failure_that_may_pass_is_tried_again_over_restarts(
 
     unmounted.mkdir()
     draw(unmounted / "a.jpg", 99)
-    with journal.transaction():  # its time has come
-        journal._connection.execute("UPDATE jobs SET next_at = 0")
+    with closing(sqlite3.connect(instance.state_dir / "journal.db", timeout=DEADLINE_SECONDS)) as database, database:
+        database.execute("UPDATE jobs SET next_at = 0")  # its time has come
     wait_for("the picture", lambda: len(instance.rows()) == 4)
     journal.close()
     assert instance.stop() == 0

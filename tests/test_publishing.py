@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -588,8 +587,7 @@ def test_both_answer_nothing_and_it_is_stopped(make_hosted: MakeHosted, scene: S
     scene.storage.set(BlackHole())
     scene.catalog.set(BlackHole())
     hosted = make_hosted(endpoint=scene.storage.url, url=scene.catalog.url)
-    hosted.start(PICTUREDESK__CATALOG__ANSWER_SECONDS="60", PICTUREDESK__STORAGE__ANSWER_SECONDS="60")
-    began = time.monotonic()
+    hosted.start(PICTUREDESK__CATALOG__ANSWER_SECONDS="3600", PICTUREDESK__STORAGE__ANSWER_SECONDS="3600")
     wait_for("pictures", lambda: (hosted.status() or {"stats": {"rendered": 0}})["stats"]["rendered"] == 4)
     feed = Feed(hosted.state_dir)
     feed.pictures(2, stored=True)
@@ -599,13 +597,10 @@ def test_both_answer_nothing_and_it_is_stopped(make_hosted: MakeHosted, scene: S
         return [one["what"] for one in (hosted.status() or {"problems": []})["problems"]]
 
     wait_for("their silence to be told", lambda: sum("has not answered since" in what for what in words()) == 2)
-    assert time.monotonic() - began < 60, "no time-out was waited for"
     pids = hosted.pids()
-    asked = time.monotonic()
     assert hosted.stop() == 0
-    assert time.monotonic() - asked < 30
     assert pids and not [record for record in hosted.records() if record.get("what") == "killed by SIGKILL"]
-    wait_for("every process to be gone", lambda: not hosted.left_over(), 5)
+    hosted.wait_until_gone()
 
 
 def test_the_breaker_closes_though_nobody_is_left_who_could_ask(scene: Scene) -> None:
@@ -634,8 +629,7 @@ def test_an_outage_outlives_the_uploader(make_hosted: MakeHosted, scene: Scene) 
     wait_for("the breaker to open", lambda: stats()["r2_circuit_breaker"] == "open")
     since, next_at = stats()["r2_circuit_breaker_since"], stats()["r2_next_probe_at"]
     asked = len(scene.storage.requests)
-    pid = hosted.pids()["uploader"]
-    os.kill(pid, signal.SIGKILL)
+    pid = hosted.strike("uploader")
     wait_for("another uploader", lambda: hosted.pids().get("uploader", pid) != pid)
     wait_for("its word", lambda: stats()["r2_circuit_breaker"] == "open")
     assert stats()["r2_circuit_breaker_since"] == since

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import time
 from collections.abc import Callable
 from functools import partial
@@ -43,10 +41,10 @@ def test_random_kills(export: Path, make_instance: Callable[..., Instance]) -> N
         time.sleep(source.uniform(0.0, 0.4))  # anywhere in the work; nothing is waited for by this
         if victim == "root":
             instance.kill()
-            wait_for("the whole tree to be gone", lambda: not instance.left_over(), 2.0)
+            instance.wait_until_gone()
             instance.start()
-        elif pid := instance.pids().get(victim):
-            os.kill(pid, signal.SIGKILL)
+        else:
+            instance.strike(victim)
     instance.wait_until_done(2 * DEADLINE_SECONDS)
     assert instance.stop() == 0
     instance.assert_published(list(range(1, COUNT + 1)))

@@ -12,9 +12,7 @@ import heapq
 import io
 import itertools
 import json
-import os
 import random
-import signal
 import sqlite3
 import time
 from collections.abc import Callable
@@ -486,11 +484,7 @@ class Program:
     def kill_connection(self) -> None:
         if not self._is_up:
             return
-        pid = wait_for("the connection's process id", lambda: self.instance.pids().get("connection"))
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return  # it has just ended by itself
+        self.instance.strike("connection")
 
     def pause(self) -> Callable[[], None] | None:
         """Stopped in order, and started again some steps later."""
@@ -510,7 +504,7 @@ class Program:
         if self._dice.random() < 0.5:
             self._start()
             return None
-        wait_for("the whole tree to be gone", lambda: not self.instance.left_over(), 10)
+        self.instance.wait_until_gone()
         return self._start
 
     def _start(self) -> None:
@@ -578,7 +572,7 @@ def assert_objects(instance: Instance, digests: set[str]) -> None:
 
 def assert_done(instance: Instance) -> None:
     """No process and no file of the spool is left, and every job has come to its end."""
-    wait_for("every process to be gone", lambda: not instance.left_over(), 10)
+    instance.wait_until_gone()
     assert list((instance.state_dir / "spool").iterdir()) == []
     with closing(sqlite3.connect(instance.state_dir / "journal.db")) as journal:
         assert journal.execute("SELECT DISTINCT state FROM jobs").fetchall() == [("published",)]
