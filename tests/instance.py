@@ -309,11 +309,28 @@ def children() -> list[psutil.Process]:
     Nor the servers that outlive a test, whose own children come and go.
     """
     found: list[psutil.Process] = []
-    for child in psutil.Process().children():
+    for pid in _children_of_ours() - LASTING:
         with suppress(psutil.NoSuchProcess):
-            if child.pid not in LASTING and "resource_tracker" not in " ".join(child.cmdline()):
+            child = psutil.Process(pid)
+            if not _is_resource_tracker(child):
                 found += [child, *child.children(recursive=True)]
     return found
+
+
+def _children_of_ours() -> set[int]:
+    """Those of each thread. psutil would look at every process of the machine, after each of thousands of tests."""
+    found: set[int] = set()
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # the thread has ended
+            found |= set(map(int, (thread / "children").read_text().split()))
+    return found
+
+
+def _is_resource_tracker(process: psutil.Process) -> bool:
+    try:
+        return "resource_tracker" in " ".join(process.cmdline())
+    except psutil.ZombieProcess:
+        return False
 
 
 def _pids() -> list[int]:
