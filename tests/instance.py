@@ -28,6 +28,8 @@ T = TypeVar("T")
 DEADLINE_SECONDS = 90.0
 """For everything that is waited for. Generous, because test machines are shared: no test asserts a speed."""
 
+PROCESSES = {"root", "health", "uploader", "pool", "image-1", "image-2", "connection"}
+
 ANSWER_SECONDS = 30.0
 """For an answer of /status on a machine that is busy."""
 
@@ -210,13 +212,12 @@ class Instance:
     def wait_until_running(self) -> dict[str, int]:
         """Wait until every process of the tree is ready; their ids."""
 
-        def look() -> bool:
-            body = self.status()
-            names = {row["name"] for row in body["tree"] if row["state"] == "running"} if body else set()
-            return names >= {"root", "health", "uploader", "pool", "image-1", "image-2", "connection"}
+        def look() -> dict[str, int] | None:
+            rows = (self.status() or {"tree": []})["tree"]
+            is_whole = {row["name"] for row in rows if row["state"] == "running"} >= PROCESSES
+            return {row["name"]: row["pid"] for row in rows if "pid" in row} if is_whole else None
 
-        wait_for("every process to run", look)
-        return self.pids()
+        return wait_for("every process to run", look)
 
     def is_done(self) -> bool:
         """Whether all of the export has been taken in and nothing waits any more.
