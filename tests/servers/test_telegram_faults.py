@@ -404,17 +404,18 @@ class TestSessions:
                     server.drop_connections()
                     assert await client.get_me()
                 photo = (await client.get_messages(peer(channel), ids=number)).photo
-                await _download_beside(client, photo)
+                beside = await _download_beside(client, photo)
                 assert server.connections == 2
                 assert await client.get_me()
             async with connected(server, StringSession(string)) as client:
                 assert await client.get_me()
+            await beside.disconnect()
 
         run(body())
         assert server.duplicates == 0
 
 
-async def _download_beside(client: Any, photo: Any) -> None:
+async def _download_beside(client: Any, photo: Any) -> MTProtoSender:
     """Download over a second connection of the same key, as fast downloaders do."""
     sender = MTProtoSender(client.session.auth_key, loggers=client._log)
     connection = client._connection(
@@ -424,4 +425,4 @@ async def _download_beside(client: Any, photo: Any) -> None:
     place = types.InputPhotoFileLocation(photo.id, photo.access_hash, photo.file_reference, "y")
     part = await sender.send(functions.upload.GetFileRequest(place, 0, 4096))
     assert part.bytes == jpeg()
-    client._beside = sender
+    return sender
