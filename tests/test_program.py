@@ -24,7 +24,7 @@ from tests.instance import DEADLINE_SECONDS, Instance, wait_for
 from tests.pictures import CHANNEL, draw, make_export
 
 MakeInstance = Callable[..., Instance]
-KINDS = ["health", "uploader", "pool", "image-1", "connection"]
+KINDS = ["health", "uploader", "image-1", "pool", "connection"]
 
 
 @pytest.fixture(scope="module")
