@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tests import suite
+from tests import outcomes, suite
 from tests.outcomes import Outcomes
 from tests.suite import MOST_RUN_AGAIN, judge, run_again
 
@@ -124,6 +125,23 @@ def test_what_is_broken_is_not_run_again(together: Outcomes) -> None:
     assert verdict.lines[-1].startswith("tests: failed")
 
 
+def test_a_test_that_passes_and_does_not_clean_up_has_not_passed(tmp_path: Path) -> None:
+    file = tmp_path / "outcomes"
+    reports = [
+        ("a", "call", "passed"),
+        ("a", "teardown", "failed"),
+        ("b", "call", "failed"),
+        ("b", "teardown", "failed"),
+    ]
+    reports += [("c", "setup", "passed"), ("c", "call", "passed"), ("d", "???", "failed"), ("e", "collect", "failed")]
+    lines = [
+        {"id": one, "when": when, "passed": how == "passed", "failed": how == "failed"} for one, when, how in reports
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert outcomes.read(file, 1) == of(1, passed="c", failed="b d", broken="a e")
+    assert outcomes.read(tmp_path / "none", -9) == of(-9)
+
+
 # With pytest
 
 
@@ -170,5 +188,6 @@ def test_what_cannot_be_collected_fails_the_run_at_once(fake: Path) -> None:
     (fake / "test_flaky.py").write_text(FLAKY)
     verdict = suite.run((), (), fake)
     assert not verdict.has_passed
+    assert verdict.lines[0] == "failed: test_broken.py (not collected, or not cleaned up)"
     assert "2" in verdict.lines[-1], "pytest gives up"
     assert not (fake / "fails").exists()
