@@ -26,6 +26,15 @@ PROGRAM = 'import os, sys\nprint(os.getcwd(), sys.prefix, *sys.argv[1:], sep="|"
 DEADLINE_SECONDS = 60
 
 
+# Answers as the set-up's question wants it, and makes environments without pip: that takes seconds of a processor.
+QUICK = """#!/bin/sh
+case "$2" in
+-c) echo ready {version} "$0" ;;
+-m) exec {python} -I -m venv --without-pip "$4" ;;
+esac
+"""
+
+
 class Checkout:
     """A copy of bin/ that a program and a lock file stand beside."""
 
@@ -34,6 +43,14 @@ class Checkout:
         shutil.copytree(BIN, root / "bin")
         self.program("supervisor", PROGRAM)
         self.lock.write_text("# nothing\n", encoding="utf-8")
+        self.python = Path(sys.executable)
+
+    def be_quick(self) -> None:
+        """From now on set up without pip: for tests that are not about the set-up, or have nothing to install."""
+        self.python = self.root / "quick-python"
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        self.python.write_text(QUICK.format(version=version, python=sys.executable), encoding="utf-8")
+        self.python.chmod(0o755)
 
     def program(self, package: str, text: str) -> None:
         (self.root / package).mkdir(exist_ok=True)
@@ -41,7 +58,7 @@ class Checkout:
 
     def start(self, *arguments: str, command: Path | None = None, **options: str) -> subprocess.Popen[str]:
         environ = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
-        environ |= {"PYTHON": sys.executable, **options}
+        environ |= {"PYTHON": str(self.python), **options}
         return subprocess.Popen(
             [command or self.root / "bin/run", *arguments],
             cwd=self.root.parent,
@@ -74,6 +91,7 @@ def checkout(tmp_path: Path) -> Checkout:
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """One that is set up already; its tests leave it so."""
     made = Checkout(tmp_path_factory.mktemp("ready") / "checkout")
+    made.be_quick()
     code, _, err = made.run()
     assert code == 0, err
     yield made
@@ -198,6 +216,7 @@ def test_a_standard_descriptor_that_is_closed_leads_nowhere(closed: str, ready: 
 
 
 def test_standard_descriptors_that_are_closed_in_the_set_up_lead_nowhere(checkout: Checkout) -> None:
+    checkout.be_quick()
     checkout.program("supervisor", LEAD_NOWHERE)
     assert run_with("<&- >&- 2>&-", checkout) == 3
     assert (checkout.venv / "picturedesk.stamp").exists()
@@ -208,7 +227,7 @@ def run_with(closed: str, checkout: Checkout) -> int:
     words = ["sh", "-c", f'exec "$@" {closed}', "sh", str(checkout.root / "bin/run")]
     done = subprocess.run(
         words,
-        env={**os.environ, "PYTHON": sys.executable},
+        env={**os.environ, "PYTHON": str(checkout.python)},
         stdin=subprocess.PIPE,
         capture_output=True,
         timeout=DEADLINE_SECONDS,
@@ -291,6 +310,7 @@ def test_a_package_without_its_hash_is_refused_and_the_old_environment_stays(
 
 
 def test_a_python_that_has_gone_is_noticed(checkout: Checkout) -> None:
+    checkout.be_quick()
     assert checkout.run()[0] == 0
     python = checkout.venv / "bin/python"
     python.unlink()
