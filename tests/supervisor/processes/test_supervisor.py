@@ -21,7 +21,7 @@ import pytest
 from ipc.transport.messages import Report, Wake
 from supervisor.processes.spec import ChildSpec, Intensity, SpecError
 from supervisor.processes.supervisor import Supervisor
-from tests.instance import HOME, _pids, _session_of, children, wait_for
+from tests.instance import DEADLINE_SECONDS, HOME, _pids, _session_of, children, wait_for
 from tests.supervisor.stage import LOG, QUICK, Stage, open_fds, run_alone, spec
 
 pytestmark = pytest.mark.tree
@@ -1004,7 +1004,7 @@ def test_a_killed_supervisor_leaves_no_process(what: str, notes: Path, make_alon
             if pid != alone.process.pid:
                 os.kill(pid, signal.SIGSTOP)
     alone.process.kill()
-    until = time.monotonic() + 2.0
+    until = time.monotonic() + DEADLINE_SECONDS
     while (left := alone.members()) and time.monotonic() < until:
         time.sleep(0.02)
     assert not left, [Path(f"/proc/{pid}/status").read_text()[:200] for pid in left]
