@@ -229,7 +229,7 @@ def object_server() -> Iterator[ObjectServer]:
     As long, all clients of this process share what botocore reads of S3, half of the time of a test of R2.
     """
     folder = Path(tempfile.mkdtemp(prefix="objects-"))
-    loaders = mock.patch.object(botocore.loaders, "create_loader", functools.cache(botocore.loaders.create_loader))
+    loaders = mock.patch("botocore.session.create_loader", functools.cache(botocore.loaders.create_loader))
     try:
         with loaders, ObjectServer(folder) as server:
             yield server
