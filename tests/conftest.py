@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import lengths
 from tests.instance import Instance, children
 from tests.servers.objects import ObjectServer
 from tests.servers.objects import object_server as run_object_server
@@ -20,12 +23,34 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+ENDING_SECONDS = 5.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the random tests at their full lengths (half an hour)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    lengths.is_long = config.getoption("--long")
+
+
+def pytest_collection_finish() -> None:
+    """What thousands of collected tests take is not looked through at every garbage collection of theirs."""
+    gc.collect()
+    gc.freeze()
+
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_running() -> Iterator[None]:
-    """After every test: no child process of the tests is left, not even one that is dead and not waited for."""
+    """After every test: no child process of the tests is left, not even one that is dead and not waited for.
+
+    What has been killed may take a moment to be gone: a leak is what stays.
+    """
     yield
-    assert children() == [], "the test has left processes behind"
+    until = time.monotonic() + ENDING_SECONDS
+    while (left := children()) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert left == [], "the test has left processes behind"
     assert os.sched_getscheduler(0) == os.SCHED_OTHER, "the tests have real-time priority: nobody else gets a processor"
 
 

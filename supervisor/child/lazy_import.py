@@ -1,11 +1,11 @@
-"""Modules that are loaded at their first use: what a library imports, and most of our processes never need."""
+"""Modules that are loaded at their first use or not at all: what a library imports, and our processes never need."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 
 class _Later(ModuleType):
@@ -26,3 +26,8 @@ def load(name: str) -> None:
     """From here on `import NAME` costs nothing, until somebody asks the module for something."""
     if name not in sys.modules:
         sys.modules[name] = _Later(name)
+
+
+def leave_out(name: str) -> None:
+    """From here on `import NAME` fails, as if it were not installed; it does nothing once it is imported."""
+    sys.modules.setdefault(name, cast(ModuleType, None))

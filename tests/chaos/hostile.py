@@ -6,6 +6,7 @@ thousand frames, of which one is wanted): `is_surely_dead` says of which kind th
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import random
@@ -31,7 +32,7 @@ class Hostile:
     name: str = ""
 
 
-def make(seed: int, count: int = 200) -> list[Hostile]:
+def make(seed: int, count: int) -> list[Hostile]:
     """So many of them: each bomb and each ill name once, the rest truncated and bit-flipped pictures."""
     dice = random.Random(seed)
     made = [*_nothings(dice), *_bombs(), *_liars(), *_names()]
@@ -105,7 +106,13 @@ def _nothings(dice: random.Random) -> Iterator[Hostile]:
 # Small files that want much
 
 
-def _bombs() -> Iterator[Hostile]:
+@functools.cache
+def _bombs() -> tuple[Hostile, ...]:
+    """They are the same for every seed, and take seconds to make."""
+    return tuple(_make_bombs())
+
+
+def _make_bombs() -> Iterator[Hostile]:
     yield Hostile("WebP that claims 13000 × 13000", webp_claiming(13000, 13000))
     yield Hostile("WebP that claims 16383 × 16383", webp_claiming(16383, 16383))
     yield Hostile("PNG of 20000 × 20000", png(20000, 20000, 1, 0, [b"\0" * 2501] * 20000))

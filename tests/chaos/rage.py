@@ -159,14 +159,14 @@ class Chaos:
 
     def assert_nothing_leaked(self) -> None:
         """Nobody holds more file descriptors than one who has just been started, and the sweep leaves no stray."""
-        wait_for("the silent connections to be closed", self._is_quiet, 30)
+        wait_for("the silent connections to be closed", self._is_quiet)
         worn = self.fds()
         assert self.instance.stop() == 0
         self._wait_until_gone()
         self.instance.start()
         self.instance.wait_until_running()
         wait_for("nothing to be under way", self._is_done)
-        wait_for("the silent connections to be closed", self._is_quiet, 30)
+        wait_for("the silent connections to be closed", self._is_quiet)
         fresh = self.fds()
         assert all(worn[name] <= fresh[name] for name in ("root", "health", "pool")), f"{worn}, afresh {fresh}"
 
@@ -301,7 +301,7 @@ class Chaos:
 
     def _wait_until_gone(self) -> None:
         """Until no process of the tree is left."""
-        until = time.monotonic() + 10
+        until = time.monotonic() + DEADLINE_SECONDS
         while left := self.instance.left_over():
             named = [f"{name} {process.pid} {process.status()}" for name, process in self._processes()]
             assert time.monotonic() < until, f"{left}: {named}"

@@ -99,8 +99,7 @@ def test_a_stop_while_the_disk_is_full(on_disk: OnDisk) -> None:
 def test_a_read_only_state_dir_is_refused_with_the_remedy(on_disk: OnDisk) -> None:
     on_disk.disk.make_read_only()
     on_disk.instance.start()
-    assert on_disk.instance.root is not None
-    assert on_disk.instance.root.wait(timeout=30) == 78
+    assert on_disk.instance.wait() == 78
     assert "It must be a folder that this user can write to" in on_disk.instance.log.read_text()
 
 
@@ -110,8 +109,7 @@ def test_a_journal_that_is_none_is_refused_and_left_alone(export: Path, make_ins
     journal = instance.state_dir / "journal.db"
     journal.write_bytes(b"no database at all " * 1000)
     instance.start()
-    assert instance.root is not None
-    assert instance.root.wait(timeout=30) == 78
+    assert instance.wait() == 78
     said = instance.log.read_text()
     assert f"{journal}: cannot be opened as the journal" in said and "restore a copy" in said
     assert journal.read_bytes() == b"no database at all " * 1000

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.instance import DEADLINE_SECONDS, Instance, wait_for
+from tests.lengths import length, seed_of_the_run
 from tests.pictures import make_export
 
-COUNT = 60
+COUNT = length(40, 300)
+
+KILLS_EACH = length(2, 10)
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +29,10 @@ def _pid(instance: Instance, name: str) -> int | None:
 
 
 def test_random_kills(export: Path, make_instance: Callable[..., Instance]) -> None:
-    """Kinds of process in random order, each kind at least twice, until all pictures are through."""
-    seed = int(os.environ.get("PICTUREDESK_TEST_SEED", time.time_ns() % 10**6))
-    print(f"seed {seed}: run again with PICTUREDESK_TEST_SEED={seed}")  # shown when the test fails
+    """Kinds of process in random order, each kind twice, until all pictures are through."""
+    seed = seed_of_the_run()
     source = random.Random(seed)
-    victims = ["root", "health", "uploader", "pool", "image-1", "image-2", "connection"] * 2
+    victims = ["root", "health", "uploader", "pool", "image-1", "image-2", "connection"] * KILLS_EACH
     source.shuffle(victims)
     instance = make_instance(export, "[images]\nwidths = [320, 640, 900]")
     instance.start()
@@ -41,10 +41,10 @@ def test_random_kills(export: Path, make_instance: Callable[..., Instance]) -> N
         time.sleep(source.uniform(0.0, 0.4))  # anywhere in the work; nothing is waited for by this
         if victim == "root":
             instance.kill()
-            wait_for("the whole tree to be gone", lambda: not instance.left_over(), 2.0)
+            instance.wait_until_gone()
             instance.start()
-        elif pid := instance.pids().get(victim):
-            os.kill(pid, signal.SIGKILL)
+        else:
+            instance.strike(victim)
     instance.wait_until_done(2 * DEADLINE_SECONDS)
     assert instance.stop() == 0
     instance.assert_published(list(range(1, COUNT + 1)))

@@ -1,8 +1,8 @@
 """A live account with all that can go wrong between Telegram and us, in random order, and a kill -9 now and then.
 
-Some 300 posts in three channels, with edits and deletions, and faults in between; one channel is backfilled meanwhile.
-When all faults are over, the catalogue shows exactly what the channels show: each photo once and as it is now, with its
-caption, formatting, origin and dates, at most a tombstone of what was deleted, and nothing else.
+Some hundreds of posts in three channels, with edits and deletions, and faults in between; one channel is backfilled
+meanwhile. When all faults are over, the catalogue shows exactly what the channels show: each photo once and as it is
+now, with its caption, formatting, origin and dates, at most a tombstone of what was deleted, and nothing else.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ import heapq
 import io
 import itertools
 import json
-import os
 import random
-import signal
 import sqlite3
 import time
 from collections.abc import Callable
@@ -28,14 +26,15 @@ from PIL import Image
 from telethon.tl import types
 
 from tests.instance import DEADLINE_SECONDS, Instance, wait_for
+from tests.lengths import length, seed_of_the_run
 from tests.servers.telegram import HOME_DC, OTHER_DC, Channel, File, TelegramServer
 from tests.servers.telegram.faults import FileFault, UpdateFault
 from tests.servers.telegram.media import Document, Photo
 from tests.servers.telegram.posts import Entity, Post, PostOptions
 from workers.stripping import strip
 
-POSTINGS: Final = 200
-"""Steps that post something: an album is one step, but several messages."""
+LENGTH: Final = length(0.6, 5.0)
+"""How many times the steps of `rage` there are."""
 
 LONGEST_PAUSE_SECONDS: Final = 0.1
 """Between two steps. Nothing is waited for by it: it spreads the steps over the program's work."""
@@ -69,8 +68,7 @@ Shown = tuple[Any, ...]
 
 @pytest.mark.chaos
 def test_the_catalogue_shows_what_the_channels_show(make_instance: Callable[..., Instance]) -> None:
-    seed = int(os.environ.get("PICTUREDESK_TEST_SEED", time.time_ns() % 10**6))
-    print(f"seed {seed}: run again with PICTUREDESK_TEST_SEED={seed}")  # shown when the test fails
+    seed = seed_of_the_run()
     dice = random.Random(seed)
     with TelegramServer() as server:
         feed = Feed(dice, server)
@@ -95,32 +93,33 @@ def test_the_catalogue_shows_what_the_channels_show(make_instance: Callable[...,
 
 def rage(dice: random.Random, feed: Feed, program: Program, faults: Faults) -> None:
     """All that happens, in random order. What lasts ends some steps later."""
-    steps: list[Callable[[], Callable[[], object] | None]] = [
-        *[feed.post] * POSTINGS,
-        *[feed.edit_caption] * 40,
-        *[feed.edit_photo] * 20,
-        *[feed.edit_phantom] * 20,
-        *[feed.delete] * 25,
-        *[feed.delete_many] * 2,
-        *[feed.become_unreadable] * 3,
-        *[faults.drop] * 8,
-        *[faults.swallow] * 2,
-        *[faults.close_other_dc] * 2,
-        *[faults.migrate] * 3,
-        *[faults.refuse] * 3,
-        *[faults.be_down] * 3,
-        *[faults.mute] * 3,
-        *[faults.spoil_updates] * 10,
-        *[faults.flood] * 6,
-        *[faults.fail] * 8,
-        *[faults.expire_references] * 4,
-        *[faults.spoil_file] * 10,
-        *[faults.lose_differences] * 5,
-        *[faults.change_salts] * 2,
-        *[program.kill_connection] * 4,
-        *[program.pause] * 2,
-        *[program.kill_root] * 2,
-    ]
+    counts: dict[Callable[[], Callable[[], object] | None], int] = {
+        feed.post: 200,  # an album is one step, but several messages
+        feed.edit_caption: 40,
+        feed.edit_photo: 20,
+        feed.edit_phantom: 20,
+        feed.delete: 25,
+        feed.delete_many: 2,
+        feed.become_unreadable: 3,
+        faults.drop: 8,
+        faults.swallow: 2,
+        faults.close_other_dc: 2,
+        faults.migrate: 3,
+        faults.refuse: 3,
+        faults.be_down: 3,
+        faults.mute: 3,
+        faults.spoil_updates: 10,
+        faults.flood: 6,
+        faults.fail: 8,
+        faults.expire_references: 4,
+        faults.spoil_file: 10,
+        faults.lose_differences: 5,
+        faults.change_salts: 2,
+        program.kill_connection: 4,
+        program.pause: 2,
+        program.kill_root: 2,
+    }
+    steps = [step for step, count in counts.items() for _ in range(round(count * LENGTH))]
     dice.shuffle(steps)
     started, number, lasting = time.monotonic(), itertools.count(), list[tuple[int, int, Callable[[], object]]]()
     for step in range(len(steps)):
@@ -485,11 +484,7 @@ class Program:
     def kill_connection(self) -> None:
         if not self._is_up:
             return
-        pid = wait_for("the connection's process id", lambda: self.instance.pids().get("connection"))
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return  # it has just ended by itself
+        self.instance.strike("connection")
 
     def pause(self) -> Callable[[], None] | None:
         """Stopped in order, and started again some steps later."""
@@ -509,7 +504,7 @@ class Program:
         if self._dice.random() < 0.5:
             self._start()
             return None
-        wait_for("the whole tree to be gone", lambda: not self.instance.left_over(), 10)
+        self.instance.wait_until_gone()
         return self._start
 
     def _start(self) -> None:
@@ -577,7 +572,7 @@ def assert_objects(instance: Instance, digests: set[str]) -> None:
 
 def assert_done(instance: Instance) -> None:
     """No process and no file of the spool is left, and every job has come to its end."""
-    wait_for("every process to be gone", lambda: not instance.left_over(), 10)
+    instance.wait_until_gone()
     assert list((instance.state_dir / "spool").iterdir()) == []
     with closing(sqlite3.connect(instance.state_dir / "journal.db")) as journal:
         assert journal.execute("SELECT DISTINCT state FROM jobs").fetchall() == [("published",)]

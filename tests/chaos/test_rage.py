@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from pathlib import Path
 
 import pytest
@@ -11,18 +9,22 @@ import pytest
 from ipc import failpoints
 from tests.chaos import schedule
 from tests.chaos.rage import scene
+from tests.lengths import length, seed_of_the_run
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 
-SECONDS = 15.0
+SECONDS = length(12.0, 120.0)
+
+ROUNDS = length(1, 5)
+"""Each with a schedule of its own."""
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize("number", range(ROUNDS))
 def test_nothing_is_lost_doubled_orphaned_or_leaked(
-    object_server: ObjectServer, row_server: RowServer, tmp_path: Path
+    number: int, object_server: ObjectServer, row_server: RowServer, tmp_path: Path
 ) -> None:
-    seed = int(os.environ.get("PICTUREDESK_TEST_SEED", time.time_ns() % 10**6))
-    print(f"seed {seed}: run again with PICTUREDESK_TEST_SEED={seed}")  # shown when the test fails
+    seed = seed_of_the_run(number)
     steps = schedule.make(seed, SECONDS, pace_seconds=0.4, failpoints=tuple(failpoints.NAMES))
     with scene(tmp_path / "chaos", object_server, row_server) as chaos:
         chaos.begin()

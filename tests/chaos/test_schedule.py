@@ -7,6 +7,7 @@ import pytest
 from ipc import failpoints
 from tests.chaos import schedule
 from tests.chaos.schedule import CHILDREN, DECK, MINOR_DECK, ROOT_EVERY, make
+from tests.lengths import length
 
 POINTS = tuple(failpoints.NAMES)
 
@@ -18,14 +19,14 @@ def test_the_same_seed_makes_the_same_schedule() -> None:
     assert of(1) == of(1) != of(2)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(length(10, 200)))
 def test_everything_comes_up(seed: int) -> None:
     steps = make(seed, 1.6 * len(DECK), pace_seconds=1.0)
     done = {(step.action, step.target) for step in steps}
     assert done == {(card.action, card.target) for card in DECK} | {("kill", "root")}
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(length(10, 200)))
 def test_steps_are_in_order_within_the_time_and_at_the_pace(seed: int) -> None:
     steps = make(seed, 300, pace_seconds=0.5)
     times = [step.at_seconds for step in steps]

@@ -5,6 +5,7 @@ The program is a stand-in whose `check` says what it was given; the environment 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -69,6 +70,16 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
+@pytest.fixture
+def equipped(machine: Machine) -> Machine:
+    """One on which the environment stands already: the real one takes seconds to make, and is for the first test."""
+    venv = machine.opt / ".venv"
+    subprocess.run([sys.executable, "-I", "-m", "venv", "--without-pip", venv], check=True)
+    digest = hashlib.sha256((machine.checkout / "requirements.lock").read_bytes()).hexdigest()
+    (venv / "picturedesk.stamp").write_text(f"{digest} of the test\n")
+    return machine
+
+
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
@@ -92,56 +103,56 @@ def test_everything_is_put_into_place_and_a_second_time_changes_nothing(machine:
     assert not [path.name for path in machine.opt.iterdir() if path.name in (".new", ".old")]
 
 
-def test_what_the_configuration_names_is_looked_for_below_the_folder(machine: Machine) -> None:
+def test_what_the_configuration_names_is_looked_for_below_the_folder(equipped: Machine) -> None:
     """The check makes state_dir: on the machine that the folder is for, not on this one."""
-    default = f"in {machine.root}/var/lib/picturedesk from {machine.opt}/examples/export\n"
-    assert default in machine.install().stdout
-    config = machine.etc / "config.toml"
+    default = f"in {equipped.root}/var/lib/picturedesk from {equipped.opt}/examples/export\n"
+    assert default in equipped.install().stdout
+    config = equipped.etc / "config.toml"
     config.write_text('state_dir = "/srv/desk"  # mine\n[export]\npath = "/srv/an export"\n')
-    assert f"in {machine.root}/srv/desk from {machine.root}/srv/an export\n" in machine.install().stdout
+    assert f"in {equipped.root}/srv/desk from {equipped.root}/srv/an export\n" in equipped.install().stdout
     config.write_text("# mine\n")
-    assert default in machine.install().stdout
+    assert default in equipped.install().stdout
 
 
-def test_an_upgrade_replaces_the_program_and_an_unedited_configuration(machine: Machine) -> None:
-    machine.install()
-    (machine.checkout / "ipc/new.py").write_text("")
-    (machine.checkout / "docs/architecture.md").unlink()
-    config = machine.checkout / "config.toml"
+def test_an_upgrade_replaces_the_program_and_an_unedited_configuration(equipped: Machine) -> None:
+    equipped.install()
+    (equipped.checkout / "ipc/new.py").write_text("")
+    (equipped.checkout / "docs/architecture.md").unlink()
+    config = equipped.checkout / "config.toml"
     config.write_text(config.read_text(encoding="utf-8") + "# new\n", encoding="utf-8")
-    assert machine.install().returncode == 0
-    assert (machine.opt / "ipc/new.py").exists() and not (machine.opt / "docs/architecture.md").exists()
-    assert (machine.etc / "config.toml").read_text(encoding="utf-8").endswith("# new\n")
+    assert equipped.install().returncode == 0
+    assert (equipped.opt / "ipc/new.py").exists() and not (equipped.opt / "docs/architecture.md").exists()
+    assert (equipped.etc / "config.toml").read_text(encoding="utf-8").endswith("# new\n")
 
 
-def test_an_edited_configuration_stays(machine: Machine) -> None:
-    machine.install()
-    (machine.etc / "config.toml").write_text("# mine\n")
-    assert machine.install().returncode == 0
-    config = machine.checkout / "config.toml"
+def test_an_edited_configuration_stays(equipped: Machine) -> None:
+    equipped.install()
+    (equipped.etc / "config.toml").write_text("# mine\n")
+    assert equipped.install().returncode == 0
+    config = equipped.checkout / "config.toml"
     config.write_text(config.read_text(encoding="utf-8") + "# new\n", encoding="utf-8")
-    done = machine.install()
+    done = equipped.install()
     assert "has been edited and stays as it is" in done.stdout
-    assert (machine.etc / "config.toml").read_text() == "# mine\n"
-    assert (machine.etc / "config.toml.default").read_text(encoding="utf-8").endswith("# new\n")
+    assert (equipped.etc / "config.toml").read_text() == "# mine\n"
+    assert (equipped.etc / "config.toml.default").read_text(encoding="utf-8").endswith("# new\n")
 
 
-def test_the_check_gets_the_credentials_and_no_copy_of_them_stays(machine: Machine) -> None:
-    machine.install()
-    (machine.etc / "credentials/telegram.api_hash").write_text("s3cret")
-    done = machine.install()
+def test_the_check_gets_the_credentials_and_no_copy_of_them_stays(equipped: Machine) -> None:
+    equipped.install()
+    (equipped.etc / "credentials/telegram.api_hash").write_text("s3cret")
+    done = equipped.install()
     assert "telegram.api_hash=s3cret" in done.stdout
     (lent,) = [line.removeprefix("lent ") for line in done.stdout.splitlines() if line.startswith("lent ")]
     assert not Path(lent).exists()
 
 
-def test_nothing_is_enabled_when_the_check_fails(machine: Machine) -> None:
-    (machine.etc / "credentials").mkdir(parents=True)
-    (machine.etc / "credentials/bad").write_text("")
-    done = machine.install()
+def test_nothing_is_enabled_when_the_check_fails(equipped: Machine) -> None:
+    (equipped.etc / "credentials").mkdir(parents=True)
+    (equipped.etc / "credentials/bad").write_text("")
+    done = equipped.install()
     assert done.returncode == 1
     assert "NOT started" in done.stdout and "systemctl enable --now picturedesk" in done.stdout
-    assert not (machine.root / "etc/systemd/system/multi-user.target.wants").exists()
+    assert not (equipped.root / "etc/systemd/system/multi-user.target.wants").exists()
 
 
 @pytest.mark.parametrize(("words", "code"), [(("--help",), 0), (("--rot", "x"), 2), (("--root",), 2)])

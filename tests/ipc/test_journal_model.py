@@ -28,6 +28,7 @@ from tests.ipc.builders import (
     recounted,
     recounted_counts,
 )
+from tests.lengths import length
 
 POLICY = RetryPolicy(max_attempts=2, base_seconds=60)
 
@@ -379,7 +380,7 @@ def push_on(journal: Journal, job: Job) -> None:
 
 
 TestJournalAgainstTheModel = JournalMachine.TestCase
-TestJournalAgainstTheModel.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestJournalAgainstTheModel.settings = settings(max_examples=length(80, 800), stateful_step_count=40, deadline=None)
 
 
 def test_the_model_sees_a_fault() -> None:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -212,10 +211,8 @@ def test_the_shell_ends_by_quit_but_not_with_its_input(pictures: Path) -> None:
 
 def test_proxies_and_servers_leave_no_thread(server: TelegramServer) -> None:
     before = threading.active_count()
-    start = time.monotonic()
     for _ in range(3):
         with TelegramServer(server.world), Socks5Proxy() as proxy:
             assert isinstance(proxy, Proxy)
             assert threading.active_count() == before + 2
     assert threading.active_count() == before
-    assert time.monotonic() - start < 5

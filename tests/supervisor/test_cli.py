@@ -63,7 +63,7 @@ def test_a_signal_during_start_up_ends_it_in_order(
 def test_a_stop_leaves_the_rest_in_the_journal_and_a_new_start_finishes_it(
     tmp_path: Path, make_instance: MakeInstance
 ) -> None:
-    instance = make_instance(make_export(tmp_path / "many", 12, size=(1400, 1000)))
+    instance = make_instance(make_export(tmp_path / "many", 8, size=(1400, 1000)))
     instance.start()
     wait_for("the first picture", lambda: (instance.status() or {"stats": {"processed": 0}})["stats"]["processed"])
     assert instance.stop() == 0
@@ -75,7 +75,7 @@ def test_a_stop_leaves_the_rest_in_the_journal_and_a_new_start_finishes_it(
     instance.start()
     instance.wait_until_done()
     assert instance.stop() == 0
-    instance.assert_published(list(range(1, 13)))
+    instance.assert_published(list(range(1, 9)))
     instance.assert_nothing_left()
 
 
@@ -313,7 +313,7 @@ def test_import_of_what_is_no_export(tmp_path: Path, make_instance: MakeInstance
 
 
 def test_an_import_that_is_ended_says_how_far_it_came(tmp_path: Path, make_instance: MakeInstance) -> None:
-    instance = make_instance(make_export(tmp_path / "first", 20, size=(1400, 1000)))
+    instance = make_instance(make_export(tmp_path / "first", 12, size=(1400, 1000)))
     words = ["import", str(tmp_path / "first"), "--exit", "--config", str(instance.config)]
     for number in (signal.SIGTERM, signal.SIGKILL):
         process = subprocess.Popen(
@@ -332,8 +332,8 @@ def test_an_import_that_is_ended_says_how_far_it_came(tmp_path: Path, make_insta
         assert process.wait(timeout=60) == 1
         process.stdout.close()
     whole = instance.command(*words[:3])
-    assert whole.returncode == 0 and "20 pictures" in whole.stdout
-    instance.assert_published(list(range(1, 21)))
+    assert whole.returncode == 0 and "12 pictures" in whole.stdout
+    instance.assert_published(list(range(1, 13)))
 
 
 def test_the_summary_counts_its_own_channel_only(tmp_path: Path, make_instance: MakeInstance) -> None:
@@ -367,7 +367,7 @@ def test_import_stays_up_and_passes_signals_on(export: Path, make_instance: Make
 
 
 def test_the_tree_stops_when_its_import_is_killed(tmp_path: Path, make_instance: MakeInstance) -> None:
-    export = make_export(tmp_path / "export", 30, size=(1400, 1000))
+    export = make_export(tmp_path / "export", 8, size=(1400, 1000))
     instance = make_instance(export)
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "supervisor", "import", str(export), "--config", str(instance.config)],
@@ -384,7 +384,7 @@ def test_the_tree_stops_when_its_import_is_killed(tmp_path: Path, make_instance:
     wait_for("the tree to stop", lambda: not Path(f"/proc/{pid}").exists())
     again = instance.command("import", str(export), "--exit")
     assert again.returncode == 0
-    instance.assert_published(list(range(1, 31)))
+    instance.assert_published(list(range(1, 9)))
     instance.assert_nothing_left()
 
 

@@ -7,7 +7,6 @@ Each rule is something that happens to a tree; what must follow is worked out an
 from __future__ import annotations
 
 import math
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -32,6 +31,7 @@ from supervisor.processes.process import Process
 from supervisor.processes.slot import Slot
 from supervisor.processes.spec import ChildSpec, Intensity
 from supervisor.processes.supervisor import Supervisor
+from tests.lengths import length
 
 NAMES = ("a", "b", "c")
 TRANSIENT = "c"
@@ -330,9 +330,7 @@ class TreeMachine(RuleBasedStateMachine):
 
 
 TestTheTreeAgainstTheModel = TreeMachine.TestCase
-TestTheTreeAgainstTheModel.settings = settings(
-    max_examples=int(os.environ.get("PICTUREDESK_TEST_EXAMPLES", "150")), stateful_step_count=50, deadline=None
-)
+TestTheTreeAgainstTheModel.settings = settings(max_examples=length(150, 2000), stateful_step_count=50, deadline=None)
 
 
 def test_the_model_sees_a_fault() -> None:

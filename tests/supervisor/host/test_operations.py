@@ -118,7 +118,7 @@ def test_image_workers_are_replaced_one_after_another(instance: Instance) -> Non
 
 
 def test_the_pool_grows_and_shrinks_under_load(make_instance: MakeInstance, tmp_path: Path) -> None:
-    instance = make_instance(make_export(tmp_path / "export", 40, size=(1200, 900)))
+    instance = make_instance(make_export(tmp_path / "export", 24, size=(1200, 900)))
     instance.start()
     pids = instance.wait_until_running()
     for before, after in ((2, 4), (4, 1), (1, 2)):
@@ -137,7 +137,7 @@ def test_the_pool_grows_and_shrinks_under_load(make_instance: MakeInstance, tmp_
     stats = (instance.status() or {})["stats"]
     assert (stats["dead"], stats["retried"]) == (0, 0)
     assert instance.stop() == 0
-    instance.assert_published(list(range(1, 41)))
+    instance.assert_published(list(range(1, 25)))
     instance.assert_nothing_left()
 
 

@@ -22,7 +22,7 @@ from ipc.transport.messages import Report, Wake
 from supervisor.processes.process import Process
 from supervisor.processes.spec import ChildSpec, Intensity, SpecError
 from supervisor.processes.supervisor import Supervisor
-from tests.instance import HOME, _pids, _session_of, children, wait_for
+from tests.instance import DEADLINE_SECONDS, HOME, _pids, _session_of, children, wait_for
 from tests.supervisor.stage import LOG, QUICK, Stage, open_fds, run_alone, spec
 
 pytestmark = pytest.mark.tree
@@ -277,12 +277,12 @@ def test_a_grandchild_that_holds_the_pipes_does_not_delay_the_news(notes: Path) 
             os.kill(pid, signal.SIGKILL)
 
 
-def test_fifty_restarts_leave_no_descriptor_and_no_zombie(notes: Path) -> None:
+def test_twenty_restarts_leave_no_descriptor_and_no_zombie(notes: Path) -> None:
     stage = Stage(notes, *(spec(notes, f"a-{number}", "serve") for number in range(5)))
     counts: list[int] = []
 
     def script(stage: Stage) -> Iterator[None]:
-        for turn in range(10):
+        for turn in range(4):
             yield from stage.all_ready()
             counts.append(len(open_fds()))
             for name in stage.supervisor.children.names():
@@ -293,7 +293,7 @@ def test_fifty_restarts_leave_no_descriptor_and_no_zombie(notes: Path) -> None:
 
     stage.counts = False  # no pauses: this is about what is left behind
     assert stage.play(script) == 0
-    assert len(stage.exits) == 55 and len(set(counts)) == 1
+    assert len(stage.exits) == 25 and len(set(counts)) == 1
 
 
 # --- hanging ------------------------------------------------------------------------------------------------
@@ -1047,7 +1047,7 @@ def test_a_killed_supervisor_leaves_no_process(what: str, notes: Path, make_alon
             if pid != alone.process.pid:
                 os.kill(pid, signal.SIGSTOP)
     alone.process.kill()
-    until = time.monotonic() + 2.0
+    until = time.monotonic() + DEADLINE_SECONDS
     while (left := alone.members()) and time.monotonic() < until:
         time.sleep(0.02)
     assert not left, [Path(f"/proc/{pid}/status").read_text()[:200] for pid in left]

@@ -305,11 +305,13 @@ def test_backfill_goes_on_after_a_kill_and_shows_how_far_it_is(
     total = len(channel.ids)
     desk = make_live_desk(channel, backfill_on_start=True, reconcile_seconds=3600)
     desk.before[channel.id] = 0
+    slow = server.faults.rpc("messages.getHistory", delay=1.0)  # a page a second, while the command below asks
     desk.run()
     row = desk.wait_for("backfill to be under way", lambda: _under_way(desk, channel))
     assert row["backfilled"] + row["backfill_left"] == total
     text = desk.instance.command("status").stdout
     assert "backfill [#" in text and f"of {total:,} (" in text
+    slow.clear()
     if victim == "root":
         desk.instance.kill()
         desk.start()
