@@ -1,4 +1,4 @@
-"""The health process: /status, /health and /live over HTTP. The only home of uvicorn.
+"""The health process: /status, /health and /live over HTTP, and messages to people. The only home of uvicorn.
 
 It shares nothing with the processes that work: their states come as messages from the root, the figures from the
 journal, which it only reads. So it answers at once, whatever the others do. The root owns the listening socket: while
@@ -12,12 +12,14 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from health.application import make_app
+from health.notify.notifier import Notifier
 from health.view import View
 from ipc.options import reading_options
 from ipc.transport.context import Context
@@ -35,15 +37,19 @@ SILENT_SECONDS = 5.0
 def main(context: Context) -> None:
     """Serve until asked to stop.
 
-    Options: `listen_fd`, `token`, `allowed_hosts`, `root` (pid, started_at, spawned), `state_dir`.
+    Options: `listen_fd`, `token`, `allowed_hosts`, `root` (pid, started_at, spawned), `state_dir`, `notify` (the
+    settings of that section).
     """
     asyncio.run(_serve(context))
 
 
 async def _serve(context: Context) -> None:
+    options = context.options
     with reading_options():
-        app = make_app(view := View(context), context.options["token"], context.options["allowed_hosts"])
-        listener = socket.socket(fileno=context.options["listen_fd"])
+        notifier = Notifier(options["notify"], options["root"], Path(options["state_dir"]), time.monotonic())
+        view = View(context, undelivered=notifier.undelivered)
+        app = make_app(view, options["token"], options["allowed_hosts"])
+        listener = socket.socket(fileno=options["listen_fd"])
     server = _Server(
         uvicorn.Config(
             app,
@@ -68,19 +74,22 @@ async def _serve(context: Context) -> None:
 
     loop.add_reader(context.inbox.fileno(), view.take_messages)
     loop.add_reader(context.stop_fd, stop)
-    watching = asyncio.create_task(_watch(context, view, server))
+    watching = asyncio.create_task(_watch(context, view, notifier, server))
     await server.serve(sockets=[listener])
     watching.cancel()
 
 
-async def _watch(context: Context, view: View, server: _Server) -> None:
-    """Report ready once the server listens; then show progress, look at the problems and sum up every two seconds."""
+async def _watch(context: Context, view: View, notifier: Notifier, server: _Server) -> None:
+    """Report ready once the server listens; then show progress, look at the problems, sum up and tell people of them,
+    every two seconds.
+    """
     while not server.started:
         await asyncio.sleep(0.005)
     context.ready()
     while True:
         context.progress()
         view.sum_up()
+        notifier.look(view.problems, time.time(), time.monotonic())
         slept_since = time.monotonic()
         server.close_the_silent(slept_since)
         await asyncio.sleep(LOOK_SECONDS)

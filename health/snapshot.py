@@ -48,6 +48,19 @@ NO_FIGURES = Figures({}, {}, (), 0, 0, None)
 
 
 @dataclass(frozen=True, slots=True)
+class Undelivered:
+    """Why messages do not reach an address of notify.urls, and since when (monotonic seconds).
+
+    `label` names the address without its secrets, `waiting` counts the notices that it has still to get.
+    """
+
+    label: str
+    why: str
+    waiting: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What is known at Unix second `now`.
 
@@ -57,6 +70,8 @@ class Snapshot:
     `tree` and `reports` hold the latest message of the root on each child, and of the children on each topic. `ends`
     says how the last incarnations of each child ended, `kills` which of all ends were for want of memory, the newest
     last. `figures` is None, and `journal_error` says why, where the journal cannot be read.
+
+    `undelivered` are the addresses that messages to people do not reach.
 
     `awake_since` is when this process last went on after a pause (monotonic seconds): messages from before may be late.
     """
@@ -74,6 +89,7 @@ class Snapshot:
     ends: Mapping[str, Iterable[Mapping[str, Any]]] = field(default_factory=dict)
     kills: Iterable[Mapping[str, Any]] = ()
     awake_since: float = -math.inf
+    undelivered: tuple[Undelivered, ...] = ()
 
     def report(self, topic: str) -> Mapping[str, Any]:
         """The latest report on the topic; empty if there was none."""

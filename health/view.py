@@ -9,8 +9,8 @@ from typing import Any
 
 from health.figures import JournalReader, Progress
 from health.messages import Messages
-from health.problems.first_seen import FirstSeen
-from health.snapshot import PATIENCE_SECONDS, Snapshot
+from health.problems.first_seen import Dated, FirstSeen
+from health.snapshot import PATIENCE_SECONDS, Snapshot, Undelivered
 from health.status import document, summarize
 from ipc import proc
 from ipc.transport.context import Context
@@ -22,11 +22,19 @@ every two or three seconds.
 
 
 class View:
-    """The source of every answer. `monotonic` is the clock by which durations are measured."""
+    """The source of every answer. `monotonic` is the clock by which durations are measured. `undelivered` says at a
+    moment of that clock which messages to people do not arrive.
+    """
 
-    def __init__(self, context: Context, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        context: Context,
+        monotonic: Callable[[], float] = time.monotonic,
+        undelivered: Callable[[float], tuple[Undelivered, ...]] = lambda _: (),
+    ) -> None:
         self._context = context
         self._monotonic = monotonic
+        self._undelivered = undelivered
         self._messages = Messages(context.inbox, monotonic)
         self._journal = JournalReader(context.journal_path)
         self._progress = Progress(monotonic())
@@ -69,11 +77,17 @@ class View:
             unmoved_seconds=self._progress.unmoved_seconds(figures, messages.reports.get("connection", {}), monotonic),
             available_bytes=proc.available_bytes() or 0,
             awake_since=self._awake_since,
+            undelivered=self._undelivered(monotonic),
         )
 
     def look(self) -> dict[str, Any]:
         """The body of /status, now."""
         return document(self.snapshot(), self._first_seen)
+
+    @property
+    def problems(self) -> list[Dated]:
+        """What was wrong at the last look."""
+        return self._first_seen.problems
 
     def changes(self) -> int:
         """Another number as soon as a process of the tree is another one, or in another state."""

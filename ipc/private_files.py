@@ -23,12 +23,23 @@ PASSABLE = 0o711
 SERVED = 0o755
 """A folder of media/, and one above state_dir."""
 
-FILES = ("instance.lock", "export.lock", "journal.db*", "catalog.db*", "*.session*", ".*.session*", "session-*.lock")
+FILES = (
+    "instance.lock",
+    "export.lock",
+    "journal.db*",
+    "catalog.db*",
+    "*.session*",
+    ".*.session*",
+    "session-*.lock",
+    "notify.json*",
+)
 NO_LINKS = (
     "instance.lock",
     "export.lock",
     "control.sock",
     "spool",
+    "notify.json",
+    "notify.json.new",
     *(f"{name}{part}" for name in ("journal.db", "catalog.db") for part in ("", "-wal", "-shm")),
 )
 

@@ -61,6 +61,7 @@ FIELDS: Mapping[str, str] = {
     "message": "id of the message in its channel",
     "messages": "number of messages",
     "new": "number of posts that were never seen before",
+    "notices": "number of notices: what is told of one problem each",
     "outcome": "what follows for the job: later, later alone, dead, or moved on (it changed and is left alone)",
     "path": "file or folder",
     "peak_bytes": "the most memory that the process had",
@@ -89,6 +90,7 @@ FIELDS: Mapping[str, str] = {
     "title": "title of the channel",
     "total_bytes": "resident memory of all processes",
     "tried_again_in_seconds": "pause until the child is tried once more, in seconds",
+    "url": "address of notify.urls by its number, without its secrets",
     "what": "what happened or follows, for people",
     "where": "source file and line",
     "why": "cause, for people",
@@ -153,6 +155,8 @@ EVENTS: Mapping[str, Event] = {
     "fetching.failed": Event("A picture could not be fetched", "job outcome reason"),
     "fetching.paused": Event("The spool cannot be written: fetching waits", "job reason"),
     "fetching.postponed": Event("A picture could not be fetched, by no fault of its own", "job reason seconds"),
+    "heartbeat.failed": Event("The ping of notify.heartbeat_url failed; it is tried again every minute", "why"),
+    "heartbeat.recovered": Event("The ping of notify.heartbeat_url works again"),
     "job.dead": Event("Dead letter: the job is given up until bin/run retry", "channel job message reason"),
     "job.given_back": Event("A worker left before it was done with its job; another one gets it", "job why worker"),
     "job.published": Event("Published a picture", "channel job message sha256"),
@@ -176,6 +180,13 @@ EVENTS: Mapping[str, Event] = {
     "messages.omitted": Event(
         "Messages were left out of two answers, minutes apart: they count as absent", "channel ids"
     ),
+    "notify.dropped": Event("Too many notices wait for an address: the oldest are dropped", "notices url"),
+    "notify.failed": Event("A message to people did not arrive; it is sent again later", "notices seconds url why"),
+    "notify.sent": Event("A message to people was accepted", "notices url"),
+    "notify.state_failed": Event(
+        "The file of what people were told can't be used: a restart may repeat or forget a message", "error path"
+    ),
+    "notify.url_rejected": Event("An address of notify.urls can't be used", "url why"),
     "object.refused": Event("The storage will never take an object: its job loses an attempt", "job outcome reason"),
     "object_keys.failed": Event("No object keys could be made for a picture: its job loses an attempt", "job"),
     "operation.failed": Event("An operation failed by an error in the program", "action"),

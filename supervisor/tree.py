@@ -170,7 +170,12 @@ def health_options(settings: Settings, listen_fd: int, started: Start) -> dict[s
         "token": settings.health.token,
         "allowed_hosts": [settings.health.host, *settings.health.allowed_hosts],
         "root": {"pid": os.getpid(), "started_at": started.unix, "spawned": started.monotonic},
+        **notify_options(settings),
     }
+
+
+def notify_options(settings: Settings) -> dict[str, Any]:
+    return {"notify": {**asdict(settings.notify), "urls": list(settings.notify.urls)}}
 
 
 def uploader_options(settings: Settings) -> dict[str, Any]:
@@ -246,5 +251,6 @@ CHECKS = {
     "workers.publishing.storage:check": uploader_options,
     "workers.publishing.catalog:check": uploader_options,
     "workers.publishing.republish:check": uploader_options,
+    "health.notify.check:check": notify_options,
 }
 """What `check` runs besides reading the configuration: each gets its child's options and names what is wrong."""

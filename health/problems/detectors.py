@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from health.problems import disk, memory, pictures, services, telegram, tree
+from health.problems import delivery, disk, memory, pictures, services, telegram, tree
 from health.problems.problem import Detector, Problem
 from health.snapshot import Snapshot
 
@@ -26,10 +26,13 @@ DETECTORS: tuple[Detector, ...] = (
 WITHOUT_A_REASON: tuple[Detector, ...] = (pictures.standing_still,)
 """Asked only while the others find nothing: anything that they find is the reason."""
 
+NO_REASON: tuple[Detector, ...] = (delivery.messages_undelivered,)
+"""What they find is the reason for nothing else."""
+
 
 def find_problems(snapshot: Snapshot) -> list[Problem]:
     """What is wrong now, in the order of /status."""
-    return _ask(DETECTORS, snapshot) or _ask(WITHOUT_A_REASON, snapshot)
+    return (_ask(DETECTORS, snapshot) or _ask(WITHOUT_A_REASON, snapshot)) + _ask(NO_REASON, snapshot)
 
 
 def _ask(detectors: tuple[Detector, ...], snapshot: Snapshot) -> list[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from health.problems.problem import Problem
 from ipc.timestamps import iso
@@ -12,19 +13,30 @@ SAME_SECONDS = 2.0
 """Two times of one event that are nearer than this are one, told by different clocks."""
 
 
+class Dated(NamedTuple):
+    """A problem that is there, and since which Unix second."""
+
+    problem: Problem
+    since: float
+
+
 @dataclass
 class FirstSeen:
-    """Since when each subject has a problem (Unix seconds): forgotten as soon as it has none."""
+    """Since when each subject has a problem (Unix seconds): forgotten as soon as it has none.
+
+    `problems` are those that were dated last.
+    """
 
     since: dict[str, float] = field(default_factory=dict)
+    problems: list[Dated] = field(default_factory=list)
 
     def date(self, problems: Iterable[Problem], now: float) -> list[dict[str, str]]:
         """The problems as /status shows them."""
         dated = [(one, self._since(one, now)) for one in problems]
         self.since = {one.subject: since for one, since in dated}
+        self.problems = [Dated(one, self.since[one.subject]) for one, _ in dated]
         return [
-            {"id": one.id, "what": one.what, "since": iso(self.since[one.subject]), "remedy": one.remedy}
-            for one, _ in dated
+            {"id": one.id, "what": one.what, "since": iso(since), "remedy": one.remedy} for one, since in self.problems
         ]
 
     def _since(self, problem: Problem, now: float) -> float:

@@ -86,7 +86,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         case "login":
             return login.run(settings, qr=options.qr, as_string=options.string, force=options.force)
         case "check":
-            return check.run(settings)
+            return check.run(settings, notify=options.notify)
         case _:
             return operation.run(settings, options.command, options.name)
 

@@ -13,18 +13,21 @@ from supervisor.host import instance_lock
 from supervisor.settings import Settings
 
 CONNECTION_CHECK = "workers.connection:check"
+NOTIFY_TEST = "health.notify.check:send_test"
 WARNING = "warning: "
 """Prefix of a line that is no fault."""
 
 
-def run(settings: Settings) -> int:
-    """Print what is wrong; the exit code."""
+def run(settings: Settings, *, notify: bool) -> int:
+    """Print what is wrong; the exit code. `notify`: people get a test message."""
     if odd := private_files.links(settings.state_dir):  # as at a start, no file is opened before
         terminal.complain("check", *odd)
         return ExitCode.CONFIGURATION
     found = [line for target in tree.CHECKS for line in _check_one(settings, target)]
     workers = tree.image_processors(settings)
     found += [*_check_commands(settings), *_check_journal(settings)]
+    if notify:
+        found += resolve(NOTIFY_TEST)(tree.notify_options(settings), terminal.say)
     terminal.complain("check", *found)
     terminal.say(f"image workers: {workers.count} ({workers.why})")
     faults = [line for line in found if not line.startswith(WARNING)]

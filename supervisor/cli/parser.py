@@ -135,6 +135,7 @@ COMMANDS = (
         "check",
         "validate the configuration and try what it names",
         "Tries each channel, the bucket, the database, the export, the journal and your own commands; changes nothing.",
+        (_flag("--notify", "also send a test message to notify.urls, and ping notify.heartbeat_url"),),
     ),
     Command(
         "schema",

@@ -26,6 +26,7 @@ class Rule:
     environ: str = ""  # the plain name that the environment may use as well
     finish: Callable[[str], str] = str  # brings an accepted text into its one form
     secret: bool = False  # its value is never shown
+    separator: str | None = ","  # between the texts of a list, in the environment; None: blanks or line ends
     example: Any = None  # shown where there is no default that would say anything
 
 

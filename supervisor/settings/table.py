@@ -347,6 +347,40 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notify:
+    """Messages to people: when something is wrong, and when it is over. docs/operation.md has addresses to copy."""
+
+    urls: tuple[str, ...] = setting(
+        (),
+        "where messages go, as Apprise writes addresses: tgram://…, ntfys://…, mailtos://…, a hundred more",
+        pattern=r"[A-Za-z][A-Za-z0-9+.-]*://\S+",
+        form="SCHEME://…, in the environment or a credential with blanks or line ends between them",
+        separator=None,
+        secret=True,
+    )
+    after_seconds: float = setting(
+        120.0,
+        "how long a problem lasts before it is told, and is gone before it is over",
+        unit="s",
+        low=0,
+        high=86400,
+    )
+    heartbeat_url: str = setting(
+        "",
+        "asked for every minute while all is well, of a service that tells when it hears nothing (healthchecks.io)",
+        pattern=r"(https?://[!-~]+)?",
+        form="an http or https address, or empty",
+        secret=True,
+    )
+    name: str = setting(
+        "",
+        "what messages call this instance; empty for the name of the host",
+        pattern=r"[^\x00-\x1f]{0,60}",
+        form="at most 60 characters",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """The log, on standard error."""
 
@@ -372,6 +406,7 @@ class Settings:
     breaker: Breaker = Breaker()
     supervisor: Supervisor = Supervisor()
     health: Health = Health()
+    notify: Notify = Notify()
     log: Log = Log()
     config_file: Path | None = None
 

@@ -29,7 +29,9 @@ TRUTH = {
 
 
 def from_text(entry: Entry, text: str) -> Any:
-    """The value of a variable's text, typed as TOML types it. A list is JSON, or values between commas."""
+    """The value of a variable's text, typed as TOML types it. A list is JSON, or values between commas (texts: what
+    `Rule.separator` says).
+    """
     word = text.strip()
     if entry.kind is bool:
         if word.lower() not in TRUTH:
@@ -44,7 +46,8 @@ def from_text(entry: Entry, text: str) -> Any:
     if entry.is_tables:
         return json.loads(word)
     if entry.is_texts:
-        return json.loads(word) if word.startswith("[") else [part.strip() for part in word.split(",")]
+        separated = word.split(entry.rule.separator)
+        return json.loads(word) if word.startswith("[") else [part.strip() for part in separated]
     return text
 
 

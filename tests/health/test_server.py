@@ -507,6 +507,7 @@ def test_the_real_process_answers_while_it_is_replaced(tmp_path: Path) -> None:
             "token": "",
             "allowed_hosts": [],
             "root": {"pid": os.getpid(), "started_at": time.time(), "spawned": time.monotonic()},
+            "notify": {"urls": [], "after_seconds": 120, "heartbeat_url": "", "name": ""},
         }
         health = ChildSpec("health", "health.server:main", options, inherit_fds=(listener.fileno(),), stop_seconds=3.0)
         stage = Stage(tmp_path / "notes", health)

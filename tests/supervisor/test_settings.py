@@ -146,6 +146,10 @@ def test_the_documented_defaults() -> None:
         "health.port": 8080,
         "health.token": "",
         "health.allowed_hosts": [],
+        "notify.urls": "",
+        "notify.after_seconds": 120,
+        "notify.heartbeat_url": "",
+        "notify.name": "",
         "log.level": "info",
         "log.format": "auto",
     }

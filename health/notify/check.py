@@ -1,0 +1,46 @@
+"""What `bin/run check` tries of [notify]: whether each address can be used and, if asked to, whether it takes a
+message.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from health.notify import wording
+from health.notify.heartbeat import ping
+from health.notify.labels import label
+from health.notify.notices import Notice
+from health.notify.sender import make_service
+
+TEST = "this is a test message of Picturedesk: here it tells when something needs you, and when it is over"
+
+
+def check(options: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each address that can't be used. Nothing is sent."""
+    for position, url in enumerate(options["notify"]["urls"]):
+        _, why = make_service(url)
+        if why:
+            yield f"{label(url, position)}: {why}"
+
+
+def send_test(options: Mapping[str, Any], say: Callable[[str], None]) -> Iterator[str]:
+    """Send a test message to each address and ping heartbeat_url; a line for each failure, and `say` the others."""
+    given = options["notify"]
+    name = str(given["name"]) or socket.gethostname()
+    notices = [Notice("test", TEST)]
+    if not given["urls"] and not given["heartbeat_url"]:
+        yield "notify.urls is empty: there is nobody to tell"
+    for position, url in enumerate(given["urls"]):
+        service, why = make_service(url)
+        why = why or service.send(wording.title(notices, name), wording.body(notices, name), is_bad=False)
+        if why:
+            yield f"{label(url, position)}: the test message was not accepted: {why}"
+        else:
+            say(f"{label(url, position)}: accepted the test message")
+    if address := given["heartbeat_url"]:
+        if why := ping(address):
+            yield f"notify.heartbeat_url: {why}"
+        else:
+            say("notify.heartbeat_url: answered")
