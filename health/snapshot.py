@@ -49,9 +49,9 @@ NO_FIGURES = Figures({}, {}, (), 0, 0, None)
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """Why messages do not reach an address of notify.urls, and since when (monotonic seconds).
+    """Why messages do not reach a recipient (one of notify.urls), and since when (monotonic seconds).
 
-    `label` names the address without its secrets, `waiting` counts the notices that it has still to get.
+    `label` names it without its secrets, `waiting` counts the notices that it has still to get.
     """
 
     label: str
@@ -71,7 +71,7 @@ class Snapshot:
     says how the last incarnations of each child ended, `kills` which of all ends were for want of memory, the newest
     last. `figures` is None, and `journal_error` says why, where the journal cannot be read.
 
-    `undelivered` are the addresses that messages to people do not reach.
+    `undelivered` are the recipients that messages to people do not reach.
 
     `awake_since` is when this process last went on after a pause (monotonic seconds): messages from before may be late.
     """

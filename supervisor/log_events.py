@@ -90,7 +90,7 @@ FIELDS: Mapping[str, str] = {
     "title": "title of the channel",
     "total_bytes": "resident memory of all processes",
     "tried_again_in_seconds": "pause until the child is tried once more, in seconds",
-    "url": "address of notify.urls by its number, without its secrets",
+    "url": "recipient (one of notify.urls) by its number, without its secrets",
     "what": "what happened or follows, for people",
     "where": "source file and line",
     "why": "cause, for people",
@@ -180,13 +180,13 @@ EVENTS: Mapping[str, Event] = {
     "messages.omitted": Event(
         "Messages were left out of two answers, minutes apart: they count as absent", "channel ids"
     ),
-    "notify.dropped": Event("Too many notices wait for an address: the oldest are dropped", "notices url"),
+    "notify.dropped": Event("Too many notices wait for a recipient: the oldest are dropped", "notices url"),
     "notify.failed": Event("A message to people did not arrive; it is sent again later", "notices seconds url why"),
     "notify.sent": Event("A message to people was accepted", "notices url"),
     "notify.state_failed": Event(
         "The file of what people were told can't be used: a restart may repeat or forget a message", "error path"
     ),
-    "notify.url_rejected": Event("An address of notify.urls can't be used", "url why"),
+    "notify.url_rejected": Event("A recipient can't be used", "url why"),
     "object.refused": Event("The storage will never take an object: its job loses an attempt", "job outcome reason"),
     "object_keys.failed": Event("No object keys could be made for a picture: its job loses an attempt", "job"),
     "operation.failed": Event("An operation failed by an error in the program", "action"),

@@ -23,7 +23,7 @@ from health.snapshot import Undelivered
 log = structlog.get_logger()
 
 UNDELIVERED = "notify.undelivered"
-"""The problem that messages don't arrive. With a single address there is nobody to tell it to."""
+"""The problem that messages don't arrive. With a single recipient there is nobody to tell it to."""
 
 
 class Notifier:
@@ -42,8 +42,8 @@ class Notifier:
         self._outbox = Outbox([label(url, position) for position, url in enumerate(urls)], state.waiting, monotonic)
         self._kept = state_file.to_text(self._state())
         self._sender = Sender(urls, state_dir) if urls else None
-        address = str(options["heartbeat_url"])
-        self._heartbeat = Heartbeat(address, root["spawned"] + PERIOD_SECONDS) if address else None
+        url = str(options["heartbeat_url"])
+        self._heartbeat = Heartbeat(url, root["spawned"] + PERIOD_SECONDS) if url else None
 
     def look(self, problems: Sequence[Dated], now: float, monotonic: float) -> None:
         """Do what is due. `problems` are those of this moment, `now` is in Unix seconds."""
@@ -60,11 +60,11 @@ class Notifier:
             self._sender.send(self._delivery(position, whole))
 
     def undelivered(self, monotonic: float) -> tuple[Undelivered, ...]:
-        """The addresses that messages do not reach."""
+        """The recipients that messages do not reach."""
         return self._outbox.undelivered(monotonic)
 
     def _tellable(self, problems: Sequence[Dated]) -> list[Dated]:
-        is_alone = len(self._outbox.addresses) == 1
+        is_alone = len(self._outbox.recipients) == 1
         return [one for one in problems if not (is_alone and one.problem.id == UNDELIVERED)]
 
     def _put(self, notices: Sequence[Notice]) -> None:
@@ -85,20 +85,20 @@ class Notifier:
             self._take(answer, monotonic)
 
     def _take(self, answer: Answer, monotonic: float) -> None:
-        address = self._outbox.addresses[answer.position]
+        recipient = self._outbox.recipients[answer.position]
         if answer.is_final:
-            address.unusable = answer.reason
-            log.error("notify.url_rejected", url=address.label, why=answer.reason)
+            recipient.unusable = answer.reason
+            log.error("notify.url_rejected", url=recipient.label, why=answer.reason)
         elif answer.reason:
-            notices = address.under_way
+            notices = recipient.under_way
             seconds = self._outbox.refused(answer.position, answer.reason, monotonic)
-            log.warning("notify.failed", url=address.label, notices=notices, why=answer.reason, seconds=seconds)
+            log.warning("notify.failed", url=recipient.label, notices=notices, why=answer.reason, seconds=seconds)
         else:
             notices = self._outbox.accepted(answer.position, monotonic)
-            log.info("notify.sent", url=address.label, notices=notices)
+            log.info("notify.sent", url=recipient.label, notices=notices)
 
     def _state(self) -> State:
-        return State(self._told, [one.waiting for one in self._outbox.addresses])
+        return State(self._told, [one.waiting for one in self._outbox.recipients])
 
     def _keep(self) -> None:
         """Have the state written if it has changed."""

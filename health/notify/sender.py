@@ -22,7 +22,7 @@ APPRISE = "health.notify.apprise_service"
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message for the address at `position`."""
+    """A message for the recipient at `position` in notify.urls."""
 
     position: int
     title: str
@@ -32,7 +32,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of it: `reason` is why it was not accepted. `is_final`: the address can never work."""
+    """What became of it: `reason` is why it was not accepted. `is_final`: the recipient can never be reached."""
 
     position: int
     reason: str
@@ -40,7 +40,7 @@ class Answer:
 
 
 class Sender:
-    """Takes messages, one an address at a time, so its queue is bounded by their number."""
+    """Takes messages, one a recipient at a time, so its queue is bounded by their number."""
 
     def __init__(self, urls: Sequence[str], state_dir: Path) -> None:
         self._urls = tuple(urls)
@@ -64,7 +64,9 @@ class Sender:
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
-            assert job is None, "one message an address at a time"  # the thread has work, and looks at the state anyway
+            assert job is None, (
+                "one message a recipient at a time"
+            )  # the thread has work, and looks at the state anyway
 
     def answers(self) -> Iterator[Answer]:
         """What has become known since the last call."""

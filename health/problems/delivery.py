@@ -16,7 +16,7 @@ def messages_undelivered(snapshot: Snapshot) -> Iterator[Problem]:
             "notify.undelivered",
             f"notify {one.label}",
             f"messages to {one.label} do not arrive: {one.why}{waits}",
-            "They are sent again by themselves. bin/run check --notify tries each address. After a change of"
+            "They are sent again by themselves. bin/run check --notify tries each recipient. After a change of"
             " notify.urls: bin/run reload",
             snapshot.unix(one.since),
         )

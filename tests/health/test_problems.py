@@ -9,7 +9,7 @@ import pytest
 
 from health.problems.detectors import find_problems
 from health.problems.first_seen import FirstSeen
-from health.snapshot import Snapshot
+from health.snapshot import Snapshot, Undelivered
 from health.status import document
 from tests.health.snapshots import (
     AWAY,
@@ -26,6 +26,8 @@ from tests.health.snapshots import (
     snapshot,
     whats,
 )
+
+UNDELIVERED = Undelivered("notify.urls, number 1 (tgram://…)", "HTTP 401", waiting=2, since=NOW - 60)
 
 
 @pytest.mark.parametrize(
@@ -199,9 +201,19 @@ def test_each_kind_of_problem_has_an_id_of_its_own() -> None:
         "service.silent": {"reports": {"uploader": {"r2_silent_since": "2023-11-14T22:13:00Z"}}},
         "service.failing": {"reports": {"uploader": {"r2_failing_since": "2023-11-14T22:13:00Z"}}},
         "pictures.standing_still": {"unmoved_seconds": 181.0},
+        "notify.undelivered": {"undelivered": (UNDELIVERED,)},
     }
     for kind, more in troubles.items():
         assert [problem.id for problem in find_problems(snapshot(**more))] == [kind]
+
+
+def test_messages_that_do_not_arrive_are_no_reason_for_anything_else() -> None:
+    stuck, undelivered = find_problems(snapshot(unmoved_seconds=181.0, undelivered=(UNDELIVERED,)))
+    assert (stuck.id, undelivered.id) == ("pictures.standing_still", "notify.undelivered")
+    assert undelivered.what == "messages to notify.urls, number 1 (tgram://…) do not arrive: HTTP 401; 2 notices wait"
+    assert undelivered.since == NOW - 60 and "check --notify" in undelivered.remedy
+    (idle,) = find_problems(snapshot(undelivered=(replace(UNDELIVERED, waiting=0),)))
+    assert idle.what.endswith("do not arrive: HTTP 401")
 
 
 def test_problems_are_in_the_order_of_their_detectors() -> None:

@@ -479,6 +479,12 @@ def test_unknown_names_in_the_environment(desk: Desk, variable: str, meant: str)
         lambda desk: desk.faults('[health]\ntoken = "s3cret"\nport = -1'),
         lambda desk: desk.faults(PICTUREDESK__HEALTH__TOKEN="s3cret\n"),
         lambda desk: desk.faults(PICTUREDESK__HEALTH_TOKEN="s3cret"),
+        lambda desk: desk.faults('[notify]\nurls = ["s3cret"]'),
+        lambda desk: desk.faults('[notify]\nurls = "tgram://s3cret"'),
+        lambda desk: desk.faults(PICTUREDESK__NOTIFY__URLS='["tgram://s3cret"'),
+        lambda desk: desk.faults(PICTUREDESK__NOTIFY__HEARTBEAT_URL="ftp://s3cret"),
+        lambda desk: [repr(desk.load(PICTUREDESK__NOTIFY__URLS="tgram://s3cret"))],
+        lambda desk: [str(desk.load(PICTUREDESK__NOTIFY__URLS="tgram://s3cret").public())],
         lambda desk: [repr(desk.load(PICTUREDESK__HEALTH__TOKEN="s3cret"))],
         lambda desk: [str(desk.load(PICTUREDESK__HEALTH__TOKEN="s3cret").public())],
     ],
@@ -561,6 +567,14 @@ def test_every_setting_can_be_a_credential(desk: Desk) -> None:
     )
     settings = desk.load(CREDENTIALS_DIRECTORY=folder)
     assert (settings.telegram.api_id, settings.images.widths, settings.log.level) == (7, (100, 200), "debug")
+
+
+def test_addresses_of_messages_stand_on_lines_of_their_own_in_a_credential(desk: Desk) -> None:
+    folder = credentials(desk, notify__urls="tgram://token/1,2\nmailtos://me:secret@example.org\n")
+    urls = ("tgram://token/1,2", "mailtos://me:secret@example.org")
+    assert desk.load(CREDENTIALS_DIRECTORY=folder).notify.urls == urls, "a comma is part of an address"
+    assert desk.load(PICTUREDESK__NOTIFY__URLS=" ".join(urls)).notify.urls == urls
+    assert desk.load(PICTUREDESK__NOTIFY__URLS=json.dumps(urls)).notify.urls == urls
 
 
 def test_environment_over_credential_over_file(desk: Desk) -> None:

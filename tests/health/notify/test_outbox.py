@@ -28,7 +28,7 @@ def test_all_that_waits_is_one_message_and_the_next_one_waits_a_while() -> None:
     assert whats(outbox, 1000) == {}
 
 
-def test_each_address_has_its_own_tries() -> None:
+def test_each_recipient_has_its_own_tries() -> None:
     outbox = Outbox(["a", "b"], [], 0)
     assert not list(outbox.add(notices("1")))
     assert whats(outbox, 0) == {0: ["1"], 1: ["1"]}
@@ -75,9 +75,9 @@ def test_the_oldest_are_dropped_and_never_what_is_under_way() -> None:
     assert whats(outbox, 100) == {0: names[6:]}
 
 
-def test_an_address_that_can_never_work_gets_nothing_and_is_a_problem() -> None:
+def test_a_recipient_that_can_never_work_gets_nothing_and_is_a_problem() -> None:
     outbox = Outbox(["a", "b"], [], 3)
-    outbox.addresses[0].unusable = "Apprise does not understand this address"
+    outbox.recipients[0].unusable = "Apprise does not understand this address"
     assert not list(outbox.add(notices("1")))
     assert whats(outbox, 4) == {1: ["1"]}
     (one,) = outbox.undelivered(4)
