@@ -25,6 +25,9 @@ log = structlog.get_logger()
 UNDELIVERED = "notify.undelivered"
 """The problem that messages don't arrive. With a single recipient there is nobody to tell it to."""
 
+PAUSE_SECONDS = 60.0
+"""A longer time between two looks was not observed: the machine slept, or its clock was set."""
+
 
 class Notifier:
     """Without notify.urls and notify.heartbeat_url it does nothing, and costs nothing.
@@ -39,8 +42,9 @@ class Notifier:
         urls = tuple(options["urls"])
         state = _recall(state_dir, since=root["started_at"]) if urls else State()
         self._told = state.told
+        self._looked_at: float | None = None
         self._outbox = Outbox([label(url, position) for position, url in enumerate(urls)], state.waiting, monotonic)
-        self._kept = state_file.to_text(self._state())
+        self._kept = state_file.to_text(self.state())
         self._sender = Sender(urls, state_dir) if urls else None
         url = str(options["heartbeat_url"])
         self._heartbeat = Heartbeat(url, root["spawned"] + PERIOD_SECONDS) if url else None
@@ -52,6 +56,9 @@ class Notifier:
         if not self._sender:
             return
         self._take_answers(monotonic)
+        if self._looked_at is not None and not 0 <= now - self._looked_at <= PAUSE_SECONDS:
+            self._told = Told(episodes=self._told.episodes)
+        self._looked_at = now
         self._told, notices = decide(self._told, self._tellable(problems), now, self._after_seconds)
         self._put(notices)
         due = list(self._outbox.due(monotonic))
@@ -97,13 +104,14 @@ class Notifier:
             notices = self._outbox.accepted(answer.position, monotonic)
             log.info("notify.sent", url=recipient.label, notices=notices)
 
-    def _state(self) -> State:
+    def state(self) -> State:
+        """What the process after this one is to know."""
         return State(self._told, [one.waiting for one in self._outbox.recipients])
 
     def _keep(self) -> None:
         """Have the state written if it has changed."""
         assert self._sender
-        text = state_file.to_text(self._state())
+        text = state_file.to_text(self.state())
         if text != self._kept:
             self._kept = text
             self._sender.keep(text)

@@ -143,12 +143,24 @@ def test_an_observation_ends_with_the_tree_and_not_with_health(people: Receiver,
     desk.look(HELD, seconds=100)
     wait_for("the state", lambda: state_file.read(tmp_path).told.seen)
     after = Desk(tmp_path, url, after_seconds=120)
+    kept = (tmp_path / state_file.NAME).read_text
     after.now = desk.now + 21
     after.until("the message", lambda: people.messages, HELD)
+    after.until("that to be noted down", lambda: kept() == state_file.to_text(after.notifier.state()), HELD)
     again = Notifier(options(url, after_seconds=120), {"started_at": 5000.0, "spawned": 0.0}, tmp_path, 0.0)
     again.look([DOWN], 5000.0, 0.0)
     wait_for("another state", lambda: ("child connection", "child.held") in state_file.read(tmp_path).told.seen)
     assert ("child pool", "child.held") not in state_file.read(tmp_path).told.seen
+
+
+def test_time_that_the_machine_slept_does_not_count(people: Receiver, tmp_path: Path) -> None:
+    desk = Desk(tmp_path, f"json://127.0.0.1:{people.port}", after_seconds=120)
+    desk.look(HELD, seconds=8 * 3600.0)
+    for _ in range(120):
+        desk.look(HELD)
+    assert not desk.notifier.state().told.episodes
+    desk.until("the message", lambda: people.messages, HELD)
+    assert list(desk.notifier.state().told.episodes) == ["child pool"]
 
 
 def test_nobody_waits_for_a_service_that_does_not_answer(people: Receiver, tmp_path: Path) -> None:
