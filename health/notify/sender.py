@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,13 +41,16 @@ class Answer:
 
 
 class Sender:
-    """Takes messages, one a recipient at a time, so its queue is bounded by their number."""
+    """Takes one message a recipient at a time, and one state: so what waits for the thread is bounded, however long a
+    service keeps it.
+    """
 
     def __init__(self, urls: Sequence[str], state_dir: Path) -> None:
         self._urls = tuple(urls)
         self._state_dir = state_dir
-        self._state: str | None = None
-        self._jobs: queue.Queue[Delivery | None] = queue.Queue(maxsize=len(urls) + 1)
+        self._states: deque[str] = deque(maxlen=1)
+        self._deliveries: dict[int, Delivery] = {}
+        self._wake = threading.Event()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._is_failing = False
         # A daemon: the process ends without waiting for a service.
@@ -54,19 +58,13 @@ class Sender:
 
     def keep(self, state: str) -> None:
         """Have the state written, before any message that is given from now on is sent."""
-        self._state = state
-        self._put(None)
+        self._states.append(state)
+        self._wake.set()
 
     def send(self, delivery: Delivery) -> None:
-        self._put(delivery)
-
-    def _put(self, job: Delivery | None) -> None:
-        try:
-            self._jobs.put_nowait(job)
-        except queue.Full:
-            assert job is None, (
-                "one message a recipient at a time"
-            )  # the thread has work, and looks at the state anyway
+        """Have the message sent. The one before for this recipient must have been answered."""
+        self._deliveries[delivery.position] = delivery
+        self._wake.set()
 
     def answers(self) -> Iterator[Answer]:
         """What has become known since the last call."""
@@ -84,19 +82,22 @@ class Sender:
             if why:
                 self._answers.put(Answer(position, why, is_final=True))
         while True:
-            job = self._jobs.get()
+            self._wake.wait()
+            self._wake.clear()
             self._save()
-            if job is not None and services[job.position] is not None:
-                reason = services[job.position].send(job.title, job.body, is_bad=job.is_bad)
-                self._answers.put(Answer(job.position, reason))
+            while self._deliveries:
+                position, delivery = self._deliveries.popitem()
+                self._save()  # what was given before it
+                if service := services[position]:
+                    reason = service.send(delivery.title, delivery.body, is_bad=delivery.is_bad)
+                    self._answers.put(Answer(position, reason))
 
     def _save(self) -> None:
-        text, self._state = self._state, None
-        if text is None:
-            return
         try:
-            state_file.write(self._state_dir, text)
+            state_file.write(self._state_dir, self._states.pop())
             self._is_failing = False
+        except IndexError:
+            return  # there is no new one
         except OSError as error:
             if not self._is_failing:
                 log.warning("notify.state_failed", path=state_file.NAME, error=str(error))

@@ -11,11 +11,13 @@ from typing import Any
 
 
 class Receiver:
-    """`status` is what it answers. `messages` has the JSON of each POST, `paths` the target of each request."""
+    """`status` is what it answers. `messages` has the JSON of each POST, `requests` counts them as they
+    come, `paths` has the target of each that was answered."""
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.status = 200
+        self.requests = 0
         self.messages: list[dict[str, Any]] = []
         self.paths: list[str] = []
         self.gate = threading.Event()
@@ -31,6 +33,7 @@ class Receiver:
 def receiver() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            made.requests += 1
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             made.gate.wait(20)
             if made.status == 200:

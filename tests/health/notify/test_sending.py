@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,18 @@ def test_nobody_waits_for_a_service_that_does_not_answer(people: Receiver, tmp_p
     assert one.why == "no answer" and not people.messages
     people.gate.set()
     desk.until("the message", lambda: people.messages, HELD)
+
+
+def test_a_service_that_keeps_the_thread_keeps_health_from_nothing(people: Receiver, tmp_path: Path) -> None:
+    people.gate.clear()
+    with receiver() as other:
+        urls = [f"json://127.0.0.1:{one.port}?rto=20" for one in (people, other)]
+        desk = Desk(tmp_path, *urls)
+        desk.until("the request", lambda: people.requests or other.messages, HELD)
+        for number in range(50):  # the state changes with every look
+            desk.look(HELD, Dated(replace(DOWN.problem, subject=str(number)), 1000.0))
+        people.gate.set()
+        desk.until("all of it", lambda: "And" in str(people.messages) and "And" in str(other.messages), HELD)
 
 
 def test_the_problem_that_messages_do_not_arrive_is_told_to_others_only(people: Receiver, tmp_path: Path) -> None:
