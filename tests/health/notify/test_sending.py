@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from health.notify.notifier import UNDELIVERED, Notifier
 from health.problems.first_seen import Dated
 from health.problems.problem import Problem
 from tests.health.notify.receiver import Receiver, receiver
-from tests.instance import wait_for
+from tests.instance import HOME, wait_for
 from tests.supervisor.stage import open_fds
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Apprise, while it is imported
@@ -305,6 +306,27 @@ def test_apprise_is_asked_in_this_thread_and_says_no_more_than_a_number(
         one for one in threading.enumerate() if one.name.startswith("Thread-")
     }
     assert open_fds() == descriptors
+
+
+def test_apprise_understands_every_address_of_the_manual() -> None:
+    manual = (HOME / "docs" / "operation.md").read_text(encoding="utf-8")
+    rows = manual.partition("| Recipient |")[2].partition("\n\n")[0].splitlines()[2:]
+    addresses = [one for row in rows for one in re.findall(r"`(\w+://[^`]+)`", row.split(" | ")[1])]
+    assert len(addresses) == 6
+    for address in addresses:
+        url = address
+        for name, value in {
+            "BOT-TOKEN": f"123456789:{'A' * 35}",
+            "CHAT-ID": "12345",
+            "SMTP-HOST": "smtp.example.org",
+            "HOST": "example.org",
+            "USER": "me%40example.org",
+            "FROM": "me@example.org",
+            "=TO": "=you@example.org",
+            "/A/B/C": f"/T1JJ3T3L2/A1BRTD4JD/{'T' * 24}",
+        }.items():
+            url = url.replace(name, value)
+        Service(url)
 
 
 def test_an_error_in_a_plugin_shows_its_kind_alone(
