@@ -56,7 +56,7 @@ def is_there(machine: str) -> bool:
     if machine not in _SECCOMP:
         return False
     action = ctypes.c_uint32(_KILL_PROCESS)
-    return _libc().syscall(_SECCOMP[machine], _GET_ACTION_AVAIL, 0, ctypes.byref(action)) == 0
+    return bool(_libc().syscall(_SECCOMP[machine], _GET_ACTION_AVAIL, 0, ctypes.byref(action)) == 0)
 
 
 def install(machine: str) -> None:
