@@ -4,7 +4,7 @@ programs and processes, all capabilities, and every file but those that it is fo
 What is open stays open: its inbox and outbox, the log, the liveness pipe. It may read the folders of the interpreter
 and the libraries, for what they import at their first use. The layers:
 
-- no capabilities, no new ones by an exec, no core files, hidden from other processes (`privileges`)
+- no capabilities, and no new ones by an exec (`supervisor.child.privileges`)
 - files: Landlock, where the kernel has it (`landlock`)
 - system calls: seccomp, on x86-64 and arm64 (`filter`, `syscalls`)
 
@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from supervisor.child.sandbox import filter, landlock, privileges
+from supervisor.child import privileges
+from supervisor.child.sandbox import filter, landlock
 
 _LIBRARIES: Final = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
 """Where a library may be that is loaded at its first use."""
@@ -32,10 +33,26 @@ _PROCESSORS: Final = ("/sys/devices/system/cpu", "/proc/cpuinfo")
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How well a process is sealed. `landlock` is the version of the kernel's interface, 0 without."""
+    """How well a process is sealed. `landlock` is the version of the kernel's interface, 0 without.
+
+    `faults`: the layers that the kernel has and refused, and why.
+    """
 
     seccomp: bool
     landlock: int
+    faults: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        layers = ["seccomp"] * self.seccomp + [f"Landlock {self.landlock}"] * bool(self.landlock)
+        return ", ".join(layers) or "none"
+
+
+NONE: Final = Level(seccomp=False, landlock=0)
+
+REMEDY: Final = (
+    "Use a kernel with seccomp on x86-64 or arm64, and let the container or the unit allow the calls seccomp and"
+    ' landlock_*; or set pool.sandbox = "auto", which seals the image workers as well as the machine can'
+)
 
 
 def best() -> Level:
@@ -47,15 +64,22 @@ def enter(readable: Iterable[Path], writable: Iterable[Path]) -> Level:
     """Seal this process; how well. To be called while there is one thread, after the imports of what it runs.
 
     Besides the folders of the interpreter it may read what is in `readable`, and read and write what is in `writable`.
-    Raises OSError where the kernel refuses a layer that it has.
     """
-    privileges.hide()
-    privileges.give_up()
-    version = landlock.restrict([*interpreter(), *readable], writable)
     machine = platform.machine()
-    if has_filter := filter.is_there(machine):
-        filter.install(machine)
-    return Level(has_filter, version)
+    faults: list[str] = []
+    version, has_filter = 0, False
+    try:
+        privileges.give_up()
+        version = landlock.restrict([*interpreter(), *readable], writable)
+    except OSError as error:
+        faults.append(str(error))
+    try:
+        if filter.is_there(machine):
+            filter.install(machine)
+            has_filter = True
+    except OSError as error:
+        faults.append(str(error))
+    return Level(has_filter, version, tuple(faults))
 
 
 def interpreter() -> list[Path]:

@@ -1,9 +1,10 @@
-"""What a process gives up of its own: new privileges, capabilities, core dumps, being looked into by others."""
+"""What a process gives up of its own: its place in the queue for memory, being looked into, its capabilities."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import resource
+from pathlib import Path
 from typing import Final
 
 _SET_DUMPABLE, _CAPBSET_READ, _CAPBSET_DROP, _SET_NO_NEW_PRIVS, _CAP_AMBIENT = 4, 23, 24, 38, 47
@@ -23,13 +24,21 @@ class _Half(ctypes.Structure):
     _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
 
 
+def go_first() -> None:
+    """Where the machine runs out of memory, have the kernel take this process before others of ours.
+
+    Before `hide`: a hidden process of a normal user may not write into its own folder in /proc.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
 def hide() -> None:
     """Let no other process of this user look into this one: its memory, environment and open files. No core files.
 
-    An exec undoes it, so every process does it for itself.
+    An exec undoes it, so every process does it for itself. Its size can still be seen.
     """
     _libc().prctl(_SET_DUMPABLE, 0, 0, 0, 0)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def give_up() -> None:
