@@ -167,7 +167,7 @@ FIELDS: Mapping[str, Field] = {
 }
 """By path: `[]` stands for each item of a list, `*` for each name in an object whose names are data."""
 
-SOMETIMES = {"tree[].last_exit", "tree[].exits", "tree[].exit_causes", "channels[].ignored"}
+SOMETIMES = {"tree[].last_exit", "tree[].sandbox", "tree[].exits", "tree[].exit_causes", "channels[].ignored"}
 """The objects and lists that what they are in may lack."""
 
 

@@ -70,6 +70,7 @@ def make_workplace(context: Context) -> tuple[list[Path], list[Path]]:
     """Make the worker's folders; what it may read, and what it may write into."""
     place = workplace_of(context)
     place.make()
+    place.clear()  # of what the worker before has left
     return [place.readable], [place.writable]
 
 

@@ -17,6 +17,7 @@ import structlog
 
 from ipc.files import workplace
 from ipc.files.spool import Spool
+from ipc.files.workplace import Workplace
 from ipc.jobs import Job
 from ipc.journal import Journal, transitions
 from ipc.transport.context import Context
@@ -58,6 +59,7 @@ class Pool:
         self._answered_late: set[str] = set()
         """Workers that are being ended, though their answer has come in the meantime."""
         workplace.remove_others(spool.root, tree.names())
+        self._spool = spool
         released = transitions.release_claims(journal)
         if released:
             log.info("claims.released", jobs=released)
@@ -77,7 +79,7 @@ class Pool:
         self._dispatcher.give_out()
 
     def on_start(self, child: str) -> None:
-        pass
+        Workplace(self._spool.root, child).make()  # here, where a full disk is waited for
 
     def on_ready(self, child: str) -> None:
         self._dispatcher.give_out()

@@ -37,10 +37,9 @@ class Workplace:
         return self._folder / "out"
 
     def make(self) -> None:
-        """Make the folders, or empty those that a worker before has left."""
+        """Make the folders, where they are not there."""
         for folder in (self._folder.parent, self._folder, self.readable, self.writable):
             private_files.make_folder(folder)
-        self.clear()
 
     def clear(self) -> None:
         """Empty the two folders, as far as they are there."""
