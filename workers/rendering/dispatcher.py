@@ -148,6 +148,7 @@ class Dispatcher:
         except OSError as error:
             self._settle(job, verdicts.of_lending(error))
             return
+        failpoints.reach("rendered.lent")
         cap_bytes = self.options.cap_bytes * self.options.large_cap if job.alone else self.options.cap_bytes
         self._tree.set_cap(worker, cap_bytes)
         self._in_hand[worker] = InHand(job, Deadline.start(self._clock(), self._tree.effort(worker)))

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ipc import failpoints
 from ipc.files.spool import STRIPPED, fsync_folder
 from ipc.transport.messages import JobDone
 from workers.rendering import headers
@@ -48,6 +49,7 @@ def take(done: JobDone, out: Path, folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         for result in results:
             os.rename(result.name, folder / result.name, src_dir_fd=source)
+            failpoints.reach("rendered.moved")
     finally:
         os.close(source)
     fsync_folder(folder)
