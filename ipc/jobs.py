@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import msgpack
 
 from ipc.posts import Source
+
+Bytes: TypeAlias = bytes
+"""A job has a field `bytes`."""
 
 State = Literal["seen", "fetched", "rendered", "published", "dead"]
 STATES: tuple[State, ...] = get_args(State)
@@ -75,6 +78,8 @@ class Job:
     reason: str | None
     seen_at: int
     published_at: int | None
+    waits_since: int | None = None
+    life: Bytes = b""
     queue: str | None = None
 
     @classmethod

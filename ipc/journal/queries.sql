@@ -396,3 +396,55 @@ SELECT configured_at FROM sightings WHERE address = :address;
 SELECT message_id, state, published_at, next_at > :now AS is_put_off
 FROM json_each(:messages) AS wanted CROSS JOIN jobs
 WHERE jobs.channel_id = :channel_id AND jobs.message_id = wanted.value;
+
+-- name: durations
+-- All histograms.
+SELECT name, bound, count, seconds FROM durations;
+
+-- name: durations_of
+SELECT bound, count, seconds FROM durations WHERE name = :name;
+
+-- name: add_durations
+INSERT INTO durations (name, bound, count, seconds) VALUES (:name, :bound, :by, :seconds)
+ON CONFLICT (name, bound) DO UPDATE SET count = count + excluded.count, seconds = seconds + excluded.seconds;
+
+-- name: outcomes
+-- What went well is in the histograms, but for what was not measured.
+SELECT stage, outcome, sum(count) AS count
+FROM (SELECT stage, outcome, count FROM outcomes
+      UNION ALL SELECT name, 'done', count FROM durations WHERE name != 'post_to_row')
+GROUP BY stage, outcome;
+
+-- name: add_outcome
+INSERT INTO outcomes (stage, outcome, count) VALUES (:stage, :outcome, :by)
+ON CONFLICT (stage, outcome) DO UPDATE SET count = count + excluded.count;
+
+-- name: minutes
+SELECT minute, published FROM minutes WHERE minute BETWEEN :first AND :last ORDER BY minute;
+
+-- name: add_to_minute
+INSERT INTO minutes (minute, published) VALUES (:minute, :by)
+ON CONFLICT (minute) DO UPDATE SET published = published + excluded.published;
+
+-- name: hours
+SELECT channel_id, hour, published FROM channels CROSS JOIN hours ON channel_id = channels.id
+WHERE hour BETWEEN :first AND :last ORDER BY channel_id, hour;
+
+-- name: add_to_hour
+INSERT INTO hours (channel_id, hour, published, last_at) VALUES (:channel, :hour, :by, :now)
+ON CONFLICT (channel_id, hour) DO UPDATE SET published = published + excluded.published, last_at = excluded.last_at;
+
+-- name: oldest_waiting
+SELECT min(waits_since) FROM jobs INDEXED BY jobs_waiting WHERE waits_since IS NOT NULL;
+
+-- name: restarts
+SELECT child, cause, count FROM restarts ORDER BY child, cause;
+
+-- name: add_restart
+INSERT INTO restarts (child, cause, count) VALUES (:child, :cause, 1)
+ON CONFLICT (child, cause) DO UPDATE SET count = count + 1;
+
+-- name: add_end
+-- An end of a process, if it is not known yet.
+INSERT INTO counted_ends (child, at, lived_seconds) VALUES (:child, :at, :lived_seconds)
+ON CONFLICT (child, at, lived_seconds) DO NOTHING;
