@@ -58,7 +58,7 @@ def _read(journal: Journal) -> Figures:
         return Figures(
             states=journal_figures.states(journal),
             totals=journal_figures.totals(journal),
-            channels=tuple(journal_figures.channels(journal)),
+            channels=tuple(journal_figures.channels_in_full(journal)),
             waiting_for_retry=journal_figures.waiting_for_retry(journal)[0],
             spool_bytes=journal_figures.spool_bytes(journal),
             last_failure=journal_figures.last_failure(journal),
