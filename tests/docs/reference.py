@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from health.metrics.families import FAMILIES
 from supervisor.cli.exit_codes import MEANINGS
 from supervisor.cli.parser import COMMANDS, COMMON, Command, Option
 from supervisor.log_events import EVENTS, FIELDS
@@ -95,6 +96,11 @@ def status() -> str | None:
     return _table(("Field", "Unit", "Meaning"), ((f"`{path}`", one.unit, one.meaning) for path, one in fields.items()))
 
 
+def metrics() -> str:
+    rows = ((f"`{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels), one.help) for one in FAMILIES)
+    return _table(("Metric", "Type", "Labels", "Meaning"), rows)
+
+
 SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
     "commands": commands,
     "options": options,
@@ -102,6 +108,7 @@ SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
     "settings": settings,
     "commands of your own": command_keys,
     "status": status,
+    "metrics": metrics,
     "events": events,
     "event fields": event_fields,
 }
