@@ -1,7 +1,7 @@
 """The tree, on one page: every child, in the order of starting. Stopped in the reverse order, so intake ends first.
 
     root                       supervisor.root
-    ├── health                 health.server          /status, /health and /live
+    ├── health                 health.server          /status, /health, /live, /metrics
     ├── uploader               workers.uploader       objects and rows
     ├── pool                   supervisor.processes.subtree        the same supervisor, with workers.pool as its router
     │   ├── image-1            workers.image          one picture at a time

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from health.metrics.families import FAMILIES
+from ipc.transport.exits import Cause
+from supervisor.tree import IMPORT
 from tests.docs.test_pages import anchors
 from tests.instance import HOME
 from tests.promtool import promtool
@@ -98,6 +100,16 @@ def test_every_metric_and_label_exists() -> None:
         for name, labels in used(text):
             assert name in LABELS, f"{where}: {name}"
             assert labels <= LABELS[name], f"{where}: {name} has no {labels - LABELS[name]}"
+
+
+def test_the_values_of_labels_that_the_alerts_name_exist() -> None:
+    text = ALERTS.read_text(encoding="utf-8")
+    [ids] = re.findall(r'id!~"([^"]+)"', text)
+    detectors = "".join(path.read_text(encoding="utf-8") for path in (HOME / "health" / "problems").glob("*.py"))
+    assert [one for one in ids.split("|") if f'"{one}"' not in detectors] == []
+    [causes] = re.findall(r'cause!~"([^"]+)"', text)
+    assert set(causes.split("|")) <= set(Cause)
+    assert re.findall(r'child="([^"]+)"', text) == [IMPORT]
 
 
 def test_the_dashboard_takes_any_data_source() -> None:

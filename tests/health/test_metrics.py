@@ -24,6 +24,7 @@ from health.metrics.exposition import openmetrics, text
 from health.metrics.families import FAMILIES
 from health.snapshot import Snapshot
 from ipc.journal.statistics import OUTCOMES, STAGES, Histogram
+from supervisor.version import VERSION
 from tests.health.snapshots import NOW, child, figures, snapshot
 from tests.health.test_fields import SERVICES, everything
 from tests.instance import Instance, wait_for
@@ -266,8 +267,7 @@ def test_a_scrape_of_a_real_instance(tmp_path: Path, make_instance: Callable[...
     instance: Instance = make_instance(make_export(tmp_path / "export", 2))
 
     def scraped() -> Values | None:
-        found = read_text(get(instance).decode())
-        known = values(list(found))
+        known = scraped_now(instance)
         has_answered = any(name == "picturedesk_service_last_success_timestamp_seconds" for name, _ in known)
         return known if has_answered else None
 
@@ -277,16 +277,24 @@ def test_a_scrape_of_a_real_instance(tmp_path: Path, make_instance: Callable[...
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     known = wait_for("the services' last success", scraped)
     assert known["picturedesk_pictures_total", (("outcome", "published"),)] == 2
+    assert known["picturedesk_info", (("version", VERSION),)] == 1
     assert known["picturedesk_connected", ()] == 1 and known["picturedesk_oldest_waiting_seconds", ()] == 0
     assert known["picturedesk_spool_limit_bytes", ()] == 2**31 and known["picturedesk_disk_free_bytes", ()] > 0
     assert known["picturedesk_post_to_row_seconds_count", ()] == 0, "an export's posts are years old"
     assert all(math.isfinite(value) for value in known.values())
+    instance.strike("uploader")
+    struck = "picturedesk_child_restarts_total", (("cause", "signalled"), ("child", "uploader"))
+    wait_for("the restart to be counted", lambda: scraped_now(instance).get(struck) == 1)
     instance.kill()
     instance.wait_until_gone()
     instance.start()
     instance.wait_until_running()
-    again = values(list(read_text(get(instance).decode())))
-    assert again["picturedesk_pictures_total", (("outcome", "published"),)] == 2
+    again = scraped_now(instance)
+    assert again["picturedesk_pictures_total", (("outcome", "published"),)] == 2 and again[struck] == 1
+
+
+def scraped_now(instance: Instance) -> Values:
+    return values(list(read_text(get(instance).decode())))
 
 
 def get(instance: Instance) -> bytes:
