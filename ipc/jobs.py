@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 import msgpack
@@ -32,7 +32,10 @@ class Rendition:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One photo message on its way. The fields are the columns of `journal/schema.sql`, where each is explained."""
+    """One photo message on its way. The fields are the columns of `journal/schema.sql`, where each is explained.
+
+    What only tells its story (`waits_since`, `life`) makes no two jobs different.
+    """
 
     id: int
     channel_id: int
@@ -78,8 +81,8 @@ class Job:
     reason: str | None
     seen_at: int
     published_at: int | None
-    waits_since: int | None = None
-    life: Bytes = b""
+    waits_since: int | None = field(default=None, compare=False)
+    life: Bytes = field(default=b"", compare=False)
     queue: str | None = None
 
     @classmethod

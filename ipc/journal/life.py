@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import struct
 from dataclasses import dataclass
+from functools import cache
 
 KEPT = 32
 """Steps that are kept, as `queries.sql` has it in bytes."""
@@ -81,6 +82,7 @@ class Entry:
     process: str
 
 
+@cache
 def number_of(worker: str) -> int:
     """The number of an image worker's name in a record; the pool's for any other name.
 

@@ -118,6 +118,13 @@ SELECT jobs.* FROM json_each(:channels) AS channel CROSS JOIN parts CROSS JOIN j
     ORDER BY next_at LIMIT 1
 );
 
+-- name: jobs_before
+-- How many jobs that were never put off come before one in its queue, up to a limit.
+SELECT count(*) FROM (
+    SELECT 1 FROM jobs INDEXED BY jobs_ready
+    WHERE queue = :queue AND next_at = 0 AND (priority, id) < (:priority, :id) LIMIT :limit
+);
+
 -- name: job
 SELECT * FROM jobs WHERE id = :id;
 
@@ -449,10 +456,8 @@ ON CONFLICT (name, bound) DO UPDATE SET count = count + excluded.count, seconds 
 
 -- name: outcomes
 -- What went well is in the histograms, but for what was not measured.
-SELECT stage, outcome, sum(count) AS count
-FROM (SELECT stage, outcome, count FROM outcomes
-      UNION ALL SELECT name, 'done', count FROM durations WHERE name != 'post_to_row')
-GROUP BY stage, outcome;
+SELECT stage, outcome, count FROM outcomes
+UNION ALL SELECT name, 'done', count FROM durations WHERE name != 'post_to_row';
 
 -- name: add_outcome
 INSERT INTO outcomes (stage, outcome, count) VALUES (:stage, :outcome, :by)
@@ -467,7 +472,7 @@ ON CONFLICT (minute) DO UPDATE SET published = published + excluded.published;
 
 -- name: hours
 SELECT channel_id, hour, published FROM channels CROSS JOIN hours ON channel_id = channels.id
-WHERE hour BETWEEN :first AND :last ORDER BY channel_id, hour;
+WHERE hour BETWEEN :first AND :last;
 
 -- name: add_to_hour
 INSERT INTO hours (channel_id, hour, published, last_at) VALUES (:channel, :hour, :by, :now)

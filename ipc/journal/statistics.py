@@ -88,8 +88,10 @@ def post_to_row(journal: Journal) -> Histogram:
 
 def outcomes(journal: Journal) -> Mapping[tuple[Stage, Outcome], int]:
     """How often the work of each stage ended in each way; every pair is there."""
-    found = {(row["stage"], row["outcome"]): row["count"] for row in journal.run("outcomes")}
-    return {(stage, outcome): found.get((stage, outcome), 0) for stage in STAGES for outcome in OUTCOMES}
+    found: Counter[tuple[str, str]] = Counter()
+    for stage, outcome, count in journal.run("outcomes"):
+        found[stage, outcome] += count
+    return {(stage, outcome): found[stage, outcome] for stage in STAGES for outcome in OUTCOMES}
 
 
 def restarts(journal: Journal) -> Mapping[tuple[str, str], int]:
@@ -111,7 +113,7 @@ def hours(journal: Journal) -> Mapping[int, list[tuple[int, int]]]:
     """
     last = int(journal.clock()) // 3600
     found: dict[int, list[tuple[int, int]]] = {}
-    for row in journal.run("hours", first=last - 23, last=last):
+    for row in sorted(journal.run("hours", first=last - 23, last=last), key=tuple):
         found.setdefault(row["channel_id"], []).append((3600 * row["hour"], row["published"]))
     return found
 
@@ -172,9 +174,11 @@ def note_end(journal: Journal, child: str, cause: str, at: int, lived_seconds: f
 
 def _add_durations(journal: Journal, name: str, bounds: tuple[float, ...], samples: Iterable[float]) -> None:
     """One statement a bucket that gets some."""
-    upper = (*bounds, math.inf)
-    buckets: dict[float, list[float]] = {}
+    buckets: dict[int, tuple[int, float]] = {}
     for seconds in samples:
-        buckets.setdefault(upper[bisect_left(bounds, seconds)], []).append(seconds)
-    for bound, some in buckets.items():
-        journal.run("add_durations", name=name, bound=bound, by=len(some), seconds=sum(some))
+        bucket = bisect_left(bounds, seconds)
+        count, total = buckets.get(bucket, (0, 0.0))
+        buckets[bucket] = (count + 1, total + seconds)
+    for bucket, (count, total) in buckets.items():
+        bound = bounds[bucket] if bucket < len(bounds) else math.inf
+        journal.run("add_durations", name=name, bound=bound, by=count, seconds=total)
