@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ipc.journal.statistics import NO_POSTS, Histogram, Outcome, Stage
+
 PATIENCE_SECONDS = 5.0
 """How long a child may be down, or the root silent, before that is a problem and not a replacement under way."""
 
@@ -16,7 +18,10 @@ START_SECONDS = 45.0
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the journal counts, read in one transaction."""
+    """What the journal counts, read in one transaction.
+
+    `ipc.journal.statistics` says what each figure from `stages` on is; `published_by_minute` is of the last hour.
+    """
 
     states: Mapping[str, int]
     totals: Mapping[str, int]
@@ -25,6 +30,12 @@ class Figures:
     spool_bytes: int
     last_failure: str | None
     quarantined: tuple[Mapping[str, Any], ...] = ()
+    stages: Mapping[Stage, Histogram] = field(default_factory=dict)
+    post_to_row: Histogram = NO_POSTS
+    outcomes: Mapping[tuple[Stage, Outcome], int] = field(default_factory=dict)
+    restarts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    oldest_waiting_seconds: float = 0.0
+    published_by_minute: tuple[tuple[int, int], ...] = ()
 
     @property
     def queue_size(self) -> int:
@@ -58,6 +69,9 @@ class Snapshot:
     says how the last incarnations of each child ended, `kills` which of all ends were for want of memory, the newest
     last. `figures` is None, and `journal_error` says why, where the journal cannot be read.
 
+    `version` is the program's. The disk of state_dir has `disk_free_bytes` left (None: it can't be asked). Nothing is
+    fetched while the spool has `spool_limit_bytes`, or that disk less than `disk_reserve_bytes`.
+
     `awake_since` is when this process last went on after a pause (monotonic seconds): messages from before may be late.
     """
 
@@ -74,6 +88,10 @@ class Snapshot:
     ends: Mapping[str, Iterable[Mapping[str, Any]]] = field(default_factory=dict)
     kills: Iterable[Mapping[str, Any]] = ()
     awake_since: float = -math.inf
+    version: str = ""
+    spool_limit_bytes: int = 0
+    disk_free_bytes: int | None = None
+    disk_reserve_bytes: int = 0
 
     def report(self, topic: str) -> Mapping[str, Any]:
         """The latest report on the topic; empty if there was none."""

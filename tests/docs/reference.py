@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from health.metrics.families import FAMILIES
 from supervisor import tree
 from supervisor.child.sandbox import syscalls
 from supervisor.cli.exit_codes import MEANINGS
@@ -129,6 +130,11 @@ def calls() -> str:
     return _table(("System call", ""), rows)
 
 
+def metrics() -> str:
+    rows = ((f"`{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels), one.help) for one in FAMILIES)
+    return _table(("Metric", "Type", "Labels", "Meaning"), rows)
+
+
 SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
     "commands": commands,
     "options": options,
@@ -136,6 +142,7 @@ SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
     "settings": settings,
     "commands of your own": command_keys,
     "status": status,
+    "metrics": metrics,
     "events": events,
     "event fields": event_fields,
 }

@@ -44,7 +44,7 @@ class Settlement:
         out = Workplace(self._spool.root, worker).writable
         results.take(done, out, self._spool.folder(done.job_id, done.generation))
         failpoints.reach("rendered.before")
-        if not transitions.record_rendered(self._journal, done):
+        if not transitions.record_rendered(self._journal, done, worker, seconds):
             self._spool.remove(done.job_id, done.generation)
             return
         failpoints.reach("rendered.after")
