@@ -18,7 +18,7 @@ from tests.workers.sources.telegram.desk import large_picture, picture
 from workers.sources.telegram.downloads import downloads, spool_writer, transfer
 from workers.sources.telegram.downloads import failures as download_failures
 from workers.sources.telegram.history import reader as channel_reader
-from workers.sources.telegram.wire import data_centres
+from workers.sources.telegram.wire.files import data_centres
 
 pytestmark = pytest.mark.tree
 

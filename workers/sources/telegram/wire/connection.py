@@ -28,7 +28,7 @@ from workers.sources.telegram.wire import peers
 from workers.sources.telegram.wire.account import LOGIN, Account
 from workers.sources.telegram.wire.client import connect, load_session, make_client, overhear, stay
 from workers.sources.telegram.wire.errors import ConnectionLost, Flooded, ServerTrouble, Unanswered
-from workers.sources.telegram.wire.files import Files
+from workers.sources.telegram.wire.files.files import Files
 from workers.sources.telegram.wire.hints import Hint, hint_of
 from workers.sources.telegram.wire.media import File, Message, read_message
 from workers.sources.telegram.wire.peers import PAGE, Peer, input_channel, input_peer

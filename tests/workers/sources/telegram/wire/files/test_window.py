@@ -6,8 +6,8 @@ import heapq
 
 import pytest
 
-from workers.sources.telegram.wire import window as pace
-from workers.sources.telegram.wire.window import MAX_BYTES, MAX_PART_BYTES, MIN_BYTES, Window
+from workers.sources.telegram.wire.files import window as pace
+from workers.sources.telegram.wire.files.window import MAX_BYTES, MAX_PART_BYTES, MIN_BYTES, Window
 
 TIMEOUT_SECONDS = 30.0
 

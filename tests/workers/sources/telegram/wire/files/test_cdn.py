@@ -22,8 +22,8 @@ from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import large_picture, picture
 from workers.sources.telegram.downloads import downloads, fetcher
 from workers.sources.telegram.downloads import failures as download_failures
-from workers.sources.telegram.wire import cdn_data_centre, data_centres
-from workers.sources.telegram.wire.cdn import Block, CdnFile, Tampered
+from workers.sources.telegram.wire.files import cdn_data_centre, data_centres
+from workers.sources.telegram.wire.files.cdn import Block, CdnFile, Tampered
 
 KEY, IV = bytes(range(32)), bytes(range(16))
 KIB = 1024
