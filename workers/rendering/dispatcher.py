@@ -16,7 +16,7 @@ from ipc import failpoints
 from ipc.files.spool import Spool
 from ipc.jobs import Job
 from ipc.journal import Journal, queue, transitions
-from ipc.transport.messages import Job as Order
+from ipc.transport.messages import Job as JobMessage
 from ipc.transport.router import Tree
 from workers.rendering.alone import Turns
 from workers.rendering.deadline import Deadline, Timing
@@ -141,7 +141,8 @@ class Dispatcher:
         folder = str(self._spool.folder(job.id, job.generation))
         self._tree.set_cap(worker, cap_bytes)
         self._in_hand[worker] = InHand(job, Deadline.start(self._clock(), self._tree.effort(worker)))
-        if not self._tree.send(worker, Order(job.id, job.generation, folder, cap_bytes, self.options.job_seconds)):
+        message = JobMessage(job.id, job.generation, folder, cap_bytes, self.options.job_seconds)
+        if not self._tree.send(worker, message):
             del self._in_hand[worker]
             transitions.release(self._journal, job)
 

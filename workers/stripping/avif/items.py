@@ -49,7 +49,7 @@ def places(data: bytearray, iloc: Box) -> dict[int, Place]:
     """By number of the item."""
     version = data[iloc.body]
     if version > 2:
-        raise Unstrippable("an AVIF with a list of places that nobody knows")
+        raise Unstrippable("an AVIF with an unknown form of its list of places")
     reader = _Reader(data, iloc.body + 4, iloc.end)
     sizes = reader.number(2)
     form = _Form(version, sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15, sizes & 15 if version else 0)
