@@ -208,7 +208,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "telegram": telegram_options(settings) if settings.telegram.api_id else None,
         "export": str(settings.export.path),
         "max_bytes": settings.images.max_bytes,
-        "room": {
+        "backpressure": {
             "spool_max_bytes": settings.spool.max_mb * MIB,
             "min_free_bytes": settings.spool.min_free_mb * MIB,
         },

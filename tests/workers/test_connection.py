@@ -48,7 +48,7 @@ def options(path: Path, **more: Any) -> dict[str, Any]:
         "export": str(path),
         "max_bytes": 5_000_000,
         "telegram": None,
-        "room": {"spool_max_bytes": 10**9, "min_free_bytes": 0},
+        "backpressure": {"spool_max_bytes": 10**9, "min_free_bytes": 0},
         "heartbeat_seconds": 60.0,
         **more,
     }
@@ -215,7 +215,7 @@ def publish(desk: Desk, number: int) -> None:
 
 
 def test_a_full_spool_stops_fetching_but_not_recording(desk: Desk, connect: Opener, export: Path) -> None:
-    connection = connect(room={"spool_max_bytes": 1, "min_free_bytes": 0})
+    connection = connect(backpressure={"spool_max_bytes": 1, "min_free_bytes": 0})
     assert connection.take_page()
     assert connection.fetch_due() == 1  # there was room; now there is none
     assert connection.fetch_due() == 0
@@ -243,7 +243,7 @@ def test_a_ration_stops_fetching_but_not_recording(desk: Desk, connect: Opener) 
 
 
 def test_a_spool_with_room_again_is_said_too(desk: Desk, connect: Opener) -> None:
-    connection = connect(room={"spool_max_bytes": 1, "min_free_bytes": 0})
+    connection = connect(backpressure={"spool_max_bytes": 1, "min_free_bytes": 0})
     take_all(connection)
     connection.fetch_due()
     connection.fetch_due()

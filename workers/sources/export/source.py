@@ -74,7 +74,7 @@ class Source:
         options = context.options
         self._context = context
         self._journal = journal
-        self._backpressure = Backpressure(journal, spool, options["room"])
+        self._backpressure = Backpressure(journal, spool, options["backpressure"])
         self._path = Path(options["export"])
         self._fetching = Fetching(
             journal,

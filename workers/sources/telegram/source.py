@@ -80,7 +80,7 @@ class Source:
         self._context = context
         self._options = options
         self._account = Account.from_options(options)
-        self._backpressure = Backpressure(journal, spool, context.options["room"])
+        self._backpressure = Backpressure(journal, spool, context.options["backpressure"])
         self._channels = Channels(journal, options["channels"], context.options["started_at"])
         self._downloads = Downloads(
             journal=journal,
