@@ -27,7 +27,7 @@ from supervisor.processes.spec import ChildSpec, Command, Intensity, Restart, nu
 from supervisor.resources import cpu_quota
 from supervisor.resources.cpu_quota import Processors
 from supervisor.resources.memory import MIB
-from supervisor.resources.pressure import Limits
+from supervisor.resources.pressure import MemoryLimits
 from supervisor.settings import Settings
 from supervisor.settings.commands import Command as CommandSettings
 
@@ -71,8 +71,8 @@ def root_intensity(settings: Settings) -> Intensity:
     )
 
 
-def memory_limits(settings: Settings) -> Limits:
-    return Limits(settings.supervisor.memory_floor_mb * MIB, settings.supervisor.memory_pressure_percent)
+def memory_limits(settings: Settings) -> MemoryLimits:
+    return MemoryLimits(settings.supervisor.memory_floor_mb * MIB, settings.supervisor.memory_pressure_percent)
 
 
 def children(settings: Settings, listen_fd: int, started: Start, cgroup: Path | None = None) -> tuple[ChildSpec, ...]:

@@ -15,7 +15,7 @@ from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import LiveDesk, large_picture, picture
 from workers.sources.telegram import reconnecting
 from workers.sources.telegram.channels import channels
-from workers.sources.telegram.source import GaveUp
+from workers.sources.telegram.source import ConnectingFailed
 
 pytestmark = pytest.mark.tree
 SLOW = 500_000.0
@@ -263,5 +263,5 @@ def test_giving_up_is_counted_in_a_row(make_alone: Callable[..., Alone], server:
         server.drop_connections()
     server.stop()
     ended = alone.wait_for_end()
-    assert isinstance(ended, GaveUp) and "3 times in a row" in str(ended)
+    assert isinstance(ended, ConnectingFailed) and "3 times in a row" in str(ended)
     assert f"{server.address}: Connection refused (ECONNREFUSED)" in str(ended)
