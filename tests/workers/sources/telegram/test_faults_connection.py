@@ -257,9 +257,7 @@ def test_giving_up_is_counted_in_a_row(make_alone: Callable[..., Alone], server:
     alone.start()
     for _ in range(6):
         proved = server.requests["messages.getPeerDialogs"] + 3
-        alone.wait_for(
-            "the connection to hold", lambda proved=proved: server.requests["messages.getPeerDialogs"] >= proved
-        )  # type: ignore[misc]
+        alone.wait_for("a reply", lambda proved=proved: server.requests["messages.getPeerDialogs"] >= proved)  # type: ignore[misc]
         server.drop_connections()
     server.stop()
     ended = alone.wait_for_end()
