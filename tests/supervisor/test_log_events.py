@@ -79,7 +79,8 @@ def looked_for(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         match node:
             case ast.Call(
-                func=ast.Attribute(attr="events" | "wait_for_events" | "said"), args=[ast.Constant(str(event)), *_]
+                func=ast.Attribute(attr="events" | "wait_for_events" | "count_events" | "said"),
+                args=[ast.Constant(str(event)), *_],
             ):
                 yield event
             case ast.Compare(left=ast.Subscript(slice=ast.Constant("event")), comparators=[ast.Constant(str(event))]):
