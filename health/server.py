@@ -90,7 +90,7 @@ async def _watch(context: Context, view: View, server: _Server) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers (stopping is the supervisor's business), and with less patience."""
+    """uvicorn without its signal handlers (stopping is the supervisor's business), and with shorter time-outs."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

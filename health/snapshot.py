@@ -112,7 +112,7 @@ class Snapshot:
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a line to the source, as the running connection itself has said."""
+        """Whether the source is reached, as the running connection itself has said."""
         is_up = self.child("connection").get("state") == "running"
         return is_up and bool(self.report("connection").get("connected"))
 

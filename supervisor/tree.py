@@ -28,7 +28,7 @@ from supervisor.processes.spec import ChildSpec, Command, Intensity, Restart, Sa
 from supervisor.resources import cpu_quota
 from supervisor.resources.cpu_quota import Processors
 from supervisor.resources.memory import MIB
-from supervisor.resources.pressure import Limits
+from supervisor.resources.pressure import MemoryLimits
 from supervisor.settings import Settings
 from supervisor.settings.commands import Command as CommandSettings
 from supervisor.version import VERSION
@@ -78,8 +78,8 @@ def root_intensity(settings: Settings) -> Intensity:
     )
 
 
-def memory_limits(settings: Settings) -> Limits:
-    return Limits(settings.supervisor.memory_floor_mb * MIB, settings.supervisor.memory_pressure_percent)
+def memory_limits(settings: Settings) -> MemoryLimits:
+    return MemoryLimits(settings.supervisor.memory_floor_mb * MIB, settings.supervisor.memory_pressure_percent)
 
 
 def children(settings: Settings, listen_fd: int, started: Start, cgroup: Path | None = None) -> tuple[ChildSpec, ...]:
@@ -230,7 +230,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "telegram": telegram_options(settings) if settings.telegram.api_id else None,
         "export": str(settings.export.path),
         "max_bytes": settings.images.max_bytes,
-        "room": spool_options(settings),
+        "backpressure": spool_options(settings),
         "heartbeat_seconds": settings.telegram.heartbeat_seconds,
         "retry": asdict(settings.retry),
     }

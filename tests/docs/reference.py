@@ -27,7 +27,7 @@ from supervisor.log_events import EVENTS, FIELDS
 from supervisor.settings import load
 from supervisor.settings.commands import KEYS
 from supervisor.settings.render import as_toml
-from supervisor.settings.rules import Entry
+from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import SECTIONS, TABLE
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -72,7 +72,7 @@ def command_keys() -> str:
     return _table(("Key", "Default", "Unit", "Allowed", "Meaning"), map(_setting, KEYS.values()))
 
 
-def _setting(entry: Entry) -> tuple[str, ...]:
+def _setting(entry: SettingEntry) -> tuple[str, ...]:
     rule = entry.rule
     default = "" if entry.is_tables or entry.default in ("", (), Path()) else f"`{as_toml(entry.default)}`"
     plain = f"; also `{rule.environ}`" if rule.environ else ""
