@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ipc.journal.statistics import NO_POSTS, Histogram, Outcome, Stage
+
 PATIENCE_SECONDS = 5.0
 """How long a child may be down, or the root silent, before that is a problem and not a replacement under way."""
 
@@ -16,7 +18,10 @@ START_SECONDS = 45.0
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the journal counts, read in one transaction."""
+    """What the journal counts, read in one transaction.
+
+    `ipc.journal.statistics` says what each figure from `stages` on is; `published_by_minute` is of the last hour.
+    """
 
     states: Mapping[str, int]
     totals: Mapping[str, int]
@@ -25,6 +30,12 @@ class Figures:
     spool_bytes: int
     last_failure: str | None
     quarantined: tuple[Mapping[str, Any], ...] = ()
+    stages: Mapping[Stage, Histogram] = field(default_factory=dict)
+    post_to_row: Histogram = NO_POSTS
+    outcomes: Mapping[tuple[Stage, Outcome], int] = field(default_factory=dict)
+    restarts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    oldest_waiting_seconds: float = 0.0
+    published_by_minute: tuple[tuple[int, int], ...] = ()
 
     @property
     def queue_size(self) -> int:
@@ -72,6 +83,8 @@ class Snapshot:
     last. `figures` is None, and `journal_error` says why, where the journal cannot be read.
 
     `undelivered` are the recipients that messages to people do not reach.
+    `version` is the program's. The disk of state_dir has `disk_free_bytes` left (None: it can't be asked). Nothing is
+    fetched while the spool has `spool_limit_bytes`, or that disk less than `disk_reserve_bytes`.
 
     `awake_since` is when this process last went on after a pause (monotonic seconds): messages from before may be late.
     """
@@ -90,6 +103,10 @@ class Snapshot:
     kills: Iterable[Mapping[str, Any]] = ()
     awake_since: float = -math.inf
     undelivered: tuple[Undelivered, ...] = ()
+    version: str = ""
+    spool_limit_bytes: int = 0
+    disk_free_bytes: int | None = None
+    disk_reserve_bytes: int = 0
 
     def report(self, topic: str) -> Mapping[str, Any]:
         """The latest report on the topic; empty if there was none."""
@@ -110,7 +127,7 @@ class Snapshot:
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a line to the source, as the running connection itself has said."""
+        """Whether the source is reached, as the running connection itself has said."""
         is_up = self.child("connection").get("state") == "running"
         return is_up and bool(self.report("connection").get("connected"))
 

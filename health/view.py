@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable
 from typing import Any
 
+from health.ends import EndCounter
 from health.figures import JournalReader, Progress
 from health.messages import Messages
 from health.problems.first_seen import Dated, FirstSeen
@@ -35,7 +37,8 @@ class View:
         self._context = context
         self._monotonic = monotonic
         self._undelivered = undelivered
-        self._messages = Messages(context.inbox, monotonic)
+        self._ends = EndCounter(context.journal_path)
+        self._messages = Messages(context.inbox, monotonic, self._ends.add)
         self._journal = JournalReader(context.journal_path)
         self._progress = Progress(monotonic())
         self._first_seen = FirstSeen()
@@ -78,6 +81,10 @@ class View:
             available_bytes=proc.available_bytes() or 0,
             awake_since=self._awake_since,
             undelivered=self._undelivered(monotonic),
+            version=self._context.options["version"],
+            spool_limit_bytes=self._context.options["spool_max_bytes"],
+            disk_free_bytes=_free_bytes(self._context.options["state_dir"]),
+            disk_reserve_bytes=self._context.options["min_free_bytes"],
         )
 
     def look(self) -> dict[str, Any]:
@@ -104,14 +111,24 @@ class View:
 
         Not while the root is silent: it may not read either, and this process would have to wait for it.
         """
+        self._ends.go_on()
         summary = summarize(self.look())
         if summary != self._summary and self._monotonic() - self._messages.received_at < PATIENCE_SECONDS:
             self._summary = summary
             self._context.report("summary", text=summary)
 
     def close(self) -> None:
-        """Close the journal."""
+        """Close the journal, once the ends of processes are in it, or after a second."""
+        self._ends.wait(1.0)
         self._journal.close()
+
+
+def _free_bytes(state_dir: str) -> int | None:
+    """Room left on the disk of state_dir; None while it can't be asked."""
+    try:
+        return shutil.disk_usage(state_dir).free
+    except OSError:
+        return None
 
 
 def _memory_of(pid: int) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """The tree, on one page: every child, in the order of starting. Stopped in the reverse order, so intake ends first.
 
     root                       supervisor.root
-    ├── health                 health.server          /status, /health and /live
+    ├── health                 health.server          /status, /health, /live, /metrics
     ├── uploader               workers.uploader       objects and rows
     ├── pool                   supervisor.processes.subtree        the same supervisor, with workers.pool as its router
     │   ├── image-1            workers.image          one picture at a time
@@ -23,13 +23,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from supervisor.processes.spec import ChildSpec, Command, Intensity, Restart, numbered
+from supervisor.child import sandbox
+from supervisor.processes.spec import ChildSpec, Command, Intensity, Restart, Sandbox, numbered
 from supervisor.resources import cpu_quota
 from supervisor.resources.cpu_quota import Processors
 from supervisor.resources.memory import MIB
-from supervisor.resources.pressure import Limits
+from supervisor.resources.pressure import MemoryLimits
 from supervisor.settings import Settings
 from supervisor.settings.commands import Command as CommandSettings
+from supervisor.version import VERSION
 
 POOL_INTENSITY = Intensity(max_restarts=5, window_seconds=60.0, delay_seconds=5.0)
 """Image workers that die with no picture in hand. Small, because it multiplies with the root's; deaths that a picture
@@ -38,6 +40,9 @@ caused do not count."""
 
 PATIENCE = 4
 """Deadline multiplier while the machine keeps a worker off the CPU: the pool waits that many times job_seconds."""
+
+LARGE_CAP = 2
+"""How many times the cap a picture has that is rendered alone, since it ran out of memory."""
 
 HANG_MARGIN_SECONDS = 15.0
 """An image worker's main loop stands while it renders, and the pool decides whether that takes too long. What
@@ -60,6 +65,8 @@ def faults(settings: Settings) -> list[str]:
     """What keeps a tree from being made of these settings."""
     if settings.telegram.api_id and not settings.telegram.channels:
         return ["telegram.channels is empty: name at least one channel, or leave telegram.api_id out"]
+    if settings.pool.sandbox == "require" and not sandbox.best().seccomp:
+        return [f'pool.sandbox = "require", and system calls can\'t be filtered here. {sandbox.REMEDY}']
     return []
 
 
@@ -71,8 +78,8 @@ def root_intensity(settings: Settings) -> Intensity:
     )
 
 
-def memory_limits(settings: Settings) -> Limits:
-    return Limits(settings.supervisor.memory_floor_mb * MIB, settings.supervisor.memory_pressure_percent)
+def memory_limits(settings: Settings) -> MemoryLimits:
+    return MemoryLimits(settings.supervisor.memory_floor_mb * MIB, settings.supervisor.memory_pressure_percent)
 
 
 def children(settings: Settings, listen_fd: int, started: Start, cgroup: Path | None = None) -> tuple[ChildSpec, ...]:
@@ -147,6 +154,8 @@ def image_worker(settings: Settings) -> ChildSpec:
             "max_pixels": images.max_pixels,
         },
         "ladder": {"widths": list(images.widths), "webp": images.webp, "avif": images.avif},
+        "spool": str(settings.state_dir / "spool"),
+        "largest_cap_bytes": LARGE_CAP * settings.pool.memory_cap_mb * MIB,
         "strip": settings.storage.originals == "stripped",
         "gc_every": settings.pool.gc_every,
     }
@@ -154,6 +163,9 @@ def image_worker(settings: Settings) -> ChildSpec:
         "image",
         "workers.image:main",
         options,
+        sandbox=cast(Sandbox, settings.pool.sandbox),
+        workplace="workers.image:make_workplace",
+        goes_first=True,
         nice=10,
         returns_memory=False,
         stop_seconds=max(1.0, settings.supervisor.drain_seconds),
@@ -171,6 +183,15 @@ def health_options(settings: Settings, listen_fd: int, started: Start) -> dict[s
         "allowed_hosts": [settings.health.host, *settings.health.allowed_hosts],
         "root": {"pid": os.getpid(), "started_at": started.unix, "spawned": started.monotonic},
         **notify_options(settings),
+        "version": VERSION,
+        **spool_options(settings),
+    }
+
+
+def spool_options(settings: Settings) -> dict[str, int]:
+    return {
+        "spool_max_bytes": settings.spool.max_mb * MIB,
+        "min_free_bytes": settings.spool.min_free_mb * MIB,
     }
 
 
@@ -203,6 +224,7 @@ def pool_options(settings: Settings) -> dict[str, Any]:
         "patience": PATIENCE,
         "poison_after": settings.pool.poison_after,
         "cap_bytes": settings.pool.memory_cap_mb * MIB,
+        "large_cap": LARGE_CAP,
         "soft_cap_bytes": settings.pool.memory_soft_mb * MIB,
     }
 
@@ -213,10 +235,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "telegram": telegram_options(settings) if settings.telegram.api_id else None,
         "export": str(settings.export.path),
         "max_bytes": settings.images.max_bytes,
-        "room": {
-            "spool_max_bytes": settings.spool.max_mb * MIB,
-            "min_free_bytes": settings.spool.min_free_mb * MIB,
-        },
+        "backpressure": spool_options(settings),
         "heartbeat_seconds": settings.telegram.heartbeat_seconds,
         "retry": asdict(settings.retry),
     }

@@ -73,6 +73,8 @@ def judge(returncode: int, intent: Intent | None, last_words: LastWords | None, 
         return Exit(Cause.HELD, returncode, remedy="See its last log records")
     if was_killed and oom is Oom.PERHAPS:
         return Exit(Cause.PERHAPS_OUT_OF_MEMORY, returncode)
+    if returncode == -signal.SIGSYS:
+        return Exit(Cause.SANDBOX, returncode, Killer.KERNEL)
     if returncode < 0:
         return Exit(Cause.SIGNALLED, returncode)
     return Exit(Cause.FINISHED if returncode == 0 else Cause.CRASHED, returncode)
@@ -106,8 +108,8 @@ def is_replaced(cause: Cause, restart: Restart) -> bool:
 def is_death(cause: Cause) -> bool:
     """Whether such an end counts against the restart intensity.
 
-    A program that is not there is tried again, ever more slowly; to start the whole anew would not bring it back. Nor
-    would it bring processes to a machine that has none to give. A child that was asked to stop has not died.
+    A program that is not there is tried again, ever more slowly: restarting the whole would not bring it back,
+    nor bring processes to a machine that has none to give. A child that was asked to stop has not died.
     """
     return cause not in (Cause.UNRUNNABLE, Cause.SHORT, Cause.TERMINATED)
 

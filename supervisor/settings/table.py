@@ -16,7 +16,7 @@ from typing import Any
 
 from ipc import channel_address
 from supervisor.settings.commands import WORKER, Command, command_line
-from supervisor.settings.rules import Entry, setting
+from supervisor.settings.rules import SettingEntry, setting
 
 _PRINTABLE = "printable ASCII characters without spaces"
 _HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
@@ -166,6 +166,11 @@ class Pool:
     job_seconds: float = setting(60.0, "longest time for one picture", unit="s", low=0.05, high=86400)
     gc_every: int = setting(10, "pictures between two garbage collections of a worker", low=1, high=10**6)
     poison_after: int = setting(2, "deaths of its workers after which a picture is set aside", low=1, high=100)
+    sandbox: str = setting(
+        "auto",
+        "image workers are sealed as well as the machine can; not started without seccomp; or not sealed",
+        choices=("auto", "require", "off"),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -415,12 +420,12 @@ class Settings:
         return {entry.name: _public(entry, lookup(self, entry)) for entry in TABLE}
 
 
-def lookup(settings: Settings, entry: Entry) -> Any:
+def lookup(settings: Settings, entry: SettingEntry) -> Any:
     """The value that `settings` has for a row of the table."""
     return getattr(getattr(settings, entry.section) if entry.section else settings, entry.key)
 
 
-def _public(entry: Entry, value: Any) -> Any:
+def _public(entry: SettingEntry, value: Any) -> Any:
     if entry.is_tables:
         return [table.public() for table in value]
     if entry.rule.secret:
@@ -433,12 +438,12 @@ SECTIONS: dict[str, type] = {
 }
 
 
-def _entries() -> Iterator[Entry]:
+def _entries() -> Iterator[SettingEntry]:
     for section, holder in {"": Settings, **SECTIONS}.items():
         for f in dataclasses.fields(holder):
             if "rule" in f.metadata:  # `setting` made it
                 assert not isinstance(f.type, str), "types, not texts: no __future__ annotations here"
-                yield Entry(section, f.name, f.type, f.default, f.metadata["rule"])
+                yield SettingEntry(section, f.name, f.type, f.default, f.metadata["rule"])
 
 
-TABLE: tuple[Entry, ...] = tuple(_entries())
+TABLE: tuple[SettingEntry, ...] = tuple(_entries())

@@ -13,6 +13,7 @@ from health.fields import FIELDS, schema, table
 from health.problems.first_seen import FirstSeen
 from health.snapshot import Snapshot
 from health.status import document
+from ipc.journal.statistics import STAGES
 from tests.health.snapshots import BREAKERS, CHANNEL, NOW, SHORT, child, figures, snapshot
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export
@@ -65,7 +66,14 @@ def everything(**more: Any) -> Snapshot:
     """Whatever can be there is: breakers are open, pictures are set aside, processes have ended and are held."""
     memory = {"pss_bytes": 9, "uss_bytes": 8, "rss_trend_bytes_per_hour": None}
     worker: dict[str, Any] = {
-        **{"job": 8, "job_seconds": 0.5, "enforced_by": "cgroup", "cgroup_peak_bytes": 99, "cap_bytes": 500},
+        **{
+            "job": 8,
+            "job_seconds": 0.5,
+            "enforced_by": "cgroup",
+            "sandbox": {"seccomp": True, "landlock": 7},
+            "cgroup_peak_bytes": 99,
+            "cap_bytes": 500,
+        },
         **{"heard": NOW - 1, "beats": True, "last_exit": "x", "last_cause": "crashed", "remedy": ""},
         **{"exit_causes": {"out of memory": 1}, "under": "pool", **memory},
     }
@@ -91,6 +99,7 @@ def everything(**more: Any) -> Snapshot:
         "figures": figures(
             channels=(CHANNEL, {**CHANNEL, "id": 78}),
             last_failure="HTTP 500",
+            outcomes={("fetch", "done"): 9, **{(stage, "dead"): 1 for stage in STAGES}},
             quarantined=({"job": 8, "channel": 77, "message": 5, "reason": "poison", "file": "8.1"},),
         ),
     }

@@ -61,7 +61,7 @@ def test_workers_that_rest_meanwhile_are_no_problem_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("more", "what", "since"),
     [
-        ({"silent_seconds": 6.0}, "the root has not been heard of for 6 s", "2023-11-14T22:13:20Z"),
+        ({"silent_seconds": 6.0}, "the root has not been heard of for 6 s", "2023-11-14T22:13:14Z"),
         ({"tree": {"connection": HELD}}, "connection is held: the account is banned", "2023-11-14T22:05:00Z"),
         ({"tree": {"pool": STOPPED}}, "pool is stopped: stopped as asked", "2023-11-14T22:13:14Z"),
         ({"tree": {"pool": LATE}}, "pool is not running (waiting) after: exit code 1", "2023-11-14T22:13:14Z"),
@@ -195,6 +195,7 @@ def test_each_kind_of_problem_has_an_id_of_its_own() -> None:
         "telegram.flood": {"reports": {"connection": {"connected": True, "flooded_until": "2023-11-14T22:14:00Z"}}},
         "machine.short_of_memory": {"reports": {"machine": SHORT}},
         "spool.not_writable": {"reports": {"pool": {"spool_error": "full"}}},
+        "sandbox.broken": {"ends": {"image-1": [{"at": NOW, "cause": "broke its sandbox", "what": "x"}]}},
         "codec.broken": {"reports": {"pool": {"broken_codecs": {"WebP encoder": "x"}}}},
         "encoder.fallback": {"reports": {"pool": {"encoder_fallback": "x"}}},
         "service.breaker_open": {"reports": {"uploader": BREAKERS}},
@@ -362,6 +363,14 @@ def test_a_flood_that_is_over_is_none() -> None:
 
     assert len(whats(flooded("2023-11-14T22:13:21Z"))) == 1
     assert whats(flooded("2023-11-14T22:13:19Z")) == []
+
+
+def test_a_broken_sandbox_is_a_problem_for_a_day() -> None:
+    end = {"at": NOW - 60, "cause": "broke its sandbox", "what": "broke the rules", "job": 7}
+    (problem,) = body_of(snapshot(ends={"image-1": [end, {**end, "cause": "crashed"}]}))["problems"]
+    assert problem["what"].startswith("image-1 broke the rules of its sandbox on job 7 at 20")
+    assert "set aside" in problem["remedy"]
+    assert whats(snapshot(ends={"image-1": [{**end, "at": NOW - 86400}]})) == []
 
 
 def test_a_broken_codec_and_an_encoder_that_stands_in_are_problems() -> None:

@@ -12,7 +12,8 @@ A source fetches and returns one of these; `settle` enters it into the journal a
     LeftOut     the source was told not to have it                 dead, and no failure
 
 Whose fault an error is, and how long to wait, each source knows by itself. Whether the bytes are a picture, an image
-worker finds out: it sends them back once, and the same bytes a second time are its verdict (`Journal.doubt`).
+worker finds out: it sends them back once, and the same bytes a second time are its verdict
+(`ipc.journal.transitions.doubt`).
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The original is in the spool, whole and fsynced. `sha256` is hexadecimal."""
+    """The original is in the spool, whole and fsynced, after `seconds`. `sha256` is hexadecimal."""
 
     sha256: str
     bytes: int
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def record_fetched(journal: Journal, spool: Spool, fetched: Sequence[tuple[Job, 
     """
     failpoints.reach("fetched.before")
     wanted = transitions.record_all_fetched(
-        journal, [(job, original.sha256, original.bytes) for job, original in fetched]
+        journal, [(job, original.sha256, original.bytes, original.seconds) for job, original in fetched]
     )
     failpoints.reach("fetched.after")
     for job, original in fetched:
