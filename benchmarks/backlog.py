@@ -180,7 +180,9 @@ def run_tree(folder: Path, export: Export, count: int) -> tuple[float, float]:
         begun = moment(tree.feed(export))
         pictures = len(export.photographs)
         until = time.monotonic() + WAIT_SECONDS
-        times, _ = ask_while(address, lambda: tree.count("published") < pictures and time.monotonic() < until)
+        times, _ = ask_while(
+            address, lambda: tree.count_events("job.published") < pictures and time.monotonic() < until
+        )
         last = moment(tree.wait_until_published(pictures)[-1])
     return pictures / (last - begun), quantile(times, 0.5)
 

@@ -290,7 +290,7 @@ class Tree(Instance):
         export.fill()
         return self.wait_until_replaced("connection", self.kill_child("connection"))
 
-    def count(self, event: str) -> int:
+    def count_events(self, event: str) -> int:
         """How many log records of that name there are so far."""
         return self.log.read_bytes().count(b'"event": "%s"' % event.encode())
 

@@ -101,7 +101,7 @@ def main() -> None:
             often_idle, failed_idle = ask_often(address, lambda: next(left, None) is not None, RATE)
             tree.feed(export)
             half = options.pictures // 2
-            busy = ask_while(address, lambda: tree.count("rendered") < half)
+            busy = ask_while(address, lambda: tree.count_events("job.rendered") < half)
             counted = Counted(tree, options.pictures)
             often_busy, failed_busy = ask_often(address, counted.is_more, RATE)
     rows = [
@@ -127,7 +127,7 @@ class Counted:
 
     def is_more(self) -> bool:
         if time.monotonic() - self._looked > 0.5:
-            self._looked, self._is_more = time.monotonic(), self._tree.count("rendered") < self._pictures
+            self._looked, self._is_more = time.monotonic(), self._tree.count_events("job.rendered") < self._pictures
         return self._is_more
 
 

@@ -147,15 +147,39 @@ venv_add_ensurepip() {
 venv_add_package() { # WHAT PACKAGE
     local package=$2 as_root=()
     local command="apt-get install -y $package"
-    if ((EUID != 0)) && sudo -n true 2>/dev/null; then
-        as_root=(sudo -n)
-    fi
+    venv_find_root
     [[ -x /usr/bin/apt-get ]] && ((EUID == 0 || ${#as_root[@]})) ||
         venv_fail "$1" "Run once: sudo $command    then the same command again."
     venv_say "$1, installing it: ${as_root[*]:+${as_root[*]} }$command"
     venv_apt install -y --no-install-recommends "$package" 2>/dev/null ||
         { venv_apt update && venv_apt install -y --no-install-recommends "$package"; } ||
         venv_fail "$package could not be installed (apt-get's words are above)" "Run it by hand: sudo $command"
+}
+
+# Takes one program out of a package that stays uninstalled: a daemon's package would start its daemon. Only where apt
+# knows no packages yet does that need root.
+venv_take_program() { # WHAT PACKAGE PROGRAM FOLDER
+    local as_root=() scratch
+    [[ -x /usr/bin/apt-get ]] || venv_fail "$1" "Install it, so that $3 is on the PATH; then the same command again."
+    venv_find_root
+    venv_say "$1, taking it out of the package $2"
+    scratch=$(mktemp -d)
+    { venv_unpack "$2" "$scratch" || { venv_apt update && venv_unpack "$2" "$scratch"; }; } &&
+        mv -f "$scratch/usr/bin/$3" "$4/$3.new" && mv -fT "$4/$3.new" "$4/$3" ||
+        { rm -rf "$scratch" && venv_fail "$2 could not be fetched (apt-get's words are above)" "Run by hand: sudo apt-get install $2"; }
+    rm -rf "$scratch"
+}
+
+venv_unpack() { # PACKAGE FOLDER
+    venv_do env -C "$2" apt-get -qq -o APT::Sandbox::User=root download "$1" >/dev/null 9>&- &&
+        venv_do dpkg-deb --extract "$2/$1"_*.deb "$2" 9>&-
+}
+
+# Sets as_root, which its caller has: what makes a command root's. Nothing where this user is root or can't be.
+venv_find_root() {
+    if ((EUID != 0)) && sudo -n true 2>/dev/null; then
+        as_root=(sudo -n)
+    fi
 }
 
 venv_apt() {

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from health.hosts import host_is_served, name_of
+from health.metrics.scrape import Scrapes
+from health.snapshot import Snapshot
 from ipc.text.printable import printable_json
 
 CACHE_SECONDS = 0.5
@@ -32,6 +34,9 @@ class Source(Protocol):
 
     def look(self) -> dict[str, Any]:
         """The body of /status, now."""
+
+    def snapshot(self) -> Snapshot:
+        """What it is made from, for /metrics."""
 
     def is_live(self) -> bool:
         """Whether the tree lives."""
@@ -72,25 +77,23 @@ class _Routes:
         self._token = token
         self._hosts = frozenset(host.lower().rstrip(".") for host in allowed_hosts)
         self._bodies = _Bodies(source, cache_seconds)
+        self._scrapes = Scrapes(source.snapshot, cache_seconds)
         self._paths: dict[str, Callable[[Headers], Answer]] = {
             "/status": self._status,
             "/health": self._health,
             "/live": self._live,
+            "/metrics": self._metrics,
         }
 
     def answer(self, method: str, path: str, headers: Headers) -> Answer:
         if path not in self._paths:
-            return _json({"error": "there are /status, /health and /live"}, 404)
+            return _json({"error": "there are /status, /health, /live and /metrics"}, 404)
         if method not in ("GET", "HEAD"):
             return _json({"error": "only GET and HEAD"}, 405, (b"allow", b"GET, HEAD"))
         return self._paths[path](headers)
 
     def _status(self, headers: Headers) -> Answer:
-        if refusal := self._refuse_host(headers):
-            return refusal
-        if not self._is_allowed(headers):
-            return _json({"error": "this needs the header Authorization: Bearer and health.token"}, 401, CHALLENGE)
-        return self._bodies.status
+        return self._refuse(headers) or self._bodies.status
 
     def _health(self, headers: Headers) -> Answer:
         if refusal := self._refuse_host(headers):
@@ -105,6 +108,17 @@ class _Routes:
         """
         is_live = self._source.is_live()
         return _json({"live": is_live}, 200 if is_live else 503)
+
+    def _metrics(self, headers: Headers) -> Answer:
+        return self._refuse(headers) or _answer(*self._scrapes.body(_header(headers, b"accept")), 200)
+
+    def _refuse(self, headers: Headers) -> Answer | None:
+        """What those get who may not read everything."""
+        if refusal := self._refuse_host(headers):
+            return refusal
+        if not self._is_allowed(headers):
+            return _json({"error": "this needs the header Authorization: Bearer and health.token"}, 401, CHALLENGE)
+        return None
 
     def _refuse_host(self, headers: Headers) -> Answer | None:
         host = _header(headers, b"host")
@@ -151,10 +165,15 @@ class _Bodies:
 
 
 def _json(content: Any, status: int, *more: tuple[bytes, bytes]) -> Answer:
-    """Indented, so that `curl` shows something a person can read; never kept by a proxy or a browser."""
+    """Indented, so that `curl` shows something a person can read."""
     body = printable_json(json.dumps(content, ensure_ascii=False, indent=1)).encode() + b"\n"
+    return _answer(b"application/json", body, status, *more)
+
+
+def _answer(content_type: bytes, body: bytes, status: int, *more: tuple[bytes, bytes]) -> Answer:
+    """Never kept by a proxy or a browser."""
     headers = (
-        (b"content-type", b"application/json"),
+        (b"content-type", content_type),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
     )

@@ -1,4 +1,4 @@
-"""The health process: /status, /health and /live over HTTP. The only home of uvicorn.
+"""The health process: /status, /health, /live and /metrics over HTTP. The only home of uvicorn.
 
 It shares nothing with the processes that work: their states come as messages from the root, the figures from the
 journal, which it only reads. So it answers at once, whatever the others do. The root owns the listening socket: while
@@ -35,7 +35,8 @@ SILENT_SECONDS = 5.0
 def main(context: Context) -> None:
     """Serve until asked to stop.
 
-    Options: `listen_fd`, `token`, `allowed_hosts`, `root` (pid, started_at, spawned), `state_dir`.
+    Options: `listen_fd`, `token`, `allowed_hosts`, `root` (pid, started_at, spawned), `state_dir`, `version`,
+    `spool_max_bytes`, `min_free_bytes`.
     """
     asyncio.run(_serve(context))
 
@@ -89,7 +90,7 @@ async def _watch(context: Context, view: View, server: _Server) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers (stopping is the supervisor's business), and with less patience."""
+    """uvicorn without its signal handlers (stopping is the supervisor's business), and with shorter time-outs."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

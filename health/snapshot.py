@@ -69,6 +69,9 @@ class Snapshot:
     says how the last incarnations of each child ended, `kills` which of all ends were for want of memory, the newest
     last. `figures` is None, and `journal_error` says why, where the journal cannot be read.
 
+    `version` is the program's. The disk of state_dir has `disk_free_bytes` left (None: it can't be asked). Nothing is
+    fetched while the spool has `spool_limit_bytes`, or that disk less than `disk_reserve_bytes`.
+
     `awake_since` is when this process last went on after a pause (monotonic seconds): messages from before may be late.
     """
 
@@ -85,6 +88,10 @@ class Snapshot:
     ends: Mapping[str, Iterable[Mapping[str, Any]]] = field(default_factory=dict)
     kills: Iterable[Mapping[str, Any]] = ()
     awake_since: float = -math.inf
+    version: str = ""
+    spool_limit_bytes: int = 0
+    disk_free_bytes: int | None = None
+    disk_reserve_bytes: int = 0
 
     def report(self, topic: str) -> Mapping[str, Any]:
         """The latest report on the topic; empty if there was none."""
@@ -105,7 +112,7 @@ class Snapshot:
 
     @property
     def is_connected(self) -> bool:
-        """Whether there is a line to the source, as the running connection itself has said."""
+        """Whether the source is reached, as the running connection itself has said."""
         is_up = self.child("connection").get("state") == "running"
         return is_up and bool(self.report("connection").get("connected"))
 

@@ -162,7 +162,7 @@ def _enforced_by(snapshot: Snapshot) -> str:
 
 def _channels(snapshot: Snapshot) -> list[dict[str, Any]]:
     """Every channel that is known or configured. `behind` counts the messages that its source has and the journal has
-    not, at most; it is None while there is no line to the source.
+    not, at most; it is None while the source is not reached.
 
     The journal knows what has been taken, the connection how that stands against the source. A channel that could not
     be found yet has no id. One that was imported, or is not in the configuration any more, is "not configured".

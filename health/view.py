@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable
 from typing import Any
@@ -71,6 +72,10 @@ class View:
             unmoved_seconds=self._progress.unmoved_seconds(figures, messages.reports.get("connection", {}), monotonic),
             available_bytes=proc.available_bytes() or 0,
             awake_since=self._awake_since,
+            version=self._context.options["version"],
+            spool_limit_bytes=self._context.options["spool_max_bytes"],
+            disk_free_bytes=_free_bytes(self._context.options["state_dir"]),
+            disk_reserve_bytes=self._context.options["min_free_bytes"],
         )
 
     def look(self) -> dict[str, Any]:
@@ -102,6 +107,14 @@ class View:
         """Close the journal, once the ends of processes are in it, or after a second."""
         self._ends.wait(1.0)
         self._journal.close()
+
+
+def _free_bytes(state_dir: str) -> int | None:
+    """Room left on the disk of state_dir; None while it can't be asked."""
+    try:
+        return shutil.disk_usage(state_dir).free
+    except OSError:
+        return None
 
 
 def _memory_of(pid: int) -> dict[str, int]:

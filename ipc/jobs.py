@@ -17,7 +17,7 @@ State = Literal["seen", "fetched", "rendered", "published", "dead"]
 STATES: tuple[State, ...] = get_args(State)
 
 DeadCause = Literal["failure", "poison"]
-"""Why a job is dead: it failed for good, or (poison) its picture killed its workers."""
+"""Why a job is dead: its last attempt failed, or (poison) its picture killed its workers."""
 
 
 @dataclass(frozen=True, slots=True)

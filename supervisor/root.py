@@ -40,7 +40,7 @@ JOURNAL_SECONDS = 3600.0
 """What opening the journal may take: one of an older version, with millions of rows, is brought up to date by it."""
 
 PORT_SECONDS = 5.0
-"""How long the port may still be somebody's: of a tree that was killed, health has it for a moment longer."""
+"""How long to wait for the port: the health process of a killed tree has it for a moment longer."""
 
 
 log = structlog.get_logger()
@@ -49,7 +49,7 @@ log = structlog.get_logger()
 class CannotStart(Exception):
     """Something outside is not as the configuration says; the text names what, where and the remedy.
 
-    What may pass by itself (a full disk, a port that is taken) is `Failed`: whoever started us may try again.
+    What may pass by itself (a full disk, a port that is taken) is `Failed`: the start may be tried again.
     """
 
 
@@ -119,7 +119,7 @@ def run(
 
     `announce` is called with the address of /status once it answers requests. At the end of `parent_fd`, if there is
     one, the tree is stopped. `reread` gives the settings anew for a reload. Raises CannotStart, Failed and
-    `instance.AlreadyRunning`.
+    `instance_lock.AlreadyRunning`.
     """
     logs.configure(**asdict(settings.log), process="root")
     if faults := tree.faults(settings):
@@ -202,7 +202,7 @@ def _has_its_folder(lock: instance_lock.Lock) -> bool:
 
 
 def _control(settings: Settings, supervisor: Supervisor, operations: Operations) -> Control | None:
-    """The door for orders. A tree without one can still do its work."""
+    """The control socket. A tree without one can still do its work."""
     try:
         return Control(settings.state_dir, supervisor, operations.take)
     except OSError as error:
@@ -225,7 +225,7 @@ def _on_hangup(supervisor: Supervisor, operations: Operations) -> Callable[[], N
         else:
             try:
                 operations.reload()
-            except Exception:  # a defect of ours; but the tree is worth more than an order
+            except Exception:  # a defect of ours must not end the tree
                 log.exception("operation.failed", action="reload")
 
     return on_hangup

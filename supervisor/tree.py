@@ -1,7 +1,7 @@
 """The tree, on one page: every child, in the order of starting. Stopped in the reverse order, so intake ends first.
 
     root                       supervisor.root
-    ├── health                 health.server          /status, /health and /live
+    ├── health                 health.server          /status, /health, /live, /metrics
     ├── uploader               workers.uploader       objects and rows
     ├── pool                   supervisor.processes.subtree        the same supervisor, with workers.pool as its router
     │   ├── image-1            workers.image          one picture at a time
@@ -28,9 +28,10 @@ from supervisor.processes.spec import ChildSpec, Command, Intensity, Restart, Sa
 from supervisor.resources import cpu_quota
 from supervisor.resources.cpu_quota import Processors
 from supervisor.resources.memory import MIB
-from supervisor.resources.pressure import Limits
+from supervisor.resources.pressure import MemoryLimits
 from supervisor.settings import Settings
 from supervisor.settings.commands import Command as CommandSettings
+from supervisor.version import VERSION
 
 POOL_INTENSITY = Intensity(max_restarts=5, window_seconds=60.0, delay_seconds=5.0)
 """Image workers that die with no picture in hand. Small, because it multiplies with the root's; deaths that a picture
@@ -77,8 +78,8 @@ def root_intensity(settings: Settings) -> Intensity:
     )
 
 
-def memory_limits(settings: Settings) -> Limits:
-    return Limits(settings.supervisor.memory_floor_mb * MIB, settings.supervisor.memory_pressure_percent)
+def memory_limits(settings: Settings) -> MemoryLimits:
+    return MemoryLimits(settings.supervisor.memory_floor_mb * MIB, settings.supervisor.memory_pressure_percent)
 
 
 def children(settings: Settings, listen_fd: int, started: Start, cgroup: Path | None = None) -> tuple[ChildSpec, ...]:
@@ -181,6 +182,15 @@ def health_options(settings: Settings, listen_fd: int, started: Start) -> dict[s
         "token": settings.health.token,
         "allowed_hosts": [settings.health.host, *settings.health.allowed_hosts],
         "root": {"pid": os.getpid(), "started_at": started.unix, "spawned": started.monotonic},
+        "version": VERSION,
+        **spool_options(settings),
+    }
+
+
+def spool_options(settings: Settings) -> dict[str, int]:
+    return {
+        "spool_max_bytes": settings.spool.max_mb * MIB,
+        "min_free_bytes": settings.spool.min_free_mb * MIB,
     }
 
 
@@ -220,10 +230,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "telegram": telegram_options(settings) if settings.telegram.api_id else None,
         "export": str(settings.export.path),
         "max_bytes": settings.images.max_bytes,
-        "room": {
-            "spool_max_bytes": settings.spool.max_mb * MIB,
-            "min_free_bytes": settings.spool.min_free_mb * MIB,
-        },
+        "backpressure": spool_options(settings),
         "heartbeat_seconds": settings.telegram.heartbeat_seconds,
         "retry": asdict(settings.retry),
     }

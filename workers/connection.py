@@ -18,8 +18,9 @@ from ipc.transport.context import Context
 
 
 def main(context: Context) -> None:
-    """Start, read the source until asked to stop. Options: `telegram` (None: the export), `export`, `room`, `retry`, …
+    """Start, read the source until asked to stop.
 
+    Options: `telegram` (None: the export), `export`, `backpressure`, `retry`, …
     Raises Hold where only a person can help; whatever else is raised, a new process tries again.
     """
     with reading_options():

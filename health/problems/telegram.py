@@ -1,4 +1,4 @@
-"""Problems of the source: no line, a channel or files that give nothing, a flood."""
+"""Problems of the source: no connection, a channel or files that give nothing, a flood."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ KILLS = 50
 """How many ends for want of memory are remembered besides, of all children together."""
 
 NOT_STRIPPED = -1
-"""Instead of a size: nobody tried to strip the original."""
+"""Instead of a size: the original was not to be stripped."""
 
 
 class MessageError(Exception):
@@ -87,7 +87,7 @@ class Unrunnable:
 
 @dataclass(frozen=True, slots=True)
 class Short:
-    """Child to supervisor, its last words: no thread was to be had. Nobody's fault: it is to be started again later."""
+    """Child to supervisor, its last words: the machine had no thread to give. It is to be started again later."""
 
     what: str
 
@@ -99,7 +99,7 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """There is a job in `state` for whoever takes that state: look now rather than at the next poll."""
+    """There is a job in `state`: the process that takes these looks now rather than at its next poll."""
 
     state: str
 

@@ -23,7 +23,7 @@ class Effort:
     """How long its threads were ready to run and others ran (those of them that have not ended yet)."""
     waits_for_disk: bool = False
     is_stopped: bool = False
-    """By a signal, or by whoever traces it."""
+    """Stopped by a signal or a debugger."""
 
 
 class Tree(Protocol):
@@ -64,7 +64,7 @@ class Tree(Protocol):
         """Have a child run again that rests, unless the operator has stopped it besides."""
 
     def is_wanted(self, name: str) -> bool:
-        """Whether the child is to run at all: nobody has ordered it to stop, and it is not held."""
+        """Whether the child is to run at all: the operator has not stopped it, and it is not held."""
 
     def effort(self, name: str) -> Effort | None:
         """What the child has had of the processors up to now; None: it is down."""

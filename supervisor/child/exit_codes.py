@@ -3,7 +3,7 @@
 from typing import Final
 
 ORPHANED: Final = 70
-"""sysexits.h EX_SOFTWARE: the child's supervisor is gone. Nobody is left to read it."""
+"""sysexits.h EX_SOFTWARE: the child's supervisor is gone, so no one reads it."""
 
 EX_TEMPFAIL: Final = 75
 """sysexits.h: to be tried again later."""

@@ -113,7 +113,7 @@ def _seal(mode: str, workplace: Callable[[Context], tuple[list[Path], list[Path]
 
 def _blame_the_disk(context: Context, error: Exception) -> int | None:
     """If it was the disk that state_dir is on: what is to be done about that, and then the exit code."""
-    from ipc.files import disk  # noqa: PLC0415 - nobody pays for it who does not need it
+    from ipc.files import disk  # noqa: PLC0415 - only a process that needs it pays for it
 
     journal = context.journal_path
     if damage := disk.damage(error, journal, context.progress):

@@ -32,7 +32,7 @@ def run(settings: Settings, *, delete: bool, hours: float) -> int:
     except faults as fault:  # type: ignore[misc]  # classes, resolved by name: no worker is imported here
         raise Failed(f"{fault} ({objects} objects had been {'removed' if delete else 'found'} by then)") from fault
     if not objects:
-        terminal.say(f"Every object is named by a row{', or younger than that' if hours else ''}.")
+        terminal.say(f"Every object is named by a row{f', or younger than {hours:g} hours' if hours else ''}.")
         return 0
     what = f"{objects} objects of {pictures} pictures, {mebibytes(size)}"
     hint = "" if delete else ". Nothing was removed: bin/run gc --delete does it"

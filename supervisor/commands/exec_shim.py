@@ -1,9 +1,8 @@
-"""What a command of the operator's is before it is itself: `python -I -S launch.py REPORT_FD PARENT LIMIT FOLDER …`.
+"""Becomes a command of the operator's: `python -I -S exec_shim.py REPORT_FD PARENT LIMIT FOLDER …`.
 
-Makes sure that it dies with the supervisor, undoes what Python has done to its signals and the program to its limit on
-open files, and becomes the command. What it says through REPORT_FD is "." when it is about to do so, then why it could
-not; the command itself does not have it: the kernel closes it at that moment, by which the supervisor knows that the
-command runs.
+It makes sure that it dies with the supervisor, undoes what Python has done to its signals and the program to its limit
+on open files, and executes the command. Through REPORT_FD it says "." just before that, and afterwards why it failed. A
+command that runs does not have REPORT_FD: the kernel closes it at exec, so the supervisor knows that the command runs.
 
 Run as a file, with nothing but the standard library: so it starts in a third of the time that other children take.
 """

@@ -20,17 +20,17 @@ BYTES_A_SECOND = 2**20
 """What of one stream is read in a second."""
 
 SHARE_SECONDS = 2.0
-"""What is not read may be read later, but no more than that of so long: the loop may come round no sooner."""
+"""A share that is not used can be used later, but at most this many seconds of it: the loop may come round late."""
 
 LINE_BYTES = 1400
 """Of a line in the log. A record has 4 KiB, and each of these bytes may take two."""
 
 CHUNK_BYTES = 4096
 CHUNKS = 16
-"""Read in one go; then it is the others' turn."""
+"""Chunks of one stream that are read in one go; then the other streams have their turn."""
 
 LAST_LINES = 1000
-"""Told of what a command leaves in its pipe when it ends: the last ones, which say why."""
+"""Lines logged of what a command leaves in its pipe when it ends: the last ones, which say why."""
 
 _BREAK = re.compile(rb"[\r\n]")
 _COLOUR = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]")
@@ -74,7 +74,7 @@ class Output:
         return True
 
     def finish(self) -> None:
-        """The command is gone: take the rest, and close the pipe, whoever else still writes to it."""
+        """The command is gone: take the rest and close the pipe, though others may still write to it."""
         data = b""
         try:
             while len(data) < LAST_LINES * CHUNK_BYTES // 16 and (more := os.read(self.fd, CHUNK_BYTES)):

@@ -7,7 +7,7 @@ It leads a session and a process group of its own. Its stop signal goes to itsel
 children in its own order; whatever kills it kills its whole group, and what is left of the group when it has ended is
 killed as well. When the supervisor dies, the kernel kills the command (see `supervisor.commands.exec_shim`), and the
 rest of the group is killed by `supervisor.commands.group_killer`. A process that leaves the group (setsid, a daemon) is
-nobody's business here; systemd ends it with the service, and so does the end of a container.
+not followed; systemd ends it with the service, and so does the end of a container.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class CommandProcess(Process):
 
 
 class LaunchReport:
-    """What the launcher says, in the place of an inbox: at its end the command runs, or it is known why not."""
+    """What the exec shim says, in the place of an inbox: at its end the command runs, or it is known why not."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -93,7 +93,7 @@ class LaunchReport:
         return self._fd
 
     def receive(self) -> Message | None:
-        """Ready or Unrunnable, once; None before; Closed after, and if the launcher was killed."""
+        """Ready or Unrunnable, once; None before; Closed after, and if the shim was killed."""
         try:
             while data := os.read(self._fd, 4096):
                 self._said += data

@@ -29,10 +29,10 @@ CLIENT_SECONDS = 5.0
 """How long a client may take to say what it wants."""
 
 MOST_CLIENTS = 16
-"""At the same time. An order takes milliseconds; whoever comes when there are more finds the door shut."""
+"""Clients at the same time. An operation takes milliseconds; clients beyond these are turned away."""
 
 ANSWER_SECONDS = 30.0
-"""How long a command waits for the root, which may have its hands full."""
+"""How long a command waits for the root, which may be busy."""
 
 
 log = structlog.get_logger()
@@ -84,7 +84,7 @@ class Control:
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 self._turn_one_away()
-            return  # or it has thought better of it
+            return  # or the client has closed it again
         if len(self._clients) >= MOST_CLIENTS:
             connection.close()
             return
@@ -94,7 +94,7 @@ class Control:
         self._loop.watch(connection.fileno(), lambda: self._hear(client))
 
     def _turn_one_away(self) -> None:
-        """There is no descriptor for whoever knocks. Left waiting, it would wake the loop again and again."""
+        """There is no descriptor for a new client. Left waiting, it would wake the loop again and again."""
         os.close(self._spare)
         with contextlib.suppress(OSError):
             self._socket.accept()[0].close()
@@ -128,9 +128,9 @@ class Control:
         try:
             return self._take(request)
         except Exception as error:
-            # A defect of ours; but the tree is worth more than an order.
+            # A defect of ours must not end the tree.
             log.exception("operation.failed", action=str(request.get("action"))[:100])
-            return {"ok": False, "lines": [f"the order failed: {type(error).__name__}. The log has more"]}
+            return {"ok": False, "lines": [f"the operation failed: {type(error).__name__}. The log has more"]}
 
     def _end(self, client: _Client) -> None:
         del self._clients[client.connection.fileno()]

@@ -64,7 +64,7 @@ class Lock:
         self._files[self._path] = _numbers(os.fstat(self._fd))
 
     def _acquire(self) -> bool:
-        """Take the lock. Whoever merely looks (see `running`) has it for microseconds: those do not count."""
+        """Take the lock. A process that merely looks (see `running`) has it for microseconds, which do not count."""
         for _ in range(20):
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -76,7 +76,7 @@ class Lock:
 
     def write(self, card: Card) -> None:
         """Put the holder's card into the lock file."""
-        # One write of one length: whoever reads it meanwhile sees the old card or the new one.
+        # One write of one length: a reader sees the old card or the new one.
         os.pwrite(self._fd, json.dumps(asdict(card)).encode().ljust(CARD_BYTES), 0)
 
     def keep_an_eye_on(self, path: Path) -> None:
@@ -96,7 +96,7 @@ class Lock:
             except FileNotFoundError:
                 return f"{path} is gone: it was removed, moved or unmounted"
             except OSError:
-                continue  # nobody knows: a file system that fails for a moment has not lost the file
+                continue  # unknown: a file system that fails for a moment has not lost the file
             if not is_here and self._has_stable_numbers:
                 return f"{path} is another file now: something else was put in its place"
         return ""
@@ -111,7 +111,7 @@ def _numbers(stat: os.stat_result) -> tuple[int, int]:
 
 
 def running(state_dir: Path) -> Card | None:
-    """The card of the instance that runs on this state_dir, or None if none does. Raises Failed if nobody can tell."""
+    """The card of the instance that runs on this state_dir, or None if none does. Raises Failed if that is unknown."""
     path = state_dir / "instance.lock"
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)

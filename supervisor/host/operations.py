@@ -70,7 +70,7 @@ class Operations:
         if action == "import-stop":
             return self.imports.stop(request.get("number"))
         if not isinstance(action, str) or action not in DONE or not isinstance(name, str):
-            return _answer(f"no such order: {action!r}", ok=False)
+            return _answer(f"no such operation: {action!r}", ok=False)
         if name in self._supervisor.children.names():
             self._supervisor.roster.operate(action, name)
         elif (above := self._router.above(name)) is not None:
@@ -83,7 +83,7 @@ class Operations:
         return _answer(f"{name} {DONE[action]}", ok=True)
 
     def reload(self) -> dict[str, Any]:
-        """Take up the configuration as it is now, or refuse it as a whole; systemd is told of both ends of it."""
+        """Take up the configuration as it is now, or refuse it as a whole; systemd hears when it begins and ends."""
         if not self._notifier.was_ready:
             return self._reload()  # the end of it would be taken for the end of the start
         self._notifier.reloading()

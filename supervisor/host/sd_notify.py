@@ -1,8 +1,8 @@
 """sd_notify: what a service tells systemd about itself, one datagram a message, as sd_notify(3) has it.
 
-Nothing here ever raises or blocks: a service that cannot be heard goes on. Whoever must be heard looks at the answer
-and says it again. Without NOTIFY_SOCKET nothing is sent. Children are not told of the socket: they get an environment
-of their own (`supervisor.processes.process.environment`), and systemd listens to the main process alone
+Nothing here ever raises or blocks: a service that cannot be heard goes on. A caller that must be heard looks at the
+answer and repeats the message. Without NOTIFY_SOCKET nothing is sent. Children do not see the socket: they have an
+environment of their own (`supervisor.processes.process.environment`), and systemd listens to the main process alone
 (NotifyAccess=main).
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 
 class Notifier:
-    """The line to systemd. Every method says whether its message is out; True as well if nobody wants to hear it."""
+    """Messages to systemd. Every method returns whether its message is out; True as well where none is wanted."""
 
     def __init__(self, environ: Mapping[str, str], pid: int) -> None:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
@@ -57,7 +57,7 @@ class Notifier:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
                 line.setblocking(False)
                 line.sendto(message.encode(), self._address)
-        except OSError:  # nobody listens, or more is waiting there than the queue holds
+        except OSError:  # there is no listener, or its queue is full
             return False
         return True
 

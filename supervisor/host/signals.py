@@ -1,8 +1,8 @@
 """Signals of the root. Handlers do nothing; the signal's number arrives as one byte in a pipe that the loop reads.
 
-SIGHUP has two meanings: "read your configuration again" from whoever sends it, and "your terminal is gone" from the
-kernel. Which it is, the terminal itself tells. Whoever was started with it ignored (`nohup`) is to outlive it:
-it stays ignored, orders come over the control socket.
+SIGHUP has two meanings: "read your configuration again" from an operator, and "your terminal is gone" from the kernel.
+The terminal itself tells which. A program that was started with SIGHUP ignored (`nohup`) outlives its terminal: the
+signal stays ignored, and operations come over the control socket.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def is_for_root(arguments: list[str]) -> bool:
 
 
 def _names_somebody(words: Iterator[str]) -> bool:
-    """Whether it is `start NAME`, which is an order to a tree that runs."""
+    """Whether it is `start NAME`, which is an operation on a running tree."""
     for word in words:
         if word in ("--config", "--export", "--parent-fd"):
             next(words, None)

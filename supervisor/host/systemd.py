@@ -1,8 +1,8 @@
 """What the root tells systemd, and when: a router that looks on, and hands everything to the router behind it.
 
-READY=1 when every child has had its chance, STATUS= at every change, STOPPING=1, and WATCHDOG=1 for as long as the tree
+READY=1 when every child is ready or was tried once, STATUS= at every change, STOPPING=1, and WATCHDOG=1 while the tree
 makes progress. The last comes from the root's own loop, so it also says that this loop goes round; if it stays away,
-systemd ends the whole and starts it anew.
+systemd restarts the service.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The one exception of the commands."""
+"""What keeps a command line from being carried out."""
 
 
 class Failed(Exception):

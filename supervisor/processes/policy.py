@@ -108,8 +108,8 @@ def is_replaced(cause: Cause, restart: Restart) -> bool:
 def is_death(cause: Cause) -> bool:
     """Whether such an end counts against the restart intensity.
 
-    A program that is not there is tried again, ever more slowly; to start the whole anew would not bring it back. Nor
-    would it bring processes to a machine that has none to give. A child that was asked to stop has not died.
+    A program that is not there is tried again, ever more slowly: restarting the whole would not bring it back,
+    nor bring processes to a machine that has none to give. A child that was asked to stop has not died.
     """
     return cause not in (Cause.UNRUNNABLE, Cause.SHORT, Cause.TERMINATED)
 

@@ -1,7 +1,7 @@
 """The root's router: passes hints to the child that takes them, and on to health everything that /status shows.
 
 What a child has said holds until it or its successor says something else, or the successor has had the time to and has
-not: so nothing stays in /status that no process would say any more.
+not. So /status shows nothing that no process would still say.
 """
 
 from __future__ import annotations

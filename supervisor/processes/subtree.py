@@ -53,14 +53,14 @@ def main(context: Context) -> None:
 
 
 def _abandon(supervisor: Supervisor) -> None:
-    """The loop has failed: nobody looks after the children any more, so they end here."""
+    """End the children: the loop that looked after them has failed."""
     for process in [slot.process for slot in supervisor.slots if slot.process]:
         process.end(Intent.STOP)
         process.popen.wait()
 
 
 def children_of(options: Mapping[str, Any]) -> list[ChildSpec]:
-    """The specs of the options: those in `children`, or where there is `copies`, so many of each."""
+    """The child specs of the options: those in `children`, each repeated `copies` times where that is given."""
     specs = [ChildSpec(**{**child, "inherit_fds": tuple(child["inherit_fds"])}) for child in options["children"]]
     return [one for spec in specs for one in numbered(spec, options["copies"])] if "copies" in options else specs
 

@@ -1,6 +1,6 @@
 """File descriptors of the program as a whole: the three standard ones, and how many there may be.
 
-Whoever starts us may have closed a standard descriptor (`bin/run >&-`). The next file to be opened would get its
+The program may be started with a standard descriptor closed (`bin/run >&-`). The next file to be opened would get its
 number, and what is meant for people would go into that file. So /dev/null is put there, before anything else is opened.
 
 Each child takes five of the root's descriptors, so the root takes as many as it may have. The operator's commands get

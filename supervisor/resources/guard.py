@@ -15,7 +15,7 @@ import structlog
 from ipc.transport import messages
 from ipc.transport.router import Tree
 from supervisor.resources import pressure
-from supervisor.resources.pressure import Limits, Reading
+from supervisor.resources.pressure import MemoryLimits, Reading
 
 LOOK_SECONDS = 1.0
 
@@ -44,14 +44,14 @@ class Guard:
         self._cgroup = cgroup
         self._read = read
         self._clock = clock
-        self._limits = Limits(0, 0.0)
+        self._limits = MemoryLimits(0, 0.0)
         self._workers = 1
         self._ration = pressure.Ration()
         self._looked = -LOOK_SECONDS
         self._short_since: int | None = None
         self._unsent: set[str] = set()
 
-    def configure(self, limits: Limits, workers: int) -> None:
+    def configure(self, limits: MemoryLimits, workers: int) -> None:
         """These are in force from now on; `workers` is how many image workers there are."""
         self._limits, self._workers = limits, workers
 
@@ -74,7 +74,7 @@ class Guard:
         self._send()
 
     def _next(self, reading: Reading, now: float) -> pressure.Ration:
-        if self._limits == Limits(0, 0.0):
+        if self._limits == MemoryLimits(0, 0.0):
             return pressure.Ration()  # switched off, from one moment to the next
         return pressure.step(
             self._ration, pressure.judge(reading, self._limits, self._ration.state), self._workers, now

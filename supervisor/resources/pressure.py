@@ -25,7 +25,7 @@ with the first worker that comes back."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class MemoryLimits:
     """What is short: below `floor_bytes`, above `percent` of the time (each 0: never)."""
 
     floor_bytes: int
@@ -58,7 +58,7 @@ class Ration:
         return self.workers == 0 and self.intake
 
 
-def judge(reading: Reading, limits: Limits, before: State) -> State:
+def judge(reading: Reading, limits: MemoryLimits, before: State) -> State:
     """Whether memory is short now. It is short from the limits on, and well only at some distance from them."""
     available, percent = reading.available_bytes, reading.percent
     margin, part = (FLOOR_MARGIN, 0.5) if before == "short" else (1.0, 1.0)

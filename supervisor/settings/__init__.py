@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from supervisor.settings import commands, credentials
-from supervisor.settings.rules import Entry
+from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import SECTIONS, TABLE, Settings
 from supervisor.settings.values import checked, from_text, nearest, refusal, shown
 
@@ -47,7 +47,7 @@ class SettingsError(Exception):
 class Given:
     """A value, where it was found (`place`, as messages say it), and where its relative paths begin (`base`)."""
 
-    entry: Entry
+    entry: SettingEntry
     place: str
     value: Any
     base: Path

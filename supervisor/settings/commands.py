@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from supervisor.settings.rules import Entry, setting
+from supervisor.settings.rules import SettingEntry, setting
 from supervisor.settings.values import checked, nearest, refusal
 
 WORKER = "worker"
@@ -67,8 +67,10 @@ class Command:
         return {**{key: getattr(self, key) for key in KEYS}, **shown}
 
 
-KEYS: dict[str, Entry] = {
-    f.name: Entry("", f.name, f.type if f.type in (str, float, int, Path) else str, f.default, f.metadata["rule"])
+KEYS: dict[str, SettingEntry] = {
+    f.name: SettingEntry(
+        "", f.name, f.type if f.type in (str, float, int, Path) else str, f.default, f.metadata["rule"]
+    )
     for f in dataclasses.fields(Command)
 }
 """The rule of each key of a table; a key of more than one form is described by its `form`, like a text."""
@@ -134,7 +136,7 @@ def _known() -> str:
     return f"known here: {', '.join(KEYS)}"
 
 
-def _checked(entry: Entry, value: Any, base: Path) -> Any:
+def _checked(entry: SettingEntry, value: Any, base: Path) -> Any:
     if entry.key == "command":
         return _words(value)
     if entry.key == "environment":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from supervisor.settings.commands import KEYS
-from supervisor.settings.rules import Entry
+from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import SECTIONS, TABLE
 
 HEAD = """\
@@ -31,7 +31,7 @@ def render() -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _lines(entry: Entry) -> tuple[str, ...]:
+def _lines(entry: SettingEntry) -> tuple[str, ...]:
     if entry.is_tables:
         return _example(entry)
     unit = f"{entry.rule.unit}; " if entry.rule.unit else ""
@@ -40,7 +40,7 @@ def _lines(entry: Entry) -> tuple[str, ...]:
     return f"# {entry.rule.why} ({unit}{entry.allowed}{plain})", f"{entry.key} = {as_toml(value)}"
 
 
-def _example(entry: Entry) -> tuple[str, ...]:
+def _example(entry: SettingEntry) -> tuple[str, ...]:
     """A list of tables is empty, which can't be written: a list that stands there could not be added to below."""
     inner = [f"# {line}" for key in KEYS.values() for line in _lines(key)]
     return f"# {entry.rule.why} ({entry.allowed})", f"# [[{entry.name}]]", *inner

@@ -30,7 +30,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SettingEntry:
     """One row of the table. `section` is empty for the settings at the top level."""
 
     section: str

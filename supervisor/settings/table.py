@@ -16,7 +16,7 @@ from typing import Any
 
 from ipc import channel_address
 from supervisor.settings.commands import WORKER, Command, command_line
-from supervisor.settings.rules import Entry, setting
+from supervisor.settings.rules import SettingEntry, setting
 
 _PRINTABLE = "printable ASCII characters without spaces"
 _HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
@@ -385,12 +385,12 @@ class Settings:
         return {entry.name: _public(entry, lookup(self, entry)) for entry in TABLE}
 
 
-def lookup(settings: Settings, entry: Entry) -> Any:
+def lookup(settings: Settings, entry: SettingEntry) -> Any:
     """The value that `settings` has for a row of the table."""
     return getattr(getattr(settings, entry.section) if entry.section else settings, entry.key)
 
 
-def _public(entry: Entry, value: Any) -> Any:
+def _public(entry: SettingEntry, value: Any) -> Any:
     if entry.is_tables:
         return [table.public() for table in value]
     if entry.rule.secret:
@@ -403,12 +403,12 @@ SECTIONS: dict[str, type] = {
 }
 
 
-def _entries() -> Iterator[Entry]:
+def _entries() -> Iterator[SettingEntry]:
     for section, holder in {"": Settings, **SECTIONS}.items():
         for f in dataclasses.fields(holder):
             if "rule" in f.metadata:  # `setting` made it
                 assert not isinstance(f.type, str), "types, not texts: no __future__ annotations here"
-                yield Entry(section, f.name, f.type, f.default, f.metadata["rule"])
+                yield SettingEntry(section, f.name, f.type, f.default, f.metadata["rule"])
 
 
-TABLE: tuple[Entry, ...] = tuple(_entries())
+TABLE: tuple[SettingEntry, ...] = tuple(_entries())

@@ -1,7 +1,7 @@
 """Makes the value of a setting from what a file or the environment gives.
 
-Pure. A ValueError means that the value is not allowed; its text, if any, is a hint for the user beyond `Entry.allowed`
-and never contains the value.
+Pure. A ValueError means that the value is not allowed; its text, if any, is a hint for the user beyond
+`SettingEntry.allowed` and never contains the value.
 """
 
 import difflib
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from supervisor.settings.rules import MAX_WIDTHS, Entry
+from supervisor.settings.rules import MAX_WIDTHS, SettingEntry
 
 SHOWN_CHARACTERS = 80
 
@@ -28,7 +28,7 @@ TRUTH = {
 }
 
 
-def from_text(entry: Entry, text: str) -> Any:
+def from_text(entry: SettingEntry, text: str) -> Any:
     """The value of a variable's text, typed as TOML types it. A list is JSON, or values between commas."""
     word = text.strip()
     if entry.kind is bool:
@@ -48,7 +48,7 @@ def from_text(entry: Entry, text: str) -> Any:
     return text
 
 
-def checked(entry: Entry, value: Any, base: Path) -> Any:
+def checked(entry: SettingEntry, value: Any, base: Path) -> Any:
     """`value` as the setting holds it: paths absolute, from `base`; widths ascending, each once."""
     if entry.kind is bool:
         return _require(isinstance(value, bool), value)
@@ -71,7 +71,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return by_folded[found[0]] if found else ""
 
 
-def refusal(place: str, entry: Entry, value: Any, hint: str) -> str:
+def refusal(place: str, entry: SettingEntry, value: Any, hint: str) -> str:
     """The message for a value that is not allowed."""
     value = "(hidden)" if entry.rule.secret else shown(value)
     return f"{place} = {value} is refused; allowed: {entry.allowed}" + (f"; {hint}" if hint else "")
@@ -98,19 +98,19 @@ def _number(word: str) -> float:
     return float(word)
 
 
-def _in_range(entry: Entry, value: Any, kind: Any) -> bool:
+def _in_range(entry: SettingEntry, value: Any, kind: Any) -> bool:
     # No comparison with NaN holds.
     return isinstance(value, kind) and not isinstance(value, bool) and entry.rule.low <= value <= entry.rule.high
 
 
-def _widths(entry: Entry, value: Any) -> tuple[int, ...]:
+def _widths(entry: SettingEntry, value: Any) -> tuple[int, ...]:
     _require(isinstance(value, list) and all(_in_range(entry, width, int) for width in value), value)
     widths = tuple(sorted(set(value)))
     _require(1 <= len(widths) <= MAX_WIDTHS, value)
     return widths
 
 
-def _texts(entry: Entry, value: Any) -> tuple[str, ...]:
+def _texts(entry: SettingEntry, value: Any) -> tuple[str, ...]:
     """Each once. A number stands for its digits, so that a channel's id needs no quotes."""
     good = isinstance(value, list) and all(isinstance(one, str | int) and not isinstance(one, bool) for one in value)
     _require(good, value)
@@ -127,7 +127,7 @@ def _path(text: str, base: Path) -> Path:
     return Path(os.path.normpath(base / text))
 
 
-def _text(entry: Entry, text: str) -> str:
+def _text(entry: SettingEntry, text: str) -> str:
     rule = entry.rule
     if rule.choices and text not in rule.choices:
         meant = nearest(text, rule.choices)

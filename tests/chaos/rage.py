@@ -228,7 +228,7 @@ class Chaos:
         journal = sqlite3.connect(self.instance.state_dir / "journal.db", timeout=5, isolation_level=None)
         try:
             journal.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:  # somebody else's turn takes long, he may be frozen
+        except sqlite3.OperationalError:  # another process has the lock for long: it may be frozen
             self.done["lock not had"] += 1
         return journal.close
 

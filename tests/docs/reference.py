@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from health.metrics.families import FAMILIES
 from supervisor import tree
 from supervisor.child.sandbox import syscalls
 from supervisor.cli.exit_codes import MEANINGS
@@ -26,7 +27,7 @@ from supervisor.log_events import EVENTS, FIELDS
 from supervisor.settings import load
 from supervisor.settings.commands import KEYS
 from supervisor.settings.render import as_toml
-from supervisor.settings.rules import Entry
+from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import SECTIONS, TABLE
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -71,7 +72,7 @@ def command_keys() -> str:
     return _table(("Key", "Default", "Unit", "Allowed", "Meaning"), map(_setting, KEYS.values()))
 
 
-def _setting(entry: Entry) -> tuple[str, ...]:
+def _setting(entry: SettingEntry) -> tuple[str, ...]:
     rule = entry.rule
     default = "" if entry.is_tables or entry.default in ("", (), Path()) else f"`{as_toml(entry.default)}`"
     plain = f"; also `{rule.environ}`" if rule.environ else ""
@@ -129,6 +130,11 @@ def calls() -> str:
     return _table(("System call", ""), rows)
 
 
+def metrics() -> str:
+    rows = ((f"`{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels), one.help) for one in FAMILIES)
+    return _table(("Metric", "Type", "Labels", "Meaning"), rows)
+
+
 SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
     "commands": commands,
     "options": options,
@@ -136,6 +142,7 @@ SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
     "settings": settings,
     "commands of your own": command_keys,
     "status": status,
+    "metrics": metrics,
     "events": events,
     "event fields": event_fields,
 }

@@ -33,6 +33,7 @@ from supervisor.processes.spec import ChildSpec
 from tests.supervisor.stage import Stage, open_fds
 
 TOKEN = "s3cret"
+LIMITS = {"version": "9.8.7", "spool_max_bytes": 2**20, "min_free_bytes": 2**10}
 UP = {"state": "running", "restarts": 0, "since": 1, "cap_bytes": 0, "order": [1], "pid": 9, "spawned": 5.0}
 
 
@@ -51,6 +52,7 @@ class Desk:
             options={
                 "state_dir": str(state_dir),
                 "root": {"pid": os.getpid(), "started_at": time.time(), "spawned": time.monotonic()},
+                **LIMITS,
             },
             inbox=Inbox(self._ends[0]),
             outbox=Outbox(self._ends[3], blocking=True),
@@ -179,7 +181,7 @@ def test_an_unknown_path_is_404(path: str, ask: Callable[..., Any]) -> None:
     assert ask("GET", f"http://localhost{path}").status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/status", "/health"])
+@pytest.mark.parametrize("path", ["/status", "/health", "/metrics"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 def test_other_methods_are_405(method: str, path: str, ask: Callable[..., Any]) -> None:
     assert ask(method, path).status_code == 405
@@ -194,6 +196,8 @@ def test_without_the_token(header: str | None, desk: Desk, ask_with_token: Calla
     answer = ask_with_token("GET", "/status", **headers)
     assert answer.status_code == 401
     assert TOKEN not in answer.text and answer.json().keys() == {"error"}
+    metrics = ask_with_token("GET", "/metrics", **headers)
+    assert (metrics.status_code, metrics.json()) == (401, answer.json())
     probe = ask_with_token("GET", "/health", **headers)
     assert (probe.status_code, probe.json()) == (200, {"ok": True})
     make_it_bad(desk)
@@ -207,9 +211,10 @@ def test_with_the_token(scheme: str, ask_with_token: Callable[..., Any]) -> None
     for path in ("/status", "/health"):
         answer = ask_with_token("GET", path, **headers)
         assert answer.status_code == 200 and "stats" in answer.json()
+    assert "picturedesk_connected 0.0" in ask_with_token("GET", "/metrics", **headers).text
 
 
-@pytest.mark.parametrize("path", ["/status", "/health", "/live"])
+@pytest.mark.parametrize("path", ["/status", "/health", "/live", "/metrics"])
 def test_head_has_the_headers_alone(path: str, ask: Callable[..., Any]) -> None:
     answer = ask("HEAD", path)
     assert answer.status_code == 200 and answer.content == b"" and int(answer.headers["content-length"]) > 0
@@ -235,7 +240,7 @@ FOREIGN = ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0
 def test_this_machine_is_answered_to(host: str, token: str, desk: Desk) -> None:
     ask = asker(desk.view, token)
     bearer = f"Bearer {TOKEN}".encode()
-    for path in ("/status", "/health"):
+    for path in ("/status", "/health", "/metrics"):
         assert ask("GET", path, host=host.encode(), authorization=bearer).status_code == 200
 
 
@@ -244,7 +249,7 @@ def test_this_machine_is_answered_to(host: str, token: str, desk: Desk) -> None:
 def test_another_name_learns_nothing_but_what_to_set(host: str, token: str, desk: Desk) -> None:
     """A page whose name has been made to lead here would send its own name."""
     ask = asker(desk.view, token, ["desk.example.org"])
-    for path in ("/status", "/health"):
+    for path in ("/status", "/health", "/metrics"):
         answer = ask("GET", path, host=host.encode("latin-1"), authorization=f"Bearer {TOKEN}".encode())
         assert answer.status_code == 421
         assert answer.json().keys() == {"error"} and "health.allowed_hosts" in answer.json()["error"]
@@ -507,6 +512,7 @@ def test_the_real_process_answers_while_it_is_replaced(tmp_path: Path) -> None:
             "token": "",
             "allowed_hosts": [],
             "root": {"pid": os.getpid(), "started_at": time.time(), "spawned": time.monotonic()},
+            **LIMITS,
         }
         health = ChildSpec("health", "health.server:main", options, inherit_fds=(listener.fileno(),), stop_seconds=3.0)
         stage = Stage(tmp_path / "notes", health)

@@ -45,7 +45,7 @@ print("both were there for", os.geteuid())
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="whoever is not root has them started as a normal user all along")
 def test_a_normal_user_starts_the_servers(tmp_path: Path) -> None:
-    """As one who reaches neither root's Python nor root's files but for what he is shown."""
+    """As a user who can reach neither Python nor the files of root, but for what is shared."""
     folder = Path("/tmp") / f"picturedesk-nobody-{tmp_path.parent.name}-{os.getpid()}"  # tmp_path is root's alone
     for name in ("python", "checkout", "venv", "home"):
         (folder / name).mkdir(parents=True)

@@ -74,6 +74,27 @@ def test_what_is_in_the_list_is_logged() -> None:
     assert listed - used == {("log.resumed", "records")}
 
 
+def looked_for(file: Path) -> Iterator[str]:
+    """The events that a test or a benchmark looks for, where they are literals."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(attr="events" | "wait_for_events" | "count_events" | "said"),
+                args=[ast.Constant(str(event)), *_],
+            ):
+                yield event
+            case ast.Compare(left=ast.Subscript(slice=ast.Constant("event")), comparators=[ast.Constant(str(event))]):
+                yield event
+
+
+def test_what_tests_and_benchmarks_look_for_is_in_the_list() -> None:
+    """Else a look for what must not be there would find nothing, whatever there is."""
+    own = CHECKOUT / "tests/supervisor/test_logs.py"  # logs events of its own
+    files = {file for folder in ("tests", "benchmarks") for file in (CHECKOUT / folder).rglob("*.py")} - {own}
+    missing = {(file.name, event) for file in files for event in looked_for(file) if event not in EVENTS}
+    assert missing == set()
+
+
 def test_the_list_is_well_formed() -> None:
     for event, (text, fields) in EVENTS.items():
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*", event), event

@@ -363,7 +363,7 @@ class Odd:
     def __del__(self):
         raise LookupError("in vain")
 
-thread = threading.Thread(target=lambda: 1 / 0, name="crew")
+thread = threading.Thread(target=lambda: 1 / 0, name="helper")
 thread.start()
 thread.join()
 quiet = threading.Thread(target=sys.exit)
@@ -389,5 +389,5 @@ def test_an_uncaught_error_is_a_record_too() -> None:
         ("error.ignored", "LookupError: in vain"),
         ("process.crashed", "RuntimeError: can't start new thread"),
     ]
-    assert [one.get("thread") for one in records] == ["crew", None, None]
+    assert [one.get("thread") for one in records] == ["helper", None, None]
     assert {(one["level"], one["process"]) for one in records} == {("critical", "root")}

@@ -1,4 +1,4 @@
-"""The whole program with commands of the operator's own: from the settings, in /status, by order, after a reload."""
+"""The whole program with commands of the operator's own: in settings, /status, operations and reloads."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_orders_and_faults_of_one_leave_the_others_alone(instance: Instance) -> 
 
 
 def test_a_crash_loop_costs_only_itself(instance: Instance) -> None:
-    """Held after its intensity, and tried again: slowly by itself, at once by order. The photo service goes on."""
+    """Held after its intensity, and tried again: slowly by itself, at once by `start`. The photo service goes on."""
     mended = instance.folder / "mended"
     add(instance, "once", "sh -c 'echo done'")  # permanent, and never well for long
     intensity = {"PICTUREDESK__SUPERVISOR__MAX_RESTARTS": "2", "PICTUREDESK__SUPERVISOR__WINDOW_SECONDS": "4"}

@@ -10,7 +10,7 @@ import pytest
 
 from supervisor.settings import Settings, SettingsError, load
 from supervisor.settings.render import render
-from supervisor.settings.rules import Entry
+from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import TABLE, lookup
 
 CHECKOUT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 
-def named(name: str) -> Entry:
+def named(name: str) -> SettingEntry:
     return next(entry for entry in TABLE if entry.name == name)
 
 
@@ -189,7 +189,7 @@ TYPED: dict[type, tuple[str, str, str]] = {  # values in the file, a plain name,
 }
 
 
-def as_value(entry: Entry, text: str) -> Any:
+def as_value(entry: SettingEntry, text: str) -> Any:
     if entry.kind is bool:
         return text in ("true", "1")
     if entry.kind is str:
@@ -198,7 +198,7 @@ def as_value(entry: Entry, text: str) -> Any:
 
 
 @pytest.mark.parametrize("entry", PLAIN_NAMES, ids=lambda entry: str(entry.rule.environ))
-def test_variable_beats_plain_name_beats_file_beats_default(desk: Desk, entry: Entry) -> None:
+def test_variable_beats_plain_name_beats_file_beats_default(desk: Desk, entry: SettingEntry) -> None:
     in_file, plain, variable = TYPED[tuple if entry.is_widths else entry.kind]
     if entry.rule.high <= 1000:
         in_file, plain, variable = "1", "2", "3"
@@ -213,7 +213,7 @@ def test_variable_beats_plain_name_beats_file_beats_default(desk: Desk, entry: E
 
 
 @pytest.mark.parametrize("entry", TABLE, ids=lambda entry: str(entry.name))
-def test_every_setting_has_its_variable(desk: Desk, entry: Entry) -> None:
+def test_every_setting_has_its_variable(desk: Desk, entry: SettingEntry) -> None:
     text = json.dumps(list(entry.default)) if isinstance(entry.default, tuple) else str(entry.default)
     loaded = lookup(desk.load(**{entry.variable: text}), entry)
     assert loaded == (desk.cwd / entry.default if entry.kind is Path else entry.default)
@@ -394,7 +394,7 @@ ACCOUNT = {
 
 
 @pytest.mark.parametrize("entry", [e for e in TABLE if e.kind in (int, float)], ids=lambda e: str(e.name))
-def test_the_bounds_are_allowed_and_nothing_beyond(desk: Desk, entry: Entry) -> None:
+def test_the_bounds_are_allowed_and_nothing_beyond(desk: Desk, entry: SettingEntry) -> None:
     around = {
         "PICTUREDESK__POOL__MEMORY_SOFT_MB": "32",
         "PICTUREDESK__POOL__MEMORY_CAP_MB": str(2**20),

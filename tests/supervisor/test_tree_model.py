@@ -1,6 +1,6 @@
-"""The supervisor's decisions against a model: whatever dies, hangs, is ordered, reloaded or left alone, in any order.
+"""The supervisor's decisions against a model: whatever dies, hangs, is stopped, reloaded or left alone, in any order.
 
-It is the real Supervisor with its places and its policy; only its processes, its clock and its mailboxes are made up.
+It is the real Supervisor with its slots and its policy; only its processes, its clock and its mailboxes are made up.
 Each rule is something that happens to a tree; what must follow is worked out anew, from the words of the README.
 """
 
@@ -103,12 +103,12 @@ class Model:
     """What is to be known of one child."""
 
     wanted: bool = True
-    """Nobody has ordered it to stop, or it has been ordered to start since."""
+    """The operator has not stopped it, or has started it since."""
     is_up: bool = False
     ready_at: float = math.inf
     asked_to_stop: bool = False
     comes_back: bool = False
-    """It is being replaced: that is nobody's death."""
+    """It is being replaced, which counts as no death."""
     rests: str = "waiting"
     due_at: float = 0.0
     deaths: list[float] = field(default_factory=list)
@@ -272,7 +272,7 @@ class TreeMachine(RuleBasedStateMachine):
         self.tree.children.recycle(name)
 
     @rule(name=children, action=st.sampled_from(["stop", "start", "restart"]))
-    def is_ordered(self, name: str, action: str) -> None:
+    def is_asked(self, name: str, action: str) -> None:
         model, process = self.models[name], self.slot(name).process
         was_up, before = model.is_up, list(process.signals) if isinstance(process, Puppet) else []
         self.tree.roster.operate(action, name)
@@ -359,7 +359,7 @@ def live_a_little(machine: TreeMachine) -> None:
         machine.ends("a", "crashed", counts=True)
         machine.time_passes(0.0, short=False)
         machine.they_agree()
-    machine.is_ordered("b", "stop")
+    machine.is_asked("b", "stop")
     machine.ends("b", "finished", counts=True)
     machine.ends(TRANSIENT, "finished", counts=True)
     machine.they_agree()
@@ -389,11 +389,11 @@ def test_one_that_dies_before_its_turn_is_replaced_once(machine: TreeMachine) ->
     assert machine.slot("b").count == 2 and machine.slot("b").state.value == "running"
 
 
-def test_a_reload_starts_nobody_whom_the_operator_has_stopped(machine: TreeMachine) -> None:
-    """Not even if he was held when that was said."""
+def test_a_reload_starts_no_child_that_the_operator_has_stopped(machine: TreeMachine) -> None:
+    """Not even if it was held when that was said."""
     machine.time_passes(0.0, short=False)
     machine.ends("a", "held", counts=True)
-    machine.is_ordered("a", "stop")
+    machine.is_asked("a", "stop")
     machine.is_reloaded(set(), most=4)
     machine.time_passes(1.0, short=False)
     machine.they_agree()

@@ -32,7 +32,7 @@ from workers.connection import check, main
 from workers.sources.export import Export, ExportError, fetch, reader
 from workers.sources.export import fetching as module
 from workers.sources.export.messages import read_message
-from workers.sources.export.source import Source
+from workers.sources.export.source import ExportSource
 
 COUNT = 5
 NAME = "photos/photo_{}@01-02-2025_10-00-00.jpg"
@@ -48,33 +48,33 @@ def options(path: Path, **more: Any) -> dict[str, Any]:
         "export": str(path),
         "max_bytes": 5_000_000,
         "telegram": None,
-        "room": {"spool_max_bytes": 10**9, "min_free_bytes": 0},
+        "backpressure": {"spool_max_bytes": 10**9, "min_free_bytes": 0},
         "heartbeat_seconds": 60.0,
         **more,
     }
 
 
-Opener = Callable[..., Source]
+Opener = Callable[..., ExportSource]
 
 
 @pytest.fixture
 def connect(desk: Desk, export: Path) -> Opener:
     """Opens the export, as often as a test wants to."""
 
-    def connect(**more: Any) -> Source:
-        connection = Source(desk.context(**options(export, **more)), desk.journal, desk.spool)
+    def connect(**more: Any) -> ExportSource:
+        connection = ExportSource(desk.context(**options(export, **more)), desk.journal, desk.spool)
         connection.open()
         return connection
 
     return connect
 
 
-def take_all(connection: Source) -> None:
+def take_all(connection: ExportSource) -> None:
     while connection.take_page():
         pass
 
 
-def bring_in(connection: Source) -> None:
+def bring_in(connection: ExportSource) -> None:
     """All of the export into the journal, and all that is due into the spool."""
     take_all(connection)
     while connection.fetch_due():
@@ -215,7 +215,7 @@ def publish(desk: Desk, number: int) -> None:
 
 
 def test_a_full_spool_stops_fetching_but_not_recording(desk: Desk, connect: Opener, export: Path) -> None:
-    connection = connect(room={"spool_max_bytes": 1, "min_free_bytes": 0})
+    connection = connect(backpressure={"spool_max_bytes": 1, "min_free_bytes": 0})
     assert connection.take_page()
     assert connection.fetch_due() == 1  # there was room; now there is none
     assert connection.fetch_due() == 0
@@ -243,7 +243,7 @@ def test_a_ration_stops_fetching_but_not_recording(desk: Desk, connect: Opener) 
 
 
 def test_a_spool_with_room_again_is_said_too(desk: Desk, connect: Opener) -> None:
-    connection = connect(room={"spool_max_bytes": 1, "min_free_bytes": 0})
+    connection = connect(backpressure={"spool_max_bytes": 1, "min_free_bytes": 0})
     take_all(connection)
     connection.fetch_due()
     connection.fetch_due()
@@ -460,7 +460,12 @@ def test_the_same_is_told_once_a_heartbeat(desk: Desk, connect: Opener) -> None:
     desk.said()
     connection.report()
     assert desk.said() == []
-    connection._reporter._last_at -= 61
+
+
+def test_it_is_told_again_after_a_heartbeat(desk: Desk, connect: Opener) -> None:
+    connection = connect(heartbeat_seconds=0.0)
+    bring_in(connection)
+    desk.said()
     connection.report()
     assert desk.reported()["connected"] is True
 

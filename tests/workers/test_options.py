@@ -42,7 +42,7 @@ def spec_of(child: str, tmp_path: Path, listen_fd: int) -> ChildSpec:
         ("image", {"limits": {"max_bytes": 1}}, "max_dimension"),
         ("image", {"gc_every": ...}, "there is no 'gc_every'"),
         ("export", {"telegram": ...}, "there is no 'telegram'"),
-        ("export", {"room": {}}, "there is no 'spool_max_bytes'"),
+        ("export", {"backpressure": {}}, "there is no 'spool_max_bytes'"),
         ("telegram", {"channels": ["@newsdesk", "@@"]}, "'@@' names no channel"),
         ("telegram", {"server": "nonsense"}, "invalid literal"),
         ("telegram", {"downloads": ...}, "there is no 'downloads'"),

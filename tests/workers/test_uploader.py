@@ -901,9 +901,31 @@ def test_the_longest_errors_go_in_one_message(desk: Desk, house: House) -> None:
 def test_only_a_change_is_reported(desk: Desk, house: House) -> None:
     house.uploader.report.send()
     house.uploader.report.send()
+    (before,) = reports(desk)
     desk.render(1)
     house.uploader.publish_due()
-    assert len([message for message in desk.said() if isinstance(message, Report)]) == 1
+    answered = {"r2_answered_at", "supabase_answered_at"}
+    for report in (after := reports(desk)):
+        assert {name for name, fact in report.items() if fact != before[name]} <= answered
+    assert [before[name] for name in answered] == [None, None] and all(after[-1][name] for name in answered)
+
+
+def reports(desk: Desk) -> list[dict[str, Any]]:
+    return [message.facts for message in desk.said() if isinstance(message, Report)]
+
+
+def test_when_a_service_last_answered_is_told_to_ten_seconds(
+    desk: Desk, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More often would be a report a second."""
+    now = 1_700_000_003.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    for seconds in range(7):
+        now = 1_700_000_003.0 + seconds
+        house.uploader.object_stage.liveness.answered()
+        house.uploader.report.send()
+    (report,) = reports(desk)
+    assert (report["r2_answered_at"], report["supabase_answered_at"]) == ("2023-11-14T22:13:20Z", None)
 
 
 # Stopping, sweeping

@@ -37,6 +37,7 @@ class Liveness:
         self._waiting_since: float | None = None
         self._silent_since: float | None = None
         self._failing_since: float | None = None
+        self._answered_at: float | None = None
 
     def stopping(self) -> bool:
         """Whether to finish the work in hand. Being asked this is the stage's sign of life."""
@@ -90,6 +91,7 @@ class Liveness:
             if self._waiting_since is not None:
                 self._waiting_since = time.monotonic()
             self._silent_since = self._failing_since = None
+            self._answered_at = time.time()
 
     def ask(self, question: Callable[[], object]) -> None:
         """Ask the service something of our own, and give signs of life while it takes its time to answer.
@@ -112,3 +114,8 @@ class Liveness:
     def failing_since(self) -> float | None:
         """Since when the service fails, in Unix seconds: when it was first asked in vain. None: it answered since."""
         return self._failing_since
+
+    @property
+    def answered_at(self) -> float | None:
+        """When the service last did something of what this process asked, in Unix seconds; None: not yet."""
+        return self._answered_at

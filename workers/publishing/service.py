@@ -29,7 +29,7 @@ DOUBT_SECONDS = 10.0
 """How long after a failure that no job has tried to repeat a question of ours finds out whether the service works."""
 
 FULL_PACE = 1000
-"""So many jobs at once are more than any batch holds: from here on there is no limit."""
+"""More jobs at once than any batch holds: from here on there is no limit."""
 
 log = structlog.get_logger()
 
@@ -147,7 +147,7 @@ class Service:
         self._open_since = self._open_since or wall
         self._next_probe_at = wall + self._breaker.seconds_to_probe(now)
         self._remedy = fault.remedy if fault.fatal else ""
-        # An operator who starts a process anew may well have mended the settings: then that is found out at once.
+        # After a restart the settings may have been mended: then that is found out at once.
         silent_until = wall if fault.fatal and not fault.retry_after_seconds else self._next_probe_at
         breakers.put(self._journal, self.name, self._open_since, silent_until, str(fault), self._remedy)
 

@@ -21,6 +21,9 @@ ERROR_BYTES = 1000
 REMEDY_BYTES = 400
 """Of each service's in a report: all go in one message."""
 
+ANSWERED_SECONDS = 10
+"""The precision of when a service last answered. A finer one would make a report a second."""
+
 
 class ServiceReport:
     """Reports how the services of two stages stand. Threads may share it."""
@@ -79,6 +82,12 @@ def _facts_of(service: Service, prefix: str, liveness: Liveness | None) -> dict[
         f"{prefix}_next_probe_at": iso(facts["next_probe_at"]),
         f"{prefix}_silent_since": iso(liveness.look() if liveness else None),
         f"{prefix}_failing_since": iso(liveness.failing_since if liveness else None),
+        f"{prefix}_answered_at": iso(_answered_at(liveness)),
         f"{service.name}_error": clip(facts["error"], ERROR_BYTES),
         f"{service.name}_remedy": clip(facts["remedy"], REMEDY_BYTES),
     }
+
+
+def _answered_at(liveness: Liveness | None) -> float | None:
+    at = liveness.answered_at if liveness else None
+    return None if at is None else at // ANSWERED_SECONDS * ANSWERED_SECONDS

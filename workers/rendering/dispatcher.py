@@ -17,7 +17,7 @@ from ipc.files.spool import Spool
 from ipc.files.workplace import Workplace
 from ipc.jobs import Job
 from ipc.journal import Journal, queue, transitions
-from ipc.transport.messages import Job as Order
+from ipc.transport.messages import Job as JobMessage
 from ipc.transport.router import Tree
 from workers.rendering import verdicts
 from workers.rendering.alone import Turns
@@ -152,7 +152,8 @@ class Dispatcher:
         cap_bytes = self.options.cap_bytes * self.options.large_cap if job.alone else self.options.cap_bytes
         self._tree.set_cap(worker, cap_bytes)
         self._in_hand[worker] = InHand(job, Deadline.start(self._clock(), self._tree.effort(worker)))
-        if not self._tree.send(worker, Order(job.id, job.generation, cap_bytes, self.options.job_seconds)):
+        message = JobMessage(job.id, job.generation, cap_bytes, self.options.job_seconds)
+        if not self._tree.send(worker, message):
             del self._in_hand[worker]
             transitions.release(self._journal, job)
 

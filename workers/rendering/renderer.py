@@ -1,4 +1,4 @@
-"""One job of an image worker: the pool's order in, the worker's answer out, whatever the picture does."""
+"""One job of an image worker: the pool's message in, the worker's answer out, whatever the picture does."""
 
 from __future__ import annotations
 

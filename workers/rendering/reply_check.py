@@ -1,7 +1,7 @@
 """Checks an image worker's answer before anything of it is recorded: a decoder that a picture has taken over may say
 anything, and its words end up in rows and object keys. Pure functions.
 
-Left to others: whether the files are there (the uploader finds out), and whether it answers this order (the pool).
+Left to others: whether the files are there (the uploader finds out), and whether it answers this job (the pool).
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ A source fetches and returns one of these; `settle` enters it into the journal a
     LeftOut     the source was told not to have it                 dead, and no failure
 
 Whose fault an error is, and how long to wait, each source knows by itself. Whether the bytes are a picture, an image
-worker finds out: it sends them back once, and the same bytes a second time are its verdict (`Journal.doubt`).
+worker finds out: it sends them back once, and the same bytes a second time are its verdict
+(`ipc.journal.transitions.doubt`).
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class Exits:
 
     def _on_outrun(self, slot: Slot, now: float) -> None:
         """Hold a command of the operator's, or an import, which costs only itself. Without any other child the whole
-        is of no use: it ends, and is started anew from outside.
+        is of no use: it ends, and is restarted from outside.
         """
         deaths, window_seconds = len(slot.deaths), self._shared.intensity.window_seconds
         if slot.spec.command is not None or slot.spec.costs_only_itself:

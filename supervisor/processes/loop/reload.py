@@ -1,7 +1,7 @@
-"""What a reload makes of a supervisor's children: who shall be another one is replaced, one after another.
+"""A reload of a supervisor's children: those whose spec has changed are replaced, one after another.
 
-A child that is held is given another try, as is one that is down and whose own spec has changed: whoever changes the
-configuration may have done what its remedy says. One that was ordered to stop stays stopped.
+A child that is held is given another try, as is one that is down and whose own spec has changed: the change may be what
+its remedy asks for. A child that the operator has stopped stays stopped.
 """
 
 from __future__ import annotations
@@ -109,13 +109,13 @@ class Reload:
                 changes.restarted += [spec.name] if slot.state is State.WAITING else []
         elif self._can_stay(before, spec, even_so=even_so):
             pass
-        elif slot.wanted:  # else it is being stopped: whoever starts it again starts the new one
+        elif slot.wanted:  # else it is being stopped, and its next start is of the new spec
             changes.replaced.append(spec.name)
             if spec.name not in self._to_replace:
                 self._to_replace.append(spec.name)
 
     def _can_stay(self, before: ChildSpec, spec: ChildSpec, *, even_so: bool) -> bool:
-        """Whether the child that runs is as it shall be, or takes what has changed: it has been told that then."""
+        """Whether the running child fits its spec already, or takes the new options: then they have been sent to it."""
         if spec == before:
             return spec.command is not None or not even_so  # a command knows nothing of our log
         only_options = replace(before, options=spec.options) == spec and spec.takes_options and not even_so

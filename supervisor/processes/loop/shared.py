@@ -63,7 +63,7 @@ class Shared:
             log.info("supervisor.stop_begun", drain_seconds=self.drain_seconds)
 
     def give_up(self) -> None:
-        """Stop because a child cannot be kept alive; whoever started this supervisor sees it by the exit code."""
+        """Stop because a child cannot be kept alive; the exit code says so."""
         self.exit_code = 1
         self.begin_stop()
 

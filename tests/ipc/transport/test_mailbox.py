@@ -1,4 +1,4 @@
-"""ipc.transport.mailbox: whole messages or none, whoever is killed while he writes or reads."""
+"""ipc.transport.mailbox: whole messages or none, though a process is killed while it writes or reads."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ MakeInstance = Callable[..., Instance]
 
 @pytest.fixture(scope="module")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_export(tmp_path_factory.mktemp("orders") / "export", 3)
+    return make_export(tmp_path_factory.mktemp("operations") / "export", 3)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def instance(export: Path, make_instance: MakeInstance) -> Instance:
 
 
 def give(instance: Instance, *words: str) -> str:
-    """Give an order that is carried out; what is printed."""
+    """Give an operation that is carried out; what is printed."""
     done = instance.command(*words)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -12,7 +12,7 @@ import pytest
 
 from ipc.transport.messages import Message, Ration
 from supervisor.resources.guard import LOOK_SECONDS, RATIONED, Guard
-from supervisor.resources.pressure import STEP_SECONDS, Limits, Reading
+from supervisor.resources.pressure import STEP_SECONDS, MemoryLimits, Reading
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export
 from tests.supervisor.processes.test_router import FakeTree
@@ -55,7 +55,7 @@ def guard(machine: Machine, tree: FakeTree, told: list[dict[str, Any]]) -> Guard
         told.append(facts)
 
     guard = Guard(tree, tell, Path("/cgroup"), read=machine.read, clock=lambda: machine.now)
-    guard.configure(Limits(100, 20.0), 4)
+    guard.configure(MemoryLimits(100, 20.0), 4)
     return guard
 
 
@@ -148,16 +148,16 @@ def test_a_shortage_that_lasts_is_told_once(
 def test_switched_off_it_lets_go_at_once(guard: Guard, machine: Machine, tree: FakeTree) -> None:
     look(guard, machine, SHORT)
     tree.take()
-    guard.configure(Limits(0, 0.0), 4)
+    guard.configure(MemoryLimits(0, 0.0), 4)
     look(guard, machine, SHORT)
     assert sorted(tree.take(), key=lambda one: one[0]) == both(Ration(0, True))
 
 
 def test_other_limits_are_in_force_at_once(guard: Guard, machine: Machine, tree: FakeTree) -> None:
-    guard.configure(Limits(0, 0.0), 4)
+    guard.configure(MemoryLimits(0, 0.0), 4)
     look(guard, machine, SHORT)
     assert tree.take() == []
-    guard.configure(Limits(100, 0.0), 8)
+    guard.configure(MemoryLimits(100, 0.0), 8)
     look(guard, machine, SHORT)
     assert ("pool", Ration(4, False)) in tree.take()
 

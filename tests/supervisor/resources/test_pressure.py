@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.resources.pressure import STEP_SECONDS, Limits, Ration, Reading, State, judge, read, step
+from supervisor.resources.pressure import STEP_SECONDS, MemoryLimits, Ration, Reading, State, judge, read, step
 
 LASTS: tuple[State, float] = ("short", STEP_SECONDS)
 HEALS: tuple[State, float] = ("ok", STEP_SECONDS)
-LIMITS = Limits(floor_bytes=100, percent=20.0)
+LIMITS = MemoryLimits(floor_bytes=100, percent=20.0)
 
 
 @pytest.mark.parametrize(
@@ -27,15 +27,15 @@ LIMITS = Limits(floor_bytes=100, percent=20.0)
         (1000, 20.1, LIMITS, "short", "short"),
         (1000, 10.1, LIMITS, "ok", "short"),
         (1000, 10.0, LIMITS, "ok", "ok"),
-        (0, 100.0, Limits(0, 0.0), "ok", "ok"),
-        (0, 0.0, Limits(0, 20.0), "ok", "ok"),
-        (1000, 100.0, Limits(100, 0.0), "ok", "ok"),
+        (0, 100.0, MemoryLimits(0, 0.0), "ok", "ok"),
+        (0, 0.0, MemoryLimits(0, 20.0), "ok", "ok"),
+        (1000, 100.0, MemoryLimits(100, 0.0), "ok", "ok"),
         (None, None, LIMITS, "ok", "ok"),
         (None, 50.0, LIMITS, "short", "short"),
     ],
 )
 def test_what_is_short(
-    available: int | None, percent: float | None, limits: Limits, from_ok: State, from_short: State
+    available: int | None, percent: float | None, limits: MemoryLimits, from_ok: State, from_short: State
 ) -> None:
     reading = Reading(available, percent)
     assert (judge(reading, limits, "ok"), judge(reading, limits, "short")) == (from_ok, from_short)

@@ -40,7 +40,7 @@ def photo(number: int) -> bytes:
     return buffer.getvalue()
 
 
-class Press:
+class Publishing:
     """An uploader over files, a bucket, or whatever the options name, with settings that may change."""
 
     def __init__(self, desk: Desk, storage: dict[str, Any]) -> None:
@@ -105,142 +105,148 @@ class Press:
 
 
 @pytest.fixture
-def press(desk: Desk) -> Press:
-    return Press(desk, {"backend": "files"})
+def publishing(desk: Desk) -> Publishing:
+    return Publishing(desk, {"backend": "files"})
 
 
 @pytest.fixture(params=["files", "r2"])
-def any_press(request: pytest.FixtureRequest, desk: Desk) -> Iterator[Press]:
+def any_publishing(request: pytest.FixtureRequest, desk: Desk) -> Iterator[Publishing]:
     if request.param == "files":
-        yield Press(desk, {"backend": "files"})
+        yield Publishing(desk, {"backend": "files"})
         return
     objects = request.getfixturevalue("object_server")
     names = ("endpoint", "access_key_id", "secret_access_key")
     with objects.bucket() as bucket:
         given = {name: getattr(objects, name) for name in names}
-        yield Press(desk, {"backend": "r2", "bucket": bucket, "concurrency": 8, **given})
+        yield Publishing(desk, {"backend": "r2", "bucket": bucket, "concurrency": 8, **given})
 
 
 # --- what is published of an original --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("wanted", "name"), [("stripped", "stripped"), ("as_is", "original"), ("none", None)])
-def test_what_the_settings_want_is_published(press: Press, wanted: Published, name: str | None) -> None:
-    press.set(originals=wanted)
-    job = press.desk.render(1, photo(1))
-    press.publish()
-    objects = press.objects()
+def test_what_the_settings_want_is_published(publishing: Publishing, wanted: Published, name: str | None) -> None:
+    publishing.set(originals=wanted)
+    job = publishing.desk.render(1, photo(1))
+    publishing.publish()
+    objects = publishing.objects()
     names = {key.rpartition("/")[2] for key in objects}
     assert names == {*LADDER, *([f"{name}.jpg"] if name else [])}
-    assert (press.desk.of(1).state, press.desk.of(1).original) == ("published", wanted)
-    assert press.desk.spooled() == set()
+    assert (publishing.desk.of(1).state, publishing.desk.of(1).original) == ("published", wanted)
+    assert publishing.desk.spooled() == set()
     if wanted == "as_is":
-        assert objects[press.original(1, "original")] == photo(1)
+        assert objects[publishing.original(1, "original")] == photo(1)
     assert all(str(job.sha256) in key for key in objects)
 
 
-def test_what_cannot_be_stripped_is_not_published_but_its_picture_is(press: Press) -> None:
-    press.set(originals="stripped")
-    job = press.desk.fetch(1, photo(1))
-    assert transitions.record_rendered(press.desk.journal, replace(press.desk.write_ladder(job), stripped_bytes=0))
-    press.publish()
-    assert {key.rpartition("/")[2] for key in press.objects()} == set(LADDER)
-    assert (press.desk.of(1).state, press.desk.of(1).original) == ("published", "none")
+def test_what_cannot_be_stripped_is_not_published_but_its_picture_is(publishing: Publishing) -> None:
+    publishing.set(originals="stripped")
+    job = publishing.desk.fetch(1, photo(1))
+    assert transitions.record_rendered(
+        publishing.desk.journal, replace(publishing.desk.write_ladder(job), stripped_bytes=0)
+    )
+    publishing.publish()
+    assert {key.rpartition("/")[2] for key in publishing.objects()} == set(LADDER)
+    assert (publishing.desk.of(1).state, publishing.desk.of(1).original) == ("published", "none")
 
 
-def test_a_picture_of_no_objects_at_all_gets_its_row(press: Press) -> None:
+def test_a_picture_of_no_objects_at_all_gets_its_row(publishing: Publishing) -> None:
     """Neither format, and no original: then there is nothing to be put."""
-    press.set(originals="none")
-    job = press.desk.fetch(1, photo(1))
-    assert transitions.record_rendered(press.desk.journal, replace(press.desk.write_ladder(job), renditions=[]))
-    press.publish()
-    assert press.desk.of(1).state == "published"
-    assert press.objects() == {}
+    publishing.set(originals="none")
+    job = publishing.desk.fetch(1, photo(1))
+    assert transitions.record_rendered(
+        publishing.desk.journal, replace(publishing.desk.write_ladder(job), renditions=[])
+    )
+    publishing.publish()
+    assert publishing.desk.of(1).state == "published"
+    assert publishing.objects() == {}
 
 
-def test_a_picture_that_was_rendered_before_originals_were_stripped_is_made_again(press: Press) -> None:
-    press.set(originals="stripped")
-    job = press.desk.fetch(1, photo(1))
-    assert transitions.record_rendered(press.desk.journal, replace(press.desk.write_ladder(job), stripped_bytes=-1))
-    press.publish()
-    assert press.objects() == {}
-    assert press.desk.of(1).state == "fetched"
-    assert press.desk.spooled() == {f"{job.id}.1/original"}
-    assert transitions.record_rendered(press.desk.journal, press.desk.write_ladder(press.desk.of(1)))
-    press.publish()
-    assert press.desk.of(1).original == "stripped"
+def test_a_picture_that_was_rendered_before_originals_were_stripped_is_made_again(publishing: Publishing) -> None:
+    publishing.set(originals="stripped")
+    job = publishing.desk.fetch(1, photo(1))
+    assert transitions.record_rendered(
+        publishing.desk.journal, replace(publishing.desk.write_ladder(job), stripped_bytes=-1)
+    )
+    publishing.publish()
+    assert publishing.objects() == {}
+    assert publishing.desk.of(1).state == "fetched"
+    assert publishing.desk.spooled() == {f"{job.id}.1/original"}
+    assert transitions.record_rendered(publishing.desk.journal, publishing.desk.write_ladder(publishing.desk.of(1)))
+    publishing.publish()
+    assert publishing.desk.of(1).original == "stripped"
 
 
-def test_a_stripped_original_that_is_there_is_never_overwritten(press: Press) -> None:
+def test_a_stripped_original_that_is_there_is_never_overwritten(publishing: Publishing) -> None:
     """One that another version has made may be in a cache for a year."""
-    press.set(originals="stripped")
-    press.desk.render(1, photo(1))
-    target = press.desk.media / press.original(1, "stripped")
+    publishing.set(originals="stripped")
+    publishing.desk.render(1, photo(1))
+    target = publishing.desk.media / publishing.original(1, "stripped")
     target.parent.mkdir(parents=True)
     target.write_bytes(b"of another version")
-    press.publish()
+    publishing.publish()
     assert target.read_bytes() == b"of another version"
-    press.set(originals="as_is")
-    press.publish_as_it_came(2)
-    press.set(originals="stripped")
-    other = press.desk.media / press.original(2, "stripped")
+    publishing.set(originals="as_is")
+    publishing.publish_as_it_came(2)
+    publishing.set(originals="stripped")
+    other = publishing.desk.media / publishing.original(2, "stripped")
     other.write_bytes(b"of another version")
-    assert [one.became for one in press.replace()] == ["stripped"]
+    assert [one.became for one in publishing.replace()] == ["stripped"]
     assert other.read_bytes() == b"of another version"
 
 
 # --- originals that are published as they came -----------------------------------------------------------------
 
 
-def test_originals_are_replaced(any_press: Press) -> None:
-    press = any_press
-    press.publish_as_it_came(1, 2)
-    press.desk.render(3, photo(1))  # the same picture in another message
-    press.publish()
-    rows = press.rows()
-    assert not any("originals" in line for line in check(press.options))  # they are wanted so
-    press.set(originals="stripped")
-    assert "2 originals are published as they came" in check(press.options)[0]
-    assert "bin/run republish --originals" in check(press.options)[0]
-    before = press.objects()
-    gone = {press.original(number, "original") for number in (1, 2)}
+def test_originals_are_replaced(any_publishing: Publishing) -> None:
+    publishing = any_publishing
+    publishing.publish_as_it_came(1, 2)
+    publishing.desk.render(3, photo(1))  # the same picture in another message
+    publishing.publish()
+    rows = publishing.rows()
+    assert not any("originals" in line for line in check(publishing.options))  # they are wanted so
+    publishing.set(originals="stripped")
+    assert "2 originals are published as they came" in check(publishing.options)[0]
+    assert "bin/run republish --originals" in check(publishing.options)[0]
+    before = publishing.objects()
+    gone = {publishing.original(number, "original") for number in (1, 2)}
     assert gone <= before.keys()
-    assert {(one.key, one.became) for one in press.replace()} == {(key, "stripped") for key in gone}
-    after = press.objects()
-    new = {press.original(number, "stripped"): strip(photo(number), "jpg") for number in (1, 2)}
+    assert {(one.key, one.became) for one in publishing.replace()} == {(key, "stripped") for key in gone}
+    after = publishing.objects()
+    new = {publishing.original(number, "stripped"): strip(photo(number), "jpg") for number in (1, 2)}
     assert after == {key: data for key, data in before.items() if key not in gone} | new
     assert not any(MARK in data for data in after.values())
-    assert [press.desk.of(number).original for number in (1, 2, 3)] == ["stripped"] * 3
-    assert check(press.options) == []
-    assert press.replace() == []
-    assert press.rows() == rows
-    assert leases.times(press.desk.journal) == {}
+    assert [publishing.desk.of(number).original for number in (1, 2, 3)] == ["stripped"] * 3
+    assert check(publishing.options) == []
+    assert publishing.replace() == []
+    assert publishing.rows() == rows
+    assert leases.times(publishing.desk.journal) == {}
 
 
-def test_originals_that_nobody_wants_or_shows_are_removed(press: Press) -> None:
-    press.publish_as_it_came(1, 2)
-    press.set(originals="stripped")
-    withdraw(press.desk.journal, CHANNEL, [1], POSTED + 99)
-    press.publish()
-    assert [one.became for one in press.replace() if one.key == press.original(1, "original")] == ["removed"]
-    assert not any(key.startswith(press.original(1, "")[:-5]) and "riginal" in key for key in press.objects())
-    assert press.desk.of(1).original == "none"
-    press.set(originals="as_is")
-    press.publish_as_it_came(3)
-    press.set(originals="none")
-    assert [one.became for one in press.replace()] == ["removed"]
-    assert press.original(3, "original") not in press.objects()
-    assert press.original(3, "stripped") not in press.objects()
+def test_originals_that_nobody_wants_or_shows_are_removed(publishing: Publishing) -> None:
+    publishing.publish_as_it_came(1, 2)
+    publishing.set(originals="stripped")
+    withdraw(publishing.desk.journal, CHANNEL, [1], POSTED + 99)
+    publishing.publish()
+    assert [one.became for one in publishing.replace() if one.key == publishing.original(1, "original")] == ["removed"]
+    assert not any(key.startswith(publishing.original(1, "")[:-5]) and "riginal" in key for key in publishing.objects())
+    assert publishing.desk.of(1).original == "none"
+    publishing.set(originals="as_is")
+    publishing.publish_as_it_came(3)
+    publishing.set(originals="none")
+    assert [one.became for one in publishing.replace()] == ["removed"]
+    assert publishing.original(3, "original") not in publishing.objects()
+    assert publishing.original(3, "stripped") not in publishing.objects()
 
 
-def test_an_original_that_cannot_be_stripped_is_removed(press: Press) -> None:
-    press.desk.render(1, photo(1)[:-2])
-    press.publish()
-    press.set(originals="stripped")
-    (one,) = press.replace()
+def test_an_original_that_cannot_be_stripped_is_removed(publishing: Publishing) -> None:
+    publishing.desk.render(1, photo(1)[:-2])
+    publishing.publish()
+    publishing.set(originals="stripped")
+    (one,) = publishing.replace()
     assert one.became == "removed" and "can't be stripped" in one.why
-    assert {key.rpartition("/")[2] for key in press.objects()} == set(LADDER)
-    assert press.replace() == []
+    assert {key.rpartition("/")[2] for key in publishing.objects()} == set(LADDER)
+    assert publishing.replace() == []
 
 
 class Killed(BaseException):
@@ -251,12 +257,12 @@ class Killed(BaseException):
 @pytest.mark.parametrize("call", ["read", "put_all", "settle", "delete", "recorded"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_run_that_was_killed_is_gone_on_with(
-    press: Press, monkeypatch: pytest.MonkeyPatch, wanted: Published, call: str, when: str
+    publishing: Publishing, monkeypatch: pytest.MonkeyPatch, wanted: Published, call: str, when: str
 ) -> None:
-    press.publish_as_it_came(1)
-    press.set(originals=wanted)
-    storage = press.storage()
-    scope = OriginalsScope(storage, press.desk.journal, "p/", wanted)
+    publishing.publish_as_it_came(1)
+    publishing.set(originals=wanted)
+    storage = publishing.storage()
+    scope = OriginalsScope(storage, publishing.desk.journal, "p/", wanted)
     target, name = (pictures, "replace_original") if call == "recorded" else (storage, call)
     really = getattr(target, name)
 
@@ -272,149 +278,149 @@ def test_a_run_that_was_killed_is_gone_on_with(
         with pytest.raises(Killed):
             list(replace_all(scope))
     list(replace_all(scope))
-    assert press.desk.of(1).original == wanted
-    names = {key.rpartition("/")[2] for key in press.objects()}
+    assert publishing.desk.of(1).original == wanted
+    names = {key.rpartition("/")[2] for key in publishing.objects()}
     assert names == {*LADDER, *(["stripped.jpg"] if wanted == "stripped" else [])}
-    assert check(press.options) == []
+    assert check(publishing.options) == []
 
 
-def test_nothing_is_stored_of_a_picture_meanwhile(press: Press, monkeypatch: pytest.MonkeyPatch) -> None:
-    press.publish_as_it_came(1)
-    press.set(originals="stripped")
-    storage = press.storage()
+def test_nothing_is_stored_of_a_picture_meanwhile(publishing: Publishing, monkeypatch: pytest.MonkeyPatch) -> None:
+    publishing.publish_as_it_came(1)
+    publishing.set(originals="stripped")
+    storage = publishing.storage()
     really_read, waited = storage.read, list[bool]()
 
     def read(key: str) -> bytes | None:
-        press.desk.render(2, photo(1))
-        press.publish()
-        waited.append(press.desk.of(2).state == "rendered" and not press.desk.of(2).stored)
+        publishing.desk.render(2, photo(1))
+        publishing.publish()
+        waited.append(publishing.desk.of(2).state == "rendered" and not publishing.desk.of(2).stored)
         return really_read(key)
 
     monkeypatch.setattr(storage, "read", read)
-    list(replace_all(OriginalsScope(storage, press.desk.journal, "p/", "stripped", threads=1)))
+    list(replace_all(OriginalsScope(storage, publishing.desk.journal, "p/", "stripped", threads=1)))
     assert waited == [True]
-    press.publish()
-    assert [press.desk.of(number).original for number in (1, 2)] == ["stripped", "stripped"]
-    assert press.objects()[press.original(1, "stripped")] == strip(photo(1), "jpg")
+    publishing.publish()
+    assert [publishing.desk.of(number).original for number in (1, 2)] == ["stripped", "stripped"]
+    assert publishing.objects()[publishing.original(1, "stripped")] == strip(photo(1), "jpg")
 
 
-def test_an_original_that_is_nowhere_is_not_taken_for_replaced(press: Press) -> None:
+def test_an_original_that_is_nowhere_is_not_taken_for_replaced(publishing: Publishing) -> None:
     """As under another prefix, or in another bucket: it may be public there."""
-    press.publish_as_it_came(1)
-    press.set(originals="stripped", prefix="q/")
-    (one,) = press.replace()
+    publishing.publish_as_it_came(1)
+    publishing.set(originals="stripped", prefix="q/")
+    (one,) = publishing.replace()
     assert one.became == "missing" and "storage.prefix" in one.why
-    press.set(prefix="p/")
-    assert [one.became for one in press.replace()] == ["stripped"]
+    publishing.set(prefix="p/")
+    assert [one.became for one in publishing.replace()] == ["stripped"]
 
 
-def test_what_is_not_the_original_is_left_alone(press: Press) -> None:
-    press.publish_as_it_came(1)
-    press.set(originals="stripped")
-    target = press.desk.media / press.original(1, "original")
+def test_what_is_not_the_original_is_left_alone(publishing: Publishing) -> None:
+    publishing.publish_as_it_came(1)
+    publishing.set(originals="stripped")
+    target = publishing.desk.media / publishing.original(1, "original")
     target.write_bytes(b"<html>a login page</html>")
-    (one,) = press.replace()
+    (one,) = publishing.replace()
     assert one.became == "damaged"
     assert target.exists()
 
 
-def test_a_fault_of_the_stripper_removes_nothing(press: Press, monkeypatch: pytest.MonkeyPatch) -> None:
-    press.publish_as_it_came(1)
-    press.publish_as_it_came(2)
-    press.set(originals="stripped")
+def test_a_fault_of_the_stripper_removes_nothing(publishing: Publishing, monkeypatch: pytest.MonkeyPatch) -> None:
+    publishing.publish_as_it_came(1)
+    publishing.publish_as_it_came(2)
+    publishing.set(originals="stripped")
     with monkeypatch.context() as broken:
         broken.setitem(stripping.STRIPPERS, "jpg", lambda data: dict[bytes, bytes]()[data])
-        assert [one.became for one in press.replace()] == ["failed", "failed"]
-    assert press.original(1, "original") in press.objects()
-    assert [one.became for one in press.replace()] == ["stripped", "stripped"]
+        assert [one.became for one in publishing.replace()] == ["failed", "failed"]
+    assert publishing.original(1, "original") in publishing.objects()
+    assert [one.became for one in publishing.replace()] == ["stripped", "stripped"]
 
 
-def test_a_storage_that_fails_ends_it(press: Press, monkeypatch: pytest.MonkeyPatch) -> None:
-    press.publish_as_it_came(1, 2)
-    press.set(originals="stripped")
-    storage = press.storage()
+def test_a_storage_that_fails_ends_it(publishing: Publishing, monkeypatch: pytest.MonkeyPatch) -> None:
+    publishing.publish_as_it_came(1, 2)
+    publishing.set(originals="stripped")
+    storage = publishing.storage()
 
     def fail(key: str) -> None:
         raise StorageFault("no answer in time")
 
     monkeypatch.setattr(storage, "delete", fail)
     with pytest.raises(StorageFault):
-        list(replace_all(OriginalsScope(storage, press.desk.journal, "p/", "stripped")))
-    assert len(leases.times(press.desk.journal)) == 2  # the request may still be carried out
-    assert {one.became for one in press.replace()} == {"stripped"}
+        list(replace_all(OriginalsScope(storage, publishing.desk.journal, "p/", "stripped")))
+    assert len(leases.times(publishing.desk.journal)) == 2  # the request may still be carried out
+    assert {one.became for one in publishing.replace()} == {"stripped"}
 
 
 # --- rows whose URLs are of yesterday --------------------------------------------------------------------------
 
 
-def test_rows_are_written_again_under_the_new_address(press: Press) -> None:
-    press.publish_as_it_came(1, 2)
-    before = press.rows()
+def test_rows_are_written_again_under_the_new_address(publishing: Publishing) -> None:
+    publishing.publish_as_it_came(1, 2)
+    before = publishing.rows()
     assert all(url.startswith("https://old.example.org/p/") for _, url in before.values())
-    assert check(press.options) == [] and list(write_rows_again(press.options)) == []
-    press.set(public_url="https://new.example.org")
-    (line,) = check(press.options)
+    assert check(publishing.options) == [] and list(write_rows_again(publishing.options)) == []
+    publishing.set(public_url="https://new.example.org")
+    (line,) = check(publishing.options)
     assert "the URLs in 2 rows do not begin with https://new.example.org/p/" in line
     assert "bin/run republish --urls" in line
-    press.publish_as_it_came(3)
-    assert list(write_rows_again(press.options)) == [2]
-    live = press.desk.render(4, photo(4))
+    publishing.publish_as_it_came(3)
+    assert list(write_rows_again(publishing.options)) == [2]
+    live = publishing.desk.render(4, photo(4))
     assert (
-        next(job.id for job in queue.due(press.desk.journal, "rendered", 9)) == live.id
+        next(job.id for job in queue.due(publishing.desk.journal, "rendered", 9)) == live.id
     )  # before what is written again
-    press.publish()
-    after = press.rows()
+    publishing.publish()
+    after = publishing.rows()
     assert all(url.startswith("https://new.example.org/p/") for _, url in after.values())
     assert all(after[number][0] > before[number][0] for number in before)
-    assert check(press.options) == [] and list(write_rows_again(press.options)) == []
-    assert figures.totals(press.desk.journal)["processed"] == 4  # none of them counted twice
+    assert check(publishing.options) == [] and list(write_rows_again(publishing.options)) == []
+    assert figures.totals(publishing.desk.journal)["processed"] == 4  # none of them counted twice
 
 
-def test_an_edit_after_that_still_wins(press: Press) -> None:
-    press.publish_as_it_came(1)
-    press.set(public_url="https://new.example.org")
-    list(write_rows_again(press.options))
-    press.publish()
-    revision, _ = press.rows()[1]
+def test_an_edit_after_that_still_wins(publishing: Publishing) -> None:
+    publishing.publish_as_it_came(1)
+    publishing.set(public_url="https://new.example.org")
+    list(write_rows_again(publishing.options))
+    publishing.publish()
+    revision, _ = publishing.rows()[1]
     assert revision >= 1000 * int(time.time() - 600)  # it outbids the rows of a journal that was lost, too
-    press.desk.take(1, caption="edited", edited_at=POSTED + 500)
-    press.publish()
-    assert press.rows()[1][0] > revision
+    publishing.desk.take(1, caption="edited", edited_at=POSTED + 500)
+    publishing.publish()
+    assert publishing.rows()[1][0] > revision
 
 
-def test_rows_of_an_older_version_are_looked_at(press: Press) -> None:
+def test_rows_of_an_older_version_are_looked_at(publishing: Publishing) -> None:
     """It did not note how their URLs begin; the catalogue knows."""
-    press.publish_as_it_came(1, 2)
-    press.desk.journal._connection.execute("UPDATE jobs SET address = NULL")
-    assert check(press.options) == []
-    press.set(public_url="https://new.example.org")
-    assert "the URLs in 2 rows do not begin with" in check(press.options)[0]
-    assert list(write_rows_again(press.options)) == [2]
-    press.publish()
-    assert {url.partition("/p/")[0] for _, url in press.rows().values()} == {"https://new.example.org"}
+    publishing.publish_as_it_came(1, 2)
+    publishing.desk.journal._connection.execute("UPDATE jobs SET address = NULL")
+    assert check(publishing.options) == []
+    publishing.set(public_url="https://new.example.org")
+    assert "the URLs in 2 rows do not begin with" in check(publishing.options)[0]
+    assert list(write_rows_again(publishing.options)) == [2]
+    publishing.publish()
+    assert {url.partition("/p/")[0] for _, url in publishing.rows().values()} == {"https://new.example.org"}
 
 
-def test_objects_are_not_moved_to_another_prefix(press: Press) -> None:
-    press.publish_as_it_came(1)
-    press.set(prefix="q/")
-    (line,) = check(press.options)
+def test_objects_are_not_moved_to_another_prefix(publishing: Publishing) -> None:
+    publishing.publish_as_it_came(1)
+    publishing.set(prefix="q/")
+    (line,) = check(publishing.options)
     assert "1 rows name objects that are not under storage.prefix 'q/'" in line
-    assert list(write_rows_again(press.options)) == []
+    assert list(write_rows_again(publishing.options)) == []
 
 
-def test_a_tombstone_has_no_url(press: Press) -> None:
-    press.publish_as_it_came(1)
-    withdraw(press.desk.journal, CHANNEL, [1], POSTED + 99)
-    press.publish()
-    press.set(public_url="https://new.example.org")
-    assert check(press.options) == [] and list(write_rows_again(press.options)) == []
+def test_a_tombstone_has_no_url(publishing: Publishing) -> None:
+    publishing.publish_as_it_came(1)
+    withdraw(publishing.desk.journal, CHANNEL, [1], POSTED + 99)
+    publishing.publish()
+    publishing.set(public_url="https://new.example.org")
+    assert check(publishing.options) == [] and list(write_rows_again(publishing.options)) == []
 
 
 def test_a_journal_that_is_not_there_has_nothing_to_say(tmp_path: Path) -> None:
     assert check({"state_dir": str(tmp_path)}) == []
 
 
-def test_jobs_know_their_address(press: Press) -> None:
-    press.publish_as_it_came(1)
-    job: Job = press.desk.of(1)
-    assert addresses.published(press.desk.journal) == [(job.address, "https://old.example.org/p/", "p/", 1)]
+def test_jobs_know_their_address(publishing: Publishing) -> None:
+    publishing.publish_as_it_came(1)
+    job: Job = publishing.desk.of(1)
+    assert addresses.published(publishing.desk.journal) == [(job.address, "https://old.example.org/p/", "p/", 1)]

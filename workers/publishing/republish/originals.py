@@ -47,7 +47,7 @@ our own. The last three are left as they are.
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """An original, by the key that it had, and what became of it. `why` is empty where that was to be expected."""
+    """An original, by the key that it had, and how it ended. `why` is empty where that was to be expected."""
 
     key: str
     became: Became

@@ -30,7 +30,7 @@ from workers.sources.export.fetching import Fetching
 from workers.sources.export.files import MissingFile, sha256_of
 from workers.sources.export.progress import Progress
 from workers.sources.export.reader import Census, Export
-from workers.sources.export.report import Reporter, counts_of
+from workers.sources.export.report import ExportReport, counts_of
 
 POLL_SECONDS = 2.0
 LOOK_SECONDS = 0.5
@@ -42,7 +42,7 @@ log = structlog.get_logger()
 def run(context: Context, journal: Journal, spool: Spool) -> None:
     """Take in and fetch until asked to stop. Raises Hold if the export cannot be used."""
     with reading_options():
-        source = Source(context, journal, spool)
+        source = ExportSource(context, journal, spool)
     try:
         source.open()
         while not context.stopping:
@@ -58,7 +58,7 @@ def run_once(context: Context, journal: Journal, spool: Spool) -> None:
     An export that cannot be used ends it with an error in the report, which `bin/run import` waits for: nothing else
     is concerned.
     """
-    source = Source(context, journal, spool)
+    source = ExportSource(context, journal, spool)
     try:
         source.open()
         while not context.stopping and not source.is_done:
@@ -67,14 +67,14 @@ def run_once(context: Context, journal: Journal, spool: Spool) -> None:
         source.report(connected=False, error=str(error))
 
 
-class Source:
+class ExportSource:
     """One export's way into journal and spool."""
 
     def __init__(self, context: Context, journal: Journal, spool: Spool) -> None:
         options = context.options
         self._context = context
         self._journal = journal
-        self._backpressure = Backpressure(journal, spool, options["room"])
+        self._backpressure = Backpressure(journal, spool, options["backpressure"])
         self._path = Path(options["export"])
         self._fetching = Fetching(
             journal,
@@ -84,7 +84,7 @@ class Source:
             lock=context.journal_path.with_name("export.lock"),
             may_go_on=lambda: not context.stopping and self._backpressure.has_room(),
         )
-        self._reporter = Reporter(context, self._path)
+        self._report = ExportReport(context, self._path)
         self._progress = Progress(journal, options.get("since", 0))
         self._looked_at = 0.0
         self._export: Export | None = None
@@ -178,7 +178,7 @@ class Source:
             "spool_error": self._fetching.disk_error or self._backpressure.error,
             **counts_of(self._taken),
         }
-        self._reporter.report(error, facts)
+        self._report.send(error, facts)
 
 
 def check(options: dict[str, Any]) -> list[str]:

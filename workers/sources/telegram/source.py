@@ -32,13 +32,13 @@ from ipc.transport.context import Context
 from ipc.transport.mailbox import Closed
 from ipc.transport.messages import clip
 from workers.sources.backpressure import Backpressure
+from workers.sources.reporting import Reporter
 from workers.sources.telegram.channels.backfilling import Backfilling
 from workers.sources.telegram.channels.channels import Channels
 from workers.sources.telegram.channels.looking import Looking
 from workers.sources.telegram.downloads.downloads import Downloads
 from workers.sources.telegram.history.history import Wanted
 from workers.sources.telegram.reconnecting import Refusals, reconnect_delay
-from workers.sources.telegram.reporting import Reporter
 from workers.sources.telegram.wire.account import Account
 from workers.sources.telegram.wire.connection import Connection
 from workers.sources.telegram.wire.errors import (
@@ -61,18 +61,18 @@ ERROR_BYTES: Final = 1200
 log = structlog.get_logger()
 
 
-class GaveUp(Exception):
+class ConnectingFailed(Exception):
     """Connecting has failed too many times in a row: a new process may fare better."""
 
 
 async def run(context: Context, journal: Journal, spool: Spool) -> None:
-    """Be the connection until asked to stop. Raises Hold and GaveUp."""
+    """Be the connection until asked to stop. Raises Hold and ConnectingFailed."""
     with reading_options():
-        source = Source(context, journal, spool)
+        source = TelegramSource(context, journal, spool)
     await first_to_end(source.keep_connected(), source.beat())
 
 
-class Source:
+class TelegramSource:
     """The configured channels, and the connection to Telegram that is there at the moment, if any."""
 
     def __init__(self, context: Context, journal: Journal, spool: Spool) -> None:
@@ -80,7 +80,7 @@ class Source:
         self._context = context
         self._options = options
         self._account = Account.from_options(options)
-        self._backpressure = Backpressure(journal, spool, context.options["room"])
+        self._backpressure = Backpressure(journal, spool, context.options["backpressure"])
         self._channels = Channels(journal, options["channels"], context.options["started_at"])
         self._downloads = Downloads(
             journal=journal,
@@ -102,7 +102,7 @@ class Source:
         self._connected = False
         self._error = ""
         self._proven_at = 0.0
-        self._reporter = Reporter(context, options["heartbeat_seconds"])
+        self._reporter = Reporter(context, "connection", options["heartbeat_seconds"])
 
     def _make_looking(self, journal: Journal) -> Looking:
         options = self._options
@@ -185,13 +185,13 @@ class Source:
         self._report()
 
     async def _pause(self, failures: int, trouble: Exception) -> None:
-        """Wait before the next attempt. Raises GaveUp after too many in a row.
+        """Wait before the next attempt. Raises ConnectingFailed after too many in a row.
 
         A flood is an answer, and waited out here: a new process would not know of it, and ask at once. Nor would it
         know how long the session has been refused.
         """
         if failures >= self._options["max_restarts"] and not isinstance(trouble, Flooded | SessionRefused):
-            raise GaveUp(f"connecting to Telegram failed {failures} times in a row: {trouble}")
+            raise ConnectingFailed(f"connecting to Telegram failed {failures} times in a row: {trouble}")
         seconds = reconnect_delay(failures, self._options["reconnect_delay_seconds"], random.random())
         if isinstance(trouble, Flooded):
             seconds = max(seconds, trouble.seconds)
@@ -245,23 +245,24 @@ class Source:
         flooded_until = self._channels.flooded_until
         complaint = self._downloads.complaint()
         self._reporter.report(
-            "connection",
-            source="telegram",
-            connected=self._connected,
-            error=clip(self._error, ERROR_BYTES),
-            channels=len(self._channels.configured),
-            behind=self._channels.behind() if self._connected else None,
-            flooded_until=iso(flooded_until) if flooded_until > time.time() else None,
-            spool_full=self._backpressure.is_full,
-            spool_error=self._downloads.disk_error or self._backpressure.error,
-            nothing_to_fetch=self._downloads.is_idle,
-            fetch_error=clip(complaint.what, ERROR_BYTES) if complaint else "",
-            fetch_error_since=iso(complaint.since) if complaint else None,
-            fetch_error_remedy=complaint.remedy if complaint else "",
-            proven_at=iso(self._proven_at) if self._proven_at else None,
+            {
+                "source": "telegram",
+                "connected": self._connected,
+                "error": clip(self._error, ERROR_BYTES),
+                "channels": len(self._channels.configured),
+                "behind": self._channels.behind() if self._connected else None,
+                "flooded_until": iso(flooded_until) if flooded_until > time.time() else None,
+                "spool_full": self._backpressure.is_full,
+                "spool_error": self._downloads.disk_error or self._backpressure.error,
+                "nothing_to_fetch": self._downloads.is_idle,
+                "fetch_error": clip(complaint.what, ERROR_BYTES) if complaint else "",
+                "fetch_error_since": iso(complaint.since) if complaint else None,
+                "fetch_error_remedy": complaint.remedy if complaint else "",
+                "proven_at": iso(self._proven_at) if self._proven_at else None,
+            }
         )
         for number, channel in enumerate(self._channels.configured):
-            self._reporter.report(f"channel {number}", **channel.facts(connected=self._connected))
+            self._reporter.report(channel.facts(connected=self._connected), f"channel {number}")
 
 
 async def first_to_end(*works: Coroutine[Any, Any, Any]) -> None:

@@ -14,7 +14,7 @@ IN_FILE, IN_META = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ItemEntry:
     """An item in `iinf`: its type, and the entry without its names."""
 
     kind: bytes
@@ -30,7 +30,7 @@ class Place:
     extents: tuple[Range, ...]
 
 
-def entries(data: bytearray, iinf: Box) -> Iterator[tuple[int, Entry]]:
+def entries(data: bytearray, iinf: Box) -> Iterator[tuple[int, ItemEntry]]:
     """Each item, by its number."""
     wide = data[iinf.body] > 0
     for box in boxes_in(data, iinf.body + (8 if wide else 6), iinf.end):
@@ -42,14 +42,14 @@ def entries(data: bytearray, iinf: Box) -> Iterator[tuple[int, Entry]]:
         if names > box.end:
             raise Unstrippable("an AVIF with an item that is cut off")
         number, _, kind = struct.unpack_from(form, data, box.body + 4)
-        yield number, Entry(kind, bytes(data[box.start : names]) + bytes(box.end - names))
+        yield number, ItemEntry(kind, bytes(data[box.start : names]) + bytes(box.end - names))
 
 
 def places(data: bytearray, iloc: Box) -> dict[int, Place]:
     """By number of the item."""
     version = data[iloc.body]
     if version > 2:
-        raise Unstrippable("an AVIF with a list of places that nobody knows")
+        raise Unstrippable("an AVIF with an unknown form of its list of places")
     reader = _Reader(data, iloc.body + 4, iloc.end)
     sizes = reader.number(2)
     form = _Form(version, sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15, sizes & 15 if version else 0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from workers.stripping.avif import items
 from workers.stripping.avif.boxes import Box, Range, boxes_in, empty, empty_others, zero, zero_but
-from workers.stripping.avif.items import Entry, Place
+from workers.stripping.avif.items import ItemEntry, Place
 from workers.stripping.errors import Unstrippable
 
 _LISTS = (b"hdlr", b"pitm", b"iloc", b"iinf", b"iref", b"iprp", b"idat", b"grpl")
@@ -71,7 +71,7 @@ def _sort(places: Mapping[int, Place], pictures: Collection[int], needed: Needed
 
 
 def _rebuilt(
-    out: bytearray, box: Box, entries: Mapping[int, Entry], places: Mapping[int, Place], pictures: Collection[int]
+    out: bytearray, box: Box, entries: Mapping[int, ItemEntry], places: Mapping[int, Place], pictures: Collection[int]
 ) -> bytes:
     """The list with nothing but pictures; another box as it is."""
     match box.kind:

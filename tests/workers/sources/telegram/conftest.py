@@ -86,7 +86,7 @@ def live_desk(shared_live_desk: LiveDesk) -> Iterator[LiveDesk]:
     desk.world.clock_offset = 0.0
     desk.world.announces_channels = True
     desk.settle()
-    desk.wait_for("the line to hold", lambda: desk.connected)
+    desk.wait_for("the connection to hold", lambda: desk.connected)
     desk.assert_polite()
 
 

@@ -54,7 +54,7 @@ def post_long_ago(channel: Channel, count: int, every: int) -> None:
             channel.post_photo(picture(), f"photo {number}", date=posted)
 
 
-# While the line is down, or the program is not there
+# While the connection is down, or the program is not there
 
 
 def test_a_long_outage(channel: Channel, server: TelegramServer, make_live_desk: MakeDesk) -> None:
@@ -83,7 +83,7 @@ def test_one_post_while_away_and_silence_afterwards(
     alone.wait_for("the channel", lambda: alone.report("channel 0").get("state") == "read")
     server.stop()
     alone.wait_for("the outage to be noticed", lambda: not alone.report()["connected"])
-    one = channel.post_photo(picture(), "while the line was down")
+    one = channel.post_photo(picture(), "while the connection was down")
     server.start()
     alone.wait_for("it", lambda: lookup.known(alone.desk.journal, channel.id, one))
     alone.stop()
@@ -240,7 +240,7 @@ def test_nobody_is_said_to_be_connected_who_has_not_proved_it(
         assert {row["behind"] for row in body["channels"]} == {None}
         time.sleep(0.03)
     server.accept_connections()
-    desk.wait_for("the line", lambda: desk.connected)
+    desk.wait_for("the connection", lambda: desk.connected)
     desk.wait_for("its state", lambda: desk.of(channel).get("behind") == 0)
     desk.stop()
 
@@ -374,7 +374,7 @@ def test_a_flood_in_backfill_outlasts_the_line(
     fault.clear()
     before, connections = done(), server.connections_total
     server.drop_connections()
-    alone.wait_for("a new line", lambda: server.connections_total > connections)
+    alone.wait_for("a new connection", lambda: server.connections_total > connections)
     proved = server.requests["messages.getPeerDialogs"] + 4
     alone.wait_for("it to hold", lambda: server.requests["messages.getPeerDialogs"] >= proved)
     assert done() <= before + 100, "the page that was on its way, and no other"

@@ -83,7 +83,7 @@ def test_hints_do_not_have_it_looked_up_all_the_time(make_alone: MakeAlone, serv
     assert server.requests["contacts.resolveUsername"] <= 6
 
 
-def test_a_line_with_nothing_to_connect_to_shows_what_is_known(
+def test_a_connection_with_nothing_to_connect_to_shows_what_is_known(
     make_alone: MakeAlone, server: TelegramServer, channel: Channel
 ) -> None:
     first = start(make_alone, channel)

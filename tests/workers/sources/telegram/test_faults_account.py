@@ -227,8 +227,8 @@ def test_an_account_that_is_said_to_live_elsewhere(
     alone.start()
     alone.wait_for("the channel", lambda: alone.report("channel 0").get("id"))
     server.faults.rpc("messages.getPeerDialogs", error="USER_MIGRATE_4", times=1)
-    lines = server.connections_total
-    alone.wait_for("a new line", lambda: server.connections_total > lines and alone.report()["connected"])
+    connections = server.connections_total
+    alone.wait_for("a new connection", lambda: server.connections_total > connections and alone.report()["connected"])
     message_id = channel.post_photo(picture(), "afterwards")
     alone.wait_for("it", lambda: lookup.known(alone.desk.journal, channel.id, message_id))
     monkeypatch.setattr(reconnecting, "REFUSED_SECONDS", 0.2)

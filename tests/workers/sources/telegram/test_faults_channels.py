@@ -17,7 +17,7 @@ from tests.servers.telegram.rpc import METHODS
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import LiveDesk, picture
 from workers.sources.telegram.channels import looking
-from workers.sources.telegram.wire.connection import Connection, Page
+from workers.sources.telegram.wire.connection import Connection, HistoryPage
 from workers.sources.telegram.wire.peers import Peer
 
 pytestmark = pytest.mark.tree
@@ -235,7 +235,7 @@ def test_where_reading_begins_is_found_with_one_request_and_kept(
     begun: list[int] = []
     ask = Connection.before_time
 
-    async def before_time(self: Connection, peer: Peer, seconds: int, *, skip: int = 0) -> Page:
+    async def before_time(self: Connection, peer: Peer, seconds: int, *, skip: int = 0) -> HistoryPage:
         begun.append(seconds)
         return await ask(self, peer, seconds, skip=skip)
 

@@ -272,7 +272,9 @@ def test_long_floods_stop_only_what_they_are_about(
     desk.server.drop_connections()
     here.post_photo(picture(), "there is another channel")
     desk.wait_for("it", lambda: desk.row(here, here.top_id))
-    assert desk.requested("contacts.resolveUsername") == 2, "nobody asks before the time is over, on whatever line"
+    assert desk.requested("contacts.resolveUsername") == 2, (
+        "nobody asks before the time is over, on whatever connection"
+    )
 
     told = desk.flooded_until()
     fault = server.faults.rpc("messages.getPeerDialogs", error="FLOOD_WAIT_190")

@@ -163,7 +163,7 @@ def test_an_unknown_constructor_in_the_difference(live_desk: LiveDesk) -> None:
         "the difference to be asked for", lambda: live_desk.requested("updates.getChannelDifference") > before
     )
     live_desk.settle()
-    live_desk.wait_for("the line to hold", lambda: live_desk.connected)
+    live_desk.wait_for("the connection to hold", lambda: live_desk.connected)
     channel.make_unreadable(strange, False)
 
 
@@ -277,7 +277,7 @@ def test_reactions_are_no_edits(live_desk: LiveDesk) -> None:
     channel, connections = live_desk.channel, live_desk.server.connections_total
     live_desk.server.drop_connections()  # so that the client knows of no gap, in which it would tell of no edits
     live_desk.wait_for(
-        "a new line", lambda: live_desk.server.connections_total > connections and live_desk.server.subscribers
+        "a new connection", lambda: live_desk.server.connections_total > connections and live_desk.server.subscribers
     )
     message_id = channel.post_photo(picture(), "well liked")
     live_desk.settle()

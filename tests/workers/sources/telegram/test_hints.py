@@ -1,4 +1,4 @@
-"""Hints: which are followed at once, what becomes of a burst of them, and of one whose line is lost."""
+"""Hints: which are followed at once, what a burst of them causes, and one whose connection is lost."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def test_too_long_is_followed_at_once(make_alone: MakeAlone, server: TelegramSer
     alone.wait_for("it", lambda: lookup.known(alone.desk.journal, channel.id, one), 5.0)
 
 
-def test_a_hint_outlasts_its_line(make_alone: MakeAlone, server: TelegramServer, channel: Channel) -> None:
-    """An old message, which no other look would come across, is deleted just before the line is lost."""
+def test_a_hint_outlasts_its_connection(make_alone: MakeAlone, server: TelegramServer, channel: Channel) -> None:
+    """An old message, which no other look would come across, is deleted just before the connection is lost."""
     alone = begin(make_alone, channel, reconcile_messages=0)
     old = channel.post_photo(picture(), "old")
     for number in range(120):

@@ -18,7 +18,7 @@ from tests.workers.sources.telegram.desk import large_picture, picture
 from workers.sources.telegram.downloads import downloads, spool_writer, transfer
 from workers.sources.telegram.downloads import failures as download_failures
 from workers.sources.telegram.history import reader as channel_reader
-from workers.sources.telegram.wire import data_centres
+from workers.sources.telegram.wire.files import data_centres
 
 pytestmark = pytest.mark.tree
 
@@ -66,13 +66,13 @@ def test_a_data_centre_that_cannot_be_reached_keeps_only_its_own_files(
     make_alone: MakeAlone, server: TelegramServer, channel: Channel, quick: None
 ) -> None:
     alone = begin(make_alone, server, channel)
-    lines = server.connections_total
+    connections = server.connections_total
     server.close_data_centre(OTHER_DC)
     there = [channel.post_photo(picture(), f"there {n}", dc=OTHER_DC) for n in range(6)]
     alone.wait_for("/status to say so", lambda: "data centre 4" in alone.report().get("fetch_error", ""))
     here = [channel.post_photo(picture(), f"here {n}") for n in range(6)]
     alone.wait_for("the others", lambda: all(is_fetched(alone, channel, one) for one in here))
-    assert alone.report()["connected"] and server.connections_total == lines, "the line is the same"
+    assert alone.report()["connected"] and server.connections_total == connections, "the connection is the same"
     assert alone.report()["fetch_error_since"] and "firewall" in alone.report()["fetch_error_remedy"]
     assert not any(is_fetched(alone, channel, one) for one in there)
     for one in there[1:]:
@@ -89,11 +89,11 @@ def test_a_data_centre_that_falls_silent_is_connected_to_anew(
     alone = begin(make_alone, server, channel)
     first = channel.post_photo(picture(), "first", dc=OTHER_DC)
     alone.wait_for("it", lambda: is_fetched(alone, channel, first))
-    lines = server.connections_total
+    connections = server.connections_total
     fault = server.faults.rpc("upload.getFile", silent=True, times=2)
     second = channel.post_photo(picture(), "second", dc=OTHER_DC)
     alone.wait_for("it", lambda: is_fetched(alone, channel, second))
-    assert fault.hits == 2 and lines < server.connections_total <= lines + 3
+    assert fault.hits == 2 and connections < server.connections_total <= connections + 3
     assert alone.report()["connected"] and server.connections == 2
     server._in_loop(server._hub.drop, OTHER_DC)  # as Telegram does with those that are of no use for minutes
     third = channel.post_photo(picture(), "third", dc=OTHER_DC)

@@ -22,7 +22,7 @@ from workers.sources.telegram.downloads.downloads import Downloads
 from workers.sources.telegram.downloads.fetcher import Download, Fetcher
 from workers.sources.telegram.history.backfill import Backfill
 from workers.sources.telegram.history.history import History
-from workers.sources.telegram.source import GaveUp
+from workers.sources.telegram.source import ConnectingFailed
 from workers.sources.telegram.wire import connection
 from workers.sources.telegram.wire.connection import Connection
 from workers.sources.telegram.wire.media import Message, read_message
@@ -241,7 +241,7 @@ def test_a_line_that_fails_again_and_again_is_given_up(
     alone = make_alone(both[0], max_restarts=2, reconnect_delay_seconds=0.05)
     alone.start()
     ended = alone.wait_for_end()
-    assert isinstance(ended, GaveUp) and "ZeroDivisionError" in str(ended)
+    assert isinstance(ended, ConnectingFailed) and "ZeroDivisionError" in str(ended)
 
 
 def test_telling(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,12 +249,12 @@ def test_telling(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypat
     alone = begin(make_alone, both[0])
     beats: list[object] = []
 
-    def fail(self: source.Source) -> None:
+    def fail(self: source.TelegramSource) -> None:
         beats.append(self)
         raise RuntimeError("can't be told")
 
     with monkeypatch.context() as patch:
-        patch.setattr(source.Source, "_report", fail)
+        patch.setattr(source.TelegramSource, "_report", fail)
         alone.wait_for("some beats", lambda: len(beats) > 2)
     post_and_wait(alone, both[0])
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CONNECT_SECONDS = 10.0
-"""Longest for a connection, and for a block of an upload to get off: on a thin line several uploads share it."""
+"""Longest for a connection, and for a block of an upload to get off: several uploads may share a slow connection."""
 
 READ_SECONDS = 30.0
 """Longest for an answer. R2 answers within a second; what takes thirty will not come any more."""

@@ -30,7 +30,7 @@ from botocore.utils import get_environ_proxies
 
 SEND_BUFFER_BYTES = 128 * 2**10
 """How much of an upload may be on its way unseen (the kernel makes it twice that). By default the kernel takes several
-MiB at once, and the wait for the answer began while they were still to be sent: on a thin line that eight uploads
+MiB at once, and the wait for the answer began while they were still to be sent: on a slow connection that eight uploads
 share, a large original never got there in time. Now 10 KB/s a connection will do; and 50 ms away it has up to 5 MB/s.
 """
 

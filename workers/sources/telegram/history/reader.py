@@ -15,10 +15,9 @@ import structlog
 
 from ipc.intake import Taken, take, withdraw
 from ipc.journal import Journal, lookup
-from ipc.posts import LIVE, MORE, Channel
-from ipc.posts import Page as Posts
+from ipc.posts import LIVE, MORE, Channel, Page
 from workers.sources.telegram.history.omitted_ids import OmittedIds
-from workers.sources.telegram.wire.connection import Connection, Page
+from workers.sources.telegram.wire.connection import Connection, HistoryPage
 from workers.sources.telegram.wire.errors import Unreadable
 from workers.sources.telegram.wire.media import Message
 from workers.sources.telegram.wire.peers import PAGE, Peer
@@ -100,7 +99,7 @@ class ChannelReader:
         self.omitted.note([message_id], {message_id}, time.monotonic())
         return Message(message_id, "unreadable")
 
-    def learn(self, page: Page) -> None:
+    def learn(self, page: HistoryPage) -> None:
         """The channel may have another title by now."""
         self.title = page.title
 
@@ -113,7 +112,7 @@ class ChannelReader:
         kinds = Counter(one.kind for one in messages if one.post is None and one.kind != "absent")
         kinds += Counter({MORE: sum(one.more for one in messages)})  # if there are any
         posts = tuple(one.post for one in messages if one.post)
-        page = Posts(Channel(self.id, self.title), posts, low, high, dict(kinds), is_present=True, priority=priority)
+        page = Page(Channel(self.id, self.title), posts, low, high, dict(kinds), is_present=True, priority=priority)
         taken = take(self._journal, page, time.time())
         self.known_range = lookup.channel_range(self._journal, self.id)
         return taken

@@ -51,7 +51,7 @@ class PasswordNeeded(Exception):
     """The account has two-step verification."""
 
 
-class GaveUp(Exception):
+class LoginFailed(Exception):
     """There will be no session; why, what to do, and the command's exit code."""
 
     def __init__(self, text: str, code: int = 1) -> None:
@@ -71,14 +71,14 @@ async def sorted_answer(answer: Awaitable[Any]) -> Any:
         if text := _AGAIN.get(type(error)):
             raise Again(text) from error
         if text := _FINAL.get(type(error)):
-            raise GaveUp(text) from error
+            raise LoginFailed(text) from error
         if fault := APPLICATION.get(type(error)):
-            raise GaveUp(". ".join(fault), EX_CONFIG) from error
+            raise LoginFailed(". ".join(fault), EX_CONFIG) from error
         raise
 
 
 def signed_in(authorization: Any) -> Any:
-    """The user who is logged in now. Raises GaveUp if there is no account yet."""
+    """The user who is logged in now. Raises LoginFailed if there is no account yet."""
     if isinstance(authorization, types.auth.AuthorizationSignUpRequired):
-        raise GaveUp(_FINAL[errors.PhoneNumberUnoccupiedError])
+        raise LoginFailed(_FINAL[errors.PhoneNumberUnoccupiedError])
     return authorization.user

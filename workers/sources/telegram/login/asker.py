@@ -19,7 +19,7 @@ from telethon.tl import functions, types
 
 from ipc.holds import Hold
 from ipc.text.durations import duration
-from workers.sources.telegram.login.answers import GaveUp, sorted_answer
+from workers.sources.telegram.login.answers import LoginFailed, sorted_answer
 from workers.sources.telegram.wire.account import LOGIN, Account
 from workers.sources.telegram.wire.client import connect, make_client
 from workers.sources.telegram.wire.connection import CLOSE_SECONDS, CONNECT_SECONDS, REQUEST_SECONDS
@@ -41,7 +41,7 @@ MAX_QR_SECONDS: Final = 60.0
 
 
 class Asker:
-    """Each request may raise Again, CodeExpired, PasswordNeeded and GaveUp. `session` is what a login fills."""
+    """Each request may raise Again, CodeExpired, PasswordNeeded and LoginFailed. `session` is what a login fills."""
 
     def __init__(self, account: Account) -> None:
         self.session = MemorySession()
@@ -96,7 +96,7 @@ class Asker:
             except ConnectionLost as error:
                 trouble = str(error)
                 await self._disconnect()
-        raise GaveUp(f"Telegram cannot be reached: {trouble}. {UNREACHABLE}")
+        raise LoginFailed(f"Telegram cannot be reached: {trouble}. {UNREACHABLE}")
 
     async def _limited(self, answer: Awaitable[Any], seconds: float) -> Any:
         """The answer in its time; what is none becomes an error of the login, or ConnectionLost."""
@@ -106,13 +106,13 @@ class Asker:
         except TimeoutError as error:
             raise ConnectionLost(f"no answer within {duration(seconds)}") from error
         except Flooded as flood:
-            raise GaveUp(
+            raise LoginFailed(
                 f"Telegram asks to wait for {duration(flood.seconds)} before the next attempt. Run bin/run login then"
             ) from flood
         except (ServerTrouble, Unreadable, StaleReference) as error:
-            raise GaveUp(f"{error}. Try again later") from error
+            raise LoginFailed(f"{error}. Try again later") from error
         except Hold as hold:
-            raise GaveUp(hold.what if LOGIN in hold.remedy else str(hold)) from hold
+            raise LoginFailed(hold.what if LOGIN in hold.remedy else str(hold)) from hold
 
     async def _connected(self) -> TelegramClient:
         if self._client is None or not self._client.is_connected():

@@ -12,7 +12,7 @@ from telethon.password import compute_check
 from telethon.sessions import StringSession
 from telethon.tl import functions, types
 
-from workers.sources.telegram.login.answers import CodeExpired, GaveUp, signed_in
+from workers.sources.telegram.login.answers import CodeExpired, LoginFailed, signed_in
 from workers.sources.telegram.login.asker import Asker
 from workers.sources.telegram.login.descriptions import how_sent, shown
 from workers.sources.telegram.login.session import write_session
@@ -20,7 +20,7 @@ from workers.sources.telegram.wire.account import Account
 
 
 class Login:
-    """Each step may raise Again, CodeExpired, PasswordNeeded and GaveUp.
+    """Each step may raise Again, CodeExpired, PasswordNeeded and LoginFailed.
 
     `user` is there (telethon's) once the account is logged in.
     """
@@ -70,9 +70,9 @@ class Login:
             self.user = signed_in(sent.authorization)
             return "Telegram wants no code."
         if not isinstance(sent, types.auth.SentCode):
-            raise GaveUp("Telegram wants a paid subscription before it sends this number a code. Try --qr")
+            raise LoginFailed("Telegram wants a paid subscription before it sends this number a code. Try --qr")
         if isinstance(sent.type, types.auth.SentCodeTypeSetUpEmailRequired):
-            raise GaveUp("Telegram wants an e-mail address for this account. Set it up in the app, or try --qr")
+            raise LoginFailed("Telegram wants an e-mail address for this account. Set it up in the app, or try --qr")
         self._code_hash = sent.phone_code_hash
         self._by_email = isinstance(sent.type, types.auth.SentCodeTypeEmailCode)
         return how_sent(sent)
@@ -98,7 +98,7 @@ class Login:
         try:
             proof = compute_check(challenge, password)
         except ValueError as error:
-            raise GaveUp(f"this kind of password is not known here: {error}") from error
+            raise LoginFailed(f"this kind of password is not known here: {error}") from error
         self.user = signed_in(self._asker.ask(functions.auth.CheckPasswordRequest(proof)))
 
     # By a QR code
@@ -124,9 +124,9 @@ class Login:
         return str(StringSession.save(self._asker.session))
 
     def keep_as_file(self, path: Path) -> None:
-        """Write the session. Raises GaveUp."""
+        """Write the session. Raises LoginFailed."""
         try:
             write_session(self._asker.session, path)
         except Exception as error:
-            raise GaveUp(f"{path} could not be written, the login was undone: {error}") from error
+            raise LoginFailed(f"{path} could not be written, the login was undone: {error}") from error
         self._kept = True

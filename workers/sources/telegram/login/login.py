@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from ipc.holds import EX_CONFIG
 from ipc.text.durations import duration
-from workers.sources.telegram.login.answers import Again, CodeExpired, GaveUp, PasswordNeeded
+from workers.sources.telegram.login.answers import Again, CodeExpired, LoginFailed, PasswordNeeded
 from workers.sources.telegram.login.authorization import Login
 from workers.sources.telegram.login.descriptions import describe
 from workers.sources.telegram.wire.account import Account
@@ -65,7 +65,7 @@ def main(options: dict[str, Any], terminal: Terminal, *, qr: bool, as_string: bo
                 terminal.give(login.keep_as_string())
             else:
                 login.keep_as_file(account.path)
-    except GaveUp as error:
+    except LoginFailed as error:
         terminal.refuse(str(error))
         return error.code
     except EOFError:
@@ -94,26 +94,26 @@ def _farewell(account: Account, who: str, *, as_string: bool) -> list[str]:
 
 
 def _make_way(account: Account, terminal: Terminal, *, force: bool) -> None:
-    """Make sure that a file may and can be written. Raises GaveUp."""
+    """Make sure that a file may and can be written. Raises LoginFailed."""
     if account.is_string:
-        raise GaveUp(
+        raise LoginFailed(
             "telegram.session holds a StringSession, so a file would not be used. To renew it, run bin/run login"
             " --string and put the result in its place; for a file, remove telegram.session from the configuration",
             EX_CONFIG,
         )
     if account.names_nothing:
-        raise GaveUp(account.names_nothing, EX_CONFIG)
+        raise LoginFailed(account.names_nothing, EX_CONFIG)
     folder = _first_existing(account.path.parent)
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise GaveUp(f"{account.path} cannot be written: {folder} is no folder that one may write to", EX_CONFIG)
+        raise LoginFailed(f"{account.path} cannot be written: {folder} is no folder that one may write to", EX_CONFIG)
     if not os.path.lexists(account.path) or force:
         return
     if not terminal.is_interactive:
-        raise GaveUp(
+        raise LoginFailed(
             f"{account.path} is there already. bin/run check says whether it is good; bin/run login --force replaces it"
         )
     if terminal.ask(f"{account.path} is there already. Replace it? [y/N] ").lower() not in ("y", "yes"):
-        raise GaveUp("the session that is there was kept")
+        raise LoginFailed("the session that is there was kept")
 
 
 def _first_existing(folder: Path) -> Path:
@@ -124,7 +124,7 @@ def _first_existing(folder: Path) -> Path:
 
 
 def _converse(login: Login, terminal: Terminal, *, qr: bool) -> None:
-    """Ask until the account is logged in. Raises GaveUp."""
+    """Ask until the account is logged in. Raises LoginFailed."""
     try:
         if qr:
             _show_codes(login, terminal)
@@ -168,17 +168,17 @@ def _show_codes(login: Login, terminal: Terminal) -> None:
         login.await_acceptance()
         url = login.login_address()
         if url is not None and time.monotonic() > until:
-            raise GaveUp(f"no code was scanned within {duration(QR_SECONDS)}. Run bin/run login --qr again")
+            raise LoginFailed(f"no code was scanned within {duration(QR_SECONDS)}. Run bin/run login --qr again")
 
 
 def _attempt(terminal: Terminal, step: Callable[[], None]) -> None:
-    """Do a step, again where an answer was wrong. Raises GaveUp after `TRIES` of them."""
+    """Do a step, again where an answer was wrong. Raises LoginFailed after `TRIES` of them."""
     for _ in range(TRIES):
         try:
             return step()
         except Again as again:
             terminal.say(str(again))
-    raise GaveUp(f"that were {TRIES} attempts, nothing was saved. Run bin/run login again")
+    raise LoginFailed(f"{TRIES} wrong answers, and nothing was saved. Run bin/run login again")
 
 
 def phone_number(text: str) -> str:

@@ -28,7 +28,7 @@ from workers.sources.telegram.wire import peers
 from workers.sources.telegram.wire.account import LOGIN, Account
 from workers.sources.telegram.wire.client import connect, load_session, make_client, overhear, stay
 from workers.sources.telegram.wire.errors import ConnectionLost, Flooded, ServerTrouble, Unanswered
-from workers.sources.telegram.wire.files import Files
+from workers.sources.telegram.wire.files.files import Files
 from workers.sources.telegram.wire.hints import Hint, hint_of
 from workers.sources.telegram.wire.media import File, Message, read_message
 from workers.sources.telegram.wire.peers import PAGE, Peer, input_channel, input_peer
@@ -45,7 +45,7 @@ CLOSE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class HistoryPage:
     """Messages, ascending. `title` is the channel's as it is now."""
 
     messages: tuple[Message, ...]
@@ -160,21 +160,21 @@ class Connection:
 
     # Messages
 
-    async def after(self, peer: Peer, message_id: int) -> Page:
+    async def after(self, peer: Peer, message_id: int) -> HistoryPage:
         """The first messages after that one, at most `PAGE`. The page may begin with some that come before."""
         return await self._history(peer, offset_id=message_id + 1, add_offset=-PAGE)
 
-    async def before(self, peer: Peer, message_id: int, limit: int = PAGE, *, skip: int = 0) -> Page:
+    async def before(self, peer: Peer, message_id: int, limit: int = PAGE, *, skip: int = 0) -> HistoryPage:
         """The last messages before that one but for `skip`, at most `limit`; before 0: the newest of all."""
         return await self._history(peer, offset_id=message_id, add_offset=skip, limit=limit)
 
-    async def before_time(self, peer: Peer, seconds: int, *, skip: int = 0) -> Page:
+    async def before_time(self, peer: Peer, seconds: int, *, skip: int = 0) -> HistoryPage:
         """The last message that was posted before that Unix time (Telegram's) but for `skip`, if there is any."""
         return await self._history(peer, offset_id=0, offset_date=seconds, add_offset=skip, limit=1)
 
     async def _history(
         self, peer: Peer, *, offset_id: int, offset_date: int | None = None, add_offset: int = 0, limit: int = PAGE
-    ) -> Page:
+    ) -> HistoryPage:
         request = functions.messages.GetHistoryRequest(
             peer=input_peer(peer),
             offset_id=offset_id,
@@ -187,16 +187,16 @@ class Connection:
         )
         return self._page(peer, await self.ask(request))
 
-    async def by_ids(self, peer: Peer, message_ids: Iterable[int]) -> Page:
+    async def by_ids(self, peer: Peer, message_ids: Iterable[int]) -> HistoryPage:
         """These messages, at most `PAGE` of them; one that is not there is of the kind "absent", or is left out."""
         asked = [types.InputMessageID(one) for one in message_ids]
         return self._page(peer, await self.ask(functions.channels.GetMessagesRequest(input_channel(peer), asked)))
 
-    def _page(self, peer: Peer, answer: Any) -> Page:
+    def _page(self, peer: Peer, answer: Any) -> HistoryPage:
         answer = _with("messages", "chats", of=answer)
         messages = (self._read(one, peer) for one in answer.messages)
         titles = [chat.title for chat in answer.chats if chat.id == peer.channel_id and hasattr(chat, "title")]
-        return Page(
+        return HistoryPage(
             messages=tuple(sorted(messages, key=lambda message: message.id)),
             title=clean(titles[0]) if titles else peer.title,
         )

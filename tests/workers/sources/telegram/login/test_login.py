@@ -183,10 +183,10 @@ def test_a_login_that_can_not_be_kept_is_undone(
 # The conversation
 
 
-def test_a_line_that_is_lost_while_a_person_is_thinking(
+def test_a_connection_that_is_lost_while_a_person_is_thinking(
     server: TelegramServer, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asker, "REQUEST_SECONDS", 3.0)  # one may be on its way when the line goes
+    monkeypatch.setattr(asker, "REQUEST_SECONDS", 3.0)  # one may be on its way when the connection goes
     server.world.password = "correct horse"
 
     def after_a_while(answer: str) -> Callable[[], str]:
@@ -282,7 +282,7 @@ def test_codes_that_nobody_scans(
     assert len(person.drawn) == 1 and "no code was scanned" in person.refusals[0]
 
 
-def test_a_code_that_is_accepted_while_the_line_is_down(server: TelegramServer, options: dict[str, Any]) -> None:
+def test_a_code_that_is_accepted_while_the_connection_is_down(server: TelegramServer, options: dict[str, Any]) -> None:
     """Nobody is told of it; the next request finds out."""
     person = Person()
 

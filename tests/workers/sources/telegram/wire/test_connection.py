@@ -1,4 +1,4 @@
-"""The line itself: what it does when telethon's own parts die, and where the chats come in pages."""
+"""The connection itself: what it does when telethon's own parts die, and where the chats come in pages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.tree
 
 
 def with_connection(server: TelegramServer, folder: Path, use: Callable[[Connection], Awaitable[None]]) -> None:
-    """Have a connected line, and nothing left of it."""
+    """Have an open connection, and nothing left of it."""
     options = {
         "api_id": server.api_id,
         "api_hash": server.api_hash,
@@ -47,7 +47,7 @@ def with_connection(server: TelegramServer, folder: Path, use: Callable[[Connect
 
 
 @pytest.mark.parametrize("name", ["_updates_handle", "_keepalive_handle"])
-def test_a_line_that_has_gone_deaf_is_lost(server: TelegramServer, tmp_path: Path, name: str) -> None:
+def test_a_connection_that_has_gone_deaf_is_lost(server: TelegramServer, tmp_path: Path, name: str) -> None:
     """Telethon's tasks may die of an error that nobody hears of, while it counts as connected."""
 
     async def use(connection: Connection) -> None:

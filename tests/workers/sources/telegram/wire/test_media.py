@@ -32,7 +32,7 @@ def jpeg(size: tuple[int, int] = (640, 480)) -> bytes:
 
 def read(channel: Channel, message_id: int, *, previews: bool = False) -> Message:
     post = channel.posts[message_id]
-    with BinaryReader(encode(post.tl(channel.id, 0))) as reader:  # as it comes through the line
+    with BinaryReader(encode(post.tl(channel.id, 0))) as reader:  # as it comes over the connection
         return read_message(reader.tgread_object(), channel.id, previews=previews)
 
 
@@ -190,7 +190,7 @@ def test_pictures_inside_other_media(media: Any, kind: str, photo_id: int | None
 
 
 def rich(*blocks: Any, photos: tuple[int, ...] = (), documents: tuple[Any, ...] = ()) -> Any:
-    """A rich message, as it comes through the line."""
+    """A rich message, as it comes over the connection."""
     made = types.RichMessage(list(blocks), [photo_of(one) for one in photos], list(documents))
     with BinaryReader(bytes(made)) as reader:
         return reader.tgread_object()

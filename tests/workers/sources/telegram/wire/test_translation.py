@@ -63,7 +63,7 @@ def test_what_is_raised_is_translated() -> None:
         asyncio.run(translated(fail(KeyError("x"))))
 
 
-def test_a_request_that_telethon_cancels_is_a_lost_line_and_our_own_cancelling_is_not() -> None:
+def test_a_request_that_telethon_cancels_is_a_lost_connection_and_our_own_cancelling_is_not() -> None:
     async def both() -> None:
         loop = asyncio.get_running_loop()
         given_up: asyncio.Future[Any] = loop.create_future()

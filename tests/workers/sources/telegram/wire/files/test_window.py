@@ -1,4 +1,4 @@
-"""How much is asked for at once: with a line that is simulated, and with the rules that Telegram has for parts."""
+"""How much is asked for at once: with a simulated connection, and with the rules that Telegram has for parts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import heapq
 
 import pytest
 
-from workers.sources.telegram.wire import window as pace
-from workers.sources.telegram.wire.window import MAX_BYTES, MAX_PART_BYTES, MIN_BYTES, Window
+from workers.sources.telegram.wire.files import window as pace
+from workers.sources.telegram.wire.files.window import MAX_BYTES, MAX_PART_BYTES, MIN_BYTES, Window
 
 TIMEOUT_SECONDS = 30.0
 
 
 def carry(bytes_per_second: float, latency: float, files: int, size: int, at_once: int = 4) -> tuple[float, int]:
-    """Fetch so many files over a line of that speed, the parts one after the other: seconds, and parts timed out.
+    """Fetch so many files over a connection of that speed, the parts one after the other: seconds, and parts timed out.
 
     As the real one: what was asked for and is late comes all the same, and holds up what comes after it.
     """
@@ -49,14 +49,14 @@ def carry(bytes_per_second: float, latency: float, files: int, size: int, at_onc
 
 
 @pytest.mark.parametrize("bytes_per_second", [4_000, 9_000, 35_000, 200_000, 10_000_000])
-def test_nothing_is_late_on_any_line_and_the_line_is_full(bytes_per_second: float) -> None:
+def test_nothing_is_late_on_any_connection_and_it_is_full(bytes_per_second: float) -> None:
     seconds, late = carry(bytes_per_second, 0.05, files=12, size=300_000)
     assert late <= (4 if bytes_per_second < 10_000 else 0)
     ideal = 12 * 300_000 / bytes_per_second
     assert seconds < 1.2 * ideal + 1.0
 
 
-def test_what_was_begun_with_large_parts_is_late_on_a_slow_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_begun_with_large_parts_is_late_on_a_slow_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four times half a megabyte, as it would be without a pace: or the test above would say nothing."""
     monkeypatch.setattr(pace, "FIRST_BYTES", MAX_BYTES)
     assert carry(30_000, 0.05, files=4, size=2_000_000)[1] >= 1
@@ -75,7 +75,7 @@ def test_parts_are_as_telegram_allows_them(window: int, size: int) -> None:
         offset += part
 
 
-def test_a_large_file_comes_in_large_parts_where_the_line_allows_it() -> None:
+def test_a_large_file_comes_in_large_parts_where_the_connection_allows_it() -> None:
     it = Window()
     it.window = MAX_BYTES
     assert it.part_bytes(0, 10_000_000) == MAX_PART_BYTES

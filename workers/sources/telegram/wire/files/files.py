@@ -15,10 +15,10 @@ from typing import Any, Final
 from telethon import TelegramClient
 from telethon.tl import functions, types
 
-from workers.sources.telegram.wire.cdn import MIN_BYTES, Block, CdnFile, Tampered
-from workers.sources.telegram.wire.cdn_data_centre import Cdn
-from workers.sources.telegram.wire.data_centres import Elsewhere, Home, Moved, TokenRefused
 from workers.sources.telegram.wire.errors import ServerTrouble
+from workers.sources.telegram.wire.files.cdn import MIN_BYTES, Block, CdnFile, Tampered
+from workers.sources.telegram.wire.files.cdn_data_centre import Cdn
+from workers.sources.telegram.wire.files.data_centres import Elsewhere, Home, Moved, TokenRefused
 from workers.sources.telegram.wire.media import File
 
 MAX_TURNS: Final = 4

@@ -22,8 +22,8 @@ from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import large_picture, picture
 from workers.sources.telegram.downloads import downloads, fetcher
 from workers.sources.telegram.downloads import failures as download_failures
-from workers.sources.telegram.wire import cdn_data_centre, data_centres
-from workers.sources.telegram.wire.cdn import Block, CdnFile, Tampered
+from workers.sources.telegram.wire.files import cdn_data_centre, data_centres
+from workers.sources.telegram.wire.files.cdn import Block, CdnFile, Tampered
 
 KEY, IV = bytes(range(32)), bytes(range(16))
 KIB = 1024
@@ -186,7 +186,7 @@ def test_a_token_that_does_not_hold_is_asked_for_anew(
 def test_a_file_that_the_cdn_has_tampered_with_waits_alone(
     alone: Alone, server: TelegramServer, channel: Channel, how: Any
 ) -> None:
-    lines = server.connections_total
+    connections = server.connections_total
     data, other, direct = picture(), picture(), picture()
     file = server.world.cdn_file(data)
     fault = server.faults.file(how, file_id=file.id)
@@ -196,20 +196,20 @@ def test_a_file_that_the_cdn_has_tampered_with_waits_alone(
     wait_for_file(alone, channel, channel.post_photo(direct, "from Telegram itself"), direct)
     fault.clear()
     wait_for_file(alone, channel, bad, data)
-    assert server.connections_total == lines + 1, "the line is the same"
+    assert server.connections_total == connections + 1, "the connection is the same"
 
 
 @pytest.mark.tree
 def test_a_cdn_that_cannot_be_reached_keeps_only_its_own_files(
     alone: Alone, server: TelegramServer, channel: Channel
 ) -> None:
-    lines = server.connections_total
+    connections = server.connections_total
     server.close_data_centre(CDN_DC)
     data, direct = picture(), picture()
     there = channel.post_photo(server.world.cdn_file(data), "out of reach")
     alone.wait_for("/status to say so", lambda: "data centre 203 (1 picture)" in alone.report().get("fetch_error", ""))
     wait_for_file(alone, channel, channel.post_photo(direct, "from Telegram itself"), direct)
-    assert alone.report()["connected"] and server.connections_total == lines
+    assert alone.report()["connected"] and server.connections_total == connections
     job = job_of(alone, channel, there)
     assert job is not None and transitions.postpone(alone.desk.journal, job, 3600, "its time is far off")
     server.accept_connections()
@@ -253,14 +253,14 @@ def test_two_of_its_data_centres_that_are_connected_to_at_once_keep_their_own_ke
 def test_an_answer_of_another_kind_is_one_files_matter(
     alone: Alone, server: TelegramServer, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = server.connections_total
+    connections = server.connections_total
     with monkeypatch.context() as patch:
         patch.setitem(METHODS, "upload.getFile", lambda call, request: types.NearestDc("XX", 2, 2))
         odd = channel.post_photo(picture(), "odd")
         wait_for_reason(alone, channel, odd, "Telegram answers NearestDc where a part of a file should be")
     direct = picture()
     wait_for_file(alone, channel, channel.post_photo(direct, "as ever"), direct)
-    assert server.connections_total == lines
+    assert server.connections_total == connections
 
 
 @pytest.mark.tree
@@ -271,7 +271,7 @@ def test_a_defect_is_one_files_matter(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lines = server.connections_total
+    connections = server.connections_total
     real = fetcher.Fetcher._bring
 
     async def bring(self: Any, connection: Any, download: Any, file: Any) -> bool:
@@ -288,4 +288,4 @@ def test_a_defect_is_one_files_matter(
     assert "bring" in capsys.readouterr().out, "where it happened is in the log"
     bad = 0
     wait_for_file(alone, channel, message_id, data)
-    assert server.connections_total == lines
+    assert server.connections_total == connections

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from workers.sources.telegram.wire.errors import Unanswered
-from workers.sources.telegram.wire.window import Window
+from workers.sources.telegram.wire.files.window import Window
 
 
 class Paced:

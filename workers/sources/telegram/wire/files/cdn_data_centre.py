@@ -15,8 +15,8 @@ from telethon.network import MTProtoSender
 from telethon.tl import functions
 
 from workers.sources.telegram.wire.client import reached
-from workers.sources.telegram.wire.data_centres import Elsewhere, Moved, server_of
 from workers.sources.telegram.wire.errors import ChannelFault, Flooded, ServerTrouble, StaleReference, Unreadable
+from workers.sources.telegram.wire.files.data_centres import Elsewhere, Moved, server_of
 from workers.sources.telegram.wire.translation import translated
 
 

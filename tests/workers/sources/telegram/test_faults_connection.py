@@ -1,4 +1,4 @@
-"""What the line may do without anybody losing a picture: it drops, is refused, goes silent, talks nonsense."""
+"""What the connection may do without a picture being lost: it drops, is refused, goes silent, talks nonsense."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import LiveDesk, large_picture, picture
 from workers.sources.telegram import reconnecting
 from workers.sources.telegram.channels import channels
-from workers.sources.telegram.source import GaveUp
+from workers.sources.telegram.source import ConnectingFailed
 
 pytestmark = pytest.mark.tree
 SLOW = 500_000.0
 """Bytes a second: a part of a file takes a second."""
 
 
-def wait_for_new_line(desk: LiveDesk, before: int) -> None:
-    desk.wait_for("a new line", lambda: desk.server.connections_total > before and desk.server.subscribers)
+def wait_for_new_connection(desk: LiveDesk, before: int) -> None:
+    desk.wait_for("a new connection", lambda: desk.server.connections_total > before and desk.server.subscribers)
 
 
 def test_posts_come_in_as_they_are_posted(live_desk: LiveDesk) -> None:
@@ -41,7 +41,7 @@ def test_posts_come_in_as_they_are_posted(live_desk: LiveDesk) -> None:
 def test_dropped_while_idle(live_desk: LiveDesk) -> None:
     before = live_desk.server.connections_total
     live_desk.server.drop_connections()
-    wait_for_new_line(live_desk, before)
+    wait_for_new_connection(live_desk, before)
     live_desk.channel.post_photo(picture(), "after the drop")
 
 
@@ -124,8 +124,8 @@ def test_a_black_hole_is_noticed(live_desk: LiveDesk) -> None:
     hole = live_desk.server.faults.black_hole()
     live_desk.channel.post_photo(picture(), "nobody heard of it")
     live_desk.wait_for("the monitor's question to be swallowed", lambda: live_desk.unproven_seconds() > 3)
-    hole.clear()  # or the next line would fall into it too, and take half a minute to find out
-    live_desk.wait_for("the line to be lost", lambda: len(live_desk.said("connection.lost")) > before)
+    hole.clear()  # or the next connection would fall into it too, and take half a minute to find out
+    live_desk.wait_for("the connection to be lost", lambda: len(live_desk.said("connection.lost")) > before)
     assert "has not answered the monitor" in live_desk.said("connection.lost")[-1]["why"]
 
 
@@ -137,7 +137,7 @@ def test_an_answer_that_never_comes_is_not_waited_for(live_desk: LiveDesk) -> No
 # Narrow
 
 
-def test_a_narrow_line_is_not_taken_for_a_lost_one(
+def test_a_narrow_connection_is_not_taken_for_a_lost_one(
     make_alone: Callable[..., Alone], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The parts of large files keep the monitor's answer waiting: several times PROBE_SECONDS, at first."""
@@ -165,7 +165,7 @@ def test_the_key_is_unknown_for_a_moment(live_desk: LiveDesk) -> None:
     live_desk.settle()
     assert "does not know the session's key" in str(live_desk.said("connection.lost"))
     live_desk.server.send_transport_error(404)
-    live_desk.channel.post_photo(picture(), "and once more, on an open line")
+    live_desk.channel.post_photo(picture(), "and once more, on an open connection")
 
 
 def test_a_key_that_stays_unknown_holds_the_process(
@@ -174,7 +174,7 @@ def test_a_key_that_stays_unknown_holds_the_process(
     monkeypatch.setattr(reconnecting, "REFUSED_SECONDS", 1.0)
     alone = make_alone(server.world.add_channel("News", username="newsdesk"))
     alone.start()
-    alone.wait_for("the line", lambda: alone.report().get("connected"))
+    alone.wait_for("the connection", lambda: alone.report().get("connected"))
     server.forget_keys()
     ended = alone.wait_for_end()
     assert isinstance(ended, Hold) and "does not know the session's key" in ended.what and "login" in ended.remedy
@@ -186,7 +186,7 @@ def test_too_many_connections(live_desk: LiveDesk) -> None:
     live_desk.channel.post_photo(picture(), "too many")
     live_desk.settle()
     live_desk.server.send_transport_error(429)
-    live_desk.channel.post_photo(picture(), "too many on an open line")
+    live_desk.channel.post_photo(picture(), "too many on an open connection")
 
 
 def test_garbage(live_desk: LiveDesk) -> None:
@@ -196,7 +196,7 @@ def test_garbage(live_desk: LiveDesk) -> None:
         live_desk.channel.post_photo(picture(), f"garbage {number}")
         live_desk.settle()
         if live_desk.server.connections_total > before:
-            wait_for_new_line(live_desk, before)
+            wait_for_new_connection(live_desk, before)
 
 
 def test_garbage_that_is_no_packet(
@@ -208,11 +208,11 @@ def test_garbage_that_is_no_packet(
     alone = make_alone(channel, monitor_seconds=0.1)
     alone.start()
     for number in range(6):
-        alone.wait_for("the line", lambda: server.subscribers and alone.report("channel 0").get("id"))
+        alone.wait_for("the connection", lambda: server.subscribers and alone.report("channel 0").get("id"))
         before = server.connections_total
         server.send_garbage(64)
         message_id = channel.post_photo(picture(), f"after noise {number}")
-        alone.wait_for("a new line", lambda before=before: server.connections_total > before)  # type: ignore[misc]
+        alone.wait_for("a new connection", lambda before=before: server.connections_total > before)  # type: ignore[misc]
         alone.wait_for("the post", lambda one=message_id: lookup.known(alone.desk.journal, channel.id, one))  # type: ignore[misc]
 
 
@@ -229,7 +229,7 @@ def test_the_servers_clock_is_wrong(live_desk: LiveDesk, seconds: float) -> None
     live_desk.world.clock_offset = seconds
     live_desk.channel.post_photo(picture(), f"{seconds:+.0f} s")
     live_desk.server.drop_connections()
-    live_desk.channel.post_photo(picture(), f"{seconds:+.0f} s, on a new line")
+    live_desk.channel.post_photo(picture(), f"{seconds:+.0f} s, on a new connection")
     live_desk.settle()
 
 
@@ -257,9 +257,9 @@ def test_giving_up_is_counted_in_a_row(make_alone: Callable[..., Alone], server:
     alone.start()
     for _ in range(6):
         proved = server.requests["messages.getPeerDialogs"] + 3
-        alone.wait_for("the line to hold", lambda proved=proved: server.requests["messages.getPeerDialogs"] >= proved)  # type: ignore[misc]
+        alone.wait_for("a reply", lambda proved=proved: server.requests["messages.getPeerDialogs"] >= proved)  # type: ignore[misc]
         server.drop_connections()
     server.stop()
     ended = alone.wait_for_end()
-    assert isinstance(ended, GaveUp) and "3 times in a row" in str(ended)
+    assert isinstance(ended, ConnectingFailed) and "3 times in a row" in str(ended)
     assert f"{server.address}: Connection refused (ECONNREFUSED)" in str(ended)

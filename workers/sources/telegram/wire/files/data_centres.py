@@ -29,7 +29,7 @@ from workers.sources.telegram.wire.errors import (
     Unanswered,
     Unreachable,
 )
-from workers.sources.telegram.wire.pacing import Paced
+from workers.sources.telegram.wire.files.pacing import Paced
 from workers.sources.telegram.wire.translation import translated
 
 OPEN_SECONDS: Final = 20.0

@@ -1,0 +1,8 @@
+"""All families of /metrics, in their order there."""
+
+from __future__ import annotations
+
+from health.metrics import pictures, processes, surroundings
+from health.metrics.family import Family
+
+FAMILIES: tuple[Family, ...] = (*surroundings.FAMILIES, *pictures.FAMILIES, *processes.FAMILIES)
