@@ -13,6 +13,7 @@ from supervisor.cli.why.findings import MOST_BEFORE, Finding
 
 START = "Start it with bin/run"
 ADD = "Add it to telegram.channels, and run bin/run reload"
+IMPORT = "Import an export that has it: bin/run import DIR"
 NOTHING = ""
 
 TAKERS = {"seen": "connection", "fetched": "pool", "rendered": "uploader"}
@@ -180,7 +181,7 @@ def _absent(finding: Finding, instance: Instance) -> Answer:
             "telegram.backfill_on_start = true (BACKFILL_ON_START=1) has older posts read; telegram.backfill_limit says"
             " how many"
             if finding.is_live
-            else "Import an export that has it: bin/run import DIR",
+            else IMPORT,
         )
     return _in_range(channel, message) or Answer("no picture", NOTHING)
 
@@ -201,7 +202,7 @@ def _in_range(channel: Mapping[str, Any], message: int) -> Answer | None:
 def _unknown_channel(finding: Finding, instance: Instance) -> Answer:
     if not finding.is_configured:
         known = "" if finding.address.channel.kind == "id" else ", or is known by its id only (https://t.me/c/ID/123)"
-        remedy = ADD if finding.is_live else "bin/run import DIR"
+        remedy = ADD if finding.is_live else IMPORT
         return Answer("not configured", f"its channel was never read{known}", remedy)
     row = _row_of(finding, instance.status) if instance.status else {}
     if row.get("problem"):
@@ -211,6 +212,8 @@ def _unknown_channel(finding: Finding, instance: Instance) -> Answer:
 
 def _beyond(finding: Finding, channel: Mapping[str, Any], instance: Instance) -> Answer:
     what = f"it is beyond the newest message that was read, {channel['cursor']}"
+    if not finding.is_live:
+        return Answer("not read yet", what, IMPORT)
     if not instance.is_running:
         return Answer("not read yet", f"{what}; the program does not run", START)
     if instance.status is None:
