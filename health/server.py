@@ -1,8 +1,8 @@
-"""The health process: /status, /health and /live over HTTP. The only home of uvicorn.
+"""The health process: /status, /health, /live and the page over HTTP. The only home of uvicorn.
 
 It shares nothing with the processes that work: their states come as messages from the root, the figures from the
-journal, which it only reads. So it answers at once, whatever the others do. The root owns the listening socket: while
-this process is being replaced, requests wait in the socket's queue instead of being refused.
+journal, which it only reads, but for a retry on the page. So it answers at once, whatever the others do. The root owns
+the listening socket: while this process is being replaced, requests wait in its queue instead of being refused.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import cast
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from health.application import make_app
+from health.answers import Receive, Scope, Send
+from health.application import Application
+from health.page.journal import Options
 from health.view import View
 from ipc.options import reading_options
 from ipc.transport.context import Context
@@ -35,18 +37,19 @@ SILENT_SECONDS = 5.0
 def main(context: Context) -> None:
     """Serve until asked to stop.
 
-    Options: `listen_fd`, `token`, `allowed_hosts`, `root` (pid, started_at, spawned), `state_dir`.
+    Options: `listen_fd`, `token`, `allowed_hosts`, `root` (pid, started_at, spawned), and those of the page.
     """
     asyncio.run(_serve(context))
 
 
 async def _serve(context: Context) -> None:
     with reading_options():
-        app = make_app(view := View(context), context.options["token"], context.options["allowed_hosts"])
+        token, hosts = context.options["token"], context.options["allowed_hosts"]
+        app = Application(view := View(context), token, hosts, page=Options.read(context.options))
         listener = socket.socket(fileno=context.options["listen_fd"])
     server = _Server(
         uvicorn.Config(
-            app,
+            _abortable(app),
             http="h11",
             ws="none",
             loop="asyncio",
@@ -64,6 +67,7 @@ async def _serve(context: Context) -> None:
 
     def stop() -> None:
         loop.remove_reader(context.stop_fd)
+        app.end()
         server.leave()
 
     loop.add_reader(context.inbox.fileno(), view.take_messages)
@@ -71,6 +75,16 @@ async def _serve(context: Context) -> None:
     watching = asyncio.create_task(_watch(context, view, server))
     await server.serve(sockets=[listener])
     watching.cancel()
+
+
+def _abortable(app: Application) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """The application, whose scope has `abort`: it cuts the connection of a client that does not read what it gets."""
+
+    async def with_abort(scope: Scope, receive: Receive, send: Send) -> None:
+        cycle = cast(RequestResponseCycle, getattr(send, "__self__"))  # noqa: B009  # uvicorn gives a method of it
+        await app({**scope, "abort": cycle.transport.abort}, receive, send)
+
+    return with_abort
 
 
 async def _watch(context: Context, view: View, server: _Server) -> None:
