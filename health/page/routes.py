@@ -70,7 +70,9 @@ class Page:
         """The methods that a path of the page's allows; none if it is not the page's."""
         if path in SHOWN or path.startswith(FILES):
             return ("GET", "HEAD")
-        if path == "/session" or (path.startswith(ACTIONS) and self._actions.knows(path.removeprefix(ACTIONS))):
+        if path == "/session":
+            return ("GET", "HEAD", "POST")
+        if path.startswith(ACTIONS) and self._actions.knows(path.removeprefix(ACTIONS)):
             return ("POST",)
         return ()
 
@@ -90,7 +92,10 @@ class Page:
         if scope["path"] == "/badge.svg":
             refusal = self._access.refuse_host(scope["headers"])
             return refusal or badge(len(self._source.status()["problems"]))
-        return self._access.refuse_page(scope) or self._document
+        refusal = self._access.refuse_page(scope)
+        if scope["path"] == "/session":
+            return refusal or json_answer({"may_read": self._access.may_read(scope["headers"])}, 200)
+        return refusal or self._document
 
     # What is live
 

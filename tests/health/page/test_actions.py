@@ -130,6 +130,12 @@ def test_the_cookie_is_the_browsers_alone_and_opens_the_data(make_desk: MAKE) ->
     assert https.headers["set-cookie"].endswith("; Secure")
 
 
+def test_the_page_is_told_whether_it_is_locked(make_desk: MAKE) -> None:
+    desk = make_desk(TOKEN)
+    asked = [desk.ask("GET", "/session", headers) for headers in ({}, desk.cookie(), BEARER)]
+    assert [json.loads(one.body) for one in asked] == [{"may_read": False}, {"may_read": True}, {"may_read": True}]
+
+
 def test_wrong_tokens_are_slowed_down_and_logged_without_it(make_desk: MAKE) -> None:
     desk = make_desk(TOKEN)
     with structlog.testing.capture_logs() as records:
