@@ -26,6 +26,28 @@ _BREAKER = "`closed` (requests go out), `open` (none does) or `half-open` (one t
 _CAUSE = "why it ended, in a word or two: `crashed`, `signalled`, `out of memory`, `hung`, `held`, `asked` and others"
 _EXPORT, _TELEGRAM = "of an export: ", "of Telegram: "
 
+_STAGES = {
+    "fetch": "originals that came into the spool",
+    "render": "pictures whose renditions were made",
+    "store": "pictures whose objects were put",
+    "write": "rows that were written",
+}
+
+
+def _of_stages() -> dict[str, Field]:
+    fields = {}
+    for stage, what in _STAGES.items():
+        fields[f"stages.{stage}.count"] = Field("times", f"{what}, over all restarts", "integer")
+        fields[f"stages.{stage}.seconds"] = Field("s", "that took together", "number")
+        fields[f"stages.{stage}.failures.*"] = _often(
+            "times",
+            "it ended so: `retried`, `postponed` (an outage), `doubted` (fetched again), `lost` (from the spool),"
+            " `left_out`, `dead`, `poison`",
+            "integer",
+        )
+    return fields
+
+
 FIELDS: Mapping[str, Field] = {
     "ok": Field("yes or no", "whether there is no problem", "boolean"),
     "problems[].id": Field("id", "kind of problem, for programs: it never changes"),
@@ -58,6 +80,15 @@ FIELDS: Mapping[str, Field] = {
     ),
     "stats.waiting_for_retry": Field("pictures", "of the queue, wait for the time of their next attempt", "integer"),
     "stats.spool_bytes": Field("bytes", "of originals and renditions in the spool, without dead letters", "integer"),
+    "stats.oldest_waiting_seconds": Field(
+        "s", "since the oldest picture of the queue set out, or its edit did; 0: none waits", "number"
+    ),
+    "stats.published_per_minute": Field("pictures a minute", "published for the first time, mean of an hour", "number"),
+    "stats.post_to_row_seconds.p50": Field(
+        "s", "from post to row, median of all live posts ever; null before the first one", "number null"
+    ),
+    "stats.post_to_row_seconds.p99": Field("s", "the same, what 99 % of them did not exceed", "number null"),
+    "stats.post_to_row_seconds.count": Field("pictures", "these are of", "integer"),
     "stats.source.source": _often("word", "`telegram` or `export`"),
     "stats.source.connected": _often("yes or no", "as the connection last said", "boolean"),
     "stats.source.error": _often("text", "why it is not connected; empty if nothing is known"),
@@ -155,6 +186,16 @@ FIELDS: Mapping[str, Field] = {
     "channels[].is_member": _often("yes or no", "whether the account is a member", "boolean null"),
     "channels[].problem": _often("text", "why it is not read; empty if it is"),
     "channels[].remedy": _often("text", "what an operator can do about it"),
+    "channels[].last_post_at": _often(TIME, "when its newest picture was posted", "string null"),
+    "channels[].last_published_at": _often(TIME, "when a picture of it was last published", "string null"),
+    "channels[].pictures": _often("pictures", "ever taken of it", "integer"),
+    "channels[].ids_accounted": _often(
+        "message ids", "from its floor to its cursor: each is a picture, another message, or absent", "integer"
+    ),
+    "channels[].ids_total": _often(
+        "message ids", f"{_TELEGRAM}from its floor to its newest message; null while that is not known", "integer null"
+    ),
+    "channels[].ids_absent": _often("message ids", "of those accounted for, without a message, at least", "integer"),
     "quarantine[].job": Field(
         "job id", "of a picture that was set aside for killing its workers; the newest twenty", "integer"
     ),
@@ -162,6 +203,7 @@ FIELDS: Mapping[str, Field] = {
     "quarantine[].message": Field("message id", "whose picture it is", "integer"),
     "quarantine[].reason": Field("text", "why"),
     "quarantine[].file": Field("path", "of the original, below `state_dir`"),
+    **_of_stages(),
 }
 """By path: `[]` stands for each item of a list, `*` for each name in an object whose names are data."""
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from health.snapshot import Figures
-from ipc.journal import Journal, JournalError
+from ipc.journal import Journal, JournalError, statistics
 from ipc.journal import figures as journal_figures
 
 QUARANTINED = 20
 """How many pictures that were set aside are named; `bin/run dead` names all."""
+
+HOUR = 3600
+"""Of how many seconds the minutes are read."""
 
 
 class JournalReader:
@@ -31,6 +35,16 @@ class JournalReader:
             self.close()
             return None, str(error) if isinstance(error, JournalError) else f"the journal cannot be read: {error!r}"
 
+    def hours(self) -> Mapping[int, list[tuple[int, int]]]:
+        """As `ipc.journal.statistics.hours` gives them; empty where the journal cannot be read. Not for every answer:
+        there are 24 rows a channel.
+        """
+        with contextlib.suppress(JournalError):
+            if self._journal is not None:
+                with self._journal.reading():
+                    return statistics.hours(self._journal)
+        return {}
+
     def close(self) -> None:
         if self._journal:
             self._journal.close()
@@ -39,15 +53,22 @@ class JournalReader:
 
 def _read(journal: Journal) -> Figures:
     """All figures in one transaction: each job is counted in exactly one state."""
+    now = journal.clock()
     with journal.reading():
         return Figures(
             states=journal_figures.states(journal),
             totals=journal_figures.totals(journal),
-            channels=tuple(journal_figures.channels(journal)),
+            channels=tuple(journal_figures.channels_in_full(journal)),
             waiting_for_retry=journal_figures.waiting_for_retry(journal)[0],
             spool_bytes=journal_figures.spool_bytes(journal),
             last_failure=journal_figures.last_failure(journal),
             quarantined=tuple(journal_figures.quarantined(journal, QUARANTINED)),
+            stages=statistics.stages(journal),
+            post_to_row=statistics.post_to_row(journal),
+            outcomes=statistics.outcomes(journal),
+            restarts=statistics.restarts(journal),
+            oldest_waiting_seconds=statistics.oldest_waiting_seconds(journal, now),
+            published_by_minute=tuple(statistics.minutes(journal, int(now) - HOUR)),
         )
 
 

@@ -16,12 +16,15 @@ class Messages:
     """The latest message on each child and each topic, and how children ended.
 
     `received_at` is when the last one came (monotonic seconds). `changes` counts those that show another process, or
-    one in another state.
+    one in another state. `on_end` is called with every end, as name and facts.
     """
 
-    def __init__(self, inbox: Inbox, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, inbox: Inbox, monotonic: Callable[[], float], on_end: Callable[[str, dict[str, Any]], object]
+    ) -> None:
         self._inbox = inbox
         self._monotonic = monotonic
+        self._on_end = on_end
         self.received_at = monotonic()
         self.changes = 0
         self.tree: dict[str, dict[str, Any]] = {}
@@ -42,6 +45,7 @@ class Messages:
                 self._take_state(name, facts)
             case Ended(name, facts):
                 self._take_end(name, facts)
+                self._on_end(name, facts)
             case Report(topic, facts) if facts:
                 self.reports[topic] = facts
             case Report(topic):

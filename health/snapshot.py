@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ipc.journal.statistics import NO_POSTS, Histogram, Outcome, Stage
+
 PATIENCE_SECONDS = 5.0
 """How long a child may be down, or the root silent, before that is a problem and not a replacement under way."""
 
@@ -16,7 +18,10 @@ START_SECONDS = 45.0
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the journal counts, read in one transaction."""
+    """What the journal counts, read in one transaction.
+
+    `ipc.journal.statistics` says what each figure from `stages` on is; `published_by_minute` is of the last hour.
+    """
 
     states: Mapping[str, int]
     totals: Mapping[str, int]
@@ -25,6 +30,12 @@ class Figures:
     spool_bytes: int
     last_failure: str | None
     quarantined: tuple[Mapping[str, Any], ...] = ()
+    stages: Mapping[Stage, Histogram] = field(default_factory=dict)
+    post_to_row: Histogram = NO_POSTS
+    outcomes: Mapping[tuple[Stage, Outcome], int] = field(default_factory=dict)
+    restarts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    oldest_waiting_seconds: float = 0.0
+    published_by_minute: tuple[tuple[int, int], ...] = ()
 
     @property
     def queue_size(self) -> int:

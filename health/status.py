@@ -7,7 +7,9 @@ from typing import Any
 
 from health.problems.detectors import find_problems
 from health.problems.first_seen import FirstSeen
-from health.snapshot import NO_FIGURES, Snapshot
+from health.snapshot import NO_FIGURES, Figures, Snapshot
+from ipc.journal.statistics import STAGES
+from ipc.posts import MORE
 from ipc.timestamps import iso
 
 SUMMARY_LENGTH = 300
@@ -33,6 +35,7 @@ def document(snapshot: Snapshot, first_seen: FirstSeen) -> dict[str, Any]:
         "memory": _memory(snapshot),
         "channels": _channels(snapshot),
         "quarantine": _quarantine(snapshot),
+        "stages": _stages(snapshot.figures or NO_FIGURES),
     }
 
 
@@ -74,6 +77,9 @@ def _stats(snapshot: Snapshot) -> dict[str, Any]:
         "published": figures.states.get("published", 0),
         "waiting_for_retry": figures.waiting_for_retry,
         "spool_bytes": figures.spool_bytes,
+        "oldest_waiting_seconds": round(figures.oldest_waiting_seconds, 1),
+        "published_per_minute": round(sum(count for _, count in figures.published_by_minute) / 60, 2),
+        "post_to_row_seconds": _post_to_row(figures),
         "source": {key: value for key, value in connection.items() if key != "last_heartbeat_at"},
     }
 
@@ -90,6 +96,28 @@ def _last_error(snapshot: Snapshot) -> str | None:
     ]
     newest = [text for _, text in sorted(ends, reverse=True)]
     return next(filter(None, [*services, *jobs, *newest]), None)
+
+
+def _post_to_row(figures: Figures) -> dict[str, Any]:
+    histogram = figures.post_to_row
+    p50, p99 = (None if one is None else round(one, 2) for one in map(histogram.quantile, (0.5, 0.99)))
+    return {"p50": p50, "p99": p99, "count": histogram.count}
+
+
+def _stages(figures: Figures) -> dict[str, Any]:
+    """Of each stage: how often its work succeeded, how many seconds that took together, what else it ended with."""
+    return {
+        stage: {
+            "count": figures.outcomes.get((stage, "done"), 0),
+            "seconds": round(figures.stages[stage].sum if stage in figures.stages else 0.0, 3),
+            "failures": {
+                outcome: count
+                for (of, outcome), count in figures.outcomes.items()
+                if of == stage and outcome != "done" and count
+            },
+        }
+        for stage in STAGES
+    }
 
 
 def _tree(snapshot: Snapshot) -> list[dict[str, Any]]:
@@ -139,7 +167,7 @@ def _channels(snapshot: Snapshot) -> list[dict[str, Any]]:
     The journal knows what has been taken, the connection how that stands against the source. A channel that could not
     be found yet has no id. One that was imported, or is not in the configuration any more, is "not configured".
     """
-    rows = {row["id"]: {**row, "behind": None} for row in (snapshot.figures or NO_FIGURES).channels}
+    rows = {row["id"]: _known_channel(row) for row in (snapshot.figures or NO_FIGURES).channels}
     source, is_connected = snapshot.report("connection"), snapshot.is_connected
     if source.get("channel") in rows:
         rows[source["channel"]]["behind"] = source["behind"] if is_connected else None
@@ -148,6 +176,8 @@ def _channels(snapshot: Snapshot) -> list[dict[str, Any]]:
         if report["id"] in rows:
             known = {key: value for key, value in report.items() if value is not None}
             rows[report["id"]] |= {**known, "behind": report["behind"] if is_connected else None}
+            if is_connected and report["behind"] is not None:
+                rows[report["id"]]["ids_total"] = rows[report["id"]]["ids_accounted"] + report["behind"]
         else:
             others.append({"cursor": 0, **report, "behind": None})
     if snapshot.all_channels_reported:
@@ -155,6 +185,23 @@ def _channels(snapshot: Snapshot) -> list[dict[str, Any]]:
         former = [rows.pop(one) for one in list(rows) if one not in configured]
         others += [{**row, "state": "not configured"} for row in former]
     return [*rows.values(), *others]
+
+
+def _known_channel(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A channel as far as the journal knows it. Every id from floor to cursor is accounted for: it has a picture that
+    was taken, another message, or nothing.
+    """
+    accounted = max(0, row["cursor"] - row["floor"] + 1)
+    others = sum(count for kind, count in row["ignored"].items() if kind != MORE)
+    return {
+        **row,
+        "behind": None,
+        "last_post_at": iso(row["last_post_at"]),
+        "last_published_at": iso(row["last_published_at"]),
+        "ids_accounted": accounted,
+        "ids_total": None,
+        "ids_absent": max(0, accounted - row["pictures"] - others),
+    }
 
 
 def _quarantine(snapshot: Snapshot) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from health.ends import EndCounter
 from health.figures import JournalReader, Progress
 from health.messages import Messages
 from health.problems.first_seen import FirstSeen
@@ -27,7 +28,8 @@ class View:
     def __init__(self, context: Context, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._context = context
         self._monotonic = monotonic
-        self._messages = Messages(context.inbox, monotonic)
+        self._ends = EndCounter(context.journal_path)
+        self._messages = Messages(context.inbox, monotonic, self._ends.add)
         self._journal = JournalReader(context.journal_path)
         self._progress = Progress(monotonic())
         self._first_seen = FirstSeen()
@@ -90,6 +92,7 @@ class View:
 
         Not while the root is silent: it may not read either, and this process would have to wait for it.
         """
+        self._ends.go_on()
         summary = summarize(self.look())
         if summary != self._summary and self._monotonic() - self._messages.received_at < PATIENCE_SECONDS:
             self._summary = summary

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
 
 import msgpack
 
 from ipc.posts import Source
+
+Bytes: TypeAlias = bytes
+"""A job has a field `bytes`."""
 
 State = Literal["seen", "fetched", "rendered", "published", "dead"]
 STATES: tuple[State, ...] = get_args(State)
@@ -29,7 +32,10 @@ class Rendition:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One photo message on its way. The fields are the columns of `journal/schema.sql`, where each is explained."""
+    """One photo message on its way. The fields are the columns of `journal/schema.sql`, where each is explained.
+
+    What only tells its story (`waits_since`, `life`) makes no two jobs different.
+    """
 
     id: int
     channel_id: int
@@ -75,6 +81,8 @@ class Job:
     reason: str | None
     seen_at: int
     published_at: int | None
+    waits_since: int | None = field(default=None, compare=False)
+    life: Bytes = field(default=b"", compare=False)
     queue: str | None = None
 
     @classmethod

@@ -118,7 +118,7 @@ class Pool:
         self._codecs.rendered(worker, done)
         self._spool_error = ""
         self._report()
-        self._settlement.record_rendered(done, self._dispatcher.seconds(hand))
+        self._settlement.record_rendered(done, worker, self._dispatcher.seconds(hand))
 
     def _on_failed(self, worker: str, hand: InHand, failed: JobFailed) -> None:
         is_broken = failed.verdict == "broken"

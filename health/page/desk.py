@@ -1,4 +1,4 @@
-"""What the page shows besides /status, from the journal: the newest pictures and the dead letters. Pure functions.
+"""What the page shows besides /status: the last hour and day, the newest pictures, the dead letters. Pure functions.
 
 Nothing here is read in full, however much is published or dead: the newest of each, and no more.
 """
@@ -6,11 +6,14 @@ Nothing here is read in full, however much is published or dead: the newest of e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from ipc.channel_address import Address
 from ipc.jobs import Job, Rendition
 from ipc.journal.lookup import Letter
+from ipc.post_address import PostAddress
 
 PICTURES = 24
 """How many pictures the contact sheet has."""
@@ -25,18 +28,23 @@ WIDEST = 1280
 """No wider rendition is offered: a picture is shown some 120 pixels wide, and twice or three times as many on a fine
 screen."""
 
-Names = Mapping[int, str]
-"""The public name of a channel, without @, by its id: of those that are configured by name."""
+MARKS = 60
+"""How many ends of processes are marked in the plot."""
+
+MINUTES, HOURS = 60, 24
+
+Names = Mapping[int, Address]
+"""The public name of a channel by its id: of those that are configured by name."""
 
 
 def names_of(channels: Iterable[Mapping[str, Any]]) -> Names:
     """The public names of the channels in /status.
 
     >>> names_of([{"id": 7, "address": "@news"}, {"id": 8, "address": "8"}, {"id": None, "address": "@new"}])
-    {7: 'news'}
+    {7: Address(kind='name', value='news')}
     """
     return {
-        one["id"]: one["address"][1:]
+        one["id"]: Address("name", one["address"][1:])
         for one in channels
         if one.get("id") is not None and str(one.get("address", "")).startswith("@")
     }
@@ -45,10 +53,49 @@ def names_of(channels: Iterable[Mapping[str, Any]]) -> Names:
 def post_url(channel_id: int, message_id: int, names: Names) -> str:
     """Where Telegram shows the message: to all if the channel has a public name, else to its members.
 
-    >>> post_url(7, 12, {7: "news"}), post_url(8, 12, {})
+    >>> post_url(7, 12, {7: Address("name", "news")}), post_url(8, 12, {})
     ('https://t.me/news/12', 'https://t.me/c/8/12')
     """
-    return f"https://t.me/{names.get(channel_id) or f'c/{channel_id}'}/{message_id}"
+    return PostAddress(names.get(channel_id) or Address("id", str(channel_id)), message_id).link
+
+
+def hour(minutes: Iterable[tuple[int, int]], tree: Iterable[Mapping[str, Any]], now: float) -> dict[str, Any]:
+    """The last sixty minutes, this one among them: pictures published in each, and the ends of processes as marks.
+
+    `minutes` has the Unix second at which one begins and its pictures, `tree` is that of /status.
+
+    >>> shown = hour([(60, 3), (3600, 5)], [], 3630.0)
+    >>> shown["from"], shown["published"][0], shown["published"][59]
+    (60, 3, 5)
+    """
+    first = 60 * (int(now) // 60 - MINUTES + 1)
+    by_minute = dict(minutes)
+    ends = (
+        {"at": datetime.fromisoformat(end["at"]).timestamp(), "what": f"{row['name']}: {end['what']}"}
+        for row in tree
+        for end in row.get("exits", ())
+    )
+    marks = sorted((one for one in ends if one["at"] >= first), key=lambda one: float(str(one["at"])))
+    return {
+        "from": first,
+        "published": [by_minute.get(first + 60 * number, 0) for number in range(MINUTES)],
+        "marks": marks[-MARKS:],
+    }
+
+
+def strips(hours: Mapping[int, Iterable[tuple[int, int]]], now: float) -> dict[str, list[int]]:
+    """By channel, the pictures published in each of the last 24 hours, this one among them.
+
+    >>> strips({7: [(3600, 2), (24 * 3600, 5)]}, 24 * 3600 + 1.0)["7"][-2:]
+    [0, 5]
+    """
+    first = 3600 * (int(now) // 3600 - HOURS + 1)
+
+    def counts(given: Iterable[tuple[int, int]]) -> list[int]:
+        by_hour = dict(given)
+        return [by_hour.get(first + 3600 * number, 0) for number in range(HOURS)]
+
+    return {str(channel): counts(given) for channel, given in hours.items()}
 
 
 def picture(job: Job, base: str, names: Names, *, with_caption: bool) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from health.page import desk, files
-from ipc.journal import Journal, JournalError, lookup, pictures, transitions
+from ipc.journal import Journal, JournalError, lookup, pictures, statistics, transitions
 from ipc.journal.lookup import Letter
 
 REVIVED_AT_ONCE = 500
@@ -43,14 +43,20 @@ class DeskReader:
         self._journal: Journal | None = None
         self._can_be_shown: dict[tuple[int, int], bool] = {}
 
-    def read(self, names: desk.Names, *, with_thumbnails: bool) -> dict[str, Any]:
-        """The newest pictures and the dead letters; empty while the journal can't be read, which /status says."""
+    def read(self, status: Mapping[str, Any], *, with_thumbnails: bool) -> dict[str, Any]:
+        """The last hour and day, the newest pictures and the dead letters; without any while the journal can't be read,
+        which /status says.
+        """
+        names = desk.names_of(status["channels"])
         try:
             if self._journal is None:
                 self._journal = Journal.open_to_read(self._options.state_dir / "journal.db")
             with self._journal.reading():
                 published = pictures.newest_published(self._journal, desk.PICTURES)
                 letters = lookup.newest_dead(self._journal, desk.LETTERS)
+                now = self._journal.clock()
+                minutes = statistics.minutes(self._journal, int(now) - 60 * desk.MINUTES)
+                hours = statistics.hours(self._journal)
         except (JournalError, ValueError):  # ValueError: a packed column that is damaged
             self.close()
             return {"pictures": [], "dead": []}
@@ -58,6 +64,8 @@ class DeskReader:
         with_caption = self._options.show_captions
         shown = (desk.picture(job, base, names, with_caption=with_caption) for job, base in based if base is not None)
         return {
+            "hour": desk.hour(minutes, status["tree"], now),
+            "strips": desk.strips(hours, now),
             "pictures": [one for one in shown if one],
             "dead": desk.groups(letters, names, self._thumbnail if with_thumbnails else _none),
         }

@@ -113,11 +113,10 @@ class Page:
     def _shown(self) -> Mapping[str, Any]:
         """What the page shows besides. With a token, whoever reads this has shown it, and may act."""
         may_act = self._access.has_token
-        names = desk.names_of(self._source.status()["channels"])
         return {
             "may_act": may_act,
             "has_token": self._access.has_token,
-            **self._desk.read(names, with_thumbnails=may_act),
+            **self._desk.read(self._source.status(), with_thumbnails=may_act),
         }
 
     # Files

@@ -26,6 +26,13 @@ def channels(journal: Journal) -> list[dict[str, Any]]:
     return [{**dict(row), "ignored": msgpack.unpackb(row["ignored"])} for row in journal.run("channels")]
 
 
+def channels_in_full(journal: Journal) -> list[dict[str, Any]]:
+    """The same, and when the newest picture was posted (by its message's id) and the last one published, both Unix
+    seconds or None, and how many pictures were ever taken.
+    """
+    return [{**dict(row), "ignored": msgpack.unpackb(row["ignored"])} for row in journal.run("channel_figures")]
+
+
 def spool_bytes(journal: Journal) -> int:
     """Bytes of originals and renditions on their way through the spool."""
     return int(journal.run("spool_bytes").fetchone()[0])

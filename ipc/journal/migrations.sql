@@ -115,3 +115,62 @@ BEGIN
                       spool_bytes = spool_bytes + iif(NEW.stored, 0, coalesce(NEW.bytes, 0) + NEW.rendition_bytes)
     WHERE state = NEW.state AND channel_id = NEW.channel_id;
 END;
+-- What each job waits for since when, and its last steps; statistics, as far as the jobs tell them.
+ALTER TABLE jobs ADD COLUMN waits_since INTEGER;
+ALTER TABLE jobs ADD COLUMN life BLOB NOT NULL DEFAULT x'';
+UPDATE jobs SET waits_since = seen_at WHERE state IN ('seen', 'fetched', 'rendered');
+CREATE INDEX jobs_waiting ON jobs (waits_since) WHERE waits_since IS NOT NULL;
+CREATE TABLE durations (
+    name    TEXT    NOT NULL,
+    bound   REAL    NOT NULL,
+    count   INTEGER NOT NULL,
+    seconds REAL    NOT NULL,
+    PRIMARY KEY (name, bound)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE outcomes (
+    stage   TEXT    NOT NULL,
+    outcome TEXT    NOT NULL,
+    count   INTEGER NOT NULL,
+    PRIMARY KEY (stage, outcome)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE minutes (
+    minute    INTEGER PRIMARY KEY,
+    published INTEGER NOT NULL
+) STRICT;
+CREATE TABLE hours (
+    channel_id INTEGER NOT NULL,
+    hour       INTEGER NOT NULL,
+    published  INTEGER NOT NULL,
+    last_at    INTEGER NOT NULL,
+    PRIMARY KEY (channel_id, hour)
+) STRICT, WITHOUT ROWID;
+INSERT INTO minutes SELECT published_at / 60, count(*) FROM jobs
+WHERE published_at >= unixepoch() - 86400 GROUP BY published_at / 60;
+INSERT INTO hours SELECT channel_id, published_at / 3600, count(*), max(published_at) FROM jobs
+WHERE published_at IS NOT NULL GROUP BY channel_id, published_at / 3600;
+CREATE TRIGGER minute_begins AFTER INSERT ON minutes BEGIN
+    DELETE FROM minutes WHERE minute < NEW.minute - 4320;
+    DELETE FROM minutes WHERE minute > NEW.minute + 60;
+END;
+CREATE TRIGGER hour_begins AFTER INSERT ON hours BEGIN
+    DELETE FROM hours WHERE channel_id = NEW.channel_id AND hour < NEW.hour - 48;
+    DELETE FROM hours WHERE channel_id = NEW.channel_id AND hour > NEW.hour + 1;
+END;
+CREATE TABLE restarts (
+    child TEXT    NOT NULL,
+    cause TEXT    NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (child, cause)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE counted_ends (
+    id            INTEGER PRIMARY KEY,
+    child         TEXT    NOT NULL,
+    at            INTEGER NOT NULL,
+    lived_seconds REAL    NOT NULL,
+    UNIQUE (child, at, lived_seconds)
+) STRICT;
+CREATE TRIGGER end_is_counted AFTER INSERT ON counted_ends BEGIN
+    DELETE FROM counted_ends WHERE child = NEW.child AND id <= (
+        SELECT id FROM counted_ends WHERE child = NEW.child ORDER BY id DESC LIMIT 1 OFFSET 100
+    );
+END;

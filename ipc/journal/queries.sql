@@ -21,19 +21,22 @@ SELECT * FROM jobs WHERE channel_id = :channel_id AND message_id = :message_id;
 -- A message that was never seen before.
 INSERT INTO jobs (channel_id, message_id, state, priority, revision, digest, grouped_id, caption, entities,
                   forwarded_from, reply_to, posted_at, edited_at, generation, photo_id, identity, source, locator,
-                  rendition_bytes, stored, doubts, attempts, next_at, deaths, alone, seen_at)
+                  rendition_bytes, stored, doubts, attempts, next_at, deaths, alone, seen_at, waits_since, life)
 VALUES (:channel_id, :message_id, 'seen', :priority, :revision, :digest, :grouped_id, :caption, :entities,
         :forwarded_from, :reply_to, :posted_at, :edited_at, 1, :photo_id, :identity, :source, :locator,
-        0, 0, 0, 0, 0, 0, 0, :now);
+        0, 0, 0, 0, 0, 0, 0, :now, :now, :step);
 
 -- name: relocate
 -- The same picture, found in another place (an export that was moved, or seen live).
-UPDATE jobs SET locator = :locator, identity = :identity, source = :source, photo_id = coalesce(:photo_id, photo_id)
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                locator = :locator, identity = :identity, source = :source, photo_id = coalesce(:photo_id, photo_id)
 WHERE id = :id;
 
 -- name: edit_message
 -- The message was edited, its picture is the same: a published row is written again, nothing is rendered.
-UPDATE jobs SET revision = :revision, digest = :digest, grouped_id = :grouped_id, caption = :caption,
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                waits_since = iif(state = 'published', :now, waits_since),
+                revision = :revision, digest = :digest, grouped_id = :grouped_id, caption = :caption,
                 entities = :entities, forwarded_from = :forwarded_from, reply_to = :reply_to,
                 posted_at = :posted_at, edited_at = :edited_at,
                 state = iif(state = 'published', 'rendered', state),
@@ -42,7 +45,9 @@ WHERE id = :id;
 
 -- name: change_picture
 -- The message has another picture, or has one again: it starts again as a new generation.
-UPDATE jobs SET state = 'seen', revision = :revision, digest = :digest, grouped_id = :grouped_id, caption = :caption,
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                waits_since = :now,
+                state = 'seen', revision = :revision, digest = :digest, grouped_id = :grouped_id, caption = :caption,
                 entities = :entities, forwarded_from = :forwarded_from, reply_to = :reply_to,
                 posted_at = :posted_at, edited_at = :edited_at, deleted_at = NULL, generation = generation + 1,
                 photo_id = :photo_id, identity = :identity, source = :source, locator = :locator, sha256 = NULL,
@@ -54,7 +59,9 @@ WHERE id = :id;
 
 -- name: withdraw
 -- The message is gone. Only its tombstone has to be written; a worker that has its picture finds another generation.
-UPDATE jobs SET state = 'rendered', stored = 1, deleted_at = :now, revision = :revision, generation = generation + 1,
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                waits_since = :now,
+                state = 'rendered', stored = 1, deleted_at = :now, revision = :revision, generation = generation + 1,
                 attempts = 0, next_at = 0, claimed_by = NULL, deaths = 0, alone = 0, dead_state = NULL,
                 dead_cause = NULL, reason = NULL
 WHERE id = :id AND deleted_at IS NULL;
@@ -111,42 +118,57 @@ SELECT jobs.* FROM json_each(:channels) AS channel CROSS JOIN parts CROSS JOIN j
     ORDER BY next_at LIMIT 1
 );
 
+-- name: jobs_before
+-- How many jobs that were never put off come before one in its queue, up to a limit.
+SELECT count(*) FROM (
+    SELECT 1 FROM jobs INDEXED BY jobs_ready
+    WHERE queue = :queue AND next_at = 0 AND (priority, id) < (:priority, :id) LIMIT :limit
+);
+
 -- name: job
 SELECT * FROM jobs WHERE id = :id;
 
 -- name: claim
 -- From now on the worker's death counts against the picture.
-UPDATE jobs SET claimed_by = :worker
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                claimed_by = :worker
 WHERE id = :id AND generation = :generation AND state = 'fetched' AND claimed_by IS NULL;
 
 -- name: release_claims
 -- The pool is new: the jobs that its predecessor had given out are given out again.
-UPDATE jobs SET claimed_by = NULL WHERE claimed_by IS NOT NULL AND state = 'fetched';
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                claimed_by = NULL WHERE claimed_by IS NOT NULL AND state = 'fetched';
 
 -- name: release
 -- The worker gives the job back untouched.
-UPDATE jobs SET claimed_by = NULL WHERE id = :id AND generation = :generation AND state = 'fetched';
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                claimed_by = NULL WHERE id = :id AND generation = :generation AND state = 'fetched';
 
 -- name: to_fetched
-UPDATE jobs SET state = 'fetched', sha256 = :sha256, bytes = :bytes, attempts = 0, next_at = 0, reason = NULL
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                state = 'fetched', sha256 = :sha256, bytes = :bytes, attempts = 0, next_at = 0, reason = NULL
 WHERE id = :id AND generation = :generation AND state = 'seen';
 
 -- name: to_rendered
-UPDATE jobs SET state = 'rendered', mime = :mime, extension = :extension, width = :width, height = :height,
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                state = 'rendered', mime = :mime, extension = :extension, width = :width, height = :height,
                 renditions = :renditions, rendition_bytes = :rendition_bytes, stripped_bytes = :stripped_bytes,
                 original = NULL, claimed_by = NULL, attempts = 0, next_at = 0, deaths = 0, alone = 0, reason = NULL
 WHERE id = :id AND generation = :generation AND state = 'fetched';
 
 -- name: mark_stored
 -- Those of these jobs (a JSON array of [id, generation, original]) that are still as their caller saw them.
-UPDATE jobs SET stored = 1, original = json_extract(one.value, '$[2]') FROM json_each(:jobs) AS one
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                stored = 1, original = json_extract(one.value, '$[2]') FROM json_each(:jobs) AS one
 WHERE jobs.id = json_extract(one.value, '$[0]') AND generation = json_extract(one.value, '$[1]') AND state = 'rendered'
 RETURNING jobs.id AS id;
 
 -- name: to_published
 -- Those of these jobs (a JSON array of [id, generation, revision]) whose every object is stored, and whose row that was
 -- written is that of the newest revision; otherwise the newer one is written next.
-UPDATE jobs SET state = 'published', attempts = 0, next_at = 0, reason = NULL, address = coalesce(:address, address),
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                waits_since = NULL,
+                state = 'published', attempts = 0, next_at = 0, reason = NULL, address = coalesce(:address, address),
                 published_at = iif(deleted_at IS NULL, coalesce(published_at, :now), published_at)
 FROM json_each(:jobs) AS one
 WHERE jobs.id = json_extract(one.value, '$[0]') AND generation = json_extract(one.value, '$[1]')
@@ -159,45 +181,56 @@ UPDATE jobs SET renditions = :renditions WHERE id = :id AND generation = :genera
 
 -- name: back_to_fetched
 -- The spool has lost the job's renditions: they are made again.
-UPDATE jobs SET state = 'fetched', next_at = 0, renditions = NULL, rendition_bytes = 0, stripped_bytes = NULL
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                state = 'fetched', next_at = 0, renditions = NULL, rendition_bytes = 0, stripped_bytes = NULL
 WHERE id = :id AND generation = :generation AND state = 'rendered' AND stored = 0;
 
 -- name: back_to_seen
 -- The spool has lost the job's files (a power cut): they are fetched, rendered and stored again. A tombstone has none.
-UPDATE jobs SET state = 'seen', claimed_by = NULL, next_at = 0, renditions = NULL, rendition_bytes = 0,
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                state = 'seen', claimed_by = NULL, next_at = 0, renditions = NULL, rendition_bytes = 0,
                 stripped_bytes = NULL, original = NULL, stored = 0
 WHERE id = :id AND generation = :generation AND state IN ('fetched', 'rendered') AND deleted_at IS NULL;
 
 -- name: doubt
 -- The original can't be decoded. Perhaps it came damaged: it is fetched again. The same bytes again are the verdict, as
 -- is the limit of downloads with other bytes.
-UPDATE jobs SET state = 'seen', claimed_by = NULL, doubted = sha256, doubts = doubts + 1, attempts = 0, next_at = 0,
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                state = 'seen', claimed_by = NULL, doubted = sha256, doubts = doubts + 1, attempts = 0, next_at = 0,
                 reason = :reason
 WHERE id = :id AND generation = :generation AND state = 'fetched' AND doubted IS NOT sha256 AND doubts < :limit;
 
 -- name: postpone
--- Not now, for no fault of the job's: it keeps its attempts.
-UPDATE jobs SET next_at = :next_at, reason = :reason, claimed_by = NULL
+-- Not now, for no fault of the job's: it keeps its attempts. Of postponements in a row, its life has the last.
+UPDATE jobs SET life = substr(CAST(iif(substr(life, -2) = substr(:step, -2), substr(life, 1, length(life) - 6), life)
+                                   || :step AS BLOB), -192),
+                next_at = :next_at, reason = :reason, claimed_by = NULL
 WHERE id = :id AND generation = :generation AND state = :state AND state IN ('seen', 'fetched', 'rendered');
 
 -- name: try_later
-UPDATE jobs SET attempts = attempts + 1, next_at = :next_at, reason = :reason, claimed_by = NULL,
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                attempts = attempts + 1, next_at = :next_at, reason = :reason, claimed_by = NULL,
                 alone = max(alone, :alone)
 WHERE id = :id AND generation = :generation AND state = :state AND state IN ('seen', 'fetched', 'rendered');
 
 -- name: strike
 -- The picture's worker died of it, or ran out of memory: it is tried again at once, by itself where memory was short.
-UPDATE jobs SET deaths = deaths + 1, alone = max(alone, :alone), reason = :reason, claimed_by = NULL
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                deaths = deaths + 1, alone = max(alone, :alone), reason = :reason, claimed_by = NULL
 WHERE id = :id AND generation = :generation AND state = 'fetched';
 
 -- name: to_dead
-UPDATE jobs SET state = 'dead', dead_state = :state, dead_cause = :cause, attempts = attempts + 1, next_at = 0,
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                waits_since = NULL,
+                state = 'dead', dead_state = :state, dead_cause = :cause, attempts = attempts + 1, next_at = 0,
                 reason = :reason, claimed_by = NULL
 WHERE id = :id AND generation = :generation AND state = :state AND state IN ('seen', 'fetched', 'rendered');
 
 -- name: revive
 -- A dead letter goes on where it died, with a clean record.
-UPDATE jobs SET state = dead_state, dead_state = NULL, dead_cause = NULL, reason = NULL, attempts = 0, deaths = 0,
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                waits_since = :now,
+                state = dead_state, dead_state = NULL, dead_cause = NULL, reason = NULL, attempts = 0, deaths = 0,
                 alone = 0, doubted = NULL, doubts = 0, next_at = 0
 WHERE id = :id AND state = 'dead';
 
@@ -205,7 +238,9 @@ WHERE id = :id AND state = 'dead';
 -- A dead letter whose message says something else now, or whose file is to be found elsewhere: it goes on where it
 -- died. What is known of its picture stays (`doubts`, `deaths`), as it is the same one; one that killed its workers
 -- stays dead.
-UPDATE jobs SET state = dead_state, dead_state = NULL, dead_cause = NULL, reason = NULL, attempts = 0, next_at = 0
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                waits_since = :now,
+                state = dead_state, dead_state = NULL, dead_cause = NULL, reason = NULL, attempts = 0, next_at = 0
 WHERE id = :id AND state = 'dead' AND dead_cause != 'poison';
 
 -- name: dead
@@ -312,7 +347,9 @@ WHERE state = 'published' AND deleted_at IS NULL AND address IS :address ORDER B
 
 -- name: write_again
 -- Have some of these rows written again, behind what is posted now.
-UPDATE jobs SET state = 'rendered', revision = max(revision + 1, :revision), priority = :priority, attempts = 0,
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                waits_since = :now,
+                state = 'rendered', revision = max(revision + 1, :revision), priority = :priority, attempts = 0,
                 next_at = 0
 WHERE id IN (SELECT id FROM jobs INDEXED BY jobs_address
              WHERE state = 'published' AND deleted_at IS NULL AND address IS :address ORDER BY id LIMIT :limit);
@@ -391,6 +428,15 @@ INSERT INTO totals VALUES (:name, :by) ON CONFLICT (name) DO UPDATE SET value = 
 -- name: channels
 SELECT id, title, floor, cursor, backfilled, ignored FROM channels ORDER BY id;
 
+-- name: channel_figures
+-- Besides that, what the jobs and the hours tell of each: a few rows are read a channel.
+SELECT id, title, floor, cursor, backfilled, ignored,
+       (SELECT posted_at FROM jobs WHERE channel_id = channels.id ORDER BY message_id DESC LIMIT 1) AS last_post_at,
+       (SELECT last_at FROM hours WHERE channel_id = channels.id ORDER BY hour DESC LIMIT 1) AS last_published_at,
+       (SELECT coalesce(sum(jobs), 0) FROM counts
+        WHERE channel_id = channels.id AND state IN ('seen', 'fetched', 'rendered', 'published', 'dead')) AS pictures
+FROM channels ORDER BY id;
+
 -- name: peer
 -- How an address in the configuration was resolved for this account.
 SELECT channel_id, access_hash FROM peers WHERE address = :address AND account_id = :account_id;
@@ -416,3 +462,53 @@ SELECT configured_at FROM sightings WHERE address = :address;
 SELECT message_id, state, published_at, next_at > :now AS is_put_off
 FROM json_each(:messages) AS wanted CROSS JOIN jobs
 WHERE jobs.channel_id = :channel_id AND jobs.message_id = wanted.value;
+
+-- name: durations
+-- All histograms.
+SELECT name, bound, count, seconds FROM durations;
+
+-- name: durations_of
+SELECT bound, count, seconds FROM durations WHERE name = :name;
+
+-- name: add_durations
+INSERT INTO durations (name, bound, count, seconds) VALUES (:name, :bound, :by, :seconds)
+ON CONFLICT (name, bound) DO UPDATE SET count = count + excluded.count, seconds = seconds + excluded.seconds;
+
+-- name: outcomes
+-- What went well is in the histograms, but for what was not measured.
+SELECT stage, outcome, count FROM outcomes
+UNION ALL SELECT name, 'done', count FROM durations WHERE name != 'post_to_row';
+
+-- name: add_outcome
+INSERT INTO outcomes (stage, outcome, count) VALUES (:stage, :outcome, :by)
+ON CONFLICT (stage, outcome) DO UPDATE SET count = count + excluded.count;
+
+-- name: minutes
+SELECT minute, published FROM minutes WHERE minute BETWEEN :first AND :last ORDER BY minute;
+
+-- name: add_to_minute
+INSERT INTO minutes (minute, published) VALUES (:minute, :by)
+ON CONFLICT (minute) DO UPDATE SET published = published + excluded.published;
+
+-- name: hours
+SELECT channel_id, hour, published FROM channels CROSS JOIN hours ON channel_id = channels.id
+WHERE hour BETWEEN :first AND :last;
+
+-- name: add_to_hour
+INSERT INTO hours (channel_id, hour, published, last_at) VALUES (:channel, :hour, :by, :now)
+ON CONFLICT (channel_id, hour) DO UPDATE SET published = published + excluded.published, last_at = excluded.last_at;
+
+-- name: oldest_waiting
+SELECT min(waits_since) FROM jobs INDEXED BY jobs_waiting WHERE waits_since IS NOT NULL;
+
+-- name: restarts
+SELECT child, cause, count FROM restarts ORDER BY child, cause;
+
+-- name: add_restart
+INSERT INTO restarts (child, cause, count) VALUES (:child, :cause, 1)
+ON CONFLICT (child, cause) DO UPDATE SET count = count + 1;
+
+-- name: add_end
+-- An end of a process, if it is not known yet.
+INSERT INTO counted_ends (child, at, lived_seconds) VALUES (:child, :at, :lived_seconds)
+ON CONFLICT (child, at, lived_seconds) DO NOTHING;

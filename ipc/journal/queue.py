@@ -50,6 +50,17 @@ def due(
     return sorted(jobs, key=lambda job: (job.priority, job.next_at == 0, job.next_at, job.id))
 
 
+def jobs_before(journal: Journal, job: Job, limit: int) -> int | None:
+    """How many jobs come before this one in its queue, `limit` at most; None if it is in none, claimed or put off.
+
+    Those that were put off and whose time has come are not counted. For `why`: it reads them.
+    """
+    if job.queue is None or job.claimed_by or job.next_at:
+        return None
+    values = {"queue": job.queue, "priority": job.priority, "id": job.id, "limit": limit}
+    return int(journal.run("jobs_before", **values).fetchone()[0])
+
+
 def first_to_fetch(journal: Journal, channels: Iterable[int], besides: Iterable[int] = ()) -> list[Job]:
     """The first jobs of each of these channels for Telegram to fetch: the first that was never put off, and for each
     priority the first that was. `besides` leaves out the jobs of these ids.

@@ -82,6 +82,8 @@ CREATE TABLE jobs (
     reason          TEXT,                 -- of the last failure, for people
     seen_at         INTEGER NOT NULL,
     published_at    INTEGER,              -- first time
+    waits_since     INTEGER,              -- when it set out for its row, anew after an edit; NULL: published or dead
+    life            BLOB    NOT NULL DEFAULT x'', -- its last steps, 6 bytes each (see `ipc.journal.life`)
     queue           TEXT GENERATED ALWAYS AS (  -- which process takes it, by the state; NULL: none
         CASE state WHEN 'seen' THEN source
                    WHEN 'fetched' THEN iif(alone, 'alone', 'render')
@@ -104,6 +106,7 @@ CREATE INDEX jobs_as_is ON jobs (sha256) WHERE original = 'as_is' AND stored = 1
 CREATE INDEX jobs_address ON jobs (address) WHERE state = 'published' AND deleted_at IS NULL;
 CREATE INDEX jobs_dead ON jobs (id) WHERE state = 'dead';
 CREATE INDEX jobs_poison ON jobs (id) WHERE dead_cause = 'poison';
+CREATE INDEX jobs_waiting ON jobs (waits_since) WHERE waits_since IS NOT NULL;
 
 -- What there is in each state, by channel, kept by triggers in the transaction of the change: so neither /status nor
 -- the spool's limit ever counts a million rows.
@@ -168,3 +171,70 @@ CREATE TABLE removals (
     sha256 TEXT PRIMARY KEY,
     at     REAL NOT NULL                  -- Unix seconds: of the last request to the storage
 ) STRICT, WITHOUT ROWID;
+
+-- How long the work of a stage on one picture took, and a live post from its posting to its row: how many were within
+-- each bound, and above the bound below. These only grow.
+CREATE TABLE durations (
+    name    TEXT    NOT NULL,             -- fetch, render, store, write or post_to_row
+    bound   REAL    NOT NULL,             -- seconds; infinite for the longest
+    count   INTEGER NOT NULL,
+    seconds REAL    NOT NULL,             -- of all of them together
+    PRIMARY KEY (name, bound)
+) STRICT, WITHOUT ROWID;
+
+-- How the work of a stage on one picture ended, but for what `durations` has. These only grow.
+CREATE TABLE outcomes (
+    stage   TEXT    NOT NULL,
+    outcome TEXT    NOT NULL,             -- one of `ipc.journal.statistics.OUTCOMES`
+    count   INTEGER NOT NULL,
+    PRIMARY KEY (stage, outcome)
+) STRICT, WITHOUT ROWID;
+
+-- Pictures published for the first time: by minute for some days, by channel and hour for two. The newest hour of a
+-- channel stays, however old.
+CREATE TABLE minutes (
+    minute    INTEGER PRIMARY KEY,        -- Unix seconds / 60
+    published INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE hours (
+    channel_id INTEGER NOT NULL,
+    hour       INTEGER NOT NULL,          -- Unix seconds / 3600
+    published  INTEGER NOT NULL,
+    last_at    INTEGER NOT NULL,          -- Unix seconds: of the last one
+    PRIMARY KEY (channel_id, hour)
+) STRICT, WITHOUT ROWID;
+
+-- Also what the clock dated ahead, before it was set back.
+CREATE TRIGGER minute_begins AFTER INSERT ON minutes BEGIN
+    DELETE FROM minutes WHERE minute < NEW.minute - 4320;
+    DELETE FROM minutes WHERE minute > NEW.minute + 60;
+END;
+
+CREATE TRIGGER hour_begins AFTER INSERT ON hours BEGIN
+    DELETE FROM hours WHERE channel_id = NEW.channel_id AND hour < NEW.hour - 48;
+    DELETE FROM hours WHERE channel_id = NEW.channel_id AND hour > NEW.hour + 1;
+END;
+
+-- How often each child ended, and of what. These only grow.
+CREATE TABLE restarts (
+    child TEXT    NOT NULL,
+    cause TEXT    NOT NULL,               -- one of `ipc.transport.exits.Cause`
+    count INTEGER NOT NULL,
+    PRIMARY KEY (child, cause)
+) STRICT, WITHOUT ROWID;
+
+-- The last ends of each child that are in `restarts`: a health process that is new hears of them again.
+CREATE TABLE counted_ends (
+    id            INTEGER PRIMARY KEY,
+    child         TEXT    NOT NULL,
+    at            INTEGER NOT NULL,       -- Unix seconds
+    lived_seconds REAL    NOT NULL,
+    UNIQUE (child, at, lived_seconds)
+) STRICT;
+
+CREATE TRIGGER end_is_counted AFTER INSERT ON counted_ends BEGIN
+    DELETE FROM counted_ends WHERE child = NEW.child AND id <= (
+        SELECT id FROM counted_ends WHERE child = NEW.child ORDER BY id DESC LIMIT 1 OFFSET 100
+    );
+END;

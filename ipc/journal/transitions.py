@@ -32,7 +32,9 @@ import msgpack
 
 from ipc import failpoints
 from ipc.jobs import DeadCause, Job, Rendition
-from ipc.journal import Journal
+from ipc.journal import Journal, statistics
+from ipc.journal.life import CONNECTION, OPERATOR, POOL, UPLOADER, Step, number_of, record
+from ipc.journal.statistics import Outcome, Stage
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import NOT_STRIPPED, JobDone, clip
 
@@ -60,71 +62,79 @@ def see(
 ) -> None:
     """(new) → seen. The message has no job yet. `message` and `picture` are columns of its job."""
     address = {"channel_id": channel_id, "message_id": message_id, "priority": priority}
-    journal.run("add_job", **message, **picture, **address, now=int(now))
+    journal.run("add_job", **message, **picture, **address, now=int(now), step=record(Step.SEEN, CONNECTION, now))
 
 
 def change_picture(journal: Journal, job: Job, message: Mapping[str, Any], picture: Mapping[str, Any]) -> None:
     """(any state) → seen, as a new generation. The message has another picture, or has one again."""
-    journal.run("change_picture", **message, **picture, id=job.id)
+    _move(journal, "change_picture", Step.CHANGED, **message, **picture, id=job.id)
 
 
 def relocate(journal: Journal, job: Job, picture: Mapping[str, Any]) -> None:
     """(any state) → the same. The same picture lies elsewhere, or another source has it too."""
-    journal.run("relocate", **picture, id=job.id)
+    _move(journal, "relocate", Step.MOVED, **picture, id=job.id)
 
 
 def edit(journal: Journal, job: Job, message: Mapping[str, Any]) -> None:
     """published → rendered; any other state → the same. The message was edited, its picture is the same."""
-    journal.run("edit_message", **message, id=job.id)
+    _move(journal, "edit_message", Step.EDITED, **message, id=job.id)
 
 
 def withdraw(journal: Journal, job: Job, revision: int, now: float) -> None:
     """(any state) → rendered, as a tombstone. The message is gone: only its row is left to be written."""
-    journal.run("withdraw", id=job.id, revision=revision, now=int(now))
+    step = record(Step.WITHDRAWN, CONNECTION, now)
+    journal.run("withdraw", id=job.id, revision=revision, now=int(now), step=step)
 
 
 # seen → fetched → rendered → published
 
 
-def record_fetched(journal: Journal, job: Job, sha256: str, size_bytes: int) -> bool:
-    """seen → fetched. The original is in the spool, complete and fsynced."""
-    return _apply(journal, "to_fetched", id=job.id, generation=job.generation, sha256=sha256, bytes=size_bytes)
+def record_fetched(journal: Journal, job: Job, sha256: str, size_bytes: int, seconds: float | None = None) -> bool:
+    """seen → fetched. The original is in the spool, complete and fsynced; `seconds` is what fetching it took."""
+    return bool(record_all_fetched(journal, [(job, sha256, size_bytes, seconds)]))
 
 
-def record_all_fetched(journal: Journal, fetched: Iterable[tuple[Job, str, int]]) -> set[int]:
-    """seen → fetched for several jobs, each with its sha256 and size, in one transaction.
+def record_all_fetched(journal: Journal, fetched: Iterable[tuple[Job, str, int, float | None]]) -> set[int]:
+    """seen → fetched for several jobs, each with its sha256, size and seconds, in one transaction.
 
     The ids of those it applied to.
     """
+    step = record(Step.FETCHED, CONNECTION, journal.clock())
+    took: dict[int, float | None] = {}
     with journal.transaction():
-        changed = (
-            (job.id, journal.run("to_fetched", id=job.id, generation=job.generation, sha256=sha256, bytes=size_bytes))
-            for job, sha256, size_bytes in fetched
-        )
-        return {job_id for job_id, cursor in changed if cursor.rowcount == 1}
+        for job, sha256, size_bytes, seconds in fetched:
+            values = {"id": job.id, "generation": job.generation, "sha256": sha256, "bytes": size_bytes}
+            if journal.run("to_fetched", **values, step=step).rowcount == 1:
+                took[job.id] = seconds
+        statistics.note_done(journal, "fetch", list(took.values()))
+    return set(took)
 
 
 def claim(journal: Journal, job: Job, worker: str) -> bool:
     """fetched → fetched, claimed. No worker has the job. Comes before the worker gets it, so that its death counts."""
-    return _apply(journal, "claim", id=job.id, generation=job.generation, worker=worker)
+    values = {"id": job.id, "generation": job.generation, "worker": worker}
+    return _apply(journal, "claim", Step.CLAIMED, number_of(worker), **values)
 
 
 def release(journal: Journal, job: Job) -> bool:
     """fetched, claimed → fetched. The worker gives the job back untouched."""
-    return _apply(journal, "release", id=job.id, generation=job.generation)
+    return _apply(journal, "release", Step.RELEASED, POOL, id=job.id, generation=job.generation)
 
 
 def release_claims(journal: Journal) -> int:
     """fetched, claimed → fetched for all jobs. The pool that claimed them has ended. The number of jobs."""
     with journal.transaction():
-        return journal.run("release_claims").rowcount
+        return journal.run("release_claims", step=record(Step.RELEASED, POOL, journal.clock())).rowcount
 
 
-def record_rendered(journal: Journal, done: JobDone) -> bool:
-    """fetched → rendered. All renditions are in the spool, complete and fsynced."""
+def record_rendered(journal: Journal, done: JobDone, worker: str = "", seconds: float | None = None) -> bool:
+    """fetched → rendered. All renditions are in the spool, complete and fsynced, `seconds` after the worker got it."""
     return _apply(
         journal,
         "to_rendered",
+        Step.RENDERED,
+        number_of(worker),
+        took=("render", seconds),
         total="encoder_fallbacks",
         by=done.fallbacks,
         id=done.job_id,
@@ -140,12 +150,16 @@ def record_rendered(journal: Journal, done: JobDone) -> bool:
 
 
 def record_stored(
-    journal: Journal, jobs: Iterable[Job], as_found: Mapping[int, tuple[Rendition, ...]] = MappingProxyType({})
+    journal: Journal,
+    jobs: Iterable[Job],
+    as_found: Mapping[int, tuple[Rendition, ...]] = MappingProxyType({}),
+    seconds: float | None = None,
 ) -> list[Job]:
     """rendered → rendered, stored. Every object of these jobs is in the storage: their spool files are not needed.
 
     `Job.original` says what of each original is there. `as_found` are the renditions, by job, of those that found
-    other ones there than theirs. The jobs it applied to. One transaction, as each waits for the disk.
+    other ones there than theirs. `seconds` is what storing each took. The jobs it applied to. One transaction, as each
+    waits for the disk.
     """
     jobs = list(jobs)
     with journal.transaction():
@@ -153,22 +167,31 @@ def record_stored(
             if job.id in as_found:
                 packed = msgpack.packb([astuple(one) for one in as_found[job.id]])
                 journal.run("correct_renditions", id=job.id, generation=job.generation, renditions=packed)
-        return _apply_to_all(journal, "mark_stored", {job.id: job for job in jobs}, "id", "generation", "original")
+        by_id = {job.id: job for job in jobs}
+        stored = _apply_to_all(journal, "mark_stored", Step.STORED, by_id, "id", "generation", "original")
+        statistics.note_done(journal, "store", [seconds] * len(stored))
+    return stored
 
 
-def record_published(journal: Journal, jobs: Iterable[Job], address: int | None = None) -> list[Job]:
+def record_published(
+    journal: Journal, jobs: Iterable[Job], address: int | None = None, seconds: float | None = None
+) -> list[Job]:
     """rendered, stored → published. The rows of these revisions are written.
 
-    `address` is the number of what the URLs in the rows begin with. The jobs it applied to; of the others a newer
-    revision has to be written. One transaction.
+    `address` is the number of what the URLs in the rows begin with, `seconds` is what writing each took. The jobs it
+    applied to; of the others a newer revision has to be written. One transaction.
     """
+    now = int(journal.clock())
+    by_id = {job.id: job for job in jobs}
+    values = {"now": now, "address": address}
     with journal.transaction():
-        by_id = {job.id: job for job in jobs}
         published = _apply_to_all(
-            journal, "to_published", by_id, "id", "generation", "revision", now=int(journal.clock()), address=address
+            journal, "to_published", Step.PUBLISHED, by_id, "id", "generation", "revision", **values
         )
         first = [job for job in published if job.published_at is None and job.deleted_at is None]
         journal.run("add_total", name="processed", by=len(first))
+        statistics.note_done(journal, "write", [seconds] * len(published))
+        statistics.note_published(journal, first, now)
     return published
 
 
@@ -183,6 +206,9 @@ def doubt(journal: Journal, job: Job, reason: str) -> bool:
     return _apply(
         journal,
         "doubt",
+        Step.DOUBTED,
+        POOL,
+        ended=("render", "doubted"),
         total="retried",
         id=job.id,
         generation=job.generation,
@@ -193,12 +219,14 @@ def doubt(journal: Journal, job: Job, reason: str) -> bool:
 
 def send_back(journal: Journal, job: Job) -> bool:
     """fetched or rendered → seen. The spool has lost the job's files, and the message is not deleted."""
-    return _apply(journal, "back_to_seen", id=job.id, generation=job.generation)
+    lost = (stage_of(job), "lost")
+    return _apply(journal, "back_to_seen", Step.LOST, _taker_of(job), ended=lost, id=job.id, generation=job.generation)
 
 
 def render_again(journal: Journal, job: Job) -> bool:
     """rendered, not stored → fetched. The spool has lost the job's renditions, but not its original."""
-    return _apply(journal, "back_to_fetched", id=job.id, generation=job.generation)
+    values = {"id": job.id, "generation": job.generation}
+    return _apply(journal, "back_to_fetched", Step.RENDITIONS_LOST, UPLOADER, ended=(stage_of(job), "lost"), **values)
 
 
 def write_again(journal: Journal, address: int | None, priority: int, limit: int) -> int:
@@ -206,9 +234,10 @@ def write_again(journal: Journal, address: int | None, priority: int, limit: int
 
     The revision is in milliseconds of the clock, which outbids even a row of a journal that was lost.
     """
-    revision = 1000 * int(journal.clock())
+    now = int(journal.clock())
+    values = {"address": address, "revision": 1000 * now, "priority": priority, "limit": limit}
     with journal.transaction():
-        return journal.run("write_again", address=address, revision=revision, priority=priority, limit=limit).rowcount
+        return journal.run("write_again", **values, now=now, step=record(Step.REWRITTEN, OPERATOR, now)).rowcount
 
 
 # Failures
@@ -219,6 +248,9 @@ def postpone(journal: Journal, job: Job, seconds: float, reason: str) -> bool:
     return _apply(
         journal,
         "postpone",
+        Step.POSTPONED,
+        _taker_of(job),
+        ended=(stage_of(job), "postponed"),
         id=job.id,
         generation=job.generation,
         state=job.state,
@@ -235,6 +267,9 @@ def strike(journal: Journal, job: Job, reason: str, *, alone: bool) -> bool:
     return _apply(
         journal,
         "strike",
+        Step.STRUCK,
+        POOL,
+        ended=("render", "retried"),
         total="retried",
         id=job.id,
         generation=job.generation,
@@ -257,6 +292,9 @@ def fail(
     put_off = _apply(
         journal,
         "try_later",
+        Step.RETRIED,
+        _taker_of(job),
+        ended=(stage_of(job), "retried"),
         total="retried",
         id=job.id,
         generation=job.generation,
@@ -274,10 +312,14 @@ def bury(journal: Journal, job: Job, reason: str, *, cause: DeadCause = "failure
     A job whose cause is `poison` comes back by the operator's retry only. `is_failure`: something went wrong, and is
     what /status shows as the last failure.
     """
+    outcome: Outcome = "left_out" if not is_failure else "poison" if cause == "poison" else "dead"
     failpoints.reach("dead.before")
     buried = _apply(
         journal,
         "to_dead",
+        Step.DEAD,
+        _taker_of(job),
+        ended=(stage_of(job), outcome),
         total="failed",
         id=job.id,
         generation=job.generation,
@@ -297,9 +339,11 @@ def revive(journal: Journal, job_ids: Iterable[int]) -> list[int]:
     """dead → the state in which it died, with a clean record. The ids of those that were dead."""
     revived: list[int] = []
     ids = iter(job_ids)
+    now = int(journal.clock())
+    values = {"now": now, "step": record(Step.REVIVED, OPERATOR, now)}
     while some := list(islice(ids, REVIVED_AT_ONCE)):
         with journal.transaction():
-            came_back = [job_id for job_id in some if journal.run("revive", id=job_id).rowcount == 1]
+            came_back = [job_id for job_id in some if journal.run("revive", id=job_id, **values).rowcount == 1]
             journal.run("add_total", name="retried", by=len(came_back))
         revived += came_back
     return revived
@@ -310,7 +354,7 @@ def revive_changed(journal: Journal, job: Job) -> bool:
 
     In the intake's transaction.
     """
-    is_revived = job.state == "dead" and journal.run("revive_changed", id=job.id).rowcount == 1
+    is_revived = job.state == "dead" and _move(journal, "revive_changed", Step.REVIVED, id=job.id)
     if is_revived:
         journal.run("add_total", name="retried", by=1)
     return is_revived
@@ -319,25 +363,62 @@ def revive_changed(journal: Journal, job: Job) -> bool:
 # How an arrow is applied
 
 
+def stage_of(job: Job) -> Stage:
+    """The stage whose work is next, or was when the job was in hand."""
+    if job.state == "rendered":
+        return "write" if job.stored else "store"
+    return "render" if job.state == "fetched" else "fetch"
+
+
+def _taker_of(job: Job) -> int:
+    """The process that takes jobs in that state."""
+    return {"fetched": POOL, "rendered": UPLOADER}.get(job.state, CONNECTION)
+
+
+def _move(journal: Journal, query: str, step: Step, **values: Any) -> bool:
+    """Run one arrow of the intake, in its transaction. False: it does not apply."""
+    now = int(journal.clock())
+    return journal.run(query, **values, now=now, step=record(step, CONNECTION, now)).rowcount == 1
+
+
 def _apply(
-    journal: Journal, query: str, total: str | None = None, by: int = 1, *, is_failure: bool = True, **values: Any
+    journal: Journal,
+    query: str,
+    step: Step,
+    process: int,
+    *,
+    total: str | None = None,
+    by: int = 1,
+    is_failure: bool = True,
+    ended: tuple[Stage, Outcome] | None = None,
+    took: tuple[Stage, float | None] | None = None,
+    **values: Any,
 ) -> bool:
     """Run one arrow in a transaction of its own. False: the job has moved on meanwhile.
 
     `total` is the counter that grows, `by` how much. An arrow with a reason is the last failure, unless `is_failure`
-    says otherwise.
+    says otherwise. `ended` or `took` is what the statistics get: the stage, and how its work ended or how many seconds
+    it took.
     """
+    now = journal.clock()
     with journal.transaction():
-        changed = journal.run(query, **values).rowcount == 1
+        changed = journal.run(query, **values, step=record(step, process, now)).rowcount == 1
         if changed and total and by:
             journal.run("add_total", name=total, by=by)
         if changed and is_failure and "reason" in values:
-            journal.run("put_last_failure", at=int(journal.clock()), job=values["id"], reason=values["reason"])
+            journal.run("put_last_failure", at=int(now), job=values["id"], reason=values["reason"])
+        if changed and ended:
+            statistics.note_outcome(journal, *ended)
+        if changed and took:
+            statistics.note_done(journal, took[0], [took[1]])
     return changed
 
 
-def _apply_to_all(journal: Journal, query: str, by_id: Mapping[int, Job], *fields: str, **values: Any) -> list[Job]:
-    """Run one arrow for many jobs, each told by these fields. Those it applied to, in their order."""
+def _apply_to_all(
+    journal: Journal, query: str, step: Step, by_id: Mapping[int, Job], *fields: str, **values: Any
+) -> list[Job]:
+    """Run one arrow of the uploader's for many jobs, each told by these fields. Those it applied to, in their order."""
     rows = json.dumps([[getattr(job, field) for field in fields] for job in by_id.values()])
-    changed = {row["id"] for row in journal.run(query, jobs=rows, **values).fetchall()}
+    taken = record(step, UPLOADER, journal.clock())
+    changed = {row["id"] for row in journal.run(query, jobs=rows, step=taken, **values).fetchall()}
     return [job for job_id, job in by_id.items() if job_id in changed]

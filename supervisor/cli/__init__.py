@@ -65,6 +65,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         operation,
         republish,
         status,
+        why,
     )
 
     instance_lock.look_into(settings.state_dir)
@@ -75,6 +76,8 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
             return status.run(settings, as_json=options.json, watch=options.watch)
         case "memory":
             return memory.run(settings, as_json=options.json)
+        case "why":
+            return why.run(settings, options.post, options.message, as_json=options.json)
         case "dead":
             return dead_letters.show(settings, as_json=options.json)
         case "retry":

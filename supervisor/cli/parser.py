@@ -102,6 +102,17 @@ COMMANDS = (
         ),
     ),
     Command(
+        "why",
+        "show one post's life, where it is now, what it waits for, and what to do",
+        "The post is named by its t.me link, or by its channel and its message's id. It works with and without a"
+        " running instance.",
+        (
+            Option("post", "a link to the post, or its channel: @name, a link or an id", {"metavar": "LINK|CHANNEL"}),
+            Option("message", "the message's id, after a channel", {"nargs": "?", "metavar": "MESSAGE"}),
+            _flag("--json", "print one JSON object"),
+        ),
+    ),
+    Command(
         "memory",
         "report the memory of every process, and the kills for memory",
         "For each process: memory now, its proportional share, what is its own alone, the peak, the cap and the trend."

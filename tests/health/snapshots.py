@@ -9,7 +9,17 @@ from health.snapshot import Figures, Snapshot
 from health.status import document
 
 NOW = 1_700_000_000.0  # 2023-11-14T22:13:20Z
-CHANNEL = {"id": 77, "title": "Wires", "floor": 1, "cursor": 40, "backfilled": 0, "ignored": {"text": 3}}
+CHANNEL = {
+    "id": 77,
+    "title": "Wires",
+    "floor": 1,
+    "cursor": 40,
+    "backfilled": 0,
+    "ignored": {"text": 3},
+    "last_post_at": int(NOW) - 70,
+    "last_published_at": int(NOW) - 60,
+    "pictures": 30,
+}
 
 
 def child(state: str = "running", **more: Any) -> dict[str, Any]:

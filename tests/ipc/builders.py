@@ -23,6 +23,9 @@ CHANNEL = 42
 NOW = 1_800_000_000.0
 NO_RETRY = RetryPolicy(max_attempts=0, base_seconds=1)
 RETRY = RetryPolicy(max_attempts=5, base_seconds=60)
+STORY = ("waits_since", "life")
+"""Columns that decide nothing."""
+
 WAITING: tuple[State, ...] = ("seen", "fetched", "rendered")
 STATES: tuple[State, ...] = (*WAITING, "published", "dead")
 PYTHON = [sys.executable, "-P"]
@@ -133,7 +136,7 @@ def put_in(journal: Journal, state: str, seen: Job | None = None) -> Job:
 def job_values(message_id: int, channel_id: int = CHANNEL) -> dict[str, Any]:
     """What `add_job` needs for a plain message."""
     nothing = dict.fromkeys(("grouped_id", "edited_at", "photo_id", "forwarded_from", "reply_to"))
-    address = {"channel_id": channel_id, "message_id": message_id, "posted_at": 1, "now": 1, "priority": 0}
+    address = {"channel_id": channel_id, "message_id": message_id, "posted_at": 1, "now": 1, "priority": 0, "step": b""}
     message = {"revision": 1, "digest": b"", "caption": "", "entities": b"\x90"}
     return {**nothing, **address, **message, "identity": "file:a", "source": "export", "locator": b"\x80"}
 
@@ -167,9 +170,9 @@ def recounted_counts(journal: Journal) -> Counts:
 
 
 def rows(journal: Journal) -> list[dict[str, Any]]:
-    """Every job's row but its id, in the order of the messages."""
+    """Every job's row but its id and what only tells its story, in the order of the messages."""
     found = journal._connection.execute("SELECT * FROM jobs ORDER BY channel_id, message_id")
-    return [{name: value for name, value in dict(row).items() if name != "id"} for row in found]
+    return [{name: value for name, value in dict(row).items() if name not in ("id", *STORY)} for row in found]
 
 
 @contextmanager

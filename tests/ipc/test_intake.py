@@ -22,6 +22,7 @@ from tests.ipc.builders import (
     NOW,
     RETRY,
     STATES,
+    STORY,
     WAITING,
     again,
     done,
@@ -50,8 +51,9 @@ def channel(journal: Journal) -> dict[str, Any]:
 
 
 def changed(before: Job, after: Job) -> set[str]:
-    """The columns that differ, but for the queue, which follows from the others."""
-    return {name for name in Job.__slots__ if name != "queue" and getattr(before, name) != getattr(after, name)}
+    """The columns that differ, but for the queue, which follows from the others, and what only tells its story."""
+    compared = set(Job.__slots__) - {"queue", *STORY}
+    return {name for name in compared if getattr(before, name) != getattr(after, name)}
 
 
 # --- new and repeated ---------------------------------------------------------------------------------------

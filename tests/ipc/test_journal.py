@@ -619,7 +619,7 @@ def test_a_transaction_that_fails_changes_nothing_and_the_next_one_works(journal
     job = put(journal)
     before = rows(journal)
     with pytest.raises(KeyboardInterrupt), journal.transaction():
-        journal.run("to_fetched", id=job.id, generation=1, sha256="5ha", bytes=1)
+        journal.run("to_fetched", id=job.id, generation=1, sha256="5ha", bytes=1, step=b"")
         raise KeyboardInterrupt
     assert rows(journal) == before
     assert transitions.record_fetched(journal, job, "5ha", 1)

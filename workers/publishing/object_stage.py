@@ -6,6 +6,7 @@ repeated. Several pictures are stored at once while there are several; a single 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -150,6 +151,7 @@ class ObjectStage:
     def _store(self, jobs: list[Job], pictures: dict[int, list[Item]]) -> int:
         """Put the objects of these jobs, and record whose are all there; how many jobs went a step on."""
         failpoints.reach("published.before")
+        began = time.monotonic()
         progress = Progress(jobs, pictures)
         stored: list[Job] = []
 
@@ -164,7 +166,7 @@ class ObjectStage:
         def record() -> None:
             self._storage.settle()
             with self.liveness.busy():
-                self._record_stored(progress.complete, progress.sizes)
+                self._record_stored(progress.complete, progress.sizes, time.monotonic() - began)
             stored.extend(progress.complete)
             progress.complete.clear()
 
@@ -213,11 +215,11 @@ class ObjectStage:
             return error
         return None
 
-    def _record_stored(self, jobs: list[Job], sizes: dict[str, int]) -> None:
-        """Record that the jobs' objects are there: their spool files may go."""
+    def _record_stored(self, jobs: list[Job], sizes: dict[str, int], seconds: float) -> None:
+        """Record that the jobs' objects are there, after so many seconds: their spool files may go."""
         failpoints.reach("published.stored")
         as_found = {job.id: found for job in jobs if (found := self._as_found(job, sizes)) != job.renditions}
-        transitions.record_stored(self._journal, jobs, as_found)
+        transitions.record_stored(self._journal, jobs, as_found, seconds)
         failpoints.reach("published.recorded")
         self._spooled.extend(jobs)  # a job that has another picture by now needs these files no more either
 

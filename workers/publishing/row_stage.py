@@ -6,8 +6,10 @@ are several; a single one is written at once.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 
 import structlog
 
@@ -26,6 +28,14 @@ BATCHES = 8
 """Most batches of rows in one step."""
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Jobs whose rows are on their way since `began` (monotonic seconds)."""
+
+    jobs: list[Job]
+    began: float
 
 
 class RowStage:
@@ -53,14 +63,14 @@ class RowStage:
 
     def step(self) -> int:
         """Write what is due, a batch after another while there are full ones; how many jobs went a step on."""
-        written, under_way = 0, deque[list[Job]]()
+        written, under_way = 0, deque[_Batch]()
         try:
             with self.liveness.asking(), unforeseen_as(CatalogFault):
                 for outcomes in self._catalog.write_each(self._batches(under_way), stop=self.liveness.stopping):
                     written += self._record(under_way[0], outcomes)
                     under_way.popleft()  # only now: should recording fail, it is these that it failed with
         except CatalogFault as fault:
-            jobs = under_way.popleft() if under_way else []
+            jobs = under_way.popleft().jobs if under_way else []
             log.error("catalogue.failed", job_ids=[job.id for job in jobs], reason=str(fault))
             self.service.failed(jobs, fault)
         except Interrupted:
@@ -88,11 +98,11 @@ class RowStage:
     def _due(self, most: int, besides: Collection[int]) -> list[Job]:
         return queue.due(self._journal, "rendered", most, stored=True, besides=besides)
 
-    def _batches(self, under_way: deque[list[Job]]) -> Iterator[list[Entry]]:
+    def _batches(self, under_way: deque[_Batch]) -> Iterator[list[Entry]]:
         """The rows to write, in batches, each made when the one before is on its way. `under_way`: whose they are."""
 
         def due(most: int, besides: Collection[int]) -> list[Job]:
-            taken = {job.id for jobs in under_way for job in jobs}
+            taken = {job.id for batch in under_way for job in batch.jobs}
             return self._due(most, taken.union(besides))
 
         for number in range(BATCHES):
@@ -101,7 +111,7 @@ class RowStage:
             jobs = self.service.take(BATCH_ENTRIES, due)
             entries = self._entries(jobs)
             if entries:
-                under_way.append([job for job in jobs if job.id in entries])
+                under_way.append(_Batch([job for job in jobs if job.id in entries], time.monotonic()))
                 yield list(entries.values())
             if len(jobs) < BATCH_ENTRIES:
                 return
@@ -129,21 +139,22 @@ class RowStage:
             self._address = addresses.number_of(self._journal, address_of(self._url_of, self._prefix), self._prefix)
         return self._address
 
-    def _record(self, jobs: list[Job], outcomes: list[Outcome]) -> int:
+    def _record(self, batch: _Batch, outcomes: list[Outcome]) -> int:
         """Record whose rows are there; how many jobs went a step on."""
         failpoints.reach("published.row")
         if not all(isinstance(outcome, NotAsked) for outcome in outcomes):
             self.liveness.answered()
-            self.service.succeeded(jobs)
+            self.service.succeeded(batch.jobs)
         written = []
-        for job, outcome in zip(jobs, outcomes, strict=True):
+        for job, outcome in zip(batch.jobs, outcomes, strict=True):
             if isinstance(outcome, RowFault):
                 ending = transitions.fail(self._journal, job, str(outcome), self._policy)
                 log.error("row.refused", job=job.id, reason=str(outcome), outcome=ending)
             else:
                 written.append(job)
         with self.liveness.busy():
-            published = transitions.record_published(self._journal, written, self._number_of_address())
+            seconds = time.monotonic() - batch.began
+            published = transitions.record_published(self._journal, written, self._number_of_address(), seconds)
         failpoints.reach("published.after")
         for job in published:
             if job.deleted_at is None:

@@ -35,10 +35,10 @@ class Settlement:
         self._wake = wake
         self.policy = policy
 
-    def record_rendered(self, done: JobDone, seconds: float) -> None:
-        """All renditions are in the spool, `seconds` after the job was given out."""
+    def record_rendered(self, done: JobDone, worker: str, seconds: float) -> None:
+        """All renditions are in the spool, `seconds` after the job was given to the worker."""
         failpoints.reach("rendered.before")
-        if not transitions.record_rendered(self._journal, done):
+        if not transitions.record_rendered(self._journal, done, worker, seconds):
             self._spool.remove(done.job_id, done.generation)
             return
         failpoints.reach("rendered.after")

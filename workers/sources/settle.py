@@ -34,10 +34,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The original is in the spool, whole and fsynced. `sha256` is hexadecimal."""
+    """The original is in the spool, whole and fsynced, after `seconds`. `sha256` is hexadecimal."""
 
     sha256: str
     bytes: int
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def record_fetched(journal: Journal, spool: Spool, fetched: Sequence[tuple[Job, 
     """
     failpoints.reach("fetched.before")
     wanted = transitions.record_all_fetched(
-        journal, [(job, original.sha256, original.bytes) for job, original in fetched]
+        journal, [(job, original.sha256, original.bytes, original.seconds) for job, original in fetched]
     )
     failpoints.reach("fetched.after")
     for job, original in fetched:

@@ -112,6 +112,7 @@ def test_a_person_looks_unlocks_sees_a_kill_and_retries(  # noqa: PLR0915  # one
     page.locator("#sheet").scroll_into_view_if_needed()
     page.wait_for_function("() => [...document.querySelectorAll('#sheet img')].every((one) => one.naturalWidth > 0)")
     expect(page.locator("#channels")).not_to_contain_text("Test")
+    expect(page.locator("#hour-caption")).to_contain_text("3 published in the last hour")
 
     # A process is killed, and is back.
     os.kill(pids["connection"], signal.SIGKILL)
@@ -156,5 +157,8 @@ def test_a_person_looks_unlocks_sees_a_kill_and_retries(  # noqa: PLR0915  # one
         os.kill(health, signal.SIGCONT)
     expect(page.locator("#touch")).to_be_empty()
     assert page.title().endswith("– Picturedesk")
-    page.context.close()
+
+    # A page that is left open keeps nobody from stopping.
     assert instance.stop() == 0
+    [end] = [one for one in instance.records() if one.get("event") == "child.exited" and one["child"] == "health"]
+    assert end["cause"] == "asked"

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path
@@ -109,7 +110,7 @@ def _open_inside(folder: str, name: str, declared_bytes: int | None) -> int:
 
 
 def _copy(source: IO[bytes], target: Path, max_bytes: int) -> Fetched:
-    digest, size = hashlib.sha256(), 0
+    digest, size, began = hashlib.sha256(), 0, time.monotonic()
     with os.fdopen(private_files.open_file(target, os.O_WRONLY | os.O_TRUNC), "wb") as sink:
         while chunk := source.read(CHUNK_BYTES):
             size += len(chunk)
@@ -119,4 +120,4 @@ def _copy(source: IO[bytes], target: Path, max_bytes: int) -> Fetched:
             sink.write(chunk)
         sink.flush()
         os.fsync(sink.fileno())
-    return Fetched(digest.hexdigest(), size)
+    return Fetched(digest.hexdigest(), size, time.monotonic() - began)

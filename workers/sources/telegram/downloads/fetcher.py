@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ipc.files.spool import Spool
@@ -25,11 +26,15 @@ SMALL_BYTES: Final = 1024 * 1024
 
 @dataclass(slots=True)
 class Download:
-    """One picture in hand. `bytes`, once its size is known; `is_whole`: it has come, and only waits for the disk."""
+    """One picture in hand since `began` (monotonic seconds).
+
+    `bytes`, once its size is known; `is_whole`: it has come, and only waits for the disk.
+    """
 
     job: Job
     bytes: int = 0
     is_whole: bool = False
+    began: float = field(default_factory=time.monotonic)
 
 
 class Fetcher:
@@ -75,11 +80,11 @@ class Fetcher:
         job = download.job
         if file.data is not None:
             self._note_whole(download)
-            return await self._writer.keep_data(job, bytearray(file.data))
+            return await self._writer.keep_data(job, bytearray(file.data), download.began)
         if file.bytes <= SMALL_BYTES:
             data = await transfer.to_memory(connection, file)
             self._note_whole(download)
-            return await self._writer.keep_data(job, data)
+            return await self._writer.keep_data(job, data, download.began)
         with ExitStack() as stack:
             stack.callback(self._spool.discard_part, job.id, job.generation)
             path = self._spool.part(job.id, job.generation)
@@ -88,7 +93,7 @@ class Fetcher:
             await transfer.to_descriptor(connection, file, fd)
             stack.pop_all()
         self._note_whole(download)
-        return await self._writer.keep_file(job, fd, file.bytes)
+        return await self._writer.keep_file(job, fd, file.bytes, download.began)
 
     def _note_whole(self, download: Download) -> None:
         download.is_whole = True

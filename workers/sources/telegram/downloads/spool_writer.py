@@ -12,6 +12,7 @@ import errno
 import hashlib
 import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -30,13 +31,14 @@ MAX_THREADS: Final = 8
 class _Whole:
     """A file that has come: `data` is all of it, or None where it is in the spool already, open as `fd`.
 
-    `done` says whether the job wanted it.
+    `began` is when its download did (monotonic seconds). `done` says whether the job wanted it.
     """
 
     job: Job
     data: bytearray | None
     fd: int
     bytes: int
+    began: float
     done: asyncio.Future[bool]
     sha256: str = ""
     error: OSError | None = None
@@ -51,16 +53,18 @@ class SpoolWriter:
         self._waiting: list[_Whole] = []
         self._workers: set[asyncio.Task[None]] = set()
 
-    async def keep_data(self, job: Job, data: bytearray) -> bool:
+    async def keep_data(self, job: Job, data: bytearray, began: float) -> bool:
         """Have the job's original safe in the spool and recorded; False if the job does not want it any more.
+
+        `began` is when its download did (monotonic seconds).
 
         Raises OSError, and then nothing is left of it. If the caller is cancelled, it is kept all the same.
         """
-        return await self._keep(_Whole(job, data, -1, len(data), asyncio.get_running_loop().create_future()))
+        return await self._keep(_Whole(job, data, -1, len(data), began, asyncio.get_running_loop().create_future()))
 
-    async def keep_file(self, job: Job, fd: int, size: int) -> bool:
+    async def keep_file(self, job: Job, fd: int, size: int, began: float) -> bool:
         """The same with an original that is complete in its part file; `fd` is closed in any case."""
-        return await self._keep(_Whole(job, None, fd, size, asyncio.get_running_loop().create_future()))
+        return await self._keep(_Whole(job, None, fd, size, began, asyncio.get_running_loop().create_future()))
 
     async def _keep(self, one: _Whole) -> bool:
         one.done.add_done_callback(lambda done: done.cancelled() or done.exception())  # the caller may be gone
@@ -88,7 +92,8 @@ class SpoolWriter:
                     one.done.set_exception(error)
 
     def _record(self, batch: list[_Whole]) -> None:
-        safe = [(one.job, Fetched(one.sha256, one.bytes)) for one in batch if one.error is None]
+        now = time.monotonic()
+        safe = [(one.job, Fetched(one.sha256, one.bytes, now - one.began)) for one in batch if one.error is None]
         wanted = record_fetched(self._journal, self._spool, safe)
         for one in batch:
             if one.error is not None:
