@@ -71,11 +71,11 @@ def hour(minutes: Iterable[tuple[int, int]], tree: Iterable[Mapping[str, Any]], 
     first = 60 * (int(now) // 60 - MINUTES + 1)
     by_minute = dict(minutes)
     ends = (
-        {"at": datetime.fromisoformat(end["at"]).timestamp(), "what": f"{row['name']}: {end['what']}"}
+        (datetime.fromisoformat(end["at"]).timestamp(), f"{row['name']}: {end['what']}")
         for row in tree
         for end in row.get("exits", ())
     )
-    marks = sorted((one for one in ends if one["at"] >= first), key=lambda one: float(str(one["at"])))
+    marks = [{"at": at, "what": what} for at, what in sorted(ends) if at >= first]
     return {
         "from": first,
         "published": [by_minute.get(first + 60 * number, 0) for number in range(MINUTES)],

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.health.page.asgi import TOKEN
+from tests.health.page.browsing import chromium
 from tests.instance import DEADLINE_SECONDS, HOME, PROCESSES, Instance, wait_for
 from tests.pictures import make_export
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 AXE = HOME / "tests/servers/node_modules/axe-core/axe.min.js"
 NO_PICTURE = b"\xff\xd8\xff\xe0" + b"no picture" * 100
 """It begins as a JPEG does."""
@@ -46,12 +46,8 @@ def instance(tmp_path: Path) -> Iterator[Locked]:
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    assert found, "Chromium is missing. bin/test installs it, or: sudo apt-get install -y chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 class Seen:
@@ -76,8 +72,8 @@ class Seen:
     def faults(self) -> list[str]:
         """What axe-core finds on the page as it is now, in its light and in its dark colours."""
         found = []
-        for scheme in ("light", "dark"):
-            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        for scheme in SCHEMES:
+            self.page.emulate_media(color_scheme=scheme)
             result = self.page.evaluate("() => axe.run()")
             found += [f"{scheme}: {one['id']}: {one['nodes'][0]['html']}" for one in result["violations"]]
         return found
