@@ -99,7 +99,8 @@ class View:
             self._context.report("summary", text=summary)
 
     def close(self) -> None:
-        """Close the journal."""
+        """Close the journal, once the ends of processes are in it, or after a second."""
+        self._ends.wait(1.0)
         self._journal.close()
 
 

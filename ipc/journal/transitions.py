@@ -112,7 +112,7 @@ def record_all_fetched(journal: Journal, fetched: Iterable[tuple[Job, str, int, 
 
 def claim(journal: Journal, job: Job, worker: str) -> bool:
     """fetched → fetched, claimed. No worker has the job. Comes before the worker gets it, so that its death counts."""
-    values = {"id": job.id, "generation": job.generation, "worker": worker}
+    values: dict[str, Any] = {"id": job.id, "generation": job.generation, "worker": worker}
     return _apply(journal, "claim", Step.CLAIMED, number_of(worker), **values)
 
 
@@ -219,13 +219,13 @@ def doubt(journal: Journal, job: Job, reason: str) -> bool:
 
 def send_back(journal: Journal, job: Job) -> bool:
     """fetched or rendered → seen. The spool has lost the job's files, and the message is not deleted."""
-    lost = (stage_of(job), "lost")
-    return _apply(journal, "back_to_seen", Step.LOST, _taker_of(job), ended=lost, id=job.id, generation=job.generation)
+    values: dict[str, Any] = {"id": job.id, "generation": job.generation}
+    return _apply(journal, "back_to_seen", Step.LOST, _taker_of(job), ended=(stage_of(job), "lost"), **values)
 
 
 def render_again(journal: Journal, job: Job) -> bool:
     """rendered, not stored → fetched. The spool has lost the job's renditions, but not its original."""
-    values = {"id": job.id, "generation": job.generation}
+    values: dict[str, Any] = {"id": job.id, "generation": job.generation}
     return _apply(journal, "back_to_fetched", Step.RENDITIONS_LOST, UPLOADER, ended=(stage_of(job), "lost"), **values)
 
 

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from health import status
+from ipc.journal.statistics import STAGES, Histogram, Outcome, Stage
+from ipc.posts import MORE
 from tests.health.snapshots import CHANNEL, NOW, body_of, child, figures, snapshot
 
 
 def test_all_is_well() -> None:
     body = body_of(snapshot())
-    assert list(body) == ["ok", "problems", "stats", "tree", "memory", "channels", "quarantine"]
+    assert list(body) == ["ok", "problems", "stats", "tree", "memory", "channels", "quarantine", "stages"]
     assert body["ok"] is True and body["problems"] == []
 
 
@@ -48,6 +50,9 @@ def test_stats() -> None:
         "published": 40,
         "waiting_for_retry": 1,
         "spool_bytes": 999,
+        "oldest_waiting_seconds": 0.0,
+        "published_per_minute": 0.0,
+        "post_to_row_seconds": {"p50": None, "p99": None, "count": 0},
         "source": {"connected": True, "channel": 77, "behind": 4},
     }
 
@@ -161,9 +166,13 @@ def test_the_kills_for_memory_are_shown_with_their_time() -> None:
 def test_channels_and_how_far_behind() -> None:
     other = {**CHANNEL, "id": 78}
     channels = body_of(snapshot(figures=figures(channels=(CHANNEL, other))))["channels"]
-    assert channels == [{**CHANNEL, "behind": 4}, {**other, "behind": None}]
+    assert [(one["id"], one["title"], one["behind"]) for one in channels] == [
+        (77, "Wires", 4),
+        (78, "Wires", None),
+    ]
+    assert [one["ignored"] for one in channels] == [CHANNEL["ignored"], other["ignored"]]
     assert body_of(snapshot(figures=None))["channels"] == []
-    assert body_of(snapshot(reports={}))["channels"] == [{**CHANNEL, "behind": None}]
+    assert [one["behind"] for one in body_of(snapshot(reports={}))["channels"]] == [None]
     assert body_of(snapshot(reports={"connection": {"channel": None}}))["channels"][0]["behind"] is None
 
 
@@ -243,3 +252,60 @@ def test_the_summary_is_one_line() -> None:
     assert status.summarize(body) == ("not connected, 1 picture waiting, 0 dead; the source is not connected: no route")
     body = body_of(snapshot(reports={"connection": report}, journal_error="x" * 5000))
     assert status.summarize(body).endswith(f"; {'x' * 300} (and 1 more)")
+
+
+def test_how_long_it_takes_and_how_it_ends() -> None:
+    stages: dict[Stage, Histogram] = {"render": Histogram((1.0, 2.0), (1, 1, 0), 2.4)}
+    outcomes: dict[tuple[Stage, Outcome], int] = {("render", "done"): 2, ("render", "dead"): 1, ("render", "lost"): 0}
+    took = Histogram((1.0, 3.0), (0, 4, 0), 8.0)
+    minutes = ((int(NOW) - 120, 90), (int(NOW) - 60, 30))
+    body = body_of(
+        snapshot(
+            figures=figures(
+                stages=stages,
+                outcomes=outcomes,
+                post_to_row=took,
+                published_by_minute=minutes,
+                oldest_waiting_seconds=12.34,
+            )
+        )
+    )
+    assert body["stages"]["render"] == {"count": 2, "seconds": 2.4, "failures": {"dead": 1}}
+    assert body["stages"]["write"] == {"count": 0, "seconds": 0.0, "failures": {}}
+    stats = body["stats"]
+    assert stats["post_to_row_seconds"] == {"p50": 2.0, "p99": 2.98, "count": 4}
+    assert (stats["published_per_minute"], stats["oldest_waiting_seconds"]) == (2.0, 12.3)
+
+
+def test_every_figure_is_there_without_a_journal() -> None:
+    body = body_of(snapshot(figures=None, journal_error="gone"))
+    assert body["stats"]["post_to_row_seconds"] == {"p50": None, "p99": None, "count": 0}
+    assert (body["stats"]["oldest_waiting_seconds"], set(body["stages"])) == (0.0, set(STAGES))
+
+
+def test_which_ids_of_a_channel_are_accounted_for() -> None:
+    (row,) = body_of(snapshot(figures=figures(channels=({**CHANNEL, "ignored": {"text": 3, MORE: 5}},))))["channels"]
+    assert (row["ids_accounted"], row["pictures"], row["ids_absent"], row["ids_total"]) == (40, 30, 7, None)
+    assert (row["last_post_at"], row["last_published_at"]) == ("2023-11-14T22:12:10Z", "2023-11-14T22:12:20Z")
+
+
+def test_how_many_ids_there_are_is_known_with_a_line_to_telegram() -> None:
+    report = {
+        "id": 77,
+        "address": "@wires",
+        "title": "Wires",
+        "state": "read",
+        "behind": 4,
+        "problem": "",
+        "remedy": "",
+    }
+    source = {"source": "telegram", "connected": True, "channels": 1, "behind": 4}
+    known = snapshot(reports={"connection": source, "channel 0": report})
+    assert body_of(known)["channels"][0]["ids_total"] == 44
+    lost = snapshot(reports={"connection": {**source, "connected": False}, "channel 0": report})
+    assert body_of(lost)["channels"][0]["ids_total"] is None
+
+
+def test_a_silent_root_is_silent_since_it_was_last_heard() -> None:
+    (problem,) = [one for one in body_of(snapshot(silent_seconds=30.0))["problems"] if one["id"] == "root.silent"]
+    assert problem["since"] == "2023-11-14T22:12:50Z"

@@ -207,7 +207,13 @@ def in_version_4(job: dict[str, Any]) -> dict[str, Any]:
     number = job["message_id"]
     cause = ("poison" if number == 13 else "failure") if job["state"] == "dead" else None
     source = "telegram" if number in (12, 15) else "export"
-    new = {"stripped_bytes": None, "original": "as_is", "address": None, "source": source, "dead_cause": cause}
+    new: dict[str, Any] = {
+        "stripped_bytes": None,
+        "original": "as_is",
+        "address": None,
+        "source": source,
+        "dead_cause": cause,
+    }
     new |= {"waits_since": job["seen_at"] if job["state"] in WAITING else None, "life": b""}
     return {**job, **new}
 
