@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
-from http.cookies import CookieError, SimpleCookie
 
 from health.answers import Answer, Headers, Scope, header, json_answer
 from health.hosts import host_is_served, is_loopback, name_of
-from health.sessions import COOKIE, Sessions
+from health.sessions import Sessions
 
 CHALLENGE = (b"www-authenticate", b"Bearer")
 FORWARDED = (b"forwarded", b"x-forwarded-for", b"via")
@@ -41,7 +40,7 @@ class Access:
         scheme, _, given = (header(headers, b"authorization") or "").partition(" ")
         if scheme.lower() == "bearer" and self.is_token(given.strip()):  # the scheme's name has no case
             return True
-        return self.has_token and self._sessions.is_open(_cookie(headers))
+        return self.has_token and self._sessions.is_open(_cookie(headers, self._sessions.cookie))
 
     def may_read(self, headers: Headers) -> bool:
         """Whether the request may read /status."""
@@ -73,12 +72,14 @@ def needs_token() -> Answer:
     return json_answer({"error": "this needs the header Authorization: Bearer and health.token"}, 401, CHALLENGE)
 
 
-def _cookie(headers: Headers) -> str:
-    try:
-        found = SimpleCookie(header(headers, b"cookie") or "").get(COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found else ""
+def _cookie(headers: Headers, name: str) -> str:
+    """Its value; empty if there is none. Read by hand: the cookies of others on this machine may have any form.
+
+    >>> _cookie([(b"cookie", b'other={"a":1}; =; mine=key')], "mine"), _cookie([], "mine")
+    ('key', '')
+    """
+    pairs = (one.strip().partition("=") for one in (header(headers, b"cookie") or "").split(";"))
+    return next((value for key, _, value in pairs if key == name), "")
 
 
 def _is_local(scope: Scope) -> bool:

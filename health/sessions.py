@@ -7,7 +7,6 @@ import ipaddress
 import secrets
 from collections.abc import Callable
 
-COOKIE = "picturedesk"
 SESSION_SECONDS = 12 * 3600.0
 """How long a session lasts: a working day."""
 
@@ -21,11 +20,16 @@ MOST_CLIENTS = 1000
 
 
 class Sessions:
-    """Open sessions. Only a digest of each key is kept, so looking one up tells nothing by the time that it takes."""
+    """Open sessions. Only a digest of each key is kept, so looking one up tells nothing by the time that it takes.
+
+    `cookie` is the name of the cookie that has a key: a new one for each process, since a browser does not tell the
+    instances of one machine apart.
+    """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._until: dict[bytes, float] = {}
+        self.cookie = f"picturedesk-{secrets.token_hex(4)}"
 
     def open(self) -> str:
         """The key of a new session."""

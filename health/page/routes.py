@@ -18,7 +18,7 @@ from health.page.badge import badge
 from health.page.broadcast import Broadcast, Topic
 from health.page.document import document
 from health.page.journal import DeskReader, Options
-from health.sessions import COOKIE, SESSION_SECONDS, Sessions, Tries
+from health.sessions import SESSION_SECONDS, Sessions, Tries
 
 STATUS_SECONDS = 1.0
 DESK_SECONDS = 2.0
@@ -180,7 +180,8 @@ class Page:
             return json_answer({"said": "this is not the token"}, 403)
         self._tries.note_success(client)
         log.info("page.session_opened", client=client)
-        cookie = f"{COOKIE}={self._sessions.open()}; Max-Age={SESSION_SECONDS:.0f}; Path=/; HttpOnly; SameSite=Strict"
+        key = f"{self._sessions.cookie}={self._sessions.open()}"
+        cookie = f"{key}; Max-Age={SESSION_SECONDS:.0f}; Path=/; HttpOnly; SameSite=Strict"
         secure = "; Secure" if (header(scope["headers"], b"origin") or "").startswith("https://") else ""
         return json_answer({"said": "unlocked"}, 200, (b"set-cookie", f"{cookie}{secure}".encode()))
 

@@ -125,7 +125,7 @@ def test_the_cookie_is_the_browsers_alone_and_opens_the_data(make_desk: MAKE) ->
     name, *attributes = reply.headers["set-cookie"].split("; ")
     assert attributes == ["Max-Age=43200", "Path=/", "HttpOnly", "SameSite=Strict"]
     assert len(name) > 50 and TOKEN not in name
-    assert desk.ask("GET", "/status", {"cookie": f"other=1; {name}"}).status == 200
+    assert desk.ask("GET", "/status", {"cookie": f'other={{"a":[1, "x"]}}; {name}'}).status == 200
     https = desk.post("/session", b'{"token": "%s"}' % TOKEN.encode(), {"origin": "https://localhost:8080"})
     assert https.headers["set-cookie"].endswith("; Secure")
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+import health.access
 import health.page.badge
 import health.page.broadcast
 import health.page.desk
@@ -72,7 +73,8 @@ def test_with_a_token_everybody_gets_the_document_and_nobody_the_data(make_desk:
     desk = make_desk(TOKEN)
     assert desk.ask("GET", "/", {"host": "10.0.0.9"}, client="10.0.0.7").status == 200
     for path in ("/events", "/media/x", "/dead/1", "/status"):
-        for headers in ({}, {"cookie": "picturedesk=x"}, {"cookie": 'a="'}, {"authorization": "Bearer wrong"}):
+        name = desk.cookie()["cookie"].partition("=")[0]
+        for headers in ({}, {"cookie": f"{name}=x"}, {"cookie": f'{name}="'}, {"authorization": "Bearer wrong"}):
             assert desk.ask("GET", path, headers).status == 401, (path, headers)
 
 
@@ -109,6 +111,7 @@ def test_the_badge_counts_the_problems_for_everybody(make_desk: MAKE) -> None:
 @pytest.mark.parametrize(
     "module",
     [
+        health.access,
         health.page.badge,
         health.page.broadcast,
         health.page.desk,
