@@ -262,7 +262,7 @@ class Tree(Instance):
 
     def wait_until_published(self, count: int) -> list[dict[str, Any]]:
         """Wait until so many pictures are published; the records that say so."""
-        return self.wait_for_events("published", lambda found: len(found) >= count)
+        return self.wait_for_events("job.published", lambda found: len(found) >= count)
 
     def wait_until_idle(self) -> None:
         """Wait until the export is taken in and published, and a little longer, until all has settled."""

@@ -358,7 +358,7 @@ def measure_latency(folder: Path, server: Remote, steady: int, burst: int) -> No
 
         def published() -> dict[int, float]:
             time.sleep(0.2)
-            return {record["message"]: moment(record) for record in tree.events("published")}
+            return {record["message"]: moment(record) for record in tree.events("job.published")}
 
         tree_steady = _latencies(server.post_photos(paths[:steady], 1.0), published)
         tree_burst = _latencies(server.post_photos(paths[steady:], 0.0), published)

@@ -126,7 +126,7 @@ def tree_run(folder: Path, export: Export) -> Run:
         before = cpu_by_kind(tree)
         published = tree.wait_until_published(count)
         after = cpu_by_kind(tree)
-        rendered = {record["job"]: record for record in tree.events("rendered")}
+        rendered = {record["job"]: record for record in tree.events("job.rendered")}
     if {len(published), len(rendered)} != {count}:
         raise SystemExit(
             f"picturedesk: of {count} pictures {len(rendered)} were rendered and {len(published)} published"

@@ -144,6 +144,8 @@ FIELDS: Mapping[str, Field] = {
     "tree[].last_exit.cause": Field("words", _CAUSE),
     "tree[].last_exit.what": Field("text", "how its last process ended"),
     "tree[].exit_causes.*": _often("times", "it ended for that cause", "integer"),
+    "tree[].sandbox.seccomp": _often("yes or no", "whether the image worker's system calls are filtered", "boolean"),
+    "tree[].sandbox.landlock": _often("version", "of Landlock, which keeps it to its files; 0: none", "integer"),
     "tree[].exits[].at": Field(TIME, "when one of its last twenty processes ended"),
     "tree[].exits[].cause": Field("words", _CAUSE),
     "tree[].exits[].what": Field("text", "how it ended"),
@@ -207,7 +209,7 @@ FIELDS: Mapping[str, Field] = {
 }
 """By path: `[]` stands for each item of a list, `*` for each name in an object whose names are data."""
 
-SOMETIMES = {"tree[].last_exit", "tree[].exits", "tree[].exit_causes", "channels[].ignored"}
+SOMETIMES = {"tree[].last_exit", "tree[].sandbox", "tree[].exits", "tree[].exit_causes", "channels[].ignored"}
 """The objects and lists that what they are in may lack."""
 
 

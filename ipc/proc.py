@@ -10,12 +10,34 @@ from pathlib import Path
 PROC = Path("/proc")
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def read(path: Path) -> str:
     """The file's text; empty if it can't be read (a kernel without PSI says EOPNOTSUPP)."""
     try:
         return path.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
+
+
+_own: dict[str, int] = {}
+
+
+def keep_own_open() -> None:
+    """Open what `own` reads, while that can still be opened: before a sandbox closes /proc."""
+    for name in ("status", "statm", "smaps_rollup"):
+        if name not in _own:
+            with contextlib.suppress(OSError):
+                _own[name] = os.open(PROC / "self" / name, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def own(name: str) -> str:
+    """The text of a file of this process, one of those that `keep_own_open` opens; empty if it can't be read."""
+    if name not in _own:
+        return read(PROC / "self" / name)
+    try:
+        return os.pread(_own[name], 65536, 0).decode()
     except OSError:
         return ""
 
@@ -30,14 +52,21 @@ def sizes(text: str) -> dict[str, int]:
     return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if len(words) == 3 and words[2] == "kB"}
 
 
-def process_sizes(pid: int | str = "self") -> dict[str, int]:
-    """A process' memory by kind, in bytes, as in proc_pid_status(5): VmRSS, VmHWM, VmData, …"""
-    return sizes(read(PROC / str(pid) / "status"))
+def process_sizes(pid: int | None = None) -> dict[str, int]:
+    """A process' memory by kind, in bytes, as in proc_pid_status(5): VmRSS, VmHWM, VmData, … None: this process."""
+    return sizes(own("status") if pid is None else read(PROC / str(pid) / "status"))
 
 
-def shared_sizes(pid: int) -> dict[str, int]:
-    """A process' part of memory that it shares, in bytes: Pss, Private_Clean, … Some 2 ms."""
-    return sizes(read(PROC / str(pid) / "smaps_rollup"))
+def own_rss_bytes() -> int:
+    """The resident memory of this process; 0 if the kernel does not say."""
+    words = own("statm").split()
+    return int(words[1]) * _PAGE_BYTES if len(words) > 1 else 0
+
+
+def share(text: str) -> tuple[int, int]:
+    """PSS and USS in bytes, of the text of a `smaps_rollup`: pages that n processes share count 1/n there, or not."""
+    found = sizes(text)
+    return found.get("Pss", 0), sum(size for name, size in found.items() if name.startswith("Private_"))
 
 
 def available_bytes(proc: Path = PROC) -> int | None:

@@ -2,11 +2,13 @@
 
 import sys
 
+from supervisor.child import privileges
 from supervisor.host import signals
 from supervisor.resources import descriptors
 
 if __name__ == "__main__":
     descriptors.fill_standard()
+    privileges.hide()  # from here on it holds secrets
     stop_fd = signals.listen() if signals.is_for_root(sys.argv[1:]) else None
 
     from supervisor import cli, logs  # after the signals: a SIGTERM during the imports is an orderly stop too

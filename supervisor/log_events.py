@@ -203,6 +203,7 @@ EVENTS: Mapping[str, Event] = {
     "rendering.paused": Event("The spool cannot be written: rendering waits", "job reason"),
     "row.failed": Event("No row could be made of a message: its job loses an attempt", "job"),
     "row.refused": Event("The catalogue refused a row: its job loses an attempt", "job outcome reason"),
+    "sandbox.layer_failed": Event("A layer of the sandbox could not be put on", "why"),
     "session.protected": Event("The session's file could be read by others, and cannot any more", "file"),
     "spool.swept": Event("Deleted what killed processes had left in the spool", "folders"),
     "spool_file.lost": Event("The spool has lost files: the picture is made again", "file job"),
@@ -230,7 +231,7 @@ EVENTS: Mapping[str, Event] = {
     "tombstone.published": Event("Published the deletion of a message", "channel job message"),
     "warm_up.failed": Event("A codec failed while the worker warmed up"),
     "worker.died": Event("A worker died of a job", "cause job why worker"),
-    "worker.protocol_error": Event("A worker's answer makes no sense: the worker is ended", "job worker"),
+    "worker.protocol_error": Event("A worker's answer makes no sense: the worker is ended", "job why worker"),
     "worker.replaced": Event("A worker that holds on to memory is replaced", "rss_bytes worker"),
     "workers.counted": Event("How many image workers there are", "why workers"),
 }

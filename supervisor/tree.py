@@ -23,7 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from supervisor.processes.spec import ChildSpec, Command, Intensity, Restart, numbered
+from supervisor.child import sandbox
+from supervisor.processes.spec import ChildSpec, Command, Intensity, Restart, Sandbox, numbered
 from supervisor.resources import cpu_quota
 from supervisor.resources.cpu_quota import Processors
 from supervisor.resources.memory import MIB
@@ -38,6 +39,9 @@ caused do not count."""
 
 PATIENCE = 4
 """Deadline multiplier while the machine keeps a worker off the CPU: the pool waits that many times job_seconds."""
+
+LARGE_CAP = 2
+"""How many times the cap a picture has that is rendered alone, since it ran out of memory."""
 
 HANG_MARGIN_SECONDS = 15.0
 """An image worker's main loop stands while it renders, and the pool decides whether that takes too long. What
@@ -60,6 +64,8 @@ def faults(settings: Settings) -> list[str]:
     """What keeps a tree from being made of these settings."""
     if settings.telegram.api_id and not settings.telegram.channels:
         return ["telegram.channels is empty: name at least one channel, or leave telegram.api_id out"]
+    if settings.pool.sandbox == "require" and not sandbox.best().seccomp:
+        return [f'pool.sandbox = "require", and system calls can\'t be filtered here. {sandbox.REMEDY}']
     return []
 
 
@@ -147,6 +153,8 @@ def image_worker(settings: Settings) -> ChildSpec:
             "max_pixels": images.max_pixels,
         },
         "ladder": {"widths": list(images.widths), "webp": images.webp, "avif": images.avif},
+        "spool": str(settings.state_dir / "spool"),
+        "largest_cap_bytes": LARGE_CAP * settings.pool.memory_cap_mb * MIB,
         "strip": settings.storage.originals == "stripped",
         "gc_every": settings.pool.gc_every,
     }
@@ -154,6 +162,9 @@ def image_worker(settings: Settings) -> ChildSpec:
         "image",
         "workers.image:main",
         options,
+        sandbox=cast(Sandbox, settings.pool.sandbox),
+        workplace="workers.image:make_workplace",
+        goes_first=True,
         nice=10,
         returns_memory=False,
         stop_seconds=max(1.0, settings.supervisor.drain_seconds),
@@ -202,6 +213,7 @@ def pool_options(settings: Settings) -> dict[str, Any]:
         "patience": PATIENCE,
         "poison_after": settings.pool.poison_after,
         "cap_bytes": settings.pool.memory_cap_mb * MIB,
+        "large_cap": LARGE_CAP,
         "soft_cap_bytes": settings.pool.memory_soft_mb * MIB,
     }
 

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import psutil
 from PIL import Image
 
+from ipc.files.spool import WORKPLACES
 from tests.servers.lasting import LASTING
 from workers.stripping import strip
 
@@ -284,10 +285,15 @@ class Instance:
         finally:
             database.close()
 
+    def job_folders(self) -> list[Path]:
+        """The spool's folders of jobs: all but the workplaces."""
+        return [path for path in (self.state_dir / "spool").iterdir() if path.name != WORKPLACES]
+
     def assert_nothing_left(self, dead: int = 0) -> None:
         """No process, no stray spool file, no claim; a dead letter may keep its original."""
         self.wait_until_gone()
-        assert len(list((self.state_dir / "spool").iterdir())) <= dead
+        assert len(self.job_folders()) <= dead
+        assert not [path for path in (self.state_dir / "spool" / WORKPLACES).rglob("*") if not path.is_dir()]
         assert {file.name for file in (self.state_dir / "spool").rglob("*") if file.is_file()} <= {"original"}
         database = sqlite3.connect(self.state_dir / "journal.db")
         try:

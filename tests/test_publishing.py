@@ -268,7 +268,7 @@ class Scene:
         for service in ("r2", "supabase"):
             assert stats[f"{service}_circuit_breaker"] == "closed"
             assert stats[f"{service}_circuit_breaker_since"] is stats[f"{service}_next_probe_at"] is None
-        left = {int(path.name.split(".")[0]) for path in (self.instance.state_dir / "spool").iterdir()}
+        left = {int(path.name.split(".")[0]) for path in self.instance.job_folders()}
         assert left.isdisjoint(self.feed.of(number).id for number in numbers)
 
 

@@ -1,21 +1,24 @@
-"""An image worker: one picture at a time, from the spool into the spool. It opens no journal and no connection, and its
-options hold no secret. A decoder that a picture has taken over may do what the program's user may: nothing keeps it
-from the network or from that user's files yet.
+"""An image worker: one picture at a time, from its workplace into its workplace.
+
+It opens no journal and no connection, and its options hold no secret. It is sealed before it opens a picture (see
+`supervisor.child.sandbox`): a decoder that a picture has taken over has its workplace, and nothing else of ours.
 """
 
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 
 import structlog
 
 from ipc import failpoints
+from ipc.files.workplace import Workplace
 from ipc.options import reading_options
 from ipc.transport.context import Context
 from ipc.transport.messages import Job
 from workers.rendering import imaging
 from workers.rendering.renderer import render
-from workers.rendering.rlimits import prefer_for_oom_kill
+from workers.rendering.rlimits import set_hard_limits
 
 POLL_SECONDS = 5.0
 """How often an idle worker shows that it lives."""
@@ -31,14 +34,15 @@ log = structlog.get_logger()
 
 def main(context: Context) -> None:
     """Render jobs until asked to stop. Options: `limits`, `ladder` (see `workers.rendering.imaging`), `strip`,
-    `gc_every`.
+    `gc_every`, `spool`, `largest_cap_bytes` (of any job; 0: no cap).
     """
     options = context.options
     with reading_options():
         limits = imaging.Limits(**options["limits"])
         ladder = imaging.Ladder(**{**options["ladder"], "widths": tuple(options["ladder"]["widths"])})
         strip, gc_every = bool(options["strip"]), int(options["gc_every"])
-    prefer_for_oom_kill()
+        place = workplace_of(context)
+        set_hard_limits(int(options["largest_cap_bytes"]))
     context.ready()
     jobs, trimmed, is_warm = 0, True, False
     while not context.stopping:
@@ -46,7 +50,7 @@ def main(context: Context) -> None:
         message = context.receive(idle_seconds if is_warm else QUIET_SECONDS)
         if isinstance(message, Job):
             failpoints.reach("rendered.started")
-            context.send(render(message, limits, ladder, strip=strip))
+            context.send(render(message, place, limits, ladder, strip=strip))
             jobs, trimmed, is_warm = jobs + 1, False, True
             if jobs % gc_every == 0:
                 gc.collect()  # between two jobs, where no job waits for it
@@ -56,6 +60,18 @@ def main(context: Context) -> None:
         elif not trimmed:
             imaging.trim()  # nothing to do: give back what the next job would have used again
             trimmed = True
+
+
+def workplace_of(context: Context) -> Workplace:
+    return Workplace(Path(context.options["spool"]), context.name)
+
+
+def make_workplace(context: Context) -> tuple[list[Path], list[Path]]:
+    """Make the worker's folders; what it may read, and what it may write into."""
+    place = workplace_of(context)
+    place.make()
+    place.clear()  # of what the worker before has left
+    return [place.readable], [place.writable]
 
 
 def warm_up() -> None:

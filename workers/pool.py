@@ -15,7 +15,10 @@ from typing import Any
 
 import structlog
 
+from ipc.files import workplace
 from ipc.files.spool import Spool
+from ipc.files.workplace import Workplace
+from ipc.jobs import Job
 from ipc.journal import Journal, transitions
 from ipc.transport.context import Context
 from ipc.transport.exits import Exit
@@ -27,8 +30,9 @@ from workers.rendering.dispatcher import Dispatcher, InHand
 from workers.rendering.pool_options import PoolOptions
 from workers.rendering.ration import WorkerRation
 from workers.rendering.reply_check import is_sound
+from workers.rendering.results import FalseResult
 from workers.rendering.settlement import Settlement
-from workers.rendering.verdicts import GiveBack, WaitForCodec, WaitForDisk
+from workers.rendering.verdicts import GiveBack, Verdict, WaitForCodec, WaitForDisk
 from workers.rendering.worker_rows import WorkerRows
 
 log = structlog.get_logger()
@@ -44,8 +48,8 @@ class Pool:
         self._options = options = PoolOptions.read(context.options)
         journal, spool = Journal.open(context.journal_path), Spool(context.spool_path)
         self._ration = WorkerRation(tree)
-        self._dispatcher = Dispatcher(tree, journal, spool, self._ration, options, clock)
         self._settlement = Settlement(journal, spool, context.wake, options.retry)
+        self._dispatcher = Dispatcher(tree, journal, spool, self._ration, options, self._settle, clock)
         self._codecs = CodecHealth()
         self._rows = WorkerRows()
         self._spool_error = ""
@@ -54,6 +58,8 @@ class Pool:
         """By worker, the job in hand at its last exit."""
         self._answered_late: set[str] = set()
         """Workers that are being ended, though their answer has come in the meantime."""
+        workplace.remove_others(spool.root, tree.names())
+        self._spool = spool
         released = transitions.release_claims(journal)
         if released:
             log.info("claims.released", jobs=released)
@@ -73,7 +79,7 @@ class Pool:
         self._dispatcher.give_out()
 
     def on_start(self, child: str) -> None:
-        pass
+        Workplace(self._spool.root, child).make()  # here, where a full disk is waited for
 
     def on_ready(self, child: str) -> None:
         self._dispatcher.give_out()
@@ -98,27 +104,40 @@ class Pool:
         if hand is None or (hand.job.id, hand.job.generation) != (message.job_id, message.generation):
             return
         if not is_sound(message):
-            log.error("worker.protocol_error", worker=child, job=hand.job.id)
-            self._tree.kill_for_protocol_error(child)  # its exit is the job's strike
+            self._on_false_answer(child, hand.job, "a field holds what it can't hold")
+            return
+        try:
+            verdict = None if isinstance(message, JobFailed) else self._on_done(child, hand, message)
+        except FalseResult as false:
+            self._on_false_answer(child, hand.job, str(false))
             return
         self._dispatcher.put_down(child)
         if hand.ended:
             self._answered_late.add(child)
-        if isinstance(message, JobDone):
-            self._on_done(child, hand, message)
-        else:
+        if isinstance(message, JobFailed):
             self._on_failed(child, hand, message)
+        elif verdict:
+            self._settle(hand.job, verdict)
         fits = self._tree.set_cap(child, self._options.cap_bytes)
         if not fits or 0 < self._options.soft_cap_bytes < message.rss_bytes:
             log.info("worker.replaced", worker=child, rss_bytes=message.rss_bytes)
             self._tree.recycle(child)
         self._dispatcher.give_out()
 
-    def _on_done(self, worker: str, hand: InHand, done: JobDone) -> None:
+    def _on_false_answer(self, worker: str, job: Job, why: str) -> None:
+        log.error("worker.protocol_error", worker=worker, job=job.id, why=why)
+        self._tree.kill_for_protocol_error(worker)  # its exit is the job's strike
+
+    def _on_done(self, worker: str, hand: InHand, done: JobDone) -> Verdict | None:
+        """Take what the worker has made; a verdict where the disk has kept it from that."""
+        try:
+            self._settlement.record_rendered(worker, done, self._dispatcher.seconds(hand))
+        except OSError as error:
+            return verdicts.of_lending(error)
         self._codecs.rendered(worker, done)
         self._spool_error = ""
         self._report()
-        self._settlement.record_rendered(done, worker, self._dispatcher.seconds(hand))
+        return None
 
     def _on_failed(self, worker: str, hand: InHand, failed: JobFailed) -> None:
         is_broken = failed.verdict == "broken"
@@ -126,9 +145,12 @@ class Pool:
         verdict = verdicts.of_failure(
             failed, hand.job, poison_after=self._options.poison_after, is_worker_spoilt=is_spoilt
         )
-        self._settlement.apply(hand.job, verdict)
+        self._settle(hand.job, verdict)
         if is_spoilt:
             self._tree.recycle(worker)
+
+    def _settle(self, job: Job, verdict: Verdict) -> None:
+        self._settlement.apply(job, verdict)
         if isinstance(verdict, WaitForDisk):
             self._dispatcher.pause()
             self._spool_error = f"the spool cannot be written: {verdict.reason}"

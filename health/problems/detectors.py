@@ -18,6 +18,7 @@ DETECTORS: tuple[Detector, ...] = (
     telegram.flooded,
     memory.machine_short_of_memory,
     disk.spool_not_writable,
+    pictures.sandbox_broken,
     pictures.codecs_broken,
     pictures.encoder_falls_back,
     services.services_down,

@@ -7,9 +7,27 @@ from collections.abc import Iterator
 from health.problems.problem import Problem
 from health.snapshot import Snapshot
 from ipc.timestamps import iso
+from ipc.transport.exits import Cause
+
+ALARM_SECONDS = 86400.0
+"""How long a picture that broke its sandbox stays a problem: until somebody has looked, and not for ever."""
 
 STUCK_SECONDS = 180.0
 """How long work may wait without one picture finishing. Three times the longest time for one picture."""
+
+
+def sandbox_broken(snapshot: Snapshot) -> Iterator[Problem]:
+    every = ((worker, end) for worker, ends in snapshot.ends.items() for end in ends)
+    for worker, end in every:
+        if end["cause"] == Cause.SANDBOX and snapshot.now - end["at"] < ALARM_SECONDS:
+            job = f" on job {end['job']}" if "job" in end else ""
+            yield Problem(
+                "sandbox.broken",
+                f"sandbox {worker} {end['at']}",
+                f"{worker} broke the rules of its sandbox{job} at {iso(end['at'])}: its picture may be an attack",
+                "It was killed, and the picture is set aside: bin/run dead names it. See who posted it, and install the"
+                " newest version: a decoder may have a hole. This goes away after a day",
+            )
 
 
 def codecs_broken(snapshot: Snapshot) -> Iterator[Problem]:

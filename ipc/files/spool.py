@@ -3,6 +3,7 @@
     {root}/{job}.{generation}/original          the file as it came
     {root}/{job}.{generation}/{width}.{format}  its renditions
     {root}/{job}.{generation}/stripped          the original without metadata, where it can be stripped
+    {root}/workers/{name}/                      a workplace (see `ipc.files.workplace`)
 
 Promises. A file that the journal speaks of is complete and was fsynced, folder entries included, before the journal
 said so. Any other file here is a stray of a process that was killed: `sweeping` deletes it. Dead letters keep their
@@ -41,6 +42,9 @@ PROBE_BYTES = 64 * 1024
 SWEPT_AT_ONCE = 256
 ORIGINAL = "original"
 STRIPPED = "stripped"
+WORKPLACES = "workers"
+"""The folder of the image workers' workplaces. No job's folder has such a name."""
+
 _PART = "original.part"
 
 
@@ -51,6 +55,10 @@ class Spool:
         self._root = root
         private_files.refuse_link(root)
         private_files.make_folder(root)
+
+    @property
+    def root(self) -> Path:
+        return self._root
 
     def folder(self, job_id: int, generation: int) -> Path:
         return self._root / f"{job_id}.{generation}"
@@ -127,7 +135,7 @@ class Spool:
         was recorded before it, and is not among them.
         """
         with os.scandir(self._root) as entries:
-            names = (entry.name for entry in entries)
+            names = (entry.name for entry in entries if entry.name != WORKPLACES)
             while some := {name: _parse(name) for name in islice(names, SWEPT_AT_ONCE)}:
                 needed = unfinished(job_id for job_id, _ in some.values())
                 yield sum(self._sweep_one(name, needed.get(key)) for name, key in some.items())

@@ -21,7 +21,6 @@ synchronous=NORMAL) only moves the cursor back, and the repeated work is idempot
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple
 from itertools import islice
@@ -32,9 +31,9 @@ import msgpack
 
 from ipc import failpoints
 from ipc.jobs import DeadCause, Job, Rendition
-from ipc.journal import Journal, statistics
+from ipc.journal import Journal, arrows, statistics
 from ipc.journal.life import CONNECTION, OPERATOR, POOL, UPLOADER, Step, number_of, record
-from ipc.journal.statistics import Outcome, Stage
+from ipc.journal.statistics import Outcome
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import NOT_STRIPPED, JobDone, clip
 
@@ -67,17 +66,17 @@ def see(
 
 def change_picture(journal: Journal, job: Job, message: Mapping[str, Any], picture: Mapping[str, Any]) -> None:
     """(any state) → seen, as a new generation. The message has another picture, or has one again."""
-    _move(journal, "change_picture", Step.CHANGED, **message, **picture, id=job.id)
+    arrows.move(journal, "change_picture", Step.CHANGED, **message, **picture, id=job.id)
 
 
 def relocate(journal: Journal, job: Job, picture: Mapping[str, Any]) -> None:
     """(any state) → the same. The same picture lies elsewhere, or another source has it too."""
-    _move(journal, "relocate", Step.MOVED, **picture, id=job.id)
+    arrows.move(journal, "relocate", Step.MOVED, **picture, id=job.id)
 
 
 def edit(journal: Journal, job: Job, message: Mapping[str, Any]) -> None:
     """published → rendered; any other state → the same. The message was edited, its picture is the same."""
-    _move(journal, "edit_message", Step.EDITED, **message, id=job.id)
+    arrows.move(journal, "edit_message", Step.EDITED, **message, id=job.id)
 
 
 def withdraw(journal: Journal, job: Job, revision: int, now: float) -> None:
@@ -113,12 +112,12 @@ def record_all_fetched(journal: Journal, fetched: Iterable[tuple[Job, str, int, 
 def claim(journal: Journal, job: Job, worker: str) -> bool:
     """fetched → fetched, claimed. No worker has the job. Comes before the worker gets it, so that its death counts."""
     values: dict[str, Any] = {"id": job.id, "generation": job.generation, "worker": worker}
-    return _apply(journal, "claim", Step.CLAIMED, number_of(worker), **values)
+    return arrows.apply(journal, "claim", Step.CLAIMED, number_of(worker), **values)
 
 
 def release(journal: Journal, job: Job) -> bool:
     """fetched, claimed → fetched. The worker gives the job back untouched."""
-    return _apply(journal, "release", Step.RELEASED, POOL, id=job.id, generation=job.generation)
+    return arrows.apply(journal, "release", Step.RELEASED, POOL, id=job.id, generation=job.generation)
 
 
 def release_claims(journal: Journal) -> int:
@@ -129,7 +128,7 @@ def release_claims(journal: Journal) -> int:
 
 def record_rendered(journal: Journal, done: JobDone, worker: str = "", seconds: float | None = None) -> bool:
     """fetched → rendered. All renditions are in the spool, complete and fsynced, `seconds` after the worker got it."""
-    return _apply(
+    return arrows.apply(
         journal,
         "to_rendered",
         Step.RENDERED,
@@ -168,7 +167,7 @@ def record_stored(
                 packed = msgpack.packb([astuple(one) for one in as_found[job.id]])
                 journal.run("correct_renditions", id=job.id, generation=job.generation, renditions=packed)
         by_id = {job.id: job for job in jobs}
-        stored = _apply_to_all(journal, "mark_stored", Step.STORED, by_id, "id", "generation", "original")
+        stored = arrows.apply_to_all(journal, "mark_stored", Step.STORED, by_id, "id", "generation", "original")
         statistics.note_done(journal, "store", [seconds] * len(stored))
     return stored
 
@@ -185,7 +184,7 @@ def record_published(
     by_id = {job.id: job for job in jobs}
     values = {"now": now, "address": address}
     with journal.transaction():
-        published = _apply_to_all(
+        published = arrows.apply_to_all(
             journal, "to_published", Step.PUBLISHED, by_id, "id", "generation", "revision", **values
         )
         first = [job for job in published if job.published_at is None and job.deleted_at is None]
@@ -203,7 +202,7 @@ def doubt(journal: Journal, job: Job, reason: str) -> bool:
 
     False also if it was doubted MAX_DOUBTS times.
     """
-    return _apply(
+    return arrows.apply(
         journal,
         "doubt",
         Step.DOUBTED,
@@ -220,13 +219,17 @@ def doubt(journal: Journal, job: Job, reason: str) -> bool:
 def send_back(journal: Journal, job: Job) -> bool:
     """fetched or rendered → seen. The spool has lost the job's files, and the message is not deleted."""
     values: dict[str, Any] = {"id": job.id, "generation": job.generation}
-    return _apply(journal, "back_to_seen", Step.LOST, _taker_of(job), ended=(stage_of(job), "lost"), **values)
+    return arrows.apply(
+        journal, "back_to_seen", Step.LOST, arrows.taker_of(job), ended=(arrows.stage_of(job), "lost"), **values
+    )
 
 
 def render_again(journal: Journal, job: Job) -> bool:
     """rendered, not stored → fetched. The spool has lost the job's renditions, but not its original."""
     values: dict[str, Any] = {"id": job.id, "generation": job.generation}
-    return _apply(journal, "back_to_fetched", Step.RENDITIONS_LOST, UPLOADER, ended=(stage_of(job), "lost"), **values)
+    return arrows.apply(
+        journal, "back_to_fetched", Step.RENDITIONS_LOST, UPLOADER, ended=(arrows.stage_of(job), "lost"), **values
+    )
 
 
 def write_again(journal: Journal, address: int | None, priority: int, limit: int) -> int:
@@ -245,12 +248,12 @@ def write_again(journal: Journal, address: int | None, priority: int, limit: int
 
 def postpone(journal: Journal, job: Job, seconds: float, reason: str) -> bool:
     """seen, fetched or rendered → the same, later. Not the job's fault (an outage): it keeps its attempts."""
-    return _apply(
+    return arrows.apply(
         journal,
         "postpone",
         Step.POSTPONED,
-        _taker_of(job),
-        ended=(stage_of(job), "postponed"),
+        arrows.taker_of(job),
+        ended=(arrows.stage_of(job), "postponed"),
         id=job.id,
         generation=job.generation,
         state=job.state,
@@ -264,7 +267,7 @@ def strike(journal: Journal, job: Job, reason: str, *, alone: bool) -> bool:
 
     `alone`: with no other job at work, and under the larger memory cap.
     """
-    return _apply(
+    return arrows.apply(
         journal,
         "strike",
         Step.STRUCK,
@@ -289,12 +292,12 @@ def fail(
     if delay is None:
         buried = bury(journal, job, f"{reason} (after {job.attempts + 1} attempts)")
         return "dead" if buried else "moved on"
-    put_off = _apply(
+    put_off = arrows.apply(
         journal,
         "try_later",
         Step.RETRIED,
-        _taker_of(job),
-        ended=(stage_of(job), "retried"),
+        arrows.taker_of(job),
+        ended=(arrows.stage_of(job), "retried"),
         total="retried",
         id=job.id,
         generation=job.generation,
@@ -314,12 +317,12 @@ def bury(journal: Journal, job: Job, reason: str, *, cause: DeadCause = "failure
     """
     outcome: Outcome = "left_out" if not is_failure else "poison" if cause == "poison" else "dead"
     failpoints.reach("dead.before")
-    buried = _apply(
+    buried = arrows.apply(
         journal,
         "to_dead",
         Step.DEAD,
-        _taker_of(job),
-        ended=(stage_of(job), outcome),
+        arrows.taker_of(job),
+        ended=(arrows.stage_of(job), outcome),
         total="failed",
         id=job.id,
         generation=job.generation,
@@ -354,71 +357,7 @@ def revive_changed(journal: Journal, job: Job) -> bool:
 
     In the intake's transaction.
     """
-    is_revived = job.state == "dead" and _move(journal, "revive_changed", Step.REVIVED, id=job.id)
+    is_revived = job.state == "dead" and arrows.move(journal, "revive_changed", Step.REVIVED, id=job.id)
     if is_revived:
         journal.run("add_total", name="retried", by=1)
     return is_revived
-
-
-# How an arrow is applied
-
-
-def stage_of(job: Job) -> Stage:
-    """The stage whose work is next, or was when the job was in hand."""
-    if job.state == "rendered":
-        return "write" if job.stored else "store"
-    return "render" if job.state == "fetched" else "fetch"
-
-
-def _taker_of(job: Job) -> int:
-    """The process that takes jobs in that state."""
-    return {"fetched": POOL, "rendered": UPLOADER}.get(job.state, CONNECTION)
-
-
-def _move(journal: Journal, query: str, step: Step, **values: Any) -> bool:
-    """Run one arrow of the intake, in its transaction. False: it does not apply."""
-    now = int(journal.clock())
-    return journal.run(query, **values, now=now, step=record(step, CONNECTION, now)).rowcount == 1
-
-
-def _apply(
-    journal: Journal,
-    query: str,
-    step: Step,
-    process: int,
-    *,
-    total: str | None = None,
-    by: int = 1,
-    is_failure: bool = True,
-    ended: tuple[Stage, Outcome] | None = None,
-    took: tuple[Stage, float | None] | None = None,
-    **values: Any,
-) -> bool:
-    """Run one arrow in a transaction of its own. False: the job has moved on meanwhile.
-
-    `total` is the counter that grows, `by` how much. An arrow with a reason is the last failure, unless `is_failure`
-    says otherwise. `ended` or `took` is what the statistics get: the stage, and how its work ended or how many seconds
-    it took.
-    """
-    now = journal.clock()
-    with journal.transaction():
-        changed = journal.run(query, **values, step=record(step, process, now)).rowcount == 1
-        if changed and total and by:
-            journal.run("add_total", name=total, by=by)
-        if changed and is_failure and "reason" in values:
-            journal.run("put_last_failure", at=int(now), job=values["id"], reason=values["reason"])
-        if changed and ended:
-            statistics.note_outcome(journal, *ended)
-        if changed and took:
-            statistics.note_done(journal, took[0], [took[1]])
-    return changed
-
-
-def _apply_to_all(
-    journal: Journal, query: str, step: Step, by_id: Mapping[int, Job], *fields: str, **values: Any
-) -> list[Job]:
-    """Run one arrow of the uploader's for many jobs, each told by these fields. Those it applied to, in their order."""
-    rows = json.dumps([[getattr(job, field) for field in fields] for job in by_id.values()])
-    taken = record(step, UPLOADER, journal.clock())
-    changed = {row["id"] for row in journal.run(query, jobs=rows, step=taken, **values).fetchall()}
-    return [job for job_id, job in by_id.items() if job_id in changed]

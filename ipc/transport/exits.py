@@ -18,6 +18,8 @@ class Cause(enum.StrEnum):
     OUT_OF_MEMORY = "out of memory"
     MACHINE_OUT_OF_MEMORY = "machine out of memory"
     PERHAPS_OUT_OF_MEMORY = "perhaps out of memory"
+    SANDBOX = "broke its sandbox"
+    """It made a system call that its filter ends it for: no decoder of ours does so by itself."""
     HUNG = "hung"
     HELD = "held"
     UNRUNNABLE = "cannot be run"
@@ -72,6 +74,7 @@ _TEXTS: Mapping[tuple[Cause, Killer | None], str] = {
     (Cause.OUT_OF_MEMORY, Killer.KERNEL): "out of memory: it outgrew its cgroup and was killed by the kernel",
     (Cause.MACHINE_OUT_OF_MEMORY, Killer.KERNEL): "killed by the kernel: there was no memory left for all of us",
     (Cause.PERHAPS_OUT_OF_MEMORY, None): "{how}, perhaps for want of memory",
+    (Cause.SANDBOX, Killer.KERNEL): "broke the rules of its sandbox and was killed by the kernel",
     (Cause.HUNG, Killer.SUPERVISOR): "hung: it gave no sign of life and was killed",
     (Cause.HELD, None): "{said}",
     (Cause.UNRUNNABLE, None): "cannot be run: {said}",

@@ -45,6 +45,25 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
+class Sealed:
+    """Child to supervisor, before it is ready: how well its sandbox holds it. `landlock` is a version, 0 for none."""
+
+    seccomp: bool
+    landlock: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnMemory:
+    """Child to supervisor, now and then: its part of memory that several share (PSS), and what it has alone (USS).
+
+    Nobody else of its user may look into a process that is hidden.
+    """
+
+    pss_bytes: int
+    uss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """Child to supervisor, its last words: a restart cannot help until someone has done what `remedy` says."""
 
@@ -138,26 +157,24 @@ class Ration:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Pool to image worker: render the original in `folder`, with at most `cap_bytes` of memory (0: no cap) and
+    """Pool to image worker: render the original in its workplace, with at most `cap_bytes` of memory (0: no cap) and
     `cpu_seconds` of processor time (0: no limit).
     """
 
     job_id: int
     generation: int
-    folder: str
     cap_bytes: int
     cpu_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class JobDone:
-    """Image worker to pool: every rendition is in the job's folder, complete and fsynced, and so is the stripped
+    """Image worker to pool: every rendition is in the worker's folder, complete and fsynced, and so is the stripped
     original if there is one.
 
     `renditions` holds (width, height, format, bytes) of each; width and height are the original's, upright.
     `rss_bytes` is what the worker still holds on to. `fallbacks` of the renditions are not of the encoder that they
-    should be of, and `fallback_reason` says why.
-    `rss_bytes` is what the worker still holds on to. `stripped_bytes` is the size of the stripped original: 0 where it
+    should be of, and `fallback_reason` says why. `stripped_bytes` is the size of the stripped original: 0 where it
     can't be stripped, NOT_STRIPPED where nobody wants it to be.
     """
 
@@ -209,6 +226,8 @@ Message = (
     | Unrunnable
     | Short
     | Leaving
+    | Sealed
+    | OwnMemory
 )
 LastWords = Held | Starved | Unrunnable | Short | Leaving
 
@@ -230,6 +249,8 @@ _TYPES: tuple[type[Any], ...] = (
     Unrunnable,
     Short,
     Leaving,
+    Sealed,
+    OwnMemory,
 )
 _BY_TAG = dict(enumerate(_TYPES))
 _TAGS = {kind: tag for tag, kind in _BY_TAG.items()}

@@ -11,25 +11,31 @@ Should the process be stopped, or stuck in C with the interpreter's lock held, t
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import select
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgpack
 import structlog
 
-from ipc import failpoints, process_limit
+from ipc import failpoints, proc, process_limit
 from ipc.holds import EX_CONFIG, Hold
 from ipc.transport.context import Context
 from ipc.transport.mailbox import Closed, inbox_from_fd, outbox_from_fd
-from ipc.transport.messages import Held, Leaving, Short, Starved, clip
+from ipc.transport.messages import Held, Leaving, OwnMemory, Sealed, Short, Starved, clip
 from supervisor import logs
+from supervisor.child import privileges
 from supervisor.child.exit_codes import EX_TEMPFAIL, ORPHANED
 
 log = structlog.get_logger()
+
+MEMORY_SECONDS = 60.0
+"""How often a child measures its part of shared memory, which takes 2 ms."""
 
 DISK_SECONDS = 2.0
 """How often a child that waits for the disk tries it."""
@@ -60,8 +66,15 @@ def main(argv: list[str], stop_fd: int) -> int:
 def _run(spec: dict[str, Any], context: Context, liveness_fd: int) -> int:
     """Run the child's main function; the exit code. Its last words go to the supervisor."""
     try:
-        _watch(context, liveness_fd, spec["beat_seconds"])
+        if spec["goes_first"]:
+            privileges.go_first()
+        privileges.hide()
+        proc.keep_own_open()
         os.nice(spec["nice"])
+        if spec["sandbox"]:  # before there is another thread, and after all imports: it can't read our code any more
+            resolve(spec["target"])
+            _seal(spec["sandbox"], resolve(spec["workplace"]), context)
+        _watch(context, liveness_fd, spec["beat_seconds"])
         resolve(spec["target"])(context)
     except Hold as hold:
         return _hold(context, hold.what, hold.remedy)
@@ -79,6 +92,23 @@ def _run(spec: dict[str, Any], context: Context, liveness_fd: int) -> int:
         log.exception("process.crashed")
         return 1
     return 0
+
+
+def _seal(mode: str, workplace: Callable[[Context], tuple[list[Path], list[Path]]], context: Context) -> None:
+    """Enter the sandbox, as well as that can be done here, and tell how well it holds.
+
+    Raises Hold where system calls must be filtered and are not.
+    """
+    from supervisor.child import sandbox  # noqa: PLC0415 - the other children need none of it
+
+    readable, writable = workplace(context)
+    level = sandbox.NONE if mode == "off" else sandbox.enter(readable, writable)
+    for fault in level.faults:
+        log.error("sandbox.layer_failed", why=fault)
+    if mode == "require" and not level.seccomp:
+        why = "; ".join(level.faults) or "this kernel or machine has no seccomp"
+        raise Hold(f'pool.sandbox = "require": system calls can\'t be filtered: {why}', sandbox.REMEDY)
+    context.send(Sealed(level.seccomp, level.landlock))
 
 
 def _blame_the_disk(context: Context, error: Exception) -> int | None:
@@ -142,8 +172,12 @@ def _watch(context: Context, liveness_fd: int, beat_seconds: float) -> None:
     def watch() -> None:
         poll = select.poll()  # not select(), which knows no descriptor above 1023
         poll.register(liveness_fd, select.POLLIN)
+        measured_at = -math.inf
         while not poll.poll(1000 * beat_seconds):
             context.beat()
+            if (now := time.monotonic()) - measured_at >= MEMORY_SECONDS:
+                measured_at = now
+                context.send(OwnMemory(*proc.share(proc.own("smaps_rollup"))))
         os._exit(ORPHANED)
 
     threading.Thread(target=watch, name="watch", daemon=True).start()

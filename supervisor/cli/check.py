@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipc import private_files
 from ipc.journal import Journal, JournalError, OlderJournal
 from supervisor import tree
+from supervisor.child import sandbox
 from supervisor.child.runtime import resolve
 from supervisor.cli import client, terminal
 from supervisor.cli.exit_codes import ExitCode
@@ -26,10 +27,15 @@ def run(settings: Settings) -> int:
     workers = tree.image_processors(settings)
     found += [*_check_commands(settings), *_check_journal(settings)]
     terminal.complain("check", *found)
-    terminal.say(f"image workers: {workers.count} ({workers.why})")
+    terminal.say(f"image workers: {workers.count} ({workers.why}), sandbox: {_sandbox(settings)}")
     faults = [line for line in found if not line.startswith(WARNING)]
     terminal.say(f"configuration {settings.config_file or '(defaults)'}: {'NOT ' if faults else ''}ok")
     return ExitCode.CONFIGURATION if faults else ExitCode.DONE
+
+
+def _sandbox(settings: Settings) -> str:
+    """How well image workers are sealed on this machine."""
+    return 'none (pool.sandbox = "off")' if settings.pool.sandbox == "off" else str(sandbox.best())
 
 
 def _check_commands(settings: Settings) -> list[str]:

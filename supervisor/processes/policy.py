@@ -73,6 +73,8 @@ def judge(returncode: int, intent: Intent | None, last_words: LastWords | None, 
         return Exit(Cause.HELD, returncode, remedy="See its last log records")
     if was_killed and oom is Oom.PERHAPS:
         return Exit(Cause.PERHAPS_OUT_OF_MEMORY, returncode)
+    if returncode == -signal.SIGSYS:
+        return Exit(Cause.SANDBOX, returncode, Killer.KERNEL)
     if returncode < 0:
         return Exit(Cause.SIGNALLED, returncode)
     return Exit(Cause.FINISHED if returncode == 0 else Cause.CRASHED, returncode)

@@ -19,7 +19,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgpack
 
@@ -96,6 +96,7 @@ class Process:
     cap_bytes: int = 0
     leaf: Leaf | None = None
     leaf_peak_bytes: int = 0
+    sandbox: dict[str, Any] | None = None
     history: History = field(default_factory=History)
     term_at: float = math.inf
     kill_at: float = math.inf

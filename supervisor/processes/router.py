@@ -129,7 +129,7 @@ class RootRouter:
     def on_tick(self) -> None:
         now = time.monotonic()
         if self._own.is_due(now):
-            self._own.add(now, memory.rss_bytes(os.getpid()), memory.share(os.getpid()))
+            self._own.add(now, memory.rss_bytes(os.getpid()), memory.share())
             self.report("root", **self._own.facts())
         if now - self._memory_logged_at >= MEMORY_SECONDS:
             self._memory_logged_at = now

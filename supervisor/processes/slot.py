@@ -231,6 +231,8 @@ class Slot:
             }
             if self.process.cap_bytes:
                 facts["enforced_by"] = "cgroup" if self.process.leaf else "sampling"
+            if self.process.sandbox is not None:
+                facts["sandbox"] = self.process.sandbox
             if self.process.leaf_peak_bytes:
                 facts["cgroup_peak_bytes"] = self.process.leaf_peak_bytes
         if self._last_exit is not None:

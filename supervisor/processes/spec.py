@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 Restart = Literal["permanent", "transient", "temporary"]
+Sandbox = Literal["auto", "require", "off"]
 
 
 class SpecError(ValueError):
@@ -62,6 +63,14 @@ class ChildSpec:
     nice: int = 0
     returns_memory: bool = True
     """Whether glibc gives freed memory back to the system at once. Not for one that soon needs as much again."""
+    sandbox: Sandbox | Literal[""] = ""
+    """How it is sealed (`supervisor.child.sandbox`): as well as the machine can, or it is held unless system calls are
+    filtered, or not at all. Empty: it is a process of ours like the others.
+    """
+    workplace: str = ""
+    """"package.module:function", which makes its folders: what it may read, and what it may write into."""
+    goes_first: bool = False
+    """Whether the kernel takes this child before others, where the machine runs out of memory."""
     inherit_fds: tuple[int, ...] = ()
     takes_options: bool = False
     """Whether it can be told other options while it runs (`ipc.transport.messages.Options`), so that it need not be
@@ -83,6 +92,7 @@ class ChildSpec:
             self._require(getattr(self, key) > 0, key, "more than 0")
         self._require(self.beat_seconds < self.hang_seconds, "beat_seconds", "less than hang_seconds")
         self._require(self.stall_seconds >= 0, "stall_seconds", "0 or more")
+        self._require(bool(self.workplace) == bool(self.sandbox), "workplace", "one for a child with a sandbox alone")
         self._require(self.cap_bytes >= 0, "cap_bytes", "0 or more")
 
     def _require(self, holds: object, key: str, allowed: str) -> None:

@@ -166,6 +166,11 @@ class Pool:
     job_seconds: float = setting(60.0, "longest time for one picture", unit="s", low=0.05, high=86400)
     gc_every: int = setting(10, "pictures between two garbage collections of a worker", low=1, high=10**6)
     poison_after: int = setting(2, "deaths of its workers after which a picture is set aside", low=1, high=100)
+    sandbox: str = setting(
+        "auto",
+        "image workers are sealed as well as the machine can; not started without seccomp; or not sealed",
+        choices=("auto", "require", "off"),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ thousand frames, of which one is wanted): `is_surely_dead` says of which kind th
 
 from __future__ import annotations
 
-import functools
 import io
 import os
 import random
@@ -15,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
@@ -35,11 +35,17 @@ class Hostile:
 def make(seed: int, count: int) -> list[Hostile]:
     """So many of them: each bomb and each ill name once, the rest truncated and bit-flipped pictures."""
     dice = random.Random(seed)
-    made = [*_nothings(dice), *_bombs(), *_liars(), *_names()]
+    made = [*_nothings(dice), *_fixed()]
     made += list(_damaged(dice, count - len(made)))
     dice.shuffle(made)
-    assert len(made) == count
+    assert len(made) == count, "more kinds than files"
     return made
+
+
+@cache
+def _fixed() -> tuple[Hostile, ...]:
+    """Those that no seed changes: some of them take seconds to make."""
+    return (*_bombs(), *_swarms(), *_liars(), *_empty_sides(), *_polyglots(), *_names())
 
 
 def lay_traps(folder: Path) -> None:
@@ -106,13 +112,7 @@ def _nothings(dice: random.Random) -> Iterator[Hostile]:
 # Small files that want much
 
 
-@functools.cache
-def _bombs() -> tuple[Hostile, ...]:
-    """They are the same for every seed, and take seconds to make."""
-    return tuple(_make_bombs())
-
-
-def _make_bombs() -> Iterator[Hostile]:
+def _bombs() -> Iterator[Hostile]:
     yield Hostile("WebP that claims 13000 × 13000", webp_claiming(13000, 13000))
     yield Hostile("WebP that claims 16383 × 16383", webp_claiming(16383, 16383))
     yield Hostile("PNG of 20000 × 20000", png(20000, 20000, 1, 0, [b"\0" * 2501] * 20000))
@@ -132,6 +132,50 @@ def _make_bombs() -> Iterator[Hostile]:
     yield Hostile("GIF on a canvas of 65535 × 65535", gif_claiming(65535, 65535))
     yield Hostile("AVIF that claims 13000 × 13000", avif_claiming(13000, 13000))
     yield Hostile("TIFF that claims 10⁵ × 10⁵", tiff_claiming(10**5, 10**5))
+
+
+def _swarms() -> Iterator[Hostile]:
+    """Thousands of parts, each of them harmless."""
+    webp, gif, avif = (saved(noisy(random.Random(7), (64, 48)), form) for form in ("WEBP", "GIF", "AVIF"))
+    parts = b"JUNK\0\0\0\0" * 10**5
+    riff = b"RIFF" + struct.pack("<I", len(webp) - 8 + len(parts)) + webp[8:]
+    yield Hostile("WebP with 100000 chunks", riff + parts, is_surely_dead=False)
+    yield Hostile("GIF with 100000 comments", gif[:-1] + b"\x21\xfe\1x\0" * 10**5 + gif[-1:], is_surely_dead=False)
+    yield Hostile("AVIF with 100000 boxes", avif + b"\0\0\0\x08free" * 10**5, is_surely_dead=False)
+    nest = b"".join(struct.pack(">I", 8 * (5000 - depth)) + b"moov" for depth in range(5000))
+    yield Hostile("AVIF with boxes 5000 deep", avif + nest, is_surely_dead=False)
+    ends = b"".join(struct.pack(">I4s", 1, b"free") + struct.pack(">Q", 2**63) for _ in range(1000))
+    yield Hostile("AVIF with boxes of 2⁶³ bytes", avif + ends, is_surely_dead=False)
+    yield Hostile(
+        "JPEG with 5000 tables", _jpeg()[:2] + (b"\xff\xdb\0\x43\0" + bytes([1] * 64)) * 5000 + _jpeg()[2:], False
+    )
+    restarts = bytes(byte for at in range(10**5) for byte in (0xFF, 0xD0 + at % 8))
+    yield Hostile("JPEG with 100000 restarts", _jpeg()[:-2] + restarts + b"\xff\xd9", is_surely_dead=False)
+
+
+def _empty_sides() -> Iterator[Hostile]:
+    yield Hostile("PNG of 0 × 0", png(0, 0, 8, 2, []))
+    yield Hostile("PNG of 5 × 0", png(5, 0, 8, 2, []))
+    yield Hostile("JPEG of 0 × 0", jpeg_claiming(0, 0))
+    yield Hostile("GIF of 0 × 0", gif_claiming(0, 0), is_surely_dead=False)
+    yield Hostile("AVIF of 0 × 0", avif_claiming(0, 0), is_surely_dead=False)
+    yield Hostile("TIFF of 0 × 0", tiff_claiming(0, 0))
+
+
+def _polyglots() -> Iterator[Hostile]:
+    """A picture that is something else too: as a picture it may be shown, and as nothing else."""
+    page = b"<script>alert(1)</script><?php system('id'); ?>"
+    with io.BytesIO() as buffer:
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr(zipfile.ZipInfo("index.html"), page)
+        archived = buffer.getvalue()
+    yield Hostile("JPEG and ZIP", _jpeg() + archived, is_surely_dead=False)
+    yield Hostile("PNG and HTML", png_with(b"tEXt", b"Comment\0" + page), is_surely_dead=False)
+    gif = saved(noisy(random.Random(8), (64, 48)), "GIF")
+    yield Hostile("GIF and script", gif[:-1] + b"\x21\xfe" + bytes([len(page)]) + page + b"\0;", is_surely_dead=False)
+    yield Hostile("JPEG and PDF", _jpeg() + b"%PDF-1.7\n1 0 obj\n<< >>\nendobj\n", is_surely_dead=False)
+    yield Hostile("JPEG and AVIF", _jpeg() + saved(noisy(random.Random(9), (64, 48)), "AVIF"), is_surely_dead=False)
+    yield Hostile("ZIP and JPEG", archived + _jpeg())
 
 
 def _liars() -> Iterator[Hostile]:

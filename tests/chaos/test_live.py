@@ -573,7 +573,7 @@ def assert_objects(instance: Instance, digests: set[str]) -> None:
 def assert_done(instance: Instance) -> None:
     """No process and no file of the spool is left, and every job has come to its end."""
     instance.wait_until_gone()
-    assert list((instance.state_dir / "spool").iterdir()) == []
+    assert instance.job_folders() == []
     with closing(sqlite3.connect(instance.state_dir / "journal.db")) as journal:
         assert journal.execute("SELECT DISTINCT state FROM jobs").fetchall() == [("published",)]
         assert journal.execute("SELECT count(*) FROM jobs WHERE claimed_by IS NOT NULL").fetchone() == (0,)

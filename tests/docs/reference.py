@@ -1,9 +1,9 @@
-"""The tables of docs/reference.md, made from the tables of the code.
+"""The tables of docs/reference.md and docs/security.md, made from the tables of the code.
 
     python -m tests.docs.reference --write     # PYTHON: .venv-test/bin/python, in the checkout
 
 Each stands between `<!-- NAME: begin -->` and `<!-- NAME: end -->`; the prose around them is written by hand. A test
-compares the page with what this module makes.
+compares the pages with what this module makes.
 """
 
 from __future__ import annotations
@@ -14,18 +14,22 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from supervisor import tree
+from supervisor.child.sandbox import syscalls
 from supervisor.cli.exit_codes import MEANINGS
 from supervisor.cli.parser import COMMANDS, COMMON, Command, Option
 from supervisor.log_events import EVENTS, FIELDS
+from supervisor.settings import load
 from supervisor.settings.commands import KEYS
 from supervisor.settings.render import as_toml
 from supervisor.settings.rules import Entry
 from supervisor.settings.table import SECTIONS, TABLE
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
+DOCS = Path(__file__).parents[2] / "docs"
 STATUS_FIELDS = "health.fields"
 
 
@@ -95,6 +99,36 @@ def status() -> str | None:
     return _table(("Field", "Unit", "Meaning"), ((f"`{path}`", one.unit, one.meaning) for path, one in fields.items()))
 
 
+def processes() -> str:
+    """Every process of the tree with all settings set: what it runs, which secrets it is told, how it is sealed."""
+    secrets = [entry for entry in TABLE if entry.rule.secret and entry.kind is str]
+    canaries = {entry.name: f"canary of {entry.name}" for entry in secrets}
+    settings = load(None, {}, DOCS, DOCS)
+    settings = replace(settings, telegram=replace(settings.telegram, api_id=1))
+    for entry in secrets:
+        section = replace(getattr(settings, entry.section), **{entry.key: canaries[entry.name]})
+        settings = replace(settings, **{entry.section: section})
+    children = [*tree.children(settings, 0, tree.Start.now()), *tree.image_workers(settings)[:1]]
+    rows = [("root", "`supervisor.root`", "all", "hidden")]
+    for child in (one for one in children if one.target):
+        text = repr(child.options)
+        known = ", ".join(f"`{name}`" for name, value in canaries.items() if value in text) or "none"
+        sealed = "hidden; network, programs, processes and files closed" if child.sandbox else "hidden"
+        rows.append((child.name.replace("image-1", "image-N"), f"`{child.target.split(':')[0]}`", known, sealed))
+    return _table(("Process", "Runs", "Secrets that it is told", "Sandbox"), rows)
+
+
+def calls() -> str:
+    rows = [
+        ("allowed", ", ".join(f"`{name}`" for name in sorted(syscalls.ALLOWED))),
+        ("allowed to itself alone", ", ".join(f"`{name}`" for name in sorted(syscalls.SELF))),
+        ("allowed with some arguments", "`clone` (threads), `fcntl`, `prctl`, `prlimit64` (its own limits)"),
+        ("ends the worker", ", ".join(f"`{name}`" for name in sorted(syscalls.KILLED)) + ", `clone` of a process"),
+        ("fails with EPERM", "every other call"),
+    ]
+    return _table(("System call", ""), rows)
+
+
 SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
     "commands": commands,
     "options": options,
@@ -107,12 +141,19 @@ SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
 }
 
 
-def filled(page: str) -> str:
+PAGES: Mapping[str, Mapping[str, Callable[[], str | None]]] = {
+    "reference.md": SECTIONS_OF_PAGE,
+    "security.md": {"processes": processes, "calls": calls},
+}
+
+
+def filled(name_of_page: str) -> str:
     """The page with each of its tables made anew. Raises LookupError for a table that the page does not have."""
-    for name, make in SECTIONS_OF_PAGE.items():
+    page = (DOCS / name_of_page).read_text(encoding="utf-8")
+    for name, make in PAGES[name_of_page].items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         if page.count(begin) != 1 or page.count(end) != 1:
-            raise LookupError(f"docs/reference.md needs {begin} and {end}, once")
+            raise LookupError(f"docs/{name_of_page} needs {begin} and {end}, once")
         if (text := make()) is not None:
             before, rest = page.split(begin)
             page = f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}"
@@ -134,8 +175,9 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    made = filled(PAGE.read_text(encoding="utf-8"))
-    if sys.argv[1:] == ["--write"]:
-        PAGE.write_text(made, encoding="utf-8")
-    else:
-        sys.stdout.write(made)
+    for name in PAGES:
+        made = filled(name)
+        if sys.argv[1:] == ["--write"]:
+            (DOCS / name).write_text(made, encoding="utf-8")
+        else:
+            sys.stdout.write(made)

@@ -66,7 +66,14 @@ def everything(**more: Any) -> Snapshot:
     """Whatever can be there is: breakers are open, pictures are set aside, processes have ended and are held."""
     memory = {"pss_bytes": 9, "uss_bytes": 8, "rss_trend_bytes_per_hour": None}
     worker: dict[str, Any] = {
-        **{"job": 8, "job_seconds": 0.5, "enforced_by": "cgroup", "cgroup_peak_bytes": 99, "cap_bytes": 500},
+        **{
+            "job": 8,
+            "job_seconds": 0.5,
+            "enforced_by": "cgroup",
+            "sandbox": {"seccomp": True, "landlock": 7},
+            "cgroup_peak_bytes": 99,
+            "cap_bytes": 500,
+        },
         **{"heard": NOW - 1, "beats": True, "last_exit": "x", "last_cause": "crashed", "remedy": ""},
         **{"exit_causes": {"out of memory": 1}, "under": "pool", **memory},
     }

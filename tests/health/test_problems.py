@@ -193,6 +193,7 @@ def test_each_kind_of_problem_has_an_id_of_its_own() -> None:
         "telegram.flood": {"reports": {"connection": {"connected": True, "flooded_until": "2023-11-14T22:14:00Z"}}},
         "machine.short_of_memory": {"reports": {"machine": SHORT}},
         "spool.not_writable": {"reports": {"pool": {"spool_error": "full"}}},
+        "sandbox.broken": {"ends": {"image-1": [{"at": NOW, "cause": "broke its sandbox", "what": "x"}]}},
         "codec.broken": {"reports": {"pool": {"broken_codecs": {"WebP encoder": "x"}}}},
         "encoder.fallback": {"reports": {"pool": {"encoder_fallback": "x"}}},
         "service.breaker_open": {"reports": {"uploader": BREAKERS}},
@@ -350,6 +351,14 @@ def test_a_flood_that_is_over_is_none() -> None:
 
     assert len(whats(flooded("2023-11-14T22:13:21Z"))) == 1
     assert whats(flooded("2023-11-14T22:13:19Z")) == []
+
+
+def test_a_broken_sandbox_is_a_problem_for_a_day() -> None:
+    end = {"at": NOW - 60, "cause": "broke its sandbox", "what": "broke the rules", "job": 7}
+    (problem,) = body_of(snapshot(ends={"image-1": [end, {**end, "cause": "crashed"}]}))["problems"]
+    assert problem["what"].startswith("image-1 broke the rules of its sandbox on job 7 at 20")
+    assert "set aside" in problem["remedy"]
+    assert whats(snapshot(ends={"image-1": [{**end, "at": NOW - 86400}]})) == []
 
 
 def test_a_broken_codec_and_an_encoder_that_stands_in_are_problems() -> None:

@@ -87,7 +87,7 @@ VALUES = {
 def used() -> set[str]:
     """Every name that the source runs."""
     sources = [path.read_text(encoding="utf-8") for path in (HOME / "ipc").rglob("*.py")]
-    calls = r'\b(?:run|_apply|_apply_to_all|_move)\((?:\s*journal,)?\s*"(\w+)"'
+    calls = r'\b(?:run|apply|apply_to_all|move)\((?:\s*journal,)?\s*"(\w+)"'
     return {name for source in sources for name in re.findall(calls, source)}
 
 

@@ -57,7 +57,7 @@ def test_a_start_closes_what_was_open_and_says_so(instance: Instance) -> None:
     instance.wait_until_running()
     assert open_to_others(instance.state_dir) == {"state": "0o711"}
     assert instance.stop() == 0
-    [record] = [one for one in instance.records() if "could get at" in one["event"]]
+    [record] = [one for one in instance.records() if one["event"] == "state_dir.closed"]
     assert {"state: 0777 to 0711", "catalog.db: 0644 to 0600", "journal.db: 0644 to 0600"} <= set(record["changed"])
 
 

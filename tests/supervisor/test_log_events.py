@@ -82,3 +82,10 @@ def test_the_list_is_well_formed() -> None:
         assert len(text) <= 120 and not text.endswith("."), event
     assert FIELDS.keys() == {field for _, fields in EVENTS.values() for field in fields.split()}
     assert list(EVENTS) == sorted(EVENTS) and list(FIELDS) == sorted(FIELDS)
+
+
+def test_tests_and_benchmarks_look_for_events_that_there_are() -> None:
+    pattern = re.compile(r"\.(?:events|wait_for_events|said)\(\"([^\"]+)\"")
+    files = [file for room in ("tests", "benchmarks") for file in (CHECKOUT / room).rglob("*.py")]
+    sought = {found for file in files for found in pattern.findall(file.read_text(encoding="utf-8"))}
+    assert sought and sought <= EVENTS.keys()

@@ -114,6 +114,7 @@ def test_the_documented_defaults() -> None:
         "pool.job_seconds": 60,
         "pool.gc_every": 10,
         "pool.poison_after": 2,
+        "pool.sandbox": "auto",
         "spool.max_mb": 2048,
         "spool.min_free_mb": 200,
         "storage.backend": "files",

@@ -125,8 +125,10 @@ def test_a_secret_goes_to_the_one_that_needs_it(settings: Settings) -> None:
 
 def test_an_image_worker_knows_its_limits_and_nothing_else(settings: Settings) -> None:
     for worker in tree.image_workers(settings):
-        assert worker.options.keys() == {"limits", "ladder", "strip", "gc_every"}
-        assert str(settings.state_dir) not in json.dumps(worker.options)
+        assert worker.options.keys() == {"limits", "ladder", "strip", "gc_every", "spool", "largest_cap_bytes"}
+        others = {key: value for key, value in worker.options.items() if key != "spool"}  # where its workplace is
+        assert str(settings.state_dir) not in json.dumps(others)
+        assert worker.sandbox == "auto" and worker.goes_first
         assert worker.cap_bytes == settings.pool.memory_cap_mb * 2**20 > 0
         assert worker.nice > 0 and worker.inherit_fds == ()
 

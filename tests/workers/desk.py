@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ipc.files.spool import STRIPPED, Spool
+from ipc.files.spool import STRIPPED, WORKPLACES, Spool
+from ipc.files.workplace import Workplace
 from ipc.intake import take
 from ipc.jobs import Job
 from ipc.journal import Journal, lookup, transitions
@@ -19,7 +22,29 @@ from ipc.transport.router import Effort
 
 CHANNEL = 77
 POSTED = 1_738_404_000
-LADDER = {"320.webp": b"small, as WebP", "320.avif": b"small, as AVIF", "640.webp": b"larger, as WebP"}
+
+
+def webp(width: int, height: int, more: bytes = b"") -> bytes:
+    """What begins as a WebP of these sides."""
+    body = (
+        b"VP8X"
+        + struct.pack("<I", 10)
+        + bytes(4)
+        + (width - 1).to_bytes(3, "little")
+        + (height - 1).to_bytes(3, "little")
+    )
+    return b"RIFF" + struct.pack("<I", 4 + len(body) + len(more)) + b"WEBP" + body + more
+
+
+def avif(width: int, height: int) -> bytes:
+    """What begins as an AVIF of these sides."""
+    made = struct.pack(">I4sIII", 20, b"ispe", 0, width, height)
+    for kind, before in ((b"ipco", b""), (b"iprp", b""), (b"meta", bytes(4))):
+        made = struct.pack(">I4s", 8 + len(before) + len(made), kind) + before + made
+    return struct.pack(">I8s", 12, b"ftypavif") + made
+
+
+LADDER = {"320.webp": webp(320, 200), "320.avif": avif(320, 200), "640.webp": webp(640, 200, b"larger")}
 """The renditions of a picture on this desk, beside which lies a stripped original: bytes by file name. Whoever stores
 them never looks inside."""
 
@@ -122,9 +147,16 @@ class Desk:
         assert transitions.record_rendered(self.journal, self.write_ladder(job))
         return self.of(number)
 
-    def write_ladder(self, job: Job) -> JobDone:
-        """Write the files of LADDER into the job's folder; what an image worker would say of them."""
-        folder = self.spool.folder(job.id, job.generation)
+    def work(self, job: Job, worker: str = "image-1") -> JobDone:
+        """Write the files of LADDER into the worker's workplace; what the worker would say of them."""
+        out = Workplace(self.spool.root, worker).writable
+        done = self.write_ladder(job, out)
+        (out / STRIPPED).write_bytes(b"\xff\xd8\xff, stripped")  # nobody looks behind that
+        return replace(done, stripped_bytes=(out / STRIPPED).stat().st_size)
+
+    def write_ladder(self, job: Job, folder: Path | None = None) -> JobDone:
+        """Write the files of LADDER into the job's folder, or this one; what an image worker would say of them."""
+        folder = folder or self.spool.folder(job.id, job.generation)
         for name, content in LADDER.items():
             (folder / name).write_bytes(content)
         original = self.spool.original(job.id, job.generation)
@@ -145,9 +177,10 @@ class Desk:
         return lookup.known(self.journal, CHANNEL, number)
 
     def spooled(self) -> set[str]:
-        """Every file in the spool, as folder/name."""
+        """Every file in the spool, as folder/name, but for the workplaces."""
         root = self.state_dir / "spool"
-        return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+        paths = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+        return {str(path) for path in paths if path.parts[0] != WORKPLACES}
 
     def stored(self) -> dict[str, bytes]:
         """Every file under media, the hidden ones included: bytes by key."""

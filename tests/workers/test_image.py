@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 from PIL import Image
 from structlog.testing import capture_logs
 
+from ipc.files.workplace import Workplace
 from ipc.transport.messages import MAX_BYTES, NOT_STRIPPED, Job, JobDone, JobFailed, Message, Ready, Wake, encode
 from tests.instance import HOME, wait_for
 from tests.pictures import draw
@@ -24,7 +24,7 @@ from tests.workers.desk import Desk, FakeTree
 from workers import image, stripping
 from workers.image import main
 from workers.pool import Pool
-from workers.rendering import imaging, renderer, rlimits
+from workers.rendering import imaging, rlimits
 from workers.rendering.imaging.codec import encoder
 from workers.rendering.renderer import render
 from workers.rendering.reply_check import is_sound
@@ -38,14 +38,16 @@ OPTIONS: dict[str, Any] = {
     "ladder": {"widths": [160, 320], "webp": True, "avif": True},
     "strip": True,
     "gc_every": 2,
+    "largest_cap_bytes": 0,
 }
+POOL = {"job_seconds": 60.0, "patience": 4, "poison_after": 2, "cap_bytes": 0, "large_cap": 2, "soft_cap_bytes": 0}
 RENDITIONS = {"160.webp", "160.avif", "320.webp", "320.avif"}
 
 
 @pytest.fixture(autouse=True)
 def limits_as_they_were() -> Iterator[None]:
     """The worker changes its process: here that is the tests' own."""
-    kinds = (resource.RLIMIT_DATA, resource.RLIMIT_CPU, resource.RLIMIT_CORE)
+    kinds = (resource.RLIMIT_DATA, resource.RLIMIT_CPU)
     before = {kind: resource.getrlimit(kind) for kind in kinds}
     yield
     for kind, limits in before.items():
@@ -53,17 +55,21 @@ def limits_as_they_were() -> Iterator[None]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A job's folder with a real picture in it."""
-    folder = tmp_path / "1.1"
-    folder.mkdir()
+def place(desk: Desk, tmp_path: Path) -> Workplace:
+    """The worker's workplace with a real picture in it."""
+    place = Workplace(desk.spool.root, desk.context().name)
+    place.make()
     draw(tmp_path / "picture.jpg", seed=1)
-    shutil.move(tmp_path / "picture.jpg", folder / "original")
-    return folder
+    shutil.move(tmp_path / "picture.jpg", place.readable / "original")
+    return place
 
 
-def order(folder: Path, cap_bytes: int = 0, cpu_seconds: float = 0.0) -> Job:
-    return Job(1, 1, str(folder), cap_bytes, cpu_seconds)
+def order(cap_bytes: int = 0, cpu_seconds: float = 0.0) -> Job:
+    return Job(1, 1, cap_bytes, cpu_seconds)
+
+
+def results(place: Workplace) -> set[str]:
+    return {path.name for path in place.writable.iterdir()}
 
 
 def refusal(answer: Message) -> tuple[str, str]:
@@ -78,24 +84,24 @@ def refusal(answer: Message) -> tuple[str, str]:
 # Answers
 
 
-def test_a_picture_is_rendered(folder: Path) -> None:
-    answer = render(order(folder), LIMITS, LADDER)
+def test_a_picture_is_rendered(place: Workplace) -> None:
+    answer = render(order(), place, LIMITS, LADDER)
     assert isinstance(answer, JobDone)
     assert (answer.job_id, answer.generation) == (1, 1)
     assert (answer.mime, answer.extension, answer.width, answer.height) == ("image/jpeg", "jpg", 480, 360)
     assert answer.rss_bytes > MIB
     assert {f"{width}.{name}": size for width, _, name, size in answer.renditions} == {
-        path.name: path.stat().st_size for path in folder.iterdir() if path.name != "original"
+        path.name: path.stat().st_size for path in place.writable.iterdir()
     }
-    assert {path.name for path in folder.iterdir()} == RENDITIONS | {"original"}
+    assert results(place) == RENDITIONS
     assert is_sound(answer)
     assert len(encode(answer)) <= MAX_BYTES
 
 
-def test_a_fallback_is_logged_and_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fallback_is_logged_and_told(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "SVT", {**encoder.SVT, "codec": "none"})
     with capture_logs() as logs:
-        answer = render(order(folder), LIMITS, LADDER)
+        answer = render(order(), place, LIMITS, LADDER)
     assert isinstance(answer, JobDone)
     assert (answer.fallbacks, answer.fallback_reason[:7]) == (2, "SVT-AV1")
     assert [(one["log_level"], one["job"], one["why"]) for one in logs] == [("warning", 1, answer.fallback_reason)]
@@ -113,39 +119,39 @@ def test_a_fallback_is_logged_and_told(folder: Path, monkeypatch: pytest.MonkeyP
     ],
     ids=["empty", "text", "PDF", "a broken JPEG"],
 )
-def test_a_bad_picture(folder: Path, data: bytes, reason: str) -> None:
-    (folder / "original").write_bytes(data)
-    verdict, text = refusal(render(order(folder), LIMITS, LADDER))
+def test_a_bad_picture(place: Workplace, data: bytes, reason: str) -> None:
+    (place.readable / "original").write_bytes(data)
+    verdict, text = refusal(render(order(), place, LIMITS, LADDER))
     assert verdict == "bad"
     assert reason in text
     assert text
-    assert {path.name for path in folder.iterdir()} == {"original"}
+    assert results(place) == set()
 
 
-def test_half_a_picture(folder: Path) -> None:
-    whole = (folder / "original").read_bytes()
-    (folder / "original").write_bytes(whole[: len(whole) // 2])
-    assert refusal(render(order(folder), LIMITS, LADDER))[0] == "bad"
+def test_half_a_picture(place: Workplace) -> None:
+    whole = (place.readable / "original").read_bytes()
+    (place.readable / "original").write_bytes(whole[: len(whole) // 2])
+    assert refusal(render(order(), place, LIMITS, LADDER))[0] == "bad"
 
 
-def test_a_picture_beyond_the_limits(folder: Path) -> None:
+def test_a_picture_beyond_the_limits(place: Workplace) -> None:
     limits = imaging.Limits(max_bytes=100, max_dimension=4000, max_pixels=16_000_000)
-    assert refusal(render(order(folder), limits, LADDER))[0] == "bad"
+    assert refusal(render(order(), place, limits, LADDER))[0] == "bad"
 
 
 @pytest.mark.parametrize("missing", ["the original", "the folder"])
-def test_what_is_not_there(folder: Path, missing: str) -> None:
-    (folder / "original").unlink()
+def test_what_is_not_there(place: Workplace, missing: str) -> None:
+    (place.readable / "original").unlink()
     if missing == "the folder":
-        folder.rmdir()
-    verdict, text = refusal(render(order(folder), LIMITS, LADDER))
+        place.readable.rmdir()
+    verdict, text = refusal(render(order(), place, LIMITS, LADDER))
     assert verdict == "missing"
     assert "original" in text
 
 
-def test_a_fault_of_the_disk_is_no_verdict_on_the_picture(folder: Path) -> None:
-    (folder / "320.webp").mkdir()
-    verdict, text = refusal(render(order(folder), LIMITS, LADDER))
+def test_a_fault_of_the_disk_is_no_verdict_on_the_picture(place: Workplace) -> None:
+    (place.writable / "320.webp").mkdir()
+    verdict, text = refusal(render(order(), place, LIMITS, LADDER))
     assert verdict == "passing"
     assert "IsADirectoryError" in text
 
@@ -165,26 +171,26 @@ def test_a_fault_of_the_disk_is_no_verdict_on_the_picture(folder: Path) -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
 def test_whatever_is_raised_becomes_an_answer(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, verdict: str, reason: str
+    place: Workplace, monkeypatch: pytest.MonkeyPatch, error: Exception, verdict: str, reason: str
 ) -> None:
     def fail(*_: object) -> None:
         raise error
 
     monkeypatch.setattr(imaging, "render", fail)
-    found, text = refusal(answer := render(order(folder), LIMITS, LADDER))
+    found, text = refusal(answer := render(order(), place, LIMITS, LADDER))
     assert found == verdict
     assert reason in text
     assert isinstance(answer, JobFailed)
     assert answer.codec == (error.codec if isinstance(error, imaging.CodecFault) else "")
 
 
-def test_rendering_twice_gives_the_same_files(folder: Path) -> None:
+def test_rendering_twice_gives_the_same_files(place: Workplace) -> None:
     def contents() -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in folder.iterdir()}
+        return {path.name: path.read_bytes() for path in place.writable.iterdir()}
 
-    render(order(folder), LIMITS, LADDER)
+    render(order(), place, LIMITS, LADDER)
     first = contents()
-    render(order(folder), LIMITS, LADDER)
+    render(order(), place, LIMITS, LADDER)
     assert contents() == first
 
 
@@ -195,7 +201,7 @@ def soft_cap() -> int:
     return resource.getrlimit(resource.RLIMIT_DATA)[0]
 
 
-def test_each_job_has_its_own_cap(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_job_has_its_own_cap(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, object]] = []
 
     def look(original: Path, target: Path, limits: object, ladder: object, cap_bytes: int | None) -> None:
@@ -204,7 +210,7 @@ def test_each_job_has_its_own_cap(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(imaging, "render", look)
     for cap in (8 << 30, 16 << 30, 4 << 30, 0):
-        render(order(folder, cap), LIMITS, LADDER)
+        render(order(cap), place, LIMITS, LADDER)
     assert seen == [(8 << 30, 8 << 30), (16 << 30, 16 << 30), (4 << 30, 4 << 30), (resource.RLIM_INFINITY, None)]
 
 
@@ -226,17 +232,22 @@ def run(code: str, *words: str) -> str:
     return ended.stdout
 
 
-def test_a_cap_too_small_is_no_verdict_and_the_next_job_has_its_own(folder: Path, tmp_path: Path) -> None:
-    large = tmp_path / "2.1"
-    large.mkdir()
-    Image.new("RGB", (4000, 4000), "teal").save(large / "original", "PNG")  # 61 MiB once it is decoded
+def test_a_cap_too_small_is_no_verdict_and_the_next_job_has_its_own(
+    desk: Desk, place: Workplace, tmp_path: Path
+) -> None:
+    large = Workplace(tmp_path / "spool", "large")
+    (tmp_path / "spool").mkdir()
+    large.make()
+    Image.new("RGB", (4000, 4000), "teal").save(large.readable / "original", "PNG")  # 61 MiB once it is decoded
     code = """
 data = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData")) * 1024
-for more, folder in [(45, 1), (900, 1), (45, 1), (45, 2), (900, 1)]:
-    answer = test.render(test.order(Path(sys.argv[folder]), data + (more << 20)), test.LIMITS, test.LADDER)
+places = [test.Workplace(Path(sys.argv[1]), "large"), test.Workplace(Path(sys.argv[2]), sys.argv[3])]
+for more, number in [(45, 0), (900, 0), (45, 0), (45, 1), (900, 0)]:
+    answer = test.render(test.order(data + (more << 20)), places[number], test.LIMITS, test.LADDER)
     print(getattr(answer, "verdict", "done"))
 """
-    assert run(code, str(large), str(folder)).split() == ["memory", "done", "memory", "done", "done"]
+    words = (str(tmp_path / "spool"), str(desk.spool.root), desk.context().name)
+    assert run(code, *words).split() == ["memory", "done", "memory", "done", "done"]
 
 
 def test_the_hard_limit_is_kept_and_never_exceeded() -> None:
@@ -272,27 +283,21 @@ print(os.wait()[1] == signal.SIGXCPU, resource.getrlimit(resource.RLIMIT_CPU)[0]
     assert run(code).strip() == "True True"
 
 
-def test_every_job_has_its_own_time(folder: Path) -> None:
-    assert isinstance(render(order(folder, cpu_seconds=100.0), LIMITS, LADDER), JobDone)
+def test_every_job_has_its_own_time(place: Workplace) -> None:
+    assert isinstance(render(order(cpu_seconds=100.0), place, LIMITS, LADDER), JobDone)
     soft, _ = resource.getrlimit(resource.RLIMIT_CPU)
     used = time.process_time()
     assert used + 100 < soft <= used + 100 + rlimits.CPU_MARGIN_SECONDS + 1
 
 
-def test_the_kernel_takes_the_worker_first_and_no_core_is_left() -> None:
+def test_what_no_job_can_go_beyond() -> None:
     code = """
-from workers.rendering.rlimits import prefer_for_oom_kill
-prefer_for_oom_kill()
-print(Path("/proc/self/oom_score_adj").read_text().strip(), resource.getrlimit(resource.RLIMIT_CORE))
+from workers.rendering.rlimits import FILE_BYTES, set_hard_limits
+set_hard_limits(8 << 30)
+kinds = ("DATA", "FSIZE", "NOFILE", "CORE")
+print(*(resource.getrlimit(getattr(resource, f"RLIMIT_{kind}")) for kind in kinds))
 """
-    assert run(code).strip() == "1000 (0, 0)"
-
-
-def test_the_memory_it_reports_is_what_it_holds() -> None:
-    before = renderer.rss_bytes()
-    ballast = os.urandom(64 * MIB)
-    assert 60 * MIB < renderer.rss_bytes() - before < 80 * MIB
-    del ballast
+    assert run(code).strip() == f"{(8 << 30, 8 << 30)} {(1 << 30, 1 << 30)} (256, 256) (0, 0)"
 
 
 # The loop
@@ -301,8 +306,8 @@ def test_the_memory_it_reports_is_what_it_holds() -> None:
 @pytest.fixture
 def worker(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Message]]:
     """A worker's main function at work in a thread; gives what it says next."""
-    monkeypatch.setattr(image, "prefer_for_oom_kill", lambda: None)
-    thread = threading.Thread(target=main, args=(desk.context(**OPTIONS),))
+    monkeypatch.setattr(image, "set_hard_limits", lambda cap_bytes: None)
+    thread = threading.Thread(target=main, args=(desk.context(**OPTIONS, spool=str(desk.spool.root)),))
     heard: list[Message] = []
 
     def hear() -> Message:
@@ -323,25 +328,25 @@ def worker(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[],
 
 
 def test_main_renders_one_after_another_until_it_is_stopped(
-    desk: Desk, folder: Path, worker: Callable[[], Message]
+    desk: Desk, place: Workplace, worker: Callable[[], Message]
 ) -> None:
     assert worker() == Ready()
     desk.send(Wake("fetched"))  # no order: passed over
     for _ in range(3):
-        desk.send(order(folder))
+        desk.send(order())
     for _ in range(3):
         assert isinstance(worker(), JobDone)
-    (folder / "original").write_bytes(b"")
-    desk.send(order(folder))
+    (place.readable / "original").write_bytes(b"")
+    desk.send(order())
     assert refusal(worker())[0] == "bad"
-    draw(folder / "again.jpg", seed=3)
-    (folder / "again.jpg").replace(folder / "original")
-    desk.send(order(folder))
+    draw(place.writable / "again.jpg", seed=3)
+    (place.writable / "again.jpg").replace(place.readable / "original")
+    desk.send(order())
     assert isinstance(worker(), JobDone)  # a bad picture is no reason to end
 
 
 def test_a_broken_codec_ends_no_worker(
-    desk: Desk, folder: Path, worker: Callable[[], Message], monkeypatch: pytest.MonkeyPatch
+    desk: Desk, place: Workplace, worker: Callable[[], Message], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warmed = threading.Event()
 
@@ -352,97 +357,98 @@ def test_a_broken_codec_ends_no_worker(
     monkeypatch.setattr(imaging, "warm_up", fail)
     assert worker() == Ready()
     assert warmed.wait(30)
-    desk.send(order(folder))
+    desk.send(order())
     assert isinstance(worker(), JobDone)
 
 
 def test_memory_is_given_back_soon_after_the_last_job(
-    desk: Desk, folder: Path, worker: Callable[[], Message], monkeypatch: pytest.MonkeyPatch
+    desk: Desk, place: Workplace, worker: Callable[[], Message], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trimmed = threading.Event()
     monkeypatch.setattr(imaging, "trim", trimmed.set)
     monkeypatch.setattr(image, "POLL_SECONDS", 3600.0)
     assert worker() == Ready()
-    desk.send(order(folder))
+    desk.send(order())
     assert isinstance(worker(), JobDone)
     assert trimmed.wait(30)
 
 
-def test_a_stop_lets_the_job_in_hand_be_finished(desk: Desk, folder: Path) -> None:
+def test_a_stop_lets_the_job_in_hand_be_finished(desk: Desk, place: Workplace) -> None:
     code = """
 from tests.workers.desk import Desk
 desk = Desk(Path(sys.argv[1]))
 for _ in range(2):
-    desk.send(test.order(Path(sys.argv[2])))
+    desk.send(test.order())
 render = imaging.render
 def stop_meanwhile(*words):
     desk.ask_to_stop()
     return render(*words)
 imaging.render = stop_meanwhile
-test.main(desk.context(**test.OPTIONS))
+test.main(desk.context(**test.OPTIONS, spool=sys.argv[2]))
 print(*(type(message).__name__ for message in desk.said()))
 print(desk.context().receive(0) is not None)
 """
-    said, one_is_left = run(code, str(desk.state_dir), str(folder)).splitlines()
+    said, one_is_left = run(code, str(desk.state_dir), str(desk.spool.root)).splitlines()
     assert (said, one_is_left) == ("Ready JobDone", "True")
 
 
 def test_the_pools_orders_and_the_workers_answers_fit(desk: Desk, tmp_path: Path) -> None:
-    """A picture, a text and nothing at all, through the pool with the worker's own function in between."""
+    """A picture and a text, through the pool with the worker's own function in between."""
     draw(tmp_path / "picture.jpg", seed=4)
     desk.fetch(1, (tmp_path / "picture.jpg").read_bytes())
     desk.fetch(2, b"not a picture")
-    shutil.rmtree(desk.spool.folder(desk.fetch(3).id, 1))
     tree = FakeTree("image-1")
-    pool = Pool(tree, desk.context(job_seconds=60.0, patience=4, poison_after=2, cap_bytes=0, soft_cap_bytes=0))
+    place = Workplace(desk.spool.root, "image-1")
+    place.make()
+    pool = Pool(tree, desk.context(**POOL))
     pool.on_ready("image-1")
-    for number in range(3):
+    for number in range(2):
         _, message = tree.sent[number]
         assert isinstance(message, Job)
-        pool.on_message("image-1", render(message, LIMITS, LADDER))
-    assert [desk.of(number).state for number in (1, 2, 3)] == ["rendered", "seen", "seen"]
-    assert [bool(desk.of(number).doubted) for number in (1, 2, 3)] == [False, True, False]
+        pool.on_message("image-1", render(message, place, LIMITS, LADDER))
+    assert [desk.of(number).state for number in (1, 2)] == ["rendered", "seen"]
+    assert [bool(desk.of(number).doubted) for number in (1, 2)] == [False, True]
     assert {f"{one.width}.{one.format}" for one in desk.of(1).renditions} == RENDITIONS
 
 
 # The original without metadata
 
 
-def test_a_picture_is_stripped_where_that_is_wanted(folder: Path) -> None:
-    draw(folder / "marked.jpg", seed=1)
-    with Image.open(folder / "marked.jpg") as picture:
-        picture.save(folder / "original", "JPEG", comment=b"PLANTED")
-    (folder / "marked.jpg").unlink()
-    answer = render(order(folder), LIMITS, LADDER, strip=True)
+def test_a_picture_is_stripped_where_that_is_wanted(place: Workplace) -> None:
+    draw(place.writable / "marked.jpg", seed=1)
+    with Image.open(place.writable / "marked.jpg") as picture:
+        picture.save(place.readable / "original", "JPEG", comment=b"PLANTED")
+    (place.writable / "marked.jpg").unlink()
+    answer = render(order(), place, LIMITS, LADDER, strip=True)
     assert isinstance(answer, JobDone) and is_sound(answer)
-    assert {path.name for path in folder.iterdir()} == RENDITIONS | {"original", "stripped"}
-    assert b"PLANTED" in (folder / "original").read_bytes()
-    assert b"PLANTED" not in (folder / "stripped").read_bytes()
-    assert answer.stripped_bytes == (folder / "stripped").stat().st_size
+    assert results(place) == RENDITIONS | {"stripped"}
+    assert b"PLANTED" in (place.readable / "original").read_bytes()
+    assert b"PLANTED" not in (place.writable / "stripped").read_bytes()
+    assert answer.stripped_bytes == (place.writable / "stripped").stat().st_size
 
 
-def test_a_picture_that_cannot_be_stripped_is_rendered_all_the_same(folder: Path) -> None:
+def test_a_picture_that_cannot_be_stripped_is_rendered_all_the_same(place: Workplace) -> None:
     """Decoders take a GIF without its end; what follows its frames, nobody can say."""
-    Image.new("P", (400, 300)).save(folder / "original", "GIF")
-    data = (folder / "original").read_bytes()
-    (folder / "original").write_bytes(data.removesuffix(b";"))
-    answer = render(order(folder), LIMITS, LADDER, strip=True)
+    Image.new("P", (400, 300)).save(place.readable / "original", "GIF")
+    data = (place.readable / "original").read_bytes()
+    (place.readable / "original").write_bytes(data.removesuffix(b";"))
+    answer = render(order(), place, LIMITS, LADDER, strip=True)
     assert isinstance(answer, JobDone) and is_sound(answer)
     assert answer.stripped_bytes == 0
-    assert {path.name for path in folder.iterdir()} == RENDITIONS | {"original"}
+    assert results(place) == RENDITIONS
 
 
-def test_a_fault_of_the_stripper_costs_the_original_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_the_stripper_costs_the_original_alone(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(stripping.STRIPPERS, "jpg", lambda data: dict[bytes, bytes]()[data])
     with capture_logs() as logs:
-        answer = render(order(folder), LIMITS, LADDER, strip=True)
+        answer = render(order(), place, LIMITS, LADDER, strip=True)
     assert isinstance(answer, JobDone) and answer.stripped_bytes == 0
     assert [one["log_level"] for one in logs] == ["error"]
-    assert {path.name for path in folder.iterdir()} == RENDITIONS | {"original"}
+    assert results(place) == RENDITIONS
 
 
-def test_nothing_is_stripped_where_nobody_wants_it(folder: Path) -> None:
-    answer = render(order(folder), LIMITS, LADDER)
+def test_nothing_is_stripped_where_nobody_wants_it(place: Workplace) -> None:
+    answer = render(order(), place, LIMITS, LADDER)
     assert isinstance(answer, JobDone) and is_sound(answer)
     assert answer.stripped_bytes == NOT_STRIPPED
-    assert not (folder / "stripped").exists()
+    assert not (place.writable / "stripped").exists()

@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from ipc.files.spool import Spool
+from ipc.files.workplace import Workplace
 from ipc.intake import withdraw
 from ipc.jobs import Job
 from ipc.journal import figures, lookup, queue, transitions
@@ -25,10 +26,11 @@ from supervisor.processes.policy import Intent, Oom
 from tests.workers.desk import CHANNEL, POSTED, Desk, FakeTree
 from workers.pool import Pool
 from workers.rendering.alone import ALONE_SECONDS
-from workers.rendering.dispatcher import LARGE_CAP, PAUSE_SECONDS, POLL_SECONDS
+from workers.rendering.dispatcher import PAUSE_SECONDS, POLL_SECONDS
 from workers.rendering.settlement import BROKEN_SECONDS
 
 MIB = 1024 * 1024
+LARGE_CAP = 2
 CAP = 600 * MIB
 SOFT_CAP = 300 * MIB
 
@@ -59,7 +61,16 @@ def open_pool(desk: Desk, clock: Clock) -> Opener:
 
     def open_pool(workers: int = 2, **options: Any) -> tuple[Pool, FakeTree]:
         tree = FakeTree(*(f"image-{number}" for number in range(1, workers + 1)))
-        settings = {"job_seconds": 60.0, "patience": 4, "poison_after": 2, "cap_bytes": CAP, "soft_cap_bytes": SOFT_CAP}
+        for name in tree.names():
+            Workplace(desk.spool.root, name).make()
+        settings = {
+            "job_seconds": 60.0,
+            "patience": 4,
+            "poison_after": 2,
+            "cap_bytes": CAP,
+            "large_cap": LARGE_CAP,
+            "soft_cap_bytes": SOFT_CAP,
+        }
         return Pool(tree, desk.context(**{**settings, **options}), clock), tree
 
     return open_pool
@@ -109,7 +120,8 @@ def test_each_worker_gets_one_job_and_the_oldest_come_first(desk: Desk, open_poo
     assert {order.job_id for order in orders(tree).values()} == {jobs[0].id, jobs[1].id}
     assert pool.is_busy()
     order = orders(tree)[whose(tree, jobs[0])]
-    assert order.folder == str(desk.spool.folder(jobs[0].id, 1))
+    lent = Workplace(desk.spool.root, whose(tree, jobs[0])).readable / "original"
+    assert lent.samefile(desk.spool.original(jobs[0].id, 1))
     assert (order.generation, order.cap_bytes, tree.caps["image-1"]) == (1, CAP, CAP)
 
 
@@ -184,7 +196,14 @@ def test_new_options_are_in_force_at_once(desk: Desk, open_pool: Opener, clock: 
     job = desk.fetch(1)
     pool, tree = open_pool(1)
     pool.on_order(Wake("fetched"))
-    settings = {"job_seconds": 0.4, "patience": 4, "poison_after": 1, "cap_bytes": 2 * CAP, "soft_cap_bytes": 0}
+    settings = {
+        "job_seconds": 0.4,
+        "patience": 4,
+        "poison_after": 1,
+        "cap_bytes": 2 * CAP,
+        "large_cap": LARGE_CAP,
+        "soft_cap_bytes": 0,
+    }
     pool.on_options({**settings, "retry": {"max_attempts": 0, "base_seconds": 0.0}})
     clock.advance(0.5)
     pool.on_tick()
@@ -200,7 +219,7 @@ def test_while_draining_nothing_is_given_out(desk: Desk, open_pool: Opener) -> N
     pool, tree = open_pool(1)
     pool.on_order(Wake("fetched"))
     tree.stopping = True
-    pool.on_message("image-1", desk.write_ladder(first))
+    pool.on_message("image-1", desk.work(first))
     pool.on_tick()
     pool.on_ready("image-1")
     assert [message.job_id for _, message in tree.sent if isinstance(message, messages.Job)] == [first.id]
@@ -229,7 +248,7 @@ def test_what_is_rendered_is_recorded_and_told(desk: Desk, open_pool: Opener) ->
     second = desk.fetch(2)
     pool, tree = open_pool(1)
     pool.on_order(Wake("fetched"))
-    pool.on_message("image-1", desk.write_ladder(job))
+    pool.on_message("image-1", desk.work(job))
     now = desk.of(1)
     assert (now.state, now.mime, now.extension, now.width, now.height) == ("rendered", "image/jpeg", "jpg", 640, 400)
     assert [(one.width, one.format) for one in now.renditions] == [(320, "webp"), (320, "avif"), (640, "webp")]
@@ -243,7 +262,7 @@ def test_an_answer_about_a_message_that_is_gone(desk: Desk, open_pool: Opener, v
     job = desk.fetch(1)
     pool, _ = open_pool(1)
     pool.on_order(Wake("fetched"))
-    done = desk.write_ladder(job)
+    done = desk.work(job)
     assert withdraw(desk.journal, CHANNEL, [1], POSTED) == [1]
     gone = desk.of(1)
     pool.on_message("image-1", done if verdict == "done" else failed(job, verdict))
@@ -271,7 +290,7 @@ def test_an_answer_about_a_picture_that_is_no_longer_wanted(desk: Desk, open_poo
     old = desk.fetch(1)
     pool, tree = open_pool(1)
     pool.on_order(Wake("fetched"))
-    done = desk.write_ladder(old)
+    done = desk.work(old)
     new = desk.take(1, picture="b", edited_at=desk.of(1).posted_at + 5)
     assert new.generation == 2
     pool.on_message("image-1", done if verdict == "done" else failed(old, verdict))
@@ -287,7 +306,7 @@ def test_a_bad_picture_is_fetched_once_more(desk: Desk, open_pool: Opener) -> No
     job = desk.fetch(1, b"damaged on its way")
     pool, tree = open_pool(1)
     pool.on_order(Wake("fetched"))
-    desk.write_ladder(job)
+    desk.work(job)
     pool.on_message("image-1", failed(job, "bad", "truncated"))
     now = desk.of(1)
     assert (now.state, now.doubted, now.reason, now.claimed_by) == ("seen", job.sha256, "truncated", None)
@@ -298,7 +317,7 @@ def test_a_bad_picture_is_fetched_once_more(desk: Desk, open_pool: Opener) -> No
     whole = desk.fetch(1, b"whole")
     pool.on_order(Wake("fetched"))
     assert len(tree.sent) == 2
-    pool.on_message("image-1", desk.write_ladder(whole))
+    pool.on_message("image-1", desk.work(whole))
     assert (desk.of(1).state, desk.of(1).sha256) == ("rendered", whole.sha256)
     assert figures.totals(desk.journal) == {"processed": 0, "failed": 0, "retried": 1}
 
@@ -309,7 +328,7 @@ def test_a_bad_picture_is_dead_when_it_comes_again_and_keeps_its_original(desk: 
         assert desk.take(1).state == "seen"
         job = desk.fetch(1, data)
         pool.on_order(Wake("fetched"))
-        desk.write_ladder(job)
+        desk.work(job)
         pool.on_message("image-1", failed(job, "bad", "truncated"))
     now = desk.of(1)
     assert (now.state, now.dead_state, now.reason, now.claimed_by) == ("dead", "fetched", "truncated", None)
@@ -377,7 +396,7 @@ def test_with_a_broken_codec_pictures_wait_and_are_none_the_worse(desk: Desk, op
     jobs = [desk.fetch(number) for number in (1, 2)]
     for job in jobs:
         pool.on_order(Wake("fetched"))
-        desk.write_ladder(job)
+        desk.work(job)
         pool.on_message("image-1", broken(job, "WebP encoder", "our WebP encoder failed"))
         now = desk.of(job.message_id)
         assert (now.state, now.attempts, now.deaths, now.doubted) == ("fetched", 0, 0, None)
@@ -390,7 +409,7 @@ def test_with_a_broken_codec_pictures_wait_and_are_none_the_worse(desk: Desk, op
 
     whole = desk.fetch(3)
     pool.on_order(Wake("fetched"))
-    pool.on_message("image-1", desk.write_ladder(whole))
+    pool.on_message("image-1", desk.work(whole))
     assert desk.reported()["broken_codecs"] == {}
     assert figures.totals(desk.journal)["retried"] == 0
 
@@ -400,7 +419,7 @@ def test_a_codec_that_fails_where_it_had_worked_costs_the_worker_and_a_try(desk:
     pool, tree = open_pool(1)
     good, bad = desk.fetch(1), desk.fetch(2)
     pool.on_order(Wake("fetched"))
-    pool.on_message("image-1", desk.write_ladder(good))
+    pool.on_message("image-1", desk.work(good))
     pool.on_message("image-1", broken(bad, "JPEG decoder", "our JPEG decoder failed"))
     assert (desk.of(2).state, desk.of(2).attempts, tree.recycled) == ("fetched", 1, ["image-1"])
     assert "broken_codecs" not in desk.reported()
@@ -420,14 +439,14 @@ def test_fallbacks_are_counted_and_told_when_they_are_many(desk: Desk, open_pool
         assert not desk.reported()
         job = desk.fetch(number)
         pool.on_order(Wake("fetched"))
-        done = replace(desk.write_ladder(job), fallbacks=1, fallback_reason="SVT-AV1: not there")
+        done = replace(desk.work(job), fallbacks=1, fallback_reason="SVT-AV1: not there")
         pool.on_message("image-1", done)
     assert figures.totals(desk.journal)["encoder_fallbacks"] == 3
     assert desk.reported()["encoder_fallback"] == "SVT-AV1: not there"
     for number in range(4, 8):
         job = desk.fetch(number)
         pool.on_order(Wake("fetched"))
-        pool.on_message("image-1", desk.write_ladder(job))
+        pool.on_message("image-1", desk.work(job))
     assert desk.reported()["encoder_fallback"] == ""
     assert figures.totals(desk.journal)["encoder_fallbacks"] == 3
 
@@ -459,7 +478,7 @@ def test_out_of_memory_is_tried_alone_under_a_larger_cap(desk: Desk, open_pool: 
     assert (desk.of(1).alone, desk.of(1).deaths, desk.of(1).claimed_by) == (True, 1, None)
     assert len(tree.sent) == 2  # its turn comes when the other worker has finished
 
-    pool.on_message(second, desk.write_ladder(other))
+    pool.on_message(second, desk.work(other, second))
     assert len(tree.sent) == 3
     worker = whose(tree, large)
     assert orders(tree)[worker].cap_bytes == tree.caps[worker] == LARGE_CAP * CAP
@@ -470,7 +489,7 @@ def test_out_of_memory_is_tried_alone_under_a_larger_cap(desk: Desk, open_pool: 
     pool.on_tick()
     assert len(tree.sent) == 3  # nobody else is at work meanwhile
 
-    pool.on_message(worker, desk.write_ladder(large))
+    pool.on_message(worker, desk.work(large, worker))
     assert desk.of(1).state == "rendered"
     assert len(tree.sent) == 4
     assert orders(tree)[whose(tree, third)].cap_bytes == CAP
@@ -485,13 +504,13 @@ def test_the_others_go_on_while_a_picture_waits_to_be_alone_but_not_for_ever(
     pool.on_order(Wake("fetched"))
     pool.on_message(whose(tree, jobs[0]), failed(jobs[0], "memory", "12 MP"))
     assert orders(tree)[whose(tree, jobs[2])].job_id == jobs[2].id, "the worker goes on with another at once"
-    pool.on_message(whose(tree, jobs[1]), desk.write_ladder(jobs[1]))
+    pool.on_message(whose(tree, jobs[1]), desk.work(jobs[1], whose(tree, jobs[1])))
     assert len(tree.sent) == 4
 
     clock.advance(ALONE_SECONDS)  # it has waited long enough
-    pool.on_message(whose(tree, jobs[2]), desk.write_ladder(jobs[2]))
+    pool.on_message(whose(tree, jobs[2]), desk.work(jobs[2], whose(tree, jobs[2])))
     assert len(tree.sent) == 4, "nothing more is given out"
-    pool.on_message(whose(tree, jobs[3]), desk.write_ladder(jobs[3]))
+    pool.on_message(whose(tree, jobs[3]), desk.work(jobs[3], whose(tree, jobs[3])))
     assert orders(tree)[whose(tree, jobs[0])].cap_bytes == LARGE_CAP * CAP
     assert len(tree.sent) == 5
 
@@ -504,7 +523,7 @@ def test_many_that_must_be_alone_do_not_keep_the_others_waiting(desk: Desk, open
     pool, tree = open_pool(2)
     pool.on_order(Wake("fetched"))
     assert [worker for worker in tree.names() if worker in orders(tree)] == [whose(tree, jobs[0])]
-    pool.on_message(whose(tree, jobs[0]), desk.write_ladder(jobs[0]))
+    pool.on_message(whose(tree, jobs[0]), desk.work(jobs[0], whose(tree, jobs[0])))
     assert orders(tree)[whose(tree, jobs[5])].cap_bytes == CAP, "the last of all: it is not one of them"
     assert len(tree.sent) == 2
 
@@ -515,7 +534,7 @@ def test_after_a_large_picture_the_cap_is_the_usual_one(desk: Desk, open_pool: O
     pool.on_order(Wake("fetched"))
     pool.on_message("image-1", failed(job, "memory"))
     assert tree.caps == {"image-1": LARGE_CAP * CAP}
-    pool.on_message("image-1", desk.write_ladder(job))
+    pool.on_message("image-1", desk.work(job))
     assert tree.caps == {"image-1": CAP}
 
 
@@ -580,7 +599,7 @@ def test_a_full_disk_is_no_pictures_fault(desk: Desk, open_pool: Opener, clock: 
     assert len(tree.sent) == 1, "for a while nothing is given out"
     clock.advance(0.1)
     pool.on_order(Wake("fetched"))
-    pool.on_message("image-1", desk.write_ladder(job))
+    pool.on_message("image-1", desk.work(job))
     assert desk.of(1).state == "rendered"
 
 
@@ -589,7 +608,7 @@ def test_a_worker_that_holds_on_to_memory_is_replaced(desk: Desk, open_pool: Ope
     desk.fetch(2)
     pool, tree = open_pool(1)
     pool.on_order(Wake("fetched"))
-    pool.on_message("image-1", replace(desk.write_ladder(job), rss_bytes=SOFT_CAP + 1))
+    pool.on_message("image-1", replace(desk.work(job), rss_bytes=SOFT_CAP + 1))
     assert desk.of(1).state == "rendered"
     assert tree.recycled == ["image-1"]
     assert len(tree.sent) == 1  # not to one that is about to end
@@ -618,7 +637,7 @@ def test_a_death_after_the_answer_counts_against_the_worker(desk: Desk, open_poo
     job = desk.fetch(1)
     pool, _ = open_pool(1)
     pool.on_order(Wake("fetched"))
-    pool.on_message("image-1", desk.write_ladder(job))
+    pool.on_message("image-1", desk.work(job))
     assert pool.on_exit("image-1", ended(-11))
     assert (desk.of(1).state, desk.of(1).deaths) == ("rendered", 0)
 
@@ -680,7 +699,7 @@ def test_poison_is_set_aside_by_name(desk: Desk, open_pool: Opener, end: Exit, p
     pool.on_order(Wake("fetched"))
     for _ in range(poison_after):
         assert orders(tree)["image-1"].job_id == poison.id
-        desk.write_ladder(poison)
+        desk.work(poison)
         assert not replace_worker(pool, tree, "image-1", end)
     now = desk.of(1)
     assert (now.state, now.dead_state) == ("dead", "fetched")
@@ -727,7 +746,7 @@ def test_a_worker_that_has_more_than_its_usual_cap_is_replaced_and_not_killed(de
     pool.on_order(Wake("fetched"))
     pool.on_message("image-1", failed(job, "memory"))
     tree.holds["image-1"] = CAP + 1
-    pool.on_message("image-1", desk.write_ladder(job))
+    pool.on_message("image-1", desk.work(job))
     assert tree.recycled == ["image-1"]
     assert tree.caps == {"image-1": LARGE_CAP * CAP}, "until it is gone"
 
@@ -797,7 +816,7 @@ def test_a_worker_that_answers_while_it_is_being_ended_counts_for_nobody(
     clock.advance(61.0)
     pool.on_tick()
     assert tree.killed == ["image-1"]
-    pool.on_message("image-1", desk.write_ladder(job))
+    pool.on_message("image-1", desk.work(job))
     assert not pool.on_exit("image-1", ended(-9, Intent.HUNG))
     assert (desk.of(1).state, desk.of(1).deaths) == ("rendered", 0)
     assert pool.on_exit("image-1", ended(-9, Intent.HUNG)), "the next one counts again"
@@ -813,12 +832,12 @@ def test_only_some_workers_get_jobs_while_memory_is_short(desk: Desk, open_pool:
     assert len(tree.sent) == 4
     pool.on_order(Ration(2, False))
     assert not tree.resting, "each may finish what it has in hand"
-    pool.on_message("image-4", desk.write_ladder(whose_job(tree, jobs, "image-4")))
+    pool.on_message("image-4", desk.work(whose_job(tree, jobs, "image-4"), "image-4"))
     pool.on_tick()
     assert tree.resting == ["image-4"]
-    pool.on_message("image-1", desk.write_ladder(whose_job(tree, jobs, "image-1")))
+    pool.on_message("image-1", desk.work(whose_job(tree, jobs, "image-1"), "image-1"))
     assert len(tree.sent) == 4, "two are still at work"
-    pool.on_message("image-3", desk.write_ladder(whose_job(tree, jobs, "image-3")))
+    pool.on_message("image-3", desk.work(whose_job(tree, jobs, "image-3"), "image-3"))
     pool.on_tick()
     assert sorted(tree.resting) == ["image-3", "image-4"]
     assert len(tree.sent) == 5 and tree.sent[-1][0] == "image-1"
@@ -857,7 +876,7 @@ def whose_job(tree: FakeTree, jobs: list[Job], worker: str) -> Job:
 # What a worker may say, and the pool must stand
 
 
-@pytest.mark.parametrize("odd", [Wake("fetched"), Wake("?"), messages.Ready(), messages.Job(1, 1, "/", 0, 0.0)])
+@pytest.mark.parametrize("odd", [Wake("fetched"), Wake("?"), messages.Ready(), messages.Job(1, 1, 0, 0.0)])
 def test_odd_messages_change_nothing(desk: Desk, open_pool: Opener, odd: Message) -> None:
     desk.fetch(1)
     pool, _ = open_pool(1)
@@ -878,7 +897,7 @@ def test_an_answer_to_another_order_does_not_lose_the_job(desk: Desk, open_pool:
     pool.on_message("image-2", failed(job, "bad"))
     assert pool.is_busy()
     assert desk.of(1).state == "fetched"
-    pool.on_message("image-1", desk.write_ladder(job))
+    pool.on_message("image-1", desk.work(job))
     assert desk.of(1).state == "rendered"
 
 
@@ -886,7 +905,7 @@ def test_nonsense_costs_the_worker_its_life_and_the_picture_a_strike(desk: Desk,
     job = desk.fetch(1)
     pool, tree = open_pool(1)
     pool.on_order(Wake("fetched"))
-    pool.on_message("image-1", replace(desk.write_ladder(job), extension="/../../../journal.db"))
+    pool.on_message("image-1", replace(desk.work(job), extension="/../../../journal.db"))
     assert tree.killed == ["image-1"]
     assert desk.of(1).state == "fetched"
     assert not pool.on_exit("image-1", ended(-9, Intent.HUNG))
@@ -923,7 +942,7 @@ def test_a_job_that_is_done_is_in_no_row_any_more(desk: Desk, open_pool: Opener)
     pool, _ = open_pool(1)
     pool.on_order(Wake("fetched"))
     pool.on_state("image-1", {"state": "running", "pid": 7})
-    pool.on_message("image-1", desk.write_ladder(job))
+    pool.on_message("image-1", desk.work(job))
     desk.said()
     for expected in (1, 0):
         pool.on_tick()
@@ -959,7 +978,14 @@ def test_a_worker_that_is_no_more_has_no_row(desk: Desk, open_pool: Opener) -> N
 
 
 def test_a_round_of_the_loop_is_progress(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = {"job_seconds": 1.0, "patience": 4, "poison_after": 2, "cap_bytes": 0, "soft_cap_bytes": 0}
+    options = {
+        "job_seconds": 1.0,
+        "patience": 4,
+        "poison_after": 2,
+        "cap_bytes": 0,
+        "large_cap": LARGE_CAP,
+        "soft_cap_bytes": 0,
+    }
     context = desk.context(**options)
     pool = Pool(FakeTree("image-1"), context)
     rounds = []
@@ -974,7 +1000,7 @@ def test_no_cap_is_no_cap_for_a_large_picture_either(desk: Desk, open_pool: Open
     pool.on_order(Wake("fetched"))
     pool.on_message("image-1", failed(job, "memory"))
     assert [order.cap_bytes for _, order in tree.sent if isinstance(order, messages.Job)] == [0, 0]
-    assert isinstance(desk.write_ladder(job), JobDone)
+    assert isinstance(desk.work(job), JobDone)
 
 
 def test_while_memory_is_short_who_may_work_is_chosen_among_those_that_run(desk: Desk, open_pool: Opener) -> None:

@@ -14,23 +14,23 @@ import structlog
 
 from ipc import failpoints
 from ipc.files.spool import Spool
+from ipc.files.workplace import Workplace
 from ipc.jobs import Job
 from ipc.journal import Journal, queue, transitions
 from ipc.transport.messages import Job as Order
 from ipc.transport.router import Tree
+from workers.rendering import verdicts
 from workers.rendering.alone import Turns
 from workers.rendering.deadline import Deadline, Timing
 from workers.rendering.pool_options import PoolOptions
 from workers.rendering.ration import WorkerRation
+from workers.rendering.verdicts import Verdict
 
 POLL_SECONDS = 2.0
 """How often the journal is asked for work when no hint comes."""
 
 PAUSE_SECONDS = 5.0
 """How long nothing is given out after the spool's disk was found full."""
-
-LARGE_CAP = 2
-"""A picture that must be alone gets this many times the cap."""
 
 LOOK_SECONDS = 1.0
 """How often a job's time is looked at."""
@@ -48,7 +48,10 @@ class InHand:
 
 
 class Dispatcher:
-    """Which worker has which job in hand. `options` are in force from when they are set; `clock` is monotonic."""
+    """Which worker has which job in hand. `options` are in force from when they are set; `clock` is monotonic.
+
+    `settle` takes a job that was claimed and can't be given out, and the verdict on it.
+    """
 
     def __init__(
         self,
@@ -57,12 +60,14 @@ class Dispatcher:
         spool: Spool,
         ration: WorkerRation,
         options: PoolOptions,
+        settle: Callable[[Job, Verdict], None],
         clock: Callable[[], float],
     ) -> None:
         self._tree = tree
         self._journal = journal
         self._spool = spool
         self._ration = ration
+        self._settle = settle
         self._clock = clock
         self._in_hand: dict[str, InHand] = {}
         self._turns = Turns()
@@ -87,8 +92,9 @@ class Dispatcher:
         return self._clock() - hand.deadline.began
 
     def put_down(self, worker: str) -> None:
-        """The worker's job is done, or its worker gone."""
+        """The worker's job is done, or its worker gone. What of it is still in the workplace goes."""
         hand = self._in_hand.pop(worker)
+        Workplace(self._spool.root, worker).clear()
         if hand.job.alone:
             self._turns.ended(self._clock())
 
@@ -137,11 +143,16 @@ class Dispatcher:
         if not transitions.claim(self._journal, job, worker):
             return
         failpoints.reach("rendered.claimed")
-        cap_bytes = self.options.cap_bytes * LARGE_CAP if job.alone else self.options.cap_bytes
-        folder = str(self._spool.folder(job.id, job.generation))
+        try:
+            Workplace(self._spool.root, worker).lend(self._spool.original(job.id, job.generation))
+        except OSError as error:
+            self._settle(job, verdicts.of_lending(error))
+            return
+        failpoints.reach("rendered.lent")
+        cap_bytes = self.options.cap_bytes * self.options.large_cap if job.alone else self.options.cap_bytes
         self._tree.set_cap(worker, cap_bytes)
         self._in_hand[worker] = InHand(job, Deadline.start(self._clock(), self._tree.effort(worker)))
-        if not self._tree.send(worker, Order(job.id, job.generation, folder, cap_bytes, self.options.job_seconds)):
+        if not self._tree.send(worker, Order(job.id, job.generation, cap_bytes, self.options.job_seconds)):
             del self._in_hand[worker]
             transitions.release(self._journal, job)
 

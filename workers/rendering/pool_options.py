@@ -20,6 +20,8 @@ class PoolOptions:
     poison_after: int
     """Deaths of workers after which a picture is poison."""
     cap_bytes: int
+    large_cap: int
+    """A picture that must be alone gets this many times the cap."""
     soft_cap_bytes: int
 
     @classmethod
@@ -31,5 +33,6 @@ class PoolOptions:
             patience=options["patience"],
             poison_after=options["poison_after"],
             cap_bytes=options["cap_bytes"],
+            large_cap=options["large_cap"],
             soft_cap_bytes=options["soft_cap_bytes"],
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 
 import structlog
 
-from ipc import failpoints
+from ipc import failpoints, proc
 from ipc.files.spool import ORIGINAL, STRIPPED, has_no_room
+from ipc.files.workplace import Workplace
 from ipc.transport.messages import NOT_STRIPPED, Job, JobDone, JobFailed, clip
 from workers import stripping
 from workers.rendering import imaging
@@ -24,17 +24,19 @@ FALLBACK_BYTES = 300
 log = structlog.get_logger()
 
 
-def render(job: Job, limits: imaging.Limits, ladder: imaging.Ladder, *, strip: bool = False) -> JobDone | JobFailed:
-    """Do one job under its memory cap; the answer to the pool. Never raises for what a picture does.
+def render(
+    job: Job, place: Workplace, limits: imaging.Limits, ladder: imaging.Ladder, *, strip: bool = False
+) -> JobDone | JobFailed:
+    """Do one job in the workplace, under its memory cap; the answer to the pool. Never raises for what a picture does.
 
     `strip`: its original will be published without metadata.
     """
     set_memory_cap(job.cap_bytes)
     set_time_limit(job.cpu_seconds)
-    folder = Path(job.folder)
+    original, out = place.readable / ORIGINAL, place.writable
     try:
-        rendered = imaging.render(folder / ORIGINAL, folder, limits, ladder, job.cap_bytes or None)
-        stripped_bytes = strip_original(folder, rendered.extension, job.job_id) if strip else NOT_STRIPPED
+        rendered = imaging.render(original, out, limits, ladder, job.cap_bytes or None)
+        stripped_bytes = strip_original(original, out, rendered.extension, job.job_id) if strip else NOT_STRIPPED
     except Exception as error:
         return _failed(job, error)
     failpoints.reach("rendered.written")
@@ -88,13 +90,13 @@ def verdict_on(error: Exception) -> tuple[str, str]:
     return "passing", f"{type(error).__name__}: {error}"
 
 
-def strip_original(folder: Path, extension: str, job_id: int) -> int:
-    """Write the original without metadata beside it; its size in bytes, 0 if it can't be stripped.
+def strip_original(original: Path, out: Path, extension: str, job_id: int) -> int:
+    """Write the original without metadata into `out`; its size in bytes, 0 if it can't be stripped.
 
     A fault of our own costs the picture its original, not its renditions.
     """
     try:
-        return stripping.write_stripped(folder / ORIGINAL, folder / STRIPPED, extension)
+        return stripping.write_stripped(original, out / STRIPPED, extension)
     except stripping.Unstrippable as error:
         log.warning("stripping.refused", job=job_id, why=str(error))
     except stripping.StripperFault:
@@ -104,12 +106,6 @@ def strip_original(folder: Path, extension: str, job_id: int) -> int:
 
 def kept_bytes() -> int:
     """What the process holds on to after a job, in bytes; much of it is given back first."""
-    if rss_bytes() > TRIM_BYTES:
+    if proc.own_rss_bytes() > TRIM_BYTES:
         imaging.trim()
-    return rss_bytes()
-
-
-def rss_bytes() -> int:
-    """This process's resident memory now, in bytes."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()
+    return proc.own_rss_bytes()

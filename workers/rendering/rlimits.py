@@ -1,12 +1,16 @@
-"""What the kernel keeps an image worker to: its memory, its CPU time, and that it goes before others do."""
+"""What the kernel keeps an image worker to: its memory, its CPU time, the size and number of its files."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 import resource
 import time
-from pathlib import Path
+
+FILE_BYTES = 1024 * 1024 * 1024
+"""The largest file that a worker may write: far more than a rendition or a stripped original has."""
+
+OPEN_FILES = 256
+"""At once. A job has some ten open."""
 
 CPU_MARGIN_SECONDS = 5.0
 """What the pool needs to see that a job takes too long, and to end its worker in good order."""
@@ -40,8 +44,16 @@ def set_time_limit(cpu_seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
-def prefer_for_oom_kill() -> None:
-    """Where the machine runs out of memory, the kernel takes this worker and not its supervisor. No core files."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def set_hard_limits(cap_bytes: int) -> None:
+    """What no job's limits can go beyond, as long as the process lives. `cap_bytes`: of the largest job; 0: no cap."""
+    if cap_bytes:
+        _lower(resource.RLIMIT_DATA, cap_bytes)
+    _lower(resource.RLIMIT_FSIZE, FILE_BYTES)
+    _lower(resource.RLIMIT_NOFILE, OPEN_FILES)
+    _lower(resource.RLIMIT_CORE, 0)
+
+
+def _lower(kind: int, limit: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(kind, (limit, limit))

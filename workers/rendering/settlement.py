@@ -13,11 +13,12 @@ import structlog
 
 from ipc import failpoints
 from ipc.files.spool import Spool
+from ipc.files.workplace import Workplace
 from ipc.jobs import DeadCause, Job
 from ipc.journal import Journal, transitions
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import JobDone
-from workers.rendering import verdicts
+from workers.rendering import results, verdicts
 from workers.rendering.verdicts import Verdict
 
 BROKEN_SECONDS = 600.0
@@ -35,8 +36,13 @@ class Settlement:
         self._wake = wake
         self.policy = policy
 
-    def record_rendered(self, done: JobDone, worker: str, seconds: float) -> None:
-        """All renditions are in the spool, `seconds` after the job was given to the worker."""
+    def record_rendered(self, worker: str, done: JobDone, seconds: float) -> None:
+        """Take what the worker has made, `seconds` after it was given the job.
+
+        Raises results.FalseResult where it is not as the worker says; OSError as the disk does.
+        """
+        out = Workplace(self._spool.root, worker).writable
+        results.take(done, out, self._spool.folder(done.job_id, done.generation))
         failpoints.reach("rendered.before")
         if not transitions.record_rendered(self._journal, done, worker, seconds):
             self._spool.remove(done.job_id, done.generation)

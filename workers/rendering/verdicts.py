@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
+from ipc.files.spool import has_no_room
 from ipc.jobs import Job
 from ipc.journal.transitions import POISON
 from ipc.transport.exits import Cause, Exit
@@ -100,6 +101,15 @@ def of_failure(failed: JobFailed, job: Job, *, poison_after: int, is_worker_spoi
     return Retry(failed.reason)
 
 
+def of_lending(error: OSError) -> Verdict:
+    """The verdict where an original can't be put into a worker's workplace."""
+    if isinstance(error, FileNotFoundError):
+        return FetchAgain()
+    if has_no_room(error):
+        return WaitForDisk(str(error.strerror))
+    return Retry(f"cannot be given to an image worker: {error}")
+
+
 def of_exit(end: Exit, job: Job, *, timing: Timing | None, seconds: float, poison_after: int) -> Verdict:
     """The verdict on a worker's exit with the job in hand for `seconds`. `timing`: why the pool ended the worker."""
     if end.cause in GAVE_BACK:
@@ -107,6 +117,8 @@ def of_exit(end: Exit, job: Job, *, timing: Timing | None, seconds: float, poiso
     if end.signal == signal.SIGKILL:  # no evidence against the picture, but not to be repeated for ever either
         return Retry(f"its worker was {end.text} from outside", at_once=True)
     lost = f"its worker was lost: {end.text}"
+    if end.cause is Cause.SANDBOX:  # an attack, or as good as one: no second try
+        return SetAside(f"{POISON} at once: {lost}")
     if end.cause in (Cause.MACHINE_OUT_OF_MEMORY, Cause.PERHAPS_OUT_OF_MEMORY):
         return Retry(lost, at_once=True, alone=True)
     if end.cause is Cause.HUNG and timing is Timing.HINDERED:

@@ -5,7 +5,18 @@ from __future__ import annotations
 import structlog
 
 from ipc.transport.mailbox import Closed
-from ipc.transport.messages import Beat, Held, Leaving, Message, Ready, Short, Starved, Unrunnable
+from ipc.transport.messages import (
+    Beat,
+    Held,
+    Leaving,
+    Message,
+    OwnMemory,
+    Ready,
+    Sealed,
+    Short,
+    Starved,
+    Unrunnable,
+)
 from supervisor.processes.loop.poller import Poller
 from supervisor.processes.loop.rows import Rows
 from supervisor.processes.loop.shared import Shared
@@ -13,6 +24,7 @@ from supervisor.processes.loop.watchdog import sample
 from supervisor.processes.policy import Intent
 from supervisor.processes.process import Process
 from supervisor.processes.slot import Slot
+from supervisor.resources.memory import Share
 
 MOST_MESSAGES = 64
 """Read from one child in one round, so that one that sends much cannot keep the loop from the others."""
@@ -73,6 +85,11 @@ class Inboxes:
                 self._on_ready(slot, process)
             case Beat(stalled_seconds):
                 process.beat(stalled_seconds, self._poller.awake_at)
+            case OwnMemory(pss_bytes, uss_bytes):
+                sample(process)
+                process.history.add(self._poller.awake_at, process.rss_bytes, Share(pss_bytes, uss_bytes))
+            case Sealed(seccomp, landlock):
+                process.sandbox = {"seccomp": seccomp, "landlock": landlock}
             case Held() | Starved() | Unrunnable() | Short() | Leaving():
                 process.last_words = message
             case _:

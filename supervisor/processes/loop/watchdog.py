@@ -58,13 +58,14 @@ class Watchdog:
         if once_a_second:
             self._oom_kills = (self._oom_kills[1], memory.kernel_oom_kills())
             self._sampled = now
-        for process in (slot.process for slot in self._slots):
+        for slot in self._slots:
+            process = slot.process
             if process is None:
                 continue
             sample(process)
             if once_a_second and process.leaf:
                 process.leaf_peak_bytes = process.leaf.peak_bytes()
-            if process.history.is_due(now):
+            if slot.spec.command is not None and process.history.is_due(now):
                 process.history.add(now, process.rss_bytes, memory.share(process.pid))
 
 

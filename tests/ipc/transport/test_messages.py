@@ -24,9 +24,11 @@ from ipc.transport.messages import (
     Message,
     MessageError,
     Options,
+    OwnMemory,
     Ration,
     Ready,
     Report,
+    Sealed,
     Short,
     Starved,
     Unrunnable,
@@ -48,12 +50,14 @@ EXAMPLES: list[Message] = [
     Options({"job_seconds": 60.0, "children": [{"name": "image"}]}),
     Command("restart", "image-1"),
     Ration(1, False),
-    Job(1, 2, "/spool/1.2", 2**40, 60.0),
+    Job(1, 2, 2**40, 60.0),
     JobDone(1, 2, 3, "image/jpeg", "jpg", 640, 480, [[320, 240, "webp", 1234]]),
     JobFailed(1, 2, 3, "bad", "not a picture"),
     Unrunnable("no-such-program: No such file or directory"),
     Short("can't start new thread"),
     Leaving(),
+    Sealed(True, 7),
+    OwnMemory(2**30, 2**20),
 ]
 
 
@@ -75,7 +79,7 @@ FACTS = st.dictionaries(TEXT, st.none() | st.booleans() | BIG | st.floats(allow_
     st.builds(Beat, st.floats(allow_nan=False))
     | st.builds(Wake, TEXT)
     | st.builds(Report, TEXT, FACTS)
-    | st.builds(Job, BIG, BIG, TEXT, BIG, st.floats(allow_nan=False))
+    | st.builds(Job, BIG, BIG, BIG, st.floats(allow_nan=False))
     | st.builds(JobFailed, BIG, BIG, BIG, TEXT, TEXT)
 )
 def test_any_plain_values_round_trip(message: Message) -> None:

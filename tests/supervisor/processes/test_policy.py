@@ -22,7 +22,7 @@ STARVED = Starved("40 GiB wanted")
 UNRUNNABLE = Unrunnable("x: No such file or directory")
 SHORT = Short("can't start new thread")
 LEAVING = Leaving()
-RETURNCODES = (0, 1, 70, 78, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGSEGV)
+RETURNCODES = (0, 1, 70, 78, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGSEGV, -signal.SIGSYS)
 
 
 def expected(returncode: int, intent: Intent | None, words: LastWords | None, oom: Oom) -> Cause:
@@ -41,6 +41,7 @@ def expected(returncode: int, intent: Intent | None, words: LastWords | None, oo
         (words is LEAVING, Cause.TERMINATED),
         (returncode == 78, Cause.HELD),
         (returncode == -9 and oom is Oom.PERHAPS, Cause.PERHAPS_OUT_OF_MEMORY),
+        (returncode == -signal.SIGSYS, Cause.SANDBOX),
         (returncode in (-9, -15, -11), Cause.SIGNALLED),
         (returncode == 0, Cause.FINISHED),
         (returncode in (1, 70), Cause.CRASHED),
@@ -115,7 +116,8 @@ def test_the_words_of_an_exit(
 @pytest.mark.parametrize("returncode", RETURNCODES)
 def test_the_signal_of_an_exit_is_one_that_nobody_accounts_for(returncode: int) -> None:
     end = policy.judge(returncode, None, None, Oom.NO)
-    assert end.signal == (-returncode if returncode < 0 else None)
+    accounted_for = returncode >= 0 or returncode == -signal.SIGSYS
+    assert end.signal == (None if accounted_for else -returncode)
     assert policy.judge(returncode, Intent.STOP, None, Oom.NO).signal is None
     assert policy.judge(returncode, None, LEAVING, Oom.NO).signal is None
 

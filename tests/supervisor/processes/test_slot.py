@@ -55,6 +55,7 @@ def begin(slot: Slot, ready_at: float = math.inf, *, ready: bool = False) -> Non
         intent=None,
         leaf=None,
         leaf_peak_bytes=0,
+        sandbox=None,
         rss_bytes=10,
         peak_rss_bytes=20,
         cap_bytes=70,

@@ -25,6 +25,7 @@ from workers.rendering.verdicts import (
     WaitForDisk,
     of_exit,
     of_failure,
+    of_lending,
 )
 
 
@@ -88,6 +89,24 @@ def test_the_machines_want_of_memory(job: Job, end: Exit) -> None:
 )
 def test_a_hang(job: Job, timing: Timing | None, expected: Verdict) -> None:
     assert judged(job, HUNG, timing=timing) == expected
+
+
+def test_a_broken_sandbox_is_poison_at_once(job: Job) -> None:
+    end = Exit(Cause.SANDBOX, -signal.SIGSYS, Killer.KERNEL)
+    lost = "its worker was lost: broke the rules of its sandbox and was killed by the kernel"
+    assert judged(job, end, poison_after=9) == SetAside(f"poison, set aside at once: {lost}")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (FileNotFoundError(2, "gone"), FetchAgain()),
+        (OSError(28, "full"), WaitForDisk("full")),
+        (OSError(5, "failing"), Retry("cannot be given to an image worker: [Errno 5] failing")),
+    ],
+)
+def test_an_original_that_cannot_be_lent(error: OSError, expected: Verdict) -> None:
+    assert of_lending(error) == expected
 
 
 def test_our_own_sigkill_is_no_kill_from_outside(job: Job) -> None:

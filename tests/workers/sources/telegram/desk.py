@@ -314,7 +314,7 @@ class LiveDesk:
     def spooled(self) -> set[str]:
         """The spool's folders, but for those of pictures that were replaced or withdrawn, which are swept by and by."""
         current = {f"{job}.{of}" for job, of in self.journal("SELECT id, generation FROM jobs")}
-        return {path.name for path in (self.instance.state_dir / "spool").iterdir()} & current
+        return {path.name for path in self.instance.job_folders()} & current
 
     def waiting(self) -> int:
         """How many jobs are on their way."""

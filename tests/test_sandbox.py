@@ -1,0 +1,130 @@
+"""The sealed image workers of a real tree: how well they are sealed, what is not to be found in them, and an attack."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervisor.child import sandbox
+from tests.instance import Instance, wait_for
+from tests.pictures import make_export
+
+pytestmark = pytest.mark.tree
+
+AS_A_USER = [] if os.geteuid() else ["setpriv", *(f"--{which}=-all" for which in ("inh-caps", "bounding-set"))]
+"""Root may look into every process; without its capabilities it is any user."""
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    return make_export(tmp_path / "export", 3)
+
+
+def memory_of(pid: int) -> bytes:
+    """All that can be read of a process' memory."""
+    found = []
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            start, end, rights = re.split(r"[- ]", line)[:3]
+            if rights.startswith("r") and "[v" not in line:
+                memory.seek(int(start, 16))
+                try:
+                    found.append(memory.read(int(end, 16) - int(start, 16)))
+                except OSError:  # a mapping that has no pages behind it
+                    continue
+    return b"".join(found)
+
+
+def row(instance: Instance, name: str) -> dict[str, Any]:
+    tree: list[dict[str, Any]] = (instance.status() or {"tree": []})["tree"]
+    return next((one for one in tree if one["name"] == name), {})
+
+
+def test_no_secret_and_no_file_of_ours_is_in_a_worker(
+    tmp_path: Path, export: Path, make_instance: Callable[..., Instance]
+) -> None:
+    canary = {name: f"canary{secrets.token_hex(12)}" for name in ("file", "environment", "credential", "home")}
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "storage.secret_access_key").write_text(canary["credential"])
+    more = f"""
+[storage]
+backend = "r2"
+endpoint = "http://127.0.0.1:9"
+bucket = "none"
+access_key_id = "{canary["file"]}"
+public_url = "http://127.0.0.1:9"
+"""
+    instance = make_instance(export, more)
+    instance.start(
+        CREDENTIALS_DIRECTORY=str(credentials),
+        PICTUREDESK__HEALTH__TOKEN=canary["environment"],
+        SOME_TOKEN=canary["home"],
+    )
+    told = Path(f"/proc/{instance.root.pid}/environ").read_bytes() if instance.root and not os.geteuid() else b""
+    assert not told or all(canary[name].encode() in told for name in ("environment", "home")), "they are there to find"
+    wait_for(
+        "the jobs to be done", lambda: len([one for one in instance.records() if one["event"] == "job.rendered"]) == 3
+    )
+    ready = [one for one in instance.records() if one["event"] == "child.ready" and one["child"].startswith("image")]
+    assert len(ready) == 2
+    for pid in (one["pid"] for one in ready):
+        if os.geteuid():
+            with pytest.raises(PermissionError):
+                Path(f"/proc/{pid}/environ").read_bytes()
+            continue
+        seen = memory_of(pid) + Path(f"/proc/{pid}/environ").read_bytes() + Path(f"/proc/{pid}/cmdline").read_bytes()
+        assert not [name for name, value in canary.items() if value.encode() in seen]
+        files = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
+        assert not [file for file in files if str(tmp_path) in file and not file.endswith("/log")], files
+    assert instance.stop() == 0
+
+
+def test_its_level_and_its_memory_are_in_status_though_nobody_may_look_into_it(
+    export: Path, make_instance: Callable[..., Instance]
+) -> None:
+    """As a normal user: the supervisor sees their sizes, they tell the rest, and one that hangs shows its stacks."""
+    instance = make_instance(export)
+    instance.through = AS_A_USER
+    instance.start()
+    instance.wait_until_done()
+    best = sandbox.best()
+    assert row(instance, "image-1")["sandbox"] == {"seccomp": best.seccomp, "landlock": best.landlock}
+    assert "sandbox" not in row(instance, "pool")
+    names = ("health", "uploader", "pool", "image-1", "connection")
+    wait_for("all to tell of their memory", lambda: all(row(instance, name).get("pss_bytes") for name in names))
+    assert all(row(instance, name)["rss_bytes"] > 2**20 for name in names)
+    pid = instance.pids()["uploader"]
+    assert Path(f"/proc/{instance.pids()['image-1']}/oom_score_adj").read_text().strip() == "1000"
+    os.kill(pid, signal.SIGABRT)
+    wait_for("its end", lambda: row(instance, "uploader").get("exits"))
+    assert "File" in row(instance, "uploader")["exits"][-1]["stacks"]
+    assert instance.stop() == 0
+    said = instance.command("check").stdout
+    assert f"sandbox: {best}\n" in said
+
+
+def test_a_worker_that_breaks_the_rules_costs_its_picture_at_once(
+    tmp_path: Path, make_instance: Callable[..., Instance]
+) -> None:
+    instance = make_instance(make_export(tmp_path / "large", 4, size=(2400, 1600)))
+    instance.config.write_text(instance.config.read_text().replace("workers = 2", "workers = 1"))
+    instance.start()
+    wait_for("its job", lambda: row(instance, "image-1").get("job"))
+    instance.strike("image-1", signal.SIGSYS)  # as the kernel does when its filter says so
+    instance.wait_until_done()
+    status = instance.status() or {}
+    [problem] = [one for one in status["problems"] if one["id"] == "sandbox.broken"]
+    assert re.match(r"image-1 broke the rules of its sandbox on job \d at \S+: its picture", problem["what"])
+    assert row(instance, "image-1")["exits"][0]["cause"] == "broke its sandbox"
+    assert (status["stats"]["dead"], status["stats"]["processed"]) == (1, 3)
+    assert "poison, set aside at once: its worker was lost: broke the rules" in instance.command("dead").stdout
+    assert instance.stop() == 0
+    instance.assert_nothing_left(dead=1)
