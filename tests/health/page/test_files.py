@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from health.page import files
-from health.page.desk import _shown
+from health.page.desk import MARKS, _shown, hour
 from ipc.jobs import Rendition
 from ipc.journal import pictures, transitions
 from tests.health.page.asgi import TOKEN, Desk
@@ -240,3 +240,19 @@ def test_only_webp_is_offered_where_there_is_any() -> None:
     ladder = [Rendition(w, w, form, 1) for w in (1920, 640, 320) for form in ("avif", "webp")]
     assert [(one.width, one.format) for one in _shown(ladder)] == [(320, "webp"), (640, "webp")]
     assert [one.width for one in _shown([Rendition(1920, 1, "avif", 1)])] == [1920]
+
+
+def test_the_ends_of_the_last_hour_are_marked_in_order() -> None:
+    def end(minute: int) -> dict[str, str]:
+        return {"at": f"1970-01-01T01:{minute:02d}:00Z", "what": f"ended {minute}"}
+
+    now = 3600.0 + 59 * 60
+    tree = [{"name": "pool", "exits": [end(5), end(50)]}, {"name": "root"}, {"name": "image-1", "exits": [end(7)]}]
+    marks = hour([], tree, now)["marks"]
+    assert marks == [
+        {"at": 3900.0, "what": "pool: ended 5"},
+        {"at": 4020.0, "what": "image-1: ended 7"},
+        {"at": 6600.0, "what": "pool: ended 50"},
+    ]
+    assert len(hour([], tree, now + 600)["marks"]) == 1
+    assert len(hour([], [{"name": "pool", "exits": [end(9)] * 99}], now)["marks"]) == MARKS
