@@ -1,1 +1,1 @@
-"""What can be seen from outside: `/status` and `/health`, answered by a process that does nothing else."""
+"""What can be seen from outside: `/status`, `/health` and the page, answered by a process that does nothing else."""

@@ -7,26 +7,20 @@ whenever the tree changes, for all requests: hundreds of them a second take no t
 
 from __future__ import annotations
 
-import hmac
-import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from health.hosts import host_is_served, name_of
+from health.access import Access, needs_token
+from health.answers import Answer, Headers, Receive, Scope, Send, fresh_answer, header, json_answer, send_answer
 from health.metrics.scrape import Scrapes
+from health.page.journal import Options
+from health.page.routes import Page
+from health.sessions import Sessions
 from health.snapshot import Snapshot
-from ipc.text.printable import printable_json
 
 CACHE_SECONDS = 0.5
 """How long a body is good for. What is in it is a second or two old anyway: the root tells of memory every two."""
-
-CHALLENGE = (b"www-authenticate", b"Bearer")
-
-Headers = Sequence[tuple[bytes, bytes]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Application = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Send], Awaitable[None]]
 
 
 class Source(Protocol):
@@ -45,39 +39,50 @@ class Source(Protocol):
         """Another number as soon as a process of the tree is another one, or in another state."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer, ready to be sent."""
+class Application:
+    """What is served. With a `token`, a request must carry it; without it /health gives the verdict alone.
 
-    status: int
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...]
+    `page` is what the settings say of the page; None: it is not served.
+    """
 
+    def __init__(
+        self,
+        source: Source,
+        token: str,
+        allowed_hosts: Iterable[str] = (),
+        cache_seconds: float = CACHE_SECONDS,
+        page: Options | None = None,
+    ) -> None:
+        sessions = Sessions(time.monotonic)
+        access = Access(token, allowed_hosts, sessions)
+        bodies = _Bodies(source, cache_seconds)
+        self._routes = _Routes(source, access, bodies)
+        self._page = Page(bodies, access, sessions, page) if page else None
 
-def make_app(
-    source: Source, token: str, allowed_hosts: Iterable[str] = (), cache_seconds: float = CACHE_SECONDS
-) -> Application:
-    """The application. With a `token`, a request must carry it; without it /health gives the verdict alone."""
-    routes = _Routes(source, token, allowed_hosts, cache_seconds)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"]
+        allowed = self._page.methods(path) if self._page else ()
+        if self._page and method in allowed:
+            await self._page.serve(scope, receive, send)
+        elif allowed:
+            await send_answer(_wrong_method(*allowed), method, send)
+        else:
+            await send_answer(self._routes.answer(method, path, scope["headers"]), method, send)
 
-    async def application(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Send) -> None:
-        given = routes.answer(scope["method"], scope["path"], scope["headers"])
-        await send({"type": "http.response.start", "status": given.status, "headers": given.headers})
-        body = b"" if scope["method"] == "HEAD" else given.body
-        await send({"type": "http.response.body", "body": body})
-
-    return application
+    def end(self) -> None:
+        """Let go of those who read along: the process is about to end."""
+        if self._page:
+            self._page.end()
 
 
 class _Routes:
-    """What is answered on which path."""
+    """What is answered on which path, besides the page's."""
 
-    def __init__(self, source: Source, token: str, allowed_hosts: Iterable[str], cache_seconds: float) -> None:
+    def __init__(self, source: Source, access: Access, bodies: _Bodies) -> None:
         self._source = source
-        self._token = token
-        self._hosts = frozenset(host.lower().rstrip(".") for host in allowed_hosts)
-        self._bodies = _Bodies(source, cache_seconds)
-        self._scrapes = Scrapes(source.snapshot, cache_seconds)
+        self._access = access
+        self._bodies = bodies
+        self._scrapes = Scrapes(source.snapshot, bodies.cache_seconds)
         self._paths: dict[str, Callable[[Headers], Answer]] = {
             "/status": self._status,
             "/health": self._health,
@@ -87,18 +92,20 @@ class _Routes:
 
     def answer(self, method: str, path: str, headers: Headers) -> Answer:
         if path not in self._paths:
-            return _json({"error": "there are /status, /health, /live and /metrics"}, 404)
+            return json_answer(
+                {"error": "there are /status, /health, /live, /metrics, /badge.svg and the page at /"}, 404
+            )
         if method not in ("GET", "HEAD"):
-            return _json({"error": "only GET and HEAD"}, 405, (b"allow", b"GET, HEAD"))
+            return _wrong_method("GET", "HEAD")
         return self._paths[path](headers)
 
     def _status(self, headers: Headers) -> Answer:
-        return self._refuse(headers) or self._bodies.status
+        return self._refuse(headers) or self._bodies.answer
 
     def _health(self, headers: Headers) -> Answer:
-        if refusal := self._refuse_host(headers):
+        if refusal := self._access.refuse_host(headers):
             return refusal
-        return self._bodies.health if self._is_allowed(headers) else self._bodies.verdict
+        return self._bodies.health if self._access.may_read(headers) else self._bodies.verdict
 
     def _live(self, headers: Headers) -> Answer:
         """What restarts the whole asks this. Any Host will do: a platform's probe has a name of its own.
@@ -107,25 +114,14 @@ class _Routes:
         process would not have as well.
         """
         is_live = self._source.is_live()
-        return _json({"live": is_live}, 200 if is_live else 503)
+        return json_answer({"live": is_live}, 200 if is_live else 503)
 
     def _metrics(self, headers: Headers) -> Answer:
-        return self._refuse(headers) or _answer(*self._scrapes.body(_header(headers, b"accept")), 200)
+        return self._refuse(headers) or fresh_answer(*self._scrapes.body(header(headers, b"accept")), 200)
 
     def _refuse(self, headers: Headers) -> Answer | None:
-        """What those get who may not read everything."""
-        if refusal := self._refuse_host(headers):
-            return refusal
-        if not self._is_allowed(headers):
-            return _json({"error": "this needs the header Authorization: Bearer and health.token"}, 401, CHALLENGE)
-        return None
-
-    def _refuse_host(self, headers: Headers) -> Answer | None:
-        host = _header(headers, b"host")
-        return None if host_is_served(host, self._hosts) else _json({"error": _wrong_host(host)}, 421)
-
-    def _is_allowed(self, headers: Headers) -> bool:
-        return not self._token or _bears(_header(headers, b"authorization"), self._token)
+        """What is answered to a reader who may not read everything."""
+        return self._access.refuse_host(headers) or (None if self._access.may_read(headers) else needs_token())
 
 
 class _Bodies:
@@ -133,25 +129,32 @@ class _Bodies:
 
     def __init__(self, source: Source, cache_seconds: float) -> None:
         self._source = source
-        self._cache_seconds = cache_seconds
+        self.cache_seconds = cache_seconds
         self._made_at = float("-inf")
         self._changes = 0
 
     def _refresh(self) -> None:
         now, changes = time.monotonic(), self._source.changes()
-        if now - self._made_at < self._cache_seconds and changes == self._changes:
+        if now - self._made_at < self.cache_seconds and changes == self._changes:
             return
         body = self._source.look()
         code = 200 if body["ok"] else 503
-        self._status = _json(body, 200)
-        self._health = Answer(code, self._status.body, self._status.headers)
-        self._verdict = _json({"ok": body["ok"]}, code)
+        self._body = body
+        self._answer = json_answer(body, 200)
+        self._health = Answer(code, self._answer.body, self._answer.headers)
+        self._verdict = json_answer({"ok": body["ok"]}, code)
         self._made_at, self._changes = now, self._source.changes()
 
-    @property
-    def status(self) -> Answer:
+    def status(self) -> Mapping[str, Any]:
+        """The body of /status as values."""
         self._refresh()
-        return self._status
+        return self._body
+
+    @property
+    def answer(self) -> Answer:
+        """The body of /status."""
+        self._refresh()
+        return self._answer
 
     @property
     def health(self) -> Answer:
@@ -164,35 +167,6 @@ class _Bodies:
         return self._verdict
 
 
-def _json(content: Any, status: int, *more: tuple[bytes, bytes]) -> Answer:
-    """Indented, so that `curl` shows something a person can read."""
-    body = printable_json(json.dumps(content, ensure_ascii=False, indent=1)).encode() + b"\n"
-    return _answer(b"application/json", body, status, *more)
-
-
-def _answer(content_type: bytes, body: bytes, status: int, *more: tuple[bytes, bytes]) -> Answer:
-    """Never kept by a proxy or a browser."""
-    headers = (
-        (b"content-type", content_type),
-        (b"content-length", b"%d" % len(body)),
-        (b"cache-control", b"no-store"),
-    )
-    return Answer(status, body, (*headers, *more))
-
-
-def _header(headers: Headers, name: bytes) -> str | None:
-    """ASGI gives the names of headers in lower case."""
-    return next((value.decode("latin-1") for key, value in headers if key == name), None)
-
-
-def _bears(header: str | None, token: str) -> bool:
-    """Whether an Authorization header carries the token. The scheme's name has no case."""
-    scheme, _, given = (header or "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
-
-
-def _wrong_host(host: str | None) -> str:
-    return (
-        f"this server is not asked for by the name {name_of(host or '')!r}. If it is a name of this server's, add it to"
-        " health.allowed_hosts (PICTUREDESK__HEALTH__ALLOWED_HOSTS, names with commas between them)"
-    )
+def _wrong_method(*allowed: str) -> Answer:
+    only = " and ".join(allowed)
+    return json_answer({"error": f"only {only}"}, 405, (b"allow", ", ".join(allowed).encode()))

@@ -36,6 +36,24 @@ def name_of(host: str) -> str:
     return host.partition(":")[0].rstrip(".").lower()
 
 
+def is_loopback(name: str) -> bool:
+    """Whether a name or an address is of this machine's loopback interface.
+
+    >>> [is_loopback(name) for name in ("127.0.0.1", "::1", "desk.localhost", "::ffff:127.0.0.1")]
+    [True, True, True, True]
+    >>> is_loopback("10.0.0.7"), is_loopback("desk.example.org")
+    (False, False)
+    """
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)

@@ -1,8 +1,8 @@
-"""The health process: /status, /health, /live and /metrics over HTTP, and messages to people. The only home of uvicorn.
+"""The health process: figures and the page over HTTP, messages to people. The only home of uvicorn.
 
 It shares nothing with the processes that work: their states come as messages from the root, the figures from the
-journal, which it only reads. So it answers at once, whatever the others do. The root owns the listening socket: while
-this process is being replaced, requests wait in the socket's queue instead of being refused.
+journal, which it only reads, but for a retry on the page. So it answers at once, whatever the others do. The root owns
+the listening socket: while this process is being replaced, requests wait in its queue instead of being refused.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import cast
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from health.application import make_app
+from health.answers import Receive, Scope, Send
+from health.application import Application
 from health.notify.notifier import Notifier
+from health.page.journal import Options
 from health.view import View
 from ipc.options import reading_options
 from ipc.transport.context import Context
@@ -38,7 +40,7 @@ def main(context: Context) -> None:
     """Serve until asked to stop.
 
     Options: `listen_fd`, `token`, `allowed_hosts`, `root` (pid, started_at, spawned), `state_dir`, `version`,
-    `spool_max_bytes`, `min_free_bytes`, `notify` (the settings of that section).
+    `spool_max_bytes`, `min_free_bytes`, `notify` (the settings of that section), and those of the page.
     """
     asyncio.run(_serve(context))
 
@@ -48,11 +50,11 @@ async def _serve(context: Context) -> None:
     with reading_options():
         notifier = Notifier(options["notify"], options["root"], Path(options["state_dir"]), time.monotonic())
         view = View(context, undelivered=notifier.undelivered)
-        app = make_app(view, options["token"], options["allowed_hosts"])
+        app = Application(view, options["token"], options["allowed_hosts"], page=Options.read(options))
         listener = socket.socket(fileno=options["listen_fd"])
     server = _Server(
         uvicorn.Config(
-            app,
+            _abortable(app),
             http="h11",
             ws="none",
             loop="asyncio",
@@ -70,6 +72,7 @@ async def _serve(context: Context) -> None:
 
     def stop() -> None:
         loop.remove_reader(context.stop_fd)
+        app.end()
         server.leave()
 
     loop.add_reader(context.inbox.fileno(), view.take_messages)
@@ -77,6 +80,16 @@ async def _serve(context: Context) -> None:
     watching = asyncio.create_task(_watch(context, view, notifier, server))
     await server.serve(sockets=[listener])
     watching.cancel()
+
+
+def _abortable(app: Application) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """The application, whose scope has `abort`: it cuts the connection of a client that does not read what it gets."""
+
+    async def with_abort(scope: Scope, receive: Receive, send: Send) -> None:
+        cycle = cast(RequestResponseCycle, getattr(send, "__self__"))  # noqa: B009  # uvicorn gives a method of it
+        await app({**scope, "abort": cycle.transport.abort}, receive, send)
+
+    return with_abort
 
 
 async def _watch(context: Context, view: View, notifier: Notifier, server: _Server) -> None:

@@ -18,7 +18,7 @@ class Event(NamedTuple):
 
 
 FIELDS: Mapping[str, str] = {
-    "action": "the operation: start, stop, restart, reload",
+    "action": "the operation: start, stop, restart, reload; on the page also retry",
     "added": "names of the children that were added",
     "already_dead": "number of posts that are dead letters already",
     "already_pending": "number of posts that are on their way already",
@@ -33,6 +33,7 @@ FIELDS: Mapping[str, str] = {
     "channel": "id or address of the channel",
     "channels": "number of channels",
     "child": "name of the child",
+    "client": "address that a request comes from",
     "codec": "the decoder or encoder",
     "cpu_seconds": "CPU time in seconds",
     "cursor": "id of the newest message that is known",
@@ -194,7 +195,11 @@ EVENTS: Mapping[str, Event] = {
     "original.doubted": Event("The original can't be decoded and is fetched once more", "job reason"),
     "original.lost": Event("The original is not in the spool and is fetched again", "job"),
     "original.unstripped": Event("The original was not stripped yet: the picture is made again", "file job"),
+    "page.action_taken": Event("Somebody with the token acted on the page", "action child client job_ids what"),
+    "page.reader_dropped": Event("A reader of the page read too slowly and was dropped", "seconds"),
+    "page.session_opened": Event("Somebody has shown the token to the page", "client"),
     "page.split": Event("A page can't be read: its messages are asked for one by one", "channel why"),
+    "page.token_refused": Event("Somebody has shown a wrong token to the page", "client"),
     "picture.fetched": Event("A picture was fetched", "bytes job"),
     "picture.left_out": Event(
         "A picture was left out of the export and can't be published; bin/run dead lists it",

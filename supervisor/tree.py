@@ -1,7 +1,7 @@
 """The tree, on one page: every child, in the order of starting. Stopped in the reverse order, so intake ends first.
 
     root                       supervisor.root
-    ├── health                 health.server          /status, /health, /live, /metrics
+    ├── health                 health.server          /status, /health, /live, /metrics and the page
     ├── uploader               workers.uploader       objects and rows
     ├── pool                   supervisor.processes.subtree        the same supervisor, with workers.pool as its router
     │   ├── image-1            workers.image          one picture at a time
@@ -181,6 +181,10 @@ def health_options(settings: Settings, listen_fd: int, started: Start) -> dict[s
         "listen_fd": listen_fd,
         "token": settings.health.token,
         "allowed_hosts": [settings.health.host, *settings.health.allowed_hosts],
+        "backend": settings.storage.backend,
+        "public_url": settings.storage.public_url,
+        "prefix": settings.storage.prefix,
+        "show_captions": settings.health.show_captions,
         "root": {"pid": os.getpid(), "started_at": started.unix, "spawned": started.monotonic},
         **notify_options(settings),
         "version": VERSION,

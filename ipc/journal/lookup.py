@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ipc.jobs import Job, State
+from ipc.jobs import DeadCause, Job, State
 from ipc.journal import Journal
 
 
@@ -18,6 +18,20 @@ class Fate:
     state: State
     published_at: int | None
     is_put_off: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter as it is shown: what is dead, the state in which it died, and why. See `Job` for each field."""
+
+    id: int
+    generation: int
+    channel_id: int
+    message_id: int
+    dead_state: State
+    dead_cause: DeadCause
+    attempts: int
+    reason: str | None
 
 
 def job(journal: Journal, job_id: int) -> Job | None:
@@ -33,6 +47,16 @@ def known(journal: Journal, channel_id: int, message_id: int) -> Job | None:
 
 def dead(journal: Journal) -> list[Job]:
     return [Job.from_row(row) for row in journal.run("dead")]
+
+
+def newest_dead(journal: Journal, limit: int) -> list[Letter]:
+    """The dead letters of the newest jobs."""
+    return [Letter(**dict(row)) for row in journal.run("newest_dead", limit=limit)]
+
+
+def dead_beyond(journal: Journal, beyond: int, limit: int, reason: str | None = None) -> list[int]:
+    """The ids of the next dead letters beyond that id, of that reason if there is one."""
+    return [row["id"] for row in journal.run("dead_beyond", beyond=beyond, reason=reason, limit=limit)]
 
 
 def unfinished(journal: Journal, job_ids: Iterable[int]) -> Mapping[tuple[int, int], str]:

@@ -34,6 +34,12 @@ def published(journal: Journal, limit: int) -> list[str]:
     return [row["sha256"] for row in journal.run("published_pictures", limit=limit)]
 
 
+def newest_published(journal: Journal, limit: int) -> list[tuple[Job, str | None]]:
+    """The published pictures that were taken in last, and what their keys begin with (None: not recorded)."""
+    rows = [dict(row) for row in journal.run("newest_published", limit=limit)]
+    return [(Job.from_row({key: row[key] for key in row if key != "prefix"}), row["prefix"]) for row in rows]
+
+
 def jobs_with(journal: Journal, sha256s: Iterable[str]) -> list[Job]:
     """The jobs whose picture is rendered and has one of these digests, deleted messages aside."""
     return [Job.from_row(row) for row in journal.run("jobs_with", sha256s=json.dumps(list(sha256s)))]

@@ -246,6 +246,16 @@ WHERE id = :id AND state = 'dead' AND dead_cause != 'poison';
 -- name: dead
 SELECT * FROM jobs WHERE state = 'dead' ORDER BY id;
 
+-- name: newest_dead
+-- The newest dead letters, without what only their next try needs.
+SELECT id, generation, channel_id, message_id, dead_state, dead_cause, attempts, reason
+FROM jobs INDEXED BY jobs_dead WHERE state = 'dead' ORDER BY id DESC LIMIT :limit;
+
+-- name: dead_beyond
+-- The next dead letters beyond that id, of that reason (NULL: of any).
+SELECT id FROM jobs INDEXED BY jobs_dead
+WHERE state = 'dead' AND id > :beyond AND (:reason IS NULL OR reason = :reason) ORDER BY id LIMIT :limit;
+
 -- name: quarantined
 -- The newest dead letters that killed their workers.
 SELECT id, generation, channel_id, message_id, reason FROM jobs INDEXED BY jobs_poison
@@ -351,6 +361,16 @@ DELETE FROM removals WHERE at <= :before OR at > :now;
 -- Some pictures whose rows are there, those of the newest messages.
 SELECT sha256 FROM jobs NOT INDEXED WHERE state = 'published' AND deleted_at IS NULL AND sha256 IS NOT NULL
 ORDER BY id DESC LIMIT :limit;
+
+-- name: newest_published
+-- The newest pictures whose rows are there, and what their keys begin with (NULL: not recorded). Of each address the
+-- index is read from its end.
+SELECT jobs.*, one.prefix AS prefix
+FROM (SELECT id, prefix FROM addresses UNION ALL SELECT NULL, NULL) AS one CROSS JOIN jobs ON jobs.id IN (
+    SELECT id FROM jobs INDEXED BY jobs_address
+    WHERE state = 'published' AND deleted_at IS NULL AND address IS one.id ORDER BY id DESC LIMIT :limit
+)
+ORDER BY jobs.id DESC LIMIT :limit;
 
 -- name: breaker
 SELECT opened_at, silent_until, error, remedy FROM breakers WHERE service = :service;

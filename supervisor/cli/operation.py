@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ipc import control_client
 from supervisor.cli import terminal
-from supervisor.host import control_socket, instance_lock
+from supervisor.host import instance_lock
 from supervisor.processes.errors import Failed
 from supervisor.settings import Settings
 
@@ -14,7 +15,7 @@ def run(settings: Settings, action: str, name: str | None) -> int:
     if card is None:
         raise Failed(f"nothing is running on state_dir {settings.state_dir}. Start it with bin/run")
     try:
-        answer = control_socket.ask(settings.state_dir, {"action": action, "name": name})
+        answer = control_client.ask(settings.state_dir, {"action": action, "name": name})
         lines, is_done = [str(line) for line in answer["lines"]], bool(answer["ok"])
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise Failed(f"the instance (pid {card.pid}) does not answer: {error}. Try again, or see its log") from error

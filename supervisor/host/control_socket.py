@@ -1,7 +1,8 @@
 """The control socket: how `bin/run reload`, `restart`, `stop`, `start NAME` and `import` reach the root.
 
-A Unix socket in state_dir that only its owner may use. A request is one line of JSON, and so is the answer; then the
-connection is closed. The root's loop never waits for a client, and nothing that a client says or does can end it.
+A Unix socket in state_dir that only its owner may use; its clients use `ipc.control_client`. A request is one line of
+JSON, and so is the answer; then the connection is closed. The root's loop never waits for a client, and nothing that a
+client says or does can end it.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from ipc.control_client import NAME, short_address
 from supervisor.processes.loop.protocols import Loop
 
-NAME = "control.sock"
 MAX_BYTES = 32 * 1024
 """Of a request. A longest path, with each byte spelt out as JSON may have to, goes in."""
 
@@ -30,10 +31,6 @@ CLIENT_SECONDS = 5.0
 
 MOST_CLIENTS = 16
 """Clients at the same time. An operation takes milliseconds; clients beyond these are turned away."""
-
-ANSWER_SECONDS = 30.0
-"""How long a command waits for the root, which may be busy."""
-
 
 log = structlog.get_logger()
 
@@ -56,7 +53,7 @@ class Control:
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._path.unlink(missing_ok=True)  # of a root that was killed: we have the lock on this folder
-        with _short(state_dir) as address:
+        with short_address(state_dir) as address:
             before = os.umask(0o177)
             try:
                 self._socket.bind(address)
@@ -138,17 +135,6 @@ class Control:
         client.connection.close()
 
 
-def ask(state_dir: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """The answer of the root on that state_dir. Raises OSError, ValueError if there is none."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, _short(state_dir) as address:
-        connection.settimeout(ANSWER_SECONDS)
-        connection.connect(address)
-        connection.sendall(json.dumps(request).encode() + b"\n")
-        with connection.makefile("rb") as reader:
-            answer: dict[str, Any] = json.loads(reader.readline())
-    return answer
-
-
 def _number(path: Path) -> tuple[int, int] | None:
     """What tells this file from any other at that path; None: there is none."""
     try:
@@ -156,13 +142,3 @@ def _number(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return there.st_dev, there.st_ino
-
-
-@contextlib.contextmanager
-def _short(folder: Path) -> Iterator[str]:
-    """An address of the socket that fits into the 107 bytes that one may have, however deep the folder lies."""
-    fd = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{fd}/{NAME}"
-    finally:
-        os.close(fd)

@@ -326,7 +326,7 @@ class Supervisor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """The HTTP server of /status and /health."""
+    """The HTTP server of /status, /health and the page."""
 
     host: str = setting(
         "127.0.0.1",
@@ -341,6 +341,9 @@ class Health:
         pattern=r"[!-~]*",
         form=_PRINTABLE,
         secret=True,
+    )
+    show_captions: bool = setting(
+        False, "whether the page shows channels' titles and, to screen readers, pictures' captions"
     )
     allowed_hosts: tuple[str, ...] = setting(
         (),

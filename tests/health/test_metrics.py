@@ -19,7 +19,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 import health.metrics.scrape
-from health.application import make_app
+from health.application import Application
 from health.metrics.exposition import openmetrics, text
 from health.metrics.families import FAMILIES
 from health.snapshot import Snapshot
@@ -204,7 +204,7 @@ class Source:
 
 def scrape(source: Source, accepts: Sequence[str]) -> list[httpx.Response]:
     async def run() -> list[httpx.Response]:
-        application: Any = make_app(source, "", (), 1000)
+        application: Any = Application(source, "", (), 1000)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://localhost") as client:
             return [await client.get("/metrics", headers={b"accept": accept.encode("latin-1")}) for accept in accepts]
 

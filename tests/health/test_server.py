@@ -23,7 +23,7 @@ import httpx
 import pytest
 
 import health.hosts
-from health.application import make_app
+from health.application import Application
 from health.view import View
 from ipc.journal import Journal, figures
 from ipc.transport.context import Context
@@ -90,7 +90,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def asker(view: View, token: str, allowed_hosts: Sequence[str] = (), cache_seconds: float = 0) -> Callable[..., Any]:
     """Asks the application as uvicorn would; an exception in it is a 500."""
-    application: Any = make_app(view, token, allowed_hosts, cache_seconds)
+    application: Any = Application(view, token, allowed_hosts, cache_seconds)
     transport = httpx.ASGITransport(application, raise_app_exceptions=False)
 
     async def request(method: str, path: str, headers: dict[bytes, bytes]) -> httpx.Response:
@@ -511,6 +511,10 @@ def test_the_real_process_answers_while_it_is_replaced(tmp_path: Path) -> None:
             "listen_fd": listener.fileno(),
             "token": "",
             "allowed_hosts": [],
+            "backend": "files",
+            "public_url": "",
+            "prefix": "",
+            "show_captions": False,
             "root": {"pid": os.getpid(), "started_at": time.time(), "spawned": time.monotonic()},
             "notify": {"urls": [], "after_seconds": 120, "heartbeat_url": "", "name": ""},
             **LIMITS,

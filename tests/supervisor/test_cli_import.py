@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from ipc import control_client
 from supervisor.cli.imports.running_instance import judge
-from supervisor.host import control_socket
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export
 
@@ -125,7 +125,7 @@ def test_what_is_no_export_is_refused_and_leaves_the_instance_well(instance: Ins
     body = instance.status()
     assert body is not None and body["ok"] and body["problems"] == []
     for request in ({"path": "relative"}, {"path": 5}, {}):
-        answer = control_socket.ask(instance.state_dir, {"action": "import", **request})
+        answer = control_client.ask(instance.state_dir, {"action": "import", **request})
         assert not answer["ok"] and "absolute path" in answer["lines"][0]
     assert instance.stop() == 0
 

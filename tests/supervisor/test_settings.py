@@ -146,6 +146,7 @@ def test_the_documented_defaults() -> None:
         "health.host": "127.0.0.1",
         "health.port": 8080,
         "health.token": "",
+        "health.show_captions": False,
         "health.allowed_hosts": [],
         "notify.urls": "",
         "notify.after_seconds": 120,

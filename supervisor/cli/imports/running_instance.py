@@ -17,9 +17,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ipc import control_client
 from supervisor.cli import terminal
 from supervisor.cli.imports.report import Outcome, Progress, how_far, is_over, summary
-from supervisor.host import control_socket
 from supervisor.host.instance_lock import Card
 from supervisor.processes.errors import Failed
 from supervisor.settings import Settings
@@ -54,7 +54,7 @@ def run(settings: Settings, card: Card, folder: Path) -> int:
 
 def _ask(settings: Settings, card: Card, request: dict[str, Any]) -> dict[str, Any]:
     try:
-        return control_socket.ask(settings.state_dir, request)
+        return control_client.ask(settings.state_dir, request)
     except PermissionError as error:
         why = "it takes operations from the user who runs it alone. Run this as that user"
         raise Failed(f"the instance (pid {card.pid}) can't be asked: {error.strerror}: {why}") from error
@@ -70,8 +70,8 @@ def _follow(settings: Settings, number: int, progress: Progress, asked: list[int
         try:
             if asked and not is_stopping:
                 is_stopping = True
-                control_socket.ask(settings.state_dir, {"action": "import-stop", "number": number})
-            answer = control_socket.ask(settings.state_dir, {"action": "import-progress", "number": number})
+                control_client.ask(settings.state_dir, {"action": "import-stop", "number": number})
+            answer = control_client.ask(settings.state_dir, {"action": "import-progress", "number": number})
             if not answer["ok"]:
                 return Outcome(False, f"{answer['lines'][0]}: {how_far(source)}")
             source, state = answer["facts"] or source, str(answer["state"])

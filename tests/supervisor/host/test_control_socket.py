@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from ipc import control_client
+from ipc.control_client import ask
 from supervisor.host import control_socket
-from supervisor.host.control_socket import Control, ask
+from supervisor.host.control_socket import Control
 from tests.supervisor.stage import open_fds
 
 
@@ -62,7 +64,7 @@ def door(loop: Loop, tmp_path: Path) -> Iterator[Control]:
 def knock(folder: Path) -> socket.socket:
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(10)
-    client.connect(str(folder / control_socket.NAME))
+    client.connect(str(folder / control_client.NAME))
     return client
 
 

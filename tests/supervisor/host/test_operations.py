@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.host import control_socket
+from ipc import control_client
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export
 
@@ -74,7 +74,7 @@ def finish(instance: Instance) -> None:
     assert instance.stop() == 0
     instance.assert_published([1, 2, 3])
     instance.assert_nothing_left()
-    assert not (instance.state_dir / control_socket.NAME).exists()
+    assert not (instance.state_dir / control_client.NAME).exists()
 
 
 # Reload
@@ -200,7 +200,7 @@ def test_orders_that_cannot_be_carried_out(instance: Instance) -> None:
 
 
 def test_nobody_else_may_use_the_socket_and_no_client_holds_up_the_root(instance: Instance) -> None:
-    path = instance.state_dir / control_socket.NAME
+    path = instance.state_dir / control_client.NAME
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with socket.socket(socket.AF_UNIX) as silent, socket.socket(socket.AF_UNIX) as odd:
         silent.connect(str(path))
@@ -209,7 +209,7 @@ def test_nobody_else_may_use_the_socket_and_no_client_holds_up_the_root(instance
         assert b"not a request" in odd.recv(4096)
         assert give(instance, "reload") == "reloaded; replaced: nobody\n"
     for request in ({"action": "explode", "name": "pool"}, {"action": "stop", "name": 5}, {}):
-        assert control_socket.ask(instance.state_dir, request)["ok"] is False
+        assert control_client.ask(instance.state_dir, request)["ok"] is False
     finish(instance)
 
 

@@ -1,0 +1,122 @@
+"""The files that the page shows: objects of ours in state_dir/media, and originals of dead letters in the spool.
+
+Promises. What is opened is a regular file, reached without following a link: under media/ by a key of our own forms, in
+the spool by the number of a job that is dead. Its type is told by us, never guessed by a browser.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from health.page.document import NO_REFERRER, NO_STORE, NOSNIFF, SAME_ORIGIN
+from ipc.files.object_layout import OBJECT_NAME
+from ipc.files.spool import ORIGINAL
+
+IMMUTABLE = (b"cache-control", b"private, max-age=31536000, immutable")
+SANDBOX = (b"content-security-policy", b"default-src 'none'; sandbox")
+
+TYPES = {
+    "webp": b"image/webp",
+    "avif": b"image/avif",
+    "jpg": b"image/jpeg",
+    "png": b"image/png",
+    "gif": b"image/gif",
+}
+"""By the ending of a key."""
+
+LARGEST_THUMBNAIL = 16 * 2**20
+"""Bytes. The original is shown as it is, since nothing could be made of it."""
+
+HEAD_BYTES = 16
+_KEY = re.compile(rf"([0-9a-f]{{2}})/(\1[0-9a-f]{{62}})/({OBJECT_NAME})")
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An open file: its descriptor, which the caller closes, its size in bytes, and the headers that it goes with."""
+
+    fd: int
+    size: int
+    headers: tuple[tuple[bytes, bytes], ...]
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+def open_object(media: Path, key: str, prefix: str) -> File | None:
+    """The object of that key; None if it is no key of ours under that prefix, or there is no such file."""
+    if not key.startswith(prefix) or not (match := _KEY.fullmatch(key.removeprefix(prefix))):
+        return None
+    content_type = TYPES[match[3].rpartition(".")[2]]
+    if (fd := open_below(media, key.split("/"))) is None:
+        return None
+    return _file(fd, content_type, IMMUTABLE)
+
+
+def open_original(spool: Path, job_id: int, generation: int) -> File | None:
+    """The original of that job; None if it is not there, too large, or nothing that browsers show."""
+    if (fd := open_below(spool, [f"{job_id}.{generation}", ORIGINAL])) is None:
+        return None
+    content_type = image_type(os.pread(fd, HEAD_BYTES, 0))
+    if content_type is None or os.fstat(fd).st_size > LARGEST_THUMBNAIL:
+        os.close(fd)
+        return None
+    return _file(fd, content_type, NO_STORE, (b"content-disposition", b"inline"))
+
+
+def _file(fd: int, content_type: bytes, *more: tuple[bytes, bytes]) -> File:
+    size = os.fstat(fd).st_size
+    plain = ((b"content-type", content_type), (b"content-length", b"%d" % size))
+    return File(fd, size, (*plain, *more, NOSNIFF, NO_REFERRER, SAME_ORIGIN, SANDBOX))
+
+
+def open_below(root: Path, parts: Sequence[str]) -> int | None:
+    """A descriptor of the regular file, reached from `root` (which may be a link) without following any link."""
+    if not all(part and part not in (".", "..") and "/" not in part and "\0" not in part for part in parts):
+        return None
+    try:
+        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    fd = None
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, _FLAGS | os.O_DIRECTORY, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        fd = os.open(parts[-1], _FLAGS, dir_fd=folder)
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            found, fd = fd, None
+            return found
+    except OSError:
+        return None
+    finally:
+        os.close(folder)
+        if fd is not None:
+            with suppress(OSError):
+                os.close(fd)
+    return None
+
+
+def image_type(head: bytes) -> bytes | None:
+    """The type of a picture that every browser shows, by its first bytes; None for all else.
+
+    >>> image_type(b"\\xff\\xd8\\xff\\xe0"), image_type(b"RIFF\\0\\0\\0\\0WEBPVP8 "), image_type(b"<svg xmlns=")
+    (b'image/jpeg', b'image/webp', None)
+    """
+    if head.startswith(b"\xff\xd8\xff"):
+        return TYPES["jpg"]
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return TYPES["png"]
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return TYPES["gif"]
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return TYPES["webp"]
+    return TYPES["avif"] if head[4:12] in (b"ftypavif", b"ftypavis") else None

@@ -1,0 +1,160 @@
+"""The page in a real Chromium, over a real instance: what a person sees, and what a person can do."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.health.page.asgi import TOKEN
+from tests.health.page.browsing import chromium
+from tests.instance import DEADLINE_SECONDS, HOME, PROCESSES, Instance, wait_for
+from tests.pictures import make_export
+
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+AXE = HOME / "tests/servers/node_modules/axe-core/axe.min.js"
+NO_PICTURE = b"\xff\xd8\xff\xe0" + b"no picture" * 100
+"""It begins as a JPEG does."""
+
+RETRY_WITHOUT_COOKIE = """
+async () => (await fetch("actions/retry", {
+    method: "POST", credentials: "omit", headers: { "X-Picturedesk": "1" }, body: '{"all": true}',
+})).status
+"""
+
+
+class Locked(Instance):
+    """An instance with a token."""
+
+    def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        return super().get(path, **{"Authorization": f"Bearer {TOKEN}", **headers})
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[Locked]:
+    """Three pictures, one of which is none."""
+    instance = Locked(tmp_path / "instance", make_export(tmp_path / "export", 4, bad={3: NO_PICTURE}))
+    instance.start(PICTUREDESK__HEALTH__TOKEN=TOKEN)
+    yield instance
+    instance.end()
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+class Seen:
+    """A page, with what its console and its network have complained of."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self.complaints: list[str] = []
+        context = browser.new_context()
+        context.set_default_timeout(1000 * DEADLINE_SECONDS)
+        expect.set_options(timeout=1000 * DEADLINE_SECONDS)
+        context.add_init_script(path=AXE)
+        self.page: Page = context.new_page()
+        self.page.clock.install()
+        self.page.on("console", lambda message: self._note(message.type, message.text))
+        self.page.on("pageerror", lambda error: self._note("error", str(error)))
+        self.page.goto(f"{url}/")
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.complaints.append(text)
+
+    def faults(self) -> list[str]:
+        """What axe-core finds on the page as it is now, in its light and in its dark colours."""
+        found = []
+        for scheme in SCHEMES:
+            self.page.emulate_media(color_scheme=scheme)
+            result = self.page.evaluate("() => axe.run()")
+            found += [f"{scheme}: {one['id']}: {one['nodes'][0]['html']}" for one in result["violations"]]
+        return found
+
+    def row(self, name: str) -> Any:
+        return self.page.locator(f"#tree tr[data-key='{name}']")
+
+
+def test_a_person_looks_unlocks_sees_a_kill_and_retries(  # noqa: PLR0915  # one instance, one browser
+    instance: Locked, browser: Browser
+) -> None:
+    pids = instance.wait_until_running()
+    instance.wait_until_done()
+    seen = Seen(browser, instance.url() or "")
+    page = seen.page
+
+    # Locked: nothing is shown, nothing can be done.
+    expect(page.locator("#sentence")).to_have_text("Locked: give the token")
+    expect(page.locator("section:visible")).to_have_count(1)
+    assert seen.faults() == seen.complaints == []
+    assert page.evaluate(RETRY_WITHOUT_COOKIE) == 401
+    seen.complaints.clear()  # the browser notes each answer of that kind
+
+    # Unlocked by keyboard.
+    page.locator("#token").focus()
+    page.keyboard.type(TOKEN)
+    page.keyboard.press("Enter")
+    for name in PROCESSES:
+        expect(seen.row(name)).to_contain_text("running")
+    expect(page.locator("#counts")).to_contain_text("Published3")
+    expect(page.locator("#sheet img")).to_have_count(3)
+    page.locator("#sheet").scroll_into_view_if_needed()
+    page.wait_for_function("() => [...document.querySelectorAll('#sheet img')].every((one) => one.naturalWidth > 0)")
+    expect(page.locator("#channels")).not_to_contain_text("Test")
+    expect(page.locator("#hour-caption")).to_contain_text("3 published in the last hour")
+
+    # A process is killed, and is back.
+    os.kill(pids["connection"], signal.SIGKILL)
+    row = seen.row("connection")
+    expect(row.locator("td").nth(4)).to_have_text("1")
+    expect(row).to_contain_text("SIGKILL")
+    expect(row).to_contain_text("running")
+
+    # The dead letter is listed, opened by keyboard, and retried.
+    summary = page.locator("#dead-list summary")
+    expect(summary).to_have_count(1)
+    summary.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#dead-list a")).to_have_attribute("href", "https://t.me/c/1234567890/3")
+    retried = (instance.status() or {})["stats"]["retried"]
+    page.get_by_role("button", name="Retry 3").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#said")).to_have_text("1 brought back; tried again now")
+    wait_for("the retry", lambda: (instance.status() or {})["stats"]["retried"] > retried)
+    [record] = [one for one in instance.records() if one.get("event") == "page.action_taken"]
+    assert (record["action"], record["client"]) == ("retry", "127.0.0.1") and record["job_ids"]
+
+    # A process is restarted by a button.
+    seen.row("uploader").get_by_role("button", name="Restart uploader").click()
+    expect(page.locator("#said")).to_have_text("uploader is being replaced")
+    wait_for("the restart", lambda: instance.pids().get("uploader", pids["uploader"]) != pids["uploader"])
+
+    expect(page.locator("#dead-list summary")).to_have_count(1)
+    assert seen.faults() == []
+    for width in (360, 1280, 3840):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    assert seen.complaints == []
+
+    # Health is silent: the page says so, and takes it back.
+    health = instance.pids()["health"]
+    os.kill(health, signal.SIGSTOP)
+    try:
+        page.clock.fast_forward(10_000)
+        expect(page.locator("#touch")).to_contain_text("Out of touch")
+    finally:
+        os.kill(health, signal.SIGCONT)
+    expect(page.locator("#touch")).to_be_empty()
+    assert page.title().endswith("– Picturedesk")
+
+    # A page that is left open keeps nobody from stopping.
+    assert instance.stop() == 0
+    [end] = [one for one in instance.records() if one.get("event") == "child.exited" and one["child"] == "health"]
+    assert end["cause"] == "asked"
