@@ -85,7 +85,10 @@ def page(
 def open_journal(folder: Path | None, clock: Callable[[], float] | None = None) -> Journal:
     """The journal in `folder`, or in memory, with a clock of the test's own and no jitter."""
     path = folder / "journal.db" if folder else Path(":memory:")
-    return Journal.open(path, clock=clock or Clock(), random=lambda: 0.5)
+    journal = Journal.open(path, clock=clock or Clock(), random=lambda: 0.5)
+    if folder is None:
+        path.unlink(missing_ok=True)  # the journal's own file, made before SQLite is asked: it has nothing in it
+    return journal
 
 
 def again(journal: Journal, job: Job) -> Job:
