@@ -206,8 +206,8 @@ class Tree(Instance):
         super().__init__(folder, export.folder)
         self._parent_fd = -1
 
-    def launch(self, program: Sequence[str] = PYTHON) -> float:
-        """Start it; when that was (Unix seconds)."""
+    def launch(self, program: Sequence[str] = PYTHON, **more: str) -> float:
+        """Start it, with `more` in its environment; when that was (Unix seconds)."""
         reader, self._parent_fd = os.pipe()
         ours = {"PICTUREDESK__POOL__WORKERS": str(len(image_specs())), "PICTUREDESK__LOG__LEVEL": "info"}
         with self.log.open("wb") as log:
@@ -217,7 +217,7 @@ class Tree(Instance):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self.environment(**ours),
+                env=self.environment(**ours, **more),
                 cwd=self.folder,
                 start_new_session=True,
                 pass_fds=(reader,),
@@ -301,10 +301,10 @@ class Tree(Instance):
 
 
 @contextmanager
-def running(folder: Path, export: Export, program: Sequence[str] = PYTHON) -> Iterator[tuple[Tree, float]]:
-    """A tree that runs on `export`, and when it was started (Unix seconds)."""
+def running(folder: Path, export: Export, program: Sequence[str] = PYTHON, **more: str) -> Iterator[tuple[Tree, float]]:
+    """A tree that runs on `export`, with `more` in its environment, and when it was started (Unix seconds)."""
     tree = Tree(folder, export)
-    started = tree.launch(program)
+    started = tree.launch(program, **more)
     try:
         yield tree, started
     finally:

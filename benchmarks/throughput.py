@@ -115,11 +115,11 @@ def bare_loop(
 # The tree
 
 
-def tree_run(folder: Path, export: Export) -> Run:
-    """Have a new tree publish the photographs of the export."""
+def tree_run(folder: Path, export: Export, **more: str) -> Run:
+    """Have a new tree publish the photographs of the export, with `more` in its environment."""
     count = len(export.photographs)
     export.empty()
-    with running(folder, export) as (tree, _):
+    with running(folder, export, **more) as (tree, _):
         tree.wait_until_ready()
         tree.wait_until_idle()
         ready = tree.feed(export)
