@@ -1,8 +1,8 @@
 """What the sandbox of the image workers costs: pictures a second, and the start of a worker.
 
-Throughput is that of `benchmarks.throughput`: the whole tree on the same photographs, with pool.sandbox "auto" and "off"
-by turns; the ratio is that of a pair. A worker's start is from its spawn to its "ready", as the log of trees has it that
-are started for this alone: median over all their workers.
+Throughput is that of `benchmarks.throughput`: the whole tree on the same photographs, with pool.sandbox "auto" and
+"off" by turns; the ratio is that of a pair. A worker's start is from its spawn to its "ready", as the log of trees has
+it that are started for this alone: median over all their workers.
 """
 
 from __future__ import annotations
