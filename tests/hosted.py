@@ -164,11 +164,12 @@ class Feed:
         facts = [self._write(job, bytes_each) for job in jobs]
         with self.journal.transaction():
             for job, values in zip(jobs, facts, strict=True):
-                address = {"id": job.id, "generation": job.generation}
+                address = {"id": job.id, "generation": job.generation, "step": b""}
                 self.journal.run("to_fetched", **address, sha256=values.pop("sha256"), bytes=bytes_each)
                 self.journal.run("to_rendered", **address, **values)
                 if stored:
-                    self.journal.run("mark_stored", jobs=json.dumps([[job.id, job.generation]])).fetchall()
+                    jobs_json = json.dumps([[job.id, job.generation]])
+                    self.journal.run("mark_stored", jobs=jobs_json, step=b"").fetchall()
                     self.spool.remove(job.id, job.generation)
         return list(numbers)
 

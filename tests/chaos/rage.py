@@ -168,7 +168,10 @@ class Chaos:
         wait_for("nothing to be under way", self._is_done)
         wait_for("the silent connections to be closed", self._is_quiet)
         fresh = self.fds()
-        assert all(worn[name] <= fresh[name] for name in ("root", "health", "pool")), f"{worn}, afresh {fresh}"
+        # Health has counted ends in the journal: SQLite keeps the descriptor of a connection that is closed beside
+        # another one to the same file, and gives it to the next.
+        spare = {"root": 0, "health": 1, "pool": 0}
+        assert all(worn[name] <= fresh[name] + more for name, more in spare.items()), f"{worn}, afresh {fresh}"
 
     def finish(self) -> None:
         """Stop it. All there is now is what there should be."""

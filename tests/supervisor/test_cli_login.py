@@ -362,7 +362,7 @@ def test_too_few_answers(server: TelegramServer, make: MakeInstance) -> None:
 def test_too_many_wrong_answers(server: TelegramServer, make: MakeInstance) -> None:
     instance = make()
     gave_up = pipe(instance, "login", lines=f"{server.world.phone}\n" + "11111\n" * 10)
-    assert gave_up.returncode == 1 and "3 attempts" in gave_up.stderr
+    assert gave_up.returncode == 1 and "3 wrong answers" in gave_up.stderr
     assert server.requests["auth.signIn"] == 3
     assert_nothing_was_made(instance)
 
