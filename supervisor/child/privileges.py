@@ -7,21 +7,12 @@ import ctypes
 from pathlib import Path
 from typing import Final
 
+from ipc import capabilities
+
 _SET_DUMPABLE, _CAPBSET_READ, _CAPBSET_DROP, _SET_NO_NEW_PRIVS, _CAP_AMBIENT = 4, 23, 24, 38, 47
 _AMBIENT_CLEAR_ALL: Final = 4
 _CAPABILITIES: Final = 64
 """More than there are: the kernel says at which number they end."""
-
-_VERSION: Final = 0x20080522
-"""linux/capability.h: capabilities of 64 bits, in two halves."""
-
-
-class _Header(ctypes.Structure):
-    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
-
-
-class _Half(ctypes.Structure):
-    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
 
 
 def go_first() -> None:
@@ -50,16 +41,12 @@ def give_up() -> None:
     if libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
     libc.prctl(_CAP_AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0)
-    header, halves = _Header(_VERSION, 0), (_Half * 2)()
-    if libc.capget(ctypes.byref(header), halves) != 0:
-        raise OSError(ctypes.get_errno(), "capget")
-    if not any(half.effective | half.permitted for half in halves):
-        return  # a hardened service has none, and its filter denies capset
+    if not capabilities.held():
+        return
     for number in range(_CAPABILITIES):
         if libc.prctl(_CAPBSET_READ, number, 0, 0, 0) == 1:
             libc.prctl(_CAPBSET_DROP, number, 0, 0, 0)  # refused without CAP_SETPCAP: no_new_privs is enough then
-    if libc.capset(ctypes.byref(header), (_Half * 2)()) != 0:
-        raise OSError(ctypes.get_errno(), "capset")
+    capabilities.give_up(capabilities.ALL)
 
 
 def _libc() -> ctypes.CDLL:

@@ -69,7 +69,6 @@ def _run(spec: dict[str, Any], context: Context, liveness_fd: int) -> int:
         if spec["goes_first"]:
             privileges.go_first()
         privileges.hide()
-        proc.keep_own_open()
         os.nice(spec["nice"])
         if spec["sandbox"]:  # before there is another thread, and after all imports: it can't read our code any more
             resolve(spec["target"])
@@ -101,6 +100,7 @@ def _seal(mode: str, workplace: Callable[[Context], tuple[list[Path], list[Path]
     """
     from supervisor.child import sandbox  # noqa: PLC0415 - the other children need none of it
 
+    proc.keep_own_open()
     readable, writable = workplace(context)
     level = sandbox.NONE if mode == "off" else sandbox.enter(readable, writable)
     for fault in level.faults:

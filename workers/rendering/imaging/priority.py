@@ -11,22 +11,10 @@ capabilities, and its filter denies capset.
 
 from __future__ import annotations
 
-import ctypes
 import os
 from pathlib import Path
-from typing import Final
 
-_CAP_SYS_NICE: Final = 1 << 23
-_VERSION: Final = 0x20080522
-"""linux/capability.h: capabilities of 64 bits, in two halves."""
-
-
-class _Header(ctypes.Structure):
-    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
-
-
-class _Half(ctypes.Structure):
-    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+from ipc import capabilities
 
 
 def give_up_priority() -> None:
@@ -34,16 +22,7 @@ def give_up_priority() -> None:
 
     Raises OSError where the thread holds the right and cannot give it up. Programs that it executes are not affected.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    header, halves = _Header(_VERSION, 0), (_Half * 2)()
-    if libc.capget(ctypes.byref(header), halves) != 0:
-        raise OSError(ctypes.get_errno(), "capget")
-    if not (halves[0].effective | halves[0].permitted) & _CAP_SYS_NICE:
-        return
-    for name in ("effective", "permitted", "inheritable"):
-        setattr(halves[0], name, getattr(halves[0], name) & ~_CAP_SYS_NICE)
-    if libc.capset(ctypes.byref(header), halves) != 0:
-        raise OSError(ctypes.get_errno(), "capset")
+    capabilities.give_up(capabilities.SYS_NICE)
 
 
 def is_ordinary() -> bool:
