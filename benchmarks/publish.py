@@ -63,8 +63,8 @@ from tests.workers.desk import Desk
 from tests.workers.publisher import Publisher
 from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
-from workers.publishing.breaker import Breaker
 from workers.publishing.catalog import BATCH_ENTRIES
+from workers.publishing.service.breaker import Breaker
 from workers.publishing.storage.r2 import CACHE_CONTROL
 from workers.uploader import Services
 

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from health.access import Access, needs_token
+from health.access.access import Access, needs_token
+from health.access.sessions import Sessions
 from health.answers import Answer, Headers, Receive, Scope, Send, fresh_answer, header, json_answer, send_answer
 from health.metrics.scrape import Scrapes
 from health.page.journal import Options
 from health.page.routes import Page
-from health.sessions import Sessions
 from health.snapshot import Snapshot
 
 CACHE_SECONDS = 0.5

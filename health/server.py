@@ -22,7 +22,7 @@ from health.answers import Receive, Scope, Send
 from health.application import Application
 from health.notify.notifier import Notifier
 from health.page.journal import Options
-from health.view import View
+from health.view.view import View
 from ipc.options import reading_options
 from ipc.transport.context import Context
 

@@ -10,7 +10,7 @@ from health.problems.first_seen import FirstSeen
 from health.snapshot import NO_FIGURES, Figures, Snapshot
 from ipc.journal.statistics import STAGES
 from ipc.posts import MORE
-from ipc.timestamps import iso
+from ipc.text.timestamps import iso
 
 SUMMARY_LENGTH = 300
 """Characters of a problem in the summary. A message from process to process has 4 KiB."""

@@ -24,15 +24,15 @@ from ipc.transport.context import Context
 from ipc.transport.exits import Exit
 from ipc.transport.messages import ChildState, Ended, JobDone, JobFailed, Message, Ration
 from ipc.transport.router import Tree
-from workers.rendering import verdicts
 from workers.rendering.codec_health import CodecHealth
-from workers.rendering.dispatcher import Dispatcher, InHand
+from workers.rendering.dispatch.dispatcher import Dispatcher, InHand
+from workers.rendering.dispatch.ration import WorkerRation
 from workers.rendering.pool_options import PoolOptions
-from workers.rendering.ration import WorkerRation
-from workers.rendering.reply_check import is_sound
-from workers.rendering.results import FalseResult
-from workers.rendering.settlement import Settlement
-from workers.rendering.verdicts import GiveBack, Verdict, WaitForCodec, WaitForDisk
+from workers.rendering.verdicts import verdicts
+from workers.rendering.verdicts.reply_check import is_sound
+from workers.rendering.verdicts.results import FalseResult
+from workers.rendering.verdicts.settlement import Settlement
+from workers.rendering.verdicts.verdicts import GiveBack, Verdict, WaitForCodec, WaitForDisk
 from workers.rendering.worker_rows import WorkerRows
 
 log = structlog.get_logger()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import structlog
 
-from ipc import database, process_limit
+from ipc import database
 from ipc.files import disk
 from ipc.holds import Hold
 from ipc.journal import JournalError
+from ipc.kernel import process_limit
 from ipc.transport.mailbox import Closed
 
 log = structlog.get_logger()

@@ -25,12 +25,12 @@ from ipc.retry import RetryPolicy
 from ipc.transport.context import Context
 from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
-from workers.publishing.breaker import Breaker
 from workers.publishing.catalog import Catalog
 from workers.publishing.liveness import Liveness
 from workers.publishing.object_stage import ObjectStage
 from workers.publishing.row_stage import RowStage
-from workers.publishing.service import Service
+from workers.publishing.service.breaker import Breaker
+from workers.publishing.service.service import Service
 from workers.publishing.service_report import ServiceReport, report_as_left
 from workers.publishing.spool_sweep import SpoolSweep
 from workers.publishing.stage import DRAIN_SECONDS, StageThread

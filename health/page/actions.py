@@ -11,8 +11,8 @@ import structlog
 
 from health.answers import Answer, Headers, Receive, Scope, header, json_answer
 from health.page.journal import Options, revive
-from ipc import control_client
 from ipc.journal import JournalError
+from ipc.transport import control_client
 
 MOST_BYTES = 16 * 1024
 """Of a request's body."""

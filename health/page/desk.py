@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from ipc.channel_address import Address
 from ipc.jobs import Job, Rendition
 from ipc.journal.lookup import Letter
-from ipc.post_address import PostAddress
+from ipc.text.channel_address import Address
+from ipc.text.post_address import PostAddress
 
 PICTURES = 24
 """How many pictures the contact sheet has."""

@@ -1,4 +1,4 @@
-"""The page's routes: which path gives what to whom. Who may do so is in `health.access`."""
+"""The page's routes: which path gives what to whom. Who may do so is in `health.access.access`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from health.access import Access
+from health.access.access import Access
+from health.access.sessions import SESSION_SECONDS, Sessions, Tries
 from health.answers import Answer, Headers, Receive, Scope, Send, header, json_answer, send_answer
 from health.page import desk, files
 from health.page.actions import Actions, client_of, read_body, refuse_foreign
@@ -18,7 +19,6 @@ from health.page.badge import badge
 from health.page.broadcast import Broadcast, Topic
 from health.page.document import document
 from health.page.journal import DeskReader, Options
-from health.sessions import SESSION_SECONDS, Sessions, Tries
 
 STATUS_SECONDS = 1.0
 DESK_SECONDS = 2.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from health.problems.problem import Problem
-from ipc.timestamps import iso
+from ipc.text.timestamps import iso
 
 SAME_SECONDS = 2.0
 """Two times of one event that are nearer than this are one, told by different clocks."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from health.problems.problem import Problem
 from health.snapshot import Snapshot
-from ipc.timestamps import iso
+from ipc.text.timestamps import iso
 from ipc.transport.exits import Cause
 
 ALARM_SECONDS = 86400.0

@@ -7,7 +7,7 @@ from typing import Any
 
 from health.problems.problem import Problem
 from health.snapshot import PATIENCE_SECONDS, START_SECONDS, Snapshot
-from ipc.timestamps import iso
+from ipc.text.timestamps import iso
 
 SILENT_SECONDS = 10.0
 """How long a child that runs may give no sign of life before that is a problem. More than two of its heartbeats."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ipc.files.spool import ORIGINAL, STRIPPED
 from ipc.jobs import Job, Rendition
-from ipc.timestamps import iso
+from ipc.text.timestamps import iso
 
 CONTENT_TYPES = {"webp": "image/webp", "avif": "image/avif"}
 """Of each format. A row's renditions of one width are in this order."""

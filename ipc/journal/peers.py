@@ -1,6 +1,6 @@
 """What the addresses in the configuration were resolved to, and when each was first configured.
 
-An address is a text as `ipc.channel_address.Address.key` gives it.
+An address is a text as `ipc.text.channel_address.Address.key` gives it.
 """
 
 from __future__ import annotations

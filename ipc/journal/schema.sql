@@ -11,7 +11,7 @@ CREATE TABLE channels (
 
 -- How an address in the configuration was resolved: names are resolved once, since Telegram makes one wait for hours.
 CREATE TABLE peers (
-    address     TEXT    NOT NULL,         -- as `ipc.channel_address` reads it, kind and value
+    address     TEXT    NOT NULL,         -- as `ipc.text.channel_address` reads it, kind and value
     account_id  INTEGER NOT NULL,         -- an access hash holds for one account only
     channel_id  INTEGER NOT NULL,
     access_hash INTEGER NOT NULL,         -- 0: it does not hold any more

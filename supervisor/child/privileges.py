@@ -7,7 +7,7 @@ import ctypes
 from pathlib import Path
 from typing import Final
 
-from ipc import capabilities
+from ipc.kernel import capabilities
 
 _SET_DUMPABLE, _CAPBSET_READ, _CAPBSET_DROP, _SET_NO_NEW_PRIVS, _CAP_AMBIENT = 4, 23, 24, 38, 47
 _AMBIENT_CLEAR_ALL: Final = 4

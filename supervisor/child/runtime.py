@@ -23,8 +23,9 @@ from typing import Any
 import msgpack
 import structlog
 
-from ipc import failpoints, proc, process_limit
+from ipc import failpoints
 from ipc.holds import EX_CONFIG, Hold
+from ipc.kernel import proc, process_limit
 from ipc.transport.context import Context
 from ipc.transport.mailbox import Closed, inbox_from_fd, outbox_from_fd
 from ipc.transport.messages import Held, Leaving, OwnMemory, Sealed, Short, Starved, clip

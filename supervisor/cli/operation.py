@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipc import control_client
+from ipc.transport import control_client
 from supervisor.cli import terminal
 from supervisor.host import instance_lock
 from supervisor.processes.errors import Failed

@@ -1,8 +1,8 @@
 """The control socket: how `bin/run reload`, `restart`, `stop`, `start NAME` and `import` reach the root.
 
-A Unix socket in state_dir that only its owner may use; its clients use `ipc.control_client`. A request is one line of
-JSON, and so is the answer; then the connection is closed. The root's loop never waits for a client, and nothing that a
-client says or does can end it.
+A Unix socket in state_dir that only its owner may use; its clients use `ipc.transport.control_client`. A request is one
+line of JSON, and so is the answer; then the connection is closed. The root's loop never waits for a client, and nothing
+that a client says or does can end it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import structlog
 
-from ipc.control_client import NAME, short_address
+from ipc.transport.control_client import NAME, short_address
 from supervisor.processes.loop.protocols import Loop
 
 MAX_BYTES = 32 * 1024

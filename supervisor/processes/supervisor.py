@@ -16,12 +16,12 @@ import structlog
 
 from ipc.transport.router import Router
 from supervisor.processes.loop import reaper
-from supervisor.processes.loop.children import Children
 from supervisor.processes.loop.exits import Exits
 from supervisor.processes.loop.inboxes import Inboxes
 from supervisor.processes.loop.poller import Poller
 from supervisor.processes.loop.protocols import CommandRunner, Loop
-from supervisor.processes.loop.roster import Roster
+from supervisor.processes.loop.requests.children import Children
+from supervisor.processes.loop.requests.roster import Roster
 from supervisor.processes.loop.rows import Rows
 from supervisor.processes.loop.shared import Shared, slots_of
 from supervisor.processes.loop.starts import Starts

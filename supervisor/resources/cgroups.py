@@ -22,7 +22,7 @@ from pathlib import Path
 
 import structlog
 
-from ipc import proc
+from ipc.kernel import proc
 from supervisor.resources.memory import MIB
 
 MOUNT = Path("/sys/fs/cgroup")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipc import proc
+from ipc.kernel import proc
 from ipc.transport.router import Effort
 
 

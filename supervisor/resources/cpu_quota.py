@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ipc import proc
+from ipc.kernel import proc
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from ipc import proc
+from ipc.kernel import proc
 
 MIB = 1024 * 1024
 

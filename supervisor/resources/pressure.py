@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from ipc import proc
+from ipc.kernel import proc
 
 State = Literal["ok", "short"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ipc import channel_address
+from ipc.text import channel_address
 from supervisor.settings.commands import WORKER, Command, command_line
 from supervisor.settings.rules import SettingEntry, setting
 

@@ -1,4 +1,4 @@
-"""health/ends.py: how processes ended is counted in the journal, once, whatever health itself goes through."""
+"""health/view/ends.py: how processes ended is counted in the journal, once, whatever health itself goes through."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from health.ends import EndCounter
+from health.view.ends import EndCounter
 from ipc.journal import Journal, statistics
 
 

@@ -22,9 +22,9 @@ from typing import Any
 import httpx
 import pytest
 
-import health.hosts
+import health.access.hosts
 from health.application import Application
-from health.view import View
+from health.view.view import View
 from ipc.journal import Journal, figures
 from ipc.transport.context import Context
 from ipc.transport.mailbox import Inbox, Outbox, pair
@@ -263,7 +263,7 @@ def test_a_name_that_is_allowed_is_answered_to(host: str, allowed: str, desk: De
 
 
 def test_hosts_by_example() -> None:
-    assert doctest.testmod(health.hosts).failed == 0
+    assert doctest.testmod(health.access.hosts).failed == 0
 
 
 # --- many who ask -----------------------------------------------------------------------------------------------

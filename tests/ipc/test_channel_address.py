@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ipc import channel_address
-from ipc.channel_address import Address, NoAddress, marked, parse
+from ipc.text import channel_address
+from ipc.text.channel_address import Address, NoAddress, marked, parse
 from supervisor.settings.table import TABLE
 from supervisor.settings.values import checked
 

@@ -1,11 +1,11 @@
-"""ipc/post_address.py: every way to write a post."""
+"""ipc/text/post_address.py: every way to write a post."""
 
 from __future__ import annotations
 
 import pytest
 
-from ipc.channel_address import NoAddress
-from ipc.post_address import of, parse
+from ipc.text.channel_address import NoAddress
+from ipc.text.post_address import of, parse
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import doctest
 import os
 from pathlib import Path
 
-from ipc import proc
+from ipc.kernel import proc
 
 GONE = 2**22 + 1
 """Above the largest process id."""

@@ -7,8 +7,8 @@ import doctest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipc import timestamps
-from ipc.timestamps import iso
+from ipc.text import timestamps
+from ipc.text.timestamps import iso
 
 
 @settings(deadline=None)  # the machine is shared

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ipc import control_client
+from ipc.transport import control_client
 from supervisor.cli.imports.running_instance import judge
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from ipc import post_address
 from ipc.intake import take, withdraw
 from ipc.jobs import State
 from ipc.journal import Journal, breakers, peers, statistics, transitions
+from ipc.text import post_address
 from supervisor.cli import why
 from supervisor.cli.exit_codes import ExitCode
 from supervisor.cli.why import findings, report

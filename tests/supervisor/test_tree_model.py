@@ -25,7 +25,8 @@ from ipc.transport.exits import Exit
 from ipc.transport.messages import Held, Message, Ready, Starved
 from supervisor.processes import slot as slots
 from supervisor.processes import supervisor as supervisors
-from supervisor.processes.loop import exits, inboxes, poller, reload, roster, rows, shared, starts, stops
+from supervisor.processes.loop import exits, inboxes, poller, rows, shared, starts, stops
+from supervisor.processes.loop.requests import reload, roster
 from supervisor.processes.policy import Intent
 from supervisor.processes.process import Process
 from supervisor.processes.slot import Slot

@@ -29,9 +29,10 @@ from tests.instance import HOME, wait_for
 from tests.pictures import make_export, write_result
 from tests.workers.desk import Desk
 from workers.connection import check, main
-from workers.sources.export import Export, ExportError, fetch, reader
-from workers.sources.export import fetching as module
-from workers.sources.export.messages import read_message
+from workers.sources.export import Export, ExportError, fetch
+from workers.sources.export.fetching import fetching as module
+from workers.sources.export.reading import reader
+from workers.sources.export.reading.messages import read_message
 from workers.sources.export.source import ExportSource
 
 COUNT = 5

@@ -27,8 +27,8 @@ from workers.pool import Pool
 from workers.rendering import imaging, rlimits
 from workers.rendering.imaging.codec import encoder
 from workers.rendering.renderer import render
-from workers.rendering.reply_check import is_sound
 from workers.rendering.rlimits import set_memory_cap
+from workers.rendering.verdicts.reply_check import is_sound
 
 MIB = 1024 * 1024
 LIMITS = imaging.Limits(max_bytes=5_000_000, max_dimension=4000, max_pixels=16_000_000)

@@ -25,9 +25,9 @@ from supervisor.processes import policy
 from supervisor.processes.policy import Intent, Oom
 from tests.workers.desk import CHANNEL, POSTED, Desk, FakeTree
 from workers.pool import Pool
-from workers.rendering.alone import ALONE_SECONDS
-from workers.rendering.dispatcher import PAUSE_SECONDS, POLL_SECONDS
-from workers.rendering.settlement import BROKEN_SECONDS
+from workers.rendering.dispatch.alone import ALONE_SECONDS
+from workers.rendering.dispatch.dispatcher import PAUSE_SECONDS, POLL_SECONDS
+from workers.rendering.verdicts.settlement import BROKEN_SECONDS
 
 MIB = 1024 * 1024
 LARGE_CAP = 2

@@ -37,12 +37,12 @@ from tests.servers.ports import free_port
 from tests.workers.desk import CHANNEL, LADDER, Desk
 from tests.workers.publisher import Publisher
 from workers.publishing import object_stage, row_stage
-from workers.publishing.breaker import Breaker
 from workers.publishing.catalog import Entry, Outcome, SqliteCatalog
 from workers.publishing.catalog.supabase import SupabaseCatalog, timeout_in
+from workers.publishing.service.breaker import Breaker
+from workers.publishing.service.suspects import ALONE_FAILURES
 from workers.publishing.stage import StageHangs
 from workers.publishing.storage import FileStorage, Item, ObjectFault, Put, StorageFault
-from workers.publishing.suspects import ALONE_FAILURES
 from workers.publishing.threads import Interrupted
 from workers.uploader import Services, main
 

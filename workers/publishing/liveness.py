@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from workers.publishing import threads
-from workers.publishing.faults import ServiceFault
+from workers.publishing.service.faults import ServiceFault
 
 SILENT_SECONDS = 9.0
 """How long a service that owes an answer gives no sign of life before it counts as silent. This does not depend on its

@@ -21,7 +21,7 @@ from ipc.journal import Journal, leases, queue, transitions
 from ipc.journal import pictures as journal_pictures
 from ipc.retry import RetryPolicy
 from workers.publishing.liveness import Liveness
-from workers.publishing.service import Service
+from workers.publishing.service.service import Service
 from workers.publishing.stage import FAULTS_OF_A_JOB, unforeseen_as
 from workers.publishing.storage import Item, ObjectFault, Put, Storage, StorageFault
 from workers.publishing.threads import Interrupted

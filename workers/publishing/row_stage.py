@@ -20,7 +20,7 @@ from ipc.journal import Journal, addresses, figures, queue, transitions
 from ipc.retry import RetryPolicy
 from workers.publishing.catalog import BATCH_ENTRIES, Catalog, CatalogFault, Entry, NotAsked, Outcome, RowFault
 from workers.publishing.liveness import Liveness
-from workers.publishing.service import Service
+from workers.publishing.service.service import Service
 from workers.publishing.stage import FAULTS_OF_A_JOB, unforeseen_as
 from workers.publishing.threads import Interrupted
 

@@ -9,12 +9,12 @@ from typing import Any
 from ipc import database
 from ipc.journal import Journal, JournalError
 from ipc.retry import RetryPolicy
-from ipc.timestamps import iso
+from ipc.text.timestamps import iso
 from ipc.transport.context import Context
 from ipc.transport.messages import clip
-from workers.publishing.breaker import Breaker
 from workers.publishing.liveness import Liveness
-from workers.publishing.service import Service
+from workers.publishing.service.breaker import Breaker
+from workers.publishing.service.service import Service
 from workers.publishing.stage import Stage
 
 ERROR_BYTES = 1000

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from workers.publishing import threads
-from workers.publishing.faults import JobFault, ServiceFault
 from workers.publishing.liveness import Liveness
-from workers.publishing.service import Service
+from workers.publishing.service.faults import JobFault, ServiceFault
+from workers.publishing.service.service import Service
 from workers.unforeseen import contained
 
 POLL_SECONDS = 2.0

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import structlog
 
-from ipc import failpoints, proc
+from ipc import failpoints
 from ipc.files.spool import ORIGINAL, STRIPPED, has_no_room
 from ipc.files.workplace import Workplace
+from ipc.kernel import proc
 from ipc.transport.messages import NOT_STRIPPED, Job, JobDone, JobFailed, clip
 from workers import stripping
 from workers.rendering import imaging

@@ -6,7 +6,7 @@ import math
 import time
 from typing import Any
 
-from ipc.timestamps import iso
+from ipc.text.timestamps import iso
 from ipc.transport.context import Context
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ipc import control_client
+from ipc.transport import control_client
 from supervisor.cli import terminal
 from supervisor.cli.imports.report import Outcome, Progress, how_far, is_over, summary
 from supervisor.host.instance_lock import Card

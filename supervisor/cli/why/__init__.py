@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from ipc import post_address
-from ipc.channel_address import NoAddress
 from ipc.journal import Journal
-from ipc.post_address import PostAddress
+from ipc.text import post_address
+from ipc.text.channel_address import NoAddress
+from ipc.text.post_address import PostAddress
 from supervisor.cli import client, terminal
 from supervisor.cli.exit_codes import ExitCode
 from supervisor.cli.why import findings, report

@@ -8,7 +8,7 @@ from typing import Any
 
 from ipc.jobs import Job
 from ipc.text.durations import duration
-from ipc.timestamps import iso
+from ipc.text.timestamps import iso
 from supervisor.cli.why.findings import MOST_BEFORE, Finding
 
 START = "Start it with bin/run"

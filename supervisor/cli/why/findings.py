@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ipc import channel_address
 from ipc.jobs import Job
 from ipc.journal import Journal, breakers, figures, lookup, peers, queue
-from ipc.post_address import PostAddress
+from ipc.text import channel_address
+from ipc.text.post_address import PostAddress
 from supervisor.settings import Settings
 
 MOST_BEFORE = 10_000

@@ -7,7 +7,7 @@ from typing import Any
 from ipc.jobs import Job
 from ipc.journal import life
 from ipc.journal.life import KEPT, MEANINGS
-from ipc.timestamps import iso
+from ipc.text.timestamps import iso
 from supervisor.cli.terminal import table
 from supervisor.cli.why.answers import Answer
 from supervisor.cli.why.findings import Finding

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from ipc import process_limit
+from ipc.kernel import process_limit
 from supervisor.processes import policy
 from supervisor.processes.loop.protocols import CommandRunner
 from supervisor.processes.loop.rows import Rows

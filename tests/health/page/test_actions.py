@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import structlog.testing
 
+from health.access.sessions import SESSION_SECONDS, Sessions, Tries
 from health.page import actions
-from health.sessions import SESSION_SECONDS, Sessions, Tries
-from ipc import control_client
 from ipc.journal import lookup, transitions
+from ipc.transport import control_client
 from tests.health.page.asgi import MINE, TOKEN, Desk
 from tests.ipc import builders
 

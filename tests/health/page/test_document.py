@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import pytest
 
-import health.access
+import health.access.access
+import health.access.sessions
 import health.page.badge
 import health.page.broadcast
 import health.page.desk
 import health.page.document
 import health.page.files
-import health.sessions
 from health.page.document import FILE
 from tests.health.page.asgi import TOKEN, Desk
 
@@ -111,13 +111,13 @@ def test_the_badge_counts_the_problems_for_everybody(make_desk: MAKE) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        health.access,
+        health.access.access,
         health.page.badge,
         health.page.broadcast,
         health.page.desk,
         health.page.document,
         health.page.files,
-        health.sessions,
+        health.access.sessions,
     ],
     ids=lambda module: module.__name__,
 )

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from ipc import control_client
-from ipc.control_client import ask
+from ipc.transport import control_client
+from ipc.transport.control_client import ask
 from supervisor.host import control_socket
 from supervisor.host.control_socket import Control
 from tests.supervisor.stage import open_fds

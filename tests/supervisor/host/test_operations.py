@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ipc import control_client
+from ipc.transport import control_client
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.publishing.breaker import WINDOW_CALLS, WINDOW_SECONDS, Breaker
-from workers.publishing.retry_after import LONGEST_SECONDS
+from workers.publishing.service.breaker import WINDOW_CALLS, WINDOW_SECONDS, Breaker
+from workers.publishing.service.retry_after import LONGEST_SECONDS
 
 AT = 1000.0
 

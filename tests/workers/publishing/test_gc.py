@@ -33,9 +33,9 @@ from tests.workers.publisher import Publisher
 from workers.publishing import catalog as catalogs
 from workers.publishing import gc as module
 from workers.publishing import storage as storages
-from workers.publishing.breaker import Breaker
 from workers.publishing.catalog import Catalog
 from workers.publishing.gc import Garbage, GarbageScope, collect, find, remove
+from workers.publishing.service.breaker import Breaker
 from workers.publishing.storage import Storage, StorageFault
 from workers.uploader import Services
 

@@ -23,9 +23,9 @@ from tests.workers.publisher import Publisher
 from workers import stripping
 from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
-from workers.publishing.breaker import Breaker
 from workers.publishing.republish import check, replace_originals, write_rows_again
 from workers.publishing.republish.originals import OriginalsScope, Replaced, replace_all
+from workers.publishing.service.breaker import Breaker
 from workers.publishing.storage import Storage, StorageFault
 from workers.stripping import strip
 from workers.uploader import Services

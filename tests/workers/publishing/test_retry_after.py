@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workers.publishing import retry_after
-from workers.publishing.retry_after import LONGEST_SECONDS, pause_seconds
+from workers.publishing.service import retry_after
+from workers.publishing.service.retry_after import LONGEST_SECONDS, pause_seconds
 
 NOW = 1_800_000_000.0
 """Fri, 15 Jan 2027 08:00:00 GMT"""

@@ -17,8 +17,8 @@ from ipc.jobs import Job
 from ipc.journal import Journal, figures, lookup, queue, transitions
 from ipc.retry import RetryPolicy
 from tests.workers.desk import CHANNEL, Desk
-from workers.publishing.breaker import Breaker
-from workers.publishing.service import DOUBT_SECONDS, SUSPECT_SECONDS, Service
+from workers.publishing.service.breaker import Breaker
+from workers.publishing.service.service import DOUBT_SECONDS, SUSPECT_SECONDS, Service
 from workers.publishing.storage import StorageFault
 
 FAILURES = 3
@@ -371,7 +371,7 @@ def test_after_an_outage_ten_thousand_go_in_full_batches_at_once(desk: Desk, sta
 
 
 def test_no_more_come_last_than_can_be_kept_in_mind(desk: Desk, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.publishing.suspects.LAST_JOBS", 5)
+    monkeypatch.setattr("workers.publishing.service.suspects.LAST_JOBS", 5)
     desk.render(1)
     stage.multiply(30)
     stage.refuse(BUSY)

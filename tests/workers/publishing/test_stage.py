@@ -15,8 +15,8 @@ from tests.instance import wait_for
 from workers import uploader
 from workers.publishing import liveness as module
 from workers.publishing import stage, threads
-from workers.publishing.faults import JobFault, ServiceFault
 from workers.publishing.liveness import Liveness
+from workers.publishing.service.faults import JobFault, ServiceFault
 from workers.publishing.stage import unforeseen_as
 from workers.publishing.threads import Interrupted, never
 

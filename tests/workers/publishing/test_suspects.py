@@ -6,7 +6,7 @@ import pytest
 
 from ipc.jobs import Job
 from tests.workers.desk import Desk
-from workers.publishing.suspects import ALONE_FAILURES, Suspects
+from workers.publishing.service.suspects import ALONE_FAILURES, Suspects
 
 
 @pytest.fixture

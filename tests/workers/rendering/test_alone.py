@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.rendering.alone import ALONE_SECONDS, Turns, turn
+from workers.rendering.dispatch.alone import ALONE_SECONDS, Turns, turn
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.workers.desk import FakeTree
-from workers.rendering.ration import WorkerRation
+from workers.rendering.dispatch.ration import WorkerRation
 
 
 def test_without_a_limit_all_may_work_and_none_rests() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipc.transport.messages import JobDone, JobFailed, decode, encode
-from workers.rendering.reply_check import is_sound
+from workers.rendering.verdicts.reply_check import is_sound
 
 DONE = JobDone(1, 1, 5_000_000, "image/jpeg", "jpg", 640, 400, [[320, 200, "webp", 999], [320, 200, "avif", 99]])
 FAILED = JobFailed(1, 1, 5_000_000, "bad", "truncated: œ")

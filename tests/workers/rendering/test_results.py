@@ -13,8 +13,8 @@ from PIL import Image
 from ipc.jobs import Job
 from ipc.transport.messages import JobDone
 from tests.workers.desk import Desk, avif, webp
-from workers.rendering import headers, results
-from workers.rendering.results import FalseResult
+from workers.rendering.verdicts import headers, results
+from workers.rendering.verdicts.results import FalseResult
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from ipc.transport.exits import Cause, Exit, Killer
 from ipc.transport.messages import JobFailed
 from tests.workers.desk import Desk
 from workers.rendering.deadline import Timing
-from workers.rendering.verdicts import (
+from workers.rendering.verdicts.verdicts import (
     Doubt,
     FetchAgain,
     GiveBack,

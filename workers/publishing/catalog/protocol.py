@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from workers.publishing.faults import JobFault, ServiceFault
+from workers.publishing.service.faults import JobFault, ServiceFault
 from workers.publishing.threads import never
 
 BATCH_ENTRIES = 50

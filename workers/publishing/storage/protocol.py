@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from workers.publishing.faults import JobFault, ServiceFault
+from workers.publishing.service.faults import JobFault, ServiceFault
 from workers.publishing.threads import never
 
 

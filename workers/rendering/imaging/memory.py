@@ -15,7 +15,7 @@ import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ipc import proc
+from ipc.kernel import proc
 
 _MIB = 1024 * 1024
 

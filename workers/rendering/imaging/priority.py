@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ipc import capabilities
+from ipc.kernel import capabilities
 
 
 def give_up_priority() -> None:

@@ -22,7 +22,7 @@ Left to others: whether the bytes are a picture, and everything that is remember
 """
 
 from workers.sources.export.errors import ExportError
-from workers.sources.export.files import MissingFile, fetch
-from workers.sources.export.reader import Census, Export
+from workers.sources.export.fetching.files import MissingFile, fetch
+from workers.sources.export.reading.reader import Census, Export
 
 __all__ = ["Census", "Export", "ExportError", "MissingFile", "fetch"]

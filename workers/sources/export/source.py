@@ -26,10 +26,10 @@ from ipc.transport.context import Context
 from ipc.transport.messages import Message
 from workers.sources.backpressure import Backpressure
 from workers.sources.export.errors import ExportError
-from workers.sources.export.fetching import Fetching
-from workers.sources.export.files import MissingFile, sha256_of
+from workers.sources.export.fetching.fetching import Fetching
+from workers.sources.export.fetching.files import MissingFile, sha256_of
 from workers.sources.export.progress import Progress
-from workers.sources.export.reader import Census, Export
+from workers.sources.export.reading.reader import Census, Export
 from workers.sources.export.report import ExportReport, counts_of
 
 POLL_SECONDS = 2.0

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from ipc.channel_address import Address, parse
 from ipc.holds import Hold
 from ipc.journal import Journal, peers
+from ipc.text.channel_address import Address, parse
 from workers.sources.telegram.channels.finding import NO_HASH, require_same
 from workers.sources.telegram.channels.state import A_DEFECT
 from workers.sources.telegram.wire.account import LOGIN, Account

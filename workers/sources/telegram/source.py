@@ -27,7 +27,7 @@ from ipc.holds import Hold
 from ipc.journal import Journal
 from ipc.options import reading_options
 from ipc.retry import RetryPolicy
-from ipc.timestamps import iso
+from ipc.text.timestamps import iso
 from ipc.transport.context import Context
 from ipc.transport.mailbox import Closed
 from ipc.transport.messages import clip

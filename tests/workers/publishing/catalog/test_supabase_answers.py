@@ -9,7 +9,7 @@ import pytest
 from tests.servers.gateway import Keys
 from workers.publishing.catalog.protocol import CatalogFault, RowFault
 from workers.publishing.catalog.supabase.answers import Missing, of_answer, of_nonsense, wrong_with
-from workers.publishing.retry_after import LONGEST_SECONDS
+from workers.publishing.service.retry_after import LONGEST_SECONDS
 
 WHERE = "example.supabase.co"
 NOW = 1_738_404_000.0

@@ -14,7 +14,7 @@ import pytest
 
 from tests.workers.sources.export.builders import LEFT_OUT
 from workers.sources.export import MissingFile, fetch
-from workers.sources.export.files import CHUNK_BYTES
+from workers.sources.export.fetching.files import CHUNK_BYTES
 
 
 class TestFetch:

@@ -14,7 +14,7 @@ from telethon.tl import types
 from ipc.intake import digest_of
 from ipc.posts import Post, clean
 from tests.workers.sources.export.builders import only_post, photo, posts, refusal, write, write_text
-from workers.sources.export.messages import read_message
+from workers.sources.export.reading.messages import read_message
 from workers.sources.telegram.wire import media
 
 BIG = 2**63 - 1

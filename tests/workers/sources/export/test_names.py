@@ -9,8 +9,9 @@ from unicodedata import normalize
 
 import pytest
 
-from workers.sources.export import MissingFile, fetch, names
-from workers.sources.export.names import spelled
+from workers.sources.export import MissingFile, fetch
+from workers.sources.export.fetching import names
+from workers.sources.export.fetching.names import spelled
 
 COMPOSED, DECOMPOSED = normalize("NFC", "files/é ü 가.jpg"), normalize("NFD", "files/é ü 가.jpg")
 MIXED = normalize("NFC", "files/é ") + normalize("NFD", "ü 가.jpg")

@@ -15,7 +15,7 @@ from PIL import Image
 from ipc.posts import Channel
 from tests.workers.sources.export.builders import message, photo, posts, refusal, write, write_text
 from workers.sources.export import Census, Export, ExportError, fetch
-from workers.sources.export.stream import CHUNK_BYTES
+from workers.sources.export.reading.stream import CHUNK_BYTES
 
 EXAMPLE = Path(__file__).parents[4] / "examples" / "export"
 

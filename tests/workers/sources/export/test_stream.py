@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.workers.sources.export.builders import photo, posts, refusal, write, write_text
-from workers.sources.export import Export, ExportError, stream
-from workers.sources.export.stream import MAX_DEPTH, EscapeRepair, Nesting, events, message_values
+from workers.sources.export import Export, ExportError
+from workers.sources.export.reading import stream
+from workers.sources.export.reading.stream import MAX_DEPTH, EscapeRepair, Nesting, events, message_values
 
 
 class TestSyntax:

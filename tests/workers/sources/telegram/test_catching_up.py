@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from ipc import posts
-from ipc.channel_address import parse
 from ipc.intake import take
 from ipc.journal import lookup
+from ipc.text.channel_address import parse
 from tests.pictures import message
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone

@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 from telethon.tl import types
 
-from ipc.channel_address import parse
 from ipc.journal import JournalError, figures, lookup
+from ipc.text.channel_address import parse
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import picture

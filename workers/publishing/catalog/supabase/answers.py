@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 
 from workers.publishing.catalog.protocol import CatalogFault, RowFault
-from workers.publishing.retry_after import pause_seconds
+from workers.publishing.service.retry_after import pause_seconds
 
 APPLY = 'Apply the schema: bin/run schema | psql "$DATABASE_URL", or paste what it prints into the SQL editor'
 KEY = (

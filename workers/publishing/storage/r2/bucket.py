@@ -18,7 +18,7 @@ from botocore import exceptions as boto
 from botocore.config import Config
 from botocore.handlers import add_expect_header
 
-from workers.publishing.retry_after import pause_seconds
+from workers.publishing.service.retry_after import pause_seconds
 from workers.publishing.storage.protocol import StorageFault
 from workers.publishing.storage.r2.answers import fault_of
 from workers.publishing.storage.r2.faults import NONSENSE, NONSENSE_REMEDY, reason_of

@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from ipc.channel_address import parse
 from ipc.journal import Journal, figures, peers
+from ipc.text.channel_address import parse
 from ipc.text.durations import duration
 from workers.sources.telegram.channels.state import ChannelState
 from workers.sources.telegram.history.history import History

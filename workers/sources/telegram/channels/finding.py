@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ipc.channel_address import marked
 from ipc.journal import Journal, peers
+from ipc.text.channel_address import marked
 from workers.sources.telegram.channels.state import ChannelState
 from workers.sources.telegram.wire.connection import Connection
 from workers.sources.telegram.wire.errors import ChannelFault

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ipc.channel_address import Address
+from ipc.text.channel_address import Address
 from ipc.transport.messages import clip
 from workers.sources.telegram.history.history import History
 from workers.sources.telegram.wire.errors import ChannelFault

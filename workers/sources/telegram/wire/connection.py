@@ -20,9 +20,9 @@ from typing import Any, Final
 from telethon import events
 from telethon.tl import functions, types
 
-from ipc.channel_address import Address
 from ipc.holds import Hold
 from ipc.posts import clean
+from ipc.text.channel_address import Address
 from ipc.text.durations import duration
 from workers.sources.telegram.wire import peers
 from workers.sources.telegram.wire.account import LOGIN, Account

@@ -9,8 +9,8 @@ from typing import Any, Final
 from telethon import utils
 from telethon.tl import functions, types
 
-from ipc.channel_address import Address, marked
 from ipc.posts import clean
+from ipc.text.channel_address import Address, marked
 from workers.sources.telegram.wire.errors import ChannelFault, ServerTrouble, UnknownChannel
 from workers.sources.telegram.wire.translation import PRIVATE, UNKNOWN
 

@@ -19,12 +19,12 @@ from ipc.jobs import Job
 from ipc.journal import Journal, queue, transitions
 from ipc.transport.messages import Job as JobMessage
 from ipc.transport.router import Tree
-from workers.rendering import verdicts
-from workers.rendering.alone import Turns
 from workers.rendering.deadline import Deadline, Timing
+from workers.rendering.dispatch.alone import Turns
+from workers.rendering.dispatch.ration import WorkerRation
 from workers.rendering.pool_options import PoolOptions
-from workers.rendering.ration import WorkerRation
-from workers.rendering.verdicts import Verdict
+from workers.rendering.verdicts import verdicts
+from workers.rendering.verdicts.verdicts import Verdict
 
 POLL_SECONDS = 2.0
 """How often the journal is asked for work when no hint comes."""

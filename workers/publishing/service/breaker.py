@@ -17,7 +17,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
-from workers.publishing.retry_after import bounded
+from workers.publishing.service.retry_after import bounded
 
 WINDOW_SECONDS = 60.0
 WINDOW_CALLS = 20

@@ -16,7 +16,7 @@ from pathlib import Path
 from ipc import failpoints
 from ipc.files.spool import STRIPPED, fsync_folder
 from ipc.transport.messages import JobDone
-from workers.rendering import headers
+from workers.rendering.verdicts import headers
 
 HEAD_BYTES = 4096
 """Enough for what stands in front of the pixels in the files that our encoders write."""

@@ -18,9 +18,9 @@ import structlog
 from ipc.jobs import Job
 from ipc.journal import Journal, breakers, lookup, transitions
 from ipc.retry import RetryPolicy
-from workers.publishing.breaker import Breaker
-from workers.publishing.faults import ServiceFault
-from workers.publishing.suspects import Suspects
+from workers.publishing.service.breaker import Breaker
+from workers.publishing.service.faults import ServiceFault
+from workers.publishing.service.suspects import Suspects
 
 SUSPECT_SECONDS = 5.0
 """How long a suspect waits for another job to show whether the service works."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from ipc import private_files
-from workers.sources.export.names import spelled
+from workers.sources.export.fetching.names import spelled
 from workers.sources.settle import Fetched, Gone, LeftOut, TooLarge
 
 CHUNK_BYTES: Final = 64 * 1024

@@ -19,8 +19,8 @@ from reprlib import repr as brief
 from typing import Final
 
 from ipc.posts import Photo, Post, clean
-from workers.sources.export.formatting import forwarded_from, read_text, reply_to
-from workers.sources.export.values import INT64_MAX, Malformed, is_int, positive
+from workers.sources.export.reading.formatting import forwarded_from, read_text, reply_to
+from workers.sources.export.reading.values import INT64_MAX, Malformed, is_int, positive
 
 ALBUM_MAX: Final = 10  # Telegram's limit
 _YEAR_9999: Final = 253_402_300_799

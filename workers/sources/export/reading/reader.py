@@ -18,9 +18,9 @@ from typing import Any
 
 from ipc.posts import Channel, Page, clean
 from workers.sources.export.errors import AGAIN, ExportError
-from workers.sources.export.messages import Message, name_of, read_message, units
-from workers.sources.export.stream import events, message_values
-from workers.sources.export.values import INT64_MAX, Malformed, is_int
+from workers.sources.export.reading.messages import Message, name_of, read_message, units
+from workers.sources.export.reading.stream import events, message_values
+from workers.sources.export.reading.values import INT64_MAX, Malformed, is_int
 from workers.unforeseen import contained
 
 

@@ -6,7 +6,7 @@ import time
 
 from ipc.transport.messages import Message
 from ipc.transport.router import Effort
-from supervisor.processes.loop.roster import Roster
+from supervisor.processes.loop.requests.roster import Roster
 from supervisor.processes.loop.rows import Rows
 from supervisor.processes.loop.shared import Shared
 from supervisor.processes.loop.stops import Stops

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from health.ends import EndCounter
-from health.figures import JournalReader, Progress
-from health.messages import Messages
 from health.problems.first_seen import Dated, FirstSeen
 from health.snapshot import PATIENCE_SECONDS, Snapshot, Undelivered
 from health.status import document, summarize
-from ipc import proc
+from health.view.ends import EndCounter
+from health.view.figures import JournalReader, Progress
+from health.view.messages import Messages
+from ipc.kernel import proc
 from ipc.transport.context import Context
 
 LIVE_SECONDS = 60.0

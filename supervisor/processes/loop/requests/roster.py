@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from ipc.transport.messages import Message
-from supervisor.processes.loop.reload import Changes, Reload
+from supervisor.processes.loop.requests.reload import Changes, Reload
 from supervisor.processes.loop.rows import Rows
 from supervisor.processes.loop.shared import Shared
 from supervisor.processes.loop.stops import Stops

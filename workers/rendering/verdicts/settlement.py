@@ -18,8 +18,8 @@ from ipc.jobs import DeadCause, Job
 from ipc.journal import Journal, transitions
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import JobDone
-from workers.rendering import results, verdicts
-from workers.rendering.verdicts import Verdict
+from workers.rendering.verdicts import results, verdicts
+from workers.rendering.verdicts.verdicts import Verdict
 
 BROKEN_SECONDS = 600.0
 """How long a picture waits after a codec that it needs was found broken."""

@@ -11,7 +11,7 @@ from reprlib import repr as brief
 from typing import Any, Final
 
 from ipc.posts import clean
-from workers.sources.export.values import Malformed, positive, words
+from workers.sources.export.reading.values import Malformed, positive, words
 
 
 def read_text(value: object) -> tuple[str, tuple[dict[str, Any], ...]]:

@@ -1,4 +1,4 @@
-"""How one post may be named: a t.me link to it, or its channel (see `ipc.channel_address`) and its message's id.
+"""How one post may be named: a t.me link to it, or its channel (see `ipc.text.channel_address`) and its message's id.
 
 Pure.
 
@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ipc import channel_address
-from ipc.channel_address import Address, NoAddress
+from ipc.text import channel_address
+from ipc.text.channel_address import Address, NoAddress
 
 FORM = "https://t.me/NAME/123, https://t.me/c/ID/123, or a channel and a message's id"
 """The grammar in words."""

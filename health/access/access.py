@@ -8,9 +8,9 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable
 
+from health.access.hosts import host_is_served, is_loopback, name_of
+from health.access.sessions import Sessions
 from health.answers import Answer, Headers, Scope, header, json_answer
-from health.hosts import host_is_served, is_loopback, name_of
-from health.sessions import Sessions
 
 CHALLENGE = (b"www-authenticate", b"Bearer")
 FORWARDED = (b"forwarded", b"x-forwarded-for", b"via")

@@ -1,0 +1,1 @@
+"""What this process knows, from three sources: the root, the journal and the machine."""

@@ -1,0 +1,1 @@
+"""What Linux says of processes, and what it lets them do."""

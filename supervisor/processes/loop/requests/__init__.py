@@ -1,0 +1,1 @@
+"""What is asked of a running supervisor: by its router, by the operator, by a reload."""

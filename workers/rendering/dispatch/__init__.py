@@ -1,0 +1,1 @@
+"""Which image worker gets which job, and when."""

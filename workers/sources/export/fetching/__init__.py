@@ -1,0 +1,1 @@
+"""An export's pictures: found in its folder, and copied into the spool."""
