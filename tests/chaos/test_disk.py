@@ -14,7 +14,7 @@ import pytest
 from ipc.journal import VERSION
 from tests.chaos.disks import SmallDisk, small_disk
 from tests.instance import Instance, wait_for
-from tests.ipc.test_migrations import SCHEMA_1
+from tests.ipc.journal.test_migrations import SCHEMA_1
 from tests.pictures import make_export
 
 MakeInstance = Callable[..., Instance]

@@ -13,7 +13,7 @@ from supervisor.settings.render import render
 from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import TABLE, lookup
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 PLAIN_NAMES = [entry for entry in TABLE if entry.rule.environ]
 
 

@@ -17,7 +17,7 @@ from tests.workers.sources.export.builders import message, photo, posts, refusal
 from workers.sources.export import Census, Export, ExportError, fetch
 from workers.sources.export.reading.stream import CHUNK_BYTES
 
-EXAMPLE = Path(__file__).parents[4] / "examples" / "export"
+EXAMPLE = Path(__file__).parents[5] / "examples" / "export"
 
 
 class TestOpen:
