@@ -64,7 +64,7 @@ class DeskReader:
         with_caption = self._options.show_captions
         shown = (desk.picture(job, base, names, with_caption=with_caption) for job, base in based if base is not None)
         return {
-            "hour": desk.hour(minutes, status["tree"], now),
+            "hour": desk.hour(minutes, status["tree"], now, status.get("reloads", ())),
             "strips": desk.strips(hours, now),
             "pictures": [one for one in shown if one],
             "dead": desk.groups(letters, names, self._thumbnail if with_thumbnails else _none),

@@ -264,7 +264,7 @@ def test_check_says_of_each_thing_it_tried_how_it_is(export: Path, make_instance
     assert not instance.state_dir.joinpath("journal.db").exists()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        bad = make_instance(tmp_path / "no export here", f"[spool]\nmin_free_mb = {10**9}")
+        bad = make_instance(tmp_path / "no export here", f"[spool]\nmin_free_mb = {10**7}")
         bad.config.write_text(bad.config.read_text().replace("port = 0", f"port = {port}"))
         done = bad.command("check")
     assert done.returncode == 78 and "no export here" in done.stderr
