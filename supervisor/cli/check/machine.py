@@ -73,7 +73,7 @@ def check_port(settings: Settings, tried: Checklist) -> None:
         try:
             client.get_status(settings)
         except client.Unreachable as error:
-            tried.fail(f"health: {error}")
+            tried.warn(f"health: {error}")
         else:
             tried.ok(f"health: the running instance answers at {card.url}")
         return
