@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console, Group
 
 from health.problems.first_seen import FirstSeen
 from health.status import document
@@ -56,15 +55,12 @@ def body(**more: Any) -> dict[str, Any]:
     return copy.deepcopy({**made, **more})
 
 
-def lines(given: dict[str, Any], width: int, **more: Any) -> list[str]:
+def lines(given: dict[str, Any], width: int, silence: str = "") -> list[str]:
     """What is printed of it on a terminal that is so wide."""
-    view = View(given, NOW, more.pop("silence", ""))
+    view = View(given, NOW, silence)
     out = io.StringIO()
-    console = Console(
-        file=out, width=width, force_terminal=True, markup=False, emoji=False, highlight=False, _environ={}
-    )
-    sections = {"channels": 40, "problems": 20, **more}
-    console.print(Group(*screen._sections(view, NOW + 5, width, **sections)))
+    console = screen.new_console(file=out, width=width, _environ={})
+    console.print(screen.page(view, NOW + 5, width, channels=40, problems=20))
     return STYLE.sub("", out.getvalue()).splitlines()
 
 
@@ -127,9 +123,8 @@ def test_a_body_of_another_version_lacks_fields() -> None:
 
 def test_the_screen_is_never_longer_than_the_terminal() -> None:
     out = io.StringIO()
-    console = Console(file=out, width=80, height=12, force_terminal=True, _environ={})
-    content = Group(*screen._sections(View(body(), NOW), NOW, 80, 40, 20))
-    console.print(screen._Cropped(content), height=12)
+    console = screen.new_console(file=out, width=80, height=12, _environ={})
+    console.print(screen.Cropped(screen.page(View(body(), NOW), NOW, 80, 40, 20)), height=12)
     shown = STYLE.sub("", out.getvalue()).splitlines()
     assert len(shown) == 12 and re.match(r"… \d+ more lines", shown[-1])
 

@@ -41,17 +41,18 @@ OF_ONESELF = ("COLUMNS", "LINES")
 """Variables that would keep rich from seeing that the terminal has another size now."""
 
 
-def new_console() -> Console:
-    """Of standard output, whose variables NO_COLOR and TERM it follows."""
+def new_console(**more: Any) -> Console:
+    """Of standard output, which follows the variables NO_COLOR and TERM; `more` are options of rich's."""
     environment = {name: value for name, value in os.environ.items() if name not in OF_ONESELF}
-    return Console(markup=False, emoji=False, highlight=False, force_terminal=True, _environ=environment)
+    given = {"markup": False, "emoji": False, "highlight": False, "force_terminal": True, "_environ": environment}
+    return Console(**{**given, **more})
 
 
 def print_once(body: Body) -> None:
     """Print it and leave the cursor below it."""
     console = new_console()
     view = View(dict(body), time.time())
-    console.print(Group(*_sections(view, time.time(), console.width, MOST_CHANNELS, MOST_PROBLEMS)))
+    console.print(page(view, time.time(), console.width, MOST_CHANNELS, MOST_PROBLEMS))
 
 
 class Screen:
@@ -78,11 +79,11 @@ class Screen:
         width, height = self.size()
         # No more is made than there is room for.
         problems, channels = max(1, height // 6), min(MOST_CHANNELS, height)
-        shown = Group(*_sections(view, now, width, channels, problems))
-        self._live.update(_Cropped(Styled(shown, "dim") if view.silence else shown), refresh=True)
+        shown = page(view, now, width, channels, problems)
+        self._live.update(Cropped(Styled(shown, "dim") if view.silence else shown), refresh=True)
 
 
-class _Cropped:
+class Cropped:
     """As many lines as the terminal has; the last one says how many are left out."""
 
     def __init__(self, content: RenderableType) -> None:
@@ -103,6 +104,11 @@ class _Cropped:
                 overflow="ellipsis",
                 end="",
             )
+
+
+def page(view: View, now: float, width: int, channels: int, problems: int) -> Group:
+    """All that is shown, with so many channels and problems at most. `now` is in Unix seconds."""
+    return Group(*_sections(view, now, width, channels, problems))
 
 
 def _sections(view: View, now: float, width: int, channels: int, problems: int) -> Iterator[RenderableType]:
