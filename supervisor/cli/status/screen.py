@@ -160,10 +160,11 @@ def _problems(problems: list[Mapping[str, Any]], now: float, most: int) -> Itera
         yield Padding(Text(f"… {more} more problems, by bin/run status --json", style="dim"), (0, 0, 0, 2))
 
 
-def _table(width: int, *columns: str) -> Table:
+def _table(width: int, *columns: str, widest: int = 4) -> Table:
     """A table with these headers; after a ">" it is aligned to the right.
 
-    The last column takes what room is left; a cell that is too long is cut.
+    The last column takes what room is left; a cell that is too long is cut. The first
+    one takes a `widest`-th of the width at most.
     """
     gap = 2 if width >= WIDE else 1
     table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="dim", expand=True)
@@ -176,6 +177,7 @@ def _table(width: int, *columns: str) -> Table:
             overflow="ellipsis",
             max_width=max(12, width // 4),
         )
+    table.columns[0].max_width = max(12, width // widest)
     table.columns[-1].ratio = 1
     return table
 
@@ -245,7 +247,7 @@ def _services(stats: Mapping[str, Any], now: float) -> RenderableType:
 
 def _channels(channels: list[Mapping[str, Any]], now: float, width: int, most: int) -> Iterator[RenderableType]:
     more = [">pictures", "last published", ""] if width >= WIDE else [""]
-    table = _table(width, "channel", ">behind", ">complete", "last post", *more)
+    table = _table(width, "channel", ">behind", ">complete", "last post", *more, widest=3)
     shown = words.by_need(channels)[:most]
     for one in shown:
         cells = [
