@@ -198,6 +198,10 @@ FIELDS: Mapping[str, Field] = {
         "message ids", f"{_TELEGRAM}from its floor to its newest message; null while that is not known", "integer null"
     ),
     "channels[].ids_absent": _often("message ids", "of those accounted for, without a message, at least", "integer"),
+    "reloads[].at": Field(
+        TIME, "when the root last read its configuration again; the last twenty, since it was started"
+    ),
+    "reloads[].replaced": Field("processes", "of the root's own children that it replaced for that", "integer"),
     "quarantine[].job": Field(
         "job id", "of a picture that was set aside for killing its workers; the newest twenty", "integer"
     ),

@@ -34,6 +34,7 @@ def document(snapshot: Snapshot, first_seen: FirstSeen) -> dict[str, Any]:
         "tree": _tree(snapshot),
         "memory": _memory(snapshot),
         "channels": _channels(snapshot),
+        "reloads": [{"at": iso(at), "replaced": count} for at, count in snapshot.report("reloads").get("last", ())],
         "quarantine": _quarantine(snapshot),
         "stages": _stages(snapshot.figures or NO_FIGURES),
     }

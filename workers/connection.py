@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Any
 
+from ipc.checklist import Checklist
 from ipc.files.spool import Spool
 from ipc.journal import Journal
 from ipc.options import reading_options
@@ -59,15 +59,13 @@ def _start(context: Context) -> tuple[Journal, Spool]:
     return journal, spool
 
 
-def check(options: dict[str, Any], say: Callable[[str], None] = lambda line: None) -> list[str]:
-    """What is wrong with the source, for `bin/run check`; `say` gets what is good.
-
-    Reads all of an export; asks Telegram for each channel.
-    """
+def check(options: dict[str, Any], tried: Checklist) -> None:
+    """Try the source, for `bin/run check`: reads all of an export; asks Telegram for each channel."""
     if options["telegram"]:
         from workers.sources.telegram.check import check as check_telegram  # noqa: PLC0415
 
-        return check_telegram(options["telegram"], say)
+        check_telegram(options["telegram"], tried)
+        return
     from workers.sources.export.source import check as check_export  # noqa: PLC0415
 
-    return check_export(options)
+    check_export(options, tried)

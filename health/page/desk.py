@@ -29,7 +29,7 @@ WIDEST = 1280
 screen."""
 
 MARKS = 60
-"""How many ends of processes are marked in the plot."""
+"""How many ends of processes and reloads are marked in the plot."""
 
 MINUTES, HOURS = 60, 24
 
@@ -59,10 +59,16 @@ def post_url(channel_id: int, message_id: int, names: Names) -> str:
     return PostAddress(names.get(channel_id) or Address("id", str(channel_id)), message_id).link
 
 
-def hour(minutes: Iterable[tuple[int, int]], tree: Iterable[Mapping[str, Any]], now: float) -> dict[str, Any]:
-    """The last sixty minutes, this one among them: pictures published in each, and the ends of processes as marks.
+def hour(
+    minutes: Iterable[tuple[int, int]],
+    tree: Iterable[Mapping[str, Any]],
+    now: float,
+    reloads: Iterable[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """The last sixty minutes, this one among them: pictures published in each; the ends of processes, and reloads that
+    ended none, as marks.
 
-    `minutes` has the Unix second at which one begins and its pictures, `tree` is that of /status.
+    `minutes` has the Unix second at which one begins and its pictures, `tree` and `reloads` are those of /status.
 
     >>> shown = hour([(60, 3), (3600, 5)], [], 3630.0)
     >>> shown["from"], shown["published"][0], shown["published"][59]
@@ -75,7 +81,12 @@ def hour(minutes: Iterable[tuple[int, int]], tree: Iterable[Mapping[str, Any]], 
         for row in tree
         for end in row.get("exits", ())
     )
-    marks = [{"at": at, "what": what} for at, what in sorted(ends) if at >= first]
+    quiet = (
+        (datetime.fromisoformat(one["at"]).timestamp(), "configuration reloaded")
+        for one in reloads
+        if not one["replaced"]
+    )
+    marks = [{"at": at, "what": what} for at, what in sorted([*ends, *quiet]) if at >= first]
     return {
         "from": first,
         "published": [by_minute.get(first + 60 * number, 0) for number in range(MINUTES)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,7 +65,7 @@ class DeskReader:
         with_caption = self._options.show_captions
         shown = (desk.picture(job, base, names, with_caption=with_caption) for job, base in based if base is not None)
         return {
-            "hour": desk.hour(minutes, status["tree"], now),
+            "hour": desk.hour(minutes, status["tree"], now, status.get("reloads", ())),
             "strips": desk.strips(hours, now),
             "pictures": [one for one in shown if one],
             "dead": desk.groups(letters, names, self._thumbnail if with_thumbnails else _none),
@@ -124,16 +125,27 @@ def revive(path: Path, given: Mapping[str, Any]) -> tuple[int, list[int]]:
 
     Raises JournalError, and ValueError if `given` says none of these.
     """
+    _require_sound(given)
     journal = Journal.open(path)
     try:
         if "id" in given:
             revived = transitions.revive(journal, [int(given["id"])])
             return len(revived), revived
-        if "reason" not in given and not given.get("all"):
-            raise ValueError("name the id of a dead letter, a reason, or all")
-        return _revive_all(journal, str(given["reason"]) if "reason" in given else None)
+        return _revive_all(journal, given.get("reason"))
     finally:
         journal.close()
+
+
+def _require_sound(given: Mapping[str, Any]) -> None:
+    """Nothing is made of a value that is none of these: `true` is not the letter 1, "no" is not yes."""
+    if "id" in given:
+        is_sound = re.fullmatch("[0-9]+", str(given["id"])) is not None  # the page sends it as a text
+    elif "reason" in given:
+        is_sound = isinstance(given["reason"], str)
+    else:
+        is_sound = given.get("all") in (True, "1")
+    if not is_sound:
+        raise ValueError("name the id of a dead letter, a reason, or all")
 
 
 def _revive_all(journal: Journal, reason: str | None) -> tuple[int, list[int]]:

@@ -31,3 +31,9 @@ def load(name: str) -> None:
 def leave_out(name: str) -> None:
     """From here on `import NAME` fails, as if it were not installed; it does nothing once it is imported."""
     sys.modules.setdefault(name, cast(ModuleType, None))
+
+
+def admit(name: str) -> None:
+    """From here on `import NAME` works again, though it was left out."""
+    if name in sys.modules and sys.modules[name] is None:
+        del sys.modules[name]

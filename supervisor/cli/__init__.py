@@ -73,7 +73,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         case "import":
             return imports.run(settings, options.config, options.folder, leave=options.exit)
         case "status":
-            return status.run(settings, as_json=options.json, watch=options.watch)
+            return status.run(settings, as_json=options.json, watch_it=options.watch)
         case "memory":
             return memory.run(settings, as_json=options.json)
         case "why":

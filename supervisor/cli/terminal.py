@@ -1,7 +1,7 @@
 """Prints for all commands, so that no name or reason that others wrote can steer the terminal or forge a line.
 
 Each line stays one line, whatever is in it (`ipc.text.printable`). No other module of the commands writes to standard
-output or standard error; a test looks for it.
+output or standard error, but for `status.screen`, which has rich do it; tests look for both.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +22,9 @@ from supervisor.settings import Settings, SettingsError
 
 NEED_A_RESTART = ("state_dir", "health.host", "health.port")
 """What the root itself has opened at its start."""
+
+RELOADS = 20
+"""How many of the last reloads /status has."""
 
 DONE = {"restart": "is being replaced", "stop": "is asked to stop", "start": "is started"}
 
@@ -54,6 +59,8 @@ class Operations:
         self._started = started
         self._cgroup = cgroup
         self._guard = guard
+        self._reloads: deque[tuple[int, int]] = deque(maxlen=RELOADS)
+        """The Unix second of each, and how many processes it replaced."""
         self.imports = Imports(supervisor, router)
 
     def take(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -114,6 +121,8 @@ class Operations:
             log_settings=asdict(settings.log),
         )
         self._guard.configure(tree.memory_limits(settings), tree.worker_count(settings))
+        self._reloads.append((int(time.time()), len(changes.replaced)))
+        self._router.report("reloads", last=list(self._reloads))
         log.info("configuration.reloaded", **changes.by_kind())
         told = [f"{kind}: {', '.join(names)}" for kind, names in changes.by_kind().items()]
         return _answer("; ".join(["reloaded", *(told or ["replaced: nobody"])]), ok=True)

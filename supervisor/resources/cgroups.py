@@ -51,7 +51,7 @@ def settle(folder: Path | None, mount: Path = MOUNT) -> Path | None:
 
     To be called before there are children: they are born where their parent is.
     """
-    why_not = "there is no cgroup v2" if folder is None else _unfit(folder, mount)
+    why_not = "there is no cgroup v2" if folder is None else unfit(folder, mount)
     if folder is not None and not why_not:
         why_not = _move_down(folder)
         if not why_not:
@@ -61,7 +61,7 @@ def settle(folder: Path | None, mount: Path = MOUNT) -> Path | None:
     return None
 
 
-def _unfit(folder: Path, mount: Path) -> str:
+def unfit(folder: Path, mount: Path = MOUNT) -> str:
     """Why this cgroup can't be divided; empty: it can."""
     if CONTROLLER not in proc.read(folder / "cgroup.controllers").split():
         return f"no {CONTROLLER} controller in this cgroup"

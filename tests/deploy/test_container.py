@@ -45,7 +45,13 @@ def test_what_it_copies_is_all_that_the_program_needs(tmp_path: Path) -> None:
         target = tmp_path / "opt" / path
         target.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if (HOME / path).is_dir() else shutil.copy)(HOME / path, target)
-    given = {**os.environ, **environ(), "PICTUREDESK__STATE_DIR": str(tmp_path / "state"), "PYTHONPATH": ""}
+    given = {
+        **os.environ,
+        **environ(),
+        "PICTUREDESK__STATE_DIR": str(tmp_path / "state"),
+        "PYTHONPATH": "",
+        "PORT": "0",
+    }
     for command in ("check", "schema"):
         done = subprocess.run(
             [sys.executable, "-m", "supervisor", command],

@@ -107,7 +107,8 @@ def everything(**more: Any) -> Snapshot:
 
 
 def bodies() -> list[dict[str, Any]]:
-    imported = everything(reports={"connection": EXPORT, "uploader": BREAKERS})
+    reloads = {"last": [[1_700_000_000, 0]]}
+    imported = everything(reports={"connection": EXPORT, "uploader": BREAKERS, "reloads": reloads})
     return [document(one, FirstSeen()) for one in (everything(), imported, snapshot())]
 
 

@@ -15,7 +15,7 @@ from tests.health.snapshots import CHANNEL, NOW, body_of, child, figures, snapsh
 
 def test_all_is_well() -> None:
     body = body_of(snapshot())
-    assert list(body) == ["ok", "problems", "stats", "tree", "memory", "channels", "quarantine", "stages"]
+    assert list(body) == ["ok", "problems", "stats", "tree", "memory", "channels", "reloads", "quarantine", "stages"]
     assert body["ok"] is True and body["problems"] == []
 
 

@@ -15,6 +15,7 @@ from ipc.files.spool import Spool
 from ipc.journal import Journal, JournalError
 from ipc.private_files import IsLink
 from supervisor.host import instance_lock
+from tests import checking
 from workers.publishing.catalog.embedded import SqliteCatalog
 from workers.publishing.catalog.embedded import check as check_catalog
 from workers.publishing.storage.files import FileStorage
@@ -106,7 +107,7 @@ def test_nobody_waits_for_a_fifo_in_the_place_of_a_database(tmp_path: Path) -> N
             opened(tmp_path / "journal.db")
     with pytest.raises(sqlite3.OperationalError, match="is a FIFO or a device"):
         SqliteCatalog(tmp_path / "catalog.db")._connect()
-    [said] = check_catalog(tmp_path / "catalog.db")
+    [said] = checking.faults(check_catalog, tmp_path / "catalog.db")
     assert "is a FIFO or a device" in said
 
 

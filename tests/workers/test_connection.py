@@ -24,7 +24,7 @@ from ipc.journal import Journal, JournalError, figures, lookup, transitions
 from ipc.posts import Page
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import MAX_BYTES, Ration, Ready, Report, Wake, encode
-from tests import pictures
+from tests import checking, pictures
 from tests.instance import HOME, wait_for
 from tests.pictures import make_export, write_result
 from tests.workers.desk import Desk
@@ -425,11 +425,11 @@ def test_an_export_that_is_refused_holds_the_connection(
     assert facts["error"] == caught.value.what
     assert figures.states(desk.journal)["seen"] == 0  # nothing of it was taken
     assert figures.channels(desk.journal) == []
-    assert check(options(export)) == [caught.value.what]
+    assert checking.faults(check, options(export)) == [caught.value.what]
 
 
 def test_a_sound_export_passes_the_check(export: Path) -> None:
-    assert check(options(export)) == []
+    assert checking.faults(check, options(export)) == []
 
 
 def test_an_export_spoilt_after_it_was_checked(desk: Desk, connect: Opener, export: Path) -> None:

@@ -21,6 +21,8 @@ from health.notify.heartbeat import Heartbeat, ping
 from health.notify.notifier import UNDELIVERED, Notifier
 from health.problems.first_seen import Dated
 from health.problems.problem import Problem
+from ipc.checklist import Checklist
+from tests import checking
 from tests.health.notify.receiver import Receiver, receiver
 from tests.instance import HOME, wait_for
 from tests.supervisor.stage import open_fds
@@ -358,11 +360,13 @@ def test_check_names_each_address_and_sends_only_when_asked_to(people: Receiver)
             heartbeat_url=f"http://127.0.0.1:{people.port}/beat{SECRET}",
         )
     }
-    (fault,) = check(given)
-    assert fault == "notify.urls, number 2 (nosuchthing://…): Apprise does not understand this address"
+    (fault,) = checking.faults(check, given)
+    assert fault.startswith("notify.urls, number 2 (nosuchthing://…): Apprise does not understand this address")
     assert not people.paths
-    said: list[str] = []
-    faults = list(send_test(given, said.append))
+    tried = Checklist()
+    send_test(given, tried)
+    said = [one.what for one in tried.results if one.verdict == "ok"]
+    faults = [one.what for one in tried.results if one.verdict == "failed"]
     assert people.titles == [f"desk: {TEST}"]
     assert len(faults) == 1 and "number 2" in faults[0] and "not accepted" in faults[0]
     assert said == [
@@ -370,14 +374,16 @@ def test_check_names_each_address_and_sends_only_when_asked_to(people: Receiver)
         "notify.heartbeat_url: answered",
     ]
     people.status = 403
-    faults, said = list(send_test(given, said.append)), []
+    tried = Checklist()
+    send_test(given, tried)
+    faults = [one.what for one in tried.results]
     assert [fault.rpartition(": ")[2] for fault in faults] == [
         "HTTP 403",
         "Apprise does not understand this address",
         "HTTP 403",
     ]
-    assert SECRET not in str(faults) and not said
-    assert "nobody to tell" in str(list(send_test({"notify": options()}, said.append)))
+    assert SECRET not in str(faults) and tried.count("ok") == 0
+    assert "nobody to tell" in str(checking.faults(send_test, {"notify": options()}))
 
 
 def test_health_imports_apprise_for_urls_alone() -> None:

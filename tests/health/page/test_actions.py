@@ -53,7 +53,14 @@ def test_retry_one_a_group_and_all(make_desk: MAKE, monkeypatch: pytest.MonkeyPa
     assert (record["action"], record["job_ids"], record["client"]) == ("retry", [two, *rest], "127.0.0.1")
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"id": "x"}', b'{"id": null}', b'{"id": 1e400}', b'{"id": %d}' % 10**30])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"{}", b'{"id": "x"}', b'{"id": null}', b'{"id": 1e400}', b'{"id": %d}' % 10**30),
+        *(b'{"id": true}', b'{"id": 1.9}', b'{"id": "\xd9\xa1"}', b'{"id": "x", "all": true}'),
+        *(b'{"all": "no"}', b'{"all": {}}', b'{"reason": 5, "all": true}', b'{"reason": null}'),
+    ],
+)
 def test_a_retry_of_nothing_is_refused(body: bytes, make_desk: MAKE) -> None:
     desk = make_desk(TOKEN)
     bury(desk, 1)

@@ -259,4 +259,7 @@ def test_the_ends_of_the_last_hour_are_marked_in_order() -> None:
         {"at": 6600.0, "what": "pool: ended 50"},
     ]
     assert len(hour([], tree, now + 600)["marks"]) == 1
+    reloads = [{"at": "1970-01-01T01:06:00Z", "replaced": 0}, {"at": "1970-01-01T01:08:00Z", "replaced": 2}]
+    assert hour([], tree, now, reloads)["marks"][1] == {"at": 3960.0, "what": "configuration reloaded"}
+    assert len(hour([], tree, now, reloads)["marks"]) == 4, "one that replaces somebody is marked by that end"
     assert len(hour([], [{"name": "pool", "exits": [end(9)] * 99}], now)["marks"]) == MARKS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -200,6 +201,9 @@ def test_status(export: Path, make_instance: MakeInstance) -> None:
     assert "processed 4" in shown.stdout and "dead 1" in shown.stdout
     body = json.loads(instance.command("status", "--json").stdout)
     assert body["stats"]["processed"] == 4 and body["tree"][0]["name"] == "root"
+    told = instance.command("check").stdout
+    assert "ok       health: the running instance answers at http://127.0.0.1:" in told, told
+    assert ": written and fsynced in " in told and " is sound\n" in told
 
 
 def test_the_report_on_memory() -> None:
@@ -246,11 +250,43 @@ def test_status_watch_goes_on_until_it_is_interrupted(export: Path, make_instanc
     watching.stdout.close()
 
 
-def test_check(export: Path, make_instance: MakeInstance, tmp_path: Path) -> None:
-    good = make_instance(export).command("check")
-    assert good.returncode == 0 and "ok" in good.stdout
-    bad = make_instance(tmp_path / "no export here").command("check")
-    assert bad.returncode == 78 and "no export here" in bad.stderr
+def test_check_says_of_each_thing_it_tried_how_it_is(export: Path, make_instance: MakeInstance, tmp_path: Path) -> None:
+    instance = make_instance(export)
+    good = instance.command("check")
+    assert good.returncode == 0 and good.stderr == ""
+    *told, verdict = good.stdout.splitlines()
+    assert all(re.match("(ok     |warning|failed )  [a-z]", line) for line in told)
+    assert verdict == f"configuration {instance.config}: ok ({len(told)} tried)"
+    for what in ("settings: ", "state_dir", "space: ", "journal: ", "export ", "storage: wrote ", "storage: read "):
+        assert any(line.startswith(f"ok       {what}") for line in told), what
+    for what in ("storage: deleted ", "catalog: ", "health: ", "memory: ", "memory caps: ", "sandbox: "):
+        assert any(line.startswith(f"ok       {what}") for line in told), what
+    assert not instance.state_dir.joinpath("journal.db").exists()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        bad = make_instance(tmp_path / "no export here", f"[spool]\nmin_free_mb = {10**7}")
+        bad.config.write_text(bad.config.read_text().replace("port = 0", f"port = {port}"))
+        done = bad.command("check")
+    assert done.returncode == 78 and "no export here" in done.stderr
+    told = done.stdout.splitlines()
+    assert any(line.startswith("failed   ") and "no export here" in line for line in told)
+    assert any(line.startswith(f"failed   health: cannot listen on 127.0.0.1:{port}: Address already") for line in told)
+    assert any(line.startswith("warning  space: ") and "Make room" in line for line in told)
+    assert told[-1].endswith(f": NOT ok ({len(told) - 1} tried, 2 failed, 1 warning)")
+    assert len(done.stderr.splitlines()) == 3 and "picturedesk: check: warning: space: " in done.stderr
+
+
+def test_check_says_it_once_where_both_outputs_are_one(make_instance: MakeInstance, tmp_path: Path) -> None:
+    instance = make_instance(tmp_path / "no export here")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "supervisor", "check", "--config", str(instance.config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=instance.environment(),
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 78 and done.stdout.count("no export here") == 1, done.stdout
 
 
 # import

@@ -448,12 +448,19 @@ def test_check_says_of_every_channel_whether_it_can_be_read(server: TelegramServ
     checked = pipe(instance, "check")
     assert checked.returncode == 78
     good = checked.stdout.splitlines()
-    assert f"channel @mine_own: 'Mine', id {mine.id}, member" in good
+    assert f"ok       channel @mine_own: 'Mine', id {mine.id}, member" in good
     assert any(
         f'"Others\'", id {other.id}, not a member: its posts are found by asking every 30 s' in one for one in good
     )
     assert any(f"'Hidden', id {invited.id}, member" in one for one in good)
-    assert "NOT ok" in good[-1] and "image workers: " in good[-2] and len(good) == 6
+    assert "NOT ok (" in good[-1] and "5 failed" in good[-1]
+    told = [line.partition("  ") for line in good[:-1]]
+    assert {verdict for verdict, _, _ in told} == {"ok", "failed"}
+    assert any("Telegram: credentials: api_id " in what for _, _, what in told)
+    assert any("Telegram: account " in what for _, _, what in told)
+    assert [what.lstrip() for verdict, _, what in told if verdict == "failed"] == [
+        line.removeprefix("picturedesk: check: ") for line in checked.stderr.splitlines()
+    ], "the same there"
     bad = checked.stderr.splitlines()
     assert len(bad) == 5, bad
     assert "@old_name: nobody has this name (was the channel renamed?)" in bad[0] and "new name" in bad[0]
@@ -468,7 +475,7 @@ def test_check_says_of_every_channel_whether_it_can_be_read(server: TelegramServ
     log_in(server, good_only)
     checked = pipe(good_only, "check")
     assert checked.returncode == 0 and checked.stderr == "", checked.stderr
-    assert checked.stdout.splitlines()[-1].endswith(": ok")
+    assert checked.stdout.splitlines()[-1].partition(": ok (")[1]
 
 
 def test_check_of_what_an_instance_has_found_before(server: TelegramServer, make: MakeInstance) -> None:

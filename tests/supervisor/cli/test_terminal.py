@@ -11,7 +11,8 @@ import pytest
 
 from ipc.journal import Journal, transitions
 from ipc.text.printable import printable
-from supervisor.cli import dead_letters, status, terminal
+from supervisor.cli import dead_letters, terminal
+from supervisor.cli.status import plain
 from supervisor.settings import Settings
 from tests.instance import HOME
 from tests.ipc.builders import put
@@ -70,10 +71,10 @@ def body() -> dict[str, Any]:
 
 
 def test_status_has_as_many_lines_as_for_good_names(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.say(*status.describe(body()))
+    terminal.say(*plain.describe(body()))
     said = capsys.readouterr().out
     good = json.loads(json.dumps(body()).replace(json.dumps(HOSTILE)[1:-1], "good"))
-    assert said.count("\n") == len(status.describe(good))
+    assert said.count("\n") == len(plain.describe(good))
     assert all(printable(line) == line for line in said.split("\n"))
     header, *rows = [line for line in said.split("\n") if "  pid  " in line or "  2  " in line]
     assert len(rows) == 2 and {row.index("  2  ") for row in rows} == {header.index("  pid  ")}, "in columns still"

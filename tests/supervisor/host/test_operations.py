@@ -83,6 +83,8 @@ def finish(instance: Instance) -> None:
 def test_nothing_has_changed(instance: Instance) -> None:
     pids = instance.pids()
     assert give(instance, "reload") == "reloaded; replaced: nobody\n"
+    wait_for("the reload in /status", lambda: (instance.status() or {"reloads": []})["reloads"])
+    assert [one["replaced"] for one in (instance.status() or {})["reloads"]] == [0]
     assert changed(instance, pids) == set()
     finish(instance)
 

@@ -18,6 +18,7 @@ from ipc.intake import withdraw
 from ipc.jobs import Job
 from ipc.journal import addresses, figures, leases, pictures, queue, transitions
 from ipc.retry import RetryPolicy
+from tests import checking
 from tests.workers.desk import CHANNEL, LADDER, POSTED, Desk
 from tests.workers.publisher import Publisher
 from workers import stripping
@@ -204,10 +205,10 @@ def test_originals_are_replaced(any_publishing: Publishing) -> None:
     publishing.desk.render(3, photo(1))  # the same picture in another message
     publishing.publish()
     rows = publishing.rows()
-    assert not any("originals" in line for line in check(publishing.options))  # they are wanted so
+    assert not any("originals" in line for line in checking.faults(check, publishing.options))  # they are wanted so
     publishing.set(originals="stripped")
-    assert "2 originals are published as they came" in check(publishing.options)[0]
-    assert "bin/run republish --originals" in check(publishing.options)[0]
+    assert "2 originals are published as they came" in checking.faults(check, publishing.options)[0]
+    assert "bin/run republish --originals" in checking.faults(check, publishing.options)[0]
     before = publishing.objects()
     gone = {publishing.original(number, "original") for number in (1, 2)}
     assert gone <= before.keys()
@@ -217,7 +218,7 @@ def test_originals_are_replaced(any_publishing: Publishing) -> None:
     assert after == {key: data for key, data in before.items() if key not in gone} | new
     assert not any(MARK in data for data in after.values())
     assert [publishing.desk.of(number).original for number in (1, 2, 3)] == ["stripped"] * 3
-    assert check(publishing.options) == []
+    assert checking.faults(check, publishing.options) == []
     assert publishing.replace() == []
     assert publishing.rows() == rows
     assert leases.times(publishing.desk.journal) == {}
@@ -281,7 +282,7 @@ def test_a_run_that_was_killed_is_gone_on_with(
     assert publishing.desk.of(1).original == wanted
     names = {key.rpartition("/")[2] for key in publishing.objects()}
     assert names == {*LADDER, *(["stripped.jpg"] if wanted == "stripped" else [])}
-    assert check(publishing.options) == []
+    assert checking.faults(check, publishing.options) == []
 
 
 def test_nothing_is_stored_of_a_picture_meanwhile(publishing: Publishing, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,9 +358,9 @@ def test_rows_are_written_again_under_the_new_address(publishing: Publishing) ->
     publishing.publish_as_it_came(1, 2)
     before = publishing.rows()
     assert all(url.startswith("https://old.example.org/p/") for _, url in before.values())
-    assert check(publishing.options) == [] and list(write_rows_again(publishing.options)) == []
+    assert checking.faults(check, publishing.options) == [] and list(write_rows_again(publishing.options)) == []
     publishing.set(public_url="https://new.example.org")
-    (line,) = check(publishing.options)
+    (line,) = checking.faults(check, publishing.options)
     assert "the URLs in 2 rows do not begin with https://new.example.org/p/" in line
     assert "bin/run republish --urls" in line
     publishing.publish_as_it_came(3)
@@ -372,7 +373,7 @@ def test_rows_are_written_again_under_the_new_address(publishing: Publishing) ->
     after = publishing.rows()
     assert all(url.startswith("https://new.example.org/p/") for _, url in after.values())
     assert all(after[number][0] > before[number][0] for number in before)
-    assert check(publishing.options) == [] and list(write_rows_again(publishing.options)) == []
+    assert checking.faults(check, publishing.options) == [] and list(write_rows_again(publishing.options)) == []
     assert figures.totals(publishing.desk.journal)["processed"] == 4  # none of them counted twice
 
 
@@ -392,9 +393,9 @@ def test_rows_of_an_older_version_are_looked_at(publishing: Publishing) -> None:
     """It did not note how their URLs begin; the catalogue knows."""
     publishing.publish_as_it_came(1, 2)
     publishing.desk.journal._connection.execute("UPDATE jobs SET address = NULL")
-    assert check(publishing.options) == []
+    assert checking.faults(check, publishing.options) == []
     publishing.set(public_url="https://new.example.org")
-    assert "the URLs in 2 rows do not begin with" in check(publishing.options)[0]
+    assert "the URLs in 2 rows do not begin with" in checking.faults(check, publishing.options)[0]
     assert list(write_rows_again(publishing.options)) == [2]
     publishing.publish()
     assert {url.partition("/p/")[0] for _, url in publishing.rows().values()} == {"https://new.example.org"}
@@ -403,7 +404,7 @@ def test_rows_of_an_older_version_are_looked_at(publishing: Publishing) -> None:
 def test_objects_are_not_moved_to_another_prefix(publishing: Publishing) -> None:
     publishing.publish_as_it_came(1)
     publishing.set(prefix="q/")
-    (line,) = check(publishing.options)
+    (line,) = checking.faults(check, publishing.options)
     assert "1 rows name objects that are not under storage.prefix 'q/'" in line
     assert list(write_rows_again(publishing.options)) == []
 
@@ -413,11 +414,11 @@ def test_a_tombstone_has_no_url(publishing: Publishing) -> None:
     withdraw(publishing.desk.journal, CHANNEL, [1], POSTED + 99)
     publishing.publish()
     publishing.set(public_url="https://new.example.org")
-    assert check(publishing.options) == [] and list(write_rows_again(publishing.options)) == []
+    assert checking.faults(check, publishing.options) == [] and list(write_rows_again(publishing.options)) == []
 
 
 def test_a_journal_that_is_not_there_has_nothing_to_say(tmp_path: Path) -> None:
-    assert check({"state_dir": str(tmp_path)}) == []
+    assert checking.faults(check, {"state_dir": str(tmp_path)}) == []
 
 
 def test_jobs_know_their_address(publishing: Publishing) -> None:

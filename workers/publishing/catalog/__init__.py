@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ipc.checklist import Checklist
 from workers.publishing.catalog import embedded
 from workers.publishing.catalog.embedded import SqliteCatalog
 from workers.publishing.catalog.protocol import BATCH_ENTRIES, Catalog, CatalogFault, Entry, NotAsked, Outcome, RowFault
@@ -43,18 +44,18 @@ def make(options: Mapping[str, Any]) -> Catalog:
     return supabase.SupabaseCatalog(settings["url"], settings["key"], supabase.timeout_in(settings))
 
 
-def check(options: Mapping[str, Any]) -> list[str]:
-    """What keeps the catalogue from taking rows, each with its remedy in a line of its own. Nothing is written."""
+def check(options: Mapping[str, Any], tried: Checklist) -> None:
+    """Try the catalogue: its schema, and each function. Nothing is written."""
     settings = options["catalog"]
     if settings.get("backend", "sqlite") == "sqlite":
-        return [f"catalog: {text}" for text in embedded.check(_file(options))]
+        embedded.check(_file(options), tried)
+        return
     from workers.publishing.catalog import supabase  # noqa: PLC0415 - as above
 
     timeout = supabase.timeout_in(settings)
-    found = [f"catalog: {text}" for text in supabase.check(settings["url"], settings["key"], timeout)]
+    supabase.check(settings["url"], settings["key"], tried, timeout)
     if travels_in_the_clear(settings["url"]):
-        found.append("warning: catalog.url is no https address: the key travels in the clear")
-    return found
+        tried.warn("catalog.url is no https address: the key travels in the clear. Use its https address")
 
 
 def travels_in_the_clear(url: str) -> bool:

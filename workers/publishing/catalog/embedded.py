@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ipc import database
+from ipc.checklist import Checklist
 from workers.publishing.catalog.protocol import Catalog, CatalogFault, Entry, Outcome, RowFault, refusal
 
 VERSION = 1
@@ -166,18 +167,22 @@ class SqliteCatalog(Catalog):
             self._connection = None
 
 
-def check(path: Path) -> list[str]:
-    """What is wrong with the catalogue in that file, which need not be there yet; nothing is written."""
+def check(path: Path, tried: Checklist) -> None:
+    """Try the catalogue in that file, which need not be there yet; nothing is written."""
     if not path.exists():
-        return []
+        tried.ok(f"catalog: {path} is not there yet: it will be made")
+        return
     try:
         connection = database.connect_to_read(path, newest=VERSION)
     except sqlite3.Error as error:
-        return [f"{path}: {error}. Check the disk and the file's owner"]
+        tried.fail(f"catalog: {path}: {error}. Check the disk and the file's owner")
+        return
     except database.NewerVersion as newer:
-        return [f"{path}: {newer}. Run the program that wrote it, or a newer one"]
+        tried.fail(f"catalog: {path}: {newer}. Run the program that wrote it, or a newer one")
+        return
+    version = database.version_of(connection)
     connection.close()
-    return []
+    tried.ok(f"catalog: {path}: schema version {version}" + ("" if version == VERSION else f", will be {VERSION}"))
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

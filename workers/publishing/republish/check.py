@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ipc.checklist import Checklist
 from ipc.journal import Journal, JournalError, addresses, pictures
 from workers.publishing import catalog as catalogs
 from workers.publishing.catalog import CatalogFault
@@ -15,17 +16,22 @@ SAMPLE = 50
 """How many of the oldest rows are looked at whose address the journal does not have."""
 
 
-def check(options: Mapping[str, Any]) -> list[str]:
-    """What is published otherwise than the settings want, a line each. `options` are the uploader's."""
+def check(options: Mapping[str, Any], tried: Checklist) -> None:
+    """Whether all is published as the settings want it. `options` are the uploader's."""
     path = Path(options["state_dir"]) / "journal.db"
     if not path.exists():
-        return []
+        return
     try:
         journal = Journal.open_to_read(path)
     except JournalError:
-        return []  # which `check` says of the journal itself
+        return  # which `check` says of the journal itself
     try:
-        return [f"warning: {line}" for line in (*_originals_as_is(journal, options), *_stale_rows(journal, options))]
+        is_as_wanted = True
+        for line in (*_originals_as_is(journal, options), *_stale_rows(journal, options)):
+            is_as_wanted = False
+            tried.warn(line)
+        if is_as_wanted:
+            tried.ok("published: all as the settings want it")
     finally:
         journal.close()
 

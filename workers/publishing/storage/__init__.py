@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ipc.checklist import Checklist
 from workers.publishing.storage.files import FileStorage
 from workers.publishing.storage.protocol import Item, ObjectFault, Put, Storage, StorageFault, Stored
 
@@ -48,18 +49,16 @@ def make(options: Mapping[str, Any], answer_seconds: float | None = None) -> Sto
     )
 
 
-def check(options: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the storage, each in a line of its own: a small object is written, read, listed and deleted.
-
-    A line that begins with "warning: " names what works less well than it could; all others keep it from working.
-    """
+def check(options: Mapping[str, Any], tried: Checklist) -> None:
+    """Try the storage: a small object is written, read, listed and deleted."""
     from workers.publishing.storage.trial import try_out  # noqa: PLC0415 - its HTTP client is of no use to the uploader
 
     try:
         storage = make(options)
     except StorageFault as fault:
-        return [f"storage: {fault}"]
+        tried.fail(f"storage: {fault}")
+        return
     try:
-        return list(try_out(storage, options["storage"], options["state_dir"]))
+        try_out(storage, options["storage"], tried, options["state_dir"])
     finally:
         storage.close()

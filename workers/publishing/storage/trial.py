@@ -9,17 +9,18 @@ import platform
 import secrets
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ipc.checklist import Checklist
 from workers.publishing.storage.protocol import ObjectFault, Storage, StorageFault
 
 GET_SECONDS = 10.0
 
 
-def try_out(storage: Storage, settings: Mapping[str, Any], state_dir: str = "") -> Iterator[str]:
-    """What is wrong, a line each; one that begins with "warning: " keeps nothing from working. Leaves nothing.
+def try_out(storage: Storage, settings: Mapping[str, Any], tried: Checklist, state_dir: str = "") -> None:
+    """Write, read, list, give to a reader and delete a small object. Leaves nothing.
 
     The object has the same name each time, made of the machine's and `state_dir`: should the answer to its removal, or
     to its writing, be lost, the next trial removes it.
@@ -35,51 +36,60 @@ def try_out(storage: Storage, settings: Mapping[str, Any], state_dir: str = "") 
         try:
             storage.put(key, source, "text/plain")
         except (StorageFault, ObjectFault) as fault:
-            yield f"storage: cannot write: {fault}"
+            tried.fail(f"storage: cannot write: {fault}")
             return
-    yield from _try_to_read(storage, key, content)
-    yield from _try_to_list(storage, key)
+    tried.ok(f"storage: wrote {key}, {len(content):,} bytes")
+    _try_to_read(storage, key, content, tried)
+    _try_to_list(storage, key, tried)
     if settings.get("public_url"):
-        yield from _try_to_get(storage.url(key), content)
+        _try_to_get(storage.url(key), content, tried)
     elif settings.get("backend") == "r2":
-        yield (
-            f"warning: storage.public_url is empty: rows name objects as {storage.url(key)}, an address of the S3 API,"
+        tried.warn(
+            f"storage.public_url is empty: rows name objects as {storage.url(key)}, an address of the S3 API,"
             " which readers can't open. Set it to where the bucket is public"
         )
     try:
         storage.delete(key)
     except (StorageFault, ObjectFault) as fault:
-        yield f"storage: cannot delete, so {key} stays there: {fault}"
+        tried.fail(f"storage: cannot delete, so {key} stays there: {fault}")
+    else:
+        tried.ok("storage: deleted it")
 
 
-def _try_to_read(storage: Storage, key: str, content: bytes) -> Iterator[str]:
+def _try_to_read(storage: Storage, key: str, content: bytes, tried: Checklist) -> None:
     try:
         found = storage.read(key)
     except (StorageFault, ObjectFault) as fault:
-        yield f"storage: cannot read: {fault}"
+        tried.fail(f"storage: cannot read: {fault}")
         return
     if found != content:
-        yield f"storage: {key} was written, but read as {'nothing' if found is None else 'something else'}"
+        tried.fail(f"storage: {key} was written, but read as {'nothing' if found is None else 'something else'}")
+    else:
+        tried.ok("storage: read the same")
 
 
-def _try_to_list(storage: Storage, key: str) -> Iterator[str]:
+def _try_to_list(storage: Storage, key: str, tried: Checklist) -> None:
     try:
         found = {one.key for one in storage.list(key)}
     except (StorageFault, ObjectFault) as fault:
-        yield f"warning: storage: cannot list: {fault}"
+        tried.warn(f"storage: cannot list: {fault}")
         return
     if key not in found:
-        yield f"warning: storage: {key} was written, but is not listed"
+        tried.warn(f"storage: {key} was written, but is not listed")
+    else:
+        tried.ok("storage: listed it")
 
 
-def _try_to_get(url: str, content: bytes) -> Iterator[str]:
+def _try_to_get(url: str, content: bytes, tried: Checklist) -> None:
     """As a reader would, without a key."""
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "picturedesk-check"})
         with urllib.request.urlopen(request, timeout=GET_SECONDS) as answer:
             found = answer.read(len(content) + 1)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        yield f"warning: readers cannot get {url}: {error}. Check storage.public_url, and that the bucket is public"
+        tried.warn(f"readers cannot get {url}: {error}. Check storage.public_url, and that the bucket is public")
         return
     if found != content:
-        yield f"warning: readers get something else under {url}. Check storage.public_url"
+        tried.warn(f"readers get something else under {url}. Check storage.public_url")
+    else:
+        tried.ok(f"storage: readers get it under {url}")

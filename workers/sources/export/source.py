@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from ipc.checklist import Checklist
 from ipc.files.spool import Spool
 from ipc.holds import Hold
 from ipc.intake import Taken, take, wants_sha256
@@ -181,10 +182,11 @@ class ExportSource:
         self._report.send(error, facts)
 
 
-def check(options: dict[str, Any]) -> list[str]:
-    """What is wrong with the source, for `bin/run check`; reads all of the export."""
+def check(options: dict[str, Any], tried: Checklist) -> None:
+    """Try the source, for `bin/run check`; reads all of the export."""
     try:
-        Export.open(Path(options["export"])).census()
+        census = Export.open(Path(options["export"])).census()
     except ExportError as error:
-        return [str(error)]
-    return []
+        tried.fail(str(error))
+    else:
+        tried.ok(f"export {options['export']}: {census.messages:,} messages, {census.photos:,} with a picture")

@@ -7,10 +7,10 @@ running instance, its /status is what there is to know.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from ipc.checklist import Checklist
 from ipc.holds import Hold
 from ipc.journal import Journal, peers
 from ipc.text.channel_address import Address, parse
@@ -35,39 +35,38 @@ from workers.unforeseen import contained
 
 LATER: Final = "Run bin/run check again later"
 
-Say = Callable[[str], None]
 
-
-def check(options: dict[str, Any], say: Say) -> list[str]:
-    """Connect with the session and look at every channel: what is wrong. `say` gets what is good.
+def check(options: dict[str, Any], tried: Checklist) -> None:
+    """Connect with the session and look at every channel.
 
     `options` are those of the settings' section telegram, with state_dir.
     """
-    return asyncio.run(_Check(options, say).run())
+    asyncio.run(_Check(options, tried).run())
 
 
-def from_status(options: dict[str, Any], status: dict[str, Any], say: Say) -> list[str]:
+def from_status(options: dict[str, Any], status: dict[str, Any], tried: Checklist) -> None:
     """The same by what a running instance says of itself in /status. Pure."""
     if status["stats"]["source"].get("source", "telegram") != "telegram":
-        return ["the running instance does not read Telegram, so the channels were not checked. Stop it, then check"]
-    say("an instance is running; this is what it says of its channels")
+        tried.fail("the running instance does not read Telegram, so the channels were not checked. Stop it, then check")
+        return
+    tried.ok("an instance is running; this is what it says of its channels")
     if not status["stats"]["connected"]:
         problems = [f"{one['what']}. {one['remedy']}" for one in status["problems"]]
-        return problems or [f"the running instance is not connected to Telegram yet. {LATER}"]
+        for text in problems or [f"the running instance is not connected to Telegram yet. {LATER}"]:
+            tried.fail(text)
+        return
     rows = {row["address"]: row for row in status["channels"] if row.get("address")}
-    faults = []
     for text in options["channels"]:
         address = str(parse(text))
         row = rows.get(address)
         if row is None:
-            faults.append(f"channel {address}: the running instance does not know it. Restart it")
+            tried.fail(f"channel {address}: the running instance does not know it. Restart it")
         elif row.get("problem"):
-            faults.append(_fault(address, row["problem"], row.get("remedy") or ""))
+            tried.fail(_fault(address, row["problem"], row.get("remedy") or ""))
         elif row.get("id") is None:
-            faults.append(f"channel {address}: the running instance has not looked at it yet. {LATER}")
+            tried.fail(f"channel {address}: the running instance has not looked at it yet. {LATER}")
         else:
-            say(describe(address, row["title"], row["id"], row.get("is_member"), options["monitor_seconds"]))
-    return faults
+            tried.ok(describe(address, row["title"], row["id"], row.get("is_member"), options["monitor_seconds"]))
 
 
 def describe(address: object, title: str, channel_id: int, is_member: bool | None, monitor_seconds: float) -> str:
@@ -87,57 +86,57 @@ def _fault(address: object, what: str, remedy: str) -> str:
 class _Check:
     """One look at every channel, through one connection."""
 
-    def __init__(self, options: dict[str, Any], say: Say) -> None:
-        self._account = Account.from_options(options)
+    def __init__(self, options: dict[str, Any], tried: Checklist) -> None:
         self._options = options
-        self._say = say
+        self._tried = tried
         self._journal_path = Path(options["state_dir"]) / "journal.db"
         self._found: dict[int, Address] = {}
 
-    async def run(self) -> list[str]:
-        """What is wrong; one line where there is no connection at all."""
+    async def run(self) -> None:
+        """Credentials, connection and account, then each channel; nothing more where there is no connection."""
         try:
-            async with self._account.owned():
-                connection = Connection(self._account, lambda hint: None)
+            account = Account.from_options(self._options)
+            async with account.owned():
+                self._tried.ok(f"Telegram: credentials: api_id {self._options['api_id']}, a session")
+                connection = Connection(account, lambda hint: None)
                 try:
                     await connection.connect()
-                    self._say("Telegram: connected, the session is good")
-                    return await self._look_at_all(connection)
+                    self._tried.ok("Telegram: connected, the session is good")
+                    self._tried.ok(f"Telegram: account {connection.account_id}")
+                    await self._look_at_all(connection)
                 finally:
                     await connection.close()
         except Hold as hold:
-            return [f"Telegram: {hold}"]
+            self._tried.fail(f"Telegram: {hold}")
         except KeyUnknown as error:
-            return [f"Telegram: {error}. {LOGIN}"]
+            self._tried.fail(f"Telegram: {error}. {LOGIN}")
         except ConnectionLost as error:
-            return [f"Telegram cannot be reached: {error}. {UNREACHABLE}"]
+            self._tried.fail(f"Telegram cannot be reached: {error}. {UNREACHABLE}")
         except Unreadable as error:
-            return [f"Telegram: {error}. {OUTDATED}"]
+            self._tried.fail(f"Telegram: {error}. {OUTDATED}")
         except (Flooded, ServerTrouble) as error:
-            return [f"Telegram: {error}. {LATER}"]
+            self._tried.fail(f"Telegram: {error}. {LATER}")
 
-    async def _look_at_all(self, connection: Connection) -> list[str]:
-        faults = []
+    async def _look_at_all(self, connection: Connection) -> None:
         for text in self._options["channels"]:
             try:
                 address = parse(text)
             except ValueError as error:
-                faults.append(str(error))
+                self._tried.fail(str(error))
                 continue
             try:
                 await self._look_at(connection, address)
             except ChannelFault as fault:
-                faults.append(_fault(address, fault.what, fault.remedy))
+                self._tried.fail(_fault(address, fault.what, fault.remedy))
             except Unreadable as error:
-                faults.append(f"channel {address}: {error}. {OUTDATED}")
+                self._tried.fail(f"channel {address}: {error}. {OUTDATED}")
             except (Flooded, ServerTrouble, Unanswered) as error:
-                faults.append(f"channel {address}: {error}. {LATER}")
+                self._tried.fail(f"channel {address}: {error}. {LATER}")
             except ConnectionLost:
                 raise
             except Exception as error:
                 unforeseen = contained(error, "channel can't be checked", channel=str(address))
-                faults.append(f"channel {address}: {unforeseen}. {A_DEFECT}")
-        return faults
+                self._tried.fail(f"channel {address}: {unforeseen}. {A_DEFECT}")
 
     async def _look_at(self, connection: Connection, address: Address) -> None:
         """Find a channel as the connection would, and read its newest message. Raises ChannelFault."""
@@ -146,7 +145,7 @@ class _Check:
         other = self._found.setdefault(peer.channel_id, address)
         if other is not address:
             raise ChannelFault(f"it is the same channel as {other}", "Leave one of them out of telegram.channels")
-        self._say(describe(address, page.title, peer.channel_id, peer.is_member, self._options["monitor_seconds"]))
+        self._tried.ok(describe(address, page.title, peer.channel_id, peer.is_member, self._options["monitor_seconds"]))
 
     async def _find(self, connection: Connection, address: Address) -> Peer:
         """By what the journal knows of the address, or by asking: Telegram looks up few names a day."""

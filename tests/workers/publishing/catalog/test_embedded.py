@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipc import database
+from tests import checking
 from tests.instance import HOME, wait_for
 from tests.workers.publishing.catalog.builders import CHANNEL, deletion, entry, image, message
 from tests.workers.publishing.catalog.conftest import select
@@ -176,18 +177,18 @@ def test_a_newer_file_is_left_alone(path: Path) -> None:
 
 def test_the_check(path: Path) -> None:
     options = {"state_dir": str(path.parent), "catalog": {"backend": "sqlite"}}
-    assert check(options) == []
+    assert checking.faults(check, options) == []
     assert not path.exists()
     make_old(path)
     before = path.read_bytes()
-    assert check(options) == []
+    assert checking.faults(check, options) == []
     assert path.read_bytes() == before
     with closing(sqlite3.connect(path)) as database:
         database.execute(f"PRAGMA user_version = {VERSION + 1}")
-    (line,) = check(options)
+    (line,) = checking.faults(check, options)
     assert line.startswith(f"catalog: {path}: of version {VERSION + 1}. Run the program")
     path.write_bytes(b"something else entirely" * 1000)
-    (line,) = check(options)
+    (line,) = checking.faults(check, options)
     assert "file is not a database" in line
 
 

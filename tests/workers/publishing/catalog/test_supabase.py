@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import checking
 from tests.instance import HOME, wait_for
 from tests.servers.faults import (
     Answer,
@@ -51,7 +52,7 @@ def fault_of(catalog: SupabaseCatalog, revision: int = 1) -> CatalogFault:
 def lines(server: RowServer, key: str = "", url: str = "") -> list[str]:
     """What the check says."""
     section = {"backend": "supabase", "url": url or server.url, "key": key or server.keys.service_role}
-    return check({"state_dir": "/nowhere", "catalog": section})
+    return checking.faults(check, {"state_dir": "/nowhere", "catalog": section})
 
 
 @contextmanager
@@ -580,13 +581,13 @@ def test_the_check_asks_once_when_nobody_answers(server: RowServer, proxy: Fault
 def test_the_check_waits_as_long_as_the_uploader_does(server: RowServer, proxy: FaultProxy) -> None:
     proxy.set(Latency(2.0))
     section = {"backend": "supabase", "url": proxy.url, "key": server.keys.service_role, "answer_seconds": 0.5}
-    (line,) = check({"state_dir": "/nowhere", "catalog": section})
+    (line,) = checking.faults(check, {"state_dir": "/nowhere", "catalog": section})
     assert "no answer: ReadTimeout" in line
 
 
 def test_the_check_of_an_address_that_is_none() -> None:
     section = {"backend": "supabase", "url": "ftp://example.org", "key": "sb_secret_x"}
-    (line,) = check({"state_dir": "/nowhere", "catalog": section})
+    (line,) = checking.faults(check, {"state_dir": "/nowhere", "catalog": section})
     assert line.startswith("catalog: example.org: no client can be made: ")
 
 

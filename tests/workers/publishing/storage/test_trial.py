@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests import checking
 from tests.servers.faults import Answer, FaultProxy, LostAnswer, Pass, Refuse, Request
 from tests.servers.objects import PUBLIC, ObjectServer
 from workers.publishing.storage import check
@@ -32,7 +33,7 @@ def options(object_server: ObjectServer, proxy: FaultProxy, bucket: str, tmp_pat
 
 def faults(options: Options) -> list[str]:
     """What `check` says, but that readers can't open the addresses of a bucket's own interface."""
-    return [line for line in check(options) if "storage.public_url is empty" not in line]
+    return [line for line in checking.faults(check, options) if "storage.public_url is empty" not in line]
 
 
 def keys(server: ObjectServer, bucket: str) -> list[str]:
@@ -47,12 +48,12 @@ def test_nothing_is_wrong(options: Options, object_server: ObjectServer, bucket:
 
 
 def test_nothing_is_wrong_with_files(options: Options, tmp_path: Path) -> None:
-    assert check({**options, "storage": {"backend": "files", "public_url": "", "prefix": ""}}) == []
+    assert checking.faults(check, {**options, "storage": {"backend": "files", "public_url": "", "prefix": ""}}) == []
     assert list((tmp_path / "media").iterdir()) == []
 
 
 def test_addresses_that_readers_cannot_open(options: Options) -> None:
-    (line,) = check(options)
+    (line,) = checking.faults(check, options)
     assert line.startswith("warning: storage.public_url is empty: rows name objects as http://127.0.0.1:")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ipc.journal import Journal, peers
+from tests import checking
 from tests.servers.telegram import TelegramServer
 from tests.servers.telegram.tl import UNKNOWN
 from workers.sources.telegram import check
@@ -27,10 +28,9 @@ def look(
 ) -> tuple[list[str], list[str]]:
     """The good lines, without the one that says where it is from, and the faults."""
     stats = {"connected": connected, "source": {"source": source} if source else {}}
-    good: list[str] = []
     status = {"stats": stats, "channels": list(rows), "problems": problems or []}
-    faults = from_status({"channels": channels, "monitor_seconds": 30.0}, status, good.append)
-    return good[1:], faults
+    given = ({"channels": channels, "monitor_seconds": 30.0}, status)
+    return checking.good(from_status, *given)[1:], checking.faults(from_status, *given)
 
 
 def test_good_ones() -> None:
@@ -93,17 +93,17 @@ def test_a_name_that_led_another_account_to_another_channel(server: TelegramServ
         "channels": ["@newsdesk"],
         "monitor_seconds": 30.0,
     }
-    (fault,) = check.check(options, lambda line: None)
+    (fault,) = checking.faults(check.check, options)
     assert f"channel @newsdesk: it leads to another channel than before (id {channel.id})" in fault
 
     server.faults.rpc("contacts.resolveUsername", error="FLOOD_WAIT_48038")
-    (fault,) = check.check(options, lambda line: None)
+    (fault,) = checking.faults(check.check, options)
     assert "channel @newsdesk: Telegram asks to wait for 13 h 21 min" in fault
     server.faults.clear()
     server.faults.rpc("contacts.resolveUsername", answer=UNKNOWN)
-    (fault,) = check.check(options, lambda line: None)
+    (fault,) = checking.faults(check.check, options)
     assert "unknown constructor" in fault and "Update Picturedesk" in fault
 
     server.stop()
-    (fault,) = check.check(options, lambda line: None)
+    (fault,) = checking.faults(check.check, options)
     assert f"cannot be reached: {server.address}: Connection refused (ECONNREFUSED)" in fault

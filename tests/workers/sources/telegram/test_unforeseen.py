@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 from telethon.tl import types
 
+from ipc.checklist import Checklist
 from ipc.journal import JournalError, figures, lookup
 from ipc.text.channel_address import parse
 from tests.servers.telegram import Channel, TelegramServer
@@ -260,7 +261,7 @@ def test_telling(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypat
 
 
 def test_a_check(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch) -> None:
-    alone, good = make_alone(*both), list[str]()
+    alone = make_alone(*both)
     before = Connection.before
 
     async def fail(self: Connection, peer: Peer, *given: Any, **more: Any) -> Any:
@@ -269,9 +270,11 @@ def test_a_check(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypat
         return await before(self, peer, *given, **more)
 
     monkeypatch.setattr(Connection, "before", fail)
-    (fault,) = check.check({**alone._options["telegram"], "state_dir": str(alone.desk.state_dir)}, good.append)
+    tried = Checklist()
+    check.check({**alone._options["telegram"], "state_dir": str(alone.desk.state_dir)}, tried)
+    (fault,) = [one.what for one in tried.results if one.verdict == "failed"]
     assert fault.startswith("channel @newsdesk: an unforeseen error, see the log: KeyError")
-    assert "@otherdesk" in good[-1]
+    assert "@otherdesk" in tried.results[-1].what
 
 
 @pytest.mark.parametrize("error", [MemoryError(), JournalError("damaged"), RuntimeError("can't start new thread")])

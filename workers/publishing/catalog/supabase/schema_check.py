@@ -6,28 +6,28 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from ipc.checklist import Checklist
 from workers.publishing.catalog.protocol import CatalogFault, RowFault
 from workers.publishing.catalog.supabase import answers
 from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout
 
 
-def check(url: str, key: str, timeout: Timeout = TIMEOUT) -> list[str]:
-    """What keeps the project from taking rows, each with its remedy; empty if nothing does. Nothing is written."""
+def check(url: str, key: str, tried: Checklist, timeout: Timeout = TIMEOUT) -> None:
+    """Try the project's tables and functions. Nothing is written."""
     project = Project(url, key, timeout)
     if wrong := answers.wrong_with(key, time.time()):
-        return [f"{project.where}: {wrong}. {answers.KEY}"]
-    found: list[str] = []
+        tried.fail(f"catalog: {project.where}: {wrong}. {answers.KEY}")
+        return
     try:
-        for what in _differences(project):
-            found.append(f"{project.where}: {what}. {answers.APPLY}")
+        for what in _differences(project, tried):
+            tried.fail(f"catalog: {project.where}: {what}. {answers.APPLY}")
     except (CatalogFault, RowFault) as fault:
-        found.append(str(fault))
+        tried.fail(f"catalog: {fault}")
     finally:
         project.close()
-    return found
 
 
-def _differences(project: Project) -> Iterator[str]:
+def _differences(project: Project, tried: Checklist) -> Iterator[str]:
     """What of the schema is missing or other than it should be, as it is found. Raises what else goes wrong."""
     is_sound = True
     for table in ("channels", "messages", "images"):
@@ -36,6 +36,8 @@ def _differences(project: Project) -> Iterator[str]:
         except answers.Missing:
             is_sound = False
             yield f"the table public.{table} is missing"
+        else:
+            tried.ok(f"catalog: table {table}")
     calls: dict[str, dict[str, Any]] = {
         "picturedesk_faults": {},
         "picturedesk_referenced": {"sha256s": []},
@@ -54,5 +56,7 @@ def _differences(project: Project) -> Iterator[str]:
                 continue  # it needs what is missing
         except answers.Ambiguous:
             faults = [f"there is more than one function public.{function}"] if is_sound else []
+        if not faults:
+            tried.ok(f"catalog: function {function}")
         is_sound = is_sound and not faults
         yield from faults

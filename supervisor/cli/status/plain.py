@@ -1,32 +1,12 @@
-"""`status`: prints the running instance's tree and figures."""
+"""`status` for a pipe, a file or a terminal that can't move its cursor: lines that scripts read."""
 
 from __future__ import annotations
 
-import sys
-import time
 from typing import Any
 
-from supervisor.cli import client, terminal
 from supervisor.cli.terminal import mebibytes, table
-from supervisor.settings import Settings
 
-WATCH_SECONDS = 1.0
 BAR_WIDTH = 30
-
-
-def run(settings: Settings, *, as_json: bool, watch: bool) -> int:
-    """Print once, or with `watch` every second; the exit code."""
-    while True:
-        body = client.get_status(settings)
-        if watch and sys.stdout.isatty():
-            terminal.write("\x1b[H\x1b[2J")
-        if as_json:
-            terminal.say_json(body)
-        else:
-            terminal.say(*describe(body))
-        if not watch:
-            return 0
-        time.sleep(WATCH_SECONDS)
 
 
 def describe(body: dict[str, Any]) -> list[str]:
