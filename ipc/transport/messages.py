@@ -131,14 +131,14 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class NewOptions:
     """Supervisor to a child that can take them while it runs: its options from now on."""
 
     options: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class OperationRequest:
     """Supervisor to a child that supervises: the operator wants this done ("stop", "start", "restart") to `name`."""
 
     action: str
@@ -217,8 +217,8 @@ Message = (
     | Report
     | ChildState
     | Ended
-    | Options
-    | Command
+    | NewOptions
+    | OperationRequest
     | Ration
     | Job
     | JobDone
@@ -240,8 +240,8 @@ _TYPES: tuple[type[Any], ...] = (
     Report,
     ChildState,
     Ended,
-    Options,
-    Command,
+    NewOptions,
+    OperationRequest,
     Ration,
     Job,
     JobDone,

@@ -71,6 +71,6 @@ def _check_one(settings: Settings, target: str) -> list[str]:
     # Telegram ends a session that is used twice, so the running instance is asked instead.
     try:
         body = client.get_status(settings)
-    except client.Unreachable as error:
+    except client.NoInstance as error:
         return [f"the channels were not checked: {error}"]
     return list(resolve("workers.sources.telegram.check:from_status")(options["telegram"], body, terminal.say))
