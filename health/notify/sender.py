@@ -107,7 +107,7 @@ class Sender:
 def make_service(url: str) -> tuple[Any, str]:
     """Apprise's service of the address, or None and why there is none."""
     try:
-        return importlib.import_module(APPRISE).Service(url), ""
+        return importlib.import_module(APPRISE).AppriseService(url), ""
     except Exception as error:  # a damaged installation, too
         kind = type(error).__name__
         return None, str(error) if kind == "Unusable" else f"Apprise cannot be loaded ({kind})"

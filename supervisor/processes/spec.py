@@ -73,7 +73,7 @@ class ChildSpec:
     """Whether the kernel takes this child before others, where the machine runs out of memory."""
     inherit_fds: tuple[int, ...] = ()
     takes_options: bool = False
-    """Whether it can be told other options while it runs (`ipc.transport.messages.Options`), so that it need not be
+    """Whether it can be told other options while it runs (`ipc.transport.messages.NewOptions`), so that it need not be
     replaced.
     """
 
