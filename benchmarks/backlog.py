@@ -54,7 +54,7 @@ FROM numbers
 
 
 def fill(path: Path, count: int, queues: tuple[str, ...]) -> None:
-    """Make a journal with so many pictures waiting in these queues together, and as many dead and published ones."""
+    """Make a journal with `count` pictures waiting in these queues together, and as many dead and published ones."""
     journal = Journal.open(path)
     for channel in CHANNELS:
         take(journal, Page(Channel(channel, f"Channel {channel}"), (), low=1, high=0, ignored={}), time.time())

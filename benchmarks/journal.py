@@ -67,7 +67,7 @@ Work = Callable[[Path, Case, int, int, Barrier, SimpleQueue[tuple[float, float]]
 
 
 def make_journal(path: Path, finished: int) -> None:
-    """A journal with so many published jobs."""
+    """A journal with `finished` published jobs."""
     journal = Journal.open(path)
     take(journal, Page(Channel(CHANNEL, "Benchmark"), (), low=1, high=0, ignored={}), time.time())
     journal.close()

@@ -76,7 +76,7 @@ def start(read: Callable[[], Settings], stop_fd: int, export: Path | None = None
             f"Pictures go to {_storage(settings)}, rows to {_catalog(settings)}",
             f"Status: {url}/status or bin/run status; stop with Ctrl-C",
         )
-        with contextlib.suppress(OSError):  # nobody may be there to read it
+        with contextlib.suppress(OSError):  # the reader may be gone
             os.write(1, "".join(f"{printable(line)}\n" for line in lines).encode())
 
     return run(settings, stop_fd, announce, parent_fd, reread)

@@ -1,4 +1,4 @@
-"""The thread that sends: it alone waits for services, and nobody waits for it."""
+"""The thread that sends: it alone waits for services, and no thread waits for it."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class PageRoutes:
         return body if self._options.show_captions else desk.without_titles(body)
 
     def _shown(self) -> Mapping[str, Any]:
-        """What the page shows besides. With a token, whoever reads this has shown it, and may act."""
+        """What the page shows besides. With a token, the reader has shown it, and may act."""
         may_act = self._access.has_token
         return {
             "may_act": may_act,
@@ -163,7 +163,7 @@ class PageRoutes:
         )
 
     async def _open_session(self, scope: Scope, receive: Receive) -> Answer:
-        """A session for whoever shows the token."""
+        """A session for a reader who shows the token."""
         client = client_of(scope)
         if not self._access.has_token:
             return json_answer({"said": "health.token is not set: the page can only be read"}, 403)

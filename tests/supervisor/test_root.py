@@ -1,4 +1,4 @@
-"""What keeps the root from starting: for good (78), or for now (1), so that whoever starts it tries again."""
+"""What keeps the root from starting: for good (78), or for now (1), so that what starts it tries again."""
 
 from __future__ import annotations
 

@@ -407,7 +407,7 @@ def test_lost_spool_files_of_some_keep_the_others_waiting_for_nothing(desk: Desk
 
 
 def test_a_lost_spool_file_of_a_picture_that_another_message_has_brought(desk: Desk, house: House) -> None:
-    """Whoever has lost it needs it no more: the other one's object is the same."""
+    """A process that has lost it needs it no more: the other one's object is the same."""
     desk.render(1, b"the same")
     second = desk.render(2, b"the same")
     shutil.rmtree(desk.spool.folder(second.id, second.generation))
@@ -1255,7 +1255,7 @@ def test_a_removal_that_was_given_up_keeps_nobody_waiting_for_ever(desk: Desk, h
     house.later(LEASE_SECONDS)
     house.publish_all()
     assert house.published() == [1]
-    assert not leases.renew(desk.journal, str(job.sha256)), "and whoever was at it learns that it is over"
+    assert not leases.renew(desk.journal, str(job.sha256)), "and the process that held it learns that it is over"
 
 
 KILLED = """

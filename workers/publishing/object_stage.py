@@ -216,7 +216,7 @@ class ObjectStage:
         return None
 
     def _record_stored(self, jobs: list[Job], sizes: dict[str, int], seconds: float) -> None:
-        """Record that the jobs' objects are there, after so many seconds: their spool files may go."""
+        """Record that the jobs' objects are there, after `seconds`: their spool files may go."""
         failpoints.reach("published.stored")
         as_found = {job.id: found for job in jobs if (found := self._as_found(job, sizes)) != job.renditions}
         transitions.record_stored(self._journal, jobs, as_found, seconds)

@@ -141,7 +141,7 @@ class Loop:
 def test_so_much_a_second_and_no_more(
     chunk: bytes, a_second: int | None, pipe: tuple[Output, int], said: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever writes more waits."""
+    """A command that writes more waits."""
     clock, loop = Clock(), Loop()
     monkeypatch.setattr(output, "time", clock)
     os.set_blocking(pipe[1], False)
