@@ -109,7 +109,7 @@ def go_through(
     for job in jobs:
         done = JobDone(job.id, job.generation, 0, "image/jpeg", "jpg", 1280, 960, RENDITIONS)
         went = (
-            transitions.record_fetched(journal, job, f"{job.id:064x}", 200_000)
+            transitions.record_fetched(journal, [(job, f"{job.id:064x}", 200_000, None)])
             and transitions.claim(journal, job, "image-1")
             and transitions.record_rendered(journal, done)
             and transitions.record_stored(journal, [job])
