@@ -54,7 +54,7 @@ FROM numbers
 
 
 def fill(path: Path, count: int, queues: tuple[str, ...]) -> None:
-    """Make a journal with so many pictures waiting in these queues together, and as many dead and published ones."""
+    """Make a journal with `count` pictures waiting in these queues together, and as many dead and published ones."""
     journal = Journal.open(path)
     for channel in CHANNELS:
         take(journal, Page(Channel(channel, f"Channel {channel}"), (), low=1, high=0, ignored={}), time.time())
@@ -120,7 +120,7 @@ def go_through(journal: Journal) -> None:
     assert job is not None
     done = JobDone(job.id, job.generation, 0, "image/jpeg", "jpg", 1280, 960, RENDITIONS)
     went = (
-        transitions.record_fetched(journal, job, f"{job.id:064x}", 200_000)
+        transitions.record_fetched(journal, [(job, f"{job.id:064x}", 200_000, None)])
         and transitions.claim(journal, job, "image-1")
         and transitions.record_rendered(journal, done)
         and transitions.record_stored(journal, [job])

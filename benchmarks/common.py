@@ -164,7 +164,7 @@ class Export:
 
 
 def make_export(folder: Path, count: int) -> Export:
-    """An export of so many photographs that lists them; of none, it is one text message."""
+    """An export that lists `count` photographs; with none, it is one text message."""
     export = Export(folder, tuple(make_photographs(folder / "photos", count)))
     export.fill()
     return export
@@ -261,7 +261,7 @@ class Tree(Instance):
         return ready
 
     def wait_until_published(self, count: int) -> list[dict[str, Any]]:
-        """Wait until so many pictures are published; the records that say so."""
+        """Wait until `count` pictures are published; the records that say so."""
         return self.wait_for_events("job.published", lambda found: len(found) >= count)
 
     def wait_until_idle(self) -> None:

@@ -67,7 +67,7 @@ Work = Callable[[Path, Case, int, int, Barrier, SimpleQueue[tuple[float, float]]
 
 
 def make_journal(path: Path, finished: int) -> None:
-    """A journal with so many published jobs."""
+    """A journal with `finished` published jobs."""
     journal = Journal.open(path)
     take(journal, Page(Channel(CHANNEL, "Benchmark"), (), low=1, high=0, ignored={}), time.time())
     journal.close()
@@ -109,7 +109,7 @@ def go_through(
     for job in jobs:
         done = JobDone(job.id, job.generation, 0, "image/jpeg", "jpg", 1280, 960, RENDITIONS)
         went = (
-            transitions.record_fetched(journal, job, f"{job.id:064x}", 200_000)
+            transitions.record_fetched(journal, [(job, f"{job.id:064x}", 200_000, None)])
             and transitions.claim(journal, job, "image-1")
             and transitions.record_rendered(journal, done)
             and transitions.record_stored(journal, [job])

@@ -136,8 +136,8 @@ def _time(ours: Publisher, journal: Journal, seconds: SimpleQueue[float], *, sto
     seconds.put(took)
 
 
-def store_bare(options: Options, seconds: SimpleQueue[float]) -> None:
-    settings = options["storage"]
+def bare_client(settings: Options) -> Any:
+    """boto3's own client, with the settings of the program's but none of its code."""
     client = boto3.session.Session().client(
         "s3",
         endpoint_url=settings["endpoint"],
@@ -153,6 +153,12 @@ def store_bare(options: Options, seconds: SimpleQueue[float]) -> None:
         ),
     )
     client.meta.events.unregister("before-call.s3", add_expect_header)
+    return client
+
+
+def store_bare(options: Options, seconds: SimpleQueue[float]) -> None:
+    settings = options["storage"]
+    client = bare_client(settings)
     spool = Path(options["state_dir"]) / "spool"
     things = deque(
         (one.key, spool / f"{job.id}.{job.generation}" / one.file, one.content_type)

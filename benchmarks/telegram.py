@@ -34,6 +34,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -423,11 +424,16 @@ def measure_downloads(folder: Path, server: Remote, repeats: int) -> None:
     titles = ("files, delay", "bare, MB/s", "connection, MB/s", "connection / bare")
     table(titles, rows)
 
+    _measure_parts(server, partial(ours, "large"), repeats)
+
+
+def _measure_parts(server: Remote, rate: Callable[[How], float], repeats: int) -> None:
+    """What asking for several parts of a file at once gains; `rate` is that of one way, in megabytes a second."""
     rows = []
     for at_once, all_parts in ((1, (1, 2, 4, 8)), (4, (1, 2, 4, 8))):
         for delay in (0.0, DELAY_SECONDS):
             server.delay(delay)
-            rates = {parts: [ours("large", How(at_once, parts)) for _ in range(repeats)] for parts in all_parts}
+            rates = {parts: [rate(How(at_once, parts)) for _ in range(repeats)] for parts in all_parts}
             whole = statistics.median(rates[1])
             rows += [
                 (

@@ -15,15 +15,15 @@ from health.access.access import Access, needs_token
 from health.access.sessions import Sessions
 from health.answers import Answer, Headers, Receive, Scope, Send, fresh_answer, header, json_answer, send_answer
 from health.metrics.scrape import Scrapes
-from health.page.journal import Options
-from health.page.routes import Page
+from health.page.journal import PageOptions
+from health.page.routes import PageRoutes
 from health.snapshot import Snapshot
 
 CACHE_SECONDS = 0.5
 """How long a body is good for. What is in it is a second or two old anyway: the root tells of memory every two."""
 
 
-class Source(Protocol):
+class StatusSource(Protocol):
     """Where the answers come from."""
 
     def look(self) -> dict[str, Any]:
@@ -47,17 +47,17 @@ class Application:
 
     def __init__(
         self,
-        source: Source,
+        source: StatusSource,
         token: str,
         allowed_hosts: Iterable[str] = (),
         cache_seconds: float = CACHE_SECONDS,
-        page: Options | None = None,
+        page: PageOptions | None = None,
     ) -> None:
         sessions = Sessions(time.monotonic)
         access = Access(token, allowed_hosts, sessions)
         bodies = _Bodies(source, cache_seconds)
         self._routes = _Routes(source, access, bodies)
-        self._page = Page(bodies, access, sessions, page) if page else None
+        self._page = PageRoutes(bodies, access, sessions, page) if page else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
@@ -78,7 +78,7 @@ class Application:
 class _Routes:
     """What is answered on which path, besides the page's."""
 
-    def __init__(self, source: Source, access: Access, bodies: _Bodies) -> None:
+    def __init__(self, source: StatusSource, access: Access, bodies: _Bodies) -> None:
         self._source = source
         self._access = access
         self._bodies = bodies
@@ -127,7 +127,7 @@ class _Routes:
 class _Bodies:
     """The answers that have a body of their own, made anew when they have become too old."""
 
-    def __init__(self, source: Source, cache_seconds: float) -> None:
+    def __init__(self, source: StatusSource, cache_seconds: float) -> None:
         self._source = source
         self.cache_seconds = cache_seconds
         self._made_at = float("-inf")

@@ -62,7 +62,7 @@ FIELDS: Mapping[str, Field] = {
     "stats.encoder_fallbacks": Field(
         "renditions", "made by the second-best AVIF encoder, over all restarts", "integer"
     ),
-    "stats.connected": Field("yes or no", "whether there is a line to the source", "boolean"),
+    "stats.connected": Field("yes or no", "whether there is a connection to the source", "boolean"),
     "stats.queue_size": Field("pictures", "neither published nor dead: `seen` + `fetched` + `rendered`", "integer"),
     "stats.r2_circuit_breaker": Field("word", f"{_BREAKER}storage"),
     "stats.r2_circuit_breaker_since": Field(TIME, "since when it is not closed", "string null"),
@@ -177,7 +177,7 @@ FIELDS: Mapping[str, Field] = {
     "channels[].floor": _often("message id", "backfill goes on below this one", "integer"),
     "channels[].behind": Field(
         "messages",
-        "that its source has and the journal has not, at most; null while there is no line to it",
+        "that its source has and the journal has not, at most; null while there is no connection to it",
         "integer null",
     ),
     "channels[].backfilled": _often("messages", "that backfill has read", "integer null"),

@@ -21,7 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from health.answers import Receive, Scope, Send
 from health.application import Application
 from health.notify.notifier import Notifier
-from health.page.journal import Options
+from health.page.journal import PageOptions
 from health.view.view import View
 from ipc.options import reading_options
 from ipc.transport.context import Context
@@ -50,7 +50,7 @@ async def _serve(context: Context) -> None:
     with reading_options():
         notifier = Notifier(options["notify"], options["root"], Path(options["state_dir"]), time.monotonic())
         view = View(context, undelivered=notifier.undelivered)
-        app = Application(view, options["token"], options["allowed_hosts"], page=Options.read(options))
+        app = Application(view, options["token"], options["allowed_hosts"], page=PageOptions.read(options))
         listener = socket.socket(fileno=options["listen_fd"])
     server = _Server(
         uvicorn.Config(

@@ -23,7 +23,7 @@ NAMES: dict[str, str] = {
     "fetched.before": "connection: the original has its name in the spool, nothing is recorded",
     "fetched.after": "connection: the original is recorded",
     "rendered.claimed": "pool: the job is claimed, no image worker has it",
-    "rendered.lent": "pool: the original is in the worker's workplace, the worker has no order",
+    "rendered.lent": "pool: the original is in the worker's workplace, the worker has no job",
     "rendered.started": "image worker: it has the job, nothing is decoded",
     "rendered.written": "image worker: all renditions are in its workplace, the pool does not know",
     "rendered.moved": "pool: the first of them is in the job's folder",

@@ -25,9 +25,9 @@ from supervisor.host import instance_lock, signals
 from supervisor.host.control_socket import Control
 from supervisor.host.instance_lock import Card
 from supervisor.host.operations import Operations
-from supervisor.host.sd_notify import Notifier
+from supervisor.host.sd_notify import SystemdNotifier
 from supervisor.host.systemd import Notified
-from supervisor.processes.errors import Failed
+from supervisor.processes.errors import CommandFailed
 from supervisor.processes.router import RootRouter
 from supervisor.processes.spec import ChildSpec
 from supervisor.processes.supervisor import Supervisor
@@ -49,7 +49,7 @@ log = structlog.get_logger()
 class CannotStart(Exception):
     """Something outside is not as the configuration says; the text names what, where and the remedy.
 
-    What may pass by itself (a full disk, a port that is taken) is `Failed`: the start may be tried again.
+    What may pass by itself (a full disk, a port that is taken) is `CommandFailed`: the start may be tried again.
     """
 
 
@@ -76,7 +76,7 @@ def start(read: Callable[[], Settings], stop_fd: int, export: Path | None = None
             f"Pictures go to {_storage(settings)}, rows to {_catalog(settings)}",
             f"Status: {url}/status or bin/run status; stop with Ctrl-C",
         )
-        with contextlib.suppress(OSError):  # nobody may be there to read it
+        with contextlib.suppress(OSError):  # the reader may be gone
             os.write(1, "".join(f"{printable(line)}\n" for line in lines).encode())
 
     return run(settings, stop_fd, announce, parent_fd, reread)
@@ -118,37 +118,16 @@ def run(
     """Run the tree until it is stopped; the exit code.
 
     `announce` is called with the address of /status once it answers requests. At the end of `parent_fd`, if there is
-    one, the tree is stopped. `reread` gives the settings anew for a reload. Raises CannotStart, Failed and
+    one, the tree is stopped. `reread` gives the settings anew for a reload. Raises CannotStart, CommandFailed and
     `instance_lock.AlreadyRunning`.
     """
-    logs.configure(**asdict(settings.log), process="root")
-    if faults := tree.faults(settings):
-        raise CannotStart("\n".join(faults))
-    notifier = Notifier(os.environ, os.getpid())
-    notifier.starting(JOURNAL_SECONDS)
-    descriptors.raise_limit()
+    notifier = _prepare(settings)
     lock = _lock(settings)
     listener = _listen(settings)
     url = _url(listener)
     lock.write(Card(pid=os.getpid(), url=url, config=str(settings.config_file or "")))
-    started = tree.Start.now()
-    own_cgroup = cgroups.own()
-    cgroup = cgroups.settle(own_cgroup)
-    supervisor = _supervisor(settings, tree.children(settings, listener.fileno(), started, cgroup), stop_fd, cgroup)
+    supervisor, router, operations = _assemble(settings, stop_fd, listener.fileno(), notifier, reread)
     _stop_with_parent(supervisor, parent_fd)
-    router = RootRouter(supervisor.children)
-    router.guard = guard = _guard(settings, supervisor, router, own_cgroup)
-    operations = Operations(
-        supervisor,
-        router,
-        settings,
-        reread,
-        notifier=notifier,
-        listen_fd=listener.fileno(),
-        started=started,
-        cgroup=cgroup,
-        guard=guard,
-    )
     supervisor.stops.on_hangup = _on_hangup(supervisor, operations)
     supervisor.may_go_on = partial(_has_its_folder, lock)
     control = _control(settings, supervisor, operations)
@@ -162,6 +141,41 @@ def run(
         lock.release()
     log.info("supervisor.stopped", exit_code=code)
     return code
+
+
+def _prepare(settings: Settings) -> SystemdNotifier:
+    """This process, before it takes anything. Raises CannotStart."""
+    logs.configure(**asdict(settings.log), process="root")
+    if faults := tree.faults(settings):
+        raise CannotStart("\n".join(faults))
+    notifier = SystemdNotifier(os.environ, os.getpid())
+    notifier.starting(JOURNAL_SECONDS)
+    descriptors.raise_limit()
+    return notifier
+
+
+def _assemble(
+    settings: Settings, stop_fd: int, listen_fd: int, notifier: SystemdNotifier, reread: Callable[[], Settings] | None
+) -> tuple[Supervisor, RootRouter, Operations]:
+    """The supervisor of the tree's children, its router, and the operations on both. Nothing is started."""
+    started = tree.Start.now()
+    own_cgroup = cgroups.own()
+    cgroup = cgroups.settle(own_cgroup)
+    supervisor = _supervisor(settings, tree.children(settings, listen_fd, started, cgroup), stop_fd, cgroup)
+    router = RootRouter(supervisor.children)
+    router.guard = guard = _guard(settings, supervisor, router, own_cgroup)
+    operations = Operations(
+        supervisor,
+        router,
+        settings,
+        reread,
+        notifier=notifier,
+        listen_fd=listen_fd,
+        started=started,
+        cgroup=cgroup,
+        guard=guard,
+    )
+    return supervisor, router, operations
 
 
 def _supervisor(settings: Settings, specs: Sequence[ChildSpec], stop_fd: int, cgroup: Path | None) -> Supervisor:
@@ -258,14 +272,16 @@ def _lock(settings: Settings) -> instance_lock.Lock:
         lock.keep_an_eye_on(state_dir / "journal.db")
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-            raise Failed(f"state_dir {state_dir}: {error.strerror}. Make room on its disk, or check it") from error
+            raise CommandFailed(
+                f"state_dir {state_dir}: {error.strerror}. Make room on its disk, or check it"
+            ) from error
         raise CannotStart(
             f"state_dir {state_dir}: {error.strerror}. It must be a folder that this user can write to"
         ) from error
     except UnfitJournal as error:
         raise CannotStart(str(error)) from error
     except JournalError as error:  # busy, a full disk: that may pass
-        raise Failed(str(error)) from error
+        raise CommandFailed(str(error)) from error
     return lock
 
 
@@ -306,7 +322,7 @@ def _listen(settings: Settings) -> socket.socket:
                 f"health.host, health.port: cannot listen on {host}:{port}: {error.strerror or error}."
                 " Set health.port (or PORT) to a free port; 0 takes any"
             )
-            raise (Failed if may_pass else CannotStart)(text) from error
+            raise (CommandFailed if may_pass else CannotStart)(text) from error
 
 
 def _bound(family: int, kind: int, protocol: int, address: Any) -> socket.socket:

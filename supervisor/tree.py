@@ -23,13 +23,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from supervisor.processes.spec import ChildSpec, Command, Intensity, Restart, Sandbox, numbered
+from supervisor.processes.spec import ChildSpec, CommandSpec, Intensity, Restart, Sandbox, numbered
 from supervisor.resources import cpu_quota
 from supervisor.resources.cpu_quota import Processors
 from supervisor.resources.memory import MIB
 from supervisor.resources.pressure import MemoryLimits
 from supervisor.settings import Settings
-from supervisor.settings.commands import Command as CommandSettings
+from supervisor.settings.commands import CommandSettings
 from supervisor.version import VERSION
 
 POOL_INTENSITY = Intensity(max_restarts=5, window_seconds=60.0, delay_seconds=5.0)
@@ -122,7 +122,7 @@ def operators_own(given: CommandSettings) -> ChildSpec:
     """
     return ChildSpec(
         given.name,
-        command=Command(given.command, str(given.directory), dict(given.environment), given.stop_signal),
+        command=CommandSpec(given.command, str(given.directory), dict(given.environment), given.stop_signal),
         restart=cast(Restart, given.restart),
         hang_seconds=math.inf,
         stop_seconds=given.stop_seconds,

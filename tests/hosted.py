@@ -155,7 +155,7 @@ class Feed:
         self.journal.close()
 
     def pictures(self, count: int, *, bytes_each: int = 2000, stored: bool = False) -> list[int]:
-        """So many, all at once; their message ids. `stored`: they want nothing but their rows."""
+        """`count` pictures, all at once; their message ids. `stored`: they want nothing but their rows."""
         numbers = range(self._last + 1, self._last + 1 + count)
         self._last += count
         posts = tuple(map(self._post, numbers))

@@ -663,7 +663,7 @@ def test_an_edit_and_a_deletion_reach_the_row(scene: Scene) -> None:
 
 
 def test_a_backlog_is_worked_off_without_a_stampede(scene: Scene) -> None:
-    """One request at a time asks a storage that is out; and then never more than so many at once."""
+    """One request at a time asks a storage that is out; and then never more than the limit at once."""
     scene.storage.set(Answer(503, s3_error("ServiceUnavailable")))
     numbers = scene.feed.pictures(150)
     wait_for("the breaker to open", lambda: scene.is_open("r2"))

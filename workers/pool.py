@@ -71,8 +71,8 @@ class Pool:
 
     # The loop
 
-    def on_order(self, message: Message) -> None:
-        """A hint from above: there is a job; or how many workers may have one."""
+    def on_supervisor_message(self, message: Message) -> None:
+        """A hint from the root: there is a job; or how many workers may have one."""
         if isinstance(message, Ration):
             self._ration.limit = message.workers
             self._ration.enforce(self._dispatcher.busy)

@@ -1,6 +1,6 @@
 """Who may read what, and who may act: by the Host header, the token or a session's cookie, and where a request is from.
 
-The page asks more than /status. Without a token only a browser on this machine sees it, and nobody acts.
+The page asks more than /status. Without a token only a browser on this machine sees it, and it offers no action.
 """
 
 from __future__ import annotations

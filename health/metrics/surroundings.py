@@ -26,7 +26,7 @@ def _connected(snapshot: Snapshot) -> Iterator[Sample]:
 
 
 def _channels(snapshot: Snapshot) -> Iterator[Sample]:
-    """By id: a title is somebody else's and may change. None while there is no line: nobody knows then."""
+    """By id: a title is somebody else's and may change. None while there is no connection: it is not known then."""
     if not snapshot.is_connected:
         return
     source = snapshot.report("connection")
@@ -78,11 +78,11 @@ def _disk_reserve(snapshot: Snapshot) -> Iterator[Sample]:
 FAMILIES = (
     Family("picturedesk_ok", "gauge", "Whether /status finds no problem: 1 or 0", _ok),
     Family("picturedesk_problems", "gauge", "Problems of /status. No sample of a kind without one", _problems, ("id",)),
-    Family("picturedesk_connected", "gauge", "Whether there is a line to the source: 1 or 0", _connected),
+    Family("picturedesk_connected", "gauge", "Whether there is a connection to the source: 1 or 0", _connected),
     Family(
         "picturedesk_channel_behind_messages",
         "gauge",
-        "Messages that the channel has and the journal has not, at most. No sample while there is no line to it",
+        "Messages that the channel has and the journal has not, at most. No sample while there is no connection to it",
         _channels,
         ("channel",),
     ),

@@ -33,7 +33,7 @@ def silence() -> None:
             logger.addHandler(logging.NullHandler())
 
 
-class Service:
+class AppriseService:
     """One address. Its methods wait for the network; no error gets out but Unusable, from here."""
 
     def __init__(self, url: str) -> None:

@@ -19,7 +19,7 @@ of the others within a second.
 """
 
 HIDDEN_BY_OTHERS = "pictures.standing_still"
-"""A kind that nobody looks for while there are other problems: its absence says nothing then."""
+"""A kind that is not looked for while there are other problems: its absence says nothing then."""
 
 Key = tuple[str, str]
 """Subject and id of a problem."""

@@ -55,7 +55,7 @@ def ping(url: str) -> str:
     """Ask for the address; why that failed, or an empty text. The texts of the library's errors may hold the address,
     so only a status or the kind of an error is taken from them.
     """
-    import urllib.error  # noqa: PLC0415 - nobody pays for it who has no heartbeat_url
+    import urllib.error  # noqa: PLC0415 - not loaded without heartbeat_url
     import urllib.request  # noqa: PLC0415
 
     try:

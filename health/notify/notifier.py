@@ -14,9 +14,9 @@ from health.notify.decisions import Told, decide
 from health.notify.heartbeat import PERIOD_SECONDS, Heartbeat
 from health.notify.labels import label
 from health.notify.notices import Notice
-from health.notify.outbox import Outbox
-from health.notify.sender import Answer, Delivery, Sender
-from health.notify.state_file import State
+from health.notify.outbox import NoticeOutbox
+from health.notify.sender import Delivery, Receipt, Sender
+from health.notify.state_file import NotifyState
 from health.problems.first_seen import Dated
 from health.snapshot import Undelivered
 
@@ -40,10 +40,12 @@ class Notifier:
         self._after_seconds = float(options["after_seconds"])
         self._name = str(options["name"]) or socket.gethostname()
         urls = tuple(options["urls"])
-        state = _recall(state_dir, since=root["started_at"]) if urls else State()
+        state = _recall(state_dir, since=root["started_at"]) if urls else NotifyState()
         self._told = state.told
         self._looked_at: float | None = None
-        self._outbox = Outbox([label(url, position) for position, url in enumerate(urls)], state.waiting, monotonic)
+        self._outbox = NoticeOutbox(
+            [label(url, position) for position, url in enumerate(urls)], state.waiting, monotonic
+        )
         self._kept = state_file.to_text(self.state())
         self._sender = Sender(urls, state_dir) if urls else None
         url = str(options["heartbeat_url"])
@@ -91,7 +93,7 @@ class Notifier:
         for answer in self._sender.answers():
             self._take(answer, monotonic)
 
-    def _take(self, answer: Answer, monotonic: float) -> None:
+    def _take(self, answer: Receipt, monotonic: float) -> None:
         recipient = self._outbox.recipients[answer.position]
         if answer.is_final:
             recipient.unusable = answer.reason
@@ -104,9 +106,9 @@ class Notifier:
             notices = self._outbox.accepted(answer.position, monotonic)
             log.info("notify.sent", url=recipient.label, notices=notices)
 
-    def state(self) -> State:
+    def state(self) -> NotifyState:
         """What the process after this one is to know."""
-        return State(self._told, [one.waiting for one in self._outbox.recipients])
+        return NotifyState(self._told, [one.waiting for one in self._outbox.recipients])
 
     def _keep(self) -> None:
         """Have the state written if it has changed."""
@@ -117,12 +119,12 @@ class Notifier:
             self._sender.keep(text)
 
 
-def _recall(state_dir: Path, since: float) -> State:
+def _recall(state_dir: Path, since: float) -> NotifyState:
     """What the process before has left. What it saw before the tree was started is no unbroken observation."""
     try:
         state = state_file.read(state_dir)
     except (OSError, ValueError) as error:
         log.warning("notify.state_failed", path=state_file.NAME, error=str(error))
-        return State()
+        return NotifyState()
     seen = {key: at for key, at in state.told.seen.items() if at >= since}
-    return State(Told(seen, state.told.episodes), state.waiting)
+    return NotifyState(Told(seen, state.told.episodes), state.waiting)

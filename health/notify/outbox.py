@@ -45,7 +45,7 @@ class Recipient:
     unusable: str = ""
 
 
-class Outbox:
+class NoticeOutbox:
     """The recipients in the order of notify.urls."""
 
     def __init__(self, labels: Iterable[str], waiting: Sequence[Sequence[Notice]], now: float) -> None:

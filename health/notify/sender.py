@@ -1,4 +1,4 @@
-"""The thread that sends: it alone waits for services, and nobody waits for it."""
+"""The thread that sends: it alone waits for services, and no thread waits for it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of it: `reason` is why it was not accepted. `is_final`: the recipient can never be reached."""
+class Receipt:
+    """How sending ended: `reason` is why it was not accepted. `is_final`: the recipient can never be reached."""
 
     position: int
     reason: str
@@ -51,7 +51,7 @@ class Sender:
         self._states: deque[str] = deque(maxlen=1)
         self._deliveries: dict[int, Delivery] = {}
         self._wake = threading.Event()
-        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
         self._is_failing = False
         # A daemon: the process ends without waiting for a service.
         threading.Thread(target=self._run, name="notify", daemon=True).start()
@@ -66,7 +66,7 @@ class Sender:
         self._deliveries[delivery.position] = delivery
         self._wake.set()
 
-    def answers(self) -> Iterator[Answer]:
+    def answers(self) -> Iterator[Receipt]:
         """What has become known since the last call."""
         while True:
             try:
@@ -80,7 +80,7 @@ class Sender:
             service, why = make_service(url)
             services.append(service)
             if why:
-                self._answers.put(Answer(position, why, is_final=True))
+                self._answers.put(Receipt(position, why, is_final=True))
         while True:
             self._wake.wait()
             self._wake.clear()
@@ -90,7 +90,7 @@ class Sender:
                 self._save()  # what was given before it
                 if service := services[position]:
                     reason = service.send(delivery.title, delivery.body, is_bad=delivery.is_bad)
-                    self._answers.put(Answer(position, reason))
+                    self._answers.put(Receipt(position, reason))
 
     def _save(self) -> None:
         try:
@@ -107,7 +107,7 @@ class Sender:
 def make_service(url: str) -> tuple[Any, str]:
     """Apprise's service of the address, or None and why there is none."""
     try:
-        return importlib.import_module(APPRISE).Service(url), ""
+        return importlib.import_module(APPRISE).AppriseService(url), ""
     except Exception as error:  # a damaged installation, too
         kind = type(error).__name__
         return None, str(error) if kind == "Unusable" else f"Apprise cannot be loaded ({kind})"

@@ -23,14 +23,14 @@ NAME = "notify.json"
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class NotifyState:
     """`waiting` has the undelivered notices by position in notify.urls. No address is in it."""
 
     told: Told = field(default_factory=Told)
     waiting: Sequence[Sequence[Notice]] = ()
 
 
-def to_text(state: State) -> str:
+def to_text(state: NotifyState) -> str:
     """The state as JSON."""
     return json.dumps(
         {
@@ -42,7 +42,7 @@ def to_text(state: State) -> str:
     )
 
 
-def from_text(text: str) -> State:
+def from_text(text: str) -> NotifyState:
     """The state that the JSON holds. Raises ValueError for anything else."""
     try:
         document = json.loads(text)
@@ -51,7 +51,7 @@ def from_text(text: str) -> State:
         waiting = [[_notice(facts) for facts in notices] for notices in document["waiting"]]
     except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not as this program writes it: {error!r}") from error
-    return State(Told(seen, episodes), waiting)
+    return NotifyState(Told(seen, episodes), waiting)
 
 
 def _episode(facts: Any) -> Episode:
@@ -77,14 +77,14 @@ def _notice(facts: Any) -> Notice:
     )
 
 
-def read(state_dir: Path) -> State:
+def read(state_dir: Path) -> NotifyState:
     """The state that the process before left; an empty one if there is none. Raises OSError and ValueError."""
     path = state_dir / NAME
     private_files.refuse_link(path)
     try:
         return from_text(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return State()
+        return NotifyState()
 
 
 def write(state_dir: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from health.answers import Answer, Headers, Receive, Scope, header, json_answer
-from health.page.journal import Options, revive
+from health.page.journal import PageOptions, revive
 from ipc.journal import JournalError
 from ipc.transport import control_client
 
@@ -69,7 +69,7 @@ async def _whole(receive: Receive) -> bytes | None:
 class Actions:
     """Carries out one action at a time, and logs each."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: PageOptions) -> None:
         self._options = options
         self._busy = asyncio.Lock()
         self._known: Mapping[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {

@@ -1,7 +1,7 @@
-"""Server-sent events for every reader of the page: each body is made once, whoever reads along.
+"""Server-sent events for every reader of the page: each body is made once for all of them.
 
 Promises. There are `MOST_READERS` at most, and one who reads too slowly is dropped: what waits for a reader is the
-newest body of each kind and no more. While nobody reads, nothing is made.
+newest body of each kind and no more. Without a reader nothing is made.
 """
 
 from __future__ import annotations

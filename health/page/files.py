@@ -39,7 +39,7 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class ServedFile:
     """An open file: its descriptor, which the caller closes, its size in bytes, and the headers that it goes with."""
 
     fd: int
@@ -50,7 +50,7 @@ class File:
         os.close(self.fd)
 
 
-def open_object(media: Path, key: str, prefix: str) -> File | None:
+def open_object(media: Path, key: str, prefix: str) -> ServedFile | None:
     """The object of that key; None if it is no key of ours under that prefix, or there is no such file."""
     if not key.startswith(prefix) or not (match := _KEY.fullmatch(key.removeprefix(prefix))):
         return None
@@ -60,7 +60,7 @@ def open_object(media: Path, key: str, prefix: str) -> File | None:
     return _file(fd, content_type, IMMUTABLE)
 
 
-def open_original(spool: Path, job_id: int, generation: int) -> File | None:
+def open_original(spool: Path, job_id: int, generation: int) -> ServedFile | None:
     """The original of that job; None if it is not there, too large, or nothing that browsers show."""
     if (fd := open_below(spool, [f"{job_id}.{generation}", ORIGINAL])) is None:
         return None
@@ -71,10 +71,10 @@ def open_original(spool: Path, job_id: int, generation: int) -> File | None:
     return _file(fd, content_type, NO_STORE, (b"content-disposition", b"inline"))
 
 
-def _file(fd: int, content_type: bytes, *more: tuple[bytes, bytes]) -> File:
+def _file(fd: int, content_type: bytes, *more: tuple[bytes, bytes]) -> ServedFile:
     size = os.fstat(fd).st_size
     plain = ((b"content-type", content_type), (b"content-length", b"%d" % size))
-    return File(fd, size, (*plain, *more, NOSNIFF, NO_REFERRER, SAME_ORIGIN, SANDBOX))
+    return ServedFile(fd, size, (*plain, *more, NOSNIFF, NO_REFERRER, SAME_ORIGIN, SANDBOX))
 
 
 def open_below(root: Path, parts: Sequence[str]) -> int | None:

@@ -16,7 +16,7 @@ IDS_TOLD = 20
 """How many of the jobs that came back are named in the log."""
 
 
-class Options(NamedTuple):
+class PageOptions(NamedTuple):
     """What the settings say that the page needs."""
 
     state_dir: Path
@@ -26,7 +26,7 @@ class Options(NamedTuple):
     show_captions: bool
 
     @classmethod
-    def read(cls, options: Mapping[str, Any]) -> Options:
+    def read(cls, options: Mapping[str, Any]) -> PageOptions:
         return cls(
             Path(options["state_dir"]),
             options["backend"],
@@ -39,7 +39,7 @@ class Options(NamedTuple):
 class DeskReader:
     """Reads what the page shows besides /status. It is opened to be read, and opened anew after each error."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: PageOptions) -> None:
         self._options = options
         self._journal: Journal | None = None
         self._can_be_shown: dict[tuple[int, int], bool] = {}
@@ -71,7 +71,7 @@ class DeskReader:
             "dead": desk.groups(letters, names, self._thumbnail if with_thumbnails else _none),
         }
 
-    def original(self, job_id: int) -> files.File | None:
+    def original(self, job_id: int) -> files.ServedFile | None:
         """The original of a dead letter, if it can be shown."""
         letter = self._letter(job_id)
         return None if letter is None else files.open_original(self._spool, letter[0], letter[1])

@@ -18,7 +18,7 @@ from health.page.actions import Actions, client_of, read_body, refuse_foreign
 from health.page.badge import badge
 from health.page.broadcast import Broadcast, Topic
 from health.page.document import document
-from health.page.journal import DeskReader, Options
+from health.page.journal import DeskReader, PageOptions
 
 STATUS_SECONDS = 1.0
 DESK_SECONDS = 2.0
@@ -37,17 +37,17 @@ NOT_FOUND = json_answer({"error": "there is no such file"}, 404)
 log = structlog.get_logger()
 
 
-class Source(Protocol):
+class BodySource(Protocol):
     """Where /status comes from."""
 
     def status(self) -> Mapping[str, Any]:
         """The body of /status, at most half a second old."""
 
 
-class Page:
+class PageRoutes:
     """All that the page consists of."""
 
-    def __init__(self, source: Source, access: Access, sessions: Sessions, options: Options) -> None:
+    def __init__(self, source: BodySource, access: Access, sessions: Sessions, options: PageOptions) -> None:
         self._source = source
         self._access = access
         self._sessions = sessions
@@ -111,7 +111,7 @@ class Page:
         return body if self._options.show_captions else desk.without_titles(body)
 
     def _shown(self) -> Mapping[str, Any]:
-        """What the page shows besides. With a token, whoever reads this has shown it, and may act."""
+        """What the page shows besides. With a token, the reader has shown it, and may act."""
         may_act = self._access.has_token
         return {
             "may_act": may_act,
@@ -139,7 +139,7 @@ class Page:
         finally:
             file.close()
 
-    def _open(self, path: str) -> files.File | None:
+    def _open(self, path: str) -> files.ServedFile | None:
         kind, _, name = path[1:].partition("/")
         if kind == "media":
             if self._options.backend != "files":
@@ -163,7 +163,7 @@ class Page:
         )
 
     async def _open_session(self, scope: Scope, receive: Receive) -> Answer:
-        """A session for whoever shows the token."""
+        """A session for a reader who shows the token."""
         client = client_of(scope)
         if not self._access.has_token:
             return json_answer({"said": "health.token is not set: the page can only be read"}, 403)
@@ -193,7 +193,7 @@ def _refuse_other_sites(headers: Headers) -> Answer | None:
     return None if is_ours else json_answer({"error": "this is for the page alone"}, 403)
 
 
-async def _send_file(file: files.File, scope: Scope, send: Send) -> None:
+async def _send_file(file: files.ServedFile, scope: Scope, send: Send) -> None:
     left = file.size
     while left > 0:
         chunk = (await asyncio.to_thread(os.read, file.fd, CHUNK_BYTES))[:left]

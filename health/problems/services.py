@@ -17,7 +17,7 @@ while others succeed is none: it is its own fault, most likely.
 REMEDY = "Nothing is lost; it is tried again by itself. If it lasts, check the service and the network"
 
 
-class Service(NamedTuple):
+class ServiceNames(NamedTuple):
     """`prefix` and `error` are names in the uploader's report, `name` is for people."""
 
     prefix: str
@@ -25,7 +25,7 @@ class Service(NamedTuple):
     name: str
 
 
-SERVICES = (Service("r2", "storage", "storage"), Service("supabase", "catalog", "catalogue"))
+SERVICES = (ServiceNames("r2", "storage", "storage"), ServiceNames("supabase", "catalog", "catalogue"))
 
 
 def services_down(snapshot: Snapshot) -> Iterator[Problem]:
@@ -36,7 +36,7 @@ def services_down(snapshot: Snapshot) -> Iterator[Problem]:
             yield problem
 
 
-def _breaker_open(service: Service, snapshot: Snapshot) -> Problem | None:
+def _breaker_open(service: ServiceNames, snapshot: Snapshot) -> Problem | None:
     """Half-open counts too: no request has succeeded yet."""
     report, breaker = snapshot.report("uploader"), f"{service.prefix}_circuit_breaker"
     state = report.get(breaker, "closed")
@@ -55,7 +55,7 @@ def _breaker_open(service: Service, snapshot: Snapshot) -> Problem | None:
     )
 
 
-def _silent(service: Service, snapshot: Snapshot) -> Problem | None:
+def _silent(service: ServiceNames, snapshot: Snapshot) -> Problem | None:
     report = snapshot.report("uploader")
     since = report.get(f"{service.prefix}_silent_since")
     if not since:
@@ -70,7 +70,7 @@ def _silent(service: Service, snapshot: Snapshot) -> Problem | None:
     )
 
 
-def _failing(service: Service, snapshot: Snapshot) -> Problem | None:
+def _failing(service: ServiceNames, snapshot: Snapshot) -> Problem | None:
     report = snapshot.report("uploader")
     since = unix_seconds(report.get(f"{service.prefix}_failing_since"))
     if since is None or abs(snapshot.now - since) < FAILING_SECONDS:  # abs: the clock may have been set back
@@ -85,4 +85,4 @@ def _failing(service: Service, snapshot: Snapshot) -> Problem | None:
     )
 
 
-DOWN: tuple[Callable[[Service, Snapshot], Problem | None], ...] = (_breaker_open, _silent, _failing)
+DOWN: tuple[Callable[[ServiceNames, Snapshot], Problem | None], ...] = (_breaker_open, _silent, _failing)

@@ -72,7 +72,7 @@ def _read(journal: Journal) -> Figures:
         )
 
 
-class Progress:
+class Standstill:
     """Since when pictures wait without one being finished (monotonic seconds)."""
 
     def __init__(self, now: float) -> None:

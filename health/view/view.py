@@ -12,7 +12,7 @@ from health.problems.first_seen import Dated, FirstSeen
 from health.snapshot import PATIENCE_SECONDS, Snapshot, Undelivered
 from health.status import document, summarize
 from health.view.ends import EndCounter
-from health.view.figures import JournalReader, Progress
+from health.view.figures import JournalReader, Standstill
 from health.view.messages import Messages
 from ipc.kernel import proc
 from ipc.transport.context import Context
@@ -40,7 +40,7 @@ class View:
         self._ends = EndCounter(context.journal_path)
         self._messages = Messages(context.inbox, monotonic, self._ends.add)
         self._journal = JournalReader(context.journal_path)
-        self._progress = Progress(monotonic())
+        self._progress = Standstill(monotonic())
         self._first_seen = FirstSeen()
         self._awake_since = -math.inf
         self._summary = ""

@@ -88,15 +88,10 @@ def withdraw(journal: Journal, job: Job, revision: int, now: float) -> None:
 # seen → fetched → rendered → published
 
 
-def record_fetched(journal: Journal, job: Job, sha256: str, size_bytes: int, seconds: float | None = None) -> bool:
-    """seen → fetched. The original is in the spool, complete and fsynced; `seconds` is what fetching it took."""
-    return bool(record_all_fetched(journal, [(job, sha256, size_bytes, seconds)]))
+def record_fetched(journal: Journal, fetched: Iterable[tuple[Job, str, int, float | None]]) -> set[int]:
+    """seen → fetched for these jobs, in one transaction: their originals are in the spool, complete and fsynced.
 
-
-def record_all_fetched(journal: Journal, fetched: Iterable[tuple[Job, str, int, float | None]]) -> set[int]:
-    """seen → fetched for several jobs, each with its sha256, size and seconds, in one transaction.
-
-    The ids of those it applied to.
+    With each job its original's sha256, bytes, and the seconds that fetching took. The ids of those it applied to.
     """
     step = record(Step.FETCHED, CONNECTION, journal.clock())
     took: dict[int, float | None] = {}

@@ -54,7 +54,7 @@ class Exit:
 
     @property
     def signal(self) -> int | None:
-        """The signal that ended it and that nobody accounts for; None: it ended otherwise."""
+        """The signal that ended it, where none of us sent it; None: it ended otherwise."""
         return -self.returncode if self.cause is Cause.SIGNALLED else None
 
     @property

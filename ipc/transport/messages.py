@@ -56,7 +56,7 @@ class Sealed:
 class OwnMemory:
     """Child to supervisor, now and then: its part of memory that several share (PSS), and what it has alone (USS).
 
-    Nobody else of its user may look into a process that is hidden.
+    No other process of its user may look into one that is hidden.
     """
 
     pss_bytes: int
@@ -131,14 +131,14 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class NewOptions:
     """Supervisor to a child that can take them while it runs: its options from now on."""
 
     options: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class OperationRequest:
     """Supervisor to a child that supervises: the operator wants this done ("stop", "start", "restart") to `name`."""
 
     action: str
@@ -175,7 +175,7 @@ class JobDone:
     `renditions` holds (width, height, format, bytes) of each; width and height are the original's, upright.
     `rss_bytes` is what the worker still holds on to. `fallbacks` of the renditions are not of the encoder that they
     should be of, and `fallback_reason` says why. `stripped_bytes` is the size of the stripped original: 0 where it
-    can't be stripped, NOT_STRIPPED where nobody wants it to be.
+    can't be stripped, NOT_STRIPPED where it is not wanted.
     """
 
     job_id: int
@@ -196,7 +196,7 @@ class JobFailed:
     """Image worker to pool: no renditions, and why.
 
     `verdict` is "bad" (the picture's own fault), "memory" (no verdict on the picture), "missing" (the original is not
-    in the spool), "machine" (the spool's disk is full: nobody's fault), "broken" (`codec`, one of our decoders or
+    in the spool), "machine" (the spool's disk is full: no picture's fault), "broken" (`codec`, one of our decoders or
     encoders, works on no picture) or "passing" (anything else: worth another try).
     """
 
@@ -217,8 +217,8 @@ Message = (
     | Report
     | ChildState
     | Ended
-    | Options
-    | Command
+    | NewOptions
+    | OperationRequest
     | Ration
     | Job
     | JobDone
@@ -240,8 +240,8 @@ _TYPES: tuple[type[Any], ...] = (
     Report,
     ChildState,
     Ended,
-    Options,
-    Command,
+    NewOptions,
+    OperationRequest,
     Ration,
     Job,
     JobDone,

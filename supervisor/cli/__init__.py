@@ -15,7 +15,7 @@ from supervisor.cli.exit_codes import ExitCode
 from supervisor.cli.parser import parse
 from supervisor.host import instance_lock
 from supervisor.host.instance_lock import AlreadyRunning
-from supervisor.processes.errors import Failed
+from supervisor.processes.errors import CommandFailed
 from supervisor.processes.process import HOME
 from supervisor.settings import Settings, SettingsError, load
 
@@ -49,11 +49,12 @@ def _configure_and_run(options: argparse.Namespace, stop_fd: int | None) -> int:
         return _run(options, settings)
     except root.CannotStart as error:
         return _refuse("cannot start", str(error), ExitCode.CONFIGURATION)
-    except (AlreadyRunning, JournalError, Failed) as error:
+    except (AlreadyRunning, JournalError, CommandFailed) as error:
         return _refuse(options.command, str(error), ExitCode.GAVE_UP)
 
 
 def _run(options: argparse.Namespace, settings: Settings) -> int:
+    """A case for each command, as flat as their table."""
     # Imported here, because the root stays small: it has no use for a progress bar or an HTTP client.
     from supervisor.cli import (  # noqa: PLC0415
         check,

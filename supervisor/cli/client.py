@@ -10,7 +10,7 @@ import urllib.request
 from typing import Any
 
 from supervisor.host import instance_lock
-from supervisor.processes.errors import Failed
+from supervisor.processes.errors import CommandFailed
 from supervisor.settings import Settings
 
 FIELDS = {"ok", "problems", "stats", "tree", "memory", "channels"}
@@ -18,17 +18,17 @@ MAX_BYTES = 64 * 2**20
 NOT_OURS = "is answered by another program"
 
 
-class Unreachable(Failed):
+class NoInstance(CommandFailed):
     """No instance answers; the text says why, and the remedy."""
 
 
 def get_status(settings: Settings, timeout_seconds: float = 5.0) -> dict[str, Any]:
-    """The /status of the instance on this state_dir. Raises Unreachable."""
+    """The /status of the instance on this state_dir. Raises NoInstance."""
     card = instance_lock.running(settings.state_dir)
     if card is None:
-        raise Unreachable(f"nothing is running on state_dir {settings.state_dir}. Start it with bin/run")
+        raise NoInstance(f"nothing is running on state_dir {settings.state_dir}. Start it with bin/run")
     if not card.url:
-        raise Unreachable(f"the instance (pid {card.pid}) is still starting")
+        raise NoInstance(f"the instance (pid {card.pid}) is still starting")
     request = urllib.request.Request(f"{card.url}/status")
     if settings.health.token:
         request.add_header("Authorization", f"Bearer {settings.health.token}")
@@ -40,13 +40,13 @@ def get_status(settings: Settings, timeout_seconds: float = 5.0) -> dict[str, An
             body = json.loads(response.read(MAX_BYTES))
     except urllib.error.HTTPError as error:
         error.close()
-        raise Unreachable(f"{where} {_refusal(error.code, settings.health.token)}") from error
+        raise NoInstance(f"{where} {_refusal(error.code, settings.health.token)}") from error
     except ValueError as error:
-        raise Unreachable(f"{where} {NOT_OURS}: it has not answered with JSON") from error
+        raise NoInstance(f"{where} {NOT_OURS}: it has not answered with JSON") from error
     except (OSError, http.client.HTTPException) as error:
-        raise Unreachable(f"{where} does not answer: {error}") from error
+        raise NoInstance(f"{where} does not answer: {error}") from error
     if not isinstance(body, dict) or not body.keys() >= FIELDS:
-        raise Unreachable(f"{where} {NOT_OURS}: its answer is no status")
+        raise NoInstance(f"{where} {NOT_OURS}: its answer is no status")
     return body
 
 

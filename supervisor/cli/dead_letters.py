@@ -10,7 +10,7 @@ from supervisor.cli import terminal
 from supervisor.cli.exit_codes import ExitCode
 from supervisor.cli.terminal import table
 from supervisor.host import instance_lock
-from supervisor.processes.errors import Failed
+from supervisor.processes.errors import CommandFailed
 from supervisor.settings import Settings
 
 
@@ -47,7 +47,7 @@ def retry(settings: Settings, ids: list[int], *, everything: bool) -> int:
         terminal.complain("retry", "name the ids of dead letters (bin/run dead lists them), or --all")
         return ExitCode.USAGE
     if not (settings.state_dir / "journal.db").exists():
-        raise Failed(f"{settings.state_dir} has no journal yet: nothing is dead there")
+        raise CommandFailed(f"{settings.state_dir} has no journal yet: nothing is dead there")
     journal = Journal.open(settings.state_dir / "journal.db")
     wanted = [job.id for job in lookup.dead(journal)] if everything else ids
     revived = transitions.revive(journal, wanted)
@@ -57,5 +57,5 @@ def retry(settings: Settings, ids: list[int], *, everything: bool) -> int:
     came_back = set(revived)  # a set: there may be a hundred thousand
     missing = [str(job_id) for job_id in wanted if job_id not in came_back]
     if missing:
-        raise Failed(f"not dead: {', '.join(missing)}. bin/run dead lists the dead letters")
+        raise CommandFailed(f"not dead: {', '.join(missing)}. bin/run dead lists the dead letters")
     return 0

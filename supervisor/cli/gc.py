@@ -8,14 +8,14 @@ from supervisor import tree
 from supervisor.child.runtime import resolve
 from supervisor.cli import terminal
 from supervisor.cli.terminal import mebibytes
-from supervisor.processes.errors import Failed
+from supervisor.processes.errors import CommandFailed
 from supervisor.settings import Settings
 
 
 def run(settings: Settings, *, delete: bool, hours: float) -> int:
     """Look through the whole storage; the exit code."""
     if not (settings.state_dir / "journal.db").exists():
-        raise Failed(
+        raise CommandFailed(
             f"{settings.state_dir} has no journal: it knows what is on its way. Run this with the configuration that"
             " the program runs with"
         )
@@ -30,7 +30,9 @@ def run(settings: Settings, *, delete: bool, hours: float) -> int:
             for one in garbage.objects:
                 terminal.say(one.key)
     except faults as fault:  # type: ignore[misc]  # classes, resolved by name: no worker is imported here
-        raise Failed(f"{fault} ({objects} objects had been {'removed' if delete else 'found'} by then)") from fault
+        raise CommandFailed(
+            f"{fault} ({objects} objects had been {'removed' if delete else 'found'} by then)"
+        ) from fault
     if not objects:
         terminal.say(f"Every object is named by a row{f', or younger than {hours:g} hours' if hours else ''}.")
         return 0

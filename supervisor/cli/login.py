@@ -21,7 +21,7 @@ from supervisor.child.runtime import resolve
 from supervisor.cli import terminal
 from supervisor.cli.exit_codes import ExitCode
 from supervisor.host import instance_lock
-from supervisor.processes.errors import Failed
+from supervisor.processes.errors import CommandFailed
 from supervisor.settings import Settings
 
 NO_ACCOUNT = """\
@@ -36,14 +36,14 @@ WHITE_ON_BLACK = "\x1b[38;5;231;48;5;16m"
 
 def run(settings: Settings, *, qr: bool, as_string: bool, force: bool) -> int:
     """Log in; the exit code."""
-    talk = Terminal(sys.stderr if as_string else sys.stdout)
+    talk = LoginTerminal(sys.stderr if as_string else sys.stdout)
     if not (settings.telegram.api_id and settings.telegram.api_hash):
         for line in NO_ACCOUNT.splitlines():
             talk.refuse(line)
         return ExitCode.CONFIGURATION
     card = instance_lock.running(settings.state_dir)
     if card is not None:
-        raise Failed(
+        raise CommandFailed(
             f"an instance is running on state_dir {settings.state_dir} (pid {card.pid}), and one session must not be"
             f" used in two places. Stop it first (kill {card.pid})"
         )
@@ -54,7 +54,7 @@ def run(settings: Settings, *, qr: bool, as_string: bool, force: bool) -> int:
     return code
 
 
-class Terminal:
+class LoginTerminal:
     """Asks and answers: prints to `out`, reads standard input."""
 
     def __init__(self, out: TextIO) -> None:

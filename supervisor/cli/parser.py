@@ -30,7 +30,7 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class Subcommand:
     """`help` is its line in `bin/run --help`; `details` follow it in `bin/run NAME --help`."""
 
     name: str
@@ -72,7 +72,7 @@ COMMON = (
 """Options of every command."""
 
 COMMANDS = (
-    Command(
+    Subcommand(
         "start",
         "run until stopped (the default); or start one process",
         "SIGTERM or Ctrl-C stops it: intake ends, the work in hand is finished (supervisor.drain_seconds), the rest"
@@ -83,7 +83,7 @@ COMMANDS = (
             Option("--parent-fd", argparse.SUPPRESS, {"type": int}),
         ),
     ),
-    Command(
+    Subcommand(
         "import",
         "take in a Telegram Desktop export",
         'The export is a folder that Telegram Desktop wrote as "Machine-readable JSON". Where an instance runs, that'
@@ -93,7 +93,7 @@ COMMANDS = (
             _flag("--exit", "stop the instance that was started when everything is published or dead"),
         ),
     ),
-    Command(
+    Subcommand(
         "status",
         "show the running instance's tree and figures",
         options=(
@@ -101,7 +101,7 @@ COMMANDS = (
             _flag("--watch", "repeat every second, until Ctrl-C"),
         ),
     ),
-    Command(
+    Subcommand(
         "why",
         "show one post's life, where it is now, what it waits for, and what to do",
         "The post is named by its t.me link, or by its channel and its message's id. It works with and without a"
@@ -112,19 +112,19 @@ COMMANDS = (
             _flag("--json", "print one JSON object"),
         ),
     ),
-    Command(
+    Subcommand(
         "memory",
         "report the memory of every process, and the kills for memory",
         "For each process: memory now, its proportional share, what is its own alone, the peak, the cap and the trend."
         " Below that the last fifty kills, each with the job in hand.",
         (_flag("--json", "print one JSON object"),),
     ),
-    Command(
+    Subcommand(
         "dead",
         "list the dead letters: id, message, stage, attempts, reason",
         options=(_flag("--json", "print one JSON object a line"),),
     ),
-    Command(
+    Subcommand(
         "retry",
         "bring dead letters back to the stage where they died",
         options=(
@@ -132,7 +132,7 @@ COMMANDS = (
             _flag("--all", "every dead letter"),
         ),
     ),
-    Command(
+    Subcommand(
         "login",
         "log in to Telegram: makes the session",
         "By phone number and code, or by a QR code; two-step passwords too.",
@@ -142,18 +142,18 @@ COMMANDS = (
             _flag("--force", "replace an existing session without asking"),
         ),
     ),
-    Command(
+    Subcommand(
         "check",
         "validate the configuration and try what it names",
         "Tries each channel, the bucket, the database, the export, the journal and your own commands; changes nothing.",
         (_flag("--notify", "also send a test message to notify.urls, and ping notify.heartbeat_url"),),
     ),
-    Command(
+    Subcommand(
         "schema",
         "print the SQL that a Supabase project needs",
         "It may be applied again at any time.",
     ),
-    Command(
+    Subcommand(
         "gc",
         "list stored objects that no row names any more, or remove them",
         "It may run beside a running instance.",
@@ -166,7 +166,7 @@ COMMANDS = (
             ),
         ),
     ),
-    Command(
+    Subcommand(
         "republish",
         "publish again what the settings now want otherwise; `check` counts it",
         "It may run beside a running instance, be interrupted, and be run again. Have the instance read new settings"
@@ -176,18 +176,18 @@ COMMANDS = (
             _flag("--urls", "write rows again whose URLs do not begin with storage.public_url; their revision rises"),
         ),
     ),
-    Command(
+    Subcommand(
         "reload",
         "have the running instance read its configuration again",
         "SIGHUP does the same, unless it comes because the terminal is gone.",
     ),
-    Command(
+    Subcommand(
         "restart",
         "replace one process of the running instance",
         "The work in hand is finished first.",
         (_PROCESS,),
     ),
-    Command(
+    Subcommand(
         "stop",
         "stop one process of the running instance",
         "The work in hand is finished first.",

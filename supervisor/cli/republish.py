@@ -10,7 +10,7 @@ from supervisor.child.runtime import resolve
 from supervisor.cli import terminal
 from supervisor.cli.exit_codes import ExitCode
 from supervisor.host import instance_lock
-from supervisor.processes.errors import Failed
+from supervisor.processes.errors import CommandFailed
 from supervisor.settings import Settings
 
 
@@ -20,7 +20,7 @@ def run(settings: Settings, *, originals: bool, urls: bool) -> int:
         terminal.complain("republish", "say what: --originals, --urls, or both")
         return ExitCode.USAGE
     if not (settings.state_dir / "journal.db").exists():
-        raise Failed(f"{settings.state_dir} has no journal: it knows what is published, and how")
+        raise CommandFailed(f"{settings.state_dir} has no journal: it knows what is published, and how")
     if originals:
         _replace_originals(settings)
     if urls:
@@ -31,7 +31,7 @@ def run(settings: Settings, *, originals: bool, urls: bool) -> int:
 def _replace_originals(settings: Settings) -> None:
     """Replace each original that is published as it came; print a line for each."""
     if settings.storage.originals == "as_is":
-        raise Failed(
+        raise CommandFailed(
             'storage.originals = "as_is": originals are wanted as they came. Set it to "stripped" or "none", and have'
             " the program read it (bin/run reload), before they are replaced"
         )
@@ -42,10 +42,10 @@ def _replace_originals(settings: Settings) -> None:
             outcomes[one.became] += 1
             terminal.say(f"{one.became} {one.key}{f': {one.why}' if one.why else ''}")
     except faults as fault:  # type: ignore[misc]  # a class, resolved by name: no worker is imported here
-        raise Failed(f"{fault} ({_sum(outcomes)} by then; the same command goes on with the rest)") from fault
+        raise CommandFailed(f"{fault} ({_sum(outcomes)} by then; the same command goes on with the rest)") from fault
     terminal.say(f"Originals that were published as they came: {_sum(outcomes)}.", out=sys.stderr)
     if left := outcomes["missing"] + outcomes["damaged"] + outcomes["failed"]:
-        raise Failed(f"{left} could not be replaced: the lines above say why")
+        raise CommandFailed(f"{left} could not be replaced: the lines above say why")
 
 
 def _sum(outcomes: Counter[str]) -> str:

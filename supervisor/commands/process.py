@@ -28,7 +28,7 @@ from ipc.transport.messages import Message, Ready, Unrunnable
 from supervisor.commands.output import Output
 from supervisor.processes.policy import Intent
 from supervisor.processes.process import HOME, Process
-from supervisor.processes.spec import ChildSpec, Command
+from supervisor.processes.spec import ChildSpec, CommandSpec
 from supervisor.resources import descriptors
 
 LAUNCH = Path(__file__).with_name("exec_shim.py")
@@ -165,7 +165,7 @@ def _pipe(ours: ExitStack, its: ExitStack) -> tuple[int, int]:
     return reader, writer
 
 
-def environment(command: Command, environ: Mapping[str, str]) -> dict[str, str]:
+def environment(command: CommandSpec, environ: Mapping[str, str]) -> dict[str, str]:
     """The command's whole environment: that of the program, `environ`, less what is the program's own.
 
     So no setting of ours, which may be a secret, is in it. Python is told to write at once: else what a Python program
@@ -178,7 +178,7 @@ def environment(command: Command, environ: Mapping[str, str]) -> dict[str, str]:
     return {"PYTHONUNBUFFERED": "1", **given, **command.environment}
 
 
-def fault(command: Command) -> str:
+def fault(command: CommandSpec) -> str:
     """Why the command cannot be run, as far as that can be seen before; mostly empty."""
     folder, program = Path(command.directory), command.words[0]
     if not folder.is_dir():

@@ -111,7 +111,7 @@ class Control:
             return
         if data:
             answer = json.dumps(self._answer(client.said)).encode() + b"\n"
-            with contextlib.suppress(OSError):  # nobody may be there to read it
+            with contextlib.suppress(OSError):  # the client may be gone
                 client.connection.send(answer)
         self._end(client)
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ipc import private_files
-from supervisor.processes.errors import Failed
+from supervisor.processes.errors import CommandFailed
 
 CARD_BYTES = 8192
 """A card is padded to this size; a longest path goes in twice."""
@@ -111,7 +111,7 @@ def _numbers(stat: os.stat_result) -> tuple[int, int]:
 
 
 def running(state_dir: Path) -> Card | None:
-    """The card of the instance that runs on this state_dir, or None if none does. Raises Failed if that is unknown."""
+    """The card of the instance on this state_dir; None if none runs. Raises CommandFailed if that is unknown."""
     path = state_dir / "instance.lock"
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -129,7 +129,7 @@ def running(state_dir: Path) -> Card | None:
 
 
 def look_into(state_dir: Path) -> None:
-    """Raises Failed if the folder is there and closed to this user: it is its owner's alone."""
+    """Raises CommandFailed if the folder is there and closed to this user: it is its owner's alone."""
     try:
         (state_dir / "journal.db").lstat()
     except PermissionError as error:
@@ -138,8 +138,8 @@ def look_into(state_dir: Path) -> None:
         pass
 
 
-def _closed(state_dir: Path, error: OSError) -> Failed:
-    return Failed(
+def _closed(state_dir: Path, error: OSError) -> CommandFailed:
+    return CommandFailed(
         f"state_dir {state_dir} can't be looked into: {error.strerror}. Run this as the user who runs the program"
     )
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import structlog
 
-from ipc.transport.messages import Command
+from ipc.transport.messages import OperationRequest
 from supervisor import logs, tree
 from supervisor.host.imports import Imports
-from supervisor.host.sd_notify import Notifier
+from supervisor.host.sd_notify import SystemdNotifier
 from supervisor.processes.router import RootRouter
 from supervisor.processes.supervisor import Supervisor
 from supervisor.resources.guard import Guard
@@ -44,7 +44,7 @@ class Operations:
         settings: Settings,
         reread: Callable[[], Settings] | None,
         *,
-        notifier: Notifier,
+        notifier: SystemdNotifier,
         listen_fd: int,
         started: tree.Start,
         cgroup: Path | None,
@@ -81,7 +81,7 @@ class Operations:
         if name in self._supervisor.children.names():
             self._supervisor.roster.operate(action, name)
         elif (above := self._router.above(name)) is not None:
-            if not self._supervisor.children.send(above, Command(action, name)):
+            if not self._supervisor.children.send(above, OperationRequest(action, name)):
                 return _answer(f"{above}, which {name} belongs to, is down or takes no messages: try again", ok=False)
             self._router.note_operation(action, name, above)
         else:

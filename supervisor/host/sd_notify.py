@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 
 
-class Notifier:
+class SystemdNotifier:
     """Messages to systemd. Every method returns whether its message is out; True as well where none is wanted."""
 
     def __init__(self, environ: Mapping[str, str], pid: int) -> None:

@@ -16,7 +16,7 @@ import structlog
 from ipc.transport.exits import Exit
 from ipc.transport.messages import Message, Report
 from ipc.transport.router import Router
-from supervisor.host.sd_notify import Notifier
+from supervisor.host.sd_notify import SystemdNotifier
 from supervisor.processes.slot import Slot, State
 from supervisor.processes.supervisor import TICK_SECONDS, Supervisor
 
@@ -86,7 +86,7 @@ def _overdue_seconds(slot: Slot, now: float) -> float:
 class Notified:
     """The root's router for its supervisor: tells systemd, and has `router` do what a router does."""
 
-    def __init__(self, router: Router, supervisor: Supervisor, notifier: Notifier) -> None:
+    def __init__(self, router: Router, supervisor: Supervisor, notifier: SystemdNotifier) -> None:
         self._router = router
         self._supervisor = supervisor
         self._notifier = notifier

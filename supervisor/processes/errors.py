@@ -1,5 +1,5 @@
 """What keeps a command line from being carried out."""
 
 
-class Failed(Exception):
+class CommandFailed(Exception):
     """A command cannot do what it was asked; the text says why and what to do."""

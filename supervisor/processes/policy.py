@@ -147,7 +147,7 @@ def shortage_delay_seconds(intensity: Intensity) -> float:
 
 
 def restart_delay_seconds(deaths: int, intensity: Intensity, random: Callable[[], float]) -> float:
-    """The pause before the replacement after so many deaths in a row (at least 1).
+    """The pause before the replacement, by the number of deaths in a row (at least 1).
 
     None after the first; then 0.25 s, doubling up to the intensity's delay, less up to a quarter of jitter, so that
     children that die together do not come back together. `random` gives [0, 1).

@@ -30,7 +30,7 @@ from supervisor.child import stacks
 from supervisor.processes.policy import Intent
 from supervisor.processes.spec import ChildSpec
 from supervisor.resources.cgroups import Leaf
-from supervisor.resources.memory import History
+from supervisor.resources.memory import MemoryHistory
 
 HOME = Path(__file__).resolve().parents[2]
 """The checkout: children import the program from here, whatever folder they run in."""
@@ -97,7 +97,7 @@ class Process:
     leaf: Leaf | None = None
     leaf_peak_bytes: int = 0
     sandbox: dict[str, Any] | None = None
-    history: History = field(default_factory=History)
+    history: MemoryHistory = field(default_factory=MemoryHistory)
     term_at: float = math.inf
     kill_at: float = math.inf
 

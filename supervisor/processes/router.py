@@ -13,13 +13,13 @@ from typing import Any
 import structlog
 
 from ipc.transport.exits import FOR_MEMORY, Exit
-from ipc.transport.messages import ChildState, Command, Ended, Message, Report, Wake
+from ipc.transport.messages import ChildState, Ended, Message, OperationRequest, Report, Wake
 from ipc.transport.router import Tree
 from supervisor.processes.health_feed import HEALTH, HealthFeed
 from supervisor.processes.predecessors import Inherited, Past
 from supervisor.resources import memory
 from supervisor.resources.guard import Guard
-from supervisor.resources.memory import History
+from supervisor.resources.memory import MemoryHistory
 
 TAKERS = {"seen": "connection", "fetched": "pool", "rendered": "uploader"}
 """Which child takes the jobs in each state."""
@@ -66,7 +66,7 @@ class RootRouter:
         self._teller: dict[str, str] = {}
         self._inherited: dict[str, Inherited] = {}
         self._stopped: dict[str, set[str]] = {}
-        self._own = History()
+        self._own = MemoryHistory()
         self.guard: Guard | None = None
 
     # What a router does
@@ -99,7 +99,7 @@ class RootRouter:
         if inherited := self._inherited.get(child):
             inherited.until = time.monotonic() + REPEAT_SECONDS
         for name in sorted(self._stopped.get(child, ())):
-            self._tree.send(child, Command("stop", name))
+            self._tree.send(child, OperationRequest("stop", name))
 
     def on_exit(self, child: str, end: Exit) -> bool:
         for name, facts in list(self._feed.rows.items()):

@@ -220,21 +220,7 @@ class Slot:
         if self._holds and self.is_scheduled:
             facts["due"] = round(self.due_at, 1)
         if self.process is not None:
-            facts |= {
-                "pid": self.process.pid,
-                "spawned": self.process.spawned,
-                "rss_bytes": self.process.rss_bytes,
-                "peak_rss_bytes": self.process.peak_rss_bytes,
-                **self.process.history.facts(),
-                "cap_bytes": self.process.cap_bytes,
-                "beats": self.spec.command is None,
-            }
-            if self.process.cap_bytes:
-                facts["enforced_by"] = "cgroup" if self.process.leaf else "sampling"
-            if self.process.sandbox is not None:
-                facts["sandbox"] = self.process.sandbox
-            if self.process.leaf_peak_bytes:
-                facts["cgroup_peak_bytes"] = self.process.leaf_peak_bytes
+            facts |= self._facts_of(self.process)
         if self._last_exit is not None:
             facts |= {
                 "last_exit": self._last_exit.text[:300],
@@ -248,4 +234,23 @@ class Slot:
         trouble, remedy = self._trouble()
         if trouble:
             facts |= {"trouble": trouble[:300], "remedy": remedy}
+        return facts
+
+    def _facts_of(self, process: Process) -> dict[str, Any]:
+        """What the row says of the process that fills the slot."""
+        facts: dict[str, Any] = {
+            "pid": process.pid,
+            "spawned": process.spawned,
+            "rss_bytes": process.rss_bytes,
+            "peak_rss_bytes": process.peak_rss_bytes,
+            **process.history.facts(),
+            "cap_bytes": process.cap_bytes,
+            "beats": self.spec.command is None,
+        }
+        if process.cap_bytes:
+            facts["enforced_by"] = "cgroup" if process.leaf else "sampling"
+        if process.sandbox is not None:
+            facts["sandbox"] = process.sandbox
+        if process.leaf_peak_bytes:
+            facts["cgroup_peak_bytes"] = process.leaf_peak_bytes
         return facts

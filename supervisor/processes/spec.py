@@ -16,7 +16,7 @@ class SpecError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class CommandSpec:
     """A program that knows nothing of us, run as a child: see `supervisor.commands.process`."""
 
     words: tuple[str, ...]
@@ -42,7 +42,7 @@ class ChildSpec:
     """"package.module:function", resolved in the child's own process."""
     options: dict[str, Any] = field(default_factory=dict)
     """Plain data for the child, and all that it is told: a secret goes only to the child that needs it."""
-    command: Command | None = None
+    command: CommandSpec | None = None
     restart: Restart = "permanent"
     ready_seconds: float = 45.0
     """It says that it is ready within this time, or is taken for hung. More than the longest wait for the journal."""
@@ -73,7 +73,7 @@ class ChildSpec:
     """Whether the kernel takes this child before others, where the machine runs out of memory."""
     inherit_fds: tuple[int, ...] = ()
     takes_options: bool = False
-    """Whether it can be told other options while it runs (`ipc.transport.messages.Options`), so that it need not be
+    """Whether it can be told other options while it runs (`ipc.transport.messages.NewOptions`), so that it need not be
     replaced.
     """
 

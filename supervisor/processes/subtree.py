@@ -8,7 +8,7 @@ from typing import Any
 
 from ipc.options import reading_options
 from ipc.transport.context import Context
-from ipc.transport.messages import Command, Options
+from ipc.transport.messages import NewOptions, OperationRequest
 from supervisor.child.runtime import resolve
 from supervisor.processes.policy import Intent
 from supervisor.processes.spec import ChildSpec, Intensity, numbered
@@ -32,13 +32,13 @@ def main(context: Context) -> None:
         match context.receive(0):
             case None:
                 pass
-            case Options(options):
+            case NewOptions(options):
                 supervisor.roster.reconfigure(**_arrangement(options))
                 router.on_options(options)
-            case Command(action, name):
+            case OperationRequest(action, name):
                 supervisor.roster.operate(action, name)
             case message:
-                router.on_order(message)
+                router.on_supervisor_message(message)
 
     supervisor.watch(context.inbox.fileno(), on_inbox)
     context.ready()

@@ -46,7 +46,7 @@ class Guard:
         self._clock = clock
         self._limits = MemoryLimits(0, 0.0)
         self._workers = 1
-        self._ration = pressure.Ration()
+        self._ration = pressure.RationState()
         self._looked = -LOOK_SECONDS
         self._short_since: int | None = None
         self._unsent: set[str] = set()
@@ -73,14 +73,14 @@ class Guard:
             self._change(before, reading)
         self._send()
 
-    def _next(self, reading: Reading, now: float) -> pressure.Ration:
+    def _next(self, reading: Reading, now: float) -> pressure.RationState:
         if self._limits == MemoryLimits(0, 0.0):
-            return pressure.Ration()  # switched off, from one moment to the next
+            return pressure.RationState()  # switched off, from one moment to the next
         return pressure.step(
             self._ration, pressure.judge(reading, self._limits, self._ration.state), self._workers, now
         )
 
-    def _change(self, before: pressure.Ration, reading: Reading) -> None:
+    def _change(self, before: pressure.RationState, reading: Reading) -> None:
         ration = self._ration
         self._short_since = None if ration.is_full else self._short_since or int(time.time())
         facts = {

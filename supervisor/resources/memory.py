@@ -31,7 +31,7 @@ class Share:
 
 
 @dataclass
-class History:
+class MemoryHistory:
     """One incarnation's memory over time: a sample a minute, of the last hours. Times in monotonic seconds."""
 
     pss_bytes: int = 0

@@ -43,7 +43,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Ration:
+class RationState:
     """How the work is rationed: the number of image workers (0: all), and whether pictures are fetched; `since` is when
     the state or the ration last changed (monotonic seconds).
     """
@@ -69,10 +69,10 @@ def judge(reading: Reading, limits: MemoryLimits, before: State) -> State:
     return "ok"
 
 
-def step(before: Ration, state: State, workers: int, now: float) -> Ration:
+def step(before: RationState, state: State, workers: int, now: float) -> RationState:
     """The ration that follows; `workers` is how many there are in all."""
     if state == "short" and before.state == "ok":
-        return Ration("short", now, max(1, (before.workers or workers) // 2), intake=False)
+        return RationState("short", now, max(1, (before.workers or workers) // 2), intake=False)
     if state != before.state:
         return replace(before, state=state, since=now)
     if before.is_full or now - before.since < STEP_SECONDS:
@@ -80,7 +80,7 @@ def step(before: Ration, state: State, workers: int, now: float) -> Ration:
     if state == "short":
         return replace(before, since=now, workers=before.workers // 2) if before.workers > 1 else before
     more = 2 * before.workers
-    return Ration("ok", now, more if more < workers else 0, intake=True)
+    return RationState("ok", now, more if more < workers else 0, intake=True)
 
 
 def read(cgroup: Path | None, root: Path = proc.PROC) -> Reading:

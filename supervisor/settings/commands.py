@@ -25,7 +25,7 @@ STOP_SIGNALS = ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class CommandSettings:
     """Any command as one more child, so that a program of your own is kept alive with the others"""
 
     name: str = setting(
@@ -71,7 +71,7 @@ KEYS: dict[str, SettingEntry] = {
     f.name: SettingEntry(
         "", f.name, f.type if f.type in (str, float, int, Path) else str, f.default, f.metadata["rule"]
     )
-    for f in dataclasses.fields(Command)
+    for f in dataclasses.fields(CommandSettings)
 }
 """The rule of each key of a table; a key of more than one form is described by its `form`, like a text."""
 
@@ -84,7 +84,7 @@ class Faults(ValueError):
         self.faults = faults
 
 
-def read(place: str, value: Any, base: Path) -> tuple[Command, ...]:
+def read(place: str, value: Any, base: Path) -> tuple[CommandSettings, ...]:
     """The commands of a list of tables that stands at `place`; a relative folder begins at `base`. Raises Faults."""
     if isinstance(value, Mapping):
         raise Faults([f"{place} is a list of tables: write [[supervisor.command]], with two brackets"])
@@ -113,7 +113,7 @@ def _label(table: Mapping[str, Any], number: int) -> str:
     return repr(name) if isinstance(name, str) and re.fullmatch(KEYS["name"].rule.pattern, name) else f"#{number}"
 
 
-def _read_one(place: str, table: Mapping[str, Any], base: Path, faults: list[str]) -> Command:
+def _read_one(place: str, table: Mapping[str, Any], base: Path, faults: list[str]) -> CommandSettings:
     values: dict[str, Any] = {"directory": base}
     for key, value in table.items():
         if key not in KEYS:
@@ -129,7 +129,7 @@ def _read_one(place: str, table: Mapping[str, Any], base: Path, faults: list[str
     for key in ("name", "command"):
         if key not in table:
             faults.append(f"{place}: {key} is missing; allowed: {KEYS[key].allowed}")
-    return Command(**values)
+    return CommandSettings(**values)
 
 
 def _known() -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ipc.text import channel_address
-from supervisor.settings.commands import WORKER, Command, command_line
+from supervisor.settings.commands import WORKER, CommandSettings, command_line
 from supervisor.settings.rules import SettingEntry, setting
 
 _PRINTABLE = "printable ASCII characters without spaces"
@@ -316,12 +316,12 @@ class Supervisor:
         environ="WORKER_SCRIPT",
         finish=command_line,
     )
-    command: tuple[Command, ...] = setting((), Command.__doc__ or "", secret=True)
+    command: tuple[CommandSettings, ...] = setting((), CommandSettings.__doc__ or "", secret=True)
 
-    def commands(self) -> tuple[Command, ...]:
+    def commands(self) -> tuple[CommandSettings, ...]:
         """All of them, that of `worker_script` first."""
         script = tuple(shlex.split(self.worker_script))
-        return (*([Command(name=WORKER, command=script)] if script else []), *self.command)
+        return (*([CommandSettings(name=WORKER, command=script)] if script else []), *self.command)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

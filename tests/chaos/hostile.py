@@ -33,7 +33,7 @@ class Hostile:
 
 
 def make(seed: int, count: int) -> list[Hostile]:
-    """So many of them: each bomb and each ill name once, the rest truncated and bit-flipped pictures."""
+    """That number of files: each bomb and each ill name once, the rest truncated and bit-flipped pictures."""
     dice = random.Random(seed)
     made = [*_nothings(dice), *_fixed()]
     made += list(_damaged(dice, count - len(made)))

@@ -54,7 +54,7 @@ SETTINGS: Final = {
     "RETRY__MAX_ATTEMPTS": "1000",  # a kill from outside costs an attempt, and there are many
     "SUPERVISOR__MAX_RESTARTS": "100000",
 }
-"""So many large widths make one picture take for ever; the small ones have none of them."""
+"""With these large widths one large picture takes for ever; the small ones have none of them."""
 
 FAULTS: Final[dict[str, Mode]] = {
     "refuse": Refuse(),
@@ -150,7 +150,7 @@ class Chaos:
         self._telegram.faults.clear()
         self._telegram.start()
         for _ in range(8):
-            self.post("good")  # whoever is still frozen gets something to do, and is found out
+            self.post("good")  # a process that is still frozen gets something to do, and is found
         wait_for("all to be published or dead", self._is_done, seconds)
         if shot := self._shot():
             assert self.instance.command("retry", *map(str, shot)).returncode == 0

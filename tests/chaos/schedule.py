@@ -69,7 +69,7 @@ DECK: Final = (
     *SERVICES,
     *LINES,
 )
-"""Besides the root's death, which comes once in so many steps: it takes everybody with it."""
+"""Besides the root's death, which comes once in this number of steps: it ends all processes."""
 
 MINOR_DECK: Final = (
     *[card for card in (*2 * KILLS, *CRASHES, *FREEZES, *HANGS) if card.target.startswith("image")],
@@ -93,7 +93,7 @@ def make(
     failpoints: tuple[str, ...] = (),
     root_dies: bool = True,
 ) -> list[Step]:
-    """The steps of so many seconds, one every `pace_seconds` on average.
+    """The steps of a run of `seconds`, one every `pace_seconds` on average.
 
     Every second time that the root is started again, it is with one of the `failpoints`.
     """

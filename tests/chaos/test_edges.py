@@ -127,7 +127,7 @@ def test_no_thread_to_be_had(instance: Instance, machine: BadMachine) -> None:
         name: pid for name, pid in pids.items() if name not in victims
     }
     assert {name: instance.row(name)["restarts"] for name in victims} == dict.fromkeys(victims, 1)
-    machine.set(no_threads=True)  # whoever has something to do now, does it without a thread more
+    machine.set(no_threads=True)  # what a process has to do now, it does without another thread
     finish(instance)
     assert sorted(ended(instance)) == sorted((name, "killed by SIGKILL") for name in victims)
     assert not [one for one in instance.log.read_text().splitlines() if one.startswith(("Traceback", "  File "))]
@@ -151,7 +151,7 @@ def test_no_file_descriptor_to_be_had(victim: str, instance: Instance) -> None:
 
 
 def test_no_file_descriptor_for_those_who_ask(instance: Instance) -> None:
-    """EMFILE in the process that answers: whoever asks waits, and has his answer when there is one again."""
+    """EMFILE in the process that answers: a client waits, and gets its answer when there is a descriptor again."""
     instance.start()
     pids = instance.wait_until_running()
     process = psutil.Process(pids["health"])

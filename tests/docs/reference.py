@@ -22,7 +22,7 @@ from health.metrics.families import FAMILIES
 from supervisor import tree
 from supervisor.child.sandbox import syscalls
 from supervisor.cli.exit_codes import MEANINGS
-from supervisor.cli.parser import COMMANDS, COMMON, Command, Option
+from supervisor.cli.parser import COMMANDS, COMMON, Option, Subcommand
 from supervisor.log_events import EVENTS, FIELDS
 from supervisor.settings import load
 from supervisor.settings.commands import KEYS
@@ -38,7 +38,7 @@ def commands() -> str:
     return _table(("Command", ""), ((f"`{command.usage}`", _about(command)) for command in COMMANDS))
 
 
-def _about(command: Command) -> str:
+def _about(command: Subcommand) -> str:
     return f"{_sentence(command.help)} {command.details}".strip()
 
 

@@ -118,7 +118,7 @@ def push(journal: Journal, job: Job, state: State) -> Job:
         assert transitions.bury(journal, job, "a reason")
         return again(journal, job)
     steps: list[Callable[[], bool]] = [
-        lambda: transitions.record_fetched(journal, job, "5ha", 100),
+        lambda: bool(transitions.record_fetched(journal, [(job, "5ha", 100, None)])),
         lambda: transitions.record_rendered(journal, done(job)),
         lambda: bool(transitions.record_stored(journal, [job]) and transitions.record_published(journal, [job])),
     ]

@@ -1,4 +1,4 @@
-"""What state_dir holds is its owner's alone, whoever comes first; and no link in it is followed."""
+"""What state_dir holds is its owner's alone, whichever process makes it; and no link in it is followed."""
 
 from __future__ import annotations
 

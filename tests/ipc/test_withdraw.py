@@ -123,7 +123,7 @@ def test_a_workers_late_results_change_nothing(journal: Journal) -> None:
     assert transitions.claim(journal, fetched, "image-1")
     assert withdraw(journal, CHANNEL, [1, 2, 3], NOW) == [1, 2, 3]
     before = rows(journal)
-    assert not transitions.record_fetched(journal, seen, "5ha", 1)
+    assert not transitions.record_fetched(journal, [(seen, "5ha", 1, None)])
     assert not transitions.record_rendered(journal, done(fetched))
     assert not transitions.doubt(journal, fetched, "why")
     assert not transitions.release(journal, fetched)

@@ -87,14 +87,14 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """The connection is reset after so many bytes of the answer; with 0, at the first bytes of a request."""
+    """The connection is reset after that number of bytes of the answer; with 0, at the first bytes of a request."""
 
     after_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class CutUpload:
-    """So many bytes of what the client sends reach the server, then both their connections are reset."""
+    """That number of bytes of the client's reach the server, then both their connections are reset."""
 
     after_bytes: int
 
@@ -144,8 +144,8 @@ class Edited:
 class CutKeptAlive:
     """Each connection takes one request. The next one on it is swallowed as it comes, and the connection closed.
 
-    `resets`: by a RST, as whoever has forgotten the connection does; else by a FIN, as whoever has had it for too long.
-    After so many `times` requests are passed on.
+    `resets`: by a RST, as a server that has forgotten the connection; else by a FIN, as one that ends an old one.
+    After `times` of them, requests are passed on.
     """
 
     resets: bool = False
@@ -154,7 +154,7 @@ class CutKeptAlive:
 
 @dataclass(frozen=True, slots=True)
 class Endless:
-    """Each request is answered with this head, and then with `block` again and again, so many seconds apart."""
+    """Each request is answered with this head, and then with `block` again and again, at this interval in seconds."""
 
     head: bytes
     block: bytes

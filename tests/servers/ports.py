@@ -16,12 +16,12 @@ _PORTS = range(10_001, 22_001)
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port that nothing listens on."""
     return free_ports(1)[0]
 
 
 def free_ports(count: int, *, companion: int = 0) -> list[int]:
-    """So many different ports that nobody listens on, where the port `companion` above each of them is free too.
+    """`count` different ports that nothing listens on, where the port `companion` above each of them is free too.
 
     >>> len(set(free_ports(3, companion=10_000)))
     3

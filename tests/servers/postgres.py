@@ -1,6 +1,6 @@
 """A real PostgreSQL of the tests' own, from the binaries that come with the test environment.
 
-It listens on the loopback interface alone, trusts whoever connects, and forgoes the safety that only a power cut needs.
+It listens on the loopback interface alone, trusts every client, and forgoes the safety that only a power cut needs.
 PostgreSQL refuses to run as root: there it runs as the user `nobody`, from copies of its binaries if that user cannot
 enter the folder of the test environment.
 """

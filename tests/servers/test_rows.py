@@ -1,4 +1,4 @@
-"""The Supabase-like stack itself: it runs for whoever runs the tests, and leaves nothing behind."""
+"""The Supabase-like stack itself: it runs for any user, and leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps the root from starting: for good (78), or for now (1), so that whoever starts it tries again."""
+"""What keeps the root from starting: for good (78), or for now (1), so that what starts it tries again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from ipc.journal import Journal, JournalError, UnfitJournal
 from supervisor import root
-from supervisor.processes.errors import Failed
+from supervisor.processes.errors import CommandFailed
 from supervisor.settings import Settings, load
 
 
@@ -24,9 +24,9 @@ def settings(tmp_path: Path) -> Settings:
     ("error", "expected"),
     [
         (UnfitJournal("of a newer version"), root.CannotStart),
-        (JournalError("database is locked"), Failed),
-        (OSError(errno.ENOSPC, "full"), Failed),
-        (OSError(errno.EMFILE, "too many open files"), Failed),
+        (JournalError("database is locked"), CommandFailed),
+        (OSError(errno.ENOSPC, "full"), CommandFailed),
+        (OSError(errno.EMFILE, "too many open files"), CommandFailed),
         (OSError(errno.EACCES, "denied"), root.CannotStart),
         (OSError(errno.EROFS, "read-only"), root.CannotStart),
     ],

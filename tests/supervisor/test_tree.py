@@ -22,7 +22,7 @@ from supervisor.processes import spec as specs
 from supervisor.processes.spec import ChildSpec
 from supervisor.processes.subtree import children_of
 from supervisor.settings import Settings, load
-from supervisor.settings.commands import RESERVED, WORKER, Command
+from supervisor.settings.commands import RESERVED, WORKER, CommandSettings
 
 SECRET = "s3cret-token"
 
@@ -54,22 +54,24 @@ def test_the_order_of_starting(settings: Settings) -> None:
     assert [spec.name for spec in everyone(settings) if spec.after_others] == ["connection"], "intake last"
 
 
-def with_commands(settings: Settings, *commands: Command, script: str = "") -> Settings:
+def with_commands(settings: Settings, *commands: CommandSettings, script: str = "") -> Settings:
     return replace(settings, supervisor=replace(settings.supervisor, command=commands, worker_script=script))
 
 
 def test_the_operators_commands_come_last(settings: Settings) -> None:
     given = with_commands(
         settings,
-        Command(name="b", command=("x", "y z"), directory=Path("/d"), environment=(("A", "1"),), stop_signal="SIGINT"),
-        Command(name="a", command=("x",), restart="temporary", stop_seconds=3.0, memory_cap_mb=7),
+        CommandSettings(
+            name="b", command=("x", "y z"), directory=Path("/d"), environment=(("A", "1"),), stop_signal="SIGINT"
+        ),
+        CommandSettings(name="a", command=("x",), restart="temporary", stop_seconds=3.0, memory_cap_mb=7),
         script="python ingest.py",
     )
     *ours, worker, b, a = tree.children(given, 5, tree.Start(1.0, 1.0))
     assert [spec.name for spec in ours] == ["health", "uploader", "pool", "connection"]
     assert (worker.name, b.name, a.name) == ("worker", "b", "a")
-    assert worker.command == specs.Command(("python", "ingest.py"), ".")
-    assert b.command == specs.Command(("x", "y z"), "/d", {"A": "1"}, "SIGINT")
+    assert worker.command == specs.CommandSpec(("python", "ingest.py"), ".")
+    assert b.command == specs.CommandSpec(("x", "y z"), "/d", {"A": "1"}, "SIGINT")
     assert (a.restart, a.stop_seconds, a.cap_bytes, a.after_others) == ("temporary", 3.0, 7 * 2**20, True)
     assert not policy.is_hung(1e9, 0.0, 0.0, a.hang_seconds)
 

@@ -138,7 +138,7 @@ class Desk:
         data = data or f"original {number}".encode()
         job = self.known(number) or self.take(number)
         self.spool.write_original(job.id, job.generation, lambda part: part.write_bytes(data))
-        assert transitions.record_fetched(self.journal, job, hashlib.sha256(data).hexdigest(), len(data))
+        assert transitions.record_fetched(self.journal, [(job, hashlib.sha256(data).hexdigest(), len(data), None)])
         return self.of(number)
 
     def render(self, number: int, data: bytes = b"") -> Job:

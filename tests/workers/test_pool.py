@@ -114,8 +114,8 @@ def ended(returncode: int, intent: Intent | None = None, words: Starved | None =
 def test_each_worker_gets_one_job_and_the_oldest_come_first(desk: Desk, open_pool: Opener) -> None:
     jobs = [desk.fetch(number) for number in (1, 2, 3)]
     pool, tree = open_pool(2)
-    pool.on_order(Wake("fetched"))
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     assert len(tree.sent) == 2
     assert {order.job_id for order in orders(tree).values()} == {jobs[0].id, jobs[1].id}
     assert pool.is_busy()
@@ -144,7 +144,7 @@ def test_a_worker_that_becomes_ready_gets_a_job(desk: Desk, open_pool: Opener) -
     desk.fetch(1)
     pool, tree = open_pool(1)
     tree.ready.clear()
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     assert not tree.sent
     assert desk.of(1).claimed_by is None
     tree.ready.add("image-1")
@@ -168,11 +168,11 @@ def test_a_full_inbox_gives_the_job_back(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     pool, tree = open_pool(1)
     tree.full.add("image-1")
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     assert not pool.is_busy()
     assert desk.of(1) == job
     tree.full.clear()
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     assert len(tree.sent) == 1
 
 
@@ -188,14 +188,14 @@ def test_a_job_that_has_moved_on_is_not_given_out(desk: Desk, open_pool: Opener)
         return True
 
     tree.send = send  # type: ignore[method-assign]
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     assert [order.job_id for order in sent if isinstance(order, messages.Job)] == [first.id], second
 
 
 def test_new_options_are_in_force_at_once(desk: Desk, open_pool: Opener, clock: Clock) -> None:
     job = desk.fetch(1)
     pool, tree = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     settings = {
         "job_seconds": 0.4,
         "patience": 4,
@@ -217,7 +217,7 @@ def test_new_options_are_in_force_at_once(desk: Desk, open_pool: Opener, clock: 
 def test_while_draining_nothing_is_given_out(desk: Desk, open_pool: Opener) -> None:
     first, second = desk.fetch(1), desk.fetch(2)
     pool, tree = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     tree.stopping = True
     pool.on_message("image-1", desk.work(first))
     pool.on_tick()
@@ -231,7 +231,7 @@ def test_while_draining_nothing_is_given_out(desk: Desk, open_pool: Opener) -> N
 def test_a_new_pool_takes_back_what_its_predecessor_had_given_out(desk: Desk, open_pool: Opener) -> None:
     desk.fetch(1)
     killed, _ = open_pool(1)
-    killed.on_order(Wake("fetched"))
+    killed.on_supervisor_message(Wake("fetched"))
     assert desk.of(1).claimed_by == "image-1"
     pool, tree = open_pool(1)
     assert desk.of(1).claimed_by is None
@@ -247,7 +247,7 @@ def test_what_is_rendered_is_recorded_and_told(desk: Desk, open_pool: Opener) ->
     job = desk.fetch(1)
     second = desk.fetch(2)
     pool, tree = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", desk.work(job))
     now = desk.of(1)
     assert (now.state, now.mime, now.extension, now.width, now.height) == ("rendered", "image/jpeg", "jpg", 640, 400)
@@ -261,7 +261,7 @@ def test_what_is_rendered_is_recorded_and_told(desk: Desk, open_pool: Opener) ->
 def test_an_answer_about_a_message_that_is_gone(desk: Desk, open_pool: Opener, verdict: str) -> None:
     job = desk.fetch(1)
     pool, _ = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     done = desk.work(job)
     assert withdraw(desk.journal, CHANNEL, [1], POSTED) == [1]
     gone = desk.of(1)
@@ -276,7 +276,7 @@ def test_an_answer_about_a_message_that_is_gone(desk: Desk, open_pool: Opener, v
 def test_a_worker_that_dies_of_a_message_that_is_gone(desk: Desk, open_pool: Opener) -> None:
     desk.fetch(1)
     pool, tree = open_pool(1, poison_after=1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     withdraw(desk.journal, CHANNEL, [1], POSTED)
     gone = desk.of(1)
     assert not replace_worker(pool, tree, "image-1", ended(-signal.SIGSEGV))
@@ -289,7 +289,7 @@ def test_a_worker_that_dies_of_a_message_that_is_gone(desk: Desk, open_pool: Ope
 def test_an_answer_about_a_picture_that_is_no_longer_wanted(desk: Desk, open_pool: Opener, verdict: str) -> None:
     old = desk.fetch(1)
     pool, tree = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     done = desk.work(old)
     new = desk.take(1, picture="b", edited_at=desk.of(1).posted_at + 5)
     assert new.generation == 2
@@ -305,7 +305,7 @@ def test_an_answer_about_a_picture_that_is_no_longer_wanted(desk: Desk, open_poo
 def test_a_bad_picture_is_fetched_once_more(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1, b"damaged on its way")
     pool, tree = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     desk.work(job)
     pool.on_message("image-1", failed(job, "bad", "truncated"))
     now = desk.of(1)
@@ -315,7 +315,7 @@ def test_a_bad_picture_is_fetched_once_more(desk: Desk, open_pool: Opener) -> No
     assert not pool.is_busy()
 
     whole = desk.fetch(1, b"whole")
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     assert len(tree.sent) == 2
     pool.on_message("image-1", desk.work(whole))
     assert (desk.of(1).state, desk.of(1).sha256) == ("rendered", whole.sha256)
@@ -327,7 +327,7 @@ def test_a_bad_picture_is_dead_when_it_comes_again_and_keeps_its_original(desk: 
     for data in (b"damaged", b"damaged otherwise", b"damaged otherwise"):
         assert desk.take(1).state == "seen"
         job = desk.fetch(1, data)
-        pool.on_order(Wake("fetched"))
+        pool.on_supervisor_message(Wake("fetched"))
         desk.work(job)
         pool.on_message("image-1", failed(job, "bad", "truncated"))
     now = desk.of(1)
@@ -341,7 +341,7 @@ def test_a_bad_picture_is_dead_when_it_comes_again_and_keeps_its_original(desk: 
 def test_a_bad_picture_whose_source_is_gone_keeps_its_original(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1, b"damaged")
     pool, _ = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", failed(job, "bad", "truncated"))
     assert transitions.bury(desk.journal, desk.of(1), "no such file")
     sum(desk.spool.sweeping(partial(lookup.unfinished, desk.journal)))
@@ -354,7 +354,7 @@ def test_what_is_fetched_once_more_is_not_deleted_under_its_fetcher(
     """The connection is another process: from when the job is "seen", the folder is for it to write in."""
     job = desk.fetch(1, b"damaged")
     pool, _ = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     states = []
     keep_original_only = Spool.keep_original_only
 
@@ -372,7 +372,7 @@ def test_what_is_fetched_once_more_is_not_deleted_under_its_fetcher(
 def test_a_missing_original_is_fetched_again(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     pool, _ = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", failed(job, "missing"))
     assert (desk.of(1).state, desk.of(1).claimed_by, desk.of(1).attempts) == ("seen", None, 0)
     assert desk.wakes() == ["seen"]
@@ -381,7 +381,7 @@ def test_a_missing_original_is_fetched_again(desk: Desk, open_pool: Opener) -> N
 def test_a_passing_failure_is_tried_later_and_in_the_end_dead(desk: Desk, open_pool: Opener) -> None:
     pool, _ = open_pool(1, retry={"max_attempts": 1, "base_seconds": 0.0})
     job = desk.fetch(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", failed(job, "passing", "OSError: disk full"))
     assert (desk.of(1).state, desk.of(1).attempts, desk.of(1).reason) == ("fetched", 1, "OSError: disk full")
     assert pool.is_busy()  # with no pause to wait for, it is given out again
@@ -395,7 +395,7 @@ def test_with_a_broken_codec_pictures_wait_and_are_none_the_worse(desk: Desk, op
     pool, tree = open_pool(1, retry={"max_attempts": 0, "base_seconds": 0.0})
     jobs = [desk.fetch(number) for number in (1, 2)]
     for job in jobs:
-        pool.on_order(Wake("fetched"))
+        pool.on_supervisor_message(Wake("fetched"))
         desk.work(job)
         pool.on_message("image-1", broken(job, "WebP encoder", "our WebP encoder failed"))
         now = desk.of(job.message_id)
@@ -408,7 +408,7 @@ def test_with_a_broken_codec_pictures_wait_and_are_none_the_worse(desk: Desk, op
     assert desk.reported() == facts
 
     whole = desk.fetch(3)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", desk.work(whole))
     assert desk.reported()["broken_codecs"] == {}
     assert figures.totals(desk.journal)["retried"] == 0
@@ -418,7 +418,7 @@ def test_a_codec_that_fails_where_it_had_worked_costs_the_worker_and_a_try(desk:
     """The picture before, or this one, may have spoilt the process: in a fresh one it would show."""
     pool, tree = open_pool(1)
     good, bad = desk.fetch(1), desk.fetch(2)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", desk.work(good))
     pool.on_message("image-1", broken(bad, "JPEG decoder", "our JPEG decoder failed"))
     assert (desk.of(2).state, desk.of(2).attempts, tree.recycled) == ("fetched", 1, ["image-1"])
@@ -438,14 +438,14 @@ def test_fallbacks_are_counted_and_told_when_they_are_many(desk: Desk, open_pool
     for number in (1, 2, 3):
         assert not desk.reported()
         job = desk.fetch(number)
-        pool.on_order(Wake("fetched"))
+        pool.on_supervisor_message(Wake("fetched"))
         done = replace(desk.work(job), fallbacks=1, fallback_reason="SVT-AV1: not there")
         pool.on_message("image-1", done)
     assert figures.totals(desk.journal)["encoder_fallbacks"] == 3
     assert desk.reported()["encoder_fallback"] == "SVT-AV1: not there"
     for number in range(4, 8):
         job = desk.fetch(number)
-        pool.on_order(Wake("fetched"))
+        pool.on_supervisor_message(Wake("fetched"))
         pool.on_message("image-1", desk.work(job))
     assert desk.reported()["encoder_fallback"] == ""
     assert figures.totals(desk.journal)["encoder_fallbacks"] == 3
@@ -454,9 +454,9 @@ def test_fallbacks_are_counted_and_told_when_they_are_many(desk: Desk, open_pool
 def test_a_pause_is_kept(desk: Desk, open_pool: Opener) -> None:
     pool, tree = open_pool(1)
     job = desk.fetch(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", failed(job, "passing"))
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     assert len(tree.sent) == 1
     assert figures.waiting_for_retry(desk.journal)[0] == 1
 
@@ -467,7 +467,7 @@ def test_a_pause_is_kept(desk: Desk, open_pool: Opener) -> None:
 def test_out_of_memory_is_tried_alone_under_a_larger_cap(desk: Desk, open_pool: Opener) -> None:
     large, other = desk.fetch(1), desk.fetch(2)
     pool, tree = open_pool(2)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     first, second = whose(tree, large), whose(tree, other)
 
     with structlog.testing.capture_logs() as logged:
@@ -484,7 +484,7 @@ def test_out_of_memory_is_tried_alone_under_a_larger_cap(desk: Desk, open_pool: 
     assert orders(tree)[worker].cap_bytes == tree.caps[worker] == LARGE_CAP * CAP
 
     third = desk.fetch(3)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_ready("image-1")
     pool.on_tick()
     assert len(tree.sent) == 3  # nobody else is at work meanwhile
@@ -501,7 +501,7 @@ def test_the_others_go_on_while_a_picture_waits_to_be_alone_but_not_for_ever(
 ) -> None:
     jobs = [desk.fetch(number) for number in range(1, 6)]
     pool, tree = open_pool(2)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message(whose(tree, jobs[0]), failed(jobs[0], "memory", "12 MP"))
     assert orders(tree)[whose(tree, jobs[2])].job_id == jobs[2].id, "the worker goes on with another at once"
     pool.on_message(whose(tree, jobs[1]), desk.work(jobs[1], whose(tree, jobs[1])))
@@ -521,7 +521,7 @@ def test_many_that_must_be_alone_do_not_keep_the_others_waiting(desk: Desk, open
     for job in jobs[:5]:
         assert transitions.strike(desk.journal, job, "memory", alone=True)
     pool, tree = open_pool(2)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     assert [worker for worker in tree.names() if worker in orders(tree)] == [whose(tree, jobs[0])]
     pool.on_message(whose(tree, jobs[0]), desk.work(jobs[0], whose(tree, jobs[0])))
     assert orders(tree)[whose(tree, jobs[5])].cap_bytes == CAP, "the last of all: it is not one of them"
@@ -531,7 +531,7 @@ def test_many_that_must_be_alone_do_not_keep_the_others_waiting(desk: Desk, open
 def test_after_a_large_picture_the_cap_is_the_usual_one(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     pool, tree = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", failed(job, "memory"))
     assert tree.caps == {"image-1": LARGE_CAP * CAP}
     pool.on_message("image-1", desk.work(job))
@@ -542,7 +542,7 @@ def test_after_a_large_picture_the_cap_is_the_usual_one(desk: Desk, open_pool: O
 def test_out_of_memory_alone_is_dead(desk: Desk, open_pool: Opener, how: str) -> None:
     job = desk.fetch(1)
     pool, tree = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     for _ in range(2):
         if how == "verdict":
             pool.on_message("image-1", failed(job, "memory", "12 MP"))
@@ -558,7 +558,7 @@ def test_out_of_memory_alone_is_dead(desk: Desk, open_pool: Opener, how: str) ->
 def test_want_of_memory_gets_its_try_alone_whatever_came_before(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     pool, tree = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     assert not replace_worker(pool, tree, "image-1", ended(1))  # one death more would be poison
     pool.on_message("image-1", failed(job, "memory"))
     assert (desk.of(1).state, desk.of(1).alone, desk.of(1).deaths) == ("fetched", True, 2)
@@ -570,7 +570,7 @@ def test_want_of_memory_gets_its_try_alone_whatever_came_before(desk: Desk, open
 def test_want_of_memory_is_no_poison(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     pool, _ = open_pool(1, poison_after=1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", failed(job, "memory"))
     assert (desk.of(1).state, desk.of(1).alone) == ("fetched", True)
 
@@ -578,7 +578,7 @@ def test_want_of_memory_is_no_poison(desk: Desk, open_pool: Opener) -> None:
 def test_a_failure_that_is_final_leaves_no_half_made_rendition(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     pool, _ = open_pool(1, retry={"max_attempts": 0, "base_seconds": 1.0})
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     (desk.spool.folder(job.id, 1) / "320.webp").write_bytes(b"half of it")
     pool.on_message("image-1", failed(job, "passing"))
     assert desk.of(1).state == "dead"
@@ -588,17 +588,17 @@ def test_a_failure_that_is_final_leaves_no_half_made_rendition(desk: Desk, open_
 def test_a_full_disk_is_no_pictures_fault(desk: Desk, open_pool: Opener, clock: Clock) -> None:
     job = desk.fetch(1)
     pool, tree = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     (desk.spool.folder(job.id, 1) / "320.webp").write_bytes(b"half of it")
     pool.on_message("image-1", failed(job, "machine", "No space left on device"))
     assert (desk.of(1).state, desk.of(1).attempts, desk.of(1).deaths, desk.of(1).claimed_by) == ("fetched", 0, 0, None)
     assert desk.spooled() == {f"{job.id}.1/original"}
     assert desk.reported()["spool_error"] == "the spool cannot be written: No space left on device"
     clock.advance(PAUSE_SECONDS - 0.1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     assert len(tree.sent) == 1, "for a while nothing is given out"
     clock.advance(0.1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", desk.work(job))
     assert desk.of(1).state == "rendered"
 
@@ -607,7 +607,7 @@ def test_a_worker_that_holds_on_to_memory_is_replaced(desk: Desk, open_pool: Ope
     job = desk.fetch(1)
     desk.fetch(2)
     pool, tree = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", replace(desk.work(job), rss_bytes=SOFT_CAP + 1))
     assert desk.of(1).state == "rendered"
     assert tree.recycled == ["image-1"]
@@ -620,7 +620,7 @@ def test_a_worker_that_holds_on_to_memory_is_replaced(desk: Desk, open_pool: Ope
 def test_a_worker_within_the_soft_cap_stays(desk: Desk, open_pool: Opener, soft_cap: int, rss_bytes: int) -> None:
     job = desk.fetch(1)
     pool, tree = open_pool(1, soft_cap_bytes=soft_cap)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", failed(job, "bad", rss_bytes=rss_bytes))
     assert not tree.recycled
 
@@ -636,7 +636,7 @@ def test_a_death_without_a_job_counts_against_the_worker(open_pool: Opener) -> N
 def test_a_death_after_the_answer_counts_against_the_worker(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     pool, _ = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", desk.work(job))
     assert pool.on_exit("image-1", ended(-11))
     assert (desk.of(1).state, desk.of(1).deaths) == ("rendered", 0)
@@ -667,7 +667,7 @@ def test_what_a_death_is_put_down_to(
 ) -> None:
     desk.fetch(1)
     pool, tree = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     tree.ready.clear()
     assert pool.on_exit("image-1", (end)) is False
     job = desk.of(1)
@@ -682,7 +682,7 @@ def test_what_a_death_is_put_down_to(
 def test_kills_from_outside_are_not_repeated_for_ever(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     pool, tree = open_pool(1)  # 2 attempts after the first
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     for _ in range(3):
         assert not replace_worker(pool, tree, "image-1", ended(-9))
     assert desk.of(1).state == "dead"
@@ -696,7 +696,7 @@ def test_kills_from_outside_are_not_repeated_for_ever(desk: Desk, open_pool: Ope
 def test_poison_is_set_aside_by_name(desk: Desk, open_pool: Opener, end: Exit, poison_after: int) -> None:
     poison, other = desk.fetch(1), desk.fetch(2)
     pool, tree = open_pool(1, poison_after=poison_after)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     for _ in range(poison_after):
         assert orders(tree)["image-1"].job_id == poison.id
         desk.work(poison)
@@ -718,7 +718,7 @@ def test_a_crash_in_a_codec_is_poison_only_when_it_was_tried_alone(
     """The encoder may have died for want of memory: under the larger cap, that is no excuse any more."""
     poison = desk.fetch(1)
     pool, tree = open_pool(1, poison_after=poison_after)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     for number in range(1, tries + 1):
         assert orders(tree)["image-1"].job_id == poison.id
         assert orders(tree)["image-1"].cap_bytes == (CAP if number == 1 else LARGE_CAP * CAP)
@@ -730,7 +730,7 @@ def test_a_crash_in_a_codec_is_poison_only_when_it_was_tried_alone(
 def test_the_machines_want_of_memory_is_no_pictures_fault(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     pool, tree = open_pool(1, poison_after=1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     for oom in (Oom.PERHAPS, Oom.OTHERS):
         assert not replace_worker(pool, tree, "image-1", ended(-9, oom=oom))
     assert (desk.of(1).state, desk.of(1).alone, desk.of(1).deaths, desk.of(1).attempts) == ("fetched", True, 0, 2)
@@ -743,7 +743,7 @@ def test_the_machines_want_of_memory_is_no_pictures_fault(desk: Desk, open_pool:
 def test_a_worker_that_has_more_than_its_usual_cap_is_replaced_and_not_killed(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     pool, tree = open_pool(1, soft_cap_bytes=0)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", failed(job, "memory"))
     tree.holds["image-1"] = CAP + 1
     pool.on_message("image-1", desk.work(job))
@@ -757,7 +757,7 @@ def test_a_worker_that_has_more_than_its_usual_cap_is_replaced_and_not_killed(de
 def test_a_job_that_takes_too_long_is_ended_once(desk: Desk, open_pool: Opener, clock: Clock) -> None:
     job = desk.fetch(1)
     pool, tree = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     clock.advance(60.1)
     pool.on_tick()
     clock.advance(60.0)
@@ -771,7 +771,7 @@ def test_a_job_that_takes_too_long_is_ended_once(desk: Desk, open_pool: Opener, 
 def test_a_job_within_its_time_is_left_alone(desk: Desk, open_pool: Opener, clock: Clock) -> None:
     desk.fetch(1)
     pool, tree = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     clock.advance(59.9)
     pool.on_tick()
     assert not tree.killed
@@ -781,7 +781,7 @@ def test_a_job_that_has_used_up_its_processor_time_is_ended(desk: Desk, open_poo
     desk.fetch(1)
     pool, tree = open_pool(1)
     tree.efforts["image-1"] = Effort(3.0, 0.0)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     clock.advance(30.0)  # of wall time there is plenty left: it has several threads
     tree.efforts["image-1"] = Effort(3.0 + 60.1, 0.0)
     pool.on_tick()
@@ -794,7 +794,7 @@ def test_a_job_that_was_kept_from_working_is_no_strike(desk: Desk, open_pool: Op
     desk.fetch(1)
     pool, tree = open_pool(1)  # with a patience of 4
     tree.efforts["image-1"] = Effort(3.0, 0.0)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     for seconds in range(1, 242):
         assert not tree.killed, seconds
         clock.advance(1.0)
@@ -812,7 +812,7 @@ def test_a_worker_that_answers_while_it_is_being_ended_counts_for_nobody(
     """Its answer came just in time for the job, and its death is the pool's own doing."""
     job = desk.fetch(1)
     pool, tree = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     clock.advance(61.0)
     pool.on_tick()
     assert tree.killed == ["image-1"]
@@ -828,9 +828,9 @@ def test_a_worker_that_answers_while_it_is_being_ended_counts_for_nobody(
 def test_only_some_workers_get_jobs_while_memory_is_short(desk: Desk, open_pool: Opener) -> None:
     jobs = [desk.fetch(number) for number in range(1, 9)]
     pool, tree = open_pool(4)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     assert len(tree.sent) == 4
-    pool.on_order(Ration(2, False))
+    pool.on_supervisor_message(Ration(2, False))
     assert not tree.resting, "each may finish what it has in hand"
     pool.on_message("image-4", desk.work(whose_job(tree, jobs, "image-4"), "image-4"))
     pool.on_tick()
@@ -842,7 +842,7 @@ def test_only_some_workers_get_jobs_while_memory_is_short(desk: Desk, open_pool:
     assert sorted(tree.resting) == ["image-3", "image-4"]
     assert len(tree.sent) == 5 and tree.sent[-1][0] == "image-1"
 
-    pool.on_order(Ration(0, True))
+    pool.on_supervisor_message(Ration(0, True))
     assert tree.resting == []
     pool.on_ready("image-3")
     assert len(tree.sent) == 7
@@ -854,17 +854,17 @@ def test_a_ration_of_one_is_one_at_a_time(desk: Desk, open_pool: Opener) -> None
     for number in range(1, 4):
         desk.fetch(number)
     pool, tree = open_pool(2)
-    pool.on_order(Ration(1, False))
+    pool.on_supervisor_message(Ration(1, False))
     assert [name for name, _ in tree.sent] == ["image-1"] and tree.resting == ["image-2"]
-    pool.on_order(Ration(1, False))
+    pool.on_supervisor_message(Ration(1, False))
     assert tree.resting == ["image-2"], "once"
 
 
 def test_while_the_whole_stops_nobody_is_stopped_or_started_besides(desk: Desk, open_pool: Opener) -> None:
     pool, tree = open_pool(2)
-    pool.on_order(Ration(1, False))
+    pool.on_supervisor_message(Ration(1, False))
     tree.stopping = True
-    pool.on_order(Ration(0, True))
+    pool.on_supervisor_message(Ration(0, True))
     pool.on_tick()
     assert tree.resting == ["image-2"]
 
@@ -880,7 +880,7 @@ def whose_job(tree: FakeTree, jobs: list[Job], worker: str) -> Job:
 def test_odd_messages_change_nothing(desk: Desk, open_pool: Opener, odd: Message) -> None:
     desk.fetch(1)
     pool, _ = open_pool(1)
-    pool.on_order(odd)
+    pool.on_supervisor_message(odd)
     before = desk.of(1)
     assert before.claimed_by == "image-1"  # from above, any message is a hint
     pool.on_message("image-1", odd)
@@ -891,7 +891,7 @@ def test_odd_messages_change_nothing(desk: Desk, open_pool: Opener, odd: Message
 def test_an_answer_to_another_order_does_not_lose_the_job(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     pool, _ = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", failed(replace(job, id=job.id + 7), "bad"))
     pool.on_message("image-1", failed(replace(job, generation=9), "bad"))
     pool.on_message("image-2", failed(job, "bad"))
@@ -904,7 +904,7 @@ def test_an_answer_to_another_order_does_not_lose_the_job(desk: Desk, open_pool:
 def test_nonsense_costs_the_worker_its_life_and_the_picture_a_strike(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     pool, tree = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", replace(desk.work(job), extension="/../../../journal.db"))
     assert tree.killed == ["image-1"]
     assert desk.of(1).state == "fetched"
@@ -918,7 +918,7 @@ def test_nonsense_costs_the_worker_its_life_and_the_picture_a_strike(desk: Desk,
 def test_a_workers_row_of_status_says_what_it_is_at(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     pool, tree = open_pool(2)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     desk.said()
     busy = whose(tree, job)
     idle = next(name for name in tree.names() if name != busy)
@@ -940,7 +940,7 @@ def test_a_job_that_is_done_is_in_no_row_any_more(desk: Desk, open_pool: Opener)
     """However soon it was done after the last row."""
     job = desk.fetch(1)
     pool, _ = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_state("image-1", {"state": "running", "pid": 7})
     pool.on_message("image-1", desk.work(job))
     desk.said()
@@ -954,7 +954,7 @@ def test_a_job_that_has_begun_is_in_the_row_within_a_second(desk: Desk, open_poo
     job = desk.fetch(1)
     pool, _ = open_pool(1)
     pool.on_state("image-1", {"state": "running", "pid": 7})
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     desk.said()
     pool.on_tick()
     assert not rows(desk), "many jobs, one row"
@@ -968,7 +968,7 @@ def test_a_job_that_has_begun_is_in_the_row_within_a_second(desk: Desk, open_poo
 def test_a_worker_that_is_no_more_has_no_row(desk: Desk, open_pool: Opener) -> None:
     desk.fetch(1)
     pool, _ = open_pool(1)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_state("image-1", {"state": "running", "pid": 7})
     pool.on_state("image-1", {})
     pool.on_exit("image-1", ended(0, Intent.STOP))
@@ -997,7 +997,7 @@ def test_a_round_of_the_loop_is_progress(desk: Desk, monkeypatch: pytest.MonkeyP
 def test_no_cap_is_no_cap_for_a_large_picture_either(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     pool, tree = open_pool(1, cap_bytes=0)
-    pool.on_order(Wake("fetched"))
+    pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", failed(job, "memory"))
     assert [order.cap_bytes for _, order in tree.sent if isinstance(order, messages.Job)] == [0, 0]
     assert isinstance(desk.work(job), JobDone)
@@ -1009,7 +1009,7 @@ def test_while_memory_is_short_who_may_work_is_chosen_among_those_that_run(desk:
     pool, tree = open_pool(2)
     tree.unwanted.add("image-1")
     tree.ready.discard("image-1")
-    pool.on_order(Ration(1, False))
+    pool.on_supervisor_message(Ration(1, False))
     pool.on_tick()
     assert "image-2" not in tree.resting
     assert list(orders(tree)) == ["image-2"]

@@ -37,7 +37,7 @@ from tests.servers.ports import free_port
 from tests.workers.desk import CHANNEL, LADDER, Desk
 from tests.workers.publisher import Publisher
 from workers.publishing import object_stage, row_stage
-from workers.publishing.catalog import Entry, Outcome, SqliteCatalog
+from workers.publishing.catalog import MessageRows, Outcome, SqliteCatalog
 from workers.publishing.catalog.supabase import SupabaseCatalog, timeout_in
 from workers.publishing.service.breaker import Breaker
 from workers.publishing.service.suspects import ALONE_FAILURES
@@ -89,9 +89,9 @@ class WatchedRows(SqliteCatalog):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.rounds: list[list[int]] = []
-        self.before_write: Callable[[Sequence[Entry]], None] = lambda batch: None
+        self.before_write: Callable[[Sequence[MessageRows]], None] = lambda batch: None
 
-    def write_many(self, batch: Sequence[Entry]) -> list[Outcome]:
+    def write_many(self, batch: Sequence[MessageRows]) -> list[Outcome]:
         self.rounds.append([entry.message["message_id"] for entry in batch])
         self.before_write(batch)
         return super().write_many(batch)
@@ -306,7 +306,7 @@ def test_a_newer_revision_that_comes_meanwhile_is_written_next(desk: Desk, house
     desk.render(1)
     edited: list[Job] = []
 
-    def edit_once(batch: Sequence[Entry]) -> None:
+    def edit_once(batch: Sequence[MessageRows]) -> None:
         if not edited:
             edited.append(desk.take(1, caption="edited", edited_at=desk.of(1).posted_at + 9))
 
@@ -407,7 +407,7 @@ def test_lost_spool_files_of_some_keep_the_others_waiting_for_nothing(desk: Desk
 
 
 def test_a_lost_spool_file_of_a_picture_that_another_message_has_brought(desk: Desk, house: House) -> None:
-    """Whoever has lost it needs it no more: the other one's object is the same."""
+    """A process that has lost it needs it no more: the other one's object is the same."""
     desk.render(1, b"the same")
     second = desk.render(2, b"the same")
     shutil.rmtree(desk.spool.folder(second.id, second.generation))
@@ -570,9 +570,9 @@ def test_a_batch_that_is_made_while_another_is_on_its_way_holds_others(
     for number in range(1, 6):
         assert transitions.record_stored(house.journal, [desk.render(number)])
 
-    def write_each(batches: Iterable[Sequence[Entry]], **_: object) -> Iterator[list[Outcome]]:
+    def write_each(batches: Iterable[Sequence[MessageRows]], **_: object) -> Iterator[list[Outcome]]:
         """As the hosted one: the next is asked for before the last is told."""
-        before: Sequence[Entry] = ()
+        before: Sequence[MessageRows] = ()
         for batch in batches:
             if before:
                 yield house.catalog.write_many(before)
@@ -691,7 +691,7 @@ def test_a_row_that_we_fail_with_ourselves_keeps_nobody_else_out(desk: Desk, hou
     for number in range(1, 5):
         assert transitions.record_stored(house.journal, [desk.render(number)])
 
-    def choke(batch: Sequence[Entry]) -> None:
+    def choke(batch: Sequence[MessageRows]) -> None:
         if any(entry.message["message_id"] == 2 for entry in batch):
             raise AttributeError("no such thing")
 
@@ -1255,7 +1255,7 @@ def test_a_removal_that_was_given_up_keeps_nobody_waiting_for_ever(desk: Desk, h
     house.later(LEASE_SECONDS)
     house.publish_all()
     assert house.published() == [1]
-    assert not leases.renew(desk.journal, str(job.sha256)), "and whoever was at it learns that it is over"
+    assert not leases.renew(desk.journal, str(job.sha256)), "and the process that held it learns that it is over"
 
 
 KILLED = """

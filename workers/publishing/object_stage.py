@@ -36,7 +36,7 @@ TRIES = 3
 log = structlog.get_logger()
 
 
-class Progress:
+class BatchProgress:
     """How far the objects of these jobs have got: `complete` are jobs with no object missing, `sizes` bytes by key."""
 
     def __init__(self, jobs: Sequence[Job], pictures: dict[int, list[Item]]) -> None:
@@ -152,7 +152,7 @@ class ObjectStage:
         """Put the objects of these jobs, and record whose are all there; how many jobs went a step on."""
         failpoints.reach("published.before")
         began = time.monotonic()
-        progress = Progress(jobs, pictures)
+        progress = BatchProgress(jobs, pictures)
         stored: list[Job] = []
 
         def note(put: Put) -> None:
@@ -216,7 +216,7 @@ class ObjectStage:
         return None
 
     def _record_stored(self, jobs: list[Job], sizes: dict[str, int], seconds: float) -> None:
-        """Record that the jobs' objects are there, after so many seconds: their spool files may go."""
+        """Record that the jobs' objects are there, after `seconds`: their spool files may go."""
         failpoints.reach("published.stored")
         as_found = {job.id: found for job in jobs if (found := self._as_found(job, sizes)) != job.renditions}
         transitions.record_stored(self._journal, jobs, as_found, seconds)

@@ -18,7 +18,7 @@ from ipc.files.object_layout import address_of, rows_of
 from ipc.jobs import Job
 from ipc.journal import Journal, addresses, figures, queue, transitions
 from ipc.retry import RetryPolicy
-from workers.publishing.catalog import BATCH_ENTRIES, Catalog, CatalogFault, Entry, NotAsked, Outcome, RowFault
+from workers.publishing.catalog import BATCH_ENTRIES, Catalog, CatalogFault, MessageRows, NotAsked, Outcome, RowFault
 from workers.publishing.liveness import Liveness
 from workers.publishing.service.service import Service
 from workers.publishing.stage import FAULTS_OF_A_JOB, unforeseen_as
@@ -98,7 +98,7 @@ class RowStage:
     def _due(self, most: int, besides: Collection[int]) -> list[Job]:
         return queue.due(self._journal, "rendered", most, stored=True, besides=besides)
 
-    def _batches(self, under_way: deque[_Batch]) -> Iterator[list[Entry]]:
+    def _batches(self, under_way: deque[_Batch]) -> Iterator[list[MessageRows]]:
         """The rows to write, in batches, each made when the one before is on its way. `under_way`: whose they are."""
 
         def due(most: int, besides: Collection[int]) -> list[Job]:
@@ -116,16 +116,16 @@ class RowStage:
             if len(jobs) < BATCH_ENTRIES:
                 return
 
-    def _entries(self, jobs: Iterable[Job]) -> dict[int, Entry]:
+    def _entries(self, jobs: Iterable[Job]) -> dict[int, MessageRows]:
         """The rows by job. A job that none can be made of must not stop the others."""
         titles = {channel["id"]: channel["title"] for channel in figures.channels(self._journal)}
-        entries: dict[int, Entry] = {}
+        entries: dict[int, MessageRows] = {}
         for job in jobs:
             try:
                 rows = rows_of(job, self._prefix, self._url_of)
                 message = rows["messages"]
                 assert message is not None, "every job has a message"
-                entries[job.id] = Entry(
+                entries[job.id] = MessageRows(
                     {"id": job.channel_id, "title": titles.get(job.channel_id, "")}, message, rows["images"]
                 )
             except FAULTS_OF_A_JOB as error:

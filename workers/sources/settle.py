@@ -123,7 +123,7 @@ def record_fetched(journal: Journal, spool: Spool, fetched: Sequence[tuple[Job, 
     The others have another picture by now: what is in the spool for them is deleted.
     """
     failpoints.reach("fetched.before")
-    wanted = transitions.record_all_fetched(
+    wanted = transitions.record_fetched(
         journal, [(job, original.sha256, original.bytes, original.seconds) for job, original in fetched]
     )
     failpoints.reach("fetched.after")

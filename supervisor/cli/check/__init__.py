@@ -111,7 +111,7 @@ def _check_one(settings: Settings, target: str, tried: Checklist) -> None:
     # Telegram ends a session that is used twice, so the running instance is asked instead.
     try:
         body = client.get_status(settings)
-    except client.Unreachable as error:
+    except client.NoInstance as error:
         tried.fail(f"the channels were not checked: {error}")
         return
     resolve("workers.sources.telegram.check:from_status")(options["telegram"], body, tried)

@@ -72,7 +72,7 @@ def check_port(settings: Settings, tried: Checklist) -> None:
     if card := instance_lock.running(settings.state_dir):
         try:
             client.get_status(settings)
-        except client.Unreachable as error:
+        except client.NoInstance as error:
             tried.warn(f"health: {error}")
         else:
             tried.ok(f"health: the running instance answers at {card.url}")

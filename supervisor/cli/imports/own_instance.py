@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from ipc.transport.exits import describe_returncode
 from supervisor.cli import client, terminal
-from supervisor.cli.imports.report import Outcome, Progress, how_far, is_over, summary
+from supervisor.cli.imports.report import ImportBar, Outcome, how_far, is_over, summary
 from supervisor.settings import Settings
 
 LOOK_SECONDS = 0.25
@@ -102,11 +102,11 @@ def _print_log(process: subprocess.Popen[bytes]) -> None:
 def _watch(settings: Settings, process: subprocess.Popen[bytes]) -> Outcome:
     """Draw until the import has ended."""
     source: dict[str, Any] = {}
-    with Progress() as progress:
+    with ImportBar() as progress:
         while process.poll() is None:
             try:
                 body = client.get_status(settings)
-            except client.Unreachable:
+            except client.NoInstance:
                 time.sleep(LOOK_SECONDS)
                 continue
             connection: dict[str, Any] = next((row for row in body["tree"] if row["name"] == "connection"), {})

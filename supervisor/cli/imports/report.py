@@ -54,14 +54,14 @@ def summary(source: dict[str, Any]) -> str:
     )
 
 
-class Progress:
+class ImportBar:
     """A bar on a terminal; elsewhere a plain line at once, then every LINE_SECONDS."""
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
         self._said = -math.inf
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ImportBar:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from ipc.transport import control_client
 from supervisor.cli import terminal
-from supervisor.cli.imports.report import Outcome, Progress, how_far, is_over, summary
+from supervisor.cli.imports.report import ImportBar, Outcome, how_far, is_over, summary
 from supervisor.host.instance_lock import Card
-from supervisor.processes.errors import Failed
+from supervisor.processes.errors import CommandFailed
 from supervisor.settings import Settings
 
 LOOK_SECONDS = 0.25
@@ -34,7 +34,7 @@ def run(settings: Settings, card: Card, folder: Path) -> int:
     """Have the instance take in the export at `folder`; the exit code."""
     answer = _ask(settings, card, {"action": "import", "path": os.path.abspath(folder)})  # noqa: PTH100 - links stay
     if not answer["ok"]:
-        raise Failed("\n".join(map(str, answer["lines"])))
+        raise CommandFailed("\n".join(map(str, answer["lines"])))
     terminal.say(f"The running instance (pid {card.pid}) takes in {folder}; Ctrl-C stops that, and leaves it alone")
     asked: list[int] = []
 
@@ -43,7 +43,7 @@ def run(settings: Settings, card: Card, folder: Path) -> int:
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with Progress() as progress:
+        with ImportBar() as progress:
             outcome = _follow(settings, int(answer["number"]), progress, asked)
     finally:
         for number, handler in before.items():
@@ -57,12 +57,14 @@ def _ask(settings: Settings, card: Card, request: dict[str, Any]) -> dict[str, A
         return control_client.ask(settings.state_dir, request)
     except PermissionError as error:
         why = "it takes operations from the user who runs it alone. Run this as that user"
-        raise Failed(f"the instance (pid {card.pid}) can't be asked: {error.strerror}: {why}") from error
+        raise CommandFailed(f"the instance (pid {card.pid}) can't be asked: {error.strerror}: {why}") from error
     except GONE as error:
-        raise Failed(f"the instance (pid {card.pid}) does not answer: {error}. Try again, or see its log") from error
+        raise CommandFailed(
+            f"the instance (pid {card.pid}) does not answer: {error}. Try again, or see its log"
+        ) from error
 
 
-def _follow(settings: Settings, number: int, progress: Progress, asked: list[int]) -> Outcome:
+def _follow(settings: Settings, number: int, progress: ImportBar, asked: list[int]) -> Outcome:
     """Show the progress until the import has ended."""
     source: dict[str, Any] = {}
     is_stopping, told_why = False, ""

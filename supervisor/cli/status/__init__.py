@@ -20,7 +20,7 @@ WATCH_SECONDS = 1.0
 
 
 def run(settings: Settings, *, as_json: bool, watch_it: bool) -> int:
-    """Print once, or with `watch_it` every second; the exit code. Raises client.Unreachable."""
+    """Print once, or with `watch_it` every second; the exit code. Raises client.NoInstance."""
     if not as_json and _is_screen():
         return _on_screen(settings, watch_it=watch_it)
     while True:

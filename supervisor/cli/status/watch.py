@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from supervisor.cli.client import Unreachable
+from supervisor.cli.client import NoInstance
 
 LOOK_SECONDS = 0.1
 """How often it is looked for something to show: a new size of the terminal is seen by then."""
@@ -69,7 +69,7 @@ class _Latest:
             time.sleep(seconds)
             try:
                 self.view = View(ask(), time.time())
-            except Unreachable as error:
+            except NoInstance as error:
                 self.view = View(self.view.body, self.view.received_at, str(error))
             except Exception as error:  # no fault may end the watch unseen
                 self.view = View(self.view.body, self.view.received_at, f"{type(error).__name__}: {error}")

@@ -13,7 +13,7 @@ from supervisor.cli.exit_codes import ExitCode
 from supervisor.cli.why import findings, report
 from supervisor.cli.why.answers import Instance, answer
 from supervisor.host import instance_lock
-from supervisor.processes.errors import Failed
+from supervisor.processes.errors import CommandFailed
 from supervisor.settings import Settings
 
 
@@ -26,7 +26,9 @@ def run(settings: Settings, post: str, message: str | None, *, as_json: bool) ->
         return ExitCode.USAGE
     path = settings.state_dir / "journal.db"
     if not path.exists():
-        raise Failed(f"{settings.state_dir} has no journal yet: nothing is known of any post. Start it with bin/run")
+        raise CommandFailed(
+            f"{settings.state_dir} has no journal yet: nothing is known of any post. Start it with bin/run"
+        )
     _print(settings, Journal.open_to_read(path), address, as_json=as_json)
     return ExitCode.DONE
 
@@ -48,5 +50,5 @@ def _ask_instance(settings: Settings) -> Instance:
         return Instance(is_running=False)
     try:
         return Instance(is_running=True, status=client.get_status(settings))
-    except client.Unreachable as error:
+    except client.NoInstance as error:
         return Instance(is_running=True, trouble=str(error))

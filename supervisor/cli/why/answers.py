@@ -45,7 +45,7 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Explanation:
     """`state` is the job's, or why there is none: `not configured`, `not read yet`, `below floor`, `no picture`."""
 
     state: str
@@ -54,18 +54,18 @@ class Answer:
     waits_for: list[Wait] = field(default_factory=list)
 
 
-def answer(finding: Finding, instance: Instance, now: float) -> Answer:
+def answer(finding: Finding, instance: Instance, now: float) -> Explanation:
     """`now` in Unix seconds."""
     job = finding.job
     if job is None:
         return _absent(finding, instance)
     if job.state == "published":
         gone = f"deleted in Telegram {iso(job.deleted_at)}; its row is a tombstone" if job.deleted_at else None
-        return Answer("published", gone or f"published {iso(job.published_at)}")
+        return Explanation("published", gone or f"published {iso(job.published_at)}")
     if job.state == "dead":
         return _dead(job)
     waits = list(_waits(finding, job, instance, now))
-    return Answer(job.state, _STANDING[job.state, job.stored], waits_for=waits)
+    return Explanation(job.state, _STANDING[job.state, job.stored], waits_for=waits)
 
 
 _STANDING = {
@@ -82,12 +82,12 @@ _STANDING = {
 # A post that is there
 
 
-def _dead(job: Job) -> Answer:
+def _dead(job: Job) -> Explanation:
     attempts = f"{job.attempts} {'attempt' if job.attempts == 1 else 'attempts'}"
     remedy = f"bin/run retry {job.id} brings it back, once the reason is gone"
     if job.dead_cause == "poison":
         remedy = f"It is set aside, since it killed its workers. bin/run retry {job.id} tries it once more"
-    return Answer("dead", f"a dead letter, from {job.dead_state} after {attempts}: {job.reason}", remedy)
+    return Explanation("dead", f"a dead letter, from {job.dead_state} after {attempts}: {job.reason}", remedy)
 
 
 def _waits(finding: Finding, job: Job, instance: Instance, now: float) -> Iterator[Wait]:
@@ -160,13 +160,13 @@ def _row_of(finding: Finding, status: Mapping[str, Any]) -> Mapping[str, Any]:
 # A post that is not there
 
 
-def _absent(finding: Finding, instance: Instance) -> Answer:
+def _absent(finding: Finding, instance: Instance) -> Explanation:
     message, channel = finding.address.message_id, finding.channel
     if channel is None:
         return _unknown_channel(finding, instance)
     if finding.is_live and not finding.is_configured:
         fate = _in_range(channel, message)
-        return fate or Answer(
+        return fate or Explanation(
             "not configured",
             f"its channel is not configured: only what was posted from {channel['floor']} to {channel['cursor']} was"
             " looked at",
@@ -175,7 +175,7 @@ def _absent(finding: Finding, instance: Instance) -> Answer:
     if message > channel["cursor"]:
         return _beyond(finding, channel, instance)
     if message < channel["floor"]:
-        return Answer(
+        return Explanation(
             "below floor",
             f"it was posted before what has been read of its channel, which begins with message {channel['floor']}",
             "telegram.backfill_on_start = true (BACKFILL_ON_START=1) has older posts read; telegram.backfill_limit says"
@@ -183,49 +183,51 @@ def _absent(finding: Finding, instance: Instance) -> Answer:
             if finding.is_live
             else IMPORT,
         )
-    return _in_range(channel, message) or Answer("no picture", NOTHING)
+    return _in_range(channel, message) or Explanation("no picture", NOTHING)
 
 
-def _in_range(channel: Mapping[str, Any], message: int) -> Answer | None:
+def _in_range(channel: Mapping[str, Any], message: int) -> Explanation | None:
     """What it means that a message which was looked at has no job; None: it was not looked at."""
     if not channel["floor"] <= message <= channel["cursor"]:
         return None
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(channel["ignored"].items()))
     passed = f" (passed over in this channel so far: {kinds})" if kinds else ""
-    return Answer(
+    return Explanation(
         "no picture",
         f"it was looked at, and has no photo: a message of another kind{passed}, or it was deleted before, or there"
         " never was one of that id",
     )
 
 
-def _unknown_channel(finding: Finding, instance: Instance) -> Answer:
+def _unknown_channel(finding: Finding, instance: Instance) -> Explanation:
     if not finding.is_configured:
         known = "" if finding.address.channel.kind == "id" else ", or is known by its id only (https://t.me/c/ID/123)"
         remedy = ADD if finding.is_live else IMPORT
-        return Answer("not configured", f"its channel was never read{known}", remedy)
+        return Explanation("not configured", f"its channel was never read{known}", remedy)
     row = _row_of(finding, instance.status) if instance.status else {}
     if row.get("problem"):
-        return Answer("not read yet", f"its channel is not read: {row['problem']}", row.get("remedy", NOTHING))
-    return Answer("not read yet", "its channel has not been read yet", NOTHING if instance.is_running else START)
+        return Explanation("not read yet", f"its channel is not read: {row['problem']}", row.get("remedy", NOTHING))
+    return Explanation("not read yet", "its channel has not been read yet", NOTHING if instance.is_running else START)
 
 
-def _beyond(finding: Finding, channel: Mapping[str, Any], instance: Instance) -> Answer:
+def _beyond(finding: Finding, channel: Mapping[str, Any], instance: Instance) -> Explanation:
     what = f"it is beyond the newest message that was read, {channel['cursor']}"
     if not finding.is_live:
-        return Answer("not read yet", what, IMPORT)
+        return Explanation("not read yet", what, IMPORT)
     if not instance.is_running:
-        return Answer("not read yet", f"{what}; the program does not run", START)
+        return Explanation("not read yet", f"{what}; the program does not run", START)
     if instance.status is None:
-        return Answer("not read yet", f"{what}; what the program does is not known: {instance.trouble}")
+        return Explanation("not read yet", f"{what}; what the program does is not known: {instance.trouble}")
     row = _row_of(finding, instance.status)
     if row.get("problem"):
-        return Answer("not read yet", f"{what}, and its channel is not read: {row['problem']}", row.get("remedy", ""))
+        return Explanation(
+            "not read yet", f"{what}, and its channel is not read: {row['problem']}", row.get("remedy", "")
+        )
     problem = next((one for one in instance.status["problems"] if one["id"].startswith(PROBLEMS["seen"])), None)
     if problem:
-        return Answer("not read yet", f"{what}: {problem['what']}", problem["remedy"])
+        return Explanation("not read yet", f"{what}: {problem['what']}", problem["remedy"])
     behind = row.get("behind")
     if behind == 0:
-        return Answer("not read yet", f"{what}, and the source has no newer one: it is not posted yet")
+        return Explanation("not read yet", f"{what}, and the source has no newer one: it is not posted yet")
     rest = "" if behind is None else f"; {behind:,} newer ones are about to be read"
-    return Answer("not read yet", f"{what}{rest}")
+    return Explanation("not read yet", f"{what}{rest}")

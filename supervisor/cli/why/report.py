@@ -9,11 +9,11 @@ from ipc.journal import life
 from ipc.journal.life import KEPT, MEANINGS
 from ipc.text.timestamps import iso
 from supervisor.cli.terminal import table
-from supervisor.cli.why.answers import Answer
+from supervisor.cli.why.answers import Explanation
 from supervisor.cli.why.findings import Finding
 
 
-def lines(finding: Finding, answer: Answer) -> list[str]:
+def lines(finding: Finding, answer: Explanation) -> list[str]:
     """What `why` prints."""
     title = f" of {finding.channel['title']!r}" if finding.channel and finding.channel["title"] else ""
     said = [f"{finding.address.link}: message {finding.address.message_id}{title}"]
@@ -37,7 +37,7 @@ def _life(job: Job) -> list[str]:
     return [*more, *table([(iso(one.at), one.process, MEANINGS[one.step]) for one in steps])]
 
 
-def document(finding: Finding, answer: Answer) -> dict[str, Any]:
+def document(finding: Finding, answer: Explanation) -> dict[str, Any]:
     """What `why --json` prints."""
     job, channel = finding.job, finding.channel
     return {

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from health.notify.notices import Notice
-from health.notify.outbox import ANSWER_SECONDS, MOST_WAITING, PAUSE_SECONDS, RETRY_SECONDS, RETRY_SECONDS_MAX, Outbox
+from health.notify.outbox import (
+    ANSWER_SECONDS,
+    MOST_WAITING,
+    PAUSE_SECONDS,
+    RETRY_SECONDS,
+    RETRY_SECONDS_MAX,
+    NoticeOutbox,
+)
 
 
 def notices(*names: str) -> list[Notice]:
     return [Notice("problem", name, "mend it") for name in names]
 
 
-def whats(outbox: Outbox, now: float) -> dict[int, list[str]]:
+def whats(outbox: NoticeOutbox, now: float) -> dict[int, list[str]]:
     return {position: [one.what for one in whole] for position, whole in outbox.due(now)}
 
 
 def test_all_that_waits_is_one_message_and_the_next_one_waits_a_while() -> None:
-    outbox = Outbox(["a"], [], 0)
+    outbox = NoticeOutbox(["a"], [], 0)
     assert not list(outbox.add(notices("1", "2")))
     assert whats(outbox, 0) == {0: ["1", "2"]}
     assert not list(outbox.add(notices("3")))
@@ -29,7 +36,7 @@ def test_all_that_waits_is_one_message_and_the_next_one_waits_a_while() -> None:
 
 
 def test_each_recipient_has_its_own_tries() -> None:
-    outbox = Outbox(["a", "b"], [], 0)
+    outbox = NoticeOutbox(["a", "b"], [], 0)
     assert not list(outbox.add(notices("1")))
     assert whats(outbox, 0) == {0: ["1"], 1: ["1"]}
     outbox.accepted(0, 1)
@@ -41,7 +48,7 @@ def test_each_recipient_has_its_own_tries() -> None:
 
 
 def test_a_second_failure_is_a_problem_until_a_message_arrives() -> None:
-    outbox = Outbox(["a"], [], 0)
+    outbox = NoticeOutbox(["a"], [], 0)
     assert not list(outbox.add(notices("1")))
     now, pauses = 5.0, []
     for _ in range(10):
@@ -58,7 +65,7 @@ def test_a_second_failure_is_a_problem_until_a_message_arrives() -> None:
 
 
 def test_no_answer_at_all_is_a_problem() -> None:
-    outbox = Outbox(["a"], [], 0)
+    outbox = NoticeOutbox(["a"], [], 0)
     assert not list(outbox.add(notices("1")))
     assert whats(outbox, 7) == {0: ["1"]}
     assert outbox.undelivered(7 + ANSWER_SECONDS) == ()
@@ -67,7 +74,7 @@ def test_no_answer_at_all_is_a_problem() -> None:
 
 
 def test_the_oldest_are_dropped_and_never_what_is_under_way() -> None:
-    outbox = Outbox(["a"], [notices("old")], 0)
+    outbox = NoticeOutbox(["a"], [notices("old")], 0)
     assert whats(outbox, 0) == {0: ["old"]}
     names = [str(number) for number in range(MOST_WAITING + 5)]
     assert list(outbox.add(notices(*names))) == [("a", 6)]
@@ -76,7 +83,7 @@ def test_the_oldest_are_dropped_and_never_what_is_under_way() -> None:
 
 
 def test_a_recipient_that_can_never_work_gets_nothing_and_is_a_problem() -> None:
-    outbox = Outbox(["a", "b"], [], 3)
+    outbox = NoticeOutbox(["a", "b"], [], 3)
     outbox.recipients[0].unusable = "Apprise does not understand this address"
     assert not list(outbox.add(notices("1")))
     assert whats(outbox, 4) == {1: ["1"]}

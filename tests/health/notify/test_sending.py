@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from health.notify import heartbeat, outbox, state_file
-from health.notify.apprise_service import Service, Unusable
+from health.notify.apprise_service import AppriseService, Unusable
 from health.notify.check import TEST, check, send_test
 from health.notify.heartbeat import Heartbeat, ping
 from health.notify.notifier import UNDELIVERED, Notifier
@@ -291,7 +291,7 @@ def test_apprise_is_asked_in_this_thread_and_says_no_more_than_a_number(
     people: Receiver, records: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     before, descriptors = set(threading.enumerate()), open_fds()
-    service = Service(f"json://me:{SECRET}@127.0.0.1:{people.port}/{SECRET}?+Authorization={SECRET}")
+    service = AppriseService(f"json://me:{SECRET}@127.0.0.1:{people.port}/{SECRET}?+Authorization={SECRET}")
     assert service.send("a title", "a <b>body</b>", is_bad=False) == ""
     assert people.messages == [people.messages[0] | {"title": "a title", "message": "a <b>body</b>", "type": "success"}]
     for status, reason in ((401, "HTTP 401"), (500, "HTTP 500")):
@@ -299,9 +299,9 @@ def test_apprise_is_asked_in_this_thread_and_says_no_more_than_a_number(
         assert service.send("a title", "a body", is_bad=True) == reason
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert Service(f"json://127.0.0.1:{port}/{SECRET}").send("a", "b", is_bad=True) == "it cannot be reached"
+    assert AppriseService(f"json://127.0.0.1:{port}/{SECRET}").send("a", "b", is_bad=True) == "it cannot be reached"
     with pytest.raises(Unusable) as raised:
-        Service(f"json://{SECRET}:{SECRET}@")
+        AppriseService(f"json://{SECRET}:{SECRET}@")
     assert SECRET not in str(raised.getrepr(chain=True))
     assert SECRET not in str(records) and SECRET not in "".join(capfd.readouterr())
     assert set(threading.enumerate()) <= before | {
@@ -328,7 +328,7 @@ def test_apprise_understands_every_address_of_the_manual() -> None:
             "/A/B/C": f"/T1JJ3T3L2/A1BRTD4JD/{'T' * 24}",
         }.items():
             url = url.replace(name, value)
-        Service(url)
+        AppriseService(url)
 
 
 def test_an_error_in_a_plugin_shows_its_kind_alone(
@@ -344,7 +344,7 @@ def test_an_error_in_a_plugin_shows_its_kind_alone(
             logging.getLogger(name).error("retrying https://example.org/%s", SECRET)
         raise RuntimeError(f"https://example.org/{SECRET}")
 
-    service = Service(f"json://127.0.0.1:{people.port}/{SECRET}")
+    service = AppriseService(f"json://127.0.0.1:{people.port}/{SECRET}")
     monkeypatch.setattr("apprise.plugins.custom_json.NotifyJSON.send", fail)
     assert service.send("a", "b", is_bad=True) == "it was not accepted"
     monkeypatch.setattr(apprise.Apprise, "notify", fail)

@@ -10,18 +10,18 @@ import pytest
 from health.notify import state_file
 from health.notify.decisions import Episode, Told
 from health.notify.notices import Notice
-from health.notify.state_file import State
+from health.notify.state_file import NotifyState
 from ipc.private_files import IsLink
 
-STATE = State(
+STATE = NotifyState(
     Told({("child pool", "child.held"): 5.5}, {"child pool": Episode(("child.held",), "so ü", 4.0, None)}),
     [[Notice("problem", "x", "y", 1.0), Notice("over", "x", since=1.0, until=2.0)], []],
 )
 
 
 def test_it_comes_back_as_it_was_and_is_private(tmp_path: Path) -> None:
-    assert state_file.read(tmp_path) == State()
-    state_file.write(tmp_path, state_file.to_text(State()))
+    assert state_file.read(tmp_path) == NotifyState()
+    state_file.write(tmp_path, state_file.to_text(NotifyState()))
     state_file.write(tmp_path, state_file.to_text(STATE))
     assert state_file.read(tmp_path) == STATE
     [file] = tmp_path.iterdir()

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from health.application import Application
-from health.page.journal import Options
+from health.page.journal import PageOptions
 from health.problems.first_seen import FirstSeen
 from health.snapshot import Snapshot
 from health.status import document
@@ -67,7 +67,7 @@ class Desk:
         self.journal = Journal.open(state_dir / "journal.db")
         self.tree = Tree()
         given = {"backend": "files", "public_url": "", "prefix": "", "show_captions": False, **options}
-        page = Options(state_dir=state_dir, **given)
+        page = PageOptions(state_dir=state_dir, **given)
         self.app = Application(self.tree, token, hosts, 0.0, page)
 
     def close(self) -> None:

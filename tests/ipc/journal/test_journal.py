@@ -57,7 +57,10 @@ def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
 Arrow = Callable[[Journal, Job], bool]
 
 ARROWS: dict[str, tuple[Arrow, dict[str, str]]] = {
-    "fetched": (lambda journal, job: transitions.record_fetched(journal, job, "5ha", 100), {"seen": "fetched"}),
+    "fetched": (
+        lambda journal, job: transitions.record_fetched(journal, [(job, "5ha", 100, None)]) == {job.id},
+        {"seen": "fetched"},
+    ),
     "rendered": (lambda journal, job: transitions.record_rendered(journal, done(job)), {"fetched": "rendered"}),
     "stored": (
         lambda journal, job: transitions.record_stored(journal, [job]) == [job],
@@ -177,7 +180,7 @@ def test_every_arrow_of_a_job_that_is_not_there(journal: Journal) -> None:
 def test_the_whole_way(journal: Journal, clock: Clock) -> None:
     job = put(journal)
     assert (job.state, job.generation, job.seen_at, job.locator) == ("seen", 1, int(NOW), {"file": "file:a"})
-    assert transitions.record_fetched(journal, job, "5ha", 100)
+    assert transitions.record_fetched(journal, [(job, "5ha", 100, None)])
     job = again(journal, job)
     assert (job.state, job.sha256, job.bytes) == ("fetched", "5ha", 100)
     assert transitions.claim(journal, job, "image-1")
@@ -337,7 +340,7 @@ def test_a_long_reason_is_cut(arrow: str, journal: Journal) -> None:
 
 
 def fetched_again(journal: Journal, job: Job, sha256: str) -> Job:
-    assert transitions.record_fetched(journal, job, sha256, 100)
+    assert transitions.record_fetched(journal, [(job, sha256, 100, None)])
     return again(journal, job)
 
 
@@ -622,7 +625,7 @@ def test_a_transaction_that_fails_changes_nothing_and_the_next_one_works(journal
         journal.run("to_fetched", id=job.id, generation=1, sha256="5ha", bytes=1, step=b"")
         raise KeyboardInterrupt
     assert rows(journal) == before
-    assert transitions.record_fetched(journal, job, "5ha", 1)
+    assert transitions.record_fetched(journal, [(job, "5ha", 1, None)])
 
 
 def test_a_transaction_that_sqlite_has_ended_itself_raises_what_was_wrong(journal: Journal) -> None:

@@ -167,7 +167,7 @@ class JournalMachine(RuleBasedStateMachine):
     def fetch(self, data: Any, sha256: str) -> None:
         job, model, same = self.pick(data)
         applies = same and model.state == "seen"
-        assert transitions.record_fetched(self.journal, job, sha256, 100) is applies
+        assert bool(transitions.record_fetched(self.journal, [(job, sha256, 100, None)])) is applies
         if applies:
             model.state, model.attempts = "fetched", 0
 

@@ -30,7 +30,7 @@ def contend(folder: Path, barrier: Barrier, told: Connection) -> None:
     barrier.wait()
     while any(figures.states(journal)[state] for state in WAITING):
         for job in queue.due(journal, "seen", 5):
-            granted["fetched"] += transitions.record_fetched(journal, job, "5ha", 100)
+            granted["fetched"] += len(transitions.record_fetched(journal, [(job, "5ha", 100, None)]))
         for job in queue.due(journal, "fetched", 5):
             if transitions.claim(journal, job, "x"):
                 granted["claim"] += 1
@@ -58,7 +58,7 @@ def work_for_ever(folder: Path, start: int) -> None:
     for number in itertools.count(start):
         take(journal, page(post(number), post(number + 1)), NOW)
         for job in queue.due(journal, "seen", 2):
-            transitions.record_fetched(journal, job, "5ha", 100)
+            transitions.record_fetched(journal, [(job, "5ha", 100, None)])
         for job in queue.due(journal, "fetched", 2):
             transitions.claim(journal, job, "x")
             transitions.record_rendered(journal, done(job))
@@ -128,7 +128,7 @@ def finish(journal: Journal) -> None:
     """What a new tree does with whatever the killed ones have left."""
     transitions.release_claims(journal)
     for job in queue.due(journal, "seen", 10_000):
-        assert transitions.record_fetched(journal, job, "5ha", 100)
+        assert transitions.record_fetched(journal, [(job, "5ha", 100, None)])
     for job in queue.due(journal, "fetched", 10_000):
         assert transitions.record_rendered(journal, done(job))
     for job in queue.due(journal, "rendered", 10_000):

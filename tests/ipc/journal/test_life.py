@@ -32,7 +32,7 @@ def steps(journal: Journal, job: Job) -> list[tuple[Step, str]]:
 def test_a_picture_s_way(journal: Journal, clock: Clock) -> None:
     clock.now = NOW + 0xFF  # a byte that is no UTF-8, beside some that are zero
     job = put(journal)
-    transitions.record_fetched(journal, job, "5ha", 100)
+    transitions.record_fetched(journal, [(job, "5ha", 100, None)])
     transitions.claim(journal, job, "image-3")
     transitions.record_rendered(journal, done(job), "image-3")
     clock.now += 1

@@ -505,7 +505,7 @@ def test_a_full_disk_leaves_the_version_before(old: Path, monkeypatch: pytest.Mo
 
 
 def die_in_the_middle(path: Path, done: int) -> None:
-    """Open the journal, and be killed after so many statements of the migration, or when all are done."""
+    """Open the journal, and be killed after that number of statements of the migration, or when all are done."""
     run_script = database.run_script
 
     def killed(database: sqlite3.Connection, script: str) -> None:

@@ -106,7 +106,7 @@ def without_comments(statement: str) -> str:
 
 
 def a_journal(count: int) -> Journal:
-    """So many jobs of each kind; of those that wait, a third is put off for a minute, and another for two."""
+    """That number of jobs of each kind; of those that wait, a third is put off for a minute, and another for two."""
     journal = open_journal(None)
     with journal.transaction():
         for channel in (1, 2):

@@ -61,7 +61,7 @@ def test_a_new_journal_has_every_figure(journal: Journal) -> None:
 
 def test_each_stage_has_the_seconds_of_its_successes(journal: Journal) -> None:
     jobs = [put(journal, number) for number in (1, 2, 3)]
-    transitions.record_all_fetched(journal, [(jobs[0], "5", 1, 0.05), (jobs[1], "5", 1, 0.06), (jobs[2], "5", 1, None)])
+    transitions.record_fetched(journal, [(jobs[0], "5", 1, 0.05), (jobs[1], "5", 1, 0.06), (jobs[2], "5", 1, None)])
     assert transitions.record_rendered(journal, done(jobs[0]), "image-1", 301.0)
     transitions.record_stored(journal, jobs, seconds=2.0)
     transitions.record_published(journal, jobs, seconds=0.5)
@@ -78,8 +78,8 @@ def test_each_stage_has_the_seconds_of_its_successes(journal: Journal) -> None:
 
 def test_what_does_not_apply_is_not_counted(journal: Journal) -> None:
     job = put(journal)
-    assert transitions.record_fetched(journal, job, "5ha", 1, 1.0)
-    assert not transitions.record_fetched(journal, job, "5ha", 1, 1.0)
+    assert transitions.record_fetched(journal, [(job, "5ha", 1, 1.0)])
+    assert not transitions.record_fetched(journal, [(job, "5ha", 1, 1.0)])
     assert not transitions.bury(journal, job, "why")
     assert counted(journal) == {("fetch", "done"): 1}
 

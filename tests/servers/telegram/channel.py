@@ -143,7 +143,7 @@ class Channel:
     def post_album(
         self, items: Sequence[bytes | File], caption: str = "", *, parts: int = 1, **options: Unpack[PostOptions]
     ) -> list[int]:
-        """Photos of one grouped_id, the caption with the first, announced in so many updates."""
+        """Photos of one grouped_id, the caption with the first, announced in as many updates."""
         with self.world.lock:
             options.setdefault("grouped_id", self.world.next_number())
             files = [self.world.file(item, "image/jpeg", None) for item in items]
@@ -220,7 +220,7 @@ class Channel:
             self._change("edit", (message_id,))
 
     def count_views(self, message_id: int, views: int = 1, forwards: int = 0) -> None:
-        """Let the counters rise, which nobody announces."""
+        """Let the counters rise, without an update that says so."""
         with self.world.lock:
             post = self.posts[message_id]
             post.views += views
@@ -244,7 +244,7 @@ class Channel:
             return self.posts.pop(message_id)
 
     def reveal(self, post: Post) -> None:
-        """Let it be there. Nobody is told."""
+        """Let it be there. No client is told."""
         with self.world.lock:
             insort(self.ids, post.id)
             self.posts[post.id] = post

@@ -195,7 +195,7 @@ class Connection:
         self._writer.write(self._codec.frame(packet))
 
     def later(self, seconds: float, what: Any, *arguments: Any) -> None:
-        """Call it in so many seconds, unless the connection is gone by then."""
+        """Call it after that number of seconds, unless the connection is gone by then."""
 
         async def wait() -> None:
             await asyncio.sleep(seconds)

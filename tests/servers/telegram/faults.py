@@ -116,7 +116,7 @@ class Faults:
         bytes_per_second: float = 100_000.0,
         file_id: int | None = None,
     ) -> Fault:
-        """Spoil files: only the first `keep` bytes, none at all, wrong bytes, or at so many bytes a second.
+        """Spoil files: only the first `keep` bytes, none at all, wrong bytes, or at a rate in bytes a second.
 
         `times` counts files: one that has been begun under the fault stays as it is until it is begun anew.
         """

@@ -60,5 +60,5 @@ class Keys:
         return list(self._known.values())
 
     def forget(self) -> None:
-        """Know none any more: whoever comes with an old one gets the transport error 404."""
+        """Know none any more: a client that comes with an old one gets the transport error 404."""
         self._known.clear()

@@ -22,7 +22,7 @@ REFERENCE = struct.Struct("<BIq8x")
 
 @functools.cache
 def thumbnail() -> bytes:
-    """The small preview of every picture: grey, so that whoever takes it for the picture itself is noticed."""
+    """The small preview of every picture: grey, so that taking it for the picture itself is noticed."""
     with io.BytesIO() as buffer:
         Image.new("L", (90, 60), "grey").save(buffer, "JPEG", quality=1, optimize=True)
         return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Updates: what happens in the world, pushed to whoever is connected."""
+"""Updates: what happens in the world, pushed to all who are connected."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Pusher:
         self._loop = asyncio.get_running_loop()
 
     def _changed(self, channel: Channel, changes: list[Change]) -> None:
-        """Called under the world's lock by whoever changed it; what is pushed is the state of now."""
+        """Called under the world's lock by the code that changed it; what is pushed is the state of now."""
         if not changes or not (channel.member or changes[0].kind == "info") or not self._subscribers():
             return
         found = [self._world.update(channel, change) for change in changes]
@@ -49,7 +49,7 @@ class Pusher:
         self._push_soon(channel, [update])
 
     def _push_soon(self, channel: Channel, updates: list[Any]) -> None:
-        """Decide now what becomes of them, so that a fault set afterwards doesn't touch them; send them in the loop."""
+        """Decide now what is done with them, so that a later fault doesn't touch them; send them in the loop."""
         packed = self._pack([self._world.chat(channel)], updates)
         match self._faults.take_update(channel.id):
             case "lost":

@@ -130,7 +130,7 @@ class TelegramServer:
         self._in_loop(self._hub.drop)
 
     def refuse_connections(self, seconds: float | None = None) -> None:
-        """Refuse new connections, for so many seconds or until `accept_connections`; open ones go on."""
+        """Refuse new connections, for that number of seconds or until `accept_connections`; open ones go on."""
         self._refuse()
         if seconds is not None:
             loop = self._running.loop

@@ -104,7 +104,7 @@ class World:
             return file
 
     def cdn_file(self, data: bytes, *, is_there: bool = True, digests: int = 2, dc: int | None = None) -> File:
-        """A file that getFile sends clients to the CDN for, with so many digests of its blocks.
+        """A file that getFile sends clients to the CDN for, with that number of digests of its blocks.
 
         Unless it `is_there` already, the CDN asks clients to have it sent there first.
         """
@@ -139,7 +139,7 @@ class World:
             changed(channel, changes)
 
     def push(self, channel: Channel, update: Any) -> None:
-        """Send any update of a channel to whoever is there."""
+        """Send any update of a channel to all who are connected."""
         with self.lock:
             for _, push in self._listeners:
                 push(channel, update)

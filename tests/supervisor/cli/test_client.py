@@ -54,7 +54,7 @@ def answering(answer: bytes, state_dir: Path) -> Iterator[None]:
 )
 def test_what_is_wrong_is_said(answer: bytes, token: str, why: str, tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, health=Health(token=token))
-    with answering(answer, tmp_path), pytest.raises(client.Unreachable) as caught:
+    with answering(answer, tmp_path), pytest.raises(client.NoInstance) as caught:
         client.get_status(settings)
     assert why in str(caught.value) and "(pid 1)" in str(caught.value)
     assert "wrong" not in str(caught.value), "a token is never shown"

@@ -20,8 +20,8 @@ from ipc.text import post_address
 from supervisor.cli import why
 from supervisor.cli.exit_codes import ExitCode
 from supervisor.cli.why import findings, report
-from supervisor.cli.why.answers import Answer, Instance, answer
-from supervisor.processes.errors import Failed
+from supervisor.cli.why.answers import Explanation, Instance, answer
+from supervisor.processes.errors import CommandFailed
 from supervisor.settings import Settings
 from tests.instance import Instance as Run
 from tests.instance import wait_for
@@ -55,12 +55,12 @@ def problem(number: str, what: str) -> dict[str, str]:
 
 def asked(
     journal: Journal, instance: Instance, message: int = 1, settings: Settings = SETTINGS, channel: str = str(CHANNEL)
-) -> Answer:
+) -> Explanation:
     finding = findings.find(journal, settings, post_address.of(channel, str(message)))
     return answer(finding, instance, NOW)
 
 
-def waits(found: Answer) -> list[tuple[str, str]]:
+def waits(found: Explanation) -> list[tuple[str, str]]:
     return [(one.what, one.remedy) for one in found.waits_for]
 
 
@@ -87,7 +87,7 @@ def test_one_on_its_way_waits_for_its_turn(state: str, expected: str, journal: J
 
 def test_one_that_is_published_or_gone(journal: Journal) -> None:
     put(journal, 1, "published")
-    assert asked(journal, STOPPED) == Answer("published", "published 2027-01-15T08:00:00Z")
+    assert asked(journal, STOPPED) == Explanation("published", "published 2027-01-15T08:00:00Z")
     withdraw(journal, CHANNEL, [1], NOW)
     assert asked(journal, running()).state == "rendered"
     (row,) = journal.run("known_message", channel_id=CHANNEL, message_id=1)
@@ -235,7 +235,7 @@ def test_wrong_usage_and_nothing_to_look_into(tmp_path: Path, capsys: pytest.Cap
     settings = Settings(state_dir=tmp_path)
     assert why.run(settings, "https://t.me/news", None, as_json=False) == ExitCode.USAGE
     assert "names no post" in capsys.readouterr().err
-    with pytest.raises(Failed, match="no journal yet"):
+    with pytest.raises(CommandFailed, match="no journal yet"):
         why.run(settings, "@news", "7", as_json=False)
 
 

@@ -17,7 +17,7 @@ import pytest
 from supervisor import logs
 from supervisor.commands import output
 from supervisor.commands.output import BYTES_A_SECOND, LAST_LINES, LINE_BYTES, LINES_A_SECOND, Output, Outputs, readable
-from supervisor.processes.spec import ChildSpec, Command
+from supervisor.processes.spec import ChildSpec, CommandSpec
 from tests.supervisor.commands.test_process import Log, python, said
 from tests.supervisor.stage import Stage
 
@@ -141,7 +141,7 @@ class Loop:
 def test_so_much_a_second_and_no_more(
     chunk: bytes, a_second: int | None, pipe: tuple[Output, int], said: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever writes more waits."""
+    """A command that writes more waits."""
     clock, loop = Clock(), Loop()
     monkeypatch.setattr(output, "time", clock)
     os.set_blocking(pipe[1], False)
@@ -191,7 +191,7 @@ FLOOD = "import os, sys; chunk = bytes.fromhex(sys.argv[1]) * 4096\nwhile True: 
 def test_a_chatterer_holds_up_nobody(chunk: str, tmp_path: Path, said: Log) -> None:
     """100 MB/s and more, if it were let: the loop goes round, others are replaced, and the supervisor stays small."""
     words = (sys.executable, "-c", FLOOD, chunk.encode("latin-1").hex())
-    chatterer = ChildSpec("own", command=Command(words), hang_seconds=float("inf"))
+    chatterer = ChildSpec("own", command=CommandSpec(words), hang_seconds=float("inf"))
     other = python("import signal; signal.pause()", name="other")
     stage = Stage(tmp_path / "notes", chatterer, other, busy=True)
     rounds: list[float] = []

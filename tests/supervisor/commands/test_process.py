@@ -16,7 +16,7 @@ import pytest
 from supervisor.commands import output, process
 from supervisor.commands.process import environment
 from supervisor.processes.process import HOME
-from supervisor.processes.spec import ChildSpec, Command, Intensity
+from supervisor.processes.spec import ChildSpec, CommandSpec, Intensity
 from tests.instance import children, wait_for
 from tests.supervisor.stage import Stage, open_fds
 
@@ -54,7 +54,7 @@ def notes(tmp_path: Path) -> Path:
 def own(*words: str, name: str = "own", **more: Any) -> ChildSpec:
     """A child that is this command."""
     given = {key: more.pop(key) for key in ("directory", "environment", "stop_signal") if key in more}
-    return ChildSpec(name, command=Command(words, **given), **{"hang_seconds": float("inf"), **more})
+    return ChildSpec(name, command=CommandSpec(words, **given), **{"hang_seconds": float("inf"), **more})
 
 
 def python(code: str, **more: Any) -> ChildSpec:
@@ -75,7 +75,7 @@ SECRETS = {
 
 def test_its_environment_is_the_programs_less_what_is_ours() -> None:
     environ = {**SECRETS, "HOME": "/h", "HEARTBEAT_SECS": "60", "LOG_LEVEL": "info", "PYTHONPATH": str(HOME)}
-    given = environment(Command(("x",), environment={"LOG_LEVEL": "debug", "A": "1"}), environ)
+    given = environment(CommandSpec(("x",), environment={"LOG_LEVEL": "debug", "A": "1"}), environ)
     assert given == {"HOME": "/h", "HEARTBEAT_SECS": "60", "LOG_LEVEL": "debug", "A": "1", "PYTHONUNBUFFERED": "1"}
 
 
@@ -90,7 +90,7 @@ def test_its_environment_is_the_programs_less_what_is_ours() -> None:
     ],
 )
 def test_the_programs_own_modules_are_not_on_its_path(environ: dict[str, str], path: str | None) -> None:
-    given = environment(Command(("x",)), environ)
+    given = environment(CommandSpec(("x",)), environ)
     assert given.get("PYTHONPATH") == path
     assert given["PYTHONUNBUFFERED"] == environ.get("PYTHONUNBUFFERED", "1")
 
@@ -224,16 +224,16 @@ def test_why_it_cannot_be_run(words: tuple[str, ...], more: dict[str, Any], why:
     assert stage.play(script) == 0
     assert stage.ended("own") == [("cannot be run", f"cannot be run: {why}")]
     assert stage.readies == []
-    fault = process.fault(Command(words, **more))
+    fault = process.fault(CommandSpec(words, **more))
     assert fault and fault.splitlines() == [fault]
 
 
 def test_a_command_that_can_be_run_has_no_fault(tmp_path: Path) -> None:
     (tmp_path / "here").write_text("#!/bin/sh\n")
     (tmp_path / "here").chmod(0o755)
-    assert process.fault(Command(("sh",))) == ""
-    assert process.fault(Command(("./here",), str(tmp_path))) == ""
-    assert process.fault(Command(("here",), environment={"PATH": str(tmp_path)})) == ""
+    assert process.fault(CommandSpec(("sh",))) == ""
+    assert process.fault(CommandSpec(("./here",), str(tmp_path))) == ""
+    assert process.fault(CommandSpec(("here",), environment={"PATH": str(tmp_path)})) == ""
 
 
 # --- its end ------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.host.sd_notify import Notifier
+from supervisor.host.sd_notify import SystemdNotifier
 from supervisor.processes.process import environment
 from tests.listener import Listener
 
@@ -19,7 +19,7 @@ PID = 4711
 def test_each_message_is_a_datagram_of_its_own(tmp_path: Path, abstract: bool) -> None:
     address = f"@picturedesk-test-{os.getpid()}" if abstract else str(tmp_path / "socket")
     with Listener(address) as listener:
-        notifier = Notifier({"NOTIFY_SOCKET": address}, PID)
+        notifier = SystemdNotifier({"NOTIFY_SOCKET": address}, PID)
         before = time.monotonic_ns() // 1000
         said = [notifier.ready(), notifier.status("12 pictures\nREADY=0 – waiting"), notifier.alive()]
         said += [notifier.reloading(), notifier.stopping(32.5)]
@@ -33,12 +33,12 @@ def test_each_message_is_a_datagram_of_its_own(tmp_path: Path, abstract: bool) -
 
 @pytest.mark.parametrize("address", ["", "relative", "vsock:2:1234"])
 def test_without_a_socket_nothing_is_sent(address: str) -> None:
-    notifier = Notifier({"NOTIFY_SOCKET": address} if address else {}, PID)
+    notifier = SystemdNotifier({"NOTIFY_SOCKET": address} if address else {}, PID)
     assert notifier.ready() and notifier.status("x") and notifier.alive() and notifier.stopping(1)
 
 
 def test_who_is_not_heard_is_told_so_and_never_waits(tmp_path: Path) -> None:
-    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "socket")}, PID)
+    notifier = SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "socket")}, PID)
     assert not notifier.ready(), "nobody is there"
     with Listener(tmp_path / "socket") as listener:
         sent = 0
@@ -61,7 +61,7 @@ def test_who_is_not_heard_is_told_so_and_never_waits(tmp_path: Path) -> None:
     ],
 )
 def test_the_watchdog_is_for_the_process_it_names(environ: dict[str, str], seconds: float) -> None:
-    assert Notifier(environ, PID).watchdog_seconds == seconds
+    assert SystemdNotifier(environ, PID).watchdog_seconds == seconds
 
 
 def test_children_do_not_know_of_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_children_do_not_know_of_systemd(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_ready_that_does_not_get_out_is_owed(tmp_path: Path) -> None:
     """The one that ends a reload: without it, systemd would wait for ever."""
-    notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "socket")}, PID)
+    notifier = SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "socket")}, PID)
     with Listener(str(tmp_path / "socket")):
         assert notifier.ready()
         assert (notifier.was_ready, notifier.owes_ready) == (True, False)

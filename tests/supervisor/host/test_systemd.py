@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.host.sd_notify import Notifier
+from supervisor.host.sd_notify import SystemdNotifier
 from supervisor.host.systemd import GRACE_SECONDS, Notified, makes_progress, overdue_seconds
 from supervisor.processes.slot import State
 from tests.instance import HOME, Instance, wait_for
@@ -69,7 +69,7 @@ def listener(tmp_path: Path) -> Iterator[Listener]:
 def notified(stage: Stage, listener: Listener, watchdog_seconds: float = 4.0) -> Notified:
     """Stands before the stage's own router."""
     environ = {"NOTIFY_SOCKET": listener.address, "WATCHDOG_USEC": str(int(watchdog_seconds * 1e6))}
-    return Notified(stage, stage.supervisor, Notifier(environ, os.getpid()))
+    return Notified(stage, stage.supervisor, SystemdNotifier(environ, os.getpid()))
 
 
 @pytest.mark.tree

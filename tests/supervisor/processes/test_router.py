@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ipc.transport.exits import Cause, Exit
-from ipc.transport.messages import ENDS, KILLS, Beat, ChildState, Command, Ended, Job, Message, Report, Wake
+from ipc.transport.messages import ENDS, KILLS, Beat, ChildState, Ended, Job, Message, OperationRequest, Report, Wake
 from supervisor.processes import router as routing
 from supervisor.processes.router import RootRouter
 from supervisor.processes.supervisor import TICK_SECONDS
@@ -198,7 +198,7 @@ def test_what_was_stopped_stays_so_under_a_new_supervisor(tree: FakeTree, router
     for action, name in (("stop", "image-1"), ("stop", "image-2"), ("start", "image-2"), ("restart", "image-3")):
         router.note_operation(action, name, "pool")
     router.on_ready("pool")
-    assert tree.take() == [("pool", Command("stop", "image-1"))]
+    assert tree.take() == [("pool", OperationRequest("stop", "image-1"))]
 
 
 def test_a_new_health_process_is_told_every_end_however_many_there_are(tree: FakeTree, router: RootRouter) -> None:

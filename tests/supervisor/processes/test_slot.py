@@ -12,8 +12,8 @@ from ipc.transport.exits import Cause, Exit
 from supervisor.processes import slot as slots
 from supervisor.processes.policy import Intent
 from supervisor.processes.slot import Slot, State
-from supervisor.processes.spec import ChildSpec, Command, Intensity
-from supervisor.resources.memory import History
+from supervisor.processes.spec import ChildSpec, CommandSpec, Intensity
+from supervisor.resources.memory import MemoryHistory
 
 INTENSITY = Intensity(max_restarts=3, window_seconds=60.0, delay_seconds=8.0)
 
@@ -59,7 +59,7 @@ def begin(slot: Slot, ready_at: float = math.inf, *, ready: bool = False) -> Non
         rss_bytes=10,
         peak_rss_bytes=20,
         cap_bytes=70,
-        history=History(pss_bytes=5),
+        history=MemoryHistory(pss_bytes=5),
     )
     slot.begin(fake)
     if ready:
@@ -248,7 +248,7 @@ def test_a_start_that_failed_for_want_of_something_is_no_life(clock: Clock) -> N
 
 
 def own(**more: Any) -> Slot:
-    return Slot(ChildSpec("own", command=Command(("sh",)), **more))
+    return Slot(ChildSpec("own", command=CommandSpec(("sh",)), **more))
 
 
 def live(slot: Slot, clock: Clock, seconds: float) -> None:

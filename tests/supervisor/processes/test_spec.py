@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from supervisor.processes.spec import ChildSpec, Command, SpecError
+from supervisor.processes.spec import ChildSpec, CommandSpec, SpecError
 
 GOOD: dict[str, Any] = {"name": "image-1", "target": "workers.image:main"}
 
@@ -51,10 +51,10 @@ def test_a_good_one_is_plain_data_and_stays_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("given", "allowed"),
     [
-        ({"target": "a:b", "command": Command(("x",))}, "target = 'a:b': allowed is none besides a command"),
-        ({"command": Command(())}, "allowed is one that names a program"),
-        ({"command": Command(("",))}, "allowed is one that names a program"),
-        ({"command": Command(("x",), stop_signal="TERM")}, "allowed is a stop_signal that there is"),
+        ({"target": "a:b", "command": CommandSpec(("x",))}, "target = 'a:b': allowed is none besides a command"),
+        ({"command": CommandSpec(())}, "allowed is one that names a program"),
+        ({"command": CommandSpec(("",))}, "allowed is one that names a program"),
+        ({"command": CommandSpec(("x",), stop_signal="TERM")}, "allowed is a stop_signal that there is"),
         ({}, 'allowed is "package.module:function"'),
     ],
 )
@@ -65,9 +65,9 @@ def test_either_a_target_or_a_good_command(given: dict[str, Any], allowed: str) 
 
 
 def test_what_a_command_is_given_is_not_shown() -> None:
-    spec = ChildSpec("own", command=Command(("x",), environment={"TOKEN": "s3cret"}))
+    spec = ChildSpec("own", command=CommandSpec(("x",), environment={"TOKEN": "s3cret"}))
     assert "s3cret" not in repr(spec)
-    assert spec != dataclasses.replace(spec, command=Command(("x",), environment={"TOKEN": "another"}))
+    assert spec != dataclasses.replace(spec, command=CommandSpec(("x",), environment={"TOKEN": "another"}))
 
 
 def test_two_specs_do_not_share_their_options() -> None:

@@ -29,7 +29,7 @@ class Recorder:
     def __init__(self, tree: Tree, context: Context) -> None:
         self._tree, self._context = tree, context
 
-    def on_order(self, message: Message) -> None:
+    def on_supervisor_message(self, message: Message) -> None:
         for name in self._tree.names():
             self._tree.send(name, message)
 
@@ -59,7 +59,7 @@ class Recorder:
 class Faulty(Recorder):
     """Its first order is too much for it."""
 
-    def on_order(self, message: Message) -> None:
+    def on_supervisor_message(self, message: Message) -> None:
         raise RuntimeError("as the test wants it")
 
 

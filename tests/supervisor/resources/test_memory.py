@@ -41,7 +41,7 @@ def test_what_is_shared_is_not_ones_own() -> None:
 
 
 def test_a_trend() -> None:
-    history = memory.History()
+    history = memory.MemoryHistory()
     for minute in range(60):
         assert history.is_due(60.0 * minute)
         history.add(60.0 * minute, 10**6 + 1000 * minute + (-1) ** minute, memory.Share(7, 5))

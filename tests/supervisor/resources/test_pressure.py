@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.resources.pressure import STEP_SECONDS, MemoryLimits, Ration, Reading, State, judge, read, step
+from supervisor.resources.pressure import STEP_SECONDS, MemoryLimits, RationState, Reading, State, judge, read, step
 
 LASTS: tuple[State, float] = ("short", STEP_SECONDS)
 HEALS: tuple[State, float] = ("ok", STEP_SECONDS)
@@ -49,7 +49,7 @@ def test_what_is_short_from_well_is_short_from_short(available: int, percent: fl
 
 def played(workers: int, *states: tuple[State, float]) -> list[tuple[int, bool]]:
     """Workers and intake after each of these states, the second of which says how long after the one before."""
-    ration, now, seen = Ration(), 1000.0, []
+    ration, now, seen = RationState(), 1000.0, []
     for state, seconds in states:
         now += seconds
         ration = step(ration, state, workers, now)

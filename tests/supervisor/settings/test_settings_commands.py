@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.settings import Settings, SettingsError, load
-from supervisor.settings.commands import KEYS, Command
+from supervisor.settings.commands import KEYS, CommandSettings
 from supervisor.settings.render import render
 
 VARIABLE = "PICTUREDESK__SUPERVISOR__COMMAND"
@@ -35,7 +35,7 @@ def table(**keys: object) -> str:
 
 def test_a_command_with_nothing_but_what_it_needs(tmp_path: Path) -> None:
     (one,) = read(tmp_path, table()).supervisor.commands()
-    assert one == Command(name="ingest", command=("python", "ingest.py"), directory=tmp_path / "etc")
+    assert one == CommandSettings(name="ingest", command=("python", "ingest.py"), directory=tmp_path / "etc")
     assert (one.restart, one.stop_signal, one.stop_seconds, one.memory_cap_mb) == ("permanent", "SIGTERM", 10, 0)
 
 
@@ -43,7 +43,7 @@ def test_a_command_with_everything(tmp_path: Path) -> None:
     more = {"restart": "temporary", "stop_signal": "SIGINT", "stop_seconds": 3, "memory_cap_mb": 100}
     text = table(command=["a b", ""], directory="../src", environment='{ A = "1", b_2 = "x = y" }', **more)
     (one,) = read(tmp_path, text).supervisor.command
-    assert one == Command(
+    assert one == CommandSettings(
         name="ingest",
         command=("a b", ""),
         directory=tmp_path / "src",
@@ -64,7 +64,7 @@ def test_worker_script(tmp_path: Path) -> None:
     settings = read(tmp_path, table(), WORKER_SCRIPT=" python ingest.py ")
     assert [one.name for one in settings.supervisor.commands()] == ["worker", "ingest"]
     worker = settings.supervisor.commands()[0]
-    assert worker == Command(name="worker", command=("python", "ingest.py"), directory=Path())
+    assert worker == CommandSettings(name="worker", command=("python", "ingest.py"), directory=Path())
     assert read(tmp_path, WORKER_SCRIPT="").supervisor.commands() == ()
     assert read(tmp_path, WORKER_SCRIPT="  ").supervisor.commands() == ()
 

@@ -411,7 +411,7 @@ def test_a_row_that_is_on_its_way_is_waited_for(place: Place) -> None:
 def test_a_picture_that_comes_again_while_it_is_removed_is_put_anew(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The journal is never held meanwhile. Whoever brings the picture again waits until it is over."""
+    """The journal is never held meanwhile. A picture that is posted again waits until it is over."""
     monkeypatch.setattr("ipc.database.BUSY_SECONDS", 0.02)
     fetching = Desk(place.desk.state_dir)
     place.publish(1, b"the same")

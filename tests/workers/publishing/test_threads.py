@@ -110,7 +110,7 @@ def test_whoever_is_told_may_refuse() -> None:
 
 @pytest.mark.parametrize("left", [0, 1, 2])
 def test_without_threads_all_is_done_the_same(left: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine has so many left to give."""
+    """The number of threads that the machine has left."""
     real = threading.Thread.start
     started: list[threading.Thread] = []
 

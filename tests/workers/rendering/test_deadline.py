@@ -20,7 +20,7 @@ def watched(
     disk: bool = False,
     stopped: bool = False,
 ) -> Deadline:
-    """A job after so many seconds, in each of which it has used or waited for so much of the processors."""
+    """A job after that number of seconds, in each of which it has used or waited for so much of the processors."""
     watch = Deadline.start(1000.0, Effort(7.0, 3.0))
     looks = int(seconds / every)
     for look in range(1, looks + 1):

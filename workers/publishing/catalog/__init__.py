@@ -14,13 +14,21 @@ from urllib.parse import urlsplit
 from ipc.checklist import Checklist
 from workers.publishing.catalog import embedded
 from workers.publishing.catalog.embedded import SqliteCatalog
-from workers.publishing.catalog.protocol import BATCH_ENTRIES, Catalog, CatalogFault, Entry, NotAsked, Outcome, RowFault
+from workers.publishing.catalog.protocol import (
+    BATCH_ENTRIES,
+    Catalog,
+    CatalogFault,
+    MessageRows,
+    NotAsked,
+    Outcome,
+    RowFault,
+)
 
 __all__ = [
     "BATCH_ENTRIES",
     "Catalog",
     "CatalogFault",
-    "Entry",
+    "MessageRows",
     "NotAsked",
     "Outcome",
     "RowFault",

@@ -15,7 +15,7 @@ from typing import Any
 
 from ipc import database
 from ipc.checklist import Checklist
-from workers.publishing.catalog.protocol import Catalog, CatalogFault, Entry, Outcome, RowFault, refusal
+from workers.publishing.catalog.protocol import Catalog, CatalogFault, MessageRows, Outcome, RowFault, refusal
 
 VERSION = 1
 """`PRAGMA user_version` of the catalogue."""
@@ -82,7 +82,7 @@ class SqliteCatalog(Catalog):
         with suppress(sqlite3.Error, database.NewerVersion):
             self._connection = self._connect()
 
-    def write_many(self, batch: Sequence[Entry]) -> list[Outcome]:
+    def write_many(self, batch: Sequence[MessageRows]) -> list[Outcome]:
         outcomes: list[Outcome] = [False] * len(batch)
         reasons = [refusal(entry) for entry in batch]
         # The last title of a channel is the one that stays, in whatever order its messages are written.
@@ -112,7 +112,7 @@ class SqliteCatalog(Catalog):
         with self._opened() as connection, database.transaction(connection):
             pass
 
-    def _write(self, connection: sqlite3.Connection, entry: Entry) -> Outcome:
+    def _write(self, connection: sqlite3.Connection, entry: MessageRows) -> Outcome:
         """Write one entry; if it is refused, nothing of it stays behind."""
         connection.execute("SAVEPOINT entry")
         try:
@@ -198,7 +198,7 @@ def _has_messages(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'messages'").fetchone() is not None
 
 
-def _newest_first(batch: Sequence[Entry]) -> list[int]:
+def _newest_first(batch: Sequence[MessageRows]) -> list[int]:
     """The places of the batch with the highest revisions first: then the others of a message find theirs outdated."""
 
     def revision(place: int) -> int:
@@ -208,7 +208,7 @@ def _newest_first(batch: Sequence[Entry]) -> list[int]:
     return sorted(range(len(batch)), key=revision, reverse=True)
 
 
-def _write(connection: sqlite3.Connection, entry: Entry) -> bool:
+def _write(connection: sqlite3.Connection, entry: MessageRows) -> bool:
     connection.execute(_PUT_CHANNEL, entry.channel)
     if connection.execute(_PUT_MESSAGE, _message(entry.message)).rowcount == 0:
         return False

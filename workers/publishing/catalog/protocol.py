@@ -28,7 +28,7 @@ class NotAsked(RowFault):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class MessageRows:
     """The rows of one message: by column what goes into `channels`, into `messages`, and into `images` if it has one.
 
     `entities` is a list, `forwarded_from` a dict or None, `renditions` a list; times are ISO 8601 in UTC. Columns that
@@ -48,7 +48,7 @@ Outcome: TypeAlias = bool | RowFault
 class Catalog(Protocol):
     """Rows by (channel, message)."""
 
-    def write_many(self, batch: Sequence[Entry]) -> list[Outcome]:
+    def write_many(self, batch: Sequence[MessageRows]) -> list[Outcome]:
         """Write up to BATCH_ENTRIES messages in one transaction; the outcome of each, in their order.
 
         Of several revisions of one message the highest is written. A row that is refused keeps none of the others out.
@@ -57,7 +57,7 @@ class Catalog(Protocol):
         """
 
     def write_each(
-        self, batches: Iterable[Sequence[Entry]], *, stop: Callable[[], bool] = never
+        self, batches: Iterable[Sequence[MessageRows]], *, stop: Callable[[], bool] = never
     ) -> Iterator[list[Outcome]]:
         """Write the batches one after another; the outcomes of each, as soon as it is written.
 
@@ -92,7 +92,7 @@ class Catalog(Protocol):
 
         Raises CatalogFault if the catalogue fails, RowFault if it refuses the row.
         """
-        (outcome,) = self.write_many([Entry(channel, message, image)])
+        (outcome,) = self.write_many([MessageRows(channel, message, image)])
         if isinstance(outcome, RowFault):
             raise outcome
         return outcome
@@ -102,7 +102,7 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 """Made once: json.dumps would make one for each entry."""
 
 
-def refusal(entry: Entry) -> str | None:
+def refusal(entry: MessageRows) -> str | None:
     """Why no catalogue takes this entry; None if one may. All catalogues use these words."""
     channel, message, image = entry.channel, entry.message, entry.image
     if channel.get("id") != message.get("channel_id"):

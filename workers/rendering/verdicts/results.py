@@ -66,7 +66,7 @@ def results_of(done: JobDone) -> Iterator[Result]:
 def check(result: Result, folder: int) -> None:
     """Raise FalseResult unless the file in the folder with that descriptor is as described."""
     try:
-        # O_NONBLOCK: a FIFO must keep nobody waiting.
+        # O_NONBLOCK: opening a FIFO must not wait.
         fd = os.open(result.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError as error:
         raise FalseResult(f"{result.name}: {error.strerror}") from error

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
-from ipc.transport.messages import Message, Options
+from ipc.transport.messages import Message, NewOptions
 from supervisor.processes.slot import Slot, State
 from supervisor.processes.spec import ChildSpec
 
@@ -119,4 +119,4 @@ class Reload:
         if spec == before:
             return spec.command is not None or not even_so  # a command knows nothing of our log
         only_options = replace(before, options=spec.options) == spec and spec.takes_options and not even_so
-        return only_options and self._requests.send(spec.name, Options(spec.options))
+        return only_options and self._requests.send(spec.name, NewOptions(spec.options))

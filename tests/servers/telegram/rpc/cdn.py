@@ -15,7 +15,7 @@ from tests.servers.telegram.tl import RpcError
 from tests.servers.telegram.world import CDN_DC
 
 DIGESTS = 4
-"""So many are given at once."""
+"""The most that are given at once."""
 
 
 @method("help.getCdnConfig")

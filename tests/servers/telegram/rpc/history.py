@@ -16,7 +16,7 @@ from tests.servers.telegram.tl import RpcError
 
 MAX_MESSAGES = 100
 MAX_DIFFERENCE = 1000
-"""Beyond so many changes the client is told to look for itself."""
+"""Beyond this number of changes the client is told to look for itself."""
 
 
 def window(ids: list[int], offset_id: int, add_offset: int, limit: int) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workers.publishing.catalog import Entry
+from workers.publishing.catalog import MessageRows
 
 CHANNEL = {"id": 7, "title": "Test"}
 RENDITION = {"width": 320, "height": 200, "format": "webp", "bytes": 9, "key": "a/ü", "url": "https://example.org/a/ü"}
@@ -46,10 +46,10 @@ def digest(number: int) -> str:
     return f"{number:064x}"
 
 
-def entry(revision: int, number: int = 1, /, **fields: Any) -> Entry:
+def entry(revision: int, number: int = 1, /, **fields: Any) -> MessageRows:
     """A message of that revision with its image; `fields` are the message's."""
-    return Entry(CHANNEL, message(revision, number, **fields), image(revision, number))
+    return MessageRows(CHANNEL, message(revision, number, **fields), image(revision, number))
 
 
-def deletion(revision: int, number: int = 1) -> Entry:
-    return Entry(CHANNEL, message(revision, number, deleted_at="2025-03-01T10:00:00Z"))
+def deletion(revision: int, number: int = 1) -> MessageRows:
+    return MessageRows(CHANNEL, message(revision, number, deleted_at="2025-03-01T10:00:00Z"))

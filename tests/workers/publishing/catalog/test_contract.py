@@ -11,7 +11,7 @@ import pytest
 
 from tests.workers.publishing.catalog.builders import CHANNEL, RENDITION, deletion, digest, entry, image, message
 from tests.workers.publishing.catalog.conftest import Shelf
-from workers.publishing.catalog import BATCH_ENTRIES, Catalog, Entry, Outcome, RowFault
+from workers.publishing.catalog import BATCH_ENTRIES, Catalog, MessageRows, Outcome, RowFault
 
 
 def refused(outcomes: Sequence[Outcome]) -> list[bool | str]:
@@ -36,7 +36,7 @@ def test_a_row_comes_out_as_it_went_in(catalog: Catalog, shelf: Shelf) -> None:
         reply_to=4,
     )
     picture = image(5, photo_id=2**60)
-    assert catalog.write_many([Entry(CHANNEL, whole, picture)]) == [True]
+    assert catalog.write_many([MessageRows(CHANNEL, whole, picture)]) == [True]
     assert shelf.rows("channels") == [CHANNEL]
     assert shelf.rows("messages") == [whole]
     assert shelf.rows("images") == [picture]
@@ -84,7 +84,7 @@ def test_a_message_without_an_image(catalog: Catalog, shelf: Shelf) -> None:
 
 
 def test_a_renamed_channel(catalog: Catalog, shelf: Shelf) -> None:
-    catalog.write_many([entry(1), Entry({"id": 8, "title": "Other"}, message(1, channel_id=8))])
+    catalog.write_many([entry(1), MessageRows({"id": 8, "title": "Other"}, message(1, channel_id=8))])
     catalog.write({"id": 7, "title": "Renamed"}, message(2), image(2))
     assert shelf.rows("channels") == [{"id": 7, "title": "Renamed"}, {"id": 8, "title": "Other"}]
 
@@ -94,16 +94,16 @@ def test_a_channel_with_two_titles_in_one_batch_gets_the_last(
     catalog: Catalog, shelf: Shelf, revisions: tuple[int, int]
 ) -> None:
     catalog.write_many([entry(1)])
-    new = Entry({"id": 7, "title": "New"}, message(revisions[0], 1))
-    old = Entry({"id": 7, "title": "Test"}, message(revisions[1], 2))
-    refused_one = Entry({"id": 7, "title": ["Never"]}, message(4, 3))
+    new = MessageRows({"id": 7, "title": "New"}, message(revisions[0], 1))
+    old = MessageRows({"id": 7, "title": "Test"}, message(revisions[1], 2))
+    refused_one = MessageRows({"id": 7, "title": ["Never"]}, message(4, 3))
     catalog.write_many([new, old, refused_one])
     assert shelf.rows("channels") == [{"id": 7, "title": "Test"}]
     assert [row["revision"] for row in shelf.rows("messages")] == list(revisions)
 
 
 def test_a_message_comes_with_its_own_channel(catalog: Catalog, shelf: Shelf) -> None:
-    catalog.write_many([entry(1), Entry({"id": 8, "title": "Other"}, message(1, channel_id=8))])
+    catalog.write_many([entry(1), MessageRows({"id": 8, "title": "Other"}, message(1, channel_id=8))])
     with pytest.raises(RowFault, match="a message of channel 8 with the title of channel 7"):
         catalog.write(CHANNEL, message(2, channel_id=8), None)
 
@@ -249,7 +249,7 @@ def test_a_row_that_is_refused(
 def test_a_refused_row_keeps_none_of_its_batch_out(
     catalog: Catalog, shelf: Shelf, of_message: dict[str, Any], of_image: dict[str, Any]
 ) -> None:
-    bad = Entry(CHANNEL, message(2, 3, **of_message), image(2, 3, **of_image))
+    bad = MessageRows(CHANNEL, message(2, 3, **of_message), image(2, 3, **of_image))
     batch = [entry(1, 1), entry(1, 2), bad, entry(1, 4), entry(1, 5)]
     assert refused(catalog.write_many(batch)) == [True, True, "refused", True, True]
     assert [row["message_id"] for row in shelf.rows("messages")] == [1, 2, 4, 5]
@@ -283,7 +283,7 @@ def test_when_the_newest_of_a_batch_is_refused_the_one_before_is_written(catalog
 def test_referenced(catalog: Catalog) -> None:
     assert catalog.referenced([]) == set()
     assert catalog.referenced([digest(1)]) == set()
-    same = Entry(CHANNEL, message(9, 3), image(9, 3, sha256=digest(1)))
+    same = MessageRows(CHANNEL, message(9, 3), image(9, 3, sha256=digest(1)))
     catalog.write_many([entry(1, 1), entry(2, 2), same])
     asked = [digest(number) for number in range(4)]
     assert catalog.referenced(asked) == {digest(1), digest(2)}
@@ -337,7 +337,7 @@ def test_eight_writers_of_shuffled_batches_that_overlap_leave_the_newest(shelf: 
         for revision in revisions
     ]
 
-    def write(order: list[Entry]) -> int:
+    def write(order: list[MessageRows]) -> int:
         catalog = shelf.another()
         outcomes = [one for start in range(0, len(order), 10) for one in catalog.write_many(order[start : start + 10])]
         return outcomes.count(True)

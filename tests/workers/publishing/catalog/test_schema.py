@@ -16,7 +16,7 @@ import pytest
 from tests.servers.rows import OWNER, SCHEMA, RowServer
 from tests.workers.publishing.catalog.builders import CHANNEL, deletion, digest, entry, image, message
 from tests.workers.publishing.catalog.conftest import MakeSupabase
-from workers.publishing.catalog import Entry
+from workers.publishing.catalog import MessageRows
 
 TABLES = ("channels", "messages", "images")
 
@@ -291,7 +291,7 @@ def _literal(batch: list[dict[str, Any]]) -> str:
 def test_the_interface_cuts_long_answers_but_not_these(server: RowServer, make_supabase: MakeSupabase) -> None:
     """Hosted projects give no more than 1000 rows at a time; an answer in one value is not cut."""
     catalog = make_supabase()
-    batch = [Entry(CHANNEL, message(1, number)) for number in range(1100)]
+    batch = [MessageRows(CHANNEL, message(1, number)) for number in range(1100)]
     assert catalog.write_many(batch) == [True] * 1100
 
 

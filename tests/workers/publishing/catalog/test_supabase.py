@@ -35,7 +35,7 @@ from tests.servers.faults import (
 from tests.servers.rows import RowServer
 from tests.workers.publishing.catalog.builders import CHANNEL, deletion, digest, entry, message
 from tests.workers.publishing.catalog.conftest import MakeSupabase
-from workers.publishing.catalog import CatalogFault, Entry, RowFault, check, make
+from workers.publishing.catalog import CatalogFault, MessageRows, RowFault, check, make
 from workers.publishing.catalog.supabase import SupabaseCatalog
 
 HASTY = httpx.Timeout(2.0, connect=2.0)
@@ -677,5 +677,5 @@ def test_only_what_is_asked_of_the_function_goes_out(proxy: FaultProxy, make_sup
     def is_post(request: Request) -> bool:
         return request.method == "POST" and request.target == "/rest/v1/rpc/ingest_messages"
 
-    make_supabase(proxy.url).write_many([entry(1), Entry(CHANNEL, message(1, 2))])
+    make_supabase(proxy.url).write_many([entry(1), MessageRows(CHANNEL, message(1, 2))])
     assert [is_post(request) for request in proxy.requests] == [True]

@@ -93,7 +93,7 @@ class Stage:
                 self.service.succeeded([])
 
     def multiply(self, count: int) -> None:
-        """Have the first message's job so many times, under the message ids from 1 on, all at once."""
+        """Have the first message's job that number of times, under the message ids from 1 on, all at once."""
         columns = [row[1] for row in self.journal._connection.execute("PRAGMA table_info(jobs)")]
         others = ", ".join(name for name in columns if name not in ("id", "message_id"))
         with self.journal.transaction():
@@ -327,7 +327,7 @@ def test_what_the_service_never_takes_keeps_nobody_out(desk: Desk, stage: Stage,
 
 
 def test_a_service_that_is_busy_now_and_then_costs_nobody_an_attempt(desk: Desk, stage: Stage) -> None:
-    """429 to whoever comes at the wrong moment, however often it is the same one."""
+    """429 to a request at the wrong moment, however often it is the same one."""
     for number in range(1, 5):
         desk.render(number)
     for round_number in range(40):

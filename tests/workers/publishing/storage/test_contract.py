@@ -328,7 +328,7 @@ KILLED = PROCESS.replace("range(10)", "range(10**6)")
 
 
 def test_killed_in_the_middle(options: dict[str, Any], storage: Storage, source: Path) -> None:
-    """Nothing that readers see is half there, and whoever comes next can go on."""
+    """Nothing that readers see is half there, and the next process can go on."""
     source.write_bytes(os.urandom(3_000_000))
     process = start(options, source, KILLED)
     go(process)

@@ -1,4 +1,4 @@
-"""A bucket as a storage: what goes over the wire, what is asked for again, and what becomes of each fault."""
+"""A bucket as a storage: what goes over the wire, what is asked for again, and what each fault means."""
 
 from __future__ import annotations
 

@@ -327,7 +327,7 @@ def test_gif_cut_behind_the_pixels() -> None:
 
 
 def avif(name: str, length: int) -> bytes:
-    """An AVIF whose Exif or XMP item has only so many bytes."""
+    """An AVIF whose Exif or XMP item has only that number of bytes."""
     data = bytearray(encoded(quarters(), "AVIF", quality=95, exif=EXIF, xmp=b"<x/>"))
     at = data.index(b"iloc") + 4
     assert data[at : at + 6] == b"\0\0\0\0\x44\0"

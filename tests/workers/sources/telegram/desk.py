@@ -247,7 +247,7 @@ class LiveDesk:
 
     @contextmanager
     def asked_again(self, name: str, times: int = 1) -> Any:
-        """Afterwards, wait until the server has been asked that so many times more."""
+        """Afterwards, wait until the server has been asked that as many times more."""
         before = self.requested(name)
         yield
         self.wait_for(f"{name} to be asked", lambda: self.requested(name) >= before + times)

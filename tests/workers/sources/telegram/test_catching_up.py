@@ -36,7 +36,7 @@ def channel(server: TelegramServer) -> Channel:
 
 
 def post_mixed(channel: Channel, count: int, every: int) -> None:
-    """So many messages, each `every`th of them a photo, the others texts."""
+    """`count` messages, each `every`th of them a photo, the others texts."""
     for number in range(count):
         if number % every:
             channel.post_text(f"text {number}")
@@ -272,7 +272,7 @@ def test_the_first_sight_takes_what_is_posted_from_the_start_on(
 def test_backfill(
     limit: int, channel: Channel, make_alone: Callable[..., Alone], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The newest so many messages, whatever they are; or all of them."""
+    """The newest messages up to that number, whatever they are; or all of them."""
     monkeypatch.setattr(backfilling, "PAUSE_SECONDS", 0.05)
     post_long_ago(channel, 200, 7)
     channel.skip_ids(120)

@@ -1,4 +1,4 @@
-"""What may happen to one channel while the others are read as ever, and what becomes of messages of every kind."""
+"""What may happen to one channel while the others are read as ever, and what messages of every kind are taken for."""
 
 from __future__ import annotations
 

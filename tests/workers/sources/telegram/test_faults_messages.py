@@ -1,4 +1,4 @@
-"""What becomes of messages of every kind; and where there is no room for their pictures."""
+"""What messages of every kind are taken for; and where there is no room for their pictures."""
 
 from __future__ import annotations
 

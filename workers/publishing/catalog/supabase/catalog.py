@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from workers.publishing.catalog.protocol import Catalog, Entry, NotAsked, Outcome, RowFault, refusal
+from workers.publishing.catalog.protocol import Catalog, MessageRows, NotAsked, Outcome, RowFault, refusal
 from workers.publishing.catalog.supabase import answers
 from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout
 from workers.publishing.threads import Threads, never
@@ -27,13 +27,13 @@ class SupabaseCatalog(Catalog):
     def __init__(self, url: str, key: str, timeout: Timeout = TIMEOUT) -> None:
         self._project = Project(url, key, timeout)
 
-    def write_many(self, batch: Sequence[Entry]) -> list[Outcome]:
+    def write_many(self, batch: Sequence[MessageRows]) -> list[Outcome]:
         reasons = [refusal(entry) for entry in batch]
         sent = iter(self._write([entry for entry, reason in zip(batch, reasons, strict=True) if reason is None]))
         return [next(sent) if reason is None else self._not_asked(reason) for reason in reasons]
 
     def write_each(
-        self, batches: Iterable[Sequence[Entry]], *, stop: Callable[[], bool] = never
+        self, batches: Iterable[Sequence[MessageRows]], *, stop: Callable[[], bool] = never
     ) -> Iterator[list[Outcome]]:
         """While one batch is on its way the caller makes the next one, and deals with the last outcomes."""
         under_way: Threads[list[Outcome]] | None = None
@@ -44,7 +44,7 @@ class SupabaseCatalog(Catalog):
             yield from outcomes
         yield from _finished(under_way, stop)
 
-    def _write(self, batch: list[Entry]) -> list[Outcome]:
+    def _write(self, batch: list[MessageRows]) -> list[Outcome]:
         """Write these in one transaction; if one of them keeps the others out, each half in its own."""
         if not batch:
             return []
@@ -56,7 +56,7 @@ class SupabaseCatalog(Catalog):
         half = len(batch) // 2
         return self._write(batch[:half]) + self._write(batch[half:])
 
-    def _ingest(self, batch: list[Entry]) -> list[Outcome]:
+    def _ingest(self, batch: list[MessageRows]) -> list[Outcome]:
         answer = self._project.call("ingest_messages", batch=[_rows(entry) for entry in batch])
         if len(answer) != len(batch) or not all(isinstance(one, bool) for one in answer):
             raise answers.of_nonsense(answer, where=self._project.where)
@@ -109,6 +109,6 @@ def _finished(calls: Threads[T] | None, stop: Callable[[], bool]) -> list[T]:
     return results
 
 
-def _rows(entry: Entry) -> dict[str, Any]:
+def _rows(entry: MessageRows) -> dict[str, Any]:
     image = None if entry.image is None else dict(entry.image)
     return {"channel": dict(entry.channel), "message": dict(entry.message), "image": image}

@@ -6,8 +6,8 @@ Renditions are sRGB, upright, the first frame of an animation, never larger than
 metadata (no GPS, no comment).
 
 Left to others: time (the pool's job deadline), crashes of a decoder and the cap itself (the pool), naming and
-removing what `render` wrote. Nothing shuts a decoder off from network and files yet; a sandbox must allow reading and
-fsyncing the target folder.
+removing what `render` wrote. The image worker's sandbox shuts a decoder off from network and files
+(`supervisor.child.sandbox`); it allows to read, write and fsync the target folder.
 
     pipeline   from the file to its renditions, each step in its order
     decoder    the picture, upright, at the size of its largest rendition

@@ -1,7 +1,7 @@
 """What an export's message means: its kind, its picture, its caption, its times, its origin, and its album.
 
-Promises. Whatever the JSON holds, it becomes a `Message` or is refused as `Malformed`; what is no photo has its kind
-alone, for the counts. Captions and file names can be stored as UTF-8 and in PostgreSQL. Nothing here reads a file.
+Promises. Whatever the JSON holds, it becomes an `ExportMessage` or is refused as `Malformed`; what is no photo has its
+kind alone, for the counts. Captions and file names can be stored as UTF-8 and in PostgreSQL. Nothing here reads a file.
 
 Known limits of the format. It has no album ids, so albums are inferred. Old exports give dates without their zone;
 these are read as UTC. A photo behind a paywall is not in an export at all (counted as "paid"). Old exports
@@ -27,7 +27,7 @@ _YEAR_9999: Final = 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ExportMessage:
     """A message of any kind. `album` is equal for neighbours that may be of one album."""
 
     id: int
@@ -59,12 +59,12 @@ _MEDIA_TYPES: Final = {
 }
 
 
-def units(messages: Iterable[Message]) -> Iterator[list[Message]]:
+def units(messages: Iterable[ExportMessage]) -> Iterator[list[ExportMessage]]:
     """Messages that belong together: albums, their posts with `grouped_id`, and everything else by itself.
 
     An export has no album ids. An album's members are neighbours, sent in the same second by the same author.
     """
-    unit: list[Message] = []
+    unit: list[ExportMessage] = []
     for message in messages:
         if unit and (message.album is None or message.album != unit[-1].album or len(unit) == ALBUM_MAX):
             yield _grouped(unit)
@@ -74,14 +74,14 @@ def units(messages: Iterable[Message]) -> Iterator[list[Message]]:
         yield _grouped(unit)
 
 
-def _grouped(unit: list[Message]) -> list[Message]:
+def _grouped(unit: list[ExportMessage]) -> list[ExportMessage]:
     """The unit; if it is an album, under the id of its first message."""
     if len(unit) == 1:
         return unit
     return [replace(m, post=replace(m.post, grouped_id=unit[0].id)) if m.post else m for m in unit]
 
 
-def read_message(value: object, channel_id: int, folder: Path) -> Message:
+def read_message(value: object, channel_id: int, folder: Path) -> ExportMessage:
     """The message that an element of `messages` is, its picture in the export at `folder`. Raises Malformed."""
     if not isinstance(value, dict):
         raise Malformed(f"not an object: {brief(value)}")
@@ -90,7 +90,7 @@ def read_message(value: object, channel_id: int, folder: Path) -> Message:
         raise Malformed(f"'id' is not a message's id: {brief(message_id)}")
     key, kind = _kind(value, message_id)
     if key is None:
-        return Message(message_id, kind)
+        return ExportMessage(message_id, kind)
     posted_at = _time(value, "date")
     if posted_at is None:
         raise Malformed("neither 'date_unixtime' nor 'date' is there")
@@ -109,7 +109,7 @@ def read_message(value: object, channel_id: int, folder: Path) -> Message:
     )
     # Photos and documents are never in one album.
     album = (key, posted_at, value.get("from_id"), value.get("forwarded_from"))
-    return Message(message_id, kind, post, album)
+    return ExportMessage(message_id, kind, post, album)
 
 
 def _kind(message: Mapping[str, object], message_id: int) -> tuple[str | None, str]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ipc.posts import Channel, Page, clean
 from workers.sources.export.errors import AGAIN, ExportError
-from workers.sources.export.reading.messages import Message, name_of, read_message, units
+from workers.sources.export.reading.messages import ExportMessage, name_of, read_message, units
 from workers.sources.export.reading.stream import events, message_values
 from workers.sources.export.reading.values import INT64_MAX, Malformed, is_int
 from workers.unforeseen import contained
@@ -68,7 +68,7 @@ class Export:
         So a page never covers a post that is still to come. The first one begins at its first message: what came
         before that, an export of some weeks does not know.
         """
-        page: list[Message] = []
+        page: list[ExportMessage] = []
         low: int | None = None
         for unit in units(self._messages()):
             page += unit
@@ -78,7 +78,7 @@ class Export:
         if page:
             yield self._page(page, low)
 
-    def _page(self, messages: list[Message], low: int | None) -> Page:
+    def _page(self, messages: list[ExportMessage], low: int | None) -> Page:
         """The page of these messages. Those of a group that was migrated have negative ids, and cover nothing."""
         return Page(
             channel=self.channel,
@@ -88,7 +88,7 @@ class Export:
             ignored=dict(Counter(message.kind for message in messages if not message.post)),
         )
 
-    def _messages(self, progress: Callable[[], None] = lambda: None) -> Iterator[Message]:
+    def _messages(self, progress: Callable[[], None] = lambda: None) -> Iterator[ExportMessage]:
         """Every message, checked. Ids must ascend, as Telegram Desktop writes them: a cursor relies on it."""
         previous = -INT64_MAX
         for index, value in enumerate(message_values(self._file, progress), 1):
@@ -104,13 +104,13 @@ class Export:
             previous = message.id
             yield message
 
-    def _passed_over(self, value: Any, index: int, error: Exception) -> Message:
+    def _passed_over(self, value: Any, index: int, error: Exception) -> ExportMessage:
         """A message with an unforeseen error: it keeps no other one from being read."""
         place = name_of(value, index)
         unforeseen = contained(error, "message can't be read and is passed over", file=str(self._file), place=place)
         if not isinstance(value, dict) or not is_int(value.get("id")):
             raise ExportError(self._file, str(unforeseen), place=place) from error
-        return Message(value["id"], "unreadable")
+        return ExportMessage(value["id"], "unreadable")
 
 
 def _result_file(path: Path) -> Path:

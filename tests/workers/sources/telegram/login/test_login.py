@@ -1,4 +1,4 @@
-"""Logging in step by step: what is asked and told, what is written, and what becomes of it when things go wrong."""
+"""Logging in step by step: what is asked and told, what is written, and what happens when things go wrong."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ TIMEOUT_SECONDS = 30.0
 
 
 def carry(bytes_per_second: float, latency: float, files: int, size: int, at_once: int = 4) -> tuple[float, int]:
-    """Fetch so many files over a connection of that speed, the parts one after the other: seconds, and parts timed out.
+    """Fetch files over a connection of that speed, the parts one after the other: seconds, and parts timed out.
 
     As the real one: what was asked for and is late comes all the same, and holds up what comes after it.
     """
