@@ -13,69 +13,34 @@ meanwhile GET /status, as in `status`. The two take turns; the ratio is that of 
 from __future__ import annotations
 
 import argparse
-import sqlite3
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import msgpack
-
-from benchmarks.common import SETTLE_SECONDS, Export, Tree, heading, make_export, moment, say, spread, table, workplace
+from benchmarks.common import SETTLE_SECONDS, Export, heading, make_export, moment, say, spread, table, workplace
 from benchmarks.journal import CHANNEL, RENDITIONS, post
-from benchmarks.status import ask_while, quantile
+from benchmarks.status import ask_while, quantile, running_behind
 from ipc.intake import take
 from ipc.journal import Journal, lookup, queue, transitions
 from ipc.journal import figures as journal_figures
 from ipc.posts import Channel, Page
 from ipc.transport.messages import JobDone
+from tests.backlog import CHANNELS, fill_journal
 
-CHANNELS = (1, 2, 3, 4)
 QUEUES = ("telegram", "export", "render", "alone", "store", "write")
-STATES = {"telegram": "seen", "export": "seen", "render": "fetched", "alone": "fetched", "published": "published"}
 WAIT_SECONDS = 300.0
-
-FILL = """
-INSERT INTO jobs (channel_id, message_id, state, revision, digest, caption, entities, posted_at, generation, identity,
-                  locator, sha256, bytes, mime, extension, width, height, renditions, rendition_bytes, stored, priority,
-                  attempts, next_at, deaths, alone, dead_state, reason, seen_at, published_at,
-                  source, dead_cause)
-WITH RECURSIVE numbers (n) AS (SELECT :first UNION ALL SELECT n + 1 FROM numbers WHERE n < :last)
-SELECT n % 4 + 1, n, :state, 1, randomblob(16), 'caption ' || n, x'90', 1738404000, 1, :kind || n, x'80',
-       hex(randomblob(32)), 200000, 'image/jpeg', 'jpg', 1280, 960, :renditions, 0, :stored, n / 4 % 2, 0,
-       iif(:waits, CASE n % 3 WHEN 0 THEN 0.0 WHEN 1 THEN :now - 1 + n * 1e-7 ELSE :now + 3600 + n END, 0.0), 0, :alone,
-       iif(:state = 'dead', 'fetched', NULL), iif(:state = 'dead', 'not a picture', NULL), 0, 0,
-       iif(:kind = 'id:', 'telegram', 'export'), iif(:state = 'dead', 'failure', NULL)
-FROM numbers
-"""
 
 
 def fill(path: Path, count: int, queues: tuple[str, ...]) -> None:
     """Make a journal with `count` pictures waiting in these queues together, and as many dead and published ones."""
-    journal = Journal.open(path)
-    for channel in CHANNELS:
-        take(journal, Page(Channel(channel, f"Channel {channel}"), (), low=1, high=0, ignored={}), time.time())
-    take(journal, Page(Channel(CHANNEL, "Benchmark"), (), low=1, high=0, ignored={}), time.time())
-    journal.close()
-    database = sqlite3.connect(path)
-    last = 0
-    for kind in (*queues, "dead", "published"):
-        first, last = last + 1, last + (count // len(queues) if kind in queues else count)
-        values = {
-            "state": STATES.get(kind, "rendered" if kind in queues else kind),
-            "kind": "file:" if kind == "export" else "id:",
-            "stored": kind in ("write", "published"),
-            "alone": kind == "alone",
-            "waits": kind in queues,
-            "renditions": msgpack.packb(RENDITIONS),
-        }
-        database.execute(FILL, {**values, "first": first, "last": last, "now": time.time()})
-    database.commit()
-    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    database.close()
+    waiting = {queue: count // len(queues) for queue in queues}
+    fill_journal(path, {**waiting, "dead": count, "published": count})
+    with closing(Journal.open(path)) as journal:
+        take(journal, Page(Channel(CHANNEL, "Benchmark"), (), low=1, high=0, ignored={}), time.time())
 
 
 # The looks
@@ -155,19 +120,6 @@ def time_looks(folder: Path, few: int, many: int, rounds: int) -> list[tuple[str
 
 
 # The tree
-
-
-@contextmanager
-def running_behind(folder: Path, export: Export, count: int) -> Iterator[Tree]:
-    """A tree that has so many waiting, dead and published before it is started."""
-    tree = Tree(folder, export)
-    tree.state_dir.mkdir(parents=True, exist_ok=True)
-    fill(tree.state_dir / "journal.db", count, ("telegram",))
-    tree.launch()
-    try:
-        yield tree
-    finally:
-        tree.shut()
 
 
 def run_tree(folder: Path, export: Export, count: int) -> tuple[float, float]:

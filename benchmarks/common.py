@@ -217,7 +217,7 @@ class Tree(Instance):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self.environment(**ours, **more),
+                env=self.environment(**{**ours, **more}),
                 cwd=self.folder,
                 start_new_session=True,
                 pass_fds=(reader,),
@@ -253,9 +253,12 @@ class Tree(Instance):
 
         return wait_for(f"enough log records {event!r}", look)
 
-    def wait_until_ready(self) -> list[dict[str, Any]]:
-        """Wait until every child is ready; the records that say so. SystemExit if one of them needed two tries."""
-        ready = self.wait_for_events("child.ready", lambda found: {record["child"] for record in found} >= names())
+    def wait_until_ready(self, wanted: set[str] | None = None) -> list[dict[str, Any]]:
+        """Wait until every child is ready (`wanted`: these, where it has other workers than one a core); the records
+        that say so. SystemExit if one of them needed two tries.
+        """
+        all_of_them = wanted or names()
+        ready = self.wait_for_events("child.ready", lambda found: {record["child"] for record in found} >= all_of_them)
         for record in self.events("child.exited"):
             raise SystemExit(f"picturedesk: not a clean start, {record['child']} {record['what']}; nothing is measured")
         return ready

@@ -6,13 +6,13 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import lengths
-from tests.instance import Instance, children
+from tests.instance import TOLD_PROBLEMS, Instance, children
 from tests.servers.objects import ObjectServer
 from tests.servers.objects import object_server as run_object_server
 from tests.servers.rows import RowServer
@@ -38,6 +38,15 @@ def pytest_collection_finish() -> None:
     """What thousands of collected tests take is not looked through at every garbage collection of theirs."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Hold a test to its mark `reaches`: instances of the program have told of each of these problems during it."""
+    TOLD_PROBLEMS.clear()
+    yield
+    marked = {id for mark in item.iter_markers("reaches") for id in mark.args}
+    assert marked <= TOLD_PROBLEMS, f"not told of: {sorted(marked - TOLD_PROBLEMS)}"
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,9 @@ PROCESSES = {"root", "health", "uploader", "pool", "image-1", "image-2", "connec
 ANSWER_SECONDS = 30.0
 """For an answer of /status on a machine that is busy."""
 
+TOLD_PROBLEMS = set[str]()
+"""The ids of the problems that instances have told of since the test began: what `reaches` is held against."""
+
 CONFIG = """
 state_dir = "state"
 [export]
@@ -186,9 +189,12 @@ class Instance:
         request = urllib.request.Request(f"{self.url()}{path}", headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as response:
-                return response.status, json.load(response)
+                code, body = response.status, json.load(response)
         except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+            code, body = error.code, json.load(error)
+        if isinstance(body, dict):
+            TOLD_PROBLEMS.update(one["id"] for one in body.get("problems", ()))
+        return code, body
 
     def status(self) -> dict[str, Any] | None:
         """/status, or None while nobody answers."""

@@ -66,6 +66,7 @@ def test_every_process_goes_with_a_killed_root(export: Path, make_instance: Make
     instance.wait_until_gone()
 
 
+@pytest.mark.reaches("root.silent")
 def test_status_answers_while_others_cannot(export: Path, make_instance: MakeInstance) -> None:
     instance = make_instance(export)
     instance.start()

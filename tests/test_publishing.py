@@ -568,6 +568,7 @@ def test_the_bucket_is_missing_and_is_made_later(scene: Scene) -> None:
     scene.assert_all_there(numbers)
 
 
+@pytest.mark.reaches("service.breaker_open")
 def test_both_are_out_and_come_back_one_after_the_other(scene: Scene) -> None:
     scene.storage.set(Refuse())
     scene.catalog.set(Refuse())
@@ -583,6 +584,7 @@ def test_both_are_out_and_come_back_one_after_the_other(scene: Scene) -> None:
     wait_for("the rows of what was stored", lambda: scene.written(rows_only) == rows_only)
 
 
+@pytest.mark.reaches("service.silent")
 def test_both_answer_nothing_and_it_is_stopped(make_hosted: MakeHosted, scene: Scene) -> None:
     """/status says so long before any time-out, and nobody waits for them."""
     scene.storage.set(BlackHole())

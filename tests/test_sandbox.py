@@ -111,6 +111,7 @@ def test_its_level_and_its_memory_are_in_status_though_nobody_may_look_into_it(
     assert f"sandbox: {best}\n" in said
 
 
+@pytest.mark.reaches("sandbox.broken")
 def test_a_worker_that_breaks_the_rules_costs_its_picture_at_once(
     tmp_path: Path, make_instance: Callable[..., Instance]
 ) -> None:

@@ -63,6 +63,7 @@ def on_disk(export: Path, make_instance: MakeInstance) -> Iterator[OnDisk]:
         instance.end()
 
 
+@pytest.mark.reaches("state_dir.not_writable")
 def test_a_full_disk_is_waited_for(on_disk: OnDisk) -> None:
     """Nobody crashes, nothing is lost, /status says why and what to do; and it goes on by itself."""
     instance = on_disk.instance
@@ -115,6 +116,7 @@ def test_a_journal_that_is_none_is_refused_and_left_alone(export: Path, make_ins
     assert journal.read_bytes() == b"no database at all " * 1000
 
 
+@pytest.mark.reaches("child.held", "journal.unreadable")
 def test_a_journal_that_is_damaged_within_holds_those_who_find_it(export: Path, make_instance: MakeInstance) -> None:
     """What the root looks at is sound. Nobody guesses; /status says what to do."""
     instance = make_instance(export, "[images]\nwidths = [100]")

@@ -110,6 +110,7 @@ def test_kill_9_of_the_root_leaves_nothing_of_its_commands(instance: Instance) -
     wait_for("all to be gone", lambda: not any(map(is_alive, below)), 10)
 
 
+@pytest.mark.reaches("child.stopped", "child.not_running")
 def test_orders_and_faults_of_one_leave_the_others_alone(instance: Instance) -> None:
     add(instance, "ingest", f"{sys.executable} ingest.py", directory=".", environment='{ A = "1" }')
     add(instance, "once", "sh -c 'echo done'", restart="transient")
@@ -152,6 +153,7 @@ def test_orders_and_faults_of_one_leave_the_others_alone(instance: Instance) -> 
     wait_for("all to be gone", lambda: not any(map(is_alive, started(instance))), 5)
 
 
+@pytest.mark.reaches("child.crash_looping")
 def test_a_crash_loop_costs_only_itself(instance: Instance) -> None:
     """Held after its intensity, and tried again: slowly by itself, at once by `start`. The photo service goes on."""
     mended = instance.folder / "mended"

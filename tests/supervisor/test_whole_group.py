@@ -64,6 +64,7 @@ def test_one_that_somebody_asks_to_stop_is_replaced_and_has_not_crashed(instance
     assert instance.stop() == 0
 
 
+@pytest.mark.reaches("child.silent")
 def test_a_pool_that_somebody_has_stopped_is_seen_within_seconds(instance: Instance) -> None:
     """Its workers' rows say how old they are; when it goes on, all is as before."""
     instance.wait_until_done()

@@ -163,6 +163,7 @@ def test_other_limits_are_in_force_at_once(guard: Guard, machine: Machine, tree:
 
 
 @pytest.mark.tree
+@pytest.mark.reaches("machine.short_of_memory")
 def test_a_machine_that_is_short_works_less_and_fetches_nothing(
     tmp_path: Path, make_instance: Callable[..., Instance]
 ) -> None:

@@ -52,6 +52,7 @@ def let_in(desk: LiveDesk, later: Channel) -> None:
     later.post_photo(picture(), "welcome")
 
 
+@pytest.mark.reaches("channel.unreadable")
 def test_channels_that_cannot_be_read(
     make_live_desk: Callable[..., LiveDesk], server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ def test_posted_while_dropped_and_quiet_afterwards(live_desk: LiveDesk) -> None:
     live_desk.server.start()
 
 
+@pytest.mark.reaches("source.not_connected")
 def test_down_for_some_time(live_desk: LiveDesk) -> None:
     live_desk.server.stop()
     live_desk.wait_for("/status to say so", lambda: "the source is not connected" in live_desk.problems())

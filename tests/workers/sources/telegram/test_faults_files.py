@@ -259,6 +259,7 @@ def test_a_part_that_does_not_come_is_asked_for_again(
 # Flooded
 
 
+@pytest.mark.reaches("telegram.flood")
 def test_long_floods_stop_only_what_they_are_about(
     make_live_desk: Callable[..., LiveDesk], server: TelegramServer
 ) -> None:

@@ -115,6 +115,7 @@ def test_web_previews_if_asked_for(make_alone: Callable[..., Alone], server: Tel
 # Room
 
 
+@pytest.mark.reaches("spool.not_writable")
 def test_a_full_spool_and_a_full_disk_stop_only_the_fetching(
     make_live_desk: Callable[..., LiveDesk], server: TelegramServer
 ) -> None:

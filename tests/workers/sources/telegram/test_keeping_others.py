@@ -14,7 +14,7 @@ from ipc.jobs import Job
 from ipc.journal import figures, lookup, transitions
 from tests.servers.telegram import HOME_DC, OTHER_DC, Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
-from tests.workers.sources.telegram.desk import large_picture, picture
+from tests.workers.sources.telegram.desk import LiveDesk, large_picture, picture
 from workers.sources.telegram.downloads import downloads, spool_writer, transfer
 from workers.sources.telegram.downloads import failures as download_failures
 from workers.sources.telegram.history import reader as channel_reader
@@ -81,6 +81,19 @@ def test_a_data_centre_that_cannot_be_reached_keeps_only_its_own_files(
     alone.wait_for("theirs", lambda: all(is_fetched(alone, channel, one) for one in there))
     alone.wait_for("/status to be well", lambda: alone.report()["fetch_error"] == "")
     assert figures.totals(alone.desk.journal) == {"processed": 0, "failed": 0, "retried": 0}
+
+
+@pytest.mark.reaches("source.fetching_fails")
+def test_the_whole_program_tells_of_a_data_centre_that_cannot_be_reached(
+    make_live_desk: Callable[..., LiveDesk], server: TelegramServer, channel: Channel
+) -> None:
+    desk = make_live_desk(channel)
+    desk.run()
+    server.close_data_centre(OTHER_DC)
+    channel.post_photo(picture(), "there", dc=OTHER_DC)
+    desk.wait_for("/status to say so", lambda: "nothing can be fetched from data centre 4" in desk.problems())
+    assert "firewall" in desk.problems() and desk.connected
+    desk.stop()
 
 
 def test_a_data_centre_that_falls_silent_is_connected_to_anew(
