@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +29,8 @@ T = TypeVar("T")
 DEADLINE_SECONDS = 90.0
 """For everything that is waited for. Generous, because test machines are shared: no test asserts a speed."""
 
-PROCESSES = {"root", "health", "uploader", "pool", "image-1", "image-2", "connection"}
+PROCESSES = {"root", "health", "uploader", "pool", "image-1", "connection"}
+"""Of a tree with one image worker, as most tests have it: each process that is started takes its time."""
 
 ANSWER_SECONDS = 30.0
 """For an answer of /status on a machine that is busy."""
@@ -39,7 +40,7 @@ state_dir = "state"
 [export]
 path = {export}
 [pool]
-workers = 2
+workers = {workers}
 [retry]
 base_seconds = 0.2
 [supervisor]
@@ -68,12 +69,13 @@ def wait_for(what: str, look: Callable[[], T | None], seconds: float = DEADLINE_
 class Instance:
     """One state_dir in `folder`, and the tree that runs on it, if it does."""
 
-    def __init__(self, folder: Path, export: Path, more: str = "") -> None:
+    def __init__(self, folder: Path, export: Path, more: str = "", *, workers: int = 1) -> None:
         self.folder = folder
+        self.processes = PROCESSES | {f"image-{number}" for number in range(1, workers + 1)}
         self.state_dir = folder / "state"
         self.config = folder / "config.toml"
         folder.mkdir(exist_ok=True)
-        self.config.write_text(CONFIG.format(export=json.dumps(str(export)), more=more))
+        self.config.write_text(CONFIG.format(export=json.dumps(str(export)), workers=workers, more=more))
         self.log = folder / "log"
         self.root: subprocess.Popen[bytes] | None = None
         self.through: list[str] = []  # a command that ends by executing the one that follows it
@@ -215,7 +217,7 @@ class Instance:
 
         def look() -> dict[str, int] | None:
             rows = (self.status() or {"tree": []})["tree"]
-            is_whole = {row["name"] for row in rows if row["state"] == "running"} >= PROCESSES
+            is_whole = {row["name"] for row in rows if row["state"] == "running"} >= self.processes
             return {row["name"]: row["pid"] for row in rows if "pid" in row} if is_whole else None
 
         return wait_for("every process to run", look)
@@ -307,6 +309,21 @@ class Instance:
             )
         finally:
             database.close()
+
+
+@contextmanager
+def lasting(instance: Instance, **environment: str) -> Iterator[Instance]:
+    """Have it run for as long as the block lasts: an instance that outlives a test, for several to share."""
+    instance.start(**environment)
+    assert instance.root is not None
+    root = instance.root.pid
+    LASTING.add(root)
+    try:
+        instance.wait_until_running()
+        yield instance
+    finally:
+        instance.end()
+        LASTING.discard(root)
 
 
 def children() -> list[psutil.Process]:
