@@ -3,6 +3,7 @@ own. Nothing of it outlives the test."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -12,14 +13,16 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import chdir, closing, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 import psutil
 from PIL import Image
 
 from ipc.files.spool import WORKPLACES
+from supervisor import cli
 from tests.servers.lasting import LASTING
 from workers.stripping import strip
 
@@ -113,6 +116,18 @@ class Instance:
             timeout=DEADLINE_SECONDS,
             check=False,
         )
+
+    def answer(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """As `command`, but in this process: for tests of what is said. A process that imports it all takes a second."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            mock.patch.dict(os.environ, self.environment(), clear=True),
+            chdir(self.folder),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            code = cli.main([*words, "--config", str(self.config)], None)
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
     def kill(self) -> None:
         """kill -9 the root."""

@@ -17,7 +17,7 @@ from tests.chaos.machine import BadMachine, bad_machine
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export
 
-COUNT = 10
+COUNT = 8
 MakeInstance = Callable[..., Instance]
 
 
@@ -35,7 +35,7 @@ def machine(tmp_path: Path) -> Iterator[BadMachine]:
 
 @pytest.fixture
 def instance(export: Path, make_instance: MakeInstance) -> Instance:
-    return make_instance(export, "[images]\nwidths = [320, 640]")
+    return make_instance(export, "[images]\nwidths = [320]")
 
 
 def processed(instance: Instance, at_least: int) -> Callable[[], bool]:

@@ -17,7 +17,7 @@ from tests.lengths import length, seed_of_the_run
 from tests.pictures import draw, message, write_result
 from workers.rendering.imaging.containers import endings, mend
 
-FILES = length(300, 5000)
+FILES = length(200, 5000)
 GOOD = 20
 CAP_MIB = 300
 OVERSHOOT_MIB = 135
@@ -39,7 +39,7 @@ def test_the_good_ones_are_published_and_nothing_else_happens(
 ) -> None:
     files = hostile.make(seed_of_the_run(), FILES)
     kinds = make_export(tmp_path / "export", files)
-    instance = make_instance(tmp_path / "export")
+    instance = make_instance(tmp_path / "export", workers=2)
     instance.config.write_text(instance.config.read_text().replace("[pool]\nworkers = 2", MORE))
     instance.start()
     peaks: dict[str, int] = {}

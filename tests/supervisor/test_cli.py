@@ -63,7 +63,7 @@ def test_a_signal_during_start_up_ends_it_in_order(
 def test_a_stop_leaves_the_rest_in_the_journal_and_a_new_start_finishes_it(
     tmp_path: Path, make_instance: MakeInstance
 ) -> None:
-    instance = make_instance(make_export(tmp_path / "many", 8, size=(1400, 1000)))
+    instance = make_instance(make_export(tmp_path / "many", 8, size=(1400, 1000)), "[images]\nwidths = [640]")
     instance.start()
     wait_for("the first picture", lambda: (instance.status() or {"stats": {"processed": 0}})["stats"]["processed"])
     assert instance.stop() == 0
@@ -195,7 +195,7 @@ def test_status(export: Path, make_instance: MakeInstance) -> None:
     instance.wait_until_done()
     shown = instance.command("status")
     assert shown.returncode == 0
-    for name in ("root", "health", "uploader", "pool", "image-1", "image-2", "connection"):
+    for name in ("root", "health", "uploader", "pool", "image-1", "connection"):
         assert name in shown.stdout
     assert "processed 4" in shown.stdout and "dead 1" in shown.stdout
     body = json.loads(instance.command("status", "--json").stdout)
@@ -313,7 +313,7 @@ def test_import_of_what_is_no_export(tmp_path: Path, make_instance: MakeInstance
 
 
 def test_an_import_that_is_ended_says_how_far_it_came(tmp_path: Path, make_instance: MakeInstance) -> None:
-    instance = make_instance(make_export(tmp_path / "first", 12, size=(1400, 1000)))
+    instance = make_instance(make_export(tmp_path / "first", 12, size=(1400, 1000)), "[images]\nwidths = [640]")
     words = ["import", str(tmp_path / "first"), "--exit", "--config", str(instance.config)]
     for number in (signal.SIGTERM, signal.SIGKILL):
         process = subprocess.Popen(
@@ -368,7 +368,7 @@ def test_import_stays_up_and_passes_signals_on(export: Path, make_instance: Make
 
 def test_the_tree_stops_when_its_import_is_killed(tmp_path: Path, make_instance: MakeInstance) -> None:
     export = make_export(tmp_path / "export", 8, size=(1400, 1000))
-    instance = make_instance(export)
+    instance = make_instance(export, "[images]\nwidths = [640]")
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "supervisor", "import", str(export), "--config", str(instance.config)],
         env=instance.environment(),

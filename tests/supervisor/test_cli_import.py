@@ -32,7 +32,7 @@ def export_of(folder: Path, count: int, channel: int = 77, **more: Any) -> Path:
 @pytest.fixture
 def instance(tmp_path: Path, make_instance: MakeInstance) -> Instance:
     """One that reads an export of three pictures, and has published them."""
-    instance = make_instance(make_export(tmp_path / "first", 3))
+    instance = make_instance(make_export(tmp_path / "first", 3), "[images]\nwidths = [640]")
     instance.start()
     instance.wait_until_running()
     instance.wait_until_done()

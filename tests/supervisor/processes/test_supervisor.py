@@ -253,7 +253,9 @@ def test_a_transient_child_that_has_finished_is_not_started_again(notes: Path) -
     stage = Stage(notes, spec(notes, "a", "finish", restart="transient"), spec(notes, "b", "finish"))
 
     def script(stage: Stage) -> Iterator[None]:
-        yield from stage.until("b to be replaced", lambda: stage.slot("b").restarts >= 2)
+        yield from stage.until("a to finish", lambda: stage.states["a"]["state"] == "finished")
+        before = stage.slot("b").restarts
+        yield from stage.until("b to be replaced", lambda: stage.slot("b").restarts >= before + 2)
         assert stage.slot("a").facts()["state"] == "finished" and stage.slot("a").restarts == 0
 
     assert stage.play(script) == 0
@@ -277,8 +279,8 @@ def test_a_grandchild_that_holds_the_pipes_does_not_delay_the_news(notes: Path) 
             os.kill(pid, signal.SIGKILL)
 
 
-def test_twenty_restarts_leave_no_descriptor_and_no_zombie(notes: Path) -> None:
-    stage = Stage(notes, *(spec(notes, f"a-{number}", "serve") for number in range(5)))
+def test_restarts_leave_no_descriptor_and_no_zombie(notes: Path) -> None:
+    stage = Stage(notes, *(spec(notes, f"a-{number}", "serve") for number in range(3)))
     counts: list[int] = []
 
     def script(stage: Stage) -> Iterator[None]:
@@ -289,11 +291,11 @@ def test_twenty_restarts_leave_no_descriptor_and_no_zombie(notes: Path) -> None:
                 os.kill(stage.pid(name), signal.SIGKILL)
             for name in stage.supervisor.children.names():
                 yield from stage.replaced(name, turn + 1)
-            assert len(children()) == 5
+            assert len(children()) == 3
 
     stage.counts = False  # no pauses: this is about what is left behind
     assert stage.play(script) == 0
-    assert len(stage.exits) == 25 and len(set(counts)) == 1
+    assert len(stage.exits) == 15 and len(set(counts)) == 1
 
 
 # --- hanging ------------------------------------------------------------------------------------------------
@@ -317,8 +319,10 @@ def test_a_hung_child_is_killed_and_replaced(target: str, times: dict[str, float
         assert stage.pid("b") == other
 
     assert stage.play(script) == 0
-    assert stage.ended("a")[0] == ("hung", "hung: it gave no sign of life and was killed")
-    assert len(stage.ended("a")) == 2
+    *hung, last = stage.ended("a")
+    # Its successor is under the same deadline, which it may miss as well where others have the processors.
+    assert set(hung) == {("hung", "hung: it gave no sign of life and was killed")}
+    assert last[0] == "asked"
 
 
 @pytest.mark.parametrize("busy", [True, False])
@@ -1053,10 +1057,16 @@ def test_a_killed_supervisor_leaves_no_process(what: str, notes: Path, make_alon
     assert not left, [Path(f"/proc/{pid}/status").read_text()[:200] for pid in left]
 
 
+FREEZE_HANG_SECONDS = 6.0
+"""A supervisor that sleeps for 2 s at most takes no more of a freeze for its own: 2 s of it are left as the child's
+silence. What is left of this, a child has for its first heartbeat afterwards, whatever else the machine has to do."""
+
+
 @pytest.mark.parametrize("frozen", ["supervisor", "everybody"])
 def test_a_freeze_from_outside_makes_nobody_hung(frozen: str, notes: Path, make_alone: Callable[..., Alone]) -> None:
     """SIGSTOP for longer than any child may be silent, then SIGCONT: with a supervisor below the supervisor."""
-    alone = make_alone(spec(notes, "a", hang_seconds=4.0), replace(_nested(notes), beat_seconds=0.1, hang_seconds=4.0))
+    patience = {"beat_seconds": 0.1, "hang_seconds": FREEZE_HANG_SECONDS}
+    alone = make_alone(spec(notes, "a", **patience), replace(_nested(notes), **patience))
     alone.wait_for_line("ready a")
     alone.wait_for_line("ready pool")
     wait_for("the grandchild to serve", lambda: "start inner" in notes.read_text())
@@ -1064,7 +1074,7 @@ def test_a_freeze_from_outside_makes_nobody_hung(frozen: str, notes: Path, make_
     victims = members if frozen == "everybody" else [alone.process.pid]
     for pid in victims:
         os.kill(pid, signal.SIGSTOP)
-    time.sleep(6.5)
+    time.sleep(FREEZE_HANG_SECONDS + 0.5)  # nothing else shows that it was long
     for pid in victims:
         os.kill(pid, signal.SIGCONT)
     time.sleep(1.0)  # for a hasty judgement
