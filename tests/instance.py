@@ -118,7 +118,7 @@ class Instance:
         )
 
     def answer(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """As `command`, but in this process: for tests of what is said. A process that imports it all takes a second."""
+        """As `command`, but in this process, which has imported it all: for tests of what is said."""
         out, err = io.StringIO(), io.StringIO()
         with (
             mock.patch.dict(os.environ, self.environment(), clear=True),

@@ -179,7 +179,7 @@ def test_a_picture_that_takes_too_long_is_set_aside_and_the_others_go_on(
     )
     instance.start()
     instance.wait_until_done()
-    dead = instance.command("dead").stdout
+    dead = instance.answer("dead").stdout
     # Where others have all of the processors, that is the reason.
     assert ("poison" in dead and "hung" in dead) or "kept from working" in dead
     assert instance.row("pool")["restarts"] == 0
@@ -202,15 +202,15 @@ def test_a_picture_that_needs_more_memory_than_the_cap_is_tried_alone_then_set_a
     )
     instance.start()
     instance.wait_until_done()
-    dead = instance.command("dead").stdout
+    dead = instance.answer("dead").stdout
     assert "out of memory" in dead
     [aside] = (instance.status() or {})["quarantine"]
     assert "out of memory" in aside["reason"] and (instance.state_dir / aside["file"]).is_file()
-    report = instance.command("memory").stdout
+    report = instance.answer("memory").stdout
     for name in ("root", "health", "uploader", "pool", "image-1", "connection"):
         assert re.search(rf"^{name} +\d+M", report, re.MULTILINE), report
     assert "left" in report
-    told = json.loads(instance.command("memory", "--json").stdout)
+    told = json.loads(instance.answer("memory", "--json").stdout)
     assert told["memory"]["rss_bytes"] > 0 and told["memory"]["enforced_by"] in ("cgroup", "sampling")
     assert all(row["uss_bytes"] <= row["pss_bytes"] for row in told["processes"] if "pid" in row)
     assert instance.stop() == 0

@@ -399,21 +399,21 @@ def test_dead_letters_are_listed_and_brought_back(tmp_path: Path, make_instance:
     assert instance.command("retry", "--all").returncode == 1
     instance.start()
     instance.wait_until_done()
-    listed = instance.command("dead").stdout
+    listed = instance.answer("dead").stdout
     assert "PDF" in listed and "no such file" in listed and "empty" in listed
-    letters = [json.loads(line) for line in instance.command("dead", "--json").stdout.splitlines()]
+    letters = [json.loads(line) for line in instance.answer("dead", "--json").stdout.splitlines()]
     assert [(one["message_id"], one["stage"]) for one in letters] == [(2, "fetched"), (3, "fetched"), (4, "seen")]
     assert all(one["attempts"] == 1 and one["reason"] for one in letters)
     body = instance.status()
     assert body is not None and body["ok"] and (body["stats"]["failed"], body["stats"]["dead"]) == (3, 3)
 
     draw(export / "photos" / "photo_4@01-02-2025_10-00-00.jpg", 4)
-    assert instance.command("retry", str(letters[2]["id"])).returncode == 0
+    assert instance.answer("retry", str(letters[2]["id"])).returncode == 0
     wait_for("the picture that is back", lambda: len(instance.rows()) == 2)
     assert instance.command("retry").returncode == 2
-    wrong = instance.command("retry", str(letters[2]["id"]), "12345")
+    wrong = instance.answer("retry", str(letters[2]["id"]), "12345")
     assert wrong.returncode == 1 and "12345" in wrong.stderr
-    assert "2 brought back" in instance.command("retry", "--all").stdout
+    assert "2 brought back" in instance.answer("retry", "--all").stdout
     wait_for("the two to be dead again", lambda: (instance.status() or {"stats": {}})["stats"].get("failed") == 5)
     assert instance.stop() == 0
     instance.assert_published([1, 4])

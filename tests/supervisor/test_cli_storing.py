@@ -86,7 +86,7 @@ def test_schema_into_a_pipe_without_a_reader(tmp_path: Path) -> None:
 def test_gc_finds_nothing(instance: Instance) -> None:
     before = keys(instance)
     for words in ([], ["--delete"], ["--delete", "--older-than", "0"]):
-        done = instance.command("gc", *words)
+        done = instance.answer("gc", *words)
         assert done.returncode == 0, done.stderr
         assert "Every object is named by a row" in done.stdout
     assert keys(instance) == before
@@ -95,13 +95,13 @@ def test_gc_finds_nothing(instance: Instance) -> None:
 def test_gc_removes_only_with_delete(instance: Instance) -> None:
     before = keys(instance)
     strays = {leave_stray(instance, "320.webp"), leave_stray(instance, "original.jpg")}
-    listed = instance.command("gc")
+    listed = instance.answer("gc")
     assert listed.returncode == 0
     assert set(listed.stdout.splitlines()) == strays
     assert "2 objects of 1 pictures, 6M" in listed.stderr and "Nothing was removed" in listed.stderr
     assert "gc --delete" in listed.stderr
     assert keys(instance) == before | strays
-    removed = instance.command("gc", "--delete")
+    removed = instance.answer("gc", "--delete")
     assert removed.returncode == 0
     assert set(removed.stdout.splitlines()) == strays
     assert "Removed: 2 objects of 1 pictures, 6M" in removed.stderr and "Nothing was" not in removed.stderr
@@ -111,13 +111,13 @@ def test_gc_removes_only_with_delete(instance: Instance) -> None:
 
 def test_gc_leaves_alone_what_is_young(instance: Instance) -> None:
     stray = leave_stray(instance, hours=30)
-    assert stray not in instance.command("gc", "--older-than", "31").stdout
+    assert stray not in instance.answer("gc", "--older-than", "31").stdout
     for words in (["gc", "--older-than", "29.5"], ["gc"]):  # a day by default
-        assert stray in instance.command(*words).stdout
+        assert stray in instance.answer(*words).stdout
     leave_stray(instance, hours=23)
-    assert "younger" in instance.command("gc", "--delete").stdout
+    assert "younger" in instance.answer("gc", "--delete").stdout
     assert stray in keys(instance)
-    assert stray in instance.command("gc", "--delete", "--older-than", "22").stdout
+    assert stray in instance.answer("gc", "--delete", "--older-than", "22").stdout
     assert stray not in keys(instance)
 
 
@@ -138,7 +138,7 @@ def test_gc_beside_a_running_instance(export: Path, make_instance: MakeInstance)
     withdraw(journal, CHANNEL, [2], time.time())
     wait_for("the tombstone", lambda: len(instance.rows()) == 2)
     journal.close()
-    done = instance.command("gc", "--delete", "--older-than", "0")
+    done = instance.answer("gc", "--delete", "--older-than", "0")
     assert done.returncode == 0
     assert done.stdout and {line.split("/")[1] for line in done.stdout.splitlines()} == {gone}
     instance.assert_published([1, 3])
@@ -155,7 +155,7 @@ def test_gc_with_a_catalogue_that_cannot_be_asked_removes_nothing(instance: Inst
     for name in ("catalog.db-wal", "catalog.db-shm"):
         (instance.state_dir / name).unlink(missing_ok=True)
     (instance.state_dir / "catalog.db").write_bytes(b"this is no database" * 1000)
-    refused = instance.command("gc", "--delete")
+    refused = instance.answer("gc", "--delete")
     assert refused.returncode == 1
     assert "catalog.db" in refused.stderr and "Traceback" not in refused.stderr
     assert keys(instance) == before and stray in before
@@ -174,7 +174,7 @@ secret_access_key = "secret-of-the-test"
         instance = make_instance(tmp_path, section)
         instance.state_dir.mkdir()
         Journal.open(instance.state_dir / "journal.db").close()
-        refused = instance.command("gc")
+        refused = instance.answer("gc")
     assert refused.returncode == 1
     assert "storage.endpoint" in refused.stderr and "0 objects had been found" in refused.stderr
     assert "Traceback" not in refused.stderr and "secret-of-the-test" not in refused.stderr
@@ -186,7 +186,7 @@ def test_gc_with_a_bad_configuration(make_instance: MakeInstance, tmp_path: Path
 
 def test_gc_where_nothing_has_ever_run(make_instance: MakeInstance, tmp_path: Path) -> None:
     instance = make_instance(tmp_path)
-    refused = instance.command("gc", "--delete")
+    refused = instance.answer("gc", "--delete")
     assert refused.returncode == 1
     assert "no journal" in refused.stderr and "Traceback" not in refused.stderr
     assert not instance.state_dir.exists()
@@ -197,5 +197,5 @@ def test_gc_keeps_what_the_journal_still_wants(instance: Instance) -> None:
     before = keys(instance)
     with closing(sqlite3.connect(instance.state_dir / "catalog.db")) as database, database:
         database.execute("DELETE FROM images WHERE message_id > 1")
-    assert "Every object" in instance.command("gc", "--delete", "--older-than", "0").stdout
+    assert "Every object" in instance.answer("gc", "--delete", "--older-than", "0").stdout
     assert keys(instance) == before

@@ -56,13 +56,13 @@ def instance(shared: Instance) -> Iterator[Instance]:
 
 def give(instance: Instance, *words: str) -> str:
     """Give an operation that is carried out; what is printed."""
-    done = instance.command(*words)
+    done = instance.answer(*words)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def refusal(instance: Instance, *words: str) -> str:
-    done = instance.command(*words)
+    done = instance.answer(*words)
     assert done.returncode == 1 and done.stdout == ""
     return done.stderr
 
@@ -158,7 +158,7 @@ def test_a_bad_configuration_is_refused_as_a_whole(instance: Instance) -> None:
     pids = instance.pids()
     good = instance.config.read_text()
     change(instance, "workers = 2", 'workers = "many"\nno_such_key = 1')
-    assert instance.command("reload").returncode == 78, "the command reads it, too"
+    assert instance.answer("reload").returncode == 78, "the command reads it, too"
     os.kill(pids["root"], signal.SIGHUP)
     wait_for("the refusal", lambda: "the old one stays in force" in instance.log.read_text())
     faults = [record["why"] for record in instance.records() if record["event"] == "configuration.rejected"]

@@ -309,7 +309,7 @@ def test_backfill_goes_on_after_a_kill_and_shows_how_far_it_is(
     desk.run()
     row = desk.wait_for("backfill to be under way", lambda: _under_way(desk, channel))
     assert row["backfilled"] + row["backfill_left"] == total
-    text = desk.instance.command("status").stdout
+    text = desk.instance.answer("status").stdout
     assert "backfill [#" in text and f"of {total:,} (" in text
     slow.clear()
     if victim == "root":
@@ -319,7 +319,7 @@ def test_backfill_goes_on_after_a_kill_and_shows_how_far_it_is(
         os.kill(desk.instance.pids()["connection"], signal.SIGKILL)
     desk.wait_for("the end of backfill", lambda: desk.of(channel).get("backfill_left") == 0)
     assert desk.of(channel)["backfilled"] == total, "each message is read once"
-    assert "backfill [" not in desk.instance.command("status").stdout
+    assert "backfill [" not in desk.instance.answer("status").stdout
     desk.finish()
 
 
