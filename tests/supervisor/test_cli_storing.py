@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -30,11 +31,19 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_export(tmp_path_factory.mktemp("storing") / "export", 3)
 
 
-@pytest.fixture
-def instance(export: Path, make_instance: MakeInstance) -> Instance:
+@pytest.fixture(scope="module")
+def published(export: Path, tmp_path_factory: pytest.TempPathFactory) -> Instance:
     """One that has published three pictures, and runs no more."""
-    instance = make_instance(export)
+    instance = Instance(tmp_path_factory.mktemp("published") / "instance", export)
     assert instance.command("import", str(export), "--exit").returncode == 0
+    return instance
+
+
+@pytest.fixture
+def instance(published: Instance, export: Path, make_instance: MakeInstance) -> Instance:
+    """A copy of it, for one test to do with what it wants."""
+    instance = make_instance(export)
+    shutil.copytree(published.state_dir, instance.state_dir)
     return instance
 
 
