@@ -222,7 +222,7 @@ def test_no_secret_of_ours_reaches_a_child(export: Path, make_instance: MakeInst
     instance = make_instance(export)
     instance.start(PICTUREDESK__HEALTH__TOKEN="not-for-children")
     wait_for("the tree", instance.url)
-    wait_for("the children", lambda: len(instance.left_over()) >= 7)
+    wait_for("the children", lambda: len(instance.left_over()) >= 6)
     assert instance.root is not None
     for pid in instance.left_over():
         if pid != instance.root.pid:

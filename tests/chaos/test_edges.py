@@ -87,8 +87,9 @@ def test_a_slow_disk_is_waited_for(instance: Instance, machine: BadMachine) -> N
     assert ended(instance) == []
 
 
-def test_no_process_to_be_had(instance: Instance, machine: BadMachine) -> None:
+def test_no_process_to_be_had(export: Path, make_instance: MakeInstance, machine: BadMachine) -> None:
     """EAGAIN: it is tried again, the others go on, and nobody is blamed."""
+    instance = make_instance(export, "[images]\nwidths = [320]", workers=2)
     instance.through = machine.through
     instance.start()
     pids = instance.wait_until_running()

@@ -1066,8 +1066,8 @@ silence. What is left of this, a child has for its first heartbeat afterwards, w
 @pytest.mark.parametrize("frozen", ["supervisor", "everybody"])
 def test_a_freeze_from_outside_makes_nobody_hung(frozen: str, notes: Path, make_alone: Callable[..., Alone]) -> None:
     """SIGSTOP for longer than any child may be silent, then SIGCONT: with a supervisor below the supervisor."""
-    patience = {"beat_seconds": 0.1, "hang_seconds": FREEZE_HANG_SECONDS}
-    alone = make_alone(spec(notes, "a", **patience), replace(_nested(notes), **patience))
+    pool = replace(_nested(notes), beat_seconds=0.1, hang_seconds=FREEZE_HANG_SECONDS)
+    alone = make_alone(spec(notes, "a", hang_seconds=FREEZE_HANG_SECONDS), pool)
     alone.wait_for_line("ready a")
     alone.wait_for_line("ready pool")
     wait_for("the grandchild to serve", lambda: "start inner" in notes.read_text())
