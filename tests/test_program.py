@@ -171,11 +171,11 @@ def test_a_picture_that_takes_too_long_is_set_aside_and_the_others_go_on(
     tmp_path: Path, make_instance: MakeInstance
 ) -> None:
     export = make_export(tmp_path / "export", 3)
-    draw(export / "photos" / "photo_2@01-02-2025_10-00-00.jpg", 2, (5000, 5000))
+    draw(export / "photos" / "photo_2@01-02-2025_10-00-00.jpg", 2, (7000, 7000))
     instance = make_instance(export)
     instance.config.write_text(
         instance.config.read_text().replace("workers = 1", "workers = 1\njob_seconds = 0.4")
-        + "[images]\nwidths = [4000, 5000]\n"
+        + "[images]\nwidths = [5000, 6000, 7000]\n"
     )
     instance.start()
     instance.wait_until_done()
