@@ -68,8 +68,8 @@ def make_instance(tmp_path: Path) -> Iterator[Callable[..., Instance]]:
     """Makes instances of the program, and ends them after the test."""
     made: list[Instance] = []
 
-    def make(export: Path, more: str = "") -> Instance:
-        made.append(Instance(tmp_path / f"instance-{len(made) + 1}", export, more))
+    def make(export: Path, more: str = "", *, workers: int = 1) -> Instance:
+        made.append(Instance(tmp_path / f"instance-{len(made) + 1}", export, more, workers=workers))
         return made[-1]
 
     yield make

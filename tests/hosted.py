@@ -62,9 +62,10 @@ class HostedInstance(Instance):
         endpoint: str = "",
         url: str = "",
         more: str = "",
+        workers: int = 1,
     ) -> None:
         config = CONFIG.format(endpoint=endpoint or objects.endpoint, bucket=bucket, url=url or rows.url, more=more)
-        super().__init__(folder, export, config)
+        super().__init__(folder, export, config, workers=workers)
         self.client = objects.client()
         self._rows = rows
         self.bucket = bucket

@@ -3,6 +3,7 @@ own. Nothing of it outlives the test."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -11,15 +12,17 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import chdir, closing, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 import psutil
 from PIL import Image
 
 from ipc.files.spool import WORKPLACES
+from supervisor import cli
 from tests.servers.lasting import LASTING
 from workers.stripping import strip
 
@@ -29,7 +32,11 @@ T = TypeVar("T")
 DEADLINE_SECONDS = 90.0
 """For everything that is waited for. Generous, because test machines are shared: no test asserts a speed."""
 
-PROCESSES = {"root", "health", "uploader", "pool", "image-1", "image-2", "connection"}
+SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.02, 0.1
+"""Between two looks at what is waited for."""
+
+PROCESSES = {"root", "health", "uploader", "pool", "image-1", "connection"}
+"""Of a tree with one image worker, as most tests have it: each process that is started takes its time."""
 
 ANSWER_SECONDS = 30.0
 """For an answer of /status on a machine that is busy."""
@@ -42,7 +49,7 @@ state_dir = "state"
 [export]
 path = {export}
 [pool]
-workers = 2
+workers = {workers}
 [retry]
 base_seconds = 0.2
 [supervisor]
@@ -58,25 +65,31 @@ format = "json"
 
 
 def wait_for(what: str, look: Callable[[], T | None], seconds: float = DEADLINE_SECONDS) -> T:
-    """What `look` gives as soon as it is not None or False; fails the test after `seconds`."""
-    until = time.monotonic() + seconds
+    """What `look` gives as soon as it is not None or False; fails the test after `seconds`.
+
+    It is looked at less often the longer it takes: an answer of /status costs 3 ms of a processor, which the tests that
+    run beside this one could do with.
+    """
+    until, pause = time.monotonic() + seconds, SHORTEST_PAUSE_SECONDS
     while time.monotonic() < until:
         found = look()
         if found:
             return found
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(1.3 * pause, LONGEST_PAUSE_SECONDS)
     raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
 
 
 class Instance:
     """One state_dir in `folder`, and the tree that runs on it, if it does."""
 
-    def __init__(self, folder: Path, export: Path, more: str = "") -> None:
+    def __init__(self, folder: Path, export: Path, more: str = "", *, workers: int = 1) -> None:
         self.folder = folder
+        self.processes = PROCESSES | {f"image-{number}" for number in range(1, workers + 1)}
         self.state_dir = folder / "state"
         self.config = folder / "config.toml"
         folder.mkdir(exist_ok=True)
-        self.config.write_text(CONFIG.format(export=json.dumps(str(export)), more=more))
+        self.config.write_text(CONFIG.format(export=json.dumps(str(export)), workers=workers, more=more))
         self.log = folder / "log"
         self.root: subprocess.Popen[bytes] | None = None
         self.through: list[str] = []  # a command that ends by executing the one that follows it
@@ -114,6 +127,18 @@ class Instance:
             timeout=DEADLINE_SECONDS,
             check=False,
         )
+
+    def answer(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """As `command`, but in this process, which has imported it all: for tests of what is said."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            mock.patch.dict(os.environ, self.environment(), clear=True),
+            chdir(self.folder),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            code = cli.main([*words, "--config", str(self.config)], None)
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
     def kill(self) -> None:
         """kill -9 the root."""
@@ -221,7 +246,7 @@ class Instance:
 
         def look() -> dict[str, int] | None:
             rows = (self.status() or {"tree": []})["tree"]
-            is_whole = {row["name"] for row in rows if row["state"] == "running"} >= PROCESSES
+            is_whole = {row["name"] for row in rows if row["state"] == "running"} >= self.processes
             return {row["name"]: row["pid"] for row in rows if "pid" in row} if is_whole else None
 
         return wait_for("every process to run", look)
@@ -313,6 +338,21 @@ class Instance:
             )
         finally:
             database.close()
+
+
+@contextmanager
+def lasting(instance: Instance, **environment: str) -> Iterator[Instance]:
+    """Have it run for as long as the block lasts: an instance that outlives a test, for several to share."""
+    instance.start(**environment)
+    assert instance.root is not None
+    root = instance.root.pid
+    LASTING.add(root)
+    try:
+        instance.wait_until_running()
+        yield instance
+    finally:
+        instance.end()
+        LASTING.discard(root)
 
 
 def children() -> list[psutil.Process]:

@@ -215,7 +215,7 @@ def test_check_says_what_is_wrong_with_the_catalogue(
 
 def refuses(hosted: HostedInstance, words: list[str], service: str) -> None:
     """`check` says so, of this service and of nothing else."""
-    done = hosted.command("check")
+    done = hosted.answer("check")
     assert done.returncode == 78, done.stdout
     lines = [line for line in done.stderr.splitlines() if line and "check: warning: " not in line]
     assert lines and all(line.startswith(f"picturedesk: check: {service}: ") for line in lines)

@@ -39,7 +39,7 @@ def test_the_good_ones_are_published_and_nothing_else_happens(
 ) -> None:
     files = hostile.make(seed_of_the_run(), FILES)
     kinds = make_export(tmp_path / "export", files)
-    instance = make_instance(tmp_path / "export")
+    instance = make_instance(tmp_path / "export", workers=2)
     instance.config.write_text(instance.config.read_text().replace("[pool]\nworkers = 2", MORE))
     instance.start()
     peaks: dict[str, int] = {}

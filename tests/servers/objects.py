@@ -50,17 +50,32 @@ _START_SECONDS = 60.0
 _GRPC = 10_000
 """Each of its services listens on a second port, so much above the first."""
 
-_SOCKETS = Path("/tmp")
-"""Where it leaves its sockets lie, whatever TMPDIR says."""
+_SOCKETS = Path("/tmp"), "seaweedfs-*-{}.sock"
+"""What it leaves lying about for each port, whatever TMPDIR says."""
 
 _SERVICES = ("master", "volume", "filer", "s3", "admin")
 
-_EXEC = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-os.execv(sys.argv[1], sys.argv[1:])
+_GUARD = """
+import ctypes, glob, os, signal, sys
+PR_SET_PDEATHSIG = 1
+prctl = ctypes.CDLL(None).prctl
+ends = {signal.SIGTERM, signal.SIGCHLD}
+signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+server = os.fork()
+if server == 0:
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
+    os.execv(sys.argv[2], sys.argv[2:])
+signal.sigwait(ends)
+os.kill(server, signal.SIGKILL)  # asked nicely it takes two seconds, and at times fifteen
+os.waitpid(server, 0)
+for pattern in sys.argv[1].split(":"):
+    for path in glob.glob(pattern):
+        if os.stat(path).st_uid == os.geteuid():
+            os.unlink(path)
 """
-"""What becomes the server: however the tests end, it is not left behind."""
+"""The server's parent: however the tests end, neither the server is left behind nor its sockets."""
 
 
 class ObjectServer:
@@ -72,7 +87,8 @@ class ObjectServer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._log = folder / "log"
-        self._ports = dict(zip(_SERVICES, free_ports(len(_SERVICES), companion=_GRPC), strict=True))
+        ports = free_ports(len(_SERVICES), companion=_GRPC, but=_ports_of_others())
+        self._ports = dict(zip(_SERVICES, ports, strict=True))
         self._process: subprocess.Popen[bytes] | None = None
         self._client: S3Client | None = None
 
@@ -104,7 +120,7 @@ class ObjectServer:
         (self._folder / "s3.json").write_text(json.dumps({"identities": self._identities()}))
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _EXEC, _binary(), *self._arguments()],
+                [sys.executable, "-I", "-S", "-c", _GUARD, self._patterns(), _binary(), *self._arguments()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -123,14 +139,14 @@ class ObjectServer:
         """End it at once, as a power cut would: what it has confirmed, it keeps."""
         if self._process is None:
             return
-        self._process.kill()  # asked nicely it takes two seconds, and at times fifteen
+        self._process.terminate()
         self._process.wait()
         LASTING.discard(self._process.pid)
         self._process = None
-        for port in self._ports.values():
-            for number in (port, port + _GRPC):
-                for socket in _SOCKETS.glob(f"seaweedfs-*-{number}.sock"):
-                    socket.unlink(missing_ok=True)
+
+    def sockets(self) -> list[Path]:
+        """Its sockets that are there."""
+        return [path for pattern in self._patterns().split(":") for path in Path("/").glob(pattern[1:])]
 
     def client(self) -> S3Client:
         """A client beside the one that is under test, with the key that may do everything."""
@@ -172,6 +188,11 @@ class ObjectServer:
 
     def _make_folder(self) -> None:
         (self._folder / "data").mkdir(parents=True, exist_ok=True)
+
+    def _patterns(self) -> str:
+        folder, name = _SOCKETS
+        numbers = [number for port in self._ports.values() for number in (port, port + _GRPC)]
+        return ":".join(str(folder / name.format(number)) for number in numbers)
 
     def _identities(self) -> list[dict[str, object]]:
         admin = {"accessKey": self.access_key_id, "secretKey": self.secret_access_key}
@@ -235,6 +256,12 @@ def object_server() -> Iterator[ObjectServer]:
             yield server
     finally:
         shutil.rmtree(folder)
+
+
+def _ports_of_others() -> set[int]:
+    """Ports whose sockets lie there from others: a server that may not remove them does not start."""
+    folder, name = _SOCKETS
+    return {int(path.stem.rpartition("-")[2]) for path in folder.glob(name.format("*"))}
 
 
 def _there(client: S3Client) -> tuple[type[ClientError], ...]:

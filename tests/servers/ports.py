@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Container
 
 HOST = "127.0.0.1"
 
@@ -20,8 +21,10 @@ def free_port() -> int:
     return free_ports(1)[0]
 
 
-def free_ports(count: int, *, companion: int = 0) -> list[int]:
+def free_ports(count: int, *, companion: int = 0, but: Container[int] = ()) -> list[int]:
     """`count` different ports that nothing listens on, where the port `companion` above each of them is free too.
+
+    None of either is in `but`.
 
     >>> len(set(free_ports(3, companion=10_000)))
     3
@@ -30,6 +33,8 @@ def free_ports(count: int, *, companion: int = 0) -> list[int]:
     for port in random.sample(_PORTS, len(_PORTS)):
         if len(found) == count:
             return found
+        if port in but or port + companion in but:
+            continue
         if _is_free(port) and (not companion or _is_free(port + companion)):
             found.append(port)
     raise OSError(f"there are no {count} free ports between {_PORTS[0]} and {_PORTS[-1]}")

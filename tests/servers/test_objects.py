@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import sysconfig
 import urllib.error
 import urllib.request
@@ -12,20 +15,18 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.servers import objects
+from tests.instance import HOME, wait_for
+from tests.servers import objects, ports
 from tests.servers.lasting import LASTING
 from tests.servers.objects import PUBLIC, ObjectServer, object_server
 
 
-def sockets() -> set[Path]:
-    return {path for path in Path("/tmp").glob("seaweedfs-*.sock") if path.stat().st_uid == os.geteuid()}
-
-
 def test_its_life() -> None:
     """One server for all of this: it takes a second to start."""
-    before, others = sockets(), set(LASTING)
+    others = set(LASTING)
     with object_server() as server:
         folder = server._folder
+        assert server.sockets()
         (pid,) = LASTING - others
         assert psutil.Process(pid).ppid() == os.getpid()
         with server.bucket() as bucket:
@@ -50,7 +51,26 @@ def test_its_life() -> None:
         with pytest.raises(ClientError, match="NoSuchBucket"):
             server.client().put_object(Bucket=bucket, Key="a", Body=b"x")
     assert not folder.exists()
-    assert sockets() <= before
+    assert server.sockets() == []
+
+
+ONE_THAT_IS_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.servers.objects import ObjectServer
+server = ObjectServer(Path(sys.argv[1])).__enter__()
+print(*server.sockets(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_nothing_of_it_is_left_however_the_tests_end(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-c", ONE_THAT_IS_KILLED, str(tmp_path)]
+    done = subprocess.run(command, cwd=HOME, stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    left = done.stdout.split()
+    assert left
+    wait_for("its sockets to be gone", lambda: not any(Path(one).exists() for one in left))
 
 
 def test_one_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +82,14 @@ def test_one_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.Mo
         server.start()
     server.stop()
     server.client().close()
+
+
+def test_what_others_have_left_is_kept_away_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "seaweedfs-filer-grpc-20001.sock").touch()
+    monkeypatch.setattr(objects, "_SOCKETS", (tmp_path, objects._SOCKETS[1]))
+    assert objects._ports_of_others() == {20001}
+    monkeypatch.setattr(ports, "_PORTS", range(10_001, 10_009))
+    assert 10_003 not in ports.free_ports(5, companion=10_000, but={20_003})
 
 
 def test_a_binary_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

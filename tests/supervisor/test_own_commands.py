@@ -133,16 +133,16 @@ def test_orders_and_faults_of_one_leave_the_others_alone(instance: Instance) -> 
     assert "Install it" in remedy
     assert instance.row("once")["state"] == "finished" and output(instance, "once") == ["done"]
 
-    assert instance.command("restart", "ingest").returncode == 0
+    assert instance.answer("restart", "ingest").returncode == 0
     *_, new, _ = wait_for_family(instance, 4)
     assert new != pid and not is_alive(pid) and not is_alive(child)
-    assert instance.command("stop", "ingest").returncode == 0
+    assert instance.answer("stop", "ingest").returncode == 0
     wait_for("it to stop", lambda: instance.row("ingest")["state"] == "stopped")
     assert not any(map(is_alive, started(instance)))
-    assert instance.command("start", "ingest").returncode == 0
+    assert instance.answer("start", "ingest").returncode == 0
     wait_for_family(instance, 6)
     wait_for("it to run", lambda: instance.row("ingest")["state"] == "running")
-    assert instance.command("start", "once").returncode == 0
+    assert instance.answer("start", "once").returncode == 0
     wait_for("its second run", lambda: output(instance, "once") == ["done", "done"])
     now = instance.pids()
     lasting = ours.keys() - {"once", "never", "missing"}  # the others may have been seen between a start and an end
@@ -177,10 +177,10 @@ def test_a_crash_loop_costs_only_itself(instance: Instance) -> None:
     pauses = [one["tried_again_in_seconds"] for one in instance.records() if one["event"] == "child.held"]
     assert 4.0 in pauses and 8.0 in pauses, "ever more slowly"
     mended.touch()
-    assert instance.command("restart", "worker").returncode == 0
+    assert instance.answer("restart", "worker").returncode == 0
     wait_for("it to run", lambda: instance.row("worker")["state"] == "running")
     instance.wait_until_done()
-    assert instance.command("stop", "once").returncode == 0
+    assert instance.answer("stop", "once").returncode == 0
     wait_for("it to be stopped", lambda: instance.row("once")["state"] == "stopped")
     assert {name: pid for name, pid in instance.pids().items() if name in ours and name not in ("worker", "once")} == {
         name: pid for name, pid in ours.items() if name not in ("worker", "once")
@@ -199,7 +199,7 @@ def test_a_reload_adds_replaces_and_removes(instance: Instance) -> None:
     ours = instance.pids()
 
     def reload() -> str:
-        done = instance.command("reload")
+        done = instance.answer("reload")
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -220,7 +220,7 @@ def test_a_reload_adds_replaces_and_removes(instance: Instance) -> None:
 
     text = instance.config.read_text()
     instance.config.write_text(text.replace('name = "other"', 'name = "pool"'))
-    assert instance.command("reload").returncode == 78
+    assert instance.answer("reload").returncode == 78
     instance.config.write_text(bare.replace("echo first", "echo second"))
     assert reload() == "reloaded; removed: ingest, other; restarted: once\n"
     wait_for("its other life", lambda: output(instance, "once") == ["first", "second"])

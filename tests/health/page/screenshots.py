@@ -37,7 +37,7 @@ def shoot(browser: Browser, url: str) -> None:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        instance = Instance(Path(folder) / "instance", HOME / "examples/export")
+        instance = Instance(Path(folder) / "instance", HOME / "examples/export", workers=2)
         try:
             instance.start(PICTUREDESK__HEALTH__SHOW_CAPTIONS="1")
             instance.wait_until_running()

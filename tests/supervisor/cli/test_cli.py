@@ -64,7 +64,7 @@ def test_a_signal_during_start_up_ends_it_in_order(
 def test_a_stop_leaves_the_rest_in_the_journal_and_a_new_start_finishes_it(
     tmp_path: Path, make_instance: MakeInstance
 ) -> None:
-    instance = make_instance(make_export(tmp_path / "many", 8, size=(1400, 1000)))
+    instance = make_instance(make_export(tmp_path / "many", 8, size=(1400, 1000)), "[images]\nwidths = [640]")
     instance.start()
     wait_for("the first picture", lambda: (instance.status() or {"stats": {"processed": 0}})["stats"]["processed"])
     assert instance.stop() == 0
@@ -196,7 +196,7 @@ def test_status(export: Path, make_instance: MakeInstance) -> None:
     instance.wait_until_done()
     shown = instance.command("status")
     assert shown.returncode == 0
-    for name in ("root", "health", "uploader", "pool", "image-1", "image-2", "connection"):
+    for name in ("root", "health", "uploader", "pool", "image-1", "connection"):
         assert name in shown.stdout
     assert "processed 4" in shown.stdout and "dead 1" in shown.stdout
     body = json.loads(instance.command("status", "--json").stdout)
@@ -349,7 +349,7 @@ def test_import_of_what_is_no_export(tmp_path: Path, make_instance: MakeInstance
 
 
 def test_an_import_that_is_ended_says_how_far_it_came(tmp_path: Path, make_instance: MakeInstance) -> None:
-    instance = make_instance(make_export(tmp_path / "first", 12, size=(1400, 1000)))
+    instance = make_instance(make_export(tmp_path / "first", 12, size=(1400, 1000)), "[images]\nwidths = [640]")
     words = ["import", str(tmp_path / "first"), "--exit", "--config", str(instance.config)]
     for number in (signal.SIGTERM, signal.SIGKILL):
         process = subprocess.Popen(
@@ -404,7 +404,7 @@ def test_import_stays_up_and_passes_signals_on(export: Path, make_instance: Make
 
 def test_the_tree_stops_when_its_import_is_killed(tmp_path: Path, make_instance: MakeInstance) -> None:
     export = make_export(tmp_path / "export", 8, size=(1400, 1000))
-    instance = make_instance(export)
+    instance = make_instance(export, "[images]\nwidths = [640]")
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "supervisor", "import", str(export), "--config", str(instance.config)],
         env=instance.environment(),
@@ -435,21 +435,21 @@ def test_dead_letters_are_listed_and_brought_back(tmp_path: Path, make_instance:
     assert instance.command("retry", "--all").returncode == 1
     instance.start()
     instance.wait_until_done()
-    listed = instance.command("dead").stdout
+    listed = instance.answer("dead").stdout
     assert "PDF" in listed and "no such file" in listed and "empty" in listed
-    letters = [json.loads(line) for line in instance.command("dead", "--json").stdout.splitlines()]
+    letters = [json.loads(line) for line in instance.answer("dead", "--json").stdout.splitlines()]
     assert [(one["message_id"], one["stage"]) for one in letters] == [(2, "fetched"), (3, "fetched"), (4, "seen")]
     assert all(one["attempts"] == 1 and one["reason"] for one in letters)
     body = instance.status()
     assert body is not None and body["ok"] and (body["stats"]["failed"], body["stats"]["dead"]) == (3, 3)
 
     draw(export / "photos" / "photo_4@01-02-2025_10-00-00.jpg", 4)
-    assert instance.command("retry", str(letters[2]["id"])).returncode == 0
+    assert instance.answer("retry", str(letters[2]["id"])).returncode == 0
     wait_for("the picture that is back", lambda: len(instance.rows()) == 2)
     assert instance.command("retry").returncode == 2
-    wrong = instance.command("retry", str(letters[2]["id"]), "12345")
+    wrong = instance.answer("retry", str(letters[2]["id"]), "12345")
     assert wrong.returncode == 1 and "12345" in wrong.stderr
-    assert "2 brought back" in instance.command("retry", "--all").stdout
+    assert "2 brought back" in instance.answer("retry", "--all").stdout
     wait_for("the two to be dead again", lambda: (instance.status() or {"stats": {}})["stats"].get("failed") == 5)
     assert instance.stop() == 0
     instance.assert_published([1, 4])

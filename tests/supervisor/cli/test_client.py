@@ -15,7 +15,8 @@ from supervisor.host import instance_lock
 from supervisor.host.instance_lock import Card
 from supervisor.settings import Settings
 from supervisor.settings.table import Health
-from tests.instance import HOME, Instance, wait_for
+from tests.instance import Instance, wait_for
+from tests.pictures import make_export
 
 
 @contextmanager
@@ -62,7 +63,7 @@ def test_what_is_wrong_is_said(answer: bytes, token: str, why: str, tmp_path: Pa
 
 @pytest.mark.tree
 def test_a_wrong_token_is_said_to_be_one(tmp_path: Path) -> None:
-    running = Instance(tmp_path / "desk", HOME / "examples/export")
+    running = Instance(tmp_path / "desk", make_export(tmp_path / "export", 1))
     try:
         running.start(PICTUREDESK__HEALTH__TOKEN="right")
         wait_for("an answer", lambda: "error" in (running.status() or {}))

@@ -32,7 +32,7 @@ def export_of(folder: Path, count: int, channel: int = 77, **more: Any) -> Path:
 @pytest.fixture
 def instance(tmp_path: Path, make_instance: MakeInstance) -> Instance:
     """One that reads an export of three pictures, and has published them."""
-    instance = make_instance(make_export(tmp_path / "first", 3))
+    instance = make_instance(make_export(tmp_path / "first", 3), "[images]\nwidths = [640]")
     instance.start()
     instance.wait_until_running()
     instance.wait_until_done()
@@ -73,7 +73,7 @@ def test_the_running_instance_takes_it_in_and_the_sum_is_its_own(instance: Insta
 
 @pytest.mark.tree
 def test_a_killed_import_is_replaced_and_goes_on_and_a_second_one_waits(instance: Instance, tmp_path: Path) -> None:
-    mine = export_of(tmp_path / "mine", 12, size=(1400, 1000))
+    mine = export_of(tmp_path / "mine", 40, size=(1400, 1000))  # enough work to outlast the second command
     command = under_way(instance, mine)
     second = instance.command("import", str(tmp_path / "first"))
     assert second.returncode == 1 and f"an import of {mine} is under way" in second.stderr
@@ -81,7 +81,7 @@ def test_a_killed_import_is_replaced_and_goes_on_and_a_second_one_waits(instance
     assert instance.command("reload").stdout == "reloaded; replaced: nobody\n"
     out, err = command.communicate(timeout=90)
     assert command.returncode == 0, err
-    assert "12 pictures: 12 published, 0 already there, 0 dead" in out
+    assert "40 pictures: 40 published, 0 already there, 0 dead" in out
     assert err.count("Its process has ended (killed by SIGKILL), and is started again by itself") == 1
     [killed] = [one for one in instance.records() if one["event"] == "child.exited" and one["child"] == "import"][:1]
     assert killed["what"] == "killed by SIGKILL" and killed["replaced"] is True

@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from ipc.journal import Journal
-from tests.instance import HOME, Instance
+from tests.instance import Instance
+from tests.pictures import make_export
 
-EXPORT = HOME / "examples/export"
 AS_ANYBODY = ("setpriv", *(f"--{which}=-dac_override,-dac_read_search" for which in ("inh-caps", "bounding-set")))
 """Root may read everything; without these capabilities it is kept out like anybody."""
 
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[Instance]:
-    made = Instance(tmp_path / "desk", EXPORT)
+    made = Instance(tmp_path / "desk", make_export(tmp_path / "export", 1))
     made.through = ["sh", "-c", 'umask 000; exec "$@"', "sh"]
     yield made
     made.end()

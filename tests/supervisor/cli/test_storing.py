@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -30,11 +31,19 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_export(tmp_path_factory.mktemp("storing") / "export", 3)
 
 
-@pytest.fixture
-def instance(export: Path, make_instance: MakeInstance) -> Instance:
+@pytest.fixture(scope="module")
+def published(export: Path, tmp_path_factory: pytest.TempPathFactory) -> Instance:
     """One that has published three pictures, and runs no more."""
-    instance = make_instance(export)
+    instance = Instance(tmp_path_factory.mktemp("published") / "instance", export)
     assert instance.command("import", str(export), "--exit").returncode == 0
+    return instance
+
+
+@pytest.fixture
+def instance(published: Instance, export: Path, make_instance: MakeInstance) -> Instance:
+    """A copy of it, for one test to do with what it wants."""
+    instance = make_instance(export)
+    shutil.copytree(published.state_dir, instance.state_dir)
     return instance
 
 
@@ -86,7 +95,7 @@ def test_schema_into_a_pipe_without_a_reader(tmp_path: Path) -> None:
 def test_gc_finds_nothing(instance: Instance) -> None:
     before = keys(instance)
     for words in ([], ["--delete"], ["--delete", "--older-than", "0"]):
-        done = instance.command("gc", *words)
+        done = instance.answer("gc", *words)
         assert done.returncode == 0, done.stderr
         assert "Every object is named by a row" in done.stdout
     assert keys(instance) == before
@@ -95,13 +104,13 @@ def test_gc_finds_nothing(instance: Instance) -> None:
 def test_gc_removes_only_with_delete(instance: Instance) -> None:
     before = keys(instance)
     strays = {leave_stray(instance, "320.webp"), leave_stray(instance, "original.jpg")}
-    listed = instance.command("gc")
+    listed = instance.answer("gc")
     assert listed.returncode == 0
     assert set(listed.stdout.splitlines()) == strays
     assert "2 objects of 1 pictures, 6M" in listed.stderr and "Nothing was removed" in listed.stderr
     assert "gc --delete" in listed.stderr
     assert keys(instance) == before | strays
-    removed = instance.command("gc", "--delete")
+    removed = instance.answer("gc", "--delete")
     assert removed.returncode == 0
     assert set(removed.stdout.splitlines()) == strays
     assert "Removed: 2 objects of 1 pictures, 6M" in removed.stderr and "Nothing was" not in removed.stderr
@@ -111,13 +120,13 @@ def test_gc_removes_only_with_delete(instance: Instance) -> None:
 
 def test_gc_leaves_alone_what_is_young(instance: Instance) -> None:
     stray = leave_stray(instance, hours=30)
-    assert stray not in instance.command("gc", "--older-than", "31").stdout
+    assert stray not in instance.answer("gc", "--older-than", "31").stdout
     for words in (["gc", "--older-than", "29.5"], ["gc"]):  # a day by default
-        assert stray in instance.command(*words).stdout
+        assert stray in instance.answer(*words).stdout
     leave_stray(instance, hours=23)
-    assert "younger" in instance.command("gc", "--delete").stdout
+    assert "younger" in instance.answer("gc", "--delete").stdout
     assert stray in keys(instance)
-    assert stray in instance.command("gc", "--delete", "--older-than", "22").stdout
+    assert stray in instance.answer("gc", "--delete", "--older-than", "22").stdout
     assert stray not in keys(instance)
 
 
@@ -138,7 +147,7 @@ def test_gc_beside_a_running_instance(export: Path, make_instance: MakeInstance)
     withdraw(journal, CHANNEL, [2], time.time())
     wait_for("the tombstone", lambda: len(instance.rows()) == 2)
     journal.close()
-    done = instance.command("gc", "--delete", "--older-than", "0")
+    done = instance.answer("gc", "--delete", "--older-than", "0")
     assert done.returncode == 0
     assert done.stdout and {line.split("/")[1] for line in done.stdout.splitlines()} == {gone}
     instance.assert_published([1, 3])
@@ -155,7 +164,7 @@ def test_gc_with_a_catalogue_that_cannot_be_asked_removes_nothing(instance: Inst
     for name in ("catalog.db-wal", "catalog.db-shm"):
         (instance.state_dir / name).unlink(missing_ok=True)
     (instance.state_dir / "catalog.db").write_bytes(b"this is no database" * 1000)
-    refused = instance.command("gc", "--delete")
+    refused = instance.answer("gc", "--delete")
     assert refused.returncode == 1
     assert "catalog.db" in refused.stderr and "Traceback" not in refused.stderr
     assert keys(instance) == before and stray in before
@@ -174,7 +183,7 @@ secret_access_key = "secret-of-the-test"
         instance = make_instance(tmp_path, section)
         instance.state_dir.mkdir()
         Journal.open(instance.state_dir / "journal.db").close()
-        refused = instance.command("gc")
+        refused = instance.answer("gc")
     assert refused.returncode == 1
     assert "storage.endpoint" in refused.stderr and "0 objects had been found" in refused.stderr
     assert "Traceback" not in refused.stderr and "secret-of-the-test" not in refused.stderr
@@ -186,7 +195,7 @@ def test_gc_with_a_bad_configuration(make_instance: MakeInstance, tmp_path: Path
 
 def test_gc_where_nothing_has_ever_run(make_instance: MakeInstance, tmp_path: Path) -> None:
     instance = make_instance(tmp_path)
-    refused = instance.command("gc", "--delete")
+    refused = instance.answer("gc", "--delete")
     assert refused.returncode == 1
     assert "no journal" in refused.stderr and "Traceback" not in refused.stderr
     assert not instance.state_dir.exists()
@@ -197,5 +206,5 @@ def test_gc_keeps_what_the_journal_still_wants(instance: Instance) -> None:
     before = keys(instance)
     with closing(sqlite3.connect(instance.state_dir / "catalog.db")) as database, database:
         database.execute("DELETE FROM images WHERE message_id > 1")
-    assert "Every object" in instance.command("gc", "--delete", "--older-than", "0").stdout
+    assert "Every object" in instance.answer("gc", "--delete", "--older-than", "0").stdout
     assert keys(instance) == before

@@ -10,13 +10,13 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ipc.transport import control_client
-from tests.instance import Instance, wait_for
+from tests.instance import Instance, lasting, wait_for
 from tests.pictures import make_export
 
 pytestmark = pytest.mark.tree
@@ -29,25 +29,40 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_export(tmp_path_factory.mktemp("operations") / "export", 3)
 
 
+@pytest.fixture(scope="module")
+def shared(export: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    """One that runs and has published its pictures; afterwards nothing of it is left."""
+    with lasting(Instance(tmp_path_factory.mktemp("operations") / "instance", export, workers=2)) as instance:
+        instance.wait_until_done()
+        yield instance
+        assert instance.stop() == 0
+        instance.assert_published([1, 2, 3])
+        instance.assert_nothing_left()
+        assert not (instance.state_dir / control_client.NAME).exists()
+
+
 @pytest.fixture
-def instance(export: Path, make_instance: MakeInstance) -> Instance:
-    """One that runs and has published its pictures."""
-    instance = make_instance(export)
-    instance.start()
-    instance.wait_until_running()
-    instance.wait_until_done()
-    return instance
+def instance(shared: Instance) -> Iterator[Instance]:
+    """The one that the tests of this module share: all of it runs, with its first settings."""
+    text = shared.config.read_text()
+    shared.wait_until_running()
+    yield shared
+    if shared.config.read_text() != text:
+        pids = shared.pids()
+        shared.config.write_text(text)
+        names = set(give(shared, "reload").strip().partition("replaced: ")[2].split(", ")) & pids.keys()
+        wait_for("what is replaced", lambda: all(shared.pids().get(name) not in (None, pids[name]) for name in names))
 
 
 def give(instance: Instance, *words: str) -> str:
     """Give an operation that is carried out; what is printed."""
-    done = instance.command(*words)
+    done = instance.answer(*words)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def refusal(instance: Instance, *words: str) -> str:
-    done = instance.command(*words)
+    done = instance.answer(*words)
     assert done.returncode == 1 and done.stdout == ""
     return done.stderr
 
@@ -70,23 +85,15 @@ def changed(instance: Instance, pids: dict[str, int]) -> set[str]:
     return {name for name in pids.keys() | after.keys() if pids.get(name) != after.get(name)}
 
 
-def finish(instance: Instance) -> None:
-    assert instance.stop() == 0
-    instance.assert_published([1, 2, 3])
-    instance.assert_nothing_left()
-    assert not (instance.state_dir / control_client.NAME).exists()
-
-
 # Reload
 
 
 def test_nothing_has_changed(instance: Instance) -> None:
-    pids = instance.pids()
+    pids, before = instance.pids(), (instance.status() or {})["reloads"]
     assert give(instance, "reload") == "reloaded; replaced: nobody\n"
-    wait_for("the reload in /status", lambda: (instance.status() or {"reloads": []})["reloads"])
-    assert [one["replaced"] for one in (instance.status() or {})["reloads"]] == [0]
+    wait_for("the reload in /status", lambda: (instance.status() or {"reloads": before})["reloads"] != before)
+    assert (instance.status() or {})["reloads"][-1]["replaced"] == 0
     assert changed(instance, pids) == set()
-    finish(instance)
 
 
 @pytest.mark.parametrize("how", ["command", "signal"])
@@ -100,12 +107,17 @@ def test_only_those_whose_settings_changed_are_replaced(how: str, instance: Inst
     wait_for("the uploader's successor", lambda: instance.pids().get("uploader") not in (None, pids["uploader"]))
     assert changed(instance, pids) == {"uploader"}
     assert instance.row("uploader")["last_exit"]["cause"] == "asked"
-    finish(instance)
 
 
 def test_image_workers_are_replaced_one_after_another(instance: Instance) -> None:
+    all_but_one_run(instance, "[log]", "[images]\nwidths = [90]\n[log]")
+    all_but_one_run(instance, "[images]\nwidths = [90]\n[log]", "[log]")
+
+
+def all_but_one_run(instance: Instance, before: str, after: str) -> None:
+    """While that change is taken up, which replaces both image workers and nobody else."""
     pids = instance.pids()
-    change(instance, "[log]", "[images]\nwidths = [90]\n[log]")
+    change(instance, before, after)
     give(instance, "reload")
     most_down = 0
     until = time.monotonic() + 60
@@ -116,11 +128,12 @@ def test_image_workers_are_replaced_one_after_another(instance: Instance) -> Non
         assert time.monotonic() < until
     assert changed(instance, pids) == {"image-1", "image-2"}
     assert most_down <= 1
-    finish(instance)
 
 
 def test_the_pool_grows_and_shrinks_under_load(make_instance: MakeInstance, tmp_path: Path) -> None:
-    instance = make_instance(make_export(tmp_path / "export", 24, size=(1200, 900)))
+    instance = make_instance(
+        make_export(tmp_path / "export", 24, size=(1200, 900)), "[images]\nwidths = [320]", workers=2
+    )
     instance.start()
     pids = instance.wait_until_running()
     for before, after in ((2, 4), (4, 1), (1, 2)):
@@ -147,7 +160,7 @@ def test_a_bad_configuration_is_refused_as_a_whole(instance: Instance) -> None:
     pids = instance.pids()
     good = instance.config.read_text()
     change(instance, "workers = 2", 'workers = "many"\nno_such_key = 1')
-    assert instance.command("reload").returncode == 78, "the command reads it, too"
+    assert instance.answer("reload").returncode == 78, "the command reads it, too"
     os.kill(pids["root"], signal.SIGHUP)
     wait_for("the refusal", lambda: "the old one stays in force" in instance.log.read_text())
     faults = [record["why"] for record in instance.records() if record["event"] == "configuration.rejected"]
@@ -158,7 +171,6 @@ def test_a_bad_configuration_is_refused_as_a_whole(instance: Instance) -> None:
     assert "telegram.channels is empty" in refusal(instance, "reload")
     instance.config.write_text(good)
     assert changed(instance, pids) == set()
-    finish(instance)
 
 
 # Single processes
@@ -174,8 +186,7 @@ def test_restart_stop_and_start(name: str, instance: Instance) -> None:
     wait_for("it to stop", lambda: instance.row(name).get("state") == "stopped")
     assert give(instance, "start", name) == f"{name} is started\n"
     assert changed(instance, pids) == {name}
-    assert (instance.status() or {})["ok"]
-    finish(instance)
+    wait_for("all to be well", lambda: (instance.status() or {"ok": False})["ok"])
 
 
 def test_a_child_that_is_stopped_stays_so_through_a_reload(instance: Instance) -> None:
@@ -186,7 +197,6 @@ def test_a_child_that_is_stopped_stays_so_through_a_reload(instance: Instance) -
     assert instance.row("uploader")["state"] == "stopped"
     give(instance, "start", "uploader")
     wait_for("it to run", lambda: instance.row("uploader").get("state") == "running")
-    finish(instance)
 
 
 def test_orders_that_cannot_be_carried_out(instance: Instance) -> None:
@@ -194,8 +204,10 @@ def test_orders_that_cannot_be_carried_out(instance: Instance) -> None:
         instance, "stop", "image-9"
     )
     assert instance.command("stop").returncode == 2
-    assert instance.stop() == 0
-    assert "nothing is running" in refusal(instance, "reload")
+
+
+def test_nobody_is_there_to_carry_it_out(make_instance: MakeInstance, export: Path) -> None:
+    assert "nothing is running" in refusal(make_instance(export), "reload")
 
 
 # The socket
@@ -212,7 +224,6 @@ def test_nobody_else_may_use_the_socket_and_no_client_holds_up_the_root(instance
         assert give(instance, "reload") == "reloaded; replaced: nobody\n"
     for request in ({"action": "explode", "name": "pool"}, {"action": "stop", "name": 5}, {}):
         assert control_client.ask(instance.state_dir, request)["ok"] is False
-    finish(instance)
 
 
 def test_a_deep_folder(make_instance: MakeInstance, export: Path, tmp_path: Path) -> None:

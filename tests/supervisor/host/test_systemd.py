@@ -15,10 +15,10 @@ from supervisor.host.systemd import GRACE_SECONDS, Notified, makes_progress, ove
 from supervisor.processes.slot import State
 from tests.instance import HOME, Instance, wait_for
 from tests.listener import Listener
+from tests.pictures import make_export
 from tests.supervisor.stage import Stage, spec
 
 NOW = 1000.0
-EXPORT = HOME / "examples" / "export"
 
 
 # --- the decision ---------------------------------------------------------------------------------------------
@@ -138,11 +138,16 @@ def test_the_grace_is_less_than_the_watchdog_of_the_unit() -> None:
 # --- the whole tree ---------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_export(tmp_path_factory.mktemp("systemd") / "export", 2, bad={2: b"no picture"})
+
+
 @pytest.mark.tree
 def test_the_tree_says_that_it_is_ready_how_it_stands_and_that_it_lives(
-    make_instance: Callable[..., Instance], listener: Listener
+    export: Path, make_instance: Callable[..., Instance], listener: Listener
 ) -> None:
-    instance = make_instance(EXPORT)
+    instance = make_instance(export)
     instance.start(NOTIFY_SOCKET=listener.address, WATCHDOG_USEC="3000000")
     wait_for("READY=1", lambda: listener.count("READY=1"))
     assert listener.statuses()[0].startswith("starting; ")
@@ -175,8 +180,8 @@ def test_the_tree_says_that_it_is_ready_how_it_stands_and_that_it_lives(
 
 
 @pytest.mark.tree
-def test_without_systemd_all_is_as_ever(make_instance: Callable[..., Instance], tmp_path: Path) -> None:
-    instance = make_instance(EXPORT)
+def test_without_systemd_all_is_as_ever(export: Path, make_instance: Callable[..., Instance], tmp_path: Path) -> None:
+    instance = make_instance(export)
     instance.start(NOTIFY_SOCKET=str(tmp_path / "nobody"), WATCHDOG_USEC="3000000")
     instance.wait_until_running()
     assert instance.stop() == 0

@@ -253,7 +253,9 @@ def test_a_transient_child_that_has_finished_is_not_started_again(notes: Path) -
     stage = Stage(notes, spec(notes, "a", "finish", restart="transient"), spec(notes, "b", "finish"))
 
     def script(stage: Stage) -> Iterator[None]:
-        yield from stage.until("b to be replaced", lambda: stage.slot("b").restarts >= 2)
+        yield from stage.until("a to finish", lambda: stage.states["a"]["state"] == "finished")
+        before = stage.slot("b").restarts
+        yield from stage.until("b to be replaced", lambda: stage.slot("b").restarts >= before + 2)
         assert stage.slot("a").facts()["state"] == "finished" and stage.slot("a").restarts == 0
 
     assert stage.play(script) == 0
@@ -277,8 +279,8 @@ def test_a_grandchild_that_holds_the_pipes_does_not_delay_the_news(notes: Path) 
             os.kill(pid, signal.SIGKILL)
 
 
-def test_twenty_restarts_leave_no_descriptor_and_no_zombie(notes: Path) -> None:
-    stage = Stage(notes, *(spec(notes, f"a-{number}", "serve") for number in range(5)))
+def test_restarts_leave_no_descriptor_and_no_zombie(notes: Path) -> None:
+    stage = Stage(notes, *(spec(notes, f"a-{number}", "serve") for number in range(3)))
     counts: list[int] = []
 
     def script(stage: Stage) -> Iterator[None]:
@@ -289,11 +291,11 @@ def test_twenty_restarts_leave_no_descriptor_and_no_zombie(notes: Path) -> None:
                 os.kill(stage.pid(name), signal.SIGKILL)
             for name in stage.supervisor.children.names():
                 yield from stage.replaced(name, turn + 1)
-            assert len(children()) == 5
+            assert len(children()) == 3
 
     stage.counts = False  # no pauses: this is about what is left behind
     assert stage.play(script) == 0
-    assert len(stage.exits) == 25 and len(set(counts)) == 1
+    assert len(stage.exits) == 15 and len(set(counts)) == 1
 
 
 # --- hanging ------------------------------------------------------------------------------------------------
@@ -312,6 +314,9 @@ def test_a_hung_child_is_killed_and_replaced(target: str, times: dict[str, float
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.until("b to be ready", lambda: stage.supervisor.children.is_ready("b"))
         other = stage.pid("b")
+        yield from stage.until("a to be given up", lambda: stage.ended("a"))
+        # Its successor is no part of this, and starts as slowly as the machine has it.
+        stage.slot("a").spec = replace(stage.slot("a").spec, ready_seconds=60.0, hang_seconds=60.0)
         yield from stage.until("a to serve", lambda: "start a" in stage.notes())
         yield from stage.replaced("a")
         assert stage.pid("b") == other
@@ -1053,10 +1058,16 @@ def test_a_killed_supervisor_leaves_no_process(what: str, notes: Path, make_alon
     assert not left, [Path(f"/proc/{pid}/status").read_text()[:200] for pid in left]
 
 
+FREEZE_HANG_SECONDS = 6.0
+"""A supervisor that sleeps for 2 s at most takes no more of a freeze for its own: 2 s of it are left as the child's
+silence. What is left of this, a child has for its first heartbeat afterwards, whatever else the machine has to do."""
+
+
 @pytest.mark.parametrize("frozen", ["supervisor", "everybody"])
 def test_a_freeze_from_outside_makes_nobody_hung(frozen: str, notes: Path, make_alone: Callable[..., Alone]) -> None:
     """SIGSTOP for longer than any child may be silent, then SIGCONT: with a supervisor below the supervisor."""
-    alone = make_alone(spec(notes, "a", hang_seconds=4.0), replace(_nested(notes), beat_seconds=0.1, hang_seconds=4.0))
+    pool = replace(_nested(notes), beat_seconds=0.1, hang_seconds=FREEZE_HANG_SECONDS)
+    alone = make_alone(spec(notes, "a", hang_seconds=FREEZE_HANG_SECONDS), pool)
     alone.wait_for_line("ready a")
     alone.wait_for_line("ready pool")
     wait_for("the grandchild to serve", lambda: "start inner" in notes.read_text())
@@ -1064,7 +1075,7 @@ def test_a_freeze_from_outside_makes_nobody_hung(frozen: str, notes: Path, make_
     victims = members if frozen == "everybody" else [alone.process.pid]
     for pid in victims:
         os.kill(pid, signal.SIGSTOP)
-    time.sleep(6.5)
+    time.sleep(FREEZE_HANG_SECONDS + 0.5)  # nothing else shows that it was long
     for pid in victims:
         os.kill(pid, signal.SIGCONT)
     time.sleep(1.0)  # for a hasty judgement

@@ -167,7 +167,7 @@ def test_other_limits_are_in_force_at_once(guard: Guard, machine: Machine, tree:
 def test_a_machine_that_is_short_works_less_and_fetches_nothing(
     tmp_path: Path, make_instance: Callable[..., Instance]
 ) -> None:
-    instance = make_instance(make_export(tmp_path / "export", 3), "")
+    instance = make_instance(make_export(tmp_path / "export", 3), workers=2)
     text = instance.config.read_text()
     floor = "[supervisor]\nmemory_floor_mb = {}"  # 16 TiB is more than it has; 0 is off, as is the other limit
     off = "\nmemory_pressure_percent = 0"

@@ -105,7 +105,6 @@ class LiveDesk:
         self.dead: set[tuple[int, int]] = set()
         more = f'{settings_text(server, channels, telegram)}\n[storage]\noriginals = "as_is"'
         self.instance = Instance(folder, folder / "no-export", more)
-        self.instance.config.write_text(self.instance.config.read_text().replace("workers = 2", "workers = 1"))
         self.session = json.loads(
             next(
                 line.partition("=")[2]

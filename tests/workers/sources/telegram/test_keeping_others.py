@@ -161,8 +161,12 @@ def test_files_that_nobody_sends_keep_no_other_channel_waiting(
     silent = [channel.post_photo(picture(), f"silent {n}") for n in range(9)]
     alone.wait_for("the first ones to be put off", lambda: any(_waits(alone, channel, one) for one in silent))
     asked = fault.hits
+    monkeypatch.setattr(transfer, "PART_SECONDS", 3600)  # from here on nobody who waits gives up for another
+    alone.wait_for("the next ones to be asked for", lambda: fault.hits > asked)
     one = other.post_photo(picture(), "answered")
-    alone.wait_for("the other channel's", lambda: is_fetched(alone, other, one), 1.4)
+    alone.wait_for("the other channel's", lambda: is_fetched(alone, other, one))
+    monkeypatch.setattr(transfer, "PART_SECONDS", 1.5)
+    server.drop_connections()
     alone.wait_for("each to be tried", lambda: all(_waits(alone, channel, one) for one in silent))
     assert fault.hits > asked
     alone.wait_for("/status to say so", lambda: "no part of the file" in alone.report()["fetch_error"])
