@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageStat
 
 from tests.workers.rendering.imaging import kinds
-from tests.workers.rendering.imaging.test_codec import rendered
+from tests.workers.rendering.imaging.test_codec import encoded, rendered
 from workers.rendering.imaging import Ladder
 from workers.rendering.imaging.codec import toning
 from workers.rendering.imaging.colour import Hdr, cicp, hdr, icc, meaning
@@ -73,7 +73,7 @@ def test_without_a_word_on_colour_nothing_is_done() -> None:
 def test_a_film_says_it_in_its_track() -> None:
     """An AVIF of frames alone has no picture item."""
     frames = [Image.new("RGB", (16, 16), colour) for colour in (kinds.A, kinds.B)]
-    data = kinds.encoded(frames[0], "AVIF", save_all=True, append_images=frames[1:], quality=100, subsampling="4:4:4")
+    data = encoded(frames[0], "AVIF", save_all=True, append_images=frames[1:], quality=100, subsampling="4:4:4")
     coded = data.replace(b"nclx\0\1\0\r", b"nclx\0\x0c\0\r")
     assert coded.count(b"nclx\0\x0c") >= 1
     alone = coded.replace(b"meta", b"free")

@@ -37,7 +37,9 @@ def _toned(planes: Planes, table: list[float], toning: Toning) -> Image.Image:
     bands = []
     for row in toning.matrix:
         linear = _mixed(planes, row, table)
-        scaled = _reckoned(lambda one, two, most, least: least(most(one * two, 0.0), 1.0) * _BRIGHTEST + 0.5, linear, gain)
+        scaled = _reckoned(
+            lambda one, two, most, least: least(most(one * two, 0.0), 1.0) * _BRIGHTEST + 0.5, linear, gain
+        )
         bands.append(scaled.convert("I").point(encode, "L"))
     return Image.merge("RGB", bands)
 
@@ -66,9 +68,7 @@ def _curve(bright: Any, toning: Toning, most: Callable[..., Any], least: Callabl
 
 def _mixed(planes: Planes, shares: Iterable[float], table: list[float]) -> Image.Image:
     """The sum of the light of all planes, of each by its share."""
-    parts = [
-        plane.point([share * value for value in table], "F") for plane, share in zip(planes, shares, strict=True)
-    ]
+    parts = [plane.point([share * value for value in table], "F") for plane, share in zip(planes, shares, strict=True)]
     return _reckoned(lambda one, two, three, *_: one + two + three, *parts)
 
 

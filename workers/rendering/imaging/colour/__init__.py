@@ -3,8 +3,8 @@
 A PNG may name a gamma, primaries or a code (gAMA, cHRM, cICP), an AVIF a code (nclx). Pillow reads none of them.
 
 Promises: never raises; None wherever nothing usable is stated, so that the picture counts as sRGB, as in a browser.
-The bounds are those of `containers`. Whose word counts where several speak: PNG 3rd edition, chapter 4.3 (cICP, iCCP, sRGB,
-then gAMA with cHRM); for AVIF a profile before the code (ISO/IEC 23000-22, as browsers do it).
+The bounds are those of `containers`. Whose word counts where several speak: PNG 3rd edition, chapter 4.3 (cICP, iCCP,
+sRGB, then gAMA with cHRM); for AVIF a profile before the code (ISO/IEC 23000-22, as browsers do it).
 
     png avif        where the format says it
     cicp            the codes of ITU-T H.273: primaries and transfer functions

@@ -64,7 +64,7 @@ def _of_track(data: bytes) -> list[tuple[bytes, bytes]]:
     """The same of the first film track, in a file of frames alone."""
     places = [(0, len(data))]
     for kind, before in _TRACK:
-        places = [
-            (one + before, limit) for start, end in places for one, limit in boxes.within(data, start, end, kind)
-        ]
-    return [(kind, data[one:limit]) for start, end in places[:1] for kind, one, limit in boxes.all_within(data, start, end)]
+        places = [(one + before, limit) for start, end in places for one, limit in boxes.within(data, start, end, kind)]
+    return [
+        (kind, data[one:limit]) for start, end in places[:1] for kind, one, limit in boxes.all_within(data, start, end)
+    ]

@@ -1,9 +1,9 @@
 """A high dynamic range brought into that of sRGB: PQ and HLG, as browsers show them on an ordinary screen.
 
-PQ: SMPTE ST 2084. HLG: ITU-R BT.2100, for a display of 1000 cd/m². White of an ordinary picture: 203 cd/m² (ITU-R BT.2408).
-What is brighter is brought down by the Reference White Tone Mapping Operator of SMPTE ST 2094-50: linear up to that white,
-which becomes half of the light of sRGB's, then a quadratic Bézier curve up to the peak. One factor for all three
-channels, by the largest, in BT.2020: hues stay. Chromium 150 does the same; measured on it within 3 of 255.
+PQ: SMPTE ST 2084. HLG: ITU-R BT.2100, for a display of 1000 cd/m². White of an ordinary picture: 203 cd/m² (ITU-R
+BT.2408). What is brighter is brought down by the Reference White Tone Mapping Operator of SMPTE ST 2094-50: linear up
+to that white, which gets half of the light of sRGB's, then a quadratic Bézier curve up to the peak. One factor for all
+three channels, by the largest, in BT.2020: hues stay. Chromium 150 does the same; measured on it within 3 of 255.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ def light(hdr: Hdr) -> list[float]:
 class Toning(NamedTuple):
     """How light is brought down: the numbers of the reckoning, for whoever does it.
 
-    Light of the source becomes light of sRGB by `matrix`, and light of BT.2020 by `wide` (`is_wide`: it is that already).
-    The largest of the three in BT.2020 finds the gain: on a curve from white (1, `white`) over `middle` to (`peak`, 1), of
-    which x(t) = `a` t² + `b` t + 1. Light of HLG is first multiplied by `peak` × luma ** `system_gamma`, where luma is the sum
-    by the shares `luma`; of PQ, `system_gamma` is 0, and it is not.
+    Light of the source becomes light of sRGB by `matrix`, and light of BT.2020 by `wide` (`is_wide`: it is that
+    already). The largest of the three in BT.2020 finds the gain: on a curve from white (1, `white`) over `middle` to
+    (`peak`, 1), of which x(t) = `a` t² + `b` t + 1. Light of HLG is first multiplied by `peak` × luma **
+    `system_gamma`, where luma is the sum by the shares `luma`; of PQ, `system_gamma` is 0, and it is not.
     """
 
     matrix: Matrix

@@ -60,13 +60,11 @@ def _with_alpha_sides(data: bytes) -> bytes:
             for at, size in sized:
                 copy[at : at + 4] = struct.pack(">I", size)
             rewritten = bytes(copy[head:ipma]) + longer + data[limit:end]
-            return _ended(data[:meta - 4] + b"free" + data[meta:]) + rewritten
+            return _ended(data[: meta - 4] + b"free" + data[meta:]) + rewritten
     return data
 
 
-def _missing_sides(
-    data: bytes, meta: tuple[int, int], iprp: tuple[int, int], ipma: tuple[int, int]
-) -> dict[int, int]:
+def _missing_sides(data: bytes, meta: tuple[int, int], iprp: tuple[int, int], ipma: tuple[int, int]) -> dict[int, int]:
     """By alpha item without sides: the number of the property that has those of the picture it belongs to."""
     kinds, bodies = [], []
     for first, last in boxes.within(data, *iprp, b"ipco"):
@@ -74,13 +72,14 @@ def _missing_sides(
             kinds.append(kind)
             bodies.append(data[start + 4 : stop])
     items = boxes.associations(data, *ipma)
-    missing = {}
+    missing: dict[int, int] = {}
     for alpha, picture in _auxiliaries(data, *meta):
         own = [number for number, _ in items.get(alpha, []) if 0 < number <= len(kinds)]
         is_alpha = any(kinds[number - 1] == b"auxC" and bodies[number - 1] in _ALPHA for number in own)
         if is_alpha and not any(kinds[number - 1] == b"ispe" for number in own):
             theirs = [number for number, _ in items.get(picture, []) if 0 < number <= len(kinds)]
-            missing |= {alpha: number for number in theirs if kinds[number - 1] == b"ispe"}
+            sides = next((number for number in theirs if kinds[number - 1] == b"ispe"), 0)
+            missing |= {alpha: sides} if sides else {}
     return missing
 
 
