@@ -280,6 +280,14 @@ def canvases() -> dict[str, Kind]:
     frames = [Image.new("RGB", (16, 8), colour) for colour in (A, B)]
     animated = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:], default_image=True, duration=100)
     found["png animation with a picture for others"] = Kind(animated, {LEFT: opaque(*B), RIGHT: opaque(*B)})
+    at = animated.index(b"fdAT")
+    length = struct.unpack_from(">I", animated, at - 4)[0]
+    spoilt = chunk(b"fdAT", animated[at + 4 : at + 8] + b"\xff" * (length - 4))
+    found["png animation that is broken, with a picture for others"] = Kind(
+        animated[: at - 4] + spoilt + animated[at + 8 + length :],
+        {LEFT: opaque(*A), RIGHT: opaque(*A)},
+        why="Chromium shows nothing of a broken animation",
+    )
     animated = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:], duration=100)
     found["png animation"] = Kind(animated, {LEFT: opaque(*A)})
     found["webp frame smaller than its canvas"] = Kind(

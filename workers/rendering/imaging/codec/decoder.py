@@ -68,7 +68,7 @@ def decode(data: bytes, header: Header, limits: Limits, ladder: Ladder, gauge: G
     """Raises whatever Pillow does."""
     with Image.open(io.BytesIO(data), formats=(header.format,)) as image:
         check_size(*image.size, limits)
-        alpha = None if header.format == "JPEG" else _loaded(image, data, header.format)
+        alpha = None if header.format == "JPEG" else _loaded(image, data, header.format, gauge)
         orientation = _orientation(image, gauge)
         swapped = orientation >= 5
         size = image.size[::-1] if swapped else image.size
@@ -82,7 +82,7 @@ def decode(data: bytes, header: Header, limits: Limits, ladder: Ladder, gauge: G
         return Decoded(size, steps, _finished(image, alpha, stored, orientation, stated, gauge))
 
 
-def _loaded(image: ImageFile.ImageFile, data: bytes, kind: str) -> Image.Image | None:
+def _loaded(image: ImageFile.ImageFile, data: bytes, kind: str, gauge: Gauge) -> Image.Image | None:
     """Load the first picture that a browser would show; return its alpha where Pillow would get it wrong."""
     frame = image.tile[0].extents if kind == "GIF" else None
     image.load()
@@ -90,13 +90,24 @@ def _loaded(image: ImageFile.ImageFile, data: bytes, kind: str) -> Image.Image |
         return framed(image, frame)
     if kind != "PNG":
         return None
-    if getattr(image, "default_image", False):  # it stands in for an animation that cannot be shown
-        image.seek(1)
-        image.load()
+    if getattr(image, "default_image", False) and _is_at_first_frame(image, gauge):
         return None
     if not png.has_palette_alpha(data):
         image.info.pop("transparency", None)
     return keyed(image, data)
+
+
+def _is_at_first_frame(image: ImageFile.ImageFile, gauge: Gauge) -> bool:
+    """Go on to an animation's first frame from the picture that stands in for it; back again where it is broken."""
+    try:
+        image.seek(1)
+        image.load()
+    except Exception as error:
+        gauge.rule_out_memory(error)
+        image.seek(0)
+        image.load()
+        return False
+    return True
 
 
 def _finished(
