@@ -207,6 +207,7 @@ def coded() -> dict[str, Kind]:
         "png code of P3, narrow": Kind(
             rgb(cicp(12, 13, 0, 0)), {LEFT: opaque(231, 88, 0)}, why="Chromium does not know the narrow range"
         ),
+        "png code of PQ in BT.709": Kind(halves(8, 2, (157, 117, 120), B, cicp(1, 16)), {LEFT: opaque(218, 108, 114)}),
         "png code of PQ in P3": Kind(rgb(cicp(12, 16)), {RIGHT: opaque(0, 88, 251)}),
     }
     curves = {1: (197, 91, 28), 4: (201, 100, 35), 5: (189, 76, 17), 6: (197, 91, 28), 7: (206, 115, 58)}

@@ -4,6 +4,7 @@ browser.
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageStat
 
 from tests.workers.rendering.imaging import kinds
-from tests.workers.rendering.imaging.test_codec import encoded, rendered
+from tests.workers.rendering.imaging.test_codec import chunk, encoded, rendered, soft
 from workers.rendering.imaging import Ladder
 from workers.rendering.imaging.codec import toning
 from workers.rendering.imaging.colour import Hdr, cicp, hdr, icc, meaning
@@ -53,6 +54,16 @@ def test_so_do_its_renditions(tmp_path: Path, name: str) -> None:
         for found, colour in zip(kinds.points(image.convert("RGBA"), kind), kind.sees.values(), strict=True):
             assert abs(found[3] - colour[3]) <= 40, (found, colour)
             assert not colour[3] or max(abs(a - b) for a, b in zip(found, colour, strict=True)) <= 40, (found, colour)
+
+
+def test_half_a_frame_leaves_nothing_in_the_picture_for_old_viewers() -> None:
+    frames = [Image.new("RGB", (64, 64), kinds.A), soft((64, 64))]
+    data = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:], default_image=True, duration=100)
+    at = data.index(b"fdAT")
+    half = data[at + 4 : at + 4 + struct.unpack_from(">I", data, at - 4)[0] // 2]
+    cut = data[: at - 4] + chunk(b"fdAT", half) + data[-12:]
+    assert kinds.decoded(data).getcolors() is None or len(kinds.decoded(data).getcolors() or []) > 99
+    assert kinds.decoded(cut).getcolors() == [(64 * 64, kinds.opaque(*kinds.A))]
 
 
 # What is stated
