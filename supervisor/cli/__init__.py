@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         case "dead":
             return dead_letters.show(settings, as_json=options.json)
         case "retry":
-            return dead_letters.retry(settings, options.ids, everything=options.all)
+            return dead_letters.retry(settings, options.ids, everything=options.all, reason=options.reason)
         case "gc":
             return gc.run(settings, delete=options.delete, hours=options.older_than)
         case "republish":

@@ -41,15 +41,15 @@ def _letter(job: Job) -> dict[str, Any]:
     }
 
 
-def retry(settings: Settings, ids: list[int], *, everything: bool) -> int:
-    """Bring dead letters back to the stage where they died; the exit code."""
-    if bool(ids) == everything:
-        terminal.complain("retry", "name the ids of dead letters (bin/run dead lists them), or --all")
+def retry(settings: Settings, ids: list[int], *, everything: bool, reason: str | None = None) -> int:
+    """Bring dead letters back to the stage where they died; the exit code. `reason`: all whose reason has that text."""
+    if bool(ids) == (everything or reason is not None):
+        terminal.complain("retry", "name the ids of dead letters (bin/run dead lists them), --reason TEXT, or --all")
         return ExitCode.USAGE
     if not (settings.state_dir / "journal.db").exists():
         raise CommandFailed(f"{settings.state_dir} has no journal yet: nothing is dead there")
     journal = Journal.open(settings.state_dir / "journal.db")
-    wanted = [job.id for job in lookup.dead(journal)] if everything else ids
+    wanted = ids or [job.id for job in lookup.dead(journal) if (reason or "") in (job.reason or "")]
     revived = transitions.revive(journal, wanted)
     running = instance_lock.running(settings.state_dir) is not None
     when = "now" if running else "when the program runs"

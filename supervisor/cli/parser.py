@@ -130,6 +130,7 @@ COMMANDS = (
         options=(
             Option("ids", "ids from `bin/run dead`", {"type": int, "nargs": "*", "metavar": "ID"}),
             _flag("--all", "every dead letter"),
+            Option("--reason", "those whose reason has this text, with --all or without", {"metavar": "TEXT"}),
         ),
     ),
     Subcommand(

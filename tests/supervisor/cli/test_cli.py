@@ -449,8 +449,12 @@ def test_dead_letters_are_listed_and_brought_back(tmp_path: Path, make_instance:
     assert instance.command("retry").returncode == 2
     wrong = instance.answer("retry", str(letters[2]["id"]), "12345")
     assert wrong.returncode == 1 and "12345" in wrong.stderr
+    assert instance.command("retry", "1", "--reason", "PDF").returncode == 2
+    assert "0 brought back" in instance.answer("retry", "--reason", "no such reason").stdout
+    assert "1 brought back" in instance.answer("retry", "--all", "--reason", "(PDF)").stdout
+    wait_for("it to be dead again", lambda: (instance.status() or {"stats": {}})["stats"].get("failed") == 4)
     assert "2 brought back" in instance.answer("retry", "--all").stdout
-    wait_for("the two to be dead again", lambda: (instance.status() or {"stats": {}})["stats"].get("failed") == 5)
+    wait_for("the two to be dead again", lambda: (instance.status() or {"stats": {}})["stats"].get("failed") == 6)
     assert instance.stop() == 0
     instance.assert_published([1, 4])
     instance.assert_nothing_left(dead=2)

@@ -5,6 +5,7 @@ in CodecFault or OutOfMemory, no verdict; or in the OSError of the disk.
 
     gate       what is refused before a decoder sees it: format and size from the header alone
     containers what a browser passes over in a broken file, taken out
+    colour     what a file states of its colours: gamma, primaries, a code
     codec      decode, shrink, encode: the only home of PIL and pillow_avif
     blame      whose fault a failure is: the picture's or ours; `canaries` show it
     ladder     which renditions a picture gets

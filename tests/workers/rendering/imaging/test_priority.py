@@ -97,6 +97,28 @@ def test_a_right_that_cannot_be_given_up_is_not_made_use_of() -> None:
     assert any(line.startswith(reason) for line in lines)
 
 
+FAILING = """
+from PIL import Image
+Image.init()
+really = Image.SAVE["AVIF"]
+def fail(image, file, name, **more):
+    if image.encoderinfo.get("codec") == "svt":
+        raise RuntimeError("no such call")
+    really(image, file, name, **more)
+Image.SAVE["AVIF"] = fail
+del samples[1:]
+"""
+
+
+def test_an_encoder_that_fails_under_the_filter_is_replaced_and_that_is_told() -> None:
+    """Never a verdict on the picture: each rendition is there, by another encoder, with the reason."""
+    set_up = "unit_filter.drop_capabilities(); unit_filter.put_on()" + FAILING
+    _, line = run(UNDER_THE_FILTER.format(set_up=set_up)).splitlines()
+    told = [f"SVT-AV1 at {width}×{height} pixels: RuntimeError: no such call" for width, height in ((64, 96), (16, 24))]
+    assert line.startswith(" ".join(told))
+    assert len(line.removeprefix(" ".join(told)).split()) == 4
+
+
 def test_what_only_another_encoder_takes_is_no_fallback() -> None:
     """The figures are those of the encoder at hand: SVT fails just beyond them."""
     for size, is_for_svt in [((4, 4), True), ((3, 9), False), ((9, 3), False), ((4, 8704), True), ((4, 8705), False)]:

@@ -12,6 +12,8 @@ removing what `render` wrote. The image worker's sandbox shuts a decoder off fro
     pipeline   from the file to its renditions, each step in its order
     decoder    the picture, upright, at the size of its largest rendition
     colours    in sRGB, whatever its mode and profile
+    clearness  what of it is clear, where Pillow does not see it
+    toning     PQ and HLG brought down
     encoder    as WebP and AVIF, each width
     mending    a refused file without what a browser passes over
     warming    each codec used once, before the first picture

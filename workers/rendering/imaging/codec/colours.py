@@ -1,4 +1,4 @@
-"""A decoded picture in sRGB, whatever its mode and its colour profile."""
+"""A decoded picture in sRGB, whatever its mode, its colour profile, and what else its file states of its colours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import io
 from PIL import Image, ImageCms
 
 from workers.rendering.imaging.blame import CodecFault, does
+from workers.rendering.imaging.codec.toning import toned
+from workers.rendering.imaging.colour import Hdr, Meaning
 from workers.rendering.imaging.memory import Gauge
 
 SRGB = ImageCms.createProfile("sRGB")
@@ -14,33 +16,42 @@ _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _FROM_16_BITS = [(value * 255 + 32_767) // 65_535 for value in range(65_536)]
 
 
-def plain(image: Image.Image) -> Image.Image:
+def plain(image: Image.Image, alpha: Image.Image | None = None) -> Image.Image:
     """Return it in a mode that can be shrunk: L, LA, RGB, RGBA or CMYK, with alpha only where some of it shows.
 
-    16 bits are scaled to 8. The formats taken hold no F and no true 32-bit I; they would be clipped.
+    16 bits are scaled to 8. The formats taken hold no F and no true 32-bit I; they would be clipped. `alpha`, a picture
+    in L, takes the place of its own.
     """
     if image.mode.startswith("I"):
         result = image.convert("I").point(_FROM_16_BITS, "L")
-        if image.has_transparency_data:
-            result = Image.merge("LA", (result, image.convert("RGBA").getchannel("A")))
     elif image.mode in ("LA", "RGBA"):
         result = image
-    elif image.has_transparency_data:
+    elif alpha is None and image.has_transparency_data:
         result = image.convert("RGBA")
     elif image.mode in ("L", "RGB", "CMYK"):
         result = image
     else:
         result = image.convert("RGB")
+    if alpha is not None:
+        result = _with_alpha(result, alpha)
     if result.mode in ("LA", "RGBA") and result.getchannel("A").getextrema() == (255, 255):
         result = result.convert(result.mode[:-1])
     return result
 
 
-def to_srgb(image: Image.Image, profile: bytes | None, gauge: Gauge) -> Image.Image:
-    """Return it as RGB or RGBA in sRGB; without a usable profile it is taken to be sRGB already."""
+def _with_alpha(image: Image.Image, alpha: Image.Image) -> Image.Image:
+    bands = image.split()[: 1 if image.mode in ("L", "LA") else 3]
+    return Image.merge("LA" if len(bands) == 1 else "RGBA", (*bands, alpha))
+
+
+def to_srgb(image: Image.Image, stated: Meaning, gauge: Gauge) -> Image.Image:
+    """Return it as RGB or RGBA in sRGB; where nothing usable is stated it is taken to be sRGB already."""
     alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
     colour = image.convert(image.mode[:-1]) if alpha else image
-    result = (through_profile(colour, profile, gauge) if profile else None) or colour.convert("RGB")
+    if isinstance(stated, Hdr):
+        result = toned(colour.convert("RGB"), stated)
+    else:
+        result = (through_profile(colour, stated, gauge) if stated else None) or colour.convert("RGB")
     if alpha:
         result.putalpha(alpha)
     return result

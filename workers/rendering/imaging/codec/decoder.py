@@ -10,12 +10,14 @@ import io
 from functools import partial
 from typing import NamedTuple
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 
 from workers.rendering.imaging.blame import CodecFault, decoding, does
 from workers.rendering.imaging.canaries import CANARIES
+from workers.rendering.imaging.codec.clearness import framed, keyed
 from workers.rendering.imaging.codec.colours import plain, to_srgb
 from workers.rendering.imaging.codec.pillow import reason_of, resized, strict_pillow
+from workers.rendering.imaging.colour import Meaning, meaning, png
 from workers.rendering.imaging.gate import Header, Limits, check, check_size
 from workers.rendering.imaging.ladder import Ladder, steps_for, top_pixels
 from workers.rendering.imaging.memory import Gauge, memory_need
@@ -66,8 +68,7 @@ def decode(data: bytes, header: Header, limits: Limits, ladder: Ladder, gauge: G
     """Raises whatever Pillow does."""
     with Image.open(io.BytesIO(data), formats=(header.format,)) as image:
         check_size(*image.size, limits)
-        if header.format != "JPEG":
-            image.load()
+        alpha = None if header.format == "JPEG" else _loaded(image, data, header.format, gauge)
         orientation = _orientation(image, gauge)
         swapped = orientation >= 5
         size = image.size[::-1] if swapped else image.size
@@ -77,17 +78,52 @@ def decode(data: bytes, header: Header, limits: Limits, ladder: Ladder, gauge: G
         if header.format == "JPEG":
             image.draft(None, stored)
             image.load()
-        return Decoded(size, steps, _finished(image, stored, orientation, gauge))
+        stated = meaning(header.format, data, image.info.get("icc_profile"))
+        return Decoded(size, steps, _finished(image, alpha, stored, orientation, stated, gauge))
 
 
-def _finished(image: Image.Image, stored: tuple[int, int], orientation: int, gauge: Gauge) -> Image.Image:
-    """The loaded picture, shrunk to the sides `stored`, upright and in sRGB."""
-    profile = image.info.get("icc_profile")
+def _loaded(image: ImageFile.ImageFile, data: bytes, kind: str, gauge: Gauge) -> Image.Image | None:
+    """Load the first picture that a browser would show; return its alpha where Pillow would get it wrong."""
+    frame = image.tile[0].extents if kind == "GIF" else None
+    image.load()
+    if kind == "GIF":
+        return framed(image, frame)
+    if kind != "PNG":
+        return None
+    if getattr(image, "default_image", False) and _is_at_first_frame(image, gauge):
+        return None
+    if not png.has_palette_alpha(data):
+        image.info.pop("transparency", None)
+    return keyed(image, data)
+
+
+def _is_at_first_frame(image: ImageFile.ImageFile, gauge: Gauge) -> bool:
+    """Go on to an animation's first frame from the picture that stands in for it; back again where it is broken."""
     try:
-        picture = resized(plain(image), stored)
+        image.seek(1)
+        image.load()
+    except Exception as error:
+        gauge.rule_out_memory(error)
+        image.seek(0)
+        image.load()
+        return False
+    return True
+
+
+def _finished(
+    image: Image.Image,
+    alpha: Image.Image | None,
+    stored: tuple[int, int],
+    orientation: int,
+    stated: Meaning,
+    gauge: Gauge,
+) -> Image.Image:
+    """The loaded picture, shrunk to the sides `stored`, upright and in sRGB. `alpha`: in place of its own."""
+    try:
+        picture = resized(plain(image, alpha), stored)
         if orientation in _UPRIGHT:
             picture = picture.transpose(_UPRIGHT[orientation])
-        return to_srgb(picture, profile, gauge)
+        return to_srgb(picture, stated, gauge)
     except CodecFault:
         raise
     except Exception as error:  # it is decoded: the rest is ours, unless its palette or key is odd
