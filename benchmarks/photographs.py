@@ -1,8 +1,8 @@
 """Real photographs with free licences, at the sizes that Telegram serves: what picture quality is measured on.
 
 They come from Debian packages of wallpapers, taken by name (`apt-get download`, which needs no root and installs
-nothing) into a cache folder outside the checkout: $PICTUREDESK_PHOTOGRAPHS, or picturedesk-photographs in $XDG_CACHE_HOME.
-Drawings among the wallpapers are left out. Authors and licences are those of the packages' copyright files.
+nothing) into a cache folder outside the checkout: $PICTUREDESK_PHOTOGRAPHS, or else picturedesk-photographs in
+$XDG_CACHE_HOME. Drawings among the wallpapers are left out. Authors and licences are those of the packages' copyright files.
 
 The photographs are in two sets, halves of each package: on FIT settings are chosen and predictors fitted, on JUDGE
 they are judged, so nothing is judged on what it was made for.
