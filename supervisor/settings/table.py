@@ -135,6 +135,12 @@ class Images:
     )
     webp: bool = setting(True, "make WebP renditions", environ="ENABLE_WEBP")
     avif: bool = setting(True, "make AVIF renditions", environ="ENABLE_AVIF")
+    preset: str = setting(
+        "balanced",
+        "how hard the encoders try, at the same quality: fast takes 0.9 of balanced's time for 5 % larger WebP, small"
+        " twice for AVIF 4 % and WebP 10 % smaller",
+        choices=("balanced", "fast", "small"),
+    )
     max_bytes: int = setting(
         50 * 2**20, "largest file", unit="bytes", low=1024, high=2**31, environ="MAX_IMAGE_SIZE_BYTES"
     )
