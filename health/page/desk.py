@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ipc.channel_address import Address
+from ipc.files.object_layout import rendition_key
 from ipc.jobs import Job, Rendition
 from ipc.journal.lookup import Letter
 from ipc.post_address import PostAddress
@@ -105,7 +106,7 @@ def picture(job: Job, base: str, names: Names, *, with_caption: bool) -> dict[st
         return None
 
     def url(one: Rendition) -> str:
-        return f"{base}{str(job.sha256)[:2]}/{job.sha256}/{one.width}.{one.format}"
+        return rendition_key(job, one, base)
 
     least = renditions[0]
     return {

@@ -174,3 +174,7 @@ CREATE TRIGGER end_is_counted AFTER INSERT ON counted_ends BEGIN
         SELECT id FROM counted_ends WHERE child = NEW.child ORDER BY id DESC LIMIT 1 OFFSET 100
     );
 END;
+
+-- version: 5
+-- By which recipe a picture was rendered: not recorded until this version.
+ALTER TABLE jobs ADD COLUMN recipe TEXT;

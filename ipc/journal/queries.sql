@@ -52,7 +52,8 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 posted_at = :posted_at, edited_at = :edited_at, deleted_at = NULL, generation = generation + 1,
                 photo_id = :photo_id, identity = :identity, source = :source, locator = :locator, sha256 = NULL,
                 bytes = NULL, mime = NULL, extension = NULL, width = NULL, height = NULL, renditions = NULL,
-                rendition_bytes = 0, stripped_bytes = NULL, original = NULL, stored = 0, attempts = 0, next_at = 0,
+                rendition_bytes = 0, recipe = NULL, stripped_bytes = NULL, original = NULL, stored = 0, attempts = 0,
+                next_at = 0,
                 claimed_by = NULL, deaths = 0, alone = 0, doubted = NULL, doubts = 0, dead_state = NULL,
                 dead_cause = NULL, reason = NULL
 WHERE id = :id;
@@ -152,8 +153,8 @@ WHERE id = :id AND generation = :generation AND state = 'seen';
 -- name: to_rendered
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 state = 'rendered', mime = :mime, extension = :extension, width = :width, height = :height,
-                renditions = :renditions, rendition_bytes = :rendition_bytes, stripped_bytes = :stripped_bytes,
-                original = NULL, claimed_by = NULL, attempts = 0, next_at = 0, deaths = 0, alone = 0, reason = NULL
+                renditions = :renditions, rendition_bytes = :rendition_bytes, recipe = :recipe,
+                stripped_bytes = :stripped_bytes, original = NULL, claimed_by = NULL, attempts = 0, next_at = 0, deaths = 0, alone = 0, reason = NULL
 WHERE id = :id AND generation = :generation AND state = 'fetched';
 
 -- name: mark_stored
@@ -182,13 +183,14 @@ UPDATE jobs SET renditions = :renditions WHERE id = :id AND generation = :genera
 -- name: back_to_fetched
 -- The spool has lost the job's renditions: they are made again.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                state = 'fetched', next_at = 0, renditions = NULL, rendition_bytes = 0, stripped_bytes = NULL
+                state = 'fetched', next_at = 0, renditions = NULL, rendition_bytes = 0, recipe = NULL,
+                stripped_bytes = NULL
 WHERE id = :id AND generation = :generation AND state = 'rendered' AND stored = 0;
 
 -- name: back_to_seen
 -- The spool has lost the job's files (a power cut): they are fetched, rendered and stored again. A tombstone has none.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                state = 'seen', claimed_by = NULL, next_at = 0, renditions = NULL, rendition_bytes = 0,
+                state = 'seen', claimed_by = NULL, next_at = 0, renditions = NULL, rendition_bytes = 0, recipe = NULL,
                 stripped_bytes = NULL, original = NULL, stored = 0
 WHERE id = :id AND generation = :generation AND state IN ('fetched', 'rendered') AND deleted_at IS NULL;
 

@@ -64,6 +64,7 @@ CREATE TABLE jobs (
     height          INTEGER,
     renditions      BLOB,                 -- msgpack array of [width, height, format, bytes]
     rendition_bytes INTEGER NOT NULL,
+    recipe          TEXT,                 -- what they were made by, 8 hex digits; NULL: a version before there were any
     stripped_bytes  INTEGER,              -- of the stripped original; 0: it can't be stripped; NULL: not tried
     stored          INTEGER NOT NULL,     -- 1: every object is in the storage
     original        TEXT,                 -- what of the original is there, once stored: stripped, as_is or none

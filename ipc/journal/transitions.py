@@ -144,6 +144,7 @@ def record_rendered(journal: Journal, done: JobDone, worker: str = "", seconds: 
         height=done.height,
         renditions=msgpack.packb(done.renditions),
         rendition_bytes=sum(one[3] for one in done.renditions) + max(0, done.stripped_bytes),
+        recipe=done.recipe or None,
         stripped_bytes=None if done.stripped_bytes == NOT_STRIPPED else done.stripped_bytes,
     )
 
