@@ -165,6 +165,9 @@ JOBS: dict[int, dict[str, Any]] = {
 """Columns by message: a job in every state that version 1 knew, of both sources, and one that killed its workers."""
 
 
+NO_RENEWALS = {("wanted", 0), ("making", 0), ("moved", 0), ("failed", 0)}
+
+
 def digest_1(job: dict[str, Any]) -> bytes:
     """As version 1 made it."""
     shown = [job["grouped_id"], job["caption"], job["posted_at"]]
@@ -339,7 +342,8 @@ def test_everything_is_kept_and_what_is_new_says_nothing(old: Path) -> None:
     channels = [{**one, "floor": one["cursor"] + 1, "backfilled": 0} for one in before.pop("channels")]
     assert after.pop("channels") == channels
     assert [after.pop(table) for table in ("peers", "sightings", "breakers", "removals")] == [[], [], [], []]
-    assert after.pop("addresses") == []
+    assert [after.pop(table) for table in ("addresses", "renewals")] == [[], []]
+    assert {(one["step"], one["jobs"]) for one in after.pop("renewal_counts")} == NO_RENEWALS
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": 1}], [{"user_version": VERSION}])
     assert after == before
     assert {"totals", "last_failure"} <= set(after)
@@ -374,7 +378,8 @@ def test_a_later_version_is_kept_as_well(version: int, old: Path) -> None:
     journal.close()
     after = contents(old)
     assert after.pop("sightings") == [{"address": "name:news", "configured_at": 5.0}]
-    assert [after.pop(table) for table in ("breakers", "removals", "addresses")] == [[], [], []]
+    assert [after.pop(table) for table in ("breakers", "removals", "addresses", "renewals")] == [[], [], [], []]
+    assert {(one["step"], one["jobs"]) for one in after.pop("renewal_counts")} == NO_RENEWALS
     assert [before.pop(table, []) for table in ("sightings", "breakers", "removals", "addresses")] == [[], [], [], []]
     assert after.pop("jobs") == [in_version_5(job) for job in before.pop("jobs")]
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": version}], [{"user_version": VERSION}])
