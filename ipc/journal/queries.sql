@@ -422,7 +422,8 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 claimed_by = NULL, attempts = 0, next_at = 0, deaths = 0, alone = 0, doubted = NULL, doubts = 0,
                 reason = NULL
 FROM renewals AS former
-WHERE jobs.id = :id AND generation = :generation AND jobs.state IN ('seen', 'fetched', 'rendered') AND jobs.stored <= :stored
+WHERE jobs.id = :id AND generation = :generation AND jobs.state = :seen_in AND jobs.state IN ('seen', 'fetched', 'rendered')
+      AND jobs.stored <= :stored
       AND former.job = :id AND former.step = 'making';
 
 -- name: move_renewal

@@ -298,9 +298,9 @@ def restore(journal: Journal, job: Job, reason: str) -> bool:
 def _restored(journal: Journal, job: Job, state: str, *, stored: bool = False) -> bool:
     """Make it what it was before, in that state. `stored`: also if all of its new objects are there."""
     now = int(journal.clock())
-    values = {"id": job.id, "generation": job.generation, "state": state, "stored": int(stored), "now": now}
+    values = {"id": job.id, "generation": job.generation, "seen_in": job.state, "stored": int(stored), "now": now}
     step = record(Step.RESTORED, CONNECTION if state == "rendered" else arrows.taker_of(job), now)
-    return journal.run("restore_renewal", **values, step=step).rowcount == 1
+    return journal.run("restore_renewal", **values, state=state, step=step).rowcount == 1
 
 
 def _note_renewed(journal: Journal, published: Iterable[Job]) -> None:

@@ -79,7 +79,12 @@ class Model:
 class JournalMachine(RuleBasedStateMachine):
     """Every rule takes a snapshot of a job, new or old, as a process would hold it, and knows what must follow."""
 
-    @initialize()
+    @initialize(begin=st.sampled_from(["empty", "published", "renewed"]))
+    def begin(self, begin: str) -> None:
+        self.open()
+        if begin != "empty":  # or a run would seldom get as far as to render one anew
+            self.publish_one(is_renewed=begin == "renewed")
+
     def open(self) -> None:
         self.clock = Clock()
         self.journal = open_journal(None, self.clock)
@@ -87,6 +92,18 @@ class JournalMachine(RuleBasedStateMachine):
         self.snapshots: list[Job] = []
         self.totals = {"processed": 0, "failed": 0, "retried": 0}
         self.revisions: dict[int, int] = {}
+
+    def publish_one(self, *, is_renewed: bool) -> None:
+        self.take(1, "a", "f:1", False, 1)
+        job = push(self.journal, self.snapshots[-1], "published")
+        model = self.models[job.id]
+        model.state, model.stored, model.was_published = "published", True, True
+        self.totals["processed"] += 1
+        self.want()
+        if is_renewed:
+            assert transitions.renew(self.journal, job, "fetched", was_stripped=True)
+            self.begin_renewal(model, "fetched")
+        self.snapshots[:] = [again(self.journal, job)]
 
     def teardown(self) -> None:
         """However it stands, a healthy tree brings every job to its end."""
@@ -249,9 +266,13 @@ class JournalMachine(RuleBasedStateMachine):
         applies = same and newest and model.state == "published" and not model.deleted and model.renewal == "wanted"
         assert transitions.renew(self.journal, job, state, was_stripped=True) is applies
         if applies:
-            model.former_priority, model.priority, model.renewal = model.priority, RENEWAL, "making"
-            model.state, model.stored, model.attempts, model.deaths, model.doubted = state, False, 0, 0, None
-            model.generation += 1
+            self.begin_renewal(model, state)
+            self.snapshots.append(again(self.journal, job))
+
+    def begin_renewal(self, model: Model, state: str) -> None:
+        model.former_priority, model.priority, model.renewal = model.priority, RENEWAL, "making"
+        model.state, model.stored, model.attempts, model.deaths, model.doubted = state, False, 0, 0, None
+        model.generation += 1
 
     @rule()
     def old_objects_are_gone(self) -> None:
