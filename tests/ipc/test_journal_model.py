@@ -430,7 +430,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     def renewal_of(self, job_id: int) -> str | None:
         row = self.journal._connection.execute("SELECT step FROM renewals WHERE job = ?", [job_id]).fetchone()
-        return row and row["step"]
+        return str(row["step"]) if row else None
 
     @invariant()
     def no_job_is_lost(self) -> None:
