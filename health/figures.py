@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from health.snapshot import Figures
-from ipc.journal import Journal, JournalError, statistics
+from ipc.journal import Journal, JournalError, renewals, statistics
 from ipc.journal import figures as journal_figures
 
 QUARANTINED = 20
@@ -69,6 +69,7 @@ def _read(journal: Journal) -> Figures:
             restarts=statistics.restarts(journal),
             oldest_waiting_seconds=statistics.oldest_waiting_seconds(journal, now),
             published_by_minute=tuple(statistics.minutes(journal, int(now) - HOUR)),
+            renewals=renewals.counts(journal),
         )
 
 

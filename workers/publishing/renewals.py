@@ -158,7 +158,7 @@ class Renewals:
         removed = set()
         for one in remove(scope, found.values(), time.monotonic() - self._row_seconds):
             removed.add(one.sha256)
-            log.info("renditions.replaced", sha256=one.sha256, objects=len(one.objects))
+            log.info("renditions.replaced", sha256=one.sha256, renditions=len(one.objects))
         failpoints.reach("renewed.deleted")
         rest = {sha256: one.objects for sha256, one in found.items() if sha256 not in removed}
         left = {one.sha256 for one in judge(scope, rest)} | pictures.under_way(self._journal, rest)
