@@ -213,7 +213,7 @@ EVENTS: Mapping[str, Event] = {
     "rendering.failed": Event("A picture could not be rendered", "job outcome reason"),
     "rendering.paused": Event("The spool cannot be written: rendering waits", "job reason"),
     "renditions.replaced": Event(
-        "The old renditions of a picture were deleted: its row names new ones", "objects sha256"
+        "The old renditions of a picture were deleted: its row names new ones", "renditions sha256"
     ),
     "renewing.paused": Event("Pictures can't be rendered anew for now", "reason seconds"),
     "row.failed": Event("No row could be made of a message: its job loses an attempt", "job"),

@@ -14,9 +14,9 @@ from ipc import failpoints
 from ipc.files.object_layout import rendition_key
 from ipc.journal import Journal, lookup, renewals, transitions
 from ipc.posts import BACKFILL
+from tests import lengths
 from tests.hosted import HostedInstance
 from tests.instance import Instance, wait_for
-from tests.lengths import length
 from tests.pictures import make_export
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
@@ -25,7 +25,9 @@ from workers.publishing.storage import Item
 
 CHANNEL = 4242
 EACH = [name for name in failpoints.NAMES if name.startswith("renewed.")]
-POINTS = [*EACH, *length((), ("rendered.before", "published.put", "published.recorded"))]
+LONG = [*EACH, "rendered.before", "published.put", "published.recorded"]
+POINTS = LONG if lengths.is_long else ["renewed.begun", "renewed.deleted"]
+"""Between them is all that can be lost; `tests/workers/publishing/test_renewals.py` has the rest without processes."""
 
 
 @pytest.fixture(scope="module")
