@@ -192,6 +192,11 @@ def test_an_original_comes_from_where_it_is(house: House) -> None:
     assert [job.state for job in jobs] == ["fetched", "seen", "fetched", "seen"]
     assert house.desk.spool.original(jobs[0].id, jobs[0].generation).read_bytes() == photo(1)
     assert renewals.made_of_stripped(house.desk.journal, [job.id for job in jobs]) == {jobs[2].id}
+    house.publish_new(5)
+    house.options["storage"]["originals"] = "as_is"
+    house.want()
+    house.step()
+    assert house.desk.of(5).state == "seen"
 
 
 def test_what_is_stripped_never_becomes_an_original_as_it_came(house: House) -> None:
