@@ -78,12 +78,13 @@ class Progress:
 
     def __init__(self, now: float) -> None:
         self._since = now
-        self._finished = (0, 0)
+        self._finished: tuple[int, ...] = (0, 0, 0, 0)
 
     def unmoved_seconds(self, figures: Figures | None, connection: Mapping[str, Any], now: float) -> float:
         """How long that is now. Figures that could not be read change nothing."""
         if figures:
-            finished = (figures.totals.get("processed", 0), figures.totals.get("failed", 0))
+            totals = (figures.totals.get(name, 0) for name in ("processed", "failed", "renewed"))
+            finished = (*totals, figures.renewals.get("failed", 0))
             if finished != self._finished or not figures.workable(connection):
                 self._finished, self._since = finished, now
         return now - self._since

@@ -180,7 +180,7 @@ COMMANDS = (
         "republish",
         "publish again what the settings, or this version, now want otherwise",
         "It may run beside a running instance, be interrupted, and be run again. Have the instance read new settings"
-        " first (bin/run reload).",
+        " first (bin/run reload). `check` counts what the settings want otherwise.",
         (
             _flag("--originals", "replace originals that are published with their metadata"),
             _flag("--urls", "write rows again whose URLs do not begin with storage.public_url; their revision rises"),
