@@ -68,4 +68,4 @@ def row_seconds(settings: Mapping[str, Any]) -> float:
 
     A hosted project gives up on a statement in less time than the uploader waits for its answer.
     """
-    return 2.0 * settings["answer_seconds"] if settings["backend"] == "supabase" else 1.0
+    return 2.0 * settings["answer_seconds"] if settings.get("backend") == "supabase" else 1.0
