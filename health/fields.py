@@ -62,6 +62,10 @@ FIELDS: Mapping[str, Field] = {
     "stats.encoder_fallbacks": Field(
         "renditions", "made by the second-best AVIF encoder, over all restarts", "integer"
     ),
+    "stats.renewing": Field(
+        "pictures", "published and rendered anew (`republish --renditions`): wanted, or not done with yet", "integer"
+    ),
+    "stats.not_renewed": Field("pictures", "could not be rendered anew, and stay as they are", "integer"),
     "stats.connected": Field("yes or no", "whether there is a connection to the source", "boolean"),
     "stats.queue_size": Field("pictures", "neither published nor dead: `seen` + `fetched` + `rendered`", "integer"),
     "stats.r2_circuit_breaker": Field("word", f"{_BREAKER}storage"),

@@ -21,6 +21,7 @@ class Figures:
     """What the journal counts, read in one transaction.
 
     `ipc.journal.statistics` says what each figure from `stages` on is; `published_by_minute` is of the last hour.
+    `renewals`: how many pictures that are rendered anew there are at each step (see `ipc.journal.renewals`).
     """
 
     states: Mapping[str, int]
@@ -36,6 +37,7 @@ class Figures:
     restarts: Mapping[tuple[str, str], int] = field(default_factory=dict)
     oldest_waiting_seconds: float = 0.0
     published_by_minute: tuple[tuple[int, int], ...] = ()
+    renewals: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def queue_size(self) -> int:

@@ -62,6 +62,8 @@ def _stats(snapshot: Snapshot) -> dict[str, Any]:
         "retried": figures.totals.get("retried", 0),
         "dead": figures.states.get("dead", 0),
         "encoder_fallbacks": figures.totals.get("encoder_fallbacks", 0),
+        "renewing": sum(figures.renewals.get(step, 0) for step in ("wanted", "making", "moved")),
+        "not_renewed": figures.renewals.get("failed", 0),
         "connected": snapshot.is_connected,
         "queue_size": figures.queue_size,
         "r2_circuit_breaker": uploader.get("r2_circuit_breaker", "closed"),

@@ -36,6 +36,11 @@ NAMES: dict[str, str] = {
     "published.deleted": "uploader: the spool files are deleted, there is no row yet",
     "published.row": "uploader: the row is written, the journal does not know",
     "published.after": "uploader: published is recorded",
+    "renewed.before": "uploader: the original of a published picture is in the spool once more, nothing is recorded",
+    "renewed.begun": "uploader: it is recorded that the picture is rendered anew",
+    "renewed.moved": "uploader: its row names the new objects, the old ones are there",
+    "renewed.deleted": "uploader: the old objects are deleted, the journal does not know",
+    "renewed.after": "uploader: it is recorded that they are",
     "dead.before": "any stage: the job is beyond help, nothing is recorded",
     "dead.after": "any stage: the dead letter is recorded",
 }

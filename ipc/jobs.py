@@ -65,6 +65,7 @@ class Job:
     height: int | None
     renditions: tuple[Rendition, ...]
     rendition_bytes: int
+    recipe: str | None
     stripped_bytes: int | None
     stored: bool
     original: str | None

@@ -17,8 +17,8 @@ MORE = "more_pictures"
 Source = Literal["telegram", "export"]
 """Where a picture's bytes come from."""
 
-LIVE, BACKFILL = 0, 1
-"""Priorities: what is posted now goes before what was posted long ago."""
+LIVE, BACKFILL, RENEWAL = 0, 1, 2
+"""Priorities: what is posted now goes before what was posted long ago, and that before what is published already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Page:
     priority: int = LIVE
 
     def __post_init__(self) -> None:
-        if self.priority not in (LIVE, BACKFILL):  # the journal looks for no other
+        if self.priority not in (LIVE, BACKFILL):
             raise ValueError(f"no priority of a page: {self.priority}")
 
 

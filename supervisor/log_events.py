@@ -212,6 +212,10 @@ EVENTS: Mapping[str, Event] = {
     "rendering.crashed": Event("Rendering failed by an unforeseen error", "job"),
     "rendering.failed": Event("A picture could not be rendered", "job outcome reason"),
     "rendering.paused": Event("The spool cannot be written: rendering waits", "job reason"),
+    "renditions.replaced": Event(
+        "The old renditions of a picture were deleted: its row names new ones", "renditions sha256"
+    ),
+    "renewing.paused": Event("Pictures can't be rendered anew for now", "reason seconds"),
     "row.failed": Event("No row could be made of a message: its job loses an attempt", "job"),
     "row.refused": Event("The catalogue refused a row: its job loses an attempt", "job outcome reason"),
     "sandbox.layer_failed": Event("A layer of the sandbox could not be put on", "why"),

@@ -204,6 +204,7 @@ class Feed:
             "renditions": msgpack.packb(renditions),
             "rendition_bytes": size * (len(renditions) + 1),
             "stripped_bytes": size,
+            "recipe": None,
         }
 
     def of(self, number: int) -> Job:

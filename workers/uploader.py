@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -28,6 +29,7 @@ from workers.publishing import storage as storages
 from workers.publishing.catalog import Catalog
 from workers.publishing.liveness import Liveness
 from workers.publishing.object_stage import ObjectStage
+from workers.publishing.renewals import Renewals, RenewalThread
 from workers.publishing.row_stage import RowStage
 from workers.publishing.service.breaker import Breaker
 from workers.publishing.service.service import Service
@@ -73,7 +75,9 @@ def main(context: Context) -> None:
         ),
         stop=stop.is_set,
     )
-    uploader = Uploader(context, object_stage, row_stage, SpoolSweep(Spool(context.spool_path), journal))
+    spool = Spool(context.spool_path)
+    renewals = RenewalThread(partial(make_renewals, context), stop.is_set)
+    uploader = Uploader(context, object_stage, row_stage, SpoolSweep(spool, journal), renewals)
     uploader.restore()
     context.ready()
     uploader.report.send()
@@ -125,12 +129,26 @@ def make_stages(
     return object_stage, row_stage
 
 
+def make_renewals(context: Context) -> Renewals:
+    """In the thread that uses them: connections are not shared by threads."""
+    journal = Journal.open(context.journal_path, durable=True)
+    return Renewals(context.options, journal, Spool(context.spool_path), context.wake)
+
+
 class Uploader:
     """The process's main thread, with a thread for each stage."""
 
-    def __init__(self, context: Context, object_stage: ObjectStage, row_stage: RowStage, sweep: SpoolSweep) -> None:
+    def __init__(
+        self,
+        context: Context,
+        object_stage: ObjectStage,
+        row_stage: RowStage,
+        sweep: SpoolSweep,
+        renewals: RenewalThread,
+    ) -> None:
         self._context = context
         self._sweep = sweep
+        self._renewals = renewals
         self._stages = (object_stage, row_stage)
         self.report = ServiceReport(context, object_stage, row_stage)
         object_thread = StageThread("object stage", object_stage, self._after_objects)
@@ -144,7 +162,7 @@ class Uploader:
 
     def run(self) -> None:
         """Have both stages go round until a stop is asked for. Raises what ends one of them."""
-        for thread in self._threads:
+        for thread in (*self._threads, self._renewals):
             thread.start()
         while not self._context.stopping:
             self._sweep.go_on()
@@ -153,10 +171,12 @@ class Uploader:
                     thread.ring()
             for thread in self._threads:
                 thread.check()
+            self._renewals.check()
             self.report.send()
 
     def drain(self) -> None:
         """Wait up to DRAIN_SECONDS for each stage to finish what it has in hand. Raises what ends one."""
+        self._renewals.stop()
         for thread in self._threads:
             thread.ring()
         for thread in self._threads:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from ipc.files.object_layout import rendition_key
 from ipc.jobs import Job, Rendition
 from ipc.journal.lookup import Letter
 from ipc.text.channel_address import Address
@@ -116,7 +117,7 @@ def picture(job: Job, base: str, names: Names, *, with_caption: bool) -> dict[st
         return None
 
     def url(one: Rendition) -> str:
-        return f"{base}{str(job.sha256)[:2]}/{job.sha256}/{one.width}.{one.format}"
+        return rendition_key(job, one, base)
 
     least = renditions[0]
     return {

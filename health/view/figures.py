@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from health.snapshot import Figures
-from ipc.journal import Journal, JournalError, statistics
+from ipc.journal import Journal, JournalError, renewals, statistics
 from ipc.journal import figures as journal_figures
 
 QUARANTINED = 20
@@ -69,6 +69,7 @@ def _read(journal: Journal) -> Figures:
             restarts=statistics.restarts(journal),
             oldest_waiting_seconds=statistics.oldest_waiting_seconds(journal, now),
             published_by_minute=tuple(statistics.minutes(journal, int(now) - HOUR)),
+            renewals=renewals.counts(journal),
         )
 
 
@@ -77,12 +78,13 @@ class Standstill:
 
     def __init__(self, now: float) -> None:
         self._since = now
-        self._finished = (0, 0)
+        self._finished: tuple[int, ...] = (0, 0, 0, 0)
 
     def unmoved_seconds(self, figures: Figures | None, connection: Mapping[str, Any], now: float) -> float:
         """How long that is now. Figures that could not be read change nothing."""
         if figures:
-            finished = (figures.totals.get("processed", 0), figures.totals.get("failed", 0))
+            totals = (figures.totals.get(name, 0) for name in ("processed", "failed", "renewed"))
+            finished = (*totals, figures.renewals.get("failed", 0))
             if finished != self._finished or not figures.workable(connection):
                 self._finished, self._since = finished, now
         return now - self._since

@@ -16,13 +16,16 @@ CONTENT_TYPES = {"webp": "image/webp", "avif": "image/avif"}
 Published = Literal["stripped", "as_is", "none"]
 """What of an original is published: all but its metadata, the file as it came, or nothing."""
 
-_DIMENSION, _RECIPE = r"[1-9][0-9]{0,4}", r"[0-9a-f]{8}"
+RECIPE = r"[0-9a-f]{8}"
+"""What a rendition was made by, as its key says it: a pattern."""
+
+_DIMENSION = r"[1-9][0-9]{0,4}"
 _EXTENSIONS = r"(?:jpg|png|webp|avif|gif)"
 OBJECT_NAME = (
-    rf"(?:{_DIMENSION}\.(?:webp|avif)|{_DIMENSION}-{_RECIPE}\.(?:webp|avif|jpg)|preview-{_RECIPE}\.jpg"
+    rf"(?:{_DIMENSION}\.(?:webp|avif)|{_DIMENSION}-{RECIPE}\.(?:webp|avif|jpg)|preview-{RECIPE}\.jpg"
     rf"|(?:stripped|original)\.{_EXTENSIONS})"
 )
-"""The last part of every key that this program makes, or that one of its next versions will: a pattern."""
+"""The last part of every key that this program makes, has made, or that one of its next versions will: a pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,10 @@ class Object:
 def objects_of(job: Job, prefix: str) -> Iterator[Object]:
     """The job's objects, the original last, as `job.original` says that it is published (see `original_of`).
 
-    Keys are made of the original's sha256, so a repetition changes nothing.
+    Keys are made of the original's sha256 and, for renditions, of the recipe: a repetition changes nothing.
     """
     for one in job.renditions:
-        file = f"{one.width}.{one.format}"
-        yield Object(_key(job, prefix, file), file, CONTENT_TYPES[one.format], one.bytes)
+        yield Object(rendition_key(job, one, prefix), f"{one.width}.{one.format}", CONTENT_TYPES[one.format], one.bytes)
     content_type = job.mime or "application/octet-stream"
     if job.original == "stripped":
         yield Object(stripped_key(job, prefix), STRIPPED, content_type, job.stripped_bytes or 0)
@@ -73,6 +75,11 @@ def original_of(job: Job, wanted: Published) -> Published | None:
     if job.stripped_bytes is None:
         return None
     return "stripped" if job.stripped_bytes else "none"
+
+
+def rendition_key(job: Job, one: Rendition, prefix: str) -> str:
+    """The key of one of the job's renditions. What an earlier version rendered has no recipe, and keeps its keys."""
+    return _key(job, prefix, f"{one.width}{f'-{job.recipe}' if job.recipe else ''}.{one.format}")
 
 
 def stripped_key(job: Job, prefix: str) -> str:
@@ -136,7 +143,7 @@ def address_of(url_of: Callable[[str], str], prefix: str) -> str:
 
 
 def _rendition(job: Job, one: Rendition, prefix: str, url_of: Callable[[str], str]) -> dict[str, Any]:
-    key = _key(job, prefix, f"{one.width}.{one.format}")
+    key = rendition_key(job, one, prefix)
     return {
         "width": one.width,
         "height": one.height,

@@ -21,7 +21,7 @@ from typing import Any
 
 from ipc import database
 
-VERSION = 4
+VERSION = 5
 """`PRAGMA user_version` of a journal that this program understands."""
 
 _FOLDER = Path(__file__).parent

@@ -17,7 +17,9 @@ def states(journal: Journal) -> dict[str, int]:
 
 
 def totals(journal: Journal) -> dict[str, int]:
-    """`processed`, `failed` and `retried` since the journal was made; `encoder_fallbacks`, once there was one."""
+    """`processed`, `failed` and `retried` since the journal was made; `encoder_fallbacks` and
+    `renewed` (pictures that were rendered anew), once there was one.
+    """
     return {row["name"]: row["value"] for row in journal.run("totals")}
 
 

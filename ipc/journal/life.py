@@ -41,6 +41,8 @@ class Step(enum.IntEnum):
     RETRIED = 18
     DEAD = 19
     REVIVED = 20
+    RENEWED = 21
+    RESTORED = 22
 
 
 MEANINGS = {
@@ -64,6 +66,8 @@ MEANINGS = {
     Step.RETRIED: "failed: to be tried again later",
     Step.DEAD: "became a dead letter",
     Step.REVIVED: "brought back from the dead",
+    Step.RENEWED: "republish wants its renditions made anew: its row and its objects stay meanwhile",
+    Step.RESTORED: "not made anew: it is what it was before",
 }
 
 CONNECTION, POOL, UPLOADER, OPERATOR = 1, 2, 3, 4

@@ -174,3 +174,44 @@ CREATE TRIGGER end_is_counted AFTER INSERT ON counted_ends BEGIN
         SELECT id FROM counted_ends WHERE child = NEW.child ORDER BY id DESC LIMIT 1 OFFSET 100
     );
 END;
+
+-- version: 5
+-- By which recipe a picture was rendered: not recorded until this version. Pictures that are rendered anew.
+ALTER TABLE jobs ADD COLUMN recipe TEXT;
+CREATE TABLE renewals (
+    job            INTEGER PRIMARY KEY REFERENCES jobs (id),
+    step           TEXT    NOT NULL CHECK (step IN ('wanted', 'making', 'moved', 'failed')),
+    recipe         TEXT    NOT NULL,
+    next_at        REAL    NOT NULL,
+    reason         TEXT,
+    was_stripped   INTEGER,
+    priority       INTEGER,
+    sha256         TEXT,
+    bytes          INTEGER,
+    mime           TEXT,
+    extension      TEXT,
+    width          INTEGER,
+    height         INTEGER,
+    renditions     BLOB,
+    rendition_bytes INTEGER,
+    former_recipe  TEXT,
+    stripped_bytes INTEGER,
+    original       TEXT
+) STRICT;
+CREATE INDEX renewals_turn ON renewals (step, next_at, job);
+
+CREATE TABLE renewal_counts (step TEXT PRIMARY KEY, jobs INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO renewal_counts VALUES ('wanted', 0), ('making', 0), ('moved', 0), ('failed', 0);
+
+CREATE TRIGGER renewal_appears AFTER INSERT ON renewals BEGIN
+    UPDATE renewal_counts SET jobs = jobs + 1 WHERE step = NEW.step;
+END;
+
+CREATE TRIGGER renewal_moves AFTER UPDATE OF step ON renewals WHEN OLD.step IS NOT NEW.step BEGIN
+    UPDATE renewal_counts SET jobs = jobs - 1 WHERE step = OLD.step;
+    UPDATE renewal_counts SET jobs = jobs + 1 WHERE step = NEW.step;
+END;
+
+CREATE TRIGGER renewal_ends AFTER DELETE ON renewals BEGIN
+    UPDATE renewal_counts SET jobs = jobs - 1 WHERE step = OLD.step;
+END;

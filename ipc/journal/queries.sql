@@ -52,7 +52,8 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 posted_at = :posted_at, edited_at = :edited_at, deleted_at = NULL, generation = generation + 1,
                 photo_id = :photo_id, identity = :identity, source = :source, locator = :locator, sha256 = NULL,
                 bytes = NULL, mime = NULL, extension = NULL, width = NULL, height = NULL, renditions = NULL,
-                rendition_bytes = 0, stripped_bytes = NULL, original = NULL, stored = 0, attempts = 0, next_at = 0,
+                rendition_bytes = 0, recipe = NULL, stripped_bytes = NULL, original = NULL, stored = 0, attempts = 0,
+                next_at = 0,
                 claimed_by = NULL, deaths = 0, alone = 0, doubted = NULL, doubts = 0, dead_state = NULL,
                 dead_cause = NULL, reason = NULL
 WHERE id = :id;
@@ -76,7 +77,8 @@ WHERE channel_id = :channel_id AND message_id BETWEEN :low AND :high AND deleted
 -- put off and whose time has come (or is impossibly far off: the clock was set back), by that time, then the oldest.
 -- `besides` (a JSON list of ids) asks for others than these. No more is read, and sorted, than is asked for.
 WITH parts (priority, low, high) AS (
-    VALUES (0, 0.0, :now), (0, :farthest, 9e999), (1, 0.0, :now), (1, :farthest, 9e999)
+    VALUES (0, 0.0, :now), (0, :farthest, 9e999), (1, 0.0, :now), (1, :farthest, 9e999), (2, 0.0, :now),
+           (2, :farthest, 9e999)
 )
 SELECT jobs.* FROM (
     SELECT jobs.id, jobs.priority, next_at
@@ -101,7 +103,8 @@ SELECT jobs.* FROM (
 -- priority the first one that was and whose time has come (or is impossibly far off). Jobs that are
 -- before them elsewhere, or wait for later, are not read.
 WITH parts (priority, low, high) AS (
-    VALUES (0, 0.0, :now), (0, :farthest, 9e999), (1, 0.0, :now), (1, :farthest, 9e999)
+    VALUES (0, 0.0, :now), (0, :farthest, 9e999), (1, 0.0, :now), (1, :farthest, 9e999), (2, 0.0, :now),
+           (2, :farthest, 9e999)
 )
 SELECT jobs.* FROM json_each(:channels) AS channel JOIN jobs ON jobs.id = (
     SELECT id FROM jobs INDEXED BY jobs_ready_by_channel
@@ -152,8 +155,8 @@ WHERE id = :id AND generation = :generation AND state = 'seen';
 -- name: to_rendered
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 state = 'rendered', mime = :mime, extension = :extension, width = :width, height = :height,
-                renditions = :renditions, rendition_bytes = :rendition_bytes, stripped_bytes = :stripped_bytes,
-                original = NULL, claimed_by = NULL, attempts = 0, next_at = 0, deaths = 0, alone = 0, reason = NULL
+                renditions = :renditions, rendition_bytes = :rendition_bytes, recipe = :recipe,
+                stripped_bytes = :stripped_bytes, original = NULL, claimed_by = NULL, attempts = 0, next_at = 0, deaths = 0, alone = 0, reason = NULL
 WHERE id = :id AND generation = :generation AND state = 'fetched';
 
 -- name: mark_stored
@@ -182,13 +185,14 @@ UPDATE jobs SET renditions = :renditions WHERE id = :id AND generation = :genera
 -- name: back_to_fetched
 -- The spool has lost the job's renditions: they are made again.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                state = 'fetched', next_at = 0, renditions = NULL, rendition_bytes = 0, stripped_bytes = NULL
+                state = 'fetched', next_at = 0, renditions = NULL, rendition_bytes = 0, recipe = NULL,
+                stripped_bytes = NULL
 WHERE id = :id AND generation = :generation AND state = 'rendered' AND stored = 0;
 
 -- name: back_to_seen
 -- The spool has lost the job's files (a power cut): they are fetched, rendered and stored again. A tombstone has none.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                state = 'seen', claimed_by = NULL, next_at = 0, renditions = NULL, rendition_bytes = 0,
+                state = 'seen', claimed_by = NULL, next_at = 0, renditions = NULL, rendition_bytes = 0, recipe = NULL,
                 stripped_bytes = NULL, original = NULL, stored = 0
 WHERE id = :id AND generation = :generation AND state IN ('fetched', 'rendered') AND deleted_at IS NULL;
 
@@ -354,6 +358,103 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
 WHERE id IN (SELECT id FROM jobs INDEXED BY jobs_address
              WHERE state = 'published' AND deleted_at IS NULL AND address IS :address ORDER BY id LIMIT :limit);
 
+-- name: want_renewals
+-- Of the next jobs beyond that id (`width` of them), those published by another recipe are to be rendered anew. One that
+-- is wanted already, or is being made, is left as it is.
+INSERT INTO renewals (job, step, recipe, next_at)
+SELECT id, 'wanted', :recipe, 0.0 FROM jobs
+WHERE id > :after AND id <= :after + :width AND state = 'published' AND deleted_at IS NULL AND renditions IS NOT NULL
+      AND recipe IS NOT :recipe AND posted_at >= :since
+      AND (:channels IS NULL OR channel_id IN (SELECT value FROM json_each(:channels)))
+ON CONFLICT (job) DO UPDATE SET step = 'wanted', recipe = excluded.recipe, next_at = 0.0, reason = NULL
+WHERE step IN ('wanted', 'failed');
+
+-- name: last_job
+SELECT max(id) FROM jobs;
+
+-- name: renewals_at
+-- The jobs whose renewal is at that step, and has been due since before that time (or is impossibly far off: the clock
+-- was set back), with what is known of the renewal.
+WITH parts (low, high) AS (VALUES (-1.0, :before), (:farthest, 9e999))
+SELECT renewals.* FROM parts CROSS JOIN renewals ON job IN (
+    SELECT job FROM renewals INDEXED BY renewals_turn
+    WHERE step = :stage AND next_at > low AND next_at <= high ORDER BY next_at, job LIMIT :limit
+)
+LIMIT :limit;
+
+-- name: renewal_counts
+SELECT step, jobs FROM renewal_counts;
+
+-- name: made_of_stripped
+-- Which of these jobs (a JSON array of ids) are being made of a published original without metadata.
+SELECT job FROM renewals NOT INDEXED
+WHERE job IN (SELECT value FROM json_each(:ids)) AND step = 'making' AND was_stripped = 1;
+
+-- name: begin_renewal
+-- The job's picture is to be made anew. What it is now is kept.
+UPDATE renewals NOT INDEXED SET step = 'making', next_at = :now, was_stripped = :was_stripped, priority = jobs.priority,
+                    sha256 = jobs.sha256, bytes = jobs.bytes, mime = jobs.mime, extension = jobs.extension,
+                    width = jobs.width, height = jobs.height, renditions = jobs.renditions,
+                    rendition_bytes = jobs.rendition_bytes, former_recipe = jobs.recipe, stripped_bytes = jobs.stripped_bytes, original = jobs.original
+FROM jobs
+WHERE renewals.job = :id AND step = 'wanted' AND jobs.id = :id AND generation = :generation AND revision = :revision
+      AND state = 'published' AND deleted_at IS NULL;
+
+-- name: to_renewed
+-- The job is on its way once more, behind everything else. Its row is written again, so its revision rises. It waits for
+-- no first row.
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                state = :state, revision = max(revision + 1, :revision), generation = generation + 1,
+                priority = :priority, renditions = NULL, rendition_bytes = 0, recipe = NULL, stripped_bytes = NULL,
+                original = NULL, stored = 0, attempts = 0, next_at = 0, deaths = 0, alone = 0, doubted = NULL,
+                doubts = 0, reason = NULL
+WHERE id = :id AND state = 'published';
+
+-- name: restore_renewal
+-- The job is again what it was before its picture was to be made anew, as `state` says: published, or on its way to a
+-- new row. What it was in hand for finds another generation. `stored`: also if all of its new objects are there.
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                waits_since = iif(:state = 'published', NULL, :now),
+                state = :state, stored = 1, generation = generation + 1, priority = former.priority,
+                sha256 = former.sha256, bytes = former.bytes, mime = former.mime, extension = former.extension,
+                width = former.width, height = former.height, renditions = former.renditions,
+                rendition_bytes = former.rendition_bytes, recipe = former.former_recipe, stripped_bytes = former.stripped_bytes, original = former.original,
+                claimed_by = NULL, attempts = 0, next_at = 0, deaths = 0, alone = 0, doubted = NULL, doubts = 0,
+                reason = NULL
+FROM renewals AS former
+WHERE jobs.id = :id AND generation = :generation AND jobs.state = :seen_in AND jobs.state IN ('seen', 'fetched', 'rendered')
+      AND jobs.stored <= :stored
+      AND former.job = :id AND former.step = 'making';
+
+-- name: move_renewal
+-- Its step from now on; only from that other one.
+UPDATE renewals NOT INDEXED SET step = :next_stage, next_at = :now, reason = :reason WHERE job = :id AND step = :stage;
+
+-- name: renewals_published
+-- Those of these jobs (a JSON array of ids) that were made anew: their rows name the new objects.
+UPDATE renewals NOT INDEXED SET step = 'moved', next_at = :now
+WHERE job IN (SELECT value FROM json_each(:ids)) AND step = 'making'
+RETURNING job, priority;
+
+-- name: set_priority
+UPDATE jobs SET priority = :priority WHERE id = :id;
+
+-- name: put_off_renewal
+UPDATE renewals NOT INDEXED SET next_at = :next_at WHERE job = :id AND step = :stage;
+
+-- name: end_renewal
+DELETE FROM renewals NOT INDEXED WHERE job = :id AND step = :stage;
+
+-- name: drop_renewal
+-- The message is gone, or has another picture. Old objects that were to be deleted still are.
+DELETE FROM renewals NOT INDEXED WHERE job = :id AND step != 'moved' RETURNING step, priority;
+
+-- name: failed_renewals
+-- Some of the pictures that could not be rendered anew, the newest failures first.
+SELECT channel_id, message_id, renewals.reason AS reason
+FROM renewals INDEXED BY renewals_turn CROSS JOIN jobs ON jobs.id = renewals.job
+WHERE step = 'failed' ORDER BY renewals.next_at DESC LIMIT :limit;
+
 -- name: forget_removals
 DELETE FROM removals WHERE at <= :before OR at > :now;
 
@@ -387,8 +488,12 @@ DELETE FROM breakers WHERE service = :service;
 -- name: unfinished
 -- Those of these jobs (a JSON array of ids) whose spool folder is still needed, dead letters included: their originals
 -- are kept for `retry`.
+-- So is that in which the original of a published picture is put that is about to be rendered anew.
 SELECT id, generation, state FROM jobs
-WHERE id IN (SELECT value FROM json_each(:ids)) AND state != 'published' AND stored = 0;
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state != 'published' AND stored = 0
+UNION ALL
+SELECT id, generation + 1, 'seen' FROM renewals NOT INDEXED CROSS JOIN jobs ON jobs.id = renewals.job
+WHERE job IN (SELECT value FROM json_each(:ids)) AND step = 'wanted' AND state = 'published';
 
 -- name: spool_bytes
 -- How much of the spool is on its way through.

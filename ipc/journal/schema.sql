@@ -64,6 +64,7 @@ CREATE TABLE jobs (
     height          INTEGER,
     renditions      BLOB,                 -- msgpack array of [width, height, format, bytes]
     rendition_bytes INTEGER NOT NULL,
+    recipe          TEXT,                 -- what they were made by, 8 hex digits; NULL: a version before there were any
     stripped_bytes  INTEGER,              -- of the stripped original; 0: it can't be stripped; NULL: not tried
     stored          INTEGER NOT NULL,     -- 1: every object is in the storage
     original        TEXT,                 -- what of the original is there, once stored: stripped, as_is or none
@@ -171,6 +172,49 @@ CREATE TABLE removals (
     sha256 TEXT PRIMARY KEY,
     at     REAL NOT NULL                  -- Unix seconds: of the last request to the storage
 ) STRICT, WITHOUT ROWID;
+
+-- Published pictures that are rendered anew (`republish --renditions`), while their row and their objects stay: wanted,
+-- then making (the job is on its way once more), then moved (its row names the new objects, the old ones are to be
+-- deleted). What the job was before is kept meanwhile: if the picture can't be rendered, or its message is edited, the
+-- job is that again.
+CREATE TABLE renewals (
+    job            INTEGER PRIMARY KEY REFERENCES jobs (id),
+    step           TEXT    NOT NULL CHECK (step IN ('wanted', 'making', 'moved', 'failed')),
+    recipe         TEXT    NOT NULL, -- that it is to be rendered by
+    next_at        REAL    NOT NULL, -- Unix seconds: not before; while it is made or moved: since when
+    reason         TEXT, -- of a failed one: why its picture stays as it is
+    was_stripped   INTEGER, -- 1: it is made of the published original without metadata
+    priority       INTEGER, -- of its job before; so are the columns below
+    sha256         TEXT,
+    bytes          INTEGER,
+    mime           TEXT,
+    extension      TEXT,
+    width          INTEGER,
+    height         INTEGER,
+    renditions     BLOB,
+    rendition_bytes INTEGER,
+    former_recipe  TEXT,
+    stripped_bytes INTEGER,
+    original       TEXT
+) STRICT;
+CREATE INDEX renewals_turn ON renewals (step, next_at, job);
+
+-- How many there are of each, kept by triggers.
+CREATE TABLE renewal_counts (step TEXT PRIMARY KEY, jobs INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO renewal_counts VALUES ('wanted', 0), ('making', 0), ('moved', 0), ('failed', 0);
+
+CREATE TRIGGER renewal_appears AFTER INSERT ON renewals BEGIN
+    UPDATE renewal_counts SET jobs = jobs + 1 WHERE step = NEW.step;
+END;
+
+CREATE TRIGGER renewal_moves AFTER UPDATE OF step ON renewals WHEN OLD.step IS NOT NEW.step BEGIN
+    UPDATE renewal_counts SET jobs = jobs - 1 WHERE step = OLD.step;
+    UPDATE renewal_counts SET jobs = jobs + 1 WHERE step = NEW.step;
+END;
+
+CREATE TRIGGER renewal_ends AFTER DELETE ON renewals BEGIN
+    UPDATE renewal_counts SET jobs = jobs - 1 WHERE step = OLD.step;
+END;
 
 -- How long the work of a stage on one picture took, and a live post from its posting to its row: how many were within
 -- each bound, and above the bound below. These only grow.

@@ -7,6 +7,7 @@
                └──────────────────── send_back ─────────────────┘
 
     seen, fetched, rendered ── bury; fail, when its attempts are used up ──► dead
+    published ── renew ──► seen or fetched, as a new generation; restored by edit, bury and restore
     dead ── revive, revive_changed ──► the state in which it died
     any state ── change_picture ──► seen, as a new generation
     any state ── withdraw ──► rendered, as a tombstone
@@ -21,6 +22,7 @@ synchronous=NORMAL) only moves the cursor back, and the repeated work is idempot
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple
 from itertools import islice
@@ -34,6 +36,7 @@ from ipc.jobs import DeadCause, Job, Rendition
 from ipc.journal import Journal, arrows, statistics
 from ipc.journal.life import CONNECTION, OPERATOR, POOL, UPLOADER, Step, number_of, record
 from ipc.journal.statistics import Outcome
+from ipc.posts import RENEWAL
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import NOT_STRIPPED, JobDone, clip
 
@@ -67,6 +70,7 @@ def see(
 def change_picture(journal: Journal, job: Job, message: Mapping[str, Any], picture: Mapping[str, Any]) -> None:
     """(any state) → seen, as a new generation. The message has another picture, or has one again."""
     arrows.move(journal, "change_picture", Step.CHANGED, **message, **picture, id=job.id)
+    _drop_renewal(journal, job)
 
 
 def relocate(journal: Journal, job: Job, picture: Mapping[str, Any]) -> None:
@@ -75,14 +79,27 @@ def relocate(journal: Journal, job: Job, picture: Mapping[str, Any]) -> None:
 
 
 def edit(journal: Journal, job: Job, message: Mapping[str, Any]) -> None:
-    """published → rendered; any other state → the same. The message was edited, its picture is the same."""
+    """published → rendered; any other state → the same. The message was edited, its picture is the same.
+
+    One that is rendered anew is what it was before: its row must not wait for that. Then it is rendered anew again.
+    """
     arrows.move(journal, "edit_message", Step.EDITED, **message, id=job.id)
+    if job.priority == RENEWAL and _restored(journal, job, "rendered"):
+        journal.run("move_renewal", id=job.id, stage="making", next_stage="wanted", now=0.0, reason=None)
 
 
 def withdraw(journal: Journal, job: Job, revision: int, now: float) -> None:
     """(any state) → rendered, as a tombstone. The message is gone: only its row is left to be written."""
     step = record(Step.WITHDRAWN, CONNECTION, now)
     journal.run("withdraw", id=job.id, revision=revision, now=int(now), step=step)
+    _drop_renewal(journal, job)
+
+
+def _drop_renewal(journal: Journal, job: Job) -> None:
+    """Its picture is not rendered anew any more: there is another one, or none."""
+    for dropped in journal.run("drop_renewal", id=job.id).fetchall():
+        if dropped["step"] == "making":
+            journal.run("set_priority", id=job.id, priority=dropped["priority"])
 
 
 # seen → fetched → rendered → published
@@ -139,6 +156,7 @@ def record_rendered(journal: Journal, done: JobDone, worker: str = "", seconds: 
         height=done.height,
         renditions=msgpack.packb(done.renditions),
         rendition_bytes=sum(one[3] for one in done.renditions) + max(0, done.stripped_bytes),
+        recipe=done.recipe or None,
         stripped_bytes=None if done.stripped_bytes == NOT_STRIPPED else done.stripped_bytes,
     )
 
@@ -184,6 +202,7 @@ def record_published(
         )
         first = [job for job in published if job.published_at is None and job.deleted_at is None]
         journal.run("add_total", name="processed", by=len(first))
+        _note_renewed(journal, published)
         statistics.note_done(journal, "write", [seconds] * len(published))
         statistics.note_published(journal, first, now)
     return published
@@ -236,6 +255,55 @@ def write_again(journal: Journal, address: int | None, priority: int, limit: int
     values = {"address": address, "revision": 1000 * now, "priority": priority, "limit": limit}
     with journal.transaction():
         return journal.run("write_again", **values, now=now, step=record(Step.REWRITTEN, OPERATOR, now)).rowcount
+
+
+# Rendered anew, while the row and the objects stay
+
+
+def renew(journal: Journal, job: Job, state: Literal["seen", "fetched"], *, was_stripped: bool) -> bool:
+    """published → `state`, as a new generation, behind everything else. Its renewal is wanted, and begins.
+
+    "fetched": the original is in the spool, in the folder of the next generation; `was_stripped`: without metadata.
+    """
+    now = journal.clock()
+    values = {"id": job.id, "generation": job.generation, "revision": job.revision}
+    with journal.transaction():
+        begun = journal.run("begin_renewal", **values, now=now, was_stripped=int(was_stripped)).rowcount == 1
+        if begun:
+            revision, step = 1000 * int(now), record(Step.RENEWED, UPLOADER, now)
+            journal.run("to_renewed", id=job.id, state=state, revision=revision, priority=RENEWAL, step=step)
+    return begun
+
+
+def restore(journal: Journal, job: Job, reason: str) -> bool:
+    """seen, fetched or rendered → published, as it was before its picture was to be rendered anew, which has failed.
+
+    False: it was published for the first time, or has moved on.
+    """
+    if job.priority != RENEWAL:
+        return False
+    with journal.transaction():
+        restored = _restored(journal, job, "published", stored=True)
+        if restored:
+            values = {"id": job.id, "stage": "making", "next_stage": "failed", "now": journal.clock()}
+            journal.run("move_renewal", **values, reason=clip(reason))
+    return restored
+
+
+def _restored(journal: Journal, job: Job, state: str, *, stored: bool = False) -> bool:
+    """Make it what it was before, in that state. `stored`: also if all of its new objects are there."""
+    now = int(journal.clock())
+    values = {"id": job.id, "generation": job.generation, "seen_in": job.state, "stored": int(stored), "now": now}
+    step = record(Step.RESTORED, CONNECTION if state == "rendered" else arrows.taker_of(job), now)
+    return journal.run("restore_renewal", **values, state=state, step=step).rowcount == 1
+
+
+def _note_renewed(journal: Journal, published: Iterable[Job]) -> None:
+    """The rows of those that were rendered anew name the new objects: the old ones may go, from now on."""
+    if renewed := [job.id for job in published if job.priority == RENEWAL]:
+        for row in journal.run("renewals_published", ids=json.dumps(renewed), now=journal.clock()).fetchall():
+            journal.run("set_priority", id=row["job"], priority=row["priority"])
+        journal.run("add_total", name="renewed", by=len(renewed))
 
 
 # Failures
@@ -308,8 +376,11 @@ def bury(journal: Journal, job: Job, reason: str, *, cause: DeadCause = "failure
     """seen, fetched or rendered → dead. Only the operator's retry, or an edit, brings it back.
 
     A job whose cause is `poison` comes back by the operator's retry only. `is_failure`: something went wrong, and is
-    what /status shows as the last failure.
+    what /status shows as the last failure. One that was to be rendered anew is restored instead, which gives False: the
+    job is not where its caller saw it any more.
     """
+    if restore(journal, job, reason):
+        return False
     outcome: Outcome = "left_out" if not is_failure else "poison" if cause == "poison" else "dead"
     failpoints.reach("dead.before")
     buried = arrows.apply(

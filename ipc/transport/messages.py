@@ -175,7 +175,7 @@ class JobDone:
     `renditions` holds (width, height, format, bytes) of each; width and height are the original's, upright.
     `rss_bytes` is what the worker still holds on to. `fallbacks` of the renditions are not of the encoder that they
     should be of, and `fallback_reason` says why. `stripped_bytes` is the size of the stripped original: 0 where it
-    can't be stripped, NOT_STRIPPED where it is not wanted.
+    can't be stripped, NOT_STRIPPED where it is not wanted. `recipe`, 8 hex digits, is what the renditions are made by.
     """
 
     job_id: int
@@ -189,6 +189,7 @@ class JobDone:
     fallbacks: int = 0
     fallback_reason: str = ""
     stripped_bytes: int = NOT_STRIPPED
+    recipe: str = ""
 
 
 @dataclass(frozen=True, slots=True)

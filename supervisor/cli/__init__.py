@@ -86,7 +86,11 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         case "gc":
             return gc.run(settings, delete=options.delete, hours=options.older_than)
         case "republish":
-            return republish.run(settings, originals=options.originals, urls=options.urls)
+            if not options.renditions and (options.channel or options.since):
+                terminal.complain("republish", "--channel and --since go with --renditions")
+                return ExitCode.USAGE
+            chosen = republish.Chosen(tuple(options.channel), options.since) if options.renditions else None
+            return republish.run(settings, originals=options.originals, urls=options.urls, renditions=chosen)
         case "login":
             return login.run(settings, qr=options.qr, as_string=options.string, force=options.force)
         case "check":

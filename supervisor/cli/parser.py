@@ -6,6 +6,7 @@ import argparse
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ def _hours(text: str) -> float:
 
 
 _hours.__name__ = "number of hours"  # as argparse names what it refuses
+
+
+def _day(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+_day.__name__ = "day"
+_CHANNEL = {"metavar": "CHANNEL", "action": "append", "default": []}
+_SINCE = {"metavar": "DATE", "type": _day, "default": 0.0}
 
 
 def _flag(name: str, help: str) -> Option:
@@ -169,12 +179,19 @@ COMMANDS = (
     ),
     Subcommand(
         "republish",
-        "publish again what the settings now want otherwise; `check` counts it",
+        "publish again what the settings, or this version, now want otherwise",
         "It may run beside a running instance, be interrupted, and be run again. Have the instance read new settings"
-        " first (bin/run reload).",
+        " first (bin/run reload). `check` counts what the settings want otherwise.",
         (
             _flag("--originals", "replace originals that are published with their metadata"),
             _flag("--urls", "write rows again whose URLs do not begin with storage.public_url; their revision rises"),
+            _flag(
+                "--renditions",
+                "render pictures anew that another version or preset has rendered, behind all other work; the old"
+                " renditions are deleted when the row names the new ones",
+            ),
+            Option("--channel", "with --renditions: only of this channel; may be repeated", _CHANNEL),
+            Option("--since", "with --renditions: only what was posted from this day on, as 2026-11-30", _SINCE),
         ),
     ),
     Subcommand(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import dataclass
 
+from ipc.journal import Journal, peers, renewals
+from ipc.text import channel_address
 from supervisor import tree
 from supervisor.child.runtime import resolve
 from supervisor.cli import terminal
@@ -13,11 +16,22 @@ from supervisor.host import instance_lock
 from supervisor.processes.errors import CommandFailed
 from supervisor.settings import Settings
 
+MOST_TOLD = 50
+"""Pictures that could not be rendered anew, of which the reason is told."""
 
-def run(settings: Settings, *, originals: bool, urls: bool) -> int:
-    """Replace originals, write rows again, or both; the exit code."""
-    if not (originals or urls):
-        terminal.complain("republish", "say what: --originals, --urls, or both")
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which pictures are rendered anew: of these channels (none: of all), posted since that Unix second."""
+
+    channels: tuple[str, ...]
+    since: float
+
+
+def run(settings: Settings, *, originals: bool, urls: bool, renditions: Chosen | None = None) -> int:
+    """Replace originals, write rows again, have pictures rendered anew, or all of these; the exit code."""
+    if not (originals or urls or renditions):
+        terminal.complain("republish", "say what: --originals, --urls, --renditions, or several of them")
         return ExitCode.USAGE
     if not (settings.state_dir / "journal.db").exists():
         raise CommandFailed(f"{settings.state_dir} has no journal: it knows what is published, and how")
@@ -25,6 +39,8 @@ def run(settings: Settings, *, originals: bool, urls: bool) -> int:
         _replace_originals(settings)
     if urls:
         _write_rows_again(settings)
+    if renditions:
+        _want_renditions(settings, renditions)
     return 0
 
 
@@ -63,3 +79,49 @@ def _write_rows_again(settings: Settings) -> None:
         )
     else:
         terminal.say(f"{count} rows are written again when the program runs.")
+
+
+def _want_renditions(settings: Settings, chosen: Chosen) -> None:
+    """Have the uploader see to it that pictures are rendered anew whose recipe is not today's."""
+    preset = settings.images.preset
+    recipe = resolve("workers.rendering.imaging:current_recipe")(preset)
+    channels = _ids_of(settings, chosen.channels)
+    _tell_failed(settings)
+    want = resolve("workers.publishing.republish:want_renditions")
+    count = sum(want(tree.uploader_options(settings), recipe, channels=channels, since=chosen.since))
+    if not count:
+        terminal.say(f"All pictures are rendered by today's recipe, {recipe}, or are about to be.")
+    elif instance_lock.running(settings.state_dir):
+        terminal.say(
+            f"{count} pictures are rendered anew now, by recipe {recipe}, behind all other work: bin/run status counts"
+            " them (bin/run reload first, if that is still due)."
+        )
+    else:
+        terminal.say(f"{count} pictures are rendered anew, by recipe {recipe}, when the program runs.")
+
+
+def _tell_failed(settings: Settings) -> None:
+    """Say which pictures could not be rendered anew when that was tried last."""
+    journal = Journal.open_to_read(settings.state_dir / "journal.db")
+    for channel, message, reason in renewals.failed(journal, MOST_TOLD):
+        terminal.say(f"as it was: channel {channel}, message {message}: {reason}", out=sys.stderr)
+    journal.close()
+
+
+def _ids_of(settings: Settings, channels: tuple[str, ...]) -> list[int] | None:
+    """The channels of these addresses; None for all. Raises Failed."""
+    if not channels:
+        return None
+    journal = Journal.open_to_read(settings.state_dir / "journal.db")
+    found: list[int] = []
+    for text in channels:
+        try:
+            address = channel_address.parse(text)
+        except channel_address.NoAddress as error:
+            raise CommandFailed(str(error)) from error
+        ids = [int(address.value)] if address.kind == "id" else sorted(peers.channel_ids(journal, address.key))
+        if not ids:
+            raise CommandFailed(f"no channel is known by {text!r} yet: name it by its id")
+        found += ids
+    journal.close()
+    return found

@@ -11,6 +11,7 @@ from health.problems.detectors import find_problems
 from health.problems.first_seen import FirstSeen
 from health.snapshot import Snapshot, Undelivered
 from health.status import document
+from health.view.figures import Standstill
 from tests.health.snapshots import (
     AWAY,
     BREAKERS,
@@ -418,3 +419,13 @@ def test_a_breaker_that_only_somebody_can_close_says_what_to_do() -> None:
         "Check storage.access_key_id. After a change of the configuration: bin/run reload."
         " Nothing is lost; it is asked again by itself at 2023-11-14T22:14:00Z"
     )
+
+
+def test_what_is_rendered_anew_moves_too() -> None:
+    """Though no picture is published for the first time meanwhile."""
+    progress = Standstill(0.0)
+    waiting = figures(states={"fetched": 3}, totals={"processed": 9})
+    assert progress.unmoved_seconds(waiting, {}, 10.0) == 0.0
+    assert progress.unmoved_seconds(waiting, {}, 20.0) == 10.0
+    assert progress.unmoved_seconds(replace(waiting, totals={"processed": 9, "renewed": 1}), {}, 30.0) == 0.0
+    assert progress.unmoved_seconds(replace(waiting, renewals={"failed": 1}), {}, 40.0) == 0.0

@@ -34,6 +34,8 @@ def test_stats() -> None:
         "retried": 7,
         "dead": 5,
         "encoder_fallbacks": 0,
+        "renewing": 0,
+        "not_renewed": 0,
         "connected": True,
         "queue_size": 6,
         "r2_circuit_breaker": "closed",

@@ -49,14 +49,22 @@ LADDER = {"320.webp": webp(320, 200), "320.avif": avif(320, 200), "640.webp": we
 them never looks inside."""
 
 
+RECIPE = "0a1b2c3d"
+"""What an image worker of this desk says that it made them by."""
+
+
 class Desk:
-    """A state_dir, and the context of the one child that works on it. `journal` is the test's own connection."""
+    """A state_dir, and the context of the one child that works on it. `journal` is the test's own connection.
+
+    `recipe` is that of what is rendered from now on; empty: none, as earlier versions did.
+    """
 
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
         self.journal = Journal.open(state_dir / "journal.db")
         self.spool = Spool(state_dir / "spool")
         self.media = state_dir / "media"
+        self.recipe = ""
         self._inbox, to_child = pair()
         from_child, self._outbox = pair()
         self._to_child = Outbox(to_child, blocking=False)
@@ -152,7 +160,7 @@ class Desk:
         out = Workplace(self.spool.root, worker).writable
         done = self.write_ladder(job, out)
         (out / STRIPPED).write_bytes(b"\xff\xd8\xff, stripped")  # nobody looks behind that
-        return replace(done, stripped_bytes=(out / STRIPPED).stat().st_size)
+        return replace(done, stripped_bytes=(out / STRIPPED).stat().st_size, recipe=RECIPE)
 
     def write_ladder(self, job: Job, folder: Path | None = None) -> JobDone:
         """Write the files of LADDER into the job's folder, or this one; what an image worker would say of them."""
@@ -164,7 +172,9 @@ class Desk:
         (folder / STRIPPED).write_bytes(stripped)
         sizes = [[int(name.split(".")[0]), 200, name.split(".")[1], len(data)] for name, data in LADDER.items()]
         return JobDone(
-            job.id, job.generation, 10_000_000, "image/jpeg", "jpg", 640, 400, sizes, stripped_bytes=len(stripped)
+            *(job.id, job.generation, 10_000_000, "image/jpeg", "jpg", 640, 400, sizes),
+            stripped_bytes=len(stripped),
+            recipe=self.recipe,
         )
 
     def of(self, number: int) -> Job:

@@ -17,8 +17,9 @@ from ipc import failpoints
 from ipc.files.object_layout import Layout, objects_of, original_of
 from ipc.files.spool import STRIPPED, Spool
 from ipc.jobs import Job, Rendition
-from ipc.journal import Journal, leases, queue, transitions
+from ipc.journal import Journal, leases, queue, renewals, transitions
 from ipc.journal import pictures as journal_pictures
+from ipc.posts import RENEWAL
 from ipc.retry import RetryPolicy
 from workers.publishing.liveness import Liveness
 from workers.publishing.service.service import Service
@@ -119,10 +120,14 @@ class ObjectStage:
         else:
             self.service.succeeded([])
 
-    def _with_originals(self, jobs: Iterable[Job]) -> Iterator[Job]:
+    def _with_originals(self, jobs: list[Job]) -> Iterator[Job]:
         """The jobs with what of their originals is published. Those that still have to be stripped are made again."""
+        renewed = (job.id for job in jobs if job.priority == RENEWAL)
+        made_of_stripped = renewals.made_of_stripped(self._journal, renewed)
         for job in jobs:
-            published = original_of(job, self._originals)
+            # What is in the spool of these is not the file as it came, and must not become an object as such.
+            wanted = "stripped" if job.id in made_of_stripped and self._originals == "as_is" else self._originals
+            published = original_of(job, wanted)
             if published is not None:
                 yield replace(job, original=published)
             else:

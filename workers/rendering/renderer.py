@@ -41,10 +41,11 @@ def render(
     except Exception as error:
         return _failed(job, error)
     failpoints.reach("rendered.written")
-    return _done(job, rendered, stripped_bytes)
+    recipe = imaging.current_recipe(ladder.preset)
+    return _done(job, rendered, stripped_bytes, recipe)
 
 
-def _done(job: Job, rendered: imaging.Rendered, stripped_bytes: int) -> JobDone:
+def _done(job: Job, rendered: imaging.Rendered, stripped_bytes: int, recipe: str) -> JobDone:
     why = clip(rendered.fallbacks[0], FALLBACK_BYTES) if rendered.fallbacks else ""
     if rendered.fallbacks:
         log.warning("encoder.replaced", job=job.job_id, renditions=len(rendered.fallbacks), why=why)
@@ -60,6 +61,7 @@ def _done(job: Job, rendered: imaging.Rendered, stripped_bytes: int) -> JobDone:
         len(rendered.fallbacks),
         why,
         stripped_bytes,
+        recipe,
     )
 
 

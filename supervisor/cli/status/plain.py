@@ -22,6 +22,8 @@ def describe(body: dict[str, Any]) -> list[str]:
     lines.append(
         f"storage breaker {stats['r2_circuit_breaker']}  catalogue breaker {stats['supabase_circuit_breaker']}"
     )
+    if stats["renewing"] or stats["not_renewed"]:
+        lines.append(f"rendered anew: {stats['renewing']} to go, {stats['not_renewed']} could not be")
     if stats["last_error"]:
         lines.append(f"last error: {stats['last_error']}")
     for one in body["channels"]:

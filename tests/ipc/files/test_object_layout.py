@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipc.files.object_layout import Object, objects_of, rows_of
+from ipc.files.object_layout import OBJECT_NAME, Object, objects_of, rows_of, stripped_key
 from ipc.intake import withdraw
 from ipc.jobs import Job
 from ipc.journal import queue, transitions
-from tests.workers.desk import CHANNEL, LADDER, POSTED, Desk
+from tests.workers.desk import CHANNEL, LADDER, POSTED, RECIPE, Desk
 
 KEY = r"[0-9a-f]{2}/[0-9a-f]{64}/(\d+\.(webp|avif)|stripped\.jpg)"
 
@@ -36,6 +37,21 @@ def test_objects(job: Job) -> None:
 def test_the_same_picture_has_the_same_keys_whatever_message_it_is_in(job: Job) -> None:
     other = replace(job, id=99, message_id=99, revision=10**13, caption="another", generation=4)
     assert list(objects_of(other, "")) == list(objects_of(job, ""))
+
+
+def test_a_recipe_is_in_the_keys_of_renditions_alone(job: Job) -> None:
+    now = replace(job, recipe=RECIPE)
+    names = [one.key.rpartition("/")[2] for one in objects_of(now, "")]
+    assert names == [f"320-{RECIPE}.webp", f"320-{RECIPE}.avif", f"640-{RECIPE}.webp", "stripped.jpg"]
+    assert [(one.file, one.content_type, one.bytes) for one in objects_of(now, "")] == [
+        (one.file, one.content_type, one.bytes) for one in objects_of(job, "")
+    ]
+    image = rows_of(now, "p/", str)["images"]
+    assert image is not None
+    assert {one["key"] for one in image["renditions"]} == {one.key for one in objects_of(now, "p/")} - {
+        stripped_key(job, "p/")
+    }
+    assert all(re.fullmatch(OBJECT_NAME, name) for name in (*names, "320.webp", "320.avif"))
 
 
 @settings(deadline=None)  # the machine is shared
@@ -163,6 +179,7 @@ BARE = Job(
     height=1,
     renditions=(),
     rendition_bytes=0,
+    recipe=None,
     stripped_bytes=1,
     stored=False,
     original="stripped",

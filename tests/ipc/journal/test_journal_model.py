@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -11,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ipc.intake import take, withdraw
 from ipc.jobs import Job
-from ipc.journal import Journal, figures, lookup, queue, transitions
+from ipc.journal import Journal, figures, lookup, queue, renewals, transitions
+from ipc.posts import RENEWAL
 from ipc.retry import FARTHEST_SECONDS, RetryPolicy
 from tests.ipc.builders import (
     CHANNEL,
@@ -51,12 +53,38 @@ class Model:
     deleted: bool = False
     priority: int = 0
     doubted: str | None = None
+    renewal: str | None = None
+    former_priority: int = 0
+
+    @property
+    def is_renewed(self) -> bool:
+        return self.renewal == "making"
+
+    def be_as_before(self, state: str, renewal: str) -> None:
+        """It is not rendered anew after all."""
+        self.state, self.stored, self.priority, self.renewal = state, True, self.former_priority, renewal
+        self.generation += 1
+        self.attempts, self.deaths, self.claimed, self.doubted = 0, 0, False, None
+
+    @property
+    def left(self) -> dict[str, Any]:
+        """What stays of it when the message is deleted, or gets another picture."""
+        return {
+            "priority": self.former_priority if self.is_renewed else self.priority,
+            "renewal": "moved" if self.renewal == "moved" else None,
+            "former_priority": self.former_priority,
+        }
 
 
 class JournalMachine(RuleBasedStateMachine):
     """Every rule takes a snapshot of a job, new or old, as a process would hold it, and knows what must follow."""
 
-    @initialize()
+    @initialize(begin=st.sampled_from(["empty", "published", "renewed"]))
+    def begin(self, begin: str) -> None:
+        self.open()
+        if begin != "empty":  # or a run would seldom get as far as to render one anew
+            self.publish_one(is_renewed=begin == "renewed")
+
     def open(self) -> None:
         self.clock = Clock()
         self.journal = open_journal(None, self.clock)
@@ -64,6 +92,18 @@ class JournalMachine(RuleBasedStateMachine):
         self.snapshots: list[Job] = []
         self.totals = {"processed": 0, "failed": 0, "retried": 0}
         self.revisions: dict[int, int] = {}
+
+    def publish_one(self, *, is_renewed: bool) -> None:
+        self.take(1, "a", "f:1", False, 1)
+        job = push(self.journal, self.snapshots[-1], "published")
+        model = self.models[job.id]
+        model.state, model.stored, model.was_published = "published", True, True
+        self.totals["processed"] += 1
+        self.want()
+        if is_renewed:
+            assert transitions.renew(self.journal, job, "fetched", was_stripped=True)
+            self.begin_renewal(model, "fetched")
+        self.snapshots[:] = [again(self.journal, job)]
 
     def teardown(self) -> None:
         """However it stands, a healthy tree brings every job to its end."""
@@ -111,7 +151,7 @@ class JournalMachine(RuleBasedStateMachine):
                 generation=model.generation + 1,
                 changes=model.changes + 1,
                 was_published=model.was_published,
-                priority=model.priority,
+                **model.left,
             )
             assert taken.edited == 1
         else:
@@ -126,6 +166,8 @@ class JournalMachine(RuleBasedStateMachine):
                 model.changes += 1
                 if model.state == "published":
                     model.state, model.attempts = "rendered", 0
+                elif model.is_renewed and not model.stored:
+                    model.be_as_before("rendered", "wanted")
         self.snapshots.append(again(self.journal, job))
 
     @rule(numbers=st.lists(st.integers(1, 5), max_size=3))
@@ -146,8 +188,8 @@ class JournalMachine(RuleBasedStateMachine):
                 stored=True,
                 was_published=model.was_published,
                 deleted=True,
-                priority=model.priority,
                 doubted=model.doubted,
+                **model.left,
             )
             self.snapshots.append(again(self.journal, jobs[number]))
 
@@ -199,6 +241,44 @@ class JournalMachine(RuleBasedStateMachine):
             self.totals["processed"] += not (model.was_published or model.deleted)
             model.state, model.attempts = "published", 0
             model.was_published |= not model.deleted
+            if model.is_renewed:
+                model.renewal, model.priority = "moved", model.former_priority
+                self.totals["renewed"] = self.totals.get("renewed", 0) + 1
+
+    # Rendered anew
+
+    @rule()
+    def want(self) -> None:
+        wanted = [
+            model
+            for model in self.models.values()
+            if model.state == "published" and not model.deleted and model.renewal != "moved"
+        ]
+        assert sum(renewals.want(self.journal, "0a1b2c3d")) == len(wanted)
+        for model in wanted:
+            model.renewal = "wanted"
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data(), state=st.sampled_from(["seen", "fetched"]))
+    def renew(self, data: Any, state: Literal["seen", "fetched"]) -> None:
+        job, model, same = self.pick(data)
+        newest = job.revision == again(self.journal, job).revision
+        applies = same and newest and model.state == "published" and not model.deleted and model.renewal == "wanted"
+        assert transitions.renew(self.journal, job, state, was_stripped=True) is applies
+        if applies:
+            self.begin_renewal(model, state)
+            self.snapshots.append(again(self.journal, job))
+
+    def begin_renewal(self, model: Model, state: str) -> None:
+        model.former_priority, model.priority, model.renewal = model.priority, RENEWAL, "making"
+        model.state, model.stored, model.attempts, model.deaths, model.doubted = state, False, 0, 0, None
+        model.generation += 1
+
+    @rule()
+    def old_objects_are_gone(self) -> None:
+        renewals.end(self.journal, renewals.due(self.journal, "moved", 1000))
+        for model in self.models.values():
+            model.renewal = None if model.renewal == "moved" else model.renewal
 
     @precondition(lambda self: self.snapshots)
     @rule(data=st.data())
@@ -240,7 +320,7 @@ class JournalMachine(RuleBasedStateMachine):
             model.attempts, model.claimed = model.attempts + 1, False
             self.totals["retried"] += 1
         else:
-            assert outcome == "dead"
+            assert outcome == ("moved on" if model.is_renewed else "dead")
             self.died(model)
 
     @precondition(lambda self: self.snapshots)
@@ -248,11 +328,14 @@ class JournalMachine(RuleBasedStateMachine):
     def bury(self, data: Any) -> None:
         job, model, same = self.pick(data)
         applies = same and job.state == model.state and model.state in WAITING
-        assert transitions.bury(self.journal, job, "why") is applies
+        assert transitions.bury(self.journal, job, "why") is (applies and not model.is_renewed)
         if applies:
             self.died(model)
 
     def died(self, model: Model) -> None:
+        if model.is_renewed:
+            model.be_as_before("published", "failed")
+            return
         model.state, model.dead_state = "dead", model.state
         model.attempts, model.claimed = model.attempts + 1, False
         self.totals["failed"] += 1
@@ -314,6 +397,8 @@ class JournalMachine(RuleBasedStateMachine):
             assert figures.states(self.journal) == recounted(self.journal)
             assert figures.totals(self.journal) == self.totals
             assert kept_counts(self.journal) == recounted_counts(self.journal)
+            found = Counter(model.renewal for model in self.models.values() if model.renewal)
+            assert renewals.counts(self.journal) == {step: found[step] for step in renewals.STEPS}
 
     @invariant()
     def every_job_is_where_the_model_has_it(self) -> None:
@@ -335,11 +420,17 @@ class JournalMachine(RuleBasedStateMachine):
                 job.deleted_at is not None,
                 job.priority,
                 job.doubted,
+                self.renewal_of(job_id),
+                model.former_priority,
             )
             assert found == model
             assert job.revision >= 1000 * job.posted_at + model.changes
             assert job.revision >= self.revisions.get(job_id, 0)
             self.revisions[job_id] = job.revision
+
+    def renewal_of(self, job_id: int) -> str | None:
+        row = self.journal._connection.execute("SELECT step FROM renewals WHERE job = ?", [job_id]).fetchone()
+        return str(row["step"]) if row else None
 
     @invariant()
     def no_job_is_lost(self) -> None:

@@ -165,6 +165,9 @@ JOBS: dict[int, dict[str, Any]] = {
 """Columns by message: a job in every state that version 1 knew, of both sources, and one that killed its workers."""
 
 
+NO_RENEWALS = {("wanted", 0), ("making", 0), ("moved", 0), ("failed", 0)}
+
+
 def digest_1(job: dict[str, Any]) -> bytes:
     """As version 1 made it."""
     shown = [job["grouped_id"], job["caption"], job["posted_at"]]
@@ -202,7 +205,7 @@ def make_1(path: Path) -> None:
     old.close()
 
 
-def in_version_4(job: dict[str, Any]) -> dict[str, Any]:
+def in_version_5(job: dict[str, Any]) -> dict[str, Any]:
     """A job of an older version, brought up to date: until then originals were published as they came."""
     number = job["message_id"]
     cause = ("poison" if number == 13 else "failure") if job["state"] == "dead" else None
@@ -214,7 +217,7 @@ def in_version_4(job: dict[str, Any]) -> dict[str, Any]:
         "source": source,
         "dead_cause": cause,
     }
-    new |= {"waits_since": job["seen_at"] if job["state"] in WAITING else None, "life": b""}
+    new |= {"recipe": None, "waits_since": job["seen_at"] if job["state"] in WAITING else None, "life": b""}
     return {**job, **new}
 
 
@@ -334,12 +337,13 @@ def test_everything_is_kept_and_what_is_new_says_nothing(old: Path) -> None:
     open_journal(old.parent).close()
     after = contents(old)
     plain = {"entities": b"\x90", "forwarded_from": None, "reply_to": None, "doubted": None, "doubts": 0, "priority": 0}
-    assert after.pop("jobs") == [in_version_4({**job, **plain}) for job in before.pop("jobs")]
+    assert after.pop("jobs") == [in_version_5({**job, **plain}) for job in before.pop("jobs")]
     # Version 1 let a cursor pass gaps: whatever lies below it may be read once more.
     channels = [{**one, "floor": one["cursor"] + 1, "backfilled": 0} for one in before.pop("channels")]
     assert after.pop("channels") == channels
     assert [after.pop(table) for table in ("peers", "sightings", "breakers", "removals")] == [[], [], [], []]
-    assert after.pop("addresses") == []
+    assert [after.pop(table) for table in ("addresses", "renewals")] == [[], []]
+    assert {(one["step"], one["jobs"]) for one in after.pop("renewal_counts")} == NO_RENEWALS
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": 1}], [{"user_version": VERSION}])
     assert after == before
     assert {"totals", "last_failure"} <= set(after)
@@ -360,7 +364,7 @@ def as_version(version: int, old: Path) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("version", [2, 3, 4])
 def test_a_later_version_is_kept_as_well(version: int, old: Path) -> None:
     as_version(version, old)
     database = sqlite3.connect(old)
@@ -374,14 +378,15 @@ def test_a_later_version_is_kept_as_well(version: int, old: Path) -> None:
     journal.close()
     after = contents(old)
     assert after.pop("sightings") == [{"address": "name:news", "configured_at": 5.0}]
-    assert [after.pop(table) for table in ("breakers", "removals", "addresses")] == [[], [], []]
-    assert [before.pop(table, []) for table in ("sightings", "breakers", "removals")] == [[], [], []]
-    assert after.pop("jobs") == [in_version_4(job) for job in before.pop("jobs")]
+    assert [after.pop(table) for table in ("breakers", "removals", "addresses", "renewals")] == [[], [], [], []]
+    assert {(one["step"], one["jobs"]) for one in after.pop("renewal_counts")} == NO_RENEWALS
+    assert [before.pop(table, []) for table in ("sightings", "breakers", "removals", "addresses")] == [[], [], [], []]
+    assert after.pop("jobs") == [in_version_5(job) for job in before.pop("jobs")]
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": version}], [{"user_version": VERSION}])
     assert after == before
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_what_was_read_out_of_texts_is_in_columns(version: int, old: Path) -> None:
     as_version(version, old)
     journal = open_journal(old.parent)

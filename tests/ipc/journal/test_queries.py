@@ -79,6 +79,10 @@ VALUES = {
     "source": "export",
     "cause": "failure",
     "queue": "render",
+    "stage": "wanted",
+    "next_stage": "failed",
+    "recipe": "0a1b2c3d",
+    "width": 100,
     "step": bytes(6),
     **dict.fromkeys(("digest", "entities", "forwarded_from", "locator", "ignored", "renditions"), b"\x80"),
 }
@@ -115,6 +119,13 @@ def a_journal(count: int) -> Journal:
                 values = {"state": state, "source": source, "stored": stored, "alone": alone, "cause": cause}
                 span = {"first": number * count + 1, "last": (number + 1) * count}
                 journal._connection.execute(ADD, {**values, **span, "channel": channel, "now": NOW})
+        journal._connection.execute(
+            """INSERT INTO renewals (job, step, recipe, next_at)
+               SELECT id, CASE id % 4 WHEN 0 THEN 'wanted' WHEN 1 THEN 'making' WHEN 2 THEN 'moved' ELSE 'failed' END,
+                      '0a1b2c3d', :now + id % 7
+               FROM jobs WHERE state = 'published'""",
+            {"now": NOW},
+        )
         claimed = "SELECT id FROM jobs WHERE state = 'fetched' AND next_at = 0 LIMIT 2"
         journal._connection.execute(f"UPDATE jobs SET claimed_by = 'image-1' WHERE id IN ({claimed})")
     return journal

@@ -35,7 +35,7 @@ from workers.publishing.gc.garbage import Garbage, GarbageScope, find
 from workers.publishing.gc.ownership import SHARED_GRACE_SECONDS, check_ownership
 from workers.publishing.gc.removal import remove, remove_all
 
-__all__ = ["Garbage", "GarbageScope", "collect", "find", "remove", "row_seconds"]
+__all__ = ["ANSWER_SECONDS", "Garbage", "GarbageScope", "collect", "find", "remove", "row_seconds"]
 
 ANSWER_SECONDS = 5.0
 """Longest for an answer of the storage: far less than a lease lasts."""
@@ -68,4 +68,4 @@ def row_seconds(settings: Mapping[str, Any]) -> float:
 
     A hosted project gives up on a statement in less time than the uploader waits for its answer.
     """
-    return 2.0 * settings["answer_seconds"] if settings["backend"] == "supabase" else 1.0
+    return 2.0 * settings["answer_seconds"] if settings.get("backend") == "supabase" else 1.0

@@ -10,12 +10,13 @@ in CodecFault or OutOfMemory, no verdict; or in the OSError of the disk.
     blame      whose fault a failure is: the picture's or ours; `canaries` show it
     ladder     which renditions a picture gets
     presets    what the encoders are told: `images.preset`
+    recipe     by what they were made, as their keys say it
     memory     how much memory that takes, and whether a failure may have been for want of it
     priority   no real-time priority for the AV1 encoder's threads
 """
 
 from workers.rendering.imaging.blame import CodecFault
-from workers.rendering.imaging.codec import render, warm_up
+from workers.rendering.imaging.codec import current_recipe, render, warm_up
 from workers.rendering.imaging.gate import FORMATS, BadPicture, Limits, inspect
 from workers.rendering.imaging.ladder import Ladder, Rendered, widths_for
 from workers.rendering.imaging.memory import OutOfMemory, trim
@@ -28,6 +29,7 @@ __all__ = [
     "Limits",
     "OutOfMemory",
     "Rendered",
+    "current_recipe",
     "inspect",
     "render",
     "trim",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ipc.files.object_layout import CONTENT_TYPES
+from ipc.files.object_layout import CONTENT_TYPES, RECIPE
 from ipc.transport.messages import NOT_STRIPPED, JobDone, JobFailed
 
 LARGEST = 2**48
@@ -37,6 +37,7 @@ def _is_sound_success(answer: JobDone) -> bool:
         and _are_renditions(answer.renditions)
         and answer.fallbacks <= len(answer.renditions)
         and _is_text(answer.fallback_reason)
+        and _is_word(answer.recipe, RECIPE)
         and (_is_size(answer.stripped_bytes) or answer.stripped_bytes == NOT_STRIPPED)
     )
 

@@ -10,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipc.transport.messages import JobDone, JobFailed, decode, encode
+from tests.workers.desk import RECIPE
 from workers.rendering.verdicts.reply_check import is_sound
 
-DONE = JobDone(1, 1, 5_000_000, "image/jpeg", "jpg", 640, 400, [[320, 200, "webp", 999], [320, 200, "avif", 99]])
+DONE = JobDone(
+    1, 1, 5_000_000, "image/jpeg", "jpg", 640, 400, [[320, 200, "webp", 999], [320, 200, "avif", 99]], recipe=RECIPE
+)
 FAILED = JobFailed(1, 1, 5_000_000, "bad", "truncated: œ")
 
 anything = st.recursive(
@@ -65,6 +68,16 @@ def test_real_answers_pass_also_over_the_wire(answer: JobDone | JobFailed) -> No
         {"fallbacks": 3},
         {"fallbacks": None},
         {"fallback_reason": 5},
+        {"recipe": ""},
+        {"recipe": None},
+        {"recipe": 0xA1B2C3D4},
+        {"recipe": b"0a1b2c3d"},
+        {"recipe": "0a1b2c3"},
+        {"recipe": "0a1b2c3d4"},
+        {"recipe": "0A1B2C3D"},
+        {"recipe": "0a1b2c3d\n"},
+        {"recipe": "../../0a"},
+        {"recipe": "٠a1b2c3d"},
     ],
     ids=repr,
 )

@@ -17,6 +17,7 @@ removing what `render` wrote. The image worker's sandbox shuts a decoder off fro
     encoder    as WebP and AVIF, each width
     mending    a refused file without what a browser passes over
     warming    each codec used once, before the first picture
+    versions   which libraries make a rendition's bytes
     pillow     Pillow's own settings and errors
 """
 
@@ -28,6 +29,7 @@ import os
 os.environ["SVT_LOG"] = "-1"
 
 from workers.rendering.imaging.codec.pipeline import render
+from workers.rendering.imaging.codec.versions import current_recipe
 from workers.rendering.imaging.codec.warming import warm_up
 
-__all__ = ["render", "warm_up"]
+__all__ = ["current_recipe", "render", "warm_up"]

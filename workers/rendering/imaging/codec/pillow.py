@@ -44,6 +44,16 @@ def reason_of(kind: str, error: Exception) -> str:
     return f"truncated: {text}" if "truncat" in text.lower() else f"damaged: {text}"
 
 
+def avif_versions() -> dict[str, str]:
+    """The versions of what writes AVIF, by name; of the encoders in one text."""
+    encoders = pillow_avif.AvifImagePlugin._avif
+    return {
+        "pillow-avif-plugin": pillow_avif.__version__,
+        "libavif": encoders.libavif_version,
+        "codecs": encoders.codec_versions(),
+    }
+
+
 def resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
 

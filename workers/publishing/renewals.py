@@ -1,0 +1,231 @@
+"""Published pictures rendered anew (`republish --renditions`): the uploader's third thread, which has work only then.
+
+1. A few at a time, an original is put into the spool: as it is published, or by the source where it is not. Then the
+   job goes its way once more, behind everything else. Its row and its objects stay meanwhile (see `transitions.renew`).
+2. When its row names the new objects, the old ones are deleted: under the lease that `gc` takes, after catalogue and
+   journal were asked whether any row or job names them still.
+
+Killed anywhere, the next run repeats what was not recorded. A picture that can't be had, or rendered, stays as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+
+from ipc import failpoints
+from ipc.files.object_layout import Published, original_key, rendition_key, stripped_key
+from ipc.files.spool import Spool
+from ipc.jobs import Job
+from ipc.journal import Journal, lookup, pictures, renewals, transitions
+from ipc.journal.renewals import Renewal
+from workers.publishing import catalog as catalogs
+from workers.publishing import storage as storages
+from workers.publishing.catalog import Catalog
+from workers.publishing.gc import ANSWER_SECONDS, Garbage, GarbageScope, remove, row_seconds
+from workers.publishing.gc.garbage import judge
+from workers.publishing.service.faults import ServiceFault
+from workers.publishing.storage import Storage, Stored
+from workers.unforeseen import contained
+
+POLL_SECONDS = 2.0
+IN_FLOW = 16
+"""Pictures that are rendered anew at once: they take no room that others need."""
+
+AT_ONCE = 64
+"""Pictures whose old objects are deleted in one go."""
+
+WAIT_SECONDS = 60.0
+"""How long one waits that can't be begun, or whose old objects can't go yet; and all, after a service has failed."""
+
+SOURCE_SECONDS = 86400.0
+"""How long a source may take to fetch an original once more before that is given up: perhaps it has no such channel."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Services:
+    """Connections of this thread's own, made when there is something to do."""
+
+    storage: Storage
+    catalog: Catalog
+
+
+class Renewals:
+    """`options` are the uploader's. `wake(state)` hints to the process that takes jobs in that state."""
+
+    def __init__(self, options: Mapping[str, Any], journal: Journal, spool: Spool, wake: Callable[[str], None]) -> None:
+        self._options = options
+        self._journal = journal
+        self._spool = spool
+        self._wake = wake
+        self._prefix: str = options["storage"]["prefix"]
+        self._wanted: Published = options["storage"]["originals"]
+        self._row_seconds = row_seconds(options["catalog"])
+        self._services: Services | None = None
+
+    def step(self) -> int:
+        """Do what is due; how many pictures went a step on. Raises ServiceFault and OSError."""
+        counts = renewals.counts(self._journal)
+        if not any(counts[step] for step in ("wanted", "making", "moved")):
+            self.close()
+            return 0
+        went_on = self._clear() if counts["moved"] else 0
+        went_on += self._give_up() if counts["making"] >= IN_FLOW else 0
+        free = IN_FLOW - counts["making"]
+        for renewal in renewals.due(self._journal, "wanted", free) if free > 0 else ():
+            went_on += self._begin(renewal)
+        return went_on
+
+    def close(self) -> None:
+        """Let go of the services."""
+        if self._services is not None:
+            self._services.storage.close()
+            self._services.catalog.close()
+            self._services = None
+
+    def _connected(self) -> Services:
+        if self._services is None:
+            self._services = Services(storages.make(self._options, ANSWER_SECONDS), catalogs.make(self._options))
+        return self._services
+
+    # To be rendered once more
+
+    def _begin(self, renewal: Renewal) -> int:
+        """Have one rendered, if its row is written and it is not by that recipe yet; whether it went a step on."""
+        job = lookup.job(self._journal, renewal.job_id)
+        if job is None or job.deleted_at is not None or job.recipe == renewal.recipe:
+            renewals.end(self._journal, [renewal])
+            return 1
+        if job.state != "published":  # its message was edited: first comes the row
+            renewals.put_off(self._journal, renewal, WAIT_SECONDS)
+            return 0
+        kind, data = self._original(job)
+        if data is not None:
+            self._spool.write_original(job.id, job.generation + 1, lambda part: _write(part, data))
+        state: Literal["fetched", "seen"] = "fetched" if data is not None else "seen"
+        failpoints.reach("renewed.before")
+        if not transitions.renew(self._journal, job, state, was_stripped=data is not None and kind == "stripped"):
+            self._spool.remove(job.id, job.generation + 1)
+            return 0
+        failpoints.reach("renewed.begun")
+        self._wake(state)
+        return 1
+
+    def _original(self, job: Job) -> tuple[Published, bytes | None]:
+        """The original as it is published, and how that is. None: the source has to fetch it.
+
+        One without metadata will do, as it has the same pixels: but not where originals are wanted as they came.
+        """
+        read = self._connected().storage.read
+        if job.original == "as_is" and (data := read(original_key(job, self._prefix))) is not None:
+            return ("as_is", data) if hashlib.sha256(data).hexdigest() == job.sha256 else ("none", None)
+        if job.original == "stripped" and self._wanted != "as_is":
+            return "stripped", read(stripped_key(job, self._prefix))
+        return "none", None
+
+    def _give_up(self) -> int:
+        """Restore those that no source has fetched for long: they keep others waiting."""
+        went_on = 0
+        for renewal in renewals.due(self._journal, "making", IN_FLOW, age_seconds=SOURCE_SECONDS):
+            job = lookup.job(self._journal, renewal.job_id)
+            if job is not None and job.state == "seen":
+                went_on += transitions.restore(
+                    self._journal, job, "its original is not in the storage, and no source has fetched it for a day"
+                )
+        return went_on
+
+    # Old objects, which no row names any more
+
+    def _clear(self) -> int:
+        """Delete the old objects of those whose rows have been there for as long as any row may be on its way."""
+        moved = renewals.due(self._journal, "moved", AT_ONCE, age_seconds=self._row_seconds)
+        if not moved:
+            return 0
+        found = self._found(moved)
+        services = self._connected()
+        scope = GarbageScope(services.storage, services.catalog, self._journal, self._prefix, self._row_seconds)
+        failpoints.reach("renewed.moved")
+        removed = set()
+        for one in remove(scope, found.values(), time.monotonic() - self._row_seconds):
+            removed.add(one.sha256)
+            log.info("renditions.replaced", sha256=one.sha256, renditions=len(one.objects))
+        failpoints.reach("renewed.deleted")
+        rest = {sha256: one.objects for sha256, one in found.items() if sha256 not in removed}
+        left = {one.sha256 for one in judge(scope, rest)} | pictures.under_way(self._journal, rest)
+        for renewal in moved:
+            if renewal.sha256 in left:  # another message's row with that picture is on its way
+                renewals.put_off(self._journal, renewal, WAIT_SECONDS)
+        done = [renewal for renewal in moved if renewal.sha256 not in left]
+        renewals.end(self._journal, done)
+        failpoints.reach("renewed.after")
+        return len(done)
+
+    def _found(self, moved: list[Renewal]) -> dict[str, Garbage]:
+        """The old objects by picture: several messages may have the same one."""
+        objects: dict[str, dict[str, Stored]] = {}
+        for renewal in moved:
+            job = lookup.job(self._journal, renewal.job_id)
+            assert job is not None, "no job is ever deleted"
+            former = renewal.former(job)
+            for one in former.renditions:
+                key = rendition_key(former, one, self._prefix)
+                objects.setdefault(str(former.sha256), {})[key] = Stored(key, one.bytes, 0.0)
+        return {sha256: Garbage(sha256, tuple(some.values()), is_whole=False) for sha256, some in objects.items()}
+
+
+def _write(part: Path, data: bytes) -> None:
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+class RenewalThread(threading.Thread):
+    """It goes round until a stop is asked for. `error` is what ended it. No exit waits for it: it can be repeated."""
+
+    def __init__(self, make: Callable[[], Renewals], stopping: Callable[[], bool]) -> None:
+        super().__init__(name="renewals", daemon=True)
+        self._make = make
+        self._stopping = stopping
+        self._bell = threading.Event()
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            work = self._make()
+            while not self._stopping():
+                pause = self._step(work)
+                if pause:
+                    self._bell.wait(pause)
+        except BaseException as error:
+            self.error = error
+
+    def _step(self, work: Renewals) -> float:
+        """One step; the seconds to wait after it. No service's failure is anybody's but this thread's."""
+        try:
+            return 0.0 if work.step() else POLL_SECONDS
+        except (ServiceFault, OSError) as fault:
+            log.warning("renewing.paused", seconds=WAIT_SECONDS, reason=str(fault))
+        except Exception as error:
+            contained(error, "rendering anew put off for an unforeseen error")
+        work.close()
+        return WAIT_SECONDS
+
+    def stop(self) -> None:
+        """Don't wait any more."""
+        self._bell.set()
+
+    def check(self) -> None:
+        """Raise what ended the thread."""
+        if self.error is not None:
+            raise self.error

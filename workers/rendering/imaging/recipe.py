@@ -1,0 +1,26 @@
+"""The recipe: by what a picture's renditions were made, as part of their keys, which never change their bytes. Pure.
+
+How many threads took part, the order of the pictures and the widths of the ladder are not part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+PIPELINE_VERSION = 1
+"""To be raised by whoever changes the bytes of any rendition (decoding, colours, scaling, encoders' settings).
+
+`tests/workers/rendering/imaging/test_recipe.py` finds out.
+"""
+
+
+def recipe_of(preset: str, libraries: Mapping[str, str], pipeline: int = PIPELINE_VERSION) -> str:
+    """Return 8 hex digits of the preset, the version of each library by name, and the version of the pipeline.
+
+    >>> recipe_of("balanced", {"libwebp": "1.6.0", "libavif": "1.4.2"}, 1)
+    '407b6239'
+    """
+    parts = json.dumps([pipeline, preset, sorted(libraries.items())])
+    return hashlib.sha256(parts.encode()).hexdigest()[:8]
