@@ -2,7 +2,8 @@
 
 They come from Debian packages of wallpapers, taken by name (`apt-get download`, which needs no root and installs
 nothing) into a cache folder outside the checkout: $PICTUREDESK_PHOTOGRAPHS, or else picturedesk-photographs in
-$XDG_CACHE_HOME. Drawings among the wallpapers are left out. Authors and licences are those of the packages' copyright files.
+$XDG_CACHE_HOME. Drawings among the wallpapers are left out. Authors and licences are those of the packages'
+copyright files.
 
 The photographs are in two sets, halves of each package: on FIT settings are chosen and predictors fitted, on JUDGE
 they are judged, so nothing is judged on what it was made for.

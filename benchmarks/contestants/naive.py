@@ -1,4 +1,4 @@
-"""The ladder as a first script of anybody's makes it with Pillow: one process, each width and format from the file anew.
+"""The ladder as a first script with Pillow makes it: one process, each width and format from the file anew.
 
 Called with a JSON file as `benchmarks/sharp/ladder.mjs` is (only `quality` of `webp` and `avif` is used: all else is
 Pillow's default); prints the same.
@@ -21,7 +21,9 @@ def rendered(path: Path, config: dict[str, Any]) -> None:
     for step in sorted({min(step, size[0]) for step in config["widths"]}):
         for name in ("webp", "avif"):
             with Image.open(path) as image:
-                made = image.convert("RGB").resize((step, max(1, round(step * size[1] / size[0]))), Image.Resampling.LANCZOS)
+                made = image.convert("RGB").resize(
+                    (step, max(1, round(step * size[1] / size[0]))), Image.Resampling.LANCZOS
+                )
                 made.save(Path(config["out"]) / f"{path.stem}-{step}.{name}", quality=config[name]["quality"])
 
 
