@@ -106,11 +106,12 @@ class Rival:
 
 
 def rivals(paths: list[Path], widths: list[int]) -> list[Rival]:
+    avif = {"quality": 60, "chromaSubsampling": "4:2:0", "tune": "iq"}
     method = PRESETS["balanced"].webp["method"]
     base = {"files": [str(path) for path in paths], "widths": widths, "chained": True, "concurrency": 1}
     base["jobs"] = len(os.sched_getaffinity(0))
-    one = base | {"webp": {"quality": 80, "effort": method}, "avif": {"quality": 60, "effort": 1}}
-    zero = one | {"avif": {"quality": 60, "effort": 0}}
+    one = base | {"webp": {"quality": 80, "effort": method}, "avif": avif | {"effort": 1}}
+    zero = one | {"avif": avif | {"effort": 0}}
     four = one | {"webp": {"quality": 80, "effort": 4}}
     sharp, python = ("node", str(HOME / "benchmarks" / "sharp" / "ladder.mjs")), (sys.executable, "-P", "-m")
     return [
@@ -325,10 +326,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks/run imaging", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--short", action="store_true", help="eight photographs, two rounds: some minutes")
+    parser.add_argument(
+        "--pictures", type=int, default=0, help="so many photographs at 1280 px, one round: does it run?"
+    )
     options = parser.parse_args()
     small, large = photographs("judge", 1280), photographs("judge", 2560)[::3]
     if options.short:
         small, large, options.rounds = small[::3], large[:1], 2
+    if options.pictures:
+        small, large, options.rounds = small[: options.pictures], [], 1
     paths, specs = small + large, image_specs()
     with workplace(3600) as folder:
         paths = linked(folder / "photographs", paths)

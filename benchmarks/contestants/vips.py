@@ -33,7 +33,12 @@ def rendered(path: Path, config: dict[str, Any], out: Path | None) -> None:
         picture = made.copy_memory()
         webp = picture.webpsave_buffer(Q=config["webp"]["quality"], effort=config["webp"]["effort"], keep="none")
         avif = picture.heifsave_buffer(
-            compression="av1", Q=config["avif"]["quality"], effort=config["avif"]["effort"], keep="none"
+            compression="av1",
+            Q=config["avif"]["quality"],
+            effort=config["avif"]["effort"],
+            subsample_mode="on",
+            tune=config["avif"]["tune"],
+            keep="none",
         )
         for name, content in (("webp", webp), ("avif", avif)):
             if out:

@@ -14,6 +14,12 @@ const config = JSON.parse(await readFile(process.argv[2], "utf8"));
 sharp.cache(false); // nothing is used twice
 sharp.concurrency(config.concurrency);
 
+// Halves to the even neighbour, as Python has it.
+function rounded(value) {
+  const whole = Math.floor(value);
+  return value - whole === 0.5 ? whole + (whole % 2) : Math.round(value);
+}
+
 async function rendered(path, out) {
   const data = await readFile(path);
   const { width, height } = await sharp(data).metadata();
@@ -21,7 +27,7 @@ async function rendered(path, out) {
   const work = [];
   let above = null;
   for (const step of widths) {
-    const size = { width: step, height: Math.max(1, Math.round((step * height) / width)), fit: "fill" };
+    const size = { width: step, height: Math.max(1, rounded((step * height) / width)), fit: "fill" };
     const source = config.chained && above ? sharp(above.data, { raw: above.info }) : sharp(data);
     const made = await source.rotate().resize(size).removeAlpha().raw().toBuffer({ resolveWithObject: true });
     above = { data: made.data, info: { width: made.info.width, height: made.info.height, channels: made.info.channels } };
