@@ -21,7 +21,7 @@ TRIAL_PIXELS: Final = 61_440
 SHORTEST: Final = 40
 """Pixels a side that a trial needs: the coarse measure would have nothing to average."""
 
-LEAST, MOST = 35, 75
+LEAST, MOST = 40, 75
 """Bounds of the quality, so that an odd picture costs neither its looks nor ten times its bytes."""
 
 

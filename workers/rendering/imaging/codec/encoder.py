@@ -54,13 +54,19 @@ def encode_ladder(
 
 
 def trial_of(picture: Image.Image, preset: Encoding, gauge: Gauge) -> Trial | None:
-    """What the picture loses by the preset's AVIF; None if it is too small to say."""
+    """What the picture loses by the preset's AVIF; None if it is too small to say, or can't be tried.
+
+    A codec that fails here will fail, and be named, where the renditions are made. Raises OutOfMemory.
+    """
 
     def encoded(small: Image.Image) -> bytes:
         return saved(small, preset.avif_aom) if picture.mode == "RGBA" else encode(small, "avif", gauge, preset)[0]
 
-    with encoding("quality trial", gauge, lambda: tried(Image.new("RGB", (64, 64), "teal"), encoded)):
+    try:
         return tried(picture, encoded)
+    except Exception as error:
+        gauge.rule_out_memory(error)
+        return None
 
 
 def settings_for(picture: Image.Image, trial: Trial | None, preset: Encoding) -> Encoding:

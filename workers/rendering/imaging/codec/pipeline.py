@@ -53,7 +53,7 @@ def develop(data: bytes, limits: Limits, ladder: Ladder, cap_bytes: int | None) 
         Rendition(*step, name, len(contents[f"{step[0]}.{name}"])) for step in steps for name in ladder.formats
     )
     names = [f"{one.width}.{one.format}" for one in renditions]
-    why = tuple(fallbacks[name] for name in names if name in fallbacks)
+    why = tuple(reason for name, reason in fallbacks.items() if name in names)
     return Rendered(*MIME[header.format], *size, renditions, why), {name: contents[name] for name in names}
 
 
