@@ -25,7 +25,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,7 +198,7 @@ def match(rival: Rival, folder: Path, paths: list[Path], aim: dict[str, Quality]
 
 def nearest(found: list[tuple[int, Quality]], aim: float) -> int:
     """The quality setting to try next: the largest whole one that should have a mean not above `aim`."""
-    (q1, first), (q2, second) = sorted(found, key=lambda one: abs(one[1].mean - aim))[:2]
+    (q1, first), (q2, second) = sorted(dict(found).items(), key=lambda one: abs(one[1].mean - aim))[:2]
     guess = q1 + (aim - first.mean) * (q2 - q1) / (second.mean - first.mean)
     return max(1, min(100, int(guess // 1)))
 
@@ -229,14 +229,13 @@ def tune(rival: Rival, folder: Path) -> None:
 
 def tree_peak(folder: Path, export: Export) -> float:
     """The peak of the image workers' summed PSS in MiB, in a run of its own."""
-    trees: list[Tree] = []
+    workers: list[int] = []
 
-    def workers() -> Iterator[int]:
-        for tree in trees:
-            yield from (pid for name, pid in tree.living().items() if name.startswith("image"))
+    def note(tree: Tree) -> None:
+        workers.extend(pid for name, pid in tree.living().items() if name.startswith("image"))
 
-    with Watch(workers) as watch:
-        tree_run(folder, export, seen=trees.append)
+    with Watch(lambda: workers) as watch:
+        tree_run(folder, export, seen=note)
     return watch.peak
 
 

@@ -19,6 +19,8 @@ from ssimulacra2 import ssimulacra2 as package
 Plane = Any
 """float32, height × width × 3."""
 
+cv2.setNumThreads(1)  # who scores much does so in several processes
+
 _SCALES = 6
 _SHORTEST = 8
 """Pixels a side below which a scale says nothing."""

@@ -22,20 +22,29 @@ def _encoding(webp: dict[str, Any], svt: dict[str, Any], aom: dict[str, Any]) ->
     return Encoding(_WEBP | webp, _AVIF | {"codec": "svt"} | svt, _AVIF | {"codec": "aom"} | aom)
 
 
+_FOR_SSIM = {
+    "tune": "2",
+    "enable-variance-boost": "1",
+    "enable-qm": "1",
+    "qm-min": "6",
+    "qm-max": "10",
+    "sharpness": "1",
+}
+
 PRESETS: Final = {
     "balanced": _encoding(
-        {"quality": 80, "method": 4},
-        {"quality": 53, "speed": 8, "advanced": {"tune": "3"}},
+        {"quality": 80, "method": 1},
+        {"quality": 66, "speed": 8, "advanced": _FOR_SSIM},
         {"quality": 62, "speed": 9},
     ),
     "fast": _encoding(
         {"quality": 80, "method": 0},
-        {"quality": 53, "speed": 10, "advanced": {"tune": "3"}},
+        {"quality": 66, "speed": 10, "advanced": _FOR_SSIM},
         {"quality": 62, "speed": 9},
     ),
     "small": _encoding(
-        {"quality": 80, "method": 6},
-        {"quality": 53, "speed": 6, "advanced": {"tune": "3"}},
+        {"quality": 80, "method": 4},
+        {"quality": 66, "speed": 7, "advanced": _FOR_SSIM},
         {"quality": 61, "speed": 6},
     ),
 }
