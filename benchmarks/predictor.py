@@ -1,7 +1,7 @@
 """The same quality for every picture: fits the coefficients of workers/rendering/imaging/quality.py, and judges them.
 
 Fitted (--fit) on the photographs of one set, at 1280 px, and on the quarters of those at 2560 px: each is encoded at
-five qualities in its three widths, scored by SSIMULACRA2, and the quality that gives the target is what the terms of
+three qualities in its three widths, scored by SSIMULACRA2, and the quality that gives the target is what the terms of
 its trial are to predict (least squares, with a ridge). The constant is then moved until all is of the same bytes as at
 the preset's own quality. Judged on the other set, at 1280 and 2560 px: each rendition is encoded as the program does
 it, and at the preset's own quality. The worst tenth is the mean of the lowest tenth of all renditions' scores.
@@ -33,7 +33,7 @@ WIDTHS = (320, 640, 1280, 1920)
 TARGET = 76.0
 """SSIMULACRA2. The mean at the preset's own quality is near it."""
 
-STEPS = (-14, -7, 0, 8, 16)
+STEPS = (-10, 0, 9)
 """Around the preset's quality, for fitting."""
 
 RIDGE = 0.3
@@ -52,7 +52,7 @@ class Sample:
         return float(np.polyval(self.score, step)), math.exp(np.polyval(self.size, step))
 
     def needed(self) -> int:
-        return min(range(-18, 23), key=lambda step: abs(self.at(step)[0] - TARGET))
+        return min(range(quality.LEAST, quality.MOST + 1), key=lambda step: abs(self.at(step)[0] - TARGET))
 
 
 def ladder(picture: Image.Image) -> Iterator[Image.Image]:
@@ -75,7 +75,7 @@ def samples(preset: Encoding, quick: bool) -> Iterator[Sample]:
     whole = [Image.open(path).convert("RGB") for path in photographs("fit", 1280)]
     large = [] if quick else [Image.open(path).convert("RGB") for path in photographs("fit", 2560)]
     for picture in (*whole, *(quarter for one in large for quarter in quarters(one))):
-        trial = encoder.trial_of(picture, preset, GAUGE)
+        trial = encoder.trial_of(picture, GAUGE)
         assert trial is not None
         for one in ladder(picture):
             reference = Reference(one)
@@ -125,7 +125,7 @@ def judge(which: Set, preset: Encoding) -> Judged:
         with Image.open(path) as file:
             picture = file.convert("RGB")
         start = time.process_time()
-        trial = encoder.trial_of(picture, preset, GAUGE)
+        trial = encoder.trial_of(picture, GAUGE)
         found.choice_cpu += time.process_time() - start
         for one in ladder(picture):
             start = time.process_time()

@@ -1,8 +1,8 @@
 """The same quality for every picture: how far AVIF's quality moves for each rendition, by a trial of the picture. Pure.
 
 At one setting, AVIF's worst tenth lies eight points of SSIMULACRA2 below its mean. What a setting gives a picture is
-much the same at all of its widths. So the picture is encoded once, very small, at its preset's quality, and what that
-has lost says how much more or less it needs.
+much the same at all of its widths. So the picture is encoded once, very small, and what that has
+lost says how much more or less it needs.
 
 The coefficients are fitted by `benchmarks/run predictor`, on photographs other than those that it judges them on.
 """
@@ -21,8 +21,8 @@ TRIAL_PIXELS: Final = 61_440
 SHORTEST: Final = 40
 """Pixels a side that a trial needs: the coarse measure would have nothing to average."""
 
-LEAST, MOST = 40, 75
-"""Bounds of the quality, so that an odd picture costs neither its looks nor ten times its bytes."""
+LEAST, MOST = -18, 14
+"""Bounds of the steps, so that an odd picture costs neither its looks nor ten times its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +52,27 @@ class Coefficients(NamedTuple):
     detail: float
 
 
-FITTED: Final = Coefficients(-49.74, 79.25, 326.31, 27.39, 3.53, -1.35, -34.07, -7.18, 7.02)
+FITTED: Final = Coefficients(-58.41, 48.33, 590.54, 48.61, 11.62, -18.2, -78.93, -7.87, 2.5)
 
 
 def shift(trial: Trial, pixels: int, detail: float) -> int:
     """How much the AVIF quality of a rendition of so many `pixels` and that `detail` differs from its preset's."""
-    return round(sum(weight * value for weight, value in zip(FITTED, terms(trial, pixels, detail), strict=True)))
+    steps = sum(weight * value for weight, value in zip(FITTED, terms(trial, pixels, detail), strict=True))
+    return round(min(MOST, max(LEAST, steps)))
 
 
 def terms(trial: Trial, pixels: int, detail: float) -> Coefficients:
     """What the coefficients are multiplied with. Losses count by their roots; a doubling is one of the sides."""
-    losses = math.sqrt(trial.fine), math.sqrt(trial.coarse), math.sqrt(trial.colour)
+    fine, coarse, colour = math.sqrt(trial.fine), math.sqrt(trial.coarse), math.sqrt(trial.colour)
     doublings = math.log2(pixels / trial.pixels) / 2
-    return Coefficients(1.0, *losses, doublings, *(loss * doublings for loss in losses), detail=detail - trial.detail)
+    across = fine * doublings, coarse * doublings, colour * doublings
+    return Coefficients(1.0, fine, coarse, colour, doublings, *across, detail - trial.detail)
 
 
 def shifted(encoding: Encoding, by: int) -> Encoding:
-    """The preset's options with another quality of AVIF."""
+    """The preset's options with the quality of AVIF moved by so many steps."""
     return replace(encoding, avif_svt=_moved(encoding.avif_svt, by), avif_aom=_moved(encoding.avif_aom, by))
 
 
 def _moved(options: dict[str, Any], by: int) -> dict[str, Any]:
-    return options | {"quality": min(MOST, max(LEAST, options["quality"] + by))}
+    return options | {"quality": options["quality"] + by}

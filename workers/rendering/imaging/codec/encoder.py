@@ -40,7 +40,7 @@ def encode_ladder(
     contents: dict[str, bytes] = {}
     fallbacks: dict[str, str] = {}
     preset = PRESETS[ladder.preset]
-    trial = trial_of(picture, preset, gauge) if ladder.avif and steps else None
+    trial = trial_of(picture, gauge) if ladder.avif and steps else None
     for step in reversed(steps if ladder.formats else []):
         with encoding("scaler", gauge, lambda: resized(_canary(), (4, 4))):
             picture = resized(picture, step)
@@ -53,17 +53,13 @@ def encode_ladder(
     return contents, fallbacks
 
 
-def trial_of(picture: Image.Image, preset: Encoding, gauge: Gauge) -> Trial | None:
-    """What the picture loses by the preset's AVIF; None if it is too small to say, or can't be tried.
+def trial_of(picture: Image.Image, gauge: Gauge) -> Trial | None:
+    """What the picture loses by AVIF; None if it is too small to say, or can't be tried.
 
     A codec that fails here will fail, and be named, where the renditions are made. Raises OutOfMemory.
     """
-
-    def encoded(small: Image.Image) -> bytes:
-        return saved(small, preset.avif_aom) if picture.mode == "RGBA" else encode(small, "avif", gauge, preset)[0]
-
     try:
-        return tried(picture, encoded)
+        return tried(picture)
     except Exception as error:
         gauge.rule_out_memory(error)
         return None
