@@ -24,7 +24,7 @@ from benchmarks.photographs import SIDES, Set, photographs
 from benchmarks.quality_metric import Reference
 from workers.rendering.imaging import quality
 from workers.rendering.imaging.codec import encoder
-from workers.rendering.imaging.codec.pillow import saved
+from workers.rendering.imaging.codec.pillow import resized, saved
 from workers.rendering.imaging.codec.trial import detail
 from workers.rendering.imaging.memory import Gauge
 from workers.rendering.imaging.presets import PRESETS, Encoding
@@ -59,7 +59,7 @@ def ladder(picture: Image.Image) -> Iterator[Image.Image]:
     """Every width of a picture, largest first, as the program shrinks it."""
     for width in sorted({min(width, picture.width) for width in WIDTHS}, reverse=True):
         size = (width, max(1, round(picture.height * width / picture.width)))
-        picture = encoder.resized(picture, size)
+        picture = resized(picture, size)
         yield picture
 
 

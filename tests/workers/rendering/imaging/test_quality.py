@@ -20,7 +20,7 @@ from workers.rendering.imaging.quality import LEAST, MOST, SHORTEST, TRIAL_PIXEL
 
 BALANCED = PRESETS["balanced"]
 GAUGE = Gauge.start("a test", 0, None)
-TRIAL = Trial(60_000, fine=0.2, coarse=0.005, colour=0.05, detail=2.0)
+TRIAL = Trial(60_000, fine=0.1, coarse=0.002, colour=0.05, detail=2.0)
 
 
 def smooth(size: tuple[int, int] = (640, 480)) -> Image.Image:
@@ -120,7 +120,7 @@ def test_an_odd_picture_stays_in_the_bounds(
 
 def test_more_loss_asks_for_more_quality() -> None:
     base = shift(TRIAL, 60_000, 2.0)
-    for worse in (replace(TRIAL, fine=0.4), replace(TRIAL, coarse=0.02), replace(TRIAL, colour=0.4)):
+    for worse in (replace(TRIAL, fine=0.3), replace(TRIAL, coarse=0.004), replace(TRIAL, colour=0.3)):
         assert shift(worse, 60_000, 2.0) > base
     assert len(quality.FITTED) == len(quality.terms(TRIAL, 60_000, 2.0))
 

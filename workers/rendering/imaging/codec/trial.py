@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 from typing import Any, Final
 
 from PIL import Image, ImageChops, ImageMath
@@ -21,8 +22,8 @@ _BLOCK = 4
 _NOISE = 58.5
 """SSIMULACRA2's constant 0.0009 at 255 steps: the variance below which structure does not count."""
 
-_ROWS = 8
-"""Of so many rows, and of so many columns, one is looked at for detail."""
+_LINES = 64
+"""So many rows and columns are looked at for detail, whatever the size."""
 
 _OFFSETS = ((0, 0), (2, 0), (0, 2), (2, 2))
 """Of the coarse windows: there are few, so they overlap."""
@@ -32,7 +33,7 @@ def _perceived(value: int) -> int:
     """A step of sRGB as SSIMULACRA2's cube root of the light has it, in 0 to 255."""
     part = value / 255
     light = part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-    return round(255 * ((light + 0.0038) ** (1 / 3) - 0.156) / 0.845)
+    return round(255 * (math.cbrt(light + 0.0038) - 0.156) / 0.845)
 
 
 _PERCEIVED = [_perceived(value) for value in range(256)]
@@ -57,11 +58,15 @@ def tried(picture: Image.Image, options: dict[str, Any] = OPTIONS) -> Trial | No
         return None
     with Image.open(io.BytesIO(saved(small, options)), formats=("AVIF",)) as file:
         again = file.convert("RGB")
-    luma = [one.convert("L").point(_PERCEIVED) for one in (small, again)]
-    blue = [one.reduce(2).convert("YCbCr").getchannel("Cb") for one in (small, again)]
-    quarters = [one.reduce(4) for one in luma]
-    pixels = small.width * small.height
-    return Trial(pixels, _fine(*luma), _mean_loss(*quarters, _OFFSETS), _mean_loss(*blue), detail(small))
+    luma, luma_again = (one.convert("L").point(_PERCEIVED) for one in (small, again))
+    blue, blue_again = (one.reduce(2).convert("YCbCr").getchannel("Cb") for one in (small, again))
+    return Trial(
+        pixels=small.width * small.height,
+        fine=_fine(luma, luma_again),
+        coarse=_mean_loss(luma.reduce(4), luma_again.reduce(4), _OFFSETS),
+        colour=_mean_loss(blue, blue_again),
+        detail=detail(small),
+    )
 
 
 def _small(picture: Image.Image) -> Image.Image:
@@ -75,10 +80,10 @@ def _small(picture: Image.Image) -> Image.Image:
 
 
 def detail(picture: Image.Image) -> float:
-    """The mean logarithm (of two) of the steps between neighbours, of 255, in every eighth row and column."""
+    """The mean logarithm (of two) of the steps between neighbours, of 255, along some rows and columns."""
     width, height = picture.size
-    rows = picture.resize((width, max(1, height // _ROWS)), Image.Resampling.NEAREST).convert("L")
-    columns = picture.resize((max(1, width // _ROWS), height), Image.Resampling.NEAREST).convert("L")
+    rows = picture.resize((width, min(height, _LINES)), Image.Resampling.NEAREST).convert("L")
+    columns = picture.resize((min(width, _LINES), height), Image.Resampling.NEAREST).convert("L")
     across = ImageChops.difference(rows.crop((1, 0, *rows.size)), rows.crop((0, 0, rows.width - 1, rows.height)))
     down = ImageChops.difference(
         columns.crop((0, 1, *columns.size)), columns.crop((0, 0, columns.width, columns.height - 1))
@@ -89,52 +94,47 @@ def detail(picture: Image.Image) -> float:
 
 def _fine(first: Image.Image, second: Image.Image) -> float:
     """The fourth root of the mean fourth power of the loss: the worst places count."""
-    loss = _losses(*_moments(first, second), (0, 0))
-    powers = ImageMath.lambda_eval(lambda of: of["loss"] * of["loss"] * of["loss"] * of["loss"], loss=loss)
-    return float(max(0.0, _mean(powers)) ** 0.25)
+    loss = _losses(_moments(first, second), (0, 0))
+    powers = _computed(lambda of: of["loss"] * of["loss"] * of["loss"] * of["loss"], loss=loss)
+    return math.sqrt(math.sqrt(max(0.0, _mean(powers))))
 
 
 def _mean_loss(first: Image.Image, second: Image.Image, offsets: tuple[tuple[int, int], ...] = ((0, 0),)) -> float:
     moments = _moments(first, second)
-    return max(0.0, sum(_mean(_losses(*moments, offset)) for offset in offsets) / len(offsets))
+    total = sum(_mean(_losses(moments, offset)) for offset in offsets)
+    return max(0.0, total / len(offsets))
 
 
-def _moments(first: Image.Image, second: Image.Image) -> tuple[Image.Image, ...]:
+def _moments(first: Image.Image, second: Image.Image) -> dict[str, Image.Image]:
     """Both, their squares and their product, in floating point."""
     one, two = first.convert("F"), second.convert("F")
-    products = [
-        ImageMath.lambda_eval(lambda of: of["left"] * of["right"], left=left, right=right)
-        for left, right in ((one, one), (two, two), (one, two))
-    ]
-    return one, two, *products
+    pairs = {"square1": (one, one), "square2": (two, two), "product": (one, two)}
+    products = {
+        name: _computed(lambda of: of["left"] * of["right"], left=left, right=right)
+        for name, (left, right) in pairs.items()
+    }
+    return {"mean1": one, "mean2": two, **products}
 
 
-def _losses(
-    one: Image.Image,
-    two: Image.Image,
-    square1: Image.Image,
-    square2: Image.Image,
-    product: Image.Image,
-    offset: tuple[int, int],
-) -> Image.Image:
+def _losses(moments: dict[str, Image.Image], offset: tuple[int, int]) -> Image.Image:
     """1 − structural similarity of each window, the first beginning at `offset`."""
-    right, below = (side - (side - start) % _BLOCK for side, start in zip(one.size, offset, strict=True))
-    box = (*offset, right, below)
-    mean1, mean2, square1, square2, product = (
-        part.reduce(_BLOCK, box) for part in (one, two, square1, square2, product)
-    )
-    return ImageMath.lambda_eval(
+    width, height = moments["mean1"].size
+    left, upper = offset
+    box = (left, upper, width - (width - left) % _BLOCK, height - (height - upper) % _BLOCK)
+    return _computed(
         lambda of: (
             1
             - (2 * (of["product"] - of["mean1"] * of["mean2"]) + _NOISE)
             / (of["square1"] - of["mean1"] * of["mean1"] + of["square2"] - of["mean2"] * of["mean2"] + _NOISE)
         ),
-        mean1=mean1,
-        mean2=mean2,
-        square1=square1,
-        square2=square2,
-        product=product,
+        **{name: image.reduce(_BLOCK, box) for name, image in moments.items()},
     )
+
+
+def _computed(formula: Callable[[dict[str, Any]], Any], **images: Image.Image) -> Image.Image:
+    result = ImageMath.lambda_eval(formula, **images)
+    assert isinstance(result, Image.Image)
+    return result
 
 
 def _mean(image: Image.Image) -> float:
