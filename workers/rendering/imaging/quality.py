@@ -1,6 +1,6 @@
 """The same quality for every picture: how far AVIF's quality moves for each rendition, by a trial of the picture. Pure.
 
-At one setting, AVIF's worst tenth lies eight points of SSIMULACRA2 below its mean. What a setting gives a picture is
+At one setting, AVIF's worst tenth lies six points of SSIMULACRA2 below its mean. What a setting gives a picture is
 much the same at all of its widths. So the picture is encoded once, very small, and what that has
 lost says how much more or less it needs.
 
