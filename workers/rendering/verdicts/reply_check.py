@@ -43,7 +43,10 @@ def _is_sound_success(answer: JobDone) -> bool:
 
 
 def _are_renditions(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_rendition, value))
+    """A ladder may have gaps, but each rendition is a file of its own."""
+    if not isinstance(value, list) or not all(map(_is_rendition, value)):
+        return False
+    return len({(width, name) for width, _, name, _ in value}) == len(value)
 
 
 def _is_rendition(value: object) -> bool:

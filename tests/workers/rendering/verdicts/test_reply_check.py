@@ -29,6 +29,7 @@ anything = st.recursive(
     "answer",
     [
         *(DONE, replace(DONE, renditions=[]), replace(DONE, fallbacks=1, fallback_reason="SVT-AV1: œ")),
+        replace(DONE, renditions=[[320, 200, "avif", 99], [640, 400, "webp", 9], [640, 400, "avif", 99]]),
         *(FAILED, replace(FAILED, reason=""), replace(FAILED, verdict="broken", codec="WebP encoder")),
     ],
 )
@@ -64,6 +65,7 @@ def test_real_answers_pass_also_over_the_wire(answer: JobDone | JobFailed) -> No
         {"renditions": [["../320", 200, "webp", 1]]},
         {"renditions": [[320, 200, "webp", 2**63]]},
         {"renditions": [[320, 200, "webp", 1], None]},
+        {"renditions": [[320, 200, "webp", 1], [320, 100, "webp", 2]]},
         {"fallbacks": -1},
         {"fallbacks": 3},
         {"fallbacks": None},

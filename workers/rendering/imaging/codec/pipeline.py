@@ -13,6 +13,7 @@ from workers.rendering.imaging.codec.mending import mended
 from workers.rendering.imaging.codec.pillow import strict_pillow
 from workers.rendering.imaging.gate import BadPicture, Limits, read
 from workers.rendering.imaging.ladder import Ladder, Rendered
+from workers.rendering.imaging.selection import kept
 
 MIME = {
     "JPEG": ("image/jpeg", "jpg"),
@@ -48,10 +49,12 @@ def develop(data: bytes, limits: Limits, ladder: Ladder, cap_bytes: int | None) 
                 raise
             header, gauge, (size, steps, picture) = open_picture(better, 2 * len(data), limits, ladder, cap_bytes)
         contents, fallbacks = encode_ladder(picture, steps, ladder, gauge)
-    renditions = tuple(
+    renditions = kept(
         Rendition(*step, name, len(contents[f"{step[0]}.{name}"])) for step in steps for name in ladder.formats
     )
-    return Rendered(*MIME[header.format], *size, renditions, tuple(fallbacks)), contents
+    names = [f"{one.width}.{one.format}" for one in renditions]
+    why = tuple(reason for name, reason in fallbacks.items() if name in names)
+    return Rendered(*MIME[header.format], *size, renditions, why), {name: contents[name] for name in names}
 
 
 def _write(target: Path, files: dict[str, bytes]) -> None:
