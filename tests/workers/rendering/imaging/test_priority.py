@@ -112,12 +112,12 @@ del samples[1:]
 
 
 def test_an_encoder_that_fails_under_the_filter_is_replaced_and_that_is_told() -> None:
-    """Never a verdict on the picture: each rendition is there, by another encoder, with the reason."""
+    """Never a verdict on the picture: each rendition that is kept is there, by another encoder, with the reason."""
     set_up = "unit_filter.drop_capabilities(); unit_filter.put_on()" + FAILING
     _, line = run(UNDER_THE_FILTER.format(set_up=set_up)).splitlines()
     told = [f"SVT-AV1 at {width}×{height} pixels: RuntimeError: no such call" for width, height in ((64, 96), (16, 24))]
     assert line.startswith(" ".join(told))
-    assert len(line.removeprefix(" ".join(told)).split()) == 4
+    assert len(line.removeprefix(" ".join(told)).split()) == 3  # the narrow WebP has more bytes than the wide one
 
 
 def test_what_only_another_encoder_takes_is_no_fallback() -> None:
