@@ -22,6 +22,7 @@ import os
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.sharedctypes import Synchronized
@@ -115,13 +116,17 @@ def bare_loop(
 # The tree
 
 
-def tree_run(folder: Path, export: Export, **more: str) -> Run:
-    """Have a new tree publish the photographs of the export, with `more` in its environment."""
+def tree_run(folder: Path, export: Export, seen: Callable[[Tree], object] | None = None, **more: str) -> Run:
+    """Have a new tree publish the photographs of the export, with `more` in its environment. `seen` is given the tree
+    once it is at rest.
+    """
     count = len(export.photographs)
     export.empty()
     with running(folder, export, **more) as (tree, _):
         tree.wait_until_ready()
         tree.wait_until_idle()
+        if seen:
+            seen(tree)
         ready = tree.feed(export)
         before = cpu_by_kind(tree)
         published = tree.wait_until_published(count)

@@ -81,13 +81,13 @@ venv_build() { # VENV LOCK SUM
 }
 
 # An empty lock file asks for nothing, so pip isn't asked either. Nothing is compiled here: wheels alone are taken, but
-# for pyaes (telethon imports it), which is pure Python and is published as source only.
+# for pyaes (telethon imports it) and pyvips (of the benchmarks), which are pure Python and are published as source only.
 venv_install() { # LOCK
     grep -q '^[^#[:space:]]' "$1" || return 0
     venv_say "installing what ${1##*/} lists"
     # -W ignore: hides pip's long deprecation notices about pyaes. Its errors are shown, those of the network too.
     venv_do "$venv_new/bin/python" -I -W ignore -m pip install --quiet --disable-pip-version-check --no-input \
-        --root-user-action=ignore --require-hashes --only-binary :all: --no-binary pyaes --requirement "$1"
+        --root-user-action=ignore --require-hashes --only-binary :all: --no-binary pyaes,pyvips --requirement "$1"
 }
 
 # Scripts name the folder that they were made in: let them name the one where they will be. The sync is

@@ -155,7 +155,7 @@ def image_worker(settings: Settings) -> ChildSpec:
             "max_dimension": images.max_dimension,
             "max_pixels": images.max_pixels,
         },
-        "ladder": {"widths": list(images.widths), "webp": images.webp, "avif": images.avif},
+        "ladder": {"widths": list(images.widths), "webp": images.webp, "avif": images.avif, "preset": images.preset},
         "spool": str(settings.state_dir / "spool"),
         "largest_cap_bytes": LARGE_CAP * settings.pool.memory_cap_mb * MIB,
         "strip": settings.storage.originals == "stripped",

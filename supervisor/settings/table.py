@@ -135,6 +135,11 @@ class Images:
     )
     webp: bool = setting(True, "make WebP renditions", environ="ENABLE_WEBP")
     avif: bool = setting(True, "make AVIF renditions", environ="ENABLE_AVIF")
+    preset: str = setting(
+        "balanced",
+        "balanced: XX; fast; small",
+        choices=("balanced", "fast", "small"),
+    )
     max_bytes: int = setting(
         50 * 2**20, "largest file", unit="bytes", low=1024, high=2**31, environ="MAX_IMAGE_SIZE_BYTES"
     )

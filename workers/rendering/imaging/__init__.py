@@ -8,6 +8,7 @@ in CodecFault or OutOfMemory, no verdict; or in the OSError of the disk.
     codec      decode, shrink, encode: the only home of PIL and pillow_avif
     blame      whose fault a failure is: the picture's or ours; `canaries` show it
     ladder     which renditions a picture gets
+    presets    what the encoders are told: `images.preset`
     memory     how much memory that takes, and whether a failure may have been for want of it
     priority   no real-time priority for the AV1 encoder's threads
 """

@@ -13,11 +13,15 @@ MAX_RENDITION_DIMENSION = 16_383
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """What to make: widths in px of the upright picture, in which formats. Neither format: only verify."""
+    """What to make: widths in px of the upright picture, in which formats, by which preset (see `presets`).
+
+    Neither format: only verify.
+    """
 
     widths: tuple[int, ...]
     webp: bool
     avif: bool
+    preset: str = "balanced"
 
     @property
     def formats(self) -> tuple[str, ...]:

@@ -23,10 +23,10 @@ DECODE_BYTES_PER_PIXEL = 22
 """Of the original. Decode, orient, convert and shrink of 12 MP took at most 21.1 (WebP with alpha); AVIF 16,
 PNG 15, JPEG and GIF 14."""
 
-ENCODE_BYTES_PER_PIXEL = 38
+ENCODE_BYTES_PER_PIXEL = 41
 ENCODE_BASE_BYTES = 25 * _MIB
 """Of the largest rendition. SVT-AV1 took 26, 35, 124, 199 and 534 MiB for .08, .3, 2.8, 4.9 and 15.7 MP, the
-stacks of its threads included; aom and WebP less."""
+stacks of its threads included, and at speed 7 (the preset "small") 209 for 4.9; aom and WebP less."""
 
 NEAR_CAP = 0.9
 """Want of memory means that the need passed the whole cap. The need is known from above only by the figures

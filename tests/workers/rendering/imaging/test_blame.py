@@ -11,13 +11,14 @@ import pytest
 from PIL import GifImagePlugin, Image, ImageCms, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from pillow_avif import AvifImagePlugin
 
-from tests.workers.rendering.imaging.test_codec import LADDER, LIMITS, encoded, quarters
+from tests.workers.rendering.imaging.test_codec import LADDER, LIMITS, encoded, quarters, without_svt
 from workers.rendering import imaging
 from workers.rendering.imaging import BadPicture, CodecFault
 from workers.rendering.imaging.blame import is_ours
 from workers.rendering.imaging.canaries import CANARIES
 from workers.rendering.imaging.codec import colours, decoder, encoder, pipeline
 from workers.rendering.imaging.gate import check
+from workers.rendering.imaging.presets import PRESETS
 
 FILES = {
     "JPEG": JpegImagePlugin.JpegImageFile,
@@ -154,7 +155,7 @@ def test_whose_an_error_is() -> None:
 
 
 def test_a_fallback_is_told_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "SVT", {**encoder.SVT, "codec": "none"})
+    monkeypatch.setitem(PRESETS, "balanced", without_svt())
     (tmp_path / "original").write_bytes(encoded(quarters(), "PNG"))
     rendered = imaging.render(tmp_path / "original", tmp_path, LIMITS, LADDER, None)
     assert [(one.width, one.format) for one in rendered.renditions] == [

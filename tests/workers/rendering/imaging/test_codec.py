@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import io
 import os
@@ -18,9 +19,10 @@ from PIL import Image, ImageChops, ImageCms, ImageStat, PngImagePlugin
 
 from workers.rendering import imaging
 from workers.rendering.imaging import BadPicture, Ladder, Limits, OutOfMemory, Rendered
-from workers.rendering.imaging.codec import colours, decoder, encoder, pillow
+from workers.rendering.imaging.codec import colours, decoder, pillow
 from workers.rendering.imaging.gate import check
 from workers.rendering.imaging.memory import Gauge
+from workers.rendering.imaging.presets import PRESETS, Encoding
 
 LIMITS = Limits(max_bytes=50_000_000, max_dimension=8192, max_pixels=40_000_000)
 LADDER = Ladder((32, 64), webp=True, avif=True)
@@ -84,6 +86,12 @@ def rendered(
         images[path.name] = image
     assert {path.name for path in target.iterdir()} == set(images)
     return report, images
+
+
+def without_svt() -> Encoding:
+    """The settings by which no SVT-AV1 is there."""
+    settings = PRESETS["balanced"]
+    return dataclasses.replace(settings, avif_svt={**settings.avif_svt, "codec": "none"})
 
 
 def refusal(folder: Path, data: bytes, limits: Limits = LIMITS) -> str:
@@ -648,7 +656,7 @@ def test_near_the_cap_nothing_is_ignored_or_replaced(tmp_path: Path, monkeypatch
     with pytest.raises(OutOfMemory):
         imaging.render(tmp_path / "original", tmp_path, LIMITS, LADDER, 1)
     (tmp_path / "original").write_bytes(encoded(quarters(), "PNG"))
-    monkeypatch.setattr(encoder, "SVT", {**encoder.SVT, "codec": "none"})
+    monkeypatch.setitem(PRESETS, "balanced", without_svt())
     with pytest.raises(OutOfMemory):
         imaging.render(tmp_path / "original", tmp_path, LIMITS, LADDER, 1)
 
