@@ -36,7 +36,7 @@ def render(
     set_time_limit(job.cpu_seconds)
     original, out = place.readable / ORIGINAL, place.writable
     try:
-        rendered = imaging.render(original, out, limits, ladder, job.cap_bytes or None)
+        rendered = imaging.render(original, out, limits, ladder, job.cap_bytes or None, job.threads)
         stripped_bytes = strip_original(original, out, rendered.extension, job.job_id) if strip else NOT_STRIPPED
     except Exception as error:
         return _failed(job, error)

@@ -36,7 +36,7 @@ def test_rendering_leaves_nobody_with_real_time_priority(tmp_path: Path) -> None
     watching = threading.Thread(target=watch)
     watching.start()
     try:
-        rendered = render(tmp_path / "original", tmp_path, LIMITS, Ladder((640, 1200), webp=False, avif=True), None)
+        rendered = render(tmp_path / "original", tmp_path, LIMITS, Ladder((640, 1200), webp=False, avif=True), None, 2)
     finally:
         over.set()
         watching.join()

@@ -13,6 +13,7 @@ fsyncing the target folder.
     decoder    the picture, upright, at the size of its largest rendition
     colours    in sRGB, whatever its mode and profile
     encoder    as WebP and AVIF, each width
+    side_by_side  several renditions at once, on threads
     mending    a refused file without what a browser passes over
     warming    each codec used once, before the first picture
     pillow     Pillow's own settings and errors

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from PIL import Image
 
 from workers.rendering.imaging.blame import encoding
+from workers.rendering.imaging.codec import side_by_side
 from workers.rendering.imaging.codec.pillow import resized, saved
 from workers.rendering.imaging.ladder import Ladder
 from workers.rendering.imaging.memory import Gauge
@@ -23,20 +25,38 @@ _this_thread = threading.local()
 
 
 def encode_ladder(
-    picture: Image.Image, steps: list[tuple[int, int]], ladder: Ladder, gauge: Gauge
+    picture: Image.Image, steps: list[tuple[int, int]], ladder: Ladder, gauge: Gauge, threads: int = 1
 ) -> tuple[dict[str, bytes], list[str]]:
     """Return the contents of each rendition by file name, shrinking each width from the next larger one; and why
     SVT could not make those that another encoder had to make instead.
+
+    Up to `threads` renditions are encoded at once, as far as the memory cap lets them: the bytes are the same.
     """
-    contents, fallbacks, settings = {}, [], PRESETS[ladder.preset]
+    threads, gauge = gauge.side_by_side(threads, [width * height for width, height in steps for _ in ladder.formats])
+    made = side_by_side.run(_encodings(picture, steps, ladder, gauge, is_shared=threads > 1), threads)
+    return {file: content for file, content, _ in made}, [fallback for _, _, fallback in made if fallback]
+
+
+def _encodings(
+    picture: Image.Image, steps: list[tuple[int, int]], ladder: Ladder, gauge: Gauge, *, is_shared: bool
+) -> Iterator[Callable[[], tuple[str, bytes, str]]]:
+    """What makes each rendition, the largest first: its file name, its content, and why another encoder made it.
+
+    `is_shared`: several of them at once may have the same picture.
+    """
     for step in reversed(steps if ladder.formats else []):
         with encoding("scaler", gauge, lambda: resized(_canary(), (4, 4))):
             picture = resized(picture, step)
         for name in ladder.formats:
-            with encoding(f"{_ENCODERS[name]} encoder", gauge, partial(_encode_canary, name, gauge, settings)):
-                contents[f"{step[0]}.{name}"], fallback = encode(picture, name, gauge, settings)
-            fallbacks += [fallback] if fallback else []
-    return contents, fallbacks
+            yield partial(_encoding, picture, name, gauge, PRESETS[ladder.preset], is_shared=is_shared)
+
+
+def _encoding(
+    picture: Image.Image, name: str, gauge: Gauge, settings: Encoding, *, is_shared: bool
+) -> tuple[str, bytes, str]:
+    with encoding(f"{_ENCODERS[name]} encoder", gauge, partial(_encode_canary, name, gauge, settings)):
+        own = picture.copy() if is_shared else picture  # Pillow notes the options of a save at the picture
+        return f"{picture.width}.{name}", *encode(own, name, gauge, settings)
 
 
 def encode(picture: Image.Image, name: str, gauge: Gauge, settings: Encoding) -> tuple[bytes, str]:
