@@ -40,7 +40,15 @@ OPTIONS: dict[str, Any] = {
     "gc_every": 2,
     "largest_cap_bytes": 0,
 }
-POOL = {"job_seconds": 60.0, "patience": 4, "poison_after": 2, "cap_bytes": 0, "large_cap": 2, "soft_cap_bytes": 0}
+POOL = {
+    "job_seconds": 60.0,
+    "patience": 4,
+    "poison_after": 2,
+    "cap_bytes": 0,
+    "large_cap": 2,
+    "soft_cap_bytes": 0,
+    "processors": 2,
+}
 RENDITIONS = {"160.webp", "160.avif", "320.webp", "320.avif"}
 
 
