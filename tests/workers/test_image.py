@@ -21,11 +21,12 @@ from ipc.transport.messages import MAX_BYTES, NOT_STRIPPED, Job, JobDone, JobFai
 from tests.instance import HOME, wait_for
 from tests.pictures import draw
 from tests.workers.desk import Desk, FakeTree
+from tests.workers.rendering.imaging.test_codec import without_svt
 from workers import image, stripping
 from workers.image import main
 from workers.pool import Pool
 from workers.rendering import imaging, rlimits
-from workers.rendering.imaging.codec import encoder
+from workers.rendering.imaging.presets import PRESETS
 from workers.rendering.renderer import render
 from workers.rendering.rlimits import set_memory_cap
 from workers.rendering.verdicts.reply_check import is_sound
@@ -107,7 +108,7 @@ def test_a_picture_is_rendered(place: Workplace) -> None:
 
 
 def test_a_fallback_is_logged_and_told(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "SVT", {**encoder.SVT, "codec": "none"})
+    monkeypatch.setitem(PRESETS, "balanced", without_svt())
     with capture_logs() as logs:
         answer = render(order(), place, LIMITS, LADDER)
     assert isinstance(answer, JobDone)

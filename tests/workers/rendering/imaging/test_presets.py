@@ -19,8 +19,8 @@ PHOTOS = HOME / "examples" / "export" / "photos"
 PHOTOGRAPHS = ("photo_2@05-10-2025_19-31-08.jpg", "photo_8@26-10-2025_01-59-30.jpg")
 WIDTHS = (160, 480)
 BLOCK = 8
-LEAST = {"balanced": 0.94, "fast": 0.94, "small": 0.95}
-"""Of luma, in gamma space, of the worst rendition; they have 0.950, 0.950 and 0.959."""
+LEAST = {"balanced": 0.955, "fast": 0.955, "small": 0.96}
+"""Of luma, in gamma space, of the worst rendition; they have 0.9615, 0.9615 and 0.9674."""
 
 
 def ssim(one: Image.Image, other: Image.Image) -> float:
@@ -39,7 +39,7 @@ def ssim(one: Image.Image, other: Image.Image) -> float:
         ),
         **means,
     )
-    values = list(found.get_flattened_data())
+    values: list[float] = list(found.get_flattened_data())
     return sum(values) / len(values)
 
 

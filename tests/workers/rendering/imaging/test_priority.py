@@ -16,6 +16,7 @@ from tests.instance import HOME
 from workers.rendering.imaging import Ladder, Limits, render
 from workers.rendering.imaging.codec import encoder, pillow
 from workers.rendering.imaging.memory import Gauge
+from workers.rendering.imaging.presets import PRESETS
 from workers.rendering.imaging.priority import give_up_priority, is_ordinary
 
 LIMITS = Limits(max_bytes=10_000_000, max_dimension=5_000, max_pixels=25_000_000)
@@ -102,10 +103,10 @@ def test_what_only_another_encoder_takes_is_no_fallback() -> None:
     for size, is_for_svt in [((4, 4), True), ((3, 9), False), ((9, 3), False), ((4, 8704), True), ((4, 8705), False)]:
         picture = Image.new("RGB", size, "teal")
         assert encoder.is_for_svt(picture) is is_for_svt
-        assert (encoder.encode(picture, "avif", Gauge.start("a test", 0, None))[1]) == ""
+        assert (encoder.encode(picture, "avif", Gauge.start("a test", 0, None), PRESETS["balanced"])[1]) == ""
         if not is_for_svt:
             try:
-                pillow.saved(picture, encoder.SVT)
+                pillow.saved(picture, PRESETS["balanced"].avif_svt)
             except RuntimeError:
                 continue
             raise AssertionError(f"SVT takes {size} now")
