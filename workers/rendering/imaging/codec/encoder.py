@@ -10,7 +10,7 @@ from PIL import Image
 
 from workers.rendering.imaging.blame import encoding
 from workers.rendering.imaging.codec import side_by_side
-from workers.rendering.imaging.codec.pillow import resized, saved
+from workers.rendering.imaging.codec.pillow import resized, same_pixels, saved
 from workers.rendering.imaging.ladder import Ladder
 from workers.rendering.imaging.memory import Gauge
 from workers.rendering.imaging.presets import PRESETS, Encoding
@@ -55,7 +55,7 @@ def _encoding(
     picture: Image.Image, name: str, gauge: Gauge, settings: Encoding, *, is_shared: bool
 ) -> tuple[str, bytes, str]:
     with encoding(f"{_ENCODERS[name]} encoder", gauge, partial(_encode_canary, name, gauge, settings)):
-        own = picture.copy() if is_shared else picture  # Pillow notes the options of a save at the picture
+        own = same_pixels(picture) if is_shared else picture
         return f"{picture.width}.{name}", *encode(own, name, gauge, settings)
 
 
