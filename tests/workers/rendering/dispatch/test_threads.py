@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from workers.rendering.dispatch.threads import share
 
 
-@given(st.integers(0, 8), st.integers(0, 8), st.integers(1, 8), st.lists(st.integers(1, 8), max_size=8))
+@given(st.integers(0, 4), st.integers(0, 8), st.integers(1, 16), st.lists(st.integers(1, 4), max_size=3))
+@example(1, 3, 16, [3])
+@example(1, 8, 4, [1, 1])
 def test_no_processor_has_more_to_do_than_with_a_thread_for_each_picture(
     jobs: int, idle: int, processors: int, in_hand: list[int]
 ) -> None:
