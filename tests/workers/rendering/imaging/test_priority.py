@@ -73,7 +73,7 @@ samples = list(warming.samples())
 {set_up}
 print(ctypes.CDLL(None, use_errno=True).capset(0, 0), ctypes.get_errno())
 for sample in samples:
-    rendered, contents = pipeline.develop(sample, Limits(10**6, 1000, 10**6), Ladder((16, 64), True, True), None)
+    rendered, contents = pipeline.develop(sample, Limits(10**6, 1000, 10**6), Ladder((16, 64), True, True), None, 2)
     print(*rendered.fallbacks, *(hashlib.sha256(content).hexdigest() for content in contents.values()))
 """
 
