@@ -75,7 +75,7 @@ def samples(preset: Encoding, quick: bool) -> Iterator[Sample]:
     whole = [Image.open(path).convert("RGB") for path in photographs("fit", 1280)]
     large = [] if quick else [Image.open(path).convert("RGB") for path in photographs("fit", 2560)]
     for picture in (*whole, *(quarter for one in large for quarter in quarters(one))):
-        trial = encoder.trial_of(picture, GAUGE)
+        trial, _ = encoder.trial_of(picture, GAUGE)
         assert trial is not None
         for one in ladder(picture):
             reference = Reference(one)
@@ -125,7 +125,7 @@ def judge(which: Set, preset: Encoding) -> Judged:
         with Image.open(path) as file:
             picture = file.convert("RGB")
         start = time.process_time()
-        trial = encoder.trial_of(picture, GAUGE)
+        trial, _ = encoder.trial_of(picture, GAUGE)
         found.choice_cpu += time.process_time() - start
         for one in ladder(picture):
             start = time.process_time()

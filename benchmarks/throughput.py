@@ -22,7 +22,7 @@ import os
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.sharedctypes import Synchronized
@@ -30,6 +30,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from benchmarks.common import (
+    PYTHON,
     Export,
     Tree,
     cpu_seconds,
@@ -116,13 +117,19 @@ def bare_loop(
 # The tree
 
 
-def tree_run(folder: Path, export: Export, seen: Callable[[Tree], object] | None = None, **more: str) -> Run:
+def tree_run(
+    folder: Path,
+    export: Export,
+    seen: Callable[[Tree], object] | None = None,
+    program: Sequence[str] = PYTHON,
+    **more: str,
+) -> Run:
     """Have a new tree publish the photographs of the export, with `more` in its environment. `seen` is given the tree
     once it is at rest.
     """
     count = len(export.photographs)
     export.empty()
-    with running(folder, export, **more) as (tree, _):
+    with running(folder, export, program, **more) as (tree, _):
         tree.wait_until_ready()
         tree.wait_until_idle()
         if seen:

@@ -232,6 +232,7 @@ def pool_options(settings: Settings) -> dict[str, Any]:
         "cap_bytes": settings.pool.memory_cap_mb * MIB,
         "large_cap": LARGE_CAP,
         "soft_cap_bytes": settings.pool.memory_soft_mb * MIB,
+        "processors": cpu_quota.usable().count,
     }
 
 

@@ -158,13 +158,14 @@ class Ration:
 @dataclass(frozen=True, slots=True)
 class Job:
     """Pool to image worker: render the original in its workplace, with at most `cap_bytes` of memory (0: no cap) and
-    `cpu_seconds` of processor time (0: no limit).
+    `cpu_seconds` of processor time (0: no limit), on up to `threads` threads.
     """
 
     job_id: int
     generation: int
     cap_bytes: int
     cpu_seconds: float
+    threads: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,15 @@ OPTIONS: dict[str, Any] = {
     "gc_every": 2,
     "largest_cap_bytes": 0,
 }
-POOL = {"job_seconds": 60.0, "patience": 4, "poison_after": 2, "cap_bytes": 0, "large_cap": 2, "soft_cap_bytes": 0}
+POOL = {
+    "job_seconds": 60.0,
+    "patience": 4,
+    "poison_after": 2,
+    "cap_bytes": 0,
+    "large_cap": 2,
+    "soft_cap_bytes": 0,
+    "processors": 2,
+}
 RENDITIONS = {"160.webp", "160.avif", "320.webp", "320.avif"}
 
 
@@ -205,7 +214,7 @@ def soft_cap() -> int:
 def test_each_job_has_its_own_cap(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, object]] = []
 
-    def look(original: Path, target: Path, limits: object, ladder: object, cap_bytes: int | None) -> None:
+    def look(original: Path, target: Path, limits: object, ladder: object, cap_bytes: int | None, _: int) -> None:
         seen.append((soft_cap(), cap_bytes))
         raise imaging.BadPicture("enough seen")
 
@@ -213,6 +222,21 @@ def test_each_job_has_its_own_cap(place: Workplace, monkeypatch: pytest.MonkeyPa
     for cap in (8 << 30, 16 << 30, 4 << 30, 0):
         render(order(cap), place, LIMITS, LADDER)
     assert seen == [(8 << 30, 8 << 30), (16 << 30, 16 << 30), (4 << 30, 4 << 30), (resource.RLIM_INFINITY, None)]
+
+
+def test_a_job_on_several_threads_gives_the_same_files(place: Workplace) -> None:
+    def made(threads: int) -> tuple[Message, dict[str, bytes]]:
+        answer = render(Job(1, 1, 0, 0.0, threads), place, LIMITS, LADDER)
+        assert isinstance(answer, JobDone)
+        files = {path.name: path.read_bytes() for path in place.writable.iterdir()}
+        place.clear()
+        (place.readable / "original").write_bytes(original)
+        return replace(answer, rss_bytes=0), files
+
+    original = (place.readable / "original").read_bytes()
+    before = threading.active_count()
+    assert made(1) == made(3)
+    assert threading.active_count() == before
 
 
 IN_A_PROCESS = """

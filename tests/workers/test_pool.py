@@ -33,6 +33,7 @@ MIB = 1024 * 1024
 LARGE_CAP = 2
 CAP = 600 * MIB
 SOFT_CAP = 300 * MIB
+PROCESSORS = 4
 
 Opener = Callable[..., tuple[Pool, FakeTree]]
 
@@ -70,6 +71,7 @@ def open_pool(desk: Desk, clock: Clock) -> Opener:
             "cap_bytes": CAP,
             "large_cap": LARGE_CAP,
             "soft_cap_bytes": SOFT_CAP,
+            "processors": PROCESSORS,
         }
         return Pool(tree, desk.context(**{**settings, **options}), clock), tree
 
@@ -123,6 +125,67 @@ def test_each_worker_gets_one_job_and_the_oldest_come_first(desk: Desk, open_poo
     lent = Workplace(desk.spool.root, whose(tree, jobs[0])).readable / "original"
     assert lent.samefile(desk.spool.original(jobs[0].id, 1))
     assert (order.generation, order.cap_bytes, tree.caps["image-1"]) == (1, CAP, CAP)
+
+
+def finish(desk: Desk, pool: Pool, tree: FakeTree, job: Job) -> None:
+    """The worker that has the job answers that it is done."""
+    worker = whose(tree, job)
+    pool.on_message(worker, desk.work(job, worker))
+
+
+def threads(tree: FakeTree) -> list[int]:
+    """Those that each order gave, in their order."""
+    return [message.threads for _, message in tree.sent if isinstance(message, messages.Job)]
+
+
+def test_a_picture_alone_gets_the_threads_of_idle_workers(desk: Desk, open_pool: Opener) -> None:
+    first = desk.fetch(1)
+    pool, tree = open_pool(4)
+    pool.on_supervisor_message(Wake("fetched"))
+    assert threads(tree) == [4]
+    for number in (2, 3):
+        desk.fetch(number)
+    pool.on_supervisor_message(Wake("fetched"))
+    assert threads(tree) == [4, 1, 1], "they are lent already"
+    finish(desk, pool, tree, first)
+    desk.fetch(4)
+    pool.on_supervisor_message(Wake("fetched"))
+    assert threads(tree) == [4, 1, 1, 2], "and given back with the answer"
+
+
+def test_with_a_full_queue_each_picture_has_one_thread(desk: Desk, open_pool: Opener) -> None:
+    jobs = [desk.fetch(number) for number in range(1, 6)]
+    pool, tree = open_pool(2)
+    pool.on_supervisor_message(Wake("fetched"))
+    for job in jobs[:3]:
+        finish(desk, pool, tree, job)
+    assert threads(tree) == [1, 1, 1, 1, 1]
+    finish(desk, pool, tree, jobs[3])
+    desk.fetch(6)
+    finish(desk, pool, tree, jobs[4])
+    assert threads(tree) == [1, 1, 1, 1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("workers", "processors", "limit", "expected"),
+    [(1, 4, 0, 1), (4, 2, 0, 2), (4, 4, 2, 2), (4, 4, 1, 1), (8, 1, 0, 1)],
+    ids=["one worker", "fewer processors", "memory is short", "memory is very short", "one processor"],
+)
+def test_threads_are_bounded(
+    desk: Desk, open_pool: Opener, workers: int, processors: int, limit: int, expected: int
+) -> None:
+    desk.fetch(1)
+    pool, tree = open_pool(workers, processors=processors)
+    pool.on_supervisor_message(Ration(limit, intake=True))
+    assert threads(tree) == [expected]
+
+
+def test_what_ran_out_of_memory_gets_one_thread(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, tree = open_pool(4)
+    pool.on_supervisor_message(Wake("fetched"))
+    pool.on_message(whose(tree, job), failed(job, "memory"))
+    assert threads(tree) == [4, 1]
 
 
 def test_a_job_is_claimed_before_its_worker_hears_of_it(desk: Desk, open_pool: Opener) -> None:
@@ -203,6 +266,7 @@ def test_new_options_are_in_force_at_once(desk: Desk, open_pool: Opener, clock: 
         "cap_bytes": 2 * CAP,
         "large_cap": LARGE_CAP,
         "soft_cap_bytes": 0,
+        "processors": PROCESSORS,
     }
     pool.on_options({**settings, "retry": {"max_attempts": 0, "base_seconds": 0.0}})
     clock.advance(0.5)
@@ -985,6 +1049,7 @@ def test_a_round_of_the_loop_is_progress(desk: Desk, monkeypatch: pytest.MonkeyP
         "cap_bytes": 0,
         "large_cap": LARGE_CAP,
         "soft_cap_bytes": 0,
+        "processors": PROCESSORS,
     }
     context = desk.context(**options)
     pool = Pool(FakeTree("image-1"), context)

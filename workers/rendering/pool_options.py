@@ -23,6 +23,8 @@ class PoolOptions:
     large_cap: int
     """A picture that must be alone gets this many times the cap."""
     soft_cap_bytes: int
+    processors: int
+    """How many may be kept busy."""
 
     @classmethod
     def read(cls, options: Mapping[str, Any]) -> PoolOptions:
@@ -35,4 +37,5 @@ class PoolOptions:
             cap_bytes=options["cap_bytes"],
             large_cap=options["large_cap"],
             soft_cap_bytes=options["soft_cap_bytes"],
+            processors=options["processors"],
         )

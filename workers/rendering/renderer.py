@@ -36,17 +36,17 @@ def render(
     set_time_limit(job.cpu_seconds)
     original, out = place.readable / ORIGINAL, place.writable
     try:
-        rendered = imaging.render(original, out, limits, ladder, job.cap_bytes or None)
+        rendered = imaging.render(original, out, limits, ladder, job.cap_bytes or None, job.threads)
         stripped_bytes = strip_original(original, out, rendered.extension, job.job_id) if strip else NOT_STRIPPED
     except Exception as error:
         return _failed(job, error)
     failpoints.reach("rendered.written")
-    recipe = imaging.current_recipe(ladder.preset)
+    recipe = imaging.current_recipe(ladder.preset, rendered.fallbacks)
     return _done(job, rendered, stripped_bytes, recipe)
 
 
 def _done(job: Job, rendered: imaging.Rendered, stripped_bytes: int, recipe: str) -> JobDone:
-    why = clip(rendered.fallbacks[0], FALLBACK_BYTES) if rendered.fallbacks else ""
+    why = clip(next(iter(rendered.fallbacks.values()), ""), FALLBACK_BYTES)
     if rendered.fallbacks:
         log.warning("encoder.replaced", job=job.job_id, renditions=len(rendered.fallbacks), why=why)
     return JobDone(

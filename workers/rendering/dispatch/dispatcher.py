@@ -22,6 +22,7 @@ from ipc.transport.router import Tree
 from workers.rendering.deadline import Deadline, Timing
 from workers.rendering.dispatch.alone import Turns
 from workers.rendering.dispatch.ration import WorkerRation
+from workers.rendering.dispatch.threads import share
 from workers.rendering.pool_options import PoolOptions
 from workers.rendering.verdicts import verdicts
 from workers.rendering.verdicts.verdicts import Verdict
@@ -44,6 +45,7 @@ class InHand:
 
     job: Job
     deadline: Deadline
+    threads: int
     ended: Timing | None = None
 
 
@@ -119,8 +121,11 @@ class Dispatcher:
         idle = self._idle()
         if self._tree.stopping or not idle or any(hand.job.alone for hand in self._in_hand.values()):
             return
-        for job in self._due(now, len(idle)):
-            self._give(idle.pop(), job)
+        due = self._due(now, len(idle))
+        in_hand = [hand.threads for hand in self._in_hand.values()]
+        threads = share(len(due), idle=len(idle), processors=self.options.processors, in_hand=in_hand)
+        for job, count in zip(due, threads, strict=True):
+            self._give(idle.pop(), job, count)
 
     def _idle(self) -> list[str]:
         """The workers that can get a job now."""
@@ -139,7 +144,7 @@ class Dispatcher:
         turn = self._turns.next(now, others_in_hand=bool(self._in_hand), others_due=bool(others))
         return {"alone": [alone], "others": others, "nobody": []}[turn]
 
-    def _give(self, worker: str, job: Job) -> None:
+    def _give(self, worker: str, job: Job, threads: int) -> None:
         if not transitions.claim(self._journal, job, worker):
             return
         failpoints.reach("rendered.claimed")
@@ -150,9 +155,10 @@ class Dispatcher:
             return
         failpoints.reach("rendered.lent")
         cap_bytes = self.options.cap_bytes * self.options.large_cap if job.alone else self.options.cap_bytes
+        threads = 1 if job.alone else threads  # each takes memory, which it has run out of before
         self._tree.set_cap(worker, cap_bytes)
-        self._in_hand[worker] = InHand(job, Deadline.start(self._clock(), self._tree.effort(worker)))
-        message = JobMessage(job.id, job.generation, cap_bytes, self.options.job_seconds)
+        self._in_hand[worker] = InHand(job, Deadline.start(self._clock(), self._tree.effort(worker)), threads)
+        message = JobMessage(job.id, job.generation, cap_bytes, self.options.job_seconds, threads)
         if not self._tree.send(worker, message):
             del self._in_hand[worker]
             transitions.release(self._journal, job)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ipc.jobs import Rendition
 from workers.rendering.imaging.gate import BadPicture
@@ -33,7 +34,7 @@ class Ladder:
 class Rendered:
     """The result: type by content, sides in px once upright, and the renditions.
 
-    `fallbacks`: for each rendition that the encoder of choice could not make, the reason.
+    `fallbacks`: by file name, why the encoder of choice could not make it; "trial": why AVIF's quality is the preset's.
     """
 
     mime: str
@@ -41,7 +42,7 @@ class Rendered:
     width: int
     height: int
     renditions: tuple[Rendition, ...]
-    fallbacks: tuple[str, ...] = ()
+    fallbacks: Mapping[str, str] = field(default_factory=dict)
 
 
 def widths_for(width: int, ladder_widths: tuple[int, ...]) -> tuple[int, ...]:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import ctypes
 import resource
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from ipc.kernel import proc
 
@@ -27,6 +27,12 @@ ENCODE_BYTES_PER_PIXEL = 41
 ENCODE_BASE_BYTES = 25 * _MIB
 """Of the largest rendition. SVT-AV1 took 26, 35, 124, 199 and 534 MiB for .08, .3, 2.8, 4.9 and 15.7 MP, the
 stacks of its threads included, and at speed 7 (the preset "small") 209 for 4.9; aom and WebP less."""
+
+PICTURE_BYTES_PER_PIXEL = 4
+"""Of a picture as Pillow has it in memory, RGB or RGBA."""
+
+THREAD_BYTES = 16 * _MIB
+"""Of one more thread of ours: its stack (8 MiB unless `ulimit -s` says otherwise) and what its heap has besides."""
 
 NEAR_CAP = 0.9
 """Want of memory means that the need passed the whole cap. The need is known from above only by the figures
@@ -45,6 +51,20 @@ def memory_need(pixels: int, top_pixels: int, file_bytes: int) -> int:
     """
     decode = DECODE_BYTES_PER_PIXEL * pixels + 2 * file_bytes
     return decode + ENCODE_BYTES_PER_PIXEL * top_pixels + ENCODE_BASE_BYTES
+
+
+def side_by_side_need(pixels: Sequence[int], threads: int) -> int:
+    """Return an upper bound in bytes on what encoding on `threads` threads adds to `memory_need`, for renditions of
+    `pixels` each.
+
+    The largest may all be encoded at once, each with a copy of its picture, while the others' pictures wait.
+    """
+    if threads <= 1 or not pixels:
+        return 0
+    largest = sorted(pixels, reverse=True)[:threads]
+    encode = ENCODE_BYTES_PER_PIXEL * (sum(largest) - largest[0]) + ENCODE_BASE_BYTES * (len(largest) - 1)
+    pictures = PICTURE_BYTES_PER_PIXEL * (sum(pixels) + sum(largest))
+    return encode + pictures + THREAD_BYTES * (threads - 1)
 
 
 def near_cap(peak_bytes: int, cap_bytes: int | None) -> bool:
@@ -76,6 +96,17 @@ class Gauge:
         """Begin a job on `subject`, a phrase for messages, that needs at most `need_bytes` by its header."""
         data, resident_peak = _process_bytes()
         return cls(subject, cap_bytes, data + need_bytes, resident_peak)
+
+    def side_by_side(self, threads: int, pixels: Sequence[int]) -> tuple[int, Gauge]:
+        """As many of the `threads` as keep the need within the cap, at least one, and the gauge of a job on them.
+
+        `pixels`: of each rendition.
+        """
+        for fewer in range(min(threads, len(pixels)), 1, -1):
+            expected = self.expected_bytes + side_by_side_need(pixels, fewer)
+            if not near_cap(expected, self.cap_bytes):
+                return fewer, replace(self, expected_bytes=expected)
+        return 1, self
 
     def rule_out_memory(self, error: Exception) -> None:
         """Raise OutOfMemory from `error` where memory can be its cause. To be called in the `except` clause."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 PIPELINE_VERSION = 1
 """To be raised by whoever changes the bytes of any rendition (decoding, colours, scaling, encoders' settings).
@@ -16,11 +16,16 @@ PIPELINE_VERSION = 1
 """
 
 
-def recipe_of(preset: str, libraries: Mapping[str, str], pipeline: int = PIPELINE_VERSION) -> str:
+def recipe_of(
+    preset: str, libraries: Mapping[str, str], fallbacks: Collection[str] = (), pipeline: int = PIPELINE_VERSION
+) -> str:
     """Return 8 hex digits of the preset, the version of each library by name, and the version of the pipeline.
 
-    >>> recipe_of("balanced", {"libwebp": "1.6.0", "libavif": "1.4.2"}, 1)
+    `fallbacks` names what an encoder had to make that is not of choice: those bytes are others. So such a picture is
+    rendered anew by `republish --renditions`, like one of an older version.
+
+    >>> recipe_of("balanced", {"libwebp": "1.6.0", "libavif": "1.4.2"}, pipeline=1)
     '407b6239'
     """
-    parts = json.dumps([pipeline, preset, sorted(libraries.items())])
+    parts = json.dumps([pipeline, preset, sorted(libraries.items()), *sorted(fallbacks)])
     return hashlib.sha256(parts.encode()).hexdigest()[:8]

@@ -165,4 +165,4 @@ def test_a_fallback_is_told_with_its_reason(tmp_path: Path, monkeypatch: pytest.
         (64, "avif"),
     ]
     assert len(rendered.fallbacks) == 2
-    assert rendered.fallbacks[0].startswith("SVT-AV1 at 64×43 pixels: ValueError: ")
+    assert next(iter(rendered.fallbacks.values())).startswith("SVT-AV1 at 64×43 pixels: ValueError: ")

@@ -679,7 +679,7 @@ def test_warmed_up_nothing_more_is_imported() -> None:
         "from workers.rendering.imaging.codec import pipeline, warming\n"
         "imaging.warm_up(); before = set(sys.modules)\n"
         "for sample in warming.samples(): pipeline.develop(sample, imaging.Limits(10**6, 999, 10**6),"
-        " imaging.Ladder((9, 40), True, True), None)\n"
+        " imaging.Ladder((9, 40), True, True), None, 2)\n"
         "print(sorted(set(sys.modules) - before))"
     )
     root = Path(imaging.__file__).parents[3]

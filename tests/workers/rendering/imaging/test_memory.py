@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.rendering.imaging.memory import Gauge, OutOfMemory, memory_need, near_cap, trim
+from workers.rendering.imaging.memory import Gauge, OutOfMemory, memory_need, near_cap, side_by_side_need, trim
 
 MIB = 1024 * 1024
 
@@ -26,6 +26,25 @@ def test_the_need_is_above_what_was_measured() -> None:
     landscape, portrait = 1920 * 1440, 1920 * 2560
     for measured, top in ((150, landscape), (168, landscape), (241, landscape), (233, portrait)):
         assert memory_need(12_000_000, top, 1_000_000) > measured * MIB
+
+
+def test_so_many_threads_as_the_cap_lets_run() -> None:
+    pixels = [1000 * MIB // 41, 500 * MIB // 41, 100]
+    one, two, three = (side_by_side_need(pixels, threads) for threads in (1, 2, 3))
+    assert one == 0
+    assert 500 * MIB < two < three < two + 100 * MIB
+
+    def threads(cap_mib: int | None) -> int:
+        gauge = Gauge.start("a PNG", 1000 * MIB, cap_mib and cap_mib * MIB)
+        granted, on_them = gauge.side_by_side(4, pixels)
+        assert on_them.expected_bytes == gauge.expected_bytes + side_by_side_need(pixels, granted)
+        assert not near_cap(on_them.expected_bytes, gauge.cap_bytes) or granted == 1
+        return granted
+
+    assert threads(None) == 3, "no more than renditions"
+    assert threads(100_000) == 3
+    assert {threads(cap) for cap in range(1000, 4000, 10)} == {1, 2, 3}
+    assert Gauge.start("a PNG", 0, None).side_by_side(4, [])[0] == 1
 
 
 @pytest.mark.parametrize("error", [OSError("broken data stream"), RuntimeError(), ValueError("encoding error 1")])

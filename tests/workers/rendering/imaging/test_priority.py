@@ -37,13 +37,13 @@ def test_rendering_leaves_nobody_with_real_time_priority(tmp_path: Path) -> None
     watching = threading.Thread(target=watch)
     watching.start()
     try:
-        rendered = render(tmp_path / "original", tmp_path, LIMITS, Ladder((640, 1200), webp=False, avif=True), None)
+        rendered = render(tmp_path / "original", tmp_path, LIMITS, Ladder((640, 1200), webp=False, avif=True), None, 2)
     finally:
         over.set()
         watching.join()
     assert len(seen) > 3 and all(seen)
     assert is_ordinary() and os.sched_getscheduler(0) == os.SCHED_OTHER
-    assert rendered.fallbacks == ()
+    assert not rendered.fallbacks
 
 
 def run(code: str) -> str:
@@ -73,8 +73,8 @@ samples = list(warming.samples())
 {set_up}
 print(ctypes.CDLL(None, use_errno=True).capset(0, 0), ctypes.get_errno())
 for sample in samples:
-    rendered, contents = pipeline.develop(sample, Limits(10**6, 1000, 10**6), Ladder((16, 64), True, True), None)
-    print(*rendered.fallbacks, *(hashlib.sha256(content).hexdigest() for content in contents.values()))
+    rendered, contents = pipeline.develop(sample, Limits(10**6, 1000, 10**6), Ladder((16, 64), True, True), None, 2)
+    print(*rendered.fallbacks.values(), *(hashlib.sha256(content).hexdigest() for content in contents.values()))
 """
 
 

@@ -43,7 +43,7 @@ def screenshot(size: tuple[int, int] = (640, 480)) -> Image.Image:
 
 
 def trial_of(picture: Image.Image) -> Trial:
-    trial = encoder.trial_of(picture, GAUGE)
+    trial, _ = encoder.trial_of(picture, GAUGE)
     assert trial is not None
     return trial
 
@@ -77,7 +77,7 @@ def test_what_is_the_same_has_lost_nothing() -> None:
 
 @pytest.mark.parametrize("size", [(SHORTEST - 1, 400), (4000, 30), (1, 1)])
 def test_too_small_for_a_trial(size: tuple[int, int]) -> None:
-    assert encoder.trial_of(smooth(size), GAUGE) is None
+    assert encoder.trial_of(smooth(size), GAUGE) == (None, "")
     assert encoder.settings_for(smooth(size), None, BALANCED) is BALANCED
 
 
@@ -89,7 +89,8 @@ def test_what_cannot_be_seen_does_not_count() -> None:
 
 def test_a_trial_that_fails_is_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(OPTIONS, "format", "none")
-    assert encoder.trial_of(smooth(), GAUGE) is None
+    trial, why = encoder.trial_of(smooth(), GAUGE)
+    assert trial is None and "trial failed" in why
 
 
 def test_detail_counts_steps_across_and_down() -> None:

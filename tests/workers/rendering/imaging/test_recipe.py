@@ -35,15 +35,16 @@ def test_other_bytes_under_the_same_recipe_are_noticed() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        recipe_of("fast", VERSIONS, 1),
-        recipe_of("balanced", VERSIONS | {"libavif": "1.4.3"}, 1),
-        recipe_of("balanced", VERSIONS | {"svt": "4.1.0"}, 1),
-        recipe_of("balanced", VERSIONS, 2),
+        recipe_of("fast", VERSIONS, pipeline=1),
+        recipe_of("balanced", VERSIONS | {"libavif": "1.4.3"}, pipeline=1),
+        recipe_of("balanced", VERSIONS | {"svt": "4.1.0"}, pipeline=1),
+        recipe_of("balanced", VERSIONS, pipeline=2),
+        recipe_of("balanced", VERSIONS, ["640.avif"]),
     ],
 )
 def test_whatever_changes_bytes_changes_the_recipe(other: str) -> None:
     assert re.fullmatch(RECIPE, other)
-    assert other != recipe_of("balanced", VERSIONS, 1)
+    assert other != recipe_of("balanced", VERSIONS, pipeline=1)
 
 
 def test_the_order_in_which_libraries_are_named_does_not() -> None:

@@ -15,6 +15,7 @@ removing what `render` wrote. The image worker's sandbox shuts a decoder off fro
     clearness  what of it is clear, where Pillow does not see it
     toning     PQ and HLG brought down
     encoder    as WebP and AVIF, each width
+    side_by_side  several renditions at once, on threads
     mending    a refused file without what a browser passes over
     warming    each codec used once, before the first picture
     versions   which libraries make a rendition's bytes

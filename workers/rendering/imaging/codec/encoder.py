@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
 from PIL import Image
 
 from workers.rendering.imaging.blame import encoding
-from workers.rendering.imaging.codec.pillow import resized, saved
+from workers.rendering.imaging.codec import side_by_side
+from workers.rendering.imaging.codec.pillow import resized, same_pixels, saved
 from workers.rendering.imaging.codec.trial import detail, tried
 from workers.rendering.imaging.ladder import Ladder
 from workers.rendering.imaging.memory import Gauge
@@ -32,37 +34,60 @@ _this_thread = threading.local()
 
 
 def encode_ladder(
-    picture: Image.Image, steps: list[tuple[int, int]], ladder: Ladder, gauge: Gauge
+    picture: Image.Image, steps: list[tuple[int, int]], ladder: Ladder, gauge: Gauge, threads: int = 1
 ) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Return the contents of each rendition by file name, shrinking each width from the next larger one; and why
-    SVT could not make those that another encoder had to make instead, by file name too.
+    """Return the contents of each rendition by file name, shrinking each width from the next larger one; and what was
+    made otherwise than it should be, and why: by file name, and "trial" where the picture could not be tried.
+
+    Up to `threads` renditions are encoded at once, as far as the memory cap lets them: the bytes are the same.
     """
-    contents: dict[str, bytes] = {}
-    fallbacks: dict[str, str] = {}
-    preset = PRESETS[ladder.preset]
-    trial = trial_of(picture, gauge) if ladder.avif and steps else None
+    threads, gauge = gauge.side_by_side(threads, [width * height for width, height in steps for _ in ladder.formats])
+    trial, untried = trial_of(picture, gauge) if ladder.avif and steps else (None, "")
+    encodings = _encodings(picture, steps, ladder, gauge, trial, is_shared=threads > 1)
+    made = side_by_side.run(encodings, threads)
+    fallbacks = {file: why for file, _, why in made if why} | ({"trial": untried} if untried else {})
+    return {file: content for file, content, _ in made}, fallbacks
+
+
+def _encodings(
+    picture: Image.Image,
+    steps: list[tuple[int, int]],
+    ladder: Ladder,
+    gauge: Gauge,
+    trial: Trial | None,
+    *,
+    is_shared: bool,
+) -> Iterator[Callable[[], tuple[str, bytes, str]]]:
+    """What makes each rendition, the largest first: its file name, its content, and why another encoder made it.
+
+    `is_shared`: several of them at once may have the same picture.
+    """
     for step in reversed(steps if ladder.formats else []):
         with encoding("scaler", gauge, lambda: resized(_canary(), (4, 4))):
             picture = resized(picture, step)
-        settings = settings_for(picture, trial, preset)
+        settings = settings_for(picture, trial, PRESETS[ladder.preset])
         for name in ladder.formats:
-            with encoding(f"{_ENCODERS[name]} encoder", gauge, partial(_encode_canary, name, gauge, settings)):
-                contents[f"{step[0]}.{name}"], fallback = encode(picture, name, gauge, settings)
-            if fallback:
-                fallbacks[f"{step[0]}.{name}"] = fallback
-    return contents, fallbacks
+            yield partial(_encoding, picture, name, gauge, settings, is_shared=is_shared)
 
 
-def trial_of(picture: Image.Image, gauge: Gauge) -> Trial | None:
-    """What the picture loses by AVIF; None if it is too small to say, or can't be tried.
+def _encoding(
+    picture: Image.Image, name: str, gauge: Gauge, settings: Encoding, *, is_shared: bool
+) -> tuple[str, bytes, str]:
+    with encoding(f"{_ENCODERS[name]} encoder", gauge, partial(_encode_canary, name, gauge, settings)):
+        own = same_pixels(picture) if is_shared else picture
+        return f"{picture.width}.{name}", *encode(own, name, gauge, settings)
 
-    A codec that fails here will fail, and be named, where the renditions are made. Raises OutOfMemory.
+
+def trial_of(picture: Image.Image, gauge: Gauge) -> tuple[Trial | None, str]:
+    """What the picture loses by AVIF; None if it is too small to say, or can't be tried, and then why.
+
+    Raises OutOfMemory.
     """
     try:
-        return tried(picture)
+        return tried(picture), ""
     except Exception as error:
         gauge.rule_out_memory(error)
-        return None
+        return None, f"AVIF has the preset's quality, since its trial failed: {type(error).__name__}: {error}"
 
 
 def settings_for(picture: Image.Image, trial: Trial | None, preset: Encoding) -> Encoding:

@@ -25,20 +25,24 @@ MIME = {
 """Type and file extension of each format."""
 
 
-def render(original: Path, target: Path, limits: Limits, ladder: Ladder, cap_bytes: int | None) -> Rendered:
+def render(
+    original: Path, target: Path, limits: Limits, ladder: Ladder, cap_bytes: int | None, threads: int = 1
+) -> Rendered:
     """Write `target`/{width}.{format} for each rendition of `original`; all are on disk when this returns.
 
-    `target` is an existing folder. `cap_bytes` is the process's RLIMIT_DATA, None when there is none. Raises
-    BadPicture, CodecFault, OutOfMemory, or OSError of reading the original or writing the target, which may then hold
-    incomplete files.
+    `target` is an existing folder. `cap_bytes` is the process's RLIMIT_DATA, None when there is none. Up to `threads`
+    renditions are encoded at once, fewer where that might pass the cap. Raises BadPicture, CodecFault, OutOfMemory, or
+    OSError of reading the original or writing the target, which may then hold incomplete files.
     """
     data = read(original, limits)
-    rendered, contents = develop(data, limits, ladder, cap_bytes)
+    rendered, contents = develop(data, limits, ladder, cap_bytes, threads)
     _write(target, contents)
     return rendered
 
 
-def develop(data: bytes, limits: Limits, ladder: Ladder, cap_bytes: int | None) -> tuple[Rendered, dict[str, bytes]]:
+def develop(
+    data: bytes, limits: Limits, ladder: Ladder, cap_bytes: int | None, threads: int = 1
+) -> tuple[Rendered, dict[str, bytes]]:
     """`render` without the disk: what it returns, and the contents of the files by name."""
     with strict_pillow(limits):
         try:
@@ -48,13 +52,13 @@ def develop(data: bytes, limits: Limits, ladder: Ladder, cap_bytes: int | None) 
             if better is None:
                 raise
             header, gauge, (size, steps, picture) = open_picture(better, 2 * len(data), limits, ladder, cap_bytes)
-        contents, fallbacks = encode_ladder(picture, steps, ladder, gauge)
+        contents, fallbacks = encode_ladder(picture, steps, ladder, gauge, threads)
     renditions = kept(
         Rendition(*step, name, len(contents[f"{step[0]}.{name}"])) for step in steps for name in ladder.formats
     )
     names = [f"{one.width}.{one.format}" for one in renditions]
-    why = tuple(reason for name, reason in fallbacks.items() if name in names)
-    return Rendered(*MIME[header.format], *size, renditions, why), {name: contents[name] for name in names}
+    replaced = {name: why for name, why in fallbacks.items() if name in names or name == "trial"}
+    return Rendered(*MIME[header.format], *size, renditions, replaced), {name: contents[name] for name in names}
 
 
 def _write(target: Path, files: dict[str, bytes]) -> None:

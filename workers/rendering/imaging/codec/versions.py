@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 
 import PIL
@@ -18,6 +19,6 @@ def libraries() -> dict[str, str]:
     return {"pillow": PIL.__version__, **of_pillow, **avif_versions()}
 
 
-def current_recipe(preset: str) -> str:
-    """Return the recipe of what is rendered now: 8 hex digits."""
-    return recipe_of(preset, libraries())
+def current_recipe(preset: str, fallbacks: Collection[str] = ()) -> str:
+    """Return the recipe of what is rendered now: 8 hex digits. `fallbacks`: as the keys of `Rendered.fallbacks`."""
+    return recipe_of(preset, libraries(), fallbacks)
