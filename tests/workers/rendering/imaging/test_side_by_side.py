@@ -29,7 +29,7 @@ def test_the_bytes_are_those_of_one_thread(mode: str) -> None:
         picture.putalpha(Image.linear_gradient("L").resize(picture.size))
     data = encoded(picture, "PNG")
     alone = pipeline.develop(data, LIMITS, LADDER, None)
-    assert list(alone[1]) == [f"{width}.{name}" for width in (128, 64, 32, 16) for name in ("webp", "avif")]
+    assert set(alone[1]) == {f"{width}.{name}" for width in (128, 64, 32, 16) for name in ("webp", "avif")}
     for threads in (2, 4, 99):
         several = pipeline.develop(data, LIMITS, LADDER, None, threads)
         assert several == alone
