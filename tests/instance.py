@@ -128,11 +128,12 @@ class Instance:
             check=False,
         )
 
-    def answer(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """As `command`, but in this process, which has imported it all: for tests of what is said."""
+    def answer(self, *words: str, lines: str = "") -> subprocess.CompletedProcess[str]:
+        """As `command`, but in this process, which has imported it all: for tests of what is said. `lines` are typed."""
         out, err = io.StringIO(), io.StringIO()
         with (
             mock.patch.dict(os.environ, self.environment(), clear=True),
+            mock.patch("sys.stdin", io.StringIO(lines)),
             chdir(self.folder),
             redirect_stdout(out),
             redirect_stderr(err),
