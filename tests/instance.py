@@ -129,7 +129,7 @@ class Instance:
         )
 
     def answer(self, *words: str, lines: str = "") -> subprocess.CompletedProcess[str]:
-        """As `command`, but in this process, which has imported it all: for tests of what is said. `lines` are typed."""
+        """As `command`, but in this process, which has imported it all: for tests of what is said. `lines`: its input."""
         out, err = io.StringIO(), io.StringIO()
         with (
             mock.patch.dict(os.environ, self.environment(), clear=True),
