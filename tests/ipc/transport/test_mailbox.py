@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
+from io import FileIO
 
 import pytest
 
@@ -49,11 +49,11 @@ def mailbox() -> Iterator[tuple[Outbox, Inbox]]:
 
 
 @pytest.fixture
-def spawn() -> Iterator[Callable[[str, Connection], subprocess.Popen[bytes]]]:
+def spawn() -> Iterator[Callable[[str, FileIO], subprocess.Popen[bytes]]]:
     """Starts a script with an end of a pipe, which is then that process' own; kills it after the test."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(script: str, end: Connection) -> subprocess.Popen[bytes]:
+    def start(script: str, end: FileIO) -> subprocess.Popen[bytes]:
         started.append(
             subprocess.Popen(
                 [*PYTHON, "-c", script, str(end.fileno())],
@@ -224,7 +224,7 @@ def test_a_writer_beside_itself_is_as_good_as_gone(mailbox: tuple[Outbox, Inbox]
 @pytest.mark.tree
 @pytest.mark.parametrize("seed", range(6))
 def test_a_killed_writer_leaves_whole_messages_and_then_closed(
-    seed: int, spawn: Callable[[str, Connection], subprocess.Popen[bytes]]
+    seed: int, spawn: Callable[[str, FileIO], subprocess.Popen[bytes]]
 ) -> None:
     reading, writing = pair()
     inbox = Inbox(reading)
@@ -245,7 +245,7 @@ def test_a_killed_writer_leaves_whole_messages_and_then_closed(
 
 @pytest.mark.tree
 def test_a_writer_killed_while_its_mailbox_is_full(
-    spawn: Callable[[str, Connection], subprocess.Popen[bytes]],
+    spawn: Callable[[str, FileIO], subprocess.Popen[bytes]],
 ) -> None:
     reading, writing = pair()
     inbox = Inbox(reading)
@@ -273,7 +273,7 @@ def check(message: Message) -> int:
 
 @pytest.mark.tree
 def test_a_killed_idle_reader_closes_its_own_mailbox_only(
-    spawn: Callable[[str, Connection], subprocess.Popen[bytes]], mailbox: tuple[Outbox, Inbox]
+    spawn: Callable[[str, FileIO], subprocess.Popen[bytes]], mailbox: tuple[Outbox, Inbox]
 ) -> None:
     reading, writing = pair()
     outbox = Outbox(writing, blocking=False)
