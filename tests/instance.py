@@ -129,7 +129,9 @@ class Instance:
         )
 
     def answer(self, *words: str, lines: str = "") -> subprocess.CompletedProcess[str]:
-        """As `command`, but in this process, which has imported it all: for tests of what is said. `lines`: its input."""
+        """As `command` with these lines as its input, but in this process, which has imported it all: for tests of what
+        is said.
+        """
         out, err = io.StringIO(), io.StringIO()
         with (
             mock.patch.dict(os.environ, self.environment(), clear=True),
