@@ -179,8 +179,9 @@ def test_what_was_sent_is_read_before_closed(mailbox: tuple[Outbox, Inbox]) -> N
     outbox.close()
     assert inbox.receive() == Ready()
     for _ in range(2):
-        with pytest.raises(Closed):
+        with pytest.raises(Closed) as closed:
             inbox.receive()
+        assert isinstance(closed.value.__cause__, EOFError), "an orderly end, which is no error of the writer's"
 
 
 def test_nobody_will_read_it(mailbox: tuple[Outbox, Inbox]) -> None:
@@ -207,6 +208,8 @@ def test_an_end_that_this_process_has_closed(mailbox: tuple[Outbox, Inbox], is_o
         pytest.param(struct.pack("!i", MAX_BYTES + 1) + b"x" * 100, id="longer than any message"),
         pytest.param(struct.pack("!iQ", -1, 1 << 40), id="a length that would fill the memory"),
         pytest.param(struct.pack("!i", -7), id="a negative length"),
+        pytest.param(struct.pack("!i", 7) + b"half", id="half a message"),
+        pytest.param(b"\0\0", id="half a length"),
     ],
 )
 def test_a_writer_beside_itself_is_as_good_as_gone(mailbox: tuple[Outbox, Inbox], garbage: bytes) -> None:
@@ -214,8 +217,9 @@ def test_a_writer_beside_itself_is_as_good_as_gone(mailbox: tuple[Outbox, Inbox]
     outbox.send(Ready())
     os.write(outbox.fileno(), garbage)
     assert inbox.receive() == Ready()
-    with pytest.raises(Closed):
+    with pytest.raises(Closed) as closed:
         inbox.receive()
+    assert not isinstance(closed.value.__cause__, EOFError)
 
 
 # --- kill -9 ------------------------------------------------------------------------------------------------
