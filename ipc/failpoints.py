@@ -1,6 +1,7 @@
 """Failpoints: named places where a test makes the process that reaches them kill -9 itself.
 
 `PICTUREDESK_FAILPOINT=name[:n]` kills the process that reaches `name` for the n-th time (the first, if n is left out).
+Several can be given, with commas between: each kills the process that reaches it.
 The supervisor hands the variable on to a child's first incarnation only: the one that replaces the killed child runs
 through. Unset, a failpoint is a call of a function that does nothing.
 
@@ -50,28 +51,33 @@ class FailpointError(Exception):
     """PICTUREDESK_FAILPOINT names no failpoint."""
 
 
-def parse(text: str) -> tuple[str, int]:
-    """(name, n) of a value of PICTUREDESK_FAILPOINT.
+def parse(text: str) -> dict[str, int]:
+    """The n of each name in a value of PICTUREDESK_FAILPOINT.
 
-    >>> parse("fetched.before:3")
-    ('fetched.before', 3)
+    >>> parse("fetched.before:3,rendered.lent")
+    {'fetched.before': 3, 'rendered.lent': 1}
     """
-    name, _, count = text.partition(":")
-    if name not in NAMES or not re.fullmatch("[0-9]*", count) or int(count or "1") < 1:
-        raise FailpointError(f"{VARIABLE}={text}: allowed is name[:n] with n ≥ 1 and one of {', '.join(NAMES)}")
-    return name, int(count or "1")
+    wanted = {}
+    for point in text.split(","):
+        name, _, count = point.partition(":")
+        if name not in NAMES or not re.fullmatch("[0-9]*", count) or int(count or "1") < 1:
+            raise FailpointError(
+                f"{VARIABLE}={text}: allowed is name[:n], or several with commas between, with n ≥ 1 and one of"
+                f" {', '.join(NAMES)}"
+            )
+        wanted[name] = int(count or "1")
+    return wanted
 
 
 def _make_reach(text: str | None) -> Callable[[str], None]:
     if not text:
         return lambda name: None
-    wanted, left = parse(text)
+    left = parse(text)
 
     def reach(name: str) -> None:
-        nonlocal left
-        if name == wanted:
-            left -= 1
-            if left == 0:
+        if name in left:
+            left[name] -= 1
+            if left[name] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return reach

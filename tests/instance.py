@@ -128,11 +128,14 @@ class Instance:
             check=False,
         )
 
-    def answer(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """As `command`, but in this process, which has imported it all: for tests of what is said."""
+    def answer(self, *words: str, lines: str = "") -> subprocess.CompletedProcess[str]:
+        """As `command` with these lines as its input, but in this process, which has imported it all: for tests of what
+        is said.
+        """
         out, err = io.StringIO(), io.StringIO()
         with (
             mock.patch.dict(os.environ, self.environment(), clear=True),
+            mock.patch("sys.stdin", io.StringIO(lines)),
             chdir(self.folder),
             redirect_stdout(out),
             redirect_stderr(err),

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import os
 import select
+import struct
 import threading
-from multiprocessing.connection import Connection, Pipe
+from io import FileIO
 
 from ipc.transport.messages import MAX_BYTES, Message, MessageError, decode, encode
+
+_LENGTH = struct.Struct("!i")
+"""Before each message: how many bytes it has."""
 
 
 class Closed(Exception):
@@ -23,13 +27,13 @@ class Closed(Exception):
 class Outbox:
     """The writing end. Threads of one process may share it."""
 
-    def __init__(self, connection: Connection, *, blocking: bool) -> None:
-        self._connection = connection
+    def __init__(self, pipe: FileIO, *, blocking: bool) -> None:
+        self._pipe = pipe
         self._lock = threading.Lock()
-        os.set_blocking(connection.fileno(), blocking)
+        os.set_blocking(pipe.fileno(), blocking)
 
     def fileno(self) -> int:
-        return self._connection.fileno()
+        return self._pipe.fileno()
 
     def send(self, message: Message) -> bool:
         """Write one message. False: the mailbox is full (non-blocking end only) and the message is dropped.
@@ -39,27 +43,25 @@ class Outbox:
         data = encode(message)
         with self._lock:
             try:
-                self._connection.send_bytes(data)
-            except BlockingIOError:
-                return False
-            except OSError as error:
+                written = self._pipe.write(_LENGTH.pack(len(data)) + data)  # all of it or, where there is no room, None
+            except (OSError, ValueError) as error:  # ValueError: this end is closed
                 raise Closed(str(error)) from error
-        return True
+        return written is not None
 
     def close(self) -> None:
-        self._connection.close()
+        self._pipe.close()
 
 
 class Inbox:
     """The reading end. One thread reads it."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._poll = select.poll()  # not the connection's own, which makes a selector each time
-        self._poll.register(connection.fileno(), select.POLLIN)
+    def __init__(self, pipe: FileIO) -> None:
+        self._pipe = pipe
+        self._poll = select.poll()
+        self._poll.register(pipe.fileno(), select.POLLIN)
 
     def fileno(self) -> int:
-        return self._connection.fileno()
+        return self._pipe.fileno()
 
     def receive(self) -> Message | None:
         """The next message if one is there, else None.
@@ -70,24 +72,37 @@ class Inbox:
         try:
             if not self._poll.poll(0):
                 return None
-            return decode(self._connection.recv_bytes(MAX_BYTES))
-        except (EOFError, OSError, MessageError) as error:
+            (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
+            if not 0 < length <= MAX_BYTES:
+                raise MessageError(f"a message of {length} bytes")
+            return decode(self._read(length))
+        except (OSError, EOFError, ValueError, MessageError) as error:  # ValueError: this end is closed
             raise Closed(str(error)) from error
 
+    def _read(self, length: int) -> bytes:
+        """The next `length` bytes. EOFError: the writer is gone. MessageError: it has written half a message."""
+        data = self._pipe.read(length)
+        if data == b"":
+            raise EOFError("the writer is gone")
+        if data is None or len(data) < length:  # the rest never comes: a message is one write
+            raise MessageError("half a message")
+        return data
+
     def close(self) -> None:
-        self._connection.close()
+        self._pipe.close()
 
 
-def pair() -> tuple[Connection, Connection]:
+def pair() -> tuple[FileIO, FileIO]:
     """A new pipe as (reading end, writing end); neither is inherited by a child unless it is passed on by name."""
-    return Pipe(duplex=False)
+    reading, writing = os.pipe()
+    return FileIO(reading, "rb"), FileIO(writing, "wb")
 
 
 def inbox_from_fd(fd: int) -> Inbox:
     """The reading end that was passed on to this process as file descriptor `fd`."""
-    return Inbox(Connection(fd, writable=False))
+    return Inbox(FileIO(fd, "rb"))
 
 
 def outbox_from_fd(fd: int) -> Outbox:
     """The writing end that was passed on to this process as file descriptor `fd`. It blocks while it is full."""
-    return Outbox(Connection(fd, readable=False), blocking=True)
+    return Outbox(FileIO(fd, "wb"), blocking=True)

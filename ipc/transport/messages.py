@@ -15,7 +15,7 @@ from typing import Any, get_origin, get_type_hints
 import msgpack
 
 MAX_BYTES = 4092
-"""PIPE_BUF on Linux (4096 bytes) less the 4-byte length that a `multiprocessing` connection puts in front."""
+"""PIPE_BUF on Linux (4096 bytes) less the 4-byte length that a mailbox puts in front."""
 
 
 ENDS = 20

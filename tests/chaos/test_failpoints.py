@@ -12,13 +12,36 @@ from tests import lengths
 from tests.instance import Instance
 from tests.pictures import make_export
 
-STORED = ("published.before", "published.stored", "published.recorded", "published.after")
-"""Between the steps of a picture's way into a storage: tests.chaos.test_publishing_failpoints has them with R2.
-`tests.chaos.test_renewing` has those of what is rendered anew."""
+PROCESSES = {
+    "seen": "connection",
+    "fetched": "connection",
+    "rendered": "pool",
+    "dead": "pool",
+    "published": "uploader",
+    "rendered.started": "image-1",
+    "rendered.written": "image-1",
+}
+"""Which process a failpoint kills: by its name, or by what comes before the dot."""
 
-NAMES = [
-    name for name in failpoints.NAMES if (lengths.is_long or name not in STORED) and not name.startswith("renewed.")
+TOGETHER = [
+    "seen.before,rendered.claimed,published.put",
+    "seen.after,rendered.lent,published.put:2",
+    "fetched.written,rendered.started,rendered.moved,published.deleted",
+    "fetched.before,rendered.written,rendered.before,published.row",
+    "fetched.after,rendered.after",
+    "dead.before",
+    "dead.after",
 ]
+"""One for each process: only its first incarnation has failpoints. An image worker's come before the pool's, since the
+workers of another pool have none."""
+
+STORED = {"published.before", "published.stored", "published.recorded", "published.after"}
+"""Between the steps of a picture's way into a storage: tests.chaos.test_publishing_failpoints has them with R2."""
+
+RENEWED = {name for name in failpoints.NAMES if name.startswith("renewed.")}
+"""Of what is rendered anew: tests.chaos.test_renewing has them."""
+
+ALONE = [*(name for name in failpoints.NAMES if name not in RENEWED), "published.put:2"]
 
 
 @pytest.fixture(scope="module")
@@ -26,29 +49,22 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_export(tmp_path_factory.mktemp("failpoints") / "export", 4, bad={3: b"no picture"})
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_lost_or_doubled(name: str, export: Path, make_instance: Callable[..., Instance]) -> None:
+@pytest.mark.parametrize("points", ALONE if lengths.is_long else TOGETHER)
+def test_nothing_is_lost_or_doubled(points: str, export: Path, make_instance: Callable[..., Instance]) -> None:
     instance = make_instance(export)
-    instance.start(PICTUREDESK_FAILPOINT=name)
+    instance.start(PICTUREDESK_FAILPOINT=points)
     instance.wait_until_done()
 
-    killed = [record for record in instance.records() if record.get("what") == "killed by SIGKILL"]
-    assert len(killed) >= 1, "the failpoint was never reached"
+    killed = [record["child"] for record in instance.records() if record.get("what") == "killed by SIGKILL"]
+    assert sorted(killed) == sorted(PROCESSES.get(point, PROCESSES[point.split(".")[0]]) for point in points.split(","))
     assert instance.stop() == 0
     instance.assert_published([1, 2, 4])
     instance.assert_nothing_left(dead=1)
 
 
-def test_the_second_time(export: Path, make_instance: Callable[..., Instance]) -> None:
-    instance = make_instance(export)
-    instance.start(PICTUREDESK_FAILPOINT="published.put:2")
-    instance.wait_until_done()
-    killed = [record for record in instance.records() if record.get("what") == "killed by SIGKILL"]
-    assert [record["child"] for record in killed] == ["uploader"]
-    assert len([record for record in instance.records() if record["event"] == "job.published"]) >= 3
-    assert instance.stop() == 0
-    instance.assert_published([1, 2, 4])
-    instance.assert_nothing_left(dead=1)
+def test_each_is_among_them() -> None:
+    together = {name for points in TOGETHER for name in failpoints.parse(points)}
+    assert together | STORED | RENEWED == set(failpoints.NAMES)
 
 
 def test_an_unknown_failpoint_is_refused(export: Path, make_instance: Callable[..., Instance]) -> None:

@@ -161,7 +161,17 @@ def test_status_is_always_200_and_health_says_how_it_is(desk: Desk, ask: Callabl
     assert [answer.status_code for answer in bad] == [200, 503]
     assert bad[0].json()["ok"] is False
     for status, probe in (good, bad):
-        assert status.json().keys() == {"ok", "problems", "stats", "tree", "memory", "channels", "quarantine", "stages"}
+        assert status.json().keys() == {
+            "ok",
+            "problems",
+            "stats",
+            "tree",
+            "memory",
+            "channels",
+            "reloads",
+            "quarantine",
+            "stages",
+        }
         # Some time has passed between the two, and memory moves.
         moving = ("tree", "memory")
         same = [{key: value for key, value in one.json().items() if key not in moving} for one in (status, probe)]

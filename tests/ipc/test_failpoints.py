@@ -42,18 +42,30 @@ def run(value: str, *names: str) -> tuple[int, list[str]]:
 @pytest.mark.parametrize(
     ("text", "parsed"),
     [
-        ("seen.before", ("seen.before", 1)),
-        ("seen.before:", ("seen.before", 1)),
-        ("seen.before:1", ("seen.before", 1)),
-        ("published.row:12", ("published.row", 12)),
+        ("seen.before", {"seen.before": 1}),
+        ("seen.before:", {"seen.before": 1}),
+        ("seen.before:1", {"seen.before": 1}),
+        ("published.row:12", {"published.row": 12}),
+        ("published.row:12,seen.before", {"published.row": 12, "seen.before": 1}),
     ],
 )
-def test_parse(text: str, parsed: tuple[str, int]) -> None:
+def test_parse(text: str, parsed: dict[str, int]) -> None:
     assert parse(text) == parsed
 
 
 @pytest.mark.parametrize(
-    "text", ["", "seen", "seen.before:0", "seen.before:-1", "seen.before:x", "seen.before:1:2", "seen.before:²", ":1"]
+    "text",
+    [
+        "",
+        "seen",
+        "seen.before:0",
+        "seen.before:-1",
+        "seen.before:x",
+        "seen.before:1:2",
+        "seen.before:²",
+        ":1",
+        "seen.before,",
+    ],
 )
 def test_what_is_no_failpoint_is_refused_with_the_list(text: str) -> None:
     with pytest.raises(
@@ -68,6 +80,12 @@ def test_the_named_time_kills_as_kill_9_does() -> None:
         -signal.SIGKILL,
         ["seen.after", "seen.before", "seen.after"],
     )
+
+
+def test_each_of_several_kills() -> None:
+    several = "seen.after:2,dead.before"
+    assert run(several, "seen.after", "dead.before") == (-signal.SIGKILL, ["seen.after", "dead.before"])
+    assert run(several, "seen.after", "seen.after") == (-signal.SIGKILL, ["seen.after", "seen.after"])
 
 
 def test_other_points_and_fewer_times_do_nothing() -> None:

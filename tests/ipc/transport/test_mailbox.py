@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
+from io import FileIO
 
 import pytest
 
@@ -49,11 +49,11 @@ def mailbox() -> Iterator[tuple[Outbox, Inbox]]:
 
 
 @pytest.fixture
-def spawn() -> Iterator[Callable[[str, Connection], subprocess.Popen[bytes]]]:
+def spawn() -> Iterator[Callable[[str, FileIO], subprocess.Popen[bytes]]]:
     """Starts a script with an end of a pipe, which is then that process' own; kills it after the test."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(script: str, end: Connection) -> subprocess.Popen[bytes]:
+    def start(script: str, end: FileIO) -> subprocess.Popen[bytes]:
         started.append(
             subprocess.Popen(
                 [*PYTHON, "-c", script, str(end.fileno())],
@@ -179,8 +179,9 @@ def test_what_was_sent_is_read_before_closed(mailbox: tuple[Outbox, Inbox]) -> N
     outbox.close()
     assert inbox.receive() == Ready()
     for _ in range(2):
-        with pytest.raises(Closed):
+        with pytest.raises(Closed) as closed:
             inbox.receive()
+        assert isinstance(closed.value.__cause__, EOFError), "an orderly end, which is no error of the writer's"
 
 
 def test_nobody_will_read_it(mailbox: tuple[Outbox, Inbox]) -> None:
@@ -207,6 +208,8 @@ def test_an_end_that_this_process_has_closed(mailbox: tuple[Outbox, Inbox], is_o
         pytest.param(struct.pack("!i", MAX_BYTES + 1) + b"x" * 100, id="longer than any message"),
         pytest.param(struct.pack("!iQ", -1, 1 << 40), id="a length that would fill the memory"),
         pytest.param(struct.pack("!i", -7), id="a negative length"),
+        pytest.param(struct.pack("!i", 7) + b"half", id="half a message"),
+        pytest.param(b"\0\0", id="half a length"),
     ],
 )
 def test_a_writer_beside_itself_is_as_good_as_gone(mailbox: tuple[Outbox, Inbox], garbage: bytes) -> None:
@@ -214,8 +217,9 @@ def test_a_writer_beside_itself_is_as_good_as_gone(mailbox: tuple[Outbox, Inbox]
     outbox.send(Ready())
     os.write(outbox.fileno(), garbage)
     assert inbox.receive() == Ready()
-    with pytest.raises(Closed):
+    with pytest.raises(Closed) as closed:
         inbox.receive()
+    assert not isinstance(closed.value.__cause__, EOFError)
 
 
 # --- kill -9 ------------------------------------------------------------------------------------------------
@@ -224,7 +228,7 @@ def test_a_writer_beside_itself_is_as_good_as_gone(mailbox: tuple[Outbox, Inbox]
 @pytest.mark.tree
 @pytest.mark.parametrize("seed", range(6))
 def test_a_killed_writer_leaves_whole_messages_and_then_closed(
-    seed: int, spawn: Callable[[str, Connection], subprocess.Popen[bytes]]
+    seed: int, spawn: Callable[[str, FileIO], subprocess.Popen[bytes]]
 ) -> None:
     reading, writing = pair()
     inbox = Inbox(reading)
@@ -245,7 +249,7 @@ def test_a_killed_writer_leaves_whole_messages_and_then_closed(
 
 @pytest.mark.tree
 def test_a_writer_killed_while_its_mailbox_is_full(
-    spawn: Callable[[str, Connection], subprocess.Popen[bytes]],
+    spawn: Callable[[str, FileIO], subprocess.Popen[bytes]],
 ) -> None:
     reading, writing = pair()
     inbox = Inbox(reading)
@@ -273,7 +277,7 @@ def check(message: Message) -> int:
 
 @pytest.mark.tree
 def test_a_killed_idle_reader_closes_its_own_mailbox_only(
-    spawn: Callable[[str, Connection], subprocess.Popen[bytes]], mailbox: tuple[Outbox, Inbox]
+    spawn: Callable[[str, FileIO], subprocess.Popen[bytes]], mailbox: tuple[Outbox, Inbox]
 ) -> None:
     reading, writing = pair()
     outbox = Outbox(writing, blocking=False)

@@ -265,8 +265,8 @@ def test_from_a_pipe(server: TelegramServer, make: MakeInstance, password: str |
 def test_where_the_account_lives_in_another_data_centre(server: TelegramServer, make: MakeInstance) -> None:
     server.world.add_channel("News", "news")
     instance = make("@news", at=f"{OTHER_DC}@127.0.0.1:{server.ports[OTHER_DC]}")
-    assert pipe(instance, "login", lines=answers(server)).returncode == 0
-    assert "'News'" in pipe(instance, "check").stdout
+    assert instance.answer("login", lines=answers(server)).returncode == 0
+    assert "'News'" in instance.answer("check").stdout
 
 
 def test_as_a_string(server: TelegramServer, make: MakeInstance, tmp_path: Path) -> None:
@@ -292,11 +292,11 @@ def test_as_a_string(server: TelegramServer, make: MakeInstance, tmp_path: Path)
 
 def test_a_session_that_is_there_is_kept_unless_one_says_otherwise(server: TelegramServer, make: MakeInstance) -> None:
     instance = make()
-    assert pipe(instance, "login", lines=answers(server)).returncode == 0
+    assert instance.answer("login", lines=answers(server)).returncode == 0
     first = session_of(instance).read_bytes()
     connections = server.connections_total
 
-    refused = pipe(instance, "login", lines=answers(server))
+    refused = instance.answer("login", lines=answers(server))
     assert refused.returncode == 1 and "--force" in refused.stderr
     with Talk(instance, "login") as talk:
         talk.expect("Replace it? [y/N] ")
@@ -313,7 +313,7 @@ def test_a_session_that_is_there_is_kept_unless_one_says_otherwise(server: Teleg
             talk.type(line)
         assert talk.end()[0] == 0
     second = session_of(instance).read_bytes()
-    assert pipe(instance, "login", "--force", lines=answers(server)).returncode == 0
+    assert instance.answer("login", "--force", lines=answers(server)).returncode == 0
     assert len({first, second, session_of(instance).read_bytes()}) == 3
     assert stat.S_IMODE(session_of(instance).stat().st_mode) == 0o600
     assert [file.name for file in instance.state_dir.iterdir()] == ["telegram.session"]
@@ -350,7 +350,7 @@ def test_an_interrupt_leaves_nothing(server: TelegramServer, make: MakeInstance,
 def test_too_few_answers(server: TelegramServer, make: MakeInstance) -> None:
     instance = make()
     for lines in ("", f"{server.world.phone}\n"):
-        gave_up = pipe(instance, "login", lines=lines)
+        gave_up = instance.answer("login", lines=lines)
         assert gave_up.returncode == 1 and "no more answers" in gave_up.stderr
     with Talk(instance, "login") as talk:
         talk.expect("country code: ")
@@ -361,7 +361,7 @@ def test_too_few_answers(server: TelegramServer, make: MakeInstance) -> None:
 
 def test_too_many_wrong_answers(server: TelegramServer, make: MakeInstance) -> None:
     instance = make()
-    gave_up = pipe(instance, "login", lines=f"{server.world.phone}\n" + "11111\n" * 10)
+    gave_up = instance.answer("login", lines=f"{server.world.phone}\n" + "11111\n" * 10)
     assert gave_up.returncode == 1 and "3 wrong answers" in gave_up.stderr
     assert server.requests["auth.signIn"] == 3
     assert_nothing_was_made(instance)
@@ -384,7 +384,7 @@ def test_refusals_of_telegram_are_in_plain_words(
 ) -> None:
     server.faults.rpc(name, error=error)
     instance = make()
-    refused = pipe(instance, "login", lines=answers(server))
+    refused = instance.answer("login", lines=answers(server))
     assert refused.returncode == code and said in refused.stderr
     assert len(refused.stderr.splitlines()) == 1, refused.stderr
     assert_nothing_was_made(instance)
@@ -393,14 +393,14 @@ def test_refusals_of_telegram_are_in_plain_words(
 def test_a_wrong_api_hash(server: TelegramServer, make: MakeInstance) -> None:
     wrong = "f" * 32
     for words in (["login"], ["login", "--qr"]):
-        refused = pipe(make(api_hash=wrong), *words, lines=answers(server))
+        refused = make(api_hash=wrong).answer(*words, lines=answers(server))
         assert refused.returncode == 78 and "https://my.telegram.org/apps" in refused.stderr
         assert wrong not in refused.stderr + refused.stdout
 
 
 def test_no_network(server: TelegramServer, make: MakeInstance) -> None:
     server.stop()
-    refused = pipe(make(), "login", lines=answers(server))
+    refused = make().answer("login", lines=answers(server))
     assert refused.returncode == 1
     assert "cannot be reached" in refused.stderr and "Traceback" not in refused.stderr
 
@@ -408,20 +408,20 @@ def test_no_network(server: TelegramServer, make: MakeInstance) -> None:
 def test_what_the_configuration_has_to_say_first(
     server: TelegramServer, make: MakeInstance, make_instance: MakeInstance, tmp_path: Path
 ) -> None:
-    bare = pipe(make_instance(tmp_path), "login", lines=answers(server))
+    bare = make_instance(tmp_path).answer("login", lines=answers(server))
     assert bare.returncode == 78 and "https://my.telegram.org/apps" in bare.stderr
     string = server.session_string()
     given = make(more=f'session = "{string}"')
-    refused = pipe(given, "login", lines=answers(server))
+    refused = given.answer("login", lines=answers(server))
     assert refused.returncode == 78 and "StringSession" in refused.stderr and string not in refused.stderr
-    most = pipe(make(more=f'session = "{string[:300]}"'), "login", lines=answers(server))
+    most = make(more=f'session = "{string[:300]}"').answer("login", lines=answers(server))
     assert most.returncode == 78 and string[:100] not in most.stderr
     blocked = make()
     blocked.state_dir.write_text("in the way")
-    refused = pipe(blocked, "login", lines=answers(server))
+    refused = blocked.answer("login", lines=answers(server))
     assert refused.returncode == 78 and str(blocked.state_dir) in refused.stderr
     assert server.connections_total == 0
-    assert pipe(given, "login", "--string", lines=answers(server)).returncode == 0
+    assert given.answer("login", "--string", lines=answers(server)).returncode == 0
     assert pipe(given, "login", "--nonsense").returncode == 2
 
 
@@ -445,7 +445,7 @@ def test_check_says_of_every_channel_whether_it_can_be_read(server: TelegramServ
     names = ["@mine_own", "t.me/others", "https://t.me/+AbCdEfGhIjKlMnOp", "@old_name", "@nobody_here"]
     instance = make(*names, f"-100{private.id}", "t.me/+ZyXwVuTsRqPoNmLk", str(mine.id))
     log_in(server, instance)
-    checked = pipe(instance, "check")
+    checked = instance.answer("check")
     assert checked.returncode == 78
     good = checked.stdout.splitlines()
     assert f"ok       channel @mine_own: 'Mine', id {mine.id}, member" in good
@@ -473,7 +473,7 @@ def test_check_says_of_every_channel_whether_it_can_be_read(server: TelegramServ
 
     good_only = make("@mine_own", "@others")
     log_in(server, good_only)
-    checked = pipe(good_only, "check")
+    checked = good_only.answer("check")
     assert checked.returncode == 0 and checked.stderr == "", checked.stderr
     assert checked.stdout.splitlines()[-1].partition(": ok (")[1]
 
@@ -492,7 +492,7 @@ def test_check_of_what_an_instance_has_found_before(server: TelegramServer, make
     assert instance.stop() == 0
     renamed.rename("new_name")
     lost.ban()
-    checked = pipe(instance, "check")
+    checked = instance.answer("check")
     assert checked.returncode == 78
     assert f"channel @old_name: 'Renamed', id {renamed.id}, member" in checked.stdout
     assert "channel @lost_one: it is private" in checked.stderr and "join" in checked.stderr
@@ -512,14 +512,14 @@ def test_check_beside_a_running_instance_asks_that(server: TelegramServer, make:
 
     wait_for("all channels to be looked at", looked_at)
     connections = server.connections_total
-    checked = pipe(instance, "check")
+    checked = instance.answer("check")
     assert checked.returncode == 78
     assert f"channel @mine_own: 'Mine', id {mine.id}, member" in checked.stdout
     assert f"channel @others: 'Other', id {other.id}, not a member" in checked.stdout
     assert "channel @nobody_here: nobody has this name" in checked.stderr and "new name" in checked.stderr
     assert len(checked.stderr.splitlines()) == 1
 
-    refused = pipe(instance, "login", "--force", lines=answers(server))
+    refused = instance.answer("login", "--force", lines=answers(server))
     assert refused.returncode == 1 and "must not be used in two places" in refused.stderr
     assert instance.root is not None and f"pid {instance.root.pid}" in refused.stderr
     assert server.connections_total == connections
@@ -528,7 +528,7 @@ def test_check_beside_a_running_instance_asks_that(server: TelegramServer, make:
     wait_for(
         "it to be noticed", lambda: not (instance.status() or {"stats": {"connected": True}})["stats"]["connected"]
     )
-    checked = pipe(instance, "check")
+    checked = instance.answer("check")
     assert checked.returncode == 78 and "not connected" in checked.stderr
     assert instance.stop() == 0
 
@@ -537,7 +537,7 @@ def test_check_beside_an_instance_that_is_held(server: TelegramServer, make: Mak
     instance = make("@mine_own")
     instance.start()
     wait_for("the connection to be held", lambda: instance.row("connection").get("state") == "held")
-    checked = pipe(instance, "check")
+    checked = instance.answer("check")
     assert checked.returncode == 78 and "connection is held" in checked.stderr, checked.stderr
     assert "bin/run login" in checked.stderr
     assert instance.stop() == 0
@@ -545,7 +545,7 @@ def test_check_beside_an_instance_that_is_held(server: TelegramServer, make: Mak
 
 def test_check_where_there_is_no_way_to_telegram(server: TelegramServer, make: MakeInstance) -> None:
     def check(instance: Instance) -> str:
-        checked = pipe(instance, "check")
+        checked = instance.answer("check")
         assert checked.returncode == 78
         lines = checked.stderr.splitlines()
         assert len(lines) == 1, lines

@@ -1024,7 +1024,7 @@ def make_alone() -> Iterator[Callable[..., Alone]]:
 def _nested(notes: Path) -> ChildSpec:
     """A supervisor below the supervisor, as the pool is."""
     options = {
-        "router": "tests.supervisor.processes.test_subtree:Recorder",
+        "router": "tests.supervisor.node:Recorder",
         "children": [asdict(spec(notes, "inner"))],
         "intensity": asdict(QUICK),
         "drain_seconds": 5.0,
