@@ -11,6 +11,7 @@ Spawn from the main thread only: the parent-death signal that a child arms belon
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import math
 import os
 import signal
@@ -166,7 +167,7 @@ class Process:
 
     def stacks(self) -> str:
         """What the child has shown of its stacks; mostly nothing."""
-        return os.pread(self.stacks_fd, stacks.MOST_BYTES, 0).decode(errors="replace").strip()
+        return os.pread(self.stacks_fd, stacks.MOST_BYTES, 0).decode(errors="replace").strip("\0\n ")
 
     def close(self) -> None:
         """Give back everything that belonged to this incarnation."""
@@ -187,7 +188,7 @@ def spawn(spec: ChildSpec, number: int, liveness_fd: int, log: dict[str, str]) -
         ours.callback(from_child.close)
         spec_fd = _anonymous_file(msgpack.packb({"spec": asdict(spec), "incarnation": number, "log": log}))
         theirs.callback(os.close, spec_fd)
-        stacks_fd = os.memfd_create("stacks")
+        stacks_fd = _file_for_stacks()
         ours.callback(os.close, stacks_fd)
         fds = (spec_fd, child_inbox.fileno(), child_outbox.fileno(), liveness_fd, stacks_fd)
         popen = subprocess.Popen(
@@ -230,6 +231,14 @@ def environment(number: int, *, returns_memory: bool = True) -> dict[str, str]:
         ours[failpoints.VARIABLE] = os.environ[failpoints.VARIABLE]
     malloc = _ARENAS | (_RETURNS_MEMORY if returns_memory else {})
     return {**handed_on, **python, **malloc, **ours}
+
+
+def _file_for_stacks() -> int:
+    """A file in memory that can't grow: what a child writes there counts as nobody's memory."""
+    fd = os.memfd_create("stacks", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, stacks.MOST_BYTES)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+    return fd
 
 
 def _anonymous_file(data: bytes) -> int:
