@@ -314,7 +314,7 @@ def test_a_bad_picture_is_fetched_once_more(desk: Desk, open_pool: Opener) -> No
     assert desk.spooled() == {f"{job.id}.1/original"}, "until another takes its place: the source may be gone"
     assert not pool.is_busy()
 
-    whole = desk.fetch(1, b"whole")
+    whole = desk.fetch(1, b"\xff\xd8\xff, whole")
     pool.on_supervisor_message(Wake("fetched"))
     assert len(tree.sent) == 2
     pool.on_message("image-1", desk.work(whole))

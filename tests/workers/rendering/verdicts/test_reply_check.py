@@ -25,7 +25,11 @@ anything = st.recursive(
 @pytest.mark.parametrize(
     "answer",
     [
-        *(DONE, replace(DONE, renditions=[]), replace(DONE, fallbacks=1, fallback_reason="SVT-AV1: œ")),
+        *(
+            DONE,
+            replace(DONE, mime="image/png", extension="png"),
+            replace(DONE, fallbacks=1, fallback_reason="SVT-AV1: œ"),
+        ),
         *(FAILED, replace(FAILED, reason=""), replace(FAILED, verdict="broken", codec="WebP encoder")),
     ],
 )
@@ -43,6 +47,9 @@ def test_real_answers_pass_also_over_the_wire(answer: JobDone | JobFailed) -> No
         {"extension": "jpg\n"},
         {"extension": None},
         {"mime": "text/html"},
+        {"mime": "image/png"},
+        {"mime": "image/svg+xml", "extension": "svg"},
+        {"mime": "", "extension": "html"},
         {"mime": "image/jpeg\r\nX: y"},
         {"mime": 5},
         {"width": "640"},
@@ -53,6 +60,8 @@ def test_real_answers_pass_also_over_the_wire(answer: JobDone | JobFailed) -> No
         {"rss_bytes": None},
         {"renditions": None},
         {"renditions": "webp"},
+        {"renditions": [[320, 200, "webp", 9], [320, 100, "webp", 9]]},
+        {"renditions": [[0, 200, "webp", 9]]},
         {"renditions": [320]},
         {"renditions": [[320, 200, "webp"]]},
         {"renditions": [[320, 200, "webp", 1, 1]]},
