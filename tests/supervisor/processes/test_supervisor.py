@@ -253,7 +253,9 @@ def test_a_transient_child_that_has_finished_is_not_started_again(notes: Path) -
     stage = Stage(notes, spec(notes, "a", "finish", restart="transient"), spec(notes, "b", "finish"))
 
     def script(stage: Stage) -> Iterator[None]:
-        yield from stage.until("b to be replaced", lambda: stage.slot("b").restarts >= 2)
+        yield from stage.until("a to finish", lambda: stage.slot("a").facts()["state"] == "finished")
+        restarts = stage.slot("b").restarts
+        yield from stage.until("b to be replaced", lambda: stage.slot("b").restarts > restarts)
         assert stage.slot("a").facts()["state"] == "finished" and stage.slot("a").restarts == 0
 
     assert stage.play(script) == 0
