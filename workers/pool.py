@@ -9,6 +9,7 @@ The pool never opens a picture, and never waits for a worker.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,7 +26,7 @@ from ipc.transport.exits import Cause, Exit
 from ipc.transport.messages import ChildState, Ended, JobDone, JobFailed, Message, Ration
 from ipc.transport.router import Tree
 from workers.rendering.codec_health import CodecHealth
-from workers.rendering.dispatch.dispatcher import Dispatcher, InHand
+from workers.rendering.dispatch.dispatcher import LOOK_SECONDS, Dispatcher, InHand
 from workers.rendering.dispatch.ration import WorkerRation
 from workers.rendering.pool_options import PoolOptions
 from workers.rendering.verdicts import verdicts
@@ -60,6 +61,7 @@ class Pool:
         """By worker, the job in hand at its last exit."""
         self._answered: set[str] = set()
         """Workers that have answered since their start: their end is put down to a picture, and not to the program."""
+        self._looked_at = -math.inf
         workplace.remove_others(spool.root, tree.names())
         self._spool = spool
         released = transitions.release_claims(journal)
@@ -89,10 +91,21 @@ class Pool:
     def on_tick(self) -> None:
         self._context.progress()
         self._dispatcher.end_overdue()
+        self._end_overfull()
         self._ration.enforce(self._dispatcher.busy)
         self._dispatcher.poll()
         for worker, facts in self._rows.outdated(self._dispatcher.jobs(), self._clock()):
             self.on_state(worker, facts)
+
+    def _end_overfull(self) -> None:
+        """End each worker, busy or not, that fills the disk with what no picture needs."""
+        if self._clock() - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = self._clock()
+        for worker in self._tree.names():
+            if self._tree.is_ready(worker) and Workplace(self._spool.root, worker).is_overfull():
+                log.error("worker.overfull", worker=worker, job=self._dispatcher.jobs().get(worker))
+                self._tree.kill_for_protocol_error(worker)
 
     def is_busy(self) -> bool:
         return bool(self._dispatcher.busy)

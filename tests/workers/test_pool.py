@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
+from ipc.files import workplace
 from ipc.files.spool import Spool
 from ipc.files.workplace import Workplace
 from ipc.intake import withdraw
@@ -26,7 +27,7 @@ from supervisor.processes.policy import Intent, Oom
 from tests.workers.desk import CHANNEL, POSTED, Desk, FakeTree
 from workers.pool import Pool
 from workers.rendering.dispatch.alone import ALONE_SECONDS
-from workers.rendering.dispatch.dispatcher import PAUSE_SECONDS, POLL_SECONDS
+from workers.rendering.dispatch.dispatcher import LOOK_SECONDS, PAUSE_SECONDS, POLL_SECONDS
 from workers.rendering.verdicts.credit import TIMES
 from workers.rendering.verdicts.settlement import BROKEN_SECONDS
 
@@ -961,6 +962,27 @@ def test_nonsense_costs_the_worker_its_life_and_the_picture_a_strike(desk: Desk,
     assert desk.of(1).state == "fetched"
     assert not pool.on_exit("image-1", ended(-9, Intent.HUNG))
     assert desk.of(1).deaths == 1
+
+
+@pytest.mark.parametrize("is_busy", [True, False])
+@pytest.mark.parametrize("what", ["files", "bytes"])
+def test_a_worker_that_fills_the_disk_is_ended(
+    desk: Desk, open_pool: Opener, clock: Clock, monkeypatch: pytest.MonkeyPatch, what: str, is_busy: bool
+) -> None:
+    monkeypatch.setattr(workplace, "MOST_FILES" if what == "files" else "MOST_BYTES", 9 if what == "files" else 30000)
+    pool, tree = open_pool(2)
+    if is_busy:
+        desk.fetch(1)
+        pool.on_supervisor_message(Wake("fetched"))
+    out = Workplace(desk.spool.root, "image-1").writable
+    for number in range(9):
+        (out / str(number)).write_bytes(b"x")
+    pool.on_tick()
+    assert not tree.killed or what == "bytes"
+    (out / "much").write_bytes(bytes(40000))
+    clock.advance(LOOK_SECONDS)
+    pool.on_tick()
+    assert tree.killed == ["image-1"]
 
 
 # Telling
