@@ -54,7 +54,7 @@ class Workplace:
                 _empty(folder)
 
     def is_overfull(self) -> bool:
-        """Whether the worker has written more than any picture needs. Few enough files that emptying it takes no time."""
+        """Whether the worker has written more than any picture needs: to empty that takes its time."""
         size = 0
         with suppress(FileNotFoundError), os.scandir(self.writable) as entries:
             for number, entry in enumerate(entries):
