@@ -1,4 +1,4 @@
-"""What a decoder that a picture has taken over would do: main functions of children that are sealed as image workers."""
+"""What a decoder that a picture has taken over would do: for children that are sealed as image workers."""
 
 from __future__ import annotations
 

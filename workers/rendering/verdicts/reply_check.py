@@ -52,7 +52,7 @@ def _are_renditions(value: object) -> bool:
 def _is_rendition(value: object) -> bool:
     match value:
         case [width, height, str(name), size]:
-            return name in CONTENT_TYPES and all(map(_is_size, (width, height, size))) and min(width, height) > 0
+            return name in CONTENT_TYPES and all(map(_is_size, (width, height, size))) and 0 not in (width, height)
         case _:
             return False
 
