@@ -23,4 +23,5 @@ def test_nothing_of_ours_is_open_or_can_be_opened(tmp_path: Path) -> None:
     assert set(found) <= {"pipe r", "pipe w", "file r", "file w", "device w", "other w"}
     if sandbox.best().landlock:
         assert seen.facts["read"] == []
+    assert "PYTHONMALLOC" in seen.facts["environment"]
     assert not [name for name in seen.facts["environment"] if "PICTUREDESK_" in name and name != "PICTUREDESK_PARENT"]
