@@ -246,6 +246,7 @@ EVENTS: Mapping[str, Event] = {
     "tombstone.published": Event("Published the deletion of a message", "channel job message"),
     "warm_up.failed": Event("A codec failed while the worker warmed up"),
     "worker.died": Event("A worker died of a job", "cause job why worker"),
+    "worker.overfull": Event("A worker has written more than any picture needs: it is ended", "job worker"),
     "worker.protocol_error": Event("A worker's answer makes no sense: the worker is ended", "job why worker"),
     "worker.replaced": Event("A worker that holds on to memory is replaced", "rss_bytes worker"),
     "workers.counted": Event("How many image workers there are", "why workers"),

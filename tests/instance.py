@@ -118,7 +118,7 @@ class Instance:
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run one of the program's commands to its end."""
         return subprocess.run(
-            [sys.executable, "-P", "-m", "supervisor", *words, "--config", str(self.config)],
+            [*self.through, sys.executable, "-P", "-m", "supervisor", *words, "--config", str(self.config)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,37 @@ def test_its_level_and_its_memory_are_in_status_though_nobody_may_look_into_it(
     assert instance.stop() == 0
     said = instance.command("check").stdout
     assert f"sandbox: {best}\n" in said
+
+
+WITHOUT_SECCOMP = [sys.executable, "-P", "-m", "tests.without_seccomp"]
+
+
+def test_without_seccomp_it_does_not_start_where_that_is_required(
+    export: Path, make_instance: Callable[..., Instance]
+) -> None:
+    instance = make_instance(export)
+    instance.through = WITHOUT_SECCOMP
+    instance.start(PICTUREDESK__POOL__SANDBOX="require")
+    assert instance.wait() == 78
+    said = instance.log.read_text()
+    assert 'pool.sandbox = "require", and system calls can\'t be filtered here' in said
+    assert "Use a kernel with seccomp" in said and 'set pool.sandbox = "auto"' in said
+    instance.wait_until_gone()
+
+
+@pytest.mark.reaches("sandbox.incomplete")
+def test_without_seccomp_it_starts_and_says_so(export: Path, make_instance: Callable[..., Instance]) -> None:
+    instance = make_instance(export)
+    instance.through = WITHOUT_SECCOMP
+    instance.start()
+    instance.wait_until_done()
+    landlock = sandbox.best().landlock
+    assert row(instance, "image-1")["sandbox"] == {"seccomp": False, "landlock": landlock}
+    [problem] = (instance.status() or {})["problems"]
+    assert problem["what"].startswith("the system calls of image-1 and image-2 are not filtered")
+    assert instance.stop() == 0
+    said = instance.command("check").stdout
+    assert f"warning  sandbox: {sandbox.Level(False, landlock)}, no seccomp. Use a kernel with" in said, said
 
 
 @pytest.mark.reaches("sandbox.broken")

@@ -9,6 +9,7 @@ The pool never opens a picture, and never waits for a worker.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,14 +22,15 @@ from ipc.files.workplace import Workplace
 from ipc.jobs import Job
 from ipc.journal import Journal, transitions
 from ipc.transport.context import Context
-from ipc.transport.exits import Exit
+from ipc.transport.exits import Cause, Exit
 from ipc.transport.messages import ChildState, Ended, JobDone, JobFailed, Message, Ration
 from ipc.transport.router import Tree
 from workers.rendering.codec_health import CodecHealth
-from workers.rendering.dispatch.dispatcher import Dispatcher, InHand
+from workers.rendering.dispatch.dispatcher import LOOK_SECONDS, Dispatcher, InHand
 from workers.rendering.dispatch.ration import WorkerRation
 from workers.rendering.pool_options import PoolOptions
 from workers.rendering.verdicts import verdicts
+from workers.rendering.verdicts.credit import Credit
 from workers.rendering.verdicts.reply_check import is_sound
 from workers.rendering.verdicts.results import FalseResult
 from workers.rendering.verdicts.settlement import Settlement
@@ -51,13 +53,15 @@ class Pool:
         self._settlement = Settlement(journal, spool, context.wake, options.retry)
         self._dispatcher = Dispatcher(tree, journal, spool, self._ration, options, self._settle, clock)
         self._codecs = CodecHealth()
+        self._credit = Credit(spool)
         self._rows = WorkerRows()
         self._spool_error = ""
         self._reported = self._facts()
         self._died_of: dict[str, int] = {}
         """By worker, the job in hand at its last exit."""
-        self._answered_late: set[str] = set()
-        """Workers that are being ended, though their answer has come in the meantime."""
+        self._answered: set[str] = set()
+        """Workers that have answered since their start: their end is put down to a picture, and not to the program."""
+        self._looked_at = -math.inf
         workplace.remove_others(spool.root, tree.names())
         self._spool = spool
         released = transitions.release_claims(journal)
@@ -87,10 +91,21 @@ class Pool:
     def on_tick(self) -> None:
         self._context.progress()
         self._dispatcher.end_overdue()
+        self._end_overfull()
         self._ration.enforce(self._dispatcher.busy)
         self._dispatcher.poll()
         for worker, facts in self._rows.outdated(self._dispatcher.jobs(), self._clock()):
             self.on_state(worker, facts)
+
+    def _end_overfull(self) -> None:
+        """End each worker, busy or not, that fills the disk with what no picture needs."""
+        if self._clock() - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = self._clock()
+        for worker in self._tree.names():
+            if self._tree.is_ready(worker) and Workplace(self._spool.root, worker).is_overfull():
+                log.error("worker.overfull", worker=worker, job=self._dispatcher.jobs().get(worker))
+                self._tree.kill_for_protocol_error(worker)
 
     def is_busy(self) -> bool:
         return bool(self._dispatcher.busy)
@@ -112,8 +127,7 @@ class Pool:
             self._on_false_answer(child, hand.job, str(false))
             return
         self._dispatcher.put_down(child)
-        if hand.ended:
-            self._answered_late.add(child)
+        self._answered.add(child)
         if isinstance(message, JobFailed):
             self._on_failed(child, hand, message)
         elif verdict:
@@ -145,7 +159,7 @@ class Pool:
         verdict = verdicts.of_failure(
             failed, hand.job, poison_after=self._options.poison_after, is_worker_spoilt=is_spoilt
         )
-        self._settle(hand.job, verdict)
+        self._settle(hand.job, self._credit.honour(hand.job, verdict))
         if is_spoilt:
             self._tree.recycle(worker)
 
@@ -161,11 +175,11 @@ class Pool:
 
     def on_exit(self, child: str, end: Exit) -> bool:
         hand = self._dispatcher.in_hand(child)
-        answered_late = child in self._answered_late
-        self._answered_late.discard(child)
+        has_answered = child in self._answered
+        self._answered.discard(child)
         self._codecs.forget(child)
         if hand is None:
-            return not answered_late
+            return not has_answered
         self._dispatcher.put_down(child)
         self._dispatcher.poll_soon()
         self._died_of[child] = hand.job.id
@@ -176,6 +190,8 @@ class Pool:
             seconds=self._dispatcher.seconds(hand),
             poison_after=self._options.poison_after,
         )
+        if end.cause is not Cause.ASKED:
+            verdict = self._credit.honour(hand.job, verdict)
         if isinstance(verdict, GiveBack):
             log.info("job.given_back", worker=child, job=hand.job.id, why=end.text)
         else:

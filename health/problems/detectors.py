@@ -19,6 +19,7 @@ DETECTORS: tuple[Detector, ...] = (
     memory.machine_short_of_memory,
     disk.spool_not_writable,
     pictures.sandbox_broken,
+    pictures.sandbox_incomplete,
     pictures.codecs_broken,
     pictures.encoder_falls_back,
     services.services_down,

@@ -1,4 +1,5 @@
-"""Problems of the work on pictures: a broken codec, a second-best encoder, work that stands still."""
+"""Problems of the work on pictures: a sandbox that is broken or not there, a broken codec, a second-best encoder, work
+that stands still."""
 
 from __future__ import annotations
 
@@ -28,6 +29,22 @@ def sandbox_broken(snapshot: Snapshot) -> Iterator[Problem]:
                 "It was killed, and the picture is set aside: bin/run dead names it. See who posted it, and install the"
                 " newest version: a decoder may have a hole. This goes away after a day",
             )
+
+
+def sandbox_incomplete(snapshot: Snapshot) -> Iterator[Problem]:
+    """Without a filter a decoder that a picture has taken over reaches the network and other processes."""
+    open_ones = [
+        name for name, facts in snapshot.tree.items() if "sandbox" in facts and not facts["sandbox"]["seccomp"]
+    ]
+    if open_ones:
+        yield Problem(
+            "sandbox.incomplete",
+            "sandbox",
+            f"the system calls of {' and '.join(open_ones)} are not filtered: a picture that takes over its decoder"
+            " reaches the network and our other processes",
+            "Use a kernel with seccomp on x86-64 or arm64, and let the container or the unit allow the call; if"
+            ' pool.sandbox is "off", remove it. bin/run check says what this machine has',
+        )
 
 
 def codecs_broken(snapshot: Snapshot) -> Iterator[Problem]:

@@ -120,6 +120,15 @@ class Spool:
         except OSError:
             return False
 
+    def has_room(self, size: int) -> bool:
+        """Whether the disk has room for that many bytes, found out by asking for it."""
+        try:
+            with tempfile.TemporaryFile(dir=self._root, buffering=0) as probe:
+                os.posix_fallocate(probe.fileno(), 0, size)
+        except OSError:
+            return False
+        return True
+
     def remove(self, job_id: int, generation: int) -> None:
         """Delete all that lies here of a job."""
         shutil.rmtree(self.folder(job_id, generation), ignore_errors=True)

@@ -15,11 +15,17 @@ import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from ipc import private_files
 from ipc.files.spool import ORIGINAL, WORKPLACES
 
 _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
+
+
+MOST_FILES: Final = 1000
+MOST_BYTES: Final = 2 * 2**30
+"""What a worker makes is far less: two files for each width of the ladder, and the stripped original."""
 
 
 class Workplace:
@@ -46,6 +52,17 @@ class Workplace:
         for folder in (self.readable, self.writable):
             with suppress(FileNotFoundError):
                 _empty(folder)
+
+    def is_overfull(self) -> bool:
+        """Whether the worker has written more than any picture needs: to empty that takes its time."""
+        size = 0
+        with suppress(FileNotFoundError), os.scandir(self.writable) as entries:
+            for number, entry in enumerate(entries):
+                if number >= MOST_FILES or size > MOST_BYTES:
+                    return True
+                with suppress(FileNotFoundError):
+                    size += 512 * entry.stat(follow_symlinks=False).st_blocks
+        return size > MOST_BYTES
 
     def lend(self, original: Path) -> None:
         """Put the original into the workplace, and nothing else.

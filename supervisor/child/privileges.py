@@ -1,9 +1,13 @@
-"""What a process gives up of its own: its place in the queue for memory, being looked into, its capabilities."""
+"""What a process gives up of its own: its place in the queue for memory, being looked into, its capabilities, and its
+hold on the log that it shares with others."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
+import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +34,23 @@ def hide() -> None:
     An exec undoes it, so every process does it for itself. Its size can still be seen.
     """
     _libc().prctl(_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def keep_log_apart() -> None:
+    """Open standard output and error anew, for appending alone.
+
+    What several processes have open together has one position and one set of flags for them all, and a terminal is read
+    through it as well. A socket (the journal of systemd) or another user's file can't be opened anew, and stays.
+    """
+    for fd in (1, 2):
+        with contextlib.suppress(OSError):
+            if stat.S_ISREG(os.fstat(fd).st_mode):  # the others go on at its end too then, and not over our records
+                fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_NOCTTY | os.O_CLOEXEC
+            mine = os.open(f"/proc/self/fd/{fd}", flags | os.O_NONBLOCK)  # a pipe that nobody reads: no waiting
+            os.set_blocking(mine, True)
+            os.dup2(mine, fd)
+            os.close(mine)
 
 
 def give_up() -> None:

@@ -102,6 +102,7 @@ def _seal(mode: str, workplace: Callable[[Context], tuple[list[Path], list[Path]
     from supervisor.child import sandbox  # noqa: PLC0415 - the other children need none of it
 
     proc.keep_own_open()
+    privileges.keep_log_apart()
     readable, writable = workplace(context)
     level = sandbox.NONE if mode == "off" else sandbox.enter(readable, writable)
     for fault in level.faults:

@@ -52,11 +52,14 @@ class Oom(enum.Enum):
     """It has killed the child, because the machine, or the whole tree, had no memory left."""
 
 
-def judge(returncode: int, intent: Intent | None, last_words: LastWords | None, oom: Oom) -> Exit:
+def judge(
+    returncode: int, intent: Intent | None, last_words: LastWords | None, oom: Oom, *, is_trusted: bool = True
+) -> Exit:
     """What an exit means.
 
     `returncode` as `subprocess` gives it (negative: the signal), `intent` what the supervisor had set out to do,
-    `last_words` what the child said before it went, `oom` whether the kernel's out-of-memory killer ended it.
+    `last_words` what the child said before it went, `oom` whether the kernel's out-of-memory killer ended it. One that
+    is not trusted can't have itself held or put off, nor tell people what to do: that is a crash.
     """
     was_killed = returncode == -signal.SIGKILL
     if was_killed and oom is Oom.OURS:
@@ -67,14 +70,16 @@ def judge(returncode: int, intent: Intent | None, last_words: LastWords | None, 
         return Exit(Cause.ASKED, returncode)
     if intent is not None:
         return Exit(_CAUSE_OF[intent], returncode, Killer.SUPERVISOR)
+    if returncode == -signal.SIGSYS:
+        return Exit(Cause.SANDBOX, returncode, Killer.KERNEL)
+    if not is_trusted and (returncode == EX_CONFIG or isinstance(last_words, Held | Unrunnable | Short)):
+        return Exit(Cause.CRASHED, returncode)
     if last_words is not None:
         return _judge_by_words(last_words, returncode)
     if returncode == EX_CONFIG:
         return Exit(Cause.HELD, returncode, remedy="See its last log records")
     if was_killed and oom is Oom.PERHAPS:
         return Exit(Cause.PERHAPS_OUT_OF_MEMORY, returncode)
-    if returncode == -signal.SIGSYS:
-        return Exit(Cause.SANDBOX, returncode, Killer.KERNEL)
     if returncode < 0:
         return Exit(Cause.SIGNALLED, returncode)
     return Exit(Cause.FINISHED if returncode == 0 else Cause.CRASHED, returncode)

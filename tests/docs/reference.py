@@ -124,7 +124,11 @@ def calls() -> str:
         ("allowed", ", ".join(f"`{name}`" for name in sorted(syscalls.ALLOWED))),
         ("allowed to itself alone", ", ".join(f"`{name}`" for name in sorted(syscalls.SELF))),
         ("allowed with some arguments", "`clone` (threads), `fcntl`, `prctl`, `prlimit64` (its own limits)"),
-        ("ends the worker", ", ".join(f"`{name}`" for name in sorted(syscalls.KILLED)) + ", `clone` of a process"),
+        (
+            "ends the worker",
+            ", ".join(f"`{name}`" for name in sorted(syscalls.KILLED))
+            + ", `clone` of a process or with a new namespace",
+        ),
         ("fails with EPERM", "every other call"),
     ]
     return _table(("System call", ""), rows)

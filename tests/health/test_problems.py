@@ -197,6 +197,7 @@ def test_each_kind_of_problem_has_an_id_of_its_own() -> None:
         "machine.short_of_memory": {"reports": {"machine": SHORT}},
         "spool.not_writable": {"reports": {"pool": {"spool_error": "full"}}},
         "sandbox.broken": {"ends": {"image-1": [{"at": NOW, "cause": "broke its sandbox", "what": "x"}]}},
+        "sandbox.incomplete": {"tree": {"image-1": child(sandbox={"seccomp": False, "landlock": 7})}},
         "codec.broken": {"reports": {"pool": {"broken_codecs": {"WebP encoder": "x"}}}},
         "encoder.fallback": {"reports": {"pool": {"encoder_fallback": "x"}}},
         "service.breaker_open": {"reports": {"uploader": BREAKERS}},

@@ -143,7 +143,7 @@ class Desk:
 
     def fetch(self, number: int, data: bytes = b"") -> Job:
         """Bring message `number` to fetched, with `data` as its original (by default bytes of its own)."""
-        data = data or f"original {number}".encode()
+        data = data or b"\xff\xd8\xff" + f"original {number}".encode()
         job = self.known(number) or self.take(number)
         self.spool.write_original(job.id, job.generation, lambda part: part.write_bytes(data))
         assert transitions.record_fetched(self.journal, [(job, hashlib.sha256(data).hexdigest(), len(data), None)])

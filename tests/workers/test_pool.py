@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
+from ipc.files import workplace
 from ipc.files.spool import Spool
 from ipc.files.workplace import Workplace
 from ipc.intake import withdraw
@@ -19,14 +20,15 @@ from ipc.jobs import Job
 from ipc.journal import figures, lookup, queue, transitions
 from ipc.transport import messages
 from ipc.transport.exits import Exit
-from ipc.transport.messages import ChildState, JobDone, JobFailed, Message, Ration, Starved, Wake
+from ipc.transport.messages import ChildState, JobDone, JobFailed, Leaving, Message, Ration, Starved, Wake
 from ipc.transport.router import Effort
 from supervisor.processes import policy
 from supervisor.processes.policy import Intent, Oom
 from tests.workers.desk import CHANNEL, POSTED, Desk, FakeTree
 from workers.pool import Pool
 from workers.rendering.dispatch.alone import ALONE_SECONDS
-from workers.rendering.dispatch.dispatcher import PAUSE_SECONDS, POLL_SECONDS
+from workers.rendering.dispatch.dispatcher import LOOK_SECONDS, PAUSE_SECONDS, POLL_SECONDS
+from workers.rendering.verdicts.credit import TIMES
 from workers.rendering.verdicts.settlement import BROKEN_SECONDS
 
 MIB = 1024 * 1024
@@ -105,7 +107,9 @@ def replace_worker(pool: Pool, tree: FakeTree, name: str, end: Exit) -> bool:
     return counts
 
 
-def ended(returncode: int, intent: Intent | None = None, words: Starved | None = None, *, oom: Oom = Oom.NO) -> Exit:
+def ended(
+    returncode: int, intent: Intent | None = None, words: Starved | Leaving | None = None, *, oom: Oom = Oom.NO
+) -> Exit:
     """An end as the supervisor judges it: in its words, not in this test's."""
     return policy.judge(returncode, intent, words, oom)
 
@@ -378,7 +382,7 @@ def test_a_bad_picture_is_fetched_once_more(desk: Desk, open_pool: Opener) -> No
     assert desk.spooled() == {f"{job.id}.1/original"}, "until another takes its place: the source may be gone"
     assert not pool.is_busy()
 
-    whole = desk.fetch(1, b"whole")
+    whole = desk.fetch(1, b"\xff\xd8\xff, whole")
     pool.on_supervisor_message(Wake("fetched"))
     assert len(tree.sent) == 2
     pool.on_message("image-1", desk.work(whole))
@@ -437,6 +441,7 @@ def test_a_missing_original_is_fetched_again(desk: Desk, open_pool: Opener) -> N
     job = desk.fetch(1)
     pool, _ = open_pool(1)
     pool.on_supervisor_message(Wake("fetched"))
+    desk.spool.original(job.id, 1).unlink()
     pool.on_message("image-1", failed(job, "missing"))
     assert (desk.of(1).state, desk.of(1).claimed_by, desk.of(1).attempts) == ("seen", None, 0)
     assert desk.wakes() == ["seen"]
@@ -667,6 +672,52 @@ def test_a_full_disk_is_no_pictures_fault(desk: Desk, open_pool: Opener, clock: 
     assert desk.of(1).state == "rendered"
 
 
+def test_an_original_that_is_there_is_not_fetched_again_whatever_a_worker_says(desk: Desk, open_pool: Opener) -> None:
+    job = desk.fetch(1)
+    pool, _ = open_pool(1)
+    pool.on_supervisor_message(Wake("fetched"))
+    pool.on_message("image-1", failed(job, "missing"))
+    assert (desk.of(1).state, desk.of(1).attempts) == ("fetched", 1)
+
+
+def test_a_worker_cannot_put_its_picture_off_for_ever(desk: Desk, open_pool: Opener, clock: Clock) -> None:
+    """By saying that the disk is full, which it is not."""
+    job = desk.fetch(1)
+    pool, _ = open_pool(1)
+    for _ in range(TIMES):
+        pool.on_supervisor_message(Wake("fetched"))
+        pool.on_message("image-1", failed(job, "machine", "No space left on device"))
+        assert desk.of(1).attempts == 0
+        clock.advance(PAUSE_SECONDS)
+    pool.on_supervisor_message(Wake("fetched"))
+    pool.on_message("image-1", failed(job, "machine", "No space left on device"))
+    assert (desk.of(1).attempts, desk.of(1).reason) == (
+        1,
+        "its worker said: No space left on device; but there is room",
+    )
+
+
+@pytest.mark.parametrize("end", [ended(0), ended(0, words=Leaving())], ids=["finished", "terminated"])
+def test_a_worker_cannot_leave_its_picture_for_ever(desk: Desk, open_pool: Opener, end: Exit) -> None:
+    desk.fetch(1)
+    pool, tree = open_pool(1)
+    pool.on_supervisor_message(Wake("fetched"))
+    for _ in range(TIMES):
+        replace_worker(pool, tree, "image-1", end)
+        assert desk.of(1).attempts == 0
+    replace_worker(pool, tree, "image-1", end)
+    assert (desk.of(1).attempts, desk.of(1).reason) == (1, "its worker left it again and again")
+
+
+def test_workers_that_are_asked_to_stop_use_up_no_credit(desk: Desk, open_pool: Opener) -> None:
+    desk.fetch(1)
+    pool, tree = open_pool(1)
+    pool.on_supervisor_message(Wake("fetched"))
+    for _ in range(TIMES + 2):
+        replace_worker(pool, tree, "image-1", ended(0, Intent.STOP))
+    assert desk.of(1).attempts == 0
+
+
 def test_a_worker_that_holds_on_to_memory_is_replaced(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     desk.fetch(2)
@@ -676,7 +727,7 @@ def test_a_worker_that_holds_on_to_memory_is_replaced(desk: Desk, open_pool: Ope
     assert desk.of(1).state == "rendered"
     assert tree.recycled == ["image-1"]
     assert len(tree.sent) == 1  # not to one that is about to end
-    assert replace_worker(pool, tree, "image-1", ended(0, Intent.STOP))
+    replace_worker(pool, tree, "image-1", ended(0, Intent.STOP))
     assert len(tree.sent) == 2
 
 
@@ -697,13 +748,14 @@ def test_a_death_without_a_job_counts_against_the_worker(open_pool: Opener) -> N
     assert pool.on_exit("image-1", ended(1))
 
 
-def test_a_death_after_the_answer_counts_against_the_worker(desk: Desk, open_pool: Opener) -> None:
+def test_a_death_after_an_answer_is_put_down_to_a_picture(desk: Desk, open_pool: Opener) -> None:
     job = desk.fetch(1)
     pool, _ = open_pool(1)
     pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", desk.work(job))
-    assert pool.on_exit("image-1", ended(-11))
+    assert not pool.on_exit("image-1", ended(-11))
     assert (desk.of(1).state, desk.of(1).deaths) == ("rendered", 0)
+    assert pool.on_exit("image-1", ended(-11)), "the next one had no picture yet"
 
 
 @pytest.mark.parametrize(
@@ -974,6 +1026,27 @@ def test_nonsense_costs_the_worker_its_life_and_the_picture_a_strike(desk: Desk,
     assert desk.of(1).state == "fetched"
     assert not pool.on_exit("image-1", ended(-9, Intent.HUNG))
     assert desk.of(1).deaths == 1
+
+
+@pytest.mark.parametrize("is_busy", [True, False])
+@pytest.mark.parametrize("what", ["files", "bytes"])
+def test_a_worker_that_fills_the_disk_is_ended(
+    desk: Desk, open_pool: Opener, clock: Clock, monkeypatch: pytest.MonkeyPatch, what: str, is_busy: bool
+) -> None:
+    monkeypatch.setattr(workplace, "MOST_FILES" if what == "files" else "MOST_BYTES", 9 if what == "files" else 30000)
+    pool, tree = open_pool(2)
+    if is_busy:
+        desk.fetch(1)
+        pool.on_supervisor_message(Wake("fetched"))
+    out = Workplace(desk.spool.root, "image-1").writable
+    for number in range(9):
+        (out / str(number)).write_bytes(b"x")
+    pool.on_tick()
+    assert not tree.killed or what == "bytes"
+    (out / "much").write_bytes(bytes(40000))
+    clock.advance(LOOK_SECONDS)
+    pool.on_tick()
+    assert tree.killed == ["image-1"]
 
 
 # Telling

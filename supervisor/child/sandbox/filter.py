@@ -102,6 +102,7 @@ def _answer(name: str, pid: int) -> Iterator[Instruction]:
         yield from _only_where(1, syscalls.SECOND_ARGUMENTS[name], errno.EACCES)
     elif name == "clone":
         yield Instruction(_LOAD, _argument(0))
+        yield Instruction(_JUMP_SET, syscalls.CLONE_NAMESPACES, then=2)
         yield Instruction(_JUMP_SET, syscalls.CLONE_THREAD, otherwise=1)
         yield Instruction(_RETURN, _ALLOW)
         yield Instruction(_RETURN, _KILL_PROCESS)

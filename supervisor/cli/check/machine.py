@@ -115,7 +115,9 @@ def check_sandbox(settings: Settings, tried: Checklist) -> None:
         tried.warn('sandbox: none (pool.sandbox = "off"). Remove that setting, unless you debug a worker')
         return
     best = sandbox.best()
-    if best == sandbox.NONE:
-        tried.warn(f"sandbox: {best}. {sandbox.REMEDY}")
+    if not best.seccomp:
+        tried.warn(
+            f"sandbox: {best}, no seccomp. {sandbox.REMEDY}" if best.landlock else f"sandbox: {best}. {sandbox.REMEDY}"
+        )
     else:
         tried.ok(f"sandbox: {best}")

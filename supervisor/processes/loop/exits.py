@@ -61,7 +61,13 @@ class Exits:
 
     def settle(self, slot: Slot, process: Process, shown: str) -> None:
         """Judge the end of a process that has been waited for, and decide what follows. `shown`: its stacks."""
-        end = policy.judge(process.popen.returncode, process.intent, process.last_words, self._watchdog.oom_of(process))
+        end = policy.judge(
+            process.popen.returncode,
+            process.intent,
+            process.last_words,
+            self._watchdog.oom_of(process),
+            is_trusted=not (slot.spec.sandbox and process.ready),  # from then on it opens what strangers made
+        )
         if process.leaf is not None:
             process.leaf_peak_bytes = process.leaf.peak_bytes()
             self._leaves.remove(process.leaf)

@@ -82,13 +82,14 @@ class Inboxes:
         process.heard = self._poller.awake_at  # it was there by then, and the watchdog judges by that moment
         match message:
             case Ready():
-                self._on_ready(slot, process)
+                if not process.ready:
+                    self._on_ready(slot, process)
             case Beat(stalled_seconds):
                 process.beat(stalled_seconds, self._poller.awake_at)
             case OwnMemory(pss_bytes, uss_bytes):
                 sample(process)
                 process.history.add(self._poller.awake_at, process.rss_bytes, Share(pss_bytes, uss_bytes))
-            case Sealed(seccomp, landlock):
+            case Sealed(seccomp, landlock) if not process.ready:
                 process.sandbox = {"seccomp": seccomp, "landlock": landlock}
             case Held() | Starved() | Unrunnable() | Short() | Leaving():
                 process.last_words = message

@@ -16,7 +16,7 @@ import pytest
 from ipc.journal import Journal
 from ipc.transport.mailbox import Closed
 from ipc.transport.messages import Beat, Held, Message, Ready, Report, Starved, Wake
-from supervisor.child import runtime
+from supervisor.child import runtime, stacks
 from supervisor.child.exit_codes import ORPHANED
 from supervisor.processes import process
 from supervisor.processes.process import Process, spawn
@@ -216,3 +216,12 @@ def _lives(pid: int) -> bool:
         return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return False
+
+
+def test_the_file_of_its_stacks_does_not_grow(start: Callable[..., Started]) -> None:
+    """It is memory that no limit of the child's counts."""
+    one = start("finish")
+    with pytest.raises(PermissionError):
+        os.pwrite(one.it.stacks_fd, b"more", stacks.MOST_BYTES)
+    assert os.pwrite(one.it.stacks_fd, b"File", 0) == 4 and one.it.stacks() == "File"
+    assert one.wait() == 0

@@ -34,6 +34,7 @@ def expected(returncode: int, intent: Intent | None, words: LastWords | None, oo
         (intent is Intent.HUNG, Cause.HUNG),
         (intent is Intent.MEMORY, Cause.OUT_OF_MEMORY),
         (intent is Intent.PROTOCOL_ERROR, Cause.CRASHED),
+        (returncode == -signal.SIGSYS, Cause.SANDBOX),
         (words is HELD, Cause.HELD),
         (words is STARVED, Cause.OUT_OF_MEMORY),
         (words is UNRUNNABLE, Cause.UNRUNNABLE),
@@ -41,7 +42,6 @@ def expected(returncode: int, intent: Intent | None, words: LastWords | None, oo
         (words is LEAVING, Cause.TERMINATED),
         (returncode == 78, Cause.HELD),
         (returncode == -9 and oom is Oom.PERHAPS, Cause.PERHAPS_OUT_OF_MEMORY),
-        (returncode == -signal.SIGSYS, Cause.SANDBOX),
         (returncode in (-9, -15, -11), Cause.SIGNALLED),
         (returncode == 0, Cause.FINISHED),
         (returncode in (1, 70), Cause.CRASHED),
@@ -56,6 +56,17 @@ def test_what_an_exit_means(intent: Intent | None, words: LastWords | None) -> N
         end = policy.judge(returncode, intent, words, oom)
         assert end.cause is expected(returncode, intent, words, oom), (returncode, oom)
         assert end.text
+
+
+@pytest.mark.parametrize("words", [None, HELD, STARVED, UNRUNNABLE, SHORT, LEAVING])
+def test_one_that_is_not_trusted_cannot_have_itself_held_or_put_off(words: LastWords | None) -> None:
+    for returncode in RETURNCODES:
+        believed = policy.judge(returncode, None, words, Oom.NO)
+        end = policy.judge(returncode, None, words, Oom.NO, is_trusted=False)
+        if believed.cause in (Cause.HELD, Cause.UNRUNNABLE, Cause.SHORT):
+            assert (end.cause, end.said, end.remedy) == (Cause.CRASHED, "", "")
+        else:
+            assert end == believed or (returncode, end.cause) == (78, Cause.CRASHED)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,21 @@ _MARKS: Mapping[str, tuple[tuple[int, bytes], ...]] = {
 }
 
 
+MIMES: Mapping[str, str] = {
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "avif": "image/avif",
+    "gif": "image/gif",
+}
+"""What an original may be, by file name extension."""
+
+
+def may_be(extension: str, head: bytes) -> bool:
+    """Whether an original with these first bytes can be of that format. An AVIF may name other brands first."""
+    return head[4:8] == b"ftyp" if extension == "avif" else begins_as(extension, head)
+
+
 def size_of(name: str, head: bytes) -> tuple[int, int] | None:
     """Width and height in px of a rendition; None if they are not where they should be."""
     match name:

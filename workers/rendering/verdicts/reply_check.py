@@ -10,6 +10,7 @@ import re
 
 from ipc.files.object_layout import CONTENT_TYPES, RECIPE
 from ipc.transport.messages import NOT_STRIPPED, JobDone, JobFailed
+from workers.rendering.verdicts import headers
 
 LARGEST = 2**48
 """Above any size in bytes or pixels, and far below the largest integer of the journal."""
@@ -32,8 +33,8 @@ def _is_sound_failure(answer: JobFailed) -> bool:
 def _is_sound_success(answer: JobDone) -> bool:
     return (
         all(map(_is_size, (answer.rss_bytes, answer.width, answer.height, answer.fallbacks)))
-        and _is_word(answer.mime, r"image/[a-z0-9.+-]{1,40}")
-        and _is_word(answer.extension, r"[a-z0-9]{1,10}")
+        and _is_word(answer.extension, "|".join(headers.MIMES))
+        and answer.mime == headers.MIMES[answer.extension]
         and _are_renditions(answer.renditions)
         and answer.fallbacks <= len(answer.renditions) + 1  # the trial
         and _is_text(answer.fallback_reason)
@@ -52,7 +53,7 @@ def _are_renditions(value: object) -> bool:
 def _is_rendition(value: object) -> bool:
     match value:
         case [width, height, str(name), size]:
-            return name in CONTENT_TYPES and all(map(_is_size, (width, height, size)))
+            return name in CONTENT_TYPES and all(map(_is_size, (width, height, size))) and 0 not in (width, height)
         case _:
             return False
 

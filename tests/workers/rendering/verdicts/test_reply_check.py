@@ -28,7 +28,12 @@ anything = st.recursive(
 @pytest.mark.parametrize(
     "answer",
     [
-        *(DONE, replace(DONE, renditions=[]), replace(DONE, fallbacks=1, fallback_reason="SVT-AV1: œ")),
+        *(
+            DONE,
+            replace(DONE, renditions=[]),
+            replace(DONE, mime="image/png", extension="png"),
+            replace(DONE, fallbacks=1, fallback_reason="SVT-AV1: œ"),
+        ),
         replace(DONE, renditions=[[320, 200, "avif", 99], [640, 400, "webp", 9], [640, 400, "avif", 99]]),
         *(FAILED, replace(FAILED, reason=""), replace(FAILED, verdict="broken", codec="WebP encoder")),
     ],
@@ -47,6 +52,9 @@ def test_real_answers_pass_also_over_the_wire(answer: JobDone | JobFailed) -> No
         {"extension": "jpg\n"},
         {"extension": None},
         {"mime": "text/html"},
+        {"mime": "image/png"},
+        {"mime": "image/svg+xml", "extension": "svg"},
+        {"mime": "", "extension": "html"},
         {"mime": "image/jpeg\r\nX: y"},
         {"mime": 5},
         {"width": "640"},
@@ -57,6 +65,8 @@ def test_real_answers_pass_also_over_the_wire(answer: JobDone | JobFailed) -> No
         {"rss_bytes": None},
         {"renditions": None},
         {"renditions": "webp"},
+        {"renditions": [[320, 200, "webp", 9], [320, 100, "webp", 9]]},
+        {"renditions": [[0, 200, "webp", 9]]},
         {"renditions": [320]},
         {"renditions": [[320, 200, "webp"]]},
         {"renditions": [[320, 200, "webp", 1, 1]]},

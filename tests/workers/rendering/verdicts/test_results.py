@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ from PIL import Image
 from ipc.jobs import Job
 from ipc.transport.messages import JobDone
 from tests.workers.desk import Desk, avif, webp
+from workers.rendering.imaging.codec import pipeline
 from workers.rendering.verdicts import headers, results
 from workers.rendering.verdicts.results import FalseResult
 
@@ -70,7 +72,56 @@ def test_a_lie_is_found_out_and_nothing_is_taken(
     put(out / name, make)
     with pytest.raises(FalseResult, match=what):
         results.take(done, out, tmp_path / "1.1")
-    assert not (tmp_path / "1.1").exists()
+    assert not list((tmp_path / "1.1").iterdir())
+
+
+@pytest.mark.parametrize("how", ["open", "mapped"])
+def test_a_file_that_can_still_be_changed_is_refused(done: JobDone, out: Path, tmp_path: Path, how: str) -> None:
+    with (out / "320.webp").open("r+b") as file, mmap.mmap(file.fileno(), 0):
+        if how == "mapped":
+            file.close()
+        with pytest.raises(FalseResult, match=r"320\.webp: is still open for writing"):
+            results.take(done, out, tmp_path / "1.1")
+    assert not list((tmp_path / "1.1").iterdir())
+
+
+def test_what_is_put_in_place_of_a_file_that_was_looked_at_is_not_taken(
+    done: JobDone, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file is looked at where its worker can't reach it."""
+    check = results.check
+
+    def check_and_swap(result: results.Result, folder: int) -> None:
+        check(result, folder)
+        (out / result.name).write_bytes(b"<html>")
+
+    monkeypatch.setattr(results, "check", check_and_swap)
+    results.take(done, out, tmp_path / "1.1")
+    assert all(b"<html>" not in path.read_bytes() for path in (tmp_path / "1.1").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("extension", "original", "is_taken"),
+    [
+        ("jpg", b"\xff\xd8\xff and so on", True),
+        ("jpg", b"<svg onload='alert(1)'>", False),
+        ("avif", b"\0\0\0\x20ftypmif1\0\0\0\0avif", True),
+        ("avif", b"<svg onload='alert(1)'>", False),
+        ("gif", b"\xff\xd8\xff and so on", False),
+    ],
+)
+def test_an_original_is_what_it_is_taken_for(
+    done: JobDone, out: Path, tmp_path: Path, extension: str, original: bytes, is_taken: bool
+) -> None:
+    (tmp_path / "1.1").mkdir()
+    (tmp_path / "1.1" / "original").write_bytes(original)
+    said = replace(done, extension=extension, stripped_bytes=-1)
+    if is_taken:
+        results.take(said, out, tmp_path / "1.1")
+        return
+    with pytest.raises(FalseResult, match=f"the original is no {extension}"):
+        results.take(said, out, tmp_path / "1.1")
+    assert [path.name for path in (tmp_path / "1.1").iterdir()] == ["original"]
 
 
 def test_a_folder_that_is_a_link_is_refused(done: JobDone, out: Path, tmp_path: Path) -> None:
@@ -99,6 +150,11 @@ def test_every_format_is_known_by_its_beginning(tmp_path: Path, name: str, form:
     head = (tmp_path / "picture").read_bytes()
     others = {"jpg", "png", "gif", "webp", "avif", "exe"} - {name}
     assert headers.begins_as(name, head) and not any(headers.begins_as(other, head) for other in others)
+    assert headers.may_be(name, head)
+
+
+def test_originals_are_of_the_formats_that_are_decoded() -> None:
+    assert {(mime, extension) for extension, mime in headers.MIMES.items()} == set(pipeline.MIME.values())
 
 
 @pytest.mark.parametrize("cut", range(0, 60, 3))
