@@ -179,7 +179,7 @@ def test_the_picture_of_a_deleted_message(place: Place) -> None:
     (found,) = place.find()
     assert found.sha256 == gone.sha256
     assert {one.key for one in found.objects} == place.keys_of(gone)
-    assert found.bytes == sum(map(len, LADDER.values())) + len(b"original 1")
+    assert found.bytes == sum(map(len, LADDER.values())) + len(b"\xff\xd8\xfforiginal 1")
     assert not found.removed
     (listed,) = place.collect(delete=False)
     assert listed == found
@@ -533,7 +533,7 @@ def test_it_goes_on_with_the_next_when_one_has_come_again(place: Place, monkeypa
     for number in (1, 2, 3):
         place.delete(number)
     found = place.find()
-    place.desk.fetch(9, f"original {jobs[found[1].sha256]}".encode())
+    place.desk.fetch(9, b"\xff\xd8\xff" + f"original {jobs[found[1].sha256]}".encode())
     assert place.remove(*found) == sorted([found[0].sha256, found[2].sha256])
     (left,) = {key.split("/")[1] for key in place.names()}
     assert left == found[1].sha256
