@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +13,14 @@ import pytest
 from ipc.files.spool import Spool
 from ipc.jobs import Job
 from ipc.journal import figures, lookup, transitions
+from tests.instance import DEADLINE_SECONDS
 from tests.servers.telegram import HOME_DC, OTHER_DC, Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import LiveDesk, large_picture, picture
 from workers.sources.telegram.downloads import downloads, spool_writer, transfer
 from workers.sources.telegram.downloads import failures as download_failures
 from workers.sources.telegram.history import reader as channel_reader
+from workers.sources.telegram.wire.errors import ConnectionLost
 from workers.sources.telegram.wire.files import data_centres
 
 pytestmark = pytest.mark.tree
@@ -166,6 +169,7 @@ def test_files_that_nobody_sends_keep_no_other_channel_waiting(
     one = other.post_photo(picture(), "answered")
     alone.wait_for("the other channel's", lambda: is_fetched(alone, other, one))
     monkeypatch.setattr(transfer, "PART_SECONDS", 1.5)
+    silent.append(channel.post_photo(picture(), "silent since nothing came any more"))
     server.drop_connections()
     alone.wait_for("each to be tried", lambda: all(_waits(alone, channel, one) for one in silent))
     assert fault.hits > asked
@@ -219,6 +223,43 @@ def test_what_was_the_matter_with_the_disk_is_looked_at_anew(
         patch.setattr(Spool, "free_bytes", lambda self: 0)
         alone.wait_for("it to be told", lambda: "spool.min_free_mb" in alone.report()["spool_error"])
     alone.wait_for("that to be over", lambda: alone.report()["spool_error"] == "")
+
+
+def test_a_connection_that_is_lost_twice_while_the_disk_is_slow(
+    make_alone: MakeAlone, server: TelegramServer, channel: Channel, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A download learns of it first, and waits for the disk; it is cancelled there when all others learn of it."""
+    is_sealing, may_seal, is_lost = threading.Event(), threading.Event(), threading.Event()
+    seal, to_memory, run = spool_writer._seal, transfer.to_memory, downloads.Downloads.run
+    runs = []
+
+    def wait_and_seal(*args: Any) -> None:
+        is_sealing.set()
+        assert may_seal.wait(DEADLINE_SECONDS)
+        seal(*args)
+
+    async def lose(*args: Any) -> bytearray:
+        if is_sealing.is_set() and not is_lost.is_set():
+            is_lost.set()
+            raise ConnectionLost("as one file sees it")
+        return await to_memory(*args)
+
+    async def count(*args: Any) -> None:
+        runs.append(args)
+        await run(*args)
+
+    monkeypatch.setattr(spool_writer, "_seal", wait_and_seal)
+    monkeypatch.setattr(transfer, "to_memory", lose)
+    monkeypatch.setattr(downloads.Downloads, "run", count)
+    alone = begin(make_alone, server, channel)
+    posts = [channel.post_photo(picture(), "on its way to the disk")]
+    alone.wait_for("the disk to be waited for", is_sealing.is_set)
+    posts.append(channel.post_photo(picture(), "lost"))
+    alone.wait_for("a download to see the loss", is_lost.is_set)
+    server.drop_connections()
+    alone.wait_for("the next connection", lambda: len(runs) == 2)
+    may_seal.set()
+    alone.wait_for("both", lambda: all(is_fetched(alone, channel, one) for one in posts))
 
 
 # A picture that is not there

@@ -119,6 +119,7 @@ class Downloads:
 
     async def run(self, connection: Connection, histories: Mapping[int, History]) -> None:
         """Fetch what is due until cancelled. `histories` by channel id: those that can be read now."""
+        await self._give_up()  # the end of the connection before may have been cancelled while it waited for the disk
         try:
             while True:
                 self.wake.clear()
@@ -133,12 +134,16 @@ class Downloads:
                 for job_id in [job_id for job_id, (_, task) in self._in_hand.items() if task.done()]:
                     self._in_hand.pop(job_id)[1].result()
         finally:
-            tasks = [task for _, task in self._in_hand.values()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self._writer.finish()  # or the next connection would have the same fetched once more
-            self._in_hand.clear()
+            await self._give_up()
+
+    async def _give_up(self) -> None:
+        """End what is in hand, and wait for the disk: the next connection would have the same fetched once more."""
+        tasks = [task for _, task in self._in_hand.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._writer.finish()
+        self._in_hand.clear()
 
     def _next(self, histories: Mapping[int, History]) -> Job | None:
         """The job to begin now, if there is one and there is room for it."""
