@@ -93,13 +93,6 @@ def put_off(journal: Journal, renewal: Renewal, seconds: float) -> None:
         journal.run("put_off_renewal", **values)
 
 
-def fail(journal: Journal, renewal: Renewal, reason: str) -> None:
-    """wanted → failed: the picture stays as it is."""
-    values = {"id": renewal.job_id, "stage": "wanted", "next_stage": "failed", "now": journal.clock()}
-    with journal.transaction():
-        journal.run("move_renewal", **values, reason=reason)
-
-
 def end(journal: Journal, some: Iterable[Renewal]) -> None:
     """They are done with, if they still are where they were seen."""
     with journal.transaction():

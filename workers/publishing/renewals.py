@@ -53,7 +53,7 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Services:
+class OwnServices:
     """Connections of this thread's own, made when there is something to do."""
 
     storage: Storage
@@ -71,7 +71,7 @@ class Renewals:
         self._prefix: str = options["storage"]["prefix"]
         self._wanted: Published = options["storage"]["originals"]
         self._row_seconds = row_seconds(options["catalog"])
-        self._services: Services | None = None
+        self._services: OwnServices | None = None
 
     def step(self) -> int:
         """Do what is due; how many pictures went a step on. Raises ServiceFault and OSError."""
@@ -93,9 +93,9 @@ class Renewals:
             self._services.catalog.close()
             self._services = None
 
-    def _connected(self) -> Services:
+    def _connected(self) -> OwnServices:
         if self._services is None:
-            self._services = Services(storages.make(self._options, ANSWER_SECONDS), catalogs.make(self._options))
+            self._services = OwnServices(storages.make(self._options, ANSWER_SECONDS), catalogs.make(self._options))
         return self._services
 
     # To be rendered once more
