@@ -215,7 +215,7 @@ EVENTS: Mapping[str, Event] = {
     "renditions.replaced": Event(
         "The old renditions of a picture were deleted: its row names new ones", "renditions sha256"
     ),
-    "renewing.paused": Event("Pictures can't be rendered anew for now", "reason seconds"),
+    "work.paused": Event("Work of the uploader beside its stages is put off", "thread reason seconds"),
     "row.failed": Event("No row could be made of a message: its job loses an attempt", "job"),
     "row.refused": Event("The catalogue refused a row: its job loses an attempt", "job outcome reason"),
     "sandbox.layer_failed": Event("A layer of the sandbox could not be put on", "why"),
