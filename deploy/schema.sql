@@ -238,7 +238,11 @@ begin
     using jsonb_array_elements(batch) with ordinality as element (entry, place)
     cross join lateral jsonb_populate_record(null::public.messages, element.entry -> 'message') as message
     where element.place = any (applied)
-      and message.deleted_at is not null
+      and (
+          message.deleted_at is not null
+          or element.entry -> 'message' ->> 'hidden_at' is not null
+             and jsonb_typeof(element.entry -> 'image') is distinct from 'object'
+      )
       and image.channel_id = message.channel_id
       and image.message_id = message.message_id;
 
@@ -269,8 +273,8 @@ $$;
 comment on function public.ingest_messages(jsonb) is
 'Write a batch in one transaction: an array of {channel: {id, title}, message: {…}, image: {…} or null}, whose keys are
 the columns. Of each message the highest revision wins, within the batch and against what is there. A message with
-deleted_at leaves a tombstone and loses its image; an image of null leaves the one that is there. Returns an array of
-booleans, one for each element: whether it was written. A row that is refused undoes the whole batch.';
+deleted_at leaves a tombstone and loses its image, as one with hidden_at and an image of null does; else an image of
+null leaves the one that is there. Returns an array of booleans, one for each element: whether it was written. A row that is refused undoes the whole batch.';
 
 create or replace function public.picturedesk_referenced(sha256s text[]) returns jsonb
 language sql stable security invoker set search_path = ''

@@ -65,6 +65,9 @@ FIELDS: Mapping[str, Field] = {
     "stats.renewing": Field(
         "pictures", "published and rendered anew (`republish --renditions`): wanted, or not done with yet", "integer"
     ),
+    "stats.taken_down": Field("pictures", "whose objects were deleted after their posts, over all restarts", "integer"),
+    "stats.takedowns": Field("pictures", "of deleted or hidden posts, whose objects are about to go", "integer"),
+    "stats.purges": Field("addresses", "of deleted objects, whose copies the CDN has still to forget", "integer"),
     "stats.not_renewed": Field("pictures", "could not be rendered anew, and stay as they are", "integer"),
     "stats.connected": Field("yes or no", "whether there is a connection to the source", "boolean"),
     "stats.queue_size": Field("pictures", "neither published nor dead: `seen` + `fetched` + `rendered`", "integer"),

@@ -21,7 +21,9 @@ class Figures:
     """What the journal counts, read in one transaction.
 
     `ipc.journal.statistics` says what each figure from `stages` on is; `published_by_minute` is of the last hour.
-    `renewals`: how many pictures that are rendered anew there are at each step (see `ipc.journal.renewals`).
+    `renewals`: how many pictures that are rendered anew there are at each step (see `ipc.journal.renewals`);
+    `takedowns`: the same of pictures that are taken down (`ipc.journal.takedowns`). `failures`: what keeps the work of
+    `takedown` or the `cdn` from being done (`ipc.journal.breakers`).
     """
 
     states: Mapping[str, int]
@@ -38,6 +40,8 @@ class Figures:
     oldest_waiting_seconds: float = 0.0
     published_by_minute: tuple[tuple[int, int], ...] = ()
     renewals: Mapping[str, int] = field(default_factory=dict)
+    takedowns: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def queue_size(self) -> int:

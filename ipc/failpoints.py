@@ -42,6 +42,12 @@ NAMES: dict[str, str] = {
     "renewed.moved": "uploader: its row names the new objects, the old ones are there",
     "renewed.deleted": "uploader: the old objects are deleted, the journal does not know",
     "renewed.after": "uploader: it is recorded that they are",
+    "takedown.due": "uploader: a deleted or hidden post's objects may go, nothing is recorded",
+    "takedown.emptied": "uploader: it is recorded that a hidden post's row is to be written without its picture",
+    "takedown.noted": "uploader: the addresses to purge are recorded, the objects are there",
+    "takedown.deleted": "uploader: the objects are deleted, the journal does not know",
+    "takedown.after": "uploader: it is recorded that they are",
+    "takedown.purged": "uploader: the CDN has forgotten its copies, the journal does not know",
     "dead.before": "any stage: the job is beyond help, nothing is recorded",
     "dead.after": "any stage: the dead letter is recorded",
 }

@@ -22,7 +22,7 @@ import msgpack
 
 from ipc import failpoints
 from ipc.jobs import Job
-from ipc.journal import Journal, lookup, transitions
+from ipc.journal import Journal, lookup, takedowns, transitions
 from ipc.posts import MORE, Page, Photo, Post
 
 
@@ -60,21 +60,27 @@ def take(journal: Journal, page: Page, now: float) -> Taken:
     return Taken(**outcomes)
 
 
-def withdraw(journal: Journal, channel_id: int, message_ids: Iterable[int], now: float) -> list[int]:
+def withdraw(
+    journal: Journal, channel_id: int, message_ids: Iterable[int], now: float, *, is_told: bool = False
+) -> list[int]:
     """Record that messages are gone, or have no photo any more; the ids of those that had a job.
 
     What was under way stops, and the row becomes a tombstone. The source has made sure of it: there is no way back but
-    to see the message again.
+    to see the message again. `is_told`: it has said so, of each of these; else it is inferred from its silence, and the
+    pictures stay where they are.
     """
     gone = []
     with journal.transaction():
         for message_id in message_ids:
             known = lookup.known(journal, channel_id, message_id)
-            if known is None or known.deleted_at is not None:
+            if known is None:
                 continue
-            revision = max(known.revision + 1, 1000 * int(now))
-            transitions.withdraw(journal, known, revision, now)
-            gone.append(message_id)
+            if known.deleted_at is None:
+                revision = max(known.revision + 1, 1000 * int(now))
+                transitions.withdraw(journal, known, revision, now, is_told=is_told)
+                gone.append(message_id)
+            elif is_told:
+                takedowns.mark(journal, known, now)
     return gone
 
 

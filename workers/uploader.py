@@ -37,6 +37,7 @@ from workers.publishing.service_report import ServiceReport, report_as_left
 from workers.publishing.spool_sweep import SpoolSweep
 from workers.publishing.stage import DRAIN_SECONDS, StageThread
 from workers.publishing.storage import Storage
+from workers.publishing.takedown import Takedowns
 from workers.publishing.work_thread import WorkThread
 
 POLL_SECONDS = 2.0
@@ -131,12 +132,20 @@ def make_stages(
 
 def works_of(context: Context, stopping: Callable[[], bool]) -> list[WorkThread]:
     """The threads beside the two stages."""
-    return [WorkThread("renewals", partial(make_renewals, context), stopping)]
+    return [
+        WorkThread("renewals", partial(make_renewals, context), stopping),
+        WorkThread("takedowns", partial(make_takedowns, context), stopping),
+    ]
 
 
 def make_renewals(context: Context) -> Renewals:
     journal = Journal.open(context.journal_path, durable=True)
     return Renewals(context.options, journal, Spool(context.spool_path), context.wake)
+
+
+def make_takedowns(context: Context) -> Takedowns:
+    journal = Journal.open(context.journal_path, durable=True)
+    return Takedowns(context.options, journal, Spool(context.spool_path))
 
 
 class Uploader:

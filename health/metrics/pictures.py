@@ -71,6 +71,15 @@ def _outcomes(figures: Figures) -> Iterator[Sample]:
         yield Sample(count, labels)
 
 
+def _takedowns(figures: Figures) -> Iterator[Sample]:
+    for step in ("marked", "waiting", "emptying", "leaving"):
+        yield Sample(figures.takedowns.get(step, 0), (step,))
+
+
+def _purges(figures: Figures) -> Iterator[Sample]:
+    yield Sample(figures.takedowns.get("purging", 0))
+
+
 def _restarts(figures: Figures) -> Iterator[Sample]:
     for labels, count in figures.restarts.items():
         yield Sample(count, labels)
@@ -116,6 +125,25 @@ FAMILIES = (
         _workable,
     ),
     Family("picturedesk_dead_pictures", "gauge", "Pictures that are dead letters now", _of_figures(_dead)),
+    Family(
+        "picturedesk_taken_down_total",
+        "counter",
+        "Pictures whose objects were deleted after their posts, over all restarts",
+        _of_figures(_total("taken_down")),
+    ),
+    Family(
+        "picturedesk_takedown_pictures",
+        "gauge",
+        "Pictures of deleted or hidden posts, whose objects are about to go, by step",
+        _of_figures(_takedowns),
+        ("step",),
+    ),
+    Family(
+        "picturedesk_purge_addresses",
+        "gauge",
+        "Addresses of deleted objects, whose copies the CDN has still to forget",
+        _of_figures(_purges),
+    ),
     Family(
         "picturedesk_oldest_waiting_seconds",
         "gauge",

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from health.snapshot import Figures
-from ipc.journal import Journal, JournalError, renewals, statistics
+from ipc.journal import Journal, JournalError, breakers, renewals, statistics, takedowns
 from ipc.journal import figures as journal_figures
 
 QUARANTINED = 20
 """How many pictures that were set aside are named; `bin/run dead` names all."""
+
+BESIDES = ("takedown", "cdn")
+"""What the uploader does beside its stages, and notes the failures of."""
 
 HOUR = 3600
 """Of how many seconds the minutes are read."""
@@ -70,6 +73,8 @@ def _read(journal: Journal) -> Figures:
             oldest_waiting_seconds=statistics.oldest_waiting_seconds(journal, now),
             published_by_minute=tuple(statistics.minutes(journal, int(now) - HOUR)),
             renewals=renewals.counts(journal),
+            takedowns=takedowns.counts(journal),
+            failures={name: found for name in BESIDES if (found := breakers.get(journal, name)) is not None},
         )
 
 

@@ -40,6 +40,7 @@ def has_no_room(error: OSError) -> bool:
 
 PROBE_BYTES = 64 * 1024
 SWEPT_AT_ONCE = 256
+GENERATIONS = 8
 ORIGINAL = "original"
 STRIPPED = "stripped"
 WORKPLACES = "workers"
@@ -132,6 +133,11 @@ class Spool:
     def remove(self, job_id: int, generation: int) -> None:
         """Delete all that lies here of a job."""
         shutil.rmtree(self.folder(job_id, generation), ignore_errors=True)
+
+    def remove_generations(self, job_id: int, last: int) -> None:
+        """Delete what lies here of a job's last generations, up to that one. Older ones are strays, and swept."""
+        for generation in range(max(1, last - GENERATIONS + 1), last + 1):
+            self.remove(job_id, generation)
 
     def keep_original_only(self, job_id: int, generation: int) -> None:
         """Delete a dead letter's half-made renditions."""

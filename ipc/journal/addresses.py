@@ -24,3 +24,8 @@ def published(journal: Journal) -> list[tuple[int | None, str, str, int]]:
 def pictures_under(journal: Journal, address: int | None, limit: int) -> list[str]:
     """The digests of some pictures whose rows are under that address, the oldest first."""
     return [row["sha256"] for row in journal.run("published_under", address=address, limit=limit)]
+
+
+def all_of(journal: Journal) -> list[tuple[str, str]]:
+    """Each address that rows were ever written under, and its prefix; the oldest first."""
+    return [(row["url"], row["prefix"]) for row in journal.run("all_addresses")]

@@ -43,6 +43,7 @@ class Step(enum.IntEnum):
     REVIVED = 20
     RENEWED = 21
     RESTORED = 22
+    TAKEN_DOWN = 27
 
 
 MEANINGS = {
@@ -68,6 +69,7 @@ MEANINGS = {
     Step.REVIVED: "brought back from the dead",
     Step.RENEWED: "republish wants its renditions made anew: its row and its objects stay meanwhile",
     Step.RESTORED: "not made anew: it is what it was before",
+    Step.TAKEN_DOWN: "hidden for long enough: its row is written without its picture, then its objects go",
 }
 
 CONNECTION, POOL, UPLOADER, OPERATOR = 1, 2, 3, 4

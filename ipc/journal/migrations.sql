@@ -240,3 +240,43 @@ CREATE TABLE consumers (
     position INTEGER NOT NULL,
     built    INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
+-- Takedown. Which version made the journal is not known of an older one: 0.
+CREATE TABLE takedowns (
+    job    INTEGER NOT NULL REFERENCES jobs (id),
+    sha256 TEXT    NOT NULL,
+    step   TEXT    NOT NULL CHECK (step IN ('marked', 'waiting', 'emptying', 'leaving')),
+    at     REAL    NOT NULL,
+    looks  INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (job, sha256)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX takedowns_turn ON takedowns (step, at);
+CREATE INDEX takedowns_sha256 ON takedowns (sha256);
+CREATE TABLE purges (
+    url    TEXT PRIMARY KEY,
+    sha256 TEXT    NOT NULL,
+    ready  INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX purges_ready ON purges (ready, url);
+CREATE INDEX purges_sha256 ON purges (sha256);
+CREATE TABLE takedown_counts (step TEXT PRIMARY KEY, rows INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO takedown_counts VALUES ('marked', 0), ('waiting', 0), ('emptying', 0), ('leaving', 0), ('purging', 0);
+CREATE TRIGGER takedown_appears AFTER INSERT ON takedowns BEGIN
+    UPDATE takedown_counts SET rows = rows + 1 WHERE step = NEW.step;
+END;
+CREATE TRIGGER takedown_moves AFTER UPDATE OF step ON takedowns WHEN OLD.step IS NOT NEW.step BEGIN
+    UPDATE takedown_counts SET rows = rows - 1 WHERE step = OLD.step;
+    UPDATE takedown_counts SET rows = rows + 1 WHERE step = NEW.step;
+END;
+CREATE TRIGGER takedown_ends AFTER DELETE ON takedowns BEGIN
+    UPDATE takedown_counts SET rows = rows - 1 WHERE step = OLD.step;
+END;
+CREATE TRIGGER purge_appears AFTER INSERT ON purges BEGIN
+    UPDATE takedown_counts SET rows = rows + 1 WHERE step = 'purging';
+END;
+CREATE TRIGGER purge_ends AFTER DELETE ON purges BEGIN
+    UPDATE takedown_counts SET rows = rows - 1 WHERE step = 'purging';
+END;
+CREATE TABLE origin (
+    version INTEGER NOT NULL
+) STRICT;
+INSERT INTO origin VALUES (0);

@@ -661,3 +661,87 @@ SELECT id, channel_id, message_id, what, at FROM changes WHERE id > :position OR
 -- While somebody follows.
 INSERT INTO changes (channel_id, message_id, what, at)
 SELECT :channel_id, :message_id, :what, :at WHERE EXISTS (SELECT 1 FROM consumers);
+
+-- name: put_takedown
+-- One that is known already keeps its time, unless it is further on.
+INSERT INTO takedowns (job, sha256, step, at, looks) VALUES (:job, :sha256, :stage, :now, :looks)
+ON CONFLICT (job, sha256) DO UPDATE SET step = excluded.step, at = excluded.at, looks = max(looks, excluded.looks)
+WHERE step != excluded.step;
+
+-- name: renewed_from
+-- The picture that a job had before it is, or was, rendered anew.
+SELECT sha256 FROM renewals NOT INDEXED WHERE job = :job AND sha256 IS NOT NULL;
+
+-- name: drop_moved_renewals
+-- The old objects of a picture are deleted with all the others.
+DELETE FROM renewals NOT INDEXED
+WHERE job IN (SELECT job FROM takedowns WHERE sha256 = :sha256 AND step = 'leaving') AND step = 'moved'
+      AND sha256 = :sha256;
+
+-- name: tombstone_is_there
+UPDATE takedowns SET step = 'waiting', at = :now WHERE job = :job AND step = 'marked';
+
+-- name: row_is_empty
+UPDATE takedowns SET step = 'leaving', at = :now WHERE job = :job AND step = 'emptying';
+
+-- name: spare
+-- The post is shown again: what was not begun is not done.
+DELETE FROM takedowns WHERE job = :job AND step IN ('marked', 'waiting');
+
+-- name: spare_all
+-- Nothing is taken down in this installation. What was begun is finished.
+DELETE FROM takedowns WHERE step = 'waiting';
+
+-- name: takedowns_due
+SELECT job, sha256, step, at, looks FROM takedowns INDEXED BY takedowns_turn
+WHERE step = :stage AND at <= :before ORDER BY at LIMIT :limit;
+
+-- name: put_off_takedown
+UPDATE takedowns SET at = :at WHERE job = :job AND sha256 = :sha256 AND step = :stage;
+
+-- name: begin_takedown
+UPDATE takedowns SET step = :next_stage, at = :now WHERE job = :job AND sha256 = :sha256 AND step = 'waiting';
+
+-- name: take_down
+-- A hidden post's picture leaves: its row is written without it, and the job forgets it. It has no file anywhere then.
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                state = 'rendered', stored = 1, revision = max(revision + 1, :revision), generation = generation + 1,
+                sha256 = NULL, bytes = NULL, mime = NULL, extension = NULL, width = NULL, height = NULL,
+                renditions = NULL, rendition_bytes = 0, recipe = NULL, stripped_bytes = NULL, appearance = NULL,
+                preview_bytes = NULL, original = NULL, doubted = NULL, doubts = 0, attempts = 0, next_at = 0,
+                waits_since = :now
+WHERE id = :id AND generation = :generation AND revision = :revision_seen AND state = 'published'
+      AND hidden_at IS NOT NULL AND deleted_at IS NULL;
+
+-- name: look_again
+UPDATE takedowns SET at = :at, looks = looks - 1 WHERE sha256 = :sha256 AND step = 'leaving' AND looks > 1;
+
+-- name: end_takedowns
+DELETE FROM takedowns WHERE sha256 = :sha256 AND step = 'leaving' AND at <= :now;
+
+-- name: takedown_counts
+SELECT step, rows FROM takedown_counts;
+
+-- name: add_purge
+INSERT INTO purges (url, sha256) VALUES (:url, :sha256) ON CONFLICT (url) DO UPDATE SET ready = 0;
+
+-- name: ready_purges
+UPDATE purges SET ready = 1 WHERE sha256 = :sha256;
+
+-- name: drop_unready_purges
+DELETE FROM purges WHERE sha256 = :sha256 AND ready = 0;
+
+-- name: purges
+SELECT url FROM purges INDEXED BY purges_ready WHERE ready = 1 ORDER BY url LIMIT :limit;
+
+-- name: drop_purge
+DELETE FROM purges WHERE url = :url AND ready = 1;
+
+-- name: drop_purges
+DELETE FROM purges WHERE ready = 1;
+
+-- name: origin
+SELECT version FROM origin;
+
+-- name: all_addresses
+SELECT url, prefix FROM addresses ORDER BY id;

@@ -242,6 +242,60 @@ CREATE TABLE consumers (
     built    INTEGER NOT NULL DEFAULT 0   -- 1: what there was before its first change is done too
 ) STRICT, WITHOUT ROWID;
 
+-- Takedown: pictures of posts that somebody has deleted or hidden, until their objects are gone. marked: deleted, the
+-- tombstone is not written yet. waiting: the row that says so is there. emptying: of a hidden post, the row is written
+-- once more, without its picture. leaving: no row of the post names the objects, which are deleted.
+CREATE TABLE takedowns (
+    job    INTEGER NOT NULL REFERENCES jobs (id),
+    sha256 TEXT    NOT NULL,             -- of the picture: its job may forget it
+    step   TEXT    NOT NULL CHECK (step IN ('marked', 'waiting', 'emptying', 'leaving')),
+    at     REAL    NOT NULL,             -- Unix seconds: since when its row says so; of one that is leaving: not before
+    looks  INTEGER NOT NULL DEFAULT 1,   -- how often its objects are looked for: twice if some were on their way
+    PRIMARY KEY (job, sha256)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX takedowns_turn ON takedowns (step, at);
+CREATE INDEX takedowns_sha256 ON takedowns (sha256);
+
+-- Addresses whose copies a CDN is to forget, since their objects are deleted.
+CREATE TABLE purges (
+    url    TEXT PRIMARY KEY,
+    sha256 TEXT    NOT NULL,
+    ready  INTEGER NOT NULL DEFAULT 0    -- 1: its object is gone: from now on no new copy is made
+) STRICT, WITHOUT ROWID;
+CREATE INDEX purges_ready ON purges (ready, url);
+CREATE INDEX purges_sha256 ON purges (sha256);
+
+-- How many there are at each step, and of purges, kept by triggers.
+CREATE TABLE takedown_counts (step TEXT PRIMARY KEY, rows INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO takedown_counts VALUES ('marked', 0), ('waiting', 0), ('emptying', 0), ('leaving', 0), ('purging', 0);
+
+CREATE TRIGGER takedown_appears AFTER INSERT ON takedowns BEGIN
+    UPDATE takedown_counts SET rows = rows + 1 WHERE step = NEW.step;
+END;
+
+CREATE TRIGGER takedown_moves AFTER UPDATE OF step ON takedowns WHEN OLD.step IS NOT NEW.step BEGIN
+    UPDATE takedown_counts SET rows = rows - 1 WHERE step = OLD.step;
+    UPDATE takedown_counts SET rows = rows + 1 WHERE step = NEW.step;
+END;
+
+CREATE TRIGGER takedown_ends AFTER DELETE ON takedowns BEGIN
+    UPDATE takedown_counts SET rows = rows - 1 WHERE step = OLD.step;
+END;
+
+CREATE TRIGGER purge_appears AFTER INSERT ON purges BEGIN
+    UPDATE takedown_counts SET rows = rows + 1 WHERE step = 'purging';
+END;
+
+CREATE TRIGGER purge_ends AFTER DELETE ON purges BEGIN
+    UPDATE takedown_counts SET rows = rows - 1 WHERE step = 'purging';
+END;
+
+-- By which version this file was made: some defaults are others in an installation that was there before.
+CREATE TABLE origin (
+    version INTEGER NOT NULL              -- 0: an older one, brought up to date
+) STRICT;
+INSERT INTO origin VALUES (6);
+
 -- How long the work of a stage on one picture took, and a live post from its posting to its row: how many were within
 -- each bound, and above the bound below. These only grow.
 CREATE TABLE durations (

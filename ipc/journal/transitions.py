@@ -11,6 +11,7 @@
     dead ── revive, revive_changed ──► the state in which it died
     any state ── change_picture ──► seen, as a new generation
     any state ── withdraw ──► rendered, as a tombstone
+    published, hidden ── take_down ──► rendered, without a picture
 
 The state stays: relocate, edit (unless published), claim, release, strike, postpone, fail (while attempts are left).
 
@@ -33,7 +34,7 @@ import msgpack
 
 from ipc import failpoints
 from ipc.jobs import DeadCause, Job, Rendition
-from ipc.journal import Journal, arrows, changes, statistics
+from ipc.journal import Journal, arrows, changes, statistics, takedowns
 from ipc.journal.life import CONNECTION, OPERATOR, POOL, UPLOADER, Step, number_of, record
 from ipc.journal.statistics import Outcome
 from ipc.posts import RENEWAL
@@ -71,6 +72,8 @@ def change_picture(journal: Journal, job: Job, message: Mapping[str, Any], pictu
     """(any state) → seen, as a new generation. The message has another picture, or has one again."""
     arrows.move(journal, "change_picture", Step.CHANGED, **message, **picture, id=job.id)
     _drop_renewal(journal, job)
+    if job.deleted_at is not None:
+        takedowns.spare(journal, job)
 
 
 def relocate(journal: Journal, job: Job, picture: Mapping[str, Any]) -> None:
@@ -88,10 +91,15 @@ def edit(journal: Journal, job: Job, message: Mapping[str, Any]) -> None:
         journal.run("move_renewal", id=job.id, stage="making", next_stage="wanted", now=0.0, reason=None)
 
 
-def withdraw(journal: Journal, job: Job, revision: int, now: float) -> None:
-    """(any state) → rendered, as a tombstone. The message is gone: only its row is left to be written."""
+def withdraw(journal: Journal, job: Job, revision: int, now: float, *, is_told: bool = False) -> None:
+    """(any state) → rendered, as a tombstone. The message is gone: only its row is left to be written.
+
+    `is_told`: the source has said so, of this very message: its objects may go as soon as the tombstone is there.
+    """
     step = record(Step.WITHDRAWN, CONNECTION, now)
     journal.run("withdraw", id=job.id, revision=revision, now=int(now), step=step)
+    if is_told:
+        takedowns.mark(journal, job, now)
     _drop_renewal(journal, job)
 
 
@@ -206,6 +214,7 @@ def record_published(
         journal.run("add_total", name="processed", by=len(first))
         _note_renewed(journal, published)
         changes.note(journal, published, now)
+        takedowns.note(journal, published, now)
         statistics.note_done(journal, "write", [seconds] * len(published))
         statistics.note_published(journal, first, now)
     return published
@@ -258,6 +267,21 @@ def write_again(journal: Journal, address: int | None, priority: int, limit: int
     values = {"address": address, "revision": 1000 * now, "priority": priority, "limit": limit}
     with journal.transaction():
         return journal.run("write_again", **values, now=now, step=record(Step.REWRITTEN, OPERATOR, now)).rowcount
+
+
+def take_down(journal: Journal, job: Job) -> bool:
+    """published, hidden → rendered, stored, without a picture. Its row is written once more, and names none then.
+
+    Its takedown is waiting, and empties the row now. Shown again, the job goes to seen: nothing of its picture is left.
+    """
+    now = int(journal.clock())
+    values = {"id": job.id, "generation": job.generation, "revision_seen": job.revision, "revision": 1000 * now}
+    with journal.transaction():
+        step = record(Step.TAKEN_DOWN, UPLOADER, now)
+        is_taken = journal.run("take_down", **values, now=now, step=step).rowcount == 1
+        if is_taken:
+            journal.run("begin_takedown", job=job.id, sha256=job.sha256, next_stage="emptying", now=now)
+    return is_taken
 
 
 # Rendered anew, while the row and the objects stay

@@ -222,6 +222,7 @@ def _contradictions(settings: Settings, places: Mapping[str, str]) -> Iterator[s
         settings, places, "storage", "files", ("endpoint", "bucket", "access_key_id", "secret_access_key")
     )
     yield from _incomplete_service(settings, places, "catalog", "sqlite", ("url", "key"))
+    yield from _incomplete_cdn(settings, places)
 
 
 def _incomplete_account(settings: Settings, places: Mapping[str, str]) -> Iterator[str]:
@@ -246,6 +247,17 @@ def _incomplete_service(
         other = next(choice for choice in BY_PLACE[section, "backend"].rule.choices if choice != embedded)
         place = places[f"{section}.{given[0]}"]
         yield f'{place} is set, but {name} is "{embedded}": set {name} = "{other}", or leave it out'
+
+
+def _incomplete_cdn(settings: Settings, places: Mapping[str, str]) -> Iterator[str]:
+    """A zone is asked with a token, and about addresses that begin with `public_url`."""
+    storage = settings.storage
+    if storage.cloudflare_zone:
+        missing = [f"storage.{key}" for key in ("cloudflare_token", "public_url") if not getattr(storage, key)]
+        if missing:
+            yield f"{places['storage.cloudflare_zone']} is set, which needs {' and '.join(missing)} as well"
+    elif storage.cloudflare_token:
+        yield f"{places['storage.cloudflare_token']} is set, storage.cloudflare_zone is not: set both, or neither"
 
 
 def _one_line(text: str) -> str:

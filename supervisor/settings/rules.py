@@ -20,6 +20,7 @@ class Rule:
     low: float = -math.inf
     high: float = math.inf
     choices: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()  # texts that a number may be as well
     pattern: str = ""
     read: Callable[[str], Any] | None = None  # refuses with ValueError; texts that it reads alike are one
     form: str = ""  # what `pattern` or `read` asks for, in words
@@ -80,7 +81,8 @@ class SettingEntry:
         span = f"{self.rule.low:.15g} to {self.rule.high:.15g}"
         if self.is_widths:
             return f"1 to {MAX_WIDTHS} whole numbers, each {span}"
-        return f"{'a whole' if self.kind is int else 'a'} number, {span}"
+        words = "".join(f"{json.dumps(word)} or " for word in self.rule.words)
+        return f"{words}{'a whole' if self.kind is int else 'a'} number, {span}"
 
 
 def setting(default: Any, why: str, **rule: Any) -> Any:

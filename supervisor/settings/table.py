@@ -18,6 +18,9 @@ from ipc.text import channel_address
 from supervisor.settings.commands import WORKER, CommandSettings, command_line
 from supervisor.settings.rules import SettingEntry, setting
 
+AUTO = "auto"
+"""What a number is that the installation itself decides on."""
+
 _PRINTABLE = "printable ASCII characters without spaces"
 _HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
 _PORT = r"[1-9][0-9]{0,4}"
@@ -228,6 +231,31 @@ class Storage:
         "stripped",
         "originals are published without EXIF, GPS, XMP and comments; as they came; or not at all",
         choices=("stripped", "as_is", "none"),
+    )
+    takedown_after_seconds: float = setting(
+        AUTO,
+        "how long after its row the objects of a deleted or hidden post go; -1: only gc deletes them; auto: 60, or -1"
+        " in an installation that is older than this setting",
+        unit="s",
+        low=-1,
+        high=30 * 86400,
+        words=(AUTO,),
+    )
+    cloudflare_zone: str = setting(
+        "",
+        "the id of public_url's zone, whose copies of such objects Cloudflare is asked to forget",
+        pattern=r"([0-9a-f]{32})?",
+        form="32 hexadecimal digits, or empty",
+    )
+    cloudflare_token: str = setting(
+        "", "a token with the permission Cache Purge for that zone", pattern=r"[!-~]*", form=_PRINTABLE, secret=True
+    )
+    cloudflare_api: str = setting(
+        "",
+        "another address of Cloudflare's API",
+        pattern=r"(https?://[^\s?#@]+)?",
+        form="an http or https address, or empty for its own",
+        finish=lambda url: url.rstrip("/"),
     )
 
 

@@ -33,6 +33,8 @@ def from_text(entry: SettingEntry, text: str) -> Any:
     `Rule.separator` says).
     """
     word = text.strip()
+    if word in entry.rule.words:
+        return word
     if entry.kind is bool:
         if word.lower() not in TRUTH:
             raise ValueError("in the environment also 1 or 0, yes or no, on or off")
@@ -57,6 +59,8 @@ def checked(entry: SettingEntry, value: Any, base: Path) -> Any:
         return _require(isinstance(value, bool), value)
     if entry.kind is int:
         return _require(_in_range(entry, value, int), value)
+    if isinstance(value, str) and value in entry.rule.words:
+        return value
     if entry.kind is float:
         return float(_require(_in_range(entry, value, int | float), value))
     if entry.is_widths:

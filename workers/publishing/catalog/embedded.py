@@ -212,7 +212,7 @@ def _write(connection: sqlite3.Connection, entry: MessageRows) -> bool:
     connection.execute(_PUT_CHANNEL, entry.channel)
     if connection.execute(_PUT_MESSAGE, _message(entry.message)).rowcount == 0:
         return False
-    if entry.message["deleted_at"] is not None:
+    if entry.message["deleted_at"] is not None or (entry.image is None and entry.message.get("hidden_at") is not None):
         connection.execute(_DROP_IMAGE, entry.message)
     elif entry.image is not None:
         connection.execute(_PUT_IMAGE, {**entry.image, "renditions": json.dumps(entry.image["renditions"])})

@@ -73,6 +73,13 @@ def pictures_in(storage: Storage, prefix: str) -> Iterator[tuple[str, tuple[Stor
         yield sha256, tuple(one for _, one in group)
 
 
+def objects_under(storage: Storage, prefix: str, sha256: str) -> tuple[Stored, ...]:
+    """The stored objects of one picture, of whatever recipe."""
+    folder = f"{prefix}{sha256[:2]}/{sha256}/"
+    form = re.compile(rf"{re.escape(folder)}{OBJECT_NAME}")
+    return tuple(one for one in storage.list(folder) if form.fullmatch(one.key))
+
+
 def judge(scope: GarbageScope, pictures: Mapping[str, tuple[Stored, ...]]) -> list[Garbage]:
     """The garbage among these pictures' objects. Raises CatalogFault."""
     if not pictures:

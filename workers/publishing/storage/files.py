@@ -93,7 +93,10 @@ class FileStorage:
     def settle(self) -> None:
         try:
             for folder in self._unsettled:
-                fsync_folder(folder)
+                with contextlib.suppress(
+                    FileNotFoundError
+                ):  # empty by now, and removed: that is noted of the one above
+                    fsync_folder(folder)
         except OSError as error:
             raise StorageFault(f"{self._root}: {error.strerror or error}. Check the disk") from error
         self._unsettled.clear()
@@ -113,7 +116,7 @@ class FileStorage:
             raise StorageFault(f"{path}: {error.strerror or error}. Check the disk and the folder's owner") from error
 
     def delete(self, key: str) -> None:
-        """Also the folders that are empty then, but not the root. It is not made durable: a power cut may undo it."""
+        """Also the folders that are empty then, but not the root. Until the next `settle` a power cut may undo it."""
         path = self._path(key)
         try:
             path.unlink()
@@ -123,6 +126,7 @@ class FileStorage:
             raise StorageFault(f"{path}: {error.strerror or error}. Check the disk and the folder's owner") from error
         for folder in path.parents:
             if folder == self._root or not remove_if_empty(folder):
+                self._unsettled.add(folder)
                 return
 
     def list(self, prefix: str = "") -> Iterator[Stored]:

@@ -91,7 +91,7 @@ class Storage(Protocol):
         """
 
     def settle(self) -> None:
-        """Make all that was put since the last call survive a power cut."""
+        """Make all that was put, or deleted, since the last call survive a power cut."""
 
     def url(self, key: str) -> str:
         """Where readers find the object."""

@@ -91,7 +91,7 @@ class ChannelReader:
         newly_absent = self.omitted.note(message_ids, {one.id for one in page.messages}, time.monotonic())
         if newly_absent:
             log.warning("messages.omitted", channel=self.id, ids=newly_absent)
-        absent = [Message(one, "absent") for one in self.omitted.absent(message_ids)]
+        absent = [Message(one, "absent", is_told=False) for one in self.omitted.absent(message_ids)]
         return sorted([*page.messages, *absent], key=lambda one: one.id)
 
     def _pass_over(self, message_id: int, error: Unreadable) -> Message:
@@ -117,9 +117,9 @@ class ChannelReader:
         self.known_range = lookup.channel_range(self._journal, self.id)
         return taken
 
-    def withdraw(self, message_ids: Iterable[int]) -> None:
-        """Record that these are gone, or have no photo any more."""
-        gone = withdraw(self._journal, self.id, message_ids, time.time())
+    def withdraw(self, message_ids: Iterable[int], *, is_told: bool) -> None:
+        """Record that these are gone, or have no photo any more. `is_told`: Telegram has said so of each."""
+        gone = withdraw(self._journal, self.id, message_ids, time.time(), is_told=is_told)
         if gone:
             log.info("messages.deleted", channel=self.id, ids=gone)
 

@@ -1,7 +1,9 @@
 """Edits and deletions: the newest messages of a channel are read once more, and held against the journal.
 
 Telegram does not report them to a program that was away, and an id may become visible after a higher one. What is
-missing is asked for by its id before it counts as deleted, and many at once must be missing twice.
+missing is asked for by its id before it counts as deleted, and many at once must be missing twice. Telegram's answer
+that this very message is empty, or has another content, is its word; that it leaves the id out again and again is not
+(`omitted_ids.py`): then the row becomes a tombstone, and the objects are left to `gc`.
 """
 
 from __future__ import annotations
@@ -70,7 +72,9 @@ class Reconciliation:
         for start in range(0, len(wanted), PAGE):
             messages = await self._reader.by_ids(connection, wanted[start : start + PAGE])
             taken += self._reader.take(messages, *NOWHERE)
-            self._reader.withdraw(one.id for one in messages if one.post is None and one.kind not in KEPT_KINDS)
+            gone = [one for one in messages if one.post is None and one.kind not in KEPT_KINDS]
+            for is_told in (True, False):
+                self._reader.withdraw([one.id for one in gone if one.is_told == is_told], is_told=is_told)
         return taken
 
     async def _compare(

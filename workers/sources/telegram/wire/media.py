@@ -35,7 +35,8 @@ class File:
 class Message:
     """A message of any kind, posted at Unix second `at`; `post` and `file` are there if it is taken.
 
-    `more` pictures it has besides that one.
+    `more` pictures it has besides that one. `is_told`: Telegram has said what it is; else that is inferred from its
+    silence.
     """
 
     id: int
@@ -44,6 +45,7 @@ class Message:
     post: Post | None = None
     file: File | None = None
     more: int = 0
+    is_told: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,43 @@
+"""Problems of takedown: objects that should be gone are not deleted, or a CDN keeps copies of those that are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from health.problems.problem import Problem
+from health.snapshot import NO_FIGURES, Snapshot
+
+FAILING_SECONDS = 3.0
+"""How long it may fail before that is a problem."""
+
+
+def objects_stay(snapshot: Snapshot) -> Iterator[Problem]:
+    figures = snapshot.figures or NO_FIGURES
+    if failure := _lasting(snapshot, "takedown"):
+        count = sum(figures.takedowns.get(step, 0) for step in ("waiting", "leaving"))
+        yield Problem(
+            "takedown.objects_stay",
+            "takedown",
+            f"the objects of {count} deleted or hidden pictures can't be deleted: {failure['error']}",
+            failure["remedy"],
+            failure["opened_at"],
+        )
+
+
+def copies_stay(snapshot: Snapshot) -> Iterator[Problem]:
+    figures = snapshot.figures or NO_FIGURES
+    if failure := _lasting(snapshot, "cdn"):
+        yield Problem(
+            "takedown.copies_stay",
+            "cdn",
+            f"{figures.takedowns.get('purging', 0)} deleted objects may still come from the CDN: {failure['error']}",
+            failure["remedy"],
+            failure["opened_at"],
+        )
+
+
+def _lasting(snapshot: Snapshot, service: str) -> Mapping[str, Any] | None:
+    """Since when and why it has failed, if for long enough. abs: the clock may have been set back."""
+    failure = (snapshot.figures or NO_FIGURES).failures.get(service)
+    return failure if failure and abs(snapshot.now - failure["opened_at"]) >= FAILING_SECONDS else None
