@@ -64,7 +64,7 @@ def _stats(snapshot: Snapshot) -> dict[str, Any]:
         "encoder_fallbacks": figures.totals.get("encoder_fallbacks", 0),
         "renewing": sum(figures.renewals.get(step, 0) for step in ("wanted", "making", "moved")),
         "taken_down": figures.totals.get("taken_down", 0),
-        "takedowns": sum(figures.takedowns.get(step, 0) for step in ("marked", "waiting", "emptying", "leaving")),
+        "takedowns": sum(figures.takedowns.get(step, 0) for step in ("marked", "waiting", "leaving")),
         "purges": figures.takedowns.get("purging", 0),
         "not_renewed": figures.renewals.get("failed", 0),
         "connected": snapshot.is_connected,

@@ -43,7 +43,7 @@ NAMES: dict[str, str] = {
     "renewed.deleted": "uploader: the old objects are deleted, the journal does not know",
     "renewed.after": "uploader: it is recorded that they are",
     "takedown.due": "uploader: a deleted or hidden post's objects may go, nothing is recorded",
-    "takedown.emptied": "uploader: it is recorded that a hidden post's row is to be written without its picture",
+    "takedown.begun": "uploader: it is recorded that they go, and a hidden post's job has forgotten its picture",
     "takedown.noted": "uploader: the addresses to purge are recorded, the objects are there",
     "takedown.deleted": "uploader: the objects are deleted, the journal does not know",
     "takedown.after": "uploader: it is recorded that they are",

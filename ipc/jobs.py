@@ -130,7 +130,7 @@ class Job:
 
     @property
     def is_taken_down(self) -> bool:
-        """Hidden, and its objects are deleted or about to be: shown again, its picture has to be fetched once more."""
+        """Hidden, and its objects are deleted, or about to be: shown again, its picture has to be fetched once more."""
         return self.hidden_at is not None and self.sha256 is None and self.stored
 
     @classmethod

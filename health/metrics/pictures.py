@@ -72,7 +72,7 @@ def _outcomes(figures: Figures) -> Iterator[Sample]:
 
 
 def _takedowns(figures: Figures) -> Iterator[Sample]:
-    for step in ("marked", "waiting", "emptying", "leaving"):
+    for step in ("marked", "waiting", "leaving"):
         yield Sample(figures.takedowns.get(step, 0), (step,))
 
 

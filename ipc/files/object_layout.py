@@ -112,6 +112,7 @@ def rows_of(job: Job, prefix: str, url_of: Callable[[str], str]) -> dict[str, di
         "posted_at": iso(job.posted_at),
         "edited_at": iso(job.edited_at),
         "deleted_at": iso(job.deleted_at),
+        "hidden_at": iso(job.hidden_at),
     }
     if job.deleted_at is not None or job.is_taken_down:
         return {"messages": message, "images": None}

@@ -69,7 +69,7 @@ MEANINGS = {
     Step.REVIVED: "brought back from the dead",
     Step.RENEWED: "republish wants its renditions made anew: its row and its objects stay meanwhile",
     Step.RESTORED: "not made anew: it is what it was before",
-    Step.TAKEN_DOWN: "hidden for long enough: its row is written without its picture, then its objects go",
+    Step.TAKEN_DOWN: "hidden for long enough: its objects go",
 }
 
 CONNECTION, POOL, UPLOADER, OPERATOR = 1, 2, 3, 4

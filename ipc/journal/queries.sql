@@ -353,7 +353,8 @@ LEFT JOIN addresses ON addresses.id = published.address;
 -- name: published_under
 -- Some of the rows that were last written under an address, the oldest first.
 SELECT sha256 FROM jobs INDEXED BY jobs_address
-WHERE state = 'published' AND deleted_at IS NULL AND address IS :address ORDER BY id LIMIT :limit;
+WHERE state = 'published' AND deleted_at IS NULL AND hidden_at IS NULL AND address IS :address
+ORDER BY id LIMIT :limit;
 
 -- name: write_again
 -- Have some of these rows written again, behind what is posted now.
@@ -470,8 +471,9 @@ WHERE step = 'failed' ORDER BY renewals.next_at DESC LIMIT :limit;
 DELETE FROM removals WHERE at <= :before OR at > :now;
 
 -- name: published_pictures
--- Some pictures whose rows are there, those of the newest messages.
-SELECT sha256 FROM jobs NOT INDEXED WHERE state = 'published' AND deleted_at IS NULL AND sha256 IS NOT NULL
+-- Some pictures that rows name, those of the newest messages: a hidden one's names none.
+SELECT sha256 FROM jobs NOT INDEXED
+WHERE state = 'published' AND deleted_at IS NULL AND hidden_at IS NULL AND sha256 IS NOT NULL
 ORDER BY id DESC LIMIT :limit;
 
 -- name: newest_published
@@ -480,7 +482,8 @@ ORDER BY id DESC LIMIT :limit;
 SELECT jobs.*, one.prefix AS prefix
 FROM (SELECT id, prefix FROM addresses UNION ALL SELECT NULL, NULL) AS one CROSS JOIN jobs ON jobs.id IN (
     SELECT id FROM jobs INDEXED BY jobs_address
-    WHERE state = 'published' AND deleted_at IS NULL AND address IS one.id ORDER BY id DESC LIMIT :limit
+    WHERE state = 'published' AND deleted_at IS NULL AND hidden_at IS NULL AND address IS one.id
+    ORDER BY id DESC LIMIT :limit
 )
 ORDER BY jobs.id DESC LIMIT :limit;
 
@@ -681,9 +684,6 @@ WHERE job IN (SELECT job FROM takedowns WHERE sha256 = :sha256 AND step = 'leavi
 -- name: tombstone_is_there
 UPDATE takedowns SET step = 'waiting', at = :now WHERE job = :job AND step = 'marked';
 
--- name: row_is_empty
-UPDATE takedowns SET step = 'leaving', at = :now WHERE job = :job AND step = 'emptying';
-
 -- name: spare
 -- The post is shown again: what was not begun is not done.
 DELETE FROM takedowns WHERE job = :job AND step IN ('marked', 'waiting');
@@ -700,18 +700,15 @@ WHERE step = :stage AND at <= :before ORDER BY at LIMIT :limit;
 UPDATE takedowns SET at = :at WHERE job = :job AND sha256 = :sha256 AND step = :stage;
 
 -- name: begin_takedown
-UPDATE takedowns SET step = :next_stage, at = :now WHERE job = :job AND sha256 = :sha256 AND step = 'waiting';
+UPDATE takedowns SET step = 'leaving', at = :now WHERE job = :job AND sha256 = :sha256 AND step = 'waiting';
 
 -- name: take_down
--- A hidden post's picture leaves: its row is written without it, and the job forgets it. It has no file anywhere then.
+-- A hidden post's picture leaves: the job forgets it, as its row has. It has no file anywhere then.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                state = 'rendered', stored = 1, revision = max(revision + 1, :revision), generation = generation + 1,
-                sha256 = NULL, bytes = NULL, mime = NULL, extension = NULL, width = NULL, height = NULL,
-                renditions = NULL, rendition_bytes = 0, recipe = NULL, stripped_bytes = NULL, appearance = NULL,
-                preview_bytes = NULL, original = NULL, doubted = NULL, doubts = 0, attempts = 0, next_at = 0,
-                waits_since = :now
-WHERE id = :id AND generation = :generation AND revision = :revision_seen AND state = 'published'
-      AND hidden_at IS NOT NULL AND deleted_at IS NULL;
+                generation = generation + 1, sha256 = NULL, bytes = NULL, mime = NULL, extension = NULL, width = NULL,
+                height = NULL, renditions = NULL, rendition_bytes = 0, recipe = NULL, stripped_bytes = NULL,
+                appearance = NULL, preview_bytes = NULL, original = NULL, doubted = NULL, doubts = 0
+WHERE id = :id AND generation = :generation AND state = 'published' AND hidden_at IS NOT NULL AND deleted_at IS NULL;
 
 -- name: look_again
 UPDATE takedowns SET at = :at, looks = looks - 1 WHERE sha256 = :sha256 AND step = 'leaving' AND looks > 1;

@@ -243,12 +243,12 @@ CREATE TABLE consumers (
 ) STRICT, WITHOUT ROWID;
 
 -- Takedown: pictures of posts that somebody has deleted or hidden, until their objects are gone. marked: deleted, the
--- tombstone is not written yet. waiting: the row that says so is there. emptying: of a hidden post, the row is written
--- once more, without its picture. leaving: no row of the post names the objects, which are deleted.
+-- tombstone is not written yet. waiting: the row that says so is there, and names no picture. leaving: the job does not
+-- want it any more either, and the objects are deleted.
 CREATE TABLE takedowns (
     job    INTEGER NOT NULL REFERENCES jobs (id),
     sha256 TEXT    NOT NULL,             -- of the picture: its job may forget it
-    step   TEXT    NOT NULL CHECK (step IN ('marked', 'waiting', 'emptying', 'leaving')),
+    step   TEXT    NOT NULL CHECK (step IN ('marked', 'waiting', 'leaving')),
     at     REAL    NOT NULL,             -- Unix seconds: since when its row says so; of one that is leaving: not before
     looks  INTEGER NOT NULL DEFAULT 1,   -- how often its objects are looked for: twice if some were on their way
     PRIMARY KEY (job, sha256)
@@ -267,7 +267,7 @@ CREATE INDEX purges_sha256 ON purges (sha256);
 
 -- How many there are at each step, and of purges, kept by triggers.
 CREATE TABLE takedown_counts (step TEXT PRIMARY KEY, rows INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-INSERT INTO takedown_counts VALUES ('marked', 0), ('waiting', 0), ('emptying', 0), ('leaving', 0), ('purging', 0);
+INSERT INTO takedown_counts VALUES ('marked', 0), ('waiting', 0), ('leaving', 0), ('purging', 0);
 
 CREATE TRIGGER takedown_appears AFTER INSERT ON takedowns BEGIN
     UPDATE takedown_counts SET rows = rows + 1 WHERE step = NEW.step;

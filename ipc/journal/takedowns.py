@@ -13,10 +13,10 @@ from typing import Literal, get_args
 from ipc.jobs import Job
 from ipc.journal import Journal
 
-Step = Literal["marked", "waiting", "emptying", "leaving", "purging"]
-"""marked: deleted, the tombstone is not written yet. waiting: the row that says so is there. emptying: of a hidden
-post, the row is written once more, without its picture. leaving: no row of the post names the objects, which are
-deleted. purging, of an address: a CDN is to forget its copy."""
+Step = Literal["marked", "waiting", "leaving", "purging"]
+"""marked: deleted, the tombstone is not written yet. waiting: the row that says so is there, and names no picture.
+leaving: the job does not want it any more either, and the objects are deleted. purging, of an address: a CDN is to
+forget its copy."""
 
 STEPS: tuple[Step, ...] = get_args(Step)
 
@@ -54,9 +54,7 @@ def note(journal: Journal, published: Iterable[Job], now: float) -> None:
             journal.run("tombstone_is_there", job=job.id, now=now)
         elif job.hidden_at is None:
             spare(journal, job)
-        elif job.sha256 is None:
-            journal.run("row_is_empty", job=job.id, now=now)
-        else:
+        elif not job.is_taken_down:
             _put(journal, job, "waiting", now, looks=1)
 
 
@@ -90,9 +88,9 @@ def put_off(journal: Journal, one: Takedown, at: float) -> None:
 
 
 def leave(journal: Journal, one: Takedown) -> None:
-    """waiting → leaving. No row of the post names its picture."""
+    """waiting → leaving. Its job is deleted, or has another picture."""
     with journal.transaction():
-        journal.run("begin_takedown", job=one.job_id, sha256=one.sha256, next_stage="leaving", now=journal.clock())
+        journal.run("begin_takedown", job=one.job_id, sha256=one.sha256, now=journal.clock())
 
 
 def end(journal: Journal, sha256: str, *, again_at: float, is_removed: bool) -> None:

@@ -11,7 +11,7 @@
     dead ── revive, revive_changed ──► the state in which it died
     any state ── change_picture ──► seen, as a new generation
     any state ── withdraw ──► rendered, as a tombstone
-    published, hidden ── take_down ──► rendered, without a picture
+    published, hidden ── take_down ──► the same, without a picture
 
 The state stays: relocate, edit (unless published), claim, release, strike, postpone, fail (while attempts are left).
 
@@ -270,17 +270,16 @@ def write_again(journal: Journal, address: int | None, priority: int, limit: int
 
 
 def take_down(journal: Journal, job: Job) -> bool:
-    """published, hidden → rendered, stored, without a picture. Its row is written once more, and names none then.
+    """published, hidden → the same, without a picture. Its row names none, and its takedown has waited long enough.
 
-    Its takedown is waiting, and empties the row now. Shown again, the job goes to seen: nothing of its picture is left.
+    Shown again, the job has to begin at seen: nothing of its picture is left.
     """
     now = int(journal.clock())
-    values = {"id": job.id, "generation": job.generation, "revision_seen": job.revision, "revision": 1000 * now}
+    step = record(Step.TAKEN_DOWN, UPLOADER, now)
     with journal.transaction():
-        step = record(Step.TAKEN_DOWN, UPLOADER, now)
-        is_taken = journal.run("take_down", **values, now=now, step=step).rowcount == 1
+        is_taken = journal.run("take_down", id=job.id, generation=job.generation, step=step).rowcount == 1
         if is_taken:
-            journal.run("begin_takedown", job=job.id, sha256=job.sha256, next_stage="emptying", now=now)
+            journal.run("begin_takedown", job=job.id, sha256=job.sha256, now=now)
     return is_taken
 
 

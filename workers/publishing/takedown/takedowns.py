@@ -1,7 +1,7 @@
 """The objects of posts that somebody has deleted or hidden go, some time after their rows say so.
 
-1. A tombstone names no picture. A hidden post's row does: it is written once more, without its picture, which the job
-   forgets (`transitions.take_down`).
+1. Neither a tombstone nor a hidden post's row names a picture. A hidden post's job does, for as long as it may be shown
+   again at once: it forgets it now (`transitions.take_down`).
 2. The storage is asked for all that it has of the picture, of whatever recipe. The addresses that a CDN may have
    copies of are recorded, then the objects are deleted: under the lease that `gc` takes, after catalogue and journal
    were asked whether any row or job names the picture still. If one does, all of it stays.
@@ -108,7 +108,7 @@ class Takedowns:
             self._services = OwnServices(storages.make(self._options, ANSWER_SECONDS), catalogs.make(self._options))
         return self._services
 
-    # Rows that name no picture any more
+    # Jobs that want their picture no more
 
     def _begin(self) -> int:
         """Have those leave whose time has come; how many went a step on."""
@@ -122,9 +122,10 @@ class Takedowns:
         assert job is not None, "no job is ever deleted"
         if job.deleted_at is not None or job.hidden_at is None or job.sha256 != one.sha256:
             takedowns.leave(self._journal, one)
+            failpoints.reach("takedown.begun")
             return True
         if transitions.take_down(self._journal, job):
-            failpoints.reach("takedown.emptied")
+            failpoints.reach("takedown.begun")
             return True
         now = self._journal.clock()  # its message was edited: first comes that row
         takedowns.put_off(self._journal, one, now - self._after + WAIT_SECONDS)
