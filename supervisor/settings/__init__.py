@@ -257,7 +257,7 @@ def _incomplete_cdn(settings: Settings, places: Mapping[str, str]) -> Iterator[s
         if missing:
             yield f"{places['storage.cloudflare_zone']} is set, which needs {' and '.join(missing)} as well"
     elif storage.cloudflare_token:
-        yield f"{places['storage.cloudflare_token']} is set, storage.cloudflare_zone is not: set both, or neither"
+        yield f"{places['storage.cloudflare_token']} is set, storage.cloudflare_zone is not set: set both, or neither"
 
 
 def _one_line(text: str) -> str:

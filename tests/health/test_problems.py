@@ -28,6 +28,7 @@ from tests.health.snapshots import (
     whats,
 )
 
+FAILURE = {"opened_at": NOW - 4, "silent_until": NOW, "error": "403: no", "remedy": "Mend it"}
 UNDELIVERED = Undelivered("notify.urls, number 1 (tgram://…)", "HTTP 401", waiting=2, since=NOW - 60)
 
 
@@ -204,10 +205,23 @@ def test_each_kind_of_problem_has_an_id_of_its_own() -> None:
         "service.silent": {"reports": {"uploader": {"r2_silent_since": "2023-11-14T22:13:00Z"}}},
         "service.failing": {"reports": {"uploader": {"r2_failing_since": "2023-11-14T22:13:00Z"}}},
         "pictures.standing_still": {"unmoved_seconds": 181.0},
+        "takedown.objects_stay": {"figures": figures(failures={"takedown": FAILURE})},
+        "takedown.copies_stay": {"figures": figures(failures={"cdn": FAILURE})},
         "notify.undelivered": {"undelivered": (UNDELIVERED,)},
     }
     for kind, more in troubles.items():
         assert [problem.id for problem in find_problems(snapshot(**more))] == [kind]
+
+
+def test_takedowns_that_fail_say_how_many_and_since_when() -> None:
+    failures = {"takedown": FAILURE, "cdn": FAILURE}
+    found = figures(failures=failures, takedowns={"waiting": 1, "leaving": 2, "purging": 9})
+    objects, copies = find_problems(snapshot(figures=found))
+    assert objects.what == "the objects of 3 deleted or hidden pictures can't be deleted: 403: no"
+    assert copies.what == "9 deleted objects may still come from the CDN: 403: no"
+    assert (objects.since, copies.since, copies.remedy) == (NOW - 4, NOW - 4, "Mend it")
+    new = {"cdn": {**FAILURE, "opened_at": NOW - 1}}
+    assert find_problems(snapshot(figures=figures(failures=new))) == [], "it may pass"
 
 
 def test_messages_that_do_not_arrive_are_no_reason_for_anything_else() -> None:

@@ -75,6 +75,7 @@ def test_rows(job: Job) -> None:
         "posted_at": "2025-02-01T10:00:05Z",
         "edited_at": None,
         "deleted_at": None,
+        "hidden_at": None,
     }
     image = rows["images"]
     assert image is not None

@@ -239,6 +239,9 @@ def contents(path: Path) -> dict[str, list[dict[str, Any]]]:
     assert found.pop("hours", []) in ([], [{"channel_id": CHANNEL, "hour": 0, "published": 2, "last_at": 9}])
     for kept in ("durations", "outcomes", "minutes", "restarts", "counted_ends"):
         assert found.pop(kept, []) == []
+    assert found.pop("origin", [{"version": 0}]) == [{"version": 0}], "it was there before"
+    assert not any(one["rows"] for one in found.pop("takedown_counts", []))
+    assert found.pop("takedowns", []) == found.pop("purges", []) == []
     for kept in ("states", "counts"):
         found.pop(kept, None)
     found["version"] = [dict(plain.execute("PRAGMA user_version").fetchone())]

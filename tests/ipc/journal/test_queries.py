@@ -240,6 +240,7 @@ NEW: dict[str, dict[str, Any]] = {
     "add_job": {"message_id": 10**6},
     "add_sighting": {"address": "name:news"},
     "put_peer": {"address": "name:news"},
+    "put_takedown": {"stage": "waiting"},
 }
 """What a statement has to be given to make a new row."""
 

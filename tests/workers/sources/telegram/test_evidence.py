@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ipc.journal import figures, lookup
+from ipc.journal import figures, lookup, takedowns
 from tests.servers.telegram import Channel, TelegramServer
 from tests.servers.telegram.media import PaidMedia, Photo
 from tests.servers.telegram.posts import Post
@@ -210,6 +210,27 @@ def test_a_deleted_message_that_is_left_out_of_answers_becomes_a_tombstone_the_s
     alone.wait_for("the tombstone", lambda: deleted_at(alone, channel, message_id))
     asked = [one.at for one in server.log if one.name == "channels.getMessages"]
     assert fault.hits >= 2 and asked[-1] - asked[0] >= 2.0
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_only_what_telegram_says_of_a_message_counts_as_told(
+    make_alone: MakeAlone,
+    server: TelegramServer,
+    channel: Channel,
+    monkeypatch: pytest.MonkeyPatch,
+    is_told: bool,
+) -> None:
+    """That it is empty, or now a text. Left out of answers, it becomes a tombstone too, and its objects stay."""
+    monkeypatch.setattr(omitted_ids, "AGAIN_SECONDS", 1.0)
+    alone = begin(make_alone, channel, reconcile_seconds=3600)
+    message_id = channel.post_photo(picture(), "soon gone")
+    journal = alone.desk.journal
+    alone.wait_for("its file", lambda: (job := lookup.known(journal, channel.id, message_id)) and job.sha256)
+    if not is_told:
+        server.faults.omit_absent()
+    channel.delete(message_id)
+    alone.wait_for("the tombstone", lambda: deleted_at(alone, channel, message_id))
+    assert takedowns.counts(journal)["marked"] == is_told
 
 
 def test_a_message_that_one_answer_leaves_out_is_not_deleted(

@@ -1,0 +1,137 @@
+"""ipc.journal.takedowns: what is to go from the storage, from the word of its source to the end of its objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ipc.intake import take, withdraw
+from ipc.jobs import Job
+from ipc.journal import Journal, figures, takedowns, transitions
+from tests.ipc.builders import CHANNEL, NOW, STATES, again, open_journal, page, post, put, put_in
+
+STEPS = ("marked", "waiting", "leaving", "purging")
+
+
+@pytest.fixture
+def journal() -> Iterator[Journal]:
+    journal = open_journal(None)
+    yield journal
+    counted = dict.fromkeys(STEPS, 0)
+    for step, count in journal._connection.execute("SELECT step, count(*) FROM takedowns GROUP BY step").fetchall():
+        counted[step] = count
+    (counted["purging"],) = journal._connection.execute("SELECT count(*) FROM purges").fetchone()
+    assert takedowns.counts(journal) == counted
+    journal.close()
+
+
+def job_in(journal: Journal, state: str, number: int) -> Job:
+    return put_in(journal, state, put(journal, number))
+
+
+def counts(journal: Journal) -> dict[str, int]:
+    return {step: count for step, count in takedowns.counts(journal).items() if count}
+
+
+def hide(journal: Journal, job: Job) -> Job:
+    """The row that says that it is hidden is about to be written."""
+    query = "UPDATE jobs SET hidden_at = 5, state = 'rendered', revision = revision + 1 WHERE id = ?"
+    with journal.transaction():
+        journal._connection.execute(query, [job.id])
+    return again(journal, job)
+
+
+@pytest.mark.parametrize("state", [*STATES, "claimed", "stored"])
+def test_only_a_deletion_that_was_told_counts(journal: Journal, state: str) -> None:
+    told, inferred = job_in(journal, state, 1), job_in(journal, state, 2)
+    withdraw(journal, CHANNEL, [1], NOW, is_told=True)
+    withdraw(journal, CHANNEL, [2], NOW)
+    has_picture = told.sha256 is not None
+    assert counts(journal) == ({"marked": 1} if has_picture else {})
+    assert transitions.record_published(journal, [again(journal, told), again(journal, inferred)])
+    assert counts(journal) == ({"waiting": 1} if has_picture else {})
+    if has_picture:
+        (one,) = takedowns.due(journal, "waiting", journal.clock(), 9)
+        assert (one.job_id, one.sha256, one.looks) == (told.id, told.sha256, 1 if told.stored else 2)
+
+
+def test_what_was_inferred_may_be_told_later(journal: Journal) -> None:
+    job = job_in(journal, "published", 1)
+    assert withdraw(journal, CHANNEL, [1], NOW) == [1]
+    assert withdraw(journal, CHANNEL, [1], NOW, is_told=True) == []
+    assert counts(journal) == {"marked": 1}
+    assert transitions.record_published(journal, [again(journal, job)])
+    assert withdraw(journal, CHANNEL, [1], NOW, is_told=True) == []
+    assert counts(journal) == {"waiting": 1}
+
+
+def test_a_message_that_is_there_again_is_spared(journal: Journal) -> None:
+    job_in(journal, "published", 1)
+    withdraw(journal, CHANNEL, [1], NOW, is_told=True)
+    take(journal, page(post(1), is_present=True), NOW)
+    assert counts(journal) == {}
+
+
+def test_a_hidden_one_waits_and_is_spared_when_it_is_shown(journal: Journal) -> None:
+    job = job_in(journal, "published", 1)
+    hidden = hide(journal, job)
+    assert counts(journal) == {} and transitions.record_published(journal, [hidden])
+    (waiting,) = takedowns.due(journal, "waiting", journal.clock(), 9)
+    journal._connection.execute("UPDATE jobs SET state = 'rendered', revision = revision + 1")
+    assert transitions.record_published(journal, [again(journal, job)])
+    assert takedowns.due(journal, "waiting", journal.clock(), 9) == [waiting], "an edit begins no new time"
+    journal._connection.execute("UPDATE jobs SET state = 'rendered', hidden_at = NULL, revision = revision + 1")
+    assert transitions.record_published(journal, [again(journal, job)])
+    assert counts(journal) == {}
+
+
+def test_a_hidden_job_forgets_its_picture_once(journal: Journal) -> None:
+    job = job_in(journal, "published", 1)
+    assert not transitions.take_down(journal, job), "it is shown"
+    hidden = hide(journal, job)
+    assert not transitions.take_down(journal, hidden), "its row is not written"
+    assert transitions.record_published(journal, [hidden])
+    hidden = again(journal, job)
+    assert not hidden.is_taken_down and transitions.take_down(journal, hidden)
+    assert not transitions.take_down(journal, hidden)
+    found = again(journal, job)
+    assert found.is_taken_down and found.state == "published" and found.renditions == ()
+    assert counts(journal) == {"leaving": 1}
+    takedowns.end(journal, str(job.sha256), again_at=NOW, is_removed=True)
+    assert counts(journal) == {} and figures.totals(journal)["taken_down"] == 1
+
+
+def test_purges_wait_for_the_end_of_their_objects(journal: Journal) -> None:
+    takedowns.want_purged(journal, "a" * 64, ["https://a.org/1", "https://a.org/2"])
+    takedowns.want_purged(journal, "b" * 64, ["https://a.org/3"])
+    assert takedowns.to_purge(journal, 9) == []
+    takedowns.end(journal, "b" * 64, again_at=NOW, is_removed=False)
+    takedowns.end(journal, "a" * 64, again_at=NOW, is_removed=True)
+    assert takedowns.to_purge(journal, 1) == ["https://a.org/1"]
+    takedowns.want_purged(journal, "a" * 64, ["https://a.org/1"])  # it is there again, and is to go again
+    takedowns.purged(journal, ["https://a.org/1", "https://a.org/2"])
+    assert counts(journal) == {"purging": 1}
+
+
+def test_only_a_journal_that_was_made_by_this_version_is_new(journal: Journal) -> None:
+    assert takedowns.is_new_installation(journal)
+    journal._connection.execute("UPDATE origin SET version = 0")
+    assert not takedowns.is_new_installation(journal)
+
+
+def test_the_former_picture_of_one_that_is_rendered_anew(journal: Journal) -> None:
+    """Its source may have given another file since."""
+    job = job_in(journal, "published", 1)
+    values = {"job": job.id, "sha256": "f" * 64}
+    journal._connection.execute(
+        "INSERT INTO renewals (job, step, recipe, next_at, sha256) VALUES (:job, 'moved', 'x', 0, :sha256)", values
+    )
+    withdraw(journal, CHANNEL, [1], NOW, is_told=True)
+    assert counts(journal) == {"marked": 2}
+    assert transitions.record_published(journal, [again(journal, job)])
+    for one in takedowns.due(journal, "waiting", journal.clock(), 9):
+        takedowns.leave(journal, one)
+        takedowns.end(journal, one.sha256, again_at=NOW, is_removed=True)
+    assert counts(journal) == {}
+    assert journal.run("renewal_counts").fetchall()[2]["jobs"] == 0
