@@ -23,7 +23,8 @@ from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 
 EACH = [name for name in failpoints.NAMES if name.startswith("takedown.")]
-POINTS = EACH if lengths.is_long else ["takedown.noted", "takedown.deleted"]
+POINTS = EACH if lengths.is_long else ["takedown.deleted"]
+"""The test with a bucket has another; `tests/workers/publishing/test_takedown.py` has the rest without processes."""
 
 BEHIND_A_CDN = """
 [storage]
@@ -96,7 +97,7 @@ def test_what_can_not_be_deleted_or_purged_is_told(
 ) -> None:
     """First the disk is read-only, then the token is wrong; when both are mended, all goes."""
     instance = make_instance(export, BEHIND_A_CDN.format(after=86400, zone=ZONE, api=cdn.api))
-    secret = {"PICTUREDESK__STORAGE__CLOUDFLARE_TOKEN": "a wrong one"}
+    secret = {"PICTUREDESK__STORAGE__CLOUDFLARE_TOKEN": "a-wrong-one"}
     instance.start(**secret)
     instance.wait_until_done()
     delete(instance, 2)
@@ -122,7 +123,7 @@ def test_what_can_not_be_deleted_or_purged_is_told(
     assert "Authentication error (10000)" in told["what"] and "Cache Purge" in told["remedy"]
     assert "takedown.objects_stay" not in problems(instance)
     assert (stats()["taken_down"], stats()["takedowns"], stats()["purges"]) == (1, 0, count // 3)
-    cdn.token = "a wrong one"
+    cdn.token = "a-wrong-one"
     with closing(Journal.open(instance.state_dir / "journal.db")) as journal:
         breakers.put(journal, "cdn", 1.0, 0.0, "", "")  # it would be a quarter of a minute
     wait_for("the copies to be purged", lambda: stats().get("purges") == 0 and not problems(instance))
@@ -145,7 +146,7 @@ def test_with_a_bucket_and_a_project(
         feed = None
         try:
             environment = {"PICTUREDESK__STORAGE__TAKEDOWN_AFTER_SECONDS": "1"}
-            instance.start(PICTUREDESK_FAILPOINT="takedown.deleted", **environment)
+            instance.start(PICTUREDESK_FAILPOINT="takedown.noted", **environment)
             instance.wait_until_done()
             feed = Feed(instance.state_dir)
             feed.begin_at(1000)
