@@ -28,7 +28,7 @@ DETECTORS: tuple[Detector, ...] = (
 WITHOUT_A_REASON: tuple[Detector, ...] = (pictures.standing_still,)
 """Asked only while the others find nothing: anything that they find is the reason."""
 
-NO_REASON: tuple[Detector, ...] = (delivery.messages_undelivered,)
+NO_REASON: tuple[Detector, ...] = (services.schema_outdated, delivery.messages_undelivered)
 """What they find is the reason for nothing else."""
 
 
