@@ -280,3 +280,17 @@ CREATE TABLE origin (
     version INTEGER NOT NULL
 ) STRICT;
 INSERT INTO origin VALUES (0);
+
+-- Which columns the rows under an address have: those that are there have the first version's.
+PRAGMA defer_foreign_keys = ON;
+CREATE TEMP TABLE former_addresses AS SELECT id, url, prefix FROM addresses;
+DROP TABLE addresses;
+CREATE TABLE addresses (
+    id     INTEGER PRIMARY KEY,
+    url    TEXT NOT NULL,
+    prefix TEXT NOT NULL,
+    columns INTEGER NOT NULL DEFAULT 1,
+    UNIQUE (url, prefix, columns)
+) STRICT;
+INSERT INTO addresses (id, url, prefix) SELECT id, url, prefix FROM former_addresses;
+DROP TABLE former_addresses;

@@ -212,7 +212,7 @@ def test_objects_of_every_recipe_and_prefix(house: House) -> None:
     elsewhere = folder.removeprefix("p/")
     house.storage.put(f"{elsewhere}/320.webp", source, "image/webp")
     with house.desk.journal.transaction():
-        house.desk.journal.run("add_address", url="file:///before/", prefix="")
+        house.desk.journal.run("add_address", url="file:///before/", prefix="", columns=1)
     house.delete(1)
     house.step()
     assert house.names() == {foreign}, "what this program does not make is not its own"
