@@ -129,6 +129,11 @@ class Job:
     queue: str | None = None
 
     @property
+    def is_public(self) -> bool:
+        """Neither deleted nor hidden."""
+        return self.deleted_at is None and self.hidden_at is None
+
+    @property
     def is_taken_down(self) -> bool:
         """Hidden, and its objects are deleted, or about to be: shown again, its picture has to be fetched once more."""
         return self.hidden_at is not None and self.sha256 is None and self.stored

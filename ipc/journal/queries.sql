@@ -371,7 +371,8 @@ WHERE id IN (SELECT id FROM jobs INDEXED BY jobs_address
 -- is wanted already, or is being made, is left as it is.
 INSERT INTO renewals (job, step, recipe, next_at)
 SELECT id, 'wanted', :recipe, 0.0 FROM jobs
-WHERE id > :after AND id <= :after + :width AND state = 'published' AND deleted_at IS NULL AND renditions IS NOT NULL
+WHERE id > :after AND id <= :after + :width AND state = 'published' AND deleted_at IS NULL AND hidden_at IS NULL
+      AND renditions IS NOT NULL
       AND recipe IS NOT :recipe AND posted_at >= :since
       AND (:channels IS NULL OR channel_id IN (SELECT value FROM json_each(:channels)))
 ON CONFLICT (job) DO UPDATE SET step = 'wanted', recipe = excluded.recipe, next_at = 0.0, reason = NULL

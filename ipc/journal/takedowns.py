@@ -104,6 +104,7 @@ def end(journal: Journal, sha256: str, *, again_at: float, is_removed: bool) -> 
             journal.run("add_total", name="taken_down", by=1)
             journal.run("ready_purges", sha256=sha256)
             journal.run("drop_moved_renewals", sha256=sha256)
+            journal.run("replace_original", sha256=sha256, original="none")
         else:
             journal.run("drop_unready_purges", sha256=sha256)
         journal.run("end_takedowns", sha256=sha256, now=journal.clock())

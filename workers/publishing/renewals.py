@@ -99,7 +99,7 @@ class Renewals:
     def _begin(self, renewal: Renewal) -> int:
         """Have one rendered, if its row is written and it is not by that recipe yet; whether it went a step on."""
         job = lookup.job(self._journal, renewal.job_id)
-        if job is None or job.deleted_at is not None or job.recipe == renewal.recipe:
+        if job is None or not job.is_public or job.recipe == renewal.recipe:
             renewals.end(self._journal, [renewal])
             return 1
         if job.state != "published":  # its message was edited: first comes the row

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -224,7 +225,7 @@ def test_not_before_its_time(desk: Desk) -> None:
     house.delete(1)
     began = desk.journal.clock()
     for seconds, count in ((0, PICTURE), (58, PICTURE), (61, 0)):
-        desk.journal.clock = lambda at=began + seconds: at
+        desk.journal.clock = partial(float, began + seconds)
         house.step()
         assert len(house.names()) == count, seconds
     house.close()

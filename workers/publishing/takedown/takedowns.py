@@ -71,7 +71,7 @@ class Takedowns:
         self._journal = journal
         self._spool = spool
         self._prefix: str = options["storage"]["prefix"]
-        self._after = seconds_of(options["storage"]["takedown_after_seconds"], journal)
+        self._after = seconds_of(options["storage"].get("takedown_after_seconds", NEVER), journal)
         self._row_seconds = row_seconds(options["catalog"])
         self._purges = Purges(options["storage"], journal)
         self._services: OwnServices | None = None
