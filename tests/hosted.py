@@ -205,6 +205,8 @@ class Feed:
             "rendition_bytes": size * (len(renditions) + 1),
             "stripped_bytes": size,
             "recipe": None,
+            "appearance": None,
+            "preview_bytes": 0,
         }
 
     def of(self, number: int) -> Job:

@@ -43,7 +43,7 @@ class Step(enum.IntEnum):
     REVIVED = 20
     RENEWED = 21
     RESTORED = 22
-    TAKEN_DOWN = 27
+    TAKEN_DOWN = 23
 
 
 MEANINGS = {
