@@ -207,6 +207,6 @@ def test_between_two_messages_of_a_channel(catalog: Catalog) -> None:
     assert catalog.pictures(channel_id=7, message=5, most=9) == []
     for nonsense in ({"between": (3, 7)}, {"message": 4}):
         with pytest.raises(ValueError, match="says nothing without its channel"):
-            catalog.pictures(**nonsense, most=9)  # type: ignore[arg-type]
+            catalog.pictures(**nonsense, most=9)
     with pytest.raises(ValueError, match="at most"):
         catalog.pictures(most=MOST + 1)

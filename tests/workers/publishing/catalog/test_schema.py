@@ -138,7 +138,8 @@ def test_every_table_column_and_function_says_what_it_is(server: RowServer) -> N
         ) and attnum > 0 and not attisdropped and col_description(attrelid, attnum) is null
         union all
         select relname from pg_class
-        where relnamespace = 'public'::regnamespace and relkind in ('r', 'v') and obj_description(oid, 'pg_class') is null
+        where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')
+          and obj_description(oid, 'pg_class') is null
         union all
         select proname from pg_proc
         where pronamespace = 'public'::regnamespace and obj_description(oid, 'pg_proc') is null
