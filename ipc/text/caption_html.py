@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 MOST_SPANS: Final = 2000
 """Of one caption; Telegram allows a hundred."""
@@ -54,13 +54,13 @@ class Span:
 
 
 def spans_of(text: str, entities: Iterable[Mapping[str, Any]]) -> list[Span]:
-    """The formatting of `text` in characters. What lies outside of it is cut off; half a character counts as a whole."""
+    """The formatting of `text` in characters. What lies outside of it is cut off; half a character counts as one."""
     begins: list[int] = []  # of each code unit, the character that it belongs to
     for place, char in enumerate(text):
         begins += [place, place] if char > "\uffff" else [place]
     found = []
     for entity in entities:
-        kind, offset, length = (entity.get(key) for key in ("type", "offset", "length"))
+        kind, offset, length = entity.get("type"), entity.get("offset"), entity.get("length")
         if not (isinstance(kind, str) and _is_int(offset) and _is_int(length)):
             continue
         start, end = max(0, offset), min(len(begins), offset + length)
@@ -69,7 +69,7 @@ def spans_of(text: str, entities: Iterable[Mapping[str, Any]]) -> list[Span]:
     return found[:MOST_SPANS]
 
 
-def _is_int(value: object) -> bool:
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
