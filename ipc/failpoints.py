@@ -42,6 +42,8 @@ NAMES: dict[str, str] = {
     "renewed.moved": "uploader: its row names the new objects, the old ones are there",
     "renewed.deleted": "uploader: the old objects are deleted, the journal does not know",
     "renewed.after": "uploader: it is recorded that they are",
+    "hidden.before": "command: posts are to be hidden, shown or blocked, nothing is recorded",
+    "hidden.after": "command: it is recorded that they are",
     "dead.before": "any stage: the job is beyond help, nothing is recorded",
     "dead.after": "any stage: the dead letter is recorded",
 }

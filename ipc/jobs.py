@@ -128,6 +128,11 @@ class Job:
     life: Bytes = field(default=b"", compare=False)
     queue: str | None = None
 
+    @property
+    def is_taken_down(self) -> bool:
+        """Hidden, and its objects are deleted or about to be: shown again, its picture has to be fetched once more."""
+        return self.hidden_at is not None and self.sha256 is None and self.stored
+
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Job:
         """The job in a row of the journal's table."""

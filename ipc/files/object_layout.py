@@ -98,7 +98,7 @@ def _key(job: Job, prefix: str, file: str) -> str:
 def rows_of(job: Job, prefix: str, url_of: Callable[[str], str]) -> dict[str, dict[str, Any] | None]:
     """The job's row in `messages` and in `images`, as plain values; times are ISO 8601 in UTC.
 
-    A deleted message has no image: its row is a tombstone.
+    A deleted message has no image: its row is a tombstone. Nor has a hidden one that was taken down.
     """
     address = {"channel_id": job.channel_id, "message_id": job.message_id}
     message = {
@@ -113,7 +113,7 @@ def rows_of(job: Job, prefix: str, url_of: Callable[[str], str]) -> dict[str, di
         "edited_at": iso(job.edited_at),
         "deleted_at": iso(job.deleted_at),
     }
-    if job.deleted_at is not None:
+    if job.deleted_at is not None or job.is_taken_down:
         return {"messages": message, "images": None}
     image = {
         **address,

@@ -43,6 +43,9 @@ class Step(enum.IntEnum):
     REVIVED = 20
     RENEWED = 21
     RESTORED = 22
+    HIDDEN = 23
+    UNHIDDEN = 24
+    BLOCKED = 25
 
 
 MEANINGS = {
@@ -68,6 +71,9 @@ MEANINGS = {
     Step.REVIVED: "brought back from the dead",
     Step.RENEWED: "republish wants its renditions made anew: its row and its objects stay meanwhile",
     Step.RESTORED: "not made anew: it is what it was before",
+    Step.HIDDEN: "hidden from readers",
+    Step.UNHIDDEN: "shown to readers again",
+    Step.BLOCKED: "its picture is blocked: it goes no further",
 }
 
 CONNECTION, POOL, UPLOADER, OPERATOR = 1, 2, 3, 4

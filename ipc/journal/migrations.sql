@@ -240,3 +240,14 @@ CREATE TABLE consumers (
     position INTEGER NOT NULL,
     built    INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
+-- Editors.
+CREATE INDEX jobs_album ON jobs (channel_id, grouped_id) WHERE grouped_id IS NOT NULL;
+CREATE TABLE blocked (
+    sha256 TEXT PRIMARY KEY,
+    at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE blocked_posts (
+    job    INTEGER PRIMARY KEY REFERENCES jobs (id),
+    sha256 TEXT    NOT NULL
+) STRICT;
+CREATE INDEX blocked_posts_sha256 ON blocked_posts (sha256);

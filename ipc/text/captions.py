@@ -67,6 +67,11 @@ def shown(caption: str, entities: Sequence[Mapping[str, Any]], editor_commands: 
     )
 
 
+def hides(caption: str, entities: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether an editor's caption takes its post off the site."""
+    return f"#{HIDE}" in caption.lower() and shown(caption, entities, True).hide
+
+
 @dataclass(frozen=True, slots=True)
 class _Tag:
     """A hashtag: its name in lower case, and where it is, # included, in characters."""
