@@ -77,18 +77,21 @@ def _tags_around(journal: Journal, page: Page, post: Post, editing: Editing) -> 
 # Which posts readers see
 
 
-def may_settle(editing: Editing, post: Post, known: Job | None, *, is_changed: bool) -> bool:
+def may_settle(editing: Editing, post: Post, known: Job | None, *, is_edited: bool) -> bool:
     """Whether the post, or the album that it is of, may have to be hidden or shown. `known` is its job as it was."""
     hides = editing.commands and captions.hides(post.caption, post.entities)
     if known is None:
         return hides or (editing.commands and post.grouped_id is not None)
-    if is_changed:
+    if is_edited:
         return hides or known.hidden_by is not None or (editing.commands and post.grouped_id is not None)
     return (hides and known.hidden_by is None) or (known.hidden_by == "caption" and not editing.commands)
 
 
 def settle(journal: Journal, job: Job, editing: Editing, now: float, *, is_edited: bool) -> None:
-    """Hide or show what was posted with this job, as the captions say. In the caller's transaction."""
+    """Hide or show what was posted with this job, as the captions say. In the caller's transaction.
+
+    `is_edited`: one of them was, so what the operator has shown is judged anew.
+    """
     together = lookup.posted_with(journal, job)
     hides = editing.commands and any(captions.hides(one.caption, one.entities) for one in together)
     for one in together:

@@ -81,11 +81,11 @@ def _take_posts(journal: Journal, page: Page, now: float, editing: Editing) -> C
         known = lookup.known(journal, post.channel_id, post.message_id)
         outcome = _take_post(journal, page, post, known, now)
         outcomes[outcome] += 1
-        is_changed = outcome in ("new", "edited")
-        if may_settle(editing, post, known, is_changed=is_changed):
+        is_edited = outcome == "edited"
+        if may_settle(editing, post, known, is_edited=is_edited):
             group = (post.grouped_id is not None, post.grouped_id or post.message_id)
-            _, was_changed = unsettled.get(group, (0, False))
-            unsettled[group] = (post.message_id, is_changed or was_changed)
+            _, was_edited = unsettled.get(group, (0, False))
+            unsettled[group] = (post.message_id, is_edited or was_edited)
     for message_id, is_edited in unsettled.values():
         job = lookup.known(journal, page.channel.id, message_id)
         assert job is not None, "it was just recorded"

@@ -202,7 +202,7 @@ EVENTS: Mapping[str, Event] = {
     "page.token_refused": Event("Somebody has shown a wrong token to the page", "client"),
     "picture.fetched": Event("A picture was fetched", "bytes job"),
     "picture.left_out": Event(
-        "A picture was left out of the export and can't be published; bin/run dead lists it",
+        "A picture was left out of the export, or is blocked: it is not published; bin/run dead lists it",
         "channel job message reason",
     ),
     "picture.not_compared": Event("A picture cannot be compared: the known one is kept", "job reason"),

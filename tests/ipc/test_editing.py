@@ -145,6 +145,23 @@ def test_what_the_operator_shows_stays_so_until_its_caption_is_edited(journal: J
     assert hidden(journal) == ["caption"]
 
 
+def test_shown_by_the_operator_an_album_stays_so_when_a_late_message_comes(journal: Journal) -> None:
+    album: dict[str, Any] = {"grouped_id": 7}
+    came(journal, post(1, "id:1", caption="#hide", **album), post(2, "id:2", caption="", **album))
+    assert editing.show_posts(journal, lookup.posted_with(journal, job(journal)), LATER) == (2, 0)
+    came(journal, post(3, "id:3", caption="", **album))
+    assert hidden(journal, 1, 2) == [None, None]
+
+
+def test_whatever_hides_or_shows_the_revision_rises(journal: Journal) -> None:
+    one = put(journal, 1, "published")
+    revisions = [one.revision]
+    for step in (editing.hide_posts, editing.show_posts, editing.hide_posts):
+        step(journal, [one], 0.0)
+        revisions.append(job(journal).revision)
+    assert revisions == sorted(set(revisions))
+
+
 @pytest.mark.parametrize("state", EVERY_STATE)
 def test_hidden_in_any_state_before_readers_saw_it_it_goes_its_way(state: str, journal: Journal) -> None:
     before = put_in(journal, state)
@@ -241,6 +258,13 @@ def test_a_post_that_gets_another_picture_instead_is_shown(journal: Journal) -> 
     editing.block(journal, PICTURE, LATER)
     came(journal, post(1, "id:2"))
     assert (job(journal).state, hidden(journal)) == ("seen", [None])
+
+
+def test_a_post_that_gets_another_picture_and_is_hidden_by_its_caption(journal: Journal) -> None:
+    put(journal, 1, "published", "id:1")
+    editing.block(journal, PICTURE, LATER)
+    came(journal, post(1, "id:2", caption="#hide"))
+    assert hidden(journal) == ["caption"]
 
 
 def test_a_post_that_gets_a_blocked_picture_instead_is_hidden(journal: Journal) -> None:
