@@ -48,6 +48,8 @@ NAMES: dict[str, str] = {
     "takedown.deleted": "uploader: the objects are deleted, the journal does not know",
     "takedown.after": "uploader: it is recorded that they are",
     "takedown.purged": "uploader: the CDN has forgotten its copies, the journal does not know",
+    "hidden.before": "command: posts are to be hidden, shown or blocked, nothing is recorded",
+    "hidden.after": "command: it is recorded that they are",
     "dead.before": "any stage: the job is beyond help, nothing is recorded",
     "dead.after": "any stage: the dead letter is recorded",
 }

@@ -13,17 +13,19 @@ Nothing here asks a source for anything. How an arrow changes a job is in `ipc.j
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
 import msgpack
 
 from ipc import failpoints
+from ipc.editing import NO_EDITING, Editing, left_by_rules, may_settle, settle
 from ipc.jobs import Job
 from ipc.journal import Journal, lookup, takedowns, transitions
 from ipc.posts import MORE, Page, Photo, Post
+from ipc.rules import LEFT
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +52,45 @@ class Taken:
         )
 
 
-def take(journal: Journal, page: Page, now: float) -> Taken:
-    """Record a page: its posts become jobs, its channel's range grows. `now` in Unix seconds."""
+def take(journal: Journal, page: Page, now: float, editing: Editing = NO_EDITING) -> Taken:
+    """Record a page: its posts become jobs, its channel's range grows. `now` in Unix seconds.
+
+    Posts that a rule leaves are counted among what is ignored; captions that say so hide theirs.
+    """
     failpoints.reach("seen.before")
     with journal.transaction():
+        page = _without(page, left_by_rules(journal, page, editing))
         _extend_range(journal, page)
-        outcomes = Counter(_take_post(journal, page, post, now) for post in page.posts)
+        outcomes = _take_posts(journal, page, now, editing)
     failpoints.reach("seen.after")
     return Taken(**outcomes)
+
+
+def _without(page: Page, left: Set[int]) -> Page:
+    if not left:
+        return page
+    posts = tuple(post for post in page.posts if post.message_id not in left)
+    return replace(page, posts=posts, ignored={**page.ignored, LEFT: page.ignored.get(LEFT, 0) + len(left)})
+
+
+def _take_posts(journal: Journal, page: Page, now: float, editing: Editing) -> Counter[str]:
+    """Record all posts, then what their captions hide: an album is hidden as a whole."""
+    outcomes: Counter[str] = Counter()
+    unsettled: dict[tuple[bool, int], tuple[int, bool]] = {}
+    for post in page.posts:
+        known = lookup.known(journal, post.channel_id, post.message_id)
+        outcome = _take_post(journal, page, post, known, now)
+        outcomes[outcome] += 1
+        is_edited = outcome == "edited"
+        if may_settle(editing, post, known, is_edited=is_edited):
+            group = (post.grouped_id is not None, post.grouped_id or post.message_id)
+            _, was_edited = unsettled.get(group, (0, False))
+            unsettled[group] = (post.message_id, is_edited or was_edited)
+    for message_id, is_edited in unsettled.values():
+        job = lookup.known(journal, page.channel.id, message_id)
+        assert job is not None, "it was just recorded"
+        settle(journal, job, editing, now, is_edited=is_edited)
+    return outcomes
 
 
 def withdraw(
@@ -126,9 +159,8 @@ def extended(floor: int, cursor: int, low: int, high: int) -> tuple[int, int]:
     return min(floor, low), max(cursor, high)
 
 
-def _take_post(journal: Journal, page: Page, post: Post, now: float) -> str:
-    """Record one post; which of Taken's counts it belongs to."""
-    known = lookup.known(journal, post.channel_id, post.message_id)
+def _take_post(journal: Journal, page: Page, post: Post, known: Job | None, now: float) -> str:
+    """Record one post whose job is `known`; which of Taken's counts it belongs to."""
     message, picture = _message_columns(post, known), _picture_columns(post.photo)
     if known is None:
         transitions.see(journal, post.channel_id, post.message_id, page.priority, message, picture, now)

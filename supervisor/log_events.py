@@ -208,7 +208,7 @@ EVENTS: Mapping[str, Event] = {
     "picture.fetched": Event("A picture was fetched", "bytes job"),
     "picture.kept": Event("The objects of a deleted or hidden post stay: they are named elsewhere", "sha256 why"),
     "picture.left_out": Event(
-        "A picture was left out of the export and can't be published; bin/run dead lists it",
+        "A picture was left out of the export, or is blocked: it is not published; bin/run dead lists it",
         "channel job message reason",
     ),
     "picture.not_compared": Event("A picture cannot be compared: the known one is kept", "job reason"),

@@ -66,7 +66,9 @@ def start(read: Callable[[], Settings], stop_fd: int, export: Path | None = None
             return settings
         without_commands = replace(settings.supervisor, worker_script="", command=())
         export_alone = replace(settings.export, path=cwd / export)
-        return replace(settings, telegram=Telegram(), export=export_alone, supervisor=without_commands)
+        given = settings.telegram
+        what_posts_say = Telegram(editor_commands=given.editor_commands, rules=given.rules)
+        return replace(settings, telegram=what_posts_say, export=export_alone, supervisor=without_commands)
 
     settings = reread()
 

@@ -245,7 +245,14 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "backpressure": spool_options(settings),
         "heartbeat_seconds": settings.telegram.heartbeat_seconds,
         "retry": asdict(settings.retry),
+        "editing": editing_options(settings),
     }
+
+
+def editing_options(settings: Settings) -> dict[str, Any]:
+    """What `ipc.editing.Editing.from_options` reads."""
+    telegram = settings.telegram
+    return {"commands": telegram.editor_commands, "rules": [rule.options() for rule in telegram.rules]}
 
 
 IMPORT = "import"

@@ -43,7 +43,10 @@ class Step(enum.IntEnum):
     REVIVED = 20
     RENEWED = 21
     RESTORED = 22
-    TAKEN_DOWN = 23
+    TAKEN_DOWN = 26
+    HIDDEN = 23
+    UNHIDDEN = 24
+    BLOCKED = 25
 
 
 MEANINGS = {
@@ -70,6 +73,9 @@ MEANINGS = {
     Step.RENEWED: "republish wants its renditions made anew: its row and its objects stay meanwhile",
     Step.RESTORED: "not made anew: it is what it was before",
     Step.TAKEN_DOWN: "hidden for long enough: its objects go",
+    Step.HIDDEN: "hidden from readers",
+    Step.UNHIDDEN: "shown to readers again",
+    Step.BLOCKED: "its picture is blocked: it goes no further",
 }
 
 CONNECTION, POOL, UPLOADER, OPERATOR = 1, 2, 3, 4

@@ -45,6 +45,18 @@ def known(journal: Journal, channel_id: int, message_id: int) -> Job | None:
     return Job.from_row(row) if row else None
 
 
+def album(journal: Journal, channel_id: int, grouped_id: int) -> list[Job]:
+    """The jobs of an album's pictures, deleted ones aside."""
+    return [Job.from_row(row) for row in journal.run("album", channel_id=channel_id, grouped_id=grouped_id)]
+
+
+def posted_with(journal: Journal, job: Job) -> list[Job]:
+    """The jobs of what was posted with this one, itself among them, deleted ones aside."""
+    if job.grouped_id is None:
+        return [] if job.deleted_at else [job]
+    return album(journal, job.channel_id, job.grouped_id)
+
+
 def dead(journal: Journal) -> list[Job]:
     return [Job.from_row(row) for row in journal.run("dead")]
 

@@ -294,3 +294,14 @@ CREATE TABLE addresses (
 ) STRICT;
 INSERT INTO addresses (id, url, prefix) SELECT id, url, prefix FROM former_addresses;
 DROP TABLE former_addresses;
+-- Editors.
+CREATE INDEX jobs_album ON jobs (channel_id, grouped_id) WHERE grouped_id IS NOT NULL;
+CREATE TABLE blocked (
+    sha256 TEXT PRIMARY KEY,
+    at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE blocked_posts (
+    job    INTEGER PRIMARY KEY REFERENCES jobs (id),
+    sha256 TEXT    NOT NULL
+) STRICT;
+CREATE INDEX blocked_posts_sha256 ON blocked_posts (sha256);

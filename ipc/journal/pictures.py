@@ -45,6 +45,35 @@ def jobs_with(journal: Journal, sha256s: Iterable[str]) -> list[Job]:
     return [Job.from_row(row) for row in journal.run("jobs_with", sha256s=json.dumps(list(sha256s)))]
 
 
+def jobs_of(journal: Journal, sha256: str) -> list[Job]:
+    """All jobs that have the picture, however far they are, deleted messages aside."""
+    return [Job.from_row(row) for row in journal.run("jobs_of_picture", sha256=sha256)]
+
+
+# Pictures that the operator keeps out
+
+
+def all_blocked(journal: Journal) -> list[tuple[str, int]]:
+    """Their digests, each with the Unix second since when."""
+    return [(row["sha256"], row["at"]) for row in journal.run("all_blocked")]
+
+
+def block(journal: Journal, sha256: str, now: float) -> None:
+    """Keep it out from now on. In the caller's transaction."""
+    journal.run("add_blocked", sha256=sha256, now=int(now))
+
+
+def unblock(journal: Journal, sha256: str, reason: str) -> tuple[bool, list[int], list[int]]:
+    """Whether it was kept out; the ids of the jobs that were hidden for it, and of those that are dead for that reason.
+
+    In the caller's transaction.
+    """
+    was_blocked = journal.run("drop_blocked", sha256=sha256).rowcount == 1
+    hidden = [row["job"] for row in journal.run("drop_blocked_posts", sha256=sha256).fetchall()]
+    dead = [row["id"] for row in journal.run("dead_with", sha256=sha256, reason=reason)]
+    return was_blocked, hidden, dead
+
+
 # Originals that are published as they came
 
 

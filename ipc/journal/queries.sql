@@ -71,6 +71,87 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 dead_cause = NULL, reason = NULL
 WHERE id = :id AND deleted_at IS NULL;
 
+-- name: hide
+-- Readers shall not see it: a row that they see is written again. One that is hidden already is so from then on.
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                hidden_at = coalesce(hidden_at, :now), hidden_by = :hidden_by,
+                revision = max(revision + 1, :revision),
+                waits_since = iif(state = 'published' AND shown = 1, :now, waits_since),
+                attempts = iif(state = 'published' AND shown = 1, 0, attempts),
+                next_at = iif(state = 'published' AND shown = 1, 0, next_at),
+                state = iif(state = 'published' AND shown = 1, 'rendered', state)
+WHERE id = :id AND deleted_at IS NULL;
+
+-- name: hide_unready
+-- Readers see a row of it, and its files are not in the storage: the row is written at once, without a picture. A worker
+-- that has its picture finds another generation.
+UPDATE jobs SET waits_since = :now, state = 'rendered', stored = 1, generation = generation + 1,
+                sha256 = NULL, bytes = NULL, mime = NULL, extension = NULL, width = NULL, height = NULL,
+                renditions = NULL, rendition_bytes = 0, recipe = NULL, stripped_bytes = NULL, appearance = NULL,
+                preview_bytes = NULL, original = NULL, attempts = 0, next_at = 0, claimed_by = NULL, deaths = 0,
+                alone = 0, doubted = NULL, doubts = 0, dead_state = NULL, dead_cause = NULL, reason = NULL
+WHERE id = :id AND shown = 1 AND NOT (state = 'published' OR (state = 'rendered' AND stored = 1));
+
+-- name: unhide
+-- Readers may see it: a row that is written is written again.
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                hidden_at = NULL, hidden_by = :hidden_by, revision = max(revision + 1, :revision),
+                waits_since = iif(state = 'published', :now, waits_since),
+                attempts = iif(state = 'published', 0, attempts), next_at = iif(state = 'published', 0, next_at),
+                state = iif(state = 'published', 'rendered', state)
+WHERE id = :id;
+
+-- name: unhide_unready
+-- Its row has no picture, as its files are gone: they are fetched, rendered and stored again. So they are of one that
+-- died on its way to that row, should it be brought back.
+UPDATE jobs SET state = iif(state = 'dead', state, 'seen'), dead_state = iif(state = 'dead', 'seen', NULL), stored = 0,
+                generation = generation + 1, next_at = 0
+WHERE id = :id AND 'rendered' IN (state, dead_state) AND stored = 1 AND sha256 IS NULL AND deleted_at IS NULL;
+
+-- name: album
+-- The jobs of an album's pictures, deleted ones aside.
+SELECT * FROM jobs INDEXED BY jobs_album
+WHERE channel_id = :channel_id AND grouped_id = :grouped_id AND grouped_id IS NOT NULL AND deleted_at IS NULL;
+
+-- name: blocked
+-- Which of these digests (a JSON array) the operator keeps out.
+SELECT sha256 FROM blocked WHERE sha256 IN (SELECT value FROM json_each(:sha256s));
+
+-- name: all_blocked
+SELECT sha256, at FROM blocked ORDER BY sha256;
+
+-- name: add_blocked
+INSERT INTO blocked (sha256, at) VALUES (:sha256, :now) ON CONFLICT (sha256) DO NOTHING;
+
+-- name: drop_blocked
+DELETE FROM blocked WHERE sha256 = :sha256;
+
+-- name: add_blocked_post
+INSERT INTO blocked_posts (job, sha256) VALUES (:id, :sha256)
+ON CONFLICT (job) DO UPDATE SET sha256 = excluded.sha256;
+
+-- name: drop_blocked_posts
+-- The jobs that were hidden for that picture.
+DELETE FROM blocked_posts NOT INDEXED WHERE job IN (
+    SELECT job FROM blocked_posts INDEXED BY blocked_posts_sha256 WHERE sha256 = :sha256
+) RETURNING job;
+
+-- name: to_blocked
+-- The picture is kept out: it goes no further, and its file is not kept. Tried again, it is fetched first.
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                waits_since = NULL, state = 'dead', dead_state = 'seen', dead_cause = 'failure', stored = 0,
+                attempts = attempts + 1, next_at = 0, reason = :reason, claimed_by = NULL
+WHERE id = :id AND state IN ('seen', 'fetched');
+
+-- name: dead_with
+-- The dead letters of that picture and reason.
+SELECT id FROM jobs INDEXED BY jobs_sha256
+WHERE sha256 = :sha256 AND sha256 IS NOT NULL AND state = 'dead' AND reason = :reason;
+
+-- name: jobs_of_picture
+-- All that have it, deleted ones aside, however far they are.
+SELECT * FROM jobs INDEXED BY jobs_sha256 WHERE sha256 = :sha256 AND sha256 IS NOT NULL AND deleted_at IS NULL;
+
 -- name: messages_between
 -- The messages of a channel that have a picture, as far as is known.
 SELECT message_id FROM jobs
@@ -237,12 +318,13 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
 WHERE id = :id AND generation = :generation AND state = :state AND state IN ('seen', 'fetched', 'rendered');
 
 -- name: revive
--- A dead letter goes on where it died, with a clean record.
+-- A dead letter goes on where it died, with a clean record; not one whose picture is blocked.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 waits_since = :now,
                 state = dead_state, dead_state = NULL, dead_cause = NULL, reason = NULL, attempts = 0, deaths = 0,
                 alone = 0, doubted = NULL, doubts = 0, next_at = 0
-WHERE id = :id AND state = 'dead';
+WHERE id = :id AND state = 'dead'
+      AND NOT EXISTS (SELECT 1 FROM blocked WHERE blocked.sha256 = jobs.sha256);
 
 -- name: revive_changed
 -- A dead letter whose message says something else now, or whose file is to be found elsewhere: it goes on where it
@@ -251,7 +333,8 @@ WHERE id = :id AND state = 'dead';
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 waits_since = :now,
                 state = dead_state, dead_state = NULL, dead_cause = NULL, reason = NULL, attempts = 0, next_at = 0
-WHERE id = :id AND state = 'dead' AND dead_cause != 'poison';
+WHERE id = :id AND state = 'dead' AND dead_cause != 'poison'
+      AND NOT EXISTS (SELECT 1 FROM blocked WHERE blocked.sha256 = jobs.sha256);
 
 -- name: dead
 SELECT * FROM jobs WHERE state = 'dead' ORDER BY id;
@@ -409,7 +492,7 @@ UPDATE renewals NOT INDEXED SET step = 'making', next_at = :now, was_stripped = 
                     preview_bytes = jobs.preview_bytes, original = jobs.original
 FROM jobs
 WHERE renewals.job = :id AND step = 'wanted' AND jobs.id = :id AND generation = :generation AND revision = :revision
-      AND state = 'published' AND deleted_at IS NULL;
+      AND state = 'published' AND deleted_at IS NULL AND jobs.renditions IS NOT NULL;
 
 -- name: to_renewed
 -- The job is on its way once more, behind everything else. Its row is written again, so its revision rises. It waits for
@@ -479,7 +562,7 @@ WHERE state = 'published' AND deleted_at IS NULL AND hidden_at IS NULL AND sha25
 ORDER BY id DESC LIMIT :limit;
 
 -- name: newest_published
--- The newest pictures whose rows are there, and what their keys begin with (NULL: not recorded). Of each address the
+-- The newest pictures whose rows are there for readers, and what their keys begin with (NULL: not recorded). Of each address the
 -- index is read from its end.
 SELECT jobs.*, one.prefix AS prefix
 FROM (SELECT id, prefix FROM addresses UNION ALL SELECT NULL, NULL) AS one CROSS JOIN jobs ON jobs.id IN (
@@ -503,10 +586,11 @@ DELETE FROM breakers WHERE service = :service;
 
 -- name: unfinished
 -- Those of these jobs (a JSON array of ids) whose spool folder is still needed, dead letters included: their originals
--- are kept for `retry`.
+-- are kept for `retry`, unless they are blocked.
 -- So is that in which the original of a published picture is put that is about to be rendered anew.
 SELECT id, generation, state FROM jobs
 WHERE id IN (SELECT value FROM json_each(:ids)) AND state != 'published' AND stored = 0
+      AND NOT (state = 'dead' AND EXISTS (SELECT 1 FROM blocked WHERE blocked.sha256 = jobs.sha256))
 UNION ALL
 SELECT id, generation + 1, 'seen' FROM renewals NOT INDEXED CROSS JOIN jobs ON jobs.id = renewals.job
 WHERE job IN (SELECT value FROM json_each(:ids)) AND step = 'wanted' AND state = 'published';

@@ -53,7 +53,8 @@ CREATE TABLE jobs (
     edited_at       INTEGER,
     deleted_at      INTEGER,
     hidden_at       INTEGER,              -- Unix seconds: its row is not for readers since then
-    hidden_by       TEXT    CHECK (hidden_by IN ('caption', 'operator', 'block')),
+    hidden_by       TEXT    CHECK (hidden_by IN ('caption', 'operator', 'block')), -- operator and not hidden: by the
+                                          -- operator's word readers see it, whatever its caption says until an edit
     -- the picture
     generation      INTEGER NOT NULL,     -- grows when the message gets another picture; names the spool folder
     kind            TEXT    NOT NULL DEFAULT 'photo' CHECK (kind IN ('photo', 'video')), -- video: it is a video's poster
@@ -116,6 +117,7 @@ CREATE INDEX jobs_address ON jobs (address) WHERE state = 'published' AND delete
 CREATE INDEX jobs_dead ON jobs (id) WHERE state = 'dead';
 CREATE INDEX jobs_poison ON jobs (id) WHERE dead_cause = 'poison';
 CREATE INDEX jobs_waiting ON jobs (waits_since) WHERE waits_since IS NOT NULL;
+CREATE INDEX jobs_album ON jobs (channel_id, grouped_id) WHERE grouped_id IS NOT NULL;
 
 -- What there is in each state, by channel, kept by triggers in the transaction of the change: so neither /status nor
 -- the spool's limit ever counts a million rows.
@@ -296,6 +298,18 @@ CREATE TABLE origin (
     version INTEGER NOT NULL              -- 0: an older one, brought up to date
 ) STRICT;
 INSERT INTO origin VALUES (6);
+-- Pictures that the operator keeps out for good, by the digest of their original.
+CREATE TABLE blocked (
+    sha256 TEXT PRIMARY KEY,
+    at     INTEGER NOT NULL               -- Unix seconds
+) STRICT, WITHOUT ROWID;
+
+-- The posts that are hidden, since they have such a picture: a job forgets its picture when it is taken down.
+CREATE TABLE blocked_posts (
+    job    INTEGER PRIMARY KEY REFERENCES jobs (id),
+    sha256 TEXT    NOT NULL
+) STRICT;
+CREATE INDEX blocked_posts_sha256 ON blocked_posts (sha256);
 
 -- How long the work of a stage on one picture took, and a live post from its posting to its row: how many were within
 -- each bound, and above the bound below. These only grow.

@@ -11,9 +11,13 @@
     dead ── revive, revive_changed ──► the state in which it died
     any state ── change_picture ──► seen, as a new generation
     any state ── withdraw ──► rendered, as a tombstone
+    published ── hide, unhide ──► rendered, since its row is written again; or to seen, if it is shown again and its
+    files are gone
+    seen, fetched ── block ──► dead; whatever has a row that readers see ── block ──► hidden
     published, hidden ── take_down ──► the same, without a picture
 
-The state stays: relocate, edit (unless published), claim, release, strike, postpone, fail (while attempts are left).
+The state stays: relocate, edit, hide and unhide (unless published), claim, release, strike, postpone, fail (while
+attempts are left). A job that is hidden goes its way like any other: its row is there, and not for readers.
 
 Promises. An arrow is one transaction, and it applies only to the job, generation and state that its caller saw: the
 second caller changes nothing and gets False. The arrows of the intake (see, change_picture, relocate, edit, withdraw,
@@ -33,7 +37,7 @@ from typing import Any, Literal
 import msgpack
 
 from ipc import failpoints
-from ipc.jobs import DeadCause, Job, Rendition
+from ipc.jobs import DeadCause, HiddenBy, Job, Rendition
 from ipc.journal import Journal, arrows, changes, statistics, takedowns
 from ipc.journal.life import CONNECTION, OPERATOR, POOL, UPLOADER, Step, number_of, record
 from ipc.journal.statistics import Outcome
@@ -46,6 +50,9 @@ POISON = "poison, set aside"
 
 MAX_DOUBTS = 3
 """Downloads of an original after which one that can't be decoded is final, though its bytes differ each time."""
+
+BLOCKED = "blocked by the operator"
+"""The reason of a dead letter whose picture is kept out."""
 
 REVIVED_AT_ONCE = 1000
 """Dead letters that are brought back in one transaction: every other writer waits for it."""
@@ -87,8 +94,15 @@ def edit(journal: Journal, job: Job, message: Mapping[str, Any]) -> None:
     One that is rendered anew is what it was before: its row must not wait for that. Then it is rendered anew again.
     """
     arrows.move(journal, "edit_message", Step.EDITED, **message, id=job.id)
-    if job.priority == RENEWAL and _restored(journal, job, "rendered"):
+    _renew_later(journal, job)
+
+
+def _renew_later(journal: Journal, job: Job) -> bool:
+    """If it is being rendered anew, it is what it was before, and its row is written. Then it begins once more."""
+    is_restored = job.priority == RENEWAL and _restored(journal, job, "rendered")
+    if is_restored:
         journal.run("move_renewal", id=job.id, stage="making", next_stage="wanted", now=0.0, reason=None)
+    return is_restored
 
 
 def withdraw(journal: Journal, job: Job, revision: int, now: float, *, is_told: bool = False) -> None:
@@ -110,14 +124,74 @@ def _drop_renewal(journal: Journal, job: Job) -> None:
             journal.run("set_priority", id=job.id, priority=dropped["priority"])
 
 
+# Hidden from readers, in the caller's transaction
+
+
+def hide(journal: Journal, job: Job, by: HiddenBy, now: float, sha256: str | None = None) -> None:
+    """published → rendered; any other state → the same. Readers shall not see it, nor what they have seen of it so far.
+
+    Where they see a row, and the job's files are not ready for a new one (its picture was changed, say), that row is
+    written at once, without a picture. `sha256` is the picture for which it is blocked.
+    """
+    process = CONNECTION if by == "caption" else OPERATOR
+    values = {"id": job.id, "hidden_by": by, "now": int(now), "revision": 1000 * int(now)}
+    journal.run("hide", **values, step=record(Step.HIDDEN, process, now))
+    if not _renew_later(journal, job) and journal.run("hide_unready", id=job.id, now=int(now)).rowcount == 1:
+        _drop_renewal(journal, job)
+    if by == "block":
+        journal.run("add_blocked_post", id=job.id, sha256=sha256 or job.sha256)
+
+
+def unhide(journal: Journal, job: Job, by: Literal["operator"] | None, now: float) -> None:
+    """published → rendered, or → seen if its files are gone; any other state → the same. Readers may see it again.
+
+    `by` the operator: whatever its caption says, until it is edited. One whose picture is blocked stays hidden.
+    """
+    if blocked(journal, [job.sha256] if job.sha256 else []):
+        hide(journal, job, "block", now)
+        return
+    step = record(Step.UNHIDDEN, OPERATOR if by else CONNECTION, now)
+    values = {"id": job.id, "hidden_by": by, "now": int(now), "revision": 1000 * int(now)}
+    journal.run("unhide", **values, step=step)
+    if not _renew_later(journal, job) and job.is_taken_down:
+        journal.run("unhide_unready", id=job.id)
+
+
+def block(journal: Journal, job: Job, sha256: str, now: float) -> Literal["hidden", "stopped", "untouched"]:
+    """The job has a picture that is kept out: hide it if it may have a row, else it goes no further, as a dead letter.
+
+    One that is hidden already stays so, and a dead letter stays dead: neither comes back while its picture is blocked.
+    """
+    if job.hidden_at is None and (job.shown or job.state in ("rendered", "published")):
+        hide(journal, job, "block", now, sha256)
+        return "hidden"
+    step = record(Step.BLOCKED, OPERATOR, now)
+    if journal.run("to_blocked", id=job.id, reason=BLOCKED, step=step).rowcount == 0:
+        return "untouched"
+    journal.run("add_total", name="failed", by=1)
+    statistics.note_outcome(journal, arrows.stage_of(job), "left_out")
+    return "stopped"
+
+
+def blocked(journal: Journal, sha256s: Iterable[str]) -> set[str]:
+    """Those of the digests that the operator keeps out."""
+    return {row["sha256"] for row in journal.run("blocked", sha256s=json.dumps(list(sha256s)))}
+
+
+def _now(journal: Journal, job: Job) -> Job:
+    return Job.from_row(journal.run("job", id=job.id).fetchone())
+
+
 # seen → fetched → rendered → published
 
 
 def record_fetched(journal: Journal, fetched: Iterable[tuple[Job, str, int, float | None]]) -> set[int]:
     """seen → fetched for these jobs, in one transaction: their originals are in the spool, complete and fsynced.
 
-    With each job its original's sha256, bytes, and the seconds that fetching took. The ids of those it applied to.
+    With each job its original's sha256, bytes, and the seconds that fetching took. The ids of those it applied to, but
+    for those whose picture is blocked: they go no further.
     """
+    fetched = list(fetched)
     step = record(Step.FETCHED, CONNECTION, journal.clock())
     took: dict[int, float | None] = {}
     with journal.transaction():
@@ -125,6 +199,11 @@ def record_fetched(journal: Journal, fetched: Iterable[tuple[Job, str, int, floa
             values = {"id": job.id, "generation": job.generation, "sha256": sha256, "bytes": size_bytes}
             if journal.run("to_fetched", **values, step=step).rowcount == 1:
                 took[job.id] = seconds
+        kept_out = blocked(journal, {sha256 for _, sha256, _, _ in fetched})
+        for job, sha256, _, _ in fetched:
+            if sha256 in kept_out and job.id in took:
+                del took[job.id]
+                block(journal, _now(journal, job), sha256, journal.clock())
         statistics.note_done(journal, "fetch", list(took.values()))
     return set(took)
 
@@ -431,17 +510,22 @@ def bury(journal: Journal, job: Job, reason: str, *, cause: DeadCause = "failure
 
 
 def revive(journal: Journal, job_ids: Iterable[int]) -> list[int]:
-    """dead → the state in which it died, with a clean record. The ids of those that were dead."""
+    """dead → the state in which it died, with a clean record; unless its picture is blocked. The ids of those."""
     revived: list[int] = []
     ids = iter(job_ids)
-    now = int(journal.clock())
-    values = {"now": now, "step": record(Step.REVIVED, OPERATOR, now)}
     while some := list(islice(ids, REVIVED_AT_ONCE)):
         with journal.transaction():
-            came_back = [job_id for job_id in some if journal.run("revive", id=job_id, **values).rowcount == 1]
-            journal.run("add_total", name="retried", by=len(came_back))
-        revived += came_back
+            revived += revive_some(journal, some)
     return revived
+
+
+def revive_some(journal: Journal, job_ids: Iterable[int]) -> list[int]:
+    """The same, in the caller's transaction."""
+    now = int(journal.clock())
+    values = {"now": now, "step": record(Step.REVIVED, OPERATOR, now)}
+    came_back = [job_id for job_id in job_ids if journal.run("revive", id=job_id, **values).rowcount == 1]
+    journal.run("add_total", name="retried", by=len(came_back))
+    return came_back
 
 
 def revive_changed(journal: Journal, job: Job) -> bool:

@@ -60,11 +60,11 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         check,
         dead_letters,
         gc,
+        hiding,
         imports,
         login,
         memory,
         operation,
-        republish,
         status,
         why,
     )
@@ -83,21 +83,28 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
             return dead_letters.show(settings, as_json=options.json)
         case "retry":
             return dead_letters.retry(settings, options.ids, everything=options.all, reason=options.reason)
+        case "hide" | "unhide" | "block":
+            return hiding.run(settings, options)
         case "gc":
             return gc.run(settings, delete=options.delete, hours=options.older_than)
         case "republish":
-            if not options.renditions and (options.channel or options.since):
-                terminal.complain("republish", "--channel and --since go with --renditions")
-                return ExitCode.USAGE
-            chosen = republish.Chosen(tuple(options.channel), options.since) if options.renditions else None
-            wanted = republish.Wanted(options.originals, options.urls, options.rows, chosen)
-            return republish.run(settings, wanted)
+            return _republish(options, settings)
         case "login":
             return login.run(settings, qr=options.qr, as_string=options.string, force=options.force)
         case "check":
             return check.run(settings, notify=options.notify)
         case _:
             return operation.run(settings, options.command, options.name)
+
+
+def _republish(options: argparse.Namespace, settings: Settings) -> int:
+    from supervisor.cli import republish  # noqa: PLC0415 - as above
+
+    if not options.renditions and (options.channel or options.since):
+        terminal.complain("republish", "--channel and --since go with --renditions")
+        return ExitCode.USAGE
+    chosen = republish.Chosen(tuple(options.channel), options.since) if options.renditions else None
+    return republish.run(settings, originals=options.originals, urls=options.urls, renditions=chosen)
 
 
 def _refuse(what: str, why: str, code: ExitCode) -> ExitCode:

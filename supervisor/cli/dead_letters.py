@@ -57,5 +57,8 @@ def retry(settings: Settings, ids: list[int], *, everything: bool, reason: str |
     came_back = set(revived)  # a set: there may be a hundred thousand
     missing = [str(job_id) for job_id in wanted if job_id not in came_back]
     if missing:
-        raise CommandFailed(f"not dead: {', '.join(missing)}. bin/run dead lists the dead letters")
+        raise CommandFailed(
+            f"not dead, or blocked: {', '.join(missing)}. bin/run dead lists the dead letters, bin/run block what is"
+            " blocked"
+        )
     return 0

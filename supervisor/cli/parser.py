@@ -69,6 +69,11 @@ def _flag(name: str, help: str) -> Option:
     return Option(name, help, {"action": "store_true"})
 
 
+_POST = (
+    Option("post", "a link to the post, or its channel: @name, a link or an id", {"metavar": "LINK|CHANNEL"}),
+    Option("message", "the message's id, after a channel", {"nargs": "?", "metavar": "MESSAGE"}),
+)
+
 _PROCESS = Option("name", "its name in `status`", {"metavar": "NAME"})
 
 COMMON = (
@@ -116,11 +121,7 @@ COMMANDS = (
         "show one post's life, where it is now, what it waits for, and what to do",
         "The post is named by its t.me link, or by its channel and its message's id. It works with and without a"
         " running instance.",
-        (
-            Option("post", "a link to the post, or its channel: @name, a link or an id", {"metavar": "LINK|CHANNEL"}),
-            Option("message", "the message's id, after a channel", {"nargs": "?", "metavar": "MESSAGE"}),
-            _flag("--json", "print one JSON object"),
-        ),
+        (*_POST, _flag("--json", "print one JSON object")),
     ),
     Subcommand(
         "memory",
@@ -141,6 +142,28 @@ COMMANDS = (
             Option("ids", "ids from `bin/run dead`", {"type": int, "nargs": "*", "metavar": "ID"}),
             _flag("--all", "every dead letter"),
             Option("--reason", "those whose reason has this text, with --all or without", {"metavar": "TEXT"}),
+        ),
+    ),
+    Subcommand(
+        "hide",
+        "take a post off the site",
+        "Of an album all pictures, unless the link ends with ?single. It stays hidden, whatever its caption says, until"
+        " `unhide`.",
+        _POST,
+    ),
+    Subcommand(
+        "unhide",
+        "show a post that is hidden",
+        "Also one that its caption hides, until that is edited.",
+        _POST,
+    ),
+    Subcommand(
+        "block",
+        "keep a picture out for good, wherever it is posted; without a digest, list those that are kept out",
+        "Posts that have it are hidden; what brings it later becomes a dead letter.",
+        (
+            Option("sha256", "digest of its original, as in images.sha256", {"nargs": "?", "metavar": "SHA256"}),
+            _flag("--remove", "let it in again: posts that were hidden for it are shown"),
         ),
     ),
     Subcommand(

@@ -16,6 +16,7 @@ from typing import Any
 
 from ipc.text import channel_address
 from supervisor.settings.commands import WORKER, CommandSettings, command_line
+from supervisor.settings.post_rules import RuleSettings
 from supervisor.settings.rules import SettingEntry, setting
 
 AUTO = "auto"
@@ -96,6 +97,11 @@ class Telegram:
     )
     downloads: int = setting(8, "pictures downloaded at the same time", low=1, high=64)
     web_previews: bool = setting(False, "also take the pictures of web-page previews")
+    editor_commands: bool = setting(
+        False,
+        "whether captions have commands: a line alt: … is alternative text, #hide takes the post off the site, #cover"
+        " marks the first picture of its album",
+    )
     server: str = setting(
         "",
         "a server instead of Telegram's own",
@@ -115,6 +121,8 @@ class Telegram:
         form="socks5:// or http://[USER:PASSWORD@]HOST:PORT, mtproxy://SECRET@HOST:PORT, or empty",
         secret=True,
     )
+    # The last one: in config.toml, what stands below a table belongs to it.
+    rules: tuple[RuleSettings, ...] = setting((), RuleSettings.__doc__ or "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,8 @@ from supervisor.child.sandbox import syscalls
 from supervisor.cli.exit_codes import MEANINGS
 from supervisor.cli.parser import COMMANDS, COMMON, Option, Subcommand
 from supervisor.log_events import EVENTS, FIELDS
-from supervisor.settings import load
-from supervisor.settings.commands import KEYS
+from supervisor.settings import commands as command_settings
+from supervisor.settings import load, post_rules
 from supervisor.settings.render import as_toml
 from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import SECTIONS, TABLE
@@ -69,7 +69,11 @@ def settings() -> str:
 
 
 def command_keys() -> str:
-    return _table(("Key", "Default", "Unit", "Allowed", "Meaning"), map(_setting, KEYS.values()))
+    return _table(("Key", "Default", "Unit", "Allowed", "Meaning"), map(_setting, command_settings.KEYS.values()))
+
+
+def rule_keys() -> str:
+    return _table(("Key", "Default", "Unit", "Allowed", "Meaning"), map(_setting, post_rules.KEYS.values()))
 
 
 def _setting(entry: SettingEntry) -> tuple[str, ...]:
@@ -145,6 +149,7 @@ SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
     "exit codes": exit_codes,
     "settings": settings,
     "commands of your own": command_keys,
+    "rules": rule_keys,
     "status": status,
     "metrics": metrics,
     "events": events,

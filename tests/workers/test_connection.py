@@ -50,6 +50,7 @@ def options(path: Path, **more: Any) -> dict[str, Any]:
         "max_bytes": 5_000_000,
         "telegram": None,
         "backpressure": {"spool_max_bytes": 10**9, "min_free_bytes": 0},
+        "editing": {"commands": False, "rules": []},
         "heartbeat_seconds": 60.0,
         **more,
     }

@@ -27,7 +27,7 @@ import structlog
 from ipc import failpoints
 from ipc.files.spool import Spool, has_no_room
 from ipc.jobs import Job
-from ipc.journal import Journal, transitions
+from ipc.journal import Journal, lookup, transitions
 from ipc.retry import RetryPolicy
 
 log = structlog.get_logger()
@@ -132,7 +132,15 @@ def record_fetched(journal: Journal, spool: Spool, fetched: Sequence[tuple[Job, 
             log.debug("picture.fetched", job=job.id, bytes=original.bytes)
         else:
             spool.remove(job.id, job.generation)
+            _tell_blocked(journal, job)
     return wanted
+
+
+def _tell_blocked(journal: Journal, job: Job) -> None:
+    """Log it if the job is dead since its picture is blocked."""
+    now = lookup.job(journal, job.id)
+    if now and now.state == "dead" and now.reason == transitions.BLOCKED:
+        log.info("picture.left_out", job=job.id, channel=job.channel_id, message=job.message_id, reason=now.reason)
 
 
 def _bury(journal: Journal, job: Job, outcome: TooLarge | Gone | LeftOut) -> bool:

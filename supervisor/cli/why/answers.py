@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ipc.jobs import Job
+from ipc.journal.transitions import BLOCKED
+from ipc.rules import LEFT
 from ipc.text.durations import duration
 from ipc.text.timestamps import iso
 from supervisor.cli.why.findings import MOST_BEFORE, Finding
@@ -59,13 +61,31 @@ def answer(finding: Finding, instance: Instance, now: float) -> Explanation:
     job = finding.job
     if job is None:
         return _absent(finding, instance)
+    hidden, remedy = _hidden(job)
     if job.state == "published":
-        gone = f"deleted in Telegram {iso(job.deleted_at)}; its row is a tombstone" if job.deleted_at else None
-        return Explanation("published", gone or f"published {iso(job.published_at)}")
+        if job.deleted_at:
+            return Explanation("published", f"deleted in Telegram {iso(job.deleted_at)}; its row is a tombstone")
+        return Explanation("published", f"published {iso(job.published_at)}{hidden}", remedy)
     if job.state == "dead":
         return _dead(job)
     waits = list(_waits(finding, job, instance, now))
-    return Explanation(job.state, _STANDING[job.state, job.stored], waits_for=waits)
+    return Explanation(job.state, f"{_STANDING[job.state, job.stored]}{hidden}", remedy, waits)
+
+
+def _hidden(job: Job) -> tuple[str, str]:
+    """Whether readers don't see it, and why; what would show it."""
+    if job.hidden_at is None or job.deleted_at is not None:
+        return "", NOTHING
+    why, remedy = _HIDDEN[job.hidden_by or "operator"]
+    return f"; hidden from readers since {iso(job.hidden_at)} {why}", remedy
+
+
+_HIDDEN = {
+    "caption": ("by #hide in its caption or its album's", "An edit that takes it out shows it; so does bin/run unhide"),
+    "operator": ("by bin/run hide", "bin/run unhide shows it"),
+    "block": ("as its picture is blocked", "bin/run block lists what is; bin/run block --remove SHA256 shows it"),
+}
+"""By `Job.hidden_by`."""
 
 
 _STANDING = {
@@ -85,6 +105,8 @@ _STANDING = {
 def _dead(job: Job) -> Explanation:
     attempts = f"{job.attempts} {'attempt' if job.attempts == 1 else 'attempts'}"
     remedy = f"bin/run retry {job.id} brings it back, once the reason is gone"
+    if job.reason == BLOCKED:
+        remedy = f"bin/run block --remove {job.sha256} lets it in"
     if job.dead_cause == "poison":
         remedy = f"It is set aside, since it killed its workers. bin/run retry {job.id} tries it once more"
     return Explanation("dead", f"a dead letter, from {job.dead_state} after {attempts}: {job.reason}", remedy)
@@ -195,8 +217,11 @@ def _in_range(channel: Mapping[str, Any], message: int) -> Explanation | None:
     return Explanation(
         "no picture",
         f"it was looked at, and has no photo: a message of another kind{passed}, or it was deleted before, or there"
-        " never was one of that id",
+        f" never was one of that id{_BY_RULE if channel['ignored'].get(LEFT) else ''}",
     )
+
+
+_BY_RULE = "; or one of telegram.rules leaves it"
 
 
 def _unknown_channel(finding: Finding, instance: Instance) -> Explanation:

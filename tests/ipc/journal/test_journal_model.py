@@ -55,6 +55,9 @@ class Model:
     doubted: str | None = None
     renewal: str | None = None
     former_priority: int = 0
+    hidden_by: str | None = None
+    shown: bool = False
+    taken_down: bool = False
 
     @property
     def is_renewed(self) -> bool:
@@ -73,6 +76,8 @@ class Model:
             "priority": self.former_priority if self.is_renewed else self.priority,
             "renewal": "moved" if self.renewal == "moved" else None,
             "former_priority": self.former_priority,
+            "hidden_by": self.hidden_by,
+            "shown": self.shown,
         }
 
 
@@ -97,7 +102,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.take(1, "a", "f:1", False, 1)
         job = push(self.journal, self.snapshots[-1], "published")
         model = self.models[job.id]
-        model.state, model.stored, model.was_published = "published", True, True
+        model.state, model.stored, model.was_published, model.shown = "published", True, True, True
         self.totals["processed"] += 1
         self.want()
         if is_renewed:
@@ -241,9 +246,49 @@ class JournalMachine(RuleBasedStateMachine):
             self.totals["processed"] += not (model.was_published or model.deleted)
             model.state, model.attempts = "published", 0
             model.was_published |= not model.deleted
+            model.shown = not (model.deleted or model.hidden_by)
             if model.is_renewed:
                 model.renewal, model.priority = "moved", model.former_priority
                 self.totals["renewed"] = self.totals.get("renewed", 0) + 1
+
+    # Hidden, and shown again
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def hide(self, data: Any) -> None:
+        job, model, _ = self.pick(data)
+        if model.deleted:
+            return
+        with self.journal.transaction():
+            transitions.hide(self.journal, again(self.journal, job), "operator", self.clock())
+        model.hidden_by = "operator"
+        if model.state == "published":
+            model.state = "rendered" if model.shown else "published"
+            model.attempts = 0
+        elif model.is_renewed and not model.stored:
+            model.be_as_before("rendered", "wanted")
+        elif model.shown and not (model.state == "rendered" and model.stored):
+            model.state, model.stored, model.taken_down, model.doubted = "rendered", True, True, None
+            model.generation += 1
+            model.attempts, model.deaths, model.claimed, model.dead_state = 0, 0, False, None
+            model.renewal = "moved" if model.renewal == "moved" else None
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def unhide(self, data: Any) -> None:
+        job, model, _ = self.pick(data)
+        if model.deleted or model.hidden_by is None:
+            return
+        with self.journal.transaction():
+            transitions.unhide(self.journal, again(self.journal, job), None, self.clock())
+        model.hidden_by = None
+        if model.state == "published":
+            model.state, model.attempts = "rendered", 0
+        elif model.is_renewed and not model.stored:
+            model.be_as_before("rendered", "wanted")
+        if model.taken_down:
+            model.state, model.dead_state = ("dead", "seen") if model.state == "dead" else ("seen", None)
+            model.stored, model.taken_down, model.generation = False, False, model.generation + 1
 
     # Rendered anew
 
@@ -252,7 +297,7 @@ class JournalMachine(RuleBasedStateMachine):
         wanted = [
             model
             for model in self.models.values()
-            if model.state == "published" and not model.deleted and model.renewal != "moved"
+            if model.state == "published" and not model.deleted and not model.taken_down and model.renewal != "moved"
         ]
         assert sum(renewals.want(self.journal, "0a1b2c3d")) == len(wanted)
         for model in wanted:
@@ -287,7 +332,7 @@ class JournalMachine(RuleBasedStateMachine):
         applies = same and model.state in ("fetched", "rendered") and not model.deleted
         assert transitions.send_back(self.journal, job) is applies
         if applies:
-            model.state, model.stored, model.claimed = "seen", False, False
+            model.state, model.stored, model.claimed, model.taken_down = "seen", False, False, False
 
     @precondition(lambda self: self.snapshots)
     @rule(data=st.data())
@@ -422,6 +467,9 @@ class JournalMachine(RuleBasedStateMachine):
                 job.doubted,
                 self.renewal_of(job_id),
                 model.former_priority,
+                job.hidden_by,
+                job.shown,
+                job.is_taken_down,
             )
             assert found == model
             assert job.revision >= 1000 * job.posted_at + model.changes
@@ -453,7 +501,7 @@ class JournalMachine(RuleBasedStateMachine):
             job = lookup.job(self.journal, job_id)
             assert job is not None
             stage = job.dead_state or job.state
-            if job.deleted_at is not None:  # a tombstone: all that it needs is its row
+            if job.deleted_at is not None or job.is_taken_down:  # all that it needs is its row
                 assert stage in ("rendered", "published") and job.stored
                 continue
             assert stage == "seen" or (job.sha256 and job.bytes)

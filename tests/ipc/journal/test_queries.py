@@ -63,6 +63,8 @@ FROM n
 VALUES = {
     "kind": "photo",
     "what": "changed",
+    "hidden_by": "operator",
+    "grouped_id": 7,
     "state": "fetched",
     "queues": "[]",
     "now": NOW,

@@ -98,6 +98,8 @@ def test_the_documented_defaults() -> None:
         "telegram.reconcile_seconds": 300,
         "telegram.downloads": 8,
         "telegram.web_previews": False,
+        "telegram.editor_commands": False,
+        "telegram.rules": [],
         "telegram.server": "",
         "telegram.public_key": "",
         "telegram.proxy": "",

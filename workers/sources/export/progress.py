@@ -39,7 +39,9 @@ class Progress:
         """Look at those that were not done yet."""
         ids, self._put_off = sorted(self._open), 0
         for start in range(0, len(ids), AT_ONCE):
-            for fate in lookup.fates(self._journal, self._channel_id, ids[start : start + AT_ONCE]):
+            fates = lookup.fates(self._journal, self._channel_id, ids[start : start + AT_ONCE])
+            self._open -= {*ids[start : start + AT_ONCE]} - {fate.message_id for fate in fates}  # left by a rule
+            for fate in fates:
                 self._put_off += fate.is_put_off
                 if fate.state in ("published", "dead"):
                     is_old = fate.state == "published" and (fate.published_at or 0) < self._since

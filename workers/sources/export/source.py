@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from ipc.checklist import Checklist
+from ipc.editing import Editing
 from ipc.files.spool import Spool
 from ipc.holds import Hold
 from ipc.intake import Taken, take, wants_sha256
@@ -76,6 +77,7 @@ class ExportSource:
         self._context = context
         self._journal = journal
         self._backpressure = Backpressure(journal, spool, options["backpressure"])
+        self._editing = Editing.from_options(options["editing"])
         self._path = Path(options["export"])
         self._fetching = Fetching(
             journal,
@@ -140,7 +142,7 @@ class ExportSource:
                 log.info("export.taken_in", **counts_of(self._taken))
             return False
         page = replace(page, posts=tuple(map(self._compared, page.posts)))
-        self._taken += take(self._journal, page, time.time())
+        self._taken += take(self._journal, page, time.time(), self._editing)
         self._progress.add(page)
         self._read += len(page.posts) + sum(page.ignored.values())
         return True

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import structlog
 
+from ipc.editing import Editing
 from ipc.files.spool import Spool
 from ipc.holds import Hold
 from ipc.journal import Journal
@@ -112,6 +113,7 @@ class TelegramSource:
             wanted=Wanted(
                 reconcile_messages=options["reconcile_messages"],
                 backfill_limit=options["backfill_limit"] if options["backfill_on_start"] else None,
+                editing=Editing.from_options(self._context.options["editing"]),
             ),
             reconcile_seconds=options["reconcile_seconds"],
             on_new=self._downloads.wake.set,

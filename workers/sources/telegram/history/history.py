@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from ipc.editing import NO_EDITING, Editing
 from ipc.intake import Taken
 from ipc.journal import Journal
 from workers.sources.telegram.history.backfill import Backfill
@@ -47,6 +48,7 @@ class Wanted:
 
     reconcile_messages: int
     backfill_limit: int | None
+    editing: Editing = NO_EDITING
 
 
 class History:
@@ -67,7 +69,7 @@ class History:
         self.lock = asyncio.Lock()
         self.announced = 0
         self.has_more = False
-        self.reader = ChannelReader(journal, peer, on_read)
+        self.reader = ChannelReader(journal, peer, on_read, wanted.editing)
         self.backfill = Backfill(self.reader, wanted.backfill_limit)
         self._reconciliation = Reconciliation(self.reader, wanted.reconcile_messages)
         self._late = LateIds()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
+from ipc.editing import NO_EDITING, Editing
 from ipc.intake import Taken, take, withdraw
 from ipc.journal import Journal, lookup
 from ipc.posts import LIVE, MORE, Channel, Page
@@ -35,7 +36,13 @@ class ChannelReader:
     floor, cursor and number of messages backfilled; None before the channel was first seen.
     """
 
-    def __init__(self, journal: Journal, peer: Peer, on_read: Callable[[int, Message], None]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        peer: Peer,
+        on_read: Callable[[int, Message], None],
+        editing: Editing = NO_EDITING,
+    ) -> None:
         self.peer = peer
         self.title = peer.title
         self.name = peer.name
@@ -44,6 +51,7 @@ class ChannelReader:
         self.known_range = lookup.channel_range(journal, peer.channel_id)  # only this process moves it
         self._journal = journal
         self._on_read = on_read
+        self._editing = editing
 
     @property
     def id(self) -> int:
@@ -115,7 +123,7 @@ class ChannelReader:
         posts = tuple(one.post for one in messages if one.post)
         channel = Channel(self.id, self.title, self.name)
         page = Page(channel, posts, low, high, dict(kinds), is_present=True, priority=priority)
-        taken = take(self._journal, page, time.time())
+        taken = take(self._journal, page, time.time(), self._editing)
         self.known_range = lookup.channel_range(self._journal, self.id)
         return taken
 
