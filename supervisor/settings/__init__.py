@@ -15,12 +15,12 @@ may be a misspelt secret.
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from supervisor.settings import commands, credentials
+from supervisor.settings import commands, credentials, tables, webhooks
 from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import SECTIONS, TABLE, Settings
 from supervisor.settings.values import checked, from_text, nearest, refusal, shown
@@ -33,6 +33,12 @@ OTHER_VARIABLES = ("PICTUREDESK_CONFIG", "PICTUREDESK_FAILPOINT", "PICTUREDESK_P
 BY_PLACE = {(entry.section, entry.key): entry for entry in TABLE}
 BY_NAME = {entry.name: entry for entry in TABLE}
 BY_VARIABLE = {entry.variable: entry for entry in TABLE}
+
+READERS: dict[str, Callable[[str, Any, Path], tuple[Any, ...]]] = {
+    "supervisor.command": commands.read,
+    "webhook": webhooks.read,
+}
+"""What reads each setting that is a list of tables."""
 
 
 class SettingsError(Exception):
@@ -56,7 +62,7 @@ class Given:
     def checked(self) -> Any:
         value = from_text(self.entry, self.value) if self.is_text else self.value
         if self.entry.is_tables:
-            return commands.read(self.place, value, self.base)
+            return READERS[self.entry.name](self.place, value, self.base)
         return checked(self.entry, value, self.base)
 
     def refusal(self, hint: str) -> str:
@@ -85,7 +91,7 @@ def load(config: Path | None, environ: Mapping[str, str], cwd: Path, home: Path)
         try:
             values[one.entry.name] = one.checked()
             places[one.entry.name] = one.place
-        except commands.Faults as error:
+        except tables.Faults as error:
             faults += error.faults
         except (ValueError, RecursionError) as error:
             faults.append(one.refusal("" if isinstance(error, json.JSONDecodeError) else str(error)))

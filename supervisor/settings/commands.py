@@ -4,7 +4,6 @@ Each is checked key by key, so that all faults are found at once. The values of 
 never shown.
 """
 
-import dataclasses
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -12,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from supervisor.settings.rules import SettingEntry, setting
-from supervisor.settings.values import checked, nearest, refusal
+from supervisor.settings.rules import SettingEntry, keys_of, setting
+from supervisor.settings.tables import Faults, Hidden, tables_of, values_of
+from supervisor.settings.values import checked
 
 WORKER = "worker"
 """The name of the child that WORKER_SCRIPT makes."""
@@ -67,32 +67,16 @@ class CommandSettings:
         return {**{key: getattr(self, key) for key in KEYS}, **shown}
 
 
-KEYS: dict[str, SettingEntry] = {
-    f.name: SettingEntry(
-        "", f.name, f.type if f.type in (str, float, int, Path) else str, f.default, f.metadata["rule"]
-    )
-    for f in dataclasses.fields(CommandSettings)
-}
+KEYS: dict[str, SettingEntry] = keys_of(CommandSettings)
 """The rule of each key of a table; a key of more than one form is described by its `form`, like a text."""
-
-
-class Faults(ValueError):
-    """The faults of the commands, a line each."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
 
 
 def read(place: str, value: Any, base: Path) -> tuple[CommandSettings, ...]:
     """The commands of a list of tables that stands at `place`; a relative folder begins at `base`. Raises Faults."""
-    if isinstance(value, Mapping):
-        raise Faults([f"{place} is a list of tables: write [[supervisor.command]], with two brackets"])
-    if not isinstance(value, list) or not all(isinstance(table, Mapping) for table in value):
-        raise Faults([f"{place} = (hidden) is refused; allowed: a list of tables, each with name and command"])
+    tables = tables_of(place, value, "supervisor.command", needed="name and command")
     faults: list[str] = []
-    found = [_read_one(f"{place} {_label(table, n)}", table, base, faults) for n, table in enumerate(value, 1)]
-    names = [table["name"] for table in value if isinstance(table.get("name"), str)]
+    found = [_read_one(f"{place} {_label(table, n)}", table, base, faults) for n, table in enumerate(tables, 1)]
+    names = [table["name"] for table in tables if isinstance(table.get("name"), str)]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         faults.append(f"{place}: {names.count(name)} commands are named {name!r}: each needs a name of its own")
     if faults:
@@ -114,26 +98,8 @@ def _label(table: Mapping[str, Any], number: int) -> str:
 
 
 def _read_one(place: str, table: Mapping[str, Any], base: Path, faults: list[str]) -> CommandSettings:
-    values: dict[str, Any] = {"directory": base}
-    for key, value in table.items():
-        if key not in KEYS:
-            near = nearest(key, KEYS)
-            faults.append(f"{place}: unknown key {key}; " + (f"did you mean {near}?" if near else _known()))
-            continue
-        try:
-            values[key] = _checked(KEYS[key], value, base)
-        except _Hidden as hidden:
-            faults.append(f"{place}: {hidden}")
-        except ValueError as error:
-            faults.append(refusal(f"{place}: {key}", KEYS[key], value, str(error)))
-    for key in ("name", "command"):
-        if key not in table:
-            faults.append(f"{place}: {key} is missing; allowed: {KEYS[key].allowed}")
-    return CommandSettings(**values)
-
-
-def _known() -> str:
-    return f"known here: {', '.join(KEYS)}"
+    values = values_of(place, table, KEYS, base, check=_checked, required=("name", "command"), faults=faults)
+    return CommandSettings(**{"directory": base, **values})
 
 
 def _checked(entry: SettingEntry, value: Any, base: Path) -> Any:
@@ -161,16 +127,12 @@ def _words(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-class _Hidden(ValueError):
-    """A fault, in words that show no value."""
-
-
 def _variables(value: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(value, Mapping):
         raise ValueError
     for name, text in value.items():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-            raise _Hidden(f"environment.{name} is refused; allowed: names of letters, digits and underscores")
+            raise Hidden(f"environment.{name} is refused; allowed: names of letters, digits and underscores")
         if not isinstance(text, str) or "\0" in text:
-            raise _Hidden(f"environment.{name} = (hidden) is refused; allowed: a text")
+            raise Hidden(f"environment.{name} = (hidden) is refused; allowed: a text")
         yield name, text

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from supervisor.settings.commands import KEYS
 from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import SECTIONS, TABLE
 
@@ -26,9 +25,16 @@ def render() -> str:
     blocks = [HEAD.rstrip()]
     for section, holder in {"": None, **SECTIONS}.items():
         lines = [f"# {holder.__doc__}", f"[{section}]"] if holder else []
-        lines += [line for entry in TABLE if entry.section == section for line in _lines(entry)]
+        lines += [line for entry in TABLE if entry.section == section and _is_here(entry) for line in _lines(entry)]
         blocks.append("\n".join(lines))
+    # Tables of their own come after all sections: what stands below one belongs to it.
+    blocks += ["\n".join(_lines(entry)) for entry in TABLE if not _is_here(entry)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _is_here(entry: SettingEntry) -> bool:
+    """Whether a setting stands among the others of its section."""
+    return not entry.is_tables or bool(entry.section)
 
 
 def _lines(entry: SettingEntry) -> tuple[str, ...]:
@@ -42,7 +48,7 @@ def _lines(entry: SettingEntry) -> tuple[str, ...]:
 
 def _example(entry: SettingEntry) -> tuple[str, ...]:
     """A list of tables is empty, which can't be written: a list that stands there could not be added to below."""
-    inner = [f"# {line}" for key in KEYS.values() for line in _lines(key)]
+    inner = [f"# {line}" for key in entry.keys.values() for line in _lines(key)]
     return f"# {entry.rule.why} ({entry.allowed})", f"# [[{entry.name}]]", *inner
 
 

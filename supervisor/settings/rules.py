@@ -63,6 +63,11 @@ class SettingEntry:
         return any(map(dataclasses.is_dataclass, get_args(self.kind)))
 
     @property
+    def keys(self) -> "dict[str, SettingEntry]":
+        """Of a list of tables: the rule of each key of one."""
+        return keys_of(get_args(self.kind)[0])
+
+    @property
     def allowed(self) -> str:
         """What is accepted, in words."""
         if self.rule.choices:
@@ -86,3 +91,12 @@ class SettingEntry:
 def setting(default: Any, why: str, **rule: Any) -> Any:
     """A dataclass field that carries its rule."""
     return field(default=default, repr=not rule.get("secret"), metadata={"rule": Rule(why=why, **rule)})
+
+
+def keys_of(holder: type) -> dict[str, SettingEntry]:
+    """The rule of each key of a table that `holder`, a dataclass, is made of; one of any other type is like a text."""
+    kinds = (str, float, int, Path)
+    return {
+        f.name: SettingEntry("", f.name, f.type if f.type in kinds else str, f.default, f.metadata["rule"])
+        for f in dataclasses.fields(holder)
+    }

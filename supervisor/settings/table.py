@@ -17,6 +17,7 @@ from typing import Any
 from ipc.text import channel_address
 from supervisor.settings.commands import WORKER, CommandSettings, command_line
 from supervisor.settings.rules import SettingEntry, setting
+from supervisor.settings.webhooks import WebhookSettings
 
 _PRINTABLE = "printable ASCII characters without spaces"
 _HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
@@ -409,6 +410,7 @@ class Settings:
     Paths are absolute once loaded. `config_file` is the file that was read, None when there was none."""
 
     state_dir: Path = setting(Path("var"), "folder of the journal, the spool, the media and the catalogue")
+    webhook: tuple[WebhookSettings, ...] = setting((), WebhookSettings.__doc__ or "", secret=True)
     telegram: Telegram = Telegram()
     export: Export = Export()
     images: Images = Images()

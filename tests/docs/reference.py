@@ -24,8 +24,8 @@ from supervisor.child.sandbox import syscalls
 from supervisor.cli.exit_codes import MEANINGS
 from supervisor.cli.parser import COMMANDS, COMMON, Option, Subcommand
 from supervisor.log_events import EVENTS, FIELDS
-from supervisor.settings import load
-from supervisor.settings.commands import KEYS
+from supervisor.settings import commands as command_settings
+from supervisor.settings import load, webhooks
 from supervisor.settings.render import as_toml
 from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import SECTIONS, TABLE
@@ -69,7 +69,11 @@ def settings() -> str:
 
 
 def command_keys() -> str:
-    return _table(("Key", "Default", "Unit", "Allowed", "Meaning"), map(_setting, KEYS.values()))
+    return _table(("Key", "Default", "Unit", "Allowed", "Meaning"), map(_setting, command_settings.KEYS.values()))
+
+
+def webhook_keys() -> str:
+    return _table(("Key", "Default", "Unit", "Allowed", "Meaning"), map(_setting, webhooks.KEYS.values()))
 
 
 def _setting(entry: SettingEntry) -> tuple[str, ...]:
