@@ -22,6 +22,7 @@ class Figures:
 
     `ipc.journal.statistics` says what each figure from `stages` on is; `published_by_minute` is of the last hour.
     `renewals`: how many pictures that are rendered anew there are at each step (see `ipc.journal.renewals`).
+    `webhooks`: how each stands (see `ipc.journal.webhooks.figures`).
     """
 
     states: Mapping[str, int]
@@ -38,6 +39,7 @@ class Figures:
     oldest_waiting_seconds: float = 0.0
     published_by_minute: tuple[tuple[int, int], ...] = ()
     renewals: Mapping[str, int] = field(default_factory=dict)
+    webhooks: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def queue_size(self) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from health.snapshot import Figures
-from ipc.journal import Journal, JournalError, renewals, statistics
+from ipc.journal import Journal, JournalError, renewals, statistics, webhooks
 from ipc.journal import figures as journal_figures
 
 QUARANTINED = 20
@@ -70,6 +70,7 @@ def _read(journal: Journal) -> Figures:
             oldest_waiting_seconds=statistics.oldest_waiting_seconds(journal, now),
             published_by_minute=tuple(statistics.minutes(journal, int(now) - HOUR)),
             renewals=renewals.counts(journal),
+            webhooks=tuple(webhooks.figures(journal)),
         )
 
 

@@ -130,5 +130,3 @@ class Receiver:
                 pass
 
         return Handler
-
-
