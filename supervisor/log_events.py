@@ -245,7 +245,6 @@ EVENTS: Mapping[str, Event] = {
     "thread.crashed": Event("A thread ended by an error that nothing caught", "thread"),
     "tombstone.published": Event("Published the deletion of a message", "channel job message"),
     "warm_up.failed": Event("A codec failed while the worker warmed up"),
-    "work.paused": Event("Work of the uploader beside its stages is put off", "thread reason seconds"),
     "webhook.delivered": Event("A webhook has accepted a message", "channel message webhook"),
     "webhook.failed": Event(
         "A message to a webhook, or a rebuild, did not arrive", "channel message outcome reason webhook"
@@ -254,6 +253,7 @@ EVENTS: Mapping[str, Event] = {
     "webhook.rebuilt": Event("A static host was asked to build the site anew", "webhook"),
     "webhook.recovered": Event("A webhook accepts messages again", "webhook"),
     "webhook.removed": Event("A webhook is no more in the settings: what it was to be told is dropped", "webhook"),
+    "work.paused": Event("Work of the uploader beside its stages is put off", "thread reason seconds"),
     "worker.died": Event("A worker died of a job", "cause job why worker"),
     "worker.overfull": Event("A worker has written more than any picture needs: it is ended", "job worker"),
     "worker.protocol_error": Event("A worker's answer makes no sense: the worker is ended", "job why worker"),

@@ -726,7 +726,8 @@ UPDATE webhooks SET gone_at = :now, error = :error WHERE name = :name;
 
 -- name: dead_deliveries
 SELECT label, webhook, change, channel_id, message_id, what, deliveries.at, deliveries.attempts, reason
-FROM webhooks JOIN deliveries ON webhook = name AND state = 'dead' ORDER BY name, change;
+FROM deliveries INDEXED BY deliveries_dead CROSS JOIN webhooks ON name = webhook
+WHERE state = 'dead' ORDER BY webhook, change;
 
 -- name: revive_deliveries
 UPDATE deliveries SET state = 'waiting', attempts = 0, next_at = 0 WHERE webhook = :name AND state = 'dead';

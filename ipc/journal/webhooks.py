@@ -53,8 +53,9 @@ def forget_others(journal: Journal, wanted: Collection[tuple[str, Kind]]) -> lis
     with journal.transaction():
         for name in (row["name"] for row in found):
             labels.append(str(journal.run("webhook", name=name).fetchone()["label"]))
-            for query in ("drop_deliveries", "drop_webhook", "drop_consumer"):
-                journal.run(query, name=name)
+            journal.run("drop_deliveries", name=name)
+            journal.run("drop_webhook", name=name)
+            journal.run("drop_consumer", name=name)
         if found:
             journal.run("forget_changes")
     return labels

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from ipc.journal import changes, webhooks
-from tests.ipc.builders import CHANNEL
 from tests.servers.receiver import SECRET, Answer, Receiver, Request
-from tests.workers.publishing.webhooks_desk import Bench, told
+from tests.workers.publishing.webhooks_desk import CHANNEL, Bench, told
 from workers.publishing.catalog import CatalogFault
 from workers.publishing.webhooks import events as events_module
 from workers.publishing.webhooks.events import AT_ONCE, MOST_WAITING
@@ -44,15 +43,14 @@ def held(release: threading.Event | None) -> Answer:
 
 
 def test_a_change_is_told_with_its_row_signed_and_forgotten(bench: Bench, receiver: Receiver) -> None:
-    bench.rows.show(7, alt="a cat")
+    bench.rows.show(7, caption="Ünïcode")
     bench.change(7, "published")
     assert bench.events().step() > 0
     (request,) = receiver.requests  # whose signature the receiver has checked
-    assert request.content == {
-        "type": "picture.published",
-        "timestamp": "2027-01-15T08:00:00Z",
-        "data": {"channel_id": CHANNEL, "message_id": 7, "caption": "Ünïcode", "alt": "a cat"},
-    }
+    (row,) = bench.rows.pictures(channel_id=CHANNEL, message=7, most=1)
+    assert row["caption"] == "Ünïcode" and row["src"]
+    content = {"type": "picture.published", "timestamp": "2027-01-15T08:00:00Z", "data": row}
+    assert request.content == content
     assert request.headers["content-type"] == "application/json"
     assert request.headers["user-agent"] == "Picturedesk/1.2.3"
     assert abs(int(request.headers["webhook-timestamp"]) - time.time()) < 10
@@ -98,7 +96,7 @@ def test_of_one_picture_the_next_is_told_when_the_one_before_has_arrived(bench: 
     assert sorted(told(receiver)) == [(1, "published"), (2, "published"), (3, "published")]
     assert bench.waiting() == 3
     receiver.answer = lambda _: Answer()
-    bench.rows.shown.pop(1)
+    bench.rows.hide(1)
     bench.clock.now += 61
     while events.step():
         pass

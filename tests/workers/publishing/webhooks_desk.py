@@ -1,4 +1,4 @@
-"""One webhook's work on a real journal, against a real receiver, with a catalogue whose rows a test sets."""
+"""One webhook's work on a real journal, against a real receiver, with a real catalogue."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 from ipc.journal import Journal, changes, webhooks
 from ipc.journal.changes import What
 from ipc.retry import RetryPolicy
-from tests.ipc.builders import CHANNEL, Clock, open_journal
+from tests.ipc.builders import Clock, open_journal
 from tests.servers.receiver import SECRET, Receiver
-from workers.publishing.catalog import CatalogFault
+from tests.workers.publishing.catalog.builders import deletion, entry
+from workers.publishing.catalog import CatalogFault, SqliteCatalog
 from workers.publishing.service.breaker import Breaker
 from workers.publishing.webhooks import receiver
 from workers.publishing.webhooks.events import Events
@@ -19,27 +20,30 @@ from workers.publishing.webhooks.standing import Standing
 from workers.publishing.webhooks.target import Target
 from workers.publishing.webhooks.works import register
 
+CHANNEL = 7
 POLICY = RetryPolicy(max_attempts=2, base_seconds=60.0)
 
 
-class Rows:
-    """What readers see, by message. `fails`: the catalogue does not answer."""
+class Rows(SqliteCatalog):
+    """A real catalogue; a test says what readers see. `fails`: it does not answer."""
 
-    def __init__(self) -> None:
-        self.shown: dict[int, dict[str, Any]] = {}
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
         self.fails = False
+        self._revision = 0
 
     def show(self, message_id: int, **columns: Any) -> None:
-        self.shown[message_id] = {"channel_id": CHANNEL, "message_id": message_id, "caption": "Ünïcode", **columns}
+        self._revision += 1
+        self.write_many([entry(self._revision, message_id, **columns)])
 
-    def pictures(self, *, message: tuple[int, int], most: int) -> list[dict[str, Any]]:
+    def hide(self, message_id: int) -> None:
+        self._revision += 1
+        self.write_many([deletion(self._revision, message_id)])
+
+    def pictures(self, **asked: Any) -> list[dict[str, Any]]:
         if self.fails:
             raise CatalogFault("the catalogue is out")
-        assert message[0] == CHANNEL and most == 1
-        return [self.shown[message[1]]] if message[1] in self.shown else []
-
-    def close(self) -> None:
-        pass
+        return super().pictures(**asked)
 
 
 class Bench:
@@ -49,7 +53,7 @@ class Bench:
         self.folder = folder
         self.clock = Clock()
         self.journal: Journal = open_journal(folder, self.clock)
-        self.rows = Rows()
+        self.rows = Rows(folder / "catalog.db")
         self.stopping = False
         self.table = {"url": url, "secret": secret, "events": ["published", "changed", "deleted"], "kind": "events"}
         self.table |= table
@@ -92,6 +96,7 @@ class Bench:
 
     def close(self) -> None:
         self.receiver.close()
+        self.rows.close()
         self.journal.close()
 
 

@@ -21,6 +21,7 @@ from ipc.journal import Journal, changes, webhooks
 from ipc.journal.webhooks import Delivery
 from ipc.retry import RetryPolicy
 from workers.publishing import threads
+from workers.publishing.catalog import Catalog
 from workers.publishing.service.faults import JobFault, ServiceFault
 from workers.publishing.webhooks.answers import Gone, ReceiverFault
 from workers.publishing.webhooks.message import Message, message_of
@@ -43,13 +44,6 @@ Outcome = ServiceFault | JobFault | Gone | None
 log = structlog.get_logger()
 
 
-class Rows(Protocol):
-    """As `workers.publishing.catalog.Catalog`: what the view `pictures` has of one message."""
-
-    def pictures(self, *, message: tuple[int, int], most: int) -> list[dict[str, Any]]: ...
-    def close(self) -> None: ...
-
-
 class Sender(Protocol):
     """As `receiver.Receiver`."""
 
@@ -65,7 +59,7 @@ class Events:
         self,
         target: Target,
         journal: Journal,
-        catalog: Rows,
+        catalog: Catalog,
         receiver: Sender,
         standing: Standing,
         policy: RetryPolicy,
@@ -121,7 +115,7 @@ class Events:
 
     def _row(self, one: Delivery) -> Mapping[str, Any] | None:
         """As readers see it now."""
-        rows = self._catalog.pictures(message=(one.channel_id, one.message_id), most=1)
+        rows = self._catalog.pictures(channel_id=one.channel_id, message=one.message_id, most=1)
         return rows[0] if rows else None
 
     def _send(self, messages: list[tuple[Delivery, Message]]) -> None:
