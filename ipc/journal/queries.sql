@@ -738,7 +738,7 @@ UPDATE webhooks SET gone_at = NULL WHERE name = :name AND gone_at IS NOT NULL;
 -- name: webhook_figures
 -- `behind`: changes that it has not taken over yet, at most.
 SELECT webhooks.*, max(0, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0) - position) AS behind
-FROM webhooks JOIN consumers ON consumers.name = webhooks.name ORDER BY webhooks.name;
+FROM webhooks CROSS JOIN consumers ON consumers.name = webhooks.name ORDER BY webhooks.name;
 
 -- name: newest_change
 SELECT id, at FROM changes ORDER BY id DESC LIMIT 1;
