@@ -82,10 +82,11 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         case "why":
             return why.run(settings, options.post, options.message, as_json=options.json)
         case "dead":
-            return (webhooks if options.webhooks else dead_letters).show(settings, as_json=options.json)
+            show = webhooks.show if options.webhooks else dead_letters.show
+            return show(settings, as_json=options.json)
         case "retry":
-            some = dead_letters if not options.webhooks else webhooks
-            return some.retry(settings, options.ids, everything=options.all, reason=options.reason)
+            retry = webhooks.retry if options.webhooks else dead_letters.retry
+            return retry(settings, options.ids, everything=options.all, reason=options.reason)
         case "gc":
             return gc.run(settings, delete=options.delete, hours=options.older_than)
         case "republish":

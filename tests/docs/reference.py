@@ -149,6 +149,7 @@ SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
     "exit codes": exit_codes,
     "settings": settings,
     "commands of your own": command_keys,
+    "webhook keys": webhook_keys,
     "status": status,
     "metrics": metrics,
     "events": events,

@@ -119,7 +119,7 @@ def test_every_figure() -> None:
     assert value("child_memory_cap_bytes", child="image-1") == 500
     assert value("child_memory_cap_bytes", child="root") is None, "nothing may be divided by a cap of 0"
     assert value("child_up", child="image-1") == 1 and value("child_up", child="own") == 0
-    of_webhook = {"webhook": WEBHOOK["label"]}
+    of_webhook = {"webhook": str(WEBHOOK["label"])}
     assert value("webhook_attempts_total", **of_webhook, outcome="delivered") == 50
     assert value("webhook_attempts_total", **of_webhook, outcome="failed") == 6
     assert value("webhook_waiting_messages", **of_webhook) == 5 and value("webhook_dead_messages", **of_webhook) == 4
