@@ -260,12 +260,22 @@ def test_one_that_is_gone_gets_nothing_more_until_it_is_brought_back(bench: Benc
 
 
 def test_a_kept_connection_that_was_cut_costs_nothing(bench: Bench, receiver: Receiver) -> None:
-    receiver.answer = lambda _: Answer(ends=True)
+    used = set()
+
+    def answer(request: Request) -> Answer:
+        """As of a receiver that ends a connection just as the next request comes."""
+        is_again = request.connection in used
+        used.add(request.connection)
+        return Answer(raw=b"") if is_again else Answer()
+
     events = bench.events()
-    for number in range(6):
-        bench.publish(number)
-        events.step()
-    assert (bench.figures()["failed"], bench.figures()["delivered"]) == (0, 6)
+    for how in (answer, lambda _: Answer(ends=True)):
+        receiver.answer = how
+        for number in range(4):
+            bench.publish(number)
+            events.step()
+    assert (bench.figures()["failed"], bench.figures()["delivered"]) == (0, 8)
+    assert len(receiver.requests) > 8
 
 
 def test_an_endless_answer_is_cut_off(bench: Bench, receiver: Receiver) -> None:
