@@ -48,7 +48,8 @@ from botocore.handlers import add_expect_header
 from supabase import create_client
 
 from benchmarks.common import heading, make_export, say, spread, table, workplace
-from ipc.files.object_layout import Layout, objects_of, rows_of
+from ipc.files.object_layout import Layout, objects_of
+from ipc.files.rows import RowLayout, rows_of
 from ipc.journal import Journal, figures, queue
 from ipc.retry import RetryPolicy
 from supervisor import logs
@@ -194,8 +195,8 @@ def store_bare(options: Options, seconds: SimpleQueue[float]) -> None:
 def write_bare(options: Options, seconds: SimpleQueue[float]) -> None:
     settings = options["catalog"]
     client = create_client(settings["url"], settings["key"])
-    url_of = storages.make(options).url
-    rows = [rows_of(job, options["storage"]["prefix"], url_of) for job in waiting(options)]
+    layout = RowLayout(options["storage"]["prefix"], storages.make(options).url)
+    rows = [rows_of(job, layout) for job in waiting(options)]
     entries = [
         {"channel": {"id": FED, "title": "Fed"}, "message": one["messages"], "image": one["images"]} for one in rows
     ]

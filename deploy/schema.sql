@@ -97,7 +97,7 @@ create table if not exists public.message_tags (
     posted_at  timestamptz not null,
     constraint message_tags_pkey primary key (channel_id, message_id, tag),
     constraint message_tags_message_fkey foreign key (channel_id, message_id)
-        references public.messages (channel_id, message_id)
+        references public.messages (channel_id, message_id) on delete cascade
 );
 
 -- What a site asks for: all messages, a channel's, a tag's, each newest first; an album; the messages that show one

@@ -68,7 +68,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """`name` is its public @name without the @; None: it has none, or the source does not know it."""
+    """`name` is its public @name without the @: empty if it has none, None if the source does not know."""
 
     id: int
     title: str

@@ -105,6 +105,8 @@ FIELDS: Mapping[str, str] = {
 
 EVENTS: Mapping[str, Event] = {
     "catalogue.failed": Event("The catalogue failed: the rows of these jobs wait", "job_ids reason"),
+    "catalogue.schema_outdated": Event("The catalogue lacks columns: rows are written without them", "reason"),
+    "catalogue.schema_unknown": Event("The catalogue does not say whether it has all columns", "reason"),
     "cgroup.cap_failed": Event("The memory limit of a cgroup could not be changed", "cgroup error"),
     "cgroup.divided": Event("The kernel holds each worker to its memory cap", "cgroup"),
     "cgroup.file_omitted": Event("The kernel has no such file for a cgroup, which goes without it", "error path"),

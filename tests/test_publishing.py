@@ -45,6 +45,9 @@ from tests.servers.lasting import LASTING
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 
+SCHEMA_1 = Path(__file__).parent / "workers/publishing/catalog/schema_1.sql"
+"""deploy/schema.sql as it was before it had a version."""
+
 MakeInstance = Callable[..., Instance]
 MakeHosted = Callable[..., HostedInstance]
 
@@ -112,8 +115,13 @@ def without_urls(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """In one shape: SQLite has JSON as text."""
 
     def value_of(name: str, value: Any) -> Any:
-        if name in ("entities", "forwarded_from") and isinstance(value, str):
+        if name in ("entities", "forwarded_from", "tags") and isinstance(value, str):
             return json.loads(value)
+        if name == "preview" and value is not None:
+            found = json.loads(value) if isinstance(value, str) else value
+            return {key: part for key, part in found.items() if key != "url"}
+        if name in ("is_cover", "has_alpha", "animated") and value is not None:
+            return bool(value)
         if name == "renditions":
             return [{key: part for key, part in one.items() if key != "url"} for one in value]
         return value
@@ -136,6 +144,42 @@ def test_garbage_is_collected_beside_a_running_instance(make_hosted: MakeHosted)
     hosted.client.delete_object(Bucket=hosted.bucket, Key=foreign)
     del hosted.secrets["PICTUREDESK__CATALOG__ANSWER_SECONDS"]  # which may be found anywhere
     hosted.assert_published([1, 2, 3, 4])
+    assert hosted.stop() == 0
+
+
+@pytest.mark.reaches("catalog.schema_outdated")
+def test_an_outdated_schema_is_named_and_its_rows_are_filled_later(
+    make_hosted: MakeHosted, changed_schema: RowServer
+) -> None:
+    """The program of this version goes on with the schema of the one before."""
+    changed_schema.drop_schema()
+    changed_schema.apply_schema(SCHEMA_1.read_text(encoding="utf-8"))
+    hosted = make_hosted()
+    hosted.start()
+    hosted.wait_until_done()
+
+    def problems() -> list[tuple[str, str]]:
+        return [(one["id"], one["remedy"]) for one in (hosted.status() or {"problems": []})["problems"]]
+
+    ((id, remedy),) = wait_for("the problem", problems)
+    assert id == "catalog.schema_outdated"
+    assert "bin/run schema | psql" in remedy and "bin/run republish --rows" in remedy
+    hosted.assert_published([1, 2, 3, 4])
+    refuses(hosted, ["the schema was applied by an earlier version of this program (1; today's is 2)"], "catalog")
+    assert "the schema was applied by an earlier version" in hosted.command("republish", "--rows").stderr
+    changed_schema.apply_schema()
+    before = hosted.rows()
+    assert {row["caption_html"] for row in before} == {None}
+    pid = hosted.strike("uploader")
+    wait_for("another uploader", lambda: hosted.pids().get("uploader", pid) != pid)
+    wait_for("the problem to be over", lambda: (hosted.status() or {"ok": False})["ok"])
+    assert "4 rows were written without the columns that are new" in hosted.command("check").stdout
+    assert hosted.command("republish", "--rows").stdout.startswith("4 rows are written again now")
+    hosted.wait_until_done()
+    hosted.assert_published([1, 2, 3, 4])
+    assert None not in {row["caption_html"] for row in hosted.rows()}
+    assert (hosted.status() or {})["stats"]["processed"] == 4, "nothing is counted twice"
+    assert hosted.command("republish", "--rows").stdout == "All rows have all columns.\n"
     assert hosted.stop() == 0
 
 

@@ -19,6 +19,7 @@ from functools import partial
 import structlog
 
 from ipc.files.object_layout import Layout
+from ipc.files.rows import RowLayout
 from ipc.files.spool import Spool
 from ipc.journal import Journal
 from ipc.options import reading_options
@@ -51,7 +52,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What is published to, how, and how often a job may fail."""
+    """What is published to, how, and how often a job may fail. `editor_commands`: captions may have some for us."""
 
     storage: Storage
     catalog: Catalog
@@ -59,6 +60,7 @@ class Services:
     policy: RetryPolicy
     storage_breaker: Breaker
     catalog_breaker: Breaker
+    editor_commands: bool = False
 
 
 def main(context: Context) -> None:
@@ -103,6 +105,7 @@ def services_of(context: Context) -> Services:
         policy=RetryPolicy(**options["retry"]),
         storage_breaker=Breaker(**options["breaker"]),
         catalog_breaker=Breaker(**options["breaker"]),
+        editor_commands=options.get("editor_commands", False),
     )
 
 
@@ -126,8 +129,7 @@ def make_stages(
         service=Service("catalog", services.catalog_breaker, of_rows, policy),
         journal=of_rows,
         catalog=catalog,
-        prefix=services.layout.prefix,
-        url_of=storage.url,
+        layout=RowLayout(services.layout.prefix, storage.url, services.editor_commands),
         policy=policy,
         liveness=Liveness(stop, catalog.last_sign),
     )
@@ -166,7 +168,7 @@ class Uploader:
         self._sweep = sweep
         self._works = works
         self._stages = (object_stage, row_stage)
-        self.report = ServiceReport(context, object_stage, row_stage)
+        self.report = ServiceReport(context, object_stage, row_stage, row_stage.schema)
         object_thread = StageThread("object stage", object_stage, self._after_objects)
         self._row_thread = StageThread("row stage", row_stage, self._after_rows, before=object_thread)
         self._threads = (object_thread, self._row_thread)

@@ -29,6 +29,7 @@ WITHOUT_A_REASON: tuple[Detector, ...] = (pictures.standing_still,)
 """Asked only while the others find nothing: anything that they find is the reason."""
 
 NO_REASON: tuple[Detector, ...] = (
+    services.schema_outdated,
     webhooks.webhooks_failing,
     webhooks.webhooks_gone,
     delivery.messages_undelivered,

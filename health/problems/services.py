@@ -36,6 +36,19 @@ def services_down(snapshot: Snapshot) -> Iterator[Problem]:
             yield problem
 
 
+def schema_outdated(snapshot: Snapshot) -> Iterator[Problem]:
+    """The hosted catalogue lacks columns of this version. Pictures are published all the same."""
+    if why := snapshot.report("uploader").get("catalog_outdated"):
+        yield Problem(
+            "catalog.schema_outdated",
+            "catalog schema",
+            f"the catalogue's schema is outdated: {why}",
+            'Apply today\'s: bin/run schema | psql "$DATABASE_URL", or paste what it prints into the SQL editor.'
+            " Afterwards bin/run republish --rows writes the rows again that lack something. Until then pictures are"
+            " published without what is new",
+        )
+
+
 def _breaker_open(service: ServiceNames, snapshot: Snapshot) -> Problem | None:
     """Half-open counts too: no request has succeeded yet."""
     report, breaker = snapshot.report("uploader"), f"{service.prefix}_circuit_breaker"

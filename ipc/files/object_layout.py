@@ -1,14 +1,13 @@
-"""What a published picture looks like outside: its object keys, and its rows. Pure functions of the job."""
+"""The objects of a published picture: their keys, and what is in them. Pure functions of the job."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ipc.files.spool import ORIGINAL, STRIPPED
 from ipc.jobs import Job, Rendition
-from ipc.text.timestamps import iso
 
 CONTENT_TYPES = {"webp": "image/webp", "avif": "image/avif"}
 """Of each format. A row's renditions of one width are in this order."""
@@ -82,6 +81,11 @@ def rendition_key(job: Job, one: Rendition, prefix: str) -> str:
     return _key(job, prefix, f"{one.width}{f'-{job.recipe}' if job.recipe else ''}.{one.format}")
 
 
+def preview_key(job: Job, prefix: str) -> str:
+    """The key of the job's picture for link cards, if it has one (`job.preview_bytes`)."""
+    return _key(job, prefix, f"preview-{job.recipe}.jpg")
+
+
 def stripped_key(job: Job, prefix: str) -> str:
     return _key(job, prefix, f"stripped.{job.extension}")
 
@@ -95,44 +99,6 @@ def _key(job: Job, prefix: str, file: str) -> str:
     return f"{prefix}{job.sha256[:2]}/{job.sha256}/{file}"
 
 
-def rows_of(job: Job, prefix: str, url_of: Callable[[str], str]) -> dict[str, dict[str, Any] | None]:
-    """The job's row in `messages` and in `images`, as plain values; times are ISO 8601 in UTC.
-
-    A deleted message has no image: its row is a tombstone.
-    """
-    address = {"channel_id": job.channel_id, "message_id": job.message_id}
-    message = {
-        **address,
-        "revision": job.revision,
-        "grouped_id": job.grouped_id,
-        "caption": job.caption,
-        "entities": list(job.entities),
-        "forwarded_from": job.forwarded_from,
-        "reply_to": job.reply_to,
-        "posted_at": iso(job.posted_at),
-        "edited_at": iso(job.edited_at),
-        "deleted_at": iso(job.deleted_at),
-    }
-    if job.deleted_at is not None:
-        return {"messages": message, "images": None}
-    image = {
-        **address,
-        "photo_id": job.photo_id,
-        "sha256": job.sha256,
-        "mime": job.mime,
-        "width": job.width,
-        "height": job.height,
-        "bytes": job.bytes,
-        "renditions": [_rendition(job, one, prefix, url_of) for one in sorted(job.renditions, key=_place)],
-    }
-    return {"messages": message, "images": image}
-
-
-def _place(one: Rendition) -> tuple[int, int]:
-    """Its rank in the row: readers rely on the order."""
-    return one.width, list(CONTENT_TYPES).index(one.format)
-
-
 def address_of(url_of: Callable[[str], str], prefix: str) -> str:
     """What the URLs of all objects under the prefix begin with.
 
@@ -140,15 +106,3 @@ def address_of(url_of: Callable[[str], str], prefix: str) -> str:
     'https://pictures.example.org/news/'
     """
     return url_of(f"{prefix}0").removesuffix("0")
-
-
-def _rendition(job: Job, one: Rendition, prefix: str, url_of: Callable[[str], str]) -> dict[str, Any]:
-    key = rendition_key(job, one, prefix)
-    return {
-        "width": one.width,
-        "height": one.height,
-        "format": one.format,
-        "bytes": one.bytes,
-        "key": key,
-        "url": url_of(key),
-    }

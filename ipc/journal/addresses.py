@@ -1,24 +1,43 @@
-"""What the URLs in published rows begin with. The settings may change it; a row keeps its own until it is rewritten."""
+"""What the URLs in published rows begin with, and which version of the columns the rows have.
+
+Settings and program may change; a row keeps its own until it is rewritten.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from ipc.journal import Journal
 
 
-def number_of(journal: Journal, url: str, prefix: str) -> int:
-    """The number of that beginning of URLs and keys; a new one gets one."""
-    with journal.transaction():
-        journal.run("add_address", url=url, prefix=prefix)
-        return int(journal.run("address", url=url, prefix=prefix).fetchone()["id"])
+class Published(NamedTuple):
+    """An address that published rows are under, and the number of these rows.
 
-
-def published(journal: Journal) -> list[tuple[int | None, str, str, int]]:
-    """Number, URL and prefix of each address that published rows are under, and the number of these rows.
-
-    The number is None where it was not recorded.
+    `number` is None where it was not recorded: then `url` and `prefix` are empty. `columns` is the version of the rows'
+    columns (`ipc.files.rows.VERSION`), 1 where it was not recorded.
     """
-    rows = journal.run("rows_by_address").fetchall()
-    return [(row["id"], row["url"] or "", row["prefix"] or "", row["rows"]) for row in rows]
+
+    number: int | None
+    url: str
+    prefix: str
+    columns: int
+    rows: int
+
+
+def number_of(journal: Journal, url: str, prefix: str, columns: int) -> int:
+    """The number of that beginning of URLs and keys in rows with those columns; a new one gets one."""
+    values = {"url": url, "prefix": prefix, "columns": columns}
+    with journal.transaction():
+        journal.run("add_address", **values)
+        return int(journal.run("address", **values).fetchone()["id"])
+
+
+def published(journal: Journal) -> list[Published]:
+    """All that there are."""
+    return [
+        Published(row["id"], row["url"] or "", row["prefix"] or "", row["columns"] or 1, row["rows"])
+        for row in journal.run("rows_by_address")
+    ]
 
 
 def pictures_under(journal: Journal, address: int | None, limit: int) -> list[str]:

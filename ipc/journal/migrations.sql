@@ -293,3 +293,17 @@ CREATE TRIGGER delivery_ends AFTER DELETE ON deliveries BEGIN
     UPDATE webhooks SET waiting = waiting - (OLD.state = 'waiting'), dead = dead - (OLD.state = 'dead')
     WHERE name = OLD.webhook;
 END;
+
+-- Which columns the rows under an address have: those that are there have the first version's.
+PRAGMA defer_foreign_keys = ON;
+CREATE TEMP TABLE former_addresses AS SELECT id, url, prefix FROM addresses;
+DROP TABLE addresses;
+CREATE TABLE addresses (
+    id     INTEGER PRIMARY KEY,
+    url    TEXT NOT NULL,
+    prefix TEXT NOT NULL,
+    columns INTEGER NOT NULL DEFAULT 1,
+    UNIQUE (url, prefix, columns)
+) STRICT;
+INSERT INTO addresses (id, url, prefix) SELECT id, url, prefix FROM former_addresses;
+DROP TABLE former_addresses;

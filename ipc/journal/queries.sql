@@ -6,11 +6,11 @@ SELECT floor, cursor, backfilled, ignored FROM channels WHERE id = :id;
 
 -- name: add_channel
 INSERT INTO channels (id, title, name, floor, cursor, backfilled, ignored)
-VALUES (:id, :title, :name, :floor, :cursor, 0, :ignored);
+VALUES (:id, :title, nullif(:name, ''), :floor, :cursor, 0, :ignored);
 
 -- name: move_channel
 -- The channel as last seen; its range only grows. A name that the source does not know stays.
-UPDATE channels SET title = :title, name = coalesce(:name, name),
+UPDATE channels SET title = :title, name = nullif(coalesce(:name, name), ''),
                     floor = min(floor, :floor), cursor = max(cursor, :cursor),
                     backfilled = backfilled + :backfilled, ignored = :ignored
 WHERE id = :id;
@@ -338,14 +338,15 @@ UPDATE jobs INDEXED BY jobs_as_is SET original = :original
 WHERE original = 'as_is' AND stored = 1 AND renditions IS NOT NULL AND sha256 = :sha256;
 
 -- name: add_address
-INSERT INTO addresses (url, prefix) VALUES (:url, :prefix) ON CONFLICT (url, prefix) DO NOTHING;
+INSERT INTO addresses (url, prefix, columns) VALUES (:url, :prefix, :columns)
+ON CONFLICT (url, prefix, columns) DO NOTHING;
 
 -- name: address
-SELECT id FROM addresses WHERE url = :url AND prefix = :prefix;
+SELECT id FROM addresses WHERE url = :url AND prefix = :prefix AND columns = :columns;
 
 -- name: rows_by_address
 -- How many rows were last written under each address.
-SELECT published.address AS id, url, prefix, rows
+SELECT published.address AS id, url, prefix, columns, rows
 FROM (SELECT address, count(*) AS rows FROM jobs INDEXED BY jobs_address
       WHERE state = 'published' AND deleted_at IS NULL GROUP BY address) AS published
 LEFT JOIN addresses ON addresses.id = published.address;
@@ -542,7 +543,7 @@ SELECT name, value FROM totals;
 INSERT INTO totals VALUES (:name, :by) ON CONFLICT (name) DO UPDATE SET value = value + :by;
 
 -- name: channels
-SELECT id, title, floor, cursor, backfilled, ignored FROM channels ORDER BY id;
+SELECT id, title, name, floor, cursor, backfilled, ignored FROM channels ORDER BY id;
 
 -- name: channel_figures
 -- Besides that, what the jobs and the hours tell of each: a few rows are read a channel.

@@ -31,7 +31,8 @@ CREATE TABLE addresses (
     id     INTEGER PRIMARY KEY,
     url    TEXT NOT NULL,                 -- of all that is under the prefix
     prefix TEXT NOT NULL,
-    UNIQUE (url, prefix)
+    columns INTEGER NOT NULL DEFAULT 1,   -- which version of them the rows have: `ipc.files.rows.VERSION`
+    UNIQUE (url, prefix, columns)
 ) STRICT;
 
 -- A job is one photo message on its way: seen -> fetched -> rendered -> published, or dead.

@@ -94,7 +94,8 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
                 terminal.complain("republish", "--channel and --since go with --renditions")
                 return ExitCode.USAGE
             chosen = republish.Chosen(tuple(options.channel), options.since) if options.renditions else None
-            return republish.run(settings, originals=options.originals, urls=options.urls, renditions=chosen)
+            wanted = republish.Wanted(options.originals, options.urls, options.rows, chosen)
+            return republish.run(settings, wanted)
         case "login":
             return login.run(settings, qr=options.qr, as_string=options.string, force=options.force)
         case "check":

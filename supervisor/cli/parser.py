@@ -200,6 +200,11 @@ COMMANDS = (
             _flag("--originals", "replace originals that are published with their metadata"),
             _flag("--urls", "write rows again whose URLs do not begin with storage.public_url; their revision rises"),
             _flag(
+                "--rows",
+                "write rows again that lack columns: an earlier version wrote them, or the schema was not applied yet;"
+                " their revision rises",
+            ),
+            _flag(
                 "--renditions",
                 "render pictures anew that another version or preset has rendered, behind all other work; the old"
                 " renditions are deleted when the row names the new ones",

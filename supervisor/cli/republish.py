@@ -28,19 +28,31 @@ class Chosen:
     since: float
 
 
-def run(settings: Settings, *, originals: bool, urls: bool, renditions: Chosen | None = None) -> int:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is published again: see the options of the command."""
+
+    originals: bool = False
+    urls: bool = False
+    rows: bool = False
+    renditions: Chosen | None = None
+
+
+def run(settings: Settings, wanted: Wanted) -> int:
     """Replace originals, write rows again, have pictures rendered anew, or all of these; the exit code."""
-    if not (originals or urls or renditions):
-        terminal.complain("republish", "say what: --originals, --urls, --renditions, or several of them")
+    if wanted == Wanted():
+        terminal.complain("republish", "say what: --originals, --urls, --rows, --renditions, or several of them")
         return ExitCode.USAGE
     if not (settings.state_dir / "journal.db").exists():
         raise CommandFailed(f"{settings.state_dir} has no journal: it knows what is published, and how")
-    if originals:
+    if wanted.originals:
         _replace_originals(settings)
-    if urls:
+    if wanted.urls:
         _write_rows_again(settings)
-    if renditions:
-        _want_renditions(settings, renditions)
+    if wanted.rows:
+        _fill_rows(settings)
+    if wanted.renditions:
+        _want_renditions(settings, wanted.renditions)
     return 0
 
 
@@ -73,7 +85,26 @@ def _write_rows_again(settings: Settings) -> None:
     count = sum(resolve("workers.publishing.republish:write_rows_again")(tree.uploader_options(settings)))
     if not count:
         terminal.say("The URLs of all rows begin as they should.")
-    elif instance_lock.running(settings.state_dir):
+    else:
+        _tell_rows(settings, count)
+
+
+def _fill_rows(settings: Settings) -> None:
+    """Have the uploader write the rows again that lack columns."""
+    republish = "workers.publishing.republish"
+    faults = (resolve(f"{republish}:SchemaOutdated"), resolve("workers.publishing.catalog:CatalogFault"))
+    try:
+        count = sum(resolve(f"{republish}:fill_rows")(tree.uploader_options(settings)))
+    except faults as fault:  # type: ignore[misc]  # classes, resolved by name: no worker is imported here
+        raise CommandFailed(str(fault)) from fault
+    if not count:
+        terminal.say("All rows have all columns.")
+    else:
+        _tell_rows(settings, count)
+
+
+def _tell_rows(settings: Settings, count: int) -> None:
+    if instance_lock.running(settings.state_dir):
         terminal.say(
             f"{count} rows are written again now, behind what is posted (bin/run reload first, if that is still due)."
         )

@@ -78,7 +78,7 @@ def test_a_new_message(journal: Journal) -> None:
     assert (job.revision, job.seen_at) == (2_000_000, int(NOW))
     assert (job.priority, job.deleted_at, job.doubted) == (0, None, None)
     assert figures.channels(journal) == [
-        {"id": CHANNEL, "title": "News", "floor": 1, "cursor": 9, "backfilled": 0, "ignored": {"text": 2}}
+        {"id": CHANNEL, "title": "News", "name": None, "floor": 1, "cursor": 9, "backfilled": 0, "ignored": {"text": 2}}
     ]
 
 

@@ -88,6 +88,7 @@ def test_the_first_page_is_all_that_is_known(low: int, high: int) -> None:
     assert found == {
         "id": CHANNEL,
         "title": "Test",
+        "name": None,
         "floor": low,
         "cursor": high,
         "backfilled": 0,

@@ -17,7 +17,7 @@ class Publisher:
         self.object_stage, self.row_stage = make_stages(
             context, services, (journal, journal), stop=lambda: context.stopping
         )
-        self.report = ServiceReport(context, self.object_stage, self.row_stage)
+        self.report = ServiceReport(context, self.object_stage, self.row_stage, self.row_stage.schema)
         self.sweep = SpoolSweep(Spool(context.spool_path), journal)
 
     def publish_due(self) -> int:

@@ -23,7 +23,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from ipc.files.object_layout import Layout, objects_of, rows_of
+from ipc.files.object_layout import Layout, objects_of
+from ipc.files.rows import RowLayout, rows_of
 from ipc.files.spool import Spool
 from ipc.intake import withdraw
 from ipc.jobs import Job
@@ -201,7 +202,7 @@ def test_a_picture_is_published(desk: Desk, house: House) -> None:
     assert desk.stored() == dict(zip(keys_of(job), [*LADDER.values(), b"the original"], strict=True))
     (image,) = house.rows("images")
     assert (image["message_id"], image["sha256"]) == (1, job.sha256)
-    assert house.rows("channels") == [{"id": CHANNEL, "title": "Test"}]
+    assert house.rows("channels") == [{"id": CHANNEL, "title": "Test", "name": None}]
     assert desk.of(1).state == "published"
     assert figures.totals(desk.journal) == {"processed": 1, "failed": 0, "retried": 0}
     assert desk.spooled() == set()
@@ -370,7 +371,7 @@ def test_a_renamed_channel_gets_its_new_title(desk: Desk, house: House) -> None:
             "move_channel", id=CHANNEL, title="Renamed", name=None, floor=1, cursor=2, backfilled=0, ignored=b"\x80"
         )
     house.uploader.publish_due()
-    assert house.rows("channels") == [{"id": CHANNEL, "title": "Renamed"}]
+    assert house.rows("channels") == [{"id": CHANNEL, "title": "Renamed", "name": None}]
 
 
 # What is not there
@@ -880,10 +881,10 @@ def test_a_job_that_no_row_can_be_made_of_stops_nobody_else(
     desk.render(1)
     desk.render(2)
 
-    def choke(job: Job, *rest: Any) -> dict[str, Any]:
+    def choke(job: Job, layout: RowLayout) -> dict[str, Any]:
         if job.message_id == 1:
             raise ValueError("year 99999 is out of range")
-        return rows_of(job, *rest)
+        return rows_of(job, layout)
 
     monkeypatch.setattr("workers.publishing.row_stage.rows_of", choke)
     house.uploader.publish_due()

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
 from ipc import failpoints
-from ipc.files.object_layout import address_of, rows_of
+from ipc.files.object_layout import address_of
+from ipc.files.rows import RowLayout, rows_of
 from ipc.jobs import Job
 from ipc.journal import Journal, addresses, figures, queue, transitions
 from ipc.retry import RetryPolicy
 from workers.publishing.catalog import BATCH_ENTRIES, Catalog, CatalogFault, MessageRows, NotAsked, Outcome, RowFault
 from workers.publishing.liveness import Liveness
+from workers.publishing.schema_watch import SchemaWatch
 from workers.publishing.service.service import Service
 from workers.publishing.stage import FAULTS_OF_A_JOB, unforeseen_as
 from workers.publishing.threads import Interrupted
@@ -39,7 +42,7 @@ class _Batch:
 
 
 class RowStage:
-    """Writes what is due. `url_of` gives the address of an object by its key."""
+    """Writes what is due."""
 
     def __init__(
         self,
@@ -47,19 +50,19 @@ class RowStage:
         service: Service,
         journal: Journal,
         catalog: Catalog,
-        prefix: str,
-        url_of: Callable[[str], str],
+        layout: RowLayout,
         policy: RetryPolicy,
         liveness: Liveness,
     ) -> None:
         self.service = service
         self.liveness = liveness
+        self.schema = SchemaWatch(catalog, liveness.stopping)
         self._journal = journal
         self._catalog = catalog
-        self._prefix = prefix
-        self._url_of = url_of
+        self._layout = layout
         self._policy = policy
-        self._address: int | None = None
+        self._addresses: dict[int, int] = {}
+        """By version of the columns: the journal's number for what the URLs in our rows begin with."""
 
     def step(self) -> int:
         """Write what is due, a batch after another while there are full ones; how many jobs went a step on."""
@@ -77,7 +80,15 @@ class RowStage:
             pass  # whether they were written or not, they can be written again
         if not written:
             self._probe()
+        self._look_at_schema()
         return written
+
+    def _look_at_schema(self) -> None:
+        """While the catalogue works: find out now and then if it has all columns."""
+        if self.service.is_in_doubt:
+            return
+        with suppress(Interrupted):  # the next process asks anew
+            self.schema.look()
 
     def _probe(self) -> None:
         """Where no job asks whether the catalogue is back, ask it something of our own."""
@@ -118,26 +129,28 @@ class RowStage:
 
     def _entries(self, jobs: Iterable[Job]) -> dict[int, MessageRows]:
         """The rows by job. A job that none can be made of must not stop the others."""
-        titles = {channel["id"]: channel["title"] for channel in figures.channels(self._journal)}
+        channels = {channel["id"]: channel for channel in figures.channels(self._journal)}
         entries: dict[int, MessageRows] = {}
         for job in jobs:
             try:
-                rows = rows_of(job, self._prefix, self._url_of)
+                rows = rows_of(job, self._layout)
                 message = rows["messages"]
                 assert message is not None, "every job has a message"
-                entries[job.id] = MessageRows(
-                    {"id": job.channel_id, "title": titles.get(job.channel_id, "")}, message, rows["images"]
-                )
+                channel = channels.get(job.channel_id, {"title": "", "name": None})
+                described = {"id": job.channel_id, "title": channel["title"], "name": channel["name"]}
+                entries[job.id] = MessageRows(described, message, rows["images"])
             except FAULTS_OF_A_JOB as error:
                 log.exception("row.failed", job=job.id)
                 transitions.fail(self._journal, job, f"{type(error).__name__}: {error}", self._policy)
         return entries
 
-    def _number_of_address(self) -> int:
-        """What the journal calls the address that the URLs in our rows begin with."""
-        if self._address is None:
-            self._address = addresses.number_of(self._journal, address_of(self._url_of, self._prefix), self._prefix)
-        return self._address
+    def _number_of_address(self, columns: int) -> int:
+        """What the journal calls the address that the URLs in our rows begin with, where they have those columns."""
+        if columns not in self._addresses:
+            prefix = self._layout.prefix
+            url = address_of(self._layout.url_of, prefix)
+            self._addresses[columns] = addresses.number_of(self._journal, url, prefix, columns)
+        return self._addresses[columns]
 
     def _record(self, batch: _Batch, outcomes: list[Outcome]) -> int:
         """Record whose rows are there; how many jobs went a step on."""
@@ -154,7 +167,8 @@ class RowStage:
                 written.append(job)
         with self.liveness.busy():
             seconds = time.monotonic() - batch.began
-            published = transitions.record_published(self._journal, written, self._number_of_address(), seconds)
+            address = self._number_of_address(self.schema.columns())
+            published = transitions.record_published(self._journal, written, address, seconds)
         failpoints.reach("published.after")
         for job in published:
             if job.deleted_at is None:

@@ -13,6 +13,7 @@ from ipc.text.timestamps import iso
 from ipc.transport.context import Context
 from ipc.transport.messages import clip
 from workers.publishing.liveness import Liveness
+from workers.publishing.schema_watch import SchemaWatch
 from workers.publishing.service.breaker import Breaker
 from workers.publishing.service.service import Service
 from workers.publishing.stage import Stage
@@ -21,6 +22,9 @@ ERROR_BYTES = 1000
 REMEDY_BYTES = 400
 """Of each service's in a report: all go in one message."""
 
+OUTDATED = "catalog_outdated"
+"""The name under which the report says why the catalogue lacks columns."""
+
 ANSWERED_SECONDS = 10
 """The precision of when a service last answered. A finer one would make a report a second."""
 
@@ -28,10 +32,11 @@ ANSWERED_SECONDS = 10
 class ServiceReport:
     """Reports how the services of two stages stand. Threads may share it."""
 
-    def __init__(self, context: Context, object_stage: Stage, row_stage: Stage) -> None:
+    def __init__(self, context: Context, object_stage: Stage, row_stage: Stage, schema: SchemaWatch) -> None:
         self._context = context
         self._object_stage = object_stage
         self._row_stage = row_stage
+        self._schema = schema
         self._reported: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -40,6 +45,7 @@ class ServiceReport:
         with self._lock:
             storage, catalog = self._object_stage, self._row_stage
             facts = _facts(storage.service, catalog.service, storage.liveness, catalog.liveness)
+            facts[OUTDATED] = clip(self._schema.outdated or "", REMEDY_BYTES)
             if facts != self._reported:
                 self._reported = facts
                 self._context.report("uploader", **facts)
@@ -61,7 +67,7 @@ def report_as_left(context: Context) -> None:
             catalog.restore()
     except (JournalError, database.Error):
         return  # there is none yet, or it cannot be read: the next one to open it says why
-    context.report("uploader", **_facts(storage, catalog))
+    context.report("uploader", **_facts(storage, catalog), **{OUTDATED: ""})
 
 
 def _facts(

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipc.files.object_layout import OBJECT_NAME, Object, objects_of, rows_of, stripped_key
+from ipc.files.object_layout import OBJECT_NAME, Object, objects_of, stripped_key
+from ipc.files.rows import RowLayout, rows_of
 from ipc.intake import withdraw
 from ipc.jobs import Job
 from ipc.journal import queue, transitions
@@ -46,7 +47,7 @@ def test_a_recipe_is_in_the_keys_of_renditions_alone(job: Job) -> None:
     assert [(one.file, one.content_type, one.bytes) for one in objects_of(now, "")] == [
         (one.file, one.content_type, one.bytes) for one in objects_of(job, "")
     ]
-    image = rows_of(now, "p/", str)["images"]
+    image = rows_of(now, RowLayout("p/", str))["images"]
     assert image is not None
     assert {one["key"] for one in image["renditions"]} == {one.key for one in objects_of(now, "p/")} - {
         stripped_key(job, "p/")
@@ -62,7 +63,7 @@ def test_the_prefix_is_put_in_front_as_it_is(prefix: str) -> None:
 
 
 def test_rows(job: Job) -> None:
-    rows = rows_of(job, "p/", lambda key: f"https://x/{key}")
+    rows = rows_of(job, RowLayout("p/", lambda key: f"https://x/{key}"))
     assert rows["messages"] == {
         "channel_id": CHANNEL,
         "message_id": 5,
@@ -75,6 +76,12 @@ def test_rows(job: Job) -> None:
         "posted_at": "2025-02-01T10:00:05Z",
         "edited_at": None,
         "deleted_at": None,
+        "hidden_at": None,
+        "alt": None,
+        "tags": [],
+        "is_cover": False,
+        "caption_html": "caption 5",
+        "caption_shown": "caption 5",
     }
     image = rows["images"]
     assert image is not None
@@ -88,6 +95,7 @@ def test_rows(job: Job) -> None:
         "width": 640,
         "height": 400,
         "bytes": len(b"the original"),
+        **dict.fromkeys(("kind", "preview", "thumbhash", "color", "phash", "has_alpha", "animated")),
     }
     key = f"p/{str(job.sha256)[:2]}/{job.sha256}/320.webp"
     assert first == {
@@ -103,7 +111,7 @@ def test_rows(job: Job) -> None:
 
 
 def test_renditions_are_by_width_and_webp_before_avif_however_the_journal_has_them(job: Job) -> None:
-    image = rows_of(replace(job, renditions=job.renditions[::-1]), "", str)["images"]
+    image = rows_of(replace(job, renditions=job.renditions[::-1]), RowLayout("", str))["images"]
     assert image is not None
     assert [(one["width"], one["format"]) for one in image["renditions"]] == [
         *((320, "webp"), (320, "avif"), (640, "webp")),
@@ -111,7 +119,7 @@ def test_renditions_are_by_width_and_webp_before_avif_however_the_journal_has_th
 
 
 def test_every_key_of_a_row_is_an_object(job: Job) -> None:
-    image = rows_of(job, "p/", str)["images"]
+    image = rows_of(job, RowLayout("p/", str))["images"]
     assert image is not None
     keys = {one["key"] for one in image["renditions"]}
     assert keys < {thing.key for thing in objects_of(job, "p/")}
@@ -119,7 +127,7 @@ def test_every_key_of_a_row_is_an_object(job: Job) -> None:
 
 def test_an_edit_and_an_album_are_in_the_row(job: Job) -> None:
     edited = replace(job, edited_at=POSTED + 60, grouped_id=4, photo_id=9)
-    rows = rows_of(edited, "", str)
+    rows = rows_of(edited, RowLayout("", str))
     message, image = rows["messages"], rows["images"]
     assert message is not None and image is not None
     assert (message["edited_at"], message["grouped_id"]) == ("2025-02-01T10:01:00Z", 4)
@@ -129,7 +137,9 @@ def test_an_edit_and_an_album_are_in_the_row(job: Job) -> None:
 def test_what_a_caption_looks_like_and_where_it_comes_from_are_in_the_row(job: Job) -> None:
     entities = ({"type": "bold", "offset": 0, "length": 7}, {"type": "text_link", "offset": 8, "length": 1, "url": "y"})
     source = {"channel_id": 43, "message_id": 7, "name": "Wires"}
-    message = rows_of(replace(job, entities=entities, forwarded_from=source, reply_to=3), "", str)["messages"]
+    message = rows_of(replace(job, entities=entities, forwarded_from=source, reply_to=3), RowLayout("", str))[
+        "messages"
+    ]
     assert message is not None
     assert (message["entities"], message["forwarded_from"], message["reply_to"]) == (list(entities), source, 3)
     assert json.loads(json.dumps(message)) == message
@@ -142,7 +152,7 @@ def test_a_tombstone_has_no_image_however_far_its_picture_had_come(desk: Desk, s
         assert transitions.record_stored(desk.journal, [job]) and transitions.record_published(desk.journal, [job])
     assert withdraw(desk.journal, CHANNEL, [1], POSTED + 120) == [1]
     (gone,) = queue.due(desk.journal, "rendered", 9, stored=True)
-    rows = rows_of(gone, "p/", str)
+    rows = rows_of(gone, RowLayout("p/", str))
     assert (set(rows), rows["images"]) == ({"messages", "images"}, None)
     message = rows["messages"]
     assert message is not None

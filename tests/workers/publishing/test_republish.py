@@ -24,7 +24,7 @@ from tests.workers.publisher import Publisher
 from workers import stripping
 from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
-from workers.publishing.republish import check, replace_originals, write_rows_again
+from workers.publishing.republish import SchemaOutdated, check, fill_rows, replace_originals, write_rows_again
 from workers.publishing.republish.originals import OriginalsScope, Replaced, replace_all
 from workers.publishing.service.breaker import Breaker
 from workers.publishing.storage import Storage, StorageFault
@@ -393,12 +393,42 @@ def test_rows_of_an_older_version_are_looked_at(publishing: Publishing) -> None:
     """It did not note how their URLs begin; the catalogue knows."""
     publishing.publish_as_it_came(1, 2)
     publishing.desk.journal._connection.execute("UPDATE jobs SET address = NULL")
-    assert checking.faults(check, publishing.options) == []
+    (line,) = checking.faults(check, publishing.options)
+    assert line.startswith("warning: 2 rows were written without the columns that are new")
     publishing.set(public_url="https://new.example.org")
-    assert "the URLs in 2 rows do not begin with" in checking.faults(check, publishing.options)[0]
+    assert "the URLs in 2 rows do not begin with" in checking.faults(check, publishing.options)[1]
     assert list(write_rows_again(publishing.options)) == [2]
     publishing.publish()
     assert {url.partition("/p/")[0] for _, url in publishing.rows().values()} == {"https://new.example.org"}
+
+
+def test_rows_that_lack_columns_are_filled(publishing: Publishing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a catalogue lacks them whose schema is of an earlier version."""
+    with monkeypatch.context() as patch:
+        patch.setattr(catalogs.SqliteCatalog, "outdated", lambda catalog: "it is old")
+        publishing.publish_as_it_came(1, 2)
+        with pytest.raises(SchemaOutdated, match=r"it is old\. Apply the schema"):
+            list(fill_rows(publishing.options))
+    publishing.desk.render(3)
+    publishing.publish()
+    (line,) = checking.faults(check, publishing.options)
+    assert "2 rows were written without the columns that are new in this version: bin/run republish --rows" in line
+    revisions = {number: revision for number, (revision, _) in publishing.rows().items()}
+    assert list(fill_rows(publishing.options)) == [2]
+    assert list(fill_rows(publishing.options)) == [], "each once, though they are not written yet"
+    publishing.publish()
+    assert checking.faults(check, publishing.options) == []
+    after = {number: revision for number, (revision, _) in publishing.rows().items()}
+    assert after[1] > revisions[1] and after[2] > revisions[2] and after[3] == revisions[3]
+    assert figures.totals(publishing.desk.journal)["processed"] == 3
+
+
+def test_rows_of_another_prefix_are_not_filled(publishing: Publishing, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(catalogs.SqliteCatalog, "outdated", lambda catalog: "it is old")
+        publishing.publish_as_it_came(1)
+    publishing.set(prefix="q/")
+    assert list(fill_rows(publishing.options)) == []
 
 
 def test_objects_are_not_moved_to_another_prefix(publishing: Publishing) -> None:
@@ -424,4 +454,5 @@ def test_a_journal_that_is_not_there_has_nothing_to_say(tmp_path: Path) -> None:
 def test_jobs_know_their_address(publishing: Publishing) -> None:
     publishing.publish_as_it_came(1)
     job: Job = publishing.desk.of(1)
-    assert addresses.published(publishing.desk.journal) == [(job.address, "https://old.example.org/p/", "p/", 1)]
+    (found,) = addresses.published(publishing.desk.journal)
+    assert found == addresses.Published(job.address, "https://old.example.org/p/", "p/", columns=2, rows=1)

@@ -57,7 +57,7 @@ CREATE TABLE IF NOT EXISTS message_tags (
     tag        TEXT    NOT NULL,
     posted_at  TEXT    NOT NULL,
     PRIMARY KEY (channel_id, message_id, tag),
-    FOREIGN KEY (channel_id, message_id) REFERENCES messages (channel_id, message_id)
+    FOREIGN KEY (channel_id, message_id) REFERENCES messages (channel_id, message_id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX IF NOT EXISTS images_sha256 ON images (sha256);

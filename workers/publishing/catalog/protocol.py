@@ -35,7 +35,7 @@ class MessageRows:
     `entities`, `tags` and `renditions` are lists, `forwarded_from` and `preview` dicts; times are ISO 8601 in UTC.
     Columns that the first version did not have may be left out: then they are null, but a channel keeps its name. An
     image of None leaves the one that is there as it is, and comes in later only with a higher revision. A message with
-    `deleted_at` leaves a tombstone and loses its image; so does one with `hidden_at`, whose `deleted_at` is passed over.
+    `deleted_at` leaves a tombstone and loses its image. So does one with `hidden_at`; its `deleted_at` is passed over.
     """
 
     channel: Mapping[str, Any]
@@ -104,7 +104,7 @@ class Catalog(Protocol):
     def outdated(self) -> str | None:
         """Why it lacks columns of this version, so that rows are written without them; None: it has them all.
 
-        Raises CatalogFault.
+        Any thread may ask. Raises CatalogFault.
         """
         return None
 
@@ -135,7 +135,11 @@ def refusal(entry: MessageRows) -> str | None:
     if channel.get("id") != message.get("channel_id"):
         return f"a message of channel {message.get('channel_id')} with the title of channel {channel.get('id')}"
     name = channel.get("name")
-    for what, text in (("title", channel.get("title")), ("caption", message.get("caption")), ("name", "" if name is None else name)):
+    for what, text in (
+        ("title", channel.get("title")),
+        ("caption", message.get("caption")),
+        ("name", "" if name is None else name),
+    ):
         if not isinstance(text, str):
             return f"a {what} that is no text: {text!r:.50}"
     if image is not None and any(image.get(key) != message.get(key) for key in ("channel_id", "message_id")):

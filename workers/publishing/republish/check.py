@@ -10,7 +10,7 @@ from ipc.checklist import Checklist
 from ipc.journal import Journal, JournalError, addresses, pictures
 from workers.publishing import catalog as catalogs
 from workers.publishing.catalog import CatalogFault
-from workers.publishing.republish.rows import current_address
+from workers.publishing.republish.rows import current_address, lacks_columns
 
 SAMPLE = 50
 """How many of the oldest rows are looked at whose address the journal does not have."""
@@ -47,14 +47,20 @@ def _originals_as_is(journal: Journal, options: Mapping[str, Any]) -> Iterator[s
 
 def _stale_rows(journal: Journal, options: Mapping[str, Any]) -> Iterator[str]:
     url, prefix = current_address(options)
-    same_prefix = elsewhere = 0
-    for number, found_url, found_prefix, rows in addresses.published(journal):
-        if number is None:
-            same_prefix += rows if _are_stale(journal, options, url) else 0
-        elif found_prefix != prefix:
-            elsewhere += rows
-        elif found_url != url:
-            same_prefix += rows
+    same_prefix = elsewhere = lacking = 0
+    for one in addresses.published(journal):
+        lacking += one.rows if lacks_columns(one, prefix) else 0
+        if one.number is None:
+            same_prefix += one.rows if _are_stale(journal, options, url) else 0
+        elif one.prefix != prefix:
+            elsewhere += one.rows
+        elif one.url != url:
+            same_prefix += one.rows
+    if lacking:
+        yield (
+            f"{lacking} rows were written without the columns that are new in this version: bin/run republish --rows"
+            " fills them, and --renditions renders anew what only rendering finds out (thumbhash, colour, preview)"
+        )
     if same_prefix:
         yield f"the URLs in {same_prefix} rows do not begin with {url}: bin/run republish --urls writes them again"
     if elsewhere:

@@ -6,7 +6,7 @@ from typing import Any
 
 from workers.publishing.catalog import MessageRows
 
-CHANNEL = {"id": 7, "title": "Test"}
+CHANNEL = {"id": 7, "title": "Test", "name": None}
 RENDITION = {"width": 320, "height": 200, "format": "webp", "bytes": 9, "key": "a/ü", "url": "https://example.org/a/ü"}
 
 
@@ -23,6 +23,12 @@ def message(revision: int, number: int = 1, /, **fields: Any) -> dict[str, Any]:
         "entities": [],
         "forwarded_from": None,
         "reply_to": None,
+        "hidden_at": None,
+        "alt": None,
+        "tags": None,
+        "is_cover": False,
+        "caption_html": None,
+        "caption_shown": None,
     }
     return {**whole, **fields}
 
@@ -38,6 +44,13 @@ def image(revision: int, number: int = 1, /, **fields: Any) -> dict[str, Any]:
         "height": 400,
         "bytes": revision,
         "renditions": [RENDITION],
+        "kind": None,
+        "preview": None,
+        "thumbhash": None,
+        "color": None,
+        "phash": None,
+        "has_alpha": None,
+        "animated": None,
     }
     return {**whole, **fields}
 
@@ -49,6 +62,10 @@ def digest(number: int) -> str:
 def entry(revision: int, number: int = 1, /, **fields: Any) -> MessageRows:
     """A message of that revision with its image; `fields` are the message's."""
     return MessageRows(CHANNEL, message(revision, number, **fields), image(revision, number))
+
+
+def hidden(revision: int, number: int = 1, /, **fields: Any) -> MessageRows:
+    return MessageRows(CHANNEL, message(revision, number, hidden_at="2025-03-01T10:00:00Z", **fields))
 
 
 def deletion(revision: int, number: int = 1) -> MessageRows:

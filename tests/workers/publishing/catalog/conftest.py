@@ -54,8 +54,10 @@ class Shelf:
 def _plain(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    if name in ("entities", "forwarded_from", "renditions") and isinstance(value, str):
+    if name in ("entities", "forwarded_from", "renditions", "tags", "preview") and isinstance(value, str):
         return json.loads(value)
+    if name in ("is_cover", "has_alpha", "animated") and value is not None:
+        return bool(value)
     return value
 
 

@@ -34,10 +34,26 @@ def test_a_row_comes_out_as_it_went_in(catalog: Catalog, shelf: Shelf) -> None:
         ],
         forwarded_from={"channel_id": 9, "message_id": None, "name": "Ünder", "date": "2025-01-01T00:00:00Z"},
         reply_to=4,
+        alt="A *Ü*",
+        tags=["日本", "über"],
+        is_cover=True,
+        caption_html="Ein <b>*Ü*</b>",
+        caption_shown="Ein *Ü*",
     )
-    picture = image(5, photo_id=2**60)
-    assert catalog.write_many([MessageRows(CHANNEL, whole, picture)]) == [True]
-    assert shelf.rows("channels") == [CHANNEL]
+    picture = image(
+        5,
+        photo_id=2**60,
+        kind="animation",
+        preview={"key": "a/p.jpg", "url": "https://example.org/a/p.jpg", "width": 1200, "height": 630, "bytes": 9},
+        thumbhash="1QcSHQRnh493V4dIh4eXh1h4kJUI",
+        color="#a0b1c2",
+        phash=-(2**63),
+        has_alpha=True,
+        animated=False,
+    )
+    channel = {"id": 7, "title": "Test", "name": "test"}
+    assert catalog.write_many([MessageRows(channel, whole, picture)]) == [True]
+    assert shelf.rows("channels") == [channel]
     assert shelf.rows("messages") == [whole]
     assert shelf.rows("images") == [picture]
 
@@ -47,16 +63,23 @@ def test_the_columns_are_those_that_others_rely_on(catalog: Catalog, shelf: Shel
     (of_messages,), (of_images,) = shelf.rows("messages"), shelf.rows("images")
     assert " ".join(of_messages) == (
         "channel_id message_id revision grouped_id caption posted_at edited_at deleted_at"
-        " entities forwarded_from reply_to"
+        " entities forwarded_from reply_to hidden_at alt tags is_cover caption_html caption_shown"
     )
-    assert " ".join(of_images) == "channel_id message_id photo_id sha256 mime width height bytes renditions"
+    assert " ".join(of_images) == (
+        "channel_id message_id photo_id sha256 mime width height bytes renditions"
+        " kind preview thumbhash color phash has_alpha animated"
+    )
 
 
 def test_columns_that_the_first_version_did_not_have_may_be_left_out(catalog: Catalog, shelf: Shelf) -> None:
-    new = ("entities", "forwarded_from", "reply_to")
-    old = {name: value for name, value in message(1).items() if name not in new}
-    assert catalog.write(CHANNEL, old, image(1))
+    old = dict(list(message(1).items())[:8])
+    assert catalog.write({"id": 7, "title": "Test"}, old, dict(list(image(1).items())[:9]))
     assert shelf.rows("messages") == [message(1)]
+    assert shelf.rows("images") == [image(1)]
+    named = {**CHANNEL, "name": "test"}
+    catalog.write(named, message(2), None)
+    catalog.write({"id": 7, "title": "Test"}, message(3), None)
+    assert shelf.rows("channels") == [named]  # whoever knows no names changes none
 
 
 def test_ids_that_no_double_holds(catalog: Catalog, shelf: Shelf) -> None:
@@ -85,8 +108,11 @@ def test_a_message_without_an_image(catalog: Catalog, shelf: Shelf) -> None:
 
 def test_a_renamed_channel(catalog: Catalog, shelf: Shelf) -> None:
     catalog.write_many([entry(1), MessageRows({"id": 8, "title": "Other"}, message(1, channel_id=8))])
-    catalog.write({"id": 7, "title": "Renamed"}, message(2), image(2))
-    assert shelf.rows("channels") == [{"id": 7, "title": "Renamed"}, {"id": 8, "title": "Other"}]
+    other = {"id": 8, "title": "Other", "name": None}
+    for revision, name, title in [(2, None, "Renamed"), (3, "name", "Renamed"), (4, "name2", "R"), (5, None, "R")]:
+        renamed = {"id": 7, "title": title, "name": name}
+        catalog.write(renamed, message(revision), image(revision))
+        assert shelf.rows("channels") == [renamed, other]
 
 
 @pytest.mark.parametrize("revisions", [(2, 3), (3, 2), (2, 2)])
@@ -98,7 +124,7 @@ def test_a_channel_with_two_titles_in_one_batch_gets_the_last(
     old = MessageRows({"id": 7, "title": "Test"}, message(revisions[1], 2))
     refused_one = MessageRows({"id": 7, "title": ["Never"]}, message(4, 3))
     catalog.write_many([new, old, refused_one])
-    assert shelf.rows("channels") == [{"id": 7, "title": "Test"}]
+    assert shelf.rows("channels") == [CHANNEL]
     assert [row["revision"] for row in shelf.rows("messages")] == list(revisions)
 
 

@@ -14,11 +14,12 @@ import httpx
 import pytest
 
 from tests.servers.rows import OWNER, SCHEMA, RowServer
-from tests.workers.publishing.catalog.builders import CHANNEL, deletion, digest, entry, image, message
+from tests.workers.publishing.catalog.builders import CHANNEL, deletion, digest, entry, hidden, image, message
 from tests.workers.publishing.catalog.conftest import MakeSupabase
 from workers.publishing.catalog import MessageRows
 
-TABLES = ("channels", "messages", "images")
+TABLES = ("channels", "messages", "images", "message_tags")
+VIEWS = ("pictures", "pictures_by_tag")
 
 
 class Site:
@@ -52,20 +53,29 @@ def site(server: RowServer, request: pytest.FixtureRequest) -> Iterator[Site]:
 
 def test_a_site_reads_what_is_not_deleted(server: RowServer, site: Site, make_supabase: MakeSupabase) -> None:
     catalog = make_supabase()
-    catalog.write_many([entry(1, 1), entry(1, 2), deletion(2, 2), deletion(2, 3), entry(1, 4)])
-    assert site.ids("messages") == [1, 4]
-    assert site.ids("images") == [1, 4]
+    tagged = {"tags": ["x"]}
+    rows = [entry(1, 1), entry(1, 2), deletion(2, 2), deletion(2, 3), entry(1, 4, **tagged), entry(1, 5, **tagged)]
+    catalog.write_many([*rows, entry(1, 6, **tagged), hidden(2, 6, **tagged), hidden(2, 7, **tagged)])
+    for table in ("messages", "images", "pictures"):
+        assert site.ids(table) == [1, 4, 5]
+    for table in ("message_tags", "pictures_by_tag"):
+        assert site.ids(table) == [4, 5]
     assert site.ask("GET", "/channels") == (200, [CHANNEL])
     # A row that was written past the function shows no more.
     server.sql("update messages set deleted_at = now() where message_id = 4")
-    assert site.ids("images") == [1]
+    server.sql("update messages set hidden_at = now() where message_id = 5")
+    for table in ("messages", "images", "pictures"):
+        assert site.ids(table) == [1]
+    for table in ("message_tags", "pictures_by_tag"):
+        assert site.ids(table) == []
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_a_site_writes_nothing(server: RowServer, site: Site, make_supabase: MakeSupabase, table: str) -> None:
     make_supabase().write_many([entry(1)])
     before = server.sql(f"select * from {table}")
-    rows = {"channels": {"id": 8, "title": "x"}, "messages": message(1, 2), "images": image(1)}
+    tag = {"channel_id": 7, "message_id": 1, "tag": "x", "posted_at": "2025-02-01T10:00:00Z"}
+    rows = {"channels": {"id": 8, "title": "x"}, "messages": message(1, 2), "images": image(1), "message_tags": tag}
     for method, path, body in [
         ("POST", f"/{table}", rows[table]),
         ("PATCH", f"/{table}?{'id' if table == 'channels' else 'channel_id'}=eq.7", rows[table]),
@@ -83,6 +93,7 @@ def test_a_site_calls_no_function(server: RowServer, site: Site) -> None:
         "picturedesk_referenced": {"sha256s": []},
         "picturedesk_named": {"sha256s": []},
         "picturedesk_faults": {},
+        "picturedesk_version": {},
     }
     for function, arguments in calls.items():
         status, answer = site.ask("POST", f"/rpc/{function}", arguments)
@@ -121,11 +132,14 @@ def test_every_table_column_and_function_says_what_it_is(server: RowServer) -> N
     silent = server.sql(
         """
         select attrelid::regclass || '.' || attname as name from pg_attribute
-        where attrelid in ('channels'::regclass, 'messages'::regclass, 'images'::regclass)
-          and attnum > 0 and not attisdropped and col_description(attrelid, attnum) is null
+        where attrelid in (
+            'channels'::regclass, 'messages'::regclass, 'images'::regclass, 'message_tags'::regclass,
+            'pictures'::regclass
+        ) and attnum > 0 and not attisdropped and col_description(attrelid, attnum) is null
         union all
         select relname from pg_class
-        where relnamespace = 'public'::regnamespace and relkind = 'r' and obj_description(oid, 'pg_class') is null
+        where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')
+          and obj_description(oid, 'pg_class') is null
         union all
         select proname from pg_proc
         where pronamespace = 'public'::regnamespace and obj_description(oid, 'pg_proc') is null
@@ -145,8 +159,9 @@ def snapshot(server: RowServer) -> dict[str, list[dict[str, Any]]]:
             select attrelid::regclass::text, attname, format_type(atttypid, atttypmod), attnotnull,
                    pg_get_expr(adbin, adrelid), col_description(attrelid, attnum)
             from pg_attribute left join pg_attrdef on adrelid = attrelid and adnum = attnum
-            where attrelid in ('channels'::regclass, 'messages'::regclass, 'images'::regclass)
-              and attnum > 0 and not attisdropped
+            where attrelid in (
+                'channels'::regclass, 'messages'::regclass, 'images'::regclass, 'message_tags'::regclass
+            ) and attnum > 0 and not attisdropped
             order by 1, attnum
             """
         ),
@@ -164,6 +179,12 @@ def snapshot(server: RowServer) -> dict[str, list[dict[str, Any]]]:
             where relnamespace = 'public'::regnamespace and relkind = 'r' order by 1
             """
         ),
+        "views": server.sql(
+            """
+            select relname, reloptions, relacl::text, pg_get_viewdef(oid) from pg_class
+            where relnamespace = 'public'::regnamespace and relkind = 'v' order by 1
+            """
+        ),
         "functions": server.sql(
             """
             select oid::regprocedure::text, pg_get_functiondef(oid), proacl::text from pg_proc
@@ -176,8 +197,9 @@ def snapshot(server: RowServer) -> dict[str, list[dict[str, Any]]]:
 def test_applied_twice_it_changes_nothing(server: RowServer, make_supabase: MakeSupabase) -> None:
     make_supabase().write_many([entry(1)])
     before = snapshot(server)
-    assert len(before["tables"]) == 3
-    assert len(before["functions"]) == 4
+    assert len(before["tables"]) == 4
+    assert len(before["views"]) == 2
+    assert len(before["functions"]) == 5
     server.apply_schema()
     assert snapshot(server) == before
     assert make_supabase().write_many([entry(1), entry(1, 2)]) == [False, True]
@@ -219,7 +241,7 @@ def test_it_is_applied_whole_or_not_at_all(bare_server: RowServer) -> None:
 def test_it_names_every_role_and_schema(server: RowServer) -> None:
     """A search path of somebody's choosing must lead no function astray."""
     found = server.sql("select proname, proconfig, prosecdef from pg_proc where pronamespace = 'public'::regnamespace")
-    assert len(found) == 4
+    assert len(found) == 5
     assert all(row["proconfig"] == ['search_path=""'] and not row["prosecdef"] for row in found)
 
 

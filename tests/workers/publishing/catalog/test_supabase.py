@@ -466,7 +466,35 @@ def test_without_a_schema(bare_server: RowServer, make_supabase: MakeSupabase) -
         ("drop function picturedesk_referenced", ["the function public.picturedesk_referenced is missing"]),
         ("drop function picturedesk_named", ["the function public.picturedesk_named is missing"]),
         ("drop function picturedesk_faults", ["the function public.picturedesk_faults is missing"]),
-        ("drop table images", ["the table public.images is missing"]),
+        (
+            "drop table images cascade",
+            [
+                "the table public.images is missing",
+                "the view public.pictures is missing",
+                "the view public.pictures_by_tag is missing",
+            ],
+        ),
+        ("drop view pictures_by_tag", ["the view public.pictures_by_tag is missing"]),
+        (
+            "drop table message_tags cascade",
+            ["the table public.message_tags is missing", "the view public.pictures_by_tag is missing"],
+        ),
+        (
+            "alter view pictures set (security_invoker = false); revoke select on pictures from anon;"
+            " grant delete on pictures to authenticated",
+            [
+                "anon may not read public.pictures",
+                "authenticated may delete public.pictures",
+                "the view public.pictures has its owner's rights: it shows what row level security hides",
+            ],
+        ),
+        (
+            'alter policy "anybody reads tags of what is not deleted" on message_tags using (true)',
+            [
+                'the policy "anybody reads tags of what is not deleted" on public.message_tags says something else'
+                " than it should"
+            ],
+        ),
         (
             "alter table messages drop column reply_to, drop column entities",
             ["the column entities of public.messages is missing", "the column reply_to of public.messages is missing"],
@@ -514,7 +542,7 @@ def test_the_check_says_what_differs(server: RowServer, change: str, said: list[
     ("change", "said"),
     [
         ("drop function ingest_messages", "PGRST202"),
-        ("drop table images", "42P01"),
+        ("drop table images cascade", "42P01"),
         ("alter table messages drop column reply_to", "42703"),
         ("alter table images drop column mime", "42703"),
     ],
@@ -564,8 +592,9 @@ def test_the_check_of_what_does_not_answer(server: RowServer, proxy: FaultProxy,
 
 
 def test_the_check_says_what_it_found_before_something_else_went_wrong(server: RowServer) -> None:
-    with changed(server, "drop table images; revoke execute on function ingest_messages from service_role"):
-        table, right = lines(server)
+    with changed(server, "drop table images cascade; revoke execute on function ingest_messages from service_role"):
+        table, *views, right = lines(server)
+    assert ["is missing" in line for line in views] == [True, True]
     assert "the table public.images is missing. Apply the schema" in table
     assert "the key may not do this: permission denied for function ingest_messages (42501)" in right
 

@@ -1,7 +1,7 @@
 """The hosted catalogue: a Supabase project whose database has deploy/schema.sql.
 
-`catalog` keeps the promises of `..protocol`, `schema_check` says what keeps a project from taking rows. `project` is
-the home of supabase-py, `answers` says what an answer means.
+`catalog` keeps the promises of `..protocol`, `schema_check` says what keeps a project from taking rows, over
+`schema_version`. `project` is the home of supabase-py, `answers` says what an answer means.
 """
 
 from __future__ import annotations

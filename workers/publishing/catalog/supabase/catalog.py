@@ -16,12 +16,10 @@ from workers.publishing.catalog.pictures import COLUMNS, Asked, Position
 from workers.publishing.catalog.protocol import Catalog, MessageRows, NotAsked, Outcome, RowFault, refusal
 from workers.publishing.catalog.supabase import answers
 from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout
+from workers.publishing.catalog.supabase.schema_version import VERSION, older, version_of
 from workers.publishing.threads import Threads, never
 
 T = TypeVar("T")
-
-VERSION = 2
-"""Of deploy/schema.sql, as its picturedesk_version() says."""
 
 _DIGESTS = 1000
 """How many digests are asked about at a time: 67 KB."""
@@ -112,8 +110,13 @@ class SupabaseCatalog(Catalog):
             raise answers.of_nonsense(error, where=self._project.where) from error
 
     def outdated(self) -> str | None:
-        version = version_of(self._project)
-        return None if version >= VERSION else f"{self._project.where}: {older(version)}"
+        """By a connection of its own: another thread may be writing."""
+        project = self._project.another()
+        try:
+            version = version_of(project)
+        finally:
+            project.close()
+        return None if version >= VERSION else f"{project.where}: {older(version)}"
 
     def probe(self) -> None:
         """An empty batch writes nothing, and needs all that a full one needs."""
@@ -125,27 +128,6 @@ class SupabaseCatalog(Catalog):
 
     def close(self) -> None:
         self._project.close()
-
-
-def version_of(project: Project) -> int:
-    """Of the schema that was applied: 1 where none may have been. Raises CatalogFault."""
-    try:
-        version = project.call("picturedesk_version")
-    except answers.Missing as missing:
-        if not missing.is_function:
-            raise
-        return 1
-    if len(version) != 1 or not isinstance(version[0], int):
-        raise answers.of_nonsense(version, where=project.where)
-    return version[0]
-
-
-def older(version: int) -> str:
-    """What is wrong with a schema of that version."""
-    return (
-        f"the schema was applied by an earlier version of this program ({version}; today's is {VERSION}): rows are"
-        " written without what is new"
-    )
 
 
 def _finished(calls: Threads[T] | None, stop: Callable[[], bool]) -> list[T]:

@@ -63,6 +63,10 @@ class Project:
         self._http: httpx.Client | None = None
         self._client: Client | None = None
 
+    def another(self) -> Project:
+        """The same project, by a connection of its own."""
+        return Project(self._url, self._key, self._timeout)
+
     def call(self, function: str, **arguments: Any) -> list[Any]:
         """What a function of the database returns."""
         return self._ask(lambda client: client.rpc(function, arguments).execute().data)

@@ -9,8 +9,8 @@ from typing import Any
 from ipc.checklist import Checklist
 from workers.publishing.catalog.protocol import CatalogFault, RowFault
 from workers.publishing.catalog.supabase import answers
-from workers.publishing.catalog.supabase.catalog import VERSION, older, version_of
 from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout
+from workers.publishing.catalog.supabase.schema_version import VERSION, older, version_of
 
 OF_VERSION_1 = dict.fromkeys(("channels", "messages", "images"), "table")
 SINCE_VERSION_2 = {"message_tags": "table", "pictures": "view", "pictures_by_tag": "view"}

@@ -38,6 +38,7 @@ class ChannelReader:
     def __init__(self, journal: Journal, peer: Peer, on_read: Callable[[int, Message], None]) -> None:
         self.peer = peer
         self.title = peer.title
+        self.name = peer.name
         self.top = 0
         self.omitted = OmittedIds()
         self.known_range = lookup.channel_range(journal, peer.channel_id)  # only this process moves it
@@ -100,8 +101,8 @@ class ChannelReader:
         return Message(message_id, "unreadable")
 
     def learn(self, page: HistoryPage) -> None:
-        """The channel may have another title by now."""
-        self.title = page.title
+        """The channel may have another title or name by now."""
+        self.title, self.name = page.title, page.name
 
     # Recording
 
@@ -112,7 +113,8 @@ class ChannelReader:
         kinds = Counter(one.kind for one in messages if one.post is None and one.kind != "absent")
         kinds += Counter({MORE: sum(one.more for one in messages)})  # if there are any
         posts = tuple(one.post for one in messages if one.post)
-        page = Page(Channel(self.id, self.title), posts, low, high, dict(kinds), is_present=True, priority=priority)
+        channel = Channel(self.id, self.title, self.name)
+        page = Page(channel, posts, low, high, dict(kinds), is_present=True, priority=priority)
         taken = take(self._journal, page, time.time())
         self.known_range = lookup.channel_range(self._journal, self.id)
         return taken

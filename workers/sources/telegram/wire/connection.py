@@ -31,7 +31,7 @@ from workers.sources.telegram.wire.errors import ConnectionLost, Flooded, Server
 from workers.sources.telegram.wire.files.files import Files
 from workers.sources.telegram.wire.hints import Hint, hint_of
 from workers.sources.telegram.wire.media import File, Message, read_message
-from workers.sources.telegram.wire.peers import PAGE, Peer, input_channel, input_peer
+from workers.sources.telegram.wire.peers import PAGE, Peer, input_channel, input_peer, name_of
 from workers.sources.telegram.wire.translation import translated
 from workers.unforeseen import contained
 
@@ -46,10 +46,11 @@ CLOSE_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class HistoryPage:
-    """Messages, ascending. `title` is the channel's as it is now."""
+    """Messages, ascending. `title` and `name` are the channel's as they are now (see `Peer`)."""
 
     messages: tuple[Message, ...]
     title: str
+    name: str | None = None
 
 
 class Connection:
@@ -195,10 +196,12 @@ class Connection:
     def _page(self, peer: Peer, answer: Any) -> HistoryPage:
         answer = _with("messages", "chats", of=answer)
         messages = (self._read(one, peer) for one in answer.messages)
-        titles = [chat.title for chat in answer.chats if chat.id == peer.channel_id and hasattr(chat, "title")]
+        chats = [chat for chat in answer.chats if chat.id == peer.channel_id and hasattr(chat, "title")]
+        names = [name_of(chat) for chat in chats if isinstance(chat, types.Channel)]
         return HistoryPage(
             messages=tuple(sorted(messages, key=lambda message: message.id)),
-            title=clean(titles[0]) if titles else peer.title,
+            title=clean(chats[0].title) if chats else peer.title,
+            name=names[0] if names else peer.name,
         )
 
     def _read(self, message: Any, peer: Peer) -> Message:

@@ -22,12 +22,16 @@ Ask = Callable[[Any], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A channel, and the account's way to it. `is_member`: its posts come as updates, others' only by asking."""
+    """A channel, and the account's way to it. `is_member`: its posts come as updates, others' only by asking.
+
+    `name` is its public name without the @: empty if it has none, None if that is not known.
+    """
 
     channel_id: int
     access_hash: int
     title: str
     is_member: bool
+    name: str | None = None
 
 
 async def resolve(ask: Ask, address: Address) -> Peer:
@@ -78,9 +82,16 @@ def peer_of(chat: Any) -> Peer:
             raise ServerTrouble("Telegram says that it is there, and nothing of what it is (chatEmpty)")
         case types.Channel():
             # A "min" description has a hash that opens nothing but the messages it came with.
-            return Peer(chat.id, 0 if chat.min else chat.access_hash or 0, clean(chat.title), not chat.left)
+            access_hash = 0 if chat.min else chat.access_hash or 0
+            return Peer(chat.id, access_hash, clean(chat.title), not chat.left, name_of(chat))
         case _:
             raise ChannelFault("it is not a channel", "Name a channel or a supergroup in telegram.channels")
+
+
+def name_of(chat: Any) -> str:
+    """The public name of a channel without the @, empty if it has none; the first active one of several."""
+    others = [one.username for one in chat.usernames or () if one.active]
+    return clean(chat.username or "") or (others[0] if others else "")
 
 
 def _basic_group(chat: Any) -> ChannelFault:

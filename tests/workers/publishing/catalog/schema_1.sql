@@ -1,0 +1,415 @@
+-- The hosted catalogue: tables, rights and functions of a Supabase project that Picturedesk writes to.
+--
+--   bin/run schema | psql "$DATABASE_URL"         or paste it into the project's SQL editor
+--
+-- It can be run again at any time, and over an older version: what is there stays, what is missing is added. It runs in
+-- one transaction, so it is applied whole or not at all.
+--
+-- Who may do what: anybody (the roles anon and authenticated, which is what a publishable key gives) reads what is not
+-- deleted; Picturedesk writes as service_role, which is what a secret key gives, and only through ingest_messages().
+
+begin;
+
+-- That something is there already is no news when it is run again.
+set local client_min_messages = warning;
+
+-- Tables
+
+create table if not exists public.channels (
+    id         bigint not null,
+    title      text   not null,
+    constraint channels_pkey primary key (id)
+);
+
+create table if not exists public.messages (
+    channel_id bigint      not null,
+    message_id bigint      not null,
+    revision   bigint      not null,
+    grouped_id bigint,
+    caption    text        not null,
+    posted_at  timestamptz not null,
+    edited_at  timestamptz,
+    deleted_at timestamptz,
+    constraint messages_pkey primary key (channel_id, message_id),
+    constraint messages_channel_fkey foreign key (channel_id) references public.channels (id)
+);
+
+create table if not exists public.images (
+    channel_id bigint  not null,
+    message_id bigint  not null,
+    photo_id   bigint,
+    sha256     text    not null,
+    mime       text    not null,
+    width      integer not null,
+    height     integer not null,
+    bytes      bigint  not null,
+    renditions jsonb   not null,
+    constraint images_pkey primary key (channel_id, message_id),
+    constraint images_message_fkey foreign key (channel_id, message_id)
+        references public.messages (channel_id, message_id),
+    -- Objects are kept or deleted by it: nothing that merely looks like a digest gets in.
+    constraint images_sha256_is_a_digest check (sha256 ~ '^[0-9a-f]{64}$'),
+    constraint images_renditions_is_an_array check (jsonb_typeof(renditions) = 'array')
+);
+
+-- Columns that the first version did not have.
+
+alter table public.messages
+    add column if not exists entities jsonb not null default '[]'
+        constraint messages_entities_is_an_array check (jsonb_typeof(entities) = 'array'),
+    add column if not exists forwarded_from jsonb
+        constraint messages_forwarded_from_is_an_object check (jsonb_typeof(forwarded_from) = 'object'),
+    add column if not exists reply_to bigint;
+
+-- What a site asks for: a channel's messages, newest first; an album; the messages that show one picture.
+
+create index if not exists messages_channel_posted_at on public.messages (channel_id, posted_at desc, message_id desc);
+create index if not exists messages_grouped_id on public.messages (channel_id, grouped_id) where grouped_id is not null;
+create index if not exists images_sha256 on public.images (sha256);
+
+comment on table public.channels is 'The Telegram channels whose photos are published.';
+comment on column public.channels.id is 'Telegram''s id of the channel, bare and positive.';
+comment on column public.channels.title is 'Its title as last seen.';
+
+comment on table public.messages is 'One row a message with a photo. An album is several messages with one grouped_id.';
+comment on column public.messages.channel_id is 'The channel that it was posted in.';
+comment on column public.messages.message_id is 'Its number within the channel.';
+comment on column public.messages.revision is 'Grows with every change of the message; the highest wins.';
+comment on column public.messages.grouped_id is 'The album that it belongs to, if any.';
+comment on column public.messages.caption is 'Its text, without formatting; empty if there is none.';
+comment on column public.messages.posted_at is 'When it was posted.';
+comment on column public.messages.edited_at is 'When it was last edited, if ever.';
+comment on column public.messages.deleted_at is
+    'When it was found deleted: the row is a tombstone, and nobody but service_role sees it.';
+comment on column public.messages.entities is
+    'Formatting of the caption: an array of {type, offset, length, url?, …}.';
+comment on column public.messages.forwarded_from is
+    'Where it was forwarded from: {channel_id, message_id, name, date}, or null.';
+comment on column public.messages.reply_to is 'The message_id that it replies to, if any.';
+
+comment on table public.images is
+    'The photo of a message that is not deleted, at most one a message. Other messages may show the same picture.';
+comment on column public.images.channel_id is 'The message''s channel.';
+comment on column public.images.message_id is 'The message''s number within the channel.';
+comment on column public.images.photo_id is 'Telegram''s id of the photo, where it is known.';
+comment on column public.images.sha256 is 'Digest of the original file, in hexadecimal; its objects are named by it.';
+comment on column public.images.mime is 'Media type of the original.';
+comment on column public.images.width is 'Width of the original in pixels, upright.';
+comment on column public.images.height is 'Height of the original in pixels, upright.';
+comment on column public.images.bytes is 'Size of the original file.';
+comment on column public.images.renditions is
+    'The web-ready versions: an array of {width, height, format, bytes, key, url}, by width, and of one width webp before avif.';
+
+-- Rights. A project gives every role all rights on new tables of `public` and leaves it to row level security to take
+-- them back. Here they are taken back as well, so that a policy added by mistake lets nobody write.
+
+alter table public.channels enable row level security;
+alter table public.messages enable row level security;
+alter table public.images enable row level security;
+
+grant usage on schema public to anon, authenticated, service_role;
+revoke all on table public.channels, public.messages, public.images from public, anon, authenticated;
+grant select on table public.channels, public.messages, public.images to anon, authenticated;
+grant select, insert, update, delete on table public.channels, public.messages, public.images to service_role;
+
+drop policy if exists "anybody reads channels" on public.channels;
+create policy "anybody reads channels" on public.channels
+    for select to anon, authenticated using (true);
+
+drop policy if exists "anybody reads what is not deleted" on public.messages;
+create policy "anybody reads what is not deleted" on public.messages
+    for select to anon, authenticated using (deleted_at is null);
+
+drop policy if exists "anybody reads images of what is not deleted" on public.images;
+create policy "anybody reads images of what is not deleted" on public.images
+    for select to anon, authenticated using (
+        exists (
+            select from public.messages as message
+            where message.channel_id = images.channel_id
+              and message.message_id = images.message_id
+              and message.deleted_at is null
+        )
+    );
+
+-- A hosted service_role bypasses row level security; one of a server of your own may not.
+
+drop policy if exists "service_role does everything" on public.channels;
+create policy "service_role does everything" on public.channels
+    for all to service_role using (true) with check (true);
+
+drop policy if exists "service_role does everything" on public.messages;
+create policy "service_role does everything" on public.messages
+    for all to service_role using (true) with check (true);
+
+drop policy if exists "service_role does everything" on public.images;
+create policy "service_role does everything" on public.images
+    for all to service_role using (true) with check (true);
+
+-- Functions. Each runs with the rights of its caller (security invoker): should EXECUTE ever be granted to the wrong
+-- role, row level security and the rights above still stand between it and the tables.
+
+-- One of each name: beside a second one, with other parameters, the interface cannot tell which is meant (PGRST203).
+
+do $$
+declare
+    other regprocedure;
+begin
+    for other in
+        select oid
+        from pg_catalog.pg_proc
+        where pronamespace = 'public'::regnamespace
+          and proname in ('ingest_messages', 'picturedesk_referenced', 'picturedesk_named', 'picturedesk_faults')
+          and (proname, oidvectortypes(proargtypes)) not in (
+              ('ingest_messages', 'jsonb'), ('picturedesk_referenced', 'text[]'), ('picturedesk_named', 'text[]'),
+              ('picturedesk_faults', '')
+          )
+    loop
+        raise warning 'dropped %, since there may be only one function of that name', other;
+        execute format('drop routine %s', other);
+    end loop;
+end
+$$;
+
+create or replace function public.ingest_messages(batch jsonb) returns jsonb
+language plpgsql volatile security invoker set search_path = ''
+as $$
+declare
+    applied bigint[];  -- places within the batch, from 1
+begin
+    -- The casts below would make texts of these, and let an image go to another message.
+    if exists (
+        select from jsonb_array_elements(batch) as element (entry)
+        where jsonb_typeof(entry -> 'channel' -> 'title') is distinct from 'string'
+           or jsonb_typeof(entry -> 'message' -> 'caption') is distinct from 'string'
+           or entry -> 'message' -> 'channel_id' is distinct from entry -> 'channel' -> 'id'
+           or jsonb_typeof(entry -> 'image') = 'object' and (
+                  entry -> 'image' -> 'channel_id' is distinct from entry -> 'message' -> 'channel_id'
+               or entry -> 'image' -> 'message_id' is distinct from entry -> 'message' -> 'message_id'
+           )
+    ) then
+        raise exception using
+            errcode = 'check_violation',
+            message = 'title and caption must be texts, and channel, message and image must have the same ids';
+    end if;
+
+    -- Only what is new or renamed is touched, so that writers of one channel do not wait for each other at its row.
+    insert into public.channels as known (id, title)
+    select latest.id, latest.title
+    from (
+        select distinct on (channel.id) channel.id, channel.title
+        from jsonb_array_elements(batch) with ordinality as element (entry, place)
+        cross join lateral jsonb_to_record(entry -> 'channel') as channel (id bigint, title text)
+        order by channel.id, place desc
+    ) as latest
+    where not exists (
+        select from public.channels as same where same.id = latest.id and same.title = latest.title
+    )
+    order by latest.id
+    on conflict (id) do update set title = excluded.title where known.title <> excluded.title;
+
+    -- Every batch takes its rows in the order of their keys: two that overlap wait for each other, never in a circle.
+    with newest as (
+        select distinct on (message.channel_id, message.message_id) element.place, message.*
+        from jsonb_array_elements(batch) with ordinality as element (entry, place)
+        cross join lateral jsonb_populate_record(null::public.messages, element.entry -> 'message') as message
+        order by message.channel_id, message.message_id, message.revision desc, element.place
+    ), written as (
+        insert into public.messages as known (
+            channel_id, message_id, revision, grouped_id, caption, entities, forwarded_from, reply_to,
+            posted_at, edited_at, deleted_at
+        )
+        select
+            channel_id, message_id, revision, grouped_id, caption, coalesce(entities, '[]'), forwarded_from, reply_to,
+            posted_at, edited_at, deleted_at
+        from newest
+        order by channel_id, message_id
+        on conflict (channel_id, message_id) do update set
+            revision = excluded.revision, grouped_id = excluded.grouped_id, caption = excluded.caption,
+            entities = excluded.entities, forwarded_from = excluded.forwarded_from, reply_to = excluded.reply_to,
+            posted_at = excluded.posted_at, edited_at = excluded.edited_at, deleted_at = excluded.deleted_at
+        where excluded.revision > known.revision
+        returning known.channel_id, known.message_id
+    )
+    select coalesce(array_agg(newest.place), '{}') into applied
+    from newest join written using (channel_id, message_id);
+
+    -- A statement of its own: it has to see the image that another batch has committed while this one waited above.
+    delete from public.images as image
+    using jsonb_array_elements(batch) with ordinality as element (entry, place)
+    cross join lateral jsonb_populate_record(null::public.messages, element.entry -> 'message') as message
+    where element.place = any (applied)
+      and message.deleted_at is not null
+      and image.channel_id = message.channel_id
+      and image.message_id = message.message_id;
+
+    insert into public.images (
+        channel_id, message_id, photo_id, sha256, mime, width, height, bytes, renditions
+    )
+    select
+        image.channel_id, image.message_id, image.photo_id, image.sha256, image.mime, image.width, image.height,
+        image.bytes, image.renditions
+    from jsonb_array_elements(batch) with ordinality as element (entry, place)
+    cross join lateral jsonb_populate_record(null::public.messages, element.entry -> 'message') as message
+    cross join lateral jsonb_populate_record(null::public.images, element.entry -> 'image') as image
+    where element.place = any (applied)
+      and message.deleted_at is null
+      and jsonb_typeof(element.entry -> 'image') = 'object'
+    order by image.channel_id, image.message_id
+    on conflict (channel_id, message_id) do update set
+        photo_id = excluded.photo_id, sha256 = excluded.sha256, mime = excluded.mime, width = excluded.width,
+        height = excluded.height, bytes = excluded.bytes, renditions = excluded.renditions;
+
+    return (
+        select coalesce(jsonb_agg(place = any (applied) order by place), '[]')
+        from generate_series(1, jsonb_array_length(batch)) as place
+    );
+end
+$$;
+
+comment on function public.ingest_messages(jsonb) is
+'Write a batch in one transaction: an array of {channel: {id, title}, message: {…}, image: {…} or null}, whose keys are
+the columns. Of each message the highest revision wins, within the batch and against what is there. A message with
+deleted_at leaves a tombstone and loses its image; an image of null leaves the one that is there. Returns an array of
+booleans, one for each element: whether it was written. A row that is refused undoes the whole batch.';
+
+create or replace function public.picturedesk_referenced(sha256s text[]) returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    select coalesce(jsonb_agg(asked.sha256), '[]')
+    from (select distinct unnest(sha256s) as sha256) as asked
+    where exists (select from public.images as image where image.sha256 = asked.sha256);
+$$;
+
+comment on function public.picturedesk_referenced(text[]) is
+'Those of the digests that some image still has: the objects named by the others can be deleted.';
+
+create or replace function public.picturedesk_named(sha256s text[]) returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    select coalesce(jsonb_agg(distinct rendition ->> 'key'), '[]')
+    from public.images as image
+    cross join lateral jsonb_array_elements(image.renditions) as rendition
+    where image.sha256 = any (sha256s) and rendition ->> 'key' is not null;
+$$;
+
+comment on function public.picturedesk_named(text[]) is
+'The keys of all renditions that images with these digests name: their other objects can be deleted.';
+
+create or replace function public.picturedesk_faults() returns jsonb
+language sql stable security invoker set search_path = ''
+as $$
+    with wanted_column (tab, col) as (
+        select tab, unnest(string_to_array(cols, ' '))
+        from (values
+            ('channels', 'id title'),
+            ('messages', 'channel_id message_id revision grouped_id caption posted_at edited_at deleted_at'),
+            ('messages', 'entities forwarded_from reply_to'),
+            ('images', 'channel_id message_id photo_id sha256 mime width height bytes renditions')
+        ) as wanted (tab, cols)
+    ), wanted_policy (tab, policy) as (
+        values
+            ('channels', 'anybody reads channels'),
+            ('messages', 'anybody reads what is not deleted'),
+            ('images', 'anybody reads images of what is not deleted'),
+            ('channels', 'service_role does everything'),
+            ('messages', 'service_role does everything'),
+            ('images', 'service_role does everything')
+    ), found (tab, id, is_secured) as (
+        select relname::text, oid, relrowsecurity
+        from pg_catalog.pg_class
+        where relnamespace = 'public'::regnamespace and relname in ('channels', 'messages', 'images')
+    ), function (oid, is_ours) as (
+        select oid, (proname, oidvectortypes(proargtypes)) in (
+            ('ingest_messages', 'jsonb'), ('picturedesk_referenced', 'text[]'), ('picturedesk_named', 'text[]'),
+            ('picturedesk_faults', '')
+        )
+        from pg_catalog.pg_proc
+        where pronamespace = 'public'::regnamespace
+          and proname in ('ingest_messages', 'picturedesk_referenced', 'picturedesk_named', 'picturedesk_faults')
+    ), fault (tab, what) as (
+        select tab, format('the column %I of public.%I is missing', col, tab)
+        from wanted_column join found using (tab)
+        where not exists (
+            select from pg_catalog.pg_attribute
+            where attrelid = found.id and attname = col and attnum > 0 and not attisdropped
+        )
+        union all
+        select tab, format('row level security of public.%I is off: whoever has the public key reads all of it', tab)
+        from found where not is_secured
+        union all
+        select tab, format('the policy "%s" on public.%I is missing', policy, tab)
+        from wanted_policy join found using (tab)
+        where not exists (
+            select from pg_catalog.pg_policy where polrelid = found.id and polname = policy
+        )
+        union all
+        select tab, format('the policy "%s" on public.%I says something else than it should', policy, tab)
+        from wanted_policy join found using (tab)
+        join pg_catalog.pg_policy on polrelid = found.id and polname = policy
+        where obj_description(pg_policy.oid, 'pg_policy') is distinct from md5(concat_ws(
+            '|', polcmd, polpermissive, polroles::regrole[],
+            pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)
+        ))
+        union all
+        select tab, format('%s may %s public.%I', role, lower(privilege), tab)
+        from found
+        cross join unnest(array['anon', 'authenticated']) as role
+        cross join unnest(array['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) as privilege
+        where has_table_privilege(role, found.id, privilege)
+        union all
+        select '', format('there is a second function of that name: %s', function.oid::regprocedure)
+        from function where not is_ours
+        union all
+        select '', format('%s may call %s', role, function.oid::regprocedure)
+        from function
+        cross join unnest(array['anon', 'authenticated']) as role
+        where is_ours and has_function_privilege(role, function.oid, 'EXECUTE')
+    )
+    select coalesce(jsonb_agg(what order by tab, what), '[]') from fault;
+$$;
+
+comment on function public.picturedesk_faults() is
+'What differs from this file in tables, columns, row level security, policies and rights: an array of texts.';
+
+revoke all on function public.ingest_messages(jsonb) from public, anon, authenticated;
+revoke all on function public.picturedesk_referenced(text[]) from public, anon, authenticated;
+revoke all on function public.picturedesk_named(text[]) from public, anon, authenticated;
+revoke all on function public.picturedesk_faults() from public, anon, authenticated;
+grant execute on function public.ingest_messages(jsonb) to service_role;
+grant execute on function public.picturedesk_referenced(text[]) to service_role;
+grant execute on function public.picturedesk_named(text[]) to service_role;
+grant execute on function public.picturedesk_faults() to service_role;
+
+-- What each policy says, as the database puts it, is written down beside it: so picturedesk_faults() sees when it is
+-- changed. Names are written with their schema, as it reads them.
+
+set local search_path = '';
+
+do $$
+declare
+    policy record;
+begin
+    for policy in
+        select polname, polrelid::regclass as tab, md5(concat_ws(
+            '|', polcmd, polpermissive, polroles::regrole[],
+            pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)
+        )) as digest
+        from pg_catalog.pg_policy
+        where (polrelid, polname) in (
+            ('public.channels'::regclass, 'anybody reads channels'),
+            ('public.messages'::regclass, 'anybody reads what is not deleted'),
+            ('public.images'::regclass, 'anybody reads images of what is not deleted'),
+            ('public.channels'::regclass, 'service_role does everything'),
+            ('public.messages'::regclass, 'service_role does everything'),
+            ('public.images'::regclass, 'service_role does everything')
+        )
+    loop
+        execute format('comment on policy %I on %s is %L', policy.polname, policy.tab, policy.digest);
+    end loop;
+end
+$$;
+
+-- The interface keeps a copy of the schema; this makes it look again.
+notify pgrst, 'reload schema';
+
+commit;

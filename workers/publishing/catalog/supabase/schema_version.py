@@ -1,0 +1,32 @@
+"""The version of deploy/schema.sql that was applied to a project, and what an earlier one means."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from workers.publishing.catalog.supabase import answers
+from workers.publishing.catalog.supabase.project import Project
+
+VERSION: Final = 2
+"""Today's, as its picturedesk_version() says."""
+
+
+def version_of(project: Project) -> int:
+    """Of the schema that was applied: 1 where none may have been. Raises CatalogFault."""
+    try:
+        version = project.call("picturedesk_version")
+    except answers.Missing as missing:
+        if not missing.is_function:
+            raise
+        return 1
+    if len(version) != 1 or not isinstance(version[0], int):
+        raise answers.of_nonsense(version, where=project.where)
+    return version[0]
+
+
+def older(version: int) -> str:
+    """What is wrong with a schema of that version."""
+    return (
+        f"the schema was applied by an earlier version of this program ({version}; today's is {VERSION}): rows are"
+        " written without what is new"
+    )
