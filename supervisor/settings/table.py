@@ -275,7 +275,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breaker:
-    """The circuit breakers of storage and catalogue, one each."""
+    """The circuit breakers of storage, catalogue and webhooks, one each."""
 
     failures: int = setting(5, "failures in a row after which it opens", low=1, high=1000)
     timeout_seconds: float = setting(60.0, "how long it stays open before a probe", unit="s", low=0.05, high=86400)
