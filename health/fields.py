@@ -217,6 +217,17 @@ FIELDS: Mapping[str, Field] = {
     "quarantine[].reason": Field("text", "why"),
     "quarantine[].file": Field("path", "of the original, below `state_dir`"),
     **_of_stages(),
+    "webhooks[].webhook": Field("text", "its place in the settings, and its URL without secrets"),
+    "webhooks[].kind": Field("word", "`events` or `rebuild`"),
+    "webhooks[].waiting": Field("messages", "that it has still to get, at most; `rebuild`: 1 or 0", "integer"),
+    "webhooks[].delivered": Field("messages", "or rebuilds, that it has accepted, over all restarts", "integer"),
+    "webhooks[].failed": Field("attempts", "that came to nothing, over all restarts", "integer"),
+    "webhooks[].dead": Field("messages", "that are given up until `bin/run retry --webhooks`", "integer"),
+    "webhooks[].circuit_breaker": Field("word", f"{_BREAKER}webhook"),
+    "webhooks[].next_probe_at": Field(TIME, "when it is tried again, while its breaker is not closed", "string null"),
+    "webhooks[].failing_since": Field(TIME, "since when it has accepted nothing, after a failure", "string null"),
+    "webhooks[].error": Field("text", "what it last failed with since; empty if it works"),
+    "webhooks[].gone_at": Field(TIME, "when it answered that it is gone (410); null if it has not", "string null"),
 }
 """By path: `[]` stands for each item of a list, `*` for each name in an object whose names are data."""
 

@@ -24,6 +24,7 @@ class Figures:
     `renewals`: how many pictures that are rendered anew there are at each step (see `ipc.journal.renewals`);
     `takedowns`: the same of pictures that are taken down (`ipc.journal.takedowns`). `failures`: what keeps the work of
     `takedown` or the `cdn` from being done (`ipc.journal.breakers`).
+    `webhooks`: how each stands (see `ipc.journal.webhooks.figures`).
     """
 
     states: Mapping[str, int]
@@ -42,6 +43,7 @@ class Figures:
     renewals: Mapping[str, int] = field(default_factory=dict)
     takedowns: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    webhooks: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def queue_size(self) -> int:

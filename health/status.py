@@ -7,6 +7,7 @@ from typing import Any
 
 from health.problems.detectors import find_problems
 from health.problems.first_seen import FirstSeen
+from health.problems.webhooks import waiting
 from health.snapshot import NO_FIGURES, Figures, Snapshot
 from ipc.journal.statistics import STAGES
 from ipc.posts import MORE
@@ -37,6 +38,7 @@ def document(snapshot: Snapshot, first_seen: FirstSeen) -> dict[str, Any]:
         "reloads": [{"at": iso(at), "replaced": count} for at, count in snapshot.report("reloads").get("last", ())],
         "quarantine": _quarantine(snapshot),
         "stages": _stages(snapshot.figures or NO_FIGURES),
+        "webhooks": [_webhook(one, snapshot.now) for one in (snapshot.figures or NO_FIGURES).webhooks],
     }
 
 
@@ -123,6 +125,23 @@ def _stages(figures: Figures) -> dict[str, Any]:
             },
         }
         for stage in STAGES
+    }
+
+
+def _webhook(one: Mapping[str, Any], now: float) -> dict[str, Any]:
+    is_silent = one["silent_until"] is not None and now < one["silent_until"]
+    return {
+        "webhook": one["label"],
+        "kind": one["kind"],
+        "waiting": waiting(one),
+        "delivered": one["delivered"],
+        "failed": one["failed"],
+        "dead": one["dead"],
+        "circuit_breaker": "closed" if one["opened_at"] is None else "open" if is_silent else "half-open",
+        "next_probe_at": iso(one["silent_until"]),
+        "failing_since": iso(one["failing_since"]),
+        "error": one["error"],
+        "gone_at": iso(one["gone_at"]),
     }
 
 

@@ -50,6 +50,11 @@ NAMES: dict[str, str] = {
     "takedown.purged": "uploader: the CDN has forgotten its copies, the journal does not know",
     "hidden.before": "command: posts are to be hidden, shown or blocked, nothing is recorded",
     "hidden.after": "command: it is recorded that they are",
+    "webhook.before": "uploader: changes that a webhook is to be told of are read, nothing is recorded or sent",
+    "webhook.taken": "uploader: they are recorded as its deliveries",
+    "webhook.sent": "uploader: the receiver has accepted a message or a rebuild, the journal does not know",
+    "webhook.after": "uploader: it is recorded that it has",
+    "webhook.failed": "uploader: a delivery has failed, that it loses an attempt is not recorded",
     "dead.before": "any stage: the job is beyond help, nothing is recorded",
     "dead.after": "any stage: the dead letter is recorded",
 }

@@ -94,6 +94,7 @@ FIELDS: Mapping[str, str] = {
     "tried_again_in_seconds": "pause until the child is tried once more, in seconds",
     "url": "recipient (one of notify.urls) by its number, without its secrets",
     "urls": "number of addresses",
+    "webhook": "place of the webhook in the settings and its URL, without its secrets",
     "what": "what happened or follows, for people",
     "where": "source file and line",
     "why": "cause, for people",
@@ -253,6 +254,14 @@ EVENTS: Mapping[str, Event] = {
     "thread.crashed": Event("A thread ended by an error that nothing caught", "thread"),
     "tombstone.published": Event("Published the deletion of a message", "channel job message"),
     "warm_up.failed": Event("A codec failed while the worker warmed up"),
+    "webhook.delivered": Event("A webhook has accepted a message", "channel message webhook"),
+    "webhook.failed": Event(
+        "A message to a webhook, or a rebuild, did not arrive", "channel message outcome reason webhook"
+    ),
+    "webhook.gone": Event("A webhook has answered 410, that it is gone: it gets nothing more", "reason webhook"),
+    "webhook.rebuilt": Event("A static host was asked to build the site anew", "webhook"),
+    "webhook.recovered": Event("A webhook accepts messages again", "webhook"),
+    "webhook.removed": Event("A webhook is no more in the settings: what it was to be told is dropped", "webhook"),
     "work.paused": Event("Work of the uploader beside its stages is put off", "thread reason seconds"),
     "worker.died": Event("A worker died of a job", "cause job why worker"),
     "worker.overfull": Event("A worker has written more than any picture needs: it is ended", "job worker"),

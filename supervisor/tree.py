@@ -212,6 +212,8 @@ def uploader_options(settings: Settings) -> dict[str, Any]:
         "catalog": asdict(settings.catalog),
         "breaker": asdict(settings.breaker),
         "retry": asdict(settings.retry),
+        "webhooks": [asdict(one) for one in settings.webhook],
+        "version": VERSION,
     }
 
 
@@ -284,6 +286,7 @@ CHECKS = {
     "workers.publishing.storage:check": uploader_options,
     "workers.publishing.catalog:check": uploader_options,
     "workers.publishing.republish:check": uploader_options,
+    "workers.publishing.webhooks.check:check": uploader_options,
     "health.notify.check:check": notify_options,
 }
 """What `check` runs besides reading the configuration: each gets its child's options and names what is wrong."""

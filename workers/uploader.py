@@ -39,6 +39,7 @@ from workers.publishing.spool_sweep import SpoolSweep
 from workers.publishing.stage import DRAIN_SECONDS, StageThread
 from workers.publishing.storage import Storage
 from workers.publishing.takedown import Takedowns
+from workers.publishing.webhooks import works as webhook_works
 from workers.publishing.work_thread import WorkThread
 
 POLL_SECONDS = 2.0
@@ -64,7 +65,10 @@ class Services:
 
 
 def main(context: Context) -> None:
-    """Publish rendered jobs until asked to stop. Options: `storage`, `catalog`, `breaker`, `retry`."""
+    """Publish rendered jobs until asked to stop.
+
+    Options: `storage`, `catalog`, `breaker`, `retry`, `webhooks`, `version`.
+    """
     with reading_options():
         report_as_left(context)
         services = services_of(context)
@@ -80,7 +84,8 @@ def main(context: Context) -> None:
         stop=stop.is_set,
     )
     spool = Spool(context.spool_path)
-    uploader = Uploader(context, object_stage, row_stage, SpoolSweep(spool, journal), works_of(context, stop.is_set))
+    works = works_of(context, journal, stop.is_set)
+    uploader = Uploader(context, object_stage, row_stage, SpoolSweep(spool, journal), works)
     uploader.restore()
     context.ready()
     uploader.report.send()
@@ -132,11 +137,16 @@ def make_stages(
     return object_stage, row_stage
 
 
-def works_of(context: Context, stopping: Callable[[], bool]) -> list[WorkThread]:
+def works_of(context: Context, journal: Journal, stopping: Callable[[], bool]) -> list[WorkThread]:
     """The threads beside the two stages."""
+    make = partial(webhook_works.make, options=context.options, path=context.journal_path, stopping=stopping)
     return [
         WorkThread("renewals", partial(make_renewals, context), stopping),
         WorkThread("takedowns", partial(make_takedowns, context), stopping),
+        *(
+            WorkThread(webhook.label, partial(make, webhook), stopping)
+            for webhook in webhook_works.register(journal, context.options)
+        ),
     ]
 
 

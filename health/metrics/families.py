@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from health.metrics import pictures, processes, surroundings
+from health.metrics import pictures, processes, surroundings, webhooks
 from health.metrics.family import Family
 
-FAMILIES: tuple[Family, ...] = (*surroundings.FAMILIES, *pictures.FAMILIES, *processes.FAMILIES)
+FAMILIES: tuple[Family, ...] = (
+    *surroundings.FAMILIES,
+    *pictures.FAMILIES,
+    *processes.FAMILIES,
+    *webhooks.FAMILIES,
+)

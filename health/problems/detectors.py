@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from health.problems import delivery, disk, memory, pictures, services, takedown, telegram, tree
+from health.problems import delivery, disk, memory, pictures, services, takedown, telegram, tree, webhooks
 from health.problems.problem import Detector, Problem
 from health.snapshot import Snapshot
 
@@ -32,6 +32,8 @@ NO_REASON: tuple[Detector, ...] = (
     services.schema_outdated,
     takedown.objects_stay,
     takedown.copies_stay,
+    webhooks.webhooks_failing,
+    webhooks.webhooks_gone,
     delivery.messages_undelivered,
 )
 """What they find is the reason for nothing else."""

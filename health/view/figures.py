@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from health.snapshot import Figures
-from ipc.journal import Journal, JournalError, breakers, renewals, statistics, takedowns
+from ipc.journal import Journal, JournalError, breakers, renewals, statistics, takedowns, webhooks
 from ipc.journal import figures as journal_figures
 
 QUARANTINED = 20
@@ -75,6 +75,7 @@ def _read(journal: Journal) -> Figures:
             renewals=renewals.counts(journal),
             takedowns=takedowns.counts(journal),
             failures={name: found for name in BESIDES if (found := breakers.get(journal, name)) is not None},
+            webhooks=tuple(webhooks.figures(journal)),
         )
 
 

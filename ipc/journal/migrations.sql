@@ -281,6 +281,59 @@ CREATE TABLE origin (
 ) STRICT;
 INSERT INTO origin VALUES (0);
 
+-- Webhooks.
+CREATE TABLE webhooks (
+    name          TEXT PRIMARY KEY,
+    kind          TEXT    NOT NULL CHECK (kind IN ('events', 'rebuild')),
+    label         TEXT    NOT NULL,
+    token         TEXT    NOT NULL,
+    waiting       INTEGER NOT NULL DEFAULT 0,
+    dead          INTEGER NOT NULL DEFAULT 0,
+    delivered     INTEGER NOT NULL DEFAULT 0,
+    failed        INTEGER NOT NULL DEFAULT 0,
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    next_at       REAL    NOT NULL DEFAULT 0,
+    failing_since REAL,
+    error         TEXT    NOT NULL DEFAULT '',
+    remedy        TEXT    NOT NULL DEFAULT '',
+    opened_at     REAL,
+    silent_until  REAL,
+    gone_at       INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE deliveries (
+    webhook    TEXT    NOT NULL REFERENCES webhooks (name),
+    change     INTEGER NOT NULL,
+    channel_id INTEGER NOT NULL,
+    message_id INTEGER NOT NULL,
+    what       TEXT    NOT NULL CHECK (what IN ('published', 'changed', 'deleted')),
+    at         INTEGER NOT NULL,
+    state      TEXT    NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'dead')),
+    attempts   INTEGER NOT NULL DEFAULT 0,
+    next_at    REAL    NOT NULL DEFAULT 0,
+    reason     TEXT,
+    PRIMARY KEY (webhook, change)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX deliveries_due ON deliveries (webhook, next_at, change) WHERE state = 'waiting';
+CREATE INDEX deliveries_of_picture ON deliveries (webhook, channel_id, message_id, change) WHERE state = 'waiting';
+CREATE INDEX deliveries_dead ON deliveries (webhook, change) WHERE state = 'dead';
+
+CREATE TRIGGER delivery_appears AFTER INSERT ON deliveries BEGIN
+    UPDATE webhooks SET waiting = waiting + (NEW.state = 'waiting'), dead = dead + (NEW.state = 'dead')
+    WHERE name = NEW.webhook;
+END;
+
+CREATE TRIGGER delivery_moves AFTER UPDATE OF state ON deliveries WHEN OLD.state IS NOT NEW.state BEGIN
+    UPDATE webhooks SET waiting = waiting + (NEW.state = 'waiting') - (OLD.state = 'waiting'),
+                        dead = dead + (NEW.state = 'dead') - (OLD.state = 'dead')
+    WHERE name = NEW.webhook;
+END;
+
+CREATE TRIGGER delivery_ends AFTER DELETE ON deliveries BEGIN
+    UPDATE webhooks SET waiting = waiting - (OLD.state = 'waiting'), dead = dead - (OLD.state = 'dead')
+    WHERE name = OLD.webhook;
+END;
+
 -- Which columns the rows under an address have: those that are there have the first version's.
 PRAGMA defer_foreign_keys = ON;
 CREATE TEMP TABLE former_addresses AS SELECT id, url, prefix FROM addresses;

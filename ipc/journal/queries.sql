@@ -828,3 +828,84 @@ SELECT version FROM origin;
 
 -- name: all_addresses
 SELECT DISTINCT url, prefix FROM addresses ORDER BY url, prefix;
+
+-- name: webhook
+SELECT * FROM webhooks WHERE name = :name;
+
+-- name: webhook_names
+SELECT name, kind FROM webhooks ORDER BY name;
+
+-- name: add_webhook
+-- Its label may be another one: its place in the settings.
+INSERT INTO webhooks (name, kind, label, token) VALUES (:name, :kind, :label, :token)
+ON CONFLICT (name) DO UPDATE SET label = excluded.label;
+
+-- name: drop_deliveries
+DELETE FROM deliveries WHERE webhook = :name;
+
+-- name: drop_webhook
+DELETE FROM webhooks WHERE name = :name;
+
+-- name: add_delivery
+INSERT INTO deliveries (webhook, change, channel_id, message_id, what, at)
+VALUES (:name, :change, :channel_id, :message_id, :what, :at);
+
+-- name: due_deliveries
+-- Those that were put off come after those that never were. Of each picture only the first: the others wait for it. A
+-- time too far off was set by a clock that has been set back since.
+SELECT webhook, change, channel_id, message_id, what, at, attempts, reason FROM deliveries AS one
+WHERE webhook = :name AND state = 'waiting' AND (next_at <= :now OR next_at > :farthest)
+      AND NOT EXISTS (
+          SELECT 1 FROM deliveries AS earlier
+          WHERE earlier.webhook = one.webhook AND earlier.channel_id = one.channel_id
+                AND earlier.message_id = one.message_id AND earlier.state = 'waiting' AND earlier.change < one.change
+      )
+ORDER BY next_at, change LIMIT :limit;
+
+-- name: end_delivery
+DELETE FROM deliveries WHERE webhook = :name AND change = :change;
+
+-- name: put_off_delivery
+UPDATE deliveries SET attempts = :attempts, next_at = :next_at, reason = :reason
+WHERE webhook = :name AND change = :change;
+
+-- name: bury_delivery
+UPDATE deliveries SET state = 'dead', attempts = :attempts, next_at = 0, reason = :reason
+WHERE webhook = :name AND change = :change;
+
+-- name: webhook_accepted
+UPDATE webhooks SET delivered = delivered + 1, attempts = 0, next_at = 0, failing_since = NULL, error = '', remedy = '',
+                    opened_at = NULL, silent_until = NULL
+WHERE name = :name;
+
+-- name: webhook_failed
+-- Also how its circuit breaker stands; NULL: closed.
+UPDATE webhooks SET failed = failed + 1, failing_since = coalesce(failing_since, :now), error = :error,
+                    remedy = :remedy, opened_at = iif(:silent_until IS NULL, NULL, coalesce(opened_at, :now)),
+                    silent_until = :silent_until
+WHERE name = :name;
+
+-- name: put_off_rebuild
+UPDATE webhooks SET attempts = attempts + 1, next_at = :next_at WHERE name = :name;
+
+-- name: webhook_gone
+UPDATE webhooks SET gone_at = :now, error = :error WHERE name = :name;
+
+-- name: dead_deliveries
+SELECT label, webhook, change, channel_id, message_id, what, deliveries.at, deliveries.attempts, reason
+FROM deliveries INDEXED BY deliveries_dead CROSS JOIN webhooks ON name = webhook
+WHERE state = 'dead' ORDER BY webhook, change;
+
+-- name: revive_deliveries
+UPDATE deliveries SET state = 'waiting', attempts = 0, next_at = 0 WHERE webhook = :name AND state = 'dead';
+
+-- name: revive_webhook
+UPDATE webhooks SET gone_at = NULL WHERE name = :name AND gone_at IS NOT NULL;
+
+-- name: webhook_figures
+-- `behind`: changes that it has not taken over yet, at most.
+SELECT webhooks.*, max(0, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0) - position) AS behind
+FROM webhooks CROSS JOIN consumers ON consumers.name = webhooks.name ORDER BY webhooks.name;
+
+-- name: newest_change
+SELECT id, at FROM changes ORDER BY id DESC LIMIT 1;

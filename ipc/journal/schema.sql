@@ -311,6 +311,60 @@ CREATE TABLE blocked_posts (
 ) STRICT;
 CREATE INDEX blocked_posts_sha256 ON blocked_posts (sha256);
 
+-- The webhooks of the settings, and what each has still to be told: moved here from `changes` in the transaction that
+-- moves the webhook's position as a consumer.
+CREATE TABLE webhooks (
+    name          TEXT PRIMARY KEY,       -- "webhook:" and a digest of its URL: so `consumers` has it too
+    kind          TEXT    NOT NULL CHECK (kind IN ('events', 'rebuild')),
+    label         TEXT    NOT NULL,       -- for people: its place in the settings, its URL without secrets
+    token         TEXT    NOT NULL,       -- random: the ids of its messages begin with it
+    waiting       INTEGER NOT NULL DEFAULT 0, -- deliveries, kept by triggers
+    dead          INTEGER NOT NULL DEFAULT 0, -- the same
+    delivered     INTEGER NOT NULL DEFAULT 0, -- messages that it has accepted, or rebuilds
+    failed        INTEGER NOT NULL DEFAULT 0, -- attempts that came to nothing
+    attempts      INTEGER NOT NULL DEFAULT 0, -- of a rebuild: failures in a row
+    next_at       REAL    NOT NULL DEFAULT 0, -- of a rebuild: Unix seconds, not before
+    failing_since REAL,                   -- Unix seconds: the first failure since it last accepted something
+    error         TEXT    NOT NULL DEFAULT '', -- of the last one
+    remedy        TEXT    NOT NULL DEFAULT '',
+    opened_at     REAL,                   -- Unix seconds: since when its circuit breaker is not closed
+    silent_until  REAL,                   -- and until when nothing is sent
+    gone_at       INTEGER                 -- Unix seconds: it has answered 410, and gets nothing more
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE deliveries (
+    webhook    TEXT    NOT NULL REFERENCES webhooks (name),
+    change     INTEGER NOT NULL,          -- its id in `changes`: their order
+    channel_id INTEGER NOT NULL,
+    message_id INTEGER NOT NULL,
+    what       TEXT    NOT NULL CHECK (what IN ('published', 'changed', 'deleted')),
+    at         INTEGER NOT NULL,          -- Unix seconds: of the change
+    state      TEXT    NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'dead')),
+    attempts   INTEGER NOT NULL DEFAULT 0, -- failures that were its own
+    next_at    REAL    NOT NULL DEFAULT 0, -- Unix seconds: not before
+    reason     TEXT,                      -- of the last failure
+    PRIMARY KEY (webhook, change)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX deliveries_due ON deliveries (webhook, next_at, change) WHERE state = 'waiting';
+CREATE INDEX deliveries_of_picture ON deliveries (webhook, channel_id, message_id, change) WHERE state = 'waiting';
+CREATE INDEX deliveries_dead ON deliveries (webhook, change) WHERE state = 'dead';
+
+CREATE TRIGGER delivery_appears AFTER INSERT ON deliveries BEGIN
+    UPDATE webhooks SET waiting = waiting + (NEW.state = 'waiting'), dead = dead + (NEW.state = 'dead')
+    WHERE name = NEW.webhook;
+END;
+
+CREATE TRIGGER delivery_moves AFTER UPDATE OF state ON deliveries WHEN OLD.state IS NOT NEW.state BEGIN
+    UPDATE webhooks SET waiting = waiting + (NEW.state = 'waiting') - (OLD.state = 'waiting'),
+                        dead = dead + (NEW.state = 'dead') - (OLD.state = 'dead')
+    WHERE name = NEW.webhook;
+END;
+
+CREATE TRIGGER delivery_ends AFTER DELETE ON deliveries BEGIN
+    UPDATE webhooks SET waiting = waiting - (OLD.state = 'waiting'), dead = dead - (OLD.state = 'dead')
+    WHERE name = OLD.webhook;
+END;
+
 -- How long the work of a stage on one picture took, and a live post from its posting to its row: how many were within
 -- each bound, and above the bound below. These only grow.
 CREATE TABLE durations (

@@ -25,7 +25,8 @@ def main(arguments: list[str], stop_fd: int | None) -> int:
     options = parse(arguments)
     try:
         if options.command == "schema":  # needed before there is a project to configure
-            terminal.write((HOME / "deploy" / "schema.sql").read_text(encoding="utf-8"))
+            file = "realtime.sql" if options.realtime else "schema.sql"
+            terminal.write((HOME / "deploy" / file).read_text(encoding="utf-8"))
             return ExitCode.DONE
         return _configure_and_run(options, stop_fd)
     except BrokenPipeError:
@@ -66,6 +67,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         memory,
         operation,
         status,
+        webhooks,
         why,
     )
 
@@ -80,9 +82,11 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         case "why":
             return why.run(settings, options.post, options.message, as_json=options.json)
         case "dead":
-            return dead_letters.show(settings, as_json=options.json)
+            show = webhooks.show if options.webhooks else dead_letters.show
+            return show(settings, as_json=options.json)
         case "retry":
-            return dead_letters.retry(settings, options.ids, everything=options.all, reason=options.reason)
+            retry = webhooks.retry if options.webhooks else dead_letters.retry
+            return retry(settings, options.ids, everything=options.all, reason=options.reason)
         case "hide" | "unhide" | "block":
             return hiding.run(settings, options)
         case "gc":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ipc.jobs import Job
-from ipc.journal import Journal, lookup, transitions
+from ipc.journal import Journal, lookup, transitions, webhooks
 from supervisor.cli import terminal
 from supervisor.cli.exit_codes import ExitCode
 from supervisor.cli.terminal import table
@@ -17,11 +17,14 @@ from supervisor.settings import Settings
 def show(settings: Settings, *, as_json: bool) -> int:
     """Print the dead letters; the exit code."""
     path = settings.state_dir / "journal.db"
-    letters = lookup.dead(Journal.open_to_read(path)) if path.exists() else []
+    journal = Journal.open_to_read(path) if path.exists() else None
+    letters = lookup.dead(journal) if journal else []
     if as_json:
         for job in letters:
             terminal.say_json(_letter(job), indent=None)
         return 0
+    if others := sum(row["dead"] for row in webhooks.figures(journal)) if journal else 0:
+        terminal.say(f"Webhooks did not get {others} messages: bin/run dead --webhooks lists them.")
     if not letters:
         terminal.say("No dead letters.")
         return 0

@@ -133,7 +133,10 @@ COMMANDS = (
     Subcommand(
         "dead",
         "list the dead letters: id, message, stage, attempts, reason",
-        options=(_flag("--json", "print one JSON object a line"),),
+        options=(
+            _flag("--json", "print one JSON object a line"),
+            _flag("--webhooks", "list the messages that webhooks did not get instead"),
+        ),
     ),
     Subcommand(
         "retry",
@@ -142,6 +145,10 @@ COMMANDS = (
             Option("ids", "ids from `bin/run dead`", {"type": int, "nargs": "*", "metavar": "ID"}),
             _flag("--all", "every dead letter"),
             Option("--reason", "those whose reason has this text, with --all or without", {"metavar": "TEXT"}),
+            _flag(
+                "--webhooks",
+                "instead: what webhooks did not get, and the webhooks that had answered that they are gone",
+            ),
         ),
     ),
     Subcommand(
@@ -186,6 +193,13 @@ COMMANDS = (
         "schema",
         "print the SQL that a Supabase project needs",
         "It may be applied again at any time.",
+        (
+            _flag(
+                "--realtime",
+                "what a project needs besides, to tell browsers of changes as they happen; docs/realtime.md says how to"
+                " read it",
+            ),
+        ),
     ),
     Subcommand(
         "gc",

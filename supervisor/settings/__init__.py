@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from supervisor.settings import commands, credentials, post_rules, tables
+from supervisor.settings import commands, credentials, post_rules, tables, webhooks
 from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import SECTIONS, TABLE, Settings
 from supervisor.settings.values import checked, from_text, nearest, refusal, shown
@@ -37,6 +37,12 @@ BY_VARIABLE = {entry.variable: entry for entry in TABLE}
 READERS: dict[str, Callable[[str, Any, Path], tuple[Any, ...]]] = {
     "supervisor.command": commands.read,
     "telegram.rules": post_rules.read,
+}
+"""What reads each setting that is a list of tables."""
+
+READERS: dict[str, Callable[[str, Any, Path], tuple[Any, ...]]] = {
+    "supervisor.command": commands.read,
+    "webhook": webhooks.read,
 }
 """What reads each setting that is a list of tables."""
 

@@ -18,6 +18,7 @@ from ipc.text import channel_address
 from supervisor.settings.commands import WORKER, CommandSettings, command_line
 from supervisor.settings.post_rules import RuleSettings
 from supervisor.settings.rules import SettingEntry, setting
+from supervisor.settings.webhooks import WebhookSettings
 
 AUTO = "auto"
 """What a number is that the installation itself decides on."""
@@ -310,7 +311,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breaker:
-    """The circuit breakers of storage and catalogue, one each."""
+    """The circuit breakers of storage, catalogue and webhooks, one each."""
 
     failures: int = setting(5, "failures in a row after which it opens", low=1, high=1000)
     timeout_seconds: float = setting(60.0, "how long it stays open before a probe", unit="s", low=0.05, high=86400)
@@ -445,6 +446,7 @@ class Settings:
     Paths are absolute once loaded. `config_file` is the file that was read, None when there was none."""
 
     state_dir: Path = setting(Path("var"), "folder of the journal, the spool, the media and the catalogue")
+    webhook: tuple[WebhookSettings, ...] = setting((), WebhookSettings.__doc__ or "", secret=True)
     telegram: Telegram = Telegram()
     export: Export = Export()
     images: Images = Images()

@@ -25,7 +25,7 @@ from supervisor.cli.exit_codes import MEANINGS
 from supervisor.cli.parser import COMMANDS, COMMON, Option, Subcommand
 from supervisor.log_events import EVENTS, FIELDS
 from supervisor.settings import commands as command_settings
-from supervisor.settings import load, post_rules
+from supervisor.settings import load, post_rules, webhooks
 from supervisor.settings.render import as_toml
 from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import SECTIONS, TABLE
@@ -74,6 +74,10 @@ def command_keys() -> str:
 
 def rule_keys() -> str:
     return _table(("Key", "Default", "Unit", "Allowed", "Meaning"), map(_setting, post_rules.KEYS.values()))
+
+
+def webhook_keys() -> str:
+    return _table(("Key", "Default", "Unit", "Allowed", "Meaning"), map(_setting, webhooks.KEYS.values()))
 
 
 def _setting(entry: SettingEntry) -> tuple[str, ...]:
@@ -150,6 +154,7 @@ SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
     "settings": settings,
     "commands of your own": command_keys,
     "rules": rule_keys,
+    "webhook keys": webhook_keys,
     "status": status,
     "metrics": metrics,
     "events": events,

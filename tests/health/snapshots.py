@@ -21,6 +21,24 @@ CHANNEL = {
     "pictures": 30,
 }
 
+WEBHOOK = {
+    **{
+        "name": "webhook:0a",
+        "kind": "events",
+        "label": "webhook 1 (https://example.org…)",
+        "token": "0b",
+        "attempts": 0,
+    },
+    **{"waiting": 3, "behind": 2, "dead": 4, "delivered": 50, "failed": 6, "next_at": 0.0, "failing_since": None},
+    **{"error": "", "remedy": "", "opened_at": None, "silent_until": None, "gone_at": None},
+}
+"""As `ipc.journal.webhooks.figures` gives it, of one that works."""
+
+FAILING = {
+    **{"failing_since": NOW - 9, "error": "it answered 404 (Not Found)", "remedy": "check its url"},
+    **{"opened_at": NOW - 9, "silent_until": NOW + 51},
+}
+
 
 def child(state: str = "running", **more: Any) -> dict[str, Any]:
     up = {"pid": 100, "spawned": NOW - 50, "rss_bytes": 10, "peak_rss_bytes": 30} if state == "running" else {}

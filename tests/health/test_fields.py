@@ -14,7 +14,17 @@ from health.problems.first_seen import FirstSeen
 from health.snapshot import Snapshot
 from health.status import document
 from ipc.journal.statistics import STAGES
-from tests.health.snapshots import BREAKERS, CHANNEL, NOW, SHORT, child, figures, snapshot
+from tests.health.snapshots import (
+    BREAKERS,
+    CHANNEL,
+    FAILING,
+    NOW,
+    SHORT,
+    WEBHOOK,
+    child,
+    figures,
+    snapshot,
+)
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export
 
@@ -100,6 +110,7 @@ def everything(**more: Any) -> Snapshot:
             channels=(CHANNEL, {**CHANNEL, "id": 78}),
             last_failure="HTTP 500",
             outcomes={("fetch", "done"): 9, **{(stage, "dead"): 1 for stage in STAGES}},
+            webhooks=({**WEBHOOK, **FAILING}, {**WEBHOOK, "kind": "rebuild", "gone_at": int(NOW) - 5}),
             quarantined=({"job": 8, "channel": 77, "message": 5, "reason": "poison", "file": "8.1"},),
         ),
     }

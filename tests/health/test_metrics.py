@@ -25,7 +25,7 @@ from health.metrics.families import FAMILIES
 from health.snapshot import Snapshot
 from ipc.journal.statistics import OUTCOMES, STAGES, Histogram
 from supervisor.version import VERSION
-from tests.health.snapshots import NOW, child, figures, snapshot
+from tests.health.snapshots import NOW, WEBHOOK, child, figures, snapshot
 from tests.health.test_fields import SERVICES, everything
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export
@@ -69,6 +69,7 @@ def counted(**more: Any) -> Any:
         "outcomes": {(stage, outcome): 2 for stage in STAGES for outcome in OUTCOMES},
         "restarts": {("image-1", "out of memory"): 3, ("pool", "asked"): 1},
         "oldest_waiting_seconds": 61.5,
+        "webhooks": (WEBHOOK,),
     }
     return figures(**{**of_stages, **more})
 
@@ -118,6 +119,11 @@ def test_every_figure() -> None:
     assert value("child_memory_cap_bytes", child="image-1") == 500
     assert value("child_memory_cap_bytes", child="root") is None, "nothing may be divided by a cap of 0"
     assert value("child_up", child="image-1") == 1 and value("child_up", child="own") == 0
+    of_webhook = {"webhook": str(WEBHOOK["label"])}
+    assert value("webhook_attempts_total", **of_webhook, outcome="delivered") == 50
+    assert value("webhook_attempts_total", **of_webhook, outcome="failed") == 6
+    assert value("webhook_waiting_messages", **of_webhook) == 5 and value("webhook_dead_messages", **of_webhook) == 4
+    assert value("webhook_breaker_open", **of_webhook) == 0
     assert value("root_silent_seconds") == 1 and value("machine_memory_available_bytes") == 12345
 
 

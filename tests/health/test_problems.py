@@ -15,11 +15,13 @@ from health.view.figures import Standstill
 from tests.health.snapshots import (
     AWAY,
     BREAKERS,
+    FAILING,
     HELD,
     LATE,
     NOW,
     SHORT,
     STOPPED,
+    WEBHOOK,
     body_of,
     child,
     figures,
@@ -208,6 +210,8 @@ def test_each_kind_of_problem_has_an_id_of_its_own() -> None:
         "takedown.objects_stay": {"figures": figures(failures={"takedown": FAILURE})},
         "takedown.copies_stay": {"figures": figures(failures={"cdn": FAILURE})},
         "notify.undelivered": {"undelivered": (UNDELIVERED,)},
+        "webhook.failing": {"figures": figures(webhooks=({**WEBHOOK, **FAILING},))},
+        "webhook.gone": {"figures": figures(webhooks=({**WEBHOOK, "gone_at": 5},))},
     }
     for kind, more in troubles.items():
         assert [problem.id for problem in find_problems(snapshot(**more))] == [kind]
@@ -222,6 +226,34 @@ def test_takedowns_that_fail_say_how_many_and_since_when() -> None:
     assert (objects.since, copies.since, copies.remedy) == (NOW - 4, NOW - 4, "Mend it")
     new = {"cdn": {**FAILURE, "opened_at": NOW - 1}}
     assert find_problems(snapshot(figures=figures(failures=new))) == [], "it may pass"
+
+
+@pytest.mark.parametrize(
+    ("more", "what", "remedy"),
+    [
+        ({}, None, ""),
+        ({"failing_since": NOW - 59, "error": "HTTP 500"}, None, ""),
+        (
+            {"failing_since": NOW - 60, "error": "HTTP 500"},
+            "accepts nothing: HTTP 500; 5 messages wait",
+            "Nothing is lost",
+        ),
+        ({"failing_since": NOW - 60, "error": "HTTP 500", "waiting": 0, "behind": 0}, None, ""),
+        (FAILING, "accepts nothing: it answered 404 (Not Found); 5 messages wait", "Check its url. After"),
+        (
+            {**FAILING, "waiting": 1, "behind": 0},
+            "accepts nothing: it answered 404 (Not Found); 1 message waits",
+            "Check",
+        ),
+        ({**FAILING, "kind": "rebuild"}, "accepts nothing: it answered 404 (Not Found); a rebuild waits", "Check"),
+        ({**FAILING, "kind": "rebuild", "behind": 0}, None, ""),
+        ({**FAILING, "gone_at": 5}, "wants nothing more: it answered 404 (Not Found); 5 messages wait", "Take it out"),
+    ],
+)
+def test_a_webhook_that_fails(more: dict[str, Any], what: str | None, remedy: str) -> None:
+    problems = find_problems(snapshot(figures=figures(webhooks=({**WEBHOOK, **more},))))
+    assert [one.what for one in problems] == ([f"{WEBHOOK['label']} {what}"] if what else [])
+    assert all(one.remedy.startswith(remedy) and one.subject == WEBHOOK["label"] for one in problems)
 
 
 def test_messages_that_do_not_arrive_are_no_reason_for_anything_else() -> None:

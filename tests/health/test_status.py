@@ -15,7 +15,18 @@ from tests.health.snapshots import CHANNEL, NOW, body_of, child, figures, snapsh
 
 def test_all_is_well() -> None:
     body = body_of(snapshot())
-    assert list(body) == ["ok", "problems", "stats", "tree", "memory", "channels", "reloads", "quarantine", "stages"]
+    assert list(body) == [
+        "ok",
+        "problems",
+        "stats",
+        "tree",
+        "memory",
+        "channels",
+        "reloads",
+        "quarantine",
+        "stages",
+        "webhooks",
+    ]
     assert body["ok"] is True and body["problems"] == []
 
 

@@ -24,6 +24,10 @@ def describe(body: dict[str, Any]) -> list[str]:
     )
     if stats["renewing"] or stats["not_renewed"]:
         lines.append(f"rendered anew: {stats['renewing']} to go, {stats['not_renewed']} could not be")
+    for one in body.get("webhooks", ()):
+        state = "gone" if one["gone_at"] else f"breaker {one['circuit_breaker']}"
+        counts = f"waiting {one['waiting']}, delivered {one['delivered']}, dead {one['dead']}"
+        lines.append(f"{one['webhook']}: {counts}, {state}")
     if stats["last_error"]:
         lines.append(f"last error: {stats['last_error']}")
     for one in body["channels"]:

@@ -354,6 +354,7 @@ def test_everything_is_kept_and_what_is_new_says_nothing(old: Path) -> None:
     assert [after.pop(table) for table in ("peers", "sightings", "breakers", "removals")] == [[], [], [], []]
     assert [after.pop(table) for table in ("addresses", "renewals", "changes", "consumers")] == [[]] * 4
     assert [after.pop(table) for table in ("blocked", "blocked_posts")] == [[], []]
+    assert [after.pop(table) for table in ("webhooks", "deliveries")] == [[], []]
     assert {(one["step"], one["jobs"]) for one in after.pop("renewal_counts")} == NO_RENEWALS
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": 1}], [{"user_version": VERSION}])
     assert after == before
@@ -390,7 +391,9 @@ def test_a_later_version_is_kept_as_well(version: int, old: Path) -> None:
     after = contents(old)
     assert after.pop("sightings") == [{"address": "name:news", "configured_at": 5.0}]
     assert [after.pop(table) for table in ("breakers", "removals", "addresses", "renewals")] == [[]] * 4
-    assert [after.pop(table) for table in ("changes", "consumers", "blocked", "blocked_posts")] == [[]] * 4
+    assert [
+        after.pop(table) for table in ("changes", "consumers", "blocked", "blocked_posts", "webhooks", "deliveries")
+    ] == [[]] * 6
     assert {(one["step"], one["jobs"]) for one in after.pop("renewal_counts")} == NO_RENEWALS
     for table in ("renewals", "renewal_counts"):
         before.pop(table, None)

@@ -84,6 +84,7 @@ def test_every_setting_is_rendered_after_a_line_that_explains_it() -> None:
 def test_the_documented_defaults() -> None:
     assert Settings().public() == {
         "state_dir": "var",
+        "webhook": [],
         "telegram.api_id": 0,
         "telegram.api_hash": "",
         "telegram.session": "(set)",
