@@ -10,7 +10,6 @@ from typing import Protocol
 from workers.publishing.service.faults import JobFault, ServiceFault
 from workers.publishing.threads import never
 
-
 DOCUMENT_CACHE_CONTROL = "public, max-age=60"
 """Of what is written anew under its key: a reader that asks again has a change within a minute."""
 
