@@ -124,7 +124,7 @@ class Feeds:
     def _title(self, channel_id: int, rows: Sequence[Row]) -> str:
         if rows:
             return str(rows[0]["channel_title"])
-        return next(one["title"] for one in figures.channels(self._journal) if one["id"] == channel_id)
+        return next(str(one["title"]) for one in figures.channels(self._journal) if one["id"] == channel_id)
 
     def _home(self, channel_name: str | None) -> str:
         """The website, else the gallery, else the channel on Telegram."""
