@@ -55,6 +55,11 @@ NAMES: dict[str, str] = {
     "webhook.sent": "uploader: the receiver has accepted a message or a rebuild, the journal does not know",
     "webhook.after": "uploader: it is recorded that it has",
     "webhook.failed": "uploader: a delivery has failed, that it loses an attempt is not recorded",
+    "feeds.before": "uploader: something has changed, no feed is written",
+    "feeds.put": "uploader: the first document of a feed is written, the other one is not",
+    "feeds.written": "uploader: all feeds are written, the journal does not know",
+    "feeds.after": "uploader: it is recorded that they are",
+    "feeds.removed": "uploader: feeds that are turned off are deleted, the journal does not know",
     "dead.before": "any stage: the job is beyond help, nothing is recorded",
     "dead.after": "any stage: the dead letter is recorded",
 }

@@ -214,7 +214,19 @@ def uploader_options(settings: Settings) -> dict[str, Any]:
         "retry": asdict(settings.retry),
         "webhooks": [asdict(one) for one in settings.webhook],
         "version": VERSION,
+        "feeds": {
+            **asdict(settings.feeds),
+            "enabled": is_on(settings.feeds.enabled, settings),
+            "is_asked_for": settings.feeds.enabled == "true",
+        },
     }
+
+
+def is_on(enabled: str, settings: Settings) -> bool:
+    """Whether documents beside the pictures are made. With a bucket only if asked for: there they are public at once,
+    under addresses that anyone can guess.
+    """
+    return enabled == "true" or (enabled == "auto" and settings.storage.backend == "files")
 
 
 def pool_options(settings: Settings) -> dict[str, Any]:
@@ -287,6 +299,7 @@ CHECKS = {
     "workers.publishing.catalog:check": uploader_options,
     "workers.publishing.republish:check": uploader_options,
     "workers.publishing.webhooks.check:check": uploader_options,
+    "workers.publishing.documents.feeds:check": uploader_options,
     "health.notify.check:check": notify_options,
 }
 """What `check` runs besides reading the configuration: each gets its child's options and names what is wrong."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from health.problems import delivery, disk, memory, pictures, services, takedown, telegram, tree, webhooks
+from health.problems import delivery, disk, documents, memory, pictures, services, takedown, telegram, tree, webhooks
 from health.problems.problem import Detector, Problem
 from health.snapshot import Snapshot
 
@@ -34,6 +34,7 @@ NO_REASON: tuple[Detector, ...] = (
     takedown.copies_stay,
     webhooks.webhooks_failing,
     webhooks.webhooks_gone,
+    documents.feeds_failing,
     delivery.messages_undelivered,
 )
 """What they find is the reason for nothing else."""

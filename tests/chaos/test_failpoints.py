@@ -38,16 +38,13 @@ workers of another pool have none."""
 STORED = {"published.before", "published.stored", "published.recorded", "published.after"}
 """Between the steps of a picture's way into a storage: tests.chaos.test_publishing_failpoints has them with R2."""
 
-RENEWED = {name for name in failpoints.NAMES if name.startswith("renewed.")}
-"""Of what is rendered anew: tests.chaos.test_renewing has them."""
+ELSEWHERE = {name for name in failpoints.NAMES if name.startswith(("renewed.", "feeds."))}
+"""Of what is rendered anew, and of feeds: tests.chaos.test_renewing and test_feeds have them."""
 
-TAKEN_DOWN = {name for name in failpoints.NAMES if name.startswith("takedown.")}
-"""Of what is taken down: tests.chaos.test_takedown has them."""
-
-HIDDEN = {name for name in failpoints.NAMES if name.startswith("hidden.")}
-"""Of the commands hide, unhide and block: tests.supervisor.cli.test_hiding has them."""
-
-ELSEWHERE = RENEWED | TAKEN_DOWN | HIDDEN
+ELSEWHERE = {
+    name for name in failpoints.NAMES if name.startswith(("renewed.", "takedown.", "hidden.", "webhook.", "feeds."))
+}
+"""Of work beside the flow: tests.chaos has a module for each kind, and tests.supervisor.cli.test_hiding the commands'."""
 
 ALONE = [*(name for name in failpoints.NAMES if name not in ELSEWHERE), "published.put:2"]
 
