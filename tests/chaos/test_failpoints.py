@@ -38,13 +38,10 @@ workers of another pool have none."""
 STORED = {"published.before", "published.stored", "published.recorded", "published.after"}
 """Between the steps of a picture's way into a storage: tests.chaos.test_publishing_failpoints has them with R2."""
 
-ELSEWHERE = {name for name in failpoints.NAMES if name.startswith(("renewed.", "feeds."))}
-"""Of what is rendered anew, and of feeds: tests.chaos.test_renewing and test_feeds have them."""
-
 ELSEWHERE = {
     name for name in failpoints.NAMES if name.startswith(("renewed.", "takedown.", "hidden.", "webhook.", "feeds."))
 }
-"""Of work beside the flow: tests.chaos has a module for each kind, and tests.supervisor.cli.test_hiding the commands'."""
+"""Of work beside the flow: tests.chaos has a module for each kind, tests.supervisor.cli.test_hiding that of commands."""
 
 ALONE = [*(name for name in failpoints.NAMES if name not in ELSEWHERE), "published.put:2"]
 
