@@ -108,7 +108,7 @@ def _republish(options: argparse.Namespace, settings: Settings) -> int:
         terminal.complain("republish", "--channel and --since go with --renditions")
         return ExitCode.USAGE
     chosen = republish.Chosen(tuple(options.channel), options.since) if options.renditions else None
-    return republish.run(settings, originals=options.originals, urls=options.urls, renditions=chosen)
+    return republish.run(settings, republish.Wanted(options.originals, options.urls, options.rows, chosen))
 
 
 def _refuse(what: str, why: str, code: ExitCode) -> ExitCode:

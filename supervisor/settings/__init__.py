@@ -37,11 +37,6 @@ BY_VARIABLE = {entry.variable: entry for entry in TABLE}
 READERS: dict[str, Callable[[str, Any, Path], tuple[Any, ...]]] = {
     "supervisor.command": commands.read,
     "telegram.rules": post_rules.read,
-}
-"""What reads each setting that is a list of tables."""
-
-READERS: dict[str, Callable[[str, Any, Path], tuple[Any, ...]]] = {
-    "supervisor.command": commands.read,
     "webhook": webhooks.read,
 }
 """What reads each setting that is a list of tables."""

@@ -9,7 +9,7 @@ import pytest
 
 from ipc import editing
 from ipc.editing import Editing
-from ipc.files.object_layout import rows_of
+from ipc.files.rows import RowLayout, rows_of
 from ipc.intake import Taken, take, withdraw
 from ipc.jobs import Job
 from ipc.journal import Journal, changes, figures, lookup, pictures, queue, renewals, transitions
@@ -184,7 +184,7 @@ def test_the_row_of_a_former_picture_leaves_at_once_and_comes_back_with_the_new_
     assert (after.state, after.stored, after.claimed_by, after.dead_state) == ("rendered", True, None, None)
     if state != "stored":
         assert after.is_taken_down and after.generation == before.generation + 1
-        assert rows_of(after, "", str)["images"] is None
+        assert rows_of(after, RowLayout("", str))["images"] is None
         assert lookup.unfinished(journal, [after.id]) == {}
     assert write_row(journal).shown is False
     editing.show_posts(journal, [after], LATER)

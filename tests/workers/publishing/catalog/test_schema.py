@@ -199,7 +199,7 @@ def test_applied_twice_it_changes_nothing(server: RowServer, make_supabase: Make
     before = snapshot(server)
     assert len(before["tables"]) == 4
     assert len(before["views"]) == 2
-    assert len(before["functions"]) == 5
+    assert len(before["functions"]) == 6
     server.apply_schema()
     assert snapshot(server) == before
     assert make_supabase().write_many([entry(1), entry(1, 2)]) == [False, True]
@@ -241,7 +241,7 @@ def test_it_is_applied_whole_or_not_at_all(bare_server: RowServer) -> None:
 def test_it_names_every_role_and_schema(server: RowServer) -> None:
     """A search path of somebody's choosing must lead no function astray."""
     found = server.sql("select proname, proconfig, prosecdef from pg_proc where pronamespace = 'public'::regnamespace")
-    assert len(found) == 5
+    assert len(found) == 6
     assert all(row["proconfig"] == ['search_path=""'] and not row["prosecdef"] for row in found)
 
 

@@ -489,11 +489,12 @@ def test_without_a_schema(bare_server: RowServer, make_supabase: MakeSupabase) -
             ],
         ),
         (
-            'alter policy "anybody reads tags of what is not deleted" on message_tags using (true)',
-            [
-                'the policy "anybody reads tags of what is not deleted" on public.message_tags says something else'
-                " than it should"
-            ],
+            "alter table messages disable trigger message_is_tagged",
+            ["the trigger message_is_tagged on public.messages is missing or off"],
+        ),
+        (
+            'alter policy "anybody reads tags" on message_tags using (false)',
+            ['the policy "anybody reads tags" on public.message_tags says something else than it should'],
         ),
         (
             "alter table messages drop column reply_to, drop column entities",
