@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import ImageCms
 
 from ipc.files.workplace import Workplace
-from ipc.transport.messages import Job, JobDone, JobFailed, Message, Ready
+from ipc.transport.messages import JobDone, JobFailed, Message, Ready, RenderRequest
 from supervisor.processes.process import Process, spawn
 from supervisor.resources import memory
 from supervisor.settings import Settings
@@ -53,7 +53,7 @@ class Worker:
         """Give it the picture; its answer. Raises LostWorker."""
         self._jobs += 1
         self._place.lend(picture)
-        self.process.outbox.send(Job(self._jobs, 1, CAP_BYTES, JOB_SECONDS))
+        self.process.outbox.send(RenderRequest(self._jobs, 1, CAP_BYTES, JOB_SECONDS))
         answer = self.next(JobDone, JobFailed)
         assert isinstance(answer, JobDone | JobFailed)
         return answer
