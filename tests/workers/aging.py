@@ -15,6 +15,7 @@ from pathlib import Path
 from PIL import ImageCms
 
 from ipc.files.workplace import Workplace
+from ipc.kernel import proc
 from ipc.transport.messages import JobDone, JobFailed, Message, Ready, RenderRequest
 from supervisor.processes.process import Process, spawn
 from supervisor.resources import memory
@@ -74,7 +75,7 @@ class Worker:
     def idle_rss_bytes(self) -> int:
         """What it holds when it has had nothing to do for a while."""
         time.sleep(IDLE_SECONDS)
-        return memory.rss_bytes(self.process.pid)
+        return proc.rss_bytes(self.process.pid)
 
 
 @contextmanager

@@ -109,6 +109,6 @@ def strip_original(original: Path, out: Path, extension: str, job_id: int) -> in
 
 def kept_bytes() -> int:
     """What the process holds on to after a job, in bytes; much of it is given back first."""
-    if proc.own_rss_bytes() > TRIM_BYTES:
+    if proc.rss_bytes() > TRIM_BYTES:
         imaging.trim()
-    return proc.own_rss_bytes()
+    return proc.rss_bytes()
