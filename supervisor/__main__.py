@@ -2,6 +2,7 @@
 
 import sys
 
+from ipc.loading import loading
 from supervisor.child import privileges
 from supervisor.host import signals
 from supervisor.resources import descriptors
@@ -11,7 +12,8 @@ if __name__ == "__main__":
     privileges.hide()  # from here on it holds secrets
     stop_fd = signals.listen() if signals.is_for_root(sys.argv[1:]) else None
 
-    from supervisor import cli, logs  # after the signals: a SIGTERM during the imports is an orderly stop too
+    with loading():
+        from supervisor import cli, logs  # after the signals: a SIGTERM during the imports is an orderly stop too
 
     if stop_fd is not None:
         logs.catch_uncaught()

@@ -32,12 +32,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     lengths.is_long = config.getoption("--long")
+    gc.disable()  # until the tests are collected: nothing of them is garbage
 
 
 def pytest_collection_finish() -> None:
     """What thousands of collected tests take is not looked through at every garbage collection of theirs."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -15,7 +15,7 @@ from ipc import failpoints
 from ipc.files.workplace import Workplace
 from ipc.options import reading_options
 from ipc.transport.context import Context
-from ipc.transport.messages import Job
+from ipc.transport.messages import RenderRequest
 from workers.rendering import imaging
 from workers.rendering.renderer import render
 from workers.rendering.rlimits import set_hard_limits
@@ -48,7 +48,7 @@ def main(context: Context) -> None:
     while not context.stopping:
         idle_seconds = POLL_SECONDS if trimmed else IDLE_SECONDS
         message = context.receive(idle_seconds if is_warm else QUIET_SECONDS)
-        if isinstance(message, Job):
+        if isinstance(message, RenderRequest):
             failpoints.reach("rendered.started")
             context.send(render(message, place, limits, ladder, strip=strip))
             jobs, trimmed, is_warm = jobs + 1, False, True

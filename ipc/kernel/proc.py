@@ -57,9 +57,12 @@ def process_sizes(pid: int | None = None) -> dict[str, int]:
     return sizes(own("status") if pid is None else read(PROC / str(pid) / "status"))
 
 
-def own_rss_bytes() -> int:
-    """The resident memory of this process; 0 if the kernel does not say."""
-    words = own("statm").split()
+def rss_bytes(pid: int | None = None) -> int:
+    """The resident memory of a process now; 0 if it is gone. None: this process.
+
+    Not `ru_maxrss`, which an exec'd child inherits from its parent.
+    """
+    words = (own("statm") if pid is None else read(PROC / str(pid) / "statm")).split()
     return int(words[1]) * _PAGE_BYTES if len(words) > 1 else 0
 
 

@@ -156,7 +156,7 @@ class Ration:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class RenderRequest:
     """Pool to image worker: render the original in its workplace, with at most `cap_bytes` of memory (0: no cap) and
     `cpu_seconds` of processor time (0: no limit), on up to `threads` threads.
     """
@@ -226,7 +226,7 @@ Message = (
     | NewOptions
     | OperationRequest
     | Ration
-    | Job
+    | RenderRequest
     | JobDone
     | JobFailed
     | Unrunnable
@@ -249,7 +249,7 @@ _TYPES: tuple[type[Any], ...] = (
     NewOptions,
     OperationRequest,
     Ration,
-    Job,
+    RenderRequest,
     JobDone,
     JobFailed,
     Unrunnable,

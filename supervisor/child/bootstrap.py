@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 
+from ipc.loading import loading
 from supervisor.child.exit_codes import ORPHANED
 
 _PR_SET_PDEATHSIG = 1
@@ -55,8 +56,9 @@ if __name__ == "__main__":
     show_stacks(int(sys.argv[6]))
     die_with_parent()
 
-    from supervisor import logs
-    from supervisor.child import runtime
+    with loading():
+        from supervisor import logs
+        from supervisor.child import runtime
 
     logs.catch_uncaught()
     sys.exit(runtime.main(sys.argv, stop_fd))

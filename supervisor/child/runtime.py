@@ -26,6 +26,7 @@ import structlog
 from ipc import failpoints
 from ipc.holds import EX_CONFIG, Hold
 from ipc.kernel import proc, process_limit
+from ipc.loading import loading
 from ipc.transport.context import Context
 from ipc.transport.mailbox import Closed, inbox_from_fd, outbox_from_fd
 from ipc.transport.messages import Held, Leaving, OwnMemory, Sealed, Short, Starved, clip
@@ -164,7 +165,8 @@ def _hold(context: Context, what: str, remedy: str) -> int:
 def resolve(target: str) -> Callable[..., Any]:
     """The function (or class) that "package.module:name" names."""
     module, _, name = target.partition(":")
-    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    with loading():
+        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
 
 

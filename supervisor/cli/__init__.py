@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ipc import failpoints
 from ipc.journal import JournalError
+from ipc.loading import loading
 from supervisor import root
 from supervisor.cli import terminal
 from supervisor.cli.exit_codes import ExitCode
@@ -57,19 +58,20 @@ def _configure_and_run(options: argparse.Namespace, stop_fd: int | None) -> int:
 def _run(options: argparse.Namespace, settings: Settings) -> int:
     """A case for each command, as flat as their table."""
     # Imported here, because the root stays small: it has no use for a progress bar or an HTTP client.
-    from supervisor.cli import (  # noqa: PLC0415
-        check,
-        dead_letters,
-        gc,
-        hiding,
-        imports,
-        login,
-        memory,
-        operation,
-        status,
-        webhooks,
-        why,
-    )
+    with loading():
+        from supervisor.cli import (  # noqa: PLC0415
+            check,
+            dead_letters,
+            gc,
+            hiding,
+            imports,
+            login,
+            memory,
+            operation,
+            status,
+            webhooks,
+            why,
+        )
 
     instance_lock.look_into(settings.state_dir)
     match options.command:

@@ -6,12 +6,12 @@ not. So /status shows nothing that no process would still say.
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
 import structlog
 
+from ipc.kernel import proc
 from ipc.transport.exits import FOR_MEMORY, Exit
 from ipc.transport.messages import ChildState, Ended, Message, OperationRequest, Report, Wake
 from ipc.transport.router import Tree
@@ -129,7 +129,7 @@ class RootRouter:
     def on_tick(self) -> None:
         now = time.monotonic()
         if self._own.is_due(now):
-            self._own.add(now, memory.rss_bytes(os.getpid()), memory.share())
+            self._own.add(now, proc.rss_bytes(), memory.share())
             self.report("root", **self._own.facts())
         if now - self._memory_logged_at >= MEMORY_SECONDS:
             self._memory_logged_at = now
@@ -206,6 +206,6 @@ class RootRouter:
 
     def _log_memory(self, **killed: Any) -> None:
         """The memory of all processes in one record; `killed` says which one was killed for it."""
-        rss = {"root": memory.rss_bytes(os.getpid())}
+        rss = {"root": proc.rss_bytes()}
         rss |= {name: facts.get("rss_bytes", 0) for name, facts in self._feed.rows.items()}
         log.info("memory.sampled", rss_bytes_by_process=rss, total_bytes=sum(rss.values()), **killed)

@@ -1,22 +1,37 @@
-"""kill -9 of the uploader at each of its failpoints, with a real S3 server and a Supabase-like stack behind it."""
+"""kill -9 of the uploader at each of its failpoints, with a real S3 server and a Supabase-like stack behind it.
+
+The uploader runs alone, as the tree would spawn it and with the tree's options: who replaces it is proven once, by a
+whole tree.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from ipc import failpoints
-from tests.hosted import HostedInstance
-from tests.instance import wait_for
+from ipc.journal import figures
+from ipc.transport.mailbox import Closed
+from ipc.transport.messages import Message, Ready
+from supervisor import settings, tree
+from supervisor.processes.process import HOME, spawn
+from supervisor.processes.spec import ChildSpec
+from tests.hosted import Feed, HostedInstance
+from tests.instance import DEADLINE_SECONDS, wait_for
 from tests.pictures import make_export
 from tests.servers.faults import Answer, FaultProxy, Pass
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 
 POINTS = [name for name in failpoints.NAMES if name.startswith("published.")]
+SIZE = 2000
+"""Of each object, in bytes."""
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +65,68 @@ def make_behind(object_server: ObjectServer, instance: HostedInstance) -> Callab
     return make
 
 
-@pytest.mark.parametrize("point", [*POINTS, "published.put:4"])
-def test_nothing_is_lost_or_doubled(point: str, instance: HostedInstance) -> None:
-    instance.start(PICTUREDESK_FAILPOINT=point)
+def uploader_of(instance: HostedInstance) -> ChildSpec:
+    """What the instance's tree would have as its uploader."""
+    read = settings.load(instance.config, instance.environment(), instance.folder, HOME)
+    children = tree.children(read, listen_fd=0, started=tree.Start.now())
+    return next(child for child in children if child.name == "uploader")
+
+
+def run_alone(spec: ChildSpec, number: int, is_done: Callable[[], bool]) -> int:
+    """Run incarnation `number` until it ends, or ask it to stop when it is ready and `is_done`; its exit code."""
+    liveness, held = os.pipe()
+    process = spawn(spec, number, liveness, {"level": "error", "format": "json"})
+
+    said: list[Message] = []
+
+    def has_ended() -> bool:
+        with suppress(Closed):
+            while message := process.inbox.receive():
+                said.append(message)
+        if Ready() in said and is_done():
+            process.ask_to_stop()
+        return process.has_ended()
+
+    try:
+        wait_for("the uploader to end", has_ended)
+        return int(process.popen.returncode)
+    finally:
+        process.popen.kill()
+        process.popen.wait(DEADLINE_SECONDS)
+        process.close()
+        os.close(liveness)
+        os.close(held)
+
+
+@contextmanager
+def feed_of(instance: HostedInstance) -> Iterator[Feed]:
+    instance.state_dir.mkdir()
+    feed = Feed(instance.state_dir)
+    yield feed
+    feed.close()
+
+
+def assert_published(instance: HostedInstance, feed: Feed, numbers: Sequence[int]) -> None:
+    """Exactly these pictures have their row and their objects, and nothing is left of them here."""
+    assert feed.states(numbers) == {("published", True)}
+    assert [row["message_id"] for row in instance.rows()] == numbers
+    assert instance.objects() == dict.fromkeys(feed.keys(numbers), SIZE)
+    instance.assert_nothing_left()
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_nothing_is_lost_or_doubled(point: str, instance: HostedInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(failpoints.VARIABLE, point)
+    with feed_of(instance) as feed:
+        numbers = feed.pictures(3, bytes_each=SIZE)
+        spec = uploader_of(instance)
+        assert run_alone(spec, 1, lambda: False) == -signal.SIGKILL
+        assert run_alone(spec, 2, lambda: feed.states(numbers) == {("published", True)}) == 0
+        assert_published(instance, feed, numbers)
+
+
+def test_the_tree_replaces_it(instance: HostedInstance) -> None:
+    instance.start(PICTUREDESK_FAILPOINT="published.put:4")
     instance.wait_until_done()
     killed = [record for record in instance.records() if record.get("what") == "killed by SIGKILL"]
     assert [record["child"] for record in killed] == ["uploader"]
@@ -61,15 +135,38 @@ def test_nothing_is_lost_or_doubled(point: str, instance: HostedInstance) -> Non
     instance.assert_nothing_left()
 
 
-@pytest.mark.parametrize("point", ["dead.before", "dead.after"])
 def test_a_dead_letter_comes_back(
-    point: str, object_server: ObjectServer, instance: HostedInstance, make_behind: Callable[[FaultProxy], None]
+    object_server: ObjectServer,
+    instance: HostedInstance,
+    make_behind: Callable[[FaultProxy], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The storage takes no object. The uploader is killed as it gives one up; all can be brought back."""
+    monkeypatch.setenv(failpoints.VARIABLE, "dead.before")
+    with FaultProxy(object_server.port) as proxy, feed_of(instance) as feed:
+        make_behind(proxy)
+        instance.config.write_text(instance.config.read_text().replace("[retry]", "[retry]\nmax_attempts = 0"))
+        numbers = feed.pictures(3, bytes_each=SIZE)
+        spec = uploader_of(instance)
+        proxy.set(Answer(413, when=lambda request: request.method == "PUT"))
+        assert run_alone(spec, 1, lambda: False) == -signal.SIGKILL
+        assert run_alone(spec, 2, lambda: feed.states(numbers) == {("dead", False)}) == 0
+        assert figures.totals(feed.journal)["failed"] == 3
+        assert instance.objects() == {} and instance.rows() == []
+        proxy.set(Pass())
+        assert "3 brought back" in instance.answer("retry", "--all").stdout
+        assert run_alone(spec, 3, lambda: feed.states(numbers) == {("published", True)}) == 0
+        assert_published(instance, feed, numbers)
+
+
+def test_a_dead_letter_that_was_just_recorded_comes_back(
+    object_server: ObjectServer, instance: HostedInstance, make_behind: Callable[[FaultProxy], None]
+) -> None:
+    """The next incarnation keeps its original only: it takes a whole tree to render it once more."""
     with FaultProxy(object_server.port) as proxy:
         make_behind(proxy)
         proxy.set(Answer(413, when=lambda request: request.method == "PUT"))
-        instance.start(PICTUREDESK_FAILPOINT=point, PICTUREDESK__RETRY__MAX_ATTEMPTS="0")
+        instance.start(PICTUREDESK_FAILPOINT="dead.after", PICTUREDESK__RETRY__MAX_ATTEMPTS="0")
         wait_for("all to be dead", lambda: (instance.status() or {"stats": {"dead": 0}})["stats"]["dead"] == 3)
         killed = [record for record in instance.records() if record.get("what") == "killed by SIGKILL"]
         assert [record["child"] for record in killed] == ["uploader"]

@@ -15,7 +15,8 @@ from pathlib import Path
 from PIL import ImageCms
 
 from ipc.files.workplace import Workplace
-from ipc.transport.messages import Job, JobDone, JobFailed, Message, Ready
+from ipc.kernel import proc
+from ipc.transport.messages import JobDone, JobFailed, Message, Ready, RenderRequest
 from supervisor.processes.process import Process, spawn
 from supervisor.resources import memory
 from supervisor.settings import Settings
@@ -53,7 +54,7 @@ class Worker:
         """Give it the picture; its answer. Raises LostWorker."""
         self._jobs += 1
         self._place.lend(picture)
-        self.process.outbox.send(Job(self._jobs, 1, CAP_BYTES, JOB_SECONDS))
+        self.process.outbox.send(RenderRequest(self._jobs, 1, CAP_BYTES, JOB_SECONDS))
         answer = self.next(JobDone, JobFailed)
         assert isinstance(answer, JobDone | JobFailed)
         return answer
@@ -74,7 +75,7 @@ class Worker:
     def idle_rss_bytes(self) -> int:
         """What it holds when it has had nothing to do for a while."""
         time.sleep(IDLE_SECONDS)
-        return memory.rss_bytes(self.process.pid)
+        return proc.rss_bytes(self.process.pid)
 
 
 @contextmanager

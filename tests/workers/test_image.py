@@ -18,7 +18,17 @@ from PIL import Image
 from structlog.testing import capture_logs
 
 from ipc.files.workplace import Workplace
-from ipc.transport.messages import MAX_BYTES, NOT_STRIPPED, Job, JobDone, JobFailed, Message, Ready, Wake, encode
+from ipc.transport.messages import (
+    MAX_BYTES,
+    NOT_STRIPPED,
+    JobDone,
+    JobFailed,
+    Message,
+    Ready,
+    RenderRequest,
+    Wake,
+    encode,
+)
 from tests.instance import HOME, wait_for
 from tests.pictures import draw
 from tests.workers.desk import Desk, FakeTree
@@ -74,8 +84,8 @@ def place(desk: Desk, tmp_path: Path) -> Workplace:
     return place
 
 
-def order(cap_bytes: int = 0, cpu_seconds: float = 0.0) -> Job:
-    return Job(1, 1, cap_bytes, cpu_seconds)
+def order(cap_bytes: int = 0, cpu_seconds: float = 0.0) -> RenderRequest:
+    return RenderRequest(1, 1, cap_bytes, cpu_seconds)
 
 
 def results(place: Workplace) -> set[str]:
@@ -226,7 +236,7 @@ def test_each_job_has_its_own_cap(place: Workplace, monkeypatch: pytest.MonkeyPa
 
 def test_a_job_on_several_threads_gives_the_same_files(place: Workplace) -> None:
     def made(threads: int) -> tuple[Message, dict[str, bytes]]:
-        answer = render(Job(1, 1, 0, 0.0, threads), place, LIMITS, LADDER)
+        answer = render(RenderRequest(1, 1, 0, 0.0, threads), place, LIMITS, LADDER)
         assert isinstance(answer, JobDone)
         files = {path.name: path.read_bytes() for path in place.writable.iterdir()}
         place.clear()
@@ -429,7 +439,7 @@ def test_the_pools_orders_and_the_workers_answers_fit(desk: Desk, tmp_path: Path
     pool.on_ready("image-1")
     for number in range(2):
         _, message = tree.sent[number]
-        assert isinstance(message, Job)
+        assert isinstance(message, RenderRequest)
         pool.on_message("image-1", render(message, place, LIMITS, LADDER))
     assert [desk.of(number).state for number in (1, 2)] == ["rendered", "seen"]
     assert [bool(desk.of(number).doubted) for number in (1, 2)] == [False, True]

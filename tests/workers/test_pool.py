@@ -80,14 +80,15 @@ def open_pool(desk: Desk, clock: Clock) -> Opener:
     return open_pool
 
 
-def orders(tree: FakeTree) -> dict[str, messages.Job]:
+def orders(tree: FakeTree) -> dict[str, messages.RenderRequest]:
     """The last order that each worker got."""
-    return {worker: message for worker, message in tree.sent if isinstance(message, messages.Job)}
+    return {worker: message for worker, message in tree.sent if isinstance(message, messages.RenderRequest)}
 
 
 def whose(tree: FakeTree, job: Job) -> str:
     """The worker that was given the job last."""
-    return [name for name, message in tree.sent if isinstance(message, messages.Job) and message.job_id == job.id][-1]
+    requests = [(name, sent) for name, sent in tree.sent if isinstance(sent, messages.RenderRequest)]
+    return [name for name, request in requests if request.job_id == job.id][-1]
 
 
 def failed(job: Job, verdict: str, reason: str = "because", rss_bytes: int = 0) -> JobFailed:
@@ -139,7 +140,7 @@ def finish(desk: Desk, pool: Pool, tree: FakeTree, job: Job) -> None:
 
 def threads(tree: FakeTree) -> list[int]:
     """Those that each order gave, in their order."""
-    return [message.threads for _, message in tree.sent if isinstance(message, messages.Job)]
+    return [message.threads for _, message in tree.sent if isinstance(message, messages.RenderRequest)]
 
 
 def test_a_picture_alone_gets_the_threads_of_idle_workers(desk: Desk, open_pool: Opener) -> None:
@@ -256,7 +257,7 @@ def test_a_job_that_has_moved_on_is_not_given_out(desk: Desk, open_pool: Opener)
 
     tree.send = send  # type: ignore[method-assign]
     pool.on_supervisor_message(Wake("fetched"))
-    assert [order.job_id for order in sent if isinstance(order, messages.Job)] == [first.id], second
+    assert [order.job_id for order in sent if isinstance(order, messages.RenderRequest)] == [first.id], second
 
 
 def test_new_options_are_in_force_at_once(desk: Desk, open_pool: Opener, clock: Clock) -> None:
@@ -290,7 +291,7 @@ def test_while_draining_nothing_is_given_out(desk: Desk, open_pool: Opener) -> N
     pool.on_message("image-1", desk.work(first))
     pool.on_tick()
     pool.on_ready("image-1")
-    assert [message.job_id for _, message in tree.sent if isinstance(message, messages.Job)] == [first.id]
+    assert [message.job_id for _, message in tree.sent if isinstance(message, messages.RenderRequest)] == [first.id]
     assert desk.of(1).state == "rendered"  # the work in hand is finished
     assert desk.of(2) == second
     assert not pool.is_busy()
@@ -617,7 +618,10 @@ def test_out_of_memory_alone_is_dead(desk: Desk, open_pool: Opener, how: str) ->
             pool.on_message("image-1", failed(job, "memory", "12 MP"))
         else:
             assert not replace_worker(pool, tree, "image-1", ended(-9, Intent.MEMORY))
-    assert [order.cap_bytes for _, order in tree.sent if isinstance(order, messages.Job)] == [CAP, LARGE_CAP * CAP]
+    assert [order.cap_bytes for _, order in tree.sent if isinstance(order, messages.RenderRequest)] == [
+        CAP,
+        LARGE_CAP * CAP,
+    ]
     assert desk.of(1).state == "dead"
     assert "out of memory" in str(desk.of(1).reason)
     assert "after 2 tries" in str(desk.of(1).reason)
@@ -992,7 +996,7 @@ def whose_job(tree: FakeTree, jobs: list[Job], worker: str) -> Job:
 # What a worker may say, and the pool must stand
 
 
-@pytest.mark.parametrize("odd", [Wake("fetched"), Wake("?"), messages.Ready(), messages.Job(1, 1, 0, 0.0)])
+@pytest.mark.parametrize("odd", [Wake("fetched"), Wake("?"), messages.Ready(), messages.RenderRequest(1, 1, 0, 0.0)])
 def test_odd_messages_change_nothing(desk: Desk, open_pool: Opener, odd: Message) -> None:
     desk.fetch(1)
     pool, _ = open_pool(1)
@@ -1137,7 +1141,7 @@ def test_no_cap_is_no_cap_for_a_large_picture_either(desk: Desk, open_pool: Open
     pool, tree = open_pool(1, cap_bytes=0)
     pool.on_supervisor_message(Wake("fetched"))
     pool.on_message("image-1", failed(job, "memory"))
-    assert [order.cap_bytes for _, order in tree.sent if isinstance(order, messages.Job)] == [0, 0]
+    assert [order.cap_bytes for _, order in tree.sent if isinstance(order, messages.RenderRequest)] == [0, 0]
     assert isinstance(desk.work(job), JobDone)
 
 

@@ -10,7 +10,7 @@ from ipc import failpoints
 from ipc.files.spool import ORIGINAL, STRIPPED, has_no_room
 from ipc.files.workplace import Workplace
 from ipc.kernel import proc
-from ipc.transport.messages import NOT_STRIPPED, Job, JobDone, JobFailed, clip
+from ipc.transport.messages import NOT_STRIPPED, JobDone, JobFailed, RenderRequest, clip
 from workers import stripping
 from workers.rendering import imaging
 from workers.rendering.rlimits import set_memory_cap, set_time_limit
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 def render(
-    job: Job, place: Workplace, limits: imaging.Limits, ladder: imaging.Ladder, *, strip: bool = False
+    job: RenderRequest, place: Workplace, limits: imaging.Limits, ladder: imaging.Ladder, *, strip: bool = False
 ) -> JobDone | JobFailed:
     """Do one job in the workplace, under its memory cap; the answer to the pool. Never raises for what a picture does.
 
@@ -45,7 +45,7 @@ def render(
     return _done(job, rendered, stripped_bytes, recipe)
 
 
-def _done(job: Job, rendered: imaging.Rendered, stripped_bytes: int, recipe: str) -> JobDone:
+def _done(job: RenderRequest, rendered: imaging.Rendered, stripped_bytes: int, recipe: str) -> JobDone:
     why = clip(next(iter(rendered.fallbacks.values()), ""), FALLBACK_BYTES)
     if rendered.fallbacks:
         log.warning("encoder.replaced", job=job.job_id, renditions=len(rendered.fallbacks), why=why)
@@ -65,7 +65,7 @@ def _done(job: Job, rendered: imaging.Rendered, stripped_bytes: int, recipe: str
     )
 
 
-def _failed(job: Job, error: Exception) -> JobFailed:
+def _failed(job: RenderRequest, error: Exception) -> JobFailed:
     """The answer for an error, from its `except` clause."""
     verdict, reason = verdict_on(error)
     codec = ""
@@ -109,6 +109,6 @@ def strip_original(original: Path, out: Path, extension: str, job_id: int) -> in
 
 def kept_bytes() -> int:
     """What the process holds on to after a job, in bytes; much of it is given back first."""
-    if proc.own_rss_bytes() > TRIM_BYTES:
+    if proc.rss_bytes() > TRIM_BYTES:
         imaging.trim()
-    return proc.own_rss_bytes()
+    return proc.rss_bytes()

@@ -27,9 +27,9 @@ def test_of_this_process() -> None:
 def test_own_files_stay_readable_and_fresh() -> None:
     """Kept open, as in a sandbox, they are read anew each time."""
     proc.keep_own_open()
-    before, _ = proc.own_rss_bytes(), proc.share(proc.own("smaps_rollup"))
+    before, _ = proc.rss_bytes(), proc.share(proc.own("smaps_rollup"))
     ballast = os.urandom(64 * 2**20)
-    assert 60 * 2**20 < proc.own_rss_bytes() - before < 80 * 2**20
+    assert 60 * 2**20 < proc.rss_bytes() - before < 80 * 2**20
     assert proc.share(proc.own("smaps_rollup"))[1] > len(ballast)
 
 

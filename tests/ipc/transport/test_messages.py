@@ -16,7 +16,6 @@ from ipc.transport.messages import (
     ChildState,
     Ended,
     Held,
-    Job,
     JobDone,
     JobFailed,
     Leaving,
@@ -27,6 +26,7 @@ from ipc.transport.messages import (
     OwnMemory,
     Ration,
     Ready,
+    RenderRequest,
     Report,
     Sealed,
     Short,
@@ -50,7 +50,7 @@ EXAMPLES: list[Message] = [
     NewOptions({"job_seconds": 60.0, "children": [{"name": "image"}]}),
     OperationRequest("restart", "image-1"),
     Ration(1, False),
-    Job(1, 2, 2**40, 60.0),
+    RenderRequest(1, 2, 2**40, 60.0),
     JobDone(1, 2, 3, "image/jpeg", "jpg", 640, 480, [[320, 240, "webp", 1234]]),
     JobFailed(1, 2, 3, "bad", "not a picture"),
     Unrunnable("no-such-program: No such file or directory"),
@@ -79,7 +79,7 @@ FACTS = st.dictionaries(TEXT, st.none() | st.booleans() | BIG | st.floats(allow_
     st.builds(Beat, st.floats(allow_nan=False))
     | st.builds(Wake, TEXT)
     | st.builds(Report, TEXT, FACTS)
-    | st.builds(Job, BIG, BIG, BIG, st.floats(allow_nan=False))
+    | st.builds(RenderRequest, BIG, BIG, BIG, st.floats(allow_nan=False))
     | st.builds(JobFailed, BIG, BIG, BIG, TEXT, TEXT)
 )
 def test_any_plain_values_round_trip(message: Message) -> None:

@@ -8,7 +8,7 @@ import sys
 CODE = """
 import supervisor, structlog, sys
 structlog.get_logger()
-print(sorted(one for one in ("asyncio.base_events", "rich.console", "pygments") if sys.modules.get(one)))
+print(sorted(one for one in ("asyncio.base_events", "rich.console", "pygments", "platform") if sys.modules.get(one)))
 import asyncio
 print(asyncio.run(asyncio.sleep(0, "works when it is needed")))
 """

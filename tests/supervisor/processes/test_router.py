@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from ipc.transport.exits import Cause, Exit
-from ipc.transport.messages import ENDS, KILLS, Beat, ChildState, Ended, Job, Message, OperationRequest, Report, Wake
+from ipc.transport.messages import (
+    ENDS,
+    KILLS,
+    Beat,
+    ChildState,
+    Ended,
+    Message,
+    OperationRequest,
+    RenderRequest,
+    Report,
+    Wake,
+)
 from supervisor.processes import router as routing
 from supervisor.processes.router import RootRouter
 from supervisor.processes.supervisor import TICK_SECONDS
@@ -70,7 +81,7 @@ def test_a_hint_goes_to_whoever_takes_the_state(state: str, taker: str, tree: Fa
     assert tree.take() == [(taker, Wake(state))]
 
 
-@pytest.mark.parametrize("message", [Wake("published"), Wake("nonsense"), Beat(0.0), Job(1, 1, 0, 60.0)])
+@pytest.mark.parametrize("message", [Wake("published"), Wake("nonsense"), Beat(0.0), RenderRequest(1, 1, 0, 60.0)])
 def test_what_is_for_nobody_goes_nowhere(message: Message, tree: FakeTree, router: RootRouter) -> None:
     router.on_message("connection", message)
     assert tree.take() == []

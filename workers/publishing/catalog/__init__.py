@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ipc.checklist import Checklist
+from ipc.loading import loading
 from workers.publishing.catalog import embedded
 from workers.publishing.catalog.embedded import SqliteCatalog
 from workers.publishing.catalog.protocol import (
@@ -46,8 +47,9 @@ def make(options: Mapping[str, Any]) -> Catalog:
     settings = options["catalog"]
     if settings.get("backend", "sqlite") == "sqlite":
         return SqliteCatalog(_file(options))
-    # supabase-py takes 360 ms and 50 MiB to import: an instance that keeps a file doesn't pay for it.
-    from workers.publishing.catalog import supabase  # noqa: PLC0415
+    # supabase-py takes 340 ms and 50 MiB to import: an instance that keeps a file doesn't pay for it.
+    with loading():
+        from workers.publishing.catalog import supabase  # noqa: PLC0415
 
     return supabase.SupabaseCatalog(settings["url"], settings["key"], supabase.timeout_in(settings))
 
@@ -58,7 +60,8 @@ def check(options: Mapping[str, Any], tried: Checklist) -> None:
     if settings.get("backend", "sqlite") == "sqlite":
         embedded.check(_file(options), tried)
         return
-    from workers.publishing.catalog import supabase  # noqa: PLC0415 - as above
+    with loading():
+        from workers.publishing.catalog import supabase  # noqa: PLC0415 - as above
 
     timeout = supabase.timeout_in(settings)
     supabase.check(settings["url"], settings["key"], tried, timeout)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import re
 from datetime import UTC
 
@@ -26,7 +25,9 @@ def pause_seconds(retry_after: str, now: float) -> float | None:
     if _SECONDS.fullmatch(text):
         return bounded(float(text))
     try:
-        date = email.utils.parsedate_to_datetime(text)
+        from email.utils import parsedate_to_datetime  # noqa: PLC0415 - 8 ms, for a date: most say seconds
+
+        date = parsedate_to_datetime(text)
         # A zone of -0000 is UTC without a word on where, and comes back without a zone.
         seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, OverflowError, TypeError, LookupError):

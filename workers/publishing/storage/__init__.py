@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ipc.checklist import Checklist
+from ipc.loading import loading
 from workers.publishing.storage.files import FileStorage
 from workers.publishing.storage.protocol import Item, ObjectFault, Put, Storage, StorageFault, Stored
 
@@ -35,8 +36,9 @@ def make(options: Mapping[str, Any], answer_seconds: float | None = None) -> Sto
     settings = options["storage"]
     if settings.get("backend", "files") == "files":
         return FileStorage(Path(options["state_dir"]) / "media", settings["public_url"])
-    # boto3 takes 330 ms and 49 MiB to import: an instance that keeps files doesn't pay for it.
-    from workers.publishing.storage.r2 import READ_SECONDS, R2Storage  # noqa: PLC0415
+    # boto3 takes 270 ms and 49 MiB to import: an instance that keeps files doesn't pay for it.
+    with loading():
+        from workers.publishing.storage.r2 import READ_SECONDS, R2Storage  # noqa: PLC0415
 
     return R2Storage(
         endpoint=settings["endpoint"],

@@ -17,7 +17,7 @@ from ipc.files.spool import Spool
 from ipc.files.workplace import Workplace
 from ipc.jobs import Job
 from ipc.journal import Journal, queue, transitions
-from ipc.transport.messages import Job as JobMessage
+from ipc.transport.messages import RenderRequest
 from ipc.transport.router import Tree
 from workers.rendering.deadline import Deadline, Timing
 from workers.rendering.dispatch.alone import Turns
@@ -158,7 +158,7 @@ class Dispatcher:
         threads = 1 if job.alone else threads  # each takes memory, which it has run out of before
         self._tree.set_cap(worker, cap_bytes)
         self._in_hand[worker] = InHand(job, Deadline.start(self._clock(), self._tree.effort(worker)), threads)
-        message = JobMessage(job.id, job.generation, cap_bytes, self.options.job_seconds, threads)
+        message = RenderRequest(job.id, job.generation, cap_bytes, self.options.job_seconds, threads)
         if not self._tree.send(worker, message):
             del self._in_hand[worker]
             transitions.release(self._journal, job)
