@@ -1,0 +1,81 @@
+"""What a picture looks like, from its smallest rendition: 2 ms."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from PIL import Image
+
+from ipc.jobs import Appearance
+from workers.rendering.imaging.appearance.phash import SIDE, phash
+from workers.rendering.imaging.appearance.thumbhash import thumbhash
+
+WHITE: Final = (255, 255, 255)
+"""What stands behind a picture that can be seen through, where there has to be something: so mail and feeds show it."""
+
+_THUMB_SIDE: Final = 32
+"""Pixels a side that are enough for a ThumbHash: it counts seven waves at most."""
+
+
+def appearance_of(picture: Image.Image, frames: int) -> Appearance:
+    """Of a picture in RGB or RGBA, which has alpha only where some of it shows. Raises whatever Pillow does."""
+    small = _fitted(picture, _THUMB_SIDE)
+    return Appearance(
+        thumbhash=thumbhash(*small.size, _pixels(small)),
+        color=mean_colour(small),
+        phash=phash(_grey_rows(picture)),
+        has_alpha=picture.mode == "RGBA",
+        frames=frames,
+        animated=False,
+    )
+
+
+def mean_colour(picture: Image.Image) -> str:
+    """The mean of what is not clear, as "#rrggbb".
+
+    Not the most frequent colour: a placeholder is to change as little as it can when the picture comes, and none is
+    nearer to all its pixels. It is also the mean of the ThumbHash, so that one may follow the other.
+    """
+    solid = picture.convert("RGBa") if picture.mode == "RGBA" else picture  # colours times alpha: what is clear is none
+    *bands, share = (*_means(solid), 255.0)[:4]
+    red, green, blue = (min(255, round(255 * band / share)) if share else 0 for band in bands[:3])
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def flattened(picture: Image.Image) -> Image.Image:
+    """The picture as RGB, on white where it can be seen through."""
+    if picture.mode == "RGB":
+        return picture
+    flat = Image.new("RGB", picture.size, WHITE)
+    flat.paste(picture, mask=picture.getchannel("A"))
+    return flat
+
+
+def _means(picture: Image.Image) -> list[float]:
+    """Of each band."""
+    pixels = picture.width * picture.height
+    counts = picture.histogram()
+    return [
+        sum(value * count for value, count in enumerate(counts[at : at + 256])) / pixels
+        for at in range(0, len(counts), 256)
+    ]
+
+
+def _fitted(picture: Image.Image, side: int) -> Image.Image:
+    """The picture shrunk so that neither side is longer."""
+    scale = side / max(picture.size)
+    if scale >= 1:
+        return picture
+    width, height = (max(1, round(scale * one)) for one in picture.size)
+    return picture.resize((width, height), Image.Resampling.BOX)
+
+
+def _pixels(picture: Image.Image) -> list[tuple[int, int, int, int]]:
+    bands = iter(picture.convert("RGBA").tobytes())
+    return list(zip(bands, bands, bands, bands, strict=True))
+
+
+def _grey_rows(picture: Image.Image) -> list[bytes]:
+    """As ImageHash shrinks a picture."""
+    grey = flattened(picture).convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS).tobytes()
+    return [grey[at : at + SIDE] for at in range(0, len(grey), SIDE)]
