@@ -157,7 +157,7 @@ class Journal:
         except sqlite3.Error as error:
             raise JournalError(f"the journal cannot be read: {error}") from error
 
-    def run(self, query: str, **values: Any) -> sqlite3.Cursor:
+    def run(self, query: str, /, **values: Any) -> sqlite3.Cursor:
         """Run the statement of that name from `queries.sql`."""
         return self._connection.execute(QUERIES[query], values)
 
