@@ -62,6 +62,8 @@ def _done(job: Job, rendered: imaging.Rendered, stripped_bytes: int, recipe: str
         why,
         stripped_bytes,
         recipe,
+        rendered.appearance.packed(),
+        rendered.preview_bytes,
     )
 
 

@@ -492,7 +492,7 @@ def test_draft_and_chain_are_close_to_a_full_lanczos() -> None:
     ladder = Ladder((320, 640, 1280), webp=True, avif=False)
     header = check(data, LIMITS)
     gauge = Gauge.start("a test", 0, None)
-    _, steps, picture = decoder.decode(data, header, LIMITS, ladder, gauge)
+    _, steps, picture, _ = decoder.decode(data, header, LIMITS, ladder, gauge)
     assert picture.size == (1280, 960)
     full = Image.open(io.BytesIO(data))
     for step in reversed(steps):

@@ -13,12 +13,17 @@ from workers.rendering.imaging.appearance.thumbhash import thumbhash
 WHITE: Final = (255, 255, 255)
 """What stands behind a picture that can be seen through, where there has to be something: so mail and feeds show it."""
 
+_ENOUGH: Final = 320
+"""Pixels of the longer side to which a picture is shrunk coarsely first."""
+
 _THUMB_SIDE: Final = 32
 """Pixels a side that are enough for a ThumbHash: it counts seven waves at most."""
 
 
 def appearance_of(picture: Image.Image, frames: int) -> Appearance:
     """Of a picture in RGB or RGBA, which has alpha only where some of it shows. Raises whatever Pillow does."""
+    factor = max(picture.size) // _ENOUGH
+    picture = picture.reduce(factor) if factor > 1 else picture
     small = _fitted(picture, _THUMB_SIDE)
     return Appearance(
         thumbhash=thumbhash(*small.size, _pixels(small)),
@@ -28,6 +33,11 @@ def appearance_of(picture: Image.Image, frames: int) -> Appearance:
         frames=frames,
         animated=False,
     )
+
+
+def appearance_canary() -> None:
+    """Raises what breaks `appearance_of` on any picture."""
+    appearance_of(Image.new("RGBA", (8, 8), (0, 128, 128, 128)), 1)
 
 
 def mean_colour(picture: Image.Image) -> str:

@@ -7,11 +7,9 @@ from typing import Final
 
 from PIL import Image, ImageChops, ImageColor
 
+from ipc.jobs import PREVIEW_SIZE as SIZE
 from workers.rendering.imaging.appearance.crop import best_start
 from workers.rendering.imaging.codec.appearance import WHITE, flattened, mean_colour
-
-SIZE: Final = (1200, 630)
-"""What Facebook, X, Telegram, Slack and so on show in full."""
 
 MOST_ENLARGED: Final = 2.0
 """A picture is enlarged so many times at most: beyond that its blur shows more than the picture does."""
@@ -51,7 +49,7 @@ def _target(window: tuple[float, float, float, float], scale: float) -> tuple[in
 def _window(picture: Image.Image, scale: float) -> tuple[float, float, float, float]:
     """The part of the picture that fills a preview at that scale, as a box in px: where most is to be seen."""
     width, height = (min(float(own), full / scale) for own, full in zip(picture.size, SIZE, strict=True))
-    if (width, height) == picture.size:
+    if width == picture.width and height == picture.height:
         return (0.0, 0.0, width, height)
     interest = _interest(picture)
     left = _start(interest, "across", picture.width, width)
