@@ -77,7 +77,7 @@ def rendered(
     report = imaging.render(original, target, limits, ladder, None)
     images: dict[str, Image.Image] = {}
     for rendition in report.renditions:
-        path = target / f"{rendition.width}.{rendition.format}"
+        path = target / rendition.file
         image = Image.open(path)
         image.load()
         assert (image.width, image.height) == (rendition.width, rendition.height)

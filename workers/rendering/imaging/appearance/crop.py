@@ -1,7 +1,7 @@
 """Which part of a picture matters most: the window of a given size with the most detail and colour in it.
 
-As sharp's "attention" and libvips' smartcrop it counts edges and saturation, but as sums over the window: one bright
-speck decides nothing. What is near the middle counts a little more, so an even picture is cropped at its middle.
+As libvips' smartcrop (sharp's "attention") it counts edges and colour, but as sums over the window: one bright speck
+decides nothing. What is near the middle counts a little more, so an even picture is cropped at its middle.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ def best_start(weights: Sequence[float], length: int) -> int:
     last = len(weights) - length
     if last <= 0:
         return 0
-    sums = list(accumulate(weights, initial=0.0))
+    least = min(weights)  # what is everywhere tells no part from another
+    sums = list(accumulate((weight - least for weight in weights), initial=0.0))
 
-    def worth(start: int) -> float:
+    def worth(start: int) -> tuple[float, float]:
         from_centre = abs(2 * start - last) / last
-        return (sums[start + length] - sums[start]) * (1 - _OFF_CENTRE * from_centre * from_centre)
+        return (sums[start + length] - sums[start]) * (1 - _OFF_CENTRE * from_centre * from_centre), -from_centre
 
     return max(range(last + 1), key=worth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import mul
 from typing import Final
 
 from PIL import Image
@@ -46,9 +47,14 @@ def mean_colour(picture: Image.Image) -> str:
     Not the most frequent colour: a placeholder is to change as little as it can when the picture comes, and none is
     nearer to all its pixels. It is also the mean of the ThumbHash, so that one may follow the other.
     """
-    solid = picture.convert("RGBa") if picture.mode == "RGBA" else picture  # colours times alpha: what is clear is none
-    *bands, share = (*_means(solid), 255.0)[:4]
-    red, green, blue = (min(255, round(255 * band / share)) if share else 0 for band in bands[:3])
+    small = _fitted(picture, _THUMB_SIDE)
+    data, bands = small.tobytes(), len(small.getbands())
+    if bands == 3:
+        means = [sum(data[at::3]) / (len(data) // 3) for at in range(3)]
+    else:
+        shares = data[3::4]
+        means = [sum(map(mul, data[at::4], shares)) / (sum(shares) or 1) for at in range(3)]
+    red, green, blue = map(round, means)
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
@@ -59,16 +65,6 @@ def flattened(picture: Image.Image) -> Image.Image:
     flat = Image.new("RGB", picture.size, WHITE)
     flat.paste(picture, mask=picture.getchannel("A"))
     return flat
-
-
-def _means(picture: Image.Image) -> list[float]:
-    """Of each band."""
-    pixels = picture.width * picture.height
-    counts = picture.histogram()
-    return [
-        sum(value * count for value, count in enumerate(counts[at : at + 256])) / pixels
-        for at in range(0, len(counts), 256)
-    ]
 
 
 def _fitted(picture: Image.Image, side: int) -> Image.Image:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from array import array
 from typing import Final
 
 from PIL import Image, ImageChops, ImageColor
 
-from ipc.jobs import PREVIEW_SIZE as SIZE
+from ipc.jobs import PREVIEW_SIZE
 from workers.rendering.imaging.appearance.crop import best_start
 from workers.rendering.imaging.codec.appearance import WHITE, flattened, mean_colour
 
@@ -22,33 +23,35 @@ _SATURATION: Final = 0.35
 
 
 def preview_of(picture: Image.Image) -> Image.Image:
-    """Of a picture in RGB or RGBA: always of SIZE, on white where the picture can be seen through.
+    """Of a picture in RGB or RGBA: always of PREVIEW_SIZE, on white where the picture can be seen through.
 
     One that would have to be enlarged too far to fill it stands in its middle, on its mean colour.
     """
     flat = flattened(picture)
-    scale = min(MOST_ENLARGED, max(full / own for full, own in zip(SIZE, flat.size, strict=True)))
+    scale = min(MOST_ENLARGED, max(full / own for full, own in zip(PREVIEW_SIZE, flat.size, strict=True)))
     window = _window(flat, scale)
     target = _target(window, scale)
     filter_ = Image.Resampling.HAMMING if scale < 1 else Image.Resampling.BICUBIC  # LANCZOS takes twice the time
     shown = flat.resize(target, filter_, box=window)
-    if target == SIZE:
+    if target == PREVIEW_SIZE:
         return shown
     ground = WHITE if picture.mode == "RGBA" else ImageColor.getrgb(mean_colour(flat))
-    card = Image.new("RGB", SIZE, ground)
-    card.paste(shown, ((SIZE[0] - target[0]) // 2, (SIZE[1] - target[1]) // 2))
+    card = Image.new("RGB", PREVIEW_SIZE, ground)
+    card.paste(shown, ((PREVIEW_SIZE[0] - target[0]) // 2, (PREVIEW_SIZE[1] - target[1]) // 2))
     return card
 
 
 def _target(window: tuple[float, float, float, float], scale: float) -> tuple[int, int]:
     """The sides in px at which the window is shown."""
     left, upper, right, lower = window
-    return min(SIZE[0], max(1, round((right - left) * scale))), min(SIZE[1], max(1, round((lower - upper) * scale)))
+    full_width, full_height = PREVIEW_SIZE
+    width, height = max(1, round((right - left) * scale)), max(1, round((lower - upper) * scale))
+    return min(full_width, width), min(full_height, height)
 
 
 def _window(picture: Image.Image, scale: float) -> tuple[float, float, float, float]:
     """The part of the picture that fills a preview at that scale, as a box in px: where most is to be seen."""
-    width, height = (min(float(own), full / scale) for own, full in zip(picture.size, SIZE, strict=True))
+    width, height = (min(float(own), full / scale) for own, full in zip(picture.size, PREVIEW_SIZE, strict=True))
     if width == picture.width and height == picture.height:
         return (0.0, 0.0, width, height)
     interest = _interest(picture)
@@ -62,7 +65,7 @@ def _start(interest: Image.Image, along: str, side: int, length: float) -> float
     if length >= side:
         return 0.0
     line = (interest.width, 1) if along == "across" else (1, interest.height)
-    weights = interest.resize(line, Image.Resampling.BOX).tobytes()
+    weights = array("f", interest.convert("F").resize(line, Image.Resampling.BOX).tobytes())
     start = best_start(weights, max(1, round(length * len(weights) / side)))
     return min(side - length, start * side / len(weights))
 
