@@ -12,6 +12,7 @@ import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from PIL import Image
@@ -58,11 +59,11 @@ def main() -> None:
     for count, one in enumerate(photographs, 1):
         data = served(one, max(side for side in SIDES if one.side >= side)).read_bytes()
         for way, ladder in WAYS.items():
-            _, files = timed(spent[way], lambda ladder=ladder: develop(data, LIMITS, ladder, None))  # type: ignore[misc]
+            _, files = timed(spent[way], partial(develop, data, LIMITS, ladder, None))
             spent[way].bytes += sum(map(len, files.values()))
-        with Image.open(io.BytesIO(files["320.webp"])) as small:
-            picture = small.convert("RGB")
-        timed(looks, lambda picture=picture: appearance_of(picture, 1))  # type: ignore[misc]
+        with Image.open(io.BytesIO(data)) as image:
+            picture = image.convert("RGB").resize((320, round(320 * image.height / image.width)))
+        timed(looks, partial(appearance_of, picture, 1))
         if count % 10 == 0:
             say(f"{count} pictures")
     heading("appearance", f"{len(photographs)} photographs, one thread. The appearance is part of all rows.")
