@@ -155,7 +155,7 @@ def evenness(scores: list[float]) -> tuple[str, ...]:
 
 def aom_only(preset: Encoding) -> Encoding:
     """As pictures with alpha have it."""
-    return Encoding(preset.webp, preset.avif_aom, preset.avif_aom)
+    return Encoding(preset.webp, preset.avif_aom, preset.avif_aom, preset.jpeg)
 
 
 def main() -> None:

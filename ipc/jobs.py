@@ -23,6 +23,13 @@ DeadCause = Literal["failure", "poison"]
 """Why a job is dead: its last attempt failed, or (poison) its picture killed its workers."""
 
 
+EXTENSIONS = {"webp": "webp", "avif": "avif", "jpeg": "jpg"}
+"""Of the file names and keys of each format. A row's renditions of one width are in this order."""
+
+PREVIEW_SIZE = (1200, 630)
+"""Sides in px of every picture for link cards."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rendition:
     """One width in one format, as it lies in the spool or in the storage. Sizes in pixels and bytes."""
@@ -31,6 +38,15 @@ class Rendition:
     height: int
     format: str
     bytes: int
+
+    @property
+    def file(self) -> str:
+        """Its name in the spool.
+
+        >>> Rendition(640, 480, "avif", 9).file, Rendition(640, 480, "jpeg", 9).file
+        ('640.avif', '640.jpg')
+        """
+        return f"{self.width}.{EXTENSIONS[self.format]}"
 
 
 @dataclass(frozen=True, slots=True)

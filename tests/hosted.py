@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -118,6 +119,9 @@ class HostedInstance(Instance):
                 with Image.open(io.BytesIO(self._body(one["key"]))) as image:
                     image.load()
                     assert image.size == (one["width"], one["height"])
+            keys = [one["key"] for one in row["renditions"]]
+            (preview,) = {re.sub(r"[0-9]+-([0-9a-f]{8})\.[a-z]+$", r"preview-\1.jpg", key) for key in keys}
+            named[preview] = (len(self._body(preview)), "image/jpeg")
             assert strip(self._body(original), "jpg") == self._body(original)
         for key, (size, content_type) in named.items():
             head = self.client.head_object(Bucket=self.bucket, Key=key)
@@ -204,9 +208,9 @@ class Feed:
             "renditions": msgpack.packb(renditions),
             "rendition_bytes": size * (len(renditions) + 1),
             "stripped_bytes": size,
-            "recipe": None,
             "appearance": None,
-            "preview_bytes": 0,
+            "preview_bytes": None,
+            "recipe": None,
         }
 
     def of(self, number: int) -> Job:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -22,6 +23,7 @@ import psutil
 from PIL import Image
 
 from ipc.files.spool import WORKPLACES
+from ipc.jobs import PREVIEW_SIZE
 from supervisor import cli
 from tests.servers.lasting import LASTING
 from workers.stripping import strip
@@ -304,6 +306,7 @@ class Instance:
             for original in originals:
                 assert strip(original.read_bytes(), original.suffix[1:]) == original.read_bytes()
             named |= {f"{folder}/{one.name}" for one in originals} | {one["key"] for one in row["renditions"]}
+            named |= self._previews(row["renditions"])
             for one in row["renditions"]:
                 file = self.state_dir / "media" / one["key"]
                 assert file.stat().st_size == one["bytes"]
@@ -312,6 +315,16 @@ class Instance:
                     assert image.size == (one["width"], one["height"])
         media = self.state_dir / "media"
         assert {str(file.relative_to(media)) for file in media.rglob("*") if file.is_file()} == named
+
+    def _previews(self, renditions: list[dict[str, Any]]) -> set[str]:
+        """The key of the picture for link cards beside these renditions: of the same recipe, and of its sides."""
+        keys = {re.sub(r"[0-9]+-([0-9a-f]{8})\.[a-z]+$", r"preview-\1.jpg", one["key"]) for one in renditions}
+        for key in keys:
+            with Image.open(self.state_dir / "media" / key) as image:
+                image.load()
+                assert (image.format, image.size) == ("JPEG", PREVIEW_SIZE)
+        assert len(keys) == 1
+        return keys
 
     def _unstrippable(self) -> set[str]:
         """The digests of the pictures whose originals can't be stripped, and so are not published."""

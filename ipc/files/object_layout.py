@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ipc.files.spool import ORIGINAL, STRIPPED
-from ipc.jobs import Job, Rendition
+from ipc.files.spool import ORIGINAL, PREVIEW, STRIPPED
+from ipc.jobs import EXTENSIONS, Job, Rendition
 
-CONTENT_TYPES = {"webp": "image/webp", "avif": "image/avif"}
+CONTENT_TYPES = {"webp": "image/webp", "avif": "image/avif", "jpeg": "image/jpeg"}
 """Of each format. A row's renditions of one width are in this order."""
 
 Published = Literal["stripped", "as_is", "none"]
@@ -51,12 +51,15 @@ class Object:
 
 
 def objects_of(job: Job, prefix: str) -> Iterator[Object]:
-    """The job's objects, the original last, as `job.original` says that it is published (see `original_of`).
+    """The job's objects: its renditions in their order, its preview, and the original last, as `job.original` says that
+    it is published (see `original_of`).
 
-    Keys are made of the original's sha256 and, for renditions, of the recipe: a repetition changes nothing.
+    Keys are made of the original's sha256 and, but for the original, of the recipe: a repetition changes nothing.
     """
     for one in job.renditions:
-        yield Object(rendition_key(job, one, prefix), f"{one.width}.{one.format}", CONTENT_TYPES[one.format], one.bytes)
+        yield Object(rendition_key(job, one, prefix), one.file, CONTENT_TYPES[one.format], one.bytes)
+    if job.preview_bytes:
+        yield Object(preview_key(job, prefix), PREVIEW, CONTENT_TYPES["jpeg"], job.preview_bytes)
     content_type = job.mime or "application/octet-stream"
     if job.original == "stripped":
         yield Object(stripped_key(job, prefix), STRIPPED, content_type, job.stripped_bytes or 0)
@@ -78,7 +81,7 @@ def original_of(job: Job, wanted: Published) -> Published | None:
 
 def rendition_key(job: Job, one: Rendition, prefix: str) -> str:
     """The key of one of the job's renditions. What an earlier version rendered has no recipe, and keeps its keys."""
-    return _key(job, prefix, f"{one.width}{f'-{job.recipe}' if job.recipe else ''}.{one.format}")
+    return _key(job, prefix, f"{one.width}{f'-{job.recipe}' if job.recipe else ''}.{EXTENSIONS[one.format]}")
 
 
 def preview_key(job: Job, prefix: str) -> str:

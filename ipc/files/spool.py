@@ -1,7 +1,8 @@
 """The spool: where a picture's files lie while it is on its way. One folder a job and generation.
 
     {root}/{job}.{generation}/original          the file as it came
-    {root}/{job}.{generation}/{width}.{format}  its renditions
+    {root}/{job}.{generation}/{width}.{format}  its renditions: .webp, .avif, .jpg
+    {root}/{job}.{generation}/preview.jpg       the picture for link cards, where there is one
     {root}/{job}.{generation}/stripped          the original without metadata, where it can be stripped
     {root}/workers/{name}/                      a workplace (see `ipc.files.workplace`)
 
@@ -43,6 +44,7 @@ SWEPT_AT_ONCE = 256
 GENERATIONS = 8
 ORIGINAL = "original"
 STRIPPED = "stripped"
+PREVIEW = "preview.jpg"
 WORKPLACES = "workers"
 """The folder of the image workers' workplaces. No job's folder has such a name."""
 

@@ -25,7 +25,7 @@ _NO_LINKS = (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS
 
 MOST_FILES: Final = 1000
 MOST_BYTES: Final = 2 * 2**30
-"""What a worker makes is far less: two files for each width of the ladder, and the stripped original."""
+"""What a worker makes is far less: two files for each width of the ladder, a JPEG, a preview, a stripped original."""
 
 
 class Workplace:

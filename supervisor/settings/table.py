@@ -147,6 +147,14 @@ class Images:
     )
     webp: bool = setting(True, "make WebP renditions", environ="ENABLE_WEBP")
     avif: bool = setting(True, "make AVIF renditions", environ="ENABLE_AVIF")
+    jpeg_width: int = setting(
+        1280,
+        "width of the JPEG rendition for mail, feeds and old readers, never wider than the ladder's widest; 0: none",
+        unit="px",
+        low=0,
+        high=16383,
+    )
+    preview: bool = setting(True, "make a picture of 1200 × 630 px for link cards, of the part that matters most")
     preset: str = setting(
         "balanced",
         "how hard the encoders try, at the same quality: fast takes 0.9 of balanced's time for 5 % larger WebP, small"

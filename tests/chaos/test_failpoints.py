@@ -41,7 +41,7 @@ STORED = {"published.before", "published.stored", "published.recorded", "publish
 ELSEWHERE = {
     name for name in failpoints.NAMES if name.startswith(("renewed.", "takedown.", "hidden.", "webhook.", "feeds."))
 }
-"""Of work beside the flow: tests.chaos has a module for each kind, tests.supervisor.cli.test_hiding that of commands."""
+"""Of work beside the flow: tests.chaos has a module for each kind, tests.supervisor.cli.test_hiding has commands."""
 
 ALONE = [*(name for name in failpoints.NAMES if name not in ELSEWHERE), "published.put:2"]
 

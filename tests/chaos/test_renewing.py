@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 from ipc import failpoints
-from ipc.files.object_layout import rendition_key
+from ipc.files.object_layout import preview_key, rendition_key
 from ipc.journal import Journal, lookup, renewals, transitions
 from ipc.posts import BACKFILL
 from tests import lengths
@@ -42,7 +43,12 @@ def make_older(state_dir: Path, options: dict[str, Any], folder: Path) -> None:
     for (job_id,) in journal._connection.execute("SELECT id FROM jobs WHERE state = 'published'").fetchall():
         job = lookup.job(journal, job_id)
         assert job is not None and job.recipe
+        storage.delete(preview_key(job, prefix))
+        former = [one for one in job.renditions if one.format != "jpeg"]
         for one in job.renditions:
+            if one not in former:
+                storage.delete(rendition_key(job, one, prefix))
+                continue
             source = folder / "object"
             source.write_bytes(storage.read(rendition_key(job, one, prefix)) or b"")
             key = rendition_key(replace(job, recipe=None), one, prefix)
@@ -50,7 +56,9 @@ def make_older(state_dir: Path, options: dict[str, Any], folder: Path) -> None:
             storage.settle()
             storage.delete(rendition_key(job, one, prefix))
             source.unlink()
-    journal._connection.execute("UPDATE jobs SET recipe = NULL")
+        packed = msgpack.packb([[one.width, one.height, one.format, one.bytes] for one in former])
+        journal._connection.execute("UPDATE jobs SET renditions = ? WHERE id = ?", [packed, job_id])
+    journal._connection.execute("UPDATE jobs SET recipe = NULL, appearance = NULL, preview_bytes = NULL")
     assert sum(transitions.write_again(journal, address, BACKFILL, 99) for address in (None, 1))
     storage.close()
     journal.close()

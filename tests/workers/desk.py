@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ipc.files.spool import STRIPPED, WORKPLACES, Spool
+from ipc.files.spool import PREVIEW, STRIPPED, WORKPLACES, Spool
 from ipc.files.workplace import Workplace
 from ipc.intake import take
-from ipc.jobs import Job
+from ipc.jobs import EXTENSIONS, PREVIEW_SIZE, Appearance, Job
 from ipc.journal import Journal, lookup, transitions
 from ipc.posts import Channel, Page, Photo, Post
 from ipc.transport.context import Context
@@ -44,19 +44,31 @@ def avif(width: int, height: int) -> bytes:
     return struct.pack(">I8s", 12, b"ftypavif") + made
 
 
+def jpeg(width: int, height: int) -> bytes:
+    """What begins as a JPEG of these sides."""
+    return b"\xff\xd8\xff\xe0" + struct.pack(">H", 16) + bytes(14) + struct.pack(">HHBHH", 0xFFC0, 17, 8, height, width)
+
+
 LADDER = {"320.webp": webp(320, 200), "320.avif": avif(320, 200), "640.webp": webp(640, 200, b"larger")}
 """The renditions of a picture on this desk, beside which lies a stripped original: bytes by file name. Whoever stores
 them never looks inside."""
 
 
+WHOLE_LADDER = LADDER | {"640.jpg": jpeg(640, 200), PREVIEW: jpeg(*PREVIEW_SIZE)}
+"""With a JPEG and the picture for link cards."""
+
 RECIPE = "0a1b2c3d"
 """What an image worker of this desk says that it made them by."""
+
+
+APPEARANCE = Appearance(bytes(range(21)), "#0a1b2c", 2**64 - 5, has_alpha=False, frames=1, animated=False)
+"""And of its looks."""
 
 
 class Desk:
     """A state_dir, and the context of the one child that works on it. `journal` is the test's own connection.
 
-    `recipe` is that of what is rendered from now on; empty: none, as earlier versions did.
+    `recipe` is that of what is rendered from now on; empty: none, as earlier versions did. `ladder`: its files.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -65,6 +77,7 @@ class Desk:
         self.spool = Spool(state_dir / "spool")
         self.media = state_dir / "media"
         self.recipe = ""
+        self.ladder = LADDER
         self._inbox, to_child = pair()
         from_child, self._outbox = pair()
         self._to_child = Outbox(to_child, blocking=False)
@@ -165,16 +178,23 @@ class Desk:
     def write_ladder(self, job: Job, folder: Path | None = None) -> JobDone:
         """Write the files of LADDER into the job's folder, or this one; what an image worker would say of them."""
         folder = folder or self.spool.folder(job.id, job.generation)
-        for name, content in LADDER.items():
+        for name, content in self.ladder.items():
             (folder / name).write_bytes(content)
         original = self.spool.original(job.id, job.generation)
         stripped = original.read_bytes() if original.exists() else b"stripped"  # nobody looks inside
         (folder / STRIPPED).write_bytes(stripped)
-        sizes = [[int(name.split(".")[0]), 200, name.split(".")[1], len(data)] for name, data in LADDER.items()]
+        formats = {extension: name for name, extension in EXTENSIONS.items()}
+        sizes = [
+            [int(name.split(".")[0]), 200, formats[name.split(".")[1]], len(data)]
+            for name, data in self.ladder.items()
+            if name != PREVIEW
+        ]
         return JobDone(
             *(job.id, job.generation, 10_000_000, "image/jpeg", "jpg", 640, 400, sizes),
             stripped_bytes=len(stripped),
             recipe=self.recipe,
+            appearance=APPEARANCE.packed() if self.recipe else [],
+            preview_bytes=len(self.ladder.get(PREVIEW, b"")),
         )
 
     def of(self, number: int) -> Job:

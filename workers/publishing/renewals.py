@@ -21,7 +21,7 @@ from typing import Any, Literal
 import structlog
 
 from ipc import failpoints
-from ipc.files.object_layout import Published, original_key, rendition_key, stripped_key
+from ipc.files.object_layout import Published, original_key, preview_key, rendition_key, stripped_key
 from ipc.files.spool import Spool
 from ipc.jobs import Job
 from ipc.journal import Journal, lookup, pictures, renewals, transitions
@@ -176,6 +176,9 @@ class Renewals:
             for one in former.renditions:
                 key = rendition_key(former, one, self._prefix)
                 objects.setdefault(str(former.sha256), {})[key] = Stored(key, one.bytes, 0.0)
+            if former.preview_bytes:
+                key = preview_key(former, self._prefix)
+                objects.setdefault(str(former.sha256), {})[key] = Stored(key, former.preview_bytes, 0.0)
         return {sha256: Garbage(sha256, tuple(some.values()), is_whole=False) for sha256, some in objects.items()}
 
 

@@ -21,10 +21,10 @@ FEW = 3
 """Fewer pictures than this with another encoder are no problem yet."""
 
 REASON_BYTES = 300
-"""Of a reason in a report: with a decoder for each of five formats and two encoders broken, all go in one message."""
+"""Of a reason in a report: with a decoder for each of five formats and three encoders broken, all go in one message."""
 
 _DECODERS = {f"image/{name.lower()}": f"{name} decoder" for name in ("JPEG", "PNG", "WEBP", "AVIF", "GIF")}
-_ENCODERS = {"webp": "WebP encoder", "avif": "AVIF encoder"}
+_ENCODERS = {"webp": "WebP encoder", "avif": "AVIF encoder", "jpeg": "JPEG encoder"}
 
 
 class CodecHealth:
@@ -71,3 +71,5 @@ def _used(done: JobDone) -> Iterator[str]:
     for _, _, name, _ in done.renditions:
         if name in _ENCODERS:
             yield _ENCODERS[name]
+    if done.preview_bytes:
+        yield _ENCODERS["jpeg"]

@@ -62,6 +62,8 @@ def _done(job: RenderRequest, rendered: imaging.Rendered, stripped_bytes: int, r
         why,
         stripped_bytes,
         recipe,
+        rendered.appearance.packed(),
+        rendered.preview_bytes,
     )
 
 

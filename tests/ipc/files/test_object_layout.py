@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipc.files.object_layout import OBJECT_NAME, Object, objects_of, stripped_key
+from ipc.files.object_layout import OBJECT_NAME, Object, objects_of, preview_key, stripped_key
 from ipc.files.rows import RowLayout, rows_of
 from ipc.intake import withdraw
 from ipc.jobs import Job
 from ipc.journal import queue, transitions
-from tests.workers.desk import CHANNEL, LADDER, POSTED, RECIPE, Desk
+from tests.workers.desk import APPEARANCE, CHANNEL, LADDER, POSTED, RECIPE, WHOLE_LADDER, Desk
 
 KEY = r"[0-9a-f]{2}/[0-9a-f]{64}/(\d+\.(webp|avif)|stripped\.jpg)"
 
@@ -53,6 +53,27 @@ def test_a_recipe_is_in_the_keys_of_renditions_alone(job: Job) -> None:
         stripped_key(job, "p/")
     }
     assert all(re.fullmatch(OBJECT_NAME, name) for name in (*names, "320.webp", "320.avif"))
+
+
+def test_a_jpeg_and_a_preview_are_objects_and_the_preview_is_no_rendition(desk: Desk) -> None:
+    desk.recipe, desk.ladder = RECIPE, WHOLE_LADDER
+    job = replace(desk.render(6, b"another"), original="stripped")
+    names = {one.key.rpartition("/")[2]: (one.file, one.content_type) for one in objects_of(job, "p/")}
+    assert list(names)[3:] == [f"640-{RECIPE}.jpg", f"preview-{RECIPE}.jpg", "stripped.jpg"]
+    assert names[f"640-{RECIPE}.jpg"] == ("640.jpg", "image/jpeg")
+    assert names[f"preview-{RECIPE}.jpg"] == ("preview.jpg", "image/jpeg")
+    assert preview_key(job, "p/") in {one.key for one in objects_of(job, "p/")}
+    assert all(re.fullmatch(OBJECT_NAME, name) for name in names)
+    image = rows_of(replace(job, renditions=job.renditions[::-1]), RowLayout("", str))["images"]
+    assert image is not None
+    assert [(one["width"], one["format"]) for one in image["renditions"]] == [
+        *((320, "webp"), (320, "avif"), (640, "webp"), (640, "jpeg")),
+    ]
+    without = replace(job, preview_bytes=0)
+    assert {one.key for one in objects_of(job, "")} - {one.key for one in objects_of(without, "")} == {
+        preview_key(job, "")
+    }
+    assert job.appearance == APPEARANCE
 
 
 @settings(deadline=None)  # the machine is shared

@@ -108,6 +108,8 @@ def test_the_documented_defaults() -> None:
         "images.widths": [320, 640, 1280, 1920],
         "images.webp": True,
         "images.avif": True,
+        "images.jpeg_width": 1280,
+        "images.preview": True,
         "images.preset": "balanced",
         "images.max_bytes": 52_428_800,
         "images.max_dimension": 8192,

@@ -18,7 +18,7 @@ from ipc.jobs import Job
 from ipc.journal import lookup, queue, renewals, transitions
 from ipc.posts import RENEWAL
 from ipc.retry import RetryPolicy
-from tests.workers.desk import CHANNEL, LADDER, POSTED, RECIPE, Desk
+from tests.workers.desk import APPEARANCE, CHANNEL, LADDER, POSTED, RECIPE, WHOLE_LADDER, Desk
 from tests.workers.publisher import Publisher
 from workers.publishing import catalog as catalogs
 from workers.publishing import renewals as renewing
@@ -139,6 +139,12 @@ def any_house(request: pytest.FixtureRequest, desk: Desk) -> Iterator[House]:
 
 
 STRIPPED = {"stripped.jpg"}
+FORMER = "4d5e6f70"
+
+
+def of(recipe: str) -> set[str]:
+    """The names of the objects of WHOLE_LADDER, as made by that recipe."""
+    return {f"{name.partition('.')[0]}-{recipe}.{name.partition('.')[2]}" for name in WHOLE_LADDER}
 
 
 def test_the_row_moves_over_when_all_is_there_then_the_old_objects_go(any_house: House) -> None:
@@ -173,6 +179,42 @@ def test_the_row_moves_over_when_all_is_there_then_the_old_objects_go(any_house:
     house.publish()
     house.step()
     assert house.want() == 0 and house.counts() == {}
+
+
+def test_appearance_and_preview_move_over_with_their_picture(any_house: House) -> None:
+    """And are back where it could not be rendered."""
+    house = any_house
+    house.desk.ladder, house.desk.recipe = WHOLE_LADDER, FORMER
+    house.publish_new(1)
+    before = house.desk.of(1)
+    assert before.appearance == APPEARANCE and before.preview_bytes == len(WHOLE_LADDER["preview.jpg"])
+    assert house.names(1) == of(FORMER) | STRIPPED
+    assert house.want() == 1 and house.step() == 1
+    on_its_way = house.desk.of(1)
+    assert on_its_way.appearance is None and on_its_way.preview_bytes is None
+    assert transitions.restore(house.desk.journal, on_its_way, "it was a test")
+    house.publish()
+    restored = house.desk.of(1)
+    assert (restored.appearance, restored.preview_bytes) == (APPEARANCE, before.preview_bytes)
+    assert list(collect(house.options, delete=False, grace_seconds=0.0)) == []
+    assert house.want() == 1
+    house.renew(1)
+    assert house.names(1) == of(FORMER) | of(RECIPE) | STRIPPED
+    house.step()
+    assert house.names(1) == of(RECIPE) | STRIPPED
+    assert list(collect(house.options, delete=False, grace_seconds=0.0)) == []
+    assert house.desk.of(1).appearance == APPEARANCE
+
+
+def test_what_had_no_preview_gets_one(house: House) -> None:
+    house.publish_new(1)
+    assert house.desk.of(1).appearance is None
+    house.desk.ladder = WHOLE_LADDER
+    house.want()
+    house.renew(1)
+    house.step()
+    assert house.names(1) == of(RECIPE) | STRIPPED
+    assert house.desk.of(1).appearance == APPEARANCE
 
 
 def test_an_original_comes_from_where_it_is(house: House) -> None:

@@ -1,4 +1,4 @@
-"""One picture into its ladder of WebP and AVIF.
+"""One picture into its ladder of WebP and AVIF, a JPEG, a preview for link cards and its appearance.
 
 Promises: `render` ends in every rendition on disk, complete and fsynced; or in BadPicture, a verdict on the picture; or
 in CodecFault or OutOfMemory, no verdict; or in the OSError of the disk.
@@ -7,6 +7,7 @@ in CodecFault or OutOfMemory, no verdict; or in the OSError of the disk.
     containers what a browser passes over in a broken file, taken out
     colour     what a file states of its colours: gamma, primaries, a code
     codec      decode, shrink, encode: the only home of PIL and pillow_avif
+    appearance placeholder, colour and hash of near-duplicates; which part a preview shows
     blame      whose fault a failure is: the picture's or ours; `canaries` show it
     ladder     which renditions a picture gets
     presets    what the encoders are told: `images.preset`

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ipc.jobs import Rendition
+from ipc.jobs import Appearance, Rendition
 from workers.rendering.imaging.gate import BadPicture
 
 MAX_RENDITION_DIMENSION = 16_383
@@ -16,17 +16,20 @@ MAX_RENDITION_DIMENSION = 16_383
 class Ladder:
     """What to make: widths in px of the upright picture, in which formats, by which preset (see `presets`).
 
-    Neither format: only verify.
+    Neither WebP nor AVIF: only verify, so no JPEG and no preview either. `jpeg_width` is that of the one JPEG rendition
+    (0: none), `preview` the picture for link cards.
     """
 
     widths: tuple[int, ...]
     webp: bool
     avif: bool
     preset: str = "balanced"
+    jpeg_width: int = 0
+    preview: bool = False
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """Those to make, "webp" first: readers of a row rely on the order."""
+        """Those that each width is made in, "webp" first: readers of a row rely on the order."""
         return tuple(name for name, wanted in (("webp", self.webp), ("avif", self.avif)) if wanted)
 
 
@@ -34,7 +37,8 @@ class Ladder:
 class Rendered:
     """The result: type by content, sides in px once upright, and the renditions.
 
-    `fallbacks`: by file name, why the encoder of choice could not make it; "trial": why AVIF's quality is the preset's.
+    `preview_bytes`: of the picture for link cards, 0 where none is made. `fallbacks`: by file name, why the encoder of
+    choice could not make it; "trial": why AVIF's quality is the preset's.
     """
 
     mime: str
@@ -42,6 +46,8 @@ class Rendered:
     width: int
     height: int
     renditions: tuple[Rendition, ...]
+    appearance: Appearance
+    preview_bytes: int = 0
     fallbacks: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -63,6 +69,24 @@ def steps_for(size: tuple[int, int], ladder: Ladder) -> list[tuple[int, int]]:
             sides = f"{step[0]}×{step[1]}"
             raise BadPicture(f"too long: a rendition of {sides} pixels, at most {MAX_RENDITION_DIMENSION} a side")
     return steps
+
+
+def jpeg_size(steps: Sequence[tuple[int, int]], ladder: Ladder) -> tuple[int, int] | None:
+    """Return the sides in px of the JPEG, never wider than the widest of the `steps`; None: there is none.
+
+    >>> jpeg_size([(320, 240), (1000, 750)], Ladder((320, 1280), webp=True, avif=True, jpeg_width=1280))
+    (1000, 750)
+    """
+    if not (ladder.jpeg_width and ladder.formats and steps):
+        return None
+    width, height = steps[-1]
+    wanted = min(ladder.jpeg_width, width)
+    return next((step for step in steps if step[0] == wanted), (wanted, max(1, round(wanted * height / width))))
+
+
+def least_covering(steps: Sequence[tuple[int, int]], size: tuple[int, int]) -> tuple[int, int]:
+    """Return the smallest step with at least these sides in px; the largest if none has them."""
+    return next((step for step in steps if step[0] >= size[0] and step[1] >= size[1]), steps[-1])
 
 
 def top_pixels(width: int, height: int, ladder: Ladder) -> int:

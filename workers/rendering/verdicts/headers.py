@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 
 
 def begins_as(name: str, head: bytes) -> bool:
-    """Whether a file with these first bytes is of the format with that file name extension."""
+    """Whether a file with these first bytes is of that format, by its name or its file name extension."""
     return any(head[at : at + len(mark)] == mark for at, mark in _MARKS[name]) if name in _MARKS else False
 
 
 _MARKS: Mapping[str, tuple[tuple[int, bytes], ...]] = {
     "jpg": ((0, b"\xff\xd8\xff"),),
+    "jpeg": ((0, b"\xff\xd8\xff"),),
     "png": ((0, b"\x89PNG\r\n\x1a\n"),),
     "gif": ((0, b"GIF87a"), (0, b"GIF89a")),
     "webp": ((8, b"WEBP"),),
@@ -42,6 +43,8 @@ def size_of(name: str, head: bytes) -> tuple[int, int] | None:
     match name:
         case "webp":
             return _webp_size(head)
+        case "jpeg":
+            return _jpeg_size(head)
         case "avif":
             sizes = set(_avif_sizes(head, 0, len(head)))
             return sizes.pop() if len(sizes) == 1 else None  # picture and alpha have the same sides
@@ -59,6 +62,19 @@ def _webp_size(head: bytes) -> tuple[int, int] | None:
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     if chunk == b"VP8X":
         return 1 + int.from_bytes(head[at + 4 : at + 7], "little"), 1 + int.from_bytes(head[at + 7 : at + 10], "little")
+    return None
+
+
+def _jpeg_size(head: bytes) -> tuple[int, int] | None:
+    """The sides in the frame header, behind segments that are passed over."""
+    at = 2
+    while at + 9 <= len(head) and head[at] == 0xFF:
+        kind, length = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
+        if kind in (0xC0, 0xC2):
+            return int.from_bytes(head[at + 7 : at + 9], "big"), int.from_bytes(head[at + 5 : at + 7], "big")
+        if not 0xC4 <= kind <= 0xFE or kind == 0xDA or length < 2:
+            return None
+        at += 2 + length
     return None
 
 

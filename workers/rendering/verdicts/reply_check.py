@@ -12,6 +12,9 @@ from ipc.files.object_layout import CONTENT_TYPES, RECIPE
 from ipc.transport.messages import NOT_STRIPPED, JobDone, JobFailed
 from workers.rendering.verdicts import headers
 
+THUMBHASH_BYTES = (5, 40)
+"""The least and the most that a ThumbHash may have. Ours have 25 at most."""
+
 LARGEST = 2**48
 """Above any size in bytes or pixels, and far below the largest integer of the journal."""
 
@@ -40,6 +43,8 @@ def _is_sound_success(answer: JobDone) -> bool:
         and _is_text(answer.fallback_reason)
         and _is_word(answer.recipe, RECIPE)
         and (_is_size(answer.stripped_bytes) or answer.stripped_bytes == NOT_STRIPPED)
+        and (answer.appearance == [] or _is_appearance(answer.appearance))
+        and _is_size(answer.preview_bytes)
     )
 
 
@@ -54,6 +59,22 @@ def _is_rendition(value: object) -> bool:
     match value:
         case [width, height, str(name), size]:
             return name in CONTENT_TYPES and all(map(_is_size, (width, height, size))) and 0 not in (width, height)
+        case _:
+            return False
+
+
+def _is_appearance(value: object) -> bool:
+    """As `ipc.jobs.Appearance.packed` makes it."""
+    match value:
+        case [bytes(thumbhash), color, bytes(phash), bool(), int(frames), bool(animated)]:
+            return (
+                THUMBHASH_BYTES[0] <= len(thumbhash) <= THUMBHASH_BYTES[1]
+                and _is_word(color, r"#[0-9a-f]{6}")
+                and len(phash) == 8
+                and _is_size(frames)
+                and frames >= 1
+                and (frames > 1 or not animated)
+            )
         case _:
             return False
 

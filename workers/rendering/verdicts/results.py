@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ipc import failpoints
-from ipc.files.spool import ORIGINAL, STRIPPED
+from ipc.files.spool import ORIGINAL, PREVIEW, STRIPPED
+from ipc.jobs import PREVIEW_SIZE, Rendition
 from ipc.transport.messages import JobDone
 from workers.rendering.verdicts import headers
 
@@ -90,7 +91,9 @@ def _opened(folder: Path) -> Iterator[int]:
 def results_of(done: JobDone) -> Iterator[Result]:
     """The files that an answer names."""
     for width, height, name, size in done.renditions:
-        yield Result(f"{width}.{name}", size, name, (width, height))
+        yield Result(Rendition(width, height, name, size).file, size, name, (width, height))
+    if done.preview_bytes > 0:
+        yield Result(PREVIEW, done.preview_bytes, "jpeg", PREVIEW_SIZE)
     if done.stripped_bytes > 0:
         yield Result(STRIPPED, done.stripped_bytes, done.extension, None)
 

@@ -77,7 +77,7 @@ def rendered(
     report = imaging.render(original, target, limits, ladder, None)
     images: dict[str, Image.Image] = {}
     for rendition in report.renditions:
-        path = target / f"{rendition.width}.{rendition.format}"
+        path = target / rendition.file
         image = Image.open(path)
         image.load()
         assert (image.width, image.height) == (rendition.width, rendition.height)
@@ -492,7 +492,7 @@ def test_draft_and_chain_are_close_to_a_full_lanczos() -> None:
     ladder = Ladder((320, 640, 1280), webp=True, avif=False)
     header = check(data, LIMITS)
     gauge = Gauge.start("a test", 0, None)
-    _, steps, picture = decoder.decode(data, header, LIMITS, ladder, gauge)
+    _, steps, picture, _ = decoder.decode(data, header, LIMITS, ladder, gauge)
     assert picture.size == (1280, 960)
     full = Image.open(io.BytesIO(data))
     for step in reversed(steps):

@@ -15,7 +15,7 @@ from tests.workers.rendering.imaging.test_codec import LIMITS, encoded, soft
 from workers.rendering.imaging import CodecFault, Ladder, OutOfMemory
 from workers.rendering.imaging.codec import encoder, pipeline, side_by_side
 
-LADDER = Ladder((16, 32, 64, 128), webp=True, avif=True)
+LADDER = Ladder((16, 32, 64, 128), webp=True, avif=True, jpeg_width=50, preview=True)
 
 
 def helpers() -> list[str]:
@@ -29,7 +29,8 @@ def test_the_bytes_are_those_of_one_thread(mode: str) -> None:
         picture.putalpha(Image.linear_gradient("L").resize(picture.size))
     data = encoded(picture, "PNG")
     alone = pipeline.develop(data, LIMITS, LADDER, None)
-    assert set(alone[1]) == {f"{width}.{name}" for width in (128, 64, 32, 16) for name in ("webp", "avif")}
+    ladder = {f"{width}.{name}" for width in (128, 64, 32, 16) for name in ("webp", "avif")}
+    assert set(alone[1]) == ladder | {"50.jpg", "preview.jpg"}
     for threads in (2, 4, 99):
         several = pipeline.develop(data, LIMITS, LADDER, None, threads)
         assert several == alone

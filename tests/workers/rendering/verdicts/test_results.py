@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ipc.jobs import Job
+from ipc.jobs import PREVIEW_SIZE, Job
 from ipc.transport.messages import JobDone
-from tests.workers.desk import Desk, avif, webp
+from tests.workers.desk import WHOLE_LADDER, Desk, avif, jpeg, webp
 from workers.rendering.imaging.codec import pipeline
+from workers.rendering.imaging.codec.pillow import saved
+from workers.rendering.imaging.presets import PRESETS
 from workers.rendering.verdicts import headers, results
 from workers.rendering.verdicts.results import FalseResult
 
@@ -32,6 +34,7 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def done(desk: Desk, job: Job, out: Path) -> JobDone:
+    desk.ladder = WHOLE_LADDER
     made = desk.write_ladder(job, out)
     (out / "stripped").write_bytes(b"\xff\xd8\xff, stripped")
     return replace(made, stripped_bytes=13)
@@ -40,7 +43,7 @@ def done(desk: Desk, job: Job, out: Path) -> JobDone:
 def test_all_that_the_answer_names_is_moved_and_nothing_else(done: JobDone, out: Path, tmp_path: Path) -> None:
     (out / "more").write_bytes(b"of its own accord")
     results.take(done, out, tmp_path / "1.1")
-    assert {path.name for path in (tmp_path / "1.1").iterdir()} == {"320.webp", "320.avif", "640.webp", "stripped"}
+    assert {path.name for path in (tmp_path / "1.1").iterdir()} == {*WHOLE_LADDER, "stripped"}
     assert [path.name for path in out.iterdir()] == ["more"]
 
 
@@ -62,6 +65,14 @@ def put(path: Path, make: Callable[[Path], object]) -> None:
         ("320.webp", lambda path: path.write_bytes(webp(321, 200)), r"\(321, 200\) pixels, not \(320, 200\)"),
         ("320.avif", lambda path: path.write_bytes(avif(320, 2000)), r"\(320, 2000\) pixels"),
         ("320.avif", lambda path: path.write_bytes(b"\0\0\0\x0cftypavif".ljust(60, b"\0")), "of None pixels"),
+        ("640.jpg", lambda path: path.write_bytes(b"<html>".ljust(29)), "does not begin as jpeg"),
+        ("640.jpg", lambda path: path.write_bytes(jpeg(641, 200)), r"\(641, 200\) pixels"),
+        ("preview.jpg", lambda path: None, "No such file"),
+        ("preview.jpg", lambda path: path.symlink_to("/etc/hostname"), "symbolic links"),
+        ("preview.jpg", lambda path: path.write_bytes(jpeg(1200, 630) + b"more"), "bytes, not"),
+        ("preview.jpg", lambda path: path.write_bytes(webp(1200, 630)[:29]), "does not begin as jpeg"),
+        ("preview.jpg", lambda path: path.write_bytes(jpeg(630, 1200)), r"\(630, 1200\) pixels, not \(1200, 630\)"),
+        ("preview.jpg", lambda path: path.write_bytes(b"\xff\xd8\xff".ljust(29, b"\xff")), "of None pixels"),
         ("stripped", lambda path: path.write_bytes(b"GIF89a, and so"), "bytes, not 13"),
         ("stripped", lambda path: path.write_bytes(b"GIF89a, so on"), "does not begin as jpg"),
     ],
@@ -142,6 +153,14 @@ def test_the_sides_of_real_files(
     assert headers.size_of(name, head) == size
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("size", [(1, 1), (33, 7), PREVIEW_SIZE])
+def test_the_sides_of_real_jpegs(tmp_path: Path, preset: str, size: tuple[int, int]) -> None:
+    head = saved(Image.new("RGB", size, "teal"), PRESETS[preset].jpeg)[: results.HEAD_BYTES]
+    assert headers.begins_as("jpeg", head)
+    assert headers.size_of("jpeg", head) == size
+
+
 @pytest.mark.parametrize(
     ("name", "form"), [("jpg", "JPEG"), ("png", "PNG"), ("gif", "GIF"), ("webp", "WEBP"), ("avif", "AVIF")]
 )
@@ -161,3 +180,4 @@ def test_originals_are_of_the_formats_that_are_decoded() -> None:
 def test_a_header_that_is_cut_off_has_no_sides(cut: int) -> None:
     assert headers.size_of("webp", webp(320, 200)[:cut]) in (None, (320, 200))
     assert headers.size_of("avif", avif(320, 200)[:cut]) in (None, (320, 200))
+    assert headers.size_of("jpeg", jpeg(320, 200)[:cut]) in (None, (320, 200))

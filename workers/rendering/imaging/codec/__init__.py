@@ -1,4 +1,4 @@
-"""Decode, shrink, encode: one picture into its ladder of WebP and AVIF. The only home of PIL and pillow_avif.
+"""Decode, shrink, encode: one picture into its ladder, a JPEG, a preview and its appearance. The home of Pillow.
 
 Promises: `render` ends in every rendition on disk, complete and fsynced; or in BadPicture, a verdict on the
 picture; or in CodecFault or OutOfMemory, no verdict; or in the OSError of the disk. The same file gives the same bytes.
@@ -14,7 +14,9 @@ removing what `render` wrote. The image worker's sandbox shuts a decoder off fro
     colours    in sRGB, whatever its mode and profile
     clearness  what of it is clear, where Pillow does not see it
     toning     PQ and HLG brought down
-    encoder    as WebP and AVIF, each width
+    encoder    as WebP and AVIF, each width; once as JPEG
+    preview    the part of it that a link card shows
+    appearance what it looks like, in a few bytes
     side_by_side  several renditions at once, on threads
     mending    a refused file without what a browser passes over
     warming    each codec used once, before the first picture

@@ -18,6 +18,7 @@ from workers.rendering.imaging.codec.clearness import framed, keyed
 from workers.rendering.imaging.codec.colours import plain, to_srgb
 from workers.rendering.imaging.codec.pillow import reason_of, resized, strict_pillow
 from workers.rendering.imaging.colour import Meaning, meaning, png
+from workers.rendering.imaging.containers import gif
 from workers.rendering.imaging.gate import Header, Limits, check, check_size
 from workers.rendering.imaging.ladder import Ladder, steps_for, top_pixels
 from workers.rendering.imaging.memory import Gauge, memory_need
@@ -39,11 +40,15 @@ _UPRIGHT = {
 
 
 class Decoded(NamedTuple):
-    """The upright sides in px, those of each rendition ascending, and the picture, upright, sRGB, at the largest."""
+    """The upright sides in px, those of each rendition ascending, and the picture, upright, sRGB, at the largest.
+
+    `frames`: of the animation that it is the first of; 1 of a still picture.
+    """
 
     size: tuple[int, int]
     steps: list[tuple[int, int]]
     picture: Image.Image
+    frames: int
 
 
 def open_picture(
@@ -68,6 +73,7 @@ def decode(data: bytes, header: Header, limits: Limits, ladder: Ladder, gauge: G
     """Raises whatever Pillow does."""
     with Image.open(io.BytesIO(data), formats=(header.format,)) as image:
         check_size(*image.size, limits)
+        frames = _frames(image, data, header.format)
         alpha = None if header.format == "JPEG" else _loaded(image, data, header.format, gauge)
         orientation = _orientation(image, gauge)
         swapped = orientation >= 5
@@ -79,7 +85,17 @@ def decode(data: bytes, header: Header, limits: Limits, ladder: Ladder, gauge: G
             image.draft(None, stored)
             image.load()
         stated = meaning(header.format, data, image.info.get("icc_profile"))
-        return Decoded(size, steps, _finished(image, alpha, stored, orientation, stated, gauge))
+        return Decoded(size, steps, _finished(image, alpha, stored, orientation, stated, gauge), frames)
+
+
+def _frames(image: ImageFile.ImageFile, data: bytes, kind: str) -> int:
+    """How many the file says that it has. Further pictures in a JPEG are no frames."""
+    if kind == "JPEG":
+        return 1
+    if kind == "GIF":
+        return gif.frames(data)  # Pillow would go through them all, and lose its place
+    stand_in = bool(getattr(image, "default_image", False))  # of a PNG: it is not part of the animation
+    return max(1, int(getattr(image, "n_frames", 1)) - stand_in)
 
 
 def _loaded(image: ImageFile.ImageFile, data: bytes, kind: str, gauge: Gauge) -> Image.Image | None:

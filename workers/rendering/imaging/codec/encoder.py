@@ -5,21 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from PIL import Image
 
+from ipc.files.spool import PREVIEW
+from ipc.jobs import EXTENSIONS, PREVIEW_SIZE
 from workers.rendering.imaging.blame import encoding
 from workers.rendering.imaging.codec import side_by_side
+from workers.rendering.imaging.codec.appearance import flattened
 from workers.rendering.imaging.codec.pillow import resized, same_pixels, saved
+from workers.rendering.imaging.codec.preview import preview_of
 from workers.rendering.imaging.codec.trial import detail, tried
-from workers.rendering.imaging.ladder import Ladder
+from workers.rendering.imaging.ladder import Ladder, jpeg_size, least_covering
 from workers.rendering.imaging.memory import Gauge
 from workers.rendering.imaging.presets import PRESETS, Encoding
 from workers.rendering.imaging.priority import give_up_priority
 from workers.rendering.imaging.quality import Trial, shift, shifted
 
-_ENCODERS = {"webp": "WebP", "avif": "AVIF"}
+_ENCODERS = {"webp": "WebP", "avif": "AVIF", "jpeg": "JPEG"}
 
 _SVT_SHORTEST, _SVT_HIGHEST = 4, 8_704
 """SVT-AV1 4.1 takes no side below the one, and no height above the other (in px)."""
@@ -33,49 +37,81 @@ FEW_COLOURS: Final = 1_024
 _this_thread = threading.local()
 
 
+class Encoded(NamedTuple):
+    """The contents of each file by name; what was made otherwise than it should be, and why: by file name, and "trial"
+    where the picture could not be tried; and the picture at its smallest step.
+    """
+
+    files: dict[str, bytes]
+    fallbacks: dict[str, str]
+    smallest: Image.Image
+
+
+class _Work(NamedTuple):
+    """A file to be made of a picture, which is brought to `size` first: by its crop, if it is the preview."""
+
+    file: str
+    format: str
+    size: tuple[int, int]
+
+
 def encode_ladder(
     picture: Image.Image, steps: list[tuple[int, int]], ladder: Ladder, gauge: Gauge, threads: int = 1
-) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Return the contents of each rendition by file name, shrinking each width from the next larger one; and what was
-    made otherwise than it should be, and why: by file name, and "trial" where the picture could not be tried.
+) -> Encoded:
+    """Make each rendition and the preview, shrinking each width from the next larger one.
 
-    Up to `threads` renditions are encoded at once, as far as the memory cap lets them: the bytes are the same.
+    Up to `threads` of them are encoded at once, as far as the memory cap lets them: the bytes are the same.
     """
-    threads, gauge = gauge.side_by_side(threads, [width * height for width, height in steps for _ in ladder.formats])
+    works = works_of(steps, ladder)
+    pixels = [work.size[0] * work.size[1] for some in works.values() for work in some]
+    threads, gauge = gauge.side_by_side(threads, pixels)
     trial, untried = trial_of(picture, gauge) if ladder.avif and steps else (None, "")
-    encodings = _encodings(picture, steps, ladder, gauge, trial, is_shared=threads > 1)
-    made = side_by_side.run(encodings, threads)
+    encoder = _Encoder(picture, PRESETS[ladder.preset], gauge, trial, is_shared=threads > 1)
+    made = side_by_side.run(encoder.encodings(works), threads)
     fallbacks = {file: why for file, _, why in made if why} | ({"trial": untried} if untried else {})
-    return {file: content for file, content, _ in made}, fallbacks
+    return Encoded({file: content for file, content, _ in made}, fallbacks, encoder.picture)
 
 
-def _encodings(
-    picture: Image.Image,
-    steps: list[tuple[int, int]],
-    ladder: Ladder,
-    gauge: Gauge,
-    trial: Trial | None,
-    *,
-    is_shared: bool,
-) -> Iterator[Callable[[], tuple[str, bytes, str]]]:
-    """What makes each rendition, the largest first: its file name, its content, and why another encoder made it.
-
-    `is_shared`: several of them at once may have the same picture.
-    """
-    for step in reversed(steps if ladder.formats else []):
-        with encoding("scaler", gauge, lambda: resized(_canary(), (4, 4))):
-            picture = resized(picture, step)
-        settings = settings_for(picture, trial, PRESETS[ladder.preset])
-        for name in ladder.formats:
-            yield partial(_encoding, picture, name, gauge, settings, is_shared=is_shared)
+def works_of(steps: list[tuple[int, int]], ladder: Ladder) -> dict[tuple[int, int], list[_Work]]:
+    """What is made of the picture at each of its steps, the largest first."""
+    if not ladder.formats:
+        return {}
+    works = {step: [_Work(f"{step[0]}.{EXTENSIONS[name]}", name, step) for name in ladder.formats] for step in steps}
+    jpeg = jpeg_size(steps, ladder)
+    if jpeg:
+        works[least_covering(steps, jpeg)].append(_Work(f"{jpeg[0]}.{EXTENSIONS['jpeg']}", "jpeg", jpeg))
+    if ladder.preview and steps:
+        works[least_covering(steps, PREVIEW_SIZE)].append(_Work(PREVIEW, "jpeg", PREVIEW_SIZE))
+    return dict(reversed(works.items()))
 
 
-def _encoding(
-    picture: Image.Image, name: str, gauge: Gauge, settings: Encoding, *, is_shared: bool
-) -> tuple[str, bytes, str]:
-    with encoding(f"{_ENCODERS[name]} encoder", gauge, partial(_encode_canary, name, gauge, settings)):
-        own = same_pixels(picture) if is_shared else picture
-        return f"{picture.width}.{name}", *encode(own, name, gauge, settings)
+class _Encoder:
+    """One picture's. `picture` is at the last step that was begun. `is_shared`: several works may have it at once."""
+
+    def __init__(
+        self, picture: Image.Image, preset: Encoding, gauge: Gauge, trial: Trial | None, *, is_shared: bool
+    ) -> None:
+        self.picture = picture
+        self._preset = preset
+        self._gauge = gauge
+        self._trial = trial
+        self._is_shared = is_shared
+
+    def encodings(self, works: dict[tuple[int, int], list[_Work]]) -> Iterator[Callable[[], tuple[str, bytes, str]]]:
+        """What makes each file: its name, its content, and why another encoder made it."""
+        for step, some in works.items():
+            with encoding("scaler", self._gauge, lambda: resized(_canary(), (4, 4))):
+                self.picture = resized(self.picture, step)
+            settings = settings_for(self.picture, self._trial, self._preset)
+            for work in some:
+                yield partial(self._encoded, self.picture, work, settings)
+
+    def _encoded(self, picture: Image.Image, work: _Work, settings: Encoding) -> tuple[str, bytes, str]:
+        canary = partial(_encode_canary, work.format, self._gauge, settings)
+        with encoding(f"{_ENCODERS[work.format]} encoder", self._gauge, canary):
+            own = same_pixels(picture) if self._is_shared else picture
+            shaped = preview_of(own) if work.file == PREVIEW else resized(own, work.size)
+            return work.file, *encode(shaped, work.format, self._gauge, settings)
 
 
 def trial_of(picture: Image.Image, gauge: Gauge) -> tuple[Trial | None, str]:
@@ -99,6 +135,8 @@ def encode(picture: Image.Image, name: str, gauge: Gauge, settings: Encoding) ->
     """Encode RGB or RGBA; the file, and why another encoder made it than the one of choice ("": none did)."""
     if name == "webp":
         return encode_webp(picture, settings), ""
+    if name == "jpeg":
+        return saved(flattened(picture), settings.jpeg), ""
     if not is_for_svt(picture):
         return saved(picture, settings.avif_aom), ""
     fallback = _why_not_svt()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
+from ipc.files.spool import PREVIEW
 from ipc.jobs import Rendition
-from workers.rendering.imaging.codec.decoder import open_picture
+from workers.rendering.imaging.blame import encoding
+from workers.rendering.imaging.codec.appearance import appearance_canary, appearance_of
+from workers.rendering.imaging.codec.decoder import Decoded, open_picture
 from workers.rendering.imaging.codec.encoder import encode_ladder
 from workers.rendering.imaging.codec.mending import mended
 from workers.rendering.imaging.codec.pillow import strict_pillow
 from workers.rendering.imaging.gate import BadPicture, Limits, read
-from workers.rendering.imaging.ladder import Ladder, Rendered
+from workers.rendering.imaging.ladder import Ladder, Rendered, jpeg_size
 from workers.rendering.imaging.selection import kept
 
 MIME = {
@@ -28,7 +33,8 @@ MIME = {
 def render(
     original: Path, target: Path, limits: Limits, ladder: Ladder, cap_bytes: int | None, threads: int = 1
 ) -> Rendered:
-    """Write `target`/{width}.{format} for each rendition of `original`; all are on disk when this returns.
+    """Write into `target` a file for each rendition of `original` (see `Rendition.file`), and the preview; all are on
+    disk when this returns.
 
     `target` is an existing folder. `cap_bytes` is the process's RLIMIT_DATA, None when there is none. Up to `threads`
     renditions are encoded at once, fewer where that might pass the cap. Raises BadPicture, CodecFault, OutOfMemory, or
@@ -46,19 +52,31 @@ def develop(
     """`render` without the disk: what it returns, and the contents of the files by name."""
     with strict_pillow(limits):
         try:
-            header, gauge, (size, steps, picture) = open_picture(data, len(data), limits, ladder, cap_bytes)
+            header, gauge, decoded = open_picture(data, len(data), limits, ladder, cap_bytes)
         except BadPicture:
             better = mended(data, limits, cap_bytes)
             if better is None:
                 raise
-            header, gauge, (size, steps, picture) = open_picture(better, 2 * len(data), limits, ladder, cap_bytes)
-        contents, fallbacks = encode_ladder(picture, steps, ladder, gauge, threads)
-    renditions = kept(
-        Rendition(*step, name, len(contents[f"{step[0]}.{name}"])) for step in steps for name in ladder.formats
-    )
-    names = [f"{one.width}.{one.format}" for one in renditions]
+            header, gauge, decoded = open_picture(better, 2 * len(data), limits, ladder, cap_bytes)
+        files, fallbacks, smallest = encode_ladder(decoded.picture, decoded.steps, ladder, gauge, threads)
+        with encoding("pixel converter", gauge, appearance_canary):
+            appearance = appearance_of(smallest, decoded.frames)
+    renditions = kept(_renditions(decoded, ladder, files))
+    names = [one.file for one in renditions] + [PREVIEW] * (PREVIEW in files)
     replaced = {name: why for name, why in fallbacks.items() if name in names or name == "trial"}
-    return Rendered(*MIME[header.format], *size, renditions, replaced), {name: contents[name] for name in names}
+    preview_bytes = len(files.get(PREVIEW, b""))
+    rendered = Rendered(*MIME[header.format], *decoded.size, renditions, appearance, preview_bytes, replaced)
+    return rendered, {name: files[name] for name in names}
+
+
+def _renditions(decoded: Decoded, ladder: Ladder, files: Mapping[str, bytes]) -> Iterator[Rendition]:
+    """All that were made, by width; of one width WebP, AVIF and JPEG."""
+    made = [Rendition(*step, name, 0) for step in decoded.steps for name in ladder.formats]
+    jpeg = jpeg_size(decoded.steps, ladder)
+    if jpeg:
+        made.append(Rendition(*jpeg, "jpeg", 0))
+    for one in sorted(made, key=lambda one: one.width):
+        yield replace(one, bytes=len(files[one.file]))
 
 
 def _write(target: Path, files: dict[str, bytes]) -> None:

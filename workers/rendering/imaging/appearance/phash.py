@@ -1,0 +1,24 @@
+"""A perceptual hash: 64 bits that stay much the same when a picture is encoded again, resized or brightened.
+
+It is `imagehash.phash` of ImageHash, the one most in use, so anybody can reckon it for a picture of their own: grey, 32
+pixels a side, the 8 × 8 lowest frequencies of their cosine transform, a bit each for those above the median.
+"""
+
+from __future__ import annotations
+
+import statistics
+from typing import Final
+
+from workers.rendering.imaging.appearance.cosines import Rows, transform
+
+SIDE: Final = 32
+"""Pixels a side of what is hashed."""
+
+_FREQUENCIES: Final = 8
+
+
+def phash(rows: Rows) -> int:
+    """Of SIDE rows of SIDE samples of grey; 64 bits, that of the mean first, row by row."""
+    values = [value for row in transform(rows, _FREQUENCIES, _FREQUENCIES) for value in row]
+    median = statistics.median(values)
+    return sum((value > median) << (len(values) - 1 - at) for at, value in enumerate(values))
