@@ -517,14 +517,14 @@ comment on function public.picturedesk_referenced(text[]) is
 create or replace function public.picturedesk_named(sha256s text[]) returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
-    select coalesce(jsonb_agg(distinct rendition ->> 'key'), '[]')
+    select coalesce(jsonb_agg(distinct object ->> 'key'), '[]')
     from public.images as image
-    cross join lateral jsonb_array_elements(image.renditions) as rendition
-    where image.sha256 = any (sha256s) and rendition ->> 'key' is not null;
+    cross join lateral jsonb_array_elements(image.renditions || coalesce(image.preview, '[]')) as object
+    where image.sha256 = any (sha256s) and object ->> 'key' is not null;
 $$;
 
 comment on function public.picturedesk_named(text[]) is
-'The keys of all renditions that images with these digests name: their other objects can be deleted.';
+'The keys of all renditions and previews that images with these digests name: their other objects can be deleted.';
 
 create or replace function public.picturedesk_version() returns jsonb
 language sql stable security invoker set search_path = ''

@@ -220,6 +220,7 @@ def uploader_options(settings: Settings) -> dict[str, Any]:
         "breaker": asdict(settings.breaker),
         "retry": asdict(settings.retry),
         "webhooks": [asdict(one) for one in settings.webhook],
+        "editor_commands": settings.telegram.editor_commands,
         "version": VERSION,
         "feeds": {
             **asdict(settings.feeds),

@@ -85,11 +85,13 @@ _DROP_IMAGE = "DELETE FROM images WHERE channel_id = :channel_id AND message_id 
 _REFERENCED = "SELECT DISTINCT sha256 FROM images WHERE sha256 IN (SELECT value FROM json_each(?))"
 
 _NAMED = """
-SELECT DISTINCT json_extract(rendition.value, '$.key') AS key FROM images, json_each(images.renditions) AS rendition
-WHERE sha256 IN (SELECT value FROM json_each(?))
+WITH asked AS (SELECT renditions, preview FROM images WHERE sha256 IN (SELECT value FROM json_each(?)))
+SELECT json_extract(one.value, '$.key') AS key FROM asked, json_each(renditions) AS one
+UNION
+SELECT json_extract(preview, '$.key') FROM asked WHERE preview IS NOT NULL
 """
 
-_URLS = _NAMED.replace("'$.key') AS key", "'$.url') AS url")
+_URLS = _NAMED.replace("'$.key'", "'$.url'").replace("AS key", "AS url")
 
 _ROW_ERRORS = (
     sqlite3.IntegrityError,

@@ -74,14 +74,14 @@ class Catalog(Protocol):
         """Those of the digests that some image still has. Raises CatalogFault."""
 
     def named(self, sha256s: Iterable[str]) -> set[str]:
-        """The keys of all renditions that images with these digests name. Raises CatalogFault."""
+        """The keys of all renditions and previews that images with these digests name. Raises CatalogFault."""
 
     def last_sign(self) -> float:
         """When it last gave an answer, by the monotonic clock. Any thread may ask; it returns at once."""
         return -math.inf
 
     def urls(self, sha256s: Iterable[str]) -> set[str]:
-        """The URLs of all renditions that images with these digests name. Raises CatalogFault."""
+        """The URLs of all renditions and previews that images with these digests name. Raises CatalogFault."""
 
     def pictures(
         self,

@@ -484,3 +484,14 @@ def write_export(folder: Path, channel: Channel, pictures: dict[int, bytes]) -> 
 def _under_way(desk: LiveDesk, channel: Channel) -> dict[str, int] | None:
     row = desk.of(channel)
     return row if row.get("backfilled", 0) and row.get("backfill_left", 0) else None
+
+
+def test_a_public_name_is_kept_and_so_is_its_change(channel: Channel, make_live_desk: MakeDesk) -> None:
+    desk = make_live_desk(channel)
+    desk.run()
+    for renamed in ("newsdesk", "Another", None):
+        channel.rename(renamed)
+        channel.post_photo(picture(), "photo")
+        desk.settle()
+        assert desk.journal("SELECT name FROM channels") == [(renamed,)]
+    desk.finish()

@@ -77,11 +77,11 @@ class Project:
 
     def urls(self, sha256s: list[str]) -> set[str]:
         """As `Catalog.urls`, of digests that are few enough to fit into an address."""
-        rows = self._ask(
-            lambda client: client.table("images").select("renditions").in_("sha256", sha256s).execute().data
-        )
+        # All columns, since an earlier version of the schema has no previews.
+        rows = self._ask(lambda client: client.table("images").select("*").in_("sha256", sha256s).execute().data)
         try:
-            return {rendition["url"] for row in rows for rendition in row["renditions"]}
+            objects = [one for row in rows for one in (*row["renditions"], row.get("preview")) if one is not None]
+            return {one["url"] for one in objects}
         except (KeyError, TypeError) as error:
             raise answers.of_nonsense(error, where=self.where) from error
 
