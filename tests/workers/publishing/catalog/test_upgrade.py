@@ -100,11 +100,7 @@ def test_it_is_asked_at_once_then_now_and_then(
     assert watch.columns() == 1, "until it is asked again"
     now += SOON_SECONDS
     assert questions() == 1
-<<<<<<< HEAD
-    assert (str(watch.outdated), watch.columns()) == ("None", 2)
-=======
     assert [watch.outdated, watch.columns()] == [None, 2]
->>>>>>> rows
     now += SOON_SECONDS
     assert questions() == 0
     now += LOOK_SECONDS
