@@ -127,7 +127,11 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._ask_behind(body, key)
 
-    do_DELETE = do_GET = do_HEAD = do_OPTIONS = do_PATCH = do_POST = do_PUT = _pass_on
+    def do_OPTIONS(self) -> None:
+        """A browser asks whether a page of another origin may ask, and gives no key with that."""
+        self._ask_behind(b"", "")
+
+    do_DELETE = do_GET = do_HEAD = do_PATCH = do_POST = do_PUT = _pass_on
 
     def _ask_behind(self, body: bytes, key: str) -> None:
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}

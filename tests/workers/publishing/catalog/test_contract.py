@@ -324,6 +324,9 @@ def test_named(catalog: Catalog) -> None:
     first = [{**RENDITION, "key": "a/1"}, {**RENDITION, "key": "a/2"}]
     catalog.write(CHANNEL, message(1), image(1, sha256=one, renditions=first))
     catalog.write(CHANNEL, message(1, 2), image(1, 2, sha256=one, renditions=[{**RENDITION, "key": "a/3"}]))
+    preview = {"key": "a/4", "url": "https://x/4", "width": 1200, "height": 630, "bytes": 9}
+    catalog.write(CHANNEL, message(1, 4), image(1, 4, sha256="d" * 64, renditions=[], preview=preview))
+    assert (catalog.named(["d" * 64]), catalog.urls(["d" * 64])) == ({"a/4"}, {"https://x/4"})
     catalog.write(CHANNEL, message(1, 3), image(1, 3, sha256=other, renditions=[{**RENDITION, "key": "b/1"}]))
     assert catalog.named([one]) == {"a/1", "a/2", "a/3"}
     assert catalog.named([one, other, "c" * 64]) == {"a/1", "a/2", "a/3", "b/1"}
