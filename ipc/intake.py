@@ -85,6 +85,7 @@ def _extend_range(journal: Journal, page: Page) -> None:
             "add_channel",
             id=page.channel.id,
             title=page.channel.title,
+            name=page.channel.name,
             floor=page.low,
             cursor=page.high,
             ignored=msgpack.packb(page.ignored),
@@ -98,6 +99,7 @@ def _extend_range(journal: Journal, page: Page) -> None:
         "move_channel",
         id=page.channel.id,
         title=page.channel.title,
+        name=page.channel.name,
         floor=floor,
         cursor=cursor,
         backfilled=(len(page.posts) + sum(page.ignored.values()) - page.ignored.get(MORE, 0))
@@ -151,6 +153,7 @@ def _message_columns(post: Post, known: Job | None) -> dict[str, Any]:
 def _picture_columns(photo: Photo) -> dict[str, Any]:
     """The columns of a job that say what its picture is, and where its bytes are."""
     return {
+        "kind": photo.kind,
         "photo_id": photo.photo_id,
         "identity": photo.identity,
         "source": photo.source,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 import msgpack
 
-from ipc.posts import Source
+from ipc.posts import Kind, Source
 
 Bytes: TypeAlias = bytes
 """A job has a field `bytes`."""
 
 State = Literal["seen", "fetched", "rendered", "published", "dead"]
 STATES: tuple[State, ...] = get_args(State)
+
+HiddenBy = Literal["caption", "operator", "block"]
+"""Who keeps a post from readers: its caption, the operator's `hide`, or the operator's `block` of its picture."""
 
 DeadCause = Literal["failure", "poison"]
 """Why a job is dead: its last attempt failed, or (poison) its picture killed its workers."""
@@ -28,6 +31,39 @@ class Rendition:
     height: int
     format: str
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """What a picture looks like, in a few bytes.
+
+    `thumbhash` is a blurred miniature of some 25 bytes (https://evanw.github.io/thumbhash/), `color` is "#rrggbb",
+    `phash` 64 bits of which few differ in two versions of one picture. `frames`: 1 of a still picture. `animated`: its
+    renditions move.
+    """
+
+    thumbhash: bytes
+    color: str
+    phash: int
+    has_alpha: bool
+    frames: int
+    animated: bool
+
+    def packed(self) -> list[Any]:
+        """As messages and the journal have it."""
+        return [
+            self.thumbhash,
+            self.color,
+            self.phash.to_bytes(8, "big"),
+            self.has_alpha,
+            self.frames,
+            self.animated,
+        ]
+
+    @classmethod
+    def unpacked(cls, packed: Sequence[Any]) -> Appearance:
+        thumbhash, color, phash, has_alpha, frames, animated = packed
+        return cls(thumbhash, color, int.from_bytes(phash, "big"), has_alpha, frames, animated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +88,10 @@ class Job:
     posted_at: int
     edited_at: int | None
     deleted_at: int | None
+    hidden_at: int | None
+    hidden_by: HiddenBy | None
     generation: int
+    kind: Kind
     photo_id: int | None
     identity: str
     source: Source
@@ -67,6 +106,8 @@ class Job:
     rendition_bytes: int
     recipe: str | None
     stripped_bytes: int | None
+    appearance: Appearance | None
+    preview_bytes: int | None
     stored: bool
     original: str | None
     address: int | None
@@ -82,6 +123,7 @@ class Job:
     reason: str | None
     seen_at: int
     published_at: int | None
+    shown: bool
     waits_since: int | None = field(default=None, compare=False)
     life: Bytes = field(default=b"", compare=False)
     queue: str | None = None
@@ -98,4 +140,7 @@ class Job:
         fields["renditions"] = tuple(Rendition(*one) for one in msgpack.unpackb(packed)) if packed else ()
         fields["stored"] = bool(fields["stored"])
         fields["alone"] = bool(fields["alone"])
+        fields["shown"] = bool(fields["shown"])
+        appearance = fields["appearance"]
+        fields["appearance"] = Appearance.unpacked(msgpack.unpackb(appearance)) if appearance else None
         return cls(**fields)

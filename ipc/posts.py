@@ -17,6 +17,9 @@ MORE = "more_pictures"
 Source = Literal["telegram", "export"]
 """Where a picture's bytes come from."""
 
+Kind = Literal["photo", "video"]
+"""What a post shows: its picture, or a video whose poster its picture is."""
+
 LIVE, BACKFILL, RENEWAL = 0, 1, 2
 """Priorities: what is posted now goes before what was posted long ago, and that before what is published already."""
 
@@ -39,6 +42,7 @@ class Photo:
     height: int | None
     mime: str | None
     sha256: str | None = None
+    kind: Kind = "photo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,11 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
+    """`name` is its public @name without the @; None: it has none, or the source does not know it."""
+
     id: int
     title: str
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

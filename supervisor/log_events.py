@@ -215,7 +215,6 @@ EVENTS: Mapping[str, Event] = {
     "renditions.replaced": Event(
         "The old renditions of a picture were deleted: its row names new ones", "renditions sha256"
     ),
-    "renewing.paused": Event("Pictures can't be rendered anew for now", "reason seconds"),
     "row.failed": Event("No row could be made of a message: its job loses an attempt", "job"),
     "row.refused": Event("The catalogue refused a row: its job loses an attempt", "job outcome reason"),
     "sandbox.layer_failed": Event("A layer of the sandbox could not be put on", "why"),
@@ -245,6 +244,7 @@ EVENTS: Mapping[str, Event] = {
     "thread.crashed": Event("A thread ended by an error that nothing caught", "thread"),
     "tombstone.published": Event("Published the deletion of a message", "channel job message"),
     "warm_up.failed": Event("A codec failed while the worker warmed up"),
+    "work.paused": Event("Work of the uploader beside its stages is put off", "thread reason seconds"),
     "worker.died": Event("A worker died of a job", "cause job why worker"),
     "worker.overfull": Event("A worker has written more than any picture needs: it is ended", "job worker"),
     "worker.protocol_error": Event("A worker's answer makes no sense: the worker is ended", "job why worker"),

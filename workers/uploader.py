@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -29,7 +29,7 @@ from workers.publishing import storage as storages
 from workers.publishing.catalog import Catalog
 from workers.publishing.liveness import Liveness
 from workers.publishing.object_stage import ObjectStage
-from workers.publishing.renewals import Renewals, RenewalThread
+from workers.publishing.renewals import Renewals
 from workers.publishing.row_stage import RowStage
 from workers.publishing.service.breaker import Breaker
 from workers.publishing.service.service import Service
@@ -37,6 +37,7 @@ from workers.publishing.service_report import ServiceReport, report_as_left
 from workers.publishing.spool_sweep import SpoolSweep
 from workers.publishing.stage import DRAIN_SECONDS, StageThread
 from workers.publishing.storage import Storage
+from workers.publishing.work_thread import WorkThread
 
 POLL_SECONDS = 2.0
 """How often the main thread looks at the stages."""
@@ -76,8 +77,7 @@ def main(context: Context) -> None:
         stop=stop.is_set,
     )
     spool = Spool(context.spool_path)
-    renewals = RenewalThread(partial(make_renewals, context), stop.is_set)
-    uploader = Uploader(context, object_stage, row_stage, SpoolSweep(spool, journal), renewals)
+    uploader = Uploader(context, object_stage, row_stage, SpoolSweep(spool, journal), works_of(context, stop.is_set))
     uploader.restore()
     context.ready()
     uploader.report.send()
@@ -129,8 +129,12 @@ def make_stages(
     return object_stage, row_stage
 
 
+def works_of(context: Context, stopping: Callable[[], bool]) -> list[WorkThread]:
+    """The threads beside the two stages."""
+    return [WorkThread("renewals", partial(make_renewals, context), stopping)]
+
+
 def make_renewals(context: Context) -> Renewals:
-    """In the thread that uses them: connections are not shared by threads."""
     journal = Journal.open(context.journal_path, durable=True)
     return Renewals(context.options, journal, Spool(context.spool_path), context.wake)
 
@@ -144,11 +148,11 @@ class Uploader:
         object_stage: ObjectStage,
         row_stage: RowStage,
         sweep: SpoolSweep,
-        renewals: RenewalThread,
+        works: Sequence[WorkThread],
     ) -> None:
         self._context = context
         self._sweep = sweep
-        self._renewals = renewals
+        self._works = works
         self._stages = (object_stage, row_stage)
         self.report = ServiceReport(context, object_stage, row_stage)
         object_thread = StageThread("object stage", object_stage, self._after_objects)
@@ -162,7 +166,7 @@ class Uploader:
 
     def run(self) -> None:
         """Have both stages go round until a stop is asked for. Raises what ends one of them."""
-        for thread in (*self._threads, self._renewals):
+        for thread in (*self._threads, *self._works):
             thread.start()
         while not self._context.stopping:
             self._sweep.go_on()
@@ -171,12 +175,14 @@ class Uploader:
                     thread.ring()
             for thread in self._threads:
                 thread.check()
-            self._renewals.check()
+            for work in self._works:
+                work.check()
             self.report.send()
 
     def drain(self) -> None:
         """Wait up to DRAIN_SECONDS for each stage to finish what it has in hand. Raises what ends one."""
-        self._renewals.stop()
+        for work in self._works:
+            work.stop()
         for thread in self._threads:
             thread.ring()
         for thread in self._threads:
@@ -204,4 +210,7 @@ class Uploader:
         self.report.send()
 
     def _after_rows(self, went_on: int) -> None:
+        if went_on:
+            for work in self._works:
+                work.ring()
         self.report.send()

@@ -2,7 +2,8 @@
 
 This module opens the file and runs statements. What they are for is in the modules beside it, by subject, as functions
 of a journal: `transitions` (the state machine: every change of a job), `queue` (which job is next), `lookup` (what is
-known of a message), `figures` (what /status shows), `pictures` (by digest), `addresses`, `peers`, `leases`, `breakers`.
+known of a message), `figures` (what /status shows), `pictures` (by digest), `addresses`, `peers`, `leases`, `breakers`,
+`changes` (what is new for readers).
 The statements are in `queries.sql`, the tables in `schema.sql`, the way from older versions in `migrations.sql`.
 
 Rules: BEGIN IMMEDIATE for every write, no I/O inside a transaction, one connection a thread, opened by the process that
@@ -21,7 +22,7 @@ from typing import Any
 
 from ipc import database
 
-VERSION = 5
+VERSION = 6
 """`PRAGMA user_version` of a journal that this program understands."""
 
 _FOLDER = Path(__file__).parent
@@ -156,7 +157,7 @@ class Journal:
         except sqlite3.Error as error:
             raise JournalError(f"the journal cannot be read: {error}") from error
 
-    def run(self, query: str, **values: Any) -> sqlite3.Cursor:
+    def run(self, query: str, /, **values: Any) -> sqlite3.Cursor:
         """Run the statement of that name from `queries.sql`."""
         return self._connection.execute(QUERIES[query], values)
 

@@ -215,3 +215,28 @@ END;
 CREATE TRIGGER renewal_ends AFTER DELETE ON renewals BEGIN
     UPDATE renewal_counts SET jobs = jobs - 1 WHERE step = OLD.step;
 END;
+
+-- version: 6
+-- What the pictures look like, who may see them, and what has changed for readers: not recorded until this version.
+ALTER TABLE channels ADD COLUMN name TEXT;
+ALTER TABLE jobs ADD COLUMN hidden_at INTEGER;
+ALTER TABLE jobs ADD COLUMN hidden_by TEXT CHECK (hidden_by IN ('caption', 'operator', 'block'));
+ALTER TABLE jobs ADD COLUMN kind TEXT NOT NULL DEFAULT 'photo' CHECK (kind IN ('photo', 'video'));
+ALTER TABLE jobs ADD COLUMN appearance BLOB;
+ALTER TABLE jobs ADD COLUMN preview_bytes INTEGER;
+ALTER TABLE jobs ADD COLUMN shown INTEGER NOT NULL DEFAULT 0;
+UPDATE jobs SET shown = 1 WHERE published_at IS NOT NULL AND NOT (deleted_at IS NOT NULL AND state = 'published');
+ALTER TABLE renewals ADD COLUMN appearance BLOB;
+ALTER TABLE renewals ADD COLUMN preview_bytes INTEGER;
+CREATE TABLE changes (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel_id INTEGER NOT NULL,
+    message_id INTEGER NOT NULL,
+    what       TEXT    NOT NULL CHECK (what IN ('published', 'changed', 'deleted')),
+    at         INTEGER NOT NULL
+) STRICT;
+CREATE TABLE consumers (
+    name     TEXT PRIMARY KEY,
+    position INTEGER NOT NULL,
+    built    INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;

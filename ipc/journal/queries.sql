@@ -5,11 +5,13 @@
 SELECT floor, cursor, backfilled, ignored FROM channels WHERE id = :id;
 
 -- name: add_channel
-INSERT INTO channels (id, title, floor, cursor, backfilled, ignored) VALUES (:id, :title, :floor, :cursor, 0, :ignored);
+INSERT INTO channels (id, title, name, floor, cursor, backfilled, ignored)
+VALUES (:id, :title, :name, :floor, :cursor, 0, :ignored);
 
 -- name: move_channel
--- The channel as last seen; its range only grows.
-UPDATE channels SET title = :title, floor = min(floor, :floor), cursor = max(cursor, :cursor),
+-- The channel as last seen; its range only grows. A name that the source does not know stays.
+UPDATE channels SET title = :title, name = coalesce(:name, name),
+                    floor = min(floor, :floor), cursor = max(cursor, :cursor),
                     backfilled = backfilled + :backfilled, ignored = :ignored
 WHERE id = :id;
 
@@ -20,16 +22,17 @@ SELECT * FROM jobs WHERE channel_id = :channel_id AND message_id = :message_id;
 -- name: add_job
 -- A message that was never seen before.
 INSERT INTO jobs (channel_id, message_id, state, priority, revision, digest, grouped_id, caption, entities,
-                  forwarded_from, reply_to, posted_at, edited_at, generation, photo_id, identity, source, locator,
+                  forwarded_from, reply_to, posted_at, edited_at, generation, kind, photo_id, identity, source, locator,
                   rendition_bytes, stored, doubts, attempts, next_at, deaths, alone, seen_at, waits_since, life)
 VALUES (:channel_id, :message_id, 'seen', :priority, :revision, :digest, :grouped_id, :caption, :entities,
-        :forwarded_from, :reply_to, :posted_at, :edited_at, 1, :photo_id, :identity, :source, :locator,
+        :forwarded_from, :reply_to, :posted_at, :edited_at, 1, :kind, :photo_id, :identity, :source, :locator,
         0, 0, 0, 0, 0, 0, 0, :now, :now, :step);
 
 -- name: relocate
 -- The same picture, found in another place (an export that was moved, or seen live).
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                locator = :locator, identity = :identity, source = :source, photo_id = coalesce(:photo_id, photo_id)
+                locator = :locator, identity = :identity, source = :source, kind = :kind,
+                photo_id = coalesce(:photo_id, photo_id)
 WHERE id = :id;
 
 -- name: edit_message
@@ -50,10 +53,11 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 state = 'seen', revision = :revision, digest = :digest, grouped_id = :grouped_id, caption = :caption,
                 entities = :entities, forwarded_from = :forwarded_from, reply_to = :reply_to,
                 posted_at = :posted_at, edited_at = :edited_at, deleted_at = NULL, generation = generation + 1,
-                photo_id = :photo_id, identity = :identity, source = :source, locator = :locator, sha256 = NULL,
+                kind = :kind, photo_id = :photo_id, identity = :identity, source = :source,
+                locator = :locator, sha256 = NULL,
                 bytes = NULL, mime = NULL, extension = NULL, width = NULL, height = NULL, renditions = NULL,
-                rendition_bytes = 0, recipe = NULL, stripped_bytes = NULL, original = NULL, stored = 0, attempts = 0,
-                next_at = 0,
+                rendition_bytes = 0, recipe = NULL, stripped_bytes = NULL, appearance = NULL, preview_bytes = NULL,
+                original = NULL, stored = 0, attempts = 0, next_at = 0,
                 claimed_by = NULL, deaths = 0, alone = 0, doubted = NULL, doubts = 0, dead_state = NULL,
                 dead_cause = NULL, reason = NULL
 WHERE id = :id;
@@ -156,7 +160,8 @@ WHERE id = :id AND generation = :generation AND state = 'seen';
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 state = 'rendered', mime = :mime, extension = :extension, width = :width, height = :height,
                 renditions = :renditions, rendition_bytes = :rendition_bytes, recipe = :recipe,
-                stripped_bytes = :stripped_bytes, original = NULL, claimed_by = NULL, attempts = 0, next_at = 0, deaths = 0, alone = 0, reason = NULL
+                stripped_bytes = :stripped_bytes, appearance = :appearance, preview_bytes = :preview_bytes, original = NULL,
+                claimed_by = NULL, attempts = 0, next_at = 0, deaths = 0, alone = 0, reason = NULL
 WHERE id = :id AND generation = :generation AND state = 'fetched';
 
 -- name: mark_stored
@@ -172,7 +177,8 @@ RETURNING jobs.id AS id;
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 waits_since = NULL,
                 state = 'published', attempts = 0, next_at = 0, reason = NULL, address = coalesce(:address, address),
-                published_at = iif(deleted_at IS NULL, coalesce(published_at, :now), published_at)
+                published_at = iif(deleted_at IS NULL, coalesce(published_at, :now), published_at),
+                shown = deleted_at IS NULL AND hidden_at IS NULL
 FROM json_each(:jobs) AS one
 WHERE jobs.id = json_extract(one.value, '$[0]') AND generation = json_extract(one.value, '$[1]')
       AND revision = json_extract(one.value, '$[2]') AND state = 'rendered' AND stored = 1
@@ -186,14 +192,14 @@ UPDATE jobs SET renditions = :renditions WHERE id = :id AND generation = :genera
 -- The spool has lost the job's renditions: they are made again.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 state = 'fetched', next_at = 0, renditions = NULL, rendition_bytes = 0, recipe = NULL,
-                stripped_bytes = NULL
+                stripped_bytes = NULL, appearance = NULL, preview_bytes = NULL
 WHERE id = :id AND generation = :generation AND state = 'rendered' AND stored = 0;
 
 -- name: back_to_seen
 -- The spool has lost the job's files (a power cut): they are fetched, rendered and stored again. A tombstone has none.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 state = 'seen', claimed_by = NULL, next_at = 0, renditions = NULL, rendition_bytes = 0, recipe = NULL,
-                stripped_bytes = NULL, original = NULL, stored = 0
+                stripped_bytes = NULL, appearance = NULL, preview_bytes = NULL, original = NULL, stored = 0
 WHERE id = :id AND generation = :generation AND state IN ('fetched', 'rendered') AND deleted_at IS NULL;
 
 -- name: doubt
@@ -395,7 +401,9 @@ WHERE job IN (SELECT value FROM json_each(:ids)) AND step = 'making' AND was_str
 UPDATE renewals NOT INDEXED SET step = 'making', next_at = :now, was_stripped = :was_stripped, priority = jobs.priority,
                     sha256 = jobs.sha256, bytes = jobs.bytes, mime = jobs.mime, extension = jobs.extension,
                     width = jobs.width, height = jobs.height, renditions = jobs.renditions,
-                    rendition_bytes = jobs.rendition_bytes, former_recipe = jobs.recipe, stripped_bytes = jobs.stripped_bytes, original = jobs.original
+                    rendition_bytes = jobs.rendition_bytes, former_recipe = jobs.recipe,
+                    stripped_bytes = jobs.stripped_bytes, appearance = jobs.appearance,
+                    preview_bytes = jobs.preview_bytes, original = jobs.original
 FROM jobs
 WHERE renewals.job = :id AND step = 'wanted' AND jobs.id = :id AND generation = :generation AND revision = :revision
       AND state = 'published' AND deleted_at IS NULL;
@@ -406,6 +414,7 @@ WHERE renewals.job = :id AND step = 'wanted' AND jobs.id = :id AND generation = 
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 state = :state, revision = max(revision + 1, :revision), generation = generation + 1,
                 priority = :priority, renditions = NULL, rendition_bytes = 0, recipe = NULL, stripped_bytes = NULL,
+                appearance = NULL, preview_bytes = NULL,
                 original = NULL, stored = 0, attempts = 0, next_at = 0, deaths = 0, alone = 0, doubted = NULL,
                 doubts = 0, reason = NULL
 WHERE id = :id AND state = 'published';
@@ -418,7 +427,9 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 state = :state, stored = 1, generation = generation + 1, priority = former.priority,
                 sha256 = former.sha256, bytes = former.bytes, mime = former.mime, extension = former.extension,
                 width = former.width, height = former.height, renditions = former.renditions,
-                rendition_bytes = former.rendition_bytes, recipe = former.former_recipe, stripped_bytes = former.stripped_bytes, original = former.original,
+                rendition_bytes = former.rendition_bytes, recipe = former.former_recipe,
+                stripped_bytes = former.stripped_bytes, appearance = former.appearance,
+                preview_bytes = former.preview_bytes, original = former.original,
                 claimed_by = NULL, attempts = 0, next_at = 0, deaths = 0, alone = 0, doubted = NULL, doubts = 0,
                 reason = NULL
 FROM renewals AS former
@@ -617,3 +628,36 @@ ON CONFLICT (child, cause) DO UPDATE SET count = count + 1;
 -- An end of a process, if it is not known yet.
 INSERT INTO counted_ends (child, at, lived_seconds) VALUES (:child, :at, :lived_seconds)
 ON CONFLICT (child, at, lived_seconds) DO NOTHING;
+
+-- name: consumer
+SELECT name, position, built FROM consumers WHERE name = :name;
+
+-- name: add_consumer
+-- It follows from the newest change on.
+INSERT INTO consumers (name, position)
+VALUES (:name, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0))
+ON CONFLICT (name) DO NOTHING;
+
+-- name: consumer_names
+SELECT name FROM consumers ORDER BY name;
+
+-- name: drop_consumer
+DELETE FROM consumers WHERE name = :name;
+
+-- name: note_built
+UPDATE consumers SET built = 1 WHERE name = :name;
+
+-- name: move_consumer
+UPDATE consumers SET position = :position WHERE name = :name AND position < :position;
+
+-- name: forget_changes
+-- Those that every consumer has passed: all, if there is none.
+DELETE FROM changes WHERE id <= coalesce((SELECT min(position) FROM consumers), 9223372036854775807);
+
+-- name: changes_after
+SELECT id, channel_id, message_id, what, at FROM changes WHERE id > :position ORDER BY id LIMIT :limit;
+
+-- name: note_change
+-- While somebody follows.
+INSERT INTO changes (channel_id, message_id, what, at)
+SELECT :channel_id, :message_id, :what, :at WHERE EXISTS (SELECT 1 FROM consumers);

@@ -37,10 +37,17 @@ class Renewal:
     sha256: str | None
     renditions: tuple[Rendition, ...]
     former_recipe: str | None
+    preview_bytes: int | None
 
     def former(self, job: Job) -> Job:
         """The job with the renditions that it had before."""
-        return replace(job, sha256=self.sha256, renditions=self.renditions, recipe=self.former_recipe)
+        return replace(
+            job,
+            sha256=self.sha256,
+            renditions=self.renditions,
+            recipe=self.former_recipe,
+            preview_bytes=self.preview_bytes,
+        )
 
 
 def want(journal: Journal, recipe: str, *, channels: Sequence[int] | None = None, since: float = 0.0) -> Iterator[int]:
@@ -73,6 +80,7 @@ def _renewal(row: Any) -> Renewal:
         sha256=row["sha256"],
         renditions=tuple(Rendition(*one) for one in msgpack.unpackb(packed)) if packed else (),
         former_recipe=row["former_recipe"],
+        preview_bytes=row["preview_bytes"],
     )
 
 

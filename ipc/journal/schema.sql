@@ -3,6 +3,7 @@
 CREATE TABLE channels (
     id         INTEGER PRIMARY KEY,       -- Telegram's bare positive id
     title      TEXT    NOT NULL,
+    name       TEXT,                      -- its public @name, without the @; NULL: it has none, or it is not known
     cursor     INTEGER NOT NULL,          -- every message from `floor` up to this id has been recorded
     ignored    BLOB    NOT NULL,          -- msgpack map: kind of message that is not taken -> how many were passed over
     floor      INTEGER NOT NULL,          -- backfill goes on below this id
@@ -50,8 +51,11 @@ CREATE TABLE jobs (
     posted_at       INTEGER NOT NULL,     -- Unix seconds
     edited_at       INTEGER,
     deleted_at      INTEGER,
+    hidden_at       INTEGER,              -- Unix seconds: its row is not for readers since then
+    hidden_by       TEXT    CHECK (hidden_by IN ('caption', 'operator', 'block')),
     -- the picture
     generation      INTEGER NOT NULL,     -- grows when the message gets another picture; names the spool folder
+    kind            TEXT    NOT NULL DEFAULT 'photo' CHECK (kind IN ('photo', 'video')), -- video: it is a video's poster
     photo_id        INTEGER,              -- Telegram's; NULL where the source does not know it
     identity        TEXT    NOT NULL,     -- changes exactly when the picture changes
     source          TEXT    NOT NULL CHECK (source IN ('telegram', 'export')), -- where its bytes come from
@@ -66,6 +70,8 @@ CREATE TABLE jobs (
     rendition_bytes INTEGER NOT NULL,
     recipe          TEXT,                 -- what they were made by, 8 hex digits; NULL: a version before there were any
     stripped_bytes  INTEGER,              -- of the stripped original; 0: it can't be stripped; NULL: not tried
+    appearance      BLOB,                 -- msgpack array, `ipc.jobs.Appearance`; NULL: rendered before there was any
+    preview_bytes   INTEGER,              -- of the picture for link cards; 0: there is none; NULL: not tried
     stored          INTEGER NOT NULL,     -- 1: every object is in the storage
     original        TEXT,                 -- what of the original is there, once stored: stripped, as_is or none
     address         INTEGER REFERENCES addresses (id), -- what its row's URLs begin with; NULL: not recorded
@@ -83,6 +89,7 @@ CREATE TABLE jobs (
     reason          TEXT,                 -- of the last failure, for people
     seen_at         INTEGER NOT NULL,
     published_at    INTEGER,              -- first time
+    shown           INTEGER NOT NULL DEFAULT 0, -- 1: the catalogue has a row of it that readers see
     waits_since     INTEGER,              -- when it set out for its row, anew after an edit; NULL: published or dead
     life            BLOB    NOT NULL DEFAULT x'', -- its last steps, 6 bytes each (see `ipc.journal.life`)
     queue           TEXT GENERATED ALWAYS AS (  -- which process takes it, by the state; NULL: none
@@ -185,6 +192,8 @@ CREATE TABLE renewals (
     reason         TEXT, -- of a failed one: why its picture stays as it is
     was_stripped   INTEGER, -- 1: it is made of the published original without metadata
     priority       INTEGER, -- of its job before; so are the columns below
+    appearance     BLOB,
+    preview_bytes  INTEGER,
     sha256         TEXT,
     bytes          INTEGER,
     mime           TEXT,
@@ -215,6 +224,23 @@ END;
 CREATE TRIGGER renewal_ends AFTER DELETE ON renewals BEGIN
     UPDATE renewal_counts SET jobs = jobs - 1 WHERE step = OLD.step;
 END;
+
+-- What has changed for readers, in the order of the catalogue's rows: written in the transaction that records a row as
+-- published, while somebody wants to know. What all consumers have passed is deleted.
+CREATE TABLE changes (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel_id INTEGER NOT NULL,
+    message_id INTEGER NOT NULL,
+    what       TEXT    NOT NULL CHECK (what IN ('published', 'changed', 'deleted')),
+    at         INTEGER NOT NULL           -- Unix seconds
+) STRICT;
+
+-- Who follows the changes: the feeds, the site, each webhook.
+CREATE TABLE consumers (
+    name     TEXT PRIMARY KEY,
+    position INTEGER NOT NULL,            -- the change up to which it has done its work
+    built    INTEGER NOT NULL DEFAULT 0   -- 1: what there was before its first change is done too
+) STRICT, WITHOUT ROWID;
 
 -- How long the work of a stage on one picture took, and a live post from its posting to its row: how many were within
 -- each bound, and above the bound below. These only grow.

@@ -33,7 +33,7 @@ import msgpack
 
 from ipc import failpoints
 from ipc.jobs import DeadCause, Job, Rendition
-from ipc.journal import Journal, arrows, statistics
+from ipc.journal import Journal, arrows, changes, statistics
 from ipc.journal.life import CONNECTION, OPERATOR, POOL, UPLOADER, Step, number_of, record
 from ipc.journal.statistics import Outcome
 from ipc.posts import RENEWAL
@@ -155,8 +155,10 @@ def record_rendered(journal: Journal, done: JobDone, worker: str = "", seconds: 
         width=done.width,
         height=done.height,
         renditions=msgpack.packb(done.renditions),
-        rendition_bytes=sum(one[3] for one in done.renditions) + max(0, done.stripped_bytes),
+        rendition_bytes=sum(one[3] for one in done.renditions) + max(0, done.stripped_bytes) + done.preview_bytes,
         recipe=done.recipe or None,
+        appearance=msgpack.packb(done.appearance) if done.appearance else None,
+        preview_bytes=done.preview_bytes,
         stripped_bytes=None if done.stripped_bytes == NOT_STRIPPED else done.stripped_bytes,
     )
 
@@ -203,6 +205,7 @@ def record_published(
         first = [job for job in published if job.published_at is None and job.deleted_at is None]
         journal.run("add_total", name="processed", by=len(first))
         _note_renewed(journal, published)
+        changes.note(journal, published, now)
         statistics.note_done(journal, "write", [seconds] * len(published))
         statistics.note_published(journal, first, now)
     return published

@@ -177,6 +177,8 @@ class JobDone:
     `rss_bytes` is what the worker still holds on to. `fallbacks` of the renditions are not of the encoder that they
     should be of, and `fallback_reason` says why. `stripped_bytes` is the size of the stripped original: 0 where it
     can't be stripped, NOT_STRIPPED where it is not wanted. `recipe`, 8 hex digits, is what the renditions are made by.
+    `appearance` is `ipc.jobs.Appearance.packed`, empty where it is not known. `preview_bytes` is the size of the
+    picture for link cards, 0 where there is none.
     """
 
     job_id: int
@@ -191,6 +193,8 @@ class JobDone:
     fallback_reason: str = ""
     stripped_bytes: int = NOT_STRIPPED
     recipe: str = ""
+    appearance: list[Any] = field(default_factory=list)
+    preview_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,8 @@ def job_values(message_id: int, channel_id: int = CHANNEL) -> dict[str, Any]:
     nothing = dict.fromkeys(("grouped_id", "edited_at", "photo_id", "forwarded_from", "reply_to"))
     address = {"channel_id": channel_id, "message_id": message_id, "posted_at": 1, "now": 1, "priority": 0, "step": b""}
     message = {"revision": 1, "digest": b"", "caption": "", "entities": b"\x90"}
-    return {**nothing, **address, **message, "identity": "file:a", "source": "export", "locator": b"\x80"}
+    picture = {"kind": "photo", "identity": "file:a", "source": "export", "locator": b"\x80"}
+    return {**nothing, **address, **message, **picture}
 
 
 def recounted(journal: Journal) -> dict[str, int]:

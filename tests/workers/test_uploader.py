@@ -366,7 +366,9 @@ def test_a_renamed_channel_gets_its_new_title(desk: Desk, house: House) -> None:
     house.uploader.publish_due()
     desk.render(2)
     with desk.journal.transaction():
-        desk.journal.run("move_channel", id=CHANNEL, title="Renamed", floor=1, cursor=2, backfilled=0, ignored=b"\x80")
+        desk.journal.run(
+            "move_channel", id=CHANNEL, title="Renamed", name=None, floor=1, cursor=2, backfilled=0, ignored=b"\x80"
+        )
     house.uploader.publish_due()
     assert house.rows("channels") == [{"id": CHANNEL, "title": "Renamed"}]
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,11 +31,8 @@ from workers.publishing import storage as storages
 from workers.publishing.catalog import Catalog
 from workers.publishing.gc import ANSWER_SECONDS, Garbage, GarbageScope, remove, row_seconds
 from workers.publishing.gc.garbage import judge
-from workers.publishing.service.faults import ServiceFault
 from workers.publishing.storage import Storage, Stored
-from workers.unforeseen import contained
 
-POLL_SECONDS = 2.0
 IN_FLOW = 16
 """Pictures that are rendered anew at once: they take no room that others need."""
 
@@ -44,7 +40,7 @@ AT_ONCE = 64
 """Pictures whose old objects are deleted in one go."""
 
 WAIT_SECONDS = 60.0
-"""How long one waits that can't be begun, or whose old objects can't go yet; and all, after a service has failed."""
+"""How long one waits that can't be begun, or whose old objects can't go yet."""
 
 SOURCE_SECONDS = 86400.0
 """How long a source may take to fetch an original once more before that is given up: perhaps it has no such channel."""
@@ -188,44 +184,3 @@ def _write(part: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-class RenewalThread(threading.Thread):
-    """It goes round until a stop is asked for. `error` is what ended it. No exit waits for it: it can be repeated."""
-
-    def __init__(self, make: Callable[[], Renewals], stopping: Callable[[], bool]) -> None:
-        super().__init__(name="renewals", daemon=True)
-        self._make = make
-        self._stopping = stopping
-        self._bell = threading.Event()
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            work = self._make()
-            while not self._stopping():
-                pause = self._step(work)
-                if pause:
-                    self._bell.wait(pause)
-        except BaseException as error:
-            self.error = error
-
-    def _step(self, work: Renewals) -> float:
-        """One step; the seconds to wait after it. No service's failure is anybody's but this thread's."""
-        try:
-            return 0.0 if work.step() else POLL_SECONDS
-        except (ServiceFault, OSError) as fault:
-            log.warning("renewing.paused", seconds=WAIT_SECONDS, reason=str(fault))
-        except Exception as error:
-            contained(error, "rendering anew put off for an unforeseen error")
-        work.close()
-        return WAIT_SECONDS
-
-    def stop(self) -> None:
-        """Don't wait any more."""
-        self._bell.set()
-
-    def check(self) -> None:
-        """Raise what ended the thread."""
-        if self.error is not None:
-            raise self.error

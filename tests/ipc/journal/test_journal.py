@@ -732,7 +732,7 @@ def test_damage_that_opening_does_not_meet_is_found_by_check(tmp_path: Path) -> 
     journal = Journal.open(path)
     with journal.transaction():
         for number in range(1, 300):
-            journal.run("add_channel", id=number, title="x" * 200, floor=1, cursor=0, ignored=b"\x80")
+            journal.run("add_channel", id=number, title="x" * 200, name=None, floor=1, cursor=0, ignored=b"\x80")
     assert journal.check() == []
     journal.close()
     with path.open("r+b") as file:

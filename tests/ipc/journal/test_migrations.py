@@ -205,7 +205,7 @@ def make_1(path: Path) -> None:
     old.close()
 
 
-def in_version_5(job: dict[str, Any]) -> dict[str, Any]:
+def in_this_version(job: dict[str, Any]) -> dict[str, Any]:
     """A job of an older version, brought up to date: until then originals were published as they came."""
     number = job["message_id"]
     cause = ("poison" if number == 13 else "failure") if job["state"] == "dead" else None
@@ -217,6 +217,8 @@ def in_version_5(job: dict[str, Any]) -> dict[str, Any]:
         "source": source,
         "dead_cause": cause,
     }
+    new |= {"hidden_at": None, "hidden_by": None, "kind": "photo", "appearance": None, "preview_bytes": None}
+    new["shown"] = int(job["published_at"] is not None and (job["deleted_at"] is None or job["state"] != "published"))
     new |= {"recipe": None, "waits_since": job["seen_at"] if job["state"] in WAITING else None, "life": b""}
     return {**job, **new}
 
@@ -225,7 +227,12 @@ def contents(path: Path) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table, as it lies in the file, but for what follows from the others."""
     plain = sqlite3.connect(path)
     plain.row_factory = sqlite3.Row
-    tables = [row[0] for row in plain.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+    tables = [
+        row[0]
+        for row in plain.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name != 'sqlite_sequence' ORDER BY name"
+        )
+    ]
     found = {table: [dict(row) for row in plain.execute(f"SELECT * FROM {table}")] for table in tables}
     for job in found["jobs"]:
         job.pop("queue", None)
@@ -276,7 +283,7 @@ def shape(connection: sqlite3.Connection) -> dict[str, Any]:
                 "generated": re.findall(r"GENERATED ALWAYS AS .*? END", " ".join(re.sub("--.*", "", sql).split())),
                 "options": (options["strict"], options["wr"]),
                 "keys": [tuple(row) for row in connection.execute(f"PRAGMA foreign_key_list({name})")],
-                "checks": re.findall(r"CHECK \([^)]*\)+", sql),
+                "checks": sorted(re.findall(r"CHECK \([^)]*\)+", sql)),
             }
         else:
             found[f"{kind} {name}"] = sql and " ".join(re.sub("--.*", "", sql).split())
@@ -337,12 +344,12 @@ def test_everything_is_kept_and_what_is_new_says_nothing(old: Path) -> None:
     open_journal(old.parent).close()
     after = contents(old)
     plain = {"entities": b"\x90", "forwarded_from": None, "reply_to": None, "doubted": None, "doubts": 0, "priority": 0}
-    assert after.pop("jobs") == [in_version_5({**job, **plain}) for job in before.pop("jobs")]
+    assert after.pop("jobs") == [in_this_version({**job, **plain}) for job in before.pop("jobs")]
     # Version 1 let a cursor pass gaps: whatever lies below it may be read once more.
-    channels = [{**one, "floor": one["cursor"] + 1, "backfilled": 0} for one in before.pop("channels")]
+    channels = [{**one, "name": None, "floor": one["cursor"] + 1, "backfilled": 0} for one in before.pop("channels")]
     assert after.pop("channels") == channels
     assert [after.pop(table) for table in ("peers", "sightings", "breakers", "removals")] == [[], [], [], []]
-    assert [after.pop(table) for table in ("addresses", "renewals")] == [[], []]
+    assert [after.pop(table) for table in ("addresses", "renewals", "changes", "consumers")] == [[]] * 4
     assert {(one["step"], one["jobs"]) for one in after.pop("renewal_counts")} == NO_RENEWALS
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": 1}], [{"user_version": VERSION}])
     assert after == before
@@ -364,7 +371,7 @@ def as_version(version: int, old: Path) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("version", [2, 3, 4])
+@pytest.mark.parametrize("version", [2, 3, 4, 5])
 def test_a_later_version_is_kept_as_well(version: int, old: Path) -> None:
     as_version(version, old)
     database = sqlite3.connect(old)
@@ -378,15 +385,19 @@ def test_a_later_version_is_kept_as_well(version: int, old: Path) -> None:
     journal.close()
     after = contents(old)
     assert after.pop("sightings") == [{"address": "name:news", "configured_at": 5.0}]
-    assert [after.pop(table) for table in ("breakers", "removals", "addresses", "renewals")] == [[], [], [], []]
+    assert [after.pop(table) for table in ("breakers", "removals", "addresses", "renewals")] == [[]] * 4
+    assert [after.pop(table) for table in ("changes", "consumers")] == [[], []]
     assert {(one["step"], one["jobs"]) for one in after.pop("renewal_counts")} == NO_RENEWALS
+    for table in ("renewals", "renewal_counts"):
+        before.pop(table, None)
     assert [before.pop(table, []) for table in ("sightings", "breakers", "removals", "addresses")] == [[], [], [], []]
-    assert after.pop("jobs") == [in_version_5(job) for job in before.pop("jobs")]
+    assert after.pop("jobs") == [in_this_version(job) for job in before.pop("jobs")]
+    assert after.pop("channels") == [{**one, "name": None} for one in before.pop("channels")]
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": version}], [{"user_version": VERSION}])
     assert after == before
 
 
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
 def test_what_was_read_out_of_texts_is_in_columns(version: int, old: Path) -> None:
     as_version(version, old)
     journal = open_journal(old.parent)

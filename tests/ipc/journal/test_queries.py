@@ -61,6 +61,8 @@ SELECT :channel, value, :state, 1, x'00', '', x'90', 1, 1, 'id:1', :source, x'80
 FROM n
 """
 VALUES = {
+    "kind": "photo",
+    "what": "changed",
     "state": "fetched",
     "queues": "[]",
     "now": NOW,
@@ -84,7 +86,9 @@ VALUES = {
     "recipe": "0a1b2c3d",
     "width": 100,
     "step": bytes(6),
-    **dict.fromkeys(("digest", "entities", "forwarded_from", "locator", "ignored", "renditions"), b"\x80"),
+    **dict.fromkeys(
+        ("digest", "entities", "forwarded_from", "locator", "ignored", "renditions", "appearance"), b"\x80"
+    ),
 }
 
 
@@ -114,7 +118,7 @@ def a_journal(count: int) -> Journal:
     journal = open_journal(None)
     with journal.transaction():
         for channel in (1, 2):
-            journal.run("add_channel", id=channel, title="", floor=1, cursor=0, ignored=b"\x80")
+            journal.run("add_channel", id=channel, title="", name=None, floor=1, cursor=0, ignored=b"\x80")
             for number, (state, source, stored, alone, cause) in enumerate(KINDS):
                 values = {"state": state, "source": source, "stored": stored, "alone": alone, "cause": cause}
                 span = {"first": number * count + 1, "last": (number + 1) * count}
@@ -232,6 +236,7 @@ def test_a_look_takes_no_longer_where_more_waits_is_dead_and_is_published(
 
 NEW: dict[str, dict[str, Any]] = {
     "add_channel": {"id": 3},
+    "add_consumer": {"name": "new"},
     "add_job": {"message_id": 10**6},
     "add_sighting": {"address": "name:news"},
     "put_peer": {"address": "name:news"},
