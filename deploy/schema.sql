@@ -6,7 +6,8 @@
 -- one transaction, so it is applied whole or not at all.
 --
 -- Who may do what: anybody (the roles anon and authenticated, which is what a publishable key gives) reads what is not
--- deleted; Picturedesk writes as service_role, which is what a secret key gives, and only through ingest_messages().
+-- deleted or hidden; Picturedesk writes as service_role, which is what a secret key gives, and only through
+-- ingest_messages(). A site reads the view `pictures`: one flat row a picture. It needs PostgreSQL 15 or newer.
 
 begin;
 
@@ -61,15 +62,59 @@ alter table public.messages
         constraint messages_forwarded_from_is_an_object check (jsonb_typeof(forwarded_from) = 'object'),
     add column if not exists reply_to bigint;
 
--- What a site asks for: a channel's messages, newest first; an album; the messages that show one picture.
+-- Columns that the second version did not have. Rows that are older have null there until they are written again
+-- (bin/run republish --rows, or --renditions for what only rendering finds out).
 
+alter table public.channels
+    add column if not exists name text;
+
+alter table public.messages
+    add column if not exists hidden_at timestamptz,
+    add column if not exists alt text,
+    add column if not exists tags text[],
+    add column if not exists is_cover boolean not null default false,
+    add column if not exists caption_html text,
+    add column if not exists caption_shown text;
+
+alter table public.images
+    add column if not exists kind text
+        constraint images_kind_is_known check (kind in ('photo', 'animation', 'video')),
+    add column if not exists preview jsonb
+        constraint images_preview_is_an_object check (jsonb_typeof(preview) = 'object'),
+    add column if not exists thumbhash text,
+    add column if not exists color text,
+    add column if not exists phash bigint,
+    add column if not exists has_alpha boolean,
+    add column if not exists animated boolean;
+
+-- A page of a tag is read from an index that begins with it. An index over messages.tags would be of no use to a site:
+-- row level security keeps the operators of arrays away from rows that nobody has judged yet.
+
+create table if not exists public.message_tags (
+    channel_id bigint      not null,
+    message_id bigint      not null,
+    tag        text        not null,
+    posted_at  timestamptz not null,
+    constraint message_tags_pkey primary key (channel_id, message_id, tag),
+    constraint message_tags_message_fkey foreign key (channel_id, message_id)
+        references public.messages (channel_id, message_id)
+);
+
+-- What a site asks for: all messages, a channel's, a tag's, each newest first; an album; the messages that show one
+-- picture.
+
+create index if not exists messages_posted_at on public.messages (posted_at desc, channel_id desc, message_id desc)
+    where deleted_at is null and hidden_at is null;
 create index if not exists messages_channel_posted_at on public.messages (channel_id, posted_at desc, message_id desc);
 create index if not exists messages_grouped_id on public.messages (channel_id, grouped_id) where grouped_id is not null;
 create index if not exists images_sha256 on public.images (sha256);
+create index if not exists message_tags_tag
+    on public.message_tags (tag, posted_at desc, channel_id desc, message_id desc);
 
 comment on table public.channels is 'The Telegram channels whose photos are published.';
 comment on column public.channels.id is 'Telegram''s id of the channel, bare and positive.';
 comment on column public.channels.title is 'Its title as last seen.';
+comment on column public.channels.name is 'Its @username as last seen, without the @; null if it has none.';
 
 comment on table public.messages is 'One row a message with a photo. An album is several messages with one grouped_id.';
 comment on column public.messages.channel_id is 'The channel that it was posted in.';
@@ -86,9 +131,22 @@ comment on column public.messages.entities is
 comment on column public.messages.forwarded_from is
     'Where it was forwarded from: {channel_id, message_id, name, date}, or null.';
 comment on column public.messages.reply_to is 'The message_id that it replies to, if any.';
+comment on column public.messages.hidden_at is
+    'When it was taken off the site, if it was: nobody but service_role sees the row, until it is shown again.';
+comment on column public.messages.alt is 'What its picture shows, in words, if its editors have said it.';
+comment on column public.messages.tags is 'Its hashtags, in lower case, without the #.';
+comment on column public.messages.is_cover is 'Whether its editors have made it the first of its album.';
+comment on column public.messages.caption_html is 'The caption as HTML: formatted, escaped, with web and tg links only.';
+comment on column public.messages.caption_shown is 'The caption without the lines that are for Picturedesk.';
+
+comment on table public.message_tags is 'One row a tag of each message that is neither deleted nor hidden.';
+comment on column public.message_tags.channel_id is 'The message''s channel.';
+comment on column public.message_tags.message_id is 'The message''s number within the channel.';
+comment on column public.message_tags.tag is 'The hashtag, in lower case, without the #.';
+comment on column public.message_tags.posted_at is 'When the message was posted.';
 
 comment on table public.images is
-    'The photo of a message that is not deleted, at most one a message. Other messages may show the same picture.';
+    'The picture of a message that is neither deleted nor hidden, at most one a message. Others may show the same one.';
 comment on column public.images.channel_id is 'The message''s channel.';
 comment on column public.images.message_id is 'The message''s number within the channel.';
 comment on column public.images.photo_id is 'Telegram''s id of the photo, where it is known.';
@@ -98,7 +156,114 @@ comment on column public.images.width is 'Width of the original in pixels, uprig
 comment on column public.images.height is 'Height of the original in pixels, upright.';
 comment on column public.images.bytes is 'Size of the original file.';
 comment on column public.images.renditions is
-    'The web-ready versions: an array of {width, height, format, bytes, key, url}, by width, and of one width webp before avif.';
+    'The web-ready versions: an array of {width, height, format, bytes, key, url}, by width, and of one width webp, avif, jpeg.';
+comment on column public.images.kind is 'photo, animation, or video: then the picture is its poster.';
+comment on column public.images.preview is 'A picture for link cards: {key, url, width, height, bytes}, or null.';
+comment on column public.images.thumbhash is 'A blurred copy of some 25 bytes to show while the picture loads: base64.';
+comment on column public.images.color is 'Its mean colour: #rrggbb.';
+comment on column public.images.phash is
+    'A perceptual hash of 64 bits, as a signed number: pictures that look alike differ in few of its bits.';
+comment on column public.images.has_alpha is 'Whether some of it is transparent.';
+comment on column public.images.animated is 'Whether its renditions move.';
+
+-- What a site reads. Both views have the rights of whoever asks (security_invoker), so the policies below hold for them.
+-- Neither aggregates more than it shows: a page costs what its rows cost, whatever is behind them.
+
+create or replace view public.pictures with (security_invoker = true) as
+select
+    message.channel_id,
+    channel.name as channel_name,
+    channel.title as channel_title,
+    message.message_id,
+    message.grouped_id,
+    case when message.grouped_id is null then 1 else (
+        select 1 + count(*)
+        from public.messages as other
+        where other.channel_id = message.channel_id
+          and other.grouped_id = message.grouped_id
+          and other.deleted_at is null
+          and other.hidden_at is null
+          and (not other.is_cover, other.message_id) < (not message.is_cover, message.message_id)
+    ) end as album_position,
+    message.posted_at,
+    message.edited_at,
+    'https://t.me/' || coalesce(channel.name, 'c/' || message.channel_id) || '/' || message.message_id as post_url,
+    coalesce(message.caption_shown, message.caption) as caption,
+    coalesce(message.caption_html, replace(replace(replace(replace(replace(
+        message.caption, '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), e'\n', '<br>')) as caption_html,
+    message.tags,
+    message.alt,
+    image.kind,
+    image.width,
+    image.height,
+    (
+        select one ->> 'url'
+        from jsonb_array_elements(image.renditions) as one
+        order by
+            case one ->> 'format' when 'jpeg' then 0 when 'webp' then 1 else 2 end,
+            (one ->> 'width')::integer desc
+        limit 1
+    ) as src,
+    (
+        select string_agg((one ->> 'url') || ' ' || (one ->> 'width') || 'w', ', ' order by (one ->> 'width')::integer)
+        from jsonb_array_elements(image.renditions) as one
+        where one ->> 'format' = 'avif'
+    ) as srcset_avif,
+    (
+        select string_agg((one ->> 'url') || ' ' || (one ->> 'width') || 'w', ', ' order by (one ->> 'width')::integer)
+        from jsonb_array_elements(image.renditions) as one
+        where one ->> 'format' = 'webp'
+    ) as srcset_webp,
+    image.preview ->> 'url' as preview_url,
+    image.color,
+    image.thumbhash,
+    image.phash,
+    image.has_alpha,
+    image.animated
+from public.messages as message
+join public.images as image using (channel_id, message_id)
+join public.channels as channel on channel.id = message.channel_id
+where message.deleted_at is null and message.hidden_at is null;
+
+create or replace view public.pictures_by_tag with (security_invoker = true) as
+select tagged.tag, picture.*
+from public.message_tags as tagged
+join public.pictures as picture
+    on picture.channel_id = tagged.channel_id
+   and picture.message_id = tagged.message_id
+   and picture.posted_at = tagged.posted_at;
+
+comment on view public.pictures is
+    'What a site shows: one row a picture that is neither deleted nor hidden. Order by posted_at, channel_id, message_id.';
+comment on column public.pictures.channel_id is 'The channel that it was posted in.';
+comment on column public.pictures.channel_name is 'The channel''s @username without the @; null if it has none.';
+comment on column public.pictures.channel_title is 'The channel''s title.';
+comment on column public.pictures.message_id is 'Its message''s number within the channel.';
+comment on column public.pictures.grouped_id is 'The album that it belongs to, if any.';
+comment on column public.pictures.album_position is 'Its place in the album, from 1; 1 if it belongs to none.';
+comment on column public.pictures.posted_at is 'When it was posted.';
+comment on column public.pictures.edited_at is 'When its message was last edited, if ever.';
+comment on column public.pictures.post_url is 'The post in Telegram.';
+comment on column public.pictures.caption is 'Its text without formatting; empty if there is none.';
+comment on column public.pictures.caption_html is 'Its text as HTML, ready to be put into a page.';
+comment on column public.pictures.tags is 'Its hashtags, in lower case, without the #.';
+comment on column public.pictures.alt is 'What it shows, in words, if its editors have said it.';
+comment on column public.pictures.kind is 'photo, animation, or video (its poster).';
+comment on column public.pictures.width is 'Width of the original in pixels: for the attribute of <img>.';
+comment on column public.pictures.height is 'Height of the original in pixels: for the attribute of <img>.';
+comment on column public.pictures.src is 'The JPEG rendition; else the largest WebP, else the largest there is.';
+comment on column public.pictures.srcset_avif is 'The AVIF renditions for srcset, by width; null if there is none.';
+comment on column public.pictures.srcset_webp is 'The WebP renditions for srcset, by width; null if there is none.';
+comment on column public.pictures.preview_url is 'A picture of 1200×630 for link cards, if there is one.';
+comment on column public.pictures.color is 'Its mean colour: #rrggbb.';
+comment on column public.pictures.thumbhash is 'A blurred copy to show while it loads: base64.';
+comment on column public.pictures.phash is 'Its perceptual hash of 64 bits, as a signed number.';
+comment on column public.pictures.has_alpha is 'Whether some of it is transparent.';
+comment on column public.pictures.animated is 'Whether its renditions move.';
+
+comment on view public.pictures_by_tag is
+    'The rows of pictures, once for each of their tags: for pages of one tag (tag=eq.…), newest first.';
+comment on column public.pictures_by_tag.tag is 'The hashtag, in lower case, without the #.';
 
 -- Rights. A project gives every role all rights on new tables of `public` and leaves it to row level security to take
 -- them back. Here they are taken back as well, so that a policy added by mistake lets nobody write.
@@ -106,19 +271,26 @@ comment on column public.images.renditions is
 alter table public.channels enable row level security;
 alter table public.messages enable row level security;
 alter table public.images enable row level security;
+alter table public.message_tags enable row level security;
 
 grant usage on schema public to anon, authenticated, service_role;
-revoke all on table public.channels, public.messages, public.images from public, anon, authenticated;
-grant select on table public.channels, public.messages, public.images to anon, authenticated;
-grant select, insert, update, delete on table public.channels, public.messages, public.images to service_role;
+revoke all on table
+    public.channels, public.messages, public.images, public.message_tags, public.pictures, public.pictures_by_tag
+    from public, anon, authenticated;
+grant select on table
+    public.channels, public.messages, public.images, public.message_tags, public.pictures, public.pictures_by_tag
+    to anon, authenticated, service_role;
+grant insert, update, delete on table
+    public.channels, public.messages, public.images, public.message_tags to service_role;
 
 drop policy if exists "anybody reads channels" on public.channels;
 create policy "anybody reads channels" on public.channels
     for select to anon, authenticated using (true);
 
+-- Its name is that of an earlier version, so that applying this one leaves no wider policy behind.
 drop policy if exists "anybody reads what is not deleted" on public.messages;
 create policy "anybody reads what is not deleted" on public.messages
-    for select to anon, authenticated using (deleted_at is null);
+    for select to anon, authenticated using (deleted_at is null and hidden_at is null);
 
 drop policy if exists "anybody reads images of what is not deleted" on public.images;
 create policy "anybody reads images of what is not deleted" on public.images
@@ -128,6 +300,19 @@ create policy "anybody reads images of what is not deleted" on public.images
             where message.channel_id = images.channel_id
               and message.message_id = images.message_id
               and message.deleted_at is null
+              and message.hidden_at is null
+        )
+    );
+
+drop policy if exists "anybody reads tags of what is not deleted" on public.message_tags;
+create policy "anybody reads tags of what is not deleted" on public.message_tags
+    for select to anon, authenticated using (
+        exists (
+            select from public.messages as message
+            where message.channel_id = message_tags.channel_id
+              and message.message_id = message_tags.message_id
+              and message.deleted_at is null
+              and message.hidden_at is null
         )
     );
 
@@ -145,6 +330,10 @@ drop policy if exists "service_role does everything" on public.images;
 create policy "service_role does everything" on public.images
     for all to service_role using (true) with check (true);
 
+drop policy if exists "service_role does everything" on public.message_tags;
+create policy "service_role does everything" on public.message_tags
+    for all to service_role using (true) with check (true);
+
 -- Functions. Each runs with the rights of its caller (security invoker): should EXECUTE ever be granted to the wrong
 -- role, row level security and the rights above still stand between it and the tables.
 
@@ -158,10 +347,13 @@ begin
         select oid
         from pg_catalog.pg_proc
         where pronamespace = 'public'::regnamespace
-          and proname in ('ingest_messages', 'picturedesk_referenced', 'picturedesk_named', 'picturedesk_faults')
+          and proname in (
+              'ingest_messages', 'picturedesk_referenced', 'picturedesk_named', 'picturedesk_faults',
+              'picturedesk_version'
+          )
           and (proname, oidvectortypes(proargtypes)) not in (
               ('ingest_messages', 'jsonb'), ('picturedesk_referenced', 'text[]'), ('picturedesk_named', 'text[]'),
-              ('picturedesk_faults', '')
+              ('picturedesk_faults', ''), ('picturedesk_version', '')
           )
     loop
         raise warning 'dropped %, since there may be only one function of that name', other;
@@ -180,6 +372,7 @@ begin
     if exists (
         select from jsonb_array_elements(batch) as element (entry)
         where jsonb_typeof(entry -> 'channel' -> 'title') is distinct from 'string'
+           or jsonb_typeof(entry -> 'channel' -> 'name') not in ('string', 'null')
            or jsonb_typeof(entry -> 'message' -> 'caption') is distinct from 'string'
            or entry -> 'message' -> 'channel_id' is distinct from entry -> 'channel' -> 'id'
            or jsonb_typeof(entry -> 'image') = 'object' and (
@@ -189,23 +382,28 @@ begin
     ) then
         raise exception using
             errcode = 'check_violation',
-            message = 'title and caption must be texts, and channel, message and image must have the same ids';
+            message = 'title, name and caption must be texts, and channel, message and image must have the same ids';
     end if;
 
     -- Only what is new or renamed is touched, so that writers of one channel do not wait for each other at its row.
-    insert into public.channels as known (id, title)
-    select latest.id, latest.title
+    -- A writer of an earlier version gives no name, and changes none.
+    insert into public.channels as known (id, title, name)
+    select latest.id, latest.title, latest.name
     from (
-        select distinct on (channel.id) channel.id, channel.title
+        select distinct on (channel.id)
+            channel.id, channel.title,
+            case when entry -> 'channel' ? 'name' then channel.name else same.name end as name,
+            same.id is not null and same.title = channel.title as has_title,
+            same.name as name_before
         from jsonb_array_elements(batch) with ordinality as element (entry, place)
-        cross join lateral jsonb_to_record(entry -> 'channel') as channel (id bigint, title text)
+        cross join lateral jsonb_to_record(entry -> 'channel') as channel (id bigint, title text, name text)
+        left join public.channels as same on same.id = channel.id
         order by channel.id, place desc
     ) as latest
-    where not exists (
-        select from public.channels as same where same.id = latest.id and same.title = latest.title
-    )
+    where not latest.has_title or latest.name is distinct from latest.name_before
     order by latest.id
-    on conflict (id) do update set title = excluded.title where known.title <> excluded.title;
+    on conflict (id) do update set title = excluded.title, name = excluded.name
+    where known.title <> excluded.title or known.name is distinct from excluded.name;
 
     -- Every batch takes its rows in the order of their keys: two that overlap wait for each other, never in a circle.
     with newest as (
@@ -216,17 +414,20 @@ begin
     ), written as (
         insert into public.messages as known (
             channel_id, message_id, revision, grouped_id, caption, entities, forwarded_from, reply_to,
-            posted_at, edited_at, deleted_at
+            posted_at, edited_at, deleted_at, hidden_at, alt, tags, is_cover, caption_html, caption_shown
         )
         select
             channel_id, message_id, revision, grouped_id, caption, coalesce(entities, '[]'), forwarded_from, reply_to,
-            posted_at, edited_at, deleted_at
+            posted_at, edited_at, case when hidden_at is null then deleted_at end, hidden_at,
+            alt, tags, coalesce(is_cover, false), caption_html, caption_shown
         from newest
         order by channel_id, message_id
         on conflict (channel_id, message_id) do update set
             revision = excluded.revision, grouped_id = excluded.grouped_id, caption = excluded.caption,
             entities = excluded.entities, forwarded_from = excluded.forwarded_from, reply_to = excluded.reply_to,
-            posted_at = excluded.posted_at, edited_at = excluded.edited_at, deleted_at = excluded.deleted_at
+            posted_at = excluded.posted_at, edited_at = excluded.edited_at, deleted_at = excluded.deleted_at,
+            hidden_at = excluded.hidden_at, alt = excluded.alt, tags = excluded.tags, is_cover = excluded.is_cover,
+            caption_html = excluded.caption_html, caption_shown = excluded.caption_shown
         where excluded.revision > known.revision
         returning known.channel_id, known.message_id
     )
@@ -238,26 +439,48 @@ begin
     using jsonb_array_elements(batch) with ordinality as element (entry, place)
     cross join lateral jsonb_populate_record(null::public.messages, element.entry -> 'message') as message
     where element.place = any (applied)
-      and message.deleted_at is not null
+      and (message.deleted_at is not null or message.hidden_at is not null)
       and image.channel_id = message.channel_id
       and image.message_id = message.message_id;
 
+    delete from public.message_tags as tagged
+    using jsonb_array_elements(batch) with ordinality as element (entry, place)
+    cross join lateral jsonb_populate_record(null::public.messages, element.entry -> 'message') as message
+    where element.place = any (applied)
+      and tagged.channel_id = message.channel_id
+      and tagged.message_id = message.message_id;
+
+    insert into public.message_tags (channel_id, message_id, tag, posted_at)
+    select distinct message.channel_id, message.message_id, tag, message.posted_at
+    from jsonb_array_elements(batch) with ordinality as element (entry, place)
+    cross join lateral jsonb_populate_record(null::public.messages, element.entry -> 'message') as message
+    cross join lateral unnest(message.tags) as tag
+    where element.place = any (applied)
+      and message.deleted_at is null
+      and message.hidden_at is null;
+
     insert into public.images (
-        channel_id, message_id, photo_id, sha256, mime, width, height, bytes, renditions
+        channel_id, message_id, photo_id, sha256, mime, width, height, bytes, renditions,
+        kind, preview, thumbhash, color, phash, has_alpha, animated
     )
     select
         image.channel_id, image.message_id, image.photo_id, image.sha256, image.mime, image.width, image.height,
-        image.bytes, image.renditions
+        image.bytes, image.renditions,
+        image.kind, case when jsonb_typeof(image.preview) <> 'null' then image.preview end,
+        image.thumbhash, image.color, image.phash, image.has_alpha, image.animated
     from jsonb_array_elements(batch) with ordinality as element (entry, place)
     cross join lateral jsonb_populate_record(null::public.messages, element.entry -> 'message') as message
     cross join lateral jsonb_populate_record(null::public.images, element.entry -> 'image') as image
     where element.place = any (applied)
       and message.deleted_at is null
+      and message.hidden_at is null
       and jsonb_typeof(element.entry -> 'image') = 'object'
     order by image.channel_id, image.message_id
     on conflict (channel_id, message_id) do update set
         photo_id = excluded.photo_id, sha256 = excluded.sha256, mime = excluded.mime, width = excluded.width,
-        height = excluded.height, bytes = excluded.bytes, renditions = excluded.renditions;
+        height = excluded.height, bytes = excluded.bytes, renditions = excluded.renditions, kind = excluded.kind,
+        preview = excluded.preview, thumbhash = excluded.thumbhash, color = excluded.color, phash = excluded.phash,
+        has_alpha = excluded.has_alpha, animated = excluded.animated;
 
     return (
         select coalesce(jsonb_agg(place = any (applied) order by place), '[]')
@@ -267,10 +490,12 @@ end
 $$;
 
 comment on function public.ingest_messages(jsonb) is
-'Write a batch in one transaction: an array of {channel: {id, title}, message: {…}, image: {…} or null}, whose keys are
-the columns. Of each message the highest revision wins, within the batch and against what is there. A message with
-deleted_at leaves a tombstone and loses its image; an image of null leaves the one that is there. Returns an array of
-booleans, one for each element: whether it was written. A row that is refused undoes the whole batch.';
+'Write a batch in one transaction: an array of {channel: {id, title, name}, message: {…}, image: {…} or null}, whose
+keys are the columns. Of each message the highest revision wins, within the batch and against what is there. A message
+with deleted_at leaves a tombstone and loses its image; so does one with hidden_at, whose deleted_at is passed over: it
+is for an earlier version of this function, which knows no other way to hide. An image of null leaves the one that is
+there. Returns an array of booleans, one for each element: whether it was written. A row that is refused undoes the
+whole batch.';
 
 create or replace function public.picturedesk_referenced(sha256s text[]) returns jsonb
 language sql stable security invoker set search_path = ''
@@ -295,37 +520,62 @@ $$;
 comment on function public.picturedesk_named(text[]) is
 'The keys of all renditions that images with these digests name: their other objects can be deleted.';
 
+create or replace function public.picturedesk_version() returns jsonb
+language sql stable security invoker set search_path = ''
+as $$ select '[2]'::jsonb; $$;
+
+comment on function public.picturedesk_version() is
+'The version of this file that was applied, in an array. The first had no such function.';
+
 create or replace function public.picturedesk_faults() returns jsonb
 language sql stable security invoker set search_path = ''
 as $$
     with wanted_column (tab, col) as (
         select tab, unnest(string_to_array(cols, ' '))
         from (values
-            ('channels', 'id title'),
+            ('channels', 'id title name'),
             ('messages', 'channel_id message_id revision grouped_id caption posted_at edited_at deleted_at'),
             ('messages', 'entities forwarded_from reply_to'),
-            ('images', 'channel_id message_id photo_id sha256 mime width height bytes renditions')
+            ('messages', 'hidden_at alt tags is_cover caption_html caption_shown'),
+            ('images', 'channel_id message_id photo_id sha256 mime width height bytes renditions'),
+            ('images', 'kind preview thumbhash color phash has_alpha animated'),
+            ('message_tags', 'channel_id message_id tag posted_at'),
+            ('pictures', 'channel_id channel_name channel_title message_id grouped_id album_position posted_at'),
+            ('pictures', 'edited_at post_url caption caption_html tags alt kind width height src srcset_avif'),
+            ('pictures', 'srcset_webp preview_url color thumbhash phash has_alpha animated'),
+            ('pictures_by_tag', 'tag channel_id message_id posted_at src')
         ) as wanted (tab, cols)
     ), wanted_policy (tab, policy) as (
         values
             ('channels', 'anybody reads channels'),
             ('messages', 'anybody reads what is not deleted'),
             ('images', 'anybody reads images of what is not deleted'),
+            ('message_tags', 'anybody reads tags of what is not deleted'),
             ('channels', 'service_role does everything'),
             ('messages', 'service_role does everything'),
-            ('images', 'service_role does everything')
-    ), found (tab, id, is_secured) as (
-        select relname::text, oid, relrowsecurity
+            ('images', 'service_role does everything'),
+            ('message_tags', 'service_role does everything')
+    ), found (tab, id, is_view, is_secured) as (
+        select relname::text, oid, relkind = 'v', case
+            when relkind = 'v' then coalesce(
+                (select option_value::boolean from pg_options_to_table(reloptions)
+                 where option_name = 'security_invoker'), false)
+            else relrowsecurity
+        end
         from pg_catalog.pg_class
-        where relnamespace = 'public'::regnamespace and relname in ('channels', 'messages', 'images')
+        where relnamespace = 'public'::regnamespace
+          and relname in ('channels', 'messages', 'images', 'message_tags', 'pictures', 'pictures_by_tag')
     ), function (oid, is_ours) as (
         select oid, (proname, oidvectortypes(proargtypes)) in (
             ('ingest_messages', 'jsonb'), ('picturedesk_referenced', 'text[]'), ('picturedesk_named', 'text[]'),
-            ('picturedesk_faults', '')
+            ('picturedesk_faults', ''), ('picturedesk_version', '')
         )
         from pg_catalog.pg_proc
         where pronamespace = 'public'::regnamespace
-          and proname in ('ingest_messages', 'picturedesk_referenced', 'picturedesk_named', 'picturedesk_faults')
+          and proname in (
+              'ingest_messages', 'picturedesk_referenced', 'picturedesk_named', 'picturedesk_faults',
+              'picturedesk_version'
+          )
     ), fault (tab, what) as (
         select tab, format('the column %I of public.%I is missing', col, tab)
         from wanted_column join found using (tab)
@@ -335,7 +585,15 @@ as $$
         )
         union all
         select tab, format('row level security of public.%I is off: whoever has the public key reads all of it', tab)
-        from found where not is_secured
+        from found where not is_secured and not is_view
+        union all
+        select tab, format('the view public.%I has its owner''s rights: it shows what row level security hides', tab)
+        from found where not is_secured and is_view
+        union all
+        select tab, format('%s may not read public.%I', role, tab)
+        from found
+        cross join unnest(array['anon', 'authenticated']) as role
+        where is_view and not has_table_privilege(role, found.id, 'SELECT')
         union all
         select tab, format('the policy "%s" on public.%I is missing', policy, tab)
         from wanted_policy join found using (tab)
@@ -369,16 +627,18 @@ as $$
 $$;
 
 comment on function public.picturedesk_faults() is
-'What differs from this file in tables, columns, row level security, policies and rights: an array of texts.';
+'What differs from this file in tables, views, columns, row level security, policies and rights: an array of texts.';
 
 revoke all on function public.ingest_messages(jsonb) from public, anon, authenticated;
 revoke all on function public.picturedesk_referenced(text[]) from public, anon, authenticated;
 revoke all on function public.picturedesk_named(text[]) from public, anon, authenticated;
 revoke all on function public.picturedesk_faults() from public, anon, authenticated;
+revoke all on function public.picturedesk_version() from public, anon, authenticated;
 grant execute on function public.ingest_messages(jsonb) to service_role;
 grant execute on function public.picturedesk_referenced(text[]) to service_role;
 grant execute on function public.picturedesk_named(text[]) to service_role;
 grant execute on function public.picturedesk_faults() to service_role;
+grant execute on function public.picturedesk_version() to service_role;
 
 -- What each policy says, as the database puts it, is written down beside it: so picturedesk_faults() sees when it is
 -- changed. Names are written with their schema, as it reads them.
@@ -399,9 +659,11 @@ begin
             ('public.channels'::regclass, 'anybody reads channels'),
             ('public.messages'::regclass, 'anybody reads what is not deleted'),
             ('public.images'::regclass, 'anybody reads images of what is not deleted'),
+            ('public.message_tags'::regclass, 'anybody reads tags of what is not deleted'),
             ('public.channels'::regclass, 'service_role does everything'),
             ('public.messages'::regclass, 'service_role does everything'),
-            ('public.images'::regclass, 'service_role does everything')
+            ('public.images'::regclass, 'service_role does everything'),
+            ('public.message_tags'::regclass, 'service_role does everything')
         )
     loop
         execute format('comment on policy %I on %s is %L', policy.polname, policy.tab, policy.digest);

@@ -1,4 +1,4 @@
-"""The embedded catalogue in SQLite, with the same tables and columns as the hosted one.
+"""The embedded catalogue in SQLite, with the same tables, views and columns as the hosted one.
 
 A batch is one transaction that survives a power cut.
 """
@@ -15,9 +15,10 @@ from typing import Any
 
 from ipc import database
 from ipc.checklist import Checklist
+from workers.publishing.catalog.pictures import COLUMNS, Asked, Position
 from workers.publishing.catalog.protocol import Catalog, CatalogFault, MessageRows, Outcome, RowFault, refusal
 
-VERSION = 1
+VERSION = 2
 """`PRAGMA user_version` of the catalogue."""
 
 _FROM_VERSION_0 = """
@@ -26,30 +27,59 @@ ALTER TABLE messages ADD COLUMN forwarded_from TEXT CHECK (json_type(forwarded_f
 ALTER TABLE messages ADD COLUMN reply_to INTEGER;
 """
 
+_FROM_VERSION_1 = """
+ALTER TABLE channels ADD COLUMN name TEXT;
+ALTER TABLE messages ADD COLUMN hidden_at TEXT;
+ALTER TABLE messages ADD COLUMN alt TEXT;
+ALTER TABLE messages ADD COLUMN tags TEXT CHECK (json_type(tags) = 'array');
+ALTER TABLE messages ADD COLUMN is_cover INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE messages ADD COLUMN caption_html TEXT;
+ALTER TABLE messages ADD COLUMN caption_shown TEXT;
+ALTER TABLE images ADD COLUMN kind TEXT CHECK (kind IN ('photo', 'animation', 'video'));
+ALTER TABLE images ADD COLUMN preview TEXT CHECK (json_type(preview) = 'object');
+ALTER TABLE images ADD COLUMN thumbhash TEXT;
+ALTER TABLE images ADD COLUMN color TEXT;
+ALTER TABLE images ADD COLUMN phash INTEGER;
+ALTER TABLE images ADD COLUMN has_alpha INTEGER;
+ALTER TABLE images ADD COLUMN animated INTEGER;
+"""
+
 _PUT_CHANNEL = """
-INSERT INTO channels (id, title) VALUES (:id, :title)
-ON CONFLICT (id) DO UPDATE SET title = excluded.title WHERE title <> excluded.title
+INSERT INTO channels (id, title, name) VALUES (:id, :title, :name)
+ON CONFLICT (id) DO UPDATE SET title = excluded.title, name = CASE WHEN :has_name THEN excluded.name ELSE name END
+WHERE title <> excluded.title OR (:has_name AND name IS NOT excluded.name)
 """
-_PUT_MESSAGE = """
-INSERT INTO messages (
-    channel_id, message_id, revision, grouped_id, caption, entities, forwarded_from, reply_to,
-    posted_at, edited_at, deleted_at
-) VALUES (
-    :channel_id, :message_id, :revision, :grouped_id, :caption, :entities, :forwarded_from, :reply_to,
-    :posted_at, :edited_at, :deleted_at
+
+
+def _upsert(table: str, columns: str, where: str = "") -> str:
+    """Put the row with these columns into the table, in place of one that is there."""
+    names = columns.split()
+    values = ", ".join(f":{name}" for name in names)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in ("channel_id", "message_id"))
+    return (
+        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values})"
+        f" ON CONFLICT (channel_id, message_id) DO UPDATE SET {changes} {where}"
+    )
+
+
+_NEW_OF_MESSAGE = ("reply_to", "hidden_at", "alt", "tags", "is_cover", "caption_html", "caption_shown")
+_NEW_OF_IMAGE = ("kind", "preview", "thumbhash", "color", "phash", "has_alpha", "animated")
+"""Columns that the first versions did not have: they may be left out."""
+
+_PUT_MESSAGE = _upsert(
+    "messages",
+    "channel_id message_id revision grouped_id caption entities forwarded_from posted_at edited_at deleted_at "
+    + " ".join(_NEW_OF_MESSAGE),
+    "WHERE excluded.revision > messages.revision",
 )
-ON CONFLICT (channel_id, message_id) DO UPDATE SET
-    revision = excluded.revision, grouped_id = excluded.grouped_id, caption = excluded.caption,
-    entities = excluded.entities, forwarded_from = excluded.forwarded_from, reply_to = excluded.reply_to,
-    posted_at = excluded.posted_at, edited_at = excluded.edited_at, deleted_at = excluded.deleted_at
-WHERE excluded.revision > messages.revision
-"""
-_PUT_IMAGE = """
-INSERT INTO images (channel_id, message_id, photo_id, sha256, mime, width, height, bytes, renditions)
-VALUES (:channel_id, :message_id, :photo_id, :sha256, :mime, :width, :height, :bytes, :renditions)
-ON CONFLICT (channel_id, message_id) DO UPDATE SET
-    photo_id = excluded.photo_id, sha256 = excluded.sha256, mime = excluded.mime, width = excluded.width,
-    height = excluded.height, bytes = excluded.bytes, renditions = excluded.renditions
+_PUT_IMAGE = _upsert(
+    "images",
+    "channel_id message_id photo_id sha256 mime width height bytes renditions " + " ".join(_NEW_OF_IMAGE),
+)
+_DROP_TAGS = "DELETE FROM message_tags WHERE channel_id = :channel_id AND message_id = :message_id"
+_PUT_TAGS = """
+INSERT OR IGNORE INTO message_tags (channel_id, message_id, tag, posted_at)
+SELECT :channel_id, :message_id, value, :posted_at FROM json_each(:tags)
 """
 _DROP_IMAGE = "DELETE FROM images WHERE channel_id = :channel_id AND message_id = :message_id"
 _REFERENCED = "SELECT DISTINCT sha256 FROM images WHERE sha256 IN (SELECT value FROM json_each(?))"
@@ -107,6 +137,21 @@ class SqliteCatalog(Catalog):
     def urls(self, sha256s: Iterable[str]) -> set[str]:
         with self._opened() as connection:
             return {row["url"] for row in connection.execute(_URLS, [json.dumps(list(sha256s))])}
+
+    def pictures(
+        self,
+        *,
+        channel_id: int | None = None,
+        tag: str | None = None,
+        before: Position | None = None,
+        between: tuple[int, int] | None = None,
+        message: int | None = None,
+        most: int,
+    ) -> list[dict[str, Any]]:
+        asked = Asked(channel_id, tag, before, between, message, most)
+        query, values = _query(asked)
+        with self._opened() as connection:
+            return [_picture(row) for row in connection.execute(query, values)]
 
     def probe(self) -> None:
         with self._opened() as connection, database.transaction(connection):
@@ -186,10 +231,12 @@ def check(path: Path, tried: Checklist) -> None:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Make what is not there, and bring a file of version 0 up to this one."""
-    is_old = database.version_of(connection) == 0 and _has_messages(connection)
-    if is_old:
-        database.run_script(connection, _FROM_VERSION_0)
+    """Make what is not there, and bring a file of an earlier version up to this one."""
+    if _has_messages(connection):
+        version = database.version_of(connection)
+        for number, script in enumerate((_FROM_VERSION_0, _FROM_VERSION_1)):
+            if version <= number:
+                database.run_script(connection, script)
     database.run_script(connection, Path(__file__).with_name("embedded.sql").read_text(encoding="utf-8"))
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
@@ -209,21 +256,73 @@ def _newest_first(batch: Sequence[MessageRows]) -> list[int]:
 
 
 def _write(connection: sqlite3.Connection, entry: MessageRows) -> bool:
-    connection.execute(_PUT_CHANNEL, entry.channel)
-    if connection.execute(_PUT_MESSAGE, _message(entry.message)).rowcount == 0:
+    channel = {"name": None, **entry.channel, "has_name": "name" in entry.channel}
+    connection.execute(_PUT_CHANNEL, channel)
+    message = _message(entry.message)
+    if connection.execute(_PUT_MESSAGE, message).rowcount == 0:
         return False
-    if entry.message["deleted_at"] is not None:
-        connection.execute(_DROP_IMAGE, entry.message)
-    elif entry.image is not None:
-        connection.execute(_PUT_IMAGE, {**entry.image, "renditions": json.dumps(entry.image["renditions"])})
+    connection.execute(_DROP_TAGS, message)
+    if message["deleted_at"] is not None or message["hidden_at"] is not None:
+        connection.execute(_DROP_IMAGE, message)
+        return True
+    if message["tags"] is not None:
+        connection.execute(_PUT_TAGS, message)
+    if entry.image is not None:
+        connection.execute(_PUT_IMAGE, _image(entry.image))
     return True
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
-    forwarded_from = message.get("forwarded_from")
     return {
-        "reply_to": None,
+        **dict.fromkeys(_NEW_OF_MESSAGE),
         **message,
         "entities": json.dumps(message.get("entities") or []),
-        "forwarded_from": None if forwarded_from is None else json.dumps(forwarded_from),
+        "forwarded_from": _json(message.get("forwarded_from")),
+        "tags": _json(message.get("tags")),
+        "is_cover": message.get("is_cover") or False,
+        "deleted_at": message["deleted_at"] if message.get("hidden_at") is None else None,
     }
+
+
+def _image(image: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **dict.fromkeys(_NEW_OF_IMAGE),
+        **image,
+        "renditions": json.dumps(image["renditions"]),
+        "preview": _json(image.get("preview")),
+    }
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value)
+
+
+def _query(asked: Asked) -> tuple[str, dict[str, Any]]:
+    """The statement for these pictures, and its values. Each form is read from an index that begins with it."""
+    conditions = {
+        "channel_id = :channel_id": asked.channel_id,
+        "tag = :tag": asked.tag,
+        "(posted_at, channel_id, message_id) < (:before_at, :before_channel, :before_message)": asked.before,
+        "message_id BETWEEN :low AND :high": asked.between,
+        "message_id = :message": asked.message,
+    }
+    where = " AND ".join(condition for condition, value in conditions.items() if value is not None)
+    order = "message_id" if asked.between else "posted_at DESC, channel_id DESC, message_id DESC"
+    query = (
+        f"SELECT {', '.join(COLUMNS)} FROM {asked.view} {f'WHERE {where}' if where else ''}"
+        f" ORDER BY {order} LIMIT :most"
+    )
+    at, channel, number = asked.before or (None, None, None)
+    low, high = asked.between or (None, None)
+    return query, {
+        **{"channel_id": asked.channel_id, "tag": asked.tag, "message": asked.message, "most": asked.most},
+        **{"before_at": at, "before_channel": channel, "before_message": number, "low": low, "high": high},
+    }
+
+
+def _picture(row: sqlite3.Row) -> dict[str, Any]:
+    picture = dict(row)
+    picture["tags"] = None if picture["tags"] is None else json.loads(picture["tags"])
+    for name in ("has_alpha", "animated"):
+        picture[name] = None if picture[name] is None else bool(picture[name])
+    return picture

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from workers.publishing.catalog.pictures import Position
 from workers.publishing.service.faults import JobFault, ServiceFault
 from workers.publishing.threads import never
 
@@ -31,9 +32,10 @@ class NotAsked(RowFault):
 class MessageRows:
     """The rows of one message: by column what goes into `channels`, into `messages`, and into `images` if it has one.
 
-    `entities` is a list, `forwarded_from` a dict or None, `renditions` a list; times are ISO 8601 in UTC. Columns that
-    the first version did not have may be left out. An image of None leaves the one that is there as it is, and comes in
-    later only with a higher revision. A message with `deleted_at` leaves a tombstone and loses its image.
+    `entities`, `tags` and `renditions` are lists, `forwarded_from` and `preview` dicts; times are ISO 8601 in UTC.
+    Columns that the first version did not have may be left out: then they are null, but a channel keeps its name. An
+    image of None leaves the one that is there as it is, and comes in later only with a higher revision. A message with
+    `deleted_at` leaves a tombstone and loses its image; so does one with `hidden_at`, whose `deleted_at` is passed over.
     """
 
     channel: Mapping[str, Any]
@@ -81,6 +83,31 @@ class Catalog(Protocol):
     def urls(self, sha256s: Iterable[str]) -> set[str]:
         """The URLs of all renditions that images with these digests name. Raises CatalogFault."""
 
+    def pictures(
+        self,
+        *,
+        channel_id: int | None = None,
+        tag: str | None = None,
+        before: Position | None = None,
+        between: tuple[int, int] | None = None,
+        message: int | None = None,
+        most: int,
+    ) -> list[dict[str, Any]]:
+        """Up to `most` (`pictures.MOST`) rows of the view `pictures`: what is public, and nothing else.
+
+        Of a channel, of a tag, or of both. They come newest first, by `pictures.Position`, from beyond the one of
+        `before` on. `between` two message ids of a channel, both included, they come by message id. `message`: that
+        one of a channel. Times are ISO 8601 in UTC, whole seconds. Raises CatalogFault, and ValueError if what is asked
+        for makes no sense.
+        """
+
+    def outdated(self) -> str | None:
+        """Why it lacks columns of this version, so that rows are written without them; None: it has them all.
+
+        Raises CatalogFault.
+        """
+        return None
+
     def probe(self) -> None:
         """See whether it takes rows, without one. Raises CatalogFault."""
 
@@ -107,9 +134,10 @@ def refusal(entry: MessageRows) -> str | None:
     channel, message, image = entry.channel, entry.message, entry.image
     if channel.get("id") != message.get("channel_id"):
         return f"a message of channel {message.get('channel_id')} with the title of channel {channel.get('id')}"
-    for name, text in (("title", channel.get("title")), ("caption", message.get("caption"))):
+    name = channel.get("name")
+    for what, text in (("title", channel.get("title")), ("caption", message.get("caption")), ("name", "" if name is None else name)):
         if not isinstance(text, str):
-            return f"a {name} that is no text: {text!r:.50}"
+            return f"a {what} that is no text: {text!r:.50}"
     if image is not None and any(image.get(key) != message.get(key) for key in ("channel_id", "message_id")):
         return f"an image of message {image.get('message_id')} with message {message.get('message_id')}"
     try:

@@ -7,15 +7,21 @@ interface could neither span two tables nor leave a newer revision alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
+from ipc.text.timestamps import iso
+from workers.publishing.catalog.pictures import COLUMNS, Asked, Position
 from workers.publishing.catalog.protocol import Catalog, MessageRows, NotAsked, Outcome, RowFault, refusal
 from workers.publishing.catalog.supabase import answers
 from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout
 from workers.publishing.threads import Threads, never
 
 T = TypeVar("T")
+
+VERSION = 2
+"""Of deploy/schema.sql, as its picturedesk_version() says."""
 
 _DIGESTS = 1000
 """How many digests are asked about at a time: 67 KB."""
@@ -89,6 +95,26 @@ class SupabaseCatalog(Catalog):
         asked = list(sha256s)
         return self._project.urls(asked) if asked else set()
 
+    def pictures(
+        self,
+        *,
+        channel_id: int | None = None,
+        tag: str | None = None,
+        before: Position | None = None,
+        between: tuple[int, int] | None = None,
+        message: int | None = None,
+        most: int,
+    ) -> list[dict[str, Any]]:
+        rows = self._project.pictures(Asked(channel_id, tag, before, between, message, most))
+        try:
+            return [_picture(row) for row in rows]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise answers.of_nonsense(error, where=self._project.where) from error
+
+    def outdated(self) -> str | None:
+        version = version_of(self._project)
+        return None if version >= VERSION else f"{self._project.where}: {older(version)}"
+
     def probe(self) -> None:
         """An empty batch writes nothing, and needs all that a full one needs."""
         if answer := self._project.call("ingest_messages", batch=[]):
@@ -101,6 +127,27 @@ class SupabaseCatalog(Catalog):
         self._project.close()
 
 
+def version_of(project: Project) -> int:
+    """Of the schema that was applied: 1 where none may have been. Raises CatalogFault."""
+    try:
+        version = project.call("picturedesk_version")
+    except answers.Missing as missing:
+        if not missing.is_function:
+            raise
+        return 1
+    if len(version) != 1 or not isinstance(version[0], int):
+        raise answers.of_nonsense(version, where=project.where)
+    return version[0]
+
+
+def older(version: int) -> str:
+    """What is wrong with a schema of that version."""
+    return (
+        f"the schema was applied by an earlier version of this program ({version}; today's is {VERSION}): rows are"
+        " written without what is new"
+    )
+
+
 def _finished(calls: Threads[T] | None, stop: Callable[[], bool]) -> list[T]:
     """The results of the calls, if there are any."""
     results: list[T] = []
@@ -110,5 +157,18 @@ def _finished(calls: Threads[T] | None, stop: Callable[[], bool]) -> list[T]:
 
 
 def _rows(entry: MessageRows) -> dict[str, Any]:
+    """As ingest_messages() takes them. One of a schema that knows no hidden rows takes such a one for deleted."""
     image = None if entry.image is None else dict(entry.image)
-    return {"channel": dict(entry.channel), "message": dict(entry.message), "image": image}
+    message = dict(entry.message)
+    if message.get("hidden_at") is not None:
+        message["deleted_at"] = message["hidden_at"]
+    return {"channel": dict(entry.channel), "message": message, "image": image}
+
+
+def _picture(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the view as every catalogue gives it."""
+    picture = {name: row[name] for name in COLUMNS}
+    for name in ("posted_at", "edited_at"):
+        if picture[name] is not None:
+            picture[name] = iso(int(datetime.fromisoformat(picture[name]).timestamp()))
+    return picture

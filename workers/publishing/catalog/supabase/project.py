@@ -17,6 +17,7 @@ import httpx
 from supabase import Client, SupabaseException, create_client
 from supabase.lib.client_options import SyncClientOptions
 
+from workers.publishing.catalog.pictures import COLUMNS, Asked
 from workers.publishing.catalog.protocol import CatalogFault
 from workers.publishing.catalog.supabase import answers
 
@@ -79,6 +80,10 @@ class Project:
             return {rendition["url"] for row in rows for rendition in row["renditions"]}
         except (KeyError, TypeError) as error:
             raise answers.of_nonsense(error, where=self.where) from error
+
+    def pictures(self, asked: Asked) -> list[dict[str, Any]]:
+        """As `Catalog.pictures`, with times as the interface writes them."""
+        return self._ask(lambda client: _pictures(client, asked).execute().data)
 
     def close(self) -> None:
         if self._http is not None:
@@ -160,6 +165,25 @@ class Project:
         response.raise_for_status()
         if not response.content:
             raise answers.of_nonsense(f"status {response.status_code} with nothing in it", where=self.where)
+
+
+def _pictures(client: Client, asked: Asked) -> Any:
+    """The question for these. What the interface makes of `or` uses no index, so the time is asked for besides."""
+    question = client.table(asked.view).select(",".join(COLUMNS))
+    for column, value in (("channel_id", asked.channel_id), ("tag", asked.tag), ("message_id", asked.message)):
+        if value is not None:
+            question = question.eq(column, str(value))
+    if asked.before is not None:
+        at, channel, number = asked.before
+        later = f"and(channel_id.eq.{channel},message_id.lt.{number})"
+        question = question.lte("posted_at", at)
+        question = question.or_(f'posted_at.lt."{at}",and(posted_at.eq."{at}",or(channel_id.lt.{channel},{later}))')
+    if asked.between is not None:
+        low, high = asked.between
+        return question.gte("message_id", low).lte("message_id", high).order("message_id").limit(asked.most)
+    for column in ("posted_at", "channel_id", "message_id"):
+        question = question.order(column, desc=True)
+    return question.limit(asked.most)
 
 
 class _Bounded(httpx.SyncByteStream):

@@ -9,7 +9,13 @@ from typing import Any
 from ipc.checklist import Checklist
 from workers.publishing.catalog.protocol import CatalogFault, RowFault
 from workers.publishing.catalog.supabase import answers
+from workers.publishing.catalog.supabase.catalog import VERSION, older, version_of
 from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout
+
+
+OF_VERSION_1 = dict.fromkeys(("channels", "messages", "images"), "table")
+SINCE_VERSION_2 = {"message_tags": "table", "pictures": "view", "pictures_by_tag": "view"}
+"""What is looked at, and what it is."""
 
 
 def check(url: str, key: str, tried: Checklist, timeout: Timeout = TIMEOUT) -> None:
@@ -30,14 +36,17 @@ def check(url: str, key: str, tried: Checklist, timeout: Timeout = TIMEOUT) -> N
 def _differences(project: Project, tried: Checklist) -> Iterator[str]:
     """What of the schema is missing or other than it should be, as it is found. Raises what else goes wrong."""
     is_sound = True
-    for table in ("channels", "messages", "images"):
+    is_current = (version := version_of(project)) >= VERSION
+    for name, kind in (OF_VERSION_1 | SINCE_VERSION_2 if is_current else OF_VERSION_1).items():
         try:
-            project.look_at(table)
+            project.look_at(name)
         except answers.Missing:
             is_sound = False
-            yield f"the table public.{table} is missing"
+            yield f"the {kind} public.{name} is missing"
         else:
-            tried.ok(f"catalog: table {table}")
+            tried.ok(f"catalog: {kind} {name}")
+    if is_sound and not is_current:
+        yield f"{older(version)}. Afterwards: bin/run republish --rows"
     calls: dict[str, dict[str, Any]] = {
         "picturedesk_faults": {},
         "picturedesk_referenced": {"sha256s": []},
