@@ -41,8 +41,8 @@ class Links:
 
         Empty if no reader can follow it.
 
-        >>> Links("7/12.html", "https://a/x/").object("https://a/x/ab/c.webp"), Links("index.html", "").object("javascript:1")
-        ('../../ab/c.webp', '')
+        >>> Links("7/12.html", "https://a/x/").object("https://a/x/ab/c.webp")
+        '../../ab/c.webp'
         """
         if self.address and url.startswith(self.address):
             return self.beside(url.removeprefix(self.address))
