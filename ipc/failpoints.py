@@ -42,6 +42,11 @@ NAMES: dict[str, str] = {
     "renewed.moved": "uploader: its row names the new objects, the old ones are there",
     "renewed.deleted": "uploader: the old objects are deleted, the journal does not know",
     "renewed.after": "uploader: it is recorded that they are",
+    "feeds.before": "uploader: something has changed, no feed is written",
+    "feeds.put": "uploader: the first document of a feed is written, the other one is not",
+    "feeds.written": "uploader: all feeds are written, the journal does not know",
+    "feeds.after": "uploader: it is recorded that they are",
+    "feeds.removed": "uploader: feeds that are turned off are deleted, the journal does not know",
     "dead.before": "any stage: the job is beyond help, nothing is recorded",
     "dead.after": "any stage: the dead letter is recorded",
 }

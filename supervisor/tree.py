@@ -212,7 +212,19 @@ def uploader_options(settings: Settings) -> dict[str, Any]:
         "catalog": asdict(settings.catalog),
         "breaker": asdict(settings.breaker),
         "retry": asdict(settings.retry),
+        "feeds": {
+            **asdict(settings.feeds),
+            "enabled": is_on(settings.feeds.enabled, settings),
+            "is_asked_for": settings.feeds.enabled == "true",
+        },
     }
+
+
+def is_on(enabled: str, settings: Settings) -> bool:
+    """Whether documents beside the pictures are made. With a bucket only if asked for: there they are public at once,
+    under addresses that anyone can guess.
+    """
+    return enabled == "true" or (enabled == "auto" and settings.storage.backend == "files")
 
 
 def pool_options(settings: Settings) -> dict[str, Any]:
@@ -277,6 +289,7 @@ CHECKS = {
     "workers.publishing.storage:check": uploader_options,
     "workers.publishing.catalog:check": uploader_options,
     "workers.publishing.republish:check": uploader_options,
+    "workers.publishing.documents.feeds:check": uploader_options,
     "health.notify.check:check": notify_options,
 }
 """What `check` runs besides reading the configuration: each gets its child's options and names what is wrong."""

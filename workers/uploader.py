@@ -27,6 +27,9 @@ from ipc.transport.context import Context
 from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
 from workers.publishing.catalog import Catalog
+from workers.publishing.documents.feeds import Feeds
+from workers.publishing.documents.follower import Follower
+from workers.publishing.documents.progress import Progress
 from workers.publishing.liveness import Liveness
 from workers.publishing.object_stage import ObjectStage
 from workers.publishing.renewals import Renewals
@@ -44,6 +47,9 @@ POLL_SECONDS = 2.0
 
 LOOK_SECONDS = 0.5
 """How often it looks while a service owes an answer."""
+
+FOLLOW_SECONDS = 0.5
+"""How often those that follow changes look for them without a hint."""
 
 log = structlog.get_logger()
 
@@ -131,12 +137,26 @@ def make_stages(
 
 def works_of(context: Context, stopping: Callable[[], bool]) -> list[WorkThread]:
     """The threads beside the two stages."""
-    return [WorkThread("renewals", partial(make_renewals, context), stopping)]
+    return [
+        WorkThread("renewals", partial(make_renewals, context), stopping),
+        WorkThread("feeds", partial(make_feeds, context), stopping, poll_seconds=FOLLOW_SECONDS),
+    ]
 
 
 def make_renewals(context: Context) -> Renewals:
     journal = Journal.open(context.journal_path, durable=True)
     return Renewals(context.options, journal, Spool(context.spool_path), context.wake)
+
+
+def make_feeds(context: Context) -> Follower:
+    journal = Journal.open(context.journal_path)
+    return Follower(
+        "feeds",
+        journal,
+        Feeds(context.options, journal),
+        Progress("feeds", context.report),
+        enabled=context.options["feeds"]["enabled"],
+    )
 
 
 class Uploader:

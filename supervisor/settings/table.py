@@ -395,6 +395,30 @@ class Notify:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Feeds:
+    """Feeds beside the pictures, JSON Feed and Atom: feeds/all and feeds/CHANNEL_ID, each with .json and .xml."""
+
+    enabled: str = setting(
+        "auto",
+        "auto: with files on, with a bucket off, as anyone who guesses its address can read a feed, captions and all",
+        choices=("auto", "true", "false"),
+    )
+    items: int = setting(50, "posts in each feed, the newest; an album is one", low=1, high=500)
+    title: str = setting(
+        "Pictures",
+        "title of the feed of all channels; a channel's has the channel's title",
+        pattern=r"[^\x00-\x1f\x7f]{1,200}",
+        form="1 to 200 characters",
+    )
+    home_page_url: str = setting(
+        "",
+        "the website that the feeds belong to; empty: the channel on Telegram",
+        pattern=r"(https?://[!-~]+)?",
+        form="an http or https address, or empty",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """The log, on standard error."""
 
@@ -421,6 +445,7 @@ class Settings:
     supervisor: Supervisor = Supervisor()
     health: Health = Health()
     notify: Notify = Notify()
+    feeds: Feeds = Feeds()
     log: Log = Log()
     config_file: Path | None = None
 

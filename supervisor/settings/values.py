@@ -45,6 +45,8 @@ def from_text(entry: SettingEntry, text: str) -> Any:
         return json.loads(word) if word.startswith("[") else [_whole(part.strip()) for part in word.split(",")]
     if entry.is_tables:
         return json.loads(word)
+    if entry.kind is str and "true" in entry.rule.choices:
+        return TRUTH.get(word.lower(), word)
     if entry.is_texts:
         separated = word.split(entry.rule.separator)
         return json.loads(word) if word.startswith("[") else [part.strip() for part in separated]
@@ -63,6 +65,8 @@ def checked(entry: SettingEntry, value: Any, base: Path) -> Any:
         return _widths(entry, value)
     if entry.is_texts:
         return _texts(entry, value)
+    if isinstance(value, bool) and {"true", "false"} <= set(entry.rule.choices):
+        value = json.dumps(value)  # as TOML writes it, without quotes
     _require(isinstance(value, str), value)
     return _path(value, base) if entry.kind is Path else _text(entry, value)
 

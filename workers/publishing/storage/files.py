@@ -15,7 +15,15 @@ from urllib.parse import quote
 
 from ipc import private_files
 from ipc.files.spool import fsync_folder, remove_if_empty
-from workers.publishing.storage.protocol import Item, ObjectFault, Put, StorageFault, Stored, ignore
+from workers.publishing.storage.protocol import (
+    DOCUMENT_CACHE_CONTROL,
+    Item,
+    ObjectFault,
+    Put,
+    StorageFault,
+    Stored,
+    ignore,
+)
 from workers.publishing.threads import never
 
 _PART = (".", ".part")
@@ -98,6 +106,22 @@ class FileStorage:
             raise StorageFault(f"{self._root}: {error.strerror or error}. Check the disk") from error
         self._unsettled.clear()
 
+    def put_document(
+        self, key: str, data: bytes, content_type: str, cache_control: str = DOCUMENT_CACHE_CONTROL
+    ) -> None:
+        target = self._path(key)
+        try:
+            self._replace(target, data)
+            for folder in target.parents:
+                fsync_folder(folder)
+                if folder == self._root:
+                    break
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise ObjectFault(f"{key}: {error.strerror}") from error
+            raise StorageFault(f"{target}: {error.strerror or error}. Check the disk and the folder's owner") from error
+        self._note_sign()
+
     def url(self, key: str) -> str:
         if self._public_url:
             return f"{self._public_url}/{quote(key)}"
@@ -166,6 +190,18 @@ class FileStorage:
                     raise
         raise AssertionError("the last try returns or raises")
 
+    def _replace(self, target: Path, data: bytes) -> None:
+        """Have the file `target` be `data`, whatever it was. A folder may be removed, being empty, just before."""
+        for tries_left in reversed(range(FOLDER_TRIES)):
+            private_files.make_folder(target.parent, private_files.SERVED)
+            try:
+                with _locked(target.parent):
+                    _write_durably(target.with_name(f"{_PART[0]}{target.name}{_PART[1]}"), target, data)
+                return
+            except FileNotFoundError:
+                if not tries_left:
+                    raise
+
     def _place(self, source: Path, target: Path) -> None:
         """Give the complete, fsynced `source` the name `target` too; across file systems, copy it first."""
         part = target.with_name(f"{_PART[0]}{target.name}{_PART[1]}")
@@ -192,6 +228,21 @@ class FileStorage:
             shutil.copyfileobj(_Source(reader, self._note_sign), writer)
             writer.flush()
             os.fsync(writer.fileno())
+
+
+def _write_durably(part: Path, target: Path, data: bytes) -> None:
+    """Give `data` the name `target` when it is whole on the disk; until then it is `part`."""
+    part.unlink(missing_ok=True)
+    try:
+        with part.open("xb") as writer:
+            os.fchmod(writer.fileno(), 0o644)
+            writer.write(data)
+            writer.flush()
+            os.fsync(writer.fileno())
+        part.replace(target)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 class _Source:

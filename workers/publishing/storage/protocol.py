@@ -10,6 +10,9 @@ from typing import Protocol
 from workers.publishing.service.faults import JobFault, ServiceFault
 from workers.publishing.threads import never
 
+DOCUMENT_CACHE_CONTROL = "public, max-age=60"
+"""Of what is written anew under its key: a reader that asks again has a change within a minute."""
+
 
 class StorageFault(ServiceFault):
     """The storage itself fails: no fault of the object."""
@@ -92,6 +95,16 @@ class Storage(Protocol):
 
     def settle(self) -> None:
         """Make all that was put since the last call survive a power cut."""
+
+    def put_document(
+        self, key: str, data: bytes, content_type: str, cache_control: str = DOCUMENT_CACHE_CONTROL
+    ) -> None:
+        """Store `data` as `key`, in place of what is there: a document (a feed, a page) changes under its key.
+
+        After this the document survives a power cut; readers see the old one whole or the new one. Of two that write
+        the same document at once the last one wins. A storage of files has no headers: who serves them says how long
+        they may be kept. Raises ObjectFault if the storage will never take it.
+        """
 
     def url(self, key: str) -> str:
         """Where readers find the object."""

@@ -342,6 +342,40 @@ def test_killed_in_the_middle(options: dict[str, Any], storage: Storage, source:
     assert storage.read(f"{len(there)}/x.webp") == source.read_bytes()
 
 
+# Documents, which change under their key
+
+FEED = "news/feeds/all.json"
+JSON = "application/feed+json"
+
+
+def test_a_document_replaces_the_one_before(storage: Storage) -> None:
+    for data in (b"one", b"two", b"another length", b""):
+        storage.put_document(FEED, data, JSON)
+        assert storage.read(FEED) == data
+    assert sizes(storage) == {FEED: 0}
+    storage.delete(FEED)
+    assert storage.read(FEED) is None
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_odd_keys_of_documents(storage: Storage, key: str) -> None:
+    storage.put_document(key, b"a page", "text/html")
+    assert storage.read(key) == b"a page" and sizes(storage) == {key: 6}
+
+
+def test_readers_see_a_whole_document(storage: Storage) -> None:
+    """Whichever one, while two threads write it all the time."""
+    versions = [bytes([65 + number]) * 30_000 for number in range(8)]
+    storage.put_document(FEED, versions[0], JSON)
+    with ThreadPoolExecutor(3) as pool:
+        writers = [pool.submit(storage.put_document, FEED, version, JSON) for version in versions]
+        while not all(writer.done() for writer in writers):
+            assert storage.read(FEED) in versions
+        for writer in writers:
+            writer.result()
+    assert storage.read(FEED) in versions and set(sizes(storage)) == {FEED}
+
+
 # Reading, listing, deleting
 
 

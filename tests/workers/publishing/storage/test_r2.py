@@ -91,6 +91,19 @@ def test_what_readers_get(object_server: ObjectServer, make_r2: Make, source: Pa
     storage.delete("a b/ü.webp")
 
 
+def test_what_readers_get_of_a_document(object_server: ObjectServer, make_r2: Make, proxy: FaultProxy) -> None:
+    """In one request, whether it was there or not; readers keep it for a minute."""
+    storage = make_r2(proxy.url, bucket=PUBLIC, public_url=object_server.public_url)
+    for data in (b"{}", b'{"items": []}'):
+        storage.put_document("feeds/all.json", data, "application/feed+json")
+        with urllib.request.urlopen(storage.url("feeds/all.json"), timeout=10) as answer:
+            assert answer.read() == data
+            assert answer.headers["Content-Type"] == "application/feed+json"
+            assert answer.headers["Cache-Control"] == "public, max-age=60"
+    assert sent(proxy) == ["PUT", "PUT"]
+    storage.delete("feeds/all.json")
+
+
 def test_the_address_without_a_public_url_is_the_buckets(object_server: ObjectServer, make_r2: Make) -> None:
     assert make_r2(f"{object_server.endpoint}/", bucket=PUBLIC).url("a/b") == f"{object_server.endpoint}/{PUBLIC}/a/b"
 
@@ -440,6 +453,18 @@ def test_a_service_whose_etags_are_no_digests_of_the_content(make_r2: Make, prox
     source.write_bytes(b"a rendition of another size")
     with pytest.raises(StorageFault, match="as no S3 service does"):
         put(storage, source)
+
+
+def test_a_document_where_etags_are_no_digests(make_r2: Make, proxy: FaultProxy) -> None:
+    """It is read instead; and what is not there as it was sent was not taken."""
+    storage = make_r2(proxy.url)
+    storage.put_document("feeds/all.xml", b"<feed/>", "application/atom+xml")
+    proxy.set(Answer(200, headers={"ETag": '"5f2b-1a3"'}, when=lambda request: request.method == "PUT"))
+    sent(proxy)
+    storage.put_document("feeds/all.xml", b"<feed/>", "application/atom+xml")
+    assert sent(proxy) == ["PUT", "GET"]
+    with pytest.raises(StorageFault, match="as no S3 service does"):
+        storage.put_document("feeds/all.xml", b"<feed>1</feed>", "application/atom+xml")
 
 
 # What an answer may lack

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from workers.publishing.storage.protocol import ObjectFault, StorageFault, Stored
+from workers.publishing.storage.protocol import DOCUMENT_CACHE_CONTROL, ObjectFault, StorageFault, Stored
 from workers.publishing.storage.r2.bucket import CACHE_CONTROL, Bucket
 from workers.publishing.storage.r2.faults import code_of, status_of
 
@@ -16,6 +16,10 @@ _NO_LENGTH = (
     "the service does not say how large the object is: HEAD gives no Content-Length, GET no Content-Range, and the"
     " listing no size. Check what is between it and this machine. It is tried again"
 )
+
+
+OUR_CACHE_CONTROLS = (CACHE_CONTROL, DOCUMENT_CACHE_CONTROL)
+"""By these headers an object is known for ours whose ETag is no MD5."""
 
 
 def head(bucket: Bucket, key: str) -> Mapping[str, Any]:
@@ -87,7 +91,7 @@ def read(bucket: Bucket, key: str) -> bytes | None:
         answer = bucket.client.get_object(Bucket=bucket.name, Key=key)
         with contextlib.closing(answer["Body"]) as body:
             content = body.read()
-        if md5(content) != answer.get("ETag", "").strip('"') and answer.get("CacheControl") != CACHE_CONTROL:
+        if md5(content) != answer.get("ETag", "").strip('"') and answer.get("CacheControl") not in OUR_CACHE_CONTROLS:
             raise bucket.nonsense(key)
         return content
 
@@ -97,6 +101,19 @@ def read(bucket: Bucket, key: str) -> bytes | None:
         if code_of(fault) == "NoSuchKey":
             return None
         raise
+
+
+def write(bucket: Bucket, key: str, data: bytes, content_type: str, cache_control: str) -> None:
+    """Store the bytes, in place of what is there. Raises StorageFault unless the service proves that it has them."""
+    answer = bucket.ask(
+        key,
+        lambda: bucket.client.put_object(
+            Bucket=bucket.name, Key=key, Body=data, ContentType=content_type, CacheControl=cache_control
+        ),
+    )
+    # No MD5: the bucket is encrypted, or something else than the service has answered. What is there tells.
+    if answer.get("ETag", "").strip('"') != md5(data) and read(bucket, key) != data:
+        raise bucket.nonsense(key)
 
 
 def delete(bucket: Bucket, key: str) -> None:

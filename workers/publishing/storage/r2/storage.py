@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from workers.publishing.storage.protocol import Item, Put, Stored, ignore
+from workers.publishing.storage.protocol import DOCUMENT_CACHE_CONTROL, Item, Put, Stored, ignore
 from workers.publishing.storage.r2 import objects
 from workers.publishing.storage.r2.batch import Batches
 from workers.publishing.storage.r2.bucket import CONNECT_SECONDS, READ_SECONDS, Bucket
@@ -64,6 +64,11 @@ class R2Storage:
 
     def settle(self) -> None:
         """Nothing to do: what the service has confirmed, it keeps."""
+
+    def put_document(
+        self, key: str, data: bytes, content_type: str, cache_control: str = DOCUMENT_CACHE_CONTROL
+    ) -> None:
+        objects.write(self._bucket, key, data, content_type, cache_control)
 
     def url(self, key: str) -> str:
         return f"{self._public_url}/{quote(key)}"

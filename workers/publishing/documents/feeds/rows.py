@@ -1,0 +1,50 @@
+"""The rows that a feed is made of."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from workers.publishing.documents.feeds.items import Row, post_of
+
+PAGE_ROWS = 100
+ALBUM_SECONDS = timedelta(seconds=10)
+"""Pictures of one album are posted within this time. Telegram gives them the same second, or the next."""
+
+
+class Pictures(Protocol):
+    """As much of a catalogue as feeds need."""
+
+    def pictures(
+        self, *, channel_id: int | None = None, before: tuple[str, int, int] | None = None, most: int
+    ) -> list[dict[str, Any]]: ...
+
+    def close(self) -> None: ...
+
+
+def newest_rows(catalog: Pictures, channel_id: int | None, posts: int) -> tuple[list[Row], bool]:
+    """The pictures of the newest posts of the channel, or of all; and whether there are older posts.
+
+    An album counts as one. Those of two channels may be mixed, so that an album's last picture comes after another
+    post's first one. Raises CatalogFault.
+    """
+    rows: list[Row] = []
+    found: set[tuple[int, str]] = set()
+    until: datetime | None = None
+    before: tuple[str, int, int] | None = None
+    while True:
+        page = catalog.pictures(channel_id=channel_id, before=before, most=PAGE_ROWS)
+        for row in page:
+            if not row["src"]:
+                continue
+            posted_at = datetime.fromisoformat(row["posted_at"])
+            if until is not None and posted_at < until:
+                return rows, True
+            if post_of(row) not in found and len(found) == posts:
+                until = until or posted_at - ALBUM_SECONDS
+                continue
+            found.add(post_of(row))
+            rows.append(row)
+        if len(page) < PAGE_ROWS:
+            return rows, until is not None
+        before = (page[-1]["posted_at"], page[-1]["channel_id"], page[-1]["message_id"])
