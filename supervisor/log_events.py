@@ -65,7 +65,7 @@ FIELDS: Mapping[str, str] = {
     "new": "number of posts that were never seen before",
     "notices": "number of notices: what is told of one problem each",
     "outcome": "what follows for the job: later, later alone, dead, or moved on (it changed and is left alone)",
-    "output": "what is made of the rows: feeds",
+    "output": "what is made of the rows: feeds, site",
     "path": "file or folder",
     "peak_bytes": "the most memory that the process had",
     "photos": "number of messages with a picture to take",

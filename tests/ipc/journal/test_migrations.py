@@ -166,6 +166,8 @@ JOBS: dict[int, dict[str, Any]] = {
 
 
 NO_RENEWALS = {("wanted", 0), ("making", 0), ("moved", 0), ("failed", 0)}
+GALLERY = ("site", "site_blocks", "site_channels", "site_pages", "site_tasks")
+NO_GALLERY = [{"name": "pages", "value": 0}, {"name": "tasks", "value": 0}]
 
 
 def digest_1(job: dict[str, Any]) -> bytes:
@@ -350,6 +352,8 @@ def test_everything_is_kept_and_what_is_new_says_nothing(old: Path) -> None:
     assert after.pop("channels") == channels
     assert [after.pop(table) for table in ("peers", "sightings", "breakers", "removals")] == [[], [], [], []]
     assert [after.pop(table) for table in ("addresses", "renewals", "changes", "consumers")] == [[]] * 4
+    assert [after.pop(table) for table in GALLERY] == [[]] * 5
+    assert after.pop("site_counts") == NO_GALLERY
     assert {(one["step"], one["jobs"]) for one in after.pop("renewal_counts")} == NO_RENEWALS
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": 1}], [{"user_version": VERSION}])
     assert after == before
@@ -387,6 +391,8 @@ def test_a_later_version_is_kept_as_well(version: int, old: Path) -> None:
     assert after.pop("sightings") == [{"address": "name:news", "configured_at": 5.0}]
     assert [after.pop(table) for table in ("breakers", "removals", "addresses", "renewals")] == [[]] * 4
     assert [after.pop(table) for table in ("changes", "consumers")] == [[], []]
+    assert [after.pop(table) for table in GALLERY] == [[]] * 5
+    assert after.pop("site_counts") == NO_GALLERY
     assert {(one["step"], one["jobs"]) for one in after.pop("renewal_counts")} == NO_RENEWALS
     for table in ("renewals", "renewal_counts"):
         before.pop(table, None)

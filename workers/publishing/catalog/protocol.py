@@ -135,7 +135,11 @@ def refusal(entry: MessageRows) -> str | None:
     if channel.get("id") != message.get("channel_id"):
         return f"a message of channel {message.get('channel_id')} with the title of channel {channel.get('id')}"
     name = channel.get("name")
-    for what, text in (("title", channel.get("title")), ("caption", message.get("caption")), ("name", "" if name is None else name)):
+    for what, text in (
+        ("title", channel.get("title")),
+        ("caption", message.get("caption")),
+        ("name", "" if name is None else name),
+    ):
         if not isinstance(text, str):
             return f"a {what} that is no text: {text!r:.50}"
     if image is not None and any(image.get(key) != message.get(key) for key in ("channel_id", "message_id")):

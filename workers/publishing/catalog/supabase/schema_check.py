@@ -12,7 +12,6 @@ from workers.publishing.catalog.supabase import answers
 from workers.publishing.catalog.supabase.catalog import VERSION, older, version_of
 from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout
 
-
 OF_VERSION_1 = dict.fromkeys(("channels", "messages", "images"), "table")
 SINCE_VERSION_2 = {"message_tags": "table", "pictures": "view", "pictures_by_tag": "view"}
 """What is looked at, and what it is."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workers.publishing.site import assets, pictures
-from workers.publishing.site.frame import Head, Neighbours, Site, document, turn
-from workers.publishing.site.links import Links
-from workers.publishing.site.markup import Html, caption_html, escape, html, join
-from workers.publishing.site.posts import INDEX, Post, channel_path
-from workers.publishing.site.words import (
+from workers.publishing.documents.site.html import assets, pictures
+from workers.publishing.documents.site.html.frame import Head, Neighbours, Site, document, turn
+from workers.publishing.documents.site.html.links import Links
+from workers.publishing.documents.site.html.markup import Html, caption_html, escape, html, join
+from workers.publishing.documents.site.html.words import (
     DESCRIPTION_LENGTH,
     LEAD_LENGTH,
     LINE_LENGTH,
@@ -23,6 +22,7 @@ from workers.publishing.site.words import (
     excerpt_of,
     time_of,
 )
+from workers.publishing.documents.site.posts import INDEX, Post, channel_path
 
 EAGER = 4
 """Pictures of a grid that are in the first window of most readers: they are fetched at once."""
@@ -52,13 +52,13 @@ def index_page(site: Site, posts: Sequence[Post], channels: Sequence[ChannelEntr
     `older`: where the others begin, if they are of one channel.
     """
     links = Links(INDEX, site.address)
-    lead, *rest = posts or [None]
+    lead = next(iter(posts), None)
     body = html(
         '<div class="title"><h1 dir="auto">{title}</h1>{channels}</div><main id="main">{lead}{grid}</main>{turn}',
         title=site.title,
         channels=_channels(channels, links),
         lead=_lead(lead, links) if lead else _NO_PICTURES,
-        grid=_grid(rest, links, with_channel=len(channels) > 1, eager=0),
+        grid=_grid(posts[1:], links, with_channel=len(channels) > 1, eager=0),
         turn=turn(links, Neighbours(older=older), "posts"),
     )
     return document(site, links, Head(site.title, excerpt_of(posts) or site.title, cover=lead), body)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workers.publishing.site import assets
-from workers.publishing.site.links import SITE, Links
-from workers.publishing.site.markup import Html, html, join
-from workers.publishing.site.posts import Post
+from workers.publishing.documents.site.html import assets
+from workers.publishing.documents.site.html.links import SITE, Links
+from workers.publishing.documents.site.html.markup import Html, html, join
+from workers.publishing.documents.site.posts import Post
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from workers.publishing.site.markup import Html, html
-from workers.publishing.site.posts import Post, Row
+from workers.publishing.documents.site.html.markup import Html, html
+from workers.publishing.documents.site.posts import Post, Row
 
 ALT_LENGTH, LINE_LENGTH, TITLE_LENGTH, LEAD_LENGTH, DESCRIPTION_LENGTH = 140, 110, 80, 180, 200
 """Characters, of what stands for a caption."""

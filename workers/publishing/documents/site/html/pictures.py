@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from workers.publishing.site.assets import ratio_class
-from workers.publishing.site.links import Candidate, Links, candidates, nearest
-from workers.publishing.site.markup import Html, html, join
-from workers.publishing.site.placeholder import data_url
-from workers.publishing.site.posts import Row
-from workers.publishing.site.words import KINDS
+from workers.publishing.documents.site.html.assets import ratio_class
+from workers.publishing.documents.site.html.links import Candidate, Links, candidates, nearest
+from workers.publishing.documents.site.html.markup import Html, html, join
+from workers.publishing.documents.site.html.placeholder import data_url
+from workers.publishing.documents.site.html.words import KINDS
+from workers.publishing.documents.site.posts import Row
 
 GRID_WIDTHS = {"avif": (320, 640, 1280), "webp": (640, 1280)}
 """Pixels, of the candidates in a grid: with more, a page would be larger than 30 KB. Few browsers are left to WebP."""
