@@ -769,7 +769,7 @@ ON CONFLICT (path) DO UPDATE SET
 DELETE FROM site_pages WHERE path = :path;
 
 -- name: site_posts_between
-SELECT path, changed_at FROM site_pages
+SELECT path, first_id, changed_at FROM site_pages
 WHERE kind = 'post' AND channel_id = :channel_id AND first_id BETWEEN :low AND :high ORDER BY first_id;
 
 -- name: site_pages_of_kind

@@ -88,6 +88,15 @@ class Page:
     changed_at: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PostPage:
+    """The page of a post that is there: its lowest message, and when it was changed (ISO 8601)."""
+
+    path: str
+    first_id: int
+    changed_at: str
+
+
 # Of what version
 
 
@@ -256,10 +265,10 @@ def record(journal: Journal, pages: Iterable[Page], gone: Iterable[str] = ()) ->
         journal.run("drop_site_page", path=path)
 
 
-def posts_between(journal: Journal, channel_id: int, low: int, high: int) -> dict[str, str]:
-    """The pages of posts whose first message is between these, both included: when each was changed, by path."""
+def posts_between(journal: Journal, channel_id: int, low: int, high: int) -> list[PostPage]:
+    """The pages of posts whose first message is between these, both included."""
     rows = journal.run("site_posts_between", channel_id=channel_id, low=low, high=high)
-    return {row["path"]: row["changed_at"] for row in rows}
+    return [PostPage(**dict(row)) for row in rows]
 
 
 def paths(journal: Journal, kind: Literal["asset", "sitemap"]) -> list[str]:

@@ -6,7 +6,7 @@ recorded that they are. Killed between, it is done again, which changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ipc import failpoints
@@ -71,13 +71,14 @@ class Blocks:
         if len(posts) <= PER_BLOCK:
             return False
         own = posts[-PER_BLOCK:]
-        first_rank = Rank.BLOCK if over is None else max(task.rank, Rank.BUILT)
         new = _block(block.channel_id, own[0].first_id, own)
         with self._journal.transaction():
             site.end(self._journal, task)
             site.put_block(self._journal, new, posts_before=0)
-            site.add(self._journal, Task("block", first_rank, block.channel_id, new.first_id))
-            site.add(self._journal, replace(task, rank=Rank.BUILT))
+            # Its pages are made when it is known what they link to below: at the next step, or at the last one.
+            if over is not None:
+                site.add(self._journal, replace(task, number=over.first_id))
+            site.add(self._journal, replace(task, rank=Rank.BLOCK if over is None else Rank.BUILT))
         failpoints.reach("site.divided")
         return True
 
@@ -105,8 +106,8 @@ class Blocks:
                 site.put_block(self._journal, one, posts_before=0)
             if not own and block.first_id:
                 site.drop_block(self._journal, now)
-            tasks = [*self._follow(block, now, new, task), *_fronts(now, own, task, self._look)]
-            site.add(self._journal, *tasks)
+            messages = {one.first_id for one in (*found.posts, *self._pages(block, until))}
+            site.add(self._journal, *self._follow(block, now, new, task), *_fronts(now, messages, task, self._look))
         failpoints.reach("site.planned")
         return now, own, others[0][0].first_id if others else until
 
@@ -115,11 +116,18 @@ class Blocks:
         rank = task.rank
         for one in new:
             yield Task("block", rank, one.channel_id, one.first_id)
-        was_empty, is_empty = not before.posts, not now.posts
-        if before.newest != (new[-1] if new else now).newest or was_empty != is_empty:
-            yield from (Task("block", rank, one.channel_id, one.first_id) for one in self._beside(now, up=True))
-        if before.oldest != now.oldest or was_empty != is_empty or new:
-            yield from (Task("block", rank, one.channel_id, one.first_id) for one in self._beside(now, up=False))
+        highest = new[-1] if new else now
+        has_moved = bool(new) or not before.is_read or (not before.posts) != (not now.posts)
+        beside = [
+            *(self._beside(highest, up=True) if has_moved or before.newest != highest.newest else ()),
+            *(self._beside(now, up=False) if has_moved or before.oldest != now.oldest else ()),
+        ]
+        for one in beside:
+            yield Task("block", rank, one.channel_id, one.first_id)
+
+    def _pages(self, block: Block, until: int) -> list[site.PostPage]:
+        """Those of posts that were written for this block, as far as it reaches now."""
+        return site.posts_between(self._journal, block.channel_id, block.first_id, until - 1)
 
     def _beside(self, block: Block, *, up: bool) -> list[Block]:
         """The next block with posts, if there is one that is read."""
@@ -136,7 +144,7 @@ class Blocks:
         newer = next(iter(self._beside(block, up=True)), None)
         older = next(iter(self._beside(block, up=False)), None)
         documents = list(self._documents(block, posts, newer, older))
-        there = site.posts_between(self._journal, block.channel_id, block.first_id, until - 1)
+        there = [one.path for one in self._pages(block, until)]
         path = archive_path(block.channel_id, block.first_id)
         known = [path] if site.digest(self._journal, path) is not None else []
         wanted = {document.path for document in documents}
@@ -170,8 +178,8 @@ def _block(channel_id: int, first_id: int, posts: Sequence[Post]) -> Block:
     return replace(block, posts=len(posts), newest=newest.path, oldest=oldest.path, oldest_at=oldest.posted_at)
 
 
-def _fronts(block: Block, posts: Sequence[Post], task: Task, look: Site) -> Iterator[Task]:
-    """What shows or counts the posts of this block besides its own pages."""
+def _fronts(block: Block, messages: Iterable[int], task: Task, look: Site) -> Iterator[Task]:
+    """What shows or counts these posts, given by their lowest messages, besides the block's own pages."""
     channel, index, chunk, site_map = (
         (Rank.CHANNEL, Rank.INDEX, Rank.CHUNK, Rank.SITEMAP)
         if task.is_live
@@ -180,6 +188,6 @@ def _fronts(block: Block, posts: Sequence[Post], task: Task, look: Site) -> Iter
     yield Task("channel", channel, block.channel_id)
     yield Task("index", index)
     if look.is_public:
-        for number in sorted({post.first_id // CHUNK for post in posts} | {block.first_id // CHUNK}):
+        for number in sorted({message // CHUNK for message in messages}):
             yield Task("chunk", chunk, block.channel_id, number)
         yield Task("sitemap", site_map)

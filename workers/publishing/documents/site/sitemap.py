@@ -5,8 +5,9 @@ https://www.sitemaps.org/protocol.html: absolute addresses, at most 50,000 in a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
+from ipc.journal.site import PostPage
 from workers.publishing.documents.site.html.frame import Site
 from workers.publishing.documents.site.html.markup import escape
 
@@ -24,11 +25,10 @@ def chunk_path(channel_id: int, chunk: int) -> str:
     return f"{channel_id}/sitemap-{chunk}.xml"
 
 
-def chunk_document(site: Site, pages: Mapping[str, str]) -> bytes:
-    """`pages`: when each was changed, by path."""
+def chunk_document(site: Site, pages: Iterable[PostPage]) -> bytes:
     urls = (
-        f"<url><loc>{escape(site.url(path))}</loc><lastmod>{escape(changed_at)}</lastmod></url>\n"
-        for path, changed_at in pages.items()
+        f"<url><loc>{escape(site.url(page.path))}</loc><lastmod>{escape(page.changed_at)}</lastmod></url>\n"
+        for page in pages
     )
     return f"{_HEAD}<urlset {_NAMESPACE}>\n{''.join(urls)}</urlset>\n".encode()
 
