@@ -54,7 +54,7 @@ def index_page(site: Site, posts: Sequence[Post], channels: Sequence[ChannelEntr
     links = Links(INDEX, site.address)
     lead = next(iter(posts), None)
     body = html(
-        '<div class="title"><h1 dir="auto">{title}</h1>{channels}</div><main id="main">{lead}{grid}</main>{turn}',
+        '<main id="main"><div class="title"><h1 dir="auto">{title}</h1>{channels}</div>{lead}{grid}</main>{turn}',
         title=site.title,
         channels=_channels(channels, links),
         lead=_lead(lead, links) if lead else _NO_PICTURES,
@@ -68,7 +68,7 @@ def channel_page(site: Site, channel: ChannelEntry, posts: Sequence[Post], older
     """A channel's newest posts. `older`: the page where the others begin; empty: these are all."""
     links = Links(channel_path(channel.id), site.address)
     body = html(
-        '<div class="title"><h1 dir="auto">{title}</h1>{facts}</div><main id="main">{grid}</main>{turn}',
+        '<main id="main"><div class="title"><h1 dir="auto">{title}</h1>{facts}</div>{grid}</main>{turn}',
         title=channel.title,
         facts=_channel_facts(channel),
         grid=_grid(posts, links) or _NO_PICTURES,
@@ -89,7 +89,7 @@ def archive_page(site: Site, path: str, posts: Sequence[Post], beside: Neighbour
     links = Links(path, site.address)
     first, days = posts[0], days_of(posts)
     body = html(
-        '<div class="title"><h1 dir="auto">{title}</h1><p>{days}</p></div><main id="main">{grid}</main>{turn}',
+        '<main id="main"><div class="title"><h1 dir="auto">{title}</h1><p>{days}</p></div>{grid}</main>{turn}',
         title=first.channel_title,
         days=days,
         grid=_grid(posts, links),
@@ -173,7 +173,7 @@ def _line(post: Post) -> Html:
     return html('<span class="line" dir="auto">{text}</span>', text=text) if text else Html()
 
 
-_LEAD = """<article class="lead"><a class="{ratio}" href="{href}" data-stop="tile" aria-label="{label}">{picture}</a>\
+_LEAD = """<article class="lead"><a class="{ratio}" href="{href}" data-stop="tile">{picture}</a>\
 <div class="text"><p class="when">{day} · <a href="{channel_href}"><bdi>{channel}</bdi></a></p>\
 <h2 dir="auto"><a href="{href}">{text}</a></h2></div></article>"""
 
@@ -183,8 +183,7 @@ def _lead(post: Post, links: Links) -> Html:
         _LEAD,
         ratio=assets.ratio_class(post.cover["width"], post.cover["height"]),
         href=links.page(post.path),
-        label=alt_of(post.cover, post.caption),
-        picture=pictures.as_lead(post.cover, links, str(post.cover["alt"] or ""), _count_mark(post)),
+        picture=pictures.as_lead(post.cover, links, alt_of(post.cover, post.caption), _count_mark(post)),
         day=time_of(post.posted_at),
         channel_href=links.page(channel_path(post.channel_id)),
         channel=post.channel_title,
