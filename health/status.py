@@ -84,6 +84,7 @@ def _stats(snapshot: Snapshot) -> dict[str, Any]:
         "published_per_minute": round(sum(count for _, count in figures.published_by_minute) / 60, 2),
         "post_to_row_seconds": _post_to_row(figures),
         "source": {key: value for key, value in connection.items() if key != "last_heartbeat_at"},
+        "feeds": dict(snapshot.report("feeds")),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from health.problems import delivery, disk, memory, pictures, services, telegram, tree
+from health.problems import delivery, disk, documents, memory, pictures, services, telegram, tree
 from health.problems.problem import Detector, Problem
 from health.snapshot import Snapshot
 
@@ -28,7 +28,7 @@ DETECTORS: tuple[Detector, ...] = (
 WITHOUT_A_REASON: tuple[Detector, ...] = (pictures.standing_still,)
 """Asked only while the others find nothing: anything that they find is the reason."""
 
-NO_REASON: tuple[Detector, ...] = (delivery.messages_undelivered,)
+NO_REASON: tuple[Detector, ...] = (documents.feeds_failing, delivery.messages_undelivered)
 """What they find is the reason for nothing else."""
 
 

@@ -38,10 +38,10 @@ workers of another pool have none."""
 STORED = {"published.before", "published.stored", "published.recorded", "published.after"}
 """Between the steps of a picture's way into a storage: tests.chaos.test_publishing_failpoints has them with R2."""
 
-RENEWED = {name for name in failpoints.NAMES if name.startswith("renewed.")}
-"""Of what is rendered anew: tests.chaos.test_renewing has them."""
+ELSEWHERE = {name for name in failpoints.NAMES if name.startswith(("renewed.", "feeds."))}
+"""Of what is rendered anew, and of feeds: tests.chaos.test_renewing and test_feeds have them."""
 
-ALONE = [*(name for name in failpoints.NAMES if name not in RENEWED), "published.put:2"]
+ALONE = [*(name for name in failpoints.NAMES if name not in ELSEWHERE), "published.put:2"]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_nothing_is_lost_or_doubled(points: str, export: Path, make_instance: Ca
 
 def test_each_is_among_them() -> None:
     together = {name for points in TOGETHER for name in failpoints.parse(points)}
-    assert together | STORED | RENEWED == set(failpoints.NAMES)
+    assert together | STORED | ELSEWHERE == set(failpoints.NAMES)
 
 
 def test_an_unknown_failpoint_is_refused(export: Path, make_instance: Callable[..., Instance]) -> None:

@@ -47,6 +47,7 @@ READ = {
     **{"id": 77, "address": "@wires", "title": "Wires", "state": "read", "behind": 4, "is_member": True},
     **{"backfilled": 1, "backfill_left": 2, "problem": "", "remedy": ""},
 }
+FEEDS = {"waiting": 3, "written_at": "2023-11-14T22:13:00Z", "failing_since": None, "error": ""}
 UNKNOWN = {
     **{"id": None, "address": "@gone", "title": "", "state": "closed", "behind": None, "is_member": None},
     **{"backfilled": None, "backfill_left": None, "problem": "there is none", "remedy": "Correct the name"},
@@ -108,7 +109,7 @@ def everything(**more: Any) -> Snapshot:
 
 def bodies() -> list[dict[str, Any]]:
     reloads = {"last": [[1_700_000_000, 0]]}
-    imported = everything(reports={"connection": EXPORT, "uploader": BREAKERS, "reloads": reloads})
+    imported = everything(reports={"connection": EXPORT, "uploader": BREAKERS, "feeds": FEEDS, "reloads": reloads})
     return [document(one, FirstSeen()) for one in (everything(), imported, snapshot())]
 
 

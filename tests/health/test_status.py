@@ -56,6 +56,7 @@ def test_stats() -> None:
         "published_per_minute": 0.0,
         "post_to_row_seconds": {"p50": None, "p99": None, "count": 0},
         "source": {"connected": True, "channel": 77, "behind": 4},
+        "feeds": {},
     }
 
 

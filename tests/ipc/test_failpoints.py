@@ -25,6 +25,9 @@ for name in sys.argv[2:]:
 print("end")
 """
 
+FOLLOWERS = ("feeds",)
+"""The names that `workers.publishing.documents.follower` is made with."""
+
 
 @pytest.fixture(autouse=True)
 def disarmed() -> Iterator[None]:
@@ -108,7 +111,10 @@ def test_an_unknown_name_is_refused_when_the_process_starts() -> None:
 
 
 def test_the_list_is_what_the_code_reaches() -> None:
+    """Those of whoever follows changes begin with their names."""
     reached = {name for path in SOURCE for name in re.findall(r'failpoints\.reach\("([^"]*)"\)', path.read_text())}
+    steps = [step for path in SOURCE for step in re.findall(r'reach\(f"{self._name}\.(\w+)"\)', path.read_text())]
+    reached |= {f"{name}.{step}" for name in FOLLOWERS for step in steps}
     assert reached == set(failpoints.NAMES)
 
 

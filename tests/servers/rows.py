@@ -140,7 +140,7 @@ class RowServer:
 
     def empty(self) -> None:
         """Take all rows out."""
-        self.sql("truncate public.images, public.messages, public.channels")
+        self.sql("truncate public.images, public.message_tags, public.messages, public.channels")
 
     def reload(self) -> None:
         """Wait until PostgREST has seen the schema as it is now."""

@@ -109,8 +109,8 @@ class Desk:
         return messages
 
     def reported(self) -> dict[str, Any]:
-        """The facts of the last report; empty if there was none."""
-        reports = [message.facts for message in self.said() if isinstance(message, Report)]
+        """The facts of the last report, those on feeds aside; empty if there was none."""
+        reports = [one.facts for one in self.said() if isinstance(one, Report) and one.topic != "feeds"]
         return reports[-1] if reports else {}
 
     def wakes(self) -> list[str]:

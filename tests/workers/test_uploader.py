@@ -53,6 +53,7 @@ SPOOLED = len(KEYS) + 1
 """Files of a picture in the spool: the original as it came, besides."""
 OPTIONS = {
     "storage": {"public_url": "", "prefix": "", "originals": "stripped"},
+    "feeds": {"enabled": False, "items": 50, "title": "Pictures", "home_page_url": ""},
     "catalog": {},
     "breaker": {"failures": FAILURES, "timeout_seconds": TIMEOUT_SECONDS},
 }

@@ -153,6 +153,10 @@ def test_the_documented_defaults() -> None:
         "notify.after_seconds": 120,
         "notify.heartbeat_url": "",
         "notify.name": "",
+        "feeds.enabled": "auto",
+        "feeds.items": 50,
+        "feeds.title": "Pictures",
+        "feeds.home_page_url": "",
         "log.level": "info",
         "log.format": "auto",
     }
@@ -611,3 +615,16 @@ def test_a_credentials_folder_that_is_not_there_is_refused(desk: Desk) -> None:
     assert desk.fault(CREDENTIALS_DIRECTORY="/nowhere") == "CREDENTIALS_DIRECTORY: /nowhere can't be read: " + (
         "No such file or directory"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"), [('"auto"', "auto"), ("true", "true"), ("false", "false"), ('"true"', "true")]
+)
+def test_a_word_that_may_be_true_or_false_needs_no_quotes(tmp_path: Path, given: str, wanted: str) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f"[feeds]\nenabled = {given}\n")
+    assert load(config, {}, tmp_path, tmp_path).feeds.enabled == wanted
+    assert load(config, {"PICTUREDESK__FEEDS__ENABLED": "0"}, tmp_path, tmp_path).feeds.enabled == "false"
+    config.write_text("[feeds]\nenabled = 1\n")
+    with pytest.raises(SettingsError, match='allowed: "auto" or "true" or "false"'):
+        load(config, {}, tmp_path, tmp_path)

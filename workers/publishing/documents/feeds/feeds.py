@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from ipc import failpoints
 from ipc.files.object_layout import OBJECT_NAME
@@ -18,9 +18,10 @@ from ipc.journal import Journal, figures
 from ipc.text.timestamps import iso
 from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
+from workers.publishing.catalog import Catalog
 from workers.publishing.documents.feeds import atom, json_feed
 from workers.publishing.documents.feeds.items import Feed, Row, clean, items_of, lasting_id, urn
-from workers.publishing.documents.feeds.rows import Pictures, newest_rows
+from workers.publishing.documents.feeds.rows import newest_rows
 from workers.publishing.documents.follower import Post
 from workers.publishing.documents.writer import DocumentWriter
 from workers.publishing.storage import Storage
@@ -40,7 +41,7 @@ class OwnServices:
     """Connections of this thread's own."""
 
     storage: Storage
-    catalog: Pictures
+    catalog: Catalog
     writer: DocumentWriter
 
 
@@ -86,8 +87,7 @@ class Feeds:
     def _connected(self) -> OwnServices:
         if self._services is None:
             storage = storages.make(self._options)
-            catalog = cast(Pictures, catalogs.make(self._options))
-            self._services = OwnServices(storage, catalog, DocumentWriter(storage))
+            self._services = OwnServices(storage, catalogs.make(self._options), DocumentWriter(storage))
         return self._services
 
     def _refresh(self, channel_id: int | None) -> int:
@@ -124,11 +124,14 @@ class Feeds:
     def _title(self, channel_id: int, rows: Sequence[Row]) -> str:
         if rows:
             return str(rows[0]["channel_title"])
-        return next(one["title"] for one in figures.channels(self._journal) if one["id"] == channel_id)
+        return next(str(one["title"]) for one in figures.channels(self._journal) if one["id"] == channel_id)
 
     def _home(self, channel_name: str | None) -> str:
-        if self._settings["home_page_url"] or self._options.get("site", {}).get("enabled"):
-            return str(self._settings["home_page_url"]) or self._url(SITE)
+        """The website, else the gallery, else the channel on Telegram."""
+        if wanted := str(self._settings["home_page_url"]):
+            return wanted
+        if self._options.get("site", {}).get("enabled"):
+            return self._url(SITE)
         return f"https://t.me/{channel_name}" if channel_name else ""
 
     def _url(self, name: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Protocol
 
+from workers.publishing.catalog import Catalog
+from workers.publishing.catalog.pictures import Position
 from workers.publishing.documents.feeds.items import Row, post_of
 
 PAGE_ROWS = 100
@@ -12,17 +13,7 @@ ALBUM_SECONDS = timedelta(seconds=10)
 """Pictures of one album are posted within this time. Telegram gives them the same second, or the next."""
 
 
-class Pictures(Protocol):
-    """As much of a catalogue as feeds need."""
-
-    def pictures(
-        self, *, channel_id: int | None = None, before: tuple[str, int, int] | None = None, most: int
-    ) -> list[dict[str, Any]]: ...
-
-    def close(self) -> None: ...
-
-
-def newest_rows(catalog: Pictures, channel_id: int | None, posts: int) -> tuple[list[Row], bool]:
+def newest_rows(catalog: Catalog, channel_id: int | None, posts: int) -> tuple[list[Row], bool]:
     """The pictures of the newest posts of the channel, or of all; and whether there are older posts.
 
     An album counts as one. Those of two channels may be mixed, so that an album's last picture comes after another
@@ -31,7 +22,7 @@ def newest_rows(catalog: Pictures, channel_id: int | None, posts: int) -> tuple[
     rows: list[Row] = []
     found: set[tuple[int, str]] = set()
     until: datetime | None = None
-    before: tuple[str, int, int] | None = None
+    before: Position | None = None
     while True:
         page = catalog.pictures(channel_id=channel_id, before=before, most=PAGE_ROWS)
         for row in page:
