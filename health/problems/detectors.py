@@ -28,7 +28,11 @@ DETECTORS: tuple[Detector, ...] = (
 WITHOUT_A_REASON: tuple[Detector, ...] = (pictures.standing_still,)
 """Asked only while the others find nothing: anything that they find is the reason."""
 
-NO_REASON: tuple[Detector, ...] = (documents.feeds_failing, delivery.messages_undelivered)
+NO_REASON: tuple[Detector, ...] = (
+    documents.feeds_failing,
+    documents.site_failing,
+    delivery.messages_undelivered,
+)
 """What they find is the reason for nothing else."""
 
 

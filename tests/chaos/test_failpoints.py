@@ -38,8 +38,8 @@ workers of another pool have none."""
 STORED = {"published.before", "published.stored", "published.recorded", "published.after"}
 """Between the steps of a picture's way into a storage: tests.chaos.test_publishing_failpoints has them with R2."""
 
-ELSEWHERE = {name for name in failpoints.NAMES if name.startswith(("renewed.", "feeds."))}
-"""Of what is rendered anew, and of feeds: tests.chaos.test_renewing and test_feeds have them."""
+ELSEWHERE = {name for name in failpoints.NAMES if name.startswith(("renewed.", "feeds.", "site."))}
+"""Of what is rendered anew, of feeds and gallery: tests.chaos.test_renewing, test_feeds and test_site have them."""
 
 ALONE = [*(name for name in failpoints.NAMES if name not in ELSEWHERE), "published.put:2"]
 

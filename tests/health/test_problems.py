@@ -205,6 +205,7 @@ def test_each_kind_of_problem_has_an_id_of_its_own() -> None:
         "service.failing": {"reports": {"uploader": {"r2_failing_since": "2023-11-14T22:13:00Z"}}},
         "pictures.standing_still": {"unmoved_seconds": 181.0},
         "feeds.failing": {"reports": {"feeds": {"failing_since": "2023-11-14T22:13:00Z", "error": "full"}}},
+        "site.failing": {"reports": {"site": {"failing_since": "2023-11-14T22:13:00Z", "error": "full"}}},
         "notify.undelivered": {"undelivered": (UNDELIVERED,)},
     }
     for kind, more in troubles.items():
