@@ -703,11 +703,6 @@ SELECT 'block', channel_id, first_id,
 FROM site_blocks WHERE :channel_id IS NULL OR channel_id = :channel_id
 ON CONFLICT (what, channel_id, number) DO UPDATE SET rank = min(rank, excluded.rank);
 
--- name: add_site_chunk_tasks
-INSERT INTO site_tasks (what, channel_id, number, rank)
-SELECT DISTINCT 'chunk', channel_id, first_id / :chunk, :rank FROM site_pages WHERE kind = 'post'
-ON CONFLICT (what, channel_id, number) DO NOTHING;
-
 -- name: next_site_task
 SELECT what, channel_id, number, rank FROM site_tasks WHERE rank >= :rank
 ORDER BY rank, what, channel_id DESC, number DESC LIMIT 1;

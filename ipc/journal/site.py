@@ -6,11 +6,10 @@ can be repeated: so a killed process leaves nothing undone.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
 
 from ipc.journal import Journal
 
@@ -116,18 +115,13 @@ def begin(journal: Journal, version: str, place: str, channel_ids: Iterable[int]
             _meet(journal, channel_id)
             add(journal, Task("channel", Rank.CHANNEL, channel_id))
         journal.run("add_site_block_tasks", channel_id=None, first_rank=Rank.BLOCK, rank=Rank.BUILT)
-        add(journal, Task("assets", Rank.BLOCK), Task("index", Rank.INDEX), Task("tidy", Rank.TIDY))
+        add(journal, Task("assets", Rank.BLOCK), Task("index", Rank.INDEX))
+        add(journal, Task("sitemap", Rank.BUILT_SITEMAP), Task("tidy", Rank.TIDY))
 
 
 def renew_channel(journal: Journal, channel_id: int) -> None:
     """Have all pages of the channel be made anew. In a transaction."""
     journal.run("add_site_block_tasks", channel_id=channel_id, first_rank=Rank.BLOCK, rank=Rank.BUILT)
-
-
-def renew_sitemap(journal: Journal, chunk: int) -> None:
-    """Have the whole sitemap be made. `chunk`: how many message ids are in one. In a transaction."""
-    journal.run("add_site_chunk_tasks", chunk=chunk, rank=Rank.BUILT_CHUNK)
-    add(journal, Task("sitemap", Rank.BUILT_SITEMAP))
 
 
 def meet(journal: Journal, channel_id: int) -> None:
@@ -206,7 +200,7 @@ def drop_block(journal: Journal, one: Block) -> None:
     journal.run("count_site_posts", channel_id=one.channel_id, by=-one.posts)
 
 
-def _block(row: sqlite3.Row | None) -> Block | None:
+def _block(row: Any) -> Block | None:
     return Block(**{**dict(row), "is_read": bool(row["is_read"])}) if row else None
 
 

@@ -240,6 +240,8 @@ NEW: dict[str, dict[str, Any]] = {
     "add_job": {"message_id": 10**6},
     "add_sighting": {"address": "name:news"},
     "put_peer": {"address": "name:news"},
+    "add_site_task": {"what": "block"},
+    "put_site_page": {"kind": "page"},
 }
 """What a statement has to be given to make a new row."""
 

@@ -106,7 +106,7 @@ class Blocks:
                 site.put_block(self._journal, one, posts_before=0)
             if not own and block.first_id:
                 site.drop_block(self._journal, now)
-            messages = {one.first_id for one in (*found.posts, *self._pages(block, until))}
+            messages = {post.first_id for post in found.posts} | {one.first_id for one in self._pages(block, until)}
             site.add(self._journal, *self._follow(block, now, new, task), *_fronts(now, messages, task, self._look))
         failpoints.reach("site.planned")
         return now, own, others[0][0].first_id if others else until

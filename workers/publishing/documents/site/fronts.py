@@ -48,7 +48,7 @@ class Fronts:
         if task.what == "chunk":
             some = [sitemap.chunk_path(task.channel_id, task.number)]
         elif task.what == "sitemap":
-            some = [sitemap.INDEX]
+            some = [] if self._look.is_public else site.paths(self._journal, "sitemap")
         else:
             return self._outdated_assets() if task.what == "tidy" else []
         return [path for path in some if path not in wanted and site.digest(self._journal, path) is not None]

@@ -30,7 +30,6 @@ from workers.publishing.documents.site.fronts import Fronts
 from workers.publishing.documents.site.html.frame import Site
 from workers.publishing.documents.site.output import Output, Written
 from workers.publishing.documents.site.posts import INDEX
-from workers.publishing.documents.site.sitemap import CHUNK
 from workers.publishing.storage import Storage
 
 NAME = "site"
@@ -133,8 +132,6 @@ class Gallery:
             channel_ids = [channel["id"] for channel in figures.channels(self._journal)]
             is_doubtful = is_lost or (made is not None and made[1] != place)
             site.begin(self._journal, version, place, channel_ids, is_doubtful=is_doubtful)
-            with self._journal.transaction():
-                site.renew_sitemap(self._journal, CHUNK)
         return position
 
     def _is_lost(self) -> bool:

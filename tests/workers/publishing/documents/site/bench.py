@@ -102,6 +102,10 @@ class Bench:
     def delete(self, number: int) -> None:
         self.put(number, self.posts[number], deleted_at=iso(START))
 
+    def delete_all(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self.delete(number)
+
     def _entry(self, number: int, grouped: int | None, channel: int, fields: dict[str, Any]) -> MessageRows:
         self.revision += 1
         message = {
@@ -131,7 +135,8 @@ class Bench:
             "color": "#123456",
             "kind": "photo",
         }
-        extra = {name: fields[name] for name in ("alt", "caption_html", "tags", "hidden_at") if name in fields}
+        more = ("alt", "caption_html", "tags", "hidden_at")
+        extra: dict[str, Any] = {name: fields[name] for name in more if name in fields}
         title = fields.get("title", f"Channel {channel}")
         return MessageRows({"id": channel, "title": title, "name": "thechannel"}, {**message, **extra}, image)
 
