@@ -49,6 +49,7 @@ DEFAULT_TITLE = "Pictures"
 class _Means:
     """Connections of this thread's own, and what works with them."""
 
+    look: Site
     storage: Storage
     catalog: Catalog
     output: Output
@@ -97,7 +98,9 @@ class Gallery:
     def _go_on(self) -> int:
         if self._position is None:
             self._position = self._begin()
-        self._collect(self._position)
+        if self._collect(self._position) and self._title() != self._connected().look.title:
+            self.close()  # its only channel has another title now, or there is a second one
+            self._position = self._begin()
         is_due = self._debounce.is_due(self._clock())
         # What is live waits until it is quiet. What a process before this one has left has waited already.
         task = site.next_task(self._journal, is_live=is_due or not self._debounce.is_waiting)
@@ -139,8 +142,9 @@ class Gallery:
         was_written = site.digest(self._journal, INDEX) is not None
         return was_written and not self._connected().output.is_there(INDEX)
 
-    def _collect(self, position: int) -> None:
-        """Make tasks of the changes, then move on."""
+    def _collect(self, position: int) -> bool:
+        """Make tasks of the changes, then move on; whether there were some."""
+        start = position
         while page := changes.after(self._journal, position, AT_ONCE):
             failpoints.reach("site.before")
             with self._journal.transaction():
@@ -149,6 +153,7 @@ class Gallery:
             self._position = position = page[-1].id
             changes.advance(self._journal, NAME, position)
             self._debounce.note(self._clock())
+        return position != start
 
     def _note(self, page: Iterable[Change]) -> None:
         """The blocks that the messages are in. In a transaction."""
@@ -164,10 +169,12 @@ class Gallery:
     # How it looks
 
     def _look(self, storage: Storage) -> Site:
-        titles = [channel["title"] for channel in figures.channels(self._journal)]
-        title = self._settings["title"] or (titles[0] if len(titles) == 1 and titles[0] else DEFAULT_TITLE)
         feeds = bool(self._options.get("feeds", {}).get("enabled"))
-        return Site(title, address_of(storage.url, self._prefix), feeds)
+        return Site(self._title(), address_of(storage.url, self._prefix), feeds)
+
+    def _title(self) -> str:
+        titles = [channel["title"] for channel in figures.channels(self._journal)]
+        return self._settings["title"] or (titles[0] if len(titles) == 1 and titles[0] else DEFAULT_TITLE)
 
     def _version(self) -> str:
         """Another one as soon as any page may look otherwise."""
@@ -185,7 +192,7 @@ class Gallery:
             storage, catalog = storages.make(self._options), catalogs.make(self._options)
             output, look = Output(self._journal, storage, self._prefix), self._look(storage)
             blocks = Blocks(self._journal, catalog, output, look)
-            self._means = _Means(storage, catalog, output, blocks, Fronts(self._journal, catalog, output, look))
+            self._means = _Means(look, storage, catalog, output, blocks, Fronts(self._journal, catalog, output, look))
         return self._means
 
     # Turned off

@@ -207,6 +207,16 @@ def test_another_title_of_the_channel_is_on_all_its_pages(bench: Bench) -> None:
     assert not [one for one in bench.root.rglob("7/*.html") if "Before" in one.read_text()]
 
 
+def test_a_site_of_one_channel_has_its_title(bench: Bench) -> None:
+    gallery = bench.gallery()
+    bench.settle(gallery)
+    bench.journal._connection.execute("UPDATE channels SET title = 'Channel 7'")
+    bench.put_all(range(1, 4))
+    bench.settle(gallery)
+    bench.check()
+    assert "<title>Channel 7</title>" in (bench.root / "index.html").read_text()
+
+
 def test_a_gallery_that_is_turned_off_is_deleted(bench: Bench) -> None:
     albums(bench)
     bench.settle(bench.gallery())
