@@ -90,6 +90,7 @@ def _stats(snapshot: Snapshot) -> dict[str, Any]:
         "post_to_row_seconds": _post_to_row(figures),
         "source": {key: value for key, value in connection.items() if key != "last_heartbeat_at"},
         "feeds": dict(snapshot.report("feeds")),
+        "site": dict(snapshot.report("site")),
     }
 
 

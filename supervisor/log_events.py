@@ -66,7 +66,7 @@ FIELDS: Mapping[str, str] = {
     "notices": "number of notices: what is told of one problem each",
     "objects": "number of objects",
     "outcome": "what follows for the job: later, later alone, dead, or moved on (it changed and is left alone)",
-    "output": "what is made of the rows: feeds",
+    "output": "what is made of the rows: feeds, site",
     "path": "file or folder",
     "peak_bytes": "the most memory that the process had",
     "photos": "number of messages with a picture to take",

@@ -227,6 +227,7 @@ def uploader_options(settings: Settings) -> dict[str, Any]:
             "enabled": is_on(settings.feeds.enabled, settings),
             "is_asked_for": settings.feeds.enabled == "true",
         },
+        "site": {"enabled": is_on(settings.site.enabled, settings), "title": settings.site.title},
     }
 
 
@@ -308,6 +309,7 @@ CHECKS = {
     "workers.publishing.republish:check": uploader_options,
     "workers.publishing.webhooks.check:check": uploader_options,
     "workers.publishing.documents.feeds:check": uploader_options,
+    "workers.publishing.documents.site:check": uploader_options,
     "health.notify.check:check": notify_options,
 }
 """What `check` runs besides reading the configuration: each gets its child's options and names what is wrong."""

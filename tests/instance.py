@@ -59,6 +59,8 @@ restart_delay_seconds = 0.5
 max_restarts = 1000
 [health]
 port = 0
+[site]
+enabled = false
 [feeds]
 enabled = false
 [log]

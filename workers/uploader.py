@@ -31,6 +31,7 @@ from workers.publishing.catalog import Catalog
 from workers.publishing.documents.feeds import Feeds
 from workers.publishing.documents.follower import Follower
 from workers.publishing.documents.progress import Progress
+from workers.publishing.documents.site import Gallery
 from workers.publishing.liveness import Liveness
 from workers.publishing.object_stage import ObjectStage
 from workers.publishing.renewals import Renewals
@@ -150,6 +151,7 @@ def works_of(context: Context, journal: Journal, stopping: Callable[[], bool]) -
         WorkThread("renewals", partial(make_renewals, context), stopping),
         WorkThread("takedowns", partial(make_takedowns, context), stopping),
         WorkThread("feeds", partial(make_feeds, context), stopping, poll_seconds=FOLLOW_SECONDS),
+        WorkThread("site", partial(make_gallery, context), stopping, poll_seconds=FOLLOW_SECONDS),
         *(
             WorkThread(webhook.label, partial(make, webhook), stopping)
             for webhook in webhook_works.register(journal, context.options)
@@ -176,6 +178,11 @@ def make_feeds(context: Context) -> Follower:
         Progress("feeds", context.report),
         enabled=context.options["feeds"]["enabled"],
     )
+
+
+def make_gallery(context: Context) -> Gallery:
+    journal = Journal.open(context.journal_path)
+    return Gallery(context.options, journal, Progress("site", context.report))
 
 
 class Uploader:

@@ -31,7 +31,7 @@ SLOW_SECONDS = 10.0
 
 ACTIONS = "/actions/"
 SHOWN = ("/", "/events", "/badge.svg")
-FILES = ("/media/", "/dead/")
+FILES = ("/media/", "/dead/", "/site/", "/feeds/")
 NOT_FOUND = json_answer({"error": "there is no such file"}, 404)
 
 log = structlog.get_logger()
@@ -68,7 +68,7 @@ class PageRoutes:
 
     def methods(self, path: str) -> tuple[str, ...]:
         """The methods that a path of the page's allows; none if it is not the page's."""
-        if path in SHOWN or path.startswith(FILES):
+        if path in SHOWN or path == "/site" or path.startswith(FILES) or files.is_key(path[1:]):
             return ("GET", "HEAD")
         if path == "/session":
             return ("GET", "HEAD", "POST")
@@ -81,7 +81,7 @@ class PageRoutes:
         path, method = scope["path"], scope["method"]
         if path == "/events":
             await self._serve_events(scope, receive, send)
-        elif path.startswith(FILES):
+        elif path.startswith(FILES) or files.is_key(path[1:]):
             await self._serve_file(scope, send)
         elif method == "POST":
             await send_answer(await self._post(scope, receive), method, send)
@@ -93,6 +93,8 @@ class PageRoutes:
             refusal = self._access.refuse_host(scope["headers"])
             return refusal or badge(len(self._source.status()["problems"]))
         refusal = self._access.refuse_page(scope)
+        if scope["path"] == "/site":
+            return refusal or json_answer({"see": "site/"}, 308, (b"location", b"site/"))
         if scope["path"] == "/session":
             return refusal or json_answer({"may_read": self._access.may_read(scope["headers"])}, 200)
         return refusal or self._document
@@ -141,11 +143,16 @@ class PageRoutes:
 
     def _open(self, path: str) -> files.ServedFile | None:
         kind, _, name = path[1:].partition("/")
-        if kind == "media":
-            if self._options.backend != "files":
-                return None
-            return files.open_object(self._options.state_dir / "media", name, self._options.prefix)
-        return self._desk.original(int(name)) if name.isascii() and name.isdigit() and len(name) < 19 else None
+        if kind == "dead":
+            return self._desk.original(int(name)) if name.isascii() and name.isdigit() and len(name) < 19 else None
+        if self._options.backend != "files":
+            return None
+        # The gallery's links are relative: it is at /site/ as it is below the prefix, with the pictures beside it.
+        prefix, media = self._options.prefix, self._options.state_dir / "media"
+        key = name if kind == "media" else f"{prefix}{path[1:]}{'index.html' if path == '/site/' else ''}"
+        return files.open_object(media, key, prefix) or files.open_document(
+            media, key, prefix, self._options.public_url
+        )
 
     # Actions
 

@@ -35,6 +35,7 @@ NO_REASON: tuple[Detector, ...] = (
     webhooks.webhooks_failing,
     webhooks.webhooks_gone,
     documents.feeds_failing,
+    documents.site_failing,
     delivery.messages_undelivered,
 )
 """What they find is the reason for nothing else."""

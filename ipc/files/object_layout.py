@@ -26,6 +26,16 @@ OBJECT_NAME = (
 )
 """The last part of every key that this program makes, has made, or that one of its next versions will: a pattern."""
 
+_ID = r"[1-9][0-9]{0,18}"
+SITE_NAME = (
+    rf"(?:index\.html|gallery-[0-9a-f]{{8}}\.(?:css|js)|sitemap\.xml"
+    rf"|{_ID}/(?:(?:index|{_ID}|album--?{_ID}|archive-(?:0|{_ID}))\.html|sitemap-(?:0|{_ID})\.xml))"
+)
+"""What comes after `{prefix}site/` in the key of every document of the gallery: a pattern."""
+
+FEED_NAME = rf"(?:all|{_ID})\.(?:json|xml)"
+"""What comes after `{prefix}feeds/` in the key of every feed: a pattern."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

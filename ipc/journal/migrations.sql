@@ -358,3 +358,55 @@ CREATE TABLE blocked_posts (
     sha256 TEXT    NOT NULL
 ) STRICT;
 CREATE INDEX blocked_posts_sha256 ON blocked_posts (sha256);
+-- The gallery.
+CREATE TABLE site_blocks (
+    channel_id INTEGER NOT NULL,
+    first_id   INTEGER NOT NULL,
+    is_read    INTEGER NOT NULL DEFAULT 0,
+    posts      INTEGER NOT NULL DEFAULT 0,
+    newest     TEXT    NOT NULL DEFAULT '',
+    oldest     TEXT    NOT NULL DEFAULT '',
+    oldest_at  TEXT    NOT NULL DEFAULT '',
+    PRIMARY KEY (channel_id, first_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE site_channels (
+    channel_id INTEGER PRIMARY KEY,
+    title      TEXT    NOT NULL DEFAULT '',
+    name       TEXT,
+    posts      INTEGER NOT NULL DEFAULT 0,
+    newest_at  TEXT    NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX site_channels_newest ON site_channels (newest_at) WHERE posts > 0;
+CREATE TABLE site_pages (
+    path       TEXT PRIMARY KEY,
+    kind       TEXT    NOT NULL CHECK (kind IN ('post', 'page', 'asset', 'sitemap')),
+    digest     BLOB    NOT NULL,
+    channel_id INTEGER,
+    first_id   INTEGER,
+    changed_at TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX site_pages_post ON site_pages (channel_id, first_id) WHERE kind = 'post';
+CREATE INDEX site_pages_kind ON site_pages (kind, path) WHERE kind IN ('asset', 'sitemap');
+CREATE TABLE site_tasks (
+    what       TEXT    NOT NULL CHECK (what IN ('assets', 'block', 'channel', 'index', 'chunk', 'sitemap', 'tidy')),
+    channel_id INTEGER NOT NULL DEFAULT 0,
+    number     INTEGER NOT NULL DEFAULT 0,
+    rank       INTEGER NOT NULL,
+    PRIMARY KEY (what, channel_id, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX site_tasks_turn ON site_tasks (rank, what, channel_id DESC, number DESC);
+CREATE TABLE site_counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO site_counts VALUES ('tasks', 0), ('pages', 0);
+CREATE TRIGGER site_task_appears AFTER INSERT ON site_tasks BEGIN
+    UPDATE site_counts SET value = value + 1 WHERE name = 'tasks';
+END;
+CREATE TRIGGER site_task_ends AFTER DELETE ON site_tasks BEGIN
+    UPDATE site_counts SET value = value - 1 WHERE name = 'tasks';
+END;
+CREATE TRIGGER site_page_appears AFTER INSERT ON site_pages BEGIN
+    UPDATE site_counts SET value = value + 1 WHERE name = 'pages';
+END;
+CREATE TRIGGER site_page_goes AFTER DELETE ON site_pages BEGIN
+    UPDATE site_counts SET value = value - 1 WHERE name = 'pages';
+END;
+CREATE TABLE site (id INTEGER PRIMARY KEY CHECK (id = 1), version TEXT NOT NULL, place TEXT NOT NULL) STRICT;

@@ -909,3 +909,114 @@ FROM webhooks CROSS JOIN consumers ON consumers.name = webhooks.name ORDER BY we
 
 -- name: newest_change
 SELECT id, at FROM changes ORDER BY id DESC LIMIT 1;
+
+-- name: site
+SELECT version, place FROM site;
+
+-- name: set_site
+INSERT INTO site (id, version, place) VALUES (1, :version, :place)
+ON CONFLICT (id) DO UPDATE SET version = excluded.version, place = excluded.place;
+
+-- name: drop_site
+DELETE FROM site;
+
+-- name: forget_site_blocks
+DELETE FROM site_blocks;
+
+-- name: forget_site_channels
+DELETE FROM site_channels;
+
+-- name: forget_site_tasks
+DELETE FROM site_tasks;
+
+-- name: forget_site_pages
+DELETE FROM site_pages;
+
+-- name: doubt_site_pages
+UPDATE site_pages SET digest = x'' WHERE digest <> x'';
+
+-- name: site_counts
+SELECT name, value FROM site_counts;
+
+-- name: add_site_task
+INSERT INTO site_tasks (what, channel_id, number, rank) VALUES (:what, :channel_id, :number, :rank)
+ON CONFLICT (what, channel_id, number) DO UPDATE SET rank = min(rank, excluded.rank);
+
+-- name: add_site_block_tasks
+-- All blocks: the highest of each channel at once, the others as they are built.
+INSERT INTO site_tasks (what, channel_id, number, rank)
+SELECT 'block', channel_id, first_id,
+       iif(first_id = (SELECT max(first_id) FROM site_blocks AS other WHERE other.channel_id = site_blocks.channel_id),
+           :first_rank, :rank)
+FROM site_blocks WHERE :channel_id IS NULL OR channel_id = :channel_id
+ON CONFLICT (what, channel_id, number) DO UPDATE SET rank = min(rank, excluded.rank);
+
+-- name: next_site_task
+SELECT what, channel_id, number, rank FROM site_tasks WHERE rank >= :rank
+ORDER BY rank, what, channel_id DESC, number DESC LIMIT 1;
+
+-- name: end_site_task
+DELETE FROM site_tasks WHERE what = :what AND channel_id = :channel_id AND number = :number;
+
+-- name: site_block
+-- The one that the message is in.
+SELECT channel_id, first_id, is_read, posts, newest, oldest, oldest_at FROM site_blocks
+WHERE channel_id = :channel_id AND first_id <= :message_id ORDER BY first_id DESC LIMIT 1;
+
+-- name: site_block_above
+-- The next one with posts, or the next one.
+SELECT channel_id, first_id, is_read, posts, newest, oldest, oldest_at FROM site_blocks
+WHERE channel_id = :channel_id AND first_id > :first_id ORDER BY first_id LIMIT 1;
+
+-- name: site_block_below
+SELECT channel_id, first_id, is_read, posts, newest, oldest, oldest_at FROM site_blocks
+WHERE channel_id = :channel_id AND first_id < :first_id ORDER BY first_id DESC LIMIT 1;
+
+-- name: put_site_block
+INSERT INTO site_blocks (channel_id, first_id, is_read, posts, newest, oldest, oldest_at)
+VALUES (:channel_id, :first_id, :is_read, :posts, :newest, :oldest, :oldest_at)
+ON CONFLICT (channel_id, first_id) DO UPDATE SET
+    is_read = excluded.is_read, posts = excluded.posts, newest = excluded.newest, oldest = excluded.oldest,
+    oldest_at = excluded.oldest_at;
+
+-- name: drop_site_block
+DELETE FROM site_blocks WHERE channel_id = :channel_id AND first_id = :first_id;
+
+-- name: add_site_channel
+INSERT INTO site_channels (channel_id) VALUES (:channel_id) ON CONFLICT (channel_id) DO NOTHING;
+
+-- name: count_site_posts
+UPDATE site_channels SET posts = posts + :by WHERE channel_id = :channel_id;
+
+-- name: name_site_channel
+UPDATE site_channels SET title = :title, name = :name, newest_at = :newest_at WHERE channel_id = :channel_id;
+
+-- name: site_channel
+SELECT channel_id, title, name, posts, newest_at FROM site_channels WHERE channel_id = :channel_id;
+
+-- name: site_channels
+SELECT channel_id, title, name, posts, newest_at FROM site_channels WHERE posts > 0
+ORDER BY newest_at DESC LIMIT :limit;
+
+-- name: site_page
+SELECT digest FROM site_pages WHERE path = :path;
+
+-- name: put_site_page
+INSERT INTO site_pages (path, kind, digest, channel_id, first_id, changed_at)
+VALUES (:path, :kind, :digest, :channel_id, :first_id, :changed_at)
+ON CONFLICT (path) DO UPDATE SET
+    digest = excluded.digest, channel_id = excluded.channel_id, first_id = excluded.first_id,
+    changed_at = excluded.changed_at;
+
+-- name: drop_site_page
+DELETE FROM site_pages WHERE path = :path;
+
+-- name: site_posts_between
+SELECT path, first_id, changed_at FROM site_pages
+WHERE kind = 'post' AND channel_id = :channel_id AND first_id BETWEEN :low AND :high ORDER BY first_id;
+
+-- name: site_pages_of_kind
+SELECT path FROM site_pages WHERE kind = :kind AND kind IN ('asset', 'sitemap') ORDER BY path;
+
+-- name: some_site_pages
+SELECT path FROM site_pages LIMIT :limit;

@@ -365,6 +365,69 @@ CREATE TRIGGER delivery_ends AFTER DELETE ON deliveries BEGIN
     WHERE name = OLD.webhook;
 END;
 
+-- The gallery. A channel's posts are in blocks by message id, each with a page of its own: one reaches from `first_id` up
+-- to the next one's. So a change touches few pages, however many posts there are.
+CREATE TABLE site_blocks (
+    channel_id INTEGER NOT NULL,
+    first_id   INTEGER NOT NULL,          -- of a message; 0 for the lowest block
+    is_read    INTEGER NOT NULL DEFAULT 0, -- 0: what is in it is not known yet
+    posts      INTEGER NOT NULL DEFAULT 0, -- that readers see
+    newest     TEXT    NOT NULL DEFAULT '', -- path of the newest post's page
+    oldest     TEXT    NOT NULL DEFAULT '',
+    oldest_at  TEXT    NOT NULL DEFAULT '', -- when that was posted, ISO 8601
+    PRIMARY KEY (channel_id, first_id)
+) STRICT, WITHOUT ROWID;
+
+-- The gallery's channels as its front page names them.
+CREATE TABLE site_channels (
+    channel_id INTEGER PRIMARY KEY,
+    title      TEXT    NOT NULL DEFAULT '',
+    name       TEXT,
+    posts      INTEGER NOT NULL DEFAULT 0,
+    newest_at  TEXT    NOT NULL DEFAULT '' -- ISO 8601
+) STRICT;
+CREATE INDEX site_channels_newest ON site_channels (newest_at) WHERE posts > 0;
+
+-- The documents of the gallery that are there. A digest that is empty: it is not known what is in it.
+CREATE TABLE site_pages (
+    path       TEXT PRIMARY KEY,
+    kind       TEXT    NOT NULL CHECK (kind IN ('post', 'page', 'asset', 'sitemap')),
+    digest     BLOB    NOT NULL,
+    channel_id INTEGER,                   -- of a post
+    first_id   INTEGER,                   -- its lowest message
+    changed_at TEXT                       -- ISO 8601
+) STRICT, WITHOUT ROWID;
+CREATE INDEX site_pages_post ON site_pages (channel_id, first_id) WHERE kind = 'post';
+CREATE INDEX site_pages_kind ON site_pages (kind, path) WHERE kind IN ('asset', 'sitemap');
+
+-- What of the gallery is to be made, the lowest rank first: what is live before what is built.
+CREATE TABLE site_tasks (
+    what       TEXT    NOT NULL CHECK (what IN ('assets', 'block', 'channel', 'index', 'chunk', 'sitemap', 'tidy')),
+    channel_id INTEGER NOT NULL DEFAULT 0,
+    number     INTEGER NOT NULL DEFAULT 0, -- first_id of a block; of a chunk of the sitemap
+    rank       INTEGER NOT NULL,
+    PRIMARY KEY (what, channel_id, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX site_tasks_turn ON site_tasks (rank, what, channel_id DESC, number DESC);
+
+CREATE TABLE site_counts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO site_counts VALUES ('tasks', 0), ('pages', 0);
+CREATE TRIGGER site_task_appears AFTER INSERT ON site_tasks BEGIN
+    UPDATE site_counts SET value = value + 1 WHERE name = 'tasks';
+END;
+CREATE TRIGGER site_task_ends AFTER DELETE ON site_tasks BEGIN
+    UPDATE site_counts SET value = value - 1 WHERE name = 'tasks';
+END;
+CREATE TRIGGER site_page_appears AFTER INSERT ON site_pages BEGIN
+    UPDATE site_counts SET value = value + 1 WHERE name = 'pages';
+END;
+CREATE TRIGGER site_page_goes AFTER DELETE ON site_pages BEGIN
+    UPDATE site_counts SET value = value - 1 WHERE name = 'pages';
+END;
+
+-- Of what version the gallery's pages are, and where they are. No row: there is no gallery.
+CREATE TABLE site (id INTEGER PRIMARY KEY CHECK (id = 1), version TEXT NOT NULL, place TEXT NOT NULL) STRICT;
+
 -- How long the work of a stage on one picture took, and a live post from its posting to its row: how many were within
 -- each bound, and above the bound below. These only grow.
 CREATE TABLE durations (

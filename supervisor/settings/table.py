@@ -464,6 +464,23 @@ class Feeds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """The gallery beside the pictures, a static website: site/index.html and what it links to."""
+
+    enabled: str = setting(
+        "auto",
+        "auto: with files on, with a bucket off, as anyone who guesses its address can read it, captions and all",
+        choices=("auto", "true", "false"),
+    )
+    title: str = setting(
+        "",
+        "title of its front page; empty: that of the only channel, or Pictures",
+        pattern=r"[^\x00-\x1f\x7f]{0,200}",
+        form="up to 200 characters",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """The log, on standard error."""
 
@@ -492,6 +509,7 @@ class Settings:
     health: Health = Health()
     notify: Notify = Notify()
     feeds: Feeds = Feeds()
+    site: Site = Site()
     log: Log = Log()
     config_file: Path | None = None
 

@@ -120,7 +120,9 @@ def everything(**more: Any) -> Snapshot:
 
 def bodies() -> list[dict[str, Any]]:
     reloads = {"last": [[1_700_000_000, 0]]}
-    imported = everything(reports={"connection": EXPORT, "uploader": BREAKERS, "feeds": FEEDS, "reloads": reloads})
+    imported = everything(
+        reports={"connection": EXPORT, "uploader": BREAKERS, "feeds": FEEDS, "site": FEEDS, "reloads": reloads}
+    )
     return [document(one, FirstSeen()) for one in (everything(), imported, snapshot())]
 
 

@@ -210,6 +210,7 @@ def test_each_kind_of_problem_has_an_id_of_its_own() -> None:
         "takedown.objects_stay": {"figures": figures(failures={"takedown": FAILURE})},
         "takedown.copies_stay": {"figures": figures(failures={"cdn": FAILURE})},
         "feeds.failing": {"reports": {"feeds": {"failing_since": "2023-11-14T22:13:00Z", "error": "full"}}},
+        "site.failing": {"reports": {"site": {"failing_since": "2023-11-14T22:13:00Z", "error": "full"}}},
         "notify.undelivered": {"undelivered": (UNDELIVERED,)},
         "webhook.failing": {"figures": figures(webhooks=({**WEBHOOK, **FAILING},))},
         "webhook.gone": {"figures": figures(webhooks=({**WEBHOOK, "gone_at": 5},))},

@@ -71,6 +71,7 @@ def test_stats() -> None:
         "post_to_row_seconds": {"p50": None, "p99": None, "count": 0},
         "source": {"connected": True, "channel": 77, "behind": 4},
         "feeds": {},
+        "site": {},
     }
 
 

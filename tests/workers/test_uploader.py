@@ -55,6 +55,7 @@ SPOOLED = len(KEYS) + 1
 OPTIONS = {
     "storage": {"public_url": "", "prefix": "", "originals": "stripped"},
     "feeds": {"enabled": False, "items": 50, "title": "Pictures", "home_page_url": ""},
+    "site": {"enabled": False, "title": ""},
     "catalog": {},
     "breaker": {"failures": FAILURES, "timeout_seconds": TIMEOUT_SECONDS},
 }

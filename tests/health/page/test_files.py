@@ -263,3 +263,37 @@ def test_the_ends_of_the_last_hour_are_marked_in_order() -> None:
     assert hour([], tree, now, reloads)["marks"][1] == {"at": 3960.0, "what": "configuration reloaded"}
     assert len(hour([], tree, now, reloads)["marks"]) == 4, "one that replaces somebody is marked by that end"
     assert len(hour([], [{"name": "pool", "exits": [end(9)] * 99}], now)["marks"]) == MARKS
+
+
+@pytest.mark.parametrize("prefix", ["", "news/"])
+def test_the_gallery_is_shown_with_the_pictures_beside_it(prefix: str, make_desk: MAKE, tmp_path: Path) -> None:
+    """Its links are relative: ../ from /site/ is what is below the prefix."""
+    media = tmp_path / "media"
+    for name in ("site/index.html", "site/7/album-5.html", "site/gallery-0123abcd.css", "site/gallery-0123abcd.js"):
+        put(media, f"{prefix}{name}", name.encode())
+    put(media, f"{prefix}feeds/all.json", b"{}")
+    put(media, f"{prefix}{FOLDER}/320.webp", b"picture")
+    put(media, f"{prefix}site/secret.html")
+    desk = make_desk(prefix=prefix)
+    for path, content_type in {
+        "/site/": "text/html; charset=utf-8",
+        "/site/index.html": "text/html; charset=utf-8",
+        "/site/7/album-5.html": "text/html; charset=utf-8",
+        "/site/gallery-0123abcd.css": "text/css; charset=utf-8",
+        "/site/gallery-0123abcd.js": "text/javascript; charset=utf-8",
+        "/feeds/all.json": "application/feed+json",
+        f"/{FOLDER}/320.webp": "image/webp",
+        f"/media/{prefix}site/index.html": "text/html; charset=utf-8",
+    }.items():
+        reply = desk.ask("GET", path)
+        assert (reply.status, reply.headers["content-type"]) == (200, content_type), path
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        is_lasting = "gallery-" in path or ".webp" in path
+        assert ("immutable" in reply.headers["cache-control"]) == is_lasting
+    policy = desk.ask("GET", "/site/").headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert desk.ask("GET", "/site").headers["location"] == "site/"
+    for path in ("/site/secret.html", "/site/7/", "/site/../journal.db", "/feeds/x.json", "/site/7/%2e%2e/index.html"):
+        assert desk.ask("GET", path).status == 404, path
+    assert make_desk(backend="r2", prefix=prefix).ask("GET", "/site/").status == 404

@@ -166,6 +166,8 @@ JOBS: dict[int, dict[str, Any]] = {
 
 
 NO_RENEWALS = {("wanted", 0), ("making", 0), ("moved", 0), ("failed", 0)}
+GALLERY = ("site", "site_blocks", "site_channels", "site_pages", "site_tasks")
+NO_GALLERY = [{"name": "pages", "value": 0}, {"name": "tasks", "value": 0}]
 
 
 def digest_1(job: dict[str, Any]) -> bytes:
@@ -355,6 +357,8 @@ def test_everything_is_kept_and_what_is_new_says_nothing(old: Path) -> None:
     assert [after.pop(table) for table in ("addresses", "renewals", "changes", "consumers")] == [[]] * 4
     assert [after.pop(table) for table in ("blocked", "blocked_posts")] == [[], []]
     assert [after.pop(table) for table in ("webhooks", "deliveries")] == [[], []]
+    assert [after.pop(table) for table in GALLERY] == [[]] * 5
+    assert after.pop("site_counts") == NO_GALLERY
     assert {(one["step"], one["jobs"]) for one in after.pop("renewal_counts")} == NO_RENEWALS
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": 1}], [{"user_version": VERSION}])
     assert after == before
@@ -394,6 +398,8 @@ def test_a_later_version_is_kept_as_well(version: int, old: Path) -> None:
     assert [
         after.pop(table) for table in ("changes", "consumers", "blocked", "blocked_posts", "webhooks", "deliveries")
     ] == [[]] * 6
+    assert [after.pop(table) for table in GALLERY] == [[]] * 5
+    assert after.pop("site_counts") == NO_GALLERY
     assert {(one["step"], one["jobs"]) for one in after.pop("renewal_counts")} == NO_RENEWALS
     for table in ("renewals", "renewal_counts"):
         before.pop(table, None)

@@ -264,6 +264,8 @@ NEW: dict[str, dict[str, Any]] = {
     "add_sighting": {"address": "name:news"},
     "put_peer": {"address": "name:news"},
     "put_takedown": {"stage": "waiting"},
+    "add_site_task": {"what": "block"},
+    "put_site_page": {"kind": "page"},
 }
 """What a statement has to be given to make a new row."""
 

@@ -166,6 +166,8 @@ def test_the_documented_defaults() -> None:
         "feeds.items": 50,
         "feeds.title": "Pictures",
         "feeds.home_page_url": "",
+        "site.enabled": "auto",
+        "site.title": "",
         "log.level": "info",
         "log.format": "auto",
     }

@@ -35,3 +35,8 @@ class Debounce:
     def reset(self) -> None:
         """It was acted on."""
         self._first = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something has changed that was not acted on."""
+        return self._first is not None

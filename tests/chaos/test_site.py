@@ -1,0 +1,88 @@
+"""The gallery of a running tree, whose uploader is killed at each step of writing it: it comes to show what is true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipc import failpoints
+from tests import lengths
+from tests.instance import Instance, wait_for
+from tests.pictures import CHANNEL, make_export
+
+ON = {"PICTUREDESK__SITE__ENABLED": "true"}
+POINTS = [
+    name
+    for name in failpoints.NAMES
+    if name.startswith("site.") and name not in ("site.removed", "site.deleted", "site.divided")
+]
+"""With three new pictures. `tests/workers/publishing/documents/site` has the rest, without processes."""
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_export(tmp_path_factory.mktemp("site") / "export", 3)
+
+
+def wait_until_whole(instance: Instance) -> None:
+    """Each picture has its page, and all of them are on the front page."""
+    root = instance.state_dir / "media" / "site"
+
+    def is_whole() -> bool:
+        pages = [root / str(CHANNEL) / f"{number}.html" for number in (1, 2, 3)]
+        front = root / "index.html"
+        text = front.read_text() if front.exists() else ""
+        return all(page.exists() and f"{CHANNEL}/{page.name}" in text for page in pages)
+
+    wait_for("a whole gallery", is_whole)
+
+
+def killed(instance: Instance) -> list[str]:
+    return [str(one["child"]) for one in instance.records() if one.get("what") == "killed by SIGKILL"]
+
+
+@pytest.mark.reaches("site.failing")
+def test_a_gallery_that_cannot_be_written_keeps_no_picture_waiting(
+    export: Path, make_instance: Callable[..., Instance]
+) -> None:
+    """And when it can, it is whole, though the process is killed between two of its pages; health shows it."""
+    instance = make_instance(export)
+    in_the_way = instance.state_dir / "media" / "site"
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.write_text("in the way")
+    instance.start(**ON)
+    instance.wait_until_done()
+
+    def problem() -> dict[str, Any] | None:
+        found = (instance.status() or {"problems": []})["problems"]
+        return next((one for one in found if one["id"] == "site.failing"), None)
+
+    assert "media/site" in wait_for("the problem", problem)["what"]
+    assert instance.stop() == 0
+    in_the_way.unlink()
+    instance.start(**ON, PICTUREDESK_FAILPOINT="site.put:3")
+    wait_until_whole(instance)
+    wait_for("the end of the problem", lambda: instance.status() and not problem())
+    assert killed(instance) == ["uploader"]
+    assert instance.stop() == 0
+
+
+@pytest.mark.skipif(not lengths.is_long, reason="the other steps: bin/test --long")
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_any_step(point: str, export: Path, make_instance: Callable[..., Instance]) -> None:
+    instance = make_instance(export)
+    instance.start(**ON, PICTUREDESK_FAILPOINT=point)
+    wait_until_whole(instance)
+    wait_for("the kill", lambda: killed(instance))
+    assert killed(instance) == ["uploader"]
+    assert instance.stop() == 0
+    instance.start(PICTUREDESK_FAILPOINT="site.removed")  # and turned off
+    wait_for("the gallery to go", lambda: not (instance.state_dir / "media" / "site").exists())
+    wait_for("the kill", lambda: len(killed(instance)) == 2)
+    instance.wait_until_running()
+    assert instance.stop() == 0
+    instance.assert_published([1, 2, 3])
+    instance.assert_nothing_left()

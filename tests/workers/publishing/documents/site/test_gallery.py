@@ -1,0 +1,328 @@
+"""The gallery follows the rows: whatever happens to them, its pages are those of the posts that readers see."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from ipc import failpoints
+from ipc.journal import changes, site
+from tests import lengths
+from tests.workers.publishing.documents.site.bench import CHANNEL, Bench, iso
+from workers.publishing.documents.site import Gallery
+from workers.publishing.documents.site.partition import PER_BLOCK
+from workers.publishing.storage import FileStorage, StorageFault
+
+MAKE = Callable[..., Bench]
+POINTS = [name for name in failpoints.NAMES if name.startswith("site.")]
+
+
+class Killed(BaseException):
+    """What a failpoint does here."""
+
+
+class Writes:
+    """Counts what a storage of files is asked to write and to delete."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.keys: list[str] = []
+        for name in ("put_document", "delete"):
+            monkeypatch.setattr(FileStorage, name, self._counting(getattr(FileStorage, name)))
+
+    def _counting(self, method: Any) -> Any:
+        def counted(storage: FileStorage, key: str, *more: Any) -> None:
+            self.keys.append(key)
+            method(storage, key, *more)
+
+        return counted
+
+
+def albums(bench: Bench) -> None:
+    """Fifty posts, two of them albums."""
+    bench.put_all(range(1, 31))
+    bench.put_all(range(31, 36), grouped=900)
+    bench.put_all(range(36, 60))
+    bench.put_all(range(60, 63), grouped=901)
+
+
+def test_there_are_pages_before_there_are_pictures(bench: Bench) -> None:
+    bench.settle(bench.gallery())
+    assert "No pictures yet" in (bench.root / "index.html").read_text()
+    bench.check()
+
+
+def test_what_was_there_before_is_built_and_what_comes_is_added(bench: Bench) -> None:
+    albums(bench)
+    gallery = bench.gallery()
+    bench.settle(gallery)
+    bench.check()
+    for number in (70, 71, 95, 200):
+        bench.put(number)
+        bench.settle(gallery)
+        bench.check()
+    assert bench.reports[-1]["waiting"] == 0
+    assert bench.reports[-1]["written_at"]
+
+
+def test_posts_go_and_come_back_anywhere(bench: Bench) -> None:
+    albums(bench)
+    gallery = bench.gallery()
+    bench.settle(gallery)
+    for numbers in ([1], [62, 31], [60, 18], range(19, 31), [61]):  # the last one is all that was left of its album
+        for number in numbers:
+            bench.delete(number)
+            bench.settle(gallery)
+        bench.check()
+    bench.put(20)
+    bench.put(61, grouped=901)
+    bench.settle(gallery)
+    bench.check()
+    for number in list(bench.posts):
+        bench.delete(number)
+    bench.settle(gallery)
+    bench.check()
+    assert not list(bench.root.glob("7/[0-9a]*.html"))
+
+
+def test_an_import_brings_older_posts(bench: Bench) -> None:
+    gallery = bench.gallery()
+    bench.put_all(range(500, 530))
+    bench.settle(gallery)
+    for first in (400, 300, 515, 1):
+        bench.put_all(range(first, first + 35), grouped=None)
+        bench.settle(gallery)
+        bench.check()
+
+
+def test_a_hidden_post_is_gone_and_its_edit_is_shown(bench: Bench) -> None:
+    bench.put_all(range(1, 6))
+    gallery = bench.gallery()
+    bench.settle(gallery)
+    bench.put(3, hidden_at=iso(5))
+    del bench.posts[3]
+    bench.settle(gallery)
+    bench.check()
+    bench.put(3, caption="It is back", edited_at=iso(2_000_000_000))
+    bench.settle(gallery)
+    bench.check()
+    text = (bench.root / "7/3.html").read_text()
+    assert "It is back" in text
+    assert "edited" in text
+
+
+def test_rows_come_and_go_at_random(make_bench: MAKE) -> None:
+    chance = random.Random(lengths.seed_of_the_run())
+    bench = make_bench()
+    gallery = bench.gallery()
+    for _ in range(lengths.length(6, 200)):
+        for _ in range(chance.choice((1, 5, 60))):
+            number = chance.randrange(1, 400)
+            if number in bench.posts and chance.random() < 0.6:
+                bench.delete(number)
+            elif number not in bench.posts:
+                bench.put(number, grouped=number // 4 if number % 40 < 4 else None)
+        bench.settle(gallery)
+        bench.check()
+
+
+def test_each_change_touches_a_few_pages_however_many_there_are(
+    make_bench: MAKE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench(public_url="https://pictures.example.org")
+    count = lengths.length(800, 100_000)
+    bench.put_all(range(1, count + 1))
+    gallery = bench.gallery()
+    bench.settle(gallery)
+    documents = site.counts(bench.journal)[1]
+    assert documents >= count * (1 + 1 / PER_BLOCK)
+    writes = Writes(monkeypatch)
+    changed: dict[str, int] = {}
+    acts: dict[str, Callable[[], None]] = {
+        "new": lambda: bench.put(count + 1),
+        "edit": lambda: bench.put(count // 2, caption="Another", edited_at=iso(2_000_000_000)),
+        "deletion": lambda: bench.delete(count // 3),
+        "late": lambda: bench.put(count // 3),
+        "oldest": lambda: bench.delete(1),
+    }
+    for what, act in acts.items():
+        act()
+        steps = bench.settle(gallery)
+        changed[what] = len(writes.keys)
+        assert steps <= 12, what
+        writes.keys.clear()
+    # Itself, the posts and the pages beside it, the channel's page, the front page, two documents of the sitemap.
+    assert max(changed.values()) <= 10, changed
+
+
+def test_nothing_is_written_that_has_not_changed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    albums(bench)
+    bench.settle(bench.gallery())
+    writes = Writes(monkeypatch)
+    bench.settle(bench.gallery())
+    bench.settle(bench.gallery(title="Another"))
+    assert not [key for key in writes.keys if "gallery-" in key]
+    assert len(writes.keys) == len(list(bench.root.rglob("*.html")))
+    assert "Another" in (bench.root / "7/1.html").read_text()
+    bench.check()
+
+
+def test_what_somebody_has_deleted_is_made_again(bench: Bench) -> None:
+    albums(bench)
+    bench.settle(bench.gallery())
+    for path in bench.root.rglob("*"):
+        path.unlink() if path.is_file() else None
+    bench.settle(bench.gallery())
+    bench.check()
+
+
+def test_live_posts_do_not_wait_for_what_is_built(bench: Bench) -> None:
+    bench.put_all(range(1, 301))
+    gallery = bench.gallery()
+    for _ in range(10):
+        gallery.step()
+    bench.put(2000)
+    gallery.step()
+    bench.now += 60.0
+    for _ in range(6):
+        gallery.step()
+    assert site.counts(bench.journal)[0] > 0
+    assert (bench.root / "7/2000.html").exists()
+    assert "2000.html" in (bench.root / "index.html").read_text()
+    bench.settle(gallery)
+    bench.check()
+
+
+def test_another_title_of_the_channel_is_on_all_its_pages(bench: Bench) -> None:
+    bench.put_all(range(1, 60), title="Before")
+    gallery = bench.gallery()
+    bench.settle(gallery)
+    bench.put(60, title="After")
+    bench.settle(gallery)
+    bench.check()
+    assert not [one for one in bench.root.rglob("7/*.html") if "Before" in one.read_text()]
+
+
+def test_a_site_of_one_channel_has_its_title(bench: Bench) -> None:
+    gallery = bench.gallery()
+    bench.settle(gallery)
+    bench.journal._connection.execute("UPDATE channels SET title = 'Channel 7'")
+    bench.put_all(range(1, 4))
+    bench.settle(gallery)
+    bench.check()
+    assert "<title>Channel 7</title>" in (bench.root / "index.html").read_text()
+
+
+def test_a_gallery_that_is_turned_off_is_deleted(bench: Bench) -> None:
+    albums(bench)
+    bench.settle(bench.gallery())
+    off = bench.gallery(enabled=False)
+    while off.step():
+        pass
+    assert not bench.root.exists()
+    assert site.made(bench.journal) is None
+    assert changes.names(bench.journal) == []
+    bench.settle(bench.gallery())
+    bench.check()
+
+
+def test_there_is_a_sitemap_of_what_others_can_follow(make_bench: MAKE) -> None:
+    bench = make_bench(public_url="https://pictures.example.org", prefix="p/")
+    bench.put_all(range(1000, 1040))
+    gallery = bench.gallery()
+    bench.settle(gallery)
+    bench.check()
+    index = (bench.root / "sitemap.xml").read_text()
+    assert "https://pictures.example.org/p/site/7/sitemap-0.xml" in index
+    assert "https://pictures.example.org/p/site/7/sitemap-1.xml" in index
+    chunks = [(bench.root / f"7/sitemap-{number}.xml").read_text() for number in (0, 1)]
+    assert [chunk.count("<loc>") for chunk in chunks] == [24, 16]
+    bench.delete(1003)
+    bench.settle(gallery)
+    assert "/1003.html" not in (bench.root / "7/sitemap-0.xml").read_text()
+    for number in list(bench.posts):
+        bench.delete(number)
+    bench.settle(gallery)
+    assert "<loc>" not in (bench.root / "sitemap.xml").read_text()
+
+
+def test_a_failure_is_reported_until_it_is_over(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.put(1)
+    gallery = bench.gallery()
+    with monkeypatch.context() as broken:
+        broken.setattr(FileStorage, "put_document", mock.Mock(side_effect=StorageFault("the disk is full")))
+        with pytest.raises(StorageFault):
+            bench.settle(gallery)
+    assert bench.reports[-1]["error"] == "the disk is full"
+    assert bench.reports[-1]["failing_since"]
+    gallery.close()
+    bench.settle(gallery)
+    assert (bench.reports[-1]["error"], bench.reports[-1]["failing_since"]) == ("", None)
+    bench.check()
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("time", [1, 2, 3] if lengths.is_long else [1])
+def test_killed_at_any_step_it_goes_on(
+    point: str, time: int, make_bench: MAKE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench(public_url="https://pictures.example.org")
+    left = time
+
+    def reach(name: str) -> None:
+        nonlocal left
+        left -= name == point
+        if name == point and left == 0:
+            raise Killed
+
+    monkeypatch.setattr(failpoints, "reach", reach)
+    albums(bench)
+    gallery, acts = bench.gallery(), iter(acts_of(bench))
+    killed = 0
+    while (act := next(acts, None)) is not None:
+        gallery = act(gallery) or gallery
+        while True:
+            try:
+                finish(bench, gallery)
+                break
+            except Killed:
+                killed += 1
+                gallery.close()
+                gallery = bench.gallery(**gallery._settings)
+    assert killed == 1 or (point, time) in {("site.removed", 2), ("site.removed", 3), ("site.divided", 3)}
+    bench.check()
+
+
+def acts_of(bench: Bench) -> list[Callable[[Gallery], Gallery | None]]:
+    """What happens to the gallery, one after another."""
+
+    def restarted(gallery: Gallery, **settings: Any) -> Gallery:
+        gallery.close()
+        return bench.gallery(**settings)
+
+    return [
+        lambda gallery: None,
+        lambda gallery: bench.put_all(range(100, 140)),
+        lambda gallery: bench.delete_all(range(1, 20)),
+        lambda gallery: bench.put(1),
+        lambda gallery: restarted(gallery, enabled=False),
+        lambda gallery: restarted(gallery, title="Another"),
+        lambda gallery: bench.put(150),
+    ]
+
+
+def finish(bench: Bench, gallery: Gallery) -> None:
+    for _ in range(2):
+        while gallery.step():
+            pass
+        bench.now += 60.0
+
+
+def test_the_points_are_all_reached(bench: Bench) -> None:
+    assert CHANNEL == 7
+    source = "".join(path.read_text() for path in Path("workers/publishing/documents/site").rglob("*.py"))
+    assert all(f'reach("{point}")' in source for point in POINTS)

@@ -1,0 +1,1 @@
+"""The pages of the gallery: posts in, bytes out. Pure."""
