@@ -251,7 +251,9 @@ def test_jpeg_without_its_end_is_shown_and_without_a_bit_of_a_pixel_is_not(mode:
         assert outcome(unended) == whole
     scan = data.rindex(b"\xff\xda")
     cuts = {*range(max(scan, len(data) - 90), len(data) - 2), *range(200, len(data) - 2, 97)}
-    assert [cut for cut in sorted(cuts) if outcome(data[:cut]) is not None] == []
+    shown = {cut: found for cut in sorted(cuts) if (found := outcome(data[:cut])) is not None}
+    # The last byte may be padding but for a correction that no pixel shows: so in one of forty such random pictures.
+    assert set(shown) <= {len(data) - 3} and set(shown.values()) <= {whole}
 
 
 def test_jpeg_without_its_end_and_with_garbage_behind() -> None:
