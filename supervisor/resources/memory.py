@@ -1,10 +1,12 @@
-"""How much memory a process has, and whether the kernel has had to kill for it."""
+"""How much memory a process has, and whether the kernel has had to kill for it. The only home of psutil."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
+
+import psutil
 
 from ipc.kernel import proc
 
@@ -60,6 +62,17 @@ class MemoryHistory:
         middle = sum(at for at, _ in self._samples) / count
         spread = sum((at - middle) ** 2 for at, _ in self._samples)
         return round(sum((at - middle) * rss for at, rss in self._samples) / spread * 3600)
+
+
+def rss_bytes(pid: int) -> int:
+    """Resident memory of a process now, in bytes; 0 if it is gone. About 12 µs.
+
+    Not `ru_maxrss`, which an exec'd child inherits from its parent.
+    """
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
 
 
 def share(pid: int | None = None) -> Share:

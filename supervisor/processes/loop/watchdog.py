@@ -10,7 +10,6 @@ from collections.abc import Collection
 
 import structlog
 
-from ipc.kernel import proc
 from supervisor.processes import policy
 from supervisor.processes.policy import Intent, Oom
 from supervisor.processes.process import Process
@@ -72,7 +71,7 @@ class Watchdog:
 
 def sample(process: Process) -> None:
     """Note how much memory the process has now."""
-    process.rss_bytes = proc.rss_bytes(process.pid)
+    process.rss_bytes = memory.rss_bytes(process.pid)
     process.peak_rss_bytes = max(process.peak_rss_bytes, process.rss_bytes)
 
 

@@ -11,19 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from ipc.kernel import proc
 from supervisor.resources import memory
 
 
 def test_rss_of_a_process() -> None:
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     ours = int(fields["VmRSS"].split()[0]) * 1024
-    assert 0.5 * ours < proc.rss_bytes(os.getpid()) < 2 * ours
+    assert 0.5 * ours < memory.rss_bytes(os.getpid()) < 2 * ours
 
 
 def test_the_share_of_a_process() -> None:
     ours = memory.share(os.getpid())
-    assert 0 < ours.uss_bytes <= ours.pss_bytes <= proc.rss_bytes(os.getpid()) * 1.1
+    assert 0 < ours.uss_bytes <= ours.pss_bytes <= memory.rss_bytes(os.getpid()) * 1.1
     assert memory.share(2**22 + 1) == memory.Share(), "there is no such process"
 
 
@@ -59,8 +58,8 @@ def test_rss_grows_with_what_is_touched() -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert 64 * memory.MIB < proc.rss_bytes(process.pid) < 128 * memory.MIB
-    assert proc.rss_bytes(process.pid) == 0, "it is gone"
+        assert 64 * memory.MIB < memory.rss_bytes(process.pid) < 128 * memory.MIB
+    assert memory.rss_bytes(process.pid) == 0, "it is gone"
 
 
 def test_oom_kills_are_counted_since_the_machine_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
