@@ -103,6 +103,7 @@ FIELDS: Mapping[str, str] = {
 """Each field has one meaning and one unit in all events. `exception` holds a traceback."""
 
 EVENTS: Mapping[str, Event] = {
+    "animation.stilled": Event("The first frame stands for an animation that is within the limits", "job why"),
     "catalogue.failed": Event("The catalogue failed: the rows of these jobs wait", "job_ids reason"),
     "cgroup.cap_failed": Event("The memory limit of a cgroup could not be changed", "cgroup error"),
     "cgroup.divided": Event("The kernel holds each worker to its memory cap", "cgroup"),
