@@ -208,6 +208,8 @@ class Feed:
             "renditions": msgpack.packb(renditions),
             "rendition_bytes": size * (len(renditions) + 1),
             "stripped_bytes": size,
+            "appearance": None,
+            "preview_bytes": None,
             "recipe": None,
         }
 

@@ -16,8 +16,8 @@ from workers.rendering.imaging.gate import Limits
 pillow_avif.AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each decoder thread would count its stack against the cap
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
-# All named: by default pillow_avif keeps the source's EXIF (GPS) and colour profile.
-BARE: dict[str, Any] = {"exif": b"", "xmp": b"", "icc_profile": None}
+# All named: by default pillow_avif keeps the source's EXIF (GPS) and colour profile, and a JPEG its comment.
+BARE: dict[str, Any] = {"exif": b"", "xmp": b"", "icc_profile": None, "comment": b""}
 
 
 @contextmanager
