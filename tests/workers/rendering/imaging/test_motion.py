@@ -220,3 +220,9 @@ def test_pictures_of_few_pixels_move_too() -> None:
     rendered, files = developed(animated("GIF", [one.resize((2, 1)) for one in frames()]))
     assert rendered.appearance.animated
     assert len(shown(files["2.avif"])) == 4
+
+
+def test_a_frame_without_a_time_is_shown_as_long_as_in_browsers() -> None:
+    _, files = developed(animated("GIF", duration=[0, 10, 20, 400]))
+    for name in ("32.webp", "32.avif"):
+        assert [time for _, time in shown(files[name])] == [100, 100, 20, 400], name
