@@ -108,6 +108,7 @@ FIELDS: Mapping[str, str] = {
 """Each field has one meaning and one unit in all events. `exception` holds a traceback."""
 
 EVENTS: Mapping[str, Event] = {
+    "animation.stilled": Event("The first frame stands for an animation that is within the limits", "job why"),
     "catalogue.failed": Event("The catalogue failed: the rows of these jobs wait", "job_ids reason"),
     "catalogue.schema_outdated": Event("The catalogue lacks columns: rows are written without them", "reason"),
     "catalogue.schema_unknown": Event("The catalogue does not say whether it has all columns", "reason"),

@@ -21,9 +21,10 @@ from ipc.intake import take
 from ipc.journal import Journal, lookup
 from ipc.posts import Channel, Page, Photo, Post
 from tests.instance import DEADLINE_SECONDS, Instance, wait_for
-from tests.pictures import CHANNEL, draw, make_export
+from tests.pictures import CHANNEL, draw, make_export, message, write_result
 
 MakeInstance = Callable[..., Instance]
+ANIMATED = ("gif", "webp", "avif", "png")
 KINDS = ["health", "uploader", "image-1", "pool", "connection"]
 
 
@@ -217,6 +218,29 @@ def test_a_picture_that_needs_more_memory_than_the_cap_is_tried_alone_then_set_a
     assert instance.stop() == 0
     instance.assert_published([1, 3])
     instance.assert_nothing_left(dead=1)
+
+
+def test_animations_and_posters_of_videos(tmp_path: Path, make_instance: MakeInstance) -> None:
+    """Sealed workers make what moves; the pool takes it; rows and objects are as for any other picture."""
+    (folder := tmp_path / "export").mkdir()
+    first, *more = (Image.effect_mandelbrot((96, 64), (-2, -1, at, 1), 50).convert("RGB") for at in (1, 1.5, 2))
+    for kind in ANIMATED:
+        first.save(folder / f"a.{kind}", save_all=True, append_images=more, duration=80)
+    first.save(folder / "poster.jpg")
+    files = [message(number, file=f"a.{kind}", mime_type=f"image/{kind}") for number, kind in enumerate(ANIMATED, 1)]
+    video = {"file": "b.mp4", "media_type": "video_file", "thumbnail": "poster.jpg"}
+    write_result(folder, [*files, message(5, **video)])
+    instance = make_instance(folder)
+    instance.start(PICTUREDESK__TELEGRAM__VIDEO_POSTERS="true")
+    instance.wait_until_done()
+    assert instance.stop() == 0
+    instance.assert_published([1, 2, 3, 4, 5])
+    with closing(Journal.open_to_read(instance.state_dir / "journal.db")) as journal:
+        jobs = [lookup.known(journal, CHANNEL, number) for number in range(1, 6)]
+    assert [job and job.appearance and (job.kind, job.appearance.frames, job.appearance.animated) for job in jobs] == [
+        *[("photo", 3, True)] * 4,
+        ("video", 1, False),
+    ]
 
 
 def test_no_secret_of_ours_reaches_a_child(export: Path, make_instance: MakeInstance) -> None:

@@ -103,6 +103,9 @@ class Telegram:
         "whether captions have commands: a line alt: … is alternative text, #hide takes the post off the site, #cover"
         " marks the first picture of its album",
     )
+    video_posters: bool = setting(
+        False, "also take the posters of videos, their cover or largest thumbnail; of an export's too"
+    )
     server: str = setting(
         "",
         "a server instead of Telegram's own",
@@ -155,6 +158,9 @@ class Images:
         high=16383,
     )
     preview: bool = setting(True, "make a picture of 1200 × 630 px for link cards, of the part that matters most")
+    animations: bool = setting(
+        True, "renditions of animations move, within limits; else the first frame stands for an animation"
+    )
     preset: str = setting(
         "balanced",
         "how hard the encoders try, at the same quality: fast takes 0.9 of balanced's time for 5 % larger WebP, small"

@@ -49,6 +49,7 @@ def options(path: Path, **more: Any) -> dict[str, Any]:
         "export": str(path),
         "max_bytes": 5_000_000,
         "telegram": None,
+        "video_posters": False,
         "backpressure": {"spool_max_bytes": 10**9, "min_free_bytes": 0},
         "editing": {"commands": False, "rules": []},
         "heartbeat_seconds": 60.0,
@@ -318,10 +319,10 @@ def test_an_unforeseen_error_is_one_pictures_or_one_messages(
     desk: Desk, connect: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    def fail_to_read(value: dict[str, Any], *more: Any) -> Any:
+    def fail_to_read(value: dict[str, Any], *more: Any, **options: Any) -> Any:
         if value["id"] == 1:
             raise ZeroDivisionError
-        return read_message(value, *more)
+        return read_message(value, *more, **options)
 
     fails = iter([True])
 

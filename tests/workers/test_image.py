@@ -224,7 +224,7 @@ def soft_cap() -> int:
 def test_each_job_has_its_own_cap(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, object]] = []
 
-    def look(original: Path, target: Path, limits: object, ladder: object, cap_bytes: int | None, _: int) -> None:
+    def look(original: Path, target: Path, limits: object, ladder: object, cap_bytes: int | None, *_: object) -> None:
         seen.append((soft_cap(), cap_bytes))
         raise imaging.BadPicture("enough seen")
 

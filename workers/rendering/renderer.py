@@ -34,21 +34,25 @@ def render(
     """
     set_memory_cap(job.cap_bytes)
     set_time_limit(job.cpu_seconds)
+    seconds = imaging.seconds_for(job.cpu_seconds)
     original, out = place.readable / ORIGINAL, place.writable
     try:
-        rendered = imaging.render(original, out, limits, ladder, job.cap_bytes or None, job.threads)
+        rendered = imaging.render(original, out, limits, ladder, job.cap_bytes or None, job.threads, seconds)
         stripped_bytes = strip_original(original, out, rendered.extension, job.job_id) if strip else NOT_STRIPPED
     except Exception as error:
         return _failed(job, error)
     failpoints.reach("rendered.written")
-    recipe = imaging.current_recipe(ladder.preset, rendered.fallbacks)
+    recipe = imaging.current_recipe(ladder.preset, rendered.fallbacks, animations=ladder.animations)
     return _done(job, rendered, stripped_bytes, recipe)
 
 
 def _done(job: RenderRequest, rendered: imaging.Rendered, stripped_bytes: int, recipe: str) -> JobDone:
-    why = clip(next(iter(rendered.fallbacks.values()), ""), FALLBACK_BYTES)
-    if rendered.fallbacks:
-        log.warning("encoder.replaced", job=job.job_id, renditions=len(rendered.fallbacks), why=why)
+    fallbacks = dict(rendered.fallbacks)
+    if stilled := fallbacks.pop("animation", ""):
+        log.warning("animation.stilled", job=job.job_id, why=clip(stilled, FALLBACK_BYTES))
+    why = clip(next(iter(fallbacks.values()), ""), FALLBACK_BYTES)
+    if fallbacks:
+        log.warning("encoder.replaced", job=job.job_id, renditions=len(fallbacks), why=why)
     return JobDone(
         job.job_id,
         job.generation,
@@ -58,7 +62,7 @@ def _done(job: RenderRequest, rendered: imaging.Rendered, stripped_bytes: int, r
         rendered.width,
         rendered.height,
         [[one.width, one.height, one.format, one.bytes] for one in rendered.renditions],
-        len(rendered.fallbacks),
+        len(fallbacks),
         why,
         stripped_bytes,
         recipe,

@@ -111,9 +111,23 @@ class Channel:
             attributes.append(types.DocumentAttributeFilename(name))
         return self.post(caption, Document(file, tuple(attributes)), **options)
 
-    def post_video(self, data: bytes | File, caption: str = "", **options: Unpack[PostOptions]) -> int:
-        video = types.DocumentAttributeVideo(duration=3, w=640, h=480, supports_streaming=True)
-        return self.post(caption, Document(self.world.file(data, "video/mp4", None), (video,)), **options)
+    def post_video(
+        self,
+        data: bytes | File,
+        caption: str = "",
+        *,
+        cover: bytes | None = None,
+        thumb: bool = True,
+        animated: bool = False,
+        **options: Unpack[PostOptions],
+    ) -> int:
+        """`animated`: one without sound, which clients play like a GIF."""
+        attributes: list[Any] = [types.DocumentAttributeVideo(duration=3, w=640, h=480, supports_streaming=True)]
+        if animated:
+            attributes.append(types.DocumentAttributeAnimated())
+        photo = Photo(self.world.file(cover, "image/jpeg", None), dimensions(cover)) if cover else None
+        video = Document(self.world.file(data, "video/mp4", None), tuple(attributes), thumb, photo)
+        return self.post(caption, video, **options)
 
     def post_sticker(self, data: bytes | File, **options: Unpack[PostOptions]) -> int:
         """A sticker: a document that is an image by its type, but nobody's photograph."""

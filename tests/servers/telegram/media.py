@@ -146,15 +146,16 @@ class ExpiredPhoto:
 
 @dataclass(frozen=True)
 class Document:
-    """Any file: a picture sent as a file, a video, a sticker."""
+    """Any file: a picture sent as a file, a video, which may have a cover, a sticker."""
 
     file: File
     attributes: tuple[Any, ...]
     thumb: bool = True
+    cover: Photo | None = None
 
     @property
     def files(self) -> list[File]:
-        return [self.file]
+        return [self.file, *(self.cover.files if self.cover else [])]
 
     def tl(self, epoch: int, date: datetime) -> Any:
         document = types.Document(
@@ -168,7 +169,8 @@ class Document:
             attributes=list(self.attributes),
             thumbs=_small_size(self.file) if self.thumb else None,
         )
-        return types.MessageMediaDocument(document=document)
+        cover = self.cover.photo(epoch, date) if self.cover else None
+        return types.MessageMediaDocument(document=document, video_cover=cover)
 
 
 @dataclass(frozen=True)

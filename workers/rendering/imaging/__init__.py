@@ -10,6 +10,7 @@ in CodecFault or OutOfMemory, no verdict; or in the OSError of the disk.
     appearance placeholder, colour and hash of near-duplicates; which part a preview shows
     blame      whose fault a failure is: the picture's or ours; `canaries` show it
     ladder     which renditions a picture gets
+    motion     which renditions of an animation move
     presets    what the encoders are told: `images.preset`
     recipe     by what they were made, as their keys say it
     memory     how much memory that takes, and whether a failure may have been for want of it
@@ -21,6 +22,7 @@ from workers.rendering.imaging.codec import current_recipe, render, warm_up
 from workers.rendering.imaging.gate import FORMATS, BadPicture, Limits, inspect
 from workers.rendering.imaging.ladder import Ladder, Rendered, widths_for
 from workers.rendering.imaging.memory import OutOfMemory, trim
+from workers.rendering.imaging.motion import seconds_for
 
 __all__ = [
     "FORMATS",
@@ -33,6 +35,7 @@ __all__ = [
     "current_recipe",
     "inspect",
     "render",
+    "seconds_for",
     "trim",
     "warm_up",
     "widths_for",

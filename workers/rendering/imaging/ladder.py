@@ -17,7 +17,7 @@ class Ladder:
     """What to make: widths in px of the upright picture, in which formats, by which preset (see `presets`).
 
     Neither WebP nor AVIF: only verify, so no JPEG and no preview either. `jpeg_width` is that of the one JPEG rendition
-    (0: none), `preview` the picture for link cards.
+    (0: none), `preview` the picture for link cards; `animations`: those of an animation move.
     """
 
     widths: tuple[int, ...]
@@ -26,6 +26,7 @@ class Ladder:
     preset: str = "balanced"
     jpeg_width: int = 0
     preview: bool = False
+    animations: bool = False
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -38,7 +39,8 @@ class Rendered:
     """The result: type by content, sides in px once upright, and the renditions.
 
     `preview_bytes`: of the picture for link cards, 0 where none is made. `fallbacks`: by file name, why the encoder of
-    choice could not make it; "trial": why AVIF's quality is the preset's.
+    choice could not make it; "trial": why AVIF's quality is the preset's; "animation": why its first frame stands
+    for it, though it is within the limits.
     """
 
     mime: str

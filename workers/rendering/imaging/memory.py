@@ -67,6 +67,13 @@ def side_by_side_need(pixels: Sequence[int], threads: int) -> int:
     return encode + pictures + THREAD_BYTES * (threads - 1)
 
 
+def frames_need(pixels: int) -> int:
+    """Return an upper bound in bytes on what an animation adds to `memory_need`, with `pixels` in all frames at all
+    steps: they are held while they are encoded. The files are smaller by far, and counted as a byte a pixel.
+    """
+    return (PICTURE_BYTES_PER_PIXEL + 1) * pixels
+
+
 def near_cap(peak_bytes: int, cap_bytes: int | None) -> bool:
     """Whether a process whose data may have peaked at `peak_bytes` can have failed for want of memory.
 
@@ -96,6 +103,10 @@ class Gauge:
         """Begin a job on `subject`, a phrase for messages, that needs at most `need_bytes` by its header."""
         data, resident_peak = _process_bytes()
         return cls(subject, cap_bytes, data + need_bytes, resident_peak)
+
+    def plus(self, need_bytes: int) -> Gauge:
+        """The gauge of a job that may need so much besides."""
+        return replace(self, expected_bytes=self.expected_bytes + need_bytes)
 
     def side_by_side(self, threads: int, pixels: Sequence[int]) -> tuple[int, Gauge]:
         """As many of the `threads` as keep the need within the cap, at least one, and the gauge of a job on them.

@@ -18,15 +18,22 @@ PIPELINE_VERSION = 2
 
 
 def recipe_of(
-    preset: str, libraries: Mapping[str, str], fallbacks: Collection[str] = (), pipeline: int = PIPELINE_VERSION
+    preset: str,
+    libraries: Mapping[str, str],
+    fallbacks: Collection[str] = (),
+    pipeline: int = PIPELINE_VERSION,
+    *,
+    animations: bool = True,
 ) -> str:
     """Return 8 hex digits of the preset, the version of each library by name, and the version of the pipeline.
 
-    `fallbacks` names what an encoder had to make that is not of choice: those bytes are others. So such a picture is
-    rendered anew by `republish --renditions`, like one of an older version.
+    Without `animations` it is another one, for all pictures: the same key must not stand for what moves and what does
+    not. `fallbacks` names what could not be made as it should be: those bytes are others. So such a picture is rendered
+    anew by `republish --renditions`, like one of an older version.
 
     >>> recipe_of("balanced", {"libwebp": "1.6.0", "libavif": "1.4.2"}, pipeline=1)
     '407b6239'
     """
-    parts = json.dumps([pipeline, preset, sorted(libraries.items()), *sorted(fallbacks)])
+    without = [] if animations else ["without animations"]
+    parts = json.dumps([pipeline, preset, sorted(libraries.items()), *sorted([*fallbacks, *without])])
     return hashlib.sha256(parts.encode()).hexdigest()[:8]

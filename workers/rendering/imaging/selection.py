@@ -23,3 +23,18 @@ def kept(renditions: Iterable[Rendition]) -> tuple[Rendition, ...]:
             least[one.format] = one.bytes
             chosen.add((one.format, one.width))
     return tuple(one for one in offered if (one.format, one.width) in chosen)
+
+
+def worth_moving(renditions: Iterable[Rendition], original_bytes: int) -> tuple[Rendition, ...]:
+    """Return those of an animation that have no more bytes than its file has; the JPEG, and the narrowest of each other
+    format, in any case. A GIF of few colours may well be smaller than a WebP of its frames.
+    """
+    offered = tuple(renditions)
+    narrowest: dict[str, int] = {}
+    for one in offered:
+        narrowest[one.format] = min(one.width, narrowest.get(one.format, one.width))
+    return tuple(
+        one
+        for one in offered
+        if one.format == "jpeg" or one.bytes <= original_bytes or one.width == narrowest[one.format]
+    )

@@ -79,6 +79,7 @@ class ExportSource:
         self._backpressure = Backpressure(journal, spool, options["backpressure"])
         self._editing = Editing.from_options(options["editing"])
         self._path = Path(options["export"])
+        self._posters = bool(options["video_posters"])
         self._fetching = Fetching(
             journal,
             spool,
@@ -99,7 +100,7 @@ class ExportSource:
 
     def open(self) -> None:
         """Open the export and check all of it. Raises ExportError."""
-        self._export = Export.open(self._path, self._context.progress)
+        self._export = Export.open(self._path, self._context.progress, posters=self._posters)
         self._census = self._export.census(self._context.progress)
         self._pages = self._export.pages()
         log.info(
@@ -187,7 +188,7 @@ class ExportSource:
 def check(options: dict[str, Any], tried: Checklist) -> None:
     """Try the source, for `bin/run check`; reads all of the export."""
     try:
-        census = Export.open(Path(options["export"])).census()
+        census = Export.open(Path(options["export"]), posters=options["video_posters"]).census()
     except ExportError as error:
         tried.fail(str(error))
     else:

@@ -156,7 +156,12 @@ class TelegramSource:
         failures, refusals = 0, Refusals()
         async with self._account.owned():
             while not self._stop.is_set():
-                connection = Connection(self._account, self._channels.hear, previews=self._options["web_previews"])
+                connection = Connection(
+                    self._account,
+                    self._channels.hear,
+                    previews=self._options["web_previews"],
+                    posters=self._options["video_posters"],
+                )
                 connected_at = math.inf
                 try:
                     await self._until_stop(self._connect(connection))

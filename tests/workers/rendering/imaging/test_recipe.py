@@ -55,3 +55,11 @@ def test_every_library_says_its_version() -> None:
     assert all(re.search(r"\d+\.\d+", version) for version in libraries().values()), libraries()
     assert "svt [enc]" in libraries()["codecs"] and "aom [enc]" in libraries()["codecs"]
     assert len({current_recipe(preset) for preset in ("balanced", "fast", "small")}) == 3
+
+
+def test_what_moves_and_what_does_not_have_no_key_in_common() -> None:
+    assert len({current_recipe("balanced"), current_recipe("balanced", animations=False)}) == 2
+    assert current_recipe("balanced", ["animation"]) not in {
+        current_recipe("balanced"),
+        current_recipe("balanced", animations=False),
+    }

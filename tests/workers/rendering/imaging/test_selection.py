@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ipc.jobs import Rendition
 from workers.rendering.imaging.ladder import widths_for
-from workers.rendering.imaging.selection import kept
+from workers.rendering.imaging.selection import kept, worth_moving
 
 WIDTHS = (320, 640, 1280, 1920)
 
@@ -73,3 +73,13 @@ def test_the_rule(ladder: list[Rendition]) -> None:
 def test_only_the_widest_can_have_the_sides_of_the_original(width: int, widths: set[int]) -> None:
     *narrower, _ = widths_for(width, tuple(widths))
     assert width not in narrower
+
+
+def test_of_an_animation_none_is_larger_than_its_file_but_the_narrowest() -> None:
+    offered = [
+        *(Rendition(width, width, "webp", size) for width, size in ((320, 900), (640, 2000))),
+        *(Rendition(width, width, "avif", size) for width, size in ((320, 100), (640, 500))),
+        Rendition(640, 640, "jpeg", 3000),
+    ]
+    kept_files = [one.file for one in worth_moving(offered, 800)]
+    assert kept_files == ["320.webp", "320.avif", "640.avif", "640.jpg"]

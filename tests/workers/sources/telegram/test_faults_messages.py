@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -9,8 +10,10 @@ from collections.abc import Callable
 
 import pytest
 
+from ipc.jobs import Job
 from ipc.journal import lookup
 from tests.servers.telegram import TelegramServer
+from tests.servers.telegram.media import thumbnail
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import LiveDesk, large_picture, picture
 
@@ -110,6 +113,45 @@ def test_web_previews_if_asked_for(make_alone: Callable[..., Alone], server: Tel
     other.wait_for("the next one", lambda: lookup.known(other.desk.journal, channel.id, photo))
     job = lookup.known(other.desk.journal, channel.id, message_id)
     assert job is not None and job.deleted_at is None, "what was taken stays"
+
+
+def test_posters_of_videos_if_asked_for(make_alone: Callable[..., Alone], server: TelegramServer) -> None:
+    channel = server.world.add_channel("News", username="newsdesk")
+    alone = make_alone(channel, video_posters=True)
+    alone.start()
+    alone.wait_for("the channel", lambda: alone.report("channel 0").get("id"))
+    cover = picture()
+    with server.world.lock:
+        server.faults.rpc("upload.getFile", error="FILE_REFERENCE_EXPIRED", times=1)
+        wanted = {
+            channel.post_video(b"a film" * 999, "a thumbnail"): thumbnail(),
+            channel.post_video(b"a film" * 999, "a cover", cover=cover): cover,
+        }
+        without = channel.post_video(b"a film" * 999, "neither", thumb=False)
+
+    def fetched() -> list[Job]:
+        jobs = [lookup.known(alone.desk.journal, channel.id, one) for one in wanted]
+        return [job for job in jobs if job is not None and job.state == "fetched"]
+
+    alone.wait_for("the posters", lambda: len(fetched()) == 2)
+    assert [(job.kind, job.sha256) for job in fetched()] == [
+        ("video", hashlib.sha256(data).hexdigest()) for data in wanted.values()
+    ]
+    assert lookup.known(alone.desk.journal, channel.id, without) is None
+    alone.stop()
+    other = make_alone(channel)
+    other.start()
+    photo = channel.post_photo(picture(), "after they were asked for no more")
+    other.wait_for("the next one", lambda: lookup.known(other.desk.journal, channel.id, photo))
+    with other.server.world.lock:
+        channel.edit(next(iter(wanted)), "an edit")
+        last = channel.post_photo(picture(), "behind the edit")
+    other.wait_for("the last one", lambda: lookup.known(other.desk.journal, channel.id, last))
+    asked = server.requests["messages.getHistory"]
+    other.wait_for("another look", lambda: server.requests["messages.getHistory"] > asked + 2)
+    for message_id in wanted:
+        job = lookup.known(other.desk.journal, channel.id, message_id)
+        assert job is not None and job.deleted_at is None, "what was taken stays"
 
 
 # Room

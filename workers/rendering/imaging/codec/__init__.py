@@ -2,8 +2,8 @@
 
 Promises: `render` ends in every rendition on disk, complete and fsynced; or in BadPicture, a verdict on the
 picture; or in CodecFault or OutOfMemory, no verdict; or in the OSError of the disk. The same file gives the same bytes.
-Renditions are sRGB, upright, the first frame of an animation, never larger than the original, and hold no
-metadata (no GPS, no comment).
+Renditions are sRGB, upright, never larger than the original, and hold no metadata (no GPS, no comment); those of an
+animation move within limits, or else show its first frame.
 
 Left to others: time (the pool's job deadline), crashes of a decoder and the cap itself (the pool), naming and
 removing what `render` wrote. The image worker's sandbox shuts a decoder off from network and files
@@ -15,6 +15,8 @@ removing what `render` wrote. The image worker's sandbox shuts a decoder off fro
     clearness  what of it is clear, where Pillow does not see it
     toning     PQ and HLG brought down
     encoder    as WebP and AVIF, each width; once as JPEG
+    frames     those of an animation, composed
+    animation  what moves of it
     preview    the part of it that a link card shows
     appearance what it looks like, in a few bytes
     side_by_side  several renditions at once, on threads

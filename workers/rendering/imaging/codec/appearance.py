@@ -21,8 +21,11 @@ _THUMB_SIDE: Final = 32
 """Pixels a side that are enough for a ThumbHash: it counts seven waves at most."""
 
 
-def appearance_of(picture: Image.Image, frames: int) -> Appearance:
-    """Of a picture in RGB or RGBA, which has alpha only where some of it shows. Raises whatever Pillow does."""
+def appearance_of(picture: Image.Image, frames: int, *, animated: bool = False) -> Appearance:
+    """Of a picture in RGB or RGBA, which has alpha only where some of it shows. Raises whatever Pillow does.
+
+    `frames` of the animation that it is the first of, `animated` if its renditions move.
+    """
     factor = max(picture.size) // _ENOUGH
     picture = picture.reduce(factor) if factor > 1 else picture
     small = _fitted(picture, _THUMB_SIDE)
@@ -32,7 +35,7 @@ def appearance_of(picture: Image.Image, frames: int) -> Appearance:
         phash=phash(_grey_rows(picture)),
         has_alpha=picture.mode == "RGBA",
         frames=frames,
-        animated=False,
+        animated=animated,
     )
 
 

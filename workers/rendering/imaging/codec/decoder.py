@@ -7,6 +7,7 @@ at half the CPU.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -124,6 +125,15 @@ def _is_at_first_frame(image: ImageFile.ImageFile, gauge: Gauge) -> bool:
         image.load()
         return False
     return True
+
+
+def converter(data: bytes, kind: str, size: tuple[int, int], gauge: Gauge) -> Callable[[Image.Image], Image.Image]:
+    """What makes of each frame of an animation a picture of these upright sides in px, upright and in sRGB."""
+    with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+        orientation = _orientation(image, gauge)
+        stated = meaning(kind, data, image.info.get("icc_profile"))
+    stored = size[::-1] if orientation >= 5 else size
+    return lambda frame: _finished(frame, None, stored, orientation, stated, gauge)
 
 
 def _finished(

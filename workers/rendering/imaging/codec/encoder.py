@@ -56,27 +56,36 @@ class _Work(NamedTuple):
 
 
 def encode_ladder(
-    picture: Image.Image, steps: list[tuple[int, int]], ladder: Ladder, gauge: Gauge, threads: int = 1
+    picture: Image.Image,
+    steps: list[tuple[int, int]],
+    ladder: Ladder,
+    gauge: Gauge,
+    threads: int = 1,
+    *,
+    moves: bool = False,
 ) -> Encoded:
-    """Make each rendition and the preview, shrinking each width from the next larger one.
+    """Make each rendition and the preview, shrinking each width from the next larger one. `moves`: only what is still
+    in an animation, the JPEG and the preview.
 
     Up to `threads` of them are encoded at once, as far as the memory cap lets them: the bytes are the same.
     """
-    works = works_of(steps, ladder)
+    works = works_of(steps, ladder, () if moves else ladder.formats)
     pixels = [work.size[0] * work.size[1] for some in works.values() for work in some]
     threads, gauge = gauge.side_by_side(threads, pixels)
-    trial, untried = trial_of(picture, gauge) if ladder.avif and steps else (None, "")
+    trial, untried = trial_of(picture, gauge) if ladder.avif and steps and not moves else (None, "")
     encoder = _Encoder(picture, PRESETS[ladder.preset], gauge, trial, is_shared=threads > 1)
     made = side_by_side.run(encoder.encodings(works), threads)
     fallbacks = {file: why for file, _, why in made if why} | ({"trial": untried} if untried else {})
     return Encoded({file: content for file, content, _ in made}, fallbacks, encoder.picture)
 
 
-def works_of(steps: list[tuple[int, int]], ladder: Ladder) -> dict[tuple[int, int], list[_Work]]:
-    """What is made of the picture at each of its steps, the largest first."""
+def works_of(
+    steps: list[tuple[int, int]], ladder: Ladder, formats: tuple[str, ...]
+) -> dict[tuple[int, int], list[_Work]]:
+    """What is made of the picture at each of its steps, the largest first: each of them in these formats."""
     if not ladder.formats:
         return {}
-    works = {step: [_Work(f"{step[0]}.{EXTENSIONS[name]}", name, step) for name in ladder.formats] for step in steps}
+    works = {step: [_Work(f"{step[0]}.{EXTENSIONS[name]}", name, step) for name in formats] for step in steps}
     jpeg = jpeg_size(steps, ladder)
     if jpeg:
         works[least_covering(steps, jpeg)].append(_Work(f"{jpeg[0]}.{EXTENSIONS['jpeg']}", "jpeg", jpeg))

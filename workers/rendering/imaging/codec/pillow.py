@@ -17,7 +17,7 @@ pillow_avif.AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each decoder thread would
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 # All named: by default pillow_avif keeps the source's EXIF (GPS) and colour profile, and a JPEG its comment.
-_BARE: dict[str, Any] = {"exif": b"", "xmp": b"", "icc_profile": None, "comment": b""}
+BARE: dict[str, Any] = {"exif": b"", "xmp": b"", "icc_profile": None, "comment": b""}
 
 
 @contextmanager
@@ -68,5 +68,5 @@ def same_pixels(image: Image.Image) -> Image.Image:
 def saved(picture: Image.Image, options: dict[str, Any], **metadata: Any) -> bytes:
     """The file in bytes, with no metadata but what is given."""
     buffer = io.BytesIO()
-    picture.save(buffer, **options | _BARE | metadata)
+    picture.save(buffer, **options | BARE | metadata)
     return buffer.getvalue()

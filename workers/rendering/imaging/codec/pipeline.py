@@ -11,6 +11,7 @@ from pathlib import Path
 from ipc.files.spool import PREVIEW
 from ipc.jobs import Rendition
 from workers.rendering.imaging.blame import encoding
+from workers.rendering.imaging.codec.animation import animate
 from workers.rendering.imaging.codec.appearance import appearance_canary, appearance_of
 from workers.rendering.imaging.codec.decoder import Decoded, open_picture
 from workers.rendering.imaging.codec.encoder import encode_ladder
@@ -18,7 +19,8 @@ from workers.rendering.imaging.codec.mending import mended
 from workers.rendering.imaging.codec.pillow import strict_pillow
 from workers.rendering.imaging.gate import BadPicture, Limits, read
 from workers.rendering.imaging.ladder import Ladder, Rendered, jpeg_size
-from workers.rendering.imaging.selection import kept
+from workers.rendering.imaging.motion import MOST_SECONDS
+from workers.rendering.imaging.selection import kept, worth_moving
 
 MIME = {
     "JPEG": ("image/jpeg", "jpg"),
@@ -31,23 +33,35 @@ MIME = {
 
 
 def render(
-    original: Path, target: Path, limits: Limits, ladder: Ladder, cap_bytes: int | None, threads: int = 1
+    original: Path,
+    target: Path,
+    limits: Limits,
+    ladder: Ladder,
+    cap_bytes: int | None,
+    threads: int = 1,
+    seconds: float = MOST_SECONDS,
 ) -> Rendered:
     """Write into `target` a file for each rendition of `original` (see `Rendition.file`), and the preview; all are on
     disk when this returns.
 
     `target` is an existing folder. `cap_bytes` is the process's RLIMIT_DATA, None when there is none. Up to `threads`
-    renditions are encoded at once, fewer where that might pass the cap. Raises BadPicture, CodecFault, OutOfMemory, or
-    OSError of reading the original or writing the target, which may then hold incomplete files.
+    renditions are encoded at once, fewer where that might pass the cap. `seconds` of CPU time are for what moves; where
+    they are not enough, the first frame stands for an animation. Raises BadPicture, CodecFault, OutOfMemory, or OSError
+    of reading the original or writing the target, which may then hold incomplete files.
     """
     data = read(original, limits)
-    rendered, contents = develop(data, limits, ladder, cap_bytes, threads)
+    rendered, contents = develop(data, limits, ladder, cap_bytes, threads, seconds)
     _write(target, contents)
     return rendered
 
 
 def develop(
-    data: bytes, limits: Limits, ladder: Ladder, cap_bytes: int | None, threads: int = 1
+    data: bytes,
+    limits: Limits,
+    ladder: Ladder,
+    cap_bytes: int | None,
+    threads: int = 1,
+    seconds: float = MOST_SECONDS,
 ) -> tuple[Rendered, dict[str, bytes]]:
     """`render` without the disk: what it returns, and the contents of the files by name."""
     with strict_pillow(limits):
@@ -58,20 +72,29 @@ def develop(
             if better is None:
                 raise
             header, gauge, decoded = open_picture(better, 2 * len(data), limits, ladder, cap_bytes)
-        files, fallbacks, smallest = encode_ladder(decoded.picture, decoded.steps, ladder, gauge, threads)
+            data = better
+        moving = animate(data, header, decoded, ladder, gauge, seconds, threads)
+        moves = bool(moving.steps)
+        files, fallbacks, smallest = encode_ladder(decoded.picture, decoded.steps, ladder, gauge, threads, moves=moves)
         with encoding("pixel converter", gauge, appearance_canary):
-            appearance = appearance_of(smallest, decoded.frames)
-    renditions = kept(_renditions(decoded, ladder, files))
+            appearance = appearance_of(smallest, decoded.frames, animated=moves)
+    files |= moving.files
+    renditions = kept(_renditions(decoded, moving.steps or decoded.steps, ladder, files))
+    if moves:
+        renditions = worth_moving(renditions, len(data))
     names = [one.file for one in renditions] + [PREVIEW] * (PREVIEW in files)
     replaced = {name: why for name, why in fallbacks.items() if name in names or name == "trial"}
+    replaced |= {"animation": moving.why} if moving.why else {}
     preview_bytes = len(files.get(PREVIEW, b""))
     rendered = Rendered(*MIME[header.format], *decoded.size, renditions, appearance, preview_bytes, replaced)
     return rendered, {name: files[name] for name in names}
 
 
-def _renditions(decoded: Decoded, ladder: Ladder, files: Mapping[str, bytes]) -> Iterator[Rendition]:
-    """All that were made, by width; of one width WebP, AVIF and JPEG."""
-    made = [Rendition(*step, name, 0) for step in decoded.steps for name in ladder.formats]
+def _renditions(
+    decoded: Decoded, steps: list[tuple[int, int]], ladder: Ladder, files: Mapping[str, bytes]
+) -> Iterator[Rendition]:
+    """All that were made, by width; of one width WebP, AVIF and JPEG. `steps`: those of WebP and AVIF."""
+    made = [Rendition(*step, name, 0) for step in steps for name in ladder.formats]
     jpeg = jpeg_size(decoded.steps, ladder)
     if jpeg:
         made.append(Rendition(*jpeg, "jpeg", 0))

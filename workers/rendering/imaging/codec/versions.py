@@ -19,6 +19,6 @@ def libraries() -> dict[str, str]:
     return {"pillow": PIL.__version__, **of_pillow, **avif_versions()}
 
 
-def current_recipe(preset: str, fallbacks: Collection[str] = ()) -> str:
+def current_recipe(preset: str, fallbacks: Collection[str] = (), *, animations: bool = True) -> str:
     """Return the recipe of what is rendered now: 8 hex digits. `fallbacks`: as the keys of `Rendered.fallbacks`."""
-    return recipe_of(preset, libraries(), fallbacks)
+    return recipe_of(preset, libraries(), fallbacks, animations=animations)

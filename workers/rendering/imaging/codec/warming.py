@@ -22,7 +22,7 @@ from workers.rendering.imaging.memory import trim
 def warm_up() -> None:
     """Takes about 0.2 s; touches no file of ours."""
     limits = Limits(max_bytes=1_000_000, max_dimension=1_000, max_pixels=1_000_000)
-    ladder = Ladder((16, 64), webp=True, avif=True, jpeg_width=64, preview=True)
+    ladder = Ladder((16, 64), webp=True, avif=True, jpeg_width=64, preview=True, animations=True)
     for sample in samples():
         for data in (sample, sample[: len(sample) // 2]):
             with suppress(BadPicture, CodecFault):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from workers.rendering.imaging.containers.parts import MAX_PARTS
 
@@ -45,6 +47,65 @@ def frames(data: bytes) -> int:
     except IndexError:
         pass
     return max(1, found)
+
+
+class Frame(NamedTuple):
+    """One frame: a GIF of its own, of the sides of its part of the screen; the corner of that in px; how long it is
+    shown in ms; and what becomes of its part then (`disposal`: 2 clear, 3 as it was before, else it stays).
+    """
+
+    data: bytes
+    corner: tuple[int, int]
+    milliseconds: int
+    disposal: int
+
+
+def split(data: bytes) -> Iterator[Frame]:
+    """Yield each frame, up to a cut or the first block that is none. The last one may be cut within its pixels."""
+    table = data[13 : 13 + _table_bytes(data[10])]
+    at, control = 13 + len(table), b""
+    for _ in range(MAX_PARTS):
+        start, kind = at, data[at : at + 1]
+        if kind == b"," and at + 10 <= len(data):
+            at += 11 + _table_bytes(data[at + 9])
+        elif kind == b"!":
+            at += 2
+        else:
+            return
+        at = _behind_blocks(data, at)
+        if kind == b"," and at > start:
+            yield _frame(data[:11], table, control, data[start:at])
+            control = b""
+        elif data[start + 1 : start + 3] == b"\xf9\x04":
+            control = data[start:at]
+
+
+def plays(data: bytes) -> int:
+    """How often all frames are shown, 0 for ever. The number in the file is of repetitions, which come after the first.
+
+    >>> plays(b""), plays(b"!\\xff\\x0bNETSCAPE2.0\\3\\1\\0\\0\\0"), plays(b"!\\xff\\x0bNETSCAPE2.0\\3\\1\\2\\0\\0")
+    (1, 0, 3)
+    """
+    at = data.find(b"\x0bNETSCAPE2.0\x03\x01")
+    if at < 0 or at + 16 > len(data):
+        return 1
+    repetitions = int.from_bytes(data[at + 14 : at + 16], "little")
+    return repetitions + 1 if repetitions else 0
+
+
+def _frame(screen: bytes, table: bytes, control: bytes, block: bytes) -> Frame:
+    left, upper = struct.unpack_from("<HH", block, 1)
+    flags, hundredths = (control[3], struct.unpack_from("<H", control, 4)[0]) if len(control) >= 8 else (0, 0)
+    head = b"GIF89a" + block[5:9] + screen[10:11] + bytes(2)
+    alone = head + table + control + block[:1] + bytes(4) + block[5:] + b";"
+    return Frame(alone, (left, upper), 10 * hundredths, flags >> 2 & 7)
+
+
+def _behind_blocks(data: bytes, at: int) -> int:
+    """Where what follows the blocks begins, which stand at `at`; the end of the data if they are cut."""
+    while at < len(data) and data[at]:
+        at += 1 + data[at]
+    return min(at + 1, len(data))
 
 
 def _table_bytes(flags: int) -> int:

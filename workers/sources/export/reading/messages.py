@@ -59,6 +59,11 @@ _MEDIA_TYPES: Final = {
 }
 
 
+_VIDEO_KINDS: Final = ("video", "animation")
+_POSTER: Final = "thumbnail"
+"""The key of a video's poster."""
+
+
 def units(messages: Iterable[ExportMessage]) -> Iterator[list[ExportMessage]]:
     """Messages that belong together: albums, their posts with `grouped_id`, and everything else by itself.
 
@@ -81,14 +86,18 @@ def _grouped(unit: list[ExportMessage]) -> list[ExportMessage]:
     return [replace(m, post=replace(m.post, grouped_id=unit[0].id)) if m.post else m for m in unit]
 
 
-def read_message(value: object, channel_id: int, folder: Path) -> ExportMessage:
-    """The message that an element of `messages` is, its picture in the export at `folder`. Raises Malformed."""
+def read_message(value: object, channel_id: int, folder: Path, *, posters: bool = False) -> ExportMessage:
+    """The message that an element of `messages` is, its picture in the export at `folder`. `posters`: those of videos
+    are taken as well. Raises Malformed.
+    """
     if not isinstance(value, dict):
         raise Malformed(f"not an object: {brief(value)}")
     message_id = value.get("id")
     if not is_int(message_id) or not -INT64_MAX < message_id <= INT64_MAX or message_id == 0:
         raise Malformed(f"'id' is not a message's id: {brief(message_id)}")
     key, kind = _kind(value, message_id)
+    if posters and kind in _VIDEO_KINDS and _has_poster(value):
+        key, kind = _POSTER, "photo"
     if key is None:
         return ExportMessage(message_id, kind)
     posted_at = _time(value, "date")
@@ -107,8 +116,8 @@ def read_message(value: object, channel_id: int, folder: Path) -> ExportMessage:
         forwarded_from=forwarded_from(value),
         reply_to=reply_to(value, channel_id),
     )
-    # Photos and documents are never in one album.
-    album = (key, posted_at, value.get("from_id"), value.get("forwarded_from"))
+    # Photos and documents are never in one album; photos and videos are.
+    album = ("photo" if key == _POSTER else key, posted_at, value.get("from_id"), value.get("forwarded_from"))
     return ExportMessage(message_id, kind, post, album)
 
 
@@ -124,9 +133,12 @@ def _kind(message: Mapping[str, object], message_id: int) -> tuple[str | None, s
     if message.get("photo") is not None:
         return "photo", "photo"
     media_type = message.get("media_type")
+    is_image = message.get("file") is not None and str(message.get("mime_type")).lower().startswith("image/")
+    if media_type == "animation" and is_image:
+        return "file", "photo"  # a GIF that is one still
     if media_type is not None:
         return None, _MEDIA_TYPES.get(str(media_type), "other")
-    if message.get("file") is not None and str(message.get("mime_type")).lower().startswith("image/"):
+    if is_image:
         return "file", "photo"
     return None, next((kind for key, kind in _KINDS.items() if message.get(key) is not None), "text")
 
@@ -135,13 +147,21 @@ def _kind(message: Mapping[str, object], message_id: int) -> tuple[str | None, s
 _LEFT_OUT: Final = re.compile(r"\((?:File|Photo) (?:not included|exceeds maximum size|unavailable)[^()]*\)\Z")
 
 
+def _has_poster(message: Mapping[str, object]) -> bool:
+    """Whether the export has a picture of the video. One that was left out is no picture that is missing."""
+    name = message.get(_POSTER)
+    return isinstance(name, str) and name != "" and not _LEFT_OUT.search(name)
+
+
 def _photo(message: Mapping[str, object], key: str, folder: Path) -> Photo:
     name = message[key]
     if not isinstance(name, str):
         raise Malformed(f"{key!r} is not a string: {brief(name)}")
     name = clean(name)
-    size = positive(message.get("photo_file_size" if key == "photo" else "file_size"))
+    size = positive(message.get({"photo": "photo_file_size", _POSTER: "thumbnail_file_size"}.get(key, "file_size")))
     width, height = positive(message.get("width")), positive(message.get("height"))
+    if key == _POSTER:
+        width = height = None  # those are the video's
     left_out = _LEFT_OUT.search(name)
     if name and not left_out:
         # Telegram Desktop numbers the photos of one export; in another one the same photo has another number.
@@ -159,6 +179,7 @@ def _photo(message: Mapping[str, object], key: str, folder: Path) -> Photo:
         width=width,
         height=height,
         mime=str(message["mime_type"]).lower() if key == "file" else "image/jpeg",
+        kind="video" if key == _POSTER else "photo",
     )
 
 

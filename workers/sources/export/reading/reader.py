@@ -36,18 +36,20 @@ class Census:
 class Export:
     """One channel's export. Every call of `census` and `pages` reads the file anew."""
 
-    def __init__(self, file: Path, channel: Channel) -> None:
+    def __init__(self, file: Path, channel: Channel, *, posters: bool = False) -> None:
         self._file = file
+        self._posters = posters
         self.channel = channel
 
     @classmethod
-    def open(cls, path: Path, progress: Callable[[], None] = lambda: None) -> Export:
-        """The export at `path`, its folder or its result.json. Reads up to the channel's name, no further.
+    def open(cls, path: Path, progress: Callable[[], None] = lambda: None, *, posters: bool = False) -> Export:
+        """The export at `path`, its folder or its result.json. Reads up to the channel's name, no further. `posters`:
+        those of videos are taken as well.
 
         That may come last, so `progress` is called as for the census.
         """
         file = _result_file(path)
-        return cls(file, _read_channel(file, progress))
+        return cls(file, _read_channel(file, progress), posters=posters)
 
     def census(self, progress: Callable[[], None] = lambda: None) -> Census:
         """Read and check the whole file, syntax and structure. Raises ExportError at the first fault.
@@ -93,7 +95,7 @@ class Export:
         previous = -INT64_MAX
         for index, value in enumerate(message_values(self._file, progress), 1):
             try:
-                message = read_message(value, self.channel.id, self._file.parent)
+                message = read_message(value, self.channel.id, self._file.parent, posters=self._posters)
             except Malformed as error:
                 raise ExportError(self._file, str(error), place=name_of(value, index)) from None
             except Exception as error:

@@ -37,6 +37,13 @@ PATIENCE_SECONDS: Final = 60.0
 STUBBORN_SECONDS: Final = 900.0
 """How long one picture fails, although others come, before that is a problem."""
 
+_NOT_TAKEN: Final = {
+    "preview": "it is the picture of a link's preview, and telegram.web_previews is off",
+    "video": "it is the poster of a video, which has none any more, or telegram.video_posters is off",
+    "animation": "it is the poster of an animation, which has none any more, or telegram.video_posters is off",
+}
+"""Why messages of these kinds, for which the picture was taken once, have none any more."""
+
 MAX_REMEMBERED: Final = 1000
 """Failing pictures that are remembered: in an outage, the others fail for the same reason."""
 
@@ -101,11 +108,11 @@ class DownloadFailures:
 
         `is_unchanged`: the intake saw no reason to change the job. Then it must not be asked for again at once.
         """
-        if is_unchanged and kind != "preview":
+        if is_unchanged and kind not in _NOT_TAKEN:
             return self._of_trouble(job, f"the message does not show the picture that it had ({kind})", now)
         self.forget(job.id)
         if is_unchanged:
-            return Gone("it is the picture of a link's preview, and telegram.web_previews is off")
+            return Gone(_NOT_TAKEN[kind])
         return Withdrawn()
 
     def _of_own_fault(self, job: Job, reason: str) -> Failed:

@@ -20,8 +20,11 @@ from ipc.posts import LIVE, MORE, Channel, Page
 from workers.sources.telegram.history.omitted_ids import OmittedIds
 from workers.sources.telegram.wire.connection import Connection, HistoryPage
 from workers.sources.telegram.wire.errors import Unreadable
-from workers.sources.telegram.wire.media import Message
+from workers.sources.telegram.wire.media import VIDEO_KINDS, Message
 from workers.sources.telegram.wire.peers import PAGE, Peer
+
+KEPT_KINDS = ("unreadable", "preview")
+"""What such a message showed when it was taken stays: nothing better is known, or previews are not taken any more."""
 
 NOWHERE = (1, 0)
 """The range of a page that holds single messages: it covers nothing, and moves no cursor."""
@@ -126,6 +129,13 @@ class ChannelReader:
         taken = take(self._journal, page, time.time(), self._editing)
         self.known_range = lookup.channel_range(self._journal, self.id)
         return taken
+
+    def keeps(self, message: Message) -> bool:
+        """Whether what the message showed when it was taken stays, though nothing of it is taken now."""
+        if message.kind not in VIDEO_KINDS:
+            return message.kind in KEPT_KINDS
+        known = lookup.known(self._journal, self.id, message.id)  # a photo that became a video is gone
+        return known is not None and known.kind == "video"
 
     def withdraw(self, message_ids: Iterable[int], *, is_told: bool) -> None:
         """Record that these are gone, or have no photo any more. `is_told`: Telegram has said so of each."""

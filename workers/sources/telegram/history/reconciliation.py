@@ -25,9 +25,6 @@ MASS_DELETION = 20
 MIN_FIRST_MESSAGES = 100
 """Messages that a new process reads again at the least: its predecessor may have died over a late id."""
 
-KEPT_KINDS = ("unreadable", "preview")
-"""What such a message showed when it was taken stays: nothing better is known, or previews are not taken any more."""
-
 log = structlog.get_logger()
 
 
@@ -72,7 +69,7 @@ class Reconciliation:
         for start in range(0, len(wanted), PAGE):
             messages = await self._reader.by_ids(connection, wanted[start : start + PAGE])
             taken += self._reader.take(messages, *NOWHERE)
-            gone = [one for one in messages if one.post is None and one.kind not in KEPT_KINDS]
+            gone = [one for one in messages if one.post is None and not self._reader.keeps(one)]
             for is_told in (True, False):
                 self._reader.withdraw([one.id for one in gone if one.is_told == is_told], is_told=is_told)
         return taken
@@ -86,7 +83,7 @@ class Reconciliation:
         all of it would be asked for, a hundred messages at a time.
         """
         taken = self._reader.take(messages, *NOWHERE)
-        seen = {one.id for one in messages if one.post or one.kind in KEPT_KINDS}
+        seen = {one.id for one in messages if one.post or self._reader.keeps(one)}
         missing = sorted(self._reader.recorded_between(low, high) - seen)[-most:]
         if len(missing) > MASS_DELETION and not set(missing) <= self._suspects:
             log.warning("messages.missed", channel=self._reader.id, messages=len(missing))

@@ -54,19 +54,23 @@ class HistoryPage:
 
 
 class Connection:
-    """One connection. `previews`: messages with a web-page preview are taken for its picture.
+    """One connection. `previews`: messages with a web-page preview are taken for its picture; `posters`: videos for
+    their poster.
 
     `heard_at`: when Telegram has last answered anything (monotonic). `clock_ahead`: how far its clock, which dates the
     messages, is ahead of this machine's in seconds, as far as is known.
     """
 
-    def __init__(self, account: Account, on_hint: Callable[[Hint], None], *, previews: bool = False) -> None:
+    def __init__(
+        self, account: Account, on_hint: Callable[[Hint], None], *, previews: bool = False, posters: bool = False
+    ) -> None:
         self._client = make_client(account, load_session(account))
         stay(self._client)
         overhear(self._client, self._overhear)
         self._files = Files(self._client, self._heard)
         self._on_hint = on_hint
         self._previews = previews
+        self._posters = posters
         self.account_id = 0
         self.heard_at = -math.inf
         self.clock_ahead = 0.0
@@ -207,7 +211,7 @@ class Connection:
     def _read(self, message: Any, peer: Peer) -> Message:
         """The message. One that this program can't read keeps no other one from being read."""
         try:
-            return read_message(message, peer.channel_id, previews=self._previews)
+            return read_message(message, peer.channel_id, previews=self._previews, posters=self._posters)
         except Exception as error:
             facts = {"channel": peer.channel_id, "message": message.id, "kind": type(message).__name__}
             contained(error, "message can't be read and is passed over", **facts)

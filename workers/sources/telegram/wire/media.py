@@ -1,9 +1,9 @@
 """What a Telegram message is: its kind, its picture, its caption. Pure; of telethon it needs the types only.
 
-Taken are photos, image documents and, if asked for, the pictures of web-page previews; also those of paid media that
-the account has bought, of polls, and of rich messages. Of a message with several, the first is taken and the others are
-counted (`ipc.posts.MORE`): a row has one picture. All else has its kind alone, for the counts, in the same words as an
-export's.
+Taken are photos, image documents and, if asked for, the pictures of web-page previews and the posters of videos; also
+those of paid media that the account has bought, of polls, and of rich messages. Of a message with several, the first is
+taken and the others are counted (`ipc.posts.MORE`): a row has one picture. All else has its kind alone, for the counts,
+in the same words as an export's.
 """
 
 from __future__ import annotations
@@ -74,6 +74,9 @@ _MEDIA_KINDS: Final = {
     types.MessageMediaVenue: "location",
 }
 
+VIDEO_KINDS: Final = ("video", "animation")
+"""Those that have a poster. A video message, which is round, is no film that a website would show."""
+
 _ENTITIES: Final = {
     types.MessageEntityBankCard: "bank_card",
     types.MessageEntityBlockquote: "blockquote",
@@ -98,14 +101,16 @@ _ENTITIES: Final = {
 """Named as Telegram Desktop's export names them."""
 
 
-def read_message(message: Any, channel_id: int, *, previews: bool) -> Message:
-    """What telethon's `message` of that channel is. `previews`: take the pictures of web-page previews as well."""
+def read_message(message: Any, channel_id: int, *, previews: bool, posters: bool = False) -> Message:
+    """What telethon's `message` of that channel is. `previews`: take the pictures of web-page previews as well;
+    `posters`: those of videos, too.
+    """
     if isinstance(message, types.MessageEmpty):
         return Message(message.id, "absent")
     at = _seconds(message.date)
     if isinstance(message, types.MessageService):
         return Message(message.id, "service", at)
-    found = _picture(message.media, previews)
+    found = _picture(message.media, previews, posters)
     rich = message.rich_message
     if rich is not None:
         in_blocks = _rich_pictures(rich)
@@ -132,7 +137,7 @@ def _post(message: Any, channel_id: int, caption: str, photo: Photo) -> Post:
     )
 
 
-def _picture(media: Any, previews: bool) -> _Found:
+def _picture(media: Any, previews: bool, posters: bool = False) -> _Found:
     """A message's media, but for what a rich message has in its blocks."""
     match media:
         case None:
@@ -140,7 +145,8 @@ def _picture(media: Any, previews: bool) -> _Found:
         case types.MessageMediaPhoto():
             return _photo(media.photo)
         case types.MessageMediaDocument():
-            return _document(media.document)
+            found = _document(media.document)
+            return _poster(found.kind, media) if posters and found.kind in VIDEO_KINDS else found
         case types.MessageMediaWebPage():
             if not isinstance(getattr(media.webpage, "photo", None), types.Photo):
                 return _Found("text")
@@ -197,6 +203,32 @@ def _photo(photo: Any) -> _Found:
     return _Found("photo", declared, File(location, photo.dc_id, size, data))
 
 
+def _poster(kind: str, media: Any) -> _Found:
+    """The poster of a video of that kind: its cover, else its largest thumbnail; without either it is no picture."""
+    cover, document = _photo(media.video_cover), media.document
+    if cover.photo is not None:
+        return replace(cover, photo=replace(cover.photo, kind="video"))
+    sizes = [one for one in document.thumbs or () if _bytes_of(one)]
+    if not sizes:
+        return _Found(kind)
+    largest = max(sizes, key=lambda size: (size.w * size.h, _bytes_of(size)))
+    size = _bytes_of(largest)
+    data = bytearray(largest.bytes) if isinstance(largest, types.PhotoCachedSize) else None
+    location = types.InputDocumentFileLocation(document.id, document.access_hash, document.file_reference, largest.type)
+    declared = Photo(
+        photo_id=document.id,
+        identity=f"id:{document.id}",
+        locator={"telegram": "thumbnail"},
+        source="telegram",
+        bytes=size,
+        width=largest.w,
+        height=largest.h,
+        mime="image/jpeg",
+        kind="video",
+    )
+    return _Found("photo", declared, File(location, document.dc_id, size, data))
+
+
 def _bytes_of(size: Any) -> int:
     """The size of a photo's file in bytes; 0 for the outlines and blurs that are no files."""
     if isinstance(size, types.PhotoSizeProgressive):
@@ -211,7 +243,8 @@ def _document(document: Any) -> _Found:
         return _Found("expired")
     about = {type(one): one for one in document.attributes}
     kind = _kind_of_document(about)
-    if kind != "file" or not document.mime_type.lower().startswith("image/"):
+    # A GIF may be sent as a file and be marked as animated; what Telegram makes an animation of is an MP4.
+    if kind not in ("file", "animation") or not document.mime_type.lower().startswith("image/"):
         return _Found(kind)
     dimensions = about.get(types.DocumentAttributeImageSize)
     location = types.InputDocumentFileLocation(document.id, document.access_hash, document.file_reference, "")

@@ -80,7 +80,7 @@ class TestWhatIsTaken:
             ({"type": "unsupported", "date_unixtime": None}, "unsupported"),
             ({"type": "a new one"}, "other"),
             ({"file": "a.webp", "mime_type": "image/webp", "media_type": "sticker"}, "sticker"),
-            ({"file": "a.gif", "mime_type": "image/gif", "media_type": "animation"}, "animation"),
+            ({"file": "a.mp4", "mime_type": "video/mp4", "media_type": "animation"}, "animation"),
             ({"file": "a.mp4", "mime_type": "video/mp4", "media_type": "video_file"}, "video"),
             ({"file": "a.mp4", "media_type": "video_message"}, "video_message"),
             ({"file": "a.ogg", "media_type": "voice_message"}, "voice_message"),
@@ -97,6 +97,29 @@ class TestWhatIsTaken:
         opened = Export.open(write(tmp_path, message(3, **fields)))
         assert opened.census() == Census(messages=1, photos=0, ignored={kind: 1})
         assert list(opened.pages()) == [Page(opened.channel, (), 3, 3, {kind: 1})]
+
+    @pytest.mark.parametrize("media_type", ["video_file", "animation"])
+    def test_a_videos_thumbnail_if_asked_for(self, tmp_path: Path, media_type: str) -> None:
+        video = {"file": "a.mp4", "media_type": media_type, "mime_type": "video/mp4", "width": 640, "height": 480}
+        poster = {"thumbnail": "video_files/a.mp4_thumb.jpg", "thumbnail_file_size": 99}
+        folder = write(
+            tmp_path, message(1, **video, **poster), message(2, **video, thumbnail=LEFT_OUT), message(3, **video)
+        )
+        assert Export.open(folder).census().photos == 0
+        census, (page,) = Export.open(folder, posters=True).census(), Export.open(folder, posters=True).pages()
+        assert census.photos == 1 and sum(census.ignored.values()) == 2
+        (post,) = page.posts
+        assert post.photo.identity == "file:video_files/a.mp4_thumb.jpg:99:?x?"
+        assert (post.photo.kind, post.photo.mime, post.photo.bytes) == ("video", "image/jpeg", 99)
+
+    def test_a_video_is_of_the_album_of_its_neighbours(self, tmp_path: Path) -> None:
+        video = message(2, file="a.mp4", media_type="video_file", thumbnail="a.jpg")
+        pages = Export.open(write(tmp_path, photo(1), video), posters=True).pages()
+        assert [post.grouped_id for page in pages for post in page.posts] == [1, 1]
+
+    def test_a_gif_is_a_picture(self, tmp_path: Path) -> None:
+        (post,) = posts(write(tmp_path, message(3, file="a.gif", mime_type="image/gif", media_type="animation")))
+        assert (post.photo.mime, post.photo.kind) == ("image/gif", "photo")
 
     def test_a_group_s_earlier_life_is_not_the_channel_s(self, tmp_path: Path) -> None:
         opened = Export.open(write(tmp_path, photo(-999_999_990), photo(-999_999_989), photo(5)))

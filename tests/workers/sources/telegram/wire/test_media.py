@@ -13,6 +13,7 @@ from telethon.extensions import BinaryReader
 from telethon.tl import types
 
 from tests.servers.telegram import Channel, World
+from tests.servers.telegram.media import thumbnail
 from tests.servers.telegram.tl import encode
 from workers.sources.telegram.wire.media import Message, read_message
 
@@ -30,10 +31,10 @@ def jpeg(size: tuple[int, int] = (640, 480)) -> bytes:
         return buffer.getvalue()
 
 
-def read(channel: Channel, message_id: int, *, previews: bool = False) -> Message:
+def read(channel: Channel, message_id: int, *, previews: bool = False, posters: bool = False) -> Message:
     post = channel.posts[message_id]
     with BinaryReader(encode(post.tl(channel.id, 0))) as reader:  # as it comes over the connection
-        return read_message(reader.tgread_object(), channel.id, previews=previews)
+        return read_message(reader.tgread_object(), channel.id, previews=previews, posters=posters)
 
 
 def test_a_photo(channel: Channel) -> None:
@@ -97,6 +98,43 @@ def test_an_image_document(channel: Channel) -> None:
 def test_what_is_not_taken(channel: Channel, kind: str, make: Callable[[Channel], int]) -> None:
     message = read(channel, make(channel))
     assert (message.kind, message.post, message.file) == (kind, None, None)
+
+
+@pytest.mark.parametrize("animated", [False, True])
+def test_a_videos_poster_is_taken_if_asked_for(channel: Channel, animated: bool) -> None:
+    message_id = channel.post_video(b"x" * 5000, "a film", animated=animated)
+    assert (read(channel, message_id).kind, read(channel, message_id).post) == (
+        "animation" if animated else "video",
+        None,
+    )
+    message = read(channel, message_id, posters=True)
+    assert message.kind == "photo" and message.post is not None and message.file is not None
+    photo = message.post.photo
+    assert (photo.kind, photo.mime, photo.width, photo.height) == ("video", "image/jpeg", 90, 60)
+    assert photo.identity == f"id:{photo.photo_id}" and photo.bytes == message.file.bytes == len(thumbnail())
+    location = message.file.location
+    assert isinstance(location, types.InputDocumentFileLocation) and location.thumb_size == "m"
+
+
+def test_a_videos_cover_comes_before_its_thumbnail(channel: Channel) -> None:
+    cover = jpeg()
+    message = read(channel, channel.post_video(b"x" * 5000, cover=cover), posters=True)
+    assert message.post is not None and message.file is not None
+    assert (message.post.photo.kind, message.file.bytes) == ("video", len(cover))
+    assert isinstance(message.file.location, types.InputPhotoFileLocation)
+
+
+def test_a_video_without_a_poster_is_no_picture(channel: Channel) -> None:
+    message = read(channel, channel.post_video(b"x" * 5000, thumb=False), posters=True)
+    assert (message.kind, message.post) == ("video", None)
+
+
+def test_an_animated_gif_is_a_picture_even_if_it_is_marked_as_animated(channel: Channel) -> None:
+    gif = types.Document(
+        5, 2, b"", datetime.fromtimestamp(AT, UTC), "image/gif", 300, 2, [types.DocumentAttributeAnimated()]
+    )
+    message = read_message(made(media=types.MessageMediaDocument(document=gif)), 1, previews=False, posters=True)
+    assert message.post is not None and (message.post.photo.mime, message.post.photo.kind) == ("image/gif", "photo")
 
 
 def test_a_previews_picture_is_taken_if_asked_for(channel: Channel) -> None:
