@@ -122,8 +122,8 @@ class Desk:
         return messages
 
     def reported(self) -> dict[str, Any]:
-        """The facts of the last report, those on feeds aside; empty if there was none."""
-        reports = [one.facts for one in self.said() if isinstance(one, Report) and one.topic != "feeds"]
+        """The facts of the last report, those on feeds and gallery aside; empty if there was none."""
+        reports = [one.facts for one in self.said() if isinstance(one, Report) and one.topic not in ("feeds", "site")]
         return reports[-1] if reports else {}
 
     def wakes(self) -> list[str]:

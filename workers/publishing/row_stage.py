@@ -87,8 +87,9 @@ class RowStage:
         """While the catalogue works: find out now and then if it has all columns."""
         if self.service.is_in_doubt:
             return
-        with suppress(Interrupted):  # the next process asks anew
-            self.schema.look()
+        with suppress(Interrupted), self.liveness.asking():  # the next process asks anew
+            if self.schema.look():
+                self.liveness.answered()
 
     def _probe(self) -> None:
         """Where no job asks whether the catalogue is back, ask it something of our own."""
@@ -165,9 +166,9 @@ class RowStage:
                 log.error("row.refused", job=job.id, reason=str(outcome), outcome=ending)
             else:
                 written.append(job)
+        seconds, columns = time.monotonic() - batch.began, self.schema.columns()
         with self.liveness.busy():
-            seconds = time.monotonic() - batch.began
-            address = self._number_of_address(self.schema.columns())
+            address = self._number_of_address(columns)
             published = transitions.record_published(self._journal, written, address, seconds)
         failpoints.reach("published.after")
         for job in published:

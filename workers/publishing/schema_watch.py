@@ -41,10 +41,12 @@ class SchemaWatch:
         self._is_known = False
         self._next_at = -math.inf
 
-    def look(self) -> None:
-        """Ask if it is time to. A failure is nobody's but this question's. Raises threads.Interrupted."""
-        if self._clock() >= self._next_at:
-            self._ask()
+    def look(self) -> bool:
+        """Ask if it is time to; whether it answered. A failure is nobody's but this question's.
+
+        Raises threads.Interrupted.
+        """
+        return self._clock() >= self._next_at and self._ask()
 
     def columns(self) -> int:
         """The version of the columns that rows have which were written just now. Raises threads.Interrupted."""
@@ -52,7 +54,7 @@ class SchemaWatch:
             self._ask()
         return rows.VERSION if self._is_known and self.outdated is None else 1
 
-    def _ask(self) -> None:
+    def _ask(self) -> bool:
         answers: list[str | None] = []
         try:
             question = unforeseen_as(CatalogFault)(self._catalog.outdated)
@@ -60,9 +62,10 @@ class SchemaWatch:
         except (CatalogFault, RowFault) as fault:
             log.warning("catalogue.schema_unknown", reason=str(fault))
             self._next_at = self._clock() + SOON_SECONDS
-            return
+            return False
         (found,) = answers
         if found is not None and self.outdated is None:
             log.warning("catalogue.schema_outdated", reason=found)
         self.outdated, self._is_known = found, True
         self._next_at = self._clock() + (LOOK_SECONDS if found is None else SOON_SECONDS)
+        return True
