@@ -767,12 +767,16 @@ DELETE FROM renewals NOT INDEXED
 WHERE job IN (SELECT job FROM takedowns WHERE sha256 = :sha256 AND step = 'leaving') AND step = 'moved'
       AND sha256 = :sha256;
 
--- name: tombstone_is_there
-UPDATE takedowns SET step = 'waiting', at = :now WHERE job = :job AND step = 'marked';
+-- name: row_is_empty
+-- The row names no picture any more: neither the one that its job has, nor the one before it.
+UPDATE takedowns SET step = 'waiting', at = :now WHERE job = :job AND step IN ('replaced', 'marked');
+
+-- name: keep_replaced
+DELETE FROM takedowns WHERE job = :job AND step = 'replaced';
 
 -- name: spare
 -- The post is shown again: what was not begun is not done.
-DELETE FROM takedowns WHERE job = :job AND step IN ('marked', 'waiting');
+DELETE FROM takedowns WHERE job = :job AND step IN ('replaced', 'marked', 'waiting');
 
 -- name: spare_all
 -- Nothing is taken down in this installation. What was begun is finished.
