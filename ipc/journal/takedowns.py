@@ -15,7 +15,7 @@ from ipc.journal import Journal
 
 Step = Literal["replaced", "marked", "waiting", "leaving", "purging"]
 """replaced: its job has another picture, or none, while its row may name it still. It goes if the next row is that of a
-deleted or hidden post. marked: deleted, the tombstone is not written yet. waiting: the row is there, and names no picture.
+deleted or hidden post. marked: deleted, the tombstone is not written yet. waiting: the row is there, without a picture.
 leaving: the job does not want it any more either, and the objects are deleted. purging, of an address: a CDN is to
 forget its copy."""
 
