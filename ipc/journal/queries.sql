@@ -143,6 +143,10 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 attempts = attempts + 1, next_at = 0, reason = :reason, claimed_by = NULL
 WHERE id = :id AND state IN ('seen', 'fetched');
 
+-- name: to_blocked_dead
+-- A dead letter needs none of the objects that it has stored: tried again, it is fetched first.
+UPDATE jobs SET dead_state = 'seen', stored = 0 WHERE id = :id AND state = 'dead' AND dead_state = 'rendered';
+
 -- name: dead_with
 -- The dead letters of that picture and reason.
 SELECT id FROM jobs INDEXED BY jobs_sha256
@@ -355,10 +359,13 @@ SELECT id, generation, channel_id, message_id, reason FROM jobs INDEXED BY jobs_
 WHERE dead_cause = 'poison' ORDER BY id DESC LIMIT :limit;
 
 -- name: known_pictures
--- Which of these digests (a JSON array) some message has, deleted ones aside.
+-- Which of these digests (a JSON array) some message has, deleted ones aside, and dead letters that are kept out: these
+-- are fetched anew, should they be let in.
 SELECT value AS sha256 FROM json_each(:sha256s)
 WHERE EXISTS (
-    SELECT 1 FROM jobs INDEXED BY jobs_sha256 WHERE sha256 = value AND sha256 IS NOT NULL AND deleted_at IS NULL
+    SELECT 1 FROM jobs INDEXED BY jobs_sha256
+    WHERE sha256 = value AND sha256 IS NOT NULL AND deleted_at IS NULL
+          AND NOT (state = 'dead' AND dead_state = 'seen' AND EXISTS (SELECT 1 FROM blocked WHERE sha256 = value))
 );
 
 -- name: posted_again

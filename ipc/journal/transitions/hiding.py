@@ -49,13 +49,15 @@ def unhide(journal: Journal, job: Job, by: Literal["operator"] | None, now: floa
 def block(journal: Journal, job: Job, sha256: str, now: float) -> Literal["hidden", "stopped", "untouched"]:
     """The job has a picture that is kept out: hide it if it may have a row, else it goes no further, as a dead letter.
 
-    One that is hidden already stays so, and a dead letter stays dead: neither comes back while its picture is blocked.
+    One that is hidden already stays so, and a dead letter stays dead: neither comes back while its picture is blocked,
+    and a dead letter vouches for no object.
     """
     if job.hidden_at is None and (job.shown or job.state in ("rendered", "published")):
         hide(journal, job, "block", now, sha256)
         return "hidden"
     step = record(Step.BLOCKED, OPERATOR, now)
     if journal.run("to_blocked", id=job.id, reason=BLOCKED, step=step).rowcount == 0:
+        journal.run("to_blocked_dead", id=job.id)
         return "untouched"
     journal.run("add_total", name="failed", by=1)
     statistics.note_outcome(journal, arrows.stage_of(job), "left_out")

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from ipc import editing
+from ipc.editing import NO_EDITING
 from ipc.files.object_layout import Layout
 from ipc.files.spool import Spool
 from ipc.intake import take, withdraw
 from ipc.jobs import Job
-from ipc.journal import breakers, leases, takedowns
+from ipc.journal import breakers, leases, takedowns, transitions
 from ipc.journal.leases import LEASE_SECONDS
 from ipc.posts import Channel, Page, Photo, Post
 from ipc.retry import RetryPolicy
@@ -293,6 +294,27 @@ def test_one_whose_objects_arrive_after_it_was_hidden(house: House, how: str) ->
     assert (house.of(job), house.pictures()) == (PICTURE, [])
     house.step()
     assert (house.names(), house.desk.spooled(), house.desk.of(1).is_taken_down) == (set(), set(), True)
+
+
+def test_a_blocked_picture_that_comes_again_and_again(make_house: Callable[..., House]) -> None:
+    """The dead letters that have it keep none of its objects; let in again, all are published."""
+    house = make_house()
+    picture = house.publish(1, b"the same")
+    house.desk.fetch(2, b"the same")
+    house.desk.render(3, b"the same")
+    house.uploader.object_stage.step()
+    assert transitions.bury(house.desk.journal, house.desk.of(3), "its row is refused")
+    became = editing.block(house.desk.journal, str(picture.sha256), time.time())
+    assert (became.hidden, became.stopped) == (1, 1)
+    house.publish_due()
+    house.step()
+    assert (house.names(), house.counts()) == (set(), {})
+    assert transitions.revive(house.desk.journal, [house.desk.of(3).id]) == []
+    assert editing.unblock(house.desk.journal, str(picture.sha256), NO_EDITING, time.time()) is not None
+    assert transitions.revive(house.desk.journal, [house.desk.of(3).id])
+    for number in (1, 2, 3):
+        house.publish(number, b"the same")
+    assert (house.of(picture), len(house.pictures())) == (PICTURE, 3)
 
 
 @pytest.mark.parametrize("state", ["fetched", "rendered"])
