@@ -33,7 +33,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An album of two, and one picture in two posts."""
     folder = tmp_path_factory.mktemp("hiding") / "export"
     (folder / "photos").mkdir(parents=True)
-    messages = []
+    messages: list[dict[str, Any]] = []
     for number in (1, 2, 3, 4):
         name = f"photos/photo_{number}@01-02-2025_10-00-00.jpg"
         if number == 4:

@@ -47,9 +47,10 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
 WHERE id = :id;
 
 -- name: change_picture
--- The message has another picture, or has one again: it starts again as a new generation.
+-- The message has another picture, or has one again: it starts again as a new generation. Its row may be there, and not
+-- be recorded yet: then readers may have seen it.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                waits_since = :now,
+                waits_since = :now, shown = shown OR (state = 'rendered' AND stored = 1 AND deleted_at IS NULL AND hidden_at IS NULL),
                 state = 'seen', revision = :revision, digest = :digest, grouped_id = :grouped_id, caption = :caption,
                 entities = :entities, forwarded_from = :forwarded_from, reply_to = :reply_to,
                 posted_at = :posted_at, edited_at = :edited_at, deleted_at = NULL, generation = generation + 1,
@@ -65,7 +66,7 @@ WHERE id = :id;
 -- name: withdraw
 -- The message is gone. Only its tombstone has to be written; a worker that has its picture finds another generation.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                waits_since = :now,
+                waits_since = :now, shown = shown OR (state = 'rendered' AND stored = 1 AND deleted_at IS NULL AND hidden_at IS NULL),
                 state = 'rendered', stored = 1, deleted_at = :now, revision = :revision, generation = generation + 1,
                 attempts = 0, next_at = 0, claimed_by = NULL, deaths = 0, alone = 0, dead_state = NULL,
                 dead_cause = NULL, reason = NULL
@@ -74,6 +75,7 @@ WHERE id = :id AND deleted_at IS NULL;
 -- name: hide
 -- Readers shall not see it: a row that they see is written again. One that is hidden already is so from then on.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                shown = shown OR (state = 'rendered' AND stored = 1 AND deleted_at IS NULL AND hidden_at IS NULL),
                 hidden_at = coalesce(hidden_at, :now), hidden_by = :hidden_by,
                 revision = max(revision + 1, :revision),
                 waits_since = iif(state = 'published' AND shown = 1, :now, waits_since),

@@ -91,7 +91,7 @@ CREATE TABLE jobs (
     reason          TEXT,                 -- of the last failure, for people
     seen_at         INTEGER NOT NULL,
     published_at    INTEGER,              -- first time
-    shown           INTEGER NOT NULL DEFAULT 0, -- 1: the catalogue has a row of it that readers see
+    shown           INTEGER NOT NULL DEFAULT 0, -- 1: the catalogue has a row of it that readers see, or may have
     waits_since     INTEGER,              -- when it set out for its row, anew after an edit; NULL: published or dead
     life            BLOB    NOT NULL DEFAULT x'', -- its last steps, 6 bytes each (see `ipc.journal.life`)
     queue           TEXT GENERATED ALWAYS AS (  -- which process takes it, by the state; NULL: none

@@ -30,7 +30,7 @@ def change_picture(journal: Journal, job: Job, message: Mapping[str, Any], pictu
     arrows.move(journal, "change_picture", Step.CHANGED, **message, **picture, id=job.id)
     if job.deleted_at is not None:
         takedowns.spare(journal, job)
-    elif job.shown:
+    elif job.may_be_seen:
         takedowns.let_go(journal, job, journal.clock())
     renewing.drop_renewal(journal, job)
 
