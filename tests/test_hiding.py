@@ -103,7 +103,7 @@ def test_off_the_site_and_back(point: str, export: Path, make_instance: Callable
     assert where[2] in feed.read_text() and where[4] in feed.read_text()
     album = instance.state_dir / "media" / "site" / str(CHANNEL) / "album-1.html"
     assert where[1] not in album.read_text() and where[2] in album.read_text()
-    assert "hidden from readers" in instance.answer("why", f"{LINK}/1").stdout
+    assert "by bin/run hide, and its objects are deleted" in instance.answer("why", f"{LINK}/1").stdout
     with closing(Journal.open_to_read(instance.state_dir / "journal.db")) as journal:
         assert {job.message_id for job, _ in newest_published(journal, 9)} == {2, 4}, "on the page at / as well"
     for number in (1, 3):
