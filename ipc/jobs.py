@@ -150,9 +150,15 @@ class Job:
         return self.deleted_at is None and self.hidden_at is None
 
     @property
+    def may_be_seen(self) -> bool:
+        """Whether the catalogue has a row that readers see, as far as is recorded, or may have one."""
+        return self.shown or (self.state == "rendered" and self.stored and self.is_public)
+
+    @property
     def is_taken_down(self) -> bool:
         """Hidden, and its objects are deleted, or about to be: shown again, its picture has to be fetched once more."""
-        return self.hidden_at is not None and self.sha256 is None and self.stored
+        is_hidden = self.hidden_at is not None and self.deleted_at is None
+        return is_hidden and self.sha256 is None and self.stored
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Job:

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ipc.files.object_layout import CONTENT_TYPES, preview_key, rendition_key
-from ipc.jobs import Job, Rendition
+from ipc.jobs import PREVIEW_SIZE, Job, Rendition
 from ipc.text import captions
 from ipc.text.timestamps import iso
 
 VERSION: Final = 2
 """Of the columns. It goes up with each that a row written before lacks: the journal notes which rows those are."""
-
-PREVIEW_SIZE: Final = (1200, 630)
-"""Width and height of the picture for link cards."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,8 +83,8 @@ def advance(journal: Journal, name: str, position: int) -> None:
 def note(journal: Journal, published: Iterable[Job], now: int) -> None:
     """The rows of these jobs, as they were before, are written. In the transaction that records it."""
     for job in published:
-        is_shown = job.deleted_at is None and job.hidden_at is None
-        if job.shown or is_shown:
-            what: What = "deleted" if not is_shown else "changed" if job.shown else "published"
+        if job.shown or job.is_public:
+            is_known = job.shown and job.published_at is not None
+            what: What = "deleted" if not job.is_public else "changed" if is_known else "published"
             address = {"channel_id": job.channel_id, "message_id": job.message_id}
             journal.run("note_change", **address, what=what, at=now)

@@ -244,7 +244,7 @@ CREATE TABLE consumers (
 CREATE TABLE takedowns (
     job    INTEGER NOT NULL REFERENCES jobs (id),
     sha256 TEXT    NOT NULL,
-    step   TEXT    NOT NULL CHECK (step IN ('marked', 'waiting', 'leaving')),
+    step   TEXT    NOT NULL CHECK (step IN ('replaced', 'marked', 'waiting', 'leaving')),
     at     REAL    NOT NULL,
     looks  INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (job, sha256)
@@ -259,7 +259,7 @@ CREATE TABLE purges (
 CREATE INDEX purges_ready ON purges (ready, url);
 CREATE INDEX purges_sha256 ON purges (sha256);
 CREATE TABLE takedown_counts (step TEXT PRIMARY KEY, rows INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-INSERT INTO takedown_counts VALUES ('marked', 0), ('waiting', 0), ('leaving', 0), ('purging', 0);
+INSERT INTO takedown_counts VALUES ('replaced', 0), ('marked', 0), ('waiting', 0), ('leaving', 0), ('purging', 0);
 CREATE TRIGGER takedown_appears AFTER INSERT ON takedowns BEGIN
     UPDATE takedown_counts SET rows = rows + 1 WHERE step = NEW.step;
 END;

@@ -10,7 +10,7 @@ from ipc.journal import Journal
 
 
 def known(journal: Journal, sha256s: Iterable[str]) -> set[str]:
-    """Those of the digests that some message's picture has, deleted messages aside."""
+    """Those of the digests that some message's picture has, deleted messages and blocked dead letters aside."""
     return {row["sha256"] for row in journal.run("known_pictures", sha256s=json.dumps(list(sha256s)))}
 
 

@@ -47,9 +47,10 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
 WHERE id = :id;
 
 -- name: change_picture
--- The message has another picture, or has one again: it starts again as a new generation.
+-- The message has another picture, or has one again: it starts again as a new generation. Its row may be there, and not
+-- be recorded yet: then readers may have seen it.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                waits_since = :now,
+                waits_since = :now, shown = shown OR (state = 'rendered' AND stored = 1 AND deleted_at IS NULL AND hidden_at IS NULL),
                 state = 'seen', revision = :revision, digest = :digest, grouped_id = :grouped_id, caption = :caption,
                 entities = :entities, forwarded_from = :forwarded_from, reply_to = :reply_to,
                 posted_at = :posted_at, edited_at = :edited_at, deleted_at = NULL, generation = generation + 1,
@@ -65,7 +66,7 @@ WHERE id = :id;
 -- name: withdraw
 -- The message is gone. Only its tombstone has to be written; a worker that has its picture finds another generation.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                waits_since = :now,
+                waits_since = :now, shown = shown OR (state = 'rendered' AND stored = 1 AND deleted_at IS NULL AND hidden_at IS NULL),
                 state = 'rendered', stored = 1, deleted_at = :now, revision = :revision, generation = generation + 1,
                 attempts = 0, next_at = 0, claimed_by = NULL, deaths = 0, alone = 0, dead_state = NULL,
                 dead_cause = NULL, reason = NULL
@@ -74,6 +75,7 @@ WHERE id = :id AND deleted_at IS NULL;
 -- name: hide
 -- Readers shall not see it: a row that they see is written again. One that is hidden already is so from then on.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                shown = shown OR (state = 'rendered' AND stored = 1 AND deleted_at IS NULL AND hidden_at IS NULL),
                 hidden_at = coalesce(hidden_at, :now), hidden_by = :hidden_by,
                 revision = max(revision + 1, :revision),
                 waits_since = iif(state = 'published' AND shown = 1, :now, waits_since),
@@ -142,6 +144,10 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 waits_since = NULL, state = 'dead', dead_state = 'seen', dead_cause = 'failure', stored = 0,
                 attempts = attempts + 1, next_at = 0, reason = :reason, claimed_by = NULL
 WHERE id = :id AND state IN ('seen', 'fetched');
+
+-- name: to_blocked_dead
+-- A dead letter needs none of the objects that it has stored: tried again, it is fetched first.
+UPDATE jobs SET dead_state = 'seen', stored = 0 WHERE id = :id AND state = 'dead' AND dead_state = 'rendered';
 
 -- name: dead_with
 -- The dead letters of that picture and reason.
@@ -355,10 +361,13 @@ SELECT id, generation, channel_id, message_id, reason FROM jobs INDEXED BY jobs_
 WHERE dead_cause = 'poison' ORDER BY id DESC LIMIT :limit;
 
 -- name: known_pictures
--- Which of these digests (a JSON array) some message has, deleted ones aside.
+-- Which of these digests (a JSON array) some message has, deleted ones aside, and dead letters that are kept out: these
+-- are fetched anew, should they be let in.
 SELECT value AS sha256 FROM json_each(:sha256s)
 WHERE EXISTS (
-    SELECT 1 FROM jobs INDEXED BY jobs_sha256 WHERE sha256 = value AND sha256 IS NOT NULL AND deleted_at IS NULL
+    SELECT 1 FROM jobs INDEXED BY jobs_sha256
+    WHERE sha256 = value AND sha256 IS NOT NULL AND deleted_at IS NULL
+          AND NOT (state = 'dead' AND dead_state = 'seen' AND EXISTS (SELECT 1 FROM blocked WHERE sha256 = value))
 );
 
 -- name: posted_again
@@ -767,12 +776,16 @@ DELETE FROM renewals NOT INDEXED
 WHERE job IN (SELECT job FROM takedowns WHERE sha256 = :sha256 AND step = 'leaving') AND step = 'moved'
       AND sha256 = :sha256;
 
--- name: tombstone_is_there
-UPDATE takedowns SET step = 'waiting', at = :now WHERE job = :job AND step = 'marked';
+-- name: row_is_empty
+-- The row names no picture any more: neither the one that its job has, nor the one before it.
+UPDATE takedowns SET step = 'waiting', at = :now WHERE job = :job AND step IN ('replaced', 'marked');
+
+-- name: keep_replaced
+DELETE FROM takedowns WHERE job = :job AND step = 'replaced';
 
 -- name: spare
 -- The post is shown again: what was not begun is not done.
-DELETE FROM takedowns WHERE job = :job AND step IN ('marked', 'waiting');
+DELETE FROM takedowns WHERE job = :job AND step IN ('replaced', 'marked', 'waiting');
 
 -- name: spare_all
 -- Nothing is taken down in this installation. What was begun is finished.

@@ -91,7 +91,7 @@ CREATE TABLE jobs (
     reason          TEXT,                 -- of the last failure, for people
     seen_at         INTEGER NOT NULL,
     published_at    INTEGER,              -- first time
-    shown           INTEGER NOT NULL DEFAULT 0, -- 1: the catalogue has a row of it that readers see
+    shown           INTEGER NOT NULL DEFAULT 0, -- 1: the catalogue has a row of it that readers see, or may have
     waits_since     INTEGER,              -- when it set out for its row, anew after an edit; NULL: published or dead
     life            BLOB    NOT NULL DEFAULT x'', -- its last steps, 6 bytes each (see `ipc.journal.life`)
     queue           TEXT GENERATED ALWAYS AS (  -- which process takes it, by the state; NULL: none
@@ -251,7 +251,7 @@ CREATE TABLE consumers (
 CREATE TABLE takedowns (
     job    INTEGER NOT NULL REFERENCES jobs (id),
     sha256 TEXT    NOT NULL,             -- of the picture: its job may forget it
-    step   TEXT    NOT NULL CHECK (step IN ('marked', 'waiting', 'leaving')),
+    step   TEXT    NOT NULL CHECK (step IN ('replaced', 'marked', 'waiting', 'leaving')),
     at     REAL    NOT NULL,             -- Unix seconds: since when its row says so; of one that is leaving: not before
     looks  INTEGER NOT NULL DEFAULT 1,   -- how often its objects are looked for: twice if some were on their way
     PRIMARY KEY (job, sha256)
@@ -270,7 +270,7 @@ CREATE INDEX purges_sha256 ON purges (sha256);
 
 -- How many there are at each step, and of purges, kept by triggers.
 CREATE TABLE takedown_counts (step TEXT PRIMARY KEY, rows INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-INSERT INTO takedown_counts VALUES ('marked', 0), ('waiting', 0), ('leaving', 0), ('purging', 0);
+INSERT INTO takedown_counts VALUES ('replaced', 0), ('marked', 0), ('waiting', 0), ('leaving', 0), ('purging', 0);
 
 CREATE TRIGGER takedown_appears AFTER INSERT ON takedowns BEGIN
     UPDATE takedown_counts SET rows = rows + 1 WHERE step = NEW.step;

@@ -13,8 +13,9 @@ from typing import Literal, get_args
 from ipc.jobs import Job
 from ipc.journal import Journal
 
-Step = Literal["marked", "waiting", "leaving", "purging"]
-"""marked: deleted, the tombstone is not written yet. waiting: the row that says so is there, and names no picture.
+Step = Literal["replaced", "marked", "waiting", "leaving", "purging"]
+"""replaced: its job has another picture, or none, while its row may name it still. It goes if the next row is that of a
+deleted or hidden post. marked: deleted, the tombstone is not written yet. waiting: the row is there, without a picture.
 leaving: the job does not want it any more either, and the objects are deleted. purging, of an address: a CDN is to
 forget its copy."""
 
@@ -47,14 +48,27 @@ def mark(journal: Journal, job: Job, now: float) -> None:
     _put(journal, job, "waiting" if is_written else "marked", now, looks=1 if job.stored else 2)
 
 
+def let_go(journal: Journal, job: Job, now: float) -> None:
+    """The job, as it was before, has no such picture any more, while readers may see it. In the caller's transaction.
+
+    The next row decides: one with another picture leaves it to `gc`, one without any takes it down.
+    """
+    _put(journal, job, "replaced", now, looks=1 if job.stored else 2)
+
+
+def keep_replaced(journal: Journal, job: Job) -> None:
+    """Its post is deleted, but nobody has said so: what it showed before is left to `gc`, as its picture is."""
+    journal.run("keep_replaced", job=job.id)
+
+
 def note(journal: Journal, published: Iterable[Job], now: float) -> None:
     """The rows of these jobs, as they were before, are written. In the transaction that records it."""
     for job in published:
-        if job.deleted_at is not None:
-            journal.run("tombstone_is_there", job=job.id, now=now)
-        elif job.hidden_at is None:
+        if job.is_public:
             spare(journal, job)
-        elif not job.is_taken_down:
+            continue
+        journal.run("row_is_empty", job=job.id, now=now)
+        if job.deleted_at is None and not job.is_taken_down:
             _put(journal, job, "waiting", now, looks=1)
 
 

@@ -77,7 +77,8 @@ def _hidden(job: Job) -> tuple[str, str]:
     if job.hidden_at is None or job.deleted_at is not None:
         return "", NOTHING
     why, remedy = _HIDDEN[job.hidden_by or "operator"]
-    return f"; hidden from readers since {iso(job.hidden_at)} {why}", remedy
+    gone = ", and its objects are deleted" if job.is_taken_down else ""
+    return f"; hidden from readers since {iso(job.hidden_at)} {why}{gone}", remedy
 
 
 _HIDDEN = {

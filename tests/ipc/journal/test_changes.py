@@ -9,7 +9,7 @@ import pytest
 from ipc.intake import take, withdraw
 from ipc.journal import Journal, changes, lookup, transitions
 from ipc.journal.changes import Change
-from tests.ipc.builders import CHANNEL, NOW, again, open_journal, page, post, push, put
+from tests.ipc.builders import CHANNEL, NOW, again, open_journal, page, post, push, put, put_in
 
 
 @pytest.fixture
@@ -55,6 +55,30 @@ def test_a_message_that_goes_before_it_was_shown_is_no_change(journal: Journal) 
     withdraw(journal, CHANNEL, [1], NOW)
     publish(journal, 1)
     assert changes.after(journal, 0, 9) == []
+
+
+@pytest.mark.parametrize("how", ["deleted", "hidden", "replaced and hidden"])
+def test_what_goes_when_its_row_may_be_there_is_told(journal: Journal, how: str) -> None:
+    """The uploader may have been killed between the row and its record; a feed may have it."""
+    changes.register(journal, "feeds")
+    job = put_in(journal, "stored", put(journal, 1, "seen", "id:1"))
+    if how == "deleted":
+        withdraw(journal, CHANNEL, [1], NOW)
+    else:
+        if how != "hidden":
+            take(journal, page(post(1, "id:2")), NOW)
+        transitions.hide(journal, again(journal, job), "operator", NOW)
+    publish(journal, 1)
+    assert told(changes.after(journal, 0, 9)) == [(1, "deleted")]
+
+
+def test_hidden_and_shown_before_its_first_row_it_is_published(journal: Journal) -> None:
+    changes.register(journal, "feeds")
+    job = put_in(journal, "stored", put(journal, 1, "seen"))
+    transitions.hide(journal, job, "operator", NOW)
+    transitions.unhide(journal, again(journal, job), "operator", NOW)
+    publish(journal, 1)
+    assert told(changes.after(journal, 0, 9)) == [(1, "published")]
 
 
 def test_one_that_is_hidden_is_deleted_for_readers(journal: Journal) -> None:

@@ -60,6 +60,11 @@ class Model:
     taken_down: bool = False
 
     @property
+    def may_be_seen(self) -> bool:
+        is_on_its_way = self.state == "rendered" and self.stored and not self.deleted and self.hidden_by is None
+        return self.shown or is_on_its_way
+
+    @property
     def is_renewed(self) -> bool:
         return self.renewal == "making"
 
@@ -77,7 +82,7 @@ class Model:
             "renewal": "moved" if self.renewal == "moved" else None,
             "former_priority": self.former_priority,
             "hidden_by": self.hidden_by,
-            "shown": self.shown,
+            "shown": self.may_be_seen,
         }
 
 
@@ -261,7 +266,7 @@ class JournalMachine(RuleBasedStateMachine):
             return
         with self.journal.transaction():
             transitions.hide(self.journal, again(self.journal, job), "operator", self.clock())
-        model.hidden_by = "operator"
+        model.shown, model.hidden_by = model.may_be_seen, "operator"
         if model.state == "published":
             model.state = "rendered" if model.shown else "published"
             model.attempts = 0
@@ -297,7 +302,7 @@ class JournalMachine(RuleBasedStateMachine):
         wanted = [
             model
             for model in self.models.values()
-            if model.state == "published" and not model.deleted and not model.taken_down and model.renewal != "moved"
+            if model.state == "published" and not (model.deleted or model.hidden_by) and model.renewal != "moved"
         ]
         assert sum(renewals.want(self.journal, "0a1b2c3d")) == len(wanted)
         for model in wanted:

@@ -25,6 +25,7 @@ from ipc.journal import (
     Journal,
     JournalError,
     OlderJournal,
+    addresses,
     figures,
     lookup,
     peers,
@@ -408,6 +409,28 @@ def test_a_later_version_is_kept_as_well(version: int, old: Path) -> None:
     assert after.pop("channels") == [{**one, "name": None} for one in before.pop("channels")]
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": version}], [{"user_version": VERSION}])
     assert after == before
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_the_addresses_of_published_rows_are_kept(version: int, old: Path) -> None:
+    """Their table is made anew, while jobs point into it."""
+    as_version(version, old)
+    database = sqlite3.connect(old)
+    database.execute("PRAGMA foreign_keys = ON")
+    database.executescript(
+        "INSERT INTO addresses (id, url, prefix) VALUES (3, 'https://a.org/', ''), (7, 'https://a.org/p/', 'p/');"
+        "UPDATE jobs SET address = 7 WHERE state = 'published'; UPDATE jobs SET address = 3 WHERE state = 'rendered'"
+    )
+    database.close()
+    journal = open_journal(old.parent)
+    assert [tuple(one) for one in addresses.published(journal)] == [(7, "https://a.org/p/", "p/", 1, 1)]
+    assert {one["address"] for one in contents(old)["jobs"]} == {None, 3, 7}
+    assert journal._connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert addresses.number_of(journal, "https://a.org/p/", "p/", 1) == 7
+    assert addresses.number_of(journal, "https://a.org/p/", "p/", 2) > 7
+    with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+        journal._connection.execute("UPDATE jobs SET address = 99")
+    journal.close()
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4, 5])

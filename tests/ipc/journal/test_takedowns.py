@@ -8,10 +8,10 @@ import pytest
 
 from ipc.intake import take, withdraw
 from ipc.jobs import Job
-from ipc.journal import Journal, figures, takedowns, transitions
+from ipc.journal import Journal, figures, lookup, takedowns, transitions
 from tests.ipc.builders import CHANNEL, NOW, STATES, again, open_journal, page, post, put, put_in
 
-STEPS = ("marked", "waiting", "leaving", "purging")
+STEPS = ("replaced", "marked", "waiting", "leaving", "purging")
 
 
 @pytest.fixture
@@ -64,6 +64,54 @@ def test_what_was_inferred_may_be_told_later(journal: Journal) -> None:
     assert transitions.record_published(journal, [again(journal, job)])
     assert withdraw(journal, CHANNEL, [1], NOW, is_told=True) == []
     assert counts(journal) == {"waiting": 1}
+
+
+PICTURE = "5ha"
+"""The digest that `push` gives every picture."""
+
+
+def replace(journal: Journal) -> Job:
+    """A published post gets another picture, which is rendered and on its way to the storage."""
+    put(journal, 1, "published", "id:1")
+    take(journal, page(post(1, "id:2")), NOW)
+    assert counts(journal) == {"replaced": 1}
+    job = put_in(journal, "rendered", lookup.known(journal, CHANNEL, 1))
+    journal._connection.execute("UPDATE jobs SET sha256 = 'new'")
+    return again(journal, job)
+
+
+def waiting(journal: Journal) -> dict[str, int]:
+    """How often the objects of each picture are to be looked for, of those that have been waiting until now."""
+    return {one.sha256: one.looks for one in takedowns.due(journal, "waiting", journal.clock(), 9)}
+
+
+@pytest.mark.parametrize("how", ["deleted", "hidden", "blocked"])
+def test_what_readers_saw_before_it_was_replaced_goes_as_well(journal: Journal, how: str) -> None:
+    """And what of the new picture was on its way to the storage."""
+    job = replace(journal)
+    if how == "deleted":
+        withdraw(journal, CHANNEL, [1], NOW, is_told=True)
+    elif how == "hidden":
+        transitions.hide(journal, job, "operator", NOW)
+    else:
+        transitions.block(journal, job, "new", NOW)
+    assert waiting(journal) == {}, "its row shows the first one still"
+    assert transitions.record_published(journal, [again(journal, job)])
+    assert waiting(journal) == {PICTURE: 1, "new": 2}
+
+
+def test_what_was_replaced_is_left_to_gc_when_the_new_one_is_shown(journal: Journal) -> None:
+    job = replace(journal)
+    assert transitions.record_stored(journal, [job])
+    assert transitions.record_published(journal, [again(journal, job)])
+    assert counts(journal) == {}
+
+
+def test_what_was_replaced_before_a_deletion_that_is_only_inferred_stays(journal: Journal) -> None:
+    job = replace(journal)
+    withdraw(journal, CHANNEL, [1], NOW)
+    assert transitions.record_published(journal, [again(journal, job)])
+    assert counts(journal) == {}
 
 
 def test_a_message_that_is_there_again_is_spared(journal: Journal) -> None:

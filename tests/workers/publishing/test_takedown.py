@@ -13,20 +13,23 @@ from typing import Any
 
 import pytest
 
+from ipc import editing
+from ipc.editing import NO_EDITING
 from ipc.files.object_layout import Layout
 from ipc.files.spool import Spool
 from ipc.intake import take, withdraw
 from ipc.jobs import Job
-from ipc.journal import breakers, leases, takedowns
+from ipc.journal import breakers, leases, takedowns, transitions
 from ipc.journal.leases import LEASE_SECONDS
 from ipc.posts import Channel, Page, Photo, Post
 from ipc.retry import RetryPolicy
 from tests.servers.cdn import TOKEN, ZONE, Cdn, said
-from tests.workers.desk import CHANNEL, LADDER, POSTED, Desk
+from tests.workers.desk import CHANNEL, LADDER, POSTED, RECIPE, WHOLE_LADDER, Desk
 from tests.workers.publisher import Publisher
 from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
 from workers.publishing.gc import collect
+from workers.publishing.republish import fill_rows, want_renditions, write_rows_again
 from workers.publishing.service.breaker import Breaker
 from workers.publishing.storage import StorageFault
 from workers.publishing.takedown import Takedowns
@@ -86,19 +89,17 @@ class House:
 
     def hide(self, number: int) -> None:
         """The operator hides it, and the row that says so is published."""
-        self._write(
-            number, "hidden_at = 1700000000, hidden_by = 'operator', state = 'rendered', revision = revision + 1"
-        )
+        assert editing.hide_posts(self.desk.journal, [self.desk.of(number)], time.time()) == 1
         self.publish_due()
 
     def show(self, number: int) -> None:
-        self._write(number, "hidden_at = NULL, hidden_by = NULL, state = 'rendered', revision = revision + 1")
+        """The operator shows it; its row is written, if nothing else is to be done first."""
+        assert editing.show_posts(self.desk.journal, [self.desk.of(number)], time.time()) == (1, 0)
         self.publish_due()
 
-    def _write(self, number: int, what: str) -> None:
-        query = f"UPDATE jobs SET {what} WHERE message_id = ?"
-        with self.desk.journal.transaction():
-            self.desk.journal._connection.execute(query, [number])
+    def pictures(self) -> list[dict[str, Any]]:
+        """What readers see."""
+        return list(self.catalog.pictures(most=99))
 
     def step(self) -> None:
         """All that is due now."""
@@ -253,6 +254,109 @@ def test_the_spool_of_a_deleted_dead_letter(house: House) -> None:
     house.delete(1)
     house.step()
     assert house.desk.spooled() == set()
+
+
+def test_from_hidden_to_taken_down_to_published_again(make_house: Callable[..., House]) -> None:
+    """With a JPEG and a preview: it comes back as it was, row and objects."""
+    house = make_house()
+    house.desk.ladder, house.desk.recipe = WHOLE_LADDER, RECIPE
+    house.publish(1)
+    before, objects = house.pictures(), house.names()
+    assert len(before) == 1 and len(objects) == len(WHOLE_LADDER) + 1
+    house.hide(1)
+    assert house.pictures() == []
+    house.step()
+    assert house.names() == set() and house.desk.of(1).is_taken_down
+    house.desk.take(1, caption="edited while it is gone", edited_at=POSTED + 60)
+    house.publish_due()
+    house.step()
+    assert (house.pictures(), house.counts(), house.desk.of(1).state) == ([], {}, "published")
+    house.show(1)
+    assert (house.pictures(), house.desk.of(1).state) == ([], "seen")
+    house.desk.render(1)
+    house.step()
+    house.publish_due()
+    assert house.names() == objects and house.counts() == {}
+    (after,) = house.pictures()
+    changed = {name for name in after if after[name] != before[0][name]}
+    assert changed == {"caption", "caption_html", "edited_at"}
+    assert (house.desk.of(1).shown, house.desk.spooled()) == (True, set())
+
+
+@pytest.mark.parametrize("how", ["blocked", "hidden"])
+def test_one_whose_objects_arrive_after_it_was_hidden(house: House, how: str) -> None:
+    job = house.desk.render(1)
+    if how == "blocked":
+        assert editing.block(house.desk.journal, str(job.sha256), time.time()).hidden == 1
+        house.publish_due()
+    else:
+        house.hide(1)
+    assert (house.of(job), house.pictures()) == (PICTURE, [])
+    house.step()
+    assert (house.names(), house.desk.spooled(), house.desk.of(1).is_taken_down) == (set(), set(), True)
+
+
+def test_a_blocked_picture_that_comes_again_and_again(make_house: Callable[..., House]) -> None:
+    """The dead letters that have it keep none of its objects; let in again, all are published."""
+    house = make_house()
+    picture = house.publish(1, b"the same")
+    house.desk.fetch(2, b"the same")
+    house.desk.render(3, b"the same")
+    house.uploader.object_stage.step()
+    assert transitions.bury(house.desk.journal, house.desk.of(3), "its row is refused")
+    became = editing.block(house.desk.journal, str(picture.sha256), time.time())
+    assert (became.hidden, became.stopped) == (1, 1)
+    house.publish_due()
+    house.step()
+    assert (house.names(), house.counts()) == (set(), {})
+    assert transitions.revive(house.desk.journal, [house.desk.of(3).id]) == []
+    assert editing.unblock(house.desk.journal, str(picture.sha256), NO_EDITING, time.time()) is not None
+    assert transitions.revive(house.desk.journal, [house.desk.of(3).id])
+    for number in (1, 2, 3):
+        house.publish(number, b"the same")
+    assert (house.of(picture), len(house.pictures())) == (PICTURE, 3)
+
+
+@pytest.mark.parametrize("state", ["fetched", "rendered"])
+def test_one_that_got_another_picture_before_it_was_hidden(house: House, state: str) -> None:
+    """Its row goes at once, then what readers saw before, and what is in the spool of the new one."""
+    house.publish(1)
+    house.desk.take(1, picture="b", edited_at=POSTED + 60)
+    (house.desk.fetch if state == "fetched" else house.desk.render)(1, b"the new one")
+    house.hide(1)
+    assert house.pictures() == []
+    house.step()
+    assert (house.names(), house.desk.spooled()) == (set(), set())
+
+
+def test_the_member_of_an_album(house: House) -> None:
+    jobs = [house.publish(number) for number in (1, 2, 3)]
+    house.desk.journal._connection.execute(
+        "UPDATE jobs SET grouped_id = 7, state = 'rendered', revision = revision + 1"
+    )
+    house.publish_due()
+    house.hide(1)
+    house.delete(2)
+    house.step()
+    assert [house.of(job) for job in jobs] == [0, 0, PICTURE]
+    assert [(one["message_id"], one["album_position"]) for one in house.pictures()] == [(3, 1)]
+
+
+def test_rows_and_renditions_are_made_anew_of_what_is_shown(house: House) -> None:
+    """A hidden one stays so, whatever the operator has written or rendered again; so does one that was taken down."""
+    for number in (1, 2, 3):
+        house.publish(number)
+    house.hide(1)
+    house.step()
+    house.hide(2)
+    assert sum(write_rows_again(house.options)) == 0
+    house.desk.journal._connection.execute("UPDATE addresses SET columns = 1")
+    assert sum(fill_rows(house.options)) == 3
+    house.publish_due()
+    assert [one["message_id"] for one in house.pictures()] == [3]
+    assert sum(want_renditions(house.options, "1a1b1c1d", channels=None, since=0.0)) == 1
+    house.step()
+    assert {key.split("/")[2] for key in house.names()} == {house.desk.of(3).sha256}
 
 
 # What stays

@@ -79,7 +79,7 @@ class Takedowns:
     def step(self) -> int:
         """Do what is due; how much was done. Raises ServiceFault and OSError."""
         counts = takedowns.counts(self._journal)
-        if not any(counts.values()):
+        if not any(counts[step] for step in ("waiting", "leaving", "purging")):
             self.close()
             forgive(self._journal, SERVICE)
             return 0

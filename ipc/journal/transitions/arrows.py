@@ -1,6 +1,6 @@
 """How an arrow of the state machine is applied: the job's row, its life, the counters and the statistics, in one go.
 
-`transitions` has the arrows themselves.
+The modules beside it have the arrows themselves.
 """
 
 from __future__ import annotations
