@@ -84,8 +84,8 @@ def test_with_a_bucket_and_a_project(
         pages = {f"pictures/site/{CHANNEL}/{number}.html" for number in (1, 2, 3)}
         try:
             instance.start(**ON, PICTUREDESK_FAILPOINT=point)
-            wait_for("a whole gallery", lambda: pages <= instance.objects().keys())
             front = "pictures/site/index.html"
+            wait_for("all pages", lambda: pages | {front} <= instance.objects().keys())
             wait_for("the front page", lambda: all(f"{one}.html" in str(instance._body(front)) for one in (1, 2, 3)))
             head = instance.client.head_object(Bucket=bucket, Key=front)
             assert (head["CacheControl"], head["ContentType"]) == ("public, max-age=60", "text/html; charset=utf-8")
