@@ -34,7 +34,7 @@ _LINKS: Final = ("link", "text_link", "mention", "mention_name", "url", "text_me
 _RANKS: Final = {"blockquote": 0, "pre": 1, "a": 2}
 """What is further out, whatever begins first; all else comes last."""
 
-_UNFIT = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+UNFIT = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """What neither HTML nor XML can hold."""
 
 _SCHEME = re.compile(r"(?:https?|tg)://[^\s\0-\x20\x7f]+", re.IGNORECASE)
@@ -144,7 +144,7 @@ def _step(inside: Sequence[_Element], wanted: Sequence[_Element]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    return html.escape(_UNFIT.sub("\ufffd", text), quote=False).replace("\r", "").replace("\n", "<br>")
+    return html.escape(UNFIT.sub("\ufffd", text), quote=False).replace("\r", "").replace("\n", "<br>")
 
 
 def _address(span: Span, text: str) -> str | None:
@@ -158,7 +158,7 @@ def _address(span: Span, text: str) -> str | None:
     given = span.more.get("url") if span.kind == "text_link" else text
     address = given.strip() if isinstance(given, str) else ""
     if _SCHEME.fullmatch(address):
-        return _UNFIT.sub("\ufffd", address)
+        return UNFIT.sub("\ufffd", address)
     return f"http://{address}" if _BARE.fullmatch(address) else None
 
 

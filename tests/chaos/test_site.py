@@ -10,8 +10,11 @@ import pytest
 
 from ipc import failpoints
 from tests import lengths
+from tests.hosted import HostedInstance
 from tests.instance import Instance, wait_for
 from tests.pictures import CHANNEL, make_export
+from tests.servers.objects import ObjectServer
+from tests.servers.rows import RowServer
 
 ON = {"PICTUREDESK__SITE__ENABLED": "true"}
 POINTS = [
@@ -68,6 +71,32 @@ def test_a_gallery_that_cannot_be_written_keeps_no_picture_waiting(
     wait_for("the end of the problem", lambda: instance.status() and not problem())
     assert killed(instance) == ["uploader"]
     assert instance.stop() == 0
+
+
+@pytest.mark.skipif(not lengths.is_long, reason="with a bucket and a project: bin/test --long")
+@pytest.mark.parametrize("point", ["site.put:2", "site.planned"])
+def test_with_a_bucket_and_a_project(
+    point: str, object_server: ObjectServer, row_server: RowServer, export: Path, tmp_path: Path
+) -> None:
+    row_server.empty()
+    with object_server.bucket() as bucket:
+        instance = HostedInstance(tmp_path / "instance", export, object_server, row_server, bucket)
+        pages = {f"pictures/site/{CHANNEL}/{number}.html" for number in (1, 2, 3)}
+        try:
+            instance.start(**ON, PICTUREDESK_FAILPOINT=point)
+            front = "pictures/site/index.html"
+            wait_for("all pages", lambda: pages | {front} <= instance.objects().keys())
+            wait_for("the front page", lambda: all(f"{one}.html" in str(instance._body(front)) for one in (1, 2, 3)))
+            head = instance.client.head_object(Bucket=bucket, Key=front)
+            assert (head["CacheControl"], head["ContentType"]) == ("public, max-age=60", "text/html; charset=utf-8")
+            assert killed(instance) == ["uploader"]
+            assert instance.stop() == 0
+            instance.start()  # and turned off
+            wait_for("the gallery to go", lambda: not [key for key in instance.objects() if "/site/" in key])
+            assert instance.stop() == 0
+            instance.assert_published([1, 2, 3])
+        finally:
+            instance.end()
 
 
 @pytest.mark.skipif(not lengths.is_long, reason="the other steps: bin/test --long")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ from ipc.journal import Journal, breakers, takedowns
 from tests import lengths
 from tests.hosted import Feed, HostedInstance
 from tests.instance import Instance, wait_for
-from tests.pictures import make_export
+from tests.pictures import CHANNEL, make_export
 from tests.servers.cdn import TOKEN, ZONE, Cdn
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
@@ -85,6 +87,47 @@ def test_killed_at_any_step(point: str, export: Path, cdn: Cdn, make_instance: C
     copies = {f"https://pictures.example.org/{key}" for key in before if key.startswith(gone)}
     assert len(copies) > 2 and set(cdn.purged) == copies
     assert TOKEN not in instance.log.read_text()
+
+
+WITH_DOCUMENTS = """
+[storage]
+takedown_after_seconds = 1
+"""
+
+
+def shown(instance: Instance) -> tuple[set[int], set[int], set[int], set[int]]:
+    """The messages that readers find: in the view, in the feed, on the gallery's front page, and those with a page."""
+    media = instance.state_dir / "media"
+    with closing(sqlite3.connect(instance.state_dir / "catalog.db")) as database:
+        rows = {number for (number,) in database.execute("SELECT message_id FROM pictures")}
+    feed, front = media / f"feeds/{CHANNEL}.json", media / "site/index.html"
+    items = json.loads(feed.read_text())["items"] if feed.exists() else ()
+    captions = {int(item["title"].removeprefix("caption ")) for item in items}
+    text = front.read_text() if front.exists() else ""
+    linked = {int(number) for number in re.findall(rf'href="{CHANNEL}/([0-9]+)\.html"', text)}
+    return rows, captions, linked, {int(path.stem) for path in media.glob(f"site/{CHANNEL}/[0-9]*.html")}
+
+
+def test_a_deleted_post_is_gone_everywhere(tmp_path: Path, make_instance: Callable[..., Instance]) -> None:
+    """Row, feed, pages and objects; but the objects stay of the picture that another post has, too."""
+    export = make_export(tmp_path / "export", 4)
+    (twin,), (copy,) = ((export / "photos").glob(f"photo_{number}@*") for number in (2, 4))
+    copy.write_bytes(twin.read_bytes())
+    instance = make_instance(export, WITH_DOCUMENTS)
+    instance.start(PICTUREDESK__FEEDS__ENABLED="true", PICTUREDESK__SITE__ENABLED="true")
+    instance.wait_until_done()
+    wait_for("all to be shown", lambda: shown(instance) == ({1, 2, 3, 4},) * 4)
+    folders = {number: folder_of(instance, number) for number in (1, 2, 3, 4)}
+    assert folders[2] == folders[4]
+    before = stored(instance)
+    delete(instance, 2)
+    delete(instance, 3)
+    wait_until_taken_down(instance)
+    wait_for("both to be gone", lambda: shown(instance) == ({1, 4},) * 4)
+    assert instance.stop() == 0
+    documents = ("site/", "feeds/")
+    gone = {key for key in before - stored(instance) if not key.startswith(documents)}
+    assert gone == {key for key in before if key.startswith(folders[3])} and len(gone) > 2
 
 
 MOUNT = 'mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"; shift; exec "$@"'

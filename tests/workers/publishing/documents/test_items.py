@@ -149,6 +149,12 @@ def test_relative_links_are_left_out_where_nothing_says_what_they_belong_to() ->
     assert validity.texts(validity.atom(atom.render(made)), "a:link[@rel='self']/@href") == ["42.xml"]
 
 
+def test_pictures_of_one_text_are_not_taken_for_one_picture() -> None:
+    made = feed(*(row(n, grouped_id=2, album_position=n, alt="A boat" if n < 3 else "A pier") for n in (3, 2, 1)))
+    (item,) = validity.json_feed(json_feed.render(made))["items"]
+    assert [one.get("title") for one in item["attachments"]] == [None, None, "A pier"]
+
+
 @settings(max_examples=40, deadline=None)
 @given(text=st.text(), other=st.text(alphabet=st.characters(max_codepoint=0x9F)))
 def test_whatever_a_caption_holds_the_documents_are_valid(text: str, other: str) -> None:

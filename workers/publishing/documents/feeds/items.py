@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ipc.text.caption_html import UNFIT
+
 Row = Mapping[str, Any]
 """Of the view `pictures`: one picture. Its times are ISO 8601 in UTC, in whole seconds: they sort as text."""
 
@@ -20,9 +22,6 @@ TITLE_CHARACTERS = 80
 """Longest title: about a line of a feed reader's list."""
 
 MIME_TYPES = {"jpg": "image/jpeg", "webp": "image/webp", "avif": "image/avif"}
-
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What is no character of XML 1.0."""
 
 _WIDTH = re.compile(r"/([1-9][0-9]{0,4})(?:-[0-9a-f]{8})?\.[a-z]+$")
 
@@ -106,7 +105,7 @@ def clean(text: str) -> str:
     >>> clean("a\\x00b\\x0bc\\ud800d\\n")
     'abcd\\n'
     """
-    return _FORBIDDEN.sub("", text)
+    return UNFIT.sub("", text)
 
 
 def headline(text: str, longest: int = TITLE_CHARACTERS) -> str:

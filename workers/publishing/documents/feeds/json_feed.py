@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
-from workers.publishing.documents.feeds.items import Feed, Item
+from workers.publishing.documents.feeds.items import Attachment, Feed, Item
 
 CONTENT_TYPE = "application/feed+json; charset=utf-8"
 
@@ -37,12 +39,18 @@ def _item(item: Item) -> dict[str, Any]:
             "date_modified": item.modified,
             "authors": _authors(item.author),
             "tags": list(item.tags),
-            "attachments": [
-                _without_empty({"url": one.url, "mime_type": one.mime_type, "title": one.alt})
-                for one in item.attachments
-            ],
+            "attachments": _attachments(item.attachments),
         }
     )
+
+
+def _attachments(some: Sequence[Attachment]) -> list[dict[str, Any]]:
+    """Two with one title would be taken for one picture in two formats: so says the specification."""
+    titles = Counter(one.alt for one in some)
+    return [
+        _without_empty({"url": one.url, "mime_type": one.mime_type, "title": one.alt if titles[one.alt] == 1 else ""})
+        for one in some
+    ]
 
 
 def _absolute(url: str) -> str:

@@ -16,6 +16,7 @@ from workers.publishing.catalog import Catalog
 from workers.publishing.catalog.pictures import MOST
 from workers.publishing.documents.site.html.frame import Neighbours, Site
 from workers.publishing.documents.site.html.pages import archive_page, post_page
+from workers.publishing.documents.site.newest import newest_posts
 from workers.publishing.documents.site.output import Document, Output, Written
 from workers.publishing.documents.site.partition import PER_BLOCK, divided
 from workers.publishing.documents.site.posts import Post, archive_path, posts_of
@@ -25,8 +26,6 @@ SPAN = 32
 """An album's pictures have consecutive ids, at most ten of them. So many beyond a block's edge belong to it at most."""
 
 HIGHEST_ID = 2**63 - 1
-UNREAD_ROWS = 12 * PER_BLOCK
-"""How many rows are read to find a block's worth of posts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +63,7 @@ class Blocks:
         over = site.above(self._journal, block)
         high = over.first_id if over else HIGHEST_ID
         before = (over.oldest_at, block.channel_id, high) if over and over.oldest_at else None
-        rows = self._catalog.pictures(channel_id=block.channel_id, before=before, most=UNREAD_ROWS)
-        posts = [post for post in posts_of(rows) if post.first_id < high]
-        if len(rows) == UNREAD_ROWS:
-            posts = posts[1:]  # it may have more pictures
+        posts = newest_posts(self._catalog, block.channel_id, before, high)
         if len(posts) <= PER_BLOCK:
             return False
         own = posts[-PER_BLOCK:]

@@ -11,12 +11,10 @@ from workers.publishing.documents.site import sitemap
 from workers.publishing.documents.site.html import assets
 from workers.publishing.documents.site.html.frame import Site
 from workers.publishing.documents.site.html.pages import MOST_CHANNELS, ChannelEntry, channel_page, index_page
+from workers.publishing.documents.site.newest import newest_posts
 from workers.publishing.documents.site.output import Document, Output, Written
 from workers.publishing.documents.site.partition import PER_BLOCK
-from workers.publishing.documents.site.posts import INDEX, Post, archive_path, channel_path, posts_of
-
-NEWEST_ROWS = 12 * PER_BLOCK
-"""How many rows are read for the newest posts: enough for a page of albums."""
+from workers.publishing.documents.site.posts import INDEX, Post, archive_path, channel_path
 
 
 class Fronts:
@@ -60,8 +58,8 @@ class Fronts:
 
     def _newest(self, channel_id: int | None) -> list[Post]:
         """A page of posts, the newest first."""
-        rows = self._catalog.pictures(channel_id=channel_id, most=NEWEST_ROWS)
-        posts = sorted(posts_of(rows), key=lambda post: (post.posted_at, post.channel_id, post.first_id), reverse=True)
+        found = newest_posts(self._catalog, channel_id)
+        posts = sorted(found, key=lambda post: (post.posted_at, post.channel_id, post.first_id), reverse=True)
         return posts[:PER_BLOCK]
 
     def _index(self, task: Task) -> Iterator[Document]:

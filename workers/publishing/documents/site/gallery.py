@@ -76,6 +76,9 @@ class Gallery:
         self._means: _Means | None = None
         self._position: int | None = None
         self._debounce = Debounce(QUIET_SECONDS, LONGEST_SECONDS)
+        self._is_due = False
+        """What was collected is being made. Until that is done nothing more is collected: else posts that come all the
+        time would have their blocks made again and again, and the pages after these never."""
         self._written = 0
 
     def step(self) -> int:
@@ -98,19 +101,25 @@ class Gallery:
     def _go_on(self) -> int:
         if self._position is None:
             self._position = self._begin()
-        if self._collect(self._position) and self._title() != self._connected().look.title:
-            self.close()  # its only channel has another title now, or there is a second one
-            self._position = self._begin()
-        is_due = self._debounce.is_due(self._clock())
+        if not self._is_due:
+            self._look_for_changes(self._position)
         # What is live waits until it is quiet. What a process before this one has left has waited already.
-        task = site.next_task(self._journal, is_live=is_due or not self._debounce.is_waiting)
-        if is_due and (task is None or not task.is_live):
-            self._debounce.reset()
+        task = site.next_task(self._journal, is_live=self._is_due or not self._debounce.is_waiting)
+        self._is_due = self._is_due and task is not None and task.is_live
         if task is None:
             self._rest()
             return 0
         self._written += self._do(task).count
         return 1
+
+    def _look_for_changes(self, position: int) -> None:
+        """And see whether they are due."""
+        if self._collect(position) and self._title() != self._connected().look.title:
+            self.close()  # its only channel has another title now, or there is a second one
+            self._position = self._begin()
+        self._is_due = self._debounce.is_due(self._clock())
+        if self._is_due:
+            self._debounce.reset()
 
     def _rest(self) -> None:
         """Nothing is left to do."""

@@ -106,6 +106,8 @@ def opened(browser: Browser, url: str, width: int, complaints: list[str], scheme
 
 
 PAGES = ("index.html", "7/index.html", "7/archive-0.html", "7/album-5.html", "7/3.html")
+WINDOWS = {"http": ((360, 1280), (1280,), (1280,), (360, 1280), (1280,)), "file": ((1280,), (), (), (1280,), ())}
+"""Their widths, in pixels, for each page: from files only the links could be others."""
 
 
 def test_a_reader_sees_it_everywhere(gallery: Bench, browser: Browser, tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def look_at_all(over: str, gallery: Bench, browser: Browser, tmp_path: Path) -> 
     with served(away.parent.parent) as address:
         base = f"{address}/deep/prefix" if over == "http" else away.as_uri()
         for number, path in enumerate(PAGES):
-            for width in (360, 1280) if number in (0, 3) else (1280,):
+            for width in WINDOWS[over][number]:
                 page = opened(browser, f"{base}/site/{path}", width, complaints, SCHEMES[number % 2])
                 for picture in page.evaluate(PICTURES):
                     fitting = [one for one in WIDTHS if one >= picture["wants"] * 0.95] or [WIDTHS[-1]]
@@ -139,7 +141,7 @@ def look_at_all(over: str, gallery: Bench, browser: Browser, tmp_path: Path) -> 
 
 def ask_axe(gallery: Bench, browser: Browser) -> None:
     complaints: list[str] = []
-    for path in ("index.html", "7/archive-0.html", "7/album-5.html"):
+    for path in ("index.html", "7/album-5.html"):
         page = opened(browser, (gallery.root / path).as_uri(), 1280, complaints)
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)

@@ -15,11 +15,17 @@ from ipc.journal import changes, site
 from tests import lengths
 from tests.workers.publishing.documents.site.bench import CHANNEL, Bench, iso
 from workers.publishing.documents.site import Gallery
+from workers.publishing.documents.site.newest import FEW_ROWS, newest_posts
 from workers.publishing.documents.site.partition import PER_BLOCK
 from workers.publishing.storage import FileStorage, StorageFault
 
 MAKE = Callable[..., Bench]
 POINTS = [name for name in failpoints.NAMES if name.startswith("site.")]
+RUNS = [((point,), time) for point in POINTS for time in (1, 2, 3)] if lengths.is_long else [(tuple(POINTS), 1)]
+"""All kills in one run, or each alone."""
+
+NEVER_REACHED = {("site.begun", 3), ("site.divided", 3), ("site.removed", 2), ("site.removed", 3)}
+"""So often no step of `acts_of` comes by there."""
 
 
 class Killed(BaseException):
@@ -119,7 +125,7 @@ def test_rows_come_and_go_at_random(make_bench: MAKE) -> None:
     chance = random.Random(lengths.seed_of_the_run())
     bench = make_bench()
     gallery = bench.gallery()
-    for _ in range(lengths.length(6, 200)):
+    for _ in range(lengths.length(6, 60)):
         for _ in range(chance.choice((1, 5, 60))):
             number = chance.randrange(1, 400)
             if number in bench.posts and chance.random() < 0.6:
@@ -134,7 +140,7 @@ def test_each_change_touches_a_few_pages_however_many_there_are(
     make_bench: MAKE, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = make_bench(public_url="https://pictures.example.org")
-    count = lengths.length(800, 100_000)
+    count = lengths.length(200, 100_000)
     bench.put_all(range(1, count + 1))
     gallery = bench.gallery()
     bench.settle(gallery)
@@ -195,6 +201,30 @@ def test_live_posts_do_not_wait_for_what_is_built(bench: Bench) -> None:
     assert "2000.html" in (bench.root / "index.html").read_text()
     bench.settle(gallery)
     bench.check()
+
+
+def test_posts_that_come_all_the_time_do_not_keep_the_front_page_waiting(bench: Bench) -> None:
+    gallery = bench.gallery()
+    bench.settle(gallery)
+    for number in range(1, 61):
+        bench.put(number)
+        bench.now += 1.0
+        gallery.step()
+        newest = next(iter(bench.tiles("index.html")), "0.html")
+        assert int(Path(newest).stem) >= number - 25, "later than the longest wait and the steps after it"
+    bench.settle(gallery)
+    bench.check()
+
+
+def test_no_more_rows_are_read_than_a_page_needs(bench: Bench) -> None:
+    """A hosted project counts what it sends. Of albums more rows are read, and none of them is shown in part."""
+    bench.put_all(range(1, 100))
+    catalog = mock.Mock(pictures=mock.Mock(side_effect=bench.catalog.pictures))
+    assert len(newest_posts(catalog, CHANNEL)) == FEW_ROWS - 1 > PER_BLOCK and catalog.pictures.call_count == 1
+    for first in range(100, 400, 10):
+        bench.put_all(range(first, first + 10), grouped=first)
+    posts = newest_posts(catalog, CHANNEL)
+    assert len(posts) > PER_BLOCK and {len(post.pictures) for post in posts} == {10}
 
 
 def test_another_title_of_the_channel_is_on_all_its_pages(bench: Bench) -> None:
@@ -265,18 +295,17 @@ def test_a_failure_is_reported_until_it_is_over(bench: Bench, monkeypatch: pytes
     bench.check()
 
 
-@pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("time", [1, 2, 3] if lengths.is_long else [1])
+@pytest.mark.parametrize(("points", "time"), RUNS)
 def test_killed_at_any_step_it_goes_on(
-    point: str, time: int, make_bench: MAKE, monkeypatch: pytest.MonkeyPatch
+    points: tuple[str, ...], time: int, make_bench: MAKE, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Each of the points kills once, when it is reached for the n-th time."""
     bench = make_bench(public_url="https://pictures.example.org")
-    left = time
+    left = dict.fromkeys(points, time)
 
     def reach(name: str) -> None:
-        nonlocal left
-        left -= name == point
-        if name == point and left == 0:
+        left[name] = left.get(name, 0) - 1
+        if left[name] == 0:
             raise Killed
 
     monkeypatch.setattr(failpoints, "reach", reach)
@@ -293,7 +322,7 @@ def test_killed_at_any_step_it_goes_on(
                 killed += 1
                 gallery.close()
                 gallery = bench.gallery(**gallery._settings)
-    assert killed == 1 or (point, time) in {("site.removed", 2), ("site.removed", 3), ("site.divided", 3)}
+    assert killed == len(points) or (points[0], time) in NEVER_REACHED
     bench.check()
 
 

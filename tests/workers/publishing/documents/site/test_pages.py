@@ -8,11 +8,16 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from PIL import Image
 
+from ipc.text.captions import shown
+from tests.ipc.text.test_captions import ENTITY, TEXT
 from tests.workers.publishing.documents.site.bench import SHA, THUMBHASH, WIDTHS, Reader, iso, rendition
 from workers.publishing.documents.site.html import assets
 from workers.publishing.documents.site.html.frame import Neighbours, Site
+from workers.publishing.documents.site.html.markup import caption_html
 from workers.publishing.documents.site.html.pages import ChannelEntry, archive_page, channel_page, index_page, post_page
 from workers.publishing.documents.site.html.placeholder import data_url, decode
 from workers.publishing.documents.site.posts import Post, posts_of
@@ -77,6 +82,14 @@ def test_formatting_is_kept_and_nothing_else() -> None:
         page = post_page(SITE, one(caption="The text", caption_html=bad), Neighbours())
         assert bad.encode() not in page
         assert b">The text</div>" in page
+
+
+@given(text=TEXT, entities=st.lists(ENTITY, max_size=8))
+@example("code", [{"type": "pre", "offset": 0, "length": 4, "language": "C++"}])
+@example("\x7f there", [{"type": "text_link", "offset": 0, "length": 7, "url": "HTTPS://example.org/?a=1&b='"}])
+def test_whatever_formatting_a_caption_has_is_shown(text: str, entities: list[dict[str, Any]]) -> None:
+    given = shown(text, entities, False).html
+    assert caption_html(given) == given
 
 
 def test_a_page_is_less_than_30_kb() -> None:

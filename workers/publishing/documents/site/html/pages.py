@@ -57,7 +57,7 @@ def index_page(site: Site, posts: Sequence[Post], channels: Sequence[ChannelEntr
         '<main id="main"><div class="title"><h1 dir="auto">{title}</h1>{channels}</div>{lead}{grid}</main>{turn}',
         title=site.title,
         channels=_channels(channels, links),
-        lead=_lead(lead, links) if lead else _NO_PICTURES,
+        lead=_lead(lead, links, with_channel=len(channels) > 1) if lead else _NO_PICTURES,
         grid=_grid(posts[1:], links, with_channel=len(channels) > 1, eager=0),
         turn=turn(links, Neighbours(older=older), "posts"),
     )
@@ -174,19 +174,23 @@ def _line(post: Post) -> Html:
 
 
 _LEAD = """<article class="lead"><a class="{ratio}" href="{href}" data-stop="tile">{picture}</a>\
-<div class="text"><p class="when">{day} · <a href="{channel_href}"><bdi>{channel}</bdi></a></p>\
+<div class="text"><p class="when">{day}{channel}</p>\
 <h2 dir="auto"><a href="{href}">{text}</a></h2></div></article>"""
 
 
-def _lead(post: Post, links: Links) -> Html:
+def _lead(post: Post, links: Links, *, with_channel: bool) -> Html:
+    channel = html(
+        ' · <a href="{href}"><bdi>{title}</bdi></a>',
+        href=links.page(channel_path(post.channel_id)),
+        title=post.channel_title,
+    )
     return html(
         _LEAD,
         ratio=assets.ratio_class(post.cover["width"], post.cover["height"]),
         href=links.page(post.path),
         picture=pictures.as_lead(post.cover, links, alt_of(post.cover, post.caption), _count_mark(post)),
         day=time_of(post.posted_at),
-        channel_href=links.page(channel_path(post.channel_id)),
-        channel=post.channel_title,
+        channel=channel if with_channel else "",
         text=excerpt(post.caption, LEAD_LENGTH) or alt_of(post.cover, ""),
     )
 
@@ -228,7 +232,9 @@ def _post_facts(post: Post) -> Html:
 
 
 def _tags(post: Post) -> Html:
-    tags = join(html('<li dir="auto">#{tag}</li>', tag=tag) for tag in post.tags)
+    """Those that are not in the text above them."""
+    said = post.caption.lower()
+    tags = join(html('<li dir="auto">#{tag}</li>', tag=tag) for tag in post.tags if f"#{tag}" not in said)
     return html('<ul class="tags" aria-label="Tags">{tags}</ul>', tags=tags) if tags else Html()
 
 

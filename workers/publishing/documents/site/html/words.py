@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -20,13 +21,18 @@ _MONTHS = (
 )
 
 
+_SCHEME = re.compile(r"\bhttps?://(?:www\.)?(?=\w)", re.IGNORECASE)
+
+
 def excerpt(text: str, most: int) -> str:
-    """The beginning of a caption in one line, cut between words.
+    """The beginning of a caption in one line, cut between words; addresses without their scheme.
 
     >>> excerpt("One two three\\n four", 9), excerpt(" One ", 9), excerpt("Onetwothreefour", 5)
     ('One two…', 'One', 'Onet…')
+    >>> excerpt("More at https://www.example.org/one", 40)
+    'More at example.org/one'
     """
-    line = " ".join(text.split())
+    line = _SCHEME.sub("", " ".join(text.split()))
     if len(line) <= most:
         return line
     cut = line[: most - 1]
