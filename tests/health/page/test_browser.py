@@ -41,7 +41,7 @@ def instance(tmp_path: Path) -> Iterator[Locked]:
     """Four pictures, one of which is none, and a webhook that nobody answers."""
     webhook = f'[[webhook]]\nurl = "http://127.0.0.1:1/"\nsecret = "{SECRET}"'
     instance = Locked(tmp_path / "instance", make_export(tmp_path / "export", 4, bad={3: NO_PICTURE}), webhook)
-    instance.start(PICTUREDESK__HEALTH__TOKEN=TOKEN)
+    instance.start(PICTUREDESK__HEALTH__TOKEN=TOKEN, PICTUREDESK__SITE__ENABLED="true")
     yield instance
     instance.end()
 
