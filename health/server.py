@@ -35,6 +35,9 @@ OVERSLEPT_SECONDS = 2.0
 SILENT_SECONDS = 5.0
 """How long a connection may be open with no request under way."""
 
+STUCK_SECONDS = 10.0
+"""How long a client may take nothing of what waits for it."""
+
 
 def main(context: Context) -> None:
     """Serve until asked to stop.
@@ -116,6 +119,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._idle_since: dict[H11Protocol, float] = {}
+        self._unsent: dict[H11Protocol, tuple[int, float]] = {}
         self._left = asyncio.Event()
 
     def leave(self) -> None:
@@ -139,6 +143,17 @@ class _Server(uvicorn.Server):
         for one, since in self._idle_since.items():
             if now - since > SILENT_SECONDS:
                 one.transport.close()
+        self._cut_the_stuck(connections, now)
+
+    def _cut_the_stuck(self, connections: set[H11Protocol], now: float) -> None:
+        """Cut the connections whose clients read nothing: a transport that is closed waits for them for ever."""
+        before, self._unsent = self._unsent, {}
+        for one in connections:
+            size = one.transport.get_write_buffer_size()
+            last_size, since = before.get(one, (0, now))
+            self._unsent[one] = (size, since if size and size == last_size else now)
+            if now - self._unsent[one][1] > STUCK_SECONDS:
+                one.transport.abort()
 
 
 def _is_idle(connection: H11Protocol) -> bool:

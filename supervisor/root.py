@@ -73,9 +73,11 @@ def start(read: Callable[[], Settings], stop_fd: int, export: Path | None = None
     settings = reread()
 
     def announce(url: str) -> None:
+        gallery = tree.gallery(settings)
         lines = (
             f"Picturedesk reads {_source(settings)}",
             f"Pictures go to {_storage(settings)}, rows to {_catalog(settings)}",
+            *([f"Gallery: {gallery if '://' in gallery else f'{url}/{gallery}'}"] if gallery else []),
             f"Status: {url}/status or bin/run status; stop with Ctrl-C",
         )
         with contextlib.suppress(OSError):  # the reader may be gone

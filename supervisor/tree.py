@@ -22,6 +22,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 from supervisor.processes.spec import ChildSpec, CommandSpec, Intensity, Restart, Sandbox, numbered
 from supervisor.resources import cpu_quota
@@ -195,6 +196,7 @@ def health_options(settings: Settings, listen_fd: int, started: Start) -> dict[s
         "public_url": settings.storage.public_url,
         "prefix": settings.storage.prefix,
         "show_captions": settings.health.show_captions,
+        "gallery": gallery(settings),
         "root": {"pid": os.getpid(), "started_at": started.unix, "spawned": started.monotonic},
         **notify_options(settings),
         "version": VERSION,
@@ -237,6 +239,17 @@ def is_on(enabled: str, settings: Settings) -> bool:
     under addresses that anyone can guess.
     """
     return enabled == "true" or (enabled == "auto" and settings.storage.backend == "files")
+
+
+def gallery(settings: Settings) -> str:
+    """Where the gallery is: its URL, or "site/" of the health server; empty if there is none, or its URL is unknown."""
+    storage = settings.storage
+    if not is_on(settings.site.enabled, settings):
+        return ""
+    if storage.backend == "files":
+        return "site/"
+    base = storage.public_url.rstrip("/")
+    return f"{base}/{quote(storage.prefix)}site/index.html" if base else ""
 
 
 def pool_options(settings: Settings) -> dict[str, Any]:
@@ -309,6 +322,7 @@ CHECKS = {
     "workers.publishing.storage:check": uploader_options,
     "workers.publishing.catalog:check": uploader_options,
     "workers.publishing.republish:check": uploader_options,
+    "workers.publishing.takedown.check:check": uploader_options,
     "workers.publishing.webhooks.check:check": uploader_options,
     "workers.publishing.documents.feeds:check": uploader_options,
     "workers.publishing.documents.site:check": uploader_options,

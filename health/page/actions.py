@@ -105,7 +105,7 @@ class Actions:
         except (ValueError, TypeError, OverflowError) as error:
             return _said(f"not understood: {error}", 400)
         if not count:
-            return _said("not dead any more: nothing was brought back", 409)
+            return _said("nothing was brought back: not dead any more, or blocked", 409)
         return json_answer({"said": f"{count} brought back; tried again now", "job_ids": ids}, 200)
 
     def _operation(self, name: str) -> Callable[[dict[str, Any]], Awaitable[Answer]]:

@@ -19,11 +19,14 @@ from ipc.text.post_address import PostAddress
 PICTURES = 24
 """How many pictures the contact sheet has."""
 
+GROUPS = 50
+"""How many reasons of dead letters are shown, the most frequent ones."""
+
 LETTERS = 200
-"""How many dead letters are grouped."""
+"""How many dead letters are listed in all groups together."""
 
 LETTERS_SHOWN = 20
-"""How many of each group are listed."""
+"""How many of each group are listed, at most."""
 
 WIDEST = 1280
 """No wider rendition is offered: a picture is shown some 120 pixels wide, and twice or three times as many on a fine
@@ -154,20 +157,20 @@ def base_of(backend: str, public_url: str, prefix: str, recorded: str | None) ->
     return f"{public_url.rstrip('/')}/{quote(prefix if recorded is None else recorded)}" if public_url else None
 
 
-def groups(letters: Sequence[Letter], names: Names, thumbnail: Callable[[Letter], str | None]) -> list[dict[str, Any]]:
-    """The dead letters by reason, the largest group first, each with the newest of its letters."""
-    by_reason: dict[str, list[Letter]] = {}
-    for one in letters:
-        by_reason.setdefault(one.reason or "", []).append(one)
-    ordered = sorted(by_reason.items(), key=lambda item: -len(item[1]))
-    return [
-        {
-            "reason": reason,
-            "count": len(members),
-            "letters": [_letter(one, names, thumbnail(one)) for one in members[:LETTERS_SHOWN]],
-        }
-        for reason, members in ordered
-    ]
+def letters_of_each(groups: int) -> int:
+    """How many letters are listed of each of so many groups.
+
+    >>> letters_of_each(1), letters_of_each(50), letters_of_each(0)
+    (20, 4, 20)
+    """
+    return min(LETTERS_SHOWN, LETTERS // max(1, groups))
+
+
+def group(
+    reason: str, count: int, letters: Iterable[Letter], names: Names, thumbnail: Callable[[Letter], str | None]
+) -> dict[str, Any]:
+    """The dead letters of one reason: how many there are, and the newest of them."""
+    return {"reason": reason, "count": count, "letters": [_letter(one, names, thumbnail(one)) for one in letters]}
 
 
 def _letter(one: Letter, names: Names, thumbnail: str | None) -> dict[str, Any]:

@@ -24,6 +24,8 @@ class PageOptions(NamedTuple):
     public_url: str
     prefix: str
     show_captions: bool
+    gallery: str = ""
+    """Its URL, or "site/": this process serves it. Empty: there is none."""
 
     @classmethod
     def read(cls, options: Mapping[str, Any]) -> PageOptions:
@@ -33,6 +35,7 @@ class PageOptions(NamedTuple):
             options["public_url"],
             options["prefix"],
             options["show_captions"],
+            options["gallery"],
         )
 
 
@@ -54,7 +57,9 @@ class DeskReader:
                 self._journal = Journal.open_to_read(self._options.state_dir / "journal.db")
             with self._journal.reading():
                 published = pictures.newest_published(self._journal, desk.PICTURES)
-                letters = lookup.newest_dead(self._journal, desk.LETTERS)
+                reasons = lookup.dead_reasons(self._journal, desk.GROUPS)
+                most = desk.letters_of_each(len(reasons))
+                dead = [(*one, lookup.newest_dead(self._journal, one[0], most)) for one in reasons]
                 now = self._journal.clock()
                 minutes = statistics.minutes(self._journal, int(now) - 60 * desk.MINUTES)
                 hours = statistics.hours(self._journal)
@@ -68,7 +73,8 @@ class DeskReader:
             "hour": desk.hour(minutes, status["tree"], now, status.get("reloads", ())),
             "strips": desk.strips(hours, now),
             "pictures": [one for one in shown if one],
-            "dead": desk.groups(letters, names, self._thumbnail if with_thumbnails else _none),
+            "gallery": self._gallery(),
+            "dead": [desk.group(*one, names, self._thumbnail if with_thumbnails else _none) for one in dead],
         }
 
     def original(self, job_id: int) -> files.ServedFile | None:
@@ -86,17 +92,26 @@ class DeskReader:
         return self._options.state_dir / "spool"
 
     def _letter(self, job_id: int) -> tuple[int, int] | None:
-        """Id and generation of a dead letter whose picture is harmless."""
+        """Id and generation of a dead letter whose picture is harmless, and not kept out by the operator."""
         try:
             journal = Journal.open_to_read(self._options.state_dir / "journal.db")
         except JournalError:
             return None
         try:
             job = lookup.job(journal, job_id)
+            is_blocked = bool(job and job.sha256 and transitions.blocked(journal, [job.sha256]))
         finally:
             journal.close()
-        is_shown = job is not None and job.state == "dead" and job.dead_cause != "poison"
+        is_shown = job is not None and job.state == "dead" and job.dead_cause != "poison" and not is_blocked
         return (job.id, job.generation) if job and is_shown else None
+
+    def _gallery(self) -> str:
+        """Where it is; a file of ours is there or not, a bucket's is not asked for."""
+        options = self._options
+        if options.gallery != "site/":
+            return options.gallery
+        is_there = (options.state_dir / "media" / options.prefix / "site" / "index.html").is_file()
+        return options.gallery if is_there else ""
 
     def _base(self, recorded: str | None) -> str | None:
         return desk.base_of(self._options.backend, self._options.public_url, self._options.prefix, recorded)

@@ -61,14 +61,22 @@ def dead(journal: Journal) -> list[Job]:
     return [Job.from_row(row) for row in journal.run("dead")]
 
 
-def newest_dead(journal: Journal, limit: int) -> list[Letter]:
-    """The dead letters of the newest jobs."""
-    return [Letter(**dict(row)) for row in journal.run("newest_dead", limit=limit)]
+def dead_reasons(journal: Journal, limit: int) -> list[tuple[str, int]]:
+    """The most frequent reasons of dead letters, each with their number. Empty: those that have none."""
+    return [(row["reason"], row["jobs"]) for row in journal.run("dead_reasons", limit=limit)]
+
+
+def newest_dead(journal: Journal, reason: str, limit: int) -> list[Letter]:
+    """The dead letters of that reason, those of the newest jobs first."""
+    return [Letter(**dict(row)) for row in journal.run("newest_dead", reason=reason or None, limit=limit)]
 
 
 def dead_beyond(journal: Journal, beyond: int, limit: int, reason: str | None = None) -> list[int]:
-    """The ids of the next dead letters beyond that id, of that reason if there is one."""
-    return [row["id"] for row in journal.run("dead_beyond", beyond=beyond, reason=reason, limit=limit)]
+    """The ids of the next dead letters beyond that id, of that reason if it is not None."""
+    if reason is None:
+        return [row["id"] for row in journal.run("dead_beyond", beyond=beyond, limit=limit)]
+    rows = journal.run("dead_of_reason_beyond", beyond=beyond, reason=reason or None, limit=limit)
+    return [row["id"] for row in rows]
 
 
 def unfinished(journal: Journal, job_ids: Iterable[int]) -> Mapping[tuple[int, int], str]:

@@ -347,6 +347,31 @@ CREATE TABLE addresses (
 ) STRICT;
 INSERT INTO addresses (id, url, prefix) SELECT id, url, prefix FROM former_addresses;
 DROP TABLE former_addresses;
+-- Dead letters by reason.
+CREATE INDEX jobs_dead_reason ON jobs (reason, id) WHERE state = 'dead';
+CREATE TABLE dead_reasons (
+    reason TEXT PRIMARY KEY,
+    jobs   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX dead_reasons_jobs ON dead_reasons (jobs);
+INSERT INTO dead_reasons SELECT coalesce(reason, ''), count(*) FROM jobs WHERE state = 'dead' GROUP BY 1;
+CREATE TRIGGER dead_job_appears AFTER INSERT ON jobs WHEN NEW.state = 'dead' BEGIN
+    INSERT INTO dead_reasons VALUES (coalesce(NEW.reason, ''), 1) ON CONFLICT (reason) DO UPDATE SET jobs = jobs + 1;
+END;
+
+CREATE TRIGGER job_dies AFTER UPDATE OF state, reason ON jobs
+WHEN NEW.state = 'dead' AND (OLD.state IS NOT 'dead' OR OLD.reason IS NOT NEW.reason)
+BEGIN
+    INSERT INTO dead_reasons VALUES (coalesce(NEW.reason, ''), 1) ON CONFLICT (reason) DO UPDATE SET jobs = jobs + 1;
+END;
+
+CREATE TRIGGER job_is_revived AFTER UPDATE OF state, reason ON jobs
+WHEN OLD.state = 'dead' AND (NEW.state IS NOT 'dead' OR OLD.reason IS NOT NEW.reason)
+BEGIN
+    UPDATE dead_reasons SET jobs = jobs - 1 WHERE reason = coalesce(OLD.reason, '');
+    DELETE FROM dead_reasons WHERE reason = coalesce(OLD.reason, '') AND jobs = 0;
+END;
+
 -- Editors.
 CREATE INDEX jobs_album ON jobs (channel_id, grouped_id) WHERE grouped_id IS NOT NULL;
 CREATE TABLE blocked (

@@ -345,15 +345,23 @@ WHERE id = :id AND state = 'dead' AND dead_cause != 'poison'
 -- name: dead
 SELECT * FROM jobs WHERE state = 'dead' ORDER BY id;
 
+-- name: dead_reasons
+-- The most frequent reasons of dead letters, and how many have each.
+SELECT reason, jobs FROM dead_reasons INDEXED BY dead_reasons_jobs ORDER BY jobs DESC, reason DESC LIMIT :limit;
+
 -- name: newest_dead
--- The newest dead letters, without what only their next try needs.
+-- The newest dead letters of that reason, without what only their next try needs.
 SELECT id, generation, channel_id, message_id, dead_state, dead_cause, attempts, reason
-FROM jobs INDEXED BY jobs_dead WHERE state = 'dead' ORDER BY id DESC LIMIT :limit;
+FROM jobs INDEXED BY jobs_dead_reason WHERE state = 'dead' AND reason IS :reason ORDER BY id DESC LIMIT :limit;
 
 -- name: dead_beyond
--- The next dead letters beyond that id, of that reason (NULL: of any).
-SELECT id FROM jobs INDEXED BY jobs_dead
-WHERE state = 'dead' AND id > :beyond AND (:reason IS NULL OR reason = :reason) ORDER BY id LIMIT :limit;
+-- The next dead letters beyond that id.
+SELECT id FROM jobs INDEXED BY jobs_dead WHERE state = 'dead' AND id > :beyond ORDER BY id LIMIT :limit;
+
+-- name: dead_of_reason_beyond
+-- The same, of those of that reason.
+SELECT id FROM jobs INDEXED BY jobs_dead_reason
+WHERE state = 'dead' AND reason IS :reason AND id > :beyond ORDER BY id LIMIT :limit;
 
 -- name: quarantined
 -- The newest dead letters that killed their workers.
@@ -795,6 +803,9 @@ DELETE FROM takedowns WHERE step = 'waiting';
 SELECT job, sha256, step, at, looks FROM takedowns INDEXED BY takedowns_turn
 WHERE step = :stage AND at <= :before ORDER BY at LIMIT :limit;
 
+-- name: takedowns_of
+SELECT job, sha256, step, at, looks FROM takedowns WHERE job = :job;
+
 -- name: put_off_takedown
 UPDATE takedowns SET at = :at WHERE job = :job AND sha256 = :sha256 AND step = :stage;
 
@@ -903,6 +914,14 @@ UPDATE webhooks SET attempts = attempts + 1, next_at = :next_at WHERE name = :na
 
 -- name: webhook_gone
 UPDATE webhooks SET gone_at = :now, error = :error WHERE name = :name;
+
+-- name: deliveries_of
+-- The webhooks that have still to be told of that message.
+SELECT webhooks.label, webhooks.error FROM webhooks
+WHERE EXISTS (
+    SELECT 1 FROM deliveries INDEXED BY deliveries_of_picture
+    WHERE webhook = name AND channel_id = :channel_id AND message_id = :message_id AND state = 'waiting'
+);
 
 -- name: dead_deliveries
 SELECT label, webhook, change, channel_id, message_id, what, deliveries.at, deliveries.attempts, reason

@@ -115,6 +115,7 @@ CREATE INDEX jobs_sha256 ON jobs (sha256) WHERE sha256 IS NOT NULL;
 CREATE INDEX jobs_as_is ON jobs (sha256) WHERE original = 'as_is' AND stored = 1 AND renditions IS NOT NULL;
 CREATE INDEX jobs_address ON jobs (address) WHERE state = 'published' AND deleted_at IS NULL;
 CREATE INDEX jobs_dead ON jobs (id) WHERE state = 'dead';
+CREATE INDEX jobs_dead_reason ON jobs (reason, id) WHERE state = 'dead';
 CREATE INDEX jobs_poison ON jobs (id) WHERE dead_cause = 'poison';
 CREATE INDEX jobs_waiting ON jobs (waits_since) WHERE waits_since IS NOT NULL;
 CREATE INDEX jobs_album ON jobs (channel_id, grouped_id) WHERE grouped_id IS NOT NULL;
@@ -153,6 +154,30 @@ BEGIN
     UPDATE counts SET jobs = jobs + 1, put_off = put_off + (NEW.next_at > 0),
                       spool_bytes = spool_bytes + iif(NEW.stored, 0, coalesce(NEW.bytes, 0) + NEW.rendition_bytes)
     WHERE state = NEW.state AND channel_id = NEW.channel_id;
+END;
+
+-- The dead ones by reason, kept by triggers too: the page groups them, and shows the largest groups.
+CREATE TABLE dead_reasons (
+    reason TEXT PRIMARY KEY,
+    jobs   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX dead_reasons_jobs ON dead_reasons (jobs);
+
+CREATE TRIGGER dead_job_appears AFTER INSERT ON jobs WHEN NEW.state = 'dead' BEGIN
+    INSERT INTO dead_reasons VALUES (coalesce(NEW.reason, ''), 1) ON CONFLICT (reason) DO UPDATE SET jobs = jobs + 1;
+END;
+
+CREATE TRIGGER job_dies AFTER UPDATE OF state, reason ON jobs
+WHEN NEW.state = 'dead' AND (OLD.state IS NOT 'dead' OR OLD.reason IS NOT NEW.reason)
+BEGIN
+    INSERT INTO dead_reasons VALUES (coalesce(NEW.reason, ''), 1) ON CONFLICT (reason) DO UPDATE SET jobs = jobs + 1;
+END;
+
+CREATE TRIGGER job_is_revived AFTER UPDATE OF state, reason ON jobs
+WHEN OLD.state = 'dead' AND (NEW.state IS NOT 'dead' OR OLD.reason IS NOT NEW.reason)
+BEGIN
+    UPDATE dead_reasons SET jobs = jobs - 1 WHERE reason = coalesce(OLD.reason, '');
+    DELETE FROM dead_reasons WHERE reason = coalesce(OLD.reason, '') AND jobs = 0;
 END;
 
 -- What has ever happened: these only grow.

@@ -90,6 +90,12 @@ def spare_all(journal: Journal) -> None:
         journal.run("spare_all")
 
 
+def of(journal: Journal, job_id: int) -> list[Takedown]:
+    """Those of one job: of each picture that it has, or had."""
+    rows = journal.run("takedowns_of", job=job_id)
+    return [Takedown(row["job"], row["sha256"], row["step"], row["at"], row["looks"]) for row in rows]
+
+
 def due(journal: Journal, step: Step, before: float, limit: int) -> list[Takedown]:
     """Those at that step whose time was before that Unix second, the oldest first."""
     rows = journal.run("takedowns_due", stage=step, before=before, limit=limit)

@@ -160,6 +160,12 @@ def put_off_rebuild(journal: Journal, name: str, seconds: float) -> None:
         journal.run("put_off_rebuild", name=name, next_at=journal.clock() + seconds)
 
 
+def still_to_tell(journal: Journal, channel_id: int, message_id: int) -> list[tuple[str, str]]:
+    """The webhooks that have still to be told of that message: label, and what each last failed with, if it does."""
+    rows = journal.run("deliveries_of", channel_id=channel_id, message_id=message_id)
+    return [(row["label"], row["error"]) for row in rows]
+
+
 def dead(journal: Journal) -> list[dict[str, Any]]:
     """The dead deliveries of all webhooks."""
     return [dict(row) for row in journal.run("dead_deliveries")]

@@ -29,7 +29,7 @@ from ipc.journal import Journal, figures
 from ipc.transport.context import Context
 from ipc.transport.mailbox import Inbox, Outbox, pair
 from ipc.transport.messages import ENDS, KILLS, ChildState, Ended, Message, Report, Wake
-from supervisor.processes.spec import ChildSpec
+from tests.health.process import health_process
 from tests.supervisor.stage import Stage, open_fds
 
 TOKEN = "s3cret"
@@ -172,6 +172,7 @@ def test_status_is_always_200_and_health_says_how_it_is(desk: Desk, ask: Callabl
             "webhooks",
             "quarantine",
             "stages",
+            "webhooks",
         }
         # Some time has passed between the two, and memory moves.
         moving = ("tree", "memory")
@@ -517,20 +518,7 @@ def test_the_real_process_answers_while_it_is_replaced(tmp_path: Path) -> None:
     Journal.open(tmp_path / "journal.db").close()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        options = {
-            "state_dir": str(tmp_path),
-            "listen_fd": listener.fileno(),
-            "token": "",
-            "allowed_hosts": [],
-            "backend": "files",
-            "public_url": "",
-            "prefix": "",
-            "show_captions": False,
-            "root": {"pid": os.getpid(), "started_at": time.time(), "spawned": time.monotonic()},
-            "notify": {"urls": [], "after_seconds": 120, "heartbeat_url": "", "name": ""},
-            **LIMITS,
-        }
-        health = ChildSpec("health", "health.server:main", options, inherit_fds=(listener.fileno(),), stop_seconds=3.0)
+        health = health_process(tmp_path, listener)
         stage = Stage(tmp_path / "notes", health)
 
         def script(stage: Stage) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -171,6 +172,17 @@ def recounted_counts(journal: Journal) -> Counts:
         mine = 0 if row["stored"] else (row["bytes"] or 0) + row["rendition_bytes"]
         counted[row["state"], row["channel_id"]] = (jobs + 1, put_off + (row["next_at"] > 0), spool_bytes + mine)
     return counted
+
+
+def kept_reasons(journal: Journal) -> dict[str, int]:
+    """How many dead letters the triggers have counted of each reason."""
+    return {row["reason"]: row["jobs"] for row in journal._connection.execute("SELECT * FROM dead_reasons")}
+
+
+def recounted_reasons(journal: Journal) -> dict[str, int]:
+    """The same, counted row by row."""
+    dead = journal._connection.execute("SELECT reason FROM jobs WHERE state = 'dead'")
+    return dict(Counter(row["reason"] or "" for row in dead))
 
 
 def rows(journal: Journal) -> list[dict[str, Any]]:

@@ -27,10 +27,10 @@ import pytest
 from health.problems.first_seen import FirstSeen
 from health.status import document
 from ipc.text.printable import printable
-from supervisor.cli.status import screen, words
+from supervisor.cli.status import plain, screen, words
 from supervisor.cli.status.watch import View
 from supervisor.host.instance_lock import Card, Lock
-from tests.health.snapshots import NOW, child, figures, snapshot
+from tests.health.snapshots import FAILING, NOW, WEBHOOK, child, figures, snapshot
 from tests.instance import HOME, wait_for
 
 HOSTILE = "\x1b]0;owned\x07 [bold red]x[/] :smile: \x1b[2J \x9b2J \u202egnp.exe \u2028\r\nok\x00" + "漢字" * 200
@@ -76,6 +76,30 @@ def test_it_says_first_what_is_wrong_and_what_to_do() -> None:
     assert re.search(r"image-2 +waiting +- .* 3 killed", text)
     assert "sandbox     seccomp, Landlock 4" in text
     assert re.search(r"Wires \(77\) .*\d s ago|Wires \(77\) .*min ago", text)
+
+
+def test_what_is_made_of_the_rows_is_there_while_something_waits_or_fails() -> None:
+    quiet = {**WEBHOOK, "waiting": 0, "behind": 0, "dead": 0}
+    well = document(snapshot(figures=figures(webhooks=(quiet,))), FirstSeen())
+    well["stats"] |= {"feeds": {"waiting": 0}, "site": {"waiting": 0}}
+    assert words.outputs(well) == []
+    hooks = (WEBHOOK, {**WEBHOOK, **FAILING, "label": "webhook 2"}, {**quiet, "label": "webhook 3", "gone_at": NOW})
+    given = document(snapshot(figures=figures(webhooks=hooks)), FirstSeen())
+    given["stats"] |= {
+        **{"takedowns": 2, "purges": 1, "site": {"waiting": 12, "failing_since": None}},
+        "feeds": {"waiting": 3, "failing_since": "2023-11-14T22:12:20Z", "error": "no room"},
+    }
+    text = "\n".join(lines(given, 120))
+    for expected in (
+        "webhook     webhook 1 (https://example.org…): 5 wait, 4 dead",
+        "webhook     webhook 2: fails: it answered 404 (Not Found), 5 wait, 4 dead",
+        "webhook     webhook 3: gone, 0 wait, 0 dead",
+        "feeds       failing: no room",
+        "gallery     12 tasks wait",
+        "takedown    objects of 2 pictures to go, 1 address to purge",
+    ):
+        assert expected in text
+    assert "gallery: 12 tasks wait" in plain.describe(given)
 
 
 @pytest.mark.parametrize("width", [1, 20, 80, 200])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from supervisor.cli.status import words
 from supervisor.cli.terminal import mebibytes, table
 
 BAR_WIDTH = 30
@@ -28,6 +29,7 @@ def describe(body: dict[str, Any]) -> list[str]:
         state = "gone" if one["gone_at"] else f"breaker {one['circuit_breaker']}"
         counts = f"waiting {one['waiting']}, delivered {one['delivered']}, dead {one['dead']}"
         lines.append(f"{one['webhook']}: {counts}, {state}")
+    lines += [f"{name}: {text}" for name, text, _ in words.outputs({**body, "webhooks": ()})]
     if stats["last_error"]:
         lines.append(f"last error: {stats['last_error']}")
     for one in body["channels"]:

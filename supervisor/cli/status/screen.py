@@ -125,7 +125,7 @@ def _sections(view: View, now: float, width: int, channels: int, problems: int) 
     yield from (_line("sandbox", text) for text in words.sandboxes(body["tree"]))
     yield Text()
     yield from _flow(body["stats"])
-    yield _services(body["stats"], then)
+    yield _services([*words.services(body["stats"], then), *words.outputs(body)])
     error = body["stats"].get("last_error")
     if error and not any(error in one["what"] for one in body["problems"]):
         yield _line("last error", safe(error))
@@ -236,11 +236,11 @@ def _flow(stats: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield _line("pace", "; ".join(words.pace(stats)))
 
 
-def _services(stats: Mapping[str, Any], now: float) -> RenderableType:
+def _services(found: Iterable[tuple[str, str, bool]]) -> RenderableType:
     lines = Table.grid(padding=(0, 2, 0, 0))
     lines.add_column(width=10, no_wrap=True, style="dim")
     lines.add_column()
-    for name, text, is_well in words.services(stats, now):
+    for name, text, is_well in found:
         lines.add_row(Text(name), Text(text, style="" if is_well else "bold red"))
     return lines
 

@@ -172,6 +172,46 @@ def services(stats: Mapping[str, Any], now: float) -> list[tuple[str, str, bool]
     return found
 
 
+def outputs(body: Body) -> list[tuple[str, str, bool]]:
+    """What is made of the rows besides, as far as something waits there or fails: name, how it is, if that is well."""
+    stats = body["stats"]
+    found = [("webhook", _webhook(one), not _is_stuck(one)) for one in body.get("webhooks", ()) if _is_shown(one)]
+    for name, key in (("feeds", "feeds"), ("gallery", "site")):
+        report = stats.get(key) or {}
+        if report.get("failing_since"):
+            found.append((name, f"failing: {safe(report.get('error') or '')}", False))
+        elif report.get("waiting"):
+            found.append((name, f"{count(report['waiting'])} {'posts' if key == 'feeds' else 'tasks'} wait", True))
+    if leaving := _leaving(stats):
+        found.append(("takedown", leaving, True))
+    return found
+
+
+def _is_shown(webhook: Mapping[str, Any]) -> bool:
+    return bool(webhook.get("waiting") or webhook.get("dead") or _is_stuck(webhook))
+
+
+def _is_stuck(webhook: Mapping[str, Any]) -> bool:
+    return bool(webhook.get("failing_since") or webhook.get("gone_at"))
+
+
+def _webhook(one: Mapping[str, Any]) -> str:
+    state = "gone, " if one.get("gone_at") else f"fails: {safe(one['error'])}, " if one.get("failing_since") else ""
+    counts = f"{count(one.get('waiting', 0))} wait, {count(one.get('dead', 0))} dead"
+    return f"{safe(one.get('webhook', ''))}: {state}{counts}"
+
+
+def _leaving(stats: Mapping[str, Any]) -> str:
+    """
+    >>> _leaving({"takedowns": 1, "purges": 0}), _leaving({"takedowns": 2, "purges": 3}), _leaving({})
+    ('objects of 1 picture to go', 'objects of 2 pictures to go, 3 addresses to purge', '')
+    """
+    pictures, addresses = stats.get("takedowns") or 0, stats.get("purges") or 0
+    parts = [f"objects of {count(pictures)} {'picture' if pictures == 1 else 'pictures'} to go"] if pictures else []
+    parts += [f"{count(addresses)} {'address' if addresses == 1 else 'addresses'} to purge"] if addresses else []
+    return ", ".join(parts)
+
+
 def _next_try(stats: Mapping[str, Any], key: str, now: float) -> str:
     at = _seconds(stats.get(f"{key}_next_probe_at"))
     if at is None:

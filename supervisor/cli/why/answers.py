@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ipc.jobs import Job
+from ipc.journal import life
+from ipc.journal.life import Step
 from ipc.journal.transitions import BLOCKED
 from ipc.rules import LEFT
 from ipc.text.durations import duration
@@ -61,15 +63,39 @@ def answer(finding: Finding, instance: Instance, now: float) -> Explanation:
     job = finding.job
     if job is None:
         return _absent(finding, instance)
-    hidden, remedy = _hidden(job)
     if job.state == "published":
-        if job.deleted_at:
-            return Explanation("published", f"deleted in Telegram {iso(job.deleted_at)}; its row is a tombstone")
-        return Explanation("published", f"published {iso(job.published_at)}{hidden}", remedy)
+        return _published(finding, job)
     if job.state == "dead":
         return _dead(job)
+    hidden, remedy = _hidden(job)
     waits = list(_waits(finding, job, instance, now))
     return Explanation(job.state, f"{_STANDING[job.state, job.stored]}{hidden}", remedy, waits)
+
+
+def _published(finding: Finding, job: Job) -> Explanation:
+    told = [
+        Wait(f"{label}, which has still to be told of it{f': {error}' if error else ''}")
+        for label, error in finding.webhooks
+    ]
+    gone = _taken_down(finding, job)
+    if job.deleted_at:
+        what = f"deleted in Telegram {iso(job.deleted_at)}; its row is a tombstone{gone}"
+        return Explanation("published", what, waits_for=told)
+    hidden, remedy = _hidden(job)
+    return Explanation("published", f"published {iso(job.published_at)}{hidden}{gone}", remedy, told)
+
+
+def _taken_down(finding: Finding, job: Job) -> str:
+    """What is done with the objects of a post that readers shall not see any more."""
+    if "leaving" in finding.takedowns:
+        return "; its objects are being deleted"
+    if finding.takedowns:
+        return "; its objects are deleted when storage.takedown_after_seconds has passed"
+    if job.is_taken_down:
+        at = next((one.at for one in reversed(life.read(job.life)) if one.step is Step.TAKEN_DOWN), None)
+        since = f" since {iso(at)}" if at else ""
+        return f"; taken down{since}: its objects are deleted, but for those that another post has too"
+    return ""
 
 
 def _hidden(job: Job) -> tuple[str, str]:

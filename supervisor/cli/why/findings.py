@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ipc.jobs import Job
-from ipc.journal import Journal, breakers, figures, lookup, peers, queue
+from ipc.journal import Journal, breakers, figures, lookup, peers, queue, takedowns, webhooks
 from ipc.text import channel_address
 from ipc.text.post_address import PostAddress
 from supervisor.settings import Settings
@@ -23,6 +23,8 @@ class Finding:
     `is_configured`: the channel is among those that are read. `is_live`: channels of Telegram are, not an export.
     `before` is the number of jobs in the queue before this one, MOST_BEFORE at most; None: it is not its turn that it
     waits for. `breaker` is that of the service that it needs next, unless it is closed (see `ipc.journal.breakers`).
+    `takedowns` are the steps of its pictures whose objects are to go. `webhooks` have still to be told of it: the label
+    of each, and what it last failed with.
     """
 
     address: PostAddress
@@ -33,6 +35,8 @@ class Finding:
     job: Job | None
     before: int | None = None
     breaker: Mapping[str, Any] | None = None
+    takedowns: frozenset[takedowns.Step] = frozenset()
+    webhooks: Sequence[tuple[str, str]] = ()
 
 
 def find(journal: Journal, settings: Settings, address: PostAddress) -> Finding:
@@ -55,6 +59,8 @@ def find(journal: Journal, settings: Settings, address: PostAddress) -> Finding:
             job=job,
             before=queue.jobs_before(journal, job, MOST_BEFORE) if job else None,
             breaker=breakers.get(journal, service) if service else None,
+            takedowns=frozenset(one.step for one in takedowns.of(journal, job.id)) if job else frozenset(),
+            webhooks=webhooks.still_to_tell(journal, job.channel_id, job.message_id) if job else (),
         )
 
 

@@ -172,7 +172,14 @@ def test_the_page_is_told_of_status_and_desk(make_desk: Callable[..., Desk]) -> 
     found = dict(reader.events())
     assert found["status"]["ok"] is True and "title" not in found["status"]["channels"][0]
     assert found["desk"].pop("hour")["published"] == [0] * 60
-    assert found["desk"] == {"may_act": False, "has_token": False, "strips": {}, "pictures": [], "dead": []}
+    assert found["desk"] == {
+        "may_act": False,
+        "has_token": False,
+        "strips": {},
+        "pictures": [],
+        "dead": [],
+        "gallery": "",
+    }
 
 
 @pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 200)])

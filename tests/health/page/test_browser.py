@@ -15,6 +15,7 @@ from tests.health.page.asgi import TOKEN
 from tests.health.page.browsing import chromium
 from tests.instance import DEADLINE_SECONDS, HOME, PROCESSES, Instance, wait_for
 from tests.pictures import make_export
+from tests.servers.receiver import SECRET
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 AXE = HOME / "tests/servers/node_modules/axe-core/axe.min.js"
@@ -37,9 +38,10 @@ class Locked(Instance):
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[Locked]:
-    """Three pictures, one of which is none."""
-    instance = Locked(tmp_path / "instance", make_export(tmp_path / "export", 4, bad={3: NO_PICTURE}))
-    instance.start(PICTUREDESK__HEALTH__TOKEN=TOKEN)
+    """Four pictures, one of which is none, and a webhook that nobody answers."""
+    webhook = f'[[webhook]]\nurl = "http://127.0.0.1:1/"\nsecret = "{SECRET}"'
+    instance = Locked(tmp_path / "instance", make_export(tmp_path / "export", 4, bad={3: NO_PICTURE}), webhook)
+    instance.start(PICTUREDESK__HEALTH__TOKEN=TOKEN, PICTUREDESK__SITE__ENABLED="true")
     yield instance
     instance.end()
 
@@ -109,6 +111,11 @@ def test_a_person_looks_unlocks_sees_a_kill_and_retries(  # noqa: PLR0915  # one
     page.wait_for_function("() => [...document.querySelectorAll('#sheet img')].every((one) => one.naturalWidth > 0)")
     expect(page.locator("#channels")).not_to_contain_text("Test")
     expect(page.locator("#hour-caption")).to_contain_text("3 published in the last hour")
+    expect(page.locator("#webhook-list")).to_contain_text("accepts nothing since")
+    expect(page.locator("#webhook-list")).to_contain_text("3 waiting, 0 delivered, 0 dead")
+    gallery = page.locator("#gallery a")
+    expect(gallery).to_have_attribute("href", "site/")
+    assert page.request.get(f"{instance.url()}/{gallery.get_attribute('href')}").ok
 
     # A process is killed, and is back.
     os.kill(pids["connection"], signal.SIGKILL)

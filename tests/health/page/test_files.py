@@ -12,7 +12,7 @@ import pytest
 from health.page import files
 from health.page.desk import MARKS, _shown, hour
 from ipc.jobs import Rendition
-from ipc.journal import pictures, transitions
+from ipc.journal import lookup, pictures, transitions
 from tests.health.page.asgi import TOKEN, Desk
 from tests.ipc import builders
 from tests.supervisor.stage import open_fds
@@ -164,6 +164,15 @@ def test_only_pictures_are_shown(content: bytes, make_desk: MAKE) -> None:
     assert desk.ask("GET", f"/dead/{bury(desk, content)}", BEARER).status == 404
 
 
+def test_the_original_of_a_blocked_one_is_not_shown(make_desk: MAKE) -> None:
+    desk = make_desk(TOKEN)
+    job = bury(desk, JPEG)
+    assert desk.ask("GET", f"/dead/{job}", BEARER).status == 200
+    with desk.journal.transaction():
+        pictures.block(desk.journal, lookup.dead(desk.journal)[0].sha256 or "", 1.0)
+    assert desk.ask("GET", f"/dead/{job}", BEARER).status == 404
+
+
 def test_poison_large_ones_and_living_ones_are_not_shown(make_desk: MAKE, monkeypatch: pytest.MonkeyPatch) -> None:
     desk = make_desk(TOKEN)
     poison = bury(desk, JPEG, 1, cause="poison")
@@ -212,6 +221,29 @@ def test_deleted_and_waiting_pictures_are_not_among_them(make_desk: MAKE) -> Non
     assert [number for number, _ in pictures.newest_published(desk.journal, 5)] == []
 
 
+def test_hidden_pictures_are_not_among_them(make_desk: MAKE) -> None:
+    desk = make_desk()
+    job = builders.put(desk.journal, 1, "published")
+    assert len(read(desk)["pictures"]) == 1
+    with desk.journal.transaction():
+        transitions.hide(desk.journal, job, "operator", 1)
+    assert read(desk)["pictures"] == []
+    with desk.journal.transaction():
+        desk.journal._connection.execute("UPDATE jobs SET state = 'published', shown = 0")
+    assert read(desk)["pictures"] == []
+
+
+def test_the_gallery_is_linked_where_there_is_one(make_desk: MAKE) -> None:
+    desk = make_desk(gallery="site/", prefix="p/")
+    assert read(desk)["gallery"] == ""
+    front = desk.state_dir / "media" / "p" / "site" / "index.html"
+    front.parent.mkdir(parents=True)
+    front.touch()
+    assert read(desk)["gallery"] == "site/"
+    address = "https://a.org/site/index.html"
+    assert read(make_desk(backend="r2", gallery=address))["gallery"] == address
+
+
 def test_dead_letters_by_reason(make_desk: MAKE) -> None:
     desk = make_desk(TOKEN)
     for number in range(1, 31):
@@ -224,6 +256,18 @@ def test_dead_letters_by_reason(make_desk: MAKE) -> None:
     by_message = {one["message"]: one for one in first["letters"]}
     assert by_message[29]["thumbnail"] == f"dead/{by_message[29]['id']}" and by_message[30]["thumbnail"] is None
     assert by_message[29]["post_url"] == "https://t.me/c/42/29" and by_message[29]["stage"] == "fetched"
+
+
+def test_a_group_has_all_of_its_letters_and_lists_the_newest(make_desk: MAKE) -> None:
+    desk = make_desk(TOKEN)
+    for number in range(1, 41):
+        transitions.bury(desk.journal, builders.put(desk.journal, number, "fetched"), "many" if number < 26 else "few")
+    for number in range(41, 101):
+        transitions.bury(desk.journal, builders.put(desk.journal, number, "fetched"), f"once, {number}")
+    found = read(desk)["dead"]
+    assert [(one["reason"], one["count"]) for one in found[:2]] == [("many", 25), ("few", 15)]
+    assert [one["message"] for one in found[0]["letters"]] == [25, 24, 23, 22]
+    assert len(found) == 50 and sum(len(one["letters"]) for one in found) == 4 + 4 + 48
 
 
 def test_a_journal_that_cannot_be_read_shows_nothing_and_comes_back(make_desk: MAKE) -> None:

@@ -23,12 +23,14 @@ from tests.ipc.builders import (
     again,
     done,
     kept_counts,
+    kept_reasons,
     open_journal,
     page,
     post,
     push,
     recounted,
     recounted_counts,
+    recounted_reasons,
 )
 from tests.lengths import length
 
@@ -447,6 +449,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert figures.states(self.journal) == recounted(self.journal)
             assert figures.totals(self.journal) == self.totals
             assert kept_counts(self.journal) == recounted_counts(self.journal)
+            assert kept_reasons(self.journal) == recounted_reasons(self.journal)
             found = Counter(model.renewal for model in self.models.values() if model.renewal)
             assert renewals.counts(self.journal) == {step: found[step] for step in renewals.STEPS}
 

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from hashlib import blake2b
 from multiprocessing import get_context
@@ -40,6 +41,7 @@ from tests.ipc.builders import (
     NOW,
     WAITING,
     kept_counts,
+    kept_reasons,
     open_journal,
     page,
     post,
@@ -47,6 +49,7 @@ from tests.ipc.builders import (
     push,
     recounted,
     recounted_counts,
+    recounted_reasons,
 )
 
 SCHEMA_1 = """
@@ -165,7 +168,7 @@ JOBS: dict[int, dict[str, Any]] = {
 }
 """Columns by message: a job in every state that version 1 knew, of both sources, and one that killed its workers."""
 
-
+REASONS = Counter(job["reason"] for job in JOBS.values() if job["state"] == "dead")
 NO_RENEWALS = {("wanted", 0), ("making", 0), ("moved", 0), ("failed", 0)}
 GALLERY = ("site", "site_blocks", "site_channels", "site_pages", "site_tasks")
 NO_GALLERY = [{"name": "pages", "value": 0}, {"name": "tasks", "value": 0}]
@@ -265,6 +268,7 @@ def journal(old: Path) -> Iterator[Journal]:
     yield journal
     assert figures.states(journal) == recounted(journal)
     assert kept_counts(journal) == recounted_counts(journal)
+    assert kept_reasons(journal) == recounted_reasons(journal)
     assert journal.check() == []
     assert journal._connection.execute("PRAGMA foreign_key_check").fetchall() == []
     journal.close()
@@ -360,6 +364,7 @@ def test_everything_is_kept_and_what_is_new_says_nothing(old: Path) -> None:
     assert [after.pop(table) for table in ("webhooks", "deliveries")] == [[], []]
     assert [after.pop(table) for table in GALLERY] == [[]] * 5
     assert after.pop("site_counts") == NO_GALLERY
+    assert {one["reason"]: one["jobs"] for one in after.pop("dead_reasons")} == REASONS
     assert {(one["step"], one["jobs"]) for one in after.pop("renewal_counts")} == NO_RENEWALS
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": 1}], [{"user_version": VERSION}])
     assert after == before
@@ -401,6 +406,7 @@ def test_a_later_version_is_kept_as_well(version: int, old: Path) -> None:
     ] == [[]] * 6
     assert [after.pop(table) for table in GALLERY] == [[]] * 5
     assert after.pop("site_counts") == NO_GALLERY
+    assert {one["reason"]: one["jobs"] for one in after.pop("dead_reasons")} == REASONS
     assert {(one["step"], one["jobs"]) for one in after.pop("renewal_counts")} == NO_RENEWALS
     for table in ("renewals", "renewal_counts"):
         before.pop(table, None)

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from ipc.journal import QUERIES, Journal, figures, pictures, queue
-from tests.ipc.builders import HOME, NOW, kept_counts, open_journal, recounted_counts
+from tests.ipc.builders import HOME, NOW, kept_counts, kept_reasons, open_journal, recounted_counts, recounted_reasons
 
 TEXT = (HOME / "ipc" / "journal" / "queries.sql").read_text(encoding="utf-8")
 
 SCANS = {
     "count_as_is": "for `check`, a process of its own: reads an index without the jobs",
     "dead": "lists all dead letters for the operator, in a process of its own",
-    "newest_dead": "reads the index of the dead ones from its end, as many as it is asked for",
     "published_pictures": "for `gc`, a process of its own: from the newest job back to the first published ones",
     "quarantined": "reads the index of the poisonous ones from its end, as many as it is asked for",
     "rows_by_address": "for `check`, a process of its own: reads an index without the jobs",
@@ -30,7 +29,6 @@ READS_MORE = {
     "count_as_is": SCANS["count_as_is"],
     "dead": SCANS["dead"],
     "dead_deliveries": "lists all dead letters of webhooks for the operator, in a process of its own",
-    "dead_beyond": "for the operator's retry of many, in a thread of its own: reads on from the last one that it found",
     "published_pictures": SCANS["published_pictures"],
     "rows_by_address": SCANS["rows_by_address"],
 }
@@ -203,6 +201,7 @@ def instructions(journal: Journal, query: str, **values: Any) -> int:
 
 def test_the_journals_have_what_they_are_about(large: Journal) -> None:
     assert kept_counts(large) == recounted_counts(large)
+    assert kept_reasons(large) == recounted_reasons(large)
     assert len(queue.due(large, "fetched", 10**6)) + 2 == figures.states(large)["fetched"] // 3
     assert figures.states(large) == {
         "seen": 4 * MANY,

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ipc.intake import take, withdraw
-from ipc.jobs import State
-from ipc.journal import Journal, breakers, peers, statistics, transitions
+from ipc.jobs import Job, State
+from ipc.journal import Journal, breakers, lookup, peers, statistics, takedowns, transitions
 from ipc.text import post_address
 from supervisor.cli import why
 from supervisor.cli.exit_codes import ExitCode
@@ -94,6 +94,42 @@ def test_one_that_is_published_or_gone(journal: Journal) -> None:
     with journal.transaction():
         journal._connection.execute("UPDATE jobs SET state = 'published' WHERE id = ?", (row["id"],))
     assert "its row is a tombstone" in asked(journal, running()).what
+
+
+def test_one_that_is_hidden_and_taken_down(journal: Journal) -> None:
+    job = put(journal, 1, "published")
+    with journal.transaction():
+        transitions.hide(journal, job, "operator", NOW)
+    assert transitions.record_published(journal, [found_job(journal)])
+    waiting = asked(journal, running())
+    assert waiting.what.endswith(
+        "by bin/run hide; its objects are deleted when storage.takedown_after_seconds has passed"
+    )
+    assert transitions.take_down(journal, found_job(journal))
+    assert asked(journal, running()).what.endswith("; its objects are being deleted")
+    takedowns.end(journal, "5ha", again_at=NOW, is_removed=True)
+    found = asked(journal, running())
+    assert "; taken down since 2027-01-15T08:00:00Z: its objects are deleted, but for those" in found.what
+    assert found.remedy == "bin/run unhide shows it"
+
+
+def test_one_that_webhooks_are_still_to_be_told_of(journal: Journal) -> None:
+    put(journal, 1, "published")
+    for name, error in (("hook", "it answered 404"), ("other", "")):
+        journal._connection.execute(
+            "INSERT INTO webhooks (name, kind, label, token, error) VALUES (?, 'events', ?, '', ?)", (name, name, error)
+        )
+        journal.run("add_delivery", name=name, change=1, channel_id=CHANNEL, message_id=1, what="published", at=1)
+    assert waits(asked(journal, STOPPED)) == [
+        ("hook, which has still to be told of it: it answered 404", ""),
+        ("other, which has still to be told of it", ""),
+    ]
+
+
+def found_job(journal: Journal) -> Job:
+    job = lookup.known(journal, CHANNEL, 1)
+    assert job
+    return job
 
 
 def test_a_dead_letter_says_why_and_how_it_comes_back(journal: Journal) -> None:

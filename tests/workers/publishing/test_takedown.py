@@ -15,6 +15,7 @@ import pytest
 
 from ipc import editing
 from ipc.editing import NO_EDITING
+from ipc.checklist import Checklist
 from ipc.files.object_layout import Layout
 from ipc.files.spool import Spool
 from ipc.intake import take, withdraw
@@ -33,6 +34,7 @@ from workers.publishing.republish import fill_rows, want_renditions, write_rows_
 from workers.publishing.service.breaker import Breaker
 from workers.publishing.storage import StorageFault
 from workers.publishing.takedown import Takedowns
+from workers.publishing.takedown.check import check
 from workers.publishing.takedown.cloudflare import MAX_URLS, Cloudflare, PurgeFault
 from workers.uploader import Services
 
@@ -487,6 +489,33 @@ def test_a_refusal_is_tried_again_until_it_is_done(
 def test_a_cdn_that_is_not_there(cdn: Cdn) -> None:
     with pytest.raises(PurgeFault, match="no answer of the CDN"):
         Cloudflare(ZONE, TOKEN, "http://127.0.0.1:1").purge(["https://a.org/b"])
+
+
+@pytest.mark.parametrize(
+    ("token", "api", "verdict", "words"),
+    [
+        (TOKEN, "", "ok", "tried with an unused one"),
+        ("a wrong one", "", "failed", "403: Authentication error (10000). Put a token with the permission Cache Purge"),
+        (TOKEN, "http://127.0.0.1:1", "warning", "no answer of the CDN"),
+    ],
+)
+def test_check_has_the_cdn_forget_an_unused_address(
+    desk: Desk, cdn: Cdn, token: str, api: str, verdict: str, words: str
+) -> None:
+    storage = {"cloudflare_zone": ZONE, "cloudflare_token": token, "cloudflare_api": api or cdn.api}
+    tried = Checklist()
+    check({"storage": {**storage, "public_url": "https://a.org/", "prefix": "p/"}}, tried)
+    [result] = tried.results
+    assert (
+        result.verdict == verdict and words in result.what and token not in result.what.replace("cloudflare_token", "")
+    )
+    assert cdn.purged == (["https://a.org/p/.picturedesk-check"] if verdict == "ok" else [])
+
+
+def test_check_says_nothing_of_a_cdn_that_is_not_set() -> None:
+    tried = Checklist()
+    check({"storage": {"cloudflare_zone": ""}}, tried)
+    assert tried.results == []
 
 
 def test_purges_are_dropped_when_there_is_no_zone_any_more(desk: Desk, cdn: Cdn) -> None:
