@@ -172,7 +172,6 @@ def test_status_is_always_200_and_health_says_how_it_is(desk: Desk, ask: Callabl
             "webhooks",
             "quarantine",
             "stages",
-            "webhooks",
         }
         # Some time has passed between the two, and memory moves.
         moving = ("tree", "memory")

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ipc import editing
-from ipc.editing import NO_EDITING
 from ipc.checklist import Checklist
+from ipc.editing import NO_EDITING
 from ipc.files.object_layout import Layout
 from ipc.files.spool import Spool
 from ipc.intake import take, withdraw
