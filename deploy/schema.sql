@@ -85,7 +85,8 @@ alter table public.images
     add column if not exists color text,
     add column if not exists phash bigint,
     add column if not exists has_alpha boolean,
-    add column if not exists animated boolean;
+    add column if not exists animated boolean,
+    add column if not exists alt text;
 
 -- A page of a tag is read from an index that begins with it. An index over messages.tags would be of no use to a site:
 -- row level security keeps the operators of arrays away from rows that nobody has judged yet.
@@ -165,6 +166,7 @@ comment on column public.images.phash is
     'A perceptual hash of 64 bits, as a signed number: pictures that look alike differ in few of its bits.';
 comment on column public.images.has_alpha is 'Whether some of it is transparent.';
 comment on column public.images.animated is 'Whether its renditions move.';
+comment on column public.images.alt is 'What it shows, in words: that of its message.';
 
 -- What a site reads. Both views have the rights of whoever asks (security_invoker), so the policies below hold for them.
 -- Neither aggregates more than it shows: a page costs what its rows cost, whatever is behind them.
@@ -467,13 +469,13 @@ begin
 
     insert into public.images (
         channel_id, message_id, photo_id, sha256, mime, width, height, bytes, renditions,
-        kind, preview, thumbhash, color, phash, has_alpha, animated
+        kind, preview, thumbhash, color, phash, has_alpha, animated, alt
     )
     select
         image.channel_id, image.message_id, image.photo_id, image.sha256, image.mime, image.width, image.height,
         image.bytes, image.renditions,
         image.kind, case when jsonb_typeof(image.preview) <> 'null' then image.preview end,
-        image.thumbhash, image.color, image.phash, image.has_alpha, image.animated
+        image.thumbhash, image.color, image.phash, image.has_alpha, image.animated, image.alt
     from jsonb_array_elements(batch) with ordinality as element (entry, place)
     cross join lateral jsonb_populate_record(null::public.messages, element.entry -> 'message') as message
     cross join lateral jsonb_populate_record(null::public.images, element.entry -> 'image') as image
@@ -486,7 +488,7 @@ begin
         photo_id = excluded.photo_id, sha256 = excluded.sha256, mime = excluded.mime, width = excluded.width,
         height = excluded.height, bytes = excluded.bytes, renditions = excluded.renditions, kind = excluded.kind,
         preview = excluded.preview, thumbhash = excluded.thumbhash, color = excluded.color, phash = excluded.phash,
-        has_alpha = excluded.has_alpha, animated = excluded.animated;
+        has_alpha = excluded.has_alpha, animated = excluded.animated, alt = excluded.alt;
 
     return (
         select coalesce(jsonb_agg(place = any (applied) order by place), '[]')
@@ -544,7 +546,7 @@ as $$
             ('messages', 'entities forwarded_from reply_to'),
             ('messages', 'hidden_at alt tags is_cover caption_html caption_shown'),
             ('images', 'channel_id message_id photo_id sha256 mime width height bytes renditions'),
-            ('images', 'kind preview thumbhash color phash has_alpha animated'),
+            ('images', 'kind preview thumbhash color phash has_alpha animated alt'),
             ('message_tags', 'channel_id message_id tag posted_at'),
             ('pictures', 'channel_id channel_name channel_title message_id grouped_id album_position posted_at'),
             ('pictures', 'edited_at post_url caption caption_html tags alt kind width height src srcset_avif'),

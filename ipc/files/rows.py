@@ -32,11 +32,14 @@ def rows_of(job: Job, layout: RowLayout) -> dict[str, dict[str, Any] | None]:
     None: an earlier version rendered the picture.
     """
     is_public = job.deleted_at is None and job.hidden_at is None
-    return {"messages": _message(job, layout), "images": _image(job, layout) if is_public else None}
-
-
-def _message(job: Job, layout: RowLayout) -> dict[str, Any]:
     caption = captions.shown(job.caption, job.entities, layout.editor_commands)
+    return {
+        "messages": _message(job, caption),
+        "images": {**_image(job, layout), "alt": caption.alt} if is_public else None,
+    }
+
+
+def _message(job: Job, caption: captions.Caption) -> dict[str, Any]:
     return {
         "channel_id": job.channel_id,
         "message_id": job.message_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import tomllib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from supervisor.log_events import EVENTS
 from supervisor.version import VERSION
 from tests.docs import reference
+from workers.publishing.catalog.embedded import SqliteCatalog
 
 CHECKOUT = Path(__file__).parents[2]
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
@@ -92,3 +94,16 @@ def test_the_versions_are_one() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["version"] == VERSION
     assert f"## [{VERSION}]" in (CHECKOUT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_every_column_of_the_rows_is_in_the_reference(tmp_path: Path) -> None:
+    SqliteCatalog(tmp_path / "catalog.db").close()
+    catalog = sqlite3.connect(tmp_path / "catalog.db")
+    rows = (
+        (CHECKOUT / "docs/reference.md").read_text(encoding="utf-8").partition("\n## Rows\n")[2].partition("\n## ")[0]
+    )
+    for (table,) in catalog.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+        (line,) = [line for line in rows.splitlines() if line.startswith(f"| `{table}` |")]
+        columns = {column[1] for column in catalog.execute(f"PRAGMA table_info({table})")}
+        assert columns <= set(re.findall(r"`(\w+)`", line)), table
+    catalog.close()

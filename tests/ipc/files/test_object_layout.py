@@ -116,7 +116,7 @@ def test_rows(job: Job) -> None:
         "width": 640,
         "height": 400,
         "bytes": len(b"the original"),
-        **dict.fromkeys(("kind", "preview", "thumbhash", "color", "phash", "has_alpha", "animated")),
+        **dict.fromkeys(("kind", "preview", "thumbhash", "color", "phash", "has_alpha", "animated", "alt")),
     }
     key = f"p/{str(job.sha256)[:2]}/{job.sha256}/320.webp"
     assert first == {

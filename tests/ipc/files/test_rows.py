@@ -70,3 +70,11 @@ def test_a_caption() -> None:
     assert message is not None
     assert (message["caption"], message["caption_html"]) == ("A <b> #Tag", "A &lt;b&gt; #Tag")
     assert message["tags"] == ["tag"]
+
+
+def test_the_alternative_text_is_that_of_the_message() -> None:
+    job = replace(BARE, caption="alt: A fox, asleep\nSnow")
+    for layout, alt in [(LAYOUT, None), (replace(LAYOUT, editor_commands=True), "A fox, asleep")]:
+        rows = rows_of(job, layout)
+        assert rows["messages"] is not None and rows["images"] is not None
+        assert (rows["messages"]["alt"], rows["images"]["alt"]) == (alt, alt)

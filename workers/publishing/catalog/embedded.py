@@ -42,6 +42,7 @@ ALTER TABLE images ADD COLUMN color TEXT;
 ALTER TABLE images ADD COLUMN phash INTEGER;
 ALTER TABLE images ADD COLUMN has_alpha INTEGER;
 ALTER TABLE images ADD COLUMN animated INTEGER;
+ALTER TABLE images ADD COLUMN alt TEXT;
 """
 
 _PUT_CHANNEL = """
@@ -63,7 +64,7 @@ def _upsert(table: str, columns: str, where: str = "") -> str:
 
 
 _NEW_OF_MESSAGE = ("reply_to", "hidden_at", "alt", "tags", "is_cover", "caption_html", "caption_shown")
-_NEW_OF_IMAGE = ("kind", "preview", "thumbhash", "color", "phash", "has_alpha", "animated")
+_NEW_OF_IMAGE = ("kind", "preview", "thumbhash", "color", "phash", "has_alpha", "animated", "alt")
 """Columns that the first versions did not have: they may be left out."""
 
 _PUT_MESSAGE = _upsert(

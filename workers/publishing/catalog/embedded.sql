@@ -46,6 +46,7 @@ CREATE TABLE IF NOT EXISTS images (
     phash      INTEGER,
     has_alpha  INTEGER,
     animated   INTEGER,
+    alt        TEXT,
     PRIMARY KEY (channel_id, message_id),
     FOREIGN KEY (channel_id, message_id) REFERENCES messages (channel_id, message_id)
 ) STRICT;

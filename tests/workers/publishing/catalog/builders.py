@@ -51,6 +51,7 @@ def image(revision: int, number: int = 1, /, **fields: Any) -> dict[str, Any]:
         "phash": None,
         "has_alpha": None,
         "animated": None,
+        "alt": None,
     }
     return {**whole, **fields}
 

@@ -50,6 +50,7 @@ def test_a_row_comes_out_as_it_went_in(catalog: Catalog, shelf: Shelf) -> None:
         phash=-(2**63),
         has_alpha=True,
         animated=False,
+        alt="Ein Ü",
     )
     channel = {"id": 7, "title": "Test", "name": "test"}
     assert catalog.write_many([MessageRows(channel, whole, picture)]) == [True]
@@ -67,7 +68,7 @@ def test_the_columns_are_those_that_others_rely_on(catalog: Catalog, shelf: Shel
     )
     assert " ".join(of_images) == (
         "channel_id message_id photo_id sha256 mime width height bytes renditions"
-        " kind preview thumbhash color phash has_alpha animated"
+        " kind preview thumbhash color phash has_alpha animated alt"
     )
 
 
