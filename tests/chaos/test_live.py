@@ -558,7 +558,7 @@ def assert_objects(instance: Instance, digests: set[str]) -> None:
     media = instance.state_dir / "media"
     found = {str(file.relative_to(media)) for file in media.rglob("*") if file.is_file()}
     rows = instance.rows()
-    named = {one["key"] for row in rows for one in row["renditions"]}
+    named = {one["key"] for row in rows for one in (*row["renditions"], json.loads(row["preview"]))}
     for row in rows:
         folder = f"{row['sha256'][:2]}/{row['sha256']}"
         (original,) = (key for key in found if key.startswith(f"{folder}/stripped."))

@@ -292,7 +292,7 @@ def test_a_picture_that_is_gone_is_not_asked_for_in_a_loop(
     alone.wait_for("it to be known", lambda: job_of(alone, channel, message_id) and fault.hits)
     alone.stop()
     channel.delete(message_id)
-    monkeypatch.setattr(channel_reader, "withdraw", lambda *_: [])
+    monkeypatch.setattr(channel_reader, "withdraw", lambda *_, **__: [])
     asked = server.requests["channels.getMessages"]
     again = begin(make_alone, server, channel, reconcile_seconds=3600)
     again.wait_for("it to be put off", lambda: _waits(again, channel, message_id))
