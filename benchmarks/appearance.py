@@ -20,8 +20,8 @@ from PIL import Image
 from benchmarks.common import heading, say, table
 from benchmarks.photographs import PHOTOGRAPHS, SIDES, served
 from workers.rendering import imaging
-from workers.rendering.imaging.codec.appearance import appearance_of
 from workers.rendering.imaging.codec.pipeline import develop
+from workers.rendering.imaging.codec.pixels.appearance import appearance_of
 
 LIMITS = imaging.Limits(max_bytes=2**26, max_dimension=8192, max_pixels=2**26)
 BARE = imaging.Ladder((320, 640, 1280, 1920), webp=True, avif=True)

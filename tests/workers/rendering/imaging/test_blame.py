@@ -16,7 +16,8 @@ from workers.rendering import imaging
 from workers.rendering.imaging import BadPicture, CodecFault
 from workers.rendering.imaging.blame import is_ours
 from workers.rendering.imaging.canaries import CANARIES
-from workers.rendering.imaging.codec import colours, decoder, encoder, pipeline
+from workers.rendering.imaging.codec import decoder, encoder, pipeline
+from workers.rendering.imaging.codec.pixels import colours
 from workers.rendering.imaging.gate import check
 from workers.rendering.imaging.presets import PRESETS
 

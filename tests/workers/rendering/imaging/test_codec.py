@@ -19,7 +19,8 @@ from PIL import Image, ImageChops, ImageCms, ImageStat, PngImagePlugin
 
 from workers.rendering import imaging
 from workers.rendering.imaging import BadPicture, Ladder, Limits, OutOfMemory, Rendered
-from workers.rendering.imaging.codec import colours, decoder, pillow
+from workers.rendering.imaging.codec import decoder, pillow
+from workers.rendering.imaging.codec.pixels import colours
 from workers.rendering.imaging.gate import check
 from workers.rendering.imaging.memory import Gauge
 from workers.rendering.imaging.presets import PRESETS, Encoding

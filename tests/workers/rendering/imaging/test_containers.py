@@ -17,7 +17,8 @@ from PIL import Image, ImageCms
 from tests.workers.rendering.imaging.test_codec import LIMITS, assert_quarters, chunk, encoded, quarters, rendered, soft
 from workers.rendering import imaging
 from workers.rendering.imaging import BadPicture, Ladder
-from workers.rendering.imaging.codec import colours, pipeline, warming
+from workers.rendering.imaging.codec import pipeline, warming
+from workers.rendering.imaging.codec.pixels import colours
 from workers.rendering.imaging.containers import MAX_PARTS, endings, mend
 
 LADDER = Ladder((96,), webp=True, avif=False)

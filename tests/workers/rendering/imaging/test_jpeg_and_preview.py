@@ -13,8 +13,8 @@ from tests.workers.rendering.imaging.test_codec import LIMITS, encoded, quarters
 from workers.rendering import imaging
 from workers.rendering.imaging import CodecFault, Ladder
 from workers.rendering.imaging.codec import encoder, pipeline
-from workers.rendering.imaging.codec.colours import SRGB
-from workers.rendering.imaging.codec.preview import preview_of
+from workers.rendering.imaging.codec.pixels.colours import SRGB
+from workers.rendering.imaging.codec.pixels.preview import preview_of
 from workers.rendering.imaging.ladder import jpeg_size, least_covering
 from workers.rendering.imaging.presets import PRESETS
 

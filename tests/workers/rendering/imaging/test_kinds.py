@@ -15,7 +15,7 @@ from PIL import Image, ImageStat
 from tests.workers.rendering.imaging import kinds
 from tests.workers.rendering.imaging.test_codec import chunk, encoded, rendered, soft
 from workers.rendering.imaging import Ladder
-from workers.rendering.imaging.codec import toning
+from workers.rendering.imaging.codec.pixels import toning
 from workers.rendering.imaging.colour import Hdr, cicp, hdr, icc, meaning
 from workers.rendering.imaging.colour.chromaticities import SRGB, between, product
 from workers.rendering.imaging.containers import mend

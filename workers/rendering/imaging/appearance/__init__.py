@@ -5,5 +5,5 @@
     crop        the part of a picture that matters most
     cosines     the transform that both hashes are made of
 
-`codec.appearance` and `codec.preview` do it to pictures.
+`codec.pixels.appearance` and `codec.pixels.preview` do it to pictures.
 """

@@ -11,14 +11,10 @@ removing what `render` wrote. The image worker's sandbox shuts a decoder off fro
 
     pipeline   from the file to its renditions, each step in its order
     decoder    the picture, upright, at the size of its largest rendition
-    colours    in sRGB, whatever its mode and profile
-    clearness  what of it is clear, where Pillow does not see it
-    toning     PQ and HLG brought down
+    pixels     its colours in sRGB, what of it is clear, its preview, and what it looks like in a few bytes
     encoder    as WebP and AVIF, each width; once as JPEG
     frames     those of an animation, composed
     animation  what moves of it
-    preview    the part of it that a link card shows
-    appearance what it looks like, in a few bytes
     side_by_side  several renditions at once, on threads
     mending    a refused file without what a browser passes over
     warming    each codec used once, before the first picture

@@ -12,11 +12,11 @@ from ipc.files.spool import PREVIEW
 from ipc.jobs import Rendition
 from workers.rendering.imaging.blame import encoding
 from workers.rendering.imaging.codec.animation import animate
-from workers.rendering.imaging.codec.appearance import appearance_canary, appearance_of
 from workers.rendering.imaging.codec.decoder import Decoded, open_picture
 from workers.rendering.imaging.codec.encoder import encode_ladder
 from workers.rendering.imaging.codec.mending import mended
 from workers.rendering.imaging.codec.pillow import strict_pillow
+from workers.rendering.imaging.codec.pixels.appearance import appearance_canary, appearance_of
 from workers.rendering.imaging.gate import BadPicture, Limits, read
 from workers.rendering.imaging.ladder import Ladder, Rendered, jpeg_size
 from workers.rendering.imaging.motion import MOST_SECONDS

@@ -11,9 +11,9 @@ from contextlib import suppress
 from PIL import ExifTags, Image, ImageCms
 
 from workers.rendering.imaging.blame import CodecFault
-from workers.rendering.imaging.codec.colours import SRGB
 from workers.rendering.imaging.codec.pillow import saved
 from workers.rendering.imaging.codec.pipeline import develop
+from workers.rendering.imaging.codec.pixels.colours import SRGB
 from workers.rendering.imaging.gate import BadPicture, Limits
 from workers.rendering.imaging.ladder import Ladder
 from workers.rendering.imaging.memory import trim

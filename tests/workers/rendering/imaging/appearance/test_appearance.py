@@ -16,7 +16,7 @@ from ipc.jobs import Appearance
 from tests.instance import HOME
 from workers.rendering.imaging import Ladder, Limits
 from workers.rendering.imaging.codec import pipeline
-from workers.rendering.imaging.codec.appearance import appearance_of
+from workers.rendering.imaging.codec.pixels.appearance import appearance_of
 
 LIMITS = Limits(max_bytes=10**7, max_dimension=5000, max_pixels=10**7)
 LADDER = Ladder((96, 320), webp=True, avif=False)

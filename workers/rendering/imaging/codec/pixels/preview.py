@@ -10,7 +10,7 @@ from PIL import Image, ImageChops, ImageColor
 
 from ipc.jobs import PREVIEW_SIZE
 from workers.rendering.imaging.appearance.crop import best_start
-from workers.rendering.imaging.codec.appearance import WHITE, flattened, mean_colour
+from workers.rendering.imaging.codec.pixels.appearance import WHITE, flattened, mean_colour
 
 MOST_ENLARGED: Final = 2.0
 """A picture is enlarged so many times at most: beyond that its blur shows more than the picture does."""

@@ -7,7 +7,7 @@ import io
 from PIL import Image, ImageCms
 
 from workers.rendering.imaging.blame import CodecFault, does
-from workers.rendering.imaging.codec.toning import toned
+from workers.rendering.imaging.codec.pixels.toning import toned
 from workers.rendering.imaging.colour import Hdr, Meaning
 from workers.rendering.imaging.memory import Gauge
 
