@@ -78,13 +78,16 @@ def run_alone(spec: ChildSpec, number: int, is_done: Callable[[], bool]) -> int:
     process = spawn(spec, number, liveness, {"level": "error", "format": "json"})
 
     said: list[Message] = []
+    asked = False
 
     def has_ended() -> bool:
+        nonlocal asked
         with suppress(Closed):
             while message := process.inbox.receive():
                 said.append(message)
-        if Ready() in said and is_done():
+        if Ready() in said and is_done() and not asked:
             process.ask_to_stop()
+            asked = True  # once: an interpreter that is on its way out has given up its signal handlers
         return process.has_ended()
 
     try:

@@ -11,9 +11,6 @@ capabilities, and its filter denies capset.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from ipc.kernel import capabilities
 
 
@@ -23,9 +20,3 @@ def give_up_priority() -> None:
     Raises OSError where the thread holds the right and cannot give it up. Programs that it executes are not affected.
     """
     capabilities.give_up(capabilities.SYS_NICE)
-
-
-def is_ordinary() -> bool:
-    """Whether every thread of this process has the default scheduling (SCHED_OTHER)."""
-    threads = Path("/proc/self/task").iterdir()
-    return all(os.sched_getscheduler(int(thread.name)) == os.SCHED_OTHER for thread in threads)
