@@ -179,6 +179,7 @@ def problems(instance: Instance) -> dict[str, dict[str, Any]]:
     return {one["id"]: one for one in (instance.status() or {"problems": []})["problems"]}
 
 
+@pytest.mark.skipif(not lengths.is_long, reason="as a tree; the steps are in every run: bin/test --long")
 def test_with_a_bucket_and_a_project(
     object_server: ObjectServer, row_server: RowServer, export: Path, tmp_path: Path
 ) -> None:
