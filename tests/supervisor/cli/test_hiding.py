@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -103,20 +104,27 @@ def test_from_captions_and_rules_to_the_commands(published: Instance) -> None:
     assert published.stop() == 0
 
 
+@pytest.fixture
+def apart(published: Instance, tmp_path: Path) -> Instance:
+    """A copy of it, so that the tests may come in any order."""
+    copy = Instance(tmp_path / "instance", published.state_dir, SETTINGS)
+    shutil.copytree(published.state_dir, copy.state_dir, dirs_exist_ok=True)
+    return copy
+
+
 @pytest.mark.parametrize("point", ["hidden.before", "hidden.after"])
-def test_a_command_that_is_killed_has_done_all_or_nothing(point: str, published: Instance) -> None:
-    published.answer("unhide", f"{LINK}/2")
+def test_a_command_that_is_killed_has_done_all_or_nothing(point: str, apart: Instance) -> None:
     killed = subprocess.run(
-        [sys.executable, "-P", "-m", "supervisor", "hide", f"{LINK}/2", "--config", str(published.config)],
-        env=published.environment(PICTUREDESK_FAILPOINT=point),
+        [sys.executable, "-P", "-m", "supervisor", "hide", f"{LINK}/2", "--config", str(apart.config)],
+        env=apart.environment(PICTUREDESK_FAILPOINT=point),
         capture_output=True,
         timeout=30,
         check=False,
     )
     assert killed.returncode == -9
-    assert hidden(published)[1:] == ([None, None] if point == "hidden.before" else ["operator", "operator"])
-    assert published.answer("hide", f"{LINK}/2").returncode == 0
-    assert hidden(published)[1:] == ["operator", "operator"]
+    assert hidden(apart)[1:] == ([None, None] if point == "hidden.before" else ["operator", "operator"])
+    assert apart.answer("hide", f"{LINK}/2").returncode == 0
+    assert hidden(apart)[1:] == ["operator", "operator"]
 
 
 @pytest.mark.parametrize(
