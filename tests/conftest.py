@@ -7,8 +7,10 @@ import os
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests import lengths
@@ -55,12 +57,17 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 def nothing_is_left_running() -> Iterator[None]:
     """After every test: no child process of the tests is left, not even one that is dead and not waited for.
 
-    What has been killed may take a moment to be gone: a leak is what stays.
+    What has been killed may take a moment to be gone: a leak is what stays. It is killed, so that one test fails and
+    not all that come after it.
     """
     yield
     until = time.monotonic() + ENDING_SECONDS
     while (left := children()) and time.monotonic() < until:
         time.sleep(0.02)
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, ENDING_SECONDS)
     assert left == [], "the test has left processes behind"
     assert os.sched_getscheduler(0) == os.SCHED_OTHER, "the tests have real-time priority: nobody else gets a processor"
 

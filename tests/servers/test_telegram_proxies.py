@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from python_socks import ProxyError
@@ -159,10 +159,18 @@ class Program:
         assert output == ""
         return self.process.returncode
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Whatever has failed: no process stays."""
+        self.process.kill()
+        self.process.communicate()
+
 
 def test_the_shell(pictures: Path, tmp_path: Path) -> None:
-    program = Program("--post", pictures, "--every", "0.05", "--title", "Mine", "--session", tmp_path / "a.session")
-    try:
+    words: tuple[str | Path, ...] = ("--every", "0.05", "--title", "Mine", "--session", tmp_path / "a.session")
+    with Program("--post", pictures, *words) as program:
         settings = program.settings()
         assert list(settings) == ["API_ID", "API_HASH", "SERVER", "SESSION", "CHANNELS"]
         assert settings["CHANNELS"] == '["@picturedesk_test"]'
@@ -190,23 +198,26 @@ def test_the_shell(pictures: Path, tmp_path: Path) -> None:
         run(body())
         assert program.say("dance") == "not a command: dance"
         assert program.say("edit 99 x").startswith("failed: edit 99 x")
-    finally:
         assert program.end() == 0
 
 
-def test_the_shell_ends_by_quit_but_not_with_its_input(pictures: Path) -> None:
-    first, second = Program("--post", pictures, "--every", "60"), Program("--post", pictures, "--every", "0.3")
-    try:
-        for program in (first, second):
-            program.settings()
-            assert program.process.stdin is not None
-        first.process.stdin.write("quit\n")  # type: ignore[union-attr]
-        second.process.stdin.close()  # type: ignore[union-attr]
-        second.process.stdin = None
-        assert [second.line() for _ in range(3)] == ["posted 2 0.jpg", "posted 3 1.jpg", "posted 4 2.png"]
-        assert first.line() == "posted 2 0.jpg"
-    finally:
-        assert (first.end(None), second.end(signal.SIGINT)) == (0, 0)
+def test_the_shell_ends_by_quit(pictures: Path) -> None:
+    with Program("--post", pictures, "--every", "60") as program:
+        program.settings()
+        assert program.line() == "posted 2 0.jpg"
+        assert program.process.stdin is not None
+        program.process.stdin.write("quit\n")
+        assert program.end(None) == 0
+
+
+def test_the_shell_does_not_end_with_its_input(pictures: Path) -> None:
+    with Program("--post", pictures, "--every", "0.3") as program:
+        program.settings()
+        assert program.process.stdin is not None
+        program.process.stdin.close()
+        program.process.stdin = None
+        assert [program.line() for _ in range(3)] == ["posted 2 0.jpg", "posted 3 1.jpg", "posted 4 2.png"]
+        assert program.end(signal.SIGINT) == 0
 
 
 def test_proxies_and_servers_leave_no_thread(server: TelegramServer) -> None:
