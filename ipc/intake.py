@@ -256,8 +256,10 @@ def revision_of(post: Post, previous: int) -> int:
     """The post's revision: higher than the previous one, and in step with the clock that dated the post.
 
     In milliseconds of that clock, so that a journal that was lost and made anew still outbids the rows of the old one
-    after a real edit.
+    after a real edit. One that an origin has given is taken as it is: its journal alone says which row wins.
     """
+    if post.revision is not None:
+        return post.revision
     return max(previous + 1, 1000 * (post.edited_at or post.posted_at))
 
 

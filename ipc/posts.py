@@ -14,8 +14,8 @@ from typing import Any, Literal
 MORE = "more_pictures"
 """The kind under which a page counts the further pictures of its posts."""
 
-Source = Literal["telegram", "export"]
-"""Where a picture's bytes come from."""
+Source = Literal["telegram", "export", "queue"]
+"""Where a picture's bytes come from; `queue` is that of an origin, whose node this machine is."""
 
 Kind = Literal["photo", "video"]
 """What a post shows: its picture, or a video whose poster its picture is."""
@@ -52,6 +52,7 @@ class Post:
     `entities` are the caption's formatting: maps of `type`, `offset` and `length` (in UTF-16 code units, as Telegram
     counts) and what the type needs besides (`url`, `language`, …). `forwarded_from` is a map of what is known of the
     first sender: `channel_id`, `message_id`, `user_id`, `name`, `date`. `reply_to` is a message's id.
+    `revision` is the one that the origin's journal has given it, on a node; None: the intake gives one.
     """
 
     channel_id: int
@@ -64,6 +65,7 @@ class Post:
     entities: tuple[dict[str, Any], ...] = ()
     forwarded_from: dict[str, Any] | None = None
     reply_to: int | None = None
+    revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from typing import Any
 
 from ipc import database
 
-VERSION = 6
+VERSION = 7
 """`PRAGMA user_version` of a journal that this program understands."""
 
 _FOLDER = Path(__file__).parent

@@ -435,3 +435,53 @@ CREATE TRIGGER site_page_goes AFTER DELETE ON site_pages BEGIN
     UPDATE site_counts SET value = value - 1 WHERE name = 'pages';
 END;
 CREATE TABLE site (id INTEGER PRIMARY KEY CHECK (id = 1), version TEXT NOT NULL, place TEXT NOT NULL) STRICT;
+
+-- version: 7
+-- Many machines: what is handed over, and what is taken. A third source: the check is all that is new of the table.
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (source IN (''telegram'', ''export''))', 'CHECK (source IN (''telegram'', ''export'', ''queue''))')
+WHERE type = 'table' AND name = 'jobs';
+PRAGMA writable_schema = OFF;
+CREATE TABLE machine (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    id  TEXT NOT NULL
+) STRICT;
+INSERT INTO machine VALUES (1, lower(hex(randomblob(6))));
+CREATE TABLE claims (
+    number     INTEGER PRIMARY KEY AUTOINCREMENT,
+    job        INTEGER NOT NULL UNIQUE REFERENCES jobs (id),
+    generation INTEGER NOT NULL,
+    revision   INTEGER NOT NULL,
+    token      TEXT    NOT NULL,
+    step       TEXT    NOT NULL CHECK (step IN ('claimed', 'put', 'handed')),
+    at         REAL    NOT NULL
+) STRICT;
+CREATE INDEX claims_step ON claims (step, number);
+CREATE TABLE claim_leftovers (token TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE taken (
+    job      INTEGER PRIMARY KEY REFERENCES jobs (id),
+    key      TEXT    NOT NULL UNIQUE,
+    origin   TEXT    NOT NULL,
+    queue    TEXT    NOT NULL,
+    msg_id   INTEGER NOT NULL,
+    read_ct  INTEGER NOT NULL,
+    terms    BLOB    NOT NULL,
+    taken_at REAL    NOT NULL
+) STRICT;
+CREATE TABLE origins (
+    origin    TEXT PRIMARY KEY,
+    published INTEGER NOT NULL DEFAULT 0,
+    dead      INTEGER NOT NULL DEFAULT 0,
+    returned  INTEGER NOT NULL DEFAULT 0,
+    lost      INTEGER NOT NULL DEFAULT 0,
+    last_at   REAL    NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER job_goes AFTER DELETE ON jobs BEGIN
+    UPDATE counts SET jobs = jobs - 1, put_off = put_off - (OLD.next_at > 0),
+                      spool_bytes = spool_bytes - iif(OLD.stored, 0, coalesce(OLD.bytes, 0) + OLD.rendition_bytes)
+    WHERE state = OLD.state AND channel_id = OLD.channel_id;
+END;
+CREATE TRIGGER dead_job_goes AFTER DELETE ON jobs WHEN OLD.state = 'dead' BEGIN
+    UPDATE dead_reasons SET jobs = jobs - 1 WHERE reason = coalesce(OLD.reason, '');
+    DELETE FROM dead_reasons WHERE reason = coalesce(OLD.reason, '') AND jobs = 0;
+END;

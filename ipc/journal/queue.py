@@ -11,7 +11,12 @@ from ipc.posts import Source
 from ipc.retry import FARTHEST_SECONDS
 
 _QUEUES: Mapping[str, Mapping[object, tuple[str, ...]]] = {
-    "seen": {"telegram": ("telegram",), "export": ("export",), None: ("telegram", "export")},
+    "seen": {
+        "telegram": ("telegram",),
+        "export": ("export",),
+        "queue": ("queue",),
+        None: ("telegram", "export", "queue"),
+    },
     "fetched": {True: ("alone",), False: ("render",), None: ("render", "alone")},
     "rendered": {True: ("write",), False: ("store",), None: ("store", "write")},
 }

@@ -60,7 +60,7 @@ CREATE TABLE jobs (
     kind            TEXT    NOT NULL DEFAULT 'photo' CHECK (kind IN ('photo', 'video')), -- video: it is a video's poster
     photo_id        INTEGER,              -- Telegram's; NULL where the source does not know it
     identity        TEXT    NOT NULL,     -- changes exactly when the picture changes
-    source          TEXT    NOT NULL CHECK (source IN ('telegram', 'export')), -- where its bytes come from
+    source          TEXT    NOT NULL CHECK (source IN ('telegram', 'export', 'queue')), -- where its bytes come from
     locator         BLOB    NOT NULL,     -- msgpack map: how the source finds the bytes again
     sha256          TEXT,                 -- of the original, from fetched on
     bytes           INTEGER,
@@ -452,6 +452,64 @@ END;
 
 -- Of what version the gallery's pages are, and where they are. No row: there is no gallery.
 CREATE TABLE site (id INTEGER PRIMARY KEY CHECK (id = 1), version TEXT NOT NULL, place TEXT NOT NULL) STRICT;
+
+-- This machine among others: as an origin it signs what it hands over with that, as a node it is called by it.
+CREATE TABLE machine (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    id  TEXT NOT NULL                     -- 12 hex digits, random
+) STRICT;
+INSERT INTO machine VALUES (1, lower(hex(randomblob(6))));
+
+-- An origin's jobs that are handed over to other machines. Such a job stays `fetched`, claimed by "machines", and its
+-- original stays in the spool until its result is here.
+CREATE TABLE claims (
+    number     INTEGER PRIMARY KEY AUTOINCREMENT, -- is in the key of the hand-over: none is given twice
+    job        INTEGER NOT NULL UNIQUE REFERENCES jobs (id),
+    generation INTEGER NOT NULL,          -- of the job, when it was claimed; so is
+    revision   INTEGER NOT NULL,
+    token      TEXT    NOT NULL,          -- random: the original's name in the bucket, where everybody may read by name
+    step       TEXT    NOT NULL CHECK (step IN ('claimed', 'put', 'handed')), -- its original is there; it is in the queue
+    at         REAL    NOT NULL           -- Unix seconds: of that step
+) STRICT;
+CREATE INDEX claims_step ON claims (step, number);
+
+-- Originals in the bucket that no claim needs any more: they are to be deleted.
+CREATE TABLE claim_leftovers (token TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+
+-- A node's jobs, which it has taken out of a queue and has under lease. The answer is sent with the receipt: queue,
+-- message and how often that was read.
+CREATE TABLE taken (
+    job      INTEGER PRIMARY KEY REFERENCES jobs (id),
+    key      TEXT    NOT NULL UNIQUE,     -- of the hand-over
+    origin   TEXT    NOT NULL,            -- whose it is
+    queue    TEXT    NOT NULL,
+    msg_id   INTEGER NOT NULL,
+    read_ct  INTEGER NOT NULL,
+    terms    BLOB    NOT NULL,            -- msgpack map: how the origin wants it rendered and published
+    taken_at REAL    NOT NULL             -- Unix seconds
+) STRICT;
+
+-- What became of them, by origin. These only grow.
+CREATE TABLE origins (
+    origin    TEXT PRIMARY KEY,
+    published INTEGER NOT NULL DEFAULT 0,
+    dead      INTEGER NOT NULL DEFAULT 0,
+    returned  INTEGER NOT NULL DEFAULT 0, -- untouched, for others
+    lost      INTEGER NOT NULL DEFAULT 0, -- its lease was over, or the origin has taken it back
+    last_at   REAL    NOT NULL DEFAULT 0  -- Unix seconds: when one was last taken
+) STRICT, WITHOUT ROWID;
+
+-- A node forgets a job once its answer is given.
+CREATE TRIGGER job_goes AFTER DELETE ON jobs BEGIN
+    UPDATE counts SET jobs = jobs - 1, put_off = put_off - (OLD.next_at > 0),
+                      spool_bytes = spool_bytes - iif(OLD.stored, 0, coalesce(OLD.bytes, 0) + OLD.rendition_bytes)
+    WHERE state = OLD.state AND channel_id = OLD.channel_id;
+END;
+
+CREATE TRIGGER dead_job_goes AFTER DELETE ON jobs WHEN OLD.state = 'dead' BEGIN
+    UPDATE dead_reasons SET jobs = jobs - 1 WHERE reason = coalesce(OLD.reason, '');
+    DELETE FROM dead_reasons WHERE reason = coalesce(OLD.reason, '') AND jobs = 0;
+END;
 
 -- How long the work of a stage on one picture took, and a live post from its posting to its row: how many were within
 -- each bound, and above the bound below. These only grow.

@@ -170,6 +170,7 @@ JOBS: dict[int, dict[str, Any]] = {
 
 REASONS = Counter(job["reason"] for job in JOBS.values() if job["state"] == "dead")
 NO_RENEWALS = {("wanted", 0), ("making", 0), ("moved", 0), ("failed", 0)}
+MACHINES = ("claims", "claim_leftovers", "taken", "origins")
 GALLERY = ("site", "site_blocks", "site_channels", "site_pages", "site_tasks")
 NO_GALLERY = [{"name": "pages", "value": 0}, {"name": "tasks", "value": 0}]
 
@@ -366,6 +367,8 @@ def test_everything_is_kept_and_what_is_new_says_nothing(old: Path) -> None:
     assert after.pop("site_counts") == NO_GALLERY
     assert {one["reason"]: one["jobs"] for one in after.pop("dead_reasons")} == REASONS
     assert {(one["step"], one["jobs"]) for one in after.pop("renewal_counts")} == NO_RENEWALS
+    assert [after.pop(table) for table in MACHINES] == [[]] * 4
+    assert re.fullmatch("[0-9a-f]{12}", after.pop("machine")[0]["id"])
     assert (before.pop("version"), after.pop("version")) == ([{"user_version": 1}], [{"user_version": VERSION}])
     assert after == before
     assert {"totals", "last_failure"} <= set(after)
@@ -408,6 +411,8 @@ def test_a_later_version_is_kept_as_well(version: int, old: Path) -> None:
     assert after.pop("site_counts") == NO_GALLERY
     assert {one["reason"]: one["jobs"] for one in after.pop("dead_reasons")} == REASONS
     assert {(one["step"], one["jobs"]) for one in after.pop("renewal_counts")} == NO_RENEWALS
+    assert [after.pop(table) for table in MACHINES] == [[]] * 4
+    assert re.fullmatch("[0-9a-f]{12}", after.pop("machine")[0]["id"])
     for table in ("renewals", "renewal_counts"):
         before.pop(table, None)
     assert [before.pop(table, []) for table in ("sightings", "breakers", "removals", "addresses")] == [[], [], [], []]
@@ -444,6 +449,7 @@ def test_what_was_read_out_of_texts_is_in_columns(version: int, old: Path) -> No
     as_version(version, old)
     journal = open_journal(old.parent)
     due = {source: queue.due(journal, "seen", 99, source=source) for source in get_args(Source)}
+    assert due.pop("queue") == []
     found = {source: [job.message_id for job in jobs] for source, jobs in due.items()}
     assert found == {"telegram": [12], "export": [1, 14, 16]}
     assert [one["message"] for one in figures.quarantined(journal, 99)] == [13]
