@@ -22,6 +22,8 @@ HiddenBy = Literal["caption", "operator", "block"]
 DeadCause = Literal["failure", "poison"]
 """Why a job is dead: its last attempt failed, or (poison) its picture killed its workers."""
 
+MACHINES = "machines"
+"""Who has claimed a job that is handed over to another machine, instead of an image worker."""
 
 EXTENSIONS = {"webp": "webp", "avif": "avif", "jpeg": "jpg"}
 """Of the file names and keys of each format. A row's renditions of one width are in this order."""
@@ -152,7 +154,13 @@ class Job:
     @property
     def may_be_seen(self) -> bool:
         """Whether the catalogue has a row that readers see, as far as is recorded, or may have one."""
-        return self.shown or (self.state == "rendered" and self.stored and self.is_public)
+        may_have_row = self.is_handed_over or (self.state == "rendered" and self.stored)
+        return self.shown or (may_have_row and self.is_public)
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether it is claimed for another machine, or has one: that writes its row, and we hear of it later."""
+        return self.claimed_by == MACHINES
 
     @property
     def is_taken_down(self) -> bool:

@@ -47,6 +47,8 @@ class Step(enum.IntEnum):
     HIDDEN = 23
     UNHIDDEN = 24
     BLOCKED = 25
+    HANDED_OVER = 27
+    MADE = 28
 
 
 MEANINGS = {
@@ -76,6 +78,8 @@ MEANINGS = {
     Step.HIDDEN: "hidden from readers",
     Step.UNHIDDEN: "shown to readers again",
     Step.BLOCKED: "its picture is blocked: it goes no further",
+    Step.HANDED_OVER: "kept for other machines: it is handed over",
+    Step.MADE: "rendered by another machine, which has stored its objects and written a row",
 }
 
 CONNECTION, POOL, UPLOADER, OPERATOR = 1, 2, 3, 4

@@ -441,7 +441,9 @@ CREATE TABLE site (id INTEGER PRIMARY KEY CHECK (id = 1), version TEXT NOT NULL,
 PRAGMA writable_schema = ON;
 UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (source IN (''telegram'', ''export''))', 'CHECK (source IN (''telegram'', ''export'', ''queue''))')
 WHERE type = 'table' AND name = 'jobs';
-PRAGMA writable_schema = OFF;
+UPDATE sqlite_schema SET sql = replace(sql, 'iif(alone, ''alone'', ''render'')', 'iif(claimed_by = ''machines'', NULL, iif(alone, ''alone'', ''render''))')
+WHERE type = 'table' AND name = 'jobs';
+PRAGMA writable_schema = RESET;
 CREATE TABLE machine (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     id  TEXT NOT NULL
@@ -457,7 +459,18 @@ CREATE TABLE claims (
     at         REAL    NOT NULL
 ) STRICT;
 CREATE INDEX claims_step ON claims (step, number);
-CREATE TABLE claim_leftovers (token TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE claim_leftovers (
+    token TEXT PRIMARY KEY,
+    key   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER claim_ends AFTER UPDATE OF claimed_by, generation ON jobs
+WHEN OLD.claimed_by = 'machines' AND (NEW.claimed_by IS NOT 'machines' OR NEW.generation IS NOT OLD.generation)
+BEGIN
+    INSERT INTO claim_leftovers (token, key)
+    SELECT token, printf('%s:%d:%d:%d:%d', machine.id, OLD.channel_id, OLD.message_id, generation, number)
+    FROM claims CROSS JOIN machine WHERE claims.job = OLD.id;
+    DELETE FROM claims WHERE job = OLD.id;
+END;
 CREATE TABLE taken (
     job      INTEGER PRIMARY KEY REFERENCES jobs (id),
     key      TEXT    NOT NULL UNIQUE,

@@ -50,7 +50,8 @@ WHERE id = :id;
 -- The message has another picture, or has one again: it starts again as a new generation. Its row may be there, and not
 -- be recorded yet: then readers may have seen it.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                waits_since = :now, shown = shown OR (state = 'rendered' AND stored = 1 AND deleted_at IS NULL AND hidden_at IS NULL),
+                waits_since = :now, shown = shown OR ((claimed_by IS 'machines' OR (state = 'rendered' AND stored = 1))
+                                  AND deleted_at IS NULL AND hidden_at IS NULL),
                 state = 'seen', revision = :revision, digest = :digest, grouped_id = :grouped_id, caption = :caption,
                 entities = :entities, forwarded_from = :forwarded_from, reply_to = :reply_to,
                 posted_at = :posted_at, edited_at = :edited_at, deleted_at = NULL, generation = generation + 1,
@@ -64,18 +65,22 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
 WHERE id = :id;
 
 -- name: withdraw
--- The message is gone. Only its tombstone has to be written; a worker that has its picture finds another generation.
+-- The message is gone. Only its tombstone has to be written; a worker that has its picture finds another generation. Of
+-- one that another machine has, a row may be there already.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                waits_since = :now, shown = shown OR (state = 'rendered' AND stored = 1 AND deleted_at IS NULL AND hidden_at IS NULL),
+                waits_since = :now, shown = shown OR ((claimed_by IS 'machines' OR (state = 'rendered' AND stored = 1))
+                                  AND deleted_at IS NULL AND hidden_at IS NULL),
                 state = 'rendered', stored = 1, deleted_at = :now, revision = :revision, generation = generation + 1,
                 attempts = 0, next_at = 0, claimed_by = NULL, deaths = 0, alone = 0, dead_state = NULL,
                 dead_cause = NULL, reason = NULL
 WHERE id = :id AND deleted_at IS NULL;
 
 -- name: hide
--- Readers shall not see it: a row that they see is written again. One that is hidden already is so from then on.
+-- Readers shall not see it: a row that they see is written again. One that is hidden already is so from then on. Of one
+-- that another machine has, a row may be there already.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                shown = shown OR (state = 'rendered' AND stored = 1 AND deleted_at IS NULL AND hidden_at IS NULL),
+                shown = shown OR ((claimed_by IS 'machines' OR (state = 'rendered' AND stored = 1))
+                                  AND deleted_at IS NULL AND hidden_at IS NULL),
                 hidden_at = coalesce(hidden_at, :now), hidden_by = :hidden_by,
                 revision = max(revision + 1, :revision),
                 waits_since = iif(state = 'published' AND shown = 1, :now, waits_since),
@@ -229,14 +234,16 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
 WHERE id = :id AND generation = :generation AND state = 'fetched' AND claimed_by IS NULL;
 
 -- name: release_claims
--- The pool is new: the jobs that its predecessor had given out are given out again.
+-- The pool is new: the jobs that its predecessor had given out are given out again. What other machines have stays theirs.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                claimed_by = NULL WHERE claimed_by IS NOT NULL AND state = 'fetched';
+                claimed_by = NULL
+WHERE claimed_by IS NOT NULL AND claimed_by != 'machines' AND state = 'fetched';
 
 -- name: release
 -- The worker gives the job back untouched.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                claimed_by = NULL WHERE id = :id AND generation = :generation AND state = 'fetched';
+                claimed_by = NULL
+WHERE id = :id AND generation = :generation AND state = 'fetched' AND claimed_by IS NOT 'machines';
 
 -- name: to_fetched
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
@@ -1052,3 +1059,81 @@ SELECT path FROM site_pages WHERE kind = :kind AND kind IN ('asset', 'sitemap') 
 
 -- name: some_site_pages
 SELECT path FROM site_pages LIMIT :limit;
+
+-- name: machine
+SELECT id FROM machine;
+
+-- name: to_hand_over
+-- Of the pool's jobs that were never put off those beyond the first ones, in their order. What is hidden stays here, and
+-- what is rendered anew.
+SELECT jobs.* FROM (
+    SELECT id FROM jobs INDEXED BY jobs_ready
+    WHERE queue = 'render' AND next_at = 0 AND priority < 2 AND claimed_by IS NULL
+    ORDER BY priority, id LIMIT :limit OFFSET :keep
+) AS turn CROSS JOIN jobs ON jobs.id = turn.id
+WHERE hidden_at IS NULL;
+
+-- name: count_to_render
+-- How many there are for our own workers, up to a limit.
+SELECT count(*) FROM (
+    SELECT 1 FROM jobs INDEXED BY jobs_ready
+    WHERE queue = 'render' AND next_at = 0 AND priority < 2 AND claimed_by IS NULL LIMIT :limit
+);
+
+-- name: claim_for_machines
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                claimed_by = 'machines'
+WHERE id = :id AND generation = :generation AND state = 'fetched' AND claimed_by IS NULL AND hidden_at IS NULL
+      AND next_at = 0 AND alone = 0 AND priority < 2;
+
+-- name: add_claim
+INSERT INTO claims (job, generation, revision, token, step, at)
+SELECT id, generation, revision, :token, 'claimed', :now FROM jobs WHERE id = :id;
+
+-- name: claim_of_job
+SELECT number, job, generation, revision, token, step, at FROM claims WHERE job = :job;
+
+-- name: claims_at
+-- The oldest claims at that step.
+SELECT number, job, generation, revision, token, step, at FROM claims INDEXED BY claims_step
+WHERE step = :stage ORDER BY number LIMIT :limit;
+
+-- name: claims_handed_before
+-- Claims that were handed over before that time, or in the future (the clock was set back), beyond that number.
+SELECT number, job, generation, revision, token, step, at FROM claims INDEXED BY claims_step
+WHERE step = 'handed' AND number > :after AND (at <= :before OR at > :now) ORDER BY number LIMIT :limit;
+
+-- name: count_claims
+SELECT count(*) FROM claims;
+
+-- name: claimed_tokens
+-- Of all claims, and of what is left of others.
+SELECT token, number FROM claims UNION ALL SELECT token, NULL FROM claim_leftovers;
+
+-- name: move_claim
+-- Its step from now on; only from that other one.
+UPDATE claims NOT INDEXED SET step = :next_stage, at = :now WHERE number = :number AND step = :stage;
+
+-- name: from_machines
+-- The job is the pool's again. The claim ends by itself.
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                claimed_by = NULL
+WHERE id = (SELECT job FROM claims NOT INDEXED WHERE number = :number) AND claimed_by = 'machines';
+
+-- name: to_made
+-- Another machine has rendered it, stored its objects and written a row of it, which readers may have seen.
+UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                waits_since = coalesce(waits_since, :now), shown = 1,
+                state = 'rendered', mime = :mime, extension = :extension, width = :width, height = :height,
+                renditions = :renditions, rendition_bytes = :rendition_bytes, recipe = :recipe,
+                stripped_bytes = :stripped_bytes, appearance = :appearance, preview_bytes = :preview_bytes,
+                stored = 1, original = :original, address = coalesce(:address, address), claimed_by = NULL,
+                attempts = 0, next_at = 0, deaths = 0, alone = 0, dead_state = NULL, dead_cause = NULL, reason = NULL
+WHERE id = :id AND generation = :generation AND sha256 IS NOT NULL
+      AND ((state = 'fetched' AND claimed_by = 'machines') OR state = 'dead');
+
+-- name: claim_leftovers
+SELECT token, key FROM claim_leftovers ORDER BY token LIMIT :limit;
+
+-- name: drop_claim_leftover
+DELETE FROM claim_leftovers WHERE token = :token;

@@ -83,7 +83,7 @@ CREATE TABLE jobs (
     priority        INTEGER NOT NULL,     -- what is posted now goes before backfill; lowest first
     attempts        INTEGER NOT NULL,     -- failures in this state
     next_at         REAL    NOT NULL,     -- Unix seconds: not before
-    claimed_by      TEXT,                 -- the image worker that has it
+    claimed_by      TEXT,                 -- the image worker that has it; machines: it is handed over to another machine
     deaths          INTEGER NOT NULL,     -- image workers that this picture killed
     alone           INTEGER NOT NULL,     -- 1: its next try is by itself, under the larger memory cap
     dead_state      TEXT,                 -- the state in which it died
@@ -96,7 +96,7 @@ CREATE TABLE jobs (
     life            BLOB    NOT NULL DEFAULT x'', -- its last steps, 6 bytes each (see `ipc.journal.life`)
     queue           TEXT GENERATED ALWAYS AS (  -- which process takes it, by the state; NULL: none
         CASE state WHEN 'seen' THEN source
-                   WHEN 'fetched' THEN iif(alone, 'alone', 'render')
+                   WHEN 'fetched' THEN iif(claimed_by = 'machines', NULL, iif(alone, 'alone', 'render'))
                    WHEN 'rendered' THEN iif(stored, 'write', 'store') END
     ) VIRTUAL,
     UNIQUE (channel_id, message_id)
@@ -473,8 +473,22 @@ CREATE TABLE claims (
 ) STRICT;
 CREATE INDEX claims_step ON claims (step, number);
 
--- Originals in the bucket that no claim needs any more: they are to be deleted.
-CREATE TABLE claim_leftovers (token TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+-- What is left of a claim that has ended: its original in the bucket is to be deleted, and the hand-over to be taken out
+-- of the queue, should it be there still. A node that has it in hand finds that its receipt does not hold any more.
+CREATE TABLE claim_leftovers (
+    token TEXT PRIMARY KEY,
+    key   TEXT NOT NULL                   -- of the hand-over
+) STRICT, WITHOUT ROWID;
+
+-- A claim ends with whatever takes its job out of the machines' hands: its result, a change of the message, the operator.
+CREATE TRIGGER claim_ends AFTER UPDATE OF claimed_by, generation ON jobs
+WHEN OLD.claimed_by = 'machines' AND (NEW.claimed_by IS NOT 'machines' OR NEW.generation IS NOT OLD.generation)
+BEGIN
+    INSERT INTO claim_leftovers (token, key)
+    SELECT token, printf('%s:%d:%d:%d:%d', machine.id, OLD.channel_id, OLD.message_id, generation, number)
+    FROM claims CROSS JOIN machine WHERE claims.job = OLD.id;
+    DELETE FROM claims WHERE job = OLD.id;
+END;
 
 -- A node's jobs, which it has taken out of a queue and has under lease. The answer is sent with the receipt: queue,
 -- message and how often that was read.

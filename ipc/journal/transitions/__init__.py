@@ -15,9 +15,22 @@
     files are gone
     seen, fetched ── block ──► dead; whatever has a row that readers see ── block ──► hidden
     published, hidden ── take_down ──► the same, without a picture
+    fetched ── claim_for_machines ──► fetched, claimed: another machine renders and publishes it (below)
 
 The state stays: relocate, edit, hide and unhide (unless published), claim, release, strike, postpone, fail (while
 attempts are left). A job that is hidden goes its way like any other: its row is there, and not for readers.
+
+Many machines. What is handed over stays `fetched`, claimed by "machines", and has a row in `claims`, until:
+
+    record_results ── published, of this revision ──► published
+                   ── published, of an older one ───► rendered, stored: the newer row is written here
+                   ── dead ─────────────────────────► dead; fetched, if its message was edited meanwhile
+    bring_back ─────────────────────────────────────► fetched: our own workers have it
+    withdraw, change_picture, hide, block ──────────► as of any other job whose row may be there, unrecorded
+
+Whichever it is, the claim ends in the same transaction, by a trigger: its token and its key are left in
+`claim_leftovers`, to be cleared away. A result of a claim that has ended changes nothing, with one exception: the row of
+a dead letter that is published after all is there, so the job is published.
 
 Promises. An arrow is one transaction, and it applies only to the job, generation and state that its caller saw: the
 second caller changes nothing and gets False. The arrows of the intake (see, change_picture, relocate, edit, withdraw,
@@ -54,6 +67,7 @@ from ipc.journal.transitions.flow import (
 )
 from ipc.journal.transitions.hiding import BLOCKED, block, blocked, hide, take_down, unhide
 from ipc.journal.transitions.intake import change_picture, edit, relocate, see, withdraw
+from ipc.journal.transitions.remote import Ending, bring_back, claim_for_machines, record_results
 from ipc.journal.transitions.renewing import renew, restore
 
 __all__ = [
@@ -61,11 +75,14 @@ __all__ = [
     "MAX_DOUBTS",
     "POISON",
     "REVIVED_AT_ONCE",
+    "Ending",
     "block",
     "blocked",
+    "bring_back",
     "bury",
     "change_picture",
     "claim",
+    "claim_for_machines",
     "doubt",
     "edit",
     "fail",
@@ -74,6 +91,7 @@ __all__ = [
     "record_fetched",
     "record_published",
     "record_rendered",
+    "record_results",
     "record_stored",
     "release",
     "release_claims",

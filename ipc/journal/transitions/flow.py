@@ -49,12 +49,15 @@ def claim(journal: Journal, job: Job, worker: str) -> bool:
 
 
 def release(journal: Journal, job: Job) -> bool:
-    """fetched, claimed → fetched. The worker gives the job back untouched."""
+    """fetched, claimed → fetched. The worker gives the job back untouched. One that is handed over is not its."""
     return arrows.apply(journal, "release", Step.RELEASED, POOL, id=job.id, generation=job.generation)
 
 
 def release_claims(journal: Journal) -> int:
-    """fetched, claimed → fetched for all jobs. The pool that claimed them has ended. The number of jobs."""
+    """fetched, claimed → fetched for all jobs. The pool that claimed them has ended. The number of jobs.
+
+    Those that are handed over are other machines', and stay so.
+    """
     with journal.transaction():
         return journal.run("release_claims", step=record(Step.RELEASED, POOL, journal.clock())).rowcount
 
@@ -71,17 +74,24 @@ def record_rendered(journal: Journal, done: JobDone, worker: str = "", seconds: 
         by=done.fallbacks,
         id=done.job_id,
         generation=done.generation,
-        mime=done.mime,
-        extension=done.extension,
-        width=done.width,
-        height=done.height,
-        renditions=msgpack.packb(done.renditions),
-        rendition_bytes=sum(one[3] for one in done.renditions) + max(0, done.stripped_bytes) + done.preview_bytes,
-        recipe=done.recipe or None,
-        appearance=msgpack.packb(done.appearance) if done.appearance else None,
-        preview_bytes=done.preview_bytes,
-        stripped_bytes=None if done.stripped_bytes == NOT_STRIPPED else done.stripped_bytes,
+        **columns_of(done),
     )
+
+
+def columns_of(done: JobDone) -> dict[str, Any]:
+    """What the worker says of the picture, as the columns of its job."""
+    return {
+        "mime": done.mime,
+        "extension": done.extension,
+        "width": done.width,
+        "height": done.height,
+        "renditions": msgpack.packb(done.renditions),
+        "rendition_bytes": sum(one[3] for one in done.renditions) + max(0, done.stripped_bytes) + done.preview_bytes,
+        "recipe": done.recipe or None,
+        "appearance": msgpack.packb(done.appearance) if done.appearance else None,
+        "preview_bytes": done.preview_bytes,
+        "stripped_bytes": None if done.stripped_bytes == NOT_STRIPPED else done.stripped_bytes,
+    }
 
 
 def record_stored(
@@ -116,20 +126,25 @@ def record_published(
     `address` is the number of what the URLs in the rows begin with, `seconds` is what writing each took. The jobs it
     applied to; of the others a newer revision has to be written. One transaction.
     """
+    with journal.transaction():
+        return publish(journal, jobs, address, seconds)
+
+
+def publish(journal: Journal, jobs: Iterable[Job], address: int | None, seconds: float | None) -> list[Job]:
+    """The same, in the caller's transaction."""
     now = int(journal.clock())
     by_id = {job.id: job for job in jobs}
     values = {"now": now, "address": address}
-    with journal.transaction():
-        published = arrows.apply_to_all(
-            journal, "to_published", Step.PUBLISHED, by_id, "id", "generation", "revision", **values
-        )
-        first = [job for job in published if job.published_at is None and job.deleted_at is None]
-        journal.run("add_total", name="processed", by=len(first))
-        renewing.note_renewed(journal, published)
-        changes.note(journal, published, now)
-        takedowns.note(journal, published, now)
-        statistics.note_done(journal, "write", [seconds] * len(published))
-        statistics.note_published(journal, first, now)
+    published = arrows.apply_to_all(
+        journal, "to_published", Step.PUBLISHED, by_id, "id", "generation", "revision", **values
+    )
+    first = [job for job in published if job.published_at is None and job.deleted_at is None]
+    journal.run("add_total", name="processed", by=len(first))
+    renewing.note_renewed(journal, published)
+    changes.note(journal, published, now)
+    takedowns.note(journal, published, now)
+    statistics.note_done(journal, "write", [seconds] * len(published))
+    statistics.note_published(journal, first, now)
     return published
 
 

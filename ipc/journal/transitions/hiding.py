@@ -52,7 +52,7 @@ def block(journal: Journal, job: Job, sha256: str, now: float) -> Literal["hidde
     One that is hidden already stays so, and a dead letter stays dead: neither comes back while its picture is blocked,
     and a dead letter vouches for no object.
     """
-    if job.hidden_at is None and (job.shown or job.state in ("rendered", "published")):
+    if job.hidden_at is None and (job.may_be_seen or job.state in ("rendered", "published")):
         hide(journal, job, "block", now, sha256)
         return "hidden"
     step = record(Step.BLOCKED, OPERATOR, now)

@@ -1,0 +1,115 @@
+"""What of an origin's pictures is handed over to other machines, and how far; and what is left of hand-overs that ended.
+
+A claim begins with `transitions.claim_for_machines` and ends by itself, when its job leaves the machines' hands. Its
+steps are those of handing over: `claimed`, then `put` (the original is in the bucket), then `handed` (it is in the
+queue). Each may be taken again: a claim that has to go back is put, or handed over, once more under the same key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from ipc.jobs import Job
+from ipc.journal import Journal
+from ipc.machines.handover import Key
+
+Step = Literal["claimed", "put", "handed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`at` in Unix seconds: of its step. `token` names the original in the bucket; generation and revision are what the
+    job had when it was claimed."""
+
+    number: int
+    job_id: int
+    generation: int
+    revision: int
+    token: str
+    step: Step
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Of a claim that has ended: the object `token` is to be deleted, the hand-over `key` to leave the queue."""
+
+    token: str
+    key: str
+
+
+def machine(journal: Journal) -> str:
+    """What this machine is called among others: 12 hex digits."""
+    return str(journal.run("machine").fetchone()["id"])
+
+
+def key_of(origin: str, claim: Claim, job: Job) -> Key:
+    """What the hand-over of this claim is called, as the trigger of the journal has it too."""
+    return Key(origin, job.channel_id, job.message_id, claim.generation, claim.number)
+
+
+def to_hand_over(journal: Journal, keep: int, limit: int) -> list[Job]:
+    """The jobs of the pool beyond the first `keep`, `limit` at most, in their order."""
+    return [Job.from_row(row) for row in journal.run("to_hand_over", keep=keep, limit=limit)]
+
+
+def left_to_render(journal: Journal, limit: int) -> int:
+    """How many jobs there are for our own workers to begin, `limit` at most."""
+    return int(journal.run("count_to_render", limit=limit).fetchone()[0])
+
+
+def outstanding(journal: Journal) -> int:
+    """How many claims there are: some hundreds at most."""
+    return int(journal.run("count_claims").fetchone()[0])
+
+
+def at_step(journal: Journal, step: Step, limit: int) -> list[Claim]:
+    """The oldest claims at that step."""
+    return [_claim(row) for row in journal.run("claims_at", stage=step, limit=limit)]
+
+
+def handed_before(journal: Journal, before: float, after: int, limit: int) -> list[Claim]:
+    """Claims that were handed over before that Unix second, with numbers beyond `after`, in their order.
+
+    One from the future counts as well: the clock was set back since.
+    """
+    now = journal.clock()
+    rows = journal.run("claims_handed_before", before=before, now=now, after=after, limit=limit)
+    return [_claim(row) for row in rows]
+
+
+def of_job(journal: Journal, job_id: int) -> Claim | None:
+    row = journal.run("claim_of_job", job=job_id).fetchone()
+    return _claim(row) if row else None
+
+
+def move(journal: Journal, claims: Iterable[Claim], step: Step) -> int:
+    """They are at that step now, in one transaction; how many. Not those that have ended, or moved, meanwhile."""
+    now = journal.clock()
+    with journal.transaction():
+        return sum(
+            journal.run("move_claim", number=one.number, stage=one.step, next_stage=step, now=now).rowcount
+            for one in claims
+        )
+
+
+def tokens(journal: Journal) -> dict[str, int | None]:
+    """The number of the claim by its token; None of what is left of one that has ended."""
+    return {row["token"]: row["number"] for row in journal.run("claimed_tokens")}
+
+
+def leftovers(journal: Journal, limit: int) -> list[Leftover]:
+    return [Leftover(row["token"], row["key"]) for row in journal.run("claim_leftovers", limit=limit)]
+
+
+def cleared(journal: Journal, some: Iterable[Leftover]) -> None:
+    """Nothing is left of these."""
+    with journal.transaction():
+        for one in some:
+            journal.run("drop_claim_leftover", token=one.token)
+
+
+def _claim(row: object) -> Claim:
+    return Claim(*row)  # type: ignore[misc]

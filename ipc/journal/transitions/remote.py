@@ -1,0 +1,129 @@
+"""What another machine does with a picture: handed over, brought back, and its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from secrets import token_hex
+from typing import Literal
+
+from ipc.jobs import MACHINES, Job
+from ipc.journal import Journal, statistics
+from ipc.journal.life import UPLOADER, Step, record
+from ipc.journal.transitions import arrows, flow, hiding
+from ipc.machines.handover import Key
+from ipc.machines.result import Dead, Published
+from ipc.transport.messages import clip
+
+Ending = Literal["published", "rendered", "dead", "fetched", "discarded"]
+"""What a result has made of its job. rendered: its row is older than the message. fetched: it failed with an older one.
+discarded: it changes nothing, since its claim has ended."""
+
+_TOKEN_BYTES = 16
+"""128 random bits: nobody guesses the name of an original in the bucket."""
+
+
+def claim_for_machines(journal: Journal, jobs: Iterable[Job]) -> int:
+    """fetched → fetched, claimed for other machines, in one transaction. How many it applied to.
+
+    Not to one that is hidden, put off, rendered anew or to be alone, or that a worker of ours has meanwhile.
+    """
+    now = journal.clock()
+    step = record(Step.HANDED_OVER, UPLOADER, now)
+    claimed = 0
+    with journal.transaction():
+        for job in jobs:
+            values = {"id": job.id, "generation": job.generation}
+            if journal.run("claim_for_machines", **values, step=step).rowcount == 1:
+                journal.run("add_claim", id=job.id, token=token_hex(_TOKEN_BYTES), now=now)
+                claimed += 1
+    return claimed
+
+
+def bring_back(journal: Journal, numbers: Iterable[int]) -> int:
+    """fetched, claimed for other machines → fetched, of the claims with these numbers. How many it applied to."""
+    with journal.transaction():
+        return sum(_bring_back(journal, number) for number in numbers)
+
+
+def _bring_back(journal: Journal, number: int) -> bool:
+    step = record(Step.RELEASED, UPLOADER, journal.clock())
+    return journal.run("from_machines", number=number, step=step).rowcount == 1
+
+
+def record_results(journal: Journal, results: Iterable[tuple[Published | Dead, int | None]]) -> list[Ending]:
+    """What other machines have made of these, in one transaction: they may be deleted there. How each ended.
+
+    With one that is published comes the journal's number of the address in its row. A result that comes twice, or whose
+    claim has ended, changes nothing.
+    """
+    with journal.transaction():
+        return [_record_result(journal, result, address) for result, address in results]
+
+
+def _record_result(journal: Journal, result: Published | Dead, address: int | None) -> Ending:
+    job = _job_of(journal, result.key)
+    if job is None:
+        return "discarded"
+    has_claim = _has_claim(journal, job, result.key)
+    if isinstance(result, Dead):
+        return _record_dead(journal, job, result) if has_claim else "discarded"
+    if not has_claim and job.state != "dead":
+        return "discarded"
+    return _record_published(journal, job, result, address)
+
+
+def _job_of(journal: Journal, key: Key) -> Job | None:
+    """The job, if it is ours and has the picture that was handed over."""
+    if key.origin != journal.run("machine").fetchone()["id"]:
+        return None
+    row = journal.run("known_message", channel_id=key.channel_id, message_id=key.message_id).fetchone()
+    return Job.from_row(row) if row and row["generation"] == key.generation else None
+
+
+def _has_claim(journal: Journal, job: Job, key: Key) -> bool:
+    row = journal.run("claim_of_job", job=job.id).fetchone()
+    return job.claimed_by == MACHINES and row is not None and row["number"] == key.number
+
+
+def _record_published(journal: Journal, job: Job, result: Published, address: int | None) -> Ending:
+    """fetched or dead → published, or → rendered, stored if the message was changed since.
+
+    Nothing of a dead letter's way here is impossible, but that its row is there is a fact; so it is of one whose picture
+    is blocked, which is hidden then.
+    """
+    now = journal.clock()
+    step = record(Step.MADE, UPLOADER, now)
+    values = {"id": job.id, "generation": job.generation, "original": result.original, "address": address}
+    columns = flow.columns_of(result.done)
+    if journal.run("to_made", **values, **columns, now=int(now), step=step).rowcount == 0:
+        return "discarded"
+    if result.done.fallbacks:
+        journal.run("add_total", name="encoder_fallbacks", by=result.done.fallbacks)
+    statistics.note_done(journal, "render", [None])
+    statistics.note_done(journal, "store", [None])
+    is_newest = result.revision == job.revision
+    if is_newest:
+        flow.publish(journal, [job], address, None)
+    if job.sha256 and hiding.blocked(journal, [job.sha256]):
+        now_job = Job.from_row(journal.run("job", id=job.id).fetchone())
+        hiding.hide(journal, now_job, "block", now)
+        return "rendered"
+    return "published" if is_newest else "rendered"
+
+
+def _record_dead(journal: Journal, job: Job, result: Dead) -> Ending:
+    """fetched → dead. But where the message was edited meanwhile, that may have mended the failure: → fetched."""
+    now = journal.clock()
+    if result.revision != job.revision and result.cause != "poison":
+        claim = journal.run("claim_of_job", job=job.id).fetchone()
+        _bring_back(journal, claim["number"])
+        journal.run("add_total", name="retried", by=1)
+        statistics.note_outcome(journal, "render", "retried")
+        return "fetched"
+    reason = clip(f"node {result.node}: {result.reason}")
+    values = {"id": job.id, "generation": job.generation, "state": job.state, "cause": result.cause, "reason": reason}
+    journal.run("to_dead", **values, step=record(Step.DEAD, UPLOADER, now))
+    journal.run("add_total", name="failed", by=1)
+    journal.run("put_last_failure", at=int(now), job=job.id, reason=reason)
+    statistics.note_outcome(journal, "render", "poison" if result.cause == "poison" else "dead")
+    return "dead"
