@@ -21,7 +21,8 @@ import structlog
 from ipc.files.object_layout import Layout
 from ipc.files.rows import RowLayout
 from ipc.files.spool import Spool
-from ipc.journal import Journal
+from ipc.journal import Journal, claims
+from ipc.loading import loading
 from ipc.options import reading_options
 from ipc.retry import RetryPolicy
 from ipc.transport.context import Context
@@ -156,7 +157,19 @@ def works_of(context: Context, journal: Journal, stopping: Callable[[], bool]) -
             WorkThread(webhook.label, partial(make, webhook), stopping)
             for webhook in webhook_works.register(journal, context.options)
         ),
+        *machine_works_of(context, journal, stopping),
     ]
+
+
+def machine_works_of(context: Context, journal: Journal, stopping: Callable[[], bool]) -> list[WorkThread]:
+    """The threads that other machines are talked with by. A machine that is alone, and always was, loads none of it."""
+    role = context.options.get("machines", {}).get("role", "all")
+    if role != "origin" and not claims.is_any_left(journal):
+        return []
+    with loading():
+        from workers.publishing.machines import works  # noqa: PLC0415 - it needs supabase-py
+
+    return works.make(context, stopping)
 
 
 def make_renewals(context: Context) -> Renewals:

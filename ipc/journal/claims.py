@@ -1,4 +1,4 @@
-"""What of an origin's pictures is handed over to other machines, and how far; and what is left of hand-overs that ended.
+"""What of an origin's pictures is handed over to other machines, and how far; what is left of hand-overs that ended.
 
 A claim begins with `transitions.claim_for_machines` and ends by itself, when its job leaves the machines' hands. Its
 steps are those of handing over: `claimed`, then `put` (the original is in the bucket), then `handed` (it is in the
@@ -16,6 +16,8 @@ from ipc.journal import Journal
 from ipc.machines.handover import Key
 
 Step = Literal["claimed", "put", "handed"]
+
+_BEYOND_ALL = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,20 @@ def outstanding(journal: Journal) -> int:
     return int(journal.run("count_claims").fetchone()[0])
 
 
+def is_any_left(journal: Journal) -> bool:
+    """Whether there is a claim, or anything left of one."""
+    return outstanding(journal) > 0 or bool(journal.run("has_leftovers").fetchone()[0])
+
+
 def at_step(journal: Journal, step: Step, limit: int) -> list[Claim]:
     """The oldest claims at that step."""
     return [_claim(row) for row in journal.run("claims_at", stage=step, limit=limit)]
+
+
+def newest(journal: Journal, limit: int, below: int | None = None) -> list[Claim]:
+    """The newest claims, below that number."""
+    rows = journal.run("newest_claims", below=_BEYOND_ALL if below is None else below, limit=limit)
+    return [_claim(row) for row in rows]
 
 
 def handed_before(journal: Journal, before: float, after: int, limit: int) -> list[Claim]:

@@ -1098,6 +1098,11 @@ SELECT number, job, generation, revision, token, step, at FROM claims WHERE job 
 SELECT number, job, generation, revision, token, step, at FROM claims INDEXED BY claims_step
 WHERE step = :stage ORDER BY number LIMIT :limit;
 
+-- name: newest_claims
+-- The newest claims below that number.
+SELECT number, job, generation, revision, token, step, at FROM claims NOT INDEXED
+WHERE number < :below ORDER BY number DESC LIMIT :limit;
+
 -- name: claims_handed_before
 -- Claims that were handed over before that time, or in the future (the clock was set back), beyond that number.
 SELECT number, job, generation, revision, token, step, at FROM claims INDEXED BY claims_step
@@ -1105,6 +1110,9 @@ WHERE step = 'handed' AND number > :after AND (at <= :before OR at > :now) ORDER
 
 -- name: count_claims
 SELECT count(*) FROM claims;
+
+-- name: has_leftovers
+SELECT EXISTS (SELECT 1 FROM claim_leftovers);
 
 -- name: claimed_tokens
 -- Of all claims, and of what is left of others.

@@ -18,7 +18,7 @@ POLL_SECONDS = 2.0
 """How often it looks for work without a hint."""
 
 WAIT_SECONDS = 60.0
-"""How long it waits after a failure."""
+"""How long it waits after a failure, unless it says otherwise."""
 
 log = structlog.get_logger()
 
@@ -40,12 +40,18 @@ class WorkThread(threading.Thread):
     """
 
     def __init__(
-        self, name: str, make: Callable[[], Work], stopping: Callable[[], bool], poll_seconds: float = POLL_SECONDS
+        self,
+        name: str,
+        make: Callable[[], Work],
+        stopping: Callable[[], bool],
+        poll_seconds: float = POLL_SECONDS,
+        pause_seconds: float = WAIT_SECONDS,
     ) -> None:
         super().__init__(name=name, daemon=True)
         self._make = make
         self._stopping = stopping
         self._poll_seconds = poll_seconds
+        self._pause_seconds = pause_seconds
         self._bell = threading.Event()
         self._stopped = threading.Event()
         self.error: BaseException | None = None
@@ -66,11 +72,11 @@ class WorkThread(threading.Thread):
                 self._bell.clear()
             return
         except (ServiceFault, OSError) as fault:
-            log.warning("work.paused", thread=self.name, seconds=WAIT_SECONDS, reason=str(fault))
+            log.warning("work.paused", thread=self.name, seconds=self._pause_seconds, reason=str(fault))
         except Exception as error:
             contained(error, "work put off for an unforeseen error", thread=self.name)
         work.close()
-        self._stopped.wait(WAIT_SECONDS)  # a hint is no reason to ask a service sooner that has just failed
+        self._stopped.wait(self._pause_seconds)  # a hint is no reason to ask a service sooner that has just failed
 
     def ring(self) -> None:
         """There may be something to do."""

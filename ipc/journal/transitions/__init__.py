@@ -29,8 +29,8 @@ Many machines. What is handed over stays `fetched`, claimed by "machines", and h
     withdraw, change_picture, hide, block ──────────► as of any other job whose row may be there, unrecorded
 
 Whichever it is, the claim ends in the same transaction, by a trigger: its token and its key are left in
-`claim_leftovers`, to be cleared away. A result of a claim that has ended changes nothing, with one exception: the row of
-a dead letter that is published after all is there, so the job is published.
+`claim_leftovers`, to be cleared away. A result of a claim that has ended changes nothing, with one exception: the row
+of a dead letter that is published after all is there, so the job is published.
 
 Promises. An arrow is one transaction, and it applies only to the job, generation and state that its caller saw: the
 second caller changes nothing and gets False. The arrows of the intake (see, change_picture, relocate, edit, withdraw,

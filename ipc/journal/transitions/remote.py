@@ -9,7 +9,7 @@ from typing import Literal
 from ipc.jobs import MACHINES, Job
 from ipc.journal import Journal, statistics
 from ipc.journal.life import UPLOADER, Step, record
-from ipc.journal.transitions import arrows, flow, hiding
+from ipc.journal.transitions import flow, hiding
 from ipc.machines.handover import Key
 from ipc.machines.result import Dead, Published
 from ipc.transport.messages import clip
@@ -50,8 +50,12 @@ def _bring_back(journal: Journal, number: int) -> bool:
     return journal.run("from_machines", number=number, step=step).rowcount == 1
 
 
-def record_results(journal: Journal, results: Iterable[tuple[Published | Dead, int | None]]) -> list[Ending]:
-    """What other machines have made of these, in one transaction: they may be deleted there. How each ended.
+def record_results(
+    journal: Journal, results: Iterable[tuple[Published | Dead, int | None]]
+) -> list[tuple[Ending, Job | None]]:
+    """What other machines have made of these, in one transaction: they may be deleted there.
+
+    How each ended, and its job as it was before; None if there is none of that generation.
 
     With one that is published comes the journal's number of the address in its row. A result that comes twice, or whose
     claim has ended, changes nothing.
@@ -60,10 +64,14 @@ def record_results(journal: Journal, results: Iterable[tuple[Published | Dead, i
         return [_record_result(journal, result, address) for result, address in results]
 
 
-def _record_result(journal: Journal, result: Published | Dead, address: int | None) -> Ending:
+def _record_result(
+    journal: Journal, result: Published | Dead, address: int | None
+) -> tuple[Ending, Job | None]:
     job = _job_of(journal, result.key)
-    if job is None:
-        return "discarded"
+    return ("discarded" if job is None else _end(journal, job, result, address)), job
+
+
+def _end(journal: Journal, job: Job, result: Published | Dead, address: int | None) -> Ending:
     has_claim = _has_claim(journal, job, result.key)
     if isinstance(result, Dead):
         return _record_dead(journal, job, result) if has_claim else "discarded"
@@ -88,8 +96,8 @@ def _has_claim(journal: Journal, job: Job, key: Key) -> bool:
 def _record_published(journal: Journal, job: Job, result: Published, address: int | None) -> Ending:
     """fetched or dead → published, or → rendered, stored if the message was changed since.
 
-    Nothing of a dead letter's way here is impossible, but that its row is there is a fact; so it is of one whose picture
-    is blocked, which is hidden then.
+    That the row of a dead letter is there is a fact, however that came about; so it is of one whose picture is blocked,
+    which is hidden then.
     """
     now = journal.clock()
     step = record(Step.MADE, UPLOADER, now)

@@ -13,6 +13,9 @@ from workers.publishing.threads import never
 DOCUMENT_CACHE_CONTROL = "public, max-age=60"
 """Of what is written anew under its key: a reader that asks again has a change within a minute."""
 
+WIRE_CACHE_CONTROL = "private, no-store"
+"""Of an original on its way to a node: nobody else has any use for it, and it is deleted soon."""
+
 
 class StorageFault(ServiceFault):
     """The storage itself fails: no fault of the object."""

@@ -8,7 +8,13 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from workers.publishing.storage.protocol import DOCUMENT_CACHE_CONTROL, ObjectFault, StorageFault, Stored
+from workers.publishing.storage.protocol import (
+    DOCUMENT_CACHE_CONTROL,
+    WIRE_CACHE_CONTROL,
+    ObjectFault,
+    StorageFault,
+    Stored,
+)
 from workers.publishing.storage.r2.bucket import CACHE_CONTROL, Bucket
 from workers.publishing.storage.r2.faults import code_of, status_of
 
@@ -18,7 +24,7 @@ _NO_LENGTH = (
 )
 
 
-OUR_CACHE_CONTROLS = (CACHE_CONTROL, DOCUMENT_CACHE_CONTROL)
+OUR_CACHE_CONTROLS = (CACHE_CONTROL, DOCUMENT_CACHE_CONTROL, WIRE_CACHE_CONTROL)
 """By these headers an object is known for ours whose ETag is no MD5."""
 
 

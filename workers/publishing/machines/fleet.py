@@ -1,0 +1,129 @@
+"""The nodes, as far as is known: what the database last said of them, for both threads and for /status."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ipc.transport.messages import clip
+from workers.publishing.catalog.supabase.answers import Missing
+from workers.publishing.catalog.supabase.queues import Machines, Node
+from workers.publishing.service.faults import ServiceFault
+
+ALIVE_SECONDS = 180.0
+"""A node that was not seen for longer counts as gone."""
+
+RATE_SECONDS = 120.0
+"""The time over which a node's rate is taken."""
+
+_TEXT_BYTES = 400
+_PROBLEMS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why the database, or the bucket, was asked in vain. `is_schema`: functions are missing."""
+
+    text: str
+    remedy: str
+    is_schema: bool
+
+
+class Fleet:
+    """Written by one thread and read by any: each fact is replaced whole. `clock` is monotonic."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said: Machines | None = None
+        self._said_at = 0.0
+        self._finished: dict[str, deque[tuple[float, int]]] = {}
+        self._troubles: dict[str, Trouble] = {}
+        self.answered_at: float | None = None
+        """Monotonic seconds."""
+
+    def note(self, said: Machines) -> None:
+        """The database has answered."""
+        now = self._clock()
+        for node in said.nodes:
+            samples = self._finished.setdefault(node.node, deque())
+            if samples and samples[-1][1] > node.finished:
+                samples.clear()  # it was counted anew
+            samples.append((now, node.finished))
+            while now - samples[0][0] > RATE_SECONDS and len(samples) > 2:
+                samples.popleft()
+        for gone in self._finished.keys() - {node.node for node in said.nodes}:
+            del self._finished[gone]
+        self._said, self._said_at = said, now
+
+    @property
+    def said(self) -> Machines | None:
+        """Its last answer."""
+        return self._said
+
+    def workers(self) -> int:
+        """The workers of all nodes that are alive, as they say; 0 where nobody has told for so long."""
+        if self._said is None:
+            return 0
+        age = self._clock() - self._said_at
+        return sum(workers_of(node) for node in self._said.nodes if node.last_seen_seconds + age < ALIVE_SECONDS)
+
+    def rate_per_minute(self, name: str) -> float:
+        """How many pictures that node has finished a minute, of late."""
+        samples = self._finished.get(name, ())
+        if len(samples) < 2:
+            return 0.0
+        (began, before), (ended, after) = samples[0], samples[-1]
+        return round(60.0 * (after - before) / max(ended - began, 1.0), 1)
+
+    # What goes wrong
+
+    @contextmanager
+    def telling(self, who: str) -> Iterator[None]:
+        """Note what keeps that thread from its work, or that nothing does."""
+        try:
+            yield
+        except (ServiceFault, OSError) as fault:
+            remedy = fault.remedy if isinstance(fault, ServiceFault) else ""
+            self._troubles[who] = Trouble(clip(str(fault), _TEXT_BYTES), remedy, isinstance(fault, Missing))
+            raise
+        self._troubles.pop(who, None)
+
+    def answered(self) -> None:
+        """The database has answered, whatever it was asked."""
+        self.answered_at = self._clock()
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """The first of what goes wrong."""
+        return next(iter(list(self._troubles.values())), None)
+
+    # For /status
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each node, the last seen first."""
+        nodes = self._said.nodes if self._said else []
+        return [self._row(node) for node in sorted(nodes, key=lambda node: (node.last_seen_seconds, node.node))]
+
+    def _row(self, node: Node) -> dict[str, Any]:
+        about = node.about
+        problems = about.get("problems")
+        texts = [str(one) for one in problems] if isinstance(problems, list) else []
+        return {
+            "name": clip(node.node, 80),
+            "version": clip(str(about.get("version", "")), 40),
+            "workers": workers_of(node),
+            "in_hand": node.in_hand,
+            "rate_per_minute": self.rate_per_minute(node.node),
+            "problems": [clip(one, _TEXT_BYTES) for one in texts[:_PROBLEMS]],
+            "last_seen_seconds": round(node.last_seen_seconds, 1),
+        }
+
+
+def workers_of(node: Node) -> int:
+    """Its image workers, as it says: at least one."""
+    workers = node.about.get("workers")
+    return max(1, workers) if isinstance(workers, int) else 1

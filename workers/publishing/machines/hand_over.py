@@ -1,0 +1,221 @@
+"""The thread that hands pictures over: they are claimed, their originals put into the bucket, they into the queue.
+
+Each step is recorded before the next one, and can be repeated. What is left of claims that have ended is cleared away
+by the same thread, after all that it was doing itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from ipc import failpoints
+from ipc.files.spool import Spool
+from ipc.jobs import Job
+from ipc.journal import Journal, claims, figures, lookup, transitions
+from ipc.journal.claims import Claim
+from ipc.machines.handover import Handover, Terms, handover_of
+from ipc.posts import LIVE, Channel
+from workers.publishing.catalog.protocol import RowFault
+from workers.publishing.catalog.supabase.queues import Queues
+from workers.publishing.machines import leftovers, limits
+from workers.publishing.machines.fleet import Fleet
+from workers.publishing.machines.wire import Wire
+from workers.publishing.storage import StorageFault
+
+AT_ONCE = 16
+"""Pictures that are claimed, put and handed over in one go: nodes have the first ones while the next are put."""
+
+ALL = 10**6
+
+UNDER_WAY: tuple[claims.Step, ...] = ("claimed", "put")
+
+STRAY_SECONDS = 3600.0
+"""Age from which an original in the bucket that the journal knows nothing of is deleted: its journal was lost."""
+
+log = structlog.get_logger()
+
+
+class HandOver:
+    """`options` are the uploader's. `wake(state)` hints to the process that takes such jobs. `clock` is monotonic."""
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        journal: Journal,
+        spool: Spool,
+        queues: Queues,
+        fleet: Fleet,
+        wake: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._journal = journal
+        self._spool = spool
+        self._queues = queues
+        self._fleet = fleet
+        self._wake = wake
+        self._clock = clock
+        self._options = options
+        self._keep: int = options["machines"]["hand_over_above"]
+        self._look_seconds: float = options["machines"]["reconcile_seconds"]
+        self._origin = claims.machine(journal)
+        self._wire = Wire(options)
+        self._terms = terms_of(options, self._wire)
+        self._looked_at = -math.inf
+        self._refused: set[int] = set()
+        """Jobs that bucket or queue refuse: our own workers have them."""
+
+    def step(self) -> int:
+        """Do what is due; how many claims went a step on. Raises ServiceFault and OSError."""
+        with self._fleet.telling("hand-over"):
+            went_on = self._claim() + self._put() + self._hand_over()
+            went_on += leftovers.clear(self._journal, self._queues, self._wire, self._origin)
+            self._look_at_wire()
+        return went_on
+
+    def close(self) -> None:
+        """Let go of the services."""
+        self._queues.close()
+        self._wire.close()
+        self._wire = Wire(self._options)
+
+    def _claim(self) -> int:
+        """Claim some of what our own workers don't get to, if there are nodes that have time for it.
+
+        Not while others wait to be put or handed over: that may be long, where a service fails.
+        """
+        if any(claims.at_step(self._journal, step, 1) for step in UNDER_WAY):
+            return 0
+        room = limits.room(self._keep, self._fleet.workers(), claims.outstanding(self._journal))
+        if not room:
+            return 0
+        found = claims.to_hand_over(self._journal, self._keep, min(room, AT_ONCE))
+        jobs = [job for job in found if job.id not in self._refused]
+        if not jobs:
+            return 0
+        failpoints.reach("machines.before")
+        claimed = transitions.claim_for_machines(self._journal, jobs)
+        failpoints.reach("machines.claimed")
+        return claimed
+
+    # Originals into the bucket
+
+    def _put(self) -> int:
+        """Put the originals of what is claimed; how many are there."""
+        due = claims.at_step(self._journal, "claimed", AT_ONCE)
+        originals = {one.token: data for one in due if (data := self._original(one)) is not None}
+        if not originals:
+            return 0
+        outcomes = self._wire.put(originals)
+        failpoints.reach("machines.put")
+        for one in due:
+            if fault := outcomes.get(one.token):
+                self._refuse(one, str(fault))
+        put = [one for one in due if one.token in outcomes and not outcomes[one.token]]
+        moved = claims.move(self._journal, put, "put")
+        failpoints.reach("machines.noted")
+        return moved
+
+    def _original(self, claim: Claim) -> bytes | None:
+        """What is in the spool. One that is lost or damaged there is for our own pool to settle, as any other."""
+        job = self._job_of(claim)
+        if job is None:
+            return None
+        try:
+            data = self._spool.original(job.id, job.generation).read_bytes()
+        except FileNotFoundError:
+            data = b""
+        if hashlib.sha256(data).hexdigest() == job.sha256:
+            return data
+        self._refuse(claim, "its original is not in the spool as it came")
+        return None
+
+    def _job_of(self, claim: Claim) -> Job | None:
+        """The job, unless the claim has ended meanwhile."""
+        job = lookup.job(self._journal, claim.job_id)
+        return job if job and job.is_handed_over and job.generation == claim.generation else None
+
+    def _refuse(self, claim: Claim, reason: str) -> None:
+        """Have our own workers do it, and don't try again."""
+        log.warning("machines.refused", job=claim.job_id, reason=reason)
+        self._refused.add(claim.job_id)
+        transitions.bring_back(self._journal, [claim.number])
+        self._wake("fetched")
+
+    # Into the queue
+
+    def _hand_over(self) -> int:
+        """Put into the queue whose original is in the bucket; how many."""
+        due = claims.at_step(self._journal, "put", AT_ONCE)
+        channels = {row["id"]: row for row in figures.channels(self._journal)} if due else {}
+        sent = [(one, self._handover(one, job, channels[job.channel_id])) for one in due if (job := self._job_of(one))]
+        if not sent:
+            return 0
+        handed = self._send(sent)
+        failpoints.reach("machines.sent")
+        moved = claims.move(self._journal, handed, "handed")
+        failpoints.reach("machines.after")
+        log.info("machines.handed_over", jobs=moved)
+        return moved
+
+    def _handover(self, claim: Claim, job: Job, channel: Mapping[str, Any]) -> Handover:
+        described = Channel(job.channel_id, channel["title"], channel["name"])
+        key = claims.key_of(self._origin, claim, job)
+        return handover_of(job, described, key, self._wire.key(claim.token), self._terms)
+
+    def _send(self, sent: list[tuple[Claim, Handover]]) -> list[Claim]:
+        """Those of these that the queue has. One that it refuses keeps none of the others out."""
+        try:
+            self._queues.hand_over(
+                [("live" if message.priority == LIVE else "backfill", message.packed()) for _, message in sent]
+            )
+        except RowFault as fault:
+            if len(sent) == 1:
+                self._refuse(sent[0][0], str(fault))
+                return []
+            return [claim for one in sent for claim in self._send([one])]
+        self._fleet.answered()
+        return [claim for claim, _ in sent]
+
+    # What the bucket has lost, and what it has too much
+
+    def _look_at_wire(self) -> None:
+        """Now and then: an original that is not there is put again; one that nobody knows is deleted.
+
+        It is this thread that puts and deletes, so what is recorded is what has to be there.
+        """
+        if self._clock() - self._looked_at < self._look_seconds:
+            return
+        self._looked_at = self._clock()
+        try:
+            stored = self._wire.stored()
+        except StorageFault as fault:  # a token that may not list: nothing else needs that here
+            log.warning("machines.wire_unlisted", reason=str(fault))
+            return
+        put = claims.at_step(self._journal, "put", ALL) + claims.at_step(self._journal, "handed", ALL)
+        lost = [one for one in put if one.token not in stored]
+        if lost:
+            log.warning("machines.originals_lost", jobs=claims.move(self._journal, lost, "claimed"))
+        known, before = claims.tokens(self._journal), self._journal.clock() - STRAY_SECONDS
+        self._wire.delete(token for token, one in stored.items() if token not in known and one.modified_at < before)
+
+
+def terms_of(options: Mapping[str, Any], wire: Wire) -> Terms:
+    """How nodes render and publish our pictures: as we would."""
+    storage, images = options["storage"], options["images"]
+    return Terms(
+        ladder=images["ladder"],
+        limits=images["limits"],
+        strip=images["strip"],
+        originals=storage["originals"],
+        bucket=storage["bucket"],
+        wire_bucket=wire.bucket,
+        prefix=storage["prefix"],
+        url=wire.url(),
+        editor_commands=options.get("editor_commands", False),
+    )

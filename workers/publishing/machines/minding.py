@@ -1,0 +1,154 @@
+"""The thread that minds what is handed over: results come in, pictures are brought back, and nothing is forgotten."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from ipc import failpoints
+from ipc.journal import Journal, claims, lookup, transitions
+from ipc.journal.claims import Claim
+from workers.publishing.catalog.supabase.queues import KEYS, Queues
+from workers.publishing.machines import limits
+from workers.publishing.machines.fleet import Fleet
+from workers.publishing.machines.results import Results
+
+RESULTS_SECONDS = 1.0
+"""How often results are asked for while something is handed over, after a page that was empty."""
+
+IDLE_SECONDS = 10.0
+"""How often while nothing is; and how often the database is asked who there is."""
+
+FRUITLESS_SECONDS = 5.0
+"""How long nothing is taken back after nodes turned out to hold all of it."""
+
+log = structlog.get_logger()
+
+
+class Minding:
+    """`options` are the uploader's section `machines`. `report` tells /status what is known. `clock` is monotonic."""
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        journal: Journal,
+        queues: Queues,
+        results: Results,
+        fleet: Fleet,
+        report: Callable[[], None],
+        wake: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._journal = journal
+        self._queues = queues
+        self._results = results
+        self._fleet = fleet
+        self._report = report
+        self._wake = wake
+        self._clock = clock
+        self._keep: int = options["hand_over_above"]
+        self._reconcile_seconds: float = options["reconcile_seconds"]
+        self._origin = claims.machine(journal)
+        self._next_look = self._next_results = self._next_reconciliation = self._next_return = -math.inf
+        self._below: int | None = None
+        """Claims from this number on were looked at, for some to take back."""
+
+    def step(self) -> int:
+        """Do what is due; how much was done. Raises ServiceFault."""
+        try:
+            with self._fleet.telling("results"):
+                return self._look() + self._read() + self._reconcile() + self._bring_back()
+        finally:
+            self._report()
+
+    def close(self) -> None:
+        """Let go of the services."""
+        self._queues.close()
+
+    def _is_due(self, at: float) -> bool:
+        return self._clock() >= at
+
+    def _look(self) -> int:
+        """See who there is."""
+        if self._is_due(self._next_look):
+            self._fleet.note(self._queues.machines(self._origin))
+            self._fleet.answered()
+            self._next_look = self._clock() + IDLE_SECONDS
+        return 0
+
+    def _read(self) -> int:
+        """Take results, page after page."""
+        if not self._is_due(self._next_results):
+            return 0
+        found = self._results.read()
+        self._fleet.answered()
+        if not found:
+            wait = RESULTS_SECONDS if claims.outstanding(self._journal) else IDLE_SECONDS
+            self._next_results = self._clock() + wait
+        return found
+
+    # What the queue has lost
+
+    def _reconcile(self) -> int:
+        """Have that handed over again which neither the queue nor the results know; how many.
+
+        What waits for this thread is not lost: a result that was read is recorded, and its claim has ended.
+        """
+        if not self._is_due(self._next_reconciliation):
+            return 0
+        self._next_reconciliation = self._clock() + self._reconcile_seconds
+        before, after, lost = self._journal.clock() - self._reconcile_seconds, 0, 0
+        while some := claims.handed_before(self._journal, before, after, KEYS):
+            after = some[-1].number
+            keys = self._keys_of(some)
+            known = self._queues.status(self._origin, list(keys))
+            failpoints.reach("machines.compared")
+            unknown = [one for key, one in keys.items() if key not in known]
+            lost += claims.move(self._journal, unknown, "put")
+        if lost:
+            log.warning("machines.handed_over_again", jobs=lost)
+        return lost
+
+    def _keys_of(self, some: list[Claim]) -> dict[str, Claim]:
+        jobs = {one.number: lookup.job(self._journal, one.job_id) for one in some}
+        return {str(claims.key_of(self._origin, one, job)): one for one in some if (job := jobs[one.number])}
+
+    # What our own workers have time for
+
+    def _bring_back(self) -> int:
+        """Bring some back that no node holds, the newest first; how many. Without a node soon all of them are."""
+        outstanding = claims.outstanding(self._journal)
+        if not outstanding:
+            self._below = None
+            return 0
+        left = claims.left_to_render(self._journal, self._keep)
+        wanted = limits.to_bring_back(self._keep, left, outstanding, is_alone=not self._fleet.workers())
+        if not wanted or not self._is_due(self._next_return):
+            return 0
+        some = claims.newest(self._journal, wanted, self._below)
+        if not some:  # nodes hold all of it
+            self._below = None
+            self._next_return = self._clock() + FRUITLESS_SECONDS
+            return 0
+        self._below = some[-1].number
+        return self._bring_back_some(some)
+
+    def _bring_back_some(self, some: list[Claim]) -> int:
+        """One that was not even put is in no queue; the others are asked for."""
+        free = [one.number for one in some if one.step == "claimed"]
+        keys = self._keys_of([one for one in some if one.step != "claimed"])
+        if keys:
+            taken = self._queues.take_back(self._origin, list(keys), untaken_only=True)
+            self._fleet.answered()
+            failpoints.reach("machines.taken_back")
+            free += [one.number for key, one in keys.items() if key in taken]
+        brought = transitions.bring_back(self._journal, free)
+        failpoints.reach("machines.brought_back")
+        if brought:
+            log.info("machines.brought_back", jobs=brought)
+            self._wake("fetched")
+        return brought

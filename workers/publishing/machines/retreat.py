@@ -1,0 +1,92 @@
+"""A machine that is no origin any more brings home what it has handed over, and hands over nothing.
+
+Results that wait are taken, everything else is taken out of the queue, also what nodes hold: their receipts do not hold
+then, and nothing of it is written any more. Where the database can't be asked, our own workers begin all the same: that
+is safe. A node that goes on writes the row of a revision that we write as well, and of two such the first is written;
+objects are named by what is in them. So nothing is doubled but some work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from ipc.jobs import Job
+from ipc.journal import Journal, claims, lookup, transitions
+from ipc.journal.claims import Claim
+from workers.publishing.catalog.supabase.answers import Missing
+from workers.publishing.catalog.supabase.queues import Queues
+from workers.publishing.machines import leftovers
+from workers.publishing.machines.results import Results
+from workers.publishing.machines.wire import Wire
+from workers.publishing.service.faults import ServiceFault
+
+AT_ONCE = 100
+
+ALL = 10**6
+
+log = structlog.get_logger()
+
+
+class Retreat:
+    """`wake(state)` hints to the process that takes such jobs."""
+
+    def __init__(
+        self, journal: Journal, queues: Queues, wire: Wire, results: Results, wake: Callable[[str], None]
+    ) -> None:
+        self._journal = journal
+        self._queues = queues
+        self._wire = wire
+        self._results = results
+        self._wake = wake
+        self._origin = claims.machine(journal)
+
+    def step(self) -> int:
+        """Bring some home, then clear away what is left; how much was done. Raises ServiceFault."""
+        if claims.outstanding(self._journal):
+            return self._bring_home()
+        try:
+            return leftovers.clear(self._journal, self._queues, self._wire, self._origin)
+        except Missing:  # it is another project, or the queues are removed from it: nothing can be in them
+            return leftovers.delete(self._journal, self._wire, claims.leftovers(self._journal, AT_ONCE))
+
+    def close(self) -> None:
+        """Let go of the services."""
+        self._queues.close()
+
+    def _bring_home(self) -> int:
+        try:
+            while self._results.read():
+                pass
+            some = claims.newest(self._journal, AT_ONCE)
+            keys = {str(claims.key_of(self._origin, one, job)): one for one in some if (job := self._job(one))}
+            taken = self._queues.take_back(self._origin, list(keys), untaken_only=False)
+        except ServiceFault as fault:
+            log.warning("machines.unasked", reason=str(fault))
+            self._release(claims.newest(self._journal, ALL))
+            raise
+        return self._release(one for key, one in keys.items() if key in taken)
+
+    def _job(self, claim: Claim) -> Job | None:
+        return lookup.job(self._journal, claim.job_id)
+
+    def _release(self, some: Iterable[Claim]) -> int:
+        brought = release(self._journal, some)
+        self._wake("fetched")
+        return brought
+
+
+def release(journal: Journal, some: Iterable[Claim]) -> int:
+    """Have our own workers do these; how many."""
+    brought = transitions.bring_back(journal, [one.number for one in some])
+    log.info("machines.brought_back", jobs=brought)
+    return brought
+
+
+def give_up(journal: Journal) -> None:
+    """Bring all home where there is neither queue nor bucket any more, as the settings name none."""
+    release(journal, claims.newest(journal, ALL))
+    left = claims.leftovers(journal, ALL)
+    log.warning("machines.originals_left", objects=len(left))
+    claims.cleared(journal, left)

@@ -1,0 +1,73 @@
+"""Originals on their way to a node: objects under random names, in the storage's bucket or in a private one.
+
+The bucket may be public, and rows tell everybody the sha256 of a picture: so such an object is named by 128 random bits,
+which only the journal, the queue and the node that has the picture know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from workers.publishing import storage as storages
+from workers.publishing import threads
+from workers.publishing.storage import Stored
+from workers.publishing.storage.protocol import WIRE_CACHE_CONTROL, ObjectFault
+
+FOLDER = "wire/"
+"""After the storage's prefix."""
+
+AT_ONCE = 4
+"""Objects that are on their way at once: each is in memory, whole."""
+
+CONTENT_TYPE = "application/octet-stream"
+
+
+class Wire:
+    """`options` are the uploader's. Makes no connection yet."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        settings: Mapping[str, Any] = options["storage"]
+        self.bucket: str = options["machines"].get("wire_bucket") or settings["bucket"]
+        self._folder = f"{settings['prefix']}{FOLDER}"
+        self._storage = storages.make({**options, "storage": {**settings, "bucket": self.bucket}})
+
+    def key(self, token: str) -> str:
+        """The object's key."""
+        return f"{self._folder}{token}"
+
+    def put(self, originals: Mapping[str, bytes]) -> dict[str, ObjectFault | None]:
+        """Store originals by token, in place of what is there; by token why the storage will never take one.
+
+        Raises StorageFault; some may be there then.
+        """
+        found: dict[str, ObjectFault | None] = {}
+        calls = [partial(self._put, token, data) for token, data in originals.items()]
+        threads.run(calls, threads=AT_ONCE, done=lambda one: found.update([one]))
+        return found
+
+    def _put(self, token: str, data: bytes) -> tuple[str, ObjectFault | None]:
+        try:
+            self._storage.put_document(self.key(token), data, CONTENT_TYPE, WIRE_CACHE_CONTROL)
+        except ObjectFault as fault:
+            return token, fault
+        return token, None
+
+    def delete(self, tokens: Iterable[str]) -> None:
+        """Delete these; they need not be there. Raises StorageFault."""
+        calls = [partial(self._storage.delete, self.key(token)) for token in tokens]
+        threads.run(calls, threads=AT_ONCE, done=lambda _: None)
+
+    def stored(self) -> dict[str, Stored]:
+        """All that are there, by token. Raises StorageFault."""
+        form = re.compile(rf"{re.escape(self._folder)}([0-9a-f]{{32}})")
+        return {match[1]: one for one in self._storage.list(self._folder) if (match := form.fullmatch(one.key))}
+
+    def url(self) -> str:
+        """What public URLs of the storage's objects begin with, before the prefix."""
+        return self._storage.url("").rstrip("/")
+
+    def close(self) -> None:
+        self._storage.close()

@@ -1,0 +1,152 @@
+"""The threads of an origin, and of a machine that was one; and what /status is told of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+from ipc.files.spool import Spool
+from ipc.journal import Journal, claims, figures, statistics
+from ipc.transport.context import Context
+from workers.publishing.catalog.supabase import timeout_in
+from workers.publishing.catalog.supabase.queues import Queues
+from workers.publishing.machines import limits
+from workers.publishing.machines.fleet import Fleet
+from workers.publishing.machines.hand_over import HandOver
+from workers.publishing.machines.minding import Minding
+from workers.publishing.machines.results import Results
+from workers.publishing.machines.retreat import Retreat, give_up
+from workers.publishing.machines.wire import Wire
+from workers.publishing.work_thread import WorkThread
+
+POLL_SECONDS = 0.5
+PAUSE_SECONDS = 5.0
+"""After a failure: what is handed over waits for no more than that."""
+
+REPORT_SECONDS = 10.0
+"""How often /status is told the same again: what was asked is that old, at most."""
+
+USUAL_SECONDS = 0.5
+"""What rendering a picture takes, while none was measured here."""
+
+MOST_NODES = 200
+"""Of which /status is told, each in a message of its own."""
+
+
+def make(context: Context, stopping: Callable[[], bool]) -> list[WorkThread]:
+    """The threads, as the uploader's options say."""
+    if context.options["machines"]["role"] != "origin":
+        return _retreat(context, stopping)
+    thread = partial(WorkThread, stopping=stopping, poll_seconds=POLL_SECONDS, pause_seconds=PAUSE_SECONDS)
+    fleet = Fleet()
+    return [
+        thread("machines: hand-over", partial(make_hand_over, context, fleet)),
+        thread("machines: results", partial(make_minding, context, fleet)),
+    ]
+
+
+def _retreat(context: Context, stopping: Callable[[], bool]) -> list[WorkThread]:
+    """For a machine that was an origin."""
+    options = context.options
+    if options["catalog"].get("backend") == "supabase" and options["storage"].get("backend") == "r2":
+        return [WorkThread("machines", partial(make_retreat, context), stopping)]
+    with closing(Journal.open(context.journal_path, durable=True)) as journal:
+        give_up(journal)
+    return []
+
+
+def make_hand_over(context: Context, fleet: Fleet) -> HandOver:
+    """Made in its own thread: connections are not shared."""
+    journal = Journal.open(context.journal_path, durable=True)
+    spool = Spool(context.spool_path)
+    return HandOver(context.options, journal, spool, _queues(context.options), fleet, context.wake)
+
+
+def make_minding(context: Context, fleet: Fleet) -> Minding:
+    """The same."""
+    journal = Journal.open(context.journal_path, durable=True)
+    queues = _queues(context.options)
+    results = Results(journal, Spool(context.spool_path), queues, claims.machine(journal), context.wake)
+    report = Report(context, journal, fleet)
+    return Minding(context.options["machines"], journal, queues, results, fleet, report.send, context.wake)
+
+
+def make_retreat(context: Context) -> Retreat:
+    journal = Journal.open(context.journal_path, durable=True)
+    queues = _queues(context.options)
+    results = Results(journal, Spool(context.spool_path), queues, claims.machine(journal), context.wake)
+    return Retreat(journal, queues, Wire(context.options), results, context.wake)
+
+
+def _queues(options: Mapping[str, Any]) -> Queues:
+    catalog = options["catalog"]
+    return Queues(catalog["url"], catalog["key"], timeout_in(catalog))
+
+
+class Report:
+    """What /status is told: the topic "machines", and "machine 0", "machine 1"… with a node each.
+
+    A message has room for no more. `clock` is monotonic.
+    """
+
+    def __init__(
+        self, context: Context, journal: Journal, fleet: Fleet, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._context = context
+        self._journal = journal
+        self._fleet = fleet
+        self._clock = clock
+        self._options: Mapping[str, Any] = context.options["machines"]
+        self._id = claims.machine(journal)
+        self._sent: dict[str, tuple[float, dict[str, Any]]] = {}
+
+    def send(self) -> None:
+        """Tell what has changed at once, all else every REPORT_SECONDS."""
+        rows = self._fleet.rows()[:MOST_NODES]
+        self._tell("machines", self._facts(len(rows)))
+        for number, row in enumerate(rows):
+            self._tell(f"machine {number}", row)
+
+    def _tell(self, topic: str, facts: dict[str, Any]) -> None:
+        now = self._clock()
+        at, before = self._sent.get(topic, (-REPORT_SECONDS, {}))
+        steady = {key: value for key, value in facts.items() if not key.endswith("_seconds")}
+        if steady == before and now - at < REPORT_SECONDS:
+            return
+        self._sent[topic] = (now, steady)
+        self._context.report(topic, **facts)
+
+    def _facts(self, nodes: int) -> dict[str, Any]:
+        said, trouble, answered_at = self._fleet.said, self._fleet.trouble, self._fleet.answered_at
+        queues = said.queues if said else []
+        return {
+            "role": "origin",
+            "id": self._id,
+            "outstanding": claims.outstanding(self._journal),
+            "results_waiting": said.results if said else 0,
+            "needed_workers": self._needed_workers(),
+            "last_answer_seconds": None if answered_at is None else round(self._clock() - answered_at, 1),
+            "error": trouble.text if trouble else "",
+            "remedy": trouble.remedy if trouble else "",
+            "is_schema_missing": bool(trouble and trouble.is_schema),
+            "queues": [
+                {
+                    "name": one.name,
+                    "length": one.length,
+                    "oldest_seconds": None if one.oldest_seconds is None else round(one.oldest_seconds, 1),
+                    "taken": one.taken,
+                }
+                for one in queues
+            ],
+            "node_count": nodes,
+        }
+
+    def _needed_workers(self) -> int:
+        rendering = statistics.stages(self._journal)["render"]
+        seconds = rendering.sum / rendering.count if rendering.count else USUAL_SECONDS
+        waiting = figures.states(self._journal)["fetched"]
+        target, own = self._options["target_seconds"], self._options["workers"]
+        return limits.needed_workers(waiting, seconds, target, own)
