@@ -68,7 +68,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """`name` is live or backfill. `taken` of `length` are in somebody's hand; `oldest_seconds` is None if it is empty."""
+    """`name` is live or backfill. Nodes have `taken` of `length`; `oldest_seconds` is None if it is empty."""
 
     name: str
     length: int
