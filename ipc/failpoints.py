@@ -20,6 +20,9 @@ VARIABLE = "PICTUREDESK_FAILPOINT"
 NAMES: dict[str, str] = {
     "seen.before": "connection: a page of messages is read, nothing is recorded",
     "seen.after": "connection: messages and cursor are recorded",
+    "queue.taken": "connection of a node: pictures are under lease, nothing is recorded",
+    "queue.forgotten": "connection of a node: what is given back is forgotten, the database does not know",
+    "queue.settled": "connection of a node: the database has its answer, the journal does not know",
     "fetched.written": "connection: the original is complete under its temporary name",
     "fetched.before": "connection: the original has its name in the spool, nothing is recorded",
     "fetched.after": "connection: the original is recorded",

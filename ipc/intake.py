@@ -13,7 +13,7 @@ Nothing here asks a source for anything. How an arrow changes a job is in `ipc.j
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
@@ -24,7 +24,7 @@ from ipc import failpoints
 from ipc.editing import NO_EDITING, Editing, left_by_rules, may_settle, settle
 from ipc.jobs import Job
 from ipc.journal import Journal, lookup, takedowns, transitions
-from ipc.posts import MORE, Page, Photo, Post
+from ipc.posts import MORE, Channel, Page, Photo, Post
 from ipc.rules import LEFT
 
 
@@ -64,6 +64,30 @@ def take(journal: Journal, page: Page, now: float, editing: Editing = NO_EDITING
         outcomes = _take_posts(journal, page, now, editing)
     failpoints.reach("seen.after")
     return Taken(**outcomes)
+
+
+def take_handed_over(
+    journal: Journal, channel: Channel, post: Post, priority: int, now: float, also: Callable[[Job], None]
+) -> bool:
+    """Record a post that an origin has handed over, and with it what `also` records of its job, in one transaction.
+
+    False: the journal has a job of that message, and nothing is changed. Nor is the range of a channel that it knows:
+    which messages are known there is another source's affair.
+    """
+    failpoints.reach("seen.before")
+    with journal.transaction():
+        if lookup.known(journal, post.channel_id, post.message_id) is not None:
+            return False
+        known = lookup.channel_range(journal, channel.id)
+        low, high, _ = known or (post.message_id, post.message_id, 0)
+        page = Page(channel, (post,), low, high, {}, priority=priority)
+        _extend_range(journal, page)
+        _take_post(journal, page, post, None, now)
+        job = lookup.known(journal, post.channel_id, post.message_id)
+        assert job is not None, "it was just recorded"
+        also(job)
+    failpoints.reach("seen.after")
+    return True
 
 
 def _without(page: Page, left: Set[int]) -> Page:

@@ -1,31 +1,35 @@
 """The connection: takes messages from a source into the journal, and fetches their pictures into the spool.
 
-The source is Telegram where an account is configured, and a Telegram Desktop export where not. Its loop is in
-`workers.sources`; neither source is imported where the other one is used.
+The source is Telegram where an account is configured, and a Telegram Desktop export where not; on a node it is the
+queue with what other machines have handed over. Its loop is in `workers.sources`; no source is imported where another
+is used.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ipc.checklist import Checklist
 from ipc.files.spool import Spool
 from ipc.journal import Journal
 from ipc.loading import loading
+from ipc.machines.names import is_node
 from ipc.options import reading_options
+from ipc.posts import Source
 from ipc.transport.context import Context
 
 
 def main(context: Context) -> None:
     """Start, read the source until asked to stop.
 
-    Options: `telegram` (None: the export), `export`, `backpressure`, `retry`, …
+    Options: `machines` (a node: the queue), `telegram` (None: the export), `export`, `backpressure`, `retry`, …
     Raises Hold where only a person can help; whatever else is raised, a new process tries again.
     """
     with reading_options():
-        source = "telegram" if context.options["telegram"] else "export"
+        source = source_of(context.options)
     # Before an export is opened, which may take minutes: the last report of the predecessor does not hold any more.
     context.report("connection", source=source, connected=False, error="")
     journal, spool = _start(context)
@@ -34,11 +38,23 @@ def main(context: Context) -> None:
             from workers.sources.telegram.source import run as read_telegram  # noqa: PLC0415 - 230 ms and 51 MiB
 
         asyncio.run(read_telegram(context, journal, spool))
+    elif source == "queue":
+        with loading():
+            from workers.sources.queue.source import run as take_from_queue  # noqa: PLC0415 - both clients' libraries
+
+        take_from_queue(context, journal, spool)
     else:
         with loading():
             from workers.sources.export.source import run as read_export  # noqa: PLC0415
 
         read_export(context, journal, spool)
+
+
+def source_of(options: Mapping[str, Any]) -> Source:
+    """Where these options have pictures come from."""
+    if is_node(options):
+        return "queue"
+    return "telegram" if options["telegram"] else "export"
 
 
 def take_export(context: Context) -> None:
@@ -65,7 +81,10 @@ def _start(context: Context) -> tuple[Journal, Spool]:
 
 def check(options: dict[str, Any], tried: Checklist) -> None:
     """Try the source, for `bin/run check`: reads all of an export; asks Telegram for each channel."""
-    if options["telegram"]:
+    source = source_of(options)
+    if source == "queue":
+        return  # the catalogue's check and the storage's try all that a node needs
+    if source == "telegram":
         from workers.sources.telegram.check import check as check_telegram  # noqa: PLC0415
 
         check_telegram(options["telegram"], tried)

@@ -7,7 +7,10 @@ It opens no journal and no connection, and its options hold no secret. It is sea
 from __future__ import annotations
 
 import gc
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -15,9 +18,9 @@ from ipc import failpoints
 from ipc.files.workplace import Workplace
 from ipc.options import reading_options
 from ipc.transport.context import Context
-from ipc.transport.messages import RenderRequest
+from ipc.transport.messages import JobDone, JobFailed, RenderRequest, clip
 from workers.rendering import imaging
-from workers.rendering.renderer import render
+from workers.rendering.renderer import kept_bytes, render
 from workers.rendering.rlimits import set_hard_limits
 
 POLL_SECONDS = 5.0
@@ -38,9 +41,7 @@ def main(context: Context) -> None:
     """
     options = context.options
     with reading_options():
-        limits = imaging.Limits(**options["limits"])
-        ladder = imaging.Ladder(**{**options["ladder"], "widths": tuple(options["ladder"]["widths"])})
-        strip, gc_every = bool(options["strip"]), int(options["gc_every"])
+        own, gc_every = terms_of(options), int(options["gc_every"])
         place = workplace_of(context)
         set_hard_limits(int(options["largest_cap_bytes"]))
     context.ready()
@@ -50,7 +51,7 @@ def main(context: Context) -> None:
         message = context.receive(idle_seconds if is_warm else QUIET_SECONDS)
         if isinstance(message, RenderRequest):
             failpoints.reach("rendered.started")
-            context.send(render(message, place, limits, ladder, strip=strip))
+            context.send(render_by(message, place, own))
             jobs, trimmed, is_warm = jobs + 1, False, True
             if jobs % gc_every == 0:
                 gc.collect()  # between two jobs, where no job waits for it
@@ -60,6 +61,31 @@ def main(context: Context) -> None:
         elif not trimmed:
             imaging.trim()  # nothing to do: give back what the next job would have used again
             trimmed = True
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """By what a picture is rendered, and whether its original is stripped."""
+
+    limits: imaging.Limits
+    ladder: imaging.Ladder
+    strip: bool
+
+
+def terms_of(options: Mapping[str, Any]) -> Terms:
+    """The worker's own, of its options, or those of a request. Raises what a wrong or unknown option raises."""
+    ladder = imaging.Ladder(**{**options["ladder"], "widths": tuple(options["ladder"]["widths"])})
+    return Terms(imaging.Limits(**options["limits"]), ladder, bool(options["strip"]))
+
+
+def render_by(request: RenderRequest, place: Workplace, own: Terms) -> JobDone | JobFailed:
+    """Do a job by its own terms if it has some. Those that this version can't read are no verdict on the picture."""
+    try:
+        terms = terms_of(request.terms) if request.terms else own
+    except (LookupError, TypeError, ValueError) as error:
+        reason = f"its origin wants it rendered by what this version does not know: {error}"
+        return JobFailed(request.job_id, request.generation, kept_bytes(), "passing", clip(reason))
+    return render(request, place, terms.limits, terms.ladder, strip=terms.strip)
 
 
 def workplace_of(context: Context) -> Workplace:

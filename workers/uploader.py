@@ -6,6 +6,8 @@ then are the spool files deleted; then the row, then `published`. Every step can
 `workers.publishing.object_stage` and `workers.publishing.row_stage` each have a thread, a connection to the journal and
 a circuit breaker: while one service fails or hangs, nothing is asked of it, and the other stage goes on. The main
 thread listens, reports how the services stand, sweeps the spool, and sees that both stages go round.
+
+Whatever else is made of rows has a thread of its own. A node has none of them: that is its origin's affair.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from ipc.files.rows import RowLayout
 from ipc.files.spool import Spool
 from ipc.journal import Journal, claims
 from ipc.loading import loading
+from ipc.journal.taken import machine_id
+from ipc.machines.names import is_node, node_name
 from ipc.options import reading_options
 from ipc.retry import RetryPolicy
 from ipc.transport.context import Context
@@ -141,12 +145,15 @@ def make_stages(
         layout=RowLayout(services.layout.prefix, storage.url, services.editor_commands),
         policy=policy,
         liveness=Liveness(stop, catalog.last_sign),
+        node=node_name(context.options, machine_id(of_rows)) if is_node(context.options) else "",
     )
     return object_stage, row_stage
 
 
 def works_of(context: Context, journal: Journal, stopping: Callable[[], bool]) -> list[WorkThread]:
     """The threads beside the two stages."""
+    if is_node(context.options):
+        return []  # what follows from rows is their origin's affair
     make = partial(webhook_works.make, options=context.options, path=context.journal_path, stopping=stopping)
     return [
         WorkThread("renewals", partial(make_renewals, context), stopping),
@@ -272,4 +279,6 @@ class Uploader:
         if went_on:
             for work in self._works:
                 work.ring()
+            if is_node(self._context.options):
+                self._context.wake("seen")  # there is room for others
         self.report.send()

@@ -445,10 +445,11 @@ UPDATE sqlite_schema SET sql = replace(sql, 'iif(alone, ''alone'', ''render'')',
 WHERE type = 'table' AND name = 'jobs';
 PRAGMA writable_schema = RESET;
 CREATE TABLE machine (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    id  TEXT NOT NULL
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    id       TEXT    NOT NULL,
+    last_job INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-INSERT INTO machine VALUES (1, lower(hex(randomblob(6))));
+INSERT INTO machine (one, id) VALUES (1, lower(hex(randomblob(6))));
 CREATE TABLE claims (
     number     INTEGER PRIMARY KEY AUTOINCREMENT,
     job        INTEGER NOT NULL UNIQUE REFERENCES jobs (id),
@@ -490,6 +491,11 @@ CREATE TABLE origins (
     last_at   REAL    NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE TRIGGER job_goes AFTER DELETE ON jobs BEGIN
+    UPDATE machine SET last_job = max(last_job, OLD.id);
+    DELETE FROM last_failure WHERE job = OLD.id;
+    DELETE FROM renewals WHERE job = OLD.id;
+    DELETE FROM takedowns WHERE job = OLD.id;
+    DELETE FROM blocked_posts WHERE job = OLD.id;
     UPDATE counts SET jobs = jobs - 1, put_off = put_off - (OLD.next_at > 0),
                       spool_bytes = spool_bytes - iif(OLD.stored, 0, coalesce(OLD.bytes, 0) + OLD.rendition_bytes)
     WHERE state = OLD.state AND channel_id = OLD.channel_id;

@@ -20,11 +20,12 @@ WHERE id = :id;
 SELECT * FROM jobs WHERE channel_id = :channel_id AND message_id = :message_id;
 
 -- name: add_job
--- A message that was never seen before.
-INSERT INTO jobs (channel_id, message_id, state, priority, revision, digest, grouped_id, caption, entities,
+-- A message that was never seen before. Its id is higher than that of any job that is forgotten.
+INSERT INTO jobs (id, channel_id, message_id, state, priority, revision, digest, grouped_id, caption, entities,
                   forwarded_from, reply_to, posted_at, edited_at, generation, kind, photo_id, identity, source, locator,
                   rendition_bytes, stored, doubts, attempts, next_at, deaths, alone, seen_at, waits_since, life)
-VALUES (:channel_id, :message_id, 'seen', :priority, :revision, :digest, :grouped_id, :caption, :entities,
+VALUES ((SELECT 1 + max(last_job, coalesce((SELECT max(id) FROM jobs), 0)) FROM machine WHERE one = 1),
+        :channel_id, :message_id, 'seen', :priority, :revision, :digest, :grouped_id, :caption, :entities,
         :forwarded_from, :reply_to, :posted_at, :edited_at, 1, :kind, :photo_id, :identity, :source, :locator,
         0, 0, 0, 0, 0, 0, 0, :now, :now, :step);
 
@@ -1060,9 +1061,6 @@ SELECT path FROM site_pages WHERE kind = :kind AND kind IN ('asset', 'sitemap') 
 -- name: some_site_pages
 SELECT path FROM site_pages LIMIT :limit;
 
--- name: machine
-SELECT id FROM machine;
-
 -- name: to_hand_over
 -- Of the pool's jobs that were never put off those beyond the first ones, in their order. What is hidden stays here, and
 -- what is rendered anew.
@@ -1145,3 +1143,53 @@ SELECT token, key FROM claim_leftovers ORDER BY token LIMIT :limit;
 
 -- name: drop_claim_leftover
 DELETE FROM claim_leftovers WHERE token = :token;
+
+-- name: put_taken
+-- A job that a node has taken out of a queue.
+INSERT INTO taken (job, key, origin, queue, msg_id, read_ct, terms, taken_at)
+VALUES (:id, :key, :origin, :queue, :msg_id, :read_ct, :terms, :now);
+
+-- name: note_taken
+-- When one of that origin was last taken.
+INSERT INTO origins (origin, last_at) VALUES (:origin, :now)
+ON CONFLICT (origin) DO UPDATE SET last_at = excluded.last_at;
+
+-- name: renew_receipt
+-- The message has come again: from now on this receipt holds.
+UPDATE taken SET queue = :queue, msg_id = :msg_id, read_ct = :read_ct WHERE key = :key;
+
+-- name: taken
+-- What a node has in hand: some for each of its workers.
+SELECT taken.*, state, generation, revision, stored, claimed_by, dead_state, dead_cause, reason
+FROM taken CROSS JOIN jobs ON jobs.id = taken.job ORDER BY taken.job;
+
+-- name: taken_of
+-- Those of these jobs (a JSON array of ids) that a node has taken.
+SELECT taken.* FROM json_each(:ids) AS one CROSS JOIN taken ON taken.job = one.value;
+
+-- name: drop_taken
+-- It is not in hand any more, if it is still as its caller saw it: in one of these states (a JSON array), and no image
+-- worker has it, where `idle` asks for that.
+DELETE FROM taken WHERE job = :id AND EXISTS (
+    SELECT 1 FROM jobs WHERE jobs.id = taken.job AND state IN (SELECT value FROM json_each(:states))
+                             AND (claimed_by IS NULL OR NOT :idle)
+) RETURNING origin;
+
+-- name: forget_job
+-- With all that refers to it, by a trigger.
+DELETE FROM jobs WHERE id = :id RETURNING generation;
+
+-- name: add_to_origin
+-- What became of one that was taken.
+INSERT INTO origins (origin, published, dead, returned, lost) VALUES (:origin, :published, :dead, :returned, :lost)
+ON CONFLICT (origin) DO UPDATE SET published = published + excluded.published, dead = dead + excluded.dead,
+                                   returned = returned + excluded.returned, lost = lost + excluded.lost;
+
+-- name: origins
+-- All that this node ever took from, and what it has of each in hand.
+SELECT origin, published, dead, returned, lost, last_at,
+       (SELECT count(*) FROM taken WHERE taken.origin = origins.origin) AS in_hand
+FROM origins;
+
+-- name: machine
+SELECT id FROM machine WHERE one = 1;

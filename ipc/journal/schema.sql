@@ -455,10 +455,11 @@ CREATE TABLE site (id INTEGER PRIMARY KEY CHECK (id = 1), version TEXT NOT NULL,
 
 -- This machine among others: as an origin it signs what it hands over with that, as a node it is called by it.
 CREATE TABLE machine (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    id  TEXT NOT NULL                     -- 12 hex digits, random
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    id       TEXT    NOT NULL,            -- 12 hex digits, random
+    last_job INTEGER NOT NULL DEFAULT 0   -- the highest id of a job that is forgotten: none is given twice
 ) STRICT;
-INSERT INTO machine VALUES (1, lower(hex(randomblob(6))));
+INSERT INTO machine (one, id) VALUES (1, lower(hex(randomblob(6))));
 
 -- An origin's jobs that are handed over to other machines. Such a job stays `fetched`, claimed by "machines", and its
 -- original stays in the spool until its result is here.
@@ -513,8 +514,14 @@ CREATE TABLE origins (
     last_at   REAL    NOT NULL DEFAULT 0  -- Unix seconds: when one was last taken
 ) STRICT, WITHOUT ROWID;
 
--- A node forgets a job once its answer is given.
+-- A node forgets a job once its answer is given, and what refers to it. A worker, a folder or a row on its way may still
+-- bear its id: no other job gets that.
 CREATE TRIGGER job_goes AFTER DELETE ON jobs BEGIN
+    UPDATE machine SET last_job = max(last_job, OLD.id);
+    DELETE FROM last_failure WHERE job = OLD.id;
+    DELETE FROM renewals WHERE job = OLD.id;
+    DELETE FROM takedowns WHERE job = OLD.id;
+    DELETE FROM blocked_posts WHERE job = OLD.id;
     UPDATE counts SET jobs = jobs - 1, put_off = put_off - (OLD.next_at > 0),
                       spool_bytes = spool_bytes - iif(OLD.stored, 0, coalesce(OLD.bytes, 0) + OLD.rendition_bytes)
     WHERE state = OLD.state AND channel_id = OLD.channel_id;

@@ -138,7 +138,7 @@ def _photo(key: Key, photo_id: int | None, kind: Kind, object_key: str, sha256: 
     return Photo(
         photo_id,
         f"queue:{key}",
-        {"object": object_key, "sha256": sha256},
+        {"object": object_key, "sha256": sha256, "bytes": size_bytes},
         source="queue",
         bytes=size_bytes,
         width=None,

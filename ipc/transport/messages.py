@@ -159,6 +159,9 @@ class Ration:
 class RenderRequest:
     """Pool to image worker: render the original in its workplace, with at most `cap_bytes` of memory (0: no cap) and
     `cpu_seconds` of processor time (0: no limit), on up to `threads` threads.
+
+    `terms`: by what it is rendered instead of the worker's own options, as the picture is another machine's: its
+    `limits`, `ladder` and `strip`. Empty: by the worker's own.
     """
 
     job_id: int
@@ -166,6 +169,7 @@ class RenderRequest:
     cap_bytes: int
     cpu_seconds: float
     threads: int = 1
+    terms: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from ipc.journal import pictures as journal_pictures
 from ipc.posts import RENEWAL
 from ipc.retry import RetryPolicy
 from workers.publishing.liveness import Liveness
+from workers.publishing.on_behalf import layouts_of
 from workers.publishing.service.service import Service
 from workers.publishing.stage import FAULTS_OF_A_JOB, unforeseen_as
 from workers.publishing.storage import Item, ObjectFault, Put, Storage, StorageFault
@@ -80,8 +81,9 @@ class ObjectStage:
         self._journal = journal
         self._spool = spool
         self._storage = storage
-        self._prefix = layout.prefix
-        self._originals = layout.originals
+        self._layout = layout
+        self._layouts: dict[int, Layout] = {}
+        """Of the jobs that are being stored."""
         self._policy = policy
         self._wake = wake
         self._spooled: list[Job] = []
@@ -93,6 +95,7 @@ class ObjectStage:
             self._clear_spool()
             self._probe()
             return 0
+        self._layouts = layouts_of(self._journal, jobs, self._layout)
         jobs = list(self._with_originals(jobs))
         pictures = self._pictures(jobs)
         return self._store([job for job in jobs if job.id in pictures], pictures) if pictures else 0
@@ -126,8 +129,8 @@ class ObjectStage:
         made_of_stripped = renewals.made_of_stripped(self._journal, renewed)
         for job in jobs:
             # What is in the spool of these is not the file as it came, and must not become an object as such.
-            wanted = "stripped" if job.id in made_of_stripped and self._originals == "as_is" else self._originals
-            published = original_of(job, wanted)
+            wanted = self._layouts[job.id].originals
+            published = original_of(job, "stripped" if job.id in made_of_stripped and wanted == "as_is" else wanted)
             if published is not None:
                 yield replace(job, original=published)
             else:
@@ -142,7 +145,7 @@ class ObjectStage:
         for job in jobs:
             folder = self._spool.folder(job.id, job.generation)
             try:
-                objects = list(objects_of(job, self._prefix))
+                objects = list(objects_of(job, self._layouts[job.id].prefix))
             except FAULTS_OF_A_JOB as error:
                 log.exception("object_keys.failed", job=job.id)
                 transitions.fail(self._journal, job, f"{type(error).__name__}: {error}", self._policy)
@@ -238,7 +241,7 @@ class ObjectStage:
 
     def _as_found(self, job: Job, sizes: dict[str, int]) -> tuple[Rendition, ...]:
         """The job's renditions as they are in the storage: one that was there already may be of another encoder."""
-        keys = [one.key for one in objects_of(job, self._prefix)]
+        keys = [one.key for one in objects_of(job, self._layouts[job.id].prefix)]
         return tuple(
             replace(one, bytes=sizes.get(key, one.bytes)) for one, key in zip(job.renditions, keys, strict=False)
         )

@@ -18,10 +18,20 @@ from ipc import failpoints
 from ipc.files.object_layout import address_of
 from ipc.files.rows import RowLayout, rows_of
 from ipc.jobs import Job
-from ipc.journal import Journal, addresses, figures, queue, transitions
+from ipc.journal import Journal, addresses, figures, queue, taken, transitions
 from ipc.retry import RetryPolicy
-from workers.publishing.catalog import BATCH_ENTRIES, Catalog, CatalogFault, MessageRows, NotAsked, Outcome, RowFault
+from workers.publishing.catalog import (
+    BATCH_ENTRIES,
+    Catalog,
+    CatalogFault,
+    Fenced,
+    MessageRows,
+    NotAsked,
+    Outcome,
+    RowFault,
+)
 from workers.publishing.liveness import Liveness
+from workers.publishing.on_behalf import behalves_of
 from workers.publishing.schema_watch import SchemaWatch
 from workers.publishing.service.service import Service
 from workers.publishing.stage import FAULTS_OF_A_JOB, unforeseen_as
@@ -53,9 +63,11 @@ class RowStage:
         layout: RowLayout,
         policy: RetryPolicy,
         liveness: Liveness,
+        node: str = "",
     ) -> None:
         self.service = service
         self.liveness = liveness
+        self._node = node
         self.schema = SchemaWatch(catalog, liveness.stopping)
         self._journal = journal
         self._catalog = catalog
@@ -131,15 +143,19 @@ class RowStage:
     def _entries(self, jobs: Iterable[Job]) -> dict[int, MessageRows]:
         """The rows by job. A job that none can be made of must not stop the others."""
         channels = {channel["id"]: channel for channel in figures.channels(self._journal)}
+        behalves = behalves_of(self._journal, jobs := list(jobs), self._layout)
         entries: dict[int, MessageRows] = {}
         for job in jobs:
+            if (behalf := behalves.get(job.id)) is None:
+                continue
             try:
-                rows = rows_of(job, self._layout)
+                rows = rows_of(job, behalf.layout)
                 message = rows["messages"]
                 assert message is not None, "every job has a message"
                 channel = channels.get(job.channel_id, {"title": "", "name": None})
                 described = {"id": job.channel_id, "title": channel["title"], "name": channel["name"]}
-                entries[job.id] = MessageRows(described, message, rows["images"])
+                receipt = behalf.receipt(job, self._node, self.schema.columns()) if behalf.taken else None
+                entries[job.id] = MessageRows(described, message, rows["images"], receipt)
             except FAULTS_OF_A_JOB as error:
                 log.exception("row.failed", job=job.id)
                 transitions.fail(self._journal, job, f"{type(error).__name__}: {error}", self._policy)
@@ -161,15 +177,20 @@ class RowStage:
             self.service.succeeded(batch.jobs)
         written = []
         for job, outcome in zip(batch.jobs, outcomes, strict=True):
-            if isinstance(outcome, RowFault):
+            if isinstance(outcome, Fenced):
+                taken.forget(self._journal, "lost", [job.id])
+                log.warning("job.fenced", job=job.id, channel=job.channel_id, message=job.message_id)
+            elif isinstance(outcome, RowFault):
                 ending = transitions.fail(self._journal, job, str(outcome), self._policy)
                 log.error("row.refused", job=job.id, reason=str(outcome), outcome=ending)
             else:
                 written.append(job)
+        own, guests = _own_and_guests(written)
         seconds, columns = time.monotonic() - batch.began, self.schema.columns()
         with self.liveness.busy():
             address = self._number_of_address(columns)
-            published = transitions.record_published(self._journal, written, address, seconds)
+            published = transitions.record_published(self._journal, own, address, seconds)
+            published += taken.published(self._journal, guests, seconds)
         failpoints.reach("published.after")
         for job in published:
             if job.deleted_at is None:
@@ -177,3 +198,12 @@ class RowStage:
             else:
                 log.info("tombstone.published", job=job.id, channel=job.channel_id, message=job.message_id)
         return len(written)
+
+
+def _own_and_guests(jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
+    """This machine's own, and those that it has taken for their origins."""
+    own: list[Job] = []
+    guests: list[Job] = []
+    for job in jobs:
+        (guests if job.source == "queue" else own).append(job)
+    return own, guests

@@ -92,7 +92,7 @@ VALUES = {
     "width": 100,
     "step": bytes(6),
     **dict.fromkeys(
-        ("digest", "entities", "forwarded_from", "locator", "ignored", "renditions", "appearance"), b"\x80"
+        ("digest", "entities", "forwarded_from", "locator", "ignored", "renditions", "appearance", "terms"), b"\x80"
     ),
 }
 

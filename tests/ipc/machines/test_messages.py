@@ -30,7 +30,7 @@ TERMS = Terms(
 PHOTO = Photo(
     11,
     f"queue:{KEY}",
-    {"object": "news/wire/abc", "sha256": "5a"},
+    {"object": "news/wire/abc", "sha256": "5a", "bytes": 1000},
     source="queue",
     bytes=1000,
     width=None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from typing import Any
 
 import structlog
 
@@ -16,7 +17,7 @@ from ipc import failpoints
 from ipc.files.spool import Spool
 from ipc.files.workplace import Workplace
 from ipc.jobs import Job
-from ipc.journal import Journal, queue, transitions
+from ipc.journal import Journal, queue, taken, transitions
 from ipc.transport.messages import RenderRequest
 from ipc.transport.router import Tree
 from workers.rendering.deadline import Deadline, Timing
@@ -35,6 +36,9 @@ PAUSE_SECONDS = 5.0
 
 LOOK_SECONDS = 1.0
 """How often a job's time is looked at."""
+
+RENDERED_BY = ("limits", "ladder", "strip")
+"""What of an origin's terms an image worker is told."""
 
 log = structlog.get_logger()
 
@@ -158,10 +162,18 @@ class Dispatcher:
         threads = 1 if job.alone else threads  # each takes memory, which it has run out of before
         self._tree.set_cap(worker, cap_bytes)
         self._in_hand[worker] = InHand(job, Deadline.start(self._clock(), self._tree.effort(worker)), threads)
-        message = RenderRequest(job.id, job.generation, cap_bytes, self.options.job_seconds, threads)
+        seconds = self.options.job_seconds
+        message = RenderRequest(job.id, job.generation, cap_bytes, seconds, threads, self._terms(job))
         if not self._tree.send(worker, message):
             del self._in_hand[worker]
             transitions.release(self._journal, job)
+
+    def _terms(self, job: Job) -> dict[str, Any]:
+        """How another machine wants its picture rendered; empty for one of this machine's."""
+        if job.source != "queue":
+            return {}
+        found = taken.of(self._journal, [job.id])
+        return {name: found[job.id].terms[name] for name in RENDERED_BY} if found else {}
 
     def end_overdue(self) -> None:
         """End each worker whose job takes too long, once."""

@@ -1,0 +1,72 @@
+"""On whose behalf a job is published: this machine's own, or, on a node, its origin's.
+
+A node stores and writes what it has taken as its origin would: under that one's keys and URLs. And it writes no row
+without the queue's receipt: one whose receipt holds no more is another node's by now, or its origin has taken it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from ipc.files.object_layout import Layout, address_of
+from ipc.files.rows import RowLayout
+from ipc.jobs import Job
+from ipc.journal import Journal, taken
+from ipc.journal.taken import Taken
+from ipc.machines.handover import Key, Terms
+from ipc.machines.result import Address, Published, done_of
+
+
+@dataclass(frozen=True, slots=True)
+class Behalf:
+    """How one job's row is written. `taken`: what is known of it if it is an origin's."""
+
+    layout: RowLayout
+    taken: Taken | None = None
+
+    def receipt(self, job: Job, node: str, columns: int) -> dict[str, Any] | None:
+        """What goes with its row: the queue's receipt, and what its origin is told. `columns`: that its row has."""
+        if self.taken is None:
+            return None
+        address = Address(address_of(self.layout.url_of, self.layout.prefix), self.layout.prefix, columns)
+        done = Published(Key.read(self.taken.key), node, job.revision, done_of(job), job.original or "none", address)
+        return {**self.taken.receipt.packed(), "result": done.packed()}
+
+
+def layouts_of(journal: Journal, jobs: Iterable[Job], own: Layout) -> dict[int, Layout]:
+    """By job: what is put before the keys of its objects, and what of its original is one."""
+    found = _taken(journal, jobs := list(jobs))
+    return {job.id: _layout(found[job.id]) if job.id in found else own for job in jobs}
+
+
+def behalves_of(journal: Journal, jobs: Iterable[Job], own: RowLayout) -> dict[int, Behalf]:
+    """By job: how its row is written. A job of an origin's that is not in hand any more is left out."""
+    found = _taken(journal, jobs := list(jobs))
+    return {
+        job.id: Behalf(_row_layout(found[job.id]), found[job.id]) if job.id in found else Behalf(own)
+        for job in jobs
+        if job.id in found or not _is_taken(job)
+    }
+
+
+def _taken(journal: Journal, jobs: Iterable[Job]) -> Mapping[int, Taken]:
+    ids = [job.id for job in jobs if _is_taken(job)]
+    return taken.of(journal, ids) if ids else {}
+
+
+def _is_taken(job: Job) -> bool:
+    return job.source == "queue"
+
+
+def _layout(one: Taken) -> Layout:
+    terms = Terms(**one.terms)
+    return Layout(terms.prefix, terms.originals)  # type: ignore[arg-type]  # one of three, as `taking` has seen
+
+
+def _row_layout(one: Taken) -> RowLayout:
+    terms = Terms(**one.terms)
+    base = terms.url.rstrip("/")
+    return RowLayout(terms.prefix, lambda key: f"{base}/{quote(key)}", terms.editor_commands)

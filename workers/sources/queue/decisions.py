@@ -1,0 +1,100 @@
+"""What a node decides: how many pictures it takes, when it asks, and what it gives back. Pure, times in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ipc.jobs import State
+
+FASTEST_SECONDS, SLOWEST_SECONDS = 0.25, 5.0
+"""Between two questions for work: while there is some, and after a while without any."""
+
+JITTER = 0.2
+"""By so much a pause is shorter or longer, so that nodes that were started together don't ask together."""
+
+EXTENSIONS = 4
+"""In each lease: two may be lost, and a third one is still in time."""
+
+TO_RENDER = 2
+IN_HAND = 4
+"""For each image worker: how many are fetched or waited for, and how many there are with those that are being
+published.
+"""
+
+MOST_AT_ONCE = 64
+"""In one question."""
+
+SILENT_SECONDS, LONGEST_SILENT_SECONDS = 1.0, 30.0
+"""After a question that failed; twice that after the next one, and so on."""
+
+STAY_SECONDS = 600.0
+"""For how long a picture that is not fetched, or not stored, may stay: then another node may do better."""
+
+FETCHES = 8
+FETCHED_BYTES = 64 * 2**20
+"""How many originals are fetched at once, and how large they may be together: they are in memory meanwhile."""
+
+
+def room(workers: int, to_render: int, in_hand: int) -> int:
+    """How many more may be taken.
+
+    >>> room(2, 0, 0), room(2, 3, 3), room(2, 1, 7), room(2, 4, 4), room(2, 9, 9)
+    (4, 1, 1, 0, 0)
+    """
+    return max(0, min(TO_RENDER * workers - to_render, IN_HAND * workers - in_hand, MOST_AT_ONCE))
+
+
+def poll_seconds(nothing_came: int, random: Callable[[], float]) -> float:
+    """Until the next question for work, after so many in a row that brought nothing.
+
+    >>> [poll_seconds(times, lambda: 0.5) for times in (0, 1, 2, 3, 5, 99)]
+    [0.25, 0.25, 0.5, 1.0, 4.0, 5.0]
+    """
+    return _spread(min(SLOWEST_SECONDS, FASTEST_SECONDS * 2.0 ** min(max(0, nothing_came - 1), 30)), random)
+
+
+def silent_seconds(failures: int, random: Callable[[], float]) -> float:
+    """For how long a service is not asked after so many failures in a row.
+
+    >>> [silent_seconds(times, lambda: 0.5) for times in (1, 2, 3, 99)]
+    [1.0, 2.0, 4.0, 30.0]
+    """
+    return _spread(min(LONGEST_SILENT_SECONDS, SILENT_SECONDS * 2.0 ** min(max(0, failures - 1), 30)), random)
+
+
+def extension_seconds(lease_seconds: float) -> float:
+    """Between two extensions of all leases; also between two signs of life where nothing is in hand."""
+    return lease_seconds / EXTENSIONS
+
+
+def has_overstayed(state: State, seconds: float, *, is_stored: bool, is_claimed: bool) -> bool:
+    """Whether a picture that was taken so long ago is given back, since this node does not get on with it.
+
+    Not while it waits for an image worker or is with one, nor when only its row is missing: that would be the same
+    elsewhere.
+
+    >>> has_overstayed("seen", 601, is_stored=False, is_claimed=False)
+    True
+    >>> has_overstayed("fetched", 601, is_stored=False, is_claimed=False)
+    False
+    """
+    return seconds > STAY_SECONDS and not is_claimed and (state == "seen" or (state == "rendered" and not is_stored))
+
+
+def to_fetch(sizes: Iterable[int], under_way: int, under_way_bytes: int) -> int:
+    """How many of the pictures of these sizes, in their order, are fetched now. One may always be.
+
+    >>> to_fetch([1000] * 20, 3, 3000), to_fetch([40 * 2**20] * 3, 0, 0), to_fetch([99 * 2**20], 0, 0)
+    (5, 1, 1)
+    """
+    count = 0
+    for size in sizes:
+        is_first = under_way + count == 0
+        if not is_first and (under_way + count >= FETCHES or under_way_bytes + size > FETCHED_BYTES):
+            break
+        count, under_way_bytes = count + 1, under_way_bytes + size
+    return count
+
+
+def _spread(seconds: float, random: Callable[[], float]) -> float:
+    return seconds * (1 - JITTER + 2 * JITTER * random())

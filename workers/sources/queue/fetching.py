@@ -1,0 +1,169 @@
+"""The originals of what was taken: out of the bucket into the spool, some at once, each in a thread of its own.
+
+The threads touch neither journal nor database: each leaves its outcome, which the source's own thread settles. They are
+daemons: a stop does not wait for them, since what they were about is given back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue as handoff
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from random import random
+from typing import Any
+
+from ipc.files.spool import Spool
+from ipc.jobs import Job
+from ipc.journal import Journal, queue, taken
+from ipc.retry import RetryPolicy
+from workers.publishing import storage as storages
+from workers.publishing.storage import ObjectFault, Storage, StorageFault
+from workers.sources.queue.decisions import FETCHES, silent_seconds, to_fetch
+from workers.sources.settle import Failed, Fetched, NoRoom, Outcome, PutOff, of_os_error, settle
+from workers.unforeseen import contained
+
+NO_ROOM_SECONDS = 5.0
+"""How long nothing is fetched after the spool's disk was full."""
+
+Ended = tuple[Job, Outcome | BaseException]
+
+
+class Fetching:
+    """`options` has `storage`. `on_fetched` is called for each original that is in the spool.
+
+    `disk_error` is why the spool takes nothing, `bucket_error` why the bucket gives nothing; "": it is not so.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        spool: Spool,
+        options: Mapping[str, Any],
+        on_fetched: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random,
+    ) -> None:
+        self.disk_error = self.bucket_error = ""
+        self._journal = journal
+        self._spool = spool
+        self._options = options
+        self._policy = RetryPolicy(**options["retry"])
+        self._on_fetched = on_fetched
+        self._clock = clock
+        self._random = random
+        self._storages: dict[str, Storage] = {}
+        self._under_way: dict[int, int] = {}
+        self._ended: handoff.SimpleQueue[Ended] = handoff.SimpleQueue()
+        self._failures = 0
+        self._silent_until = clock()
+
+    @property
+    def is_under_way(self) -> bool:
+        return bool(self._under_way)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is fetched for now, since the last one failed by no fault of its own."""
+        return self._clock() < self._silent_until
+
+    def start_due(self) -> None:
+        """Begin to fetch what is due, as much as may be fetched at once."""
+        if self.is_paused:
+            return
+        jobs = queue.due(self._journal, "seen", FETCHES, source="queue", besides=self._under_way)
+        sizes = [int(job.locator.get("bytes", 0)) for job in jobs]
+        count = to_fetch(sizes, len(self._under_way), sum(self._under_way.values()))
+        count = min(count, 1) if self._failures else count
+        wanted = taken.of(self._journal, [job.id for job in jobs[:count]])
+        for job, size in zip(jobs[:count], sizes, strict=False):
+            if job.id in wanted:
+                self._start(job, size, wanted[job.id].terms["wire_bucket"])
+
+    def _start(self, job: Job, size: int, bucket: str) -> None:
+        try:
+            arguments = (job, bucket, self._storage(bucket))
+        except StorageFault as fault:  # no storage at all can be made of these settings
+            self._settle(job, PutOff(str(fault), silent_seconds(self._failures + 1, self._random)))
+            return
+        self._under_way[job.id] = size
+        try:
+            threading.Thread(target=self._run, args=arguments, name=f"fetch of job {job.id}", daemon=True).start()
+        except RuntimeError:  # the machine has no thread to give
+            self._run(*arguments)
+
+    def settle_ended(self, wait_seconds: float = 0.0) -> None:
+        """Settle what has ended, after waiting that long at most for the first one. Raises what concerns all of us."""
+        while self._under_way:
+            try:
+                job, outcome = self._ended.get(timeout=wait_seconds) if wait_seconds else self._ended.get_nowait()
+            except handoff.Empty:
+                return
+            wait_seconds = 0.0
+            del self._under_way[job.id]
+            if isinstance(outcome, BaseException):
+                raise outcome
+            self._settle(job, outcome)
+
+    def _settle(self, job: Job, outcome: Outcome) -> None:
+        match outcome:
+            case Fetched():
+                self._failures, self.disk_error, self.bucket_error = 0, "", ""
+            case NoRoom(reason):
+                self.disk_error = reason
+                self._silent_until = self._clock() + NO_ROOM_SECONDS
+            case PutOff(reason, seconds):
+                self._failures += 1
+                self.bucket_error = reason
+                self._silent_until = self._clock() + seconds
+            case _:
+                self._failures, self.bucket_error = 0, ""  # the bucket has answered
+        if settle(self._journal, self._spool, self._policy, job, outcome) and isinstance(outcome, Fetched):
+            self._on_fetched()
+
+    def _storage(self, bucket: str) -> Storage:
+        """The same storage, but for the bucket."""
+        if bucket not in self._storages:
+            settings = {**self._options["storage"], "bucket": bucket}
+            self._storages[bucket] = storages.make({**self._options, "storage": settings})
+        return self._storages[bucket]
+
+    # In a thread of its own
+
+    def _run(self, job: Job, bucket: str, storage: Storage) -> None:
+        try:
+            outcome: Outcome | BaseException = self._fetch(job, bucket, storage)
+        except BaseException as error:
+            outcome = error
+        self._ended.put((job, outcome))
+
+    def _fetch(self, job: Job, bucket: str, storage: Storage) -> Outcome:
+        began = self._clock()
+        try:
+            data = storage.read(job.locator["object"])
+            if data is None:
+                return Failed(f"its original is not in the bucket {bucket}")
+            digest = hashlib.sha256(data).hexdigest()
+            if digest != job.locator["sha256"]:
+                return Failed(f"what is in the bucket {bucket} is not the original that was handed over")
+            self._spool.write_original(job.id, job.generation, lambda part: _write(part, data))
+            return Fetched(digest, len(data), self._clock() - began)
+        except StorageFault as fault:
+            pause = max(silent_seconds(self._failures + 1, self._random), fault.retry_after_seconds or 0.0)
+            return PutOff(str(fault), pause)
+        except ObjectFault as fault:
+            return Failed(str(fault))
+        except OSError as error:
+            return of_os_error(error, str(error))
+        except Exception as error:
+            return Failed(str(contained(error, "fetching failed for an unforeseen error", job=job.id)))
+
+
+def _write(part: Path, data: bytes) -> None:
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

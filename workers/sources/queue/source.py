@@ -1,0 +1,168 @@
+"""The queue as the connection's source: takes what there is room for, fetches it, and keeps its leases.
+
+One loop: leases first, then what is dead or to be given back, then new pictures. Each question to the database is a
+short one; originals are fetched in threads meanwhile. The journal has all that is in hand, so a process that takes this
+one's place goes on with what still holds.
+"""
+
+from __future__ import annotations
+
+import time
+from random import random
+from typing import Any
+
+import structlog
+
+from ipc import failpoints
+from ipc.files.spool import Spool
+from ipc.journal import Journal, breakers, taken
+from ipc.machines.names import node_name
+from ipc.options import reading_options
+from ipc.transport.context import Context
+from ipc.transport.messages import Message
+from workers.sources.backpressure import Backpressure
+from workers.sources.queue import decisions
+from workers.sources.queue.database import Database, queues_of
+from workers.sources.queue.fetching import Fetching
+from workers.sources.queue.keeping import Keeping
+from workers.sources.queue.report import Cached, QueueReport, about
+from workers.sources.queue.taking import PARK_SECONDS, Taking
+
+LOOK_SECONDS = 0.25
+"""How often the journal is looked at while something is in hand: for what is dead, and for room."""
+
+IDLE_SECONDS = 2.0
+"""How often while nothing is, at least."""
+
+FETCH_SECONDS = 0.1
+"""How long an original that is being fetched is waited for at once."""
+
+COUNT_SECONDS = 0.5
+"""How often what was taken is counted."""
+
+log = structlog.get_logger()
+
+
+def run(context: Context, journal: Journal, spool: Spool) -> None:
+    """Take and fetch until asked to stop; then give back what no image worker has."""
+    with reading_options():
+        source = QueueSource(context, journal, spool)
+    while not context.stopping:
+        source.go_on()
+    source.end()
+
+
+class QueueSource:
+    """A node's way into journal and spool. Options: `machines`, `storage`, `catalog`, `backpressure`, `retry`."""
+
+    def __init__(self, context: Context, journal: Journal, spool: Spool) -> None:
+        options, machines = context.options, context.options["machines"]
+        self._context = context
+        self._journal = journal
+        self._workers = max(1, int(machines["workers"]))
+        self._version: str = options.get("version", "")
+        machine_id = taken.machine_id(journal)
+        node = node_name(options, machine_id)
+        lease_seconds = int(machines["lease_seconds"])
+        self._extension_seconds = decisions.extension_seconds(lease_seconds)
+        self._database = Database(queues_of(options["catalog"]), node, lease_seconds)
+        self._backpressure = Backpressure(journal, spool, options["backpressure"])
+        park_seconds = min(PARK_SECONDS, lease_seconds / 2)
+        self._taking = Taking(journal, spool, options["storage"]["bucket"], park_seconds)
+        self._keeping = Keeping(journal, spool, self._database, node)
+        self._fetching = Fetching(journal, spool, options, on_fetched=lambda: context.wake("fetched"))
+        self._report = QueueReport(context, node, machine_id)
+        self._origins = Cached(lambda: taken.origins(journal), COUNT_SECONDS)
+        self._next_extension = self._next_poll = time.monotonic()  # at once: what is in hand may have been lost
+        self._nothing_came = 0
+
+    def go_on(self) -> None:
+        """One round, and a pause."""
+        self._backpressure.hear(self._context.receive(0))
+        self._database.about = about(self._version, self._workers, self._origins.get(), self._problems())
+        self._keep()
+        self._fetching.settle_ended()
+        self._take()
+        self._fetching.start_due()
+        self.report()
+        self._pause()
+
+    def end(self) -> None:
+        """Give back what no image worker has, and what can't be used here."""
+        self._keeping.give_up(self._taking.to_give_back(all_of_them=True))
+        self.report()
+
+    # A round's parts
+
+    def _keep(self) -> None:
+        if time.monotonic() >= self._next_extension and self._database.may_be_asked and self._keeping.extend():
+            self._next_extension = time.monotonic() + self._extension_seconds
+        if self._database.may_be_asked:
+            self._keeping.give_away()
+        if self._database.may_be_asked and (unfit := self._taking.to_give_back()):
+            self._database.settle([(one, None) for one in unfit])  # if it fails, the lease is over in a moment
+
+    def _take(self) -> None:
+        if time.monotonic() < self._next_poll or not self._database.may_be_asked:
+            return
+        count = self._room()
+        messages = self._database.take(count) if count else []
+        if count:
+            failpoints.reach("queue.taken")
+            came = self._taking.enter(messages or [])
+            self._nothing_came = 0 if came else self._nothing_came + 1
+        self._next_poll = time.monotonic() + decisions.poll_seconds(self._nothing_came, random)
+
+    def _room(self) -> int:
+        """How many more may be taken: none where they would only wait here."""
+        if self._fetching.is_paused or self._fetching.disk_error or not self._can_be_published():
+            return 0
+        if not self._backpressure.has_room() or len(self._taking) >= decisions.IN_HAND * self._workers:
+            return 0
+        states = [one.state for one in taken.in_hand(self._journal)]
+        to_render = sum(state in ("seen", "fetched") for state in states)
+        return decisions.room(self._workers, to_render, len(states))
+
+    def _can_be_published(self) -> bool:
+        """Whether both services work, as far as the uploader knows."""
+        return all(breakers.get(self._journal, service) is None for service in ("storage", "catalog"))
+
+    def _pause(self) -> None:
+        if self._fetching.is_under_way:
+            self._context.progress()
+            self._fetching.settle_ended(FETCH_SECONDS)
+            return
+        now, busy = time.monotonic(), any(one.in_hand for one in self._origins.get())
+        until = min(self._next_poll - now, self._next_extension - now, LOOK_SECONDS if busy else IDLE_SECONDS)
+        self._hear(self._context.receive(max(until, 0.02)))
+
+    def _hear(self, message: Message | None) -> None:
+        """A hint that there may be room again, or that nothing is to be fetched for now."""
+        self._backpressure.hear(message)
+
+    # What it says
+
+    def _problems(self) -> list[str]:
+        refusal = self._taking.refusal
+        return [
+            self._fetching.disk_error or self._backpressure.error,
+            self._fetching.bucket_error,
+            *(found["error"] for service in ("storage", "catalog") if (found := breakers.get(self._journal, service))),
+            refusal.reason if refusal else "",
+        ]
+
+    def report(self) -> None:
+        """Report to /status."""
+        database = self._database
+        self._report.send(
+            connected=database.answered_at is not None and not database.error,
+            error=database.error or self._fetching.bucket_error,
+            remedy=database.remedy,
+            answered_at=database.answered_at,
+            origins=self._origins.get(),
+            refusal=self._taking.refusal,
+            facts={
+                "spool_full": self._backpressure.is_full,
+                "spool_error": self._fetching.disk_error or self._backpressure.error,
+            },
+        )
