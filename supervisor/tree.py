@@ -238,14 +238,16 @@ def health_options(settings: Settings, listen_fd: int, started: Start) -> dict[s
         "root": {"pid": os.getpid(), "started_at": started.unix, "spawned": started.monotonic},
         **notify_options(settings),
         "version": VERSION,
-        "machines": _role_and_name(settings),
+        "machines": _machines_to_show(settings),
         **spool_options(settings),
     }
 
 
-def _role_and_name(settings: Settings) -> dict[str, str]:
-    role = settings.machines.role
-    return {"role": role} if role == "all" else {"role": role, "name": machine_name(settings)}
+def _machines_to_show(settings: Settings) -> dict[str, Any]:
+    machines = settings.machines
+    if machines.role == "all":
+        return {"role": "all"}
+    return {"role": machines.role, "name": machine_name(settings), "target_seconds": machines.target_seconds}
 
 
 def spool_options(settings: Settings) -> dict[str, int]:
@@ -328,6 +330,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "state_dir": str(settings.state_dir),
         "telegram": telegram_options(settings) if has_account(settings) else None,
         "machines": machines_options(settings),
+        "version": VERSION,
         **services,
         "export": str(settings.export.path),
         "video_posters": settings.telegram.video_posters,
