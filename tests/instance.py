@@ -98,6 +98,7 @@ class Instance:
         self.config.write_text(CONFIG.format(export=json.dumps(str(export)), workers=workers, more=more))
         self.log = folder / "log"
         self.root: subprocess.Popen[bytes] | None = None
+        self.program = [sys.executable, "-P", "-m", "supervisor"]
         self.through: list[str] = []  # a command that ends by executing the one that follows it
         self._sessions: list[int] = []
 
@@ -107,7 +108,7 @@ class Instance:
         """Start the tree in a session of its own, so that whatever it leaves behind can be found."""
         with self.log.open("ab") as log:
             self.root = subprocess.Popen(
-                [*self.through, sys.executable, "-P", "-m", "supervisor", "start", "--config", str(self.config)],
+                [*self.through, *self.program, "start", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -124,7 +125,7 @@ class Instance:
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run one of the program's commands to its end."""
         return subprocess.run(
-            [*self.through, sys.executable, "-P", "-m", "supervisor", *words, "--config", str(self.config)],
+            [*self.through, *self.program, *words, "--config", str(self.config)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

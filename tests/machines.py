@@ -1,9 +1,9 @@
 """An origin and its nodes: several whole trees on one database, with its queues, and one bucket.
 
-    with desk(folder, export, object_server, queue_server, nodes=2) as desk:
-        desk.start()
-        desk.wait_until_done()
-        desk.assert_all_is_well([2, 3, 4])
+with desk(folder, export, object_server, queue_server, nodes=2) as desk:
+    desk.start()
+    desk.wait_until_done()
+    desk.assert_all_is_well([2, 3, 4])
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Desk:
         above: int = 1,
         lease: int = 4,
         reconcile: int = 2,
+        workers: int = 1,
         more: str = "",
     ) -> None:
         self.rows = rows
@@ -53,7 +54,9 @@ class Desk:
 
         def machine(role: str, name: str, own: str = "") -> HostedInstance:
             section = MACHINES.format(role=role, name=name, lease=lease, reconcile=reconcile, more=own)
-            return HostedInstance(folder / name, export, objects, rows, self.bucket, more=section + more)
+            return HostedInstance(
+                folder / name, export, objects, rows, self.bucket, more=section + more, workers=workers
+            )
 
         self.origin = machine("origin", "origin", ORIGIN.format(above=above))
         self.nodes = [machine("node", f"node-{number}") for number in range(1, nodes + 1)]
@@ -62,12 +65,12 @@ class Desk:
     def machines(self) -> list[HostedInstance]:
         return [self.origin, *self.nodes]
 
-    def start(self) -> None:
+    def start(self, **environment: str) -> None:
         """The nodes first, so that they are there when the origin looks for some."""
         for node in self.nodes:
-            node.start()
+            node.start(**environment)
         wait_for("the nodes to be there", lambda: self.known_nodes() >= len(self.nodes))
-        self.origin.start()
+        self.origin.start(**environment)
         for machine in self.machines:
             machine.wait_until_running()
 
@@ -93,7 +96,9 @@ class Desk:
     def queued(self) -> list[str]:
         """The keys of all that is in a queue, or waits as a result."""
         tables = [f"q_{row['queue_name']}" for row in self.rows.sql("select queue_name from pgmq.meta")]
-        return [row["key"] for tab in tables for row in self.rows.sql(f"select message ->> 'key' as key from pgmq.{tab}")]
+        return [
+            row["key"] for tab in tables for row in self.rows.sql(f"select message ->> 'key' as key from pgmq.{tab}")
+        ]
 
     def claims(self) -> list[str]:
         """The keys of the originals that lie in the bucket for nodes."""

@@ -10,9 +10,7 @@ from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 
 
-def test_two_nodes_share_an_origins_work(
-    object_server: ObjectServer, queue_server: RowServer, tmp_path: Path
-) -> None:
+def test_two_nodes_share_an_origins_work(object_server: ObjectServer, queue_server: RowServer, tmp_path: Path) -> None:
     export = make_export(tmp_path / "export", 30, size=(1600, 1200))
     with desk(tmp_path, export, object_server, queue_server, nodes=2) as machines:
         machines.start()
