@@ -73,7 +73,7 @@ class Fleet:
 
     def rate_per_minute(self, name: str) -> float:
         """How many pictures that node has finished a minute, of late."""
-        samples = self._finished.get(name, ())
+        samples = list(self._finished.get(name, ()))
         if len(samples) < 2:
             return 0.0
         (began, before), (ended, after) = samples[0], samples[-1]
