@@ -390,8 +390,39 @@ create or replace function public.ingest_messages(batch jsonb) returns jsonb
 language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
-    applied bigint[];  -- places within the batch, from 1
+    whole bigint := jsonb_array_length(batch);
+    fenced bigint[] := '{}';  -- places within the batch, from 1, of what a node may not write any more
+    kept bigint[];  -- places of the others, if there are such
+    applied bigint[];  -- of what was written: places within the others
 begin
+    -- For the policies of a node's role: what this function does, and nothing else (machines.sql).
+    perform set_config('picturedesk.ingesting', 'yes', true);
+
+    -- A node gives its receipt with each of its rows, and writes them only as long as that holds.
+    if current_user = 'picturedesk_node' and exists (
+        select from jsonb_array_elements(batch) as element (entry)
+        where jsonb_typeof(entry -> 'receipt') is distinct from 'object'
+    ) then
+        raise exception using
+            errcode = 'insufficient_privilege', message = 'a node may write only what it has a receipt for';
+    end if;
+    if exists (
+        select from jsonb_array_elements(batch) as element (entry) where jsonb_typeof(entry -> 'receipt') = 'object'
+    ) then
+        if to_regnamespace('picturedesk') is null or to_regprocedure('picturedesk.accept(jsonb)') is null then
+            raise exception using
+                errcode = 'undefined_function', message = 'there are no queues: machines.sql was not applied',
+                hint = 'bin/run schema --machines';
+        end if;
+        fenced := picturedesk.accept(batch);
+    end if;
+    if cardinality(fenced) > 0 then
+        select array_agg(place order by place), coalesce(jsonb_agg(entry order by place), '[]')
+        into kept, batch
+        from jsonb_array_elements(batch) with ordinality as element (entry, place)
+        where place <> all (fenced);
+    end if;
+
     -- The casts below would make texts of these, and let an image go to another message.
     if exists (
         select from jsonb_array_elements(batch) as element (entry)
@@ -490,9 +521,12 @@ begin
         preview = excluded.preview, thumbhash = excluded.thumbhash, color = excluded.color, phash = excluded.phash,
         has_alpha = excluded.has_alpha, animated = excluded.animated, alt = excluded.alt;
 
+    perform set_config('picturedesk.ingesting', '', true);
     return (
-        select coalesce(jsonb_agg(place = any (applied) order by place), '[]')
-        from generate_series(1, jsonb_array_length(batch)) as place
+        select coalesce(jsonb_agg(case
+            when place <> all (fenced) then place in (select coalesce(kept[one], one) from unnest(applied) as one)
+        end order by place), '[]')
+        from generate_series(1, whole) as place
     );
 end
 $$;
@@ -502,8 +536,10 @@ comment on function public.ingest_messages(jsonb) is
 keys are the columns. Of each message the highest revision wins, within the batch and against what is there. A message
 with deleted_at leaves a tombstone and loses its image; so does one with hidden_at, whose deleted_at is passed over: it
 is for an earlier version of this function, which knows no other way to hide. An image of null leaves the one that is
-there. Returns an array of booleans, one for each element: whether it was written. A row that is refused undoes the
-whole batch.';
+there. An element may have a receipt: {queue, msg_id, read_ct, result}, of a picture that was handed over to a node (see
+machines.sql). If it holds, the picture leaves its queue and the result goes to its origin, in this transaction; if it
+does not, nothing of the element is written. Returns an array of booleans, one for each element: whether it was written;
+null if its receipt does not hold. A row that is refused undoes the whole batch.';
 
 create or replace function public.picturedesk_referenced(sha256s text[]) returns jsonb
 language sql stable security invoker set search_path = ''
@@ -530,10 +566,10 @@ comment on function public.picturedesk_named(text[]) is
 
 create or replace function public.picturedesk_version() returns jsonb
 language sql stable security invoker set search_path = ''
-as $$ select '[2]'::jsonb; $$;
+as $$ select '[3]'::jsonb; $$;
 
 comment on function public.picturedesk_version() is
-'The version of this file that was applied, in an array. The first had no such function.';
+'The version of this file that was applied, in an array. The first had no such function; the second knew no receipts.';
 
 create or replace function public.picturedesk_faults() returns jsonb
 language sql stable security invoker set search_path = ''
@@ -654,6 +690,16 @@ grant execute on function public.picturedesk_referenced(text[]) to service_role;
 grant execute on function public.picturedesk_named(text[]) to service_role;
 grant execute on function public.picturedesk_faults() to service_role;
 grant execute on function public.picturedesk_version() to service_role;
+
+-- Where many machines work, a node's role needs some of it. machines.sql says what.
+
+do $$
+begin
+    if to_regnamespace('picturedesk') is not null and to_regprocedure('picturedesk.let_nodes_write()') is not null then
+        perform picturedesk.let_nodes_write();
+    end if;
+end
+$$;
 
 -- What each policy says, as the database puts it, is written down beside it: so picturedesk_faults() sees when it is
 -- changed. Names are written with their schema, as it reads them.

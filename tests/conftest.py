@@ -99,3 +99,10 @@ def row_server() -> Iterator[RowServer]:
     with RowServer() as server:
         server.apply_schema()
         yield server
+
+
+@pytest.fixture(scope="session")
+def queue_server(row_server: RowServer) -> RowServer:
+    """The same stack, with the queues of many machines; each test empties these first, too (`empty_queues`)."""
+    row_server.apply_machines()
+    return row_server

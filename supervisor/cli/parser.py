@@ -199,6 +199,10 @@ COMMANDS = (
                 "what a project needs besides, to tell browsers of changes as they happen; docs/realtime.md says how to"
                 " read it",
             ),
+            _flag(
+                "--machines",
+                "what a project needs besides, to share the work among many machines: queues, and a role for nodes",
+            ),
         ),
     ),
     Subcommand(

@@ -36,6 +36,10 @@ from tests.servers.ports import HOST, free_ports
 from tests.servers.postgres import Postgres
 
 SCHEMA = Path(__file__).resolve().parents[2] / "deploy/schema.sql"
+MACHINES = SCHEMA.with_name("machines.sql")
+
+PGMQ = {version: Path(__file__).with_name("pgmq") / f"{version}.sql" for version in ("as_1.5.1", "1.13.0")}
+"""By version, the older first: pgmq as plain SQL, since a server of the tests' own has no such extension."""
 
 OWNER = "project_owner"
 """Who applies the schema: the owner of the database, but no superuser."""
@@ -61,6 +65,8 @@ alter database postgres owner to {OWNER};
 """
 _EMPTY = f"""
 drop schema public cascade;
+drop schema if exists pgmq cascade;
+drop schema if exists picturedesk cascade;
 create schema public authorization pg_database_owner;
 {_DEFAULTS}
 """
@@ -128,6 +134,12 @@ class RowServer:
         self.sql(schema or SCHEMA.read_text(encoding="utf-8"), role=OWNER)
         self.reload()
 
+    def apply_machines(self, version: str = "as_1.5.1") -> None:
+        """Apply the SQL of many machines besides, as the owner would, over that pgmq if there is none yet."""
+        if self.sql("select to_regnamespace('pgmq') is null as missing")[0]["missing"]:
+            self.sql(PGMQ[version].read_text(encoding="utf-8"), role=OWNER)
+        self.apply_schema(MACHINES.read_text(encoding="utf-8"))
+
     def drop_schema(self) -> None:
         """Back to an empty project."""
         self.sql(_EMPTY)
@@ -141,6 +153,14 @@ class RowServer:
     def empty(self) -> None:
         """Take all rows out."""
         self.sql("truncate public.images, public.message_tags, public.messages, public.channels")
+
+    def empty_queues(self) -> None:
+        """Take all messages out, forget the nodes, and have no queue of results."""
+        tables = self.sql("select format('pgmq.%I', 'q_' || queue_name) as tab from pgmq.meta")
+        for table in [row["tab"] for row in tables]:
+            self.sql(f"drop table {table}" if "pd_results_" in table else f"truncate {table}")
+        self.sql("delete from pgmq.meta where queue_name like 'pd_results_%'")
+        self.sql("truncate picturedesk.nodes, picturedesk.leases")
 
     def reload(self) -> None:
         """Wait until PostgREST has seen the schema as it is now."""

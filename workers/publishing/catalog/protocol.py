@@ -36,15 +36,26 @@ class MessageRows:
     Columns that the first version did not have may be left out: then they are null, but a channel keeps its name. An
     image of None leaves the one that is there as it is, and comes in later only with a higher revision. A message with
     `deleted_at` leaves a tombstone and loses its image. So does one with `hidden_at`; its `deleted_at` is passed over.
+
+    A node's rows have a receipt: `queue`, `msg_id` and `read_ct` of the hand-over, and its `result` as JSON has it.
+    Only a hosted catalogue takes such. If it holds, the hand-over leaves its queue and the result goes to its origin,
+    in the transaction that writes the rows; if not, the outcome is Fenced.
     """
 
     channel: Mapping[str, Any]
     message: Mapping[str, Any]
     image: Mapping[str, Any] | None = None
+    receipt: Mapping[str, Any] | None = None
 
 
-Outcome: TypeAlias = bool | RowFault
-"""Of one entry: it was written; the same or a newer revision is there (or in the batch); it was refused, and why."""
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """Nothing of this entry was written: its receipt does not hold. Somebody else has the picture by now, or nobody."""
+
+
+Outcome: TypeAlias = bool | RowFault | Fenced
+"""Of one entry: it was written; the same or a newer revision is there (or in the batch); it was refused, and why; it is
+somebody else's by now (only with a receipt)."""
 
 
 class Catalog(Protocol):
@@ -122,6 +133,7 @@ class Catalog(Protocol):
         (outcome,) = self.write_many([MessageRows(channel, message, image)])
         if isinstance(outcome, RowFault):
             raise outcome
+        assert not isinstance(outcome, Fenced), "that one had no receipt"
         return outcome
 
 

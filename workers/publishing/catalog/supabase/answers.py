@@ -10,11 +10,20 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from typing import Any, Final
 
 from workers.publishing.catalog.protocol import CatalogFault, RowFault
 from workers.publishing.service.retry_after import pause_seconds
 
 APPLY = 'Apply the schema: bin/run schema | psql "$DATABASE_URL", or paste what it prints into the SQL editor'
+MACHINES = (
+    'Apply the SQL of many machines: bin/run schema --machines | psql "$DATABASE_URL", or paste what it prints into'
+    " the SQL editor"
+)
+
+NODE: Final = "picturedesk_node"
+"""The role of a node's own key, as deploy/machines.sql makes it."""
+
 KEY = (
     "Put the secret key (sb_secret_…, or the older service_role key) into catalog.key;"
     " the project's settings show it under API keys"
@@ -92,6 +101,16 @@ class Missing(CatalogFault):
         super().__init__(text, fatal=True, retry_after_seconds=retry_after_seconds, remedy=APPLY)
         self.is_function = is_function
 
+    def of_machines(self) -> Missing:
+        """The same, of what deploy/machines.sql makes."""
+        missing = Missing(
+            str(self).replace(APPLY, MACHINES),
+            is_function=self.is_function,
+            retry_after_seconds=self.retry_after_seconds,
+        )
+        missing.remedy = MACHINES
+        return missing
+
 
 class Ambiguous(CatalogFault):
     """There are two functions of that name, and the interface cannot tell which is meant."""
@@ -164,23 +183,52 @@ def of_nonsense(answer: object, *, where: str) -> CatalogFault:
     return CatalogFault(f"{where}: the answer is not the catalogue's, but {text!r}. {ADDRESS}")
 
 
+def halves(key: str) -> tuple[str, str | None]:
+    """What lets in at the gateway, and the token behind it, if it is another: that of a node's own role.
+
+    >>> halves("sb_publishable_x:eyJ.e30.x"), halves("sb_secret_x")
+    (('sb_publishable_x', 'eyJ.e30.x'), ('sb_secret_x', None))
+    """
+    api_key, colon, token = key.partition(":")
+    return api_key, token if colon else None
+
+
+def is_of_node(key: str) -> bool:
+    """Whether it stands for the role that is a node's own, as far as it shows."""
+    return _claims(_token(key)).get("role") == NODE
+
+
 def wrong_with(key: str, now: float) -> str | None:
     """Why this key cannot be the right one, as far as it shows; None if it may be. `now` is Unix seconds."""
     if key.startswith("sb_secret_"):
         return None
-    if key.startswith("sb_publishable_"):
+    token = _token(key)
+    if token.startswith("sb_publishable_"):
         return "catalog.key is the publishable key, which may only read"
-    try:
-        payload = key.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        role, expires = claims["role"], claims.get("exp")
-    except (ValueError, LookupError, TypeError, AttributeError):
+    claims = _claims(token)
+    if "role" not in claims:
         return "catalog.key is of no known kind"
-    if role != "service_role":
+    role, expires = claims["role"], claims.get("exp")
+    if role not in ("service_role", NODE):
         return f"catalog.key stands for the role {role}, which may not write"
     if isinstance(expires, int | float) and expires < now:
         return "catalog.key has expired"
     return None
+
+
+def _token(key: str) -> str:
+    api_key, token = halves(key)
+    return api_key if token is None else token
+
+
+def _claims(token: str) -> dict[str, Any]:
+    """What a JWT claims; nothing if it is none."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
 
 
 def is_jwt(key: str) -> bool:

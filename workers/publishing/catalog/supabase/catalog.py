@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 from ipc.text.timestamps import iso
 from workers.publishing.catalog.pictures import COLUMNS, Asked, Position
-from workers.publishing.catalog.protocol import Catalog, MessageRows, NotAsked, Outcome, RowFault, refusal
+from workers.publishing.catalog.protocol import Catalog, Fenced, MessageRows, NotAsked, Outcome, RowFault, refusal
 from workers.publishing.catalog.supabase import answers
 from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout
-from workers.publishing.catalog.supabase.schema_version import VERSION, older, version_of
+from workers.publishing.catalog.supabase.schema_version import VERSION, demand_receipts, older, version_of
 from workers.publishing.threads import Threads, never
 
 T = TypeVar("T")
@@ -30,6 +30,8 @@ class SupabaseCatalog(Catalog):
 
     def __init__(self, url: str, key: str, timeout: Timeout = TIMEOUT) -> None:
         self._project = Project(url, key, timeout)
+        self._takes_receipts = False
+        """Whether its schema is known to."""
 
     def write_many(self, batch: Sequence[MessageRows]) -> list[Outcome]:
         reasons = [refusal(entry) for entry in batch]
@@ -61,10 +63,13 @@ class SupabaseCatalog(Catalog):
         return self._write(batch[:half]) + self._write(batch[half:])
 
     def _ingest(self, batch: list[MessageRows]) -> list[Outcome]:
+        if not self._takes_receipts and any(entry.receipt is not None for entry in batch):
+            demand_receipts(self._project)
+            self._takes_receipts = True
         answer = self._project.call("ingest_messages", batch=[_rows(entry) for entry in batch])
-        if len(answer) != len(batch) or not all(isinstance(one, bool) for one in answer):
+        if len(answer) != len(batch) or not all(map(_is_outcome, answer, batch)):
             raise answers.of_nonsense(answer, where=self._project.where)
-        return answer
+        return [Fenced() if one is None else one for one in answer]
 
     def _not_asked(self, reason: str) -> NotAsked:
         return NotAsked(f"{self._project.where}: the row is refused: {reason}")
@@ -144,7 +149,13 @@ def _rows(entry: MessageRows) -> dict[str, Any]:
     message = dict(entry.message)
     if message.get("hidden_at") is not None:
         message["deleted_at"] = message["hidden_at"]
-    return {"channel": dict(entry.channel), "message": message, "image": image}
+    rows = {"channel": dict(entry.channel), "message": message, "image": image}
+    return rows if entry.receipt is None else {**rows, "receipt": dict(entry.receipt)}
+
+
+def _is_outcome(one: Any, entry: MessageRows) -> bool:
+    """As ingest_messages() gives it: null only for a receipt that does not hold."""
+    return isinstance(one, bool) or (one is None and entry.receipt is not None)
 
 
 def _picture(row: dict[str, Any]) -> dict[str, Any]:

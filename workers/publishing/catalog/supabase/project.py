@@ -56,6 +56,7 @@ class Project:
         parts = urlsplit(url)
         self.where = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
         self._url, self._key, self._timeout = url, key, timeout
+        self._api_key, self._token = answers.halves(key)
         self._is_fresh = False
         """Whether the last request has made a connection, and was not sent through one that was kept."""
         self.last_sign = time.monotonic()
@@ -126,7 +127,9 @@ class Project:
             self._is_fresh = True
 
     def _without_key(self, text: str) -> str:
-        return text.replace(self._key, "(the key)")
+        for secret in (self._key, self._token or self._key, self._api_key):
+            text = text.replace(secret, "(the key)")
+        return text
 
     def _open(self) -> Client:
         """Make the client: it takes 50 ms, and keeps its connections."""
@@ -143,7 +146,7 @@ class Project:
             auto_refresh_token=False, persist_session=False, postgrest_client_retry=False, httpx_client=http
         )
         try:
-            self._client = create_client(self._url, self._key, options)
+            self._client = create_client(self._url, self._api_key, options)
         except (SupabaseException, ValueError) as error:
             http.close()
             reason = self._without_key(str(error))
@@ -155,7 +158,9 @@ class Project:
 
     def _prepare(self, request: httpx.Request) -> None:
         """supabase-py sends every key as a bearer token too; one of the new kind may not be, it is no JWT."""
-        if not answers.is_jwt(self._key):
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        elif not answers.is_jwt(self._api_key):
             request.headers.pop("Authorization", None)
         request.headers["Accept-Encoding"] = "identity"  # the answers are short, and what comes is what was counted
         request.extensions = {**request.extensions, "trace": self._note_connecting}

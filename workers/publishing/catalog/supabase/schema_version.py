@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from workers.publishing.catalog.protocol import CatalogFault
 from workers.publishing.catalog.supabase import answers
 from workers.publishing.catalog.supabase.project import Project
 
 VERSION: Final = 2
-"""Today's, as its picturedesk_version() says."""
+"""The first whose rows have all of today's columns, as its picturedesk_version() says."""
+
+RECEIPTS: Final = 3
+"""The first whose ingest_messages() takes receipts: only who works on many machines needs it."""
 
 
 def version_of(project: Project) -> int:
@@ -30,3 +34,14 @@ def older(version: int) -> str:
         f"the schema was applied by an earlier version of this program ({version}; today's is {VERSION}): rows are"
         " written without what is new"
     )
+
+
+def demand_receipts(project: Project) -> None:
+    """Raises CatalogFault if the schema knows no receipts: it would write rows, and leave pictures in their queue."""
+    if (version := version_of(project)) < RECEIPTS:
+        raise CatalogFault(
+            f"{project.where}: the schema was applied by an earlier version of this program ({version}): it knows no"
+            f" receipts. {answers.APPLY}",
+            fatal=True,
+            remedy=answers.APPLY,
+        )

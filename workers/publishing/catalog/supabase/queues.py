@@ -1,0 +1,254 @@
+"""The queues of a Supabase project, by which many machines share their work: the functions of deploy/machines.sql.
+
+Each method is one request, in one transaction, and can be repeated: an answer that was lost has done no harm. All of
+them raise CatalogFault, and RowFault where what is sent is refused. A `Queues` is for one thread, as `Project` is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias, TypeVar
+
+from workers.publishing.catalog.supabase import answers
+from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout
+
+T = TypeVar("T")
+
+JOBS: Final = 50
+"""Most hand-overs in one request: 400 KB."""
+
+KEYS: Final = 1000
+"""Most keys, or receipts, in one request."""
+
+QueueName: TypeAlias = Literal["live", "backfill"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Who has it may work on a message: it holds until the message is given to somebody else, or is gone."""
+
+    queue: str
+    msg_id: int
+    read_ct: int
+
+    def packed(self) -> dict[str, Any]:
+        """As JSON has it; with a `result` besides, it is that of `MessageRows`."""
+        return {"queue": self.queue, "msg_id": self.msg_id, "read_ct": self.read_ct}
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A message that was given out. `enqueued_at` is ISO 8601, by the database's clock; `message` is not looked at."""
+
+    receipt: Receipt
+    enqueued_at: str
+    message: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A result that waits for its origin; `result` is not looked at."""
+
+    msg_id: int
+    enqueued_at: str
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node as the queues know it. `about` is what it says of itself, `finished` how many pictures it has settled."""
+
+    node: str
+    about: dict[str, Any]
+    last_seen_seconds: float
+    in_hand: int
+    finished: int
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """`name` is live or backfill. Nodes have `taken` of `length`; `oldest_seconds` is None if it is empty."""
+
+    name: str
+    length: int
+    oldest_seconds: float | None
+    taken: int
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """How things are: the nodes of the last day, the queues, and how many results wait for that origin."""
+
+    nodes: list[Node]
+    queues: list[Queue]
+    results: int
+
+
+class Queues:
+    """The queues of the project at `url`. Makes no connection yet."""
+
+    def __init__(self, url: str, key: str, timeout: Timeout = TIMEOUT) -> None:
+        self._project = Project(url, key, timeout)
+
+    @classmethod
+    def of(cls, project: Project) -> Queues:
+        """By that connection."""
+        queues = cls.__new__(cls)
+        queues._project = project
+        return queues
+
+    @property
+    def where(self) -> str:
+        """The project's host."""
+        return self._project.where
+
+    def last_sign(self) -> float:
+        """When the last answer came, by the monotonic clock."""
+        return self._project.last_sign
+
+    def close(self) -> None:
+        """Close what is open. It can be used again, and opens it anew."""
+        self._project.close()
+
+    # For an origin
+
+    def hand_over(self, jobs: Iterable[tuple[QueueName, Mapping[str, Any]]]) -> dict[str, int | None]:
+        """Put messages into their queues, those with a known key not again; by key the number there.
+
+        None: its result is waiting. Up to `JOBS` at a time, in one transaction.
+        """
+        sent = [{"queue": queue, "message": dict(message)} for queue, message in jobs]
+        if not sent:
+            return {}
+        return dict(self._ask(_handed, "pd_hand_over", jobs=sent))
+
+    def results(self, origin: str, done: Iterable[int], most: int) -> list[Waiting]:
+        """Forget the results that are `done`, then the next ones, the oldest first. Each comes until it is done."""
+        return self._ask(_waiting, "pd_results", origin=origin, done=list(done), n=most)
+
+    def take_back(self, origin: str, keys: Sequence[str], *, untaken_only: bool) -> set[str]:
+        """Take messages out of the queues, or only those that no node holds.
+
+        The keys that are in no queue now and have no result waiting: nobody will tell of them any more. Up to `KEYS`.
+        """
+        return self._among(keys, "pd_take_back", origin=origin, untaken_only=untaken_only)
+
+    def status(self, origin: str, keys: Sequence[str]) -> set[str]:
+        """Those of the keys that are in a queue, or have a result waiting. Up to `KEYS` at a time."""
+        return self._among(keys, "pd_status", origin=origin)
+
+    # For a node
+
+    def take(self, node: str, about: Mapping[str, Any], most: int, lease_seconds: int) -> list[Taken]:
+        """Take up to `most` messages, the urgent ones first; with none the node says only that it is alive."""
+        return self._ask(_taken, "pd_take", node=node, about=dict(about), n=most, lease_seconds=lease_seconds)
+
+    def extend(
+        self, node: str, about: Mapping[str, Any], receipts: Iterable[Receipt], lease_seconds: int
+    ) -> set[Receipt]:
+        """Keep these for `lease_seconds` from now; the receipts that hold. Up to `KEYS` at a time."""
+        sent = [receipt.packed() for receipt in receipts]
+        return set(
+            self._ask(_receipt, "pd_extend", node=node, about=dict(about), receipts=sent, lease_seconds=lease_seconds)
+        )
+
+    def settle(self, node: str, settled: Iterable[tuple[Receipt, Mapping[str, Any] | None]]) -> set[Receipt]:
+        """Give these up: with a dead result, or returned (None); the receipts that held. Up to `KEYS` at a time."""
+        sent = [{**receipt.packed(), "result": result and dict(result)} for receipt, result in settled]
+        return set(self._ask(_receipt, "pd_settle", node=node, receipts=sent)) if sent else set()
+
+    # For both
+
+    def machines(self, origin: str = "") -> Machines:
+        """How things are. Without an origin no results are counted."""
+        (machines,) = self._ask(_machines, "pd_machines", origin=origin) or (None,)
+        if machines is None:
+            raise answers.of_nonsense([], where=self.where)
+        return machines
+
+    def faults(self) -> list[str]:
+        """What of deploy/machines.sql is missing, or is other than it should be."""
+        return self._ask(_text, "pd_faults")
+
+    def _among(self, keys: Sequence[str], function: str, **arguments: Any) -> set[str]:
+        """Those of the keys that the function names."""
+        if not keys:
+            return set()
+        found = set(self._ask(_text, function, keys=list(keys), **arguments))
+        if not found <= set(keys):
+            raise answers.of_nonsense(sorted(found), where=self.where)
+        return found
+
+    def _ask(self, read: Callable[[Any], T], function: str, **arguments: Any) -> list[T]:
+        try:
+            answer = self._project.call(function, **arguments)
+        except answers.Missing as missing:
+            raise missing.of_machines() from missing
+        try:
+            return [read(one) for one in answer]
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise answers.of_nonsense(answer, where=self.where) from error
+
+
+def _handed(one: Any) -> tuple[str, int | None]:
+    return _text(one["key"]), None if one["msg_id"] is None else _number(one["msg_id"])
+
+
+def _taken(one: Any) -> Taken:
+    return Taken(_receipt(one), _text(one["enqueued_at"]), _object(one["message"]))
+
+
+def _receipt(one: Any) -> Receipt:
+    return Receipt(_text(one["queue"]), _number(one["msg_id"]), _number(one["read_ct"]))
+
+
+def _waiting(one: Any) -> Waiting:
+    return Waiting(_number(one["msg_id"]), _text(one["enqueued_at"]), _object(one["result"]))
+
+
+def _machines(one: Any) -> Machines:
+    nodes = [
+        Node(
+            _text(node["node"]),
+            _object(node["about"]),
+            _seconds(node["last_seen_seconds"]),
+            _number(node["in_hand"]),
+            _number(node["finished"]),
+        )
+        for node in one["nodes"]
+    ]
+    queues = [
+        Queue(
+            _text(queue["queue"]),
+            _number(queue["length"]),
+            None if queue["oldest_seconds"] is None else _seconds(queue["oldest_seconds"]),
+            _number(queue["taken"]),
+        )
+        for queue in one["queues"]
+    ]
+    return Machines(nodes, queues, _number(one["results"]))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _number(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise TypeError(value)
+    return value
+
+
+def _seconds(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
+        raise TypeError(value)
+    return float(value)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(value)
+    return value
