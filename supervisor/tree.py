@@ -328,6 +328,7 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "state_dir": str(settings.state_dir),
         "telegram": telegram_options(settings) if has_account(settings) else None,
         "machines": machines_options(settings),
+        "version": VERSION,
         **services,
         "export": str(settings.export.path),
         "video_posters": settings.telegram.video_posters,
