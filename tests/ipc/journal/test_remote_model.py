@@ -89,8 +89,19 @@ class Database:
 class RemoteMachine(RuleBasedStateMachine):
     """An origin whose every step may be the last one before a crash."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(begin=st.sampled_from(["seen", "handed", "published"]))
+    def begin(self, begin: str) -> None:
+        """A run would seldom get as far by itself."""
+        self.open()
+        if begin != "seen":
+            for number in (1, 2, 3):
+                self.work(number)
+            self.hand_over_all()
+        if begin == "published":
+            for key in list(self.database.queue):
+                self.database.publish(key)
+
+    def open(self) -> None:
         self.clock = Clock()
         self.journal: Journal = open_journal(None, self.clock)
         self.database = Database()
@@ -228,6 +239,12 @@ class RemoteMachine(RuleBasedStateMachine):
         found = claims.to_hand_over(self.journal, keep, 9)
         assert all(job.state == "fetched" and job.claimed_by is None and job.is_public for job in found)
         assert transitions.claim_for_machines(self.journal, found) == len(found)
+
+    @rule()
+    def hand_over_all(self) -> None:
+        self.claim(0)
+        self.put(True)
+        self.hand_over(True)
 
     @rule(is_recorded=st.booleans())
     def put(self, is_recorded: bool = True) -> None:
