@@ -65,6 +65,7 @@ FIELDS: Mapping[str, str] = {
     "messages": "number of messages",
     "new": "number of posts that were never seen before",
     "notices": "number of notices: what is told of one problem each",
+    "node": "name of a machine that renders for others",
     "objects": "number of objects",
     "outcome": "what follows for the job: later, later alone, dead, or moved on (it changed and is left alone)",
     "output": "what is made of the rows: feeds, site",
@@ -192,6 +193,20 @@ EVENTS: Mapping[str, Event] = {
         "The machine has memory again", "available_bytes intake pressure_percent workers"
     ),
     "machine.memory_short": Event("The machine is short of memory", "available_bytes intake pressure_percent workers"),
+    "machines.brought_back": Event("Pictures that were handed over are rendered here after all", "jobs"),
+    "machines.dead": Event("A node has given up a picture", "job node outcome reason"),
+    "machines.discarded": Event("A node's result came too late, and changes nothing", "key node"),
+    "machines.handed_over": Event("Pictures were handed over to nodes", "jobs"),
+    "machines.handed_over_again": Event("The queue has lost pictures: they are handed over again", "jobs"),
+    "machines.originals_left": Event(
+        "Originals of pictures that were handed over may be left in a bucket that the settings name no more", "objects"
+    ),
+    "machines.originals_lost": Event("Originals of pictures that are handed over are put again", "jobs"),
+    "machines.published": Event("A node has published a picture", "channel job message node outcome"),
+    "machines.refused": Event("A picture can't be handed over, and is rendered here", "job reason"),
+    "machines.result_unreadable": Event("A node's result says nothing to this version", "error"),
+    "machines.unasked": Event("Nobody could be asked for what was handed over: all of it is begun here", "reason"),
+    "machines.wire_unlisted": Event("It is not known which originals on their way to nodes are there", "reason"),
     "memory.sampled": Event(
         "The memory of every process", "cap_bytes cause job killed peak_bytes rss_bytes_by_process total_bytes what"
     ),

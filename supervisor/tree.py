@@ -238,16 +238,14 @@ def health_options(settings: Settings, listen_fd: int, started: Start) -> dict[s
         "root": {"pid": os.getpid(), "started_at": started.unix, "spawned": started.monotonic},
         **notify_options(settings),
         "version": VERSION,
-        "machines": _machines_to_show(settings),
+        "machines": _role_and_name(settings),
         **spool_options(settings),
     }
 
 
-def _machines_to_show(settings: Settings) -> dict[str, Any]:
-    machines = settings.machines
-    if machines.role == "all":
-        return {"role": "all"}
-    return {"role": machines.role, "name": machine_name(settings), "target_seconds": machines.target_seconds}
+def _role_and_name(settings: Settings) -> dict[str, str]:
+    role = settings.machines.role
+    return {"role": role} if role == "all" else {"role": role, "name": machine_name(settings)}
 
 
 def spool_options(settings: Settings) -> dict[str, int]:

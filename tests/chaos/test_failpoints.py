@@ -38,7 +38,7 @@ workers of another pool have none."""
 STORED = {"published.before", "published.stored", "published.recorded", "published.after"}
 """Between the steps of a picture's way into a storage: tests.chaos.test_publishing_failpoints has them with R2."""
 
-BESIDE = ("renewed.", "takedown.", "hidden.", "webhook.", "feeds.", "site.")
+BESIDE = ("machines.", "renewed.", "takedown.", "hidden.", "webhook.", "feeds.", "site.")
 ELSEWHERE = {name for name in failpoints.NAMES if name.startswith(BESIDE)}
 """Of work beside the flow: tests.chaos has a module for each kind, tests.supervisor.cli.test_hiding has commands."""
 

@@ -64,9 +64,7 @@ def record_results(
         return [_record_result(journal, result, address) for result, address in results]
 
 
-def _record_result(
-    journal: Journal, result: Published | Dead, address: int | None
-) -> tuple[Ending, Job | None]:
+def _record_result(journal: Journal, result: Published | Dead, address: int | None) -> tuple[Ending, Job | None]:
     job = _job_of(journal, result.key)
     return ("discarded" if job is None else _end(journal, job, result, address)), job
 

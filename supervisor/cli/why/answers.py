@@ -154,7 +154,9 @@ def _waits(finding: Finding, job: Job, instance: Instance, now: float) -> Iterat
             f"the {service}, which has failed since {since} and is asked again {until}: {breaker['error']}",
             breaker["remedy"],
         )
-    if job.claimed_by:
+    if job.is_handed_over:
+        yield Wait(_machine(job))
+    elif job.claimed_by:
         yield Wait(f"{job.claimed_by}, which has it in hand")
     elif job.next_at > now:
         after = f", after {job.attempts} failed" if job.attempts else ""
@@ -164,6 +166,13 @@ def _waits(finding: Finding, job: Job, instance: Instance, now: float) -> Iterat
         yield Wait("its turn: the time of its next attempt has come")
     elif finding.before is not None:
         yield Wait(_turn(finding.before, job))
+
+
+def _machine(job: Job) -> str:
+    """Where it is instead of in our own pool. Which node has it, only the database knows."""
+    at = next((one.at for one in reversed(life.read(job.life)) if one.step is Step.HANDED_OVER), None)
+    since = f" since {iso(at)}" if at else ""
+    return f"another machine: it is handed over{since} (bin/run nodes shows which there are)"
 
 
 def _turn(before: int, job: Job) -> str:

@@ -42,8 +42,7 @@ class Fleet:
         self._said_at = 0.0
         self._finished: dict[str, deque[tuple[float, int]]] = {}
         self._troubles: dict[str, Trouble] = {}
-        self.answered_at: float | None = None
-        """Monotonic seconds."""
+        self._answered_at: float | None = None
 
     def note(self, said: Machines) -> None:
         """The database has answered."""
@@ -73,7 +72,7 @@ class Fleet:
 
     def rate_per_minute(self, name: str) -> float:
         """How many pictures that node has finished a minute, of late."""
-        samples = self._finished.get(name, ())
+        samples = list(self._finished.get(name, ()))
         if len(samples) < 2:
             return 0.0
         (began, before), (ended, after) = samples[0], samples[-1]
@@ -94,7 +93,12 @@ class Fleet:
 
     def answered(self) -> None:
         """The database has answered, whatever it was asked."""
-        self.answered_at = self._clock()
+        self._answered_at = self._clock()
+
+    @property
+    def last_answer_seconds(self) -> float | None:
+        """How long ago that was; None: it never has."""
+        return None if self._answered_at is None else round(self._clock() - self._answered_at, 1)
 
     @property
     def trouble(self) -> Trouble | None:

@@ -75,8 +75,7 @@ class HandOver:
         with self._fleet.telling("hand-over"):
             went_on = self._claim() + self._put() + self._hand_over()
             went_on += leftovers.clear(self._journal, self._queues, self._wire, self._origin)
-            self._look_at_wire()
-        return went_on
+            return went_on + self._look_at_wire()
 
     def close(self) -> None:
         """Let go of the services."""
@@ -184,25 +183,26 @@ class HandOver:
 
     # What the bucket has lost, and what it has too much
 
-    def _look_at_wire(self) -> None:
-        """Now and then: an original that is not there is put again; one that nobody knows is deleted.
+    def _look_at_wire(self) -> int:
+        """Now and then: an original that is not there is put again; one that nobody knows is deleted. How many are lost.
 
         It is this thread that puts and deletes, so what is recorded is what has to be there.
         """
         if self._clock() - self._looked_at < self._look_seconds:
-            return
+            return 0
         self._looked_at = self._clock()
         try:
             stored = self._wire.stored()
         except StorageFault as fault:  # a token that may not list: nothing else needs that here
             log.warning("machines.wire_unlisted", reason=str(fault))
-            return
+            return 0
         put = claims.at_step(self._journal, "put", ALL) + claims.at_step(self._journal, "handed", ALL)
         lost = [one for one in put if one.token not in stored]
         if lost:
             log.warning("machines.originals_lost", jobs=claims.move(self._journal, lost, "claimed"))
         known, before = claims.tokens(self._journal), self._journal.clock() - STRAY_SECONDS
         self._wire.delete(token for token, one in stored.items() if token not in known and one.modified_at < before)
+        return len(lost)
 
 
 def terms_of(options: Mapping[str, Any], wire: Wire) -> Terms:

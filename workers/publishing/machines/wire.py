@@ -1,7 +1,7 @@
 """Originals on their way to a node: objects under random names, in the storage's bucket or in a private one.
 
-The bucket may be public, and rows tell everybody the sha256 of a picture: so such an object is named by 128 random bits,
-which only the journal, the queue and the node that has the picture know.
+The bucket may be public, and rows tell everybody the sha256 of a picture: so such an object is named by 128 random
+bits, which only the journal, the queue and the node that has the picture know.
 """
 
 from __future__ import annotations

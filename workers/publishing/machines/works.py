@@ -120,7 +120,7 @@ class Report:
         self._context.report(topic, **facts)
 
     def _facts(self, nodes: int) -> dict[str, Any]:
-        said, trouble, answered_at = self._fleet.said, self._fleet.trouble, self._fleet.answered_at
+        said, trouble = self._fleet.said, self._fleet.trouble
         queues = said.queues if said else []
         return {
             "role": "origin",
@@ -128,7 +128,7 @@ class Report:
             "outstanding": claims.outstanding(self._journal),
             "results_waiting": said.results if said else 0,
             "needed_workers": self._needed_workers(),
-            "last_answer_seconds": None if answered_at is None else round(self._clock() - answered_at, 1),
+            "last_answer_seconds": self._fleet.last_answer_seconds,
             "error": trouble.text if trouble else "",
             "remedy": trouble.remedy if trouble else "",
             "is_schema_missing": bool(trouble and trouble.is_schema),

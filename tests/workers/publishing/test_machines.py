@@ -1,0 +1,368 @@
+"""An origin with a real bucket and the real queues: what is handed over comes back, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ipc import editing
+from ipc.intake import withdraw
+from ipc.journal import Journal, claims, takedowns, transitions
+from ipc.machines.handover import Handover
+from ipc.transport.messages import Report
+from tests.servers.objects import ObjectServer
+from tests.servers.rows import RowServer
+from tests.workers.desk import CHANNEL, Desk
+from tests.workers.publishing.machines_desk import Node, Origin, sections
+from workers.publishing.gc import collect
+from workers.publishing.machines import works
+from workers.publishing.service.faults import ServiceFault
+from workers.uploader import machine_works_of
+
+
+@pytest.fixture
+def origin(object_server: ObjectServer, queue_server: RowServer, desk: Desk) -> Iterator[Origin]:
+    queue_server.empty()
+    queue_server.empty_queues()
+    with object_server.bucket() as bucket:
+        origin = Origin(desk, sections(object_server, queue_server, bucket))
+        yield origin
+        origin.close()
+
+
+@pytest.fixture
+def node(origin: Origin) -> Iterator[Node]:
+    node = Node(origin)
+    node.take(0)  # it says that it is there
+    yield node
+    node.close()
+
+
+def fetch(origin: Origin, count: int) -> None:
+    for number in range(1, count + 1):
+        origin.desk.fetch(number)
+
+
+def rows(queue_server: RowServer) -> dict[int, tuple[str, bool]]:
+    """By message its caption, and whether readers see a picture."""
+    found = queue_server.sql(
+        "select message_id, caption, exists (select from public.pictures as one where one.message_id ="
+        " messages.message_id) as is_public from public.messages"
+    )
+    return {row["message_id"]: (row["caption"], row["is_public"]) for row in found}
+
+
+def assert_nothing_left(origin: Origin) -> None:
+    origin.step()
+    origin.step()
+    assert not claims.is_any_left(origin.desk.journal) and origin.wire() == {}
+    said = origin.fleet.said
+    assert said is not None and said.results == 0 and [one.length for one in said.queues] == [0, 0]
+
+
+def test_what_is_beyond_our_own_is_handed_over_and_comes_back(
+    origin: Origin, node: Node, queue_server: RowServer
+) -> None:
+    fetch(origin, 6)
+    origin.step()
+    assert origin.steps() == ["handed"] * 4
+    originals = {origin.desk.spool.original(job, 1).read_bytes() for job in (3, 4, 5, 6)}
+    assert set(origin.wire().values()) == originals
+    assert not any(hashlib.sha256(data).hexdigest() in " ".join(origin.wire()) for data in originals)
+    assert node.take() == [3, 4, 5, 6]
+    assert all(node.publish(number) for number in (3, 4, 5, 6))
+    origin.step()
+    assert origin.states() == {1: "fetched", 2: "fetched", **dict.fromkeys((3, 4, 5, 6), "published")}
+    job = origin.desk.of(3)
+    assert (job.original, job.recipe, job.stored, job.mime) == ("stripped", "0a1b2c3d", True, "image/jpeg")
+    assert {name.split("/")[0] for name in origin.desk.spooled()} == {"1.1", "2.1"}
+    assert set(rows(queue_server)) == {3, 4, 5, 6}
+    assert_nothing_left(origin)
+
+
+def test_an_idle_origin_hands_nothing_over_and_asks_seldom(origin: Origin, node: Node) -> None:
+    fetch(origin, 2)
+    origin.step()
+    origin.asked.clear()
+    for _ in range(200):
+        origin.clock.now += 0.5
+        origin.minding.step()
+        origin.hand_over.step()
+    assert origin.steps() == [] and 10 <= len(origin.asked) <= 30, origin.asked
+
+
+def test_without_a_node_nothing_leaves_and_what_has_left_comes_home(origin: Origin, queue_server: RowServer) -> None:
+    fetch(origin, 6)
+    origin.step()
+    assert origin.steps() == []
+    node = Node(origin)
+    node.take(0)
+    origin.step()
+    assert origin.steps() == ["handed"] * 4
+    queue_server.sql("update picturedesk.nodes set last_seen = now() - interval '4 minutes'")
+    origin.step()
+    assert origin.steps() == [] and "fetched" in origin.desk.wakes()
+    assert claims.left_to_render(origin.desk.journal, 99) == 6
+    node.close()
+    assert_nothing_left(origin)
+
+
+def test_our_own_workers_get_back_what_no_node_holds(origin: Origin, node: Node) -> None:
+    fetch(origin, 6)
+    origin.step()
+    assert node.take(1) == [3]
+    for number in (1, 2):
+        assert transitions.claim(origin.desk.journal, origin.desk.of(number), "image-1")
+    origin.step()
+    assert claims.left_to_render(origin.desk.journal, 99) == 2
+    assert [claims.of_job(origin.desk.journal, number) is not None for number in (3, 4, 5, 6)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    for number in (5, 6):
+        assert transitions.claim(origin.desk.journal, origin.desk.of(number), "image-1")
+    origin.step()
+    origin.step()
+    assert len(origin.steps()) == 1 and claims.of_job(origin.desk.journal, 3)
+    assert node.publish(3)
+    origin.step()
+    assert origin.desk.of(3).state == "published"
+    assert_nothing_left(origin)
+
+
+def test_what_the_queue_has_lost_is_handed_over_again(origin: Origin, node: Node, queue_server: RowServer) -> None:
+    """Also if a node has it, which can't publish any more; and a result that is lost after its row."""
+    fetch(origin, 5)
+    origin.step()
+    assert node.take(2) == [3, 4] and node.publish(4)
+    queue_server.sql("truncate pgmq.q_pd_live_v1, pgmq.q_pd_backfill_v1")
+    queue_server.sql(f"truncate pgmq.q_pd_results_{claims.machine(origin.desk.journal)}")
+    assert not node.publish(3)
+    move_back(origin.desk.journal, 400)
+    origin.step(400)
+    node.publish_all()
+    origin.step()
+    assert set(origin.states().values()) == {"fetched", "published"} and set(rows(queue_server)) == {3, 4, 5}
+    assert_nothing_left(origin)
+
+
+def move_back(journal: Journal, seconds: float) -> None:
+    """All claims were made that much earlier."""
+    with journal.transaction():
+        journal._connection.execute("UPDATE claims SET at = at - ?", [seconds])
+
+
+def test_an_original_that_the_bucket_has_lost_is_put_again(origin: Origin, node: Node) -> None:
+    fetch(origin, 4)
+    origin.step()
+    before = origin.wire()
+    for key in before:
+        origin.storage.delete(key)
+    origin.step(400)
+    assert origin.wire() == before and origin.steps() == ["handed"] * 2
+    node.publish_all()
+    assert_nothing_left(origin)
+
+
+def test_handed_over_again_it_is_in_the_queue_once_and_a_result_may_come_first(origin: Origin, node: Node) -> None:
+    """The answer to pd_hand_over was lost, or the uploader was killed before it was recorded."""
+    fetch(origin, 4)
+    origin.step()
+    claims.move(origin.desk.journal, claims.newest(origin.desk.journal, 9), "put")
+    origin.step()
+    assert node.take() == [3, 4]
+    claims.move(origin.desk.journal, claims.newest(origin.desk.journal, 9), "put")
+    assert node.publish(3)
+    origin.step()
+    assert origin.desk.of(3).state == "published" and origin.steps() == ["handed"]
+    assert node.publish(4)
+    assert_nothing_left(origin)
+
+
+def test_an_original_that_is_damaged_in_the_spool_stays_here(origin: Origin, node: Node) -> None:
+    fetch(origin, 4)
+    origin.desk.spool.original(3, 1).write_bytes(b"other bytes")
+    origin.desk.spool.original(4, 1).unlink()
+    origin.step()
+    origin.step()
+    assert origin.steps() == [] and claims.left_to_render(origin.desk.journal, 9) == 4
+    assert_nothing_left(origin)
+
+
+CHANGES = ["edit", "delete", "infer", "picture", "hide", "block"]
+
+
+@pytest.mark.parametrize("is_held", [True, False], ids=["held", "published"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_meanwhile_wins(
+    change: str, is_held: bool, origin: Origin, node: Node, queue_server: RowServer
+) -> None:
+    """While a node holds the picture, or after it has written the row, of which the origin does not know yet."""
+    fetch(origin, 3)
+    origin.step()
+    assert node.take() == [3]
+    sha256 = origin.desk.of(3).sha256
+    if not is_held:
+        assert node.publish(3)
+    make(change, origin)
+    goes_on = change == "edit"
+    if is_held:
+        assert (origin.desk.of(3).claimed_by == "machines") is goes_on
+        origin.hand_over.step()
+        assert node.publish(3) is goes_on
+    origin.step()
+    job = origin.desk.of(3)
+    assert job.claimed_by is None
+    if change == "picture":
+        assert job.state == "seen" and job.generation == 2
+    else:
+        assert (job.state, job.stored) == ("rendered", True)
+        assert (job.sha256 == sha256) is (change in ("edit", "delete", "infer"))
+    marked = {one.sha256: (one.step, one.looks) for one in takedowns.of(origin.desk.journal, job.id)}
+    expected = {"delete": ("marked", 2), "picture": ("replaced", 2), "hide": ("replaced", 2), "block": ("replaced", 2)}
+    assert marked.get(str(sha256)) == expected.get(change)
+    assert job.shown
+    assert_nothing_left(origin)
+
+
+def make(change: str, origin: Origin) -> None:
+    journal, now = origin.desk.journal, time.time()
+    match change:
+        case "edit":
+            origin.desk.take(3, caption="edited", edited_at=int(now))
+        case "delete" | "infer":
+            assert withdraw(journal, CHANNEL, [3], now, is_told=change == "delete") == [3]
+        case "picture":
+            origin.desk.take(3, picture="b", edited_at=int(now))
+        case "hide":
+            assert editing.hide_posts(journal, [origin.desk.of(3)], now) == 1
+        case "block":
+            with journal.transaction():
+                assert transitions.block(journal, origin.desk.of(3), str(origin.desk.of(3).sha256), now) == "hidden"
+
+
+def test_a_dead_letter_of_a_node_can_be_retried(origin: Origin, node: Node) -> None:
+    fetch(origin, 3)
+    origin.step()
+    node.take()
+    node.die([3])
+    origin.step()
+    job = origin.desk.of(3)
+    assert (job.state, job.dead_state, job.reason) == ("dead", "fetched", "node node-1: no picture")
+    assert transitions.revive(origin.desk.journal, [job.id]) == [job.id]
+    origin.step()
+    (again,) = claims.newest(origin.desk.journal, 9)
+    assert again.number == 2
+    assert node.take() == [3] and Handover.unpacked(node.taken[3].message).key.number == 2
+    assert node.publish(3)
+    origin.step()
+    assert origin.desk.of(3).state == "published"
+    assert_nothing_left(origin)
+
+
+def test_a_dead_letter_whose_message_was_edited_meanwhile_is_tried_again(origin: Origin, node: Node) -> None:
+    fetch(origin, 3)
+    origin.step()
+    node.take()
+    make("edit", origin)
+    node.die([3])
+    origin.minding.step()
+    origin.step()
+    assert origin.desk.of(3).state == "fetched"
+
+
+def test_gc_passes_originals_on_their_way_over(origin: Origin, node: Node) -> None:
+    fetch(origin, 4)
+    origin.step()
+    before = origin.wire()
+    assert len(before) == 2
+    options = {"state_dir": str(origin.desk.state_dir), **origin.options}
+    assert list(collect(options, delete=True, grace_seconds=0.0)) == []
+    assert origin.wire() == before
+
+
+def retreat(origin: Origin) -> None:
+    origin.options["machines"] = {"role": "all"}
+    work = works.make_retreat(origin.desk.context(**origin.options))
+    try:
+        while work.step():
+            pass
+    finally:
+        work.close()
+
+
+def test_an_origin_no_more_takes_results_and_brings_the_rest_home(origin: Origin, node: Node) -> None:
+    """Also what a node holds, whose receipt is void then."""
+    fetch(origin, 6)
+    origin.step()
+    assert node.take(2) == [3, 4] and node.publish(3)
+    retreat(origin)
+    assert origin.states() == {**dict.fromkeys((1, 2, 4, 5, 6), "fetched"), 3: "published"}
+    assert claims.left_to_render(origin.desk.journal, 9) == 5
+    assert not node.publish(4)
+    assert not claims.is_any_left(origin.desk.journal) and origin.wire() == {}
+    assert machine_works_of(origin.desk.context(**origin.options), origin.desk.journal, lambda: False) == []
+
+
+def test_an_origin_no_more_that_can_not_ask_begins_all_the_same(
+    origin: Origin, node: Node, queue_server: RowServer
+) -> None:
+    """A node writes the row meanwhile, and we write the same: there is one. Then the original goes, too."""
+    fetch(origin, 3)
+    origin.step()
+    assert node.take() == [3]
+    url, origin.options["catalog"]["url"] = origin.options["catalog"]["url"], "http://127.0.0.1:9"
+    with pytest.raises(ServiceFault):
+        retreat(origin)
+    assert claims.outstanding(origin.desk.journal) == 0 and claims.left_to_render(origin.desk.journal, 9) == 3
+    assert node.publish(3)
+    origin.options["catalog"]["url"] = url
+    retreat(origin)
+    assert origin.desk.of(3).state == "fetched" and not claims.is_any_left(origin.desk.journal)
+    assert origin.wire() == {} and set(rows(queue_server)) == {3}
+
+
+def test_without_a_bucket_it_gives_up_what_it_handed_over(origin: Origin, node: Node) -> None:
+    fetch(origin, 3)
+    origin.step()
+    options = {**origin.options, "machines": {"role": "all"}, "storage": {"backend": "files"}}
+    assert machine_works_of(origin.desk.context(**options), origin.desk.journal, lambda: False) == []
+    assert not claims.is_any_left(origin.desk.journal) and claims.left_to_render(origin.desk.journal, 9) == 3
+
+
+def test_status_is_told_of_nodes_and_queues(origin: Origin, node: Node) -> None:
+    fetch(origin, 6)
+    origin.step()
+    node.take(1)
+    origin.desk.said()
+    origin.step()
+    reports = {one.topic: one.facts for one in origin.desk.said() if isinstance(one, Report)}
+    facts, row = reports["machines"], reports["machine 0"]
+    assert (facts["outstanding"], facts["node_count"], facts["error"]) == (4, 1, "")
+    assert [(one["name"], one["length"], one["taken"]) for one in facts["queues"]] == [
+        ("live", 4, 1),
+        ("backfill", 0, 0),
+    ]
+    assert (row["name"], row["version"], row["workers"], row["in_hand"]) == ("node-1", "1.2.3", 2, 1)
+    assert row["problems"] == ["its disk"] and row["last_seen_seconds"] < 30
+
+
+def test_what_fails_is_told(origin: Origin, queue_server: RowServer) -> None:
+    queue_server.sql("alter function public.pd_machines rename to pd_machines_away; notify pgrst, 'reload schema'")
+    queue_server.reload()
+    try:
+        with pytest.raises(ServiceFault):
+            origin.minding.step()
+    finally:
+        queue_server.sql("alter function public.pd_machines_away rename to pd_machines")
+        queue_server.reload()
+    facts = [one.facts for one in origin.desk.said() if isinstance(one, Report)][-1]
+    assert facts["is_schema_missing"] and "pd_machines" in facts["error"]
+    origin.step()
+    facts = [one.facts for one in origin.desk.said() if isinstance(one, Report)][-1]
+    assert facts["error"] == "" and facts["last_answer_seconds"] == 0.0
