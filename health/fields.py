@@ -24,6 +24,7 @@ def _often(unit: str, meaning: str, kind: str = "string") -> Field:
 
 _BREAKER = "`closed` (requests go out), `open` (none does) or `half-open` (one tries): the circuit breaker of the "
 _CAUSE = "why it ended, in a word or two: `crashed`, `signalled`, `out of memory`, `hung`, `held`, `asked` and others"
+_ORIGIN, _NODE = "of an origin: ", "of a node: "
 _EXPORT, _TELEGRAM = "of an export: ", "of Telegram: "
 
 _STAGES = {
@@ -96,7 +97,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "stats.post_to_row_seconds.p99": Field("s", "the same, what 99 % of them did not exceed", "number null"),
     "stats.post_to_row_seconds.count": Field("pictures", "these are of", "integer"),
-    "stats.source.source": _often("word", "`telegram` or `export`"),
+    "stats.source.source": _often("word", "`telegram`, `export` or `queue` (a node's)"),
     "stats.source.connected": _often("yes or no", "as the connection last said", "boolean"),
     "stats.source.error": _often("text", "why it is not connected; empty if nothing is known"),
     "stats.source.behind": _often("messages", "that the source has and the journal has not, at most", "integer null"),
@@ -236,10 +237,47 @@ FIELDS: Mapping[str, Field] = {
     "webhooks[].failing_since": Field(TIME, "since when it has accepted nothing, after a failure", "string null"),
     "webhooks[].error": Field("text", "what it last failed with since; empty if it works"),
     "webhooks[].gone_at": Field(TIME, "when it answered that it is gone (410); null if it has not", "string null"),
+    "machines": Field("object", "other machines; null where `machines.role` is `all`", "object null"),
+    "machines.role": Field("word", "of this one: `origin` or `node`"),
+    "machines.id": Field("id", "of this machine's journal; empty while it is not known yet"),
+    "machines.name": Field("name", "of this machine, for others"),
+    "machines.last_answer_seconds": Field(
+        "s", "since the database last answered about machines; null before it did", "number null"
+    ),
+    "machines.error": Field("text", "why it does not; empty if it does"),
+    "machines.outstanding": _often("pictures", f"{_ORIGIN}handed over, and without a result yet", "integer"),
+    "machines.results_waiting": _often("results", f"{_ORIGIN}of nodes, that it has not read yet", "integer"),
+    "machines.needed_workers": _often(
+        "workers",
+        f"{_ORIGIN}that would render what is fetched within `machines.target_seconds`, its own among them",
+        "integer",
+    ),
+    "machines.queues[].name": Field("word", "`live` or `backfill`"),
+    "machines.queues[].length": Field("pictures", "in it, of all origins, those in hand among them", "integer"),
+    "machines.queues[].oldest_seconds": Field("s", "since the oldest was put there; null: it is empty", "number null"),
+    "machines.queues[].taken": Field("pictures", "of them, that nodes have in hand", "integer"),
+    "machines.nodes[].name": Field("name", "of a node that has been seen"),
+    "machines.nodes[].version": Field("version", "of its program"),
+    "machines.nodes[].workers": Field("workers", "that it renders with", "integer"),
+    "machines.nodes[].in_hand": Field("pictures", "that it has taken and not finished", "integer"),
+    "machines.nodes[].rate_per_minute": Field("pictures a minute", "that it finishes", "number"),
+    "machines.nodes[].problems[]": Field("text", "what it says is wrong there"),
+    "machines.nodes[].last_seen_seconds": Field("s", "since it was last heard of", "number"),
+    "machines.in_hand": _often("pictures", f"{_NODE}taken and not finished", "integer"),
+    "machines.taken[].origin": Field("id", "of a machine that it works for"),
+    "machines.taken[].in_hand": Field("pictures", "of that origin, that it has in hand", "integer"),
+    "machines.taken[].published": Field("pictures", "published for it, over all restarts", "integer"),
+    "machines.taken[].dead": Field("pictures", "that could not be rendered or published", "integer"),
+    "machines.taken[].returned": Field("pictures", "given back untouched, for other nodes", "integer"),
+    "machines.taken[].lost": Field("pictures", "whose leases were over, or that the origin took back", "integer"),
+    "machines.taken[].last_at": Field(TIME, "when it last took or finished one of them", "string null"),
 }
 """By path: `[]` stands for each item of a list, `*` for each name in an object whose names are data."""
 
-SOMETIMES = {"tree[].last_exit", "tree[].sandbox", "tree[].exits", "tree[].exit_causes", "channels[].ignored"}
+SOMETIMES = {
+    *{"tree[].last_exit", "tree[].sandbox", "tree[].exits", "tree[].exit_causes", "channels[].ignored"},
+    *{"machines.queues", "machines.nodes", "machines.taken"},
+}
 """The objects and lists that what they are in may lack."""
 
 
@@ -266,6 +304,8 @@ def schema() -> dict[str, Any]:
         leaf = {"type": kinds if len(kinds) > 1 else kinds[0], "description": f"{field.meaning} ({field.unit})"}
         if name == "*":
             node["additionalProperties"] = leaf
+        elif name.endswith("[]"):
+            _put(node, name.removesuffix("[]"), {"type": "array", "items": leaf}, always=field.always)
         else:
             _put(node, name, leaf, always=field.always)
     return root

@@ -94,6 +94,9 @@ class Snapshot:
     `version` is the program's. The disk of state_dir has `disk_free_bytes` left (None: it can't be asked). Nothing is
     fetched while the spool has `spool_limit_bytes`, or that disk less than `disk_reserve_bytes`.
 
+    `machines` has this machine's role among others and its name; of an origin, also `target_seconds`, which its needed
+    workers are reckoned from.
+
     `awake_since` is when this process last went on after a pause (monotonic seconds): messages from before may be late.
     """
 
@@ -115,6 +118,7 @@ class Snapshot:
     spool_limit_bytes: int = 0
     disk_free_bytes: int | None = None
     disk_reserve_bytes: int = 0
+    machines: Mapping[str, Any] = field(default_factory=dict)
 
     def report(self, topic: str) -> Mapping[str, Any]:
         """The latest report on the topic; empty if there was none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from health import machines
 from health.problems.detectors import find_problems
 from health.problems.first_seen import FirstSeen
 from health.problems.webhooks import waiting
@@ -39,6 +40,7 @@ def document(snapshot: Snapshot, first_seen: FirstSeen) -> dict[str, Any]:
         "quarantine": _quarantine(snapshot),
         "stages": _stages(snapshot.figures or NO_FIGURES),
         "webhooks": [_webhook(one, snapshot.now) for one in (snapshot.figures or NO_FIGURES).webhooks],
+        "machines": machines.section(snapshot),
     }
 
 

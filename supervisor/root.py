@@ -88,6 +88,8 @@ def start(read: Callable[[], Settings], stop_fd: int, export: Path | None = None
 
 def _source(settings: Settings) -> str:
     count = len(settings.telegram.channels)
+    if tree.is_node(settings):
+        return f"what the origins of {settings.catalog.url} hand over, as the node {tree.machine_name(settings)}"
     if settings.telegram.api_id:
         return "one Telegram channel" if count == 1 else f"{count} Telegram channels"
     return f"the Telegram Desktop export in {_short(settings.export.path)} (no Telegram account)"

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from supervisor.resources.memory import MIB
 from supervisor.resources.pressure import MemoryLimits
 from supervisor.settings import Settings
 from supervisor.settings.commands import CommandSettings
+from supervisor.settings.table import AUTO
 from supervisor.version import VERSION
 
 POOL_INTENSITY = Intensity(max_restarts=5, window_seconds=60.0, delay_seconds=5.0)
@@ -63,7 +65,7 @@ class Start:
 
 def faults(settings: Settings) -> list[str]:
     """What keeps a tree from being made of these settings."""
-    if settings.telegram.api_id and not settings.telegram.channels:
+    if settings.telegram.api_id and not settings.telegram.channels and not is_node(settings):
         return ["telegram.channels is empty: name at least one channel, or leave telegram.api_id out"]
     if settings.pool.sandbox == "require":
         from supervisor.child import sandbox  # noqa: PLC0415 - the root needs none of it otherwise
@@ -149,25 +151,10 @@ def image_processors(settings: Settings) -> Processors:
 
 def image_worker(settings: Settings) -> ChildSpec:
     """What each of the pool's children is."""
-    images = settings.images
     options = {
-        "limits": {
-            "max_bytes": images.max_bytes,
-            "max_dimension": images.max_dimension,
-            "max_pixels": images.max_pixels,
-        },
-        "ladder": {
-            "widths": list(images.widths),
-            "webp": images.webp,
-            "avif": images.avif,
-            "preset": images.preset,
-            "jpeg_width": images.jpeg_width,
-            "preview": images.preview,
-            "animations": images.animations,
-        },
+        **image_options(settings),
         "spool": str(settings.state_dir / "spool"),
         "largest_cap_bytes": LARGE_CAP * settings.pool.memory_cap_mb * MIB,
-        "strip": settings.storage.originals == "stripped",
         "gc_every": settings.pool.gc_every,
     }
     return ChildSpec(
@@ -186,6 +173,57 @@ def image_worker(settings: Settings) -> ChildSpec:
     )
 
 
+def image_options(settings: Settings) -> dict[str, Any]:
+    """What is made of a picture: an image worker's own options, and what an origin asks of nodes."""
+    images = settings.images
+    return {
+        "limits": {
+            "max_bytes": images.max_bytes,
+            "max_dimension": images.max_dimension,
+            "max_pixels": images.max_pixels,
+        },
+        "ladder": {
+            "widths": list(images.widths),
+            "webp": images.webp,
+            "avif": images.avif,
+            "preset": images.preset,
+            "jpeg_width": images.jpeg_width,
+            "preview": images.preview,
+            "animations": images.animations,
+        },
+        "strip": settings.storage.originals == "stripped",
+    }
+
+
+def is_node(settings: Settings) -> bool:
+    """Whether this machine renders for others, and has no source of its own."""
+    return settings.machines.role == "node"
+
+
+def machines_options(settings: Settings) -> dict[str, Any]:
+    """What a process knows of other machines; with the role "all" nothing but that. `workers` are image workers."""
+    machines = settings.machines
+    if machines.role == "all":
+        return {"role": "all"}
+    workers = worker_count(settings)
+    above: int | str = machines.hand_over_above
+    return {
+        "role": machines.role,
+        "hand_over_above": 2 * workers if above == AUTO else above,
+        "wire_bucket": machines.wire_bucket or settings.storage.bucket,
+        "name": machine_name(settings),
+        "lease_seconds": machines.lease_seconds,
+        "reconcile_seconds": machines.reconcile_seconds,
+        "target_seconds": machines.target_seconds,
+        "workers": workers,
+    }
+
+
+def machine_name(settings: Settings) -> str:
+    """What others call this machine."""
+    return settings.machines.name or socket.gethostname()
+
+
 def health_options(settings: Settings, listen_fd: int, started: Start) -> dict[str, Any]:
     return {
         "state_dir": str(settings.state_dir),
@@ -200,8 +238,16 @@ def health_options(settings: Settings, listen_fd: int, started: Start) -> dict[s
         "root": {"pid": os.getpid(), "started_at": started.unix, "spawned": started.monotonic},
         **notify_options(settings),
         "version": VERSION,
+        "machines": _machines_to_show(settings),
         **spool_options(settings),
     }
+
+
+def _machines_to_show(settings: Settings) -> dict[str, Any]:
+    machines = settings.machines
+    if machines.role == "all":
+        return {"role": "all"}
+    return {"role": machines.role, "name": machine_name(settings), "target_seconds": machines.target_seconds}
 
 
 def spool_options(settings: Settings) -> dict[str, int]:
@@ -222,7 +268,7 @@ def uploader_options(settings: Settings) -> dict[str, Any]:
         "catalog": asdict(settings.catalog),
         "breaker": asdict(settings.breaker),
         "retry": asdict(settings.retry),
-        "webhooks": [asdict(one) for one in settings.webhook],
+        "webhooks": [asdict(one) for one in settings.webhook] if not is_node(settings) else [],
         "editor_commands": settings.telegram.editor_commands,
         "version": VERSION,
         "feeds": {
@@ -231,13 +277,17 @@ def uploader_options(settings: Settings) -> dict[str, Any]:
             "is_asked_for": settings.feeds.enabled == "true",
         },
         "site": {"enabled": is_on(settings.site.enabled, settings), "title": settings.site.title},
+        "machines": machines_options(settings),
+        "images": image_options(settings),
     }
 
 
 def is_on(enabled: str, settings: Settings) -> bool:
     """Whether documents beside the pictures are made. With a bucket only if asked for: there they are public at once,
-    under addresses that anyone can guess.
+    under addresses that anyone can guess. A node makes none: its origin does.
     """
+    if is_node(settings):
+        return False
     return enabled == "true" or (enabled == "auto" and settings.storage.backend == "files")
 
 
@@ -274,9 +324,14 @@ def pool_options(settings: Settings) -> dict[str, Any]:
 
 
 def connection_options(settings: Settings) -> dict[str, Any]:
+    """A node's source is the queue: it gets what reaches that, and nothing of an account."""
+    services = {"storage": asdict(settings.storage), "catalog": asdict(settings.catalog)} if is_node(settings) else {}
     return {
         "state_dir": str(settings.state_dir),
-        "telegram": telegram_options(settings) if settings.telegram.api_id else None,
+        "telegram": telegram_options(settings) if has_account(settings) else None,
+        "machines": machines_options(settings),
+        "version": VERSION,
+        **services,
         "export": str(settings.export.path),
         "video_posters": settings.telegram.video_posters,
         "max_bytes": settings.images.max_bytes,
@@ -285,6 +340,11 @@ def connection_options(settings: Settings) -> dict[str, Any]:
         "retry": asdict(settings.retry),
         "editing": editing_options(settings),
     }
+
+
+def has_account(settings: Settings) -> bool:
+    """Whether the source is Telegram."""
+    return bool(settings.telegram.api_id) and not is_node(settings)
 
 
 def editing_options(settings: Settings) -> dict[str, Any]:

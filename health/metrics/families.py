@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from health.metrics import pictures, processes, surroundings, webhooks
+from health.metrics import machines, pictures, processes, surroundings, webhooks
 from health.metrics.family import Family
 
 FAMILIES: tuple[Family, ...] = (
@@ -10,4 +10,5 @@ FAMILIES: tuple[Family, ...] = (
     *pictures.FAMILIES,
     *processes.FAMILIES,
     *webhooks.FAMILIES,
+    *machines.FAMILIES,
 )

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from health.problems import delivery, disk, documents, memory, pictures, services, takedown, telegram, tree, webhooks
+from health.problems import (
+    delivery,
+    disk,
+    documents,
+    machines,
+    memory,
+    pictures,
+    services,
+    takedown,
+    telegram,
+    tree,
+    webhooks,
+)
 from health.problems.problem import Detector, Problem
 from health.snapshot import Snapshot
 
@@ -23,6 +35,8 @@ DETECTORS: tuple[Detector, ...] = (
     pictures.codecs_broken,
     pictures.encoder_falls_back,
     services.services_down,
+    machines.schema_missing,
+    machines.unreachable,
 )
 
 WITHOUT_A_REASON: tuple[Detector, ...] = (pictures.standing_still,)
@@ -36,6 +50,9 @@ NO_REASON: tuple[Detector, ...] = (
     webhooks.webhooks_gone,
     documents.feeds_failing,
     documents.site_failing,
+    machines.nodes_silent,
+    machines.queues_old,
+    machines.other_bucket,
     delivery.messages_undelivered,
 )
 """What they find is the reason for nothing else."""

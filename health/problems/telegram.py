@@ -12,7 +12,8 @@ from health.times import unix_seconds
 
 def source_not_connected(snapshot: Snapshot) -> Iterator[Problem]:
     report, is_held = snapshot.report("connection"), snapshot.child("connection").get("state") == "held"
-    if report and not report.get("connected") and not is_held and not _is_being_opened(snapshot):
+    is_told = report.get("source") == "queue" and report.get("error")  # by machines.unreachable
+    if report and not report.get("connected") and not is_told and not is_held and not _is_being_opened(snapshot):
         yield Problem(
             "source.not_connected",
             "source",

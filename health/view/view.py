@@ -85,6 +85,7 @@ class View:
             spool_limit_bytes=self._context.options["spool_max_bytes"],
             disk_free_bytes=_free_bytes(self._context.options["state_dir"]),
             disk_reserve_bytes=self._context.options["min_free_bytes"],
+            machines=self._context.options.get("machines", {}),
         )
 
     def look(self) -> dict[str, Any]:

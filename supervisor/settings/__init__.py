@@ -1,9 +1,9 @@
 """The settings: read from file, credentials and environment, checked as a whole.
 
-Strongest first: PICTUREDESK__SECTION__KEY, the plain names (PORT, IMAGE_SIZES, …), the credentials, the file, the
-default. A weaker value is checked all the same. A plain name that is set but empty counts as unset: deployment tools
-leave them so. Credentials are files in the folder that CREDENTIALS_DIRECTORY names; see
-`supervisor.settings.credentials`.
+Strongest first: PICTUREDESK__SECTION__KEY, the plain names (PORT, IMAGE_SIZES, …), the credentials, the file, what
+`machines.join` says of other settings, the default. A weaker value is checked all the same. A plain name that is set
+but empty counts as unset: deployment tools leave them so. Credentials are files in the folder that
+CREDENTIALS_DIRECTORY names; see `supervisor.settings.credentials`.
 
 `load` finds all faults at once: it raises one SettingsError with a line for each, which gives its place, the value,
 what is allowed and what was probably meant. It never shows the value of a secret, nor that of an unknown name, which
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from supervisor.settings import commands, credentials, post_rules, tables, webhooks
+from supervisor.settings import commands, credentials, join, post_rules, tables, webhooks
 from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import SECTIONS, TABLE, Settings
 from supervisor.settings.values import checked, from_text, nearest, refusal, shown
@@ -86,6 +86,7 @@ def load(config: Path | None, environ: Mapping[str, str], cwd: Path, home: Path)
         *_given_by_plain_names(environ, cwd),
         *_given_by_variables(environ, cwd, faults),
     ]
+    given = [*_given_by_join(given), *given]
     values = {entry.name: home / entry.default for entry in TABLE if entry.kind is Path}
     places: dict[str, str] = {}
     for one in given:  # weakest first
@@ -198,6 +199,17 @@ def _given_by_variables(environ: Mapping[str, str], cwd: Path, faults: list[str]
             faults.append(f"{name}: unknown environment variable; {meant}")
 
 
+def _given_by_join(given: Sequence[Given]) -> Iterator[Given]:
+    """What the strongest `machines.join` says of other settings. A bad one is refused where it is checked itself."""
+    for one in [one for one in given if one.entry.name == "machines.join"][-1:]:
+        try:
+            word = one.checked()
+        except ValueError:
+            return
+        for name, value in (join.unpacked(word) if word else {}).items():
+            yield Given(BY_NAME[name], f"{one.place}: {name}", value, one.base)
+
+
 def _stem(variable: str) -> str:
     """Without the common prefix, which would make all names alike."""
     return variable.removeprefix("PICTUREDESK_")
@@ -224,6 +236,7 @@ def _contradictions(settings: Settings, places: Mapping[str, str]) -> Iterator[s
     if settings.supervisor.worker_script and any(one.name == commands.WORKER for one in settings.supervisor.command):
         script = places["supervisor.worker_script"]
         yield f"{script} makes a child {commands.WORKER!r}, and {places['supervisor.command']} has one of that name too"
+    yield from _unfit_role(settings, places)
     yield from _incomplete_account(settings, places)
     yield from _incomplete_service(
         settings, places, "storage", "files", ("endpoint", "bucket", "access_key_id", "secret_access_key")
@@ -232,8 +245,23 @@ def _contradictions(settings: Settings, places: Mapping[str, str]) -> Iterator[s
     yield from _incomplete_cdn(settings, places)
 
 
+def _unfit_role(settings: Settings, places: Mapping[str, str]) -> Iterator[str]:
+    """Machines meet in the project and the bucket, so they need both."""
+    role = settings.machines.role
+    wanted = {"storage": "r2", "catalog": "supabase"}
+    missing = [f'{name}.backend = "{its}"' for name, its in wanted.items() if getattr(settings, name).backend != its]
+    if role != "all" and missing:
+        remedy = ", or machines.join, which bin/run nodes --join prints at the origin" if role == "node" else ""
+        yield f"{places['machines.role']} = {shown(role)} needs {' and '.join(missing)} as well{remedy}"
+    if role != "node" and settings.machines.join:
+        remedy = 'set machines.role = "node", or leave it out'
+        yield f'{places["machines.join"]} is set, but machines.role is "{role}": {remedy}'
+
+
 def _incomplete_account(settings: Settings, places: Mapping[str, str]) -> Iterator[str]:
     telegram = settings.telegram
+    if settings.machines.role == "node":  # it has no account, so what stands there is passed over
+        return
     if telegram.api_id and not telegram.api_hash:
         yield f"{places['telegram.api_id']} is set, telegram.api_hash is not: both are on https://my.telegram.org/apps"
     if telegram.api_hash and not telegram.api_id:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ipc.text import channel_address
+from supervisor.settings import join
 from supervisor.settings.commands import WORKER, CommandSettings, command_line
 from supervisor.settings.post_rules import RuleSettings
 from supervisor.settings.rules import SettingEntry, setting
@@ -487,6 +488,65 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Machines:
+    """More machines that render, each a node of this project. docs/machines.md has when, and how."""
+
+    role: str = setting(
+        "all",
+        "all: this machine does everything; origin: it hands over what its own workers don't get to; node: it renders"
+        " for the origins of its project, and has no source of its own",
+        choices=("all", "origin", "node"),
+    )
+    hand_over_above: int = setting(
+        AUTO,
+        "an origin's pictures that are kept for its own workers, the rest is handed over; auto: twice the workers",
+        low=0,
+        high=10**6,
+        words=(AUTO,),
+    )
+    wire_bucket: str = setting(
+        "",
+        "a private bucket for originals on their way to a node; empty: storage.bucket, under names nobody can guess",
+        pattern=r"([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?",
+        form="a bucket's name, or empty",
+    )
+    name: str = setting(
+        "",
+        "what others call this machine; empty for the name of the host",
+        pattern=r"([A-Za-z0-9][A-Za-z0-9._-]{0,62})?",
+        form='at most 63 letters, digits, "-", "_" and ".", or empty',
+    )
+    lease_seconds: float = setting(
+        120.0,
+        "after how long without a sign of its node a picture is given to another one",
+        unit="s",
+        low=1,
+        high=86400,
+    )
+    reconcile_seconds: float = setting(
+        300.0,
+        "how often an origin asks whether the queue still has what it was given",
+        unit="s",
+        low=1,
+        high=86400,
+    )
+    target_seconds: float = setting(
+        60.0,
+        "within how long all that waits should be rendered: needed workers are reckoned from it",
+        unit="s",
+        low=1,
+        high=86400,
+    )
+    join: str = setting(
+        "",
+        "a node's: project and bucket of its origin; what is set by itself outranks it",
+        read=join.is_join,
+        form="what bin/run nodes --join prints at the origin, or empty",
+        secret=True,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
     """The log, on standard error."""
 
@@ -516,6 +576,7 @@ class Settings:
     notify: Notify = Notify()
     feeds: Feeds = Feeds()
     site: Site = Site()
+    machines: Machines = Machines()
     log: Log = Log()
     config_file: Path | None = None
 

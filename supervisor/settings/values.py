@@ -59,10 +59,10 @@ def checked(entry: SettingEntry, value: Any, base: Path) -> Any:
     """`value` as the setting holds it: paths absolute, from `base`; widths ascending, each once."""
     if entry.kind is bool:
         return _require(isinstance(value, bool), value)
-    if entry.kind is int:
-        return _require(_in_range(entry, value, int), value)
     if isinstance(value, str) and value in entry.rule.words:
         return value
+    if entry.kind is int:
+        return _require(_in_range(entry, value, int), value)
     if entry.kind is float:
         return float(_require(_in_range(entry, value, int | float), value))
     if entry.is_widths:

@@ -40,6 +40,38 @@ FAILING = {
 }
 
 
+ORIGIN = {"role": "origin", "name": "alpha", "target_seconds": 60.0}
+"""What the health process of an origin is told."""
+
+NODE = {
+    **{"name": "beta", "version": "1.2.3", "workers": 4, "in_hand": 2, "rate_per_minute": 81.25},
+    **{"problems": ["the bucket is away"], "last_seen_seconds": 1.25},
+}
+
+OF_ORIGIN = {
+    **{"id": "00ff00ff00ff", "outstanding": 7, "results_waiting": 1, "answered_at": NOW - 2.25, "error": ""},
+    "queues": [
+        {"name": "live", "length": 3, "oldest_seconds": 4.5, "taken": 1},
+        {"name": "backfill", "length": 0, "oldest_seconds": None, "taken": 0},
+    ],
+    "nodes": [NODE],
+}
+"""As an origin's uploader reports it."""
+
+TAKEN = {
+    "origin": "00ff00ff00ff",
+    "in_hand": 2,
+    "published": 9,
+    "dead": 1,
+    "returned": 3,
+    "lost": 4,
+    "last_at": NOW - 1,
+}
+
+OF_NODE = {"id": "aa00aa00aa00", "name": "beta-aa00", "in_hand": 2, "answered_at": None, "error": "", "taken": [TAKEN]}
+"""As a node's connection reports it."""
+
+
 def child(state: str = "running", **more: Any) -> dict[str, Any]:
     up = {"pid": 100, "spawned": NOW - 50, "rss_bytes": 10, "peak_rss_bytes": 30} if state == "running" else {}
     return {"state": state, "restarts": 0, "since": int(NOW) - 50, "cap_bytes": 0, "order": [1], **up, **more}

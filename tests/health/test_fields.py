@@ -19,6 +19,9 @@ from tests.health.snapshots import (
     CHANNEL,
     FAILING,
     NOW,
+    OF_NODE,
+    OF_ORIGIN,
+    ORIGIN,
     SHORT,
     WEBHOOK,
     child,
@@ -123,7 +126,9 @@ def bodies() -> list[dict[str, Any]]:
     imported = everything(
         reports={"connection": EXPORT, "uploader": BREAKERS, "feeds": FEEDS, "site": FEEDS, "reloads": reloads}
     )
-    return [document(one, FirstSeen()) for one in (everything(), imported, snapshot())]
+    origin = snapshot(machines=ORIGIN, reports={"machines": OF_ORIGIN})
+    node = snapshot(machines={"role": "node", "name": "beta"}, reports={"machines": OF_NODE})
+    return [document(one, FirstSeen()) for one in (everything(), imported, snapshot(), origin, node)]
 
 
 def paths(value: Any, above: str = "") -> Iterator[str]:

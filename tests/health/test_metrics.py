@@ -25,7 +25,7 @@ from health.metrics.families import FAMILIES
 from health.snapshot import Snapshot
 from ipc.journal.statistics import OUTCOMES, STAGES, Histogram
 from supervisor.version import VERSION
-from tests.health.snapshots import NOW, WEBHOOK, child, figures, snapshot
+from tests.health.snapshots import NOW, OF_NODE, OF_ORIGIN, ORIGIN, WEBHOOK, child, figures, snapshot
 from tests.health.test_fields import SERVICES, everything
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export
@@ -76,7 +76,7 @@ def counted(**more: Any) -> Any:
 
 def full() -> Snapshot:
     services = {**SERVICES, "r2_answered_at": "2023-11-14T22:13:10Z", "supabase_answered_at": None}
-    reports = {**everything().reports, "uploader": services}
+    reports = {**everything().reports, "uploader": services, "machines": OF_ORIGIN}
     return everything(
         version="1.2.3",
         spool_limit_bytes=5000,
@@ -84,7 +84,12 @@ def full() -> Snapshot:
         disk_reserve_bytes=200,
         reports=reports,
         figures=counted(),
+        machines=ORIGIN,
     )
+
+
+def of_node() -> Snapshot:
+    return snapshot(machines={"role": "node", "name": "beta"}, reports={"machines": OF_NODE})
 
 
 # --- what is there ----------------------------------------------------------------------------------------------
@@ -124,6 +129,12 @@ def test_every_figure() -> None:
     assert value("webhook_attempts_total", **of_webhook, outcome="failed") == 6
     assert value("webhook_waiting_messages", **of_webhook) == 5 and value("webhook_dead_messages", **of_webhook) == 4
     assert value("webhook_breaker_open", **of_webhook) == 0
+    assert value("machines_nodes") == 1 and value("machines_node_workers", node="beta") == 4
+    assert value("machines_node_in_hand_pictures", node="beta") == 2
+    assert value("machines_queue_pictures", queue="live") == 3 and value("machines_oldest_seconds", queue="live") == 4.5
+    assert value("machines_oldest_seconds", queue="backfill") == 0
+    assert value("machines_outstanding_pictures") == 7 and value("machines_results_waiting") == 1
+    assert value("machines_needed_workers") == 1 and value("machines_taken_pictures") is None
     assert value("root_silent_seconds") == 1 and value("machine_memory_available_bytes") == 12345
 
 
@@ -145,7 +156,7 @@ BARE = (
 )
 
 
-@pytest.mark.parametrize("given", [full(), *BARE])
+@pytest.mark.parametrize("given", [full(), of_node(), *BARE])
 def test_every_family_is_always_there_in_both_formats(given: Snapshot) -> None:
     names = [family.name for family in FAMILIES]
     lines = text(given).decode().splitlines()
@@ -158,7 +169,7 @@ def test_every_family_is_always_there_in_both_formats(given: Snapshot) -> None:
 
 
 def test_every_family_has_a_sample_when_everything_is_there() -> None:
-    found = {name for name, _ in read(full())}
+    found = {name for given in (full(), of_node()) for name, _ in read(given)}
     assert [one.name for one in FAMILIES if not {one.name, f"{one.name}_bucket"} & found] == []
 
 

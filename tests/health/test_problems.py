@@ -18,7 +18,10 @@ from tests.health.snapshots import (
     FAILING,
     HELD,
     LATE,
+    NODE,
     NOW,
+    OF_ORIGIN,
+    ORIGIN,
     SHORT,
     STOPPED,
     WEBHOOK,
@@ -214,6 +217,13 @@ def test_each_kind_of_problem_has_an_id_of_its_own() -> None:
         "notify.undelivered": {"undelivered": (UNDELIVERED,)},
         "webhook.failing": {"figures": figures(webhooks=({**WEBHOOK, **FAILING},))},
         "webhook.gone": {"figures": figures(webhooks=({**WEBHOOK, "gone_at": 5},))},
+        "machines.schema": {"reports": {"machines": {"schema": "no function pd_take"}}},
+        "machines.unreachable": {"machines": ORIGIN, "reports": {"machines": {"error": "HTTP 503"}}},
+        "machines.node_silent": {"reports": {"machines": {"nodes": [{**NODE, "last_seen_seconds": 180}]}}},
+        "machines.queue_old": {
+            "reports": {"machines": {"queues": [{**OF_ORIGIN["queues"][0], "oldest_seconds": 600}]}}
+        },
+        "machines.other_bucket": {"reports": {"machines": {"other_bucket": True, "refused": "x"}}},
     }
     for kind, more in troubles.items():
         assert [problem.id for problem in find_problems(snapshot(**more))] == [kind]

@@ -26,6 +26,7 @@ def test_all_is_well() -> None:
         "quarantine",
         "stages",
         "webhooks",
+        "machines",
     ]
     assert body["ok"] is True and body["problems"] == []
 

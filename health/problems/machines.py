@@ -1,0 +1,92 @@
+"""Problems of many machines: the database does not answer, a node is silent, pictures wait for nodes too long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from health import machines
+from health.problems.problem import Problem
+from health.snapshot import Snapshot
+
+SILENT_SECONDS = 180.0
+"""How long a node may say nothing before that is a problem: its leases are over by then."""
+
+OLD_SECONDS = 600.0
+"""How long a picture may wait in a queue before that is a problem."""
+
+UNANSWERED_SECONDS = 15.0
+"""How long the database may fail to answer before that is a problem: answers get lost."""
+
+SCHEMA_REMEDY = (
+    'Apply it: bin/run schema --machines | psql "$DATABASE_URL", or paste what it prints into the SQL editor; it may be'
+    " run again at any time. bin/run check says what is missing"
+)
+
+
+def schema_missing(snapshot: Snapshot) -> Iterator[Problem]:
+    """The database lacks queues or functions."""
+    if why := snapshot.report(machines.TOPIC).get("schema"):
+        yield Problem("machines.schema", "machines", f"the database lacks what machines need: {why}", SCHEMA_REMEDY)
+
+
+def unreachable(snapshot: Snapshot) -> Iterator[Problem]:
+    """The queues can't be reached. A lack that was named is not told twice."""
+    report = snapshot.report(machines.TOPIC)
+    error = report.get("error")
+    if not error or report.get("schema") or machines.role(snapshot) == "all":
+        return
+    waited = machines.last_answer_seconds(snapshot)
+    if waited is None or waited >= UNANSWERED_SECONDS:
+        since = None if waited is None else snapshot.now - waited
+        remedy = report.get("remedy") or "it is asked again by itself. If it lasts, check the project and the network"
+        yield Problem(
+            "machines.unreachable",
+            "machines",
+            f"the queues of other machines can't be reached: {error}",
+            f"Nothing is lost; {remedy}",
+            since,
+        )
+
+
+def nodes_silent(snapshot: Snapshot) -> Iterator[Problem]:
+    """A node that has pictures in hand is not heard of. One without any was stopped, and that is well."""
+    for one in machines.nodes(snapshot):
+        if one.get("in_hand") and one["last_seen_seconds"] >= SILENT_SECONDS:
+            yield Problem(
+                "machines.node_silent",
+                f"node {one['name']}",
+                f"the node {one['name']} has been silent for {one['last_seen_seconds'] / 60:.0f} min, with"
+                f" {one['in_hand']} {'picture' if one['in_hand'] == 1 else 'pictures'} in hand",
+                "Nothing is lost: others get its pictures when their leases are over. See whether that machine runs,"
+                " and its network",
+            )
+
+
+def queues_old(snapshot: Snapshot) -> Iterator[Problem]:
+    """Pictures wait for nodes. Not where the database does not answer: that is told, and what it said is old."""
+    if snapshot.report(machines.TOPIC).get("error"):
+        return
+    for one in machines.queues(snapshot):
+        oldest = one.get("oldest_seconds")
+        if oldest is not None and oldest >= OLD_SECONDS:
+            yield Problem(
+                "machines.queue_old",
+                f"queue {one['name']}",
+                f"the oldest of {one['length']} pictures in the queue {one['name']} has waited for {oldest / 60:.0f}"
+                " min for a node",
+                f"Start more nodes, or see why these do not take: {machines.needed(snapshot)} workers are needed in"
+                " all. bin/run nodes lists them",
+            )
+
+
+def other_bucket(snapshot: Snapshot) -> Iterator[Problem]:
+    """A node is offered pictures that it can't publish."""
+    report = snapshot.report(machines.TOPIC)
+    if report.get("other_bucket"):
+        yield Problem(
+            "machines.other_bucket",
+            "other bucket",
+            f"this node gives pictures back that it can't publish: {report.get('refused')}",
+            "Give it what its origin has: bin/run nodes --join there prints it, for PICTUREDESK__MACHINES__JOIN here."
+            " Origins with buckets of their own need projects of their own",
+        )
