@@ -29,6 +29,7 @@ lease_seconds = {lease_seconds}
 {more}
 """
 
+
 class Origin:
     """Has a project and a bucket, and no tree of its own. Its pictures are rendered as `terms` say."""
 

@@ -1,5 +1,5 @@
-"""A whole tree as a node, with a real bucket, PostgREST and pgmq: whatever happens to it, each picture that an origin has
-handed over has one row and one result, and nothing of it stays."""
+"""A whole tree as a node, with a real bucket, PostgREST and pgmq: whatever happens to it, each picture that an origin
+has handed over has one row and one result, and nothing of it stays."""
 
 from __future__ import annotations
 
@@ -44,26 +44,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], bytes]:
 
 
 @pytest.fixture
-def bucket(object_server: ObjectServer) -> Iterator[str]:
-    name = f"node-{time.time_ns()}"
-    object_server.make_bucket(name)
-    yield name
-    object_server.remove_bucket(name)
-
-
-@pytest.fixture
-def origin(queue_server: RowServer, object_server: ObjectServer, bucket: str) -> Iterator[Origin]:
-    queue_server.empty()
-    queue_server.empty_queues()
-    origin = Origin(queue_server, object_server, bucket)
-    yield origin
-    origin.close()
-
-
-@pytest.fixture
-def make_node(
-    queue_server: RowServer, object_server: ObjectServer, bucket: str, tmp_path: Path
-) -> Iterator[MakeNode]:
+def make_node(queue_server: RowServer, object_server: ObjectServer, bucket: str, tmp_path: Path) -> Iterator[MakeNode]:
     made: list[Node] = []
 
     def make(**options: Any) -> Node:
@@ -80,7 +61,9 @@ def wait_for_results(origin: Origin, count: int) -> dict[int, Published | Dead]:
     return wait_for(f"{count} results", lambda: found if len(found := origin.results()) >= count else None)
 
 
-def all_is_well(node: Node, origin: Origin, rows: RowServer, *, published: set[int], dead: set[int] = frozenset()) -> None:
+def all_is_well(
+    node: Node, origin: Origin, rows: RowServer, *, published: set[int], dead: set[int] = frozenset()
+) -> None:
     """One row and one result a picture; nothing is left in the queues, in the journal or in the spool."""
     results = wait_for_results(origin, len(published | dead))
     wait_for("the node to have nothing in hand", node.is_empty)
@@ -397,4 +380,3 @@ def test_a_message_that_comes_again_only_renews_its_receipt(
         all_is_well(node, origin, queue_server, published={1})
         assert node.counters()["published"] == 1
         assert node.stop() == 0
-
