@@ -179,7 +179,8 @@ def pause_of(node: Node) -> bool:
 LOSING = ["pd_take", "pd_extend", "pd_settle", "ingest_messages"]
 
 
-@pytest.mark.parametrize("function", LOSING if lengths.is_long else ["pd_settle,ingest_messages"])
+@long
+@pytest.mark.parametrize("function", [*LOSING, ",".join(LOSING)])
 def test_answers_that_are_lost_double_nothing(
     function: str, make_node: MakeNode, origin: Origin, queue_server: RowServer, picture: Callable[[int], bytes]
 ) -> None:
