@@ -120,7 +120,10 @@ class QueueSource:
             return 0
         states = [one.state for one in taken.in_hand(self._journal)]
         to_render = sum(state in ("seen", "fetched") for state in states)
-        return decisions.room(self._workers, to_render, len(states))
+        room = decisions.room(self._workers, to_render, len(states))
+        if self._fetching.bucket_error:  # until one shows that it works again
+            return 0 if "seen" in states else min(1, room)
+        return room
 
     def _can_be_published(self) -> bool:
         """Whether both services work, as far as the uploader knows."""

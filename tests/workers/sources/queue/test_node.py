@@ -286,6 +286,22 @@ def test_a_node_that_is_stopped_beyond_its_lease_writes_nothing_more(
         assert node.stop() == 0
 
 
+@long
+def test_one_that_is_killed_while_it_gives_back_holds_nobody_up(
+    make_node: MakeNode, origin: Origin, object_server: ObjectServer, picture: Callable[[int], bytes]
+) -> None:
+    with FaultProxy(object_server.port) as objects:
+        objects.set(Answer(503))
+        node = make_node(endpoint=objects.url, lease_seconds=3)
+        node.start(PICTUREDESK_FAILPOINT="queue.forgotten")
+        sent = origin.hand_over(1, picture(1))
+        wait_for("it to be in hand", origin.in_hand)
+        node.stop()
+        assert node.is_empty() and origin.results() == {}
+        (one,) = wait_for("its lease to be over", origin.take)
+        assert one.message["key"] == str(sent.key)
+
+
 # Services away
 
 
