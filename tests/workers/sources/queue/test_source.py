@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,6 +21,7 @@ from tests.workers.desk import LADDER, Desk
 from tests.workers.publisher import Publisher
 from tests.workers.sources.queue.origin import Origin
 from workers.sources.queue import decisions
+from workers.sources.queue import fetching as fetching_module
 from workers.sources.queue.source import QueueSource
 from workers.uploader import services_of
 
@@ -323,6 +325,30 @@ def test_a_disk_that_is_full_takes_nothing_and_loses_nothing(
     assert bench.states() == [] and origin.in_hand() == 0
     reports = [said.facts for said in bench.desk.said() if getattr(said, "topic", "") == "connection"]
     assert "spool" in reports[-1]["spool_error"] and reports[-1]["source"] == "queue"
+
+
+def test_a_disk_that_fills_while_it_fetches_is_looked_at_again(
+    make_bench: Callable[..., Bench], origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench()
+    fetching = bench.source._fetching
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fetching_module, "_write", full)
+        patch.setattr(fetching_module, "NO_ROOM_SECONDS", 0.1)
+        patch.setattr(bench.desk.spool, "can_be_written", lambda: False)
+        origin.hand_over(1, PICTURE)
+        bench.go_on_until("the disk to be full", lambda: fetching.disk_error)
+        origin.hand_over(2, PICTURE + b"2")
+        for _ in range(4):
+            bench.source.go_on()
+        assert bench.states() == ["seen"] and origin.in_hand() == 1
+    bench.fetch(2)
+    assert not fetching.disk_error
+    assert bench.desk.journal._connection.execute("SELECT max(attempts) FROM jobs").fetchone()[0] == 0
 
 
 def test_what_this_node_does_not_get_on_with_goes_to_another_one(
