@@ -139,23 +139,12 @@ def taken(node: Node, **wanted: int) -> dict[str, Any] | None:
     return machines if all(one[name] == count for name, count in wanted.items()) else None
 
 
-def test_an_idle_node_asks_seldom_and_one_that_stops_gives_back_what_no_worker_has(
-    make_node: MakeNode,
-    origin: Origin,
-    queue_server: RowServer,
-    object_server: ObjectServer,
-    picture: Callable[[int], bytes],
+def test_one_that_is_stopped_gives_back_what_no_worker_has(
+    make_node: MakeNode, origin: Origin, object_server: ObjectServer, picture: Callable[[int], bytes]
 ) -> None:
-    with FaultProxy(queue_server.port) as rows, FaultProxy(object_server.port) as objects:
-        node = make_node(url=rows.url, endpoint=objects.url)
+    with FaultProxy(object_server.port) as objects:
+        node = make_node(endpoint=objects.url)
         node.start()
-        wait_for("the node to be known", origin.nodes)
-        wait_for("a question after a long pause", lambda: pause_of(node) or None)
-        before, began = len(rows.requests), time.monotonic()
-        time.sleep(lengths.length(4.0, 60.0))
-        calls = len(rows.requests) - before
-        assert calls <= 1 + 0.3 * (time.monotonic() - began)
-
         objects.set(Answer(503))  # nothing gets further than `seen`
         sent = [origin.handover(number, picture(number)) for number in (1, 2)]
         origin.send(*sent)
@@ -167,10 +156,15 @@ def test_an_idle_node_asks_seldom_and_one_that_stops_gives_back_what_no_worker_h
         assert {one.message["key"] for one in again} == {str(one.key) for one in sent}
 
 
-def pause_of(node: Node) -> bool:
-    """Whether the node has been idle for some questions."""
-    row = (node.status() or {}).get("machines")
-    return bool(row and row["last_answer_seconds"] is not None and row["last_answer_seconds"] > 1.5)
+@long
+def test_an_idle_node_asks_seldom(make_node: MakeNode, origin: Origin, queue_server: RowServer) -> None:
+    with FaultProxy(queue_server.port) as proxy:
+        make_node(url=proxy.url, lease_seconds=120).start()
+        wait_for("the node to be known", origin.nodes)
+        time.sleep(15.0)  # until its pauses are as long as they get
+        before, began = len(proxy.requests), time.monotonic()
+        time.sleep(60.0)
+        assert len(proxy.requests) - before <= 1 + 0.3 * (time.monotonic() - began)
 
 
 # Lost answers
