@@ -133,8 +133,12 @@ class Node(HostedInstance):
         super().__init__(folder, folder, objects, rows, bucket, more=config, **options)
 
     def journal(self, query: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(f"file:{self.state_dir / 'journal.db'}?mode=ro", uri=True)) as database:
-            return database.execute(query).fetchall()
+        """What it has; nothing while it is not made yet."""
+        try:
+            with closing(sqlite3.connect(f"file:{self.state_dir / 'journal.db'}?mode=ro", uri=True)) as database:
+                return database.execute(query).fetchall()
+        except sqlite3.OperationalError:
+            return []
 
     def is_empty(self) -> bool:
         """Whether it has nothing in hand, and the journal no job."""

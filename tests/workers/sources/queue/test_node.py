@@ -139,6 +139,7 @@ def taken(node: Node, **wanted: int) -> dict[str, Any] | None:
     return machines if all(one[name] == count for name, count in wanted.items()) else None
 
 
+@long
 def test_one_that_is_stopped_gives_back_what_no_worker_has(
     make_node: MakeNode, origin: Origin, object_server: ObjectServer, picture: Callable[[int], bytes]
 ) -> None:
@@ -347,6 +348,7 @@ def test_a_bucket_that_is_away_costs_nothing_and_no_more_is_taken(
 # What can't be done here
 
 
+@long
 @pytest.mark.reaches("machines.other_bucket")
 def test_what_is_not_for_this_node_is_given_back_and_the_rest_goes_on(
     make_node: MakeNode, origin: Origin, queue_server: RowServer, picture: Callable[[int], bytes]
@@ -375,6 +377,7 @@ def moved(handover: Any, name: str) -> Any:
     return replace(handover.post, photo=replace(photo, locator={**photo.locator, "object": name}))
 
 
+@long
 def test_a_message_that_comes_again_only_renews_its_receipt(
     make_node: MakeNode, origin: Origin, queue_server: RowServer, picture: Callable[[int], bytes]
 ) -> None:
