@@ -7,7 +7,7 @@ import io
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ def wait_for_results(origin: Origin, count: int) -> dict[int, Published | Dead]:
 
 
 def all_is_well(
-    node: Node, origin: Origin, rows: RowServer, *, published: set[int], dead: set[int] = frozenset()
+    node: Node, origin: Origin, rows: RowServer, *, published: Set[int], dead: Set[int] = frozenset()
 ) -> None:
     """One row and one result a picture; nothing is left in the queues, in the journal or in the spool."""
     results = wait_for_results(origin, len(published | dead))
@@ -119,10 +119,10 @@ def test_pictures_are_taken_rendered_as_their_origin_wants_it_and_forgotten(
     assert node.counters() == {"published": 2, "dead": 1, "returned": 0, "lost": 0}
     status = wait_for("the count of /status", lambda: taken(node, published=2, dead=1))
     assert (status["role"], status["in_hand"], status["error"]) == ("node", 0, "")
-    body = node.status()
-    assert body is not None
-    assert (body["stats"]["source"]["source"], body["stats"]["source"]["connected"]) == ("queue", True)
-    assert body["stats"]["processed"] == 2
+    shown = node.status()
+    assert shown is not None
+    assert (shown["stats"]["source"]["source"], shown["stats"]["source"]["connected"]) == ("queue", True)
+    assert shown["stats"]["processed"] == 2
     (about,) = origin.nodes().values()
     assert about["workers"] == 1 and about["version"]
 

@@ -13,6 +13,7 @@ import pytest
 from ipc.jobs import State
 from ipc.journal import breakers, figures, queue, taken, transitions
 from ipc.machines.result import Dead, Published
+from ipc.transport.messages import Report
 from tests import lengths
 from tests.servers.faults import Answer, FaultProxy, LostAnswer, Refuse, Request
 from tests.servers.objects import ObjectServer
@@ -88,6 +89,10 @@ class Bench:
     def publish(self) -> None:
         while self.publisher.publish_due():
             pass
+
+    def reports(self, topic: str) -> list[dict[str, Any]]:
+        """What was reported on that topic since this was last asked."""
+        return [said.facts for said in self.desk.said() if isinstance(said, Report) and said.topic == topic]
 
     def counters(self) -> tuple[int, int, int, int]:
         """Published, dead, returned, lost."""
@@ -260,7 +265,7 @@ def test_what_can_not_be_used_here_is_given_back_later_and_the_rest_goes_on(
     bench.fetch()
     (one,) = taken.in_hand(bench.desk.journal)
     assert one.key.split(":")[2] == "5"
-    reports = [said.facts for said in bench.desk.said() if getattr(said, "topic", "") == "machines"]
+    reports = bench.reports("machines")
     assert any(facts["other_bucket"] and "another" in facts["refused"] for facts in reports)
     reasons = {one.refusal.reason for one in bench.source._taking._parked}
     assert (
@@ -323,7 +328,7 @@ def test_a_disk_that_is_full_takes_nothing_and_loses_nothing(
     for _ in range(5):
         bench.source.go_on()
     assert bench.states() == [] and origin.in_hand() == 0
-    reports = [said.facts for said in bench.desk.said() if getattr(said, "topic", "") == "connection"]
+    reports = bench.reports("connection")
     assert "spool" in reports[-1]["spool_error"] and reports[-1]["source"] == "queue"
 
 
@@ -420,6 +425,6 @@ def test_a_database_that_lacks_its_functions_says_so(
         proxy.set(Answer(404, missing, {"Content-Type": "application/json"}))
         bench = make_bench(catalog={"url": proxy.url})
         bench.source.go_on()
-    (report,) = [said.facts for said in bench.desk.said() if getattr(said, "topic", "") == "machines"]
+    (report,) = bench.reports("machines")
     assert "pd_extend" in report["schema"] and "schema --machines" in report["remedy"]
     assert bench.source._database.may_be_asked is False
