@@ -96,13 +96,8 @@ def linear(folder: Path, servers: tuple[ObjectServer, RowServer], seconds: float
             say(f"{count} machines: {rate:.3f} pictures/s, processors {load:.0%}")
     one = statistics.median(rates[1])
     rows = [
-        (
-            str(count),
-            *spread(rates[count], 3),
-            f"{statistics.median(rates[count]) / one:.2f}",
-            f"{max(loads[count]):.0%}",
-        )
-        for count in COUNTS
+        (str(count), *spread(of, 3), f"{statistics.median(of) / one:.2f}", f"{max(loads[count]):.0%}")
+        for count, of in rates.items()
     ]
     table(("machines", "pictures/s, median", "min", "max", "T(n)/T(1)", "processors, at most"), rows)
 

@@ -1,4 +1,4 @@
-"""An origin and its nodes as a user has them: whole trees on one real database, with its queues, and one real bucket."""
+"""An origin and its nodes as a user has them: whole trees on one real database, with its queues, and one bucket."""
 
 from __future__ import annotations
 

@@ -38,9 +38,10 @@ workers of another pool have none."""
 STORED = {"published.before", "published.stored", "published.recorded", "published.after"}
 """Between the steps of a picture's way into a storage: tests.chaos.test_publishing_failpoints has them with R2."""
 
-BESIDE = ("machines.", "renewed.", "takedown.", "hidden.", "webhook.", "feeds.", "site.")
+BESIDE = ("machines.", "queue.", "renewed.", "takedown.", "hidden.", "webhook.", "feeds.", "site.")
 ELSEWHERE = {name for name in failpoints.NAMES if name.startswith(BESIDE)}
-"""Of work beside the flow: tests.chaos has a module for each kind, tests.supervisor.cli.test_hiding has commands."""
+"""Of work beside the flow: tests.chaos has a module for each kind, tests.supervisor.cli.test_hiding has commands, and
+tests.workers.sources.queue has nodes."""
 
 ALONE = [*(name for name in failpoints.NAMES if name not in ELSEWHERE), "published.put:2"]
 

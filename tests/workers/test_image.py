@@ -118,6 +118,41 @@ def test_a_picture_is_rendered(place: Workplace) -> None:
     assert len(encode(answer)) <= MAX_BYTES
 
 
+def test_a_request_with_terms_is_rendered_by_these(place: Workplace) -> None:
+    own = image.Terms(LIMITS, LADDER, strip=False)
+    ladder = {"widths": [90], "webp": True, "avif": False}
+    limits = {"max_bytes": MIB, "max_dimension": 1000, "max_pixels": MIB}
+    request = replace(order(), terms={"limits": limits, "ladder": ladder, "strip": True})
+    answer = image.render_by(request, place, own)
+    assert isinstance(answer, JobDone)
+    assert results(place) == {"90.webp", "stripped"} and answer.stripped_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"limits": {"max_bytes": 10, "max_dimension": 1000, "max_pixels": MIB}}, "too large"),
+        ({"ladder": {"widths": [90], "webp": True, "avif": False, "jxl": True}}, "does not know"),
+        ({"strip": True}, ""),
+    ],
+    ids=["its limits", "an unknown format", "its own"],
+)
+def test_terms_have_limits_and_may_be_unknown(change: dict[str, Any], reason: str, place: Workplace) -> None:
+    own = image.Terms(LIMITS, LADDER, strip=False)
+    terms = {
+        "limits": {"max_bytes": MIB, "max_dimension": 1000, "max_pixels": MIB},
+        "ladder": {"widths": [], "webp": False, "avif": False},
+        "strip": False,
+        **change,
+    }
+    answer = image.render_by(replace(order(), terms=terms), place, own)
+    if reason:
+        verdict, told = refusal(answer)
+        assert reason in told and verdict == ("bad" if "large" in reason else "passing")
+    else:
+        assert isinstance(answer, JobDone) and answer.renditions == []
+
+
 def test_a_fallback_is_logged_and_told(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PRESETS, "balanced", without_svt())
     with capture_logs() as logs:

@@ -17,7 +17,7 @@ from ipc.files.spool import Spool
 from ipc.files.workplace import Workplace
 from ipc.intake import withdraw
 from ipc.jobs import Job
-from ipc.journal import figures, lookup, queue, transitions
+from ipc.journal import figures, lookup, queue, taken, transitions
 from ipc.transport import messages
 from ipc.transport.exits import Exit
 from ipc.transport.messages import ChildState, JobDone, JobFailed, Leaving, Message, Ration, Starved, Wake
@@ -130,6 +130,28 @@ def test_each_worker_gets_one_job_and_the_oldest_come_first(desk: Desk, open_poo
     lent = Workplace(desk.spool.root, whose(tree, jobs[0])).readable / "original"
     assert lent.samefile(desk.spool.original(jobs[0].id, 1))
     assert (order.generation, order.cap_bytes, tree.caps["image-1"]) == (1, CAP, CAP)
+
+
+def test_a_picture_of_another_machine_is_rendered_as_that_one_wants_it(desk: Desk, open_pool: Opener) -> None:
+    own, other = desk.fetch(1), desk.take(2)
+    terms = {"limits": {"max_bytes": 9}, "ladder": {"widths": [90]}, "strip": True}
+    with desk.journal.transaction():
+        desk.journal.run(
+            "relocate",
+            id=other.id,
+            locator=b"\x80",
+            identity="queue:a",
+            source="queue",
+            kind="photo",
+            photo_id=None,
+            step=b"",
+        )
+        taken.put(desk.journal, other, "a:1:2:1:1", "a", taken.Receipt("q", 1, 1), {**terms, "prefix": "a/"}, 1.0)
+    desk.fetch(2)
+    pool, tree = open_pool(2)
+    pool.on_supervisor_message(Wake("fetched"))
+    given = {order.job_id: order.terms for order in orders(tree).values()}
+    assert given == {own.id: {}, other.id: terms}
 
 
 def finish(desk: Desk, pool: Pool, tree: FakeTree, job: Job) -> None:

@@ -16,7 +16,7 @@ import structlog
 
 from ipc.journal.taken import Receipt
 from workers.publishing.catalog.protocol import CatalogFault, RowFault
-from workers.publishing.catalog.supabase import queues, timeout_in
+from workers.publishing.catalog.supabase import answers, queues, timeout_in
 from workers.publishing.catalog.supabase.queues import Queues
 from workers.sources.queue.decisions import silent_seconds
 from workers.unforeseen import contained
@@ -37,9 +37,9 @@ class Message:
 class Database:
     """The queues as the node of that name sees them. `clock` is monotonic, `wall_clock` gives Unix seconds.
 
-    `error` is why the last question had no answer, or "", `remedy` what to do where waiting won't help; `answered_at`
-    is when the last answer came, in Unix seconds, or None. `about` is what the database is told of the node with each
-    question.
+    `error` is why the last question had no answer, or "", `remedy` what to do where waiting won't help, `lack` what of
+    deploy/machines.sql it lacks; `answered_at` is when the last answer came, in Unix seconds, or None. `about` is what
+    the database is told of the node with each question.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Database:
     ) -> None:
         self.error = ""
         self.remedy = ""
+        self.lack = ""
         self.answered_at: float | None = None
         self.about: dict[str, Any] = {}
         self._queues = of
@@ -89,6 +90,7 @@ class Database:
         try:
             answer = question()
         except (CatalogFault, RowFault) as fault:
+            self.lack = str(fault) if isinstance(fault, answers.Missing) else ""
             self._note_failure(str(fault), fault.remedy if isinstance(fault, CatalogFault) and fault.fatal else "")
         except Exception as error:
             self._note_failure(str(contained(error, "the database's answer can't be used")), "")
@@ -108,7 +110,7 @@ class Database:
         if self._failures:
             log.info("queue.recovered")
         self._failures = 0
-        self.error = self.remedy = ""
+        self.error = self.remedy = self.lack = ""
         self.answered_at = self._wall_clock()
 
 

@@ -21,8 +21,8 @@ IN_HAND = 4
 published.
 """
 
-MOST_AT_ONCE = 64
-"""In one question."""
+MOST_AT_ONCE, MOST_IN_HAND = 64, 900
+"""In one question, and of one node: the database extends a thousand leases at once."""
 
 SILENT_SECONDS, LONGEST_SILENT_SECONDS = 1.0, 30.0
 """After a question that failed; twice that after the next one, and so on."""
@@ -38,10 +38,11 @@ FETCHED_BYTES = 64 * 2**20
 def room(workers: int, to_render: int, in_hand: int) -> int:
     """How many more may be taken.
 
-    >>> room(2, 0, 0), room(2, 3, 3), room(2, 1, 7), room(2, 4, 4), room(2, 9, 9)
-    (4, 1, 1, 0, 0)
+    >>> room(2, 0, 0), room(2, 3, 3), room(2, 1, 7), room(2, 4, 4), room(2, 9, 9), room(999, 0, 899)
+    (4, 1, 1, 0, 0, 1)
     """
-    return max(0, min(TO_RENDER * workers - to_render, IN_HAND * workers - in_hand, MOST_AT_ONCE))
+    most = min(IN_HAND * workers, MOST_IN_HAND)
+    return max(0, min(TO_RENDER * workers - to_render, most - in_hand, MOST_AT_ONCE))
 
 
 def poll_seconds(nothing_came: int, random: Callable[[], float]) -> float:

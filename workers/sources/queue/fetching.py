@@ -74,6 +74,8 @@ class Fetching:
         """Begin to fetch what is due, as much as may be fetched at once."""
         if self.is_paused:
             return
+        if self.disk_error and not self._look_at_disk():
+            return
         jobs = queue.due(self._journal, "seen", FETCHES, source="queue", besides=self._under_way)
         sizes = [int(job.locator.get("bytes", 0)) for job in jobs]
         count = to_fetch(sizes, len(self._under_way), sum(self._under_way.values()))
@@ -83,11 +85,19 @@ class Fetching:
             if job.id in wanted:
                 self._start(job, size, wanted[job.id].terms["wire_bucket"])
 
+    def _look_at_disk(self) -> bool:
+        """Whether the spool's disk takes something again. Else nothing is fetched for another while."""
+        if self._spool.can_be_written():
+            self.disk_error = ""
+            return True
+        self._silent_until = self._clock() + NO_ROOM_SECONDS
+        return False
+
     def _start(self, job: Job, size: int, bucket: str) -> None:
         try:
             arguments = (job, bucket, self._storage(bucket))
         except StorageFault as fault:  # no storage at all can be made of these settings
-            self._settle(job, PutOff(str(fault), silent_seconds(self._failures + 1, self._random)))
+            self._settle(job, PutOff(str(fault), 0.0))
             return
         self._under_way[job.id] = size
         try:
@@ -116,13 +126,19 @@ class Fetching:
                 self.disk_error = reason
                 self._silent_until = self._clock() + NO_ROOM_SECONDS
             case PutOff(reason, seconds):
-                self._failures += 1
-                self.bucket_error = reason
-                self._silent_until = self._clock() + seconds
+                self._note_failure(reason, seconds)
+                outcome = PutOff(reason, self._silent_until - self._clock())
             case _:
                 self._failures, self.bucket_error = 0, ""  # the bucket has answered
         if settle(self._journal, self._spool, self._policy, job, outcome) and isinstance(outcome, Fetched):
             self._on_fetched()
+
+    def _note_failure(self, reason: str, seconds: float) -> None:
+        """The bucket gives nothing, and wants to be left alone for so long at least. Of several at once one counts."""
+        self.bucket_error = reason
+        if not self.is_paused:
+            self._failures += 1
+            self._silent_until = self._clock() + max(silent_seconds(self._failures, self._random), seconds)
 
     def _storage(self, bucket: str) -> Storage:
         """The same storage, but for the bucket."""
@@ -152,8 +168,7 @@ class Fetching:
             self._spool.write_original(job.id, job.generation, lambda part: _write(part, data))
             return Fetched(digest, len(data), self._clock() - began)
         except StorageFault as fault:
-            pause = max(silent_seconds(self._failures + 1, self._random), fault.retry_after_seconds or 0.0)
-            return PutOff(str(fault), pause)
+            return PutOff(str(fault), fault.retry_after_seconds or 0.0)
         except ObjectFault as fault:
             return Failed(str(fault))
         except OSError as error:

@@ -9,6 +9,7 @@ import structlog
 
 from ipc import failpoints
 from ipc.files.spool import Spool
+from ipc.jobs import State
 from ipc.journal import Journal, taken
 from ipc.journal.taken import Ending, InHand, Receipt
 from ipc.machines.handover import Key
@@ -91,7 +92,7 @@ class Keeping:
 
     def _forget(self, ending: Ending, job_ids: Iterable[int], *, only_idle: bool = False) -> list[int]:
         """Those of these jobs that are forgotten; nothing of them is left in the spool."""
-        states = ("seen", "fetched") if only_idle else ()
+        states: tuple[State, ...] = ("seen", "fetched") if only_idle else ()
         gone = taken.forget(self._journal, ending, job_ids, idle=only_idle, states=states)
         for job_id, generation in gone:
             self._spool.remove(job_id, generation)

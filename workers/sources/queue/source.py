@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from random import random
-from typing import Any
 
 import structlog
 
@@ -63,7 +62,7 @@ class QueueSource:
         self._version: str = options.get("version", "")
         machine_id = taken.machine_id(journal)
         node = node_name(options, machine_id)
-        lease_seconds = int(machines["lease_seconds"])
+        lease_seconds = max(1, round(machines["lease_seconds"]))
         self._extension_seconds = decisions.extension_seconds(lease_seconds)
         self._database = Database(queues_of(options["catalog"]), node, lease_seconds)
         self._backpressure = Backpressure(journal, spool, options["backpressure"])
@@ -121,7 +120,10 @@ class QueueSource:
             return 0
         states = [one.state for one in taken.in_hand(self._journal)]
         to_render = sum(state in ("seen", "fetched") for state in states)
-        return decisions.room(self._workers, to_render, len(states))
+        room = decisions.room(self._workers, to_render, len(states))
+        if self._fetching.bucket_error:  # until one shows that it works again
+            return 0 if "seen" in states else min(1, room)
+        return room
 
     def _can_be_published(self) -> bool:
         """Whether both services work, as far as the uploader knows."""
@@ -158,6 +160,7 @@ class QueueSource:
             connected=database.answered_at is not None and not database.error,
             error=database.error or self._fetching.bucket_error,
             remedy=database.remedy,
+            lack=database.lack,
             answered_at=database.answered_at,
             origins=self._origins.get(),
             refusal=self._taking.refusal,

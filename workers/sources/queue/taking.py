@@ -49,10 +49,11 @@ class Refusal:
 class _Parked:
     receipt: Receipt
     until: float
+    refusal: Refusal
 
 
 class Taking:
-    """`bucket` is that of this node's storage, `clock` monotonic. `refusal`: the newest one; None if none is kept."""
+    """`bucket` is that of this node's storage, `clock` is monotonic."""
 
     def __init__(
         self,
@@ -62,7 +63,6 @@ class Taking:
         park_seconds: float = PARK_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.refusal: Refusal | None = None
         self._journal = journal
         self._spool = spool
         self._bucket = bucket
@@ -74,6 +74,13 @@ class Taking:
         """How many messages that can't be used are kept."""
         return len(self._parked)
 
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why some of those are kept: one that has a problem of its own if there is any, else the newest."""
+        return max(
+            (one.refusal for one in reversed(self._parked)), key=lambda refusal: refusal.kind != "", default=None
+        )
+
     def enter(self, messages: Sequence[Message]) -> int:
         """Enter these into the journal; how many are of use."""
         return sum(self._enter(one) for one in messages)
@@ -83,8 +90,6 @@ class Taking:
         now = self._clock()
         due = [one for one in self._parked if all_of_them or one.until <= now]
         self._parked = [one for one in self._parked if one not in due]
-        if due and not self._parked:
-            self.refusal = None
         return [one.receipt for one in due]
 
     def _enter(self, message: Message) -> bool:
@@ -127,8 +132,7 @@ class Taking:
 
     def _refuse(self, receipt: Receipt, refusal: Refusal) -> bool:
         log.warning("handover.refused", queue=receipt.queue, reason=refusal.reason)
-        self.refusal = refusal
-        self._parked.append(_Parked(receipt, self._clock() + self._park_seconds))
+        self._parked.append(_Parked(receipt, self._clock() + self._park_seconds, refusal))
         return False
 
 

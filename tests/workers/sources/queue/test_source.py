@@ -1,0 +1,430 @@
+"""The source and the uploader's stages of a node in the test's own thread, with a real bucket, PostgREST and pgmq."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ipc.jobs import State
+from ipc.journal import breakers, figures, queue, taken, transitions
+from ipc.machines.result import Dead, Published
+from ipc.transport.messages import Report
+from tests import lengths
+from tests.servers.faults import Answer, FaultProxy, LostAnswer, Refuse, Request
+from tests.servers.objects import ObjectServer
+from tests.servers.rows import RowServer
+from tests.workers.desk import LADDER, Desk
+from tests.workers.publisher import Publisher
+from tests.workers.sources.queue.origin import Origin
+from workers.sources.queue import decisions
+from workers.sources.queue import fetching as fetching_module
+from workers.sources.queue.source import QueueSource
+from workers.uploader import services_of
+
+PICTURE = b"\xff\xd8\xff, and what a picture has besides"
+WAIT_SECONDS = 20.0
+
+
+class Bench:
+    """A node without processes: its source, its stages, and a pool that makes of any picture what `LADDER` has."""
+
+    def __init__(self, desk: Desk, rows: RowServer, objects: ObjectServer, bucket: str, **more: Any) -> None:
+        self.desk = desk
+        machines = {"role": "node", "name": "worker", "lease_seconds": 60.0, "workers": 2, **more.pop("machines", {})}
+        self.options = {
+            "machines": machines,
+            "version": "1.2.3",
+            "heartbeat_seconds": 60.0,
+            "backpressure": {"spool_max_bytes": 2**30, "min_free_bytes": 0},
+            "breaker": {"failures": 2, "timeout_seconds": 0.5},
+            "storage": {
+                "backend": "r2",
+                "endpoint": objects.endpoint,
+                "bucket": bucket,
+                "access_key_id": objects.access_key_id,
+                "secret_access_key": objects.secret_access_key,
+                "public_url": "",
+                "prefix": "own/",
+                "originals": "as_is",
+                "concurrency": 4,
+                "answer_seconds": 1.0,
+            },
+            "catalog": {"backend": "supabase", "url": rows.url, "key": rows.keys.new_secret, "answer_seconds": 2.0},
+        }
+        for section, values in more.items():
+            self.options[section] |= values
+        self.start()
+
+    def start(self) -> None:
+        """Another incarnation of both."""
+        context = self.desk.context(**self.options)
+        self.source = QueueSource(context, self.desk.journal, self.desk.spool)
+        self.publisher = Publisher(context, self.desk.journal, services_of(context))
+
+    def states(self) -> list[State]:
+        return [one.state for one in taken.in_hand(self.desk.journal)]
+
+    def go_on_until(self, what: str, look: Callable[[], object]) -> None:
+        until = time.monotonic() + WAIT_SECONDS
+        while not look():
+            assert time.monotonic() < until, (
+                f"waited in vain for {what}: {self.states()}, {self.source._database.error}"
+            )
+            self.source.go_on()
+
+    def fetch(self, count: int = 1) -> None:
+        self.go_on_until("originals", lambda: self.states().count("fetched") == count)
+
+    def render(self) -> None:
+        """What a pool would do of all that is fetched."""
+        for job in queue.due(self.desk.journal, "fetched", 99):
+            assert transitions.claim(self.desk.journal, job, "image-1")
+            assert transitions.record_rendered(self.desk.journal, self.desk.write_ladder(job), "image-1", 0.1)
+
+    def publish(self) -> None:
+        while self.publisher.publish_due():
+            pass
+
+    def reports(self, topic: str) -> list[dict[str, Any]]:
+        """What was reported on that topic since this was last asked."""
+        return [said.facts for said in self.desk.said() if isinstance(said, Report) and said.topic == topic]
+
+    def counters(self) -> tuple[int, int, int, int]:
+        """Published, dead, returned, lost."""
+        found = taken.origins(self.desk.journal)
+        return (
+            sum(one.published for one in found),
+            sum(one.dead for one in found),
+            sum(one.returned for one in found),
+            sum(one.lost for one in found),
+        )
+
+    def is_empty(self) -> bool:
+        """Whether nothing of any picture is left."""
+        jobs = self.desk.journal._connection.execute("SELECT count(*) FROM jobs").fetchone()[0]
+        return jobs == 0 and not self.states() and self.desk.spooled() == set()
+
+
+@pytest.fixture
+def make_bench(
+    desk: Desk, queue_server: RowServer, object_server: ObjectServer, bucket: str
+) -> Iterator[Callable[..., Bench]]:
+    yield lambda **more: Bench(desk, queue_server, object_server, bucket, **more)
+
+
+def rows_of(server: RowServer) -> list[int]:
+    return [row["message_id"] for row in server.sql("select message_id from public.messages order by 1")]
+
+
+def asks(name: str) -> Callable[[Request], bool]:
+    return lambda request: request.target.endswith(f"/{name}")
+
+
+def test_a_picture_goes_its_way_by_its_origins_terms(
+    make_bench: Callable[..., Bench], origin: Origin, queue_server: RowServer
+) -> None:
+    bench = make_bench()
+    sent = origin.hand_over(1, PICTURE, revision=77)
+    bench.fetch()
+    assert origin.in_hand() == 1
+    bench.render()
+    bench.publish()
+    assert bench.is_empty() and bench.counters() == (1, 0, 0, 0)
+    assert rows_of(queue_server) == [1] and origin.queued() == 0
+    result = origin.results()[1]
+    assert isinstance(result, Published)
+    assert (result.key, result.revision, result.original) == (sent.key, 77, "stripped")
+    assert result.address.url == "https://pictures.example.org/pictures/"
+    (image,) = queue_server.sql("select renditions from public.images")
+    digest = sent.sha256
+    assert {one["url"] for one in image["renditions"]} == {
+        f"https://pictures.example.org/pictures/{digest[:2]}/{digest}/{name}" for name in LADDER
+    }
+    assert figures.totals(bench.desk.journal)["processed"] == 1
+
+
+def test_a_dead_one_is_told_and_forgotten(make_bench: Callable[..., Bench], origin: Origin) -> None:
+    bench = make_bench()
+    origin.hand_over(1, b"no picture")
+    bench.fetch()
+    (job,) = queue.due(bench.desk.journal, "fetched", 9)
+    assert transitions.bury(bench.desk.journal, job, "it killed its workers", cause="poison")
+    bench.go_on_until("the answer", bench.is_empty)
+    result = origin.results()[1]
+    assert isinstance(result, Dead)
+    assert (result.state, result.cause, result.reason) == ("fetched", "poison", "it killed its workers")
+    assert bench.counters() == (0, 1, 0, 0) and origin.queued() == 0
+
+
+def test_no_more_is_taken_than_there_is_room_for(make_bench: Callable[..., Bench], origin: Origin) -> None:
+    bench = make_bench()
+    origin.send(*(origin.handover(number, PICTURE + bytes([number])) for number in range(1, 10)))
+    bench.fetch(4)
+    for _ in range(5):
+        bench.source.go_on()
+    assert len(bench.states()) == origin.in_hand() == decisions.TO_RENDER * 2
+    bench.render()
+    bench.fetch(4)
+    assert len(bench.states()) == origin.in_hand() == decisions.IN_HAND * 2
+
+
+def test_a_source_that_ends_gives_back_what_no_worker_has(make_bench: Callable[..., Bench], origin: Origin) -> None:
+    bench = make_bench()
+    origin.send(*(origin.handover(number, PICTURE + bytes([number])) for number in (1, 2, 3)))
+    bench.fetch(3)
+    first, *_ = queue.due(bench.desk.journal, "fetched", 9)
+    assert transitions.claim(bench.desk.journal, first, "image-1")
+    bench.source.end()
+    assert [one.job for one in taken.in_hand(bench.desk.journal)] == [first.id]
+    assert bench.counters() == (0, 0, 2, 0)
+    assert bench.desk.spooled() == {f"{first.id}.1/original"}
+    assert (origin.queued(), origin.in_hand()) == (3, 1)
+    assert {one.receipt.read_ct for one in origin.take()} != {0}, "others get them at once"
+
+
+def test_of_two_that_have_it_one_writes_its_row(
+    make_bench: Callable[..., Bench], origin: Origin, queue_server: RowServer
+) -> None:
+    bench = make_bench()
+    origin.hand_over(1, PICTURE)
+    bench.fetch()
+    bench.render()
+    queue_server.sql("update pgmq.q_pd_live_v1 set vt = clock_timestamp()")  # as if its lease were over
+    (stolen,) = origin.take()
+    bench.publish()
+    assert bench.is_empty() and bench.counters() == (0, 0, 0, 1)
+    assert rows_of(queue_server) == [] and origin.results() == {}
+    assert origin.in_hand() == 1 and stolen.receipt.read_ct == 2
+
+
+def test_what_was_lost_is_dropped_by_the_next_incarnation(make_bench: Callable[..., Bench], origin: Origin) -> None:
+    bench = make_bench()
+    origin.send(origin.handover(1, PICTURE), origin.handover(2, PICTURE + b"2"))
+    bench.fetch(2)
+    lost = taken.in_hand(bench.desk.journal)[0]
+    assert origin._queues.take_back(origin.id, [lost.key], untaken_only=False) == {lost.key}
+    bench.start()
+    bench.source.go_on()
+    assert [one.job for one in taken.in_hand(bench.desk.journal)] != [lost.job]
+    assert bench.counters() == (0, 0, 0, 1) and len(bench.states()) == 1
+
+
+def test_one_that_comes_again_only_renews_its_receipt(
+    make_bench: Callable[..., Bench], origin: Origin, queue_server: RowServer
+) -> None:
+    bench = make_bench()
+    origin.hand_over(1, PICTURE)
+    bench.fetch()
+    queue_server.sql("update pgmq.q_pd_live_v1 set vt = clock_timestamp()")
+    bench.go_on_until("it to come again", lambda: taken.in_hand(bench.desk.journal)[0].receipt.read_ct == 2)
+    bench.render()
+    bench.publish()
+    assert bench.is_empty() and bench.counters() == (1, 0, 0, 0) and rows_of(queue_server) == [1]
+
+
+def test_a_later_hand_over_of_a_message_takes_the_place_of_the_one_in_hand(
+    make_bench: Callable[..., Bench], origin: Origin, queue_server: RowServer
+) -> None:
+    bench = make_bench()
+    first = origin.hand_over(1, PICTURE)
+    bench.fetch()
+    (before,) = taken.in_hand(bench.desk.journal)
+    origin._queues.take_back(origin.id, [str(first.key)], untaken_only=False)
+    second = origin.hand_over(1, PICTURE + b", another one", revision=2000)
+    bench.go_on_until("the other one", lambda: taken.in_hand(bench.desk.journal)[0].key == str(second.key))
+    bench.fetch()
+    (after,) = taken.in_hand(bench.desk.journal)
+    assert after.job > before.job
+    bench.render()
+    bench.publish()
+    assert bench.is_empty() and bench.counters() == (1, 0, 0, 1)
+    assert queue_server.sql("select sha256 from public.images") == [{"sha256": second.sha256}]
+
+
+def test_what_can_not_be_used_here_is_given_back_later_and_the_rest_goes_on(
+    make_bench: Callable[..., Bench], origin: Origin
+) -> None:
+    bench = make_bench(machines={"lease_seconds": 2.0})
+    elsewhere = origin.handover(1, PICTURE)
+    newer = origin.handover(2, PICTURE)
+    origin.send(replace(elsewhere, terms=replace(elsewhere.terms, bucket="another")))
+    origin._queues.hand_over([("live", {**newer.packed(), "v": 99})])
+    bench.desk.take(3)  # of this journal's own channel
+    own = origin.handover(4, PICTURE)
+    own = replace(
+        own, post=replace(own.post, channel_id=77, message_id=3), key=replace(own.key, channel_id=77, message_id=3)
+    )
+    own = replace(own, channel=replace(own.channel, id=77))
+    origin.send(own)
+    origin.hand_over(5, PICTURE)
+    bench.fetch()
+    (one,) = taken.in_hand(bench.desk.journal)
+    assert one.key.split(":")[2] == "5"
+    reports = bench.reports("machines")
+    assert any(facts["other_bucket"] and "another" in facts["refused"] for facts in reports)
+    reasons = {one.refusal.reason for one in bench.source._taking._parked}
+    assert (
+        len(reasons) == 3 and any("version 99" in one for one in reasons) and any("state_dir" in one for one in reasons)
+    )
+    bench.go_on_until("them to be given back", lambda: origin.in_hand() == 1)
+    assert bench.desk.of(3).state == "seen" and bench.desk.of(3).source == "export"
+    bench.source.end()
+    assert (origin.queued(), origin.in_hand()) == (4, 0)
+
+
+def test_an_original_that_is_not_there_or_another_costs_an_attempt(
+    make_bench: Callable[..., Bench], origin: Origin, object_server: ObjectServer
+) -> None:
+    bench = make_bench()
+    gone, other = origin.handover(1, PICTURE), origin.handover(2, PICTURE)
+    object_server.client().delete_object(Bucket=origin.bucket, Key=gone.object)
+    object_server.client().put_object(Bucket=origin.bucket, Key=other.object, Body=b"another")
+    origin.send(gone, other)
+    query = "SELECT attempts, reason FROM jobs WHERE attempts > 0 ORDER BY message_id"
+    bench.go_on_until("both to fail", lambda: len(bench.desk.journal._connection.execute(query).fetchall()) == 2)
+    reasons = [row["reason"] for row in bench.desk.journal._connection.execute(query)]
+    assert "is not in the bucket" in reasons[0] and "is not the original" in reasons[1]
+    assert bench.desk.spooled() == set()
+
+
+def test_a_bucket_that_is_away_costs_no_attempt_and_no_more_is_taken(
+    make_bench: Callable[..., Bench], origin: Origin, object_server: ObjectServer
+) -> None:
+    with FaultProxy(object_server.port) as proxy:
+        bench = make_bench(storage={"endpoint": proxy.url})
+        proxy.set(Answer(503))
+        origin.send(*(origin.handover(number, PICTURE + bytes([number])) for number in range(1, 9)))
+        bench.go_on_until("a failure", lambda: bench.source._fetching.bucket_error)
+        in_hand = len(bench.states())
+        for _ in range(3):
+            bench.source.go_on()
+        assert len(bench.states()) == in_hand <= 4
+        proxy.set(LostAnswer(times=0))
+        bench.go_on_until("the originals", lambda: bench.states().count("fetched") == 4)
+        assert bench.desk.journal._connection.execute("SELECT max(attempts) FROM jobs").fetchone()[0] == 0
+
+
+def test_nothing_is_taken_while_it_could_not_be_published(make_bench: Callable[..., Bench], origin: Origin) -> None:
+    bench = make_bench()
+    breakers.put(bench.desk.journal, "storage", time.time(), time.time() + 60, "no answer", "")
+    origin.hand_over(1, PICTURE)
+    for _ in range(5):
+        bench.source.go_on()
+    assert bench.states() == [] and origin.in_hand() == 0
+    breakers.drop(bench.desk.journal, "storage")
+    bench.fetch()
+
+
+def test_a_disk_that_is_full_takes_nothing_and_loses_nothing(
+    make_bench: Callable[..., Bench], origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench(backpressure={"min_free_bytes": 2**60})
+    origin.hand_over(1, PICTURE)
+    for _ in range(5):
+        bench.source.go_on()
+    assert bench.states() == [] and origin.in_hand() == 0
+    reports = bench.reports("connection")
+    assert "spool" in reports[-1]["spool_error"] and reports[-1]["source"] == "queue"
+
+
+def test_a_disk_that_fills_while_it_fetches_is_looked_at_again(
+    make_bench: Callable[..., Bench], origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench()
+    fetching = bench.source._fetching
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fetching_module, "_write", full)
+        patch.setattr(fetching_module, "NO_ROOM_SECONDS", 0.1)
+        patch.setattr(bench.desk.spool, "can_be_written", lambda: False)
+        origin.hand_over(1, PICTURE)
+        bench.go_on_until("the disk to be full", lambda: fetching.disk_error)
+        origin.hand_over(2, PICTURE + b"2")
+        for _ in range(4):
+            bench.source.go_on()
+        assert bench.states() == ["seen"] and origin.in_hand() == 1
+    bench.fetch(2)
+    assert not fetching.disk_error
+    assert bench.desk.journal._connection.execute("SELECT max(attempts) FROM jobs").fetchone()[0] == 0
+
+
+def test_what_this_node_does_not_get_on_with_goes_to_another_one(
+    make_bench: Callable[..., Bench], origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench()
+    origin.send(origin.handover(1, PICTURE), origin.handover(2, PICTURE + b"2"))
+    bench.fetch(2)
+    bench.render()
+    monkeypatch.setattr(decisions, "STAY_SECONDS", -1.0)
+    bench.source._keeping.give_away()
+    assert bench.is_empty() and bench.counters() == (0, 0, 2, 0) and (origin.queued(), origin.in_hand()) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    "function", ["pd_take", "pd_extend", "pd_settle", *(["ingest_messages"] if lengths.is_long else [])]
+)
+def test_an_answer_that_is_lost_doubles_nothing(
+    function: str, make_bench: Callable[..., Bench], origin: Origin, queue_server: RowServer
+) -> None:
+    with FaultProxy(queue_server.port) as proxy:
+        bench = make_bench(catalog={"url": proxy.url}, machines={"lease_seconds": 1.0})
+        # Twice, since the client itself asks again where a kept connection is cut.
+        proxy.set(LostAnswer(times=2, when=asks(function)))
+        origin.send(origin.handover(1, PICTURE), origin.handover(2, b"no picture"))
+
+        def all_told() -> bool:
+            for job in queue.due(bench.desk.journal, "fetched", 9):
+                if job.message_id == 2:
+                    transitions.bury(bench.desk.journal, job, "no picture")
+            bench.render()
+            bench.publisher.publish_due()
+            return len(origin.results()) == 2 and bench.is_empty()
+
+        bench.go_on_until("both results, and nothing in hand", all_told)
+        assert {type(one) for one in origin.results().values()} == {Published, Dead}
+        assert rows_of(queue_server) == [1] and origin.queued() == 0
+
+
+def test_a_database_that_is_away_longer_than_the_lease(
+    make_bench: Callable[..., Bench], origin: Origin, queue_server: RowServer
+) -> None:
+    with FaultProxy(queue_server.port) as proxy:
+        bench = make_bench(catalog={"url": proxy.url, "answer_seconds": 0.5}, machines={"lease_seconds": 1.0})
+        origin.send(origin.handover(1, PICTURE), origin.handover(2, PICTURE + b"2"))
+        bench.fetch(2)
+        proxy.set(Refuse())
+        bench.render()
+        bench.go_on_until("a failure", lambda: bench.source._database.error)
+        until = time.monotonic() + WAIT_SECONDS
+        while not (stolen := origin.take(1)):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        proxy.set(LostAnswer(times=0))
+        bench.go_on_until("what was lost to be dropped", lambda: len(bench.states()) == 1)
+        bench.publish()
+        bench.go_on_until("the rest to be published", lambda: bench.publisher.publish_due() or bench.is_empty())
+        bench.go_on_until("nothing to be in hand", bench.is_empty)
+        (number,) = {1, 2} - {int(stolen[0].message["message"]["id"])}
+        assert rows_of(queue_server) == [number] and set(origin.results()) == {number}
+        assert bench.counters() == (1, 0, 0, 1)
+
+
+def test_a_database_that_lacks_its_functions_says_so(
+    make_bench: Callable[..., Bench], row_server: RowServer, origin: Origin
+) -> None:
+    missing = b'{"code": "PGRST202", "message": "Could not find the function public.pd_extend"}'
+    with FaultProxy(row_server.port) as proxy:
+        proxy.set(Answer(404, missing, {"Content-Type": "application/json"}))
+        bench = make_bench(catalog={"url": proxy.url})
+        bench.source.go_on()
+    (report,) = bench.reports("machines")
+    assert "pd_extend" in report["schema"] and "schema --machines" in report["remedy"]
+    assert bench.source._database.may_be_asked is False
