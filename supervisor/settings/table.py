@@ -541,7 +541,7 @@ class Machines:
         "",
         "a node's: project and bucket of its origin; what is set by itself outranks it",
         read=join.is_join,
-        form="what bin/run nodes --join prints at the origin, or empty",
+        form='what bin/run nodes --join prints at the origin after its "=", or empty',
         secret=True,
     )
 
