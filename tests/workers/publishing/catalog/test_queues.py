@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.instance import wait_for
 from tests.servers.faults import FaultProxy
 from tests.servers.rows import RowServer
 from tests.workers.publishing.catalog.builders import entry
-from tests.workers.publishing.catalog.conftest import IMPATIENT, MakeSupabase
+from tests.workers.publishing.catalog.conftest import MakeQueues, MakeSupabase
 from tests.workers.publishing.catalog.queue_desk import (
     ORIGIN,
     OTHER_ORIGIN,
@@ -32,35 +32,11 @@ from tests.workers.publishing.catalog.queue_desk import (
 from workers.publishing.catalog import CatalogFault, Fenced, RowFault
 from workers.publishing.catalog.supabase.queues import Queues, Receipt
 
-
-@pytest.fixture
-def queue_stack(queue_server: RowServer) -> RowServer:
-    """The stack with the queues, and nothing in it."""
-    queue_server.empty()
-    queue_server.empty_queues()
-    return queue_server
+pytestmark = pytest.mark.usefixtures("queue_stack")
 
 
 @pytest.fixture
-def make_queues(queue_stack: RowServer) -> Iterator[Callable[..., Queues]]:
-    made: list[Queues] = []
-
-    def make(key: str = "", url: str = "") -> Queues:
-        made.append(Queues(url or queue_stack.url, key or queue_stack.keys.service_role, IMPATIENT))
-        return made[-1]
-
-    yield make
-    for queues in made:
-        queues.close()
-
-
-@pytest.fixture
-def queues(make_queues: Callable[..., Queues]) -> Queues:
-    return make_queues()
-
-
-@pytest.fixture
-def node(queue_stack: RowServer, make_queues: Callable[..., Queues]) -> Queues:
+def node(queue_stack: RowServer, make_queues: MakeQueues) -> Queues:
     """With a key of its own."""
     return make_queues(queue_stack.keys.of_node)
 
@@ -116,7 +92,7 @@ def test_what_is_no_hand_over_is_refused(queues: Queues, job: dict[str, Any]) ->
     assert take(queues) == []
 
 
-def test_both_of_two_that_hand_over_the_same_at_once_succeed(make_queues: Callable[..., Queues]) -> None:
+def test_both_of_two_that_hand_over_the_same_at_once_succeed(make_queues: MakeQueues) -> None:
     """One waits for an answer that it has given up, and asks again."""
     pair = [make_queues(), make_queues()]
     jobs: Any = [("live", message(number)) for number in range(1, 40)]
@@ -137,7 +113,7 @@ def test_live_ones_come_first_and_the_oldest_of_these(queues: Queues) -> None:
     assert numbers(take(queues, most=3)) == [2]
 
 
-def test_no_two_nodes_get_the_same(make_queues: Callable[..., Queues]) -> None:
+def test_no_two_nodes_get_the_same(make_queues: MakeQueues) -> None:
     pair = [make_queues(), make_queues()]
     hand_over(pair[0], *range(60))
     with ThreadPoolExecutor(2) as threads:
@@ -249,7 +225,7 @@ def test_two_that_write_one_picture_at_once(
     assert len(results(queues)) == 1
 
 
-def test_nobody_waits_in_a_circle(make_queues: Callable[..., Queues], make_supabase: MakeSupabase) -> None:
+def test_nobody_waits_in_a_circle(make_queues: MakeQueues, make_supabase: MakeSupabase) -> None:
     """A node that extends, writes and takes, beside an origin that takes back, all of the same pictures."""
     owner = make_queues()
     hand_over(owner, *range(1, 41))
@@ -497,7 +473,7 @@ def test_receipts_are_sent_to_no_schema_that_knows_none(
     assert written(queue_stack) == []
 
 
-def test_a_line_that_is_cut_is_asked_again(queue_stack: RowServer, make_queues: Callable[..., Queues]) -> None:
+def test_a_line_that_is_cut_is_asked_again(queue_stack: RowServer, make_queues: MakeQueues) -> None:
     with FaultProxy(queue_stack.port) as proxy:
         queues = make_queues(url=proxy.url)
         hand_over(queues, 1)
