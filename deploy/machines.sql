@@ -361,14 +361,13 @@ begin
     );
     -- One statement, so that none is missed which goes from a queue to the results just now.
     return query execute
-        'select key from jsonb_array_elements_text($1) as key
-        where exists (select from pgmq.q_pd_live_v1 as queued where queued.message ->> ''key'' = key)
-           or exists (select from pgmq.q_pd_backfill_v1 as queued where queued.message ->> ''key'' = key)'
+        'select message ->> ''key'' from pgmq.q_pd_live_v1 where message ->> ''key'' = any ($1)
+        union select message ->> ''key'' from pgmq.q_pd_backfill_v1 where message ->> ''key'' = any ($1)'
         || case when to_regclass('pgmq.q_pd_results_' || origin) is not null then format(
-            ' or exists (select from pgmq.%I as queued where queued.message ->> ''key'' = key)',
+            ' union select message ->> ''key'' from pgmq.%I where message ->> ''key'' = any ($1)',
             'q_pd_results_' || origin
         ) else '' end
-    using keys;
+    using (select array_agg(key) from jsonb_array_elements_text(keys) as key);
 end
 $$;
 
