@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
+import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -137,6 +141,14 @@ def test_the_token_of_a_node_is_no_api_key(queue_stack: RowServer, make_queues: 
     with pytest.raises(CatalogFault, match="the key is refused") as caught:
         make_queues(token).faults()
     assert token not in str(caught.value)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the recipe needs openssl")
+def test_a_token_is_made_as_the_sql_says(queue_stack: RowServer, make_queues: MakeQueues) -> None:
+    recipe = "\n".join(re.findall(r"^--   (b64\(\).*|head=.*|body=.*|echo .*)$", SQL, re.MULTILINE))
+    secret = {**os.environ, "JWT_SECRET": queue_stack.keys.secret}
+    made = subprocess.run(["sh", "-c", recipe], env=secret, capture_output=True, text=True, check=True)
+    assert make_queues(f"{queue_stack.keys.new_publishable}:{made.stdout.strip()}").faults() == []
 
 
 def test_no_key_is_told(queue_stack: RowServer) -> None:

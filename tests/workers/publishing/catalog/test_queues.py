@@ -213,6 +213,19 @@ def test_a_batch_of_all_kinds(queue_stack: RowServer, queues: Queues, make_supab
     assert len(results(queues)) == 2
 
 
+def test_two_receipts_of_one_picture_in_a_batch(
+    queue_stack: RowServer, queues: Queues, make_supabase: MakeSupabase
+) -> None:
+    hand_over(queues, 1)
+    (late,) = take(queues, "a")
+    expire(queue_stack)
+    (taken,) = take(queues, "b")
+    batch = [rows(4, 1, late.receipt), rows(3, 1, taken.receipt), rows(5, 1, taken.receipt)]
+    assert make_supabase().write_many(batch) == [Fenced(), True, Fenced()]
+    assert written(queue_stack) == [(1, 3)]
+    assert len(results(queues)) == 1
+
+
 def test_two_that_write_one_picture_at_once(
     queue_stack: RowServer, queues: Queues, make_supabase: MakeSupabase
 ) -> None:
@@ -406,6 +419,9 @@ def test_nodes_and_queues_are_seen(queue_stack: RowServer, queues: Queues, node:
     assert [(one.name, one.length, one.taken) for one in found.queues] == [("live", 1, 1), ("backfill", 2, 1)]
     assert all(one.oldest_seconds is not None and 0 <= one.oldest_seconds < 60 for one in found.queues)
     assert (found.results, queues.machines().results, queues.machines(OTHER_ORIGIN).results) == (1, 0, 0)
+    expire(queue_stack)
+    found = queues.machines(ORIGIN)
+    assert (found.nodes[0].in_hand, found.queues[0].taken) == (2, 0), "a node that is silent still has them"
     queue_stack.sql("update picturedesk.nodes set last_seen = now() - interval '25 h' where node = 'b'")
     queue_stack.sql("update picturedesk.leases set until = now() - interval '25 h'")
     assert [one.node for one in queues.machines(ORIGIN).nodes] == ["a"]
