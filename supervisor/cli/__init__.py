@@ -26,8 +26,9 @@ def main(arguments: list[str], stop_fd: int | None) -> int:
     options = parse(arguments)
     try:
         if options.command == "schema":  # needed before there is a project to configure
-            file = "realtime.sql" if options.realtime else "machines.sql" if options.machines else "schema.sql"
-            terminal.write((HOME / "deploy" / file).read_text(encoding="utf-8"))
+            parts = [name for name in ("realtime", "machines") if getattr(options, name)] or ["schema"]
+            for part in parts:
+                terminal.write((HOME / f"deploy/{part}.sql").read_text(encoding="utf-8"))
             return ExitCode.DONE
         return _configure_and_run(options, stop_fd)
     except BrokenPipeError:

@@ -298,7 +298,12 @@ class Catalog:
         finish=lambda address: address.rstrip("/"),
     )
     key: str = setting(
-        "", "a secret key (sb_secret_…) or the service_role key", pattern=r"[!-~]*", form=_PRINTABLE, secret=True
+        "",
+        "a secret key (sb_secret_…) or the service_role key; or a node's own, API key:token (how to make it is said by"
+        " `bin/run schema --machines`)",
+        pattern=r"[!-~]*",
+        form=_PRINTABLE,
+        secret=True,
     )
     answer_seconds: float = setting(10.0, "longest wait for an answer of the project", unit="s", low=0.1, high=3600)
 
