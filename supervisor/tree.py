@@ -391,15 +391,10 @@ CHECKS: dict[str, Check] = {
 }
 """What `check` runs besides reading the configuration: each gets its child's options and names what is wrong."""
 
-MACHINES_CHECK = "workers.publishing.catalog.supabase.queues_check:check"
-
 OF_A_NODE = ("workers.publishing.storage:check", "workers.publishing.catalog:check", "health.notify.check:check")
 """Those that say something of a node: it has no source, and makes pictures and rows only."""
 
 
 def checks(settings: Settings) -> dict[str, Check]:
-    """Those of `CHECKS` that this machine's role has a use for, and that of the queues where there are others."""
-    if settings.machines.role == "all":
-        return CHECKS
-    here = {target: CHECKS[target] for target in OF_A_NODE} if is_node(settings) else CHECKS
-    return {**here, MACHINES_CHECK: uploader_options}
+    """Those of `CHECKS` that this machine's role has a use for; the catalogue's tries the queues of other machines."""
+    return {target: CHECKS[target] for target in OF_A_NODE} if is_node(settings) else CHECKS

@@ -96,7 +96,7 @@ def dotted_targets() -> set[str]:
 def test_every_target_resolves(settings: Settings) -> None:
     targets = dotted_targets()
     in_use = {spec.target for spec in (*everyone(settings), tree.importer(settings, Path("/x"), 1, 1))}
-    in_use |= {*tree.CHECKS, tree.MACHINES_CHECK}
+    in_use |= set(tree.CHECKS)
     assert in_use | {tree.pool_options(settings)["router"]} <= targets
     assert len(targets) > len(in_use) + 3, "those of the commands"
     for target in sorted(targets):
@@ -111,13 +111,12 @@ def test_every_check_resolves_and_gets_options(settings: Settings) -> None:
         assert any(options(settings).items() <= given.items() for given in targets.values())
 
 
-def test_the_queues_are_tried_where_there_are_other_machines(settings: Settings) -> None:
+def test_a_node_is_tried_as_far_as_it_works(settings: Settings) -> None:
     def tried(role: str) -> set[str]:
         return set(tree.checks(replace(settings, machines=replace(settings.machines, role=role))))
 
-    assert tried("all") == set(tree.CHECKS)
-    assert tried("origin") == {*tree.CHECKS, tree.MACHINES_CHECK}
-    assert tried("node") == {*tree.OF_A_NODE, tree.MACHINES_CHECK}
+    assert tried("all") == tried("origin") == set(tree.CHECKS)
+    assert tried("node") == set(tree.OF_A_NODE) < set(tree.CHECKS)
 
 
 def test_options_are_plain_data(settings: Settings) -> None:
