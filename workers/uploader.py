@@ -24,8 +24,8 @@ from ipc.files.object_layout import Layout
 from ipc.files.rows import RowLayout
 from ipc.files.spool import Spool
 from ipc.journal import Journal, claims
-from ipc.loading import loading
 from ipc.journal.taken import machine_id
+from ipc.loading import loading
 from ipc.machines.names import is_node, node_name
 from ipc.options import reading_options
 from ipc.retry import RetryPolicy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.instance import wait_for
 from tests.servers.faults import FaultProxy
 from tests.servers.rows import RowServer
 from tests.workers.publishing.catalog.builders import entry
-from tests.workers.publishing.catalog.conftest import IMPATIENT, MakeSupabase
+from tests.workers.publishing.catalog.conftest import MakeQueues, MakeSupabase
 from tests.workers.publishing.catalog.queue_desk import (
     ORIGIN,
     OTHER_ORIGIN,
@@ -32,35 +32,11 @@ from tests.workers.publishing.catalog.queue_desk import (
 from workers.publishing.catalog import CatalogFault, Fenced, RowFault
 from workers.publishing.catalog.supabase.queues import Queues, Receipt
 
-
-@pytest.fixture
-def queue_stack(queue_server: RowServer) -> RowServer:
-    """The stack with the queues, and nothing in it."""
-    queue_server.empty()
-    queue_server.empty_queues()
-    return queue_server
+pytestmark = pytest.mark.usefixtures("queue_stack")
 
 
 @pytest.fixture
-def make_queues(queue_stack: RowServer) -> Iterator[Callable[..., Queues]]:
-    made: list[Queues] = []
-
-    def make(key: str = "", url: str = "") -> Queues:
-        made.append(Queues(url or queue_stack.url, key or queue_stack.keys.service_role, IMPATIENT))
-        return made[-1]
-
-    yield make
-    for queues in made:
-        queues.close()
-
-
-@pytest.fixture
-def queues(make_queues: Callable[..., Queues]) -> Queues:
-    return make_queues()
-
-
-@pytest.fixture
-def node(queue_stack: RowServer, make_queues: Callable[..., Queues]) -> Queues:
+def node(queue_stack: RowServer, make_queues: MakeQueues) -> Queues:
     """With a key of its own."""
     return make_queues(queue_stack.keys.of_node)
 
@@ -116,7 +92,7 @@ def test_what_is_no_hand_over_is_refused(queues: Queues, job: dict[str, Any]) ->
     assert take(queues) == []
 
 
-def test_both_of_two_that_hand_over_the_same_at_once_succeed(make_queues: Callable[..., Queues]) -> None:
+def test_both_of_two_that_hand_over_the_same_at_once_succeed(make_queues: MakeQueues) -> None:
     """One waits for an answer that it has given up, and asks again."""
     pair = [make_queues(), make_queues()]
     jobs: Any = [("live", message(number)) for number in range(1, 40)]
@@ -137,7 +113,7 @@ def test_live_ones_come_first_and_the_oldest_of_these(queues: Queues) -> None:
     assert numbers(take(queues, most=3)) == [2]
 
 
-def test_no_two_nodes_get_the_same(make_queues: Callable[..., Queues]) -> None:
+def test_no_two_nodes_get_the_same(make_queues: MakeQueues) -> None:
     pair = [make_queues(), make_queues()]
     hand_over(pair[0], *range(60))
     with ThreadPoolExecutor(2) as threads:
@@ -237,6 +213,19 @@ def test_a_batch_of_all_kinds(queue_stack: RowServer, queues: Queues, make_supab
     assert len(results(queues)) == 2
 
 
+def test_two_receipts_of_one_picture_in_a_batch(
+    queue_stack: RowServer, queues: Queues, make_supabase: MakeSupabase
+) -> None:
+    hand_over(queues, 1)
+    (late,) = take(queues, "a")
+    expire(queue_stack)
+    (taken,) = take(queues, "b")
+    batch = [rows(4, 1, late.receipt), rows(3, 1, taken.receipt), rows(5, 1, taken.receipt)]
+    assert make_supabase().write_many(batch) == [Fenced(), True, Fenced()]
+    assert written(queue_stack) == [(1, 3)]
+    assert len(results(queues)) == 1
+
+
 def test_two_that_write_one_picture_at_once(
     queue_stack: RowServer, queues: Queues, make_supabase: MakeSupabase
 ) -> None:
@@ -249,7 +238,7 @@ def test_two_that_write_one_picture_at_once(
     assert len(results(queues)) == 1
 
 
-def test_nobody_waits_in_a_circle(make_queues: Callable[..., Queues], make_supabase: MakeSupabase) -> None:
+def test_nobody_waits_in_a_circle(make_queues: MakeQueues, make_supabase: MakeSupabase) -> None:
     """A node that extends, writes and takes, beside an origin that takes back, all of the same pictures."""
     owner = make_queues()
     hand_over(owner, *range(1, 41))
@@ -430,6 +419,9 @@ def test_nodes_and_queues_are_seen(queue_stack: RowServer, queues: Queues, node:
     assert [(one.name, one.length, one.taken) for one in found.queues] == [("live", 1, 1), ("backfill", 2, 1)]
     assert all(one.oldest_seconds is not None and 0 <= one.oldest_seconds < 60 for one in found.queues)
     assert (found.results, queues.machines().results, queues.machines(OTHER_ORIGIN).results) == (1, 0, 0)
+    expire(queue_stack)
+    found = queues.machines(ORIGIN)
+    assert (found.nodes[0].in_hand, found.queues[0].taken) == (2, 0), "a node that is silent still has them"
     queue_stack.sql("update picturedesk.nodes set last_seen = now() - interval '25 h' where node = 'b'")
     queue_stack.sql("update picturedesk.leases set until = now() - interval '25 h'")
     assert [one.node for one in queues.machines(ORIGIN).nodes] == ["a"]
@@ -497,7 +489,7 @@ def test_receipts_are_sent_to_no_schema_that_knows_none(
     assert written(queue_stack) == []
 
 
-def test_a_line_that_is_cut_is_asked_again(queue_stack: RowServer, make_queues: Callable[..., Queues]) -> None:
+def test_a_line_that_is_cut_is_asked_again(queue_stack: RowServer, make_queues: MakeQueues) -> None:
     with FaultProxy(queue_stack.port) as proxy:
         queues = make_queues(url=proxy.url)
         hand_over(queues, 1)

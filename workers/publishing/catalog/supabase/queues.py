@@ -57,7 +57,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node as the queues know it. `about` is what it says of itself, `finished` how many pictures it has settled."""
+    """A node as the queues know it. `about` is what it says of itself, `finished` how many pictures it has settled.
+
+    `in_hand` is what it was given, and nobody else since: its leases may have run out.
+    """
 
     node: str
     about: dict[str, Any]
