@@ -756,7 +756,9 @@ declare
     rows_version jsonb;
 begin
     if installed ~ '^[0-9]+(\.[0-9]+)*$' and string_to_array(installed, '.')::integer[] < '{1,5,1}' then
-        faults := faults || format('the extension pgmq is of version %s: it needs 1.5.1 or newer', installed);
+        faults := faults || format(
+            'the extension pgmq is of version %s: it needs 1.5.1 or newer (alter extension pgmq update)', installed
+        );
     end if;
     if to_regprocedure('pgmq.create(text)') is null or to_regprocedure('pgmq.send(text, jsonb)') is null then
         faults := faults || 'the extension pgmq is missing'::text;

@@ -18,7 +18,7 @@ from tests import checking
 from tests.servers.rows import MACHINES, OWNER, PGMQ, RowServer
 from tests.workers.publishing.catalog.builders import entry
 from tests.workers.publishing.catalog.conftest import IMPATIENT, MakeQueues, MakeSupabase
-from tests.workers.publishing.catalog.queue_desk import ORIGIN, hand_over, key, results, rows, take
+from tests.workers.publishing.catalog.queue_desk import ORIGIN, hand_over, key, numbers, results, rows, take
 from tests.workers.publishing.catalog.test_schema import Site
 from workers.publishing.catalog import CatalogFault, Fenced, check
 from workers.publishing.catalog.supabase.queues import Queues
@@ -198,6 +198,46 @@ def test_both_files_can_be_applied_again_in_any_order(
         "select count(*) as n from pg_proc where proname = 'ingest_messages' or proname like 'pd\\_%'"
     )
     assert count == [{"n": 10}], "one function of each name"
+
+
+def snapshot(server: RowServer) -> list[dict[str, Any]]:
+    """What there is in the schemas that it writes to."""
+    return server.sql(
+        """
+        with space (oid) as (values ('public'::regnamespace), ('picturedesk'::regnamespace), ('pgmq'::regnamespace))
+        select oid::regprocedure::text as name, pg_get_functiondef(oid) as what, proacl::text as rights
+        from pg_proc where pronamespace in (select oid from space) and prokind = 'f'
+        union all
+        select oid::regclass::text, relrowsecurity::text, relacl::text
+        from pg_class where relnamespace in (select oid from space) and relkind in ('r', 'i', 'S')
+        union all
+        select polname, polrelid::regclass || pg_get_expr(polqual, polrelid) || pg_get_expr(polwithcheck, polrelid), ''
+        from pg_policy where pg_get_expr(polwithcheck, polrelid) is not null
+        union all
+        select nspname, '', nspacl::text from pg_namespace
+        union all
+        select roleid::regrole::text, member::regrole::text, '' from pg_auth_members
+        order by 1, 2, 3
+        """
+    )
+
+
+def test_applied_twice_it_changes_nothing(queue_server: RowServer, queues: Queues) -> None:
+    hand_over(queues, 1)
+    before = snapshot(queue_server)
+    queue_server.apply_machines()
+    assert snapshot(queue_server) == before
+    assert numbers(take(queues)) == [1]
+
+
+def test_its_functions_name_every_schema(queue_server: RowServer) -> None:
+    """And only those of the interface, and what ingest_messages() calls, have their owner's rights."""
+    found = queue_server.sql(
+        "select proname, proconfig, prosecdef from pg_proc"
+        " where pronamespace = 'picturedesk'::regnamespace or proname ~ '^pd_'"
+    )
+    assert all(row["proconfig"] == ['search_path=""'] for row in found)
+    assert {row["proname"] for row in found if row["prosecdef"]} == {*NODES, *ORIGINS, "accept"}
 
 
 def test_it_makes_do_with_an_older_schema_until_that_is_applied(

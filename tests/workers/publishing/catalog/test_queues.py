@@ -296,6 +296,7 @@ def test_returned_ones_are_not_counted(queue_stack: RowServer, queues: Queues) -
     hand_over(queues, 1)
     for number in range(12):
         (taken,) = take(queues, f"n{number}")
+        assert queues.extend(f"n{number}", {}, [taken.receipt], 60)
         assert queues.settle(f"n{number}", [(taken.receipt, None)])
     assert numbers(take(queues, "last")) == [1]
     assert results(queues) == []

@@ -127,7 +127,7 @@ class Project:
             self._is_fresh = True
 
     def _without_key(self, text: str) -> str:
-        for secret in (self._key, self._token or self._key, self._api_key):
+        for secret in filter(None, (self._key, self._token, self._api_key)):
             text = text.replace(secret, "(the key)")
         return text
 
