@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ EACH = [name for name in failpoints.NAMES if name.startswith("machines.")]
 HERE = ["machines.compared", "machines.taken_back", "machines.brought_back"]
 """Points that are reached when the queue was emptied, or our own workers are idle."""
 
-POINTS = EACH if lengths.is_long else ["machines.sent", "machines.recorded", "machines.taken_back"]
+POINTS = EACH if lengths.is_long else ["machines.sent", "machines.recorded"]
 REST = {
     "breaker": {"failures": 2, "timeout_seconds": 0.5},
     "webhooks": [],
@@ -40,13 +41,15 @@ REST = {
 
 
 @pytest.fixture
-def origin(object_server: ObjectServer, queue_server: RowServer, desk: Desk) -> Iterator[Origin]:
+def origin(object_server: ObjectServer, queue_server: RowServer, tmp_path: Path) -> Iterator[Origin]:
     queue_server.empty()
     queue_server.empty_queues()
+    desk = Desk(tmp_path)
     with object_server.bucket() as bucket:
         origin = Origin(desk, sections(object_server, queue_server, bucket, reconcile_seconds=1.0))
         yield origin
         origin.close()
+    desk.close()
 
 
 class Uploader:
@@ -89,7 +92,7 @@ def test_nothing_is_lost_or_doubled(
     monkeypatch.setenv(failpoints.VARIABLE, point)
     killed = Uploader(origin, 1)
     try:
-        drive(point, origin, node, queue_server, killed.has_ended)
+        drive(point, origin, node, killed.has_ended)
         assert killed.exit_code == -signal.SIGKILL, "the failpoint was never reached"
     finally:
         killed.close()
@@ -109,24 +112,21 @@ def test_nothing_is_lost_or_doubled(
     assert origin.wire() == {}
     found = queue_server.sql("select message_id, count(*) from public.messages group by 1 order by 1")
     assert [(row["message_id"], row["count"]) for row in found] == [(number, 1) for number in range(1, 9)]
-    assert not origin.minding._queues.results(claims.machine(journal), [], 9) or not claims.outstanding(journal)
     node.close()
 
 
-def drive(point: str, origin: Origin, node: Node, queue_server: RowServer, has_ended: Any) -> None:
+def drive(point: str, origin: Origin, node: Node, has_ended: Callable[[], bool]) -> None:
     """Have come about what the point needs, until the uploader has ended."""
-    emptied = False
 
     def step() -> bool:
-        nonlocal emptied
-        if point == "machines.compared":
-            return bool(has_ended())
+        if point == "machines.compared":  # the queue is compared with what was handed over for a while
+            return has_ended()
         if point in HERE:
             if claims.at_step(origin.desk.journal, "handed", 1):
                 claim_here(origin)
         else:
             node_works(node)
-        return bool(has_ended())
+        return has_ended()
 
     wait_for("the uploader to be killed", step)
 

@@ -19,7 +19,7 @@ SCANS = {
     "published_pictures": "for `gc`, a process of its own: from the newest job back to the first published ones",
     "quarantined": "reads the index of the poisonous ones from its end, as many as it is asked for",
     "rows_by_address": "for `check`, a process of its own: reads an index without the jobs",
-    "release_claims": "reads the index of the claimed ones, which are as many as there are image workers",
+    "release_claims": "reads the index of the claimed ones, as many as image workers, and some hundreds of nodes'",
     "states": "reads the counts: five rows a channel",
     "waiting_for_retry": "reads the counts: five rows a channel",
 }
@@ -148,6 +148,13 @@ def a_journal(count: int) -> Journal:
             """INSERT INTO changes (channel_id, message_id, what, at)
                SELECT channel_id, message_id, 'changed', 1 FROM jobs WHERE state = 'published'"""
         )
+        handed_over = "SELECT id FROM jobs WHERE state = 'fetched' AND next_at = 0 ORDER BY id DESC LIMIT 3"
+        journal._connection.execute(f"UPDATE jobs SET claimed_by = 'machines' WHERE id IN ({handed_over})")
+        journal._connection.execute(
+            f"""INSERT INTO claims (job, generation, revision, token, step, at)
+                SELECT id, 1, 1, 'token ' || id, 'handed', 1 FROM jobs WHERE id IN ({handed_over})"""
+        )
+        journal._connection.execute("INSERT INTO claim_leftovers VALUES ('token', 'key')")
         claimed = "SELECT id FROM jobs WHERE state = 'fetched' AND next_at = 0 LIMIT 2"
         journal._connection.execute(f"UPDATE jobs SET claimed_by = 'image-1' WHERE id IN ({claimed})")
     return journal
@@ -202,7 +209,7 @@ def instructions(journal: Journal, query: str, **values: Any) -> int:
 def test_the_journals_have_what_they_are_about(large: Journal) -> None:
     assert kept_counts(large) == recounted_counts(large)
     assert kept_reasons(large) == recounted_reasons(large)
-    assert len(queue.due(large, "fetched", 10**6)) + 2 == figures.states(large)["fetched"] // 3
+    assert len(queue.due(large, "fetched", 10**6)) + 5 == figures.states(large)["fetched"] // 3
     assert figures.states(large) == {
         "seen": 4 * MANY,
         "fetched": 4 * MANY,

@@ -199,9 +199,7 @@ CHANGES = ["edit", "delete", "infer", "picture", "hide", "block"]
 
 @pytest.mark.parametrize("is_held", [True, False], ids=["held", "published"])
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_meanwhile_wins(
-    change: str, is_held: bool, origin: Origin, node: Node, queue_server: RowServer
-) -> None:
+def test_a_change_meanwhile_wins(change: str, is_held: bool, origin: Origin, node: Node) -> None:
     """While a node holds the picture, or after it has written the row, of which the origin does not know yet."""
     fetch(origin, 3)
     origin.step()

@@ -4,6 +4,8 @@ An object stays when a row names it; when it is the original, a row has its dige
 be published in another way now; when a picture on its way here has its digest; when it is younger than the grace; and
 when its key is none that this program makes.
 
+Originals on their way to other machines (`{prefix}wire/`) have keys of another form, and are passed over.
+
 How nothing is removed that a row is about to name:
 
 1. A lease is taken in the journal on a picture that no message here is known to have. The uploader stores nothing of a

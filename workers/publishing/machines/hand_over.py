@@ -184,7 +184,7 @@ class HandOver:
     # What the bucket has lost, and what it has too much
 
     def _look_at_wire(self) -> int:
-        """Now and then: an original that is not there is put again; one that nobody knows is deleted. How many are lost.
+        """Now and then: an original that is not there is put again (how many), one that nobody knows is deleted.
 
         It is this thread that puts and deletes, so what is recorded is what has to be there.
         """
