@@ -108,7 +108,7 @@ def test_its_level_and_its_memory_are_in_status_though_nobody_may_look_into_it(
     wait_for("its end", lambda: row(instance, "uploader").get("exits"))
     assert "File" in row(instance, "uploader")["exits"][-1]["stacks"]
     assert instance.stop() == 0
-    said = instance.command("check").stdout
+    said = instance.answer("check").stdout
     assert f"sandbox: {best}\n" in said
 
 
@@ -157,6 +157,6 @@ def test_a_worker_that_breaks_the_rules_costs_its_picture_at_once(
     assert re.match(r"image-1 broke the rules of its sandbox on job \d at \S+: its picture", problem["what"])
     assert row(instance, "image-1")["exits"][0]["cause"] == "broke its sandbox"
     assert (status["stats"]["dead"], status["stats"]["processed"]) == (1, 3)
-    assert "poison, set aside at once: its worker was lost: broke the rules" in instance.command("dead").stdout
+    assert "poison, set aside at once: its worker was lost: broke the rules" in instance.answer("dead").stdout
     assert instance.stop() == 0
     instance.assert_nothing_left(dead=1)

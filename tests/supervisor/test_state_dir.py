@@ -44,7 +44,7 @@ def test_the_tree_ends_when_its_folder_is_gone(how: str, export: Path, make_inst
         if how == "replaced":
             second.wait_until_done()
             second.wait_until_running()
-            assert second.command("reload").returncode == 0, "its control socket is still there"
+            assert second.answer("reload").returncode == 0, "its control socket is still there"
             assert second.stop() == 0
             second.assert_published([1, 2])
             second.assert_nothing_left()
