@@ -81,7 +81,7 @@ def test_another_user_learns_that_the_folder_is_closed(words: str, instance: Ins
 def test_check_does_not_wait_for_a_fifo(name: str, instance: Instance) -> None:
     instance.state_dir.mkdir(mode=0o700)
     os.mkfifo(instance.state_dir / name)
-    done = instance.command("check")
+    done = instance.answer("check")
     assert done.returncode == 78 and done.stderr.count("is a FIFO or a device") == 1, done.stderr
 
 
@@ -91,8 +91,7 @@ def test_a_planted_link_is_refused(name: str, instance: Instance, tmp_path: Path
     (precious := tmp_path / "precious").write_text("precious")
     instance.state_dir.mkdir(mode=0o700)
     (instance.state_dir / name).symlink_to(precious)
-    for command in ("check", "start"):
-        done = instance.command(command)
+    for done in (instance.answer("check"), instance.command("start")):
         assert done.returncode == 78, done.stderr
         assert f"{instance.state_dir / name} is a symbolic link to {precious}" in done.stderr, json.dumps(done.stderr)
     assert precious.read_text() == "precious" and precious.stat().st_mode & 0o777 == 0o666 & ~0o022
