@@ -15,7 +15,7 @@ import pytest
 
 from supervisor.child import sandbox
 from tests.instance import Instance, wait_for
-from tests.pictures import make_export
+from tests.pictures import draw, make_export
 
 pytestmark = pytest.mark.tree
 
@@ -147,7 +147,9 @@ def test_without_seccomp_it_starts_and_says_so(export: Path, make_instance: Call
 def test_a_worker_that_breaks_the_rules_costs_its_picture_at_once(
     tmp_path: Path, make_instance: Callable[..., Instance]
 ) -> None:
-    instance = make_instance(make_export(tmp_path / "large", 4, size=(2400, 1600)))
+    export = make_export(tmp_path / "large", 4)
+    draw(next((export / "photos").glob("photo_1@*")), 1, (2400, 1600))  # the first one takes its time
+    instance = make_instance(export)
     instance.start()
     wait_for("its job", lambda: row(instance, "image-1").get("job"))
     instance.strike("image-1", signal.SIGSYS)  # as the kernel does when its filter says so
