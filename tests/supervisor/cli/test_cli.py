@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import sqlite3
@@ -20,7 +19,7 @@ from supervisor import cli
 from supervisor.cli import memory
 from supervisor.version import VERSION
 from tests.instance import HOME, Instance, wait_for
-from tests.pictures import draw, make_export, message, write_result
+from tests.pictures import draw, make_export
 
 MakeInstance = Callable[..., Instance]
 
@@ -314,27 +313,6 @@ def test_import_sums_up_and_a_second_one_changes_nothing(export: Path, make_inst
     assert "Nothing has changed" in second.stdout
     assert sorted((file, file.stat().st_mtime_ns) for file in (instance.state_dir / "media").rglob("*")) == media
     assert instance.rows() == rows
-
-
-def test_import_of_an_export_that_moved_and_grew(tmp_path: Path, make_instance: MakeInstance) -> None:
-    export = make_export(tmp_path / "export", 2)
-    instance = make_instance(export)
-    assert instance.command("import", str(export), "--exit").returncode == 0
-    moved = tmp_path / "moved"
-    shutil.move(export, moved)
-    name = "photos/photo_3@01-02-2025_10-00-00.jpg"
-    draw(moved / name, 1)  # the same picture as the first: stored once, with two rows
-    messages = json.loads((moved / "result.json").read_text())["messages"]
-    messages[1]["text_entities"] = [{"type": "plain", "text": "edited"}]
-    messages[1]["edited_unixtime"] = str(int(messages[1]["date_unixtime"]) + 60)
-    write_result(moved, [*messages, message(3, photo=name, width=480, height=360)])
-    done = instance.command("import", str(moved / "result.json"), "--exit")
-    assert "3 pictures: 1 published, 1 already there, 1 edited, 0 dead" in done.stdout
-    instance.assert_published([1, 2, 3])
-    rows = instance.rows()
-    assert rows[1]["caption"] == "edited"
-    assert rows[0]["sha256"] == rows[2]["sha256"] != rows[1]["sha256"]
-    instance.assert_nothing_left()
 
 
 def test_import_of_what_is_no_export(tmp_path: Path, make_instance: MakeInstance) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from ipc.transport import control_client
 from supervisor.cli.imports.running_instance import judge
 from tests.instance import Instance, lasting, wait_for
-from tests.pictures import CHANNEL, make_export
+from tests.pictures import CHANNEL, draw, make_export, message
 
 MakeInstance = Callable[..., Instance]
 
@@ -142,6 +143,27 @@ def test_an_import_that_is_ended_says_how_far_it_came(tmp_path: Path, make_insta
         assert of_channel(instance, channel) == [1, 2, 3]
     assert instance.stop() == 0
     instance.assert_nothing_left()
+
+
+@pytest.mark.tree
+def test_an_export_that_moved_and_grew(instance: Instance, tmp_path: Path) -> None:
+    export = export_of(tmp_path / "export", 2, channel=79)
+    assert instance.command("import", str(export)).returncode == 0
+    moved = tmp_path / "moved"
+    shutil.move(export, moved)
+    name = "photos/photo_3@01-02-2025_10-00-00.jpg"
+    draw(moved / name, 1)  # the same picture as the first: stored once, with two rows
+    document = json.loads((moved / "result.json").read_text())
+    document["messages"][1]["text_entities"] = [{"type": "plain", "text": "edited"}]
+    document["messages"][1]["edited_unixtime"] = str(int(document["messages"][1]["date_unixtime"]) + 60)
+    document["messages"].append(message(3, photo=name, width=480, height=360))
+    (moved / "result.json").write_text(json.dumps(document))
+    done = instance.command("import", str(moved / "result.json"), "--exit")
+    assert "3 pictures: 1 published, 1 already there, 1 edited, 0 dead" in done.stdout
+    rows = [row for row in instance.rows() if row["channel_id"] == 79]
+    assert [row["message_id"] for row in rows] == [1, 2, 3]
+    assert rows[1]["caption"] == "edited"
+    assert rows[0]["sha256"] == rows[2]["sha256"] != rows[1]["sha256"]
 
 
 @pytest.mark.tree

@@ -35,27 +35,18 @@ def open_to_others(state_dir: Path) -> dict[str, str]:
 
 
 @pytest.mark.tree
-def test_the_first_command_closes_it_to_others(instance: Instance) -> None:
+def test_the_first_command_closes_it_to_others_and_a_start_says_so(instance: Instance) -> None:
     assert instance.command("check").returncode == 0
     assert open_to_others(instance.state_dir) == {"state": "0o711"}
-    instance.start()
-    instance.wait_until_done()
-    assert open_to_others(instance.state_dir) == {"state": "0o711"}
-    assert (instance.state_dir / "control.sock").is_socket()
-    assert instance.stop() == 0
-
-
-@pytest.mark.tree
-def test_a_start_closes_what_was_open_and_says_so(instance: Instance) -> None:
-    instance.state_dir.mkdir()
     instance.state_dir.chmod(0o777)
     Journal.open(instance.state_dir / "journal.db").close()
     (instance.state_dir / "catalog.db").touch()
     for name in ("journal.db", "catalog.db"):
         (instance.state_dir / name).chmod(0o644)
     instance.start()
-    instance.wait_until_running()
+    instance.wait_until_done()
     assert open_to_others(instance.state_dir) == {"state": "0o711"}
+    assert (instance.state_dir / "control.sock").is_socket()
     assert instance.stop() == 0
     [record] = [one for one in instance.records() if one["event"] == "state_dir.closed"]
     assert {"state: 0777 to 0711", "catalog.db: 0644 to 0600", "journal.db: 0644 to 0600"} <= set(record["changed"])
