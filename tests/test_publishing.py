@@ -24,6 +24,7 @@ import pytest
 
 from ipc.intake import withdraw
 from ipc.journal import figures
+from tests import lengths
 from tests.hosted import FED, Feed, HostedInstance
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export
@@ -428,33 +429,46 @@ PAGE = b"<html><title>Please log in</title></html>"
 
 STORAGE_FAULTS = [
     pytest.param(Refuse(), "nobody answers there", id="refused"),
-    pytest.param(Reset(), "It is tried again", id="reset"),
     pytest.param(Reset(after_bytes=20), "It is tried again", id="reset in the middle of an answer"),
     pytest.param(CutUpload(after_bytes=LARGE_BYTES // 2), "It is tried again", id="cut upload"),
     pytest.param(LostAnswer(), "before there was an answer", id="lost answer"),
-    pytest.param(Answer(429, s3_error("TooManyRequests"), {"Retry-After": "1"}), "429", id="429"),
     pytest.param(Answer(503, s3_error("SlowDown"), {"Retry-After": "1"}), "503", id="503"),
-    pytest.param(Answer(500, s3_error("InternalError")), "500", id="500"),
-    pytest.param(Answer(401, s3_error("Unauthorized")), "401 Unauthorized.*storage.access_key_id", id="401"),
     pytest.param(Answer(403, s3_error("AccessDenied")), "403 AccessDenied.*right to read and write", id="403"),
     pytest.param(Answer(200, PAGE, {"Content-Type": "text/html"}), "as no S3 service does", id="a page instead"),
-    pytest.param(Answer(200, PAGE, {"ETag": '"5f2b-1a3"'}), "as no S3 service does", id="a page with an ETag instead"),
 ]
 
 CATALOG_FAULTS = [
     pytest.param(Refuse(), "no answer: .*catalog.url", id="refused"),
-    pytest.param(Reset(), "no answer: ", id="reset"),
-    pytest.param(Reset(after_bytes=20), "no answer: ", id="reset in the middle of an answer"),
     pytest.param(CutUpload(after_bytes=900), "no answer: ", id="cut upload"),
     pytest.param(LostAnswer(), "no answer: ", id="lost answer"),
-    pytest.param(Answer(429, b"slow down", {"Retry-After": "1"}), "too many requests", id="429"),
     pytest.param(Answer(503, b"upstream", {"Retry-After": "1"}), "503", id="503"),
-    pytest.param(Answer(500, b"oh"), "500", id="500"),
     pytest.param(Answer(401, b'{"message":"Invalid API key"}'), "the key is refused.*catalog.key", id="401"),
-    pytest.param(Answer(403, b"no"), "the key is refused.*catalog.key", id="403"),
     pytest.param(Answer(200, PAGE, {"Content-Type": "text/html"}), "is not the catalogue's", id="a page instead"),
     pytest.param(Answer(540, b"paused"), "paused.*dashboard", id="the project is paused"),
 ]
+
+
+STORAGE_FAULTS_IN_THE_LONG_RUN = [
+    pytest.param(Reset(), "It is tried again", id="reset"),
+    pytest.param(Answer(429, s3_error("TooManyRequests"), {"Retry-After": "1"}), "429", id="429"),
+    pytest.param(Answer(500, s3_error("InternalError")), "500", id="500"),
+    pytest.param(Answer(401, s3_error("Unauthorized")), "401 Unauthorized.*storage.access_key_id", id="401"),
+    pytest.param(Answer(200, PAGE, {"ETag": '"5f2b-1a3"'}), "as no S3 service does", id="a page with an ETag instead"),
+]
+"""Each is like one above for the whole program; what each answer means: tests/workers/publishing/storage."""
+
+CATALOG_FAULTS_IN_THE_LONG_RUN = [
+    pytest.param(Reset(), "no answer: ", id="reset"),
+    pytest.param(Reset(after_bytes=20), "no answer: ", id="reset in the middle of an answer"),
+    pytest.param(Answer(429, b"slow down", {"Retry-After": "1"}), "too many requests", id="429"),
+    pytest.param(Answer(500, b"oh"), "500", id="500"),
+    pytest.param(Answer(403, b"no"), "the key is refused.*catalog.key", id="403"),
+]
+"""Likewise: tests/workers/publishing/catalog."""
+
+if lengths.is_long:
+    STORAGE_FAULTS += STORAGE_FAULTS_IN_THE_LONG_RUN
+    CATALOG_FAULTS += CATALOG_FAULTS_IN_THE_LONG_RUN
 
 
 @pytest.mark.parametrize(("mode", "reason"), STORAGE_FAULTS)
@@ -558,8 +572,11 @@ def the_catalogue_fails(mode: Mode, reason: str, scene: Scene) -> None:
     scene.assert_all_there(numbers + more)
 
 
-@pytest.mark.parametrize("mode", [Latency(0.4), Throttle(20_000)])
-@pytest.mark.parametrize("service", ["storage", "catalog"])
+@pytest.mark.parametrize(
+    ("service", "mode"),
+    [("storage", Throttle(20_000)), ("catalog", Latency(0.4))]
+    + ([("storage", Latency(0.4)), ("catalog", Throttle(20_000))] if lengths.is_long else []),
+)
 def test_a_slow_service_is_waited_for(service: str, mode: Mode, scene: Scene) -> None:
     proxy: FaultProxy = getattr(scene, service)
     with proxy.during(mode):
