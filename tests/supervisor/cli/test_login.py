@@ -480,37 +480,28 @@ def test_check_says_of_every_channel_whether_it_can_be_read(server: TelegramServ
     assert checked.stdout.splitlines()[-1].partition(": ok (")[1]
 
 
-def test_check_of_what_an_instance_has_found_before(server: TelegramServer, make: MakeInstance) -> None:
-    """A renamed channel is still read by its id, and a lost one is reported."""
-    renamed = server.world.add_channel("Renamed", "old_name")
-    lost = server.world.add_channel("Lost", "lost_one")
-    instance = make("@old_name", "@lost_one")
-    log_in(server, instance)
-    instance.start()
-    wait_for(
-        "both channels",
-        lambda: len([row for row in (instance.status() or {"channels": []})["channels"] if row["id"]]) == 2,
-    )
-    assert instance.stop() == 0
-    renamed.rename("new_name")
-    lost.ban()
-    checked = instance.answer("check")
-    assert checked.returncode == 78
-    assert f"channel @old_name: 'Renamed', id {renamed.id}, member" in checked.stdout
-    assert "channel @lost_one: it is private" in checked.stderr and "join" in checked.stderr
-
-
-def test_check_beside_a_running_instance_asks_that(server: TelegramServer, make: MakeInstance) -> None:
+def test_check_beside_an_instance_that_is_held_runs_loses_telegram_and_has_ended(
+    server: TelegramServer, make: MakeInstance
+) -> None:
+    """On one instance, in that order: each step begins where the one before has ended."""
     mine = server.world.add_channel("Mine", "mine_own")
     other = server.world.add_channel("Other", "others", member=False)
-    instance = make("@mine_own", "@others", "@nobody_here")
-    log_in(server, instance)
+    renamed = server.world.add_channel("Renamed", "old_name")
+    lost = server.world.add_channel("Lost", "lost_one")
+    instance = make("@mine_own", "@others", "@nobody_here", "@old_name", "@lost_one")
     instance.start()
+    wait_for("the connection to be held", lambda: instance.row("connection").get("state") == "held")
+    checked = instance.answer("check")
+    assert checked.returncode == 78 and "connection is held" in checked.stderr, checked.stderr
+    assert "bin/run login" in checked.stderr
+
+    log_in(server, instance)
+    assert instance.answer("restart", "connection").returncode == 0
 
     def looked_at() -> bool:
         body = instance.status()
         rows = [row for row in body["channels"] if row.get("address")] if body else []
-        return len(rows) == 3 and all(row["id"] or row["problem"] for row in rows)
+        return len(rows) == 5 and all(row["id"] or row["problem"] for row in rows)
 
     wait_for("all channels to be looked at", looked_at)
     connections = server.connections_total
@@ -534,15 +525,13 @@ def test_check_beside_a_running_instance_asks_that(server: TelegramServer, make:
     assert checked.returncode == 78 and "not connected" in checked.stderr
     assert instance.stop() == 0
 
-
-def test_check_beside_an_instance_that_is_held(server: TelegramServer, make: MakeInstance) -> None:
-    instance = make("@mine_own")
-    instance.start()
-    wait_for("the connection to be held", lambda: instance.row("connection").get("state") == "held")
+    server.start()
+    renamed.rename("new_name")
+    lost.ban()
     checked = instance.answer("check")
-    assert checked.returncode == 78 and "connection is held" in checked.stderr, checked.stderr
-    assert "bin/run login" in checked.stderr
-    assert instance.stop() == 0
+    assert checked.returncode == 78
+    assert f"channel @old_name: 'Renamed', id {renamed.id}, member" in checked.stdout, "still read by its id"
+    assert "channel @lost_one: it is private" in checked.stderr and "join" in checked.stderr
 
 
 def test_check_where_there_is_no_way_to_telegram(server: TelegramServer, make: MakeInstance) -> None:
