@@ -29,7 +29,7 @@ CHANNEL = 4242
 EACH = [name for name in failpoints.NAMES if name.startswith("renewed.")]
 LONG = [*EACH, "rendered.before", "published.put", "published.recorded"]
 POINTS = LONG if lengths.is_long else ["renewed.begun", "renewed.deleted"]
-"""Between them is all that can be lost; `tests/workers/publishing/test_renewals.py` has the rest without processes."""
+"""Between them is all that can be lost; `tests/workers/publishing/test_renewals.py` has the rest without processes, and all of it with a bucket."""
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +122,7 @@ def test_killed_at_any_step(point: str, older: Path, export: Path, make_instance
     instance.assert_nothing_left()
 
 
+@pytest.mark.skipif(not lengths.is_long, reason="as a tree; the steps are in every run: bin/test --long")
 def test_with_a_bucket_and_a_project(
     object_server: ObjectServer, row_server: RowServer, export: Path, tmp_path: Path
 ) -> None:
