@@ -29,7 +29,8 @@ CHANNEL = 4242
 EACH = [name for name in failpoints.NAMES if name.startswith("renewed.")]
 LONG = [*EACH, "rendered.before", "published.put", "published.recorded"]
 POINTS = LONG if lengths.is_long else ["renewed.begun", "renewed.deleted"]
-"""Between them is all that can be lost; `tests/workers/publishing/test_renewals.py` has the rest without processes, and all of it with a bucket."""
+"""Between them is all that can be lost. `tests/workers/publishing/test_renewals.py` has the rest without processes, and
+with a bucket."""
 
 
 @pytest.fixture(scope="module")

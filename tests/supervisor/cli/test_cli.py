@@ -298,21 +298,55 @@ def test_check_says_it_once_where_both_outputs_are_one(make_instance: MakeInstan
 # import
 
 
-def test_import_sums_up_and_a_second_one_changes_nothing(export: Path, make_instance: MakeInstance) -> None:
-    """That its sum is of its own channel: test_import."""
+def test_import_that_is_killed_goes_on_stays_up_and_at_last_changes_nothing(
+    export: Path, make_instance: MakeInstance
+) -> None:
+    """Three imports of one export. That the sum is of its own channel: test_import."""
     instance = make_instance(export)
-    first = instance.command("import", str(export), "--exit")
-    assert first.returncode == 0, first.stderr
-    assert "5 pictures: 4 published, 0 already there, 1 dead" in first.stdout
+    the_tree_stops_when_its_import_is_killed(instance, export)
+    it_stays_up_and_passes_signals_on(instance, export)
     instance.assert_published([1, 2, 3, 5])
     instance.assert_nothing_left(dead=1)
     media = sorted((file, file.stat().st_mtime_ns) for file in (instance.state_dir / "media").rglob("*"))
     rows = instance.rows()
-    second = instance.command("import", str(export), "--exit")
-    assert "5 pictures: 0 published, 4 already there, 1 dead" in second.stdout
-    assert "Nothing has changed" in second.stdout
+    last = instance.command("import", str(export), "--exit")
+    assert "5 pictures: 0 published, 4 already there, 1 dead" in last.stdout
+    assert "Nothing has changed" in last.stdout
     assert sorted((file, file.stat().st_mtime_ns) for file in (instance.state_dir / "media").rglob("*")) == media
     assert instance.rows() == rows
+
+
+def begin_import(instance: Instance, export: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "supervisor", "import", str(export), "--config", str(instance.config)],
+        env=instance.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def the_tree_stops_when_its_import_is_killed(instance: Instance, export: Path) -> None:
+    with begin_import(instance, export) as process:
+        card = instance.state_dir / "instance.lock"
+        wait_for("the tree", lambda: card.exists() and card.read_text() and json.loads(card.read_text())["url"])
+        pid = json.loads(card.read_text())["pid"]
+        process.kill()
+    wait_for("the tree to stop", lambda: not Path(f"/proc/{pid}").exists())
+
+
+def it_stays_up_and_passes_signals_on(instance: Instance, export: Path) -> None:
+    with begin_import(instance, export) as process:
+        assert process.stdout is not None
+        line = ""
+        while "published" not in line:
+            line = process.stdout.readline()
+        found = re.search("5 pictures: ([0-9]) published, ([0-9]) already there, 1 dead", line)
+        assert found and int(found[1]) + int(found[2]) == 4, line
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
 
 
 def test_import_of_what_is_no_export(tmp_path: Path, make_instance: MakeInstance) -> None:
@@ -349,49 +383,6 @@ def test_an_import_that_is_ended_says_how_far_it_came(tmp_path: Path, make_insta
     assert whole.returncode == 0 and "12 pictures" in whole.stdout
     assert " of 12 pictures" in whole.stderr, "it says how far it is, though there is no terminal"
     instance.assert_published(list(range(1, 13)))
-
-
-def test_import_stays_up_and_passes_signals_on(export: Path, make_instance: MakeInstance) -> None:
-    instance = make_instance(export)
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "supervisor", "import", str(export), "--config", str(instance.config)],
-        env=instance.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    line = ""
-    while "published" not in line:
-        line = process.stdout.readline()
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 0
-    process.stdout.close()
-    instance.assert_published([1, 2, 3, 5])
-
-
-def test_the_tree_stops_when_its_import_is_killed(tmp_path: Path, make_instance: MakeInstance) -> None:
-    export = make_export(tmp_path / "export", 3)
-    instance = make_instance(export, "[images]\nwidths = [640]")
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "supervisor", "import", str(export), "--config", str(instance.config)],
-        env=instance.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    card = instance.state_dir / "instance.lock"
-    wait_for("the tree", lambda: card.exists() and card.read_text() and json.loads(card.read_text())["url"])
-    pid = json.loads(card.read_text())["pid"]
-    process.kill()
-    process.wait()
-    wait_for("the tree to stop", lambda: not Path(f"/proc/{pid}").exists())
-    again = instance.command("import", str(export), "--exit")
-    assert again.returncode == 0
-    instance.assert_published([1, 2, 3])
-    instance.assert_nothing_left()
 
 
 # dead, retry
