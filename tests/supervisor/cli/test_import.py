@@ -45,11 +45,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
 
 @pytest.fixture
 def instance(shared: Instance) -> Iterator[Instance]:
-    """The one that the tests share; nobody is replaced for an import, and its child leaves the tree."""
+    """The one that the tests share; nobody is replaced for an import, and its child ends."""
     before = shared.wait_until_running()
     yield shared
-    wait_for("the child to leave the tree", lambda: shared.row("import") == {})
-    assert shared.pids() == before
+    wait_for("the end of the import's child", lambda: shared.pids() == before)
 
 
 def begin(instance: Instance, export: Path) -> subprocess.Popen[str]:
@@ -89,6 +88,7 @@ def test_the_running_instance_takes_it_in_and_the_sum_is_its_own(instance: Insta
     assert " of 5 pictures" in done.stderr
     again = instance.command("import", str(mine / "result.json"), "--exit")
     assert "5 pictures: 0 published, 4 already there, 1 dead" in again.stdout and "Nothing has changed" in again.stdout
+    wait_for("the child to leave the tree", lambda: instance.row("import") == {})
     assert (of_channel(instance, 77), of_channel(instance, CHANNEL)) == ([1, 2, 3, 5], [1, 2, 3])
 
 
