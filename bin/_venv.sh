@@ -20,6 +20,7 @@ venv_stamp=picturedesk.stamp
 venv_new=""
 venv_interpreter=""
 venv_version=""
+venv_pip_options=() # of pip install, besides those that it always has
 
 venv_say() { printf 'picturedesk: %s\n' "$*" >&2; }
 
@@ -87,7 +88,7 @@ venv_install() { # LOCK
     venv_say "installing what ${1##*/} lists"
     # -W ignore: hides pip's long deprecation notices about pyaes. Its errors are shown, those of the network too.
     venv_do "$venv_new/bin/python" -I -W ignore -m pip install --quiet --disable-pip-version-check --no-input \
-        --root-user-action=ignore --require-hashes --only-binary :all: --no-binary pyaes,pyvips --requirement "$1"
+        --root-user-action=ignore "${venv_pip_options[@]}" --require-hashes --only-binary :all: --no-binary pyaes,pyvips --requirement "$1"
 }
 
 # Scripts name the folder that they were made in: let them name the one where they will be. The sync is

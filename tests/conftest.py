@@ -38,8 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What thousands of collected tests take is not looked through at every garbage collection of theirs."""
-    gc.collect()
+    """What thousands of collected tests take is not looked through at any garbage collection of theirs."""
     gc.freeze()
     gc.enable()
 

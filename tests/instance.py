@@ -147,7 +147,7 @@ class Instance:
             redirect_stdout(out),
             redirect_stderr(err),
         ):
-            code = cli.main([*words, "--config", str(self.config)], None)
+            code = _code_of([*words, "--config", str(self.config)])
         return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
     def kill(self) -> None:
@@ -374,6 +374,14 @@ def lasting(instance: Instance, **environment: str) -> Iterator[Instance]:
     finally:
         instance.end()
         LASTING.discard(root)
+
+
+def _code_of(words: list[str]) -> int:
+    """The exit code of one of the program's commands, run here: words that it does not know end it, too."""
+    try:
+        return cli.main(words, None)
+    except SystemExit as ended:
+        return int(ended.code or 0)
 
 
 def children() -> list[psutil.Process]:

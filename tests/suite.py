@@ -16,8 +16,8 @@ from pathlib import Path
 from tests import outcomes
 from tests.outcomes import Outcomes
 
-TOGETHER = ("-n", "5", "--dist", "worksteal")
-"""Half of the time is spent waiting for processes: five at a time keep two cores busy. Each begins with a fifth of
+TOGETHER = ("-n", "6", "--dist", "worksteal")
+"""Half of the time is spent waiting for processes: six at a time keep two cores busy. Each begins with a sixth of
 the tests in their order, so that those of a file share what it starts, and then takes over what others have left."""
 
 TOO_MANY_FLAKY = 3

@@ -15,7 +15,7 @@ import pytest
 
 from supervisor.child import sandbox
 from tests.instance import Instance, wait_for
-from tests.pictures import make_export
+from tests.pictures import draw, make_export
 
 pytestmark = pytest.mark.tree
 
@@ -88,28 +88,47 @@ public_url = "http://127.0.0.1:9"
     assert instance.stop() == 0
 
 
-def test_its_level_and_its_memory_are_in_status_though_nobody_may_look_into_it(
-    export: Path, make_instance: Callable[..., Instance]
+@pytest.mark.reaches("sandbox.broken")
+def test_its_level_and_its_memory_are_told_and_one_that_breaks_the_rules_costs_its_picture_at_once(
+    tmp_path: Path, make_instance: Callable[..., Instance]
 ) -> None:
-    """As a normal user: the supervisor sees their sizes, they tell the rest, and one that hangs shows its stacks."""
+    """As a normal user: nobody may look into a worker; the supervisor sees its size, and it tells the rest."""
+    export = make_export(tmp_path / "large", 4)
+    draw(next((export / "photos").glob("photo_1@*")), 1, (2400, 1600))  # the first one takes its time
     instance = make_instance(export)
     instance.through = AS_A_USER
     instance.start()
-    instance.wait_until_done()
+    breaks_the_rules(instance)
     best = sandbox.best()
     assert row(instance, "image-1")["sandbox"] == {"seccomp": best.seccomp, "landlock": best.landlock}
     assert "sandbox" not in row(instance, "pool")
     names = ("health", "uploader", "pool", "image-1", "connection")
     wait_for("all to tell of their memory", lambda: all(row(instance, name).get("pss_bytes") for name in names))
     assert all(row(instance, name)["rss_bytes"] > 2**20 for name in names)
-    pid = instance.pids()["uploader"]
     assert Path(f"/proc/{instance.pids()['image-1']}/oom_score_adj").read_text().strip() == "1000"
-    os.kill(pid, signal.SIGABRT)
-    wait_for("its end", lambda: row(instance, "uploader").get("exits"))
-    assert "File" in row(instance, "uploader")["exits"][-1]["stacks"]
+    a_crash_shows_its_stacks(instance, "uploader")
     assert instance.stop() == 0
-    said = instance.command("check").stdout
+    instance.assert_nothing_left(dead=1)
+    said = instance.answer("check").stdout
     assert f"sandbox: {best}\n" in said
+
+
+def breaks_the_rules(instance: Instance) -> None:
+    wait_for("its job", lambda: row(instance, "image-1").get("job"))
+    instance.strike("image-1", signal.SIGSYS)  # as the kernel does when its filter says so
+    instance.wait_until_done()
+    status = instance.status() or {}
+    [problem] = [one for one in status["problems"] if one["id"] == "sandbox.broken"]
+    assert re.match(r"image-1 broke the rules of its sandbox on job \d at \S+: its picture", problem["what"])
+    assert row(instance, "image-1")["exits"][0]["cause"] == "broke its sandbox"
+    assert (status["stats"]["dead"], status["stats"]["processed"]) == (1, 3)
+    assert "poison, set aside at once: its worker was lost: broke the rules" in instance.answer("dead").stdout
+
+
+def a_crash_shows_its_stacks(instance: Instance, name: str) -> None:
+    os.kill(instance.pids()[name], signal.SIGABRT)
+    wait_for("its end", lambda: row(instance, name).get("exits"))
+    assert "File" in row(instance, name)["exits"][-1]["stacks"]
 
 
 WITHOUT_SECCOMP = [sys.executable, "-P", "-m", "tests.without_seccomp"]
@@ -141,22 +160,3 @@ def test_without_seccomp_it_starts_and_says_so(export: Path, make_instance: Call
     assert instance.stop() == 0
     said = instance.command("check").stdout
     assert f"warning  sandbox: {sandbox.Level(False, landlock)}, no seccomp. Use a kernel with" in said, said
-
-
-@pytest.mark.reaches("sandbox.broken")
-def test_a_worker_that_breaks_the_rules_costs_its_picture_at_once(
-    tmp_path: Path, make_instance: Callable[..., Instance]
-) -> None:
-    instance = make_instance(make_export(tmp_path / "large", 4, size=(2400, 1600)))
-    instance.start()
-    wait_for("its job", lambda: row(instance, "image-1").get("job"))
-    instance.strike("image-1", signal.SIGSYS)  # as the kernel does when its filter says so
-    instance.wait_until_done()
-    status = instance.status() or {}
-    [problem] = [one for one in status["problems"] if one["id"] == "sandbox.broken"]
-    assert re.match(r"image-1 broke the rules of its sandbox on job \d at \S+: its picture", problem["what"])
-    assert row(instance, "image-1")["exits"][0]["cause"] == "broke its sandbox"
-    assert (status["stats"]["dead"], status["stats"]["processed"]) == (1, 3)
-    assert "poison, set aside at once: its worker was lost: broke the rules" in instance.command("dead").stdout
-    assert instance.stop() == 0
-    instance.assert_nothing_left(dead=1)

@@ -93,7 +93,7 @@ def test_one_fails_one_is_gone_and_the_uploader_is_killed(
     wait_for("the problems to be gone", lambda: not problems(instance))
     killed = [record["child"] for record in instance.records() if record.get("what") == "killed by SIGKILL"]
     assert killed == ["uploader"]
-    shown = instance.command("status").stdout
+    shown = instance.answer("status").stdout
     assert "webhook 2 (http://127.0.0.1:" in shown and "waiting 0, delivered 4, dead 0, breaker closed" in shown
     rows = webhooks_of(instance)
     assert [(one["kind"], one["delivered"], one["circuit_breaker"], one["gone_at"]) for one in rows] == [

@@ -78,23 +78,22 @@ def test_a_full_disk_is_waited_for(on_disk: OnDisk) -> None:
     assert before.items() <= instance.pids().items(), "who waits does not die"
     assert on_disk.ends() == []
     on_disk.disk.make_room()
+    wait_for("the end of the problem", lambda: instance.status() and on_disk.problems() == "[]")
+    stop_while_it_is_full_and_start_again(on_disk)
+    on_disk.disk.make_room()
     on_disk.finish()
     assert set(on_disk.ends()) <= {"exit code 1", "stopped as asked (exit code 0)", "stopped as asked (exit code 1)"}
     assert [one for one in instance.records() if one["event"] == "process.crashed"] == []
 
 
-def test_a_stop_while_the_disk_is_full(on_disk: OnDisk) -> None:
-    instance = on_disk.instance
-    instance.start()
-    wait_for("/status", instance.status)
+def stop_while_it_is_full_and_start_again(on_disk: OnDisk) -> None:
+    """Whoever is asked to stop does, though it can't write; the next tree waits for the disk from its start on."""
     on_disk.disk.fill()
     wait_for("the problem", lambda: "state_dir cannot be written" in on_disk.problems())
-    assert instance.stop() == 0
+    assert on_disk.instance.stop() == 0
     on_disk.disk.fill()  # it has tidied up
-    instance.start()
+    on_disk.instance.start()
     wait_for("the problem", lambda: "state_dir cannot be written" in on_disk.problems())
-    on_disk.disk.make_room()
-    on_disk.finish()
 
 
 def test_a_read_only_state_dir_is_refused_with_the_remedy(on_disk: OnDisk) -> None:

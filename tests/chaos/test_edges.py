@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 from tests.chaos.machine import BadMachine, bad_machine
-from tests.instance import Instance, wait_for
+from tests.instance import DEADLINE_SECONDS, Instance, wait_for
 from tests.pictures import make_export
 
 COUNT = 8
@@ -56,128 +57,123 @@ def finish(instance: Instance) -> None:
     instance.assert_nothing_left()
 
 
-def test_the_clock_is_set_an_hour_on_and_back_again(instance: Instance, machine: BadMachine) -> None:
-    """Nobody is taken for hung or silent, and the work goes on."""
-    instance.through = machine.through
-    instance.start()
-    instance.wait_until_running()
-    before = instance.pids()
-    for seconds, pictures in ((3600, 1), (0, 3), (-3600, 5)):
-        wait_for("some pictures", processed(instance, pictures))
-        machine.set(clock_seconds=seconds)
-        wait_for("/status", instance.status)
-        time.sleep(2.5)  # for everybody to look at the clock once
-        wait_for("all to be well", lambda: (instance.status() or {"problems": None})["problems"] == [])
-    assert instance.pids() == before
-    assert ended(instance) == []
-    finish(instance)
+def test_a_slow_disk_freezes_and_a_clock_that_is_set_end_nobody(instance: Instance, machine: BadMachine) -> None:
+    """Nothing is lost, nobody is taken for hung or silent, and the work goes on.
 
-
-def test_a_slow_disk_is_waited_for(instance: Instance, machine: BadMachine) -> None:
-    """Every fsync takes its time: nothing is lost, nobody is taken for hung, /status answers."""
+    On one tree, one after the other; the slow disk makes that there is work all the while.
+    """
     instance.through = machine.through
     machine.set(fsync_seconds=0.15)
     instance.start()
-    instance.wait_until_running()
+    before = instance.wait_until_running()
     wait_for("the first picture", processed(instance, 1))
     for _ in range(5):
         wait_for("/status, which waits for no disk", instance.status)
-    machine.set()
+    freeze_and_thaw(instance, list(before.values()))
+    freeze_and_thaw(instance, [before["root"]])
+    for seconds, pictures in ((3600, 1), (0, 3), (-3600, 5)):
+        wait_for("some pictures", processed(instance, pictures))
+        machine.set(clock_seconds=seconds, fsync_seconds=0.15)
+        wait_for("/status", instance.status)
+        time.sleep(2.5)  # for everybody to look at the clock once
+        wait_for("all to be well", lambda: (instance.status() or {"problems": None})["problems"] == [])
+    machine.set(clock_seconds=-3600)
+    assert instance.pids() == before
     finish(instance)
     assert ended(instance) == []
 
 
-def test_no_process_to_be_had(export: Path, make_instance: MakeInstance, machine: BadMachine) -> None:
-    """EAGAIN: it is tried again, the others go on, and nobody is blamed."""
-    instance = make_instance(export, "[images]\nwidths = [320]", workers=2)
-    instance.through = machine.through
-    instance.start()
-    pids = instance.wait_until_running()
-    machine.set(no_processes=True)
-    for name in ("uploader", "image-1"):
-        os.kill(pids[name], signal.SIGKILL)
-
-    def refused() -> set[str]:
-        return {one["child"] for one in instance.records() if one["event"] == "child.start_failed"}
-
-    wait_for("both to be refused", lambda: refused() == {"uploader", "image-1"})
-    assert instance.row("image-2")["state"] == "running"
-    machine.set()
-    instance.wait_until_running()
-    assert instance.row("root")["pid"] == pids["root"]
-    finish(instance)
-
-
-def test_no_thread_to_be_had(instance: Instance, machine: BadMachine) -> None:
-    """A process starts, but gets no thread: as if it could not be started. Those that run go on without new ones."""
-    instance.through = machine.through
-    instance.start()
-    pids = instance.wait_until_running()
-    machine.set(no_threads=True)
-    victims = {"uploader", "image-1", "health", "connection"}
-    for name in victims:
-        os.kill(pids[name], signal.SIGKILL)
-
-    def refused() -> Counter[str]:
-        return Counter(one["child"] for one in instance.records() if one["event"] == "child.start_failed")
-
-    wait_for("all to be refused, and again", lambda: all(refused()[name] >= 2 for name in victims))
-    machine.set()
-    now = instance.wait_until_running()
-    assert {name: pid for name, pid in now.items() if name not in victims} == {
-        name: pid for name, pid in pids.items() if name not in victims
-    }
-    assert {name: instance.row(name)["restarts"] for name in victims} == dict.fromkeys(victims, 1)
-    machine.set(no_threads=True)  # what a process has to do now, it does without another thread
-    finish(instance)
-    assert sorted(ended(instance)) == sorted((name, "killed by SIGKILL") for name in victims)
-    assert not [one for one in instance.log.read_text().splitlines() if one.startswith(("Traceback", "  File "))]
-
-
-@pytest.mark.parametrize("victim", ["root", "pool"])
-def test_no_file_descriptor_to_be_had(victim: str, instance: Instance) -> None:
-    """EMFILE in a process that starts others: it is tried again, and the process lives."""
-    instance.start()
-    pids = instance.wait_until_running()
-    process = psutil.Process(pids[victim])
-    limits = process.rlimit(resource.RLIMIT_NOFILE)
-    process.rlimit(resource.RLIMIT_NOFILE, (process.num_fds(), limits[1]))
-    child = "uploader" if victim == "root" else "image-1"
-    os.kill(pids[child], signal.SIGKILL)
-    wait_for("a start that fails", lambda: "Too many open files" in instance.log.read_text())
-    process.rlimit(resource.RLIMIT_NOFILE, limits)
-    wait_for("another", lambda: instance.pids().get(child, pids[child]) != pids[child])
-    assert instance.wait_until_running()[victim] == pids[victim]
-    finish(instance)
-
-
-def test_no_file_descriptor_for_those_who_ask(instance: Instance) -> None:
-    """EMFILE in the process that answers: a client waits, and gets its answer when there is a descriptor again."""
-    instance.start()
-    pids = instance.wait_until_running()
-    process = psutil.Process(pids["health"])
-    limits = process.rlimit(resource.RLIMIT_NOFILE)
-    process.rlimit(resource.RLIMIT_NOFILE, (process.num_fds() - 1, limits[1]))
-    for _ in range(3):
-        instance.status()
-    process.rlimit(resource.RLIMIT_NOFILE, limits)
-    wait_for("an answer", instance.status)
-    assert instance.pids()["health"] == pids["health"]
-    finish(instance)
-
-
-@pytest.mark.parametrize("frozen", ["everybody", "root"])
-def test_a_freeze_and_a_thaw(frozen: str, instance: Instance) -> None:
+def freeze_and_thaw(instance: Instance, victims: list[int]) -> None:
     """As a laptop's lid or a debugger does it. (A freeze that outlasts every deadline: tests/supervisor.)"""
-    instance.start()
-    pids = instance.wait_until_running()
-    wait_for("the first picture", processed(instance, 1))
-    victims = list(pids.values()) if frozen == "everybody" else [pids[frozen]]
+    before = instance.pids()
     for pid in victims:
         os.kill(pid, signal.SIGSTOP)
     time.sleep(3.0)  # longer than the root's patience with its own loop
     for pid in victims:
         os.kill(pid, signal.SIGCONT)
-    assert instance.wait_until_running() == pids
+    assert instance.wait_until_running() == before
+
+
+def test_no_process_and_no_thread_to_be_had(export: Path, make_instance: MakeInstance, machine: BadMachine) -> None:
+    """EAGAIN: it is tried again, the others go on, and nobody is blamed."""
+    instance = make_instance(export, "[images]\nwidths = [320]", workers=2)
+    instance.through = machine.through
+    instance.start()
+    no_process_to_be_had(instance, machine)
+    no_thread_to_be_had(instance, machine)
+    machine.set(no_threads=True)  # what a process has to do now, it does without another thread
     finish(instance)
-    assert ended(instance) == []
+    victims = ["connection", "health", "image-1", "image-1", "uploader", "uploader"]
+    assert sorted(ended(instance)) == [(name, "killed by SIGKILL") for name in victims]
+    assert not [one for one in instance.log.read_text().splitlines() if one.startswith(("Traceback", "  File "))]
+
+
+def refused(instance: Instance) -> Counter[str]:
+    """How often each could not be started."""
+    return Counter(one["child"] for one in instance.records() if one["event"] == "child.start_failed")
+
+
+def no_process_to_be_had(instance: Instance, machine: BadMachine) -> None:
+    pids = instance.wait_until_running()
+    machine.set(no_processes=True)
+    for name in ("uploader", "image-1"):
+        os.kill(pids[name], signal.SIGKILL)
+    wait_for("both to be refused", lambda: set(refused(instance)) == {"uploader", "image-1"})
+    assert instance.row("image-2")["state"] == "running"
+    machine.set()
+    instance.wait_until_running()
+    assert instance.row("root")["pid"] == pids["root"]
+
+
+def no_thread_to_be_had(instance: Instance, machine: BadMachine) -> None:
+    """A process starts, but gets no thread: as if it could not be started. Those that run go on without new ones."""
+    victims = {"uploader", "image-1", "health", "connection"}
+    pids, before = instance.wait_until_running(), refused(instance)
+    restarts = {name: instance.row(name)["restarts"] for name in victims}
+    machine.set(no_threads=True)
+    for name in victims:
+        os.kill(pids[name], signal.SIGKILL)
+    wait_for("all to be refused, and again", lambda: all(refused(instance)[one] >= before[one] + 2 for one in victims))
+    machine.set()
+    now = instance.wait_until_running()
+    assert {name: pid for name, pid in now.items() if name not in victims} == {
+        name: pid for name, pid in pids.items() if name not in victims
+    }
+    assert {name: instance.row(name)["restarts"] - restarts[name] for name in victims} == dict.fromkeys(victims, 1)
+
+
+def test_no_file_descriptor_to_be_had(instance: Instance) -> None:
+    """EMFILE. In a process that starts others: it is tried again, and the process lives. In the process that answers:
+    a client waits, and gets its answer when there is a descriptor again."""
+    instance.start()
+    for victim, child in (("root", "uploader"), ("pool", "image-1")):
+        no_file_descriptor_to_start(instance, victim, child)
+    pids = instance.wait_until_running()
+    process, port = psutil.Process(pids["health"]), int(str(instance.url()).rpartition(":")[2])
+    limits = process.rlimit(resource.RLIMIT_NOFILE)
+    process.rlimit(resource.RLIMIT_NOFILE, (process.num_fds() - 1, limits[1]))
+    with socket.create_connection(("127.0.0.1", port), timeout=0.5) as client:
+        client.sendall(b"GET /status HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        process.rlimit(resource.RLIMIT_NOFILE, limits)
+        client.settimeout(DEADLINE_SECONDS)
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+    assert instance.pids()["health"] == pids["health"]
+    finish(instance)
+
+
+def no_file_descriptor_to_start(instance: Instance, victim: str, child: str) -> None:
+    pids = instance.wait_until_running()
+    process = psutil.Process(pids[victim])
+    limits, said = process.rlimit(resource.RLIMIT_NOFILE), too_many_open(instance)
+    process.rlimit(resource.RLIMIT_NOFILE, (process.num_fds(), limits[1]))
+    os.kill(pids[child], signal.SIGKILL)
+    wait_for("a start that fails", lambda: too_many_open(instance) > said)
+    process.rlimit(resource.RLIMIT_NOFILE, limits)
+    wait_for("another", lambda: instance.pids().get(child, pids[child]) != pids[child])
+    assert instance.wait_until_running()[victim] == pids[victim]
+
+
+def too_many_open(instance: Instance) -> int:
+    return instance.log.read_text().count("Too many open files")

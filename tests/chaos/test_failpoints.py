@@ -9,6 +9,7 @@ import pytest
 
 from ipc import failpoints
 from tests import lengths
+from tests.chaos.signs import killed
 from tests.instance import Instance
 from tests.pictures import make_export
 
@@ -57,8 +58,9 @@ def test_nothing_is_lost_or_doubled(points: str, export: Path, make_instance: Ca
     instance.start(PICTUREDESK_FAILPOINT=points)
     instance.wait_until_done()
 
-    killed = [record["child"] for record in instance.records() if record.get("what") == "killed by SIGKILL"]
-    assert sorted(killed) == sorted(PROCESSES.get(point, PROCESSES[point.split(".")[0]]) for point in points.split(","))
+    assert sorted(killed(instance)) == sorted(
+        PROCESSES.get(point, PROCESSES[point.split(".")[0]]) for point in points.split(",")
+    )
     assert instance.stop() == 0
     instance.assert_published([1, 2, 4])
     instance.assert_nothing_left(dead=1)

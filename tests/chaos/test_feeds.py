@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ipc import failpoints
 from tests import lengths
+from tests.chaos.signs import be_in_the_way, killed, problem, wait_until_over
 from tests.hosted import HostedInstance
 from tests.instance import Instance, wait_for
 from tests.pictures import CHANNEL, make_export
@@ -46,11 +46,6 @@ def reader(instance: Instance) -> Callable[[str], bytes | None]:
     return read
 
 
-def assert_killed(instance: Instance) -> None:
-    killed = [record for record in instance.records() if record.get("what") == "killed by SIGKILL"]
-    assert [record["child"] for record in killed] == ["uploader"]
-
-
 @pytest.mark.reaches("feeds.failing")
 def test_feeds_that_cannot_be_written_keep_no_picture_waiting(
     export: Path, make_instance: Callable[..., Instance]
@@ -58,22 +53,17 @@ def test_feeds_that_cannot_be_written_keep_no_picture_waiting(
     """And when they can, a process that is killed between two documents leaves the rest to the next one."""
     instance = make_instance(export)
     in_the_way = instance.state_dir / "media" / "feeds"
-    in_the_way.parent.mkdir(parents=True)
-    in_the_way.write_text("in the way")
+    be_in_the_way(in_the_way)
     instance.start(**ON)
     instance.wait_until_done()
 
-    def problem() -> dict[str, Any] | None:
-        found = (instance.status() or {"problems": []})["problems"]
-        return next((one for one in found if one["id"] == "feeds.failing"), None)
-
-    assert "media/feeds" in wait_for("the problem", problem)["what"]
+    assert "media/feeds" in wait_for("the problem", lambda: problem(instance, "feeds.failing"))["what"]
     assert instance.stop() == 0
     in_the_way.unlink()
     instance.start(**ON, PICTUREDESK_FAILPOINT="feeds.put")
     wait_until_whole(reader(instance))
-    wait_for("the end of the problem", lambda: instance.status() and not problem())
-    assert_killed(instance)
+    wait_until_over(instance, "feeds.failing")
+    assert killed(instance) == ["uploader"]
     assert instance.stop() == 0
 
 
@@ -83,12 +73,12 @@ def test_killed_at_any_step(point: str, export: Path, make_instance: Callable[..
     instance = make_instance(export)
     instance.start(**ON, PICTUREDESK_FAILPOINT=point)
     wait_until_whole(reader(instance))
-    wait_for("the kill", lambda: any(one.get("what") == "killed by SIGKILL" for one in instance.records()))
-    assert_killed(instance)
+    wait_for("the kill", lambda: killed(instance))
+    assert killed(instance) == ["uploader"]
     assert instance.stop() == 0
     instance.start(PICTUREDESK_FAILPOINT="feeds.removed")  # and turned off
     wait_for("the feeds to go", lambda: not (instance.state_dir / "media" / "feeds").exists())
-    wait_for("the kill", lambda: sum(one.get("what") == "killed by SIGKILL" for one in instance.records()) == 2)
+    wait_for("the kill", lambda: len(killed(instance)) == 2)
     instance.wait_until_running()
     assert instance.stop() == 0
     instance.assert_published([1, 2, 3])
@@ -114,7 +104,7 @@ def test_with_a_bucket_and_a_project(
             head = instance.client.head_object(Bucket=bucket, Key="pictures/feeds/all.json")
             assert head["CacheControl"] == "public, max-age=60"
             assert head["ContentType"] == "application/feed+json; charset=utf-8"
-            assert_killed(instance)
+            assert killed(instance) == ["uploader"]
             assert instance.stop() == 0
             instance.start()  # and turned off
             wait_for("the feeds to go", lambda: not [key for key in instance.objects() if "/feeds/" in key])

@@ -18,7 +18,7 @@ from tests.lengths import length, seed_of_the_run
 from tests.pictures import draw, message, write_result
 from workers.rendering.imaging.containers import endings, mend
 
-FILES = length(200, 5000)
+FILES = length(120, 5000)
 GOOD = 20
 CAP_MIB = 300
 LARGEST_CAP = 2 * CAP_MIB * MIB

@@ -34,7 +34,7 @@ def test_random_kills(export: Path, make_instance: Callable[..., Instance]) -> N
     source = random.Random(seed)
     victims = ["root", "health", "uploader", "pool", "image-1", "image-2", "connection"] * KILLS_EACH
     source.shuffle(victims)
-    instance = make_instance(export, "[images]\nwidths = [320, 640, 900]", workers=2)
+    instance = make_instance(export, "[images]\nwidths = [320, 640]", workers=2)
     instance.start()
     for victim in victims:
         wait_for(f"{victim} to run (seed {seed})", partial(_pid, instance, victim))

@@ -22,6 +22,7 @@ from ipc.transport.messages import Message, Ready
 from supervisor import settings, tree
 from supervisor.processes.process import HOME, spawn
 from supervisor.processes.spec import ChildSpec
+from tests.chaos.signs import killed
 from tests.hosted import Feed, HostedInstance
 from tests.instance import DEADLINE_SECONDS, wait_for
 from tests.pictures import make_export
@@ -117,13 +118,15 @@ def assert_published(instance: HostedInstance, feed: Feed, numbers: Sequence[int
     instance.assert_nothing_left()
 
 
-@pytest.mark.parametrize("point", POINTS)
-def test_nothing_is_lost_or_doubled(point: str, instance: HostedInstance, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(failpoints.VARIABLE, point)
+def test_nothing_is_lost_or_doubled(instance: HostedInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One uploader after another is killed, each at another step and with three more pictures; the last goes on."""
     with feed_of(instance) as feed:
-        numbers = feed.pictures(3, bytes_each=SIZE)
         spec = uploader_of(instance)
-        assert run_alone(spec, 1, lambda: False) == -signal.SIGKILL
+        numbers: list[int] = []
+        for point in POINTS:
+            numbers += feed.pictures(3, bytes_each=SIZE)
+            monkeypatch.setenv(failpoints.VARIABLE, point)
+            assert run_alone(spec, 1, lambda: False) == -signal.SIGKILL, point
         assert run_alone(spec, 2, lambda: feed.states(numbers) == {("published", True)}) == 0
         assert_published(instance, feed, numbers)
 
@@ -131,8 +134,7 @@ def test_nothing_is_lost_or_doubled(point: str, instance: HostedInstance, monkey
 def test_the_tree_replaces_it(instance: HostedInstance) -> None:
     instance.start(PICTUREDESK_FAILPOINT="published.put:4")
     instance.wait_until_done()
-    killed = [record for record in instance.records() if record.get("what") == "killed by SIGKILL"]
-    assert [record["child"] for record in killed] == ["uploader"]
+    assert killed(instance) == ["uploader"]
     assert instance.stop() == 0
     instance.assert_published([1, 2, 3])
     instance.assert_nothing_left()
@@ -171,12 +173,11 @@ def test_a_dead_letter_that_was_just_recorded_comes_back(
         proxy.set(Answer(413, when=lambda request: request.method == "PUT"))
         instance.start(PICTUREDESK_FAILPOINT="dead.after", PICTUREDESK__RETRY__MAX_ATTEMPTS="0")
         wait_for("all to be dead", lambda: (instance.status() or {"stats": {"dead": 0}})["stats"]["dead"] == 3)
-        killed = [record for record in instance.records() if record.get("what") == "killed by SIGKILL"]
-        assert [record["child"] for record in killed] == ["uploader"]
+        assert killed(instance) == ["uploader"]
         assert (instance.status() or {})["stats"]["failed"] == 3
         assert instance.objects() == {}
         proxy.set(Pass())
-        assert instance.command("retry", "--all").returncode == 0
+        assert instance.answer("retry", "--all").returncode == 0
         instance.wait_until_done()
         assert instance.stop() == 0
     instance.assert_published([1, 2, 3])

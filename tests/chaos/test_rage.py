@@ -13,7 +13,7 @@ from tests.lengths import length, seed_of_the_run
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 
-SECONDS = length(8.0, 120.0)
+SECONDS = length(6.0, 120.0)
 
 ROUNDS = length(1, 5)
 """Each with a schedule of its own."""

@@ -16,6 +16,7 @@ from ipc.files.object_layout import preview_key, rendition_key
 from ipc.journal import Journal, lookup, renewals, transitions
 from ipc.posts import BACKFILL
 from tests import lengths
+from tests.chaos.signs import killed
 from tests.hosted import HostedInstance
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export
@@ -28,7 +29,8 @@ CHANNEL = 4242
 EACH = [name for name in failpoints.NAMES if name.startswith("renewed.")]
 LONG = [*EACH, "rendered.before", "published.put", "published.recorded"]
 POINTS = LONG if lengths.is_long else ["renewed.begun", "renewed.deleted"]
-"""Between them is all that can be lost; `tests/workers/publishing/test_renewals.py` has the rest without processes."""
+"""Between them is all that can be lost. `tests/workers/publishing/test_renewals.py` has the rest without processes, and
+with a bucket."""
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,7 @@ def renew(instance: Instance, **environment: str) -> None:
     wait_until_renewed(instance)
     instance.wait_until_done()
     assert names(instance) == {True}
-    assert "All pictures are rendered by today's recipe" in instance.command("republish", "--renditions").stdout
+    assert "All pictures are rendered by today's recipe" in instance.answer("republish", "--renditions").stdout
     assert instance.stop() == 0
 
 
@@ -116,12 +118,12 @@ def test_killed_at_any_step(point: str, older: Path, export: Path, make_instance
         for original in (instance.state_dir / "media").rglob("stripped.*"):
             original.unlink()
     renew(instance, PICTUREDESK_FAILPOINT=point)
-    killed = [record for record in instance.records() if record.get("what") == "killed by SIGKILL"]
-    assert len(killed) == 1, "the failpoint was never reached"
+    assert len(killed(instance)) == 1, "the failpoint was never reached"
     instance.assert_published([1, 2, 3])
     instance.assert_nothing_left()
 
 
+@pytest.mark.skipif(not lengths.is_long, reason="as a tree; the steps are in every run: bin/test --long")
 def test_with_a_bucket_and_a_project(
     object_server: ObjectServer, row_server: RowServer, export: Path, tmp_path: Path
 ) -> None:
@@ -148,9 +150,9 @@ def test_only_what_is_asked_for(older: Path, export: Path, make_instance: Callab
     instance = make_instance(export)
     shutil.copytree(older, instance.state_dir)
     for words in (["--channel", "5"], ["--since", "2999-01-01"]):
-        answer = instance.command("republish", "--renditions", *words)
+        answer = instance.answer("republish", "--renditions", *words)
         assert (answer.returncode, "All pictures are rendered" in answer.stdout) == (0, True), answer
-    assert instance.command("republish", "--urls", "--since", "2025-01-01").returncode == 2
-    assert instance.command("republish", "--renditions", "--since", "tomorrow").returncode == 2
-    unknown = instance.command("republish", "--renditions", "--channel", "@nobody_knows")
+    assert instance.answer("republish", "--urls", "--since", "2025-01-01").returncode == 2
+    assert instance.answer("republish", "--renditions", "--since", "tomorrow").returncode == 2
+    unknown = instance.answer("republish", "--renditions", "--channel", "@nobody_knows")
     assert unknown.returncode == 1 and "no channel is known" in unknown.stderr

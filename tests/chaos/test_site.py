@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ipc import failpoints
 from tests import lengths
+from tests.chaos.signs import be_in_the_way, killed, problem, wait_until_over
 from tests.hosted import HostedInstance
 from tests.instance import Instance, wait_for
 from tests.pictures import CHANNEL, make_export
@@ -43,10 +43,6 @@ def wait_until_whole(instance: Instance) -> None:
     wait_for("a whole gallery", is_whole)
 
 
-def killed(instance: Instance) -> list[str]:
-    return [str(one["child"]) for one in instance.records() if one.get("what") == "killed by SIGKILL"]
-
-
 @pytest.mark.reaches("site.failing")
 def test_a_gallery_that_cannot_be_written_keeps_no_picture_waiting(
     export: Path, make_instance: Callable[..., Instance]
@@ -54,21 +50,16 @@ def test_a_gallery_that_cannot_be_written_keeps_no_picture_waiting(
     """And when it can, it is whole, though the process is killed between two of its pages; health shows it."""
     instance = make_instance(export)
     in_the_way = instance.state_dir / "media" / "site"
-    in_the_way.parent.mkdir(parents=True)
-    in_the_way.write_text("in the way")
+    be_in_the_way(in_the_way)
     instance.start(**ON)
     instance.wait_until_done()
 
-    def problem() -> dict[str, Any] | None:
-        found = (instance.status() or {"problems": []})["problems"]
-        return next((one for one in found if one["id"] == "site.failing"), None)
-
-    assert "media/site" in wait_for("the problem", problem)["what"]
+    assert "media/site" in wait_for("the problem", lambda: problem(instance, "site.failing"))["what"]
     assert instance.stop() == 0
     in_the_way.unlink()
     instance.start(**ON, PICTUREDESK_FAILPOINT="site.put:3")
     wait_until_whole(instance)
-    wait_for("the end of the problem", lambda: instance.status() and not problem())
+    wait_until_over(instance, "site.failing")
     assert killed(instance) == ["uploader"]
     assert instance.stop() == 0
 

@@ -17,6 +17,7 @@ from ipc import failpoints
 from ipc.intake import withdraw
 from ipc.journal import Journal, breakers, takedowns
 from tests import lengths
+from tests.chaos.signs import killed
 from tests.hosted import Feed, HostedInstance
 from tests.instance import Instance, wait_for
 from tests.pictures import CHANNEL, make_export
@@ -81,8 +82,7 @@ def test_killed_at_any_step(point: str, export: Path, cdn: Cdn, make_instance: C
     delete(instance, 2)
     wait_until_taken_down(instance)
     assert instance.stop() == 0
-    killed = [record["child"] for record in instance.records() if record.get("what") == "killed by SIGKILL"]
-    assert killed == ["uploader"], "the failpoint was never reached"
+    assert killed(instance) == ["uploader"], "the failpoint was never reached"
     instance.assert_published([1, 3])
     copies = {f"https://pictures.example.org/{key}" for key in before if key.startswith(gone)}
     assert len(copies) > 2 and set(cdn.purged) == copies
@@ -202,8 +202,7 @@ def test_with_a_bucket_and_a_project(
             wait_until_taken_down(instance)
             assert not keys[gone] & set(instance.objects()) and keys[stays] <= set(instance.objects())
             assert instance.stop() == 0
-            killed = [record["child"] for record in instance.records() if record.get("what") == "killed by SIGKILL"]
-            assert killed == ["uploader"]
+            assert killed(instance) == ["uploader"]
         finally:
             if feed is not None:
                 feed.close()

@@ -157,10 +157,10 @@ def flood(context: Context) -> None:
             context.wake("nonsense")
 
 
-def chatter_once(context: Context) -> None:
-    """Send the bytes `chatter` (hexadecimal) down the outbox, then go on as if nothing were wrong."""
-    if context.incarnation == 1:
-        os.write(context.outbox.fileno(), bytes.fromhex(context.options["chatter"]))
+def chatter(context: Context) -> None:
+    """Each incarnation sends its part of `chatter` (hexadecimal) down the outbox, then goes on as if all were well."""
+    if context.incarnation <= len(context.options["chatter"]):
+        os.write(context.outbox.fileno(), bytes.fromhex(context.options["chatter"][context.incarnation - 1]))
     serve(context)
 
 

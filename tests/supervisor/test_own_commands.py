@@ -239,13 +239,13 @@ def test_an_import_runs_none_of_them(instance: Instance, export: Path) -> None:
 
 
 def test_bad_ones_are_refused_and_check_finds_those_that_cannot_run(instance: Instance) -> None:
-    assert instance.command("check").returncode == 0
+    assert instance.answer("check").returncode == 0
     add(instance, "ingest", f"{sys.executable} ingest.py")
-    assert instance.command("check").returncode == 0
+    assert instance.answer("check").returncode == 0
     add(instance, "missing", "no-such-program")
     add(instance, "elsewhere", "sh", directory="no-such-folder")
     add(instance, "text", "./ingest.py")
-    found = instance.command("check")
+    found = instance.answer("check")
     assert found.returncode == 78
     told = [line.partition("check: ")[2] for line in found.stderr.splitlines()]
     assert [line.partition(": ")[0] for line in told] == ["command missing", "command elsewhere", "command text"]

@@ -36,7 +36,7 @@ def test_a_problem_is_told_and_its_end_over_a_replacement_of_health(
         wait_for("that to be noted down", lambda: not state_file.read(instance.state_dir).waiting[0])
         instance.strike("health")
         make_export(export, 1)
-        instance.command("restart", "connection")
+        instance.answer("restart", "connection")
         instance.wait_until_done()
         wait_for("its end", lambda: len(people.messages) > 1)
         assert people.titles[1].startswith("the desk: over: "), people.messages

@@ -16,6 +16,7 @@ import pytest
 from ipc.intake import take
 from ipc.journal import Journal, figures, queue, transitions
 from tests.ipc.builders import NOW, STATES, WAITING, again, done, job_values, page, post, processes, recounted, rows
+from tests.lengths import length
 
 pytestmark = pytest.mark.tree
 
@@ -96,7 +97,7 @@ def hear(heard: Connection) -> Any:
     return heard.recv()
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(length(1, 5)))
 def test_a_killed_writer_leaves_a_sound_journal(seed: int, tmp_path: Path) -> None:
     source = random.Random(seed)
     journal = Journal.open(tmp_path / "journal.db")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import sqlite3
@@ -20,7 +19,7 @@ from supervisor import cli
 from supervisor.cli import memory
 from supervisor.version import VERSION
 from tests.instance import HOME, Instance, wait_for
-from tests.pictures import draw, make_export, message, write_result
+from tests.pictures import draw, make_export
 
 MakeInstance = Callable[..., Instance]
 
@@ -137,7 +136,7 @@ def test_a_stop_leaves_the_rest_in_the_journal_and_a_new_start_finishes_it(
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path, make_instance: MakeInstance) -> None:
-    instance = make_instance(make_export(tmp_path / "huge", 4, size=(6000, 6000)))
+    instance = make_instance(make_export(tmp_path / "huge", 2, size=(6000, 6000)))
     instance.start()
     wait_for("a picture in hand", lambda: instance.row("image-1").get("job"))
     assert instance.root is not None
@@ -183,8 +182,7 @@ def test_the_configuration_may_be_named_before_the_command_or_after_it(tmp_path:
 
 def test_a_bad_configuration_is_refused_whole(export: Path, make_instance: MakeInstance) -> None:
     instance = make_instance(export, '[images]\nwidhts = [1]\nmax_bytes = "much"')
-    for words in (["start"], ["check"], ["status"]):
-        refused = instance.command(*words)
+    for refused in (instance.command("start"), instance.answer("check"), instance.answer("status")):
         assert refused.returncode == 78
         assert "widhts" in refused.stderr and "max_bytes" in refused.stderr and "widths" in refused.stderr
 
@@ -260,7 +258,7 @@ def test_the_report_on_memory() -> None:
 
 def test_check_says_of_each_thing_it_tried_how_it_is(export: Path, make_instance: MakeInstance, tmp_path: Path) -> None:
     instance = make_instance(export)
-    good = instance.command("check")
+    good = instance.answer("check")
     assert good.returncode == 0 and good.stderr == ""
     *told, verdict = good.stdout.splitlines()
     assert all(re.match("(ok     |warning|failed )  [a-z]", line) for line in told)
@@ -274,7 +272,7 @@ def test_check_says_of_each_thing_it_tried_how_it_is(export: Path, make_instance
         port = taken.getsockname()[1]
         bad = make_instance(tmp_path / "no export here", f"[spool]\nmin_free_mb = {10**7}")
         bad.config.write_text(bad.config.read_text().replace("port = 0", f"port = {port}"))
-        done = bad.command("check")
+        done = bad.answer("check")
     assert done.returncode == 78 and "no export here" in done.stderr
     told = done.stdout.splitlines()
     assert any(line.startswith("failed   ") and "no export here" in line for line in told)
@@ -300,56 +298,55 @@ def test_check_says_it_once_where_both_outputs_are_one(make_instance: MakeInstan
 # import
 
 
-def test_import_sums_up_its_own_channel_and_a_second_one_changes_nothing(
-    export: Path, make_instance: MakeInstance, tmp_path: Path
+def test_import_that_is_killed_goes_on_stays_up_and_at_last_changes_nothing(
+    export: Path, make_instance: MakeInstance
 ) -> None:
+    """Three imports of one export. That the sum is of its own channel: test_import."""
     instance = make_instance(export)
-    first = instance.command("import", str(export), "--exit")
-    assert first.returncode == 0, first.stderr
-    assert "5 pictures: 4 published, 0 already there, 1 dead" in first.stdout
+    the_tree_stops_when_its_import_is_killed(instance, export)
+    it_stays_up_and_passes_signals_on(instance, export)
     instance.assert_published([1, 2, 3, 5])
     instance.assert_nothing_left(dead=1)
     media = sorted((file, file.stat().st_mtime_ns) for file in (instance.state_dir / "media").rglob("*"))
     rows = instance.rows()
-    second = instance.command("import", str(export), "--exit")
-    assert "5 pictures: 0 published, 4 already there, 1 dead" in second.stdout
-    assert "Nothing has changed" in second.stdout
+    last = instance.command("import", str(export), "--exit")
+    assert "5 pictures: 0 published, 4 already there, 1 dead" in last.stdout
+    assert "Nothing has changed" in last.stdout
     assert sorted((file, file.stat().st_mtime_ns) for file in (instance.state_dir / "media").rglob("*")) == media
     assert instance.rows() == rows
-    other = make_export(tmp_path / "other", 2)
-    document = json.loads((other / "result.json").read_text())
-    (other / "result.json").write_text(json.dumps({**document, "id": 77}))
-    third = instance.command("import", str(other), "--exit")
-    assert "2 pictures: 2 published, 0 already there, 0 dead" in third.stdout
 
 
-def test_import_says_how_far_it_is_where_there_is_no_terminal(tmp_path: Path, make_instance: MakeInstance) -> None:
-    instance = make_instance(tmp_path, "[images]\nmax_pixels = 60000000")
-    export = make_export(tmp_path / "large", 3, size=(6000, 5000))
-    done = instance.command("import", str(export), "--exit")
-    assert done.returncode == 0
-    assert " of 3 pictures" in done.stderr
+def begin_import(instance: Instance, export: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "supervisor", "import", str(export), "--config", str(instance.config)],
+        env=instance.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
 
 
-def test_import_of_an_export_that_moved_and_grew(tmp_path: Path, make_instance: MakeInstance) -> None:
-    instance = make_instance(tmp_path)
-    export = make_export(tmp_path / "export", 2)
-    assert instance.command("import", str(export), "--exit").returncode == 0
-    moved = tmp_path / "moved"
-    shutil.move(export, moved)
-    name = "photos/photo_3@01-02-2025_10-00-00.jpg"
-    draw(moved / name, 1)  # the same picture as the first: stored once, with two rows
-    messages = json.loads((moved / "result.json").read_text())["messages"]
-    messages[1]["text_entities"] = [{"type": "plain", "text": "edited"}]
-    messages[1]["edited_unixtime"] = str(int(messages[1]["date_unixtime"]) + 60)
-    write_result(moved, [*messages, message(3, photo=name, width=480, height=360)])
-    done = instance.command("import", str(moved / "result.json"), "--exit")
-    assert "3 pictures: 1 published, 1 already there, 1 edited, 0 dead" in done.stdout
-    instance.assert_published([1, 2, 3])
-    rows = instance.rows()
-    assert rows[1]["caption"] == "edited"
-    assert rows[0]["sha256"] == rows[2]["sha256"] != rows[1]["sha256"]
-    instance.assert_nothing_left()
+def the_tree_stops_when_its_import_is_killed(instance: Instance, export: Path) -> None:
+    with begin_import(instance, export) as process:
+        card = instance.state_dir / "instance.lock"
+        wait_for("the tree", lambda: card.exists() and card.read_text() and json.loads(card.read_text())["url"])
+        pid = json.loads(card.read_text())["pid"]
+        process.kill()
+    wait_for("the tree to stop", lambda: not Path(f"/proc/{pid}").exists())
+
+
+def it_stays_up_and_passes_signals_on(instance: Instance, export: Path) -> None:
+    with begin_import(instance, export) as process:
+        assert process.stdout is not None
+        line = ""
+        while "published" not in line:
+            line = process.stdout.readline()
+        found = re.search("5 pictures: ([0-9]) published, ([0-9]) already there, 1 dead", line)
+        assert found and int(found[1]) + int(found[2]) == 4, line
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
 
 
 def test_import_of_what_is_no_export(tmp_path: Path, make_instance: MakeInstance) -> None:
@@ -384,50 +381,8 @@ def test_an_import_that_is_ended_says_how_far_it_came(tmp_path: Path, make_insta
         process.stdout.close()
     whole = instance.command(*words[:3])
     assert whole.returncode == 0 and "12 pictures" in whole.stdout
+    assert " of 12 pictures" in whole.stderr, "it says how far it is, though there is no terminal"
     instance.assert_published(list(range(1, 13)))
-
-
-def test_import_stays_up_and_passes_signals_on(export: Path, make_instance: MakeInstance) -> None:
-    instance = make_instance(export)
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "supervisor", "import", str(export), "--config", str(instance.config)],
-        env=instance.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    line = ""
-    while "published" not in line:
-        line = process.stdout.readline()
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 0
-    process.stdout.close()
-    instance.assert_published([1, 2, 3, 5])
-
-
-def test_the_tree_stops_when_its_import_is_killed(tmp_path: Path, make_instance: MakeInstance) -> None:
-    export = make_export(tmp_path / "export", 8, size=(1400, 1000))
-    instance = make_instance(export, "[images]\nwidths = [640]")
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "supervisor", "import", str(export), "--config", str(instance.config)],
-        env=instance.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    card = instance.state_dir / "instance.lock"
-    wait_for("the tree", lambda: card.exists() and card.read_text() and json.loads(card.read_text())["url"])
-    pid = json.loads(card.read_text())["pid"]
-    process.kill()
-    process.wait()
-    wait_for("the tree to stop", lambda: not Path(f"/proc/{pid}").exists())
-    again = instance.command("import", str(export), "--exit")
-    assert again.returncode == 0
-    instance.assert_published(list(range(1, 9)))
-    instance.assert_nothing_left()
 
 
 # dead, retry
@@ -437,8 +392,8 @@ def test_dead_letters_are_listed_and_brought_back(tmp_path: Path, make_instance:
     export = make_export(tmp_path / "export", 4, bad={2: b"", 3: b"%PDF-1.7 no picture"})
     (export / "photos" / "photo_4@01-02-2025_10-00-00.jpg").unlink()
     instance = make_instance(export)
-    assert "No dead letters" in instance.command("dead").stdout
-    assert instance.command("retry", "--all").returncode == 1
+    assert "No dead letters" in instance.answer("dead").stdout
+    assert instance.answer("retry", "--all").returncode == 1
     instance.start()
     instance.wait_until_done()
     listed = instance.answer("dead").stdout
@@ -452,10 +407,10 @@ def test_dead_letters_are_listed_and_brought_back(tmp_path: Path, make_instance:
     draw(export / "photos" / "photo_4@01-02-2025_10-00-00.jpg", 4)
     assert instance.answer("retry", str(letters[2]["id"])).returncode == 0
     wait_for("the picture that is back", lambda: len(instance.rows()) == 2)
-    assert instance.command("retry").returncode == 2
+    assert instance.answer("retry").returncode == 2
     wrong = instance.answer("retry", str(letters[2]["id"]), "12345")
     assert wrong.returncode == 1 and "12345" in wrong.stderr
-    assert instance.command("retry", "1", "--reason", "PDF").returncode == 2
+    assert instance.answer("retry", "1", "--reason", "PDF").returncode == 2
     assert "0 brought back" in instance.answer("retry", "--reason", "no such reason").stdout
     assert "1 brought back" in instance.answer("retry", "--all", "--reason", "(PDF)").stdout
     wait_for("it to be dead again", lambda: (instance.status() or {"stats": {}})["stats"].get("failed") == 4)

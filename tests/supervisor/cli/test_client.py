@@ -68,7 +68,7 @@ def test_a_wrong_token_is_said_to_be_one(tmp_path: Path) -> None:
         running.start(PICTUREDESK__HEALTH__TOKEN="right")
         wait_for("an answer", lambda: "error" in (running.status() or {}))
         for command in ("status", "memory"):
-            refused = running.command(command)
+            refused = running.answer(command)
             assert refused.returncode == 1 and "wants a token (401)" in refused.stderr
             assert "PICTUREDESK__HEALTH__TOKEN" in refused.stderr and "right" not in refused.stderr
         assert running.stop() == 0

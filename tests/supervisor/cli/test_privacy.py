@@ -35,27 +35,18 @@ def open_to_others(state_dir: Path) -> dict[str, str]:
 
 
 @pytest.mark.tree
-def test_the_first_command_closes_it_to_others(instance: Instance) -> None:
+def test_the_first_command_closes_it_to_others_and_a_start_says_so(instance: Instance) -> None:
     assert instance.command("check").returncode == 0
     assert open_to_others(instance.state_dir) == {"state": "0o711"}
-    instance.start()
-    instance.wait_until_done()
-    assert open_to_others(instance.state_dir) == {"state": "0o711"}
-    assert (instance.state_dir / "control.sock").is_socket()
-    assert instance.stop() == 0
-
-
-@pytest.mark.tree
-def test_a_start_closes_what_was_open_and_says_so(instance: Instance) -> None:
-    instance.state_dir.mkdir()
     instance.state_dir.chmod(0o777)
     Journal.open(instance.state_dir / "journal.db").close()
     (instance.state_dir / "catalog.db").touch()
     for name in ("journal.db", "catalog.db"):
         (instance.state_dir / name).chmod(0o644)
     instance.start()
-    instance.wait_until_running()
+    instance.wait_until_done()
     assert open_to_others(instance.state_dir) == {"state": "0o711"}
+    assert (instance.state_dir / "control.sock").is_socket()
     assert instance.stop() == 0
     [record] = [one for one in instance.records() if one["event"] == "state_dir.closed"]
     assert {"state: 0777 to 0711", "catalog.db: 0644 to 0600", "journal.db: 0644 to 0600"} <= set(record["changed"])
@@ -81,7 +72,7 @@ def test_another_user_learns_that_the_folder_is_closed(words: str, instance: Ins
 def test_check_does_not_wait_for_a_fifo(name: str, instance: Instance) -> None:
     instance.state_dir.mkdir(mode=0o700)
     os.mkfifo(instance.state_dir / name)
-    done = instance.command("check")
+    done = instance.answer("check")
     assert done.returncode == 78 and done.stderr.count("is a FIFO or a device") == 1, done.stderr
 
 
@@ -91,8 +82,7 @@ def test_a_planted_link_is_refused(name: str, instance: Instance, tmp_path: Path
     (precious := tmp_path / "precious").write_text("precious")
     instance.state_dir.mkdir(mode=0o700)
     (instance.state_dir / name).symlink_to(precious)
-    for command in ("check", "start"):
-        done = instance.command(command)
+    for done in (instance.answer("check"), instance.command("start")):
         assert done.returncode == 78, done.stderr
         assert f"{instance.state_dir / name} is a symbolic link to {precious}" in done.stderr, json.dumps(done.stderr)
     assert precious.read_text() == "precious" and precious.stat().st_mode & 0o777 == 0o666 & ~0o022

@@ -56,15 +56,15 @@ def test_nothing_that_a_camera_wrote_is_in_any_object(export: Path, make_instanc
     configure(as_it_came, originals="as_is", public_url="http://127.0.0.1:9/old")
     assert as_it_came.command("import", str(export), "--exit").returncode == 0
     assert marked(as_it_came) == {"original.jpg"}
-    assert as_it_came.command("republish", "--originals").returncode == 1
+    assert as_it_came.answer("republish", "--originals").returncode == 1
     configure(as_it_came, originals="stripped", public_url="http://127.0.0.1:9/new")
     as_it_came.start()
     as_it_came.wait_until_running()
-    found = as_it_came.command("check")
+    found = as_it_came.answer("check")
     assert found.returncode == 0
     assert "3 originals are published as they came" in found.stderr
     assert "the URLs in 3 rows do not begin with http://127.0.0.1:9/new/" in found.stderr
-    done = as_it_came.command("republish", "--originals", "--urls")
+    done = as_it_came.answer("republish", "--originals", "--urls")
     assert done.returncode == 0, done.stderr
     assert "3 replaced by stripped ones, 0 removed" in done.stderr
     assert done.stdout.count("stripped ") == 3 and "3 rows are written again now" in done.stdout
@@ -77,12 +77,12 @@ def test_nothing_that_a_camera_wrote_is_in_any_object(export: Path, make_instanc
     )
     as_it_came.wait_until_done()
     as_it_came.assert_published([1, 2, 3])
-    assert "republish" not in as_it_came.command("check").stderr
+    assert "republish" not in as_it_came.answer("check").stderr
     assert as_it_came.stop() == 0
 
 
 def test_republish_needs_an_option(export: Path, make_instance: MakeInstance) -> None:
     instance = make_instance(export)
-    assert instance.command("republish").returncode == 2
-    refused = instance.command("republish", "--urls")
+    assert instance.answer("republish").returncode == 2
+    refused = instance.answer("republish", "--urls")
     assert refused.returncode == 1 and "has no journal" in refused.stderr

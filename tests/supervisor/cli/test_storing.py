@@ -132,7 +132,7 @@ def test_gc_leaves_alone_what_is_young(instance: Instance) -> None:
 
 @pytest.mark.parametrize("hours", ["-1", "nan", "inf", "soon", ""])
 def test_gc_with_hours_that_are_none(hours: str, make_instance: MakeInstance, tmp_path: Path) -> None:
-    refused = make_instance(tmp_path).command("gc", f"--older-than={hours}")
+    refused = make_instance(tmp_path).answer("gc", f"--older-than={hours}")
     assert refused.returncode == 2
     assert "number of hours" in refused.stderr
 
@@ -190,7 +190,7 @@ secret_access_key = "secret-of-the-test"
 
 
 def test_gc_with_a_bad_configuration(make_instance: MakeInstance, tmp_path: Path) -> None:
-    assert make_instance(tmp_path, "[storage]\nbackend = 7").command("gc").returncode == 78
+    assert make_instance(tmp_path, "[storage]\nbackend = 7").answer("gc").returncode == 78
 
 
 def test_gc_where_nothing_has_ever_run(make_instance: MakeInstance, tmp_path: Path) -> None:

@@ -281,7 +281,7 @@ def test_with_and_without_a_running_instance(tmp_path: Path, make_instance: Any)
     instance.start()
     instance.wait_until_running()
     words = ("why", str(-(10**12) - EXPORTED), "1", "--json")
-    wait_for("its row", lambda: json.loads(instance.command(*words).stdout)["state"] == "published")
+    wait_for("its row", lambda: json.loads(instance.answer(*words).stdout)["state"] == "published")
     os.kill(instance.pids()["image-1"], signal.SIGKILL)
     with closing(Journal.open_to_read(instance.state_dir / "journal.db")) as journal:
         wait_for("the count of its end", lambda: ("image-1", "signalled") in statistics.restarts(journal))

@@ -203,7 +203,7 @@ def test_orders_that_cannot_be_carried_out(instance: Instance) -> None:
     assert "there is no child 'image-9'; there are health, uploader, pool, image-1" in refusal(
         instance, "stop", "image-9"
     )
-    assert instance.command("stop").returncode == 2
+    assert instance.answer("stop").returncode == 2
 
 
 def test_nobody_is_there_to_carry_it_out(make_instance: MakeInstance, export: Path) -> None:

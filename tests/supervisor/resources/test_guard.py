@@ -191,7 +191,7 @@ def test_a_machine_that_is_short_works_less_and_fetches_nothing(
     wait_for("it to be replaced", lambda: instance.row("connection").get("restarts") == 1)
     wait_for("it to run", lambda: instance.row("connection")["state"] == "running")
     instance.config.write_text(text.replace("[supervisor]", floor.format(0) + off))
-    assert instance.command("reload").returncode == 0
+    assert instance.answer("reload").returncode == 0
     instance.wait_until_done()
     wait_for("all to work again", lambda: instance.row("image-2")["state"] == "running")
     assert [one["event"] for one in instance.records() if one["event"].startswith("machine.")] == [

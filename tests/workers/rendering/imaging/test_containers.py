@@ -93,11 +93,12 @@ CONTENTS = {
     b"fcTL": struct.pack(">IIIIIHHBB", 0, 96, 64, 0, 0, 1, 1, 0, 0),
     b"prVt": b"anything",
 }
+A_MEGABYTE = zlib.compress(b"x" * MB)
 TEXTS = {
     "zTXt": chunk(b"zTXt", b"Title\0\0" + zlib.compress(b"x" * 2 * MB)),
     "iTXt": chunk(b"iTXt", b"Title\0\1\0\0\0" + zlib.compress(b"x" * 2 * MB)),
     "iCCP": chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(2 * MB))),
-    "many": b"".join(chunk(b"zTXt", b"T%d\0\0" % number + zlib.compress(b"x" * MB)) for number in range(70)),
+    "many": b"".join(chunk(b"zTXt", b"T%d\0\0" % number + A_MEGABYTE) for number in range(70)),
     "of another method": chunk(b"zTXt", b"Title\0\7x"),
     "profile of no method": chunk(b"iCCP", b"x"),
     "profile that does not inflate": chunk(b"iCCP", b"x\0\0nonsense"),

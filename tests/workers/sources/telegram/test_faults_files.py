@@ -32,7 +32,7 @@ def die(desk: LiveDesk, message_id: int, reason: str) -> None:
     desk.dead.add((channel.id, message_id))
     desk.wait_for("the dead letter", lambda: desk.job(channel, message_id, "state") == "dead")
     assert reason in desk.job(channel, message_id, "reason")
-    assert reason in desk.instance.command("dead").stdout
+    assert reason in desk.instance.answer("dead").stdout
 
 
 # Whole
@@ -103,7 +103,7 @@ def test_it_comes_damaged_for_ever(live_desk: LiveDesk, how: str, reason: str) -
     live_desk.settle()
     live_desk.server.faults.clear()
     live_desk.dead.remove((channel.id, message_id))
-    assert live_desk.instance.command("retry", "--all").returncode == 0
+    assert live_desk.instance.answer("retry", "--all").returncode == 0
 
 
 def test_it_is_longer_than_was_said(live_desk: LiveDesk) -> None:
