@@ -20,6 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+import pytest  # noqa: F401  the kinds' module needs it, and the supervisor's package then keeps a part of it out
 from PIL import Image
 from playwright.sync_api import Page
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from base64 import b85decode
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import pillow_avif  # noqa: F401  registers AVIF
@@ -19,6 +20,7 @@ from workers.rendering.imaging import BadPicture, Ladder, Limits
 from workers.rendering.imaging.codec.decoder import open_picture
 from workers.rendering.imaging.codec.mending import mended
 from workers.rendering.imaging.codec.pillow import strict_pillow
+from workers.rendering.imaging.containers.avif import boxes
 
 Colour = tuple[int, ...]
 LEFT, RIGHT = (0.25, 0.5), (0.75, 0.5)
@@ -412,6 +414,20 @@ def of_avif() -> dict[str, Kind]:
         moved = moved_by(rest, len(head) + len(rest) - len(plain))
         why = "" if major == b"avif" else "Chromium looks at the first brands alone"
         found[f"avif of many brands, first {major.decode()}"] = flat(head + moved, *A, why=why)
+    pixels = avif(1, 13)
+    grey = avif(1, 13, (148,) * 3)
+    found |= {
+        "avif stream of P3": flat(in_stream(pixels, 12, 13), 214, 93, 7),
+        "avif stream of BT.2020": flat(in_stream(pixels, 9, 14), 240, 76, 2),
+        "avif stream of BT.709": flat(in_stream(pixels, 1, 1), *A),
+        "avif stream of linear light": flat(in_stream(pixels, 1, 8), 229, 168, 110),
+        "avif stream of PQ": flat(in_stream(grey, 9, 16), 187),
+        "avif stream of HLG": flat(in_stream(grey, 9, 18), 120),
+        "avif stream of no colours": flat(in_stream(pixels, 2, 2), *A),
+        "avif stream of the narrow range": flat(in_stream(pixels, 1, 13, full=False), 211, 99, 31),
+        "avif stream of another matrix": flat(in_stream(pixels, 1, 13, 1), 208, 106, 36),
+        "avif stream of P3 beside a code": flat(in_stream(pixels, 12, 13).replace(b"skip", b"colr"), *A),
+    }
     found["avif alpha without sides"] = Kind(
         alpha_without_sides(), {LEFT: CLEAR, RIGHT: opaque(*A)}, (16, 16), why="Chromium shows nothing without them"
     )
@@ -441,6 +457,63 @@ def moved_by(data: bytes, shift: int) -> bytes:
         where = at + 8 + 14 * entry + 6
         struct.pack_into(">I", moved, where, struct.unpack_from(">I", data, where)[0] + shift)
     return bytes(moved)
+
+
+def in_stream(data: bytes, code: int, transfer: int, matrix: int = 6, *, full: bool = True) -> bytes:
+    """An AVIF of Pillow's with these codes in its AV1 stream, and none in a box: where the stream says BT.709 and sRGB,
+    behind the bit that announces them, and before that of the range.
+    """
+    first = data.index(b"mdat")
+    bits = format(int.from_bytes(data[first:]), f"0{8 * (len(data) - first)}b")
+    wanted = f"1{code:08b}{transfer:08b}{matrix:08b}{full:b}"
+    bits = bits.replace(f"1{1:08b}{13:08b}{6:08b}1", wanted)
+    assert wanted in bits
+    return data[:first].replace(b"colr", b"skip") + int(bits, 2).to_bytes(len(data) - first)
+
+
+def with_property(data: bytes, kind: bytes, content: bytes) -> bytes:
+    """An AVIF of Pillow's whose picture has one more property, essential, before those that turn it."""
+
+    def box(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I4s", 8 + len(content), kind) + content
+
+    def place(kind: bytes, start: int, end: int) -> tuple[int, int]:
+        return next(boxes.within(data, start, end, kind))
+
+    meta = place(b"meta", 0, len(data))
+    iprp = place(b"iprp", meta[0] + 4, meta[1])
+    ipco, ipma = place(b"ipco", *iprp), place(b"ipma", *iprp)
+    known = [kind for kind, _, _ in boxes.all_within(data, *ipco)]
+    lists = data[ipma[0] : ipma[0] + 8]
+    for item, numbers in boxes.associations(data, *ipma).items():
+        own = [0x80 * essential | number for number, essential in numbers]
+        at = sum(known[number - 1] not in (b"irot", b"imir") for number, _ in numbers)
+        own[at:at] = [0x80 | len(known) + 1] if item == 1 else []
+        lists += struct.pack(">HB", item, len(own)) + bytes(own)
+    properties = box(b"ipco", data[ipco[0] : ipco[1]] + box(kind, content)) + box(b"ipma", lists)
+    head = data[meta[0] : iprp[0] - 8] + box(b"iprp", properties) + data[iprp[1] : meta[1]]
+    rest = box(b"meta", head) + data[meta[1] :]
+    return data[: meta[0] - 8] + moved_by(rest, meta[0] - 8 + len(rest) - len(data))
+
+
+def with_film_property(data: bytes, kind: bytes, content: bytes) -> bytes:
+    """A film of Pillow's in one track whose description has one more box."""
+    more = struct.pack(">I4s", 8 + len(content), kind) + content
+    place = data.index(b"ccst") - 4
+    made = bytearray(data)
+    inside = {b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0, b"stsd": 8, b"av01": 78}
+
+    def grow(start: int, end: int) -> None:
+        for name, first, stop in boxes.all_within(data, start, end):
+            if name in inside:
+                struct.pack_into(">I", made, first - 8, stop - first + 8 + len(more))
+                grow(first + inside[name], stop)
+
+    grow(0, len(data))
+    for name, at in ((b"stco", 12), (b"iloc", 18)):  # where the first frame is: as a film's, and as a picture's
+        where = data.index(name) + at
+        struct.pack_into(">I", made, where, struct.unpack_from(">I", data, where)[0] + len(more))
+    return bytes(made[:place]) + more + bytes(made[place:])
 
 
 # Orientation
@@ -490,6 +563,66 @@ def turns() -> dict[str, Kind]:
         found[f"avif irot {irot}, imir {imir}, exif {orientation}"] = Kind(
             turned(irot, imir, orientation), *seen(shown), within=9
         )
+    return found
+
+
+# Clean aperture
+
+
+def clap(left: int, top: int, width: int, height: int, *, parts: int = 2) -> bytes:
+    """Of `quarters`: this part, in px. The box has its sides, and how far its middle lies from the picture's."""
+    across, down = 2 * left + width - 96, 2 * top + height - 64
+    return struct.pack(">IIIIiIiI", width * parts, parts, height * parts, parts, across, 2, down, 2)
+
+
+PARTS: Final = ((0.4, 0.3), (0.87, 0.3), (0.4, 0.83), (0.87, 0.83))
+"""A point of each of the quarters in their part of 64×48 pixels, as stored."""
+
+TURNED: Final[dict[int, Callable[[float, float], tuple[float, float]]]] = {
+    1: lambda x, y: (x, y),
+    2: lambda x, y: (1 - x, y),
+    3: lambda x, y: (1 - x, 1 - y),
+    4: lambda x, y: (x, 1 - y),
+    5: lambda x, y: (y, x),
+    6: lambda x, y: (1 - y, x),
+    7: lambda x, y: (1 - y, 1 - x),
+    8: lambda x, y: (y, 1 - x),
+}
+"""By orientation: where a stored point is seen."""
+
+
+def apertures() -> dict[str, Kind]:
+    """How far each quarter goes shows which corner is left, and that it was cut out before the picture was turned."""
+    found = {}
+    for orientation, turned in TURNED.items():
+        data = encoded(quarters(), "AVIF", quality=95, exif=exif_of(orientation))
+        data = with_property(data, b"clap", clap(0, 0, 64, 48))
+        sees = {turned(*place): QUARTERS[at] for at, place in enumerate(PARTS)}
+        found[f"avif aperture, orientation {orientation}"] = Kind(
+            data, sees, (64, 48) if orientation < 5 else (48, 64), 9
+        )
+    plain, whole = encoded(quarters(), "AVIF", quality=95), seen(1)
+    parts = {"in the middle": (16, 12, 48, 32), "in the last corner": (48, 32, 48, 32), "beyond": (0, 0, 200, 100)}
+    parts["of all"] = (0, 0, 96, 64)
+    for name, part in parts.items():
+        data = with_property(plain, b"clap", clap(*part))
+        found[f"avif aperture {name}"] = Kind(data, *whole, within=9)
+    half = struct.pack(">IIIIiIiI", 129, 2, 48, 1, -63, 4, -8, 1)
+    found["avif aperture of half a pixel"] = Kind(with_property(plain, b"clap", half), *whole, within=9)
+    nothing = struct.pack(">IIIIiIiI", 64, 0, 48, 1, -16, 1, -8, 1)
+    found["avif aperture of nothing"] = Kind(with_property(plain, b"clap", nothing), *whole, within=9)
+    odd = with_property(plain, b"clap", clap(0, 0, 47, 31))
+    found["avif aperture of odd sides"] = Kind(odd, {(0.9, 0.9): QUARTERS[0]}, (47, 31), 9)
+    twice = with_property(with_property(plain, b"clap", clap(0, 0, 64, 48)), b"clap", clap(0, 0, 32, 32))
+    found["avif aperture twice"] = Kind(twice, dict(zip(PARTS, QUARTERS, strict=True)), (64, 48), 9)
+    see_through = quarters()
+    see_through.putalpha(128)
+    data = with_property(encoded(see_through, "AVIF", quality=95), b"clap", clap(0, 0, 64, 48))
+    sees = {place: (*colour[:3], 128) for place, colour in zip(PARTS, QUARTERS, strict=True)}
+    found["avif aperture with alpha"] = Kind(data, sees, (64, 48), 9)
+    film = encoded(quarters(), "AVIF", save_all=True, append_images=[quarters()], quality=95, duration=100)
+    data = with_film_property(film, b"clap", clap(0, 0, 64, 48))
+    found["avif aperture of a film"] = Kind(data, dict(zip(PARTS, QUARTERS, strict=True)), (64, 48), 9)
     return found
 
 
@@ -566,7 +699,7 @@ def of_jpeg() -> dict[str, Kind]:
 
 def everything() -> dict[str, Kind]:
     """All of them, by name."""
-    return keyed() | measured() | coded() | canvases() | of_avif() | turns() | of_jpeg()
+    return keyed() | measured() | coded() | canvases() | of_avif() | turns() | apertures() | of_jpeg()
 
 
 def decoded(data: bytes) -> Image.Image:

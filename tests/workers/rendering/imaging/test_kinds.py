@@ -42,6 +42,8 @@ def test_it_looks_as_it_should(name: str) -> None:
         "gif frame smaller than its screen",
         "avif of PQ, 10 bits",
         "avif alpha without sides",
+        "avif aperture, orientation 6",
+        "avif stream of P3",
         "jpeg with a gain map behind",
     ],
 )

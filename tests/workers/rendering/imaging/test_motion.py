@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from PIL import Image, ImageColor
 
+from tests.workers.rendering.imaging import kinds
 from tests.workers.rendering.imaging.test_codec import LIMITS, encoded
 from workers.rendering.imaging import BadPicture, Ladder, Rendered, motion, seconds_for
 from workers.rendering.imaging.codec import animation
 from workers.rendering.imaging.codec.pipeline import develop
-from workers.rendering.imaging.containers import sequences
+from workers.rendering.imaging.containers import mend
+from workers.rendering.imaging.containers.avif import boxes, cut, sequences, tracks
 from workers.rendering.verdicts import headers
 
 LADDER = Ladder((32, 64), webp=True, avif=True, jpeg_width=64, preview=True, animations=True)
@@ -139,12 +141,83 @@ def test_what_a_frame_leaves_behind(disposal: int, colour: str) -> None:
     assert near(pictures[2].crop((0, 0, 14, 21)), COLOURS[2])
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF"])
 def test_a_cut_animation_moves_as_far_as_it_goes(kind: str) -> None:
     data = animated(kind)
     rendered, files = developed(data[: len(data) * 7 // 8])
     assert rendered.appearance.animated
-    assert 2 <= len(shown(files["32.avif"])) == len(shown(files["32.webp"])) < 4
+    for name in ("32.avif", "32.webp"):
+        found = shown(files[name])
+        assert 2 <= len(found) < 4
+        assert [time for _, time in found] == TIMES[: len(found)], name
+        assert all(near(picture, colour) for (picture, _), colour in zip(found, COLOURS, strict=False)), name
+
+
+def bytes_of_frames(data: bytes) -> list[int]:
+    """Where each frame of an AVIF's first track ends."""
+    return [frame.end for frame in tracks.frames(data, next(tracks.film_tracks(data)))]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_an_avif_is_cut_at_every_frame(mode: str) -> None:
+    """Of `n` whole frames all move; a single one stands still; without one it is dead, though alpha's may be there."""
+    pictures = frames(mode)
+    if mode == "RGBA":
+        pictures[1].putalpha(100)
+    data = animated("AVIF", pictures)
+    for count, end in enumerate(bytes_of_frames(data)[:-1], 1):
+        for size in (end, end + 1):
+            rendered, files = developed(data[:size])
+            assert (rendered.appearance.frames, rendered.appearance.animated) == (count, count > 1)
+            pictures_shown = [picture for picture, _ in shown(files["64.avif"])]
+            assert len(pictures_shown) == count
+            assert near(pictures_shown[-1], COLOURS[count - 1]) or mode == "RGBA"
+    with pytest.raises(BadPicture):
+        developed(data[: bytes_of_frames(data)[0] - 1])
+
+
+def test_an_avif_without_the_list_of_its_frames_is_its_picture() -> None:
+    """Others write the list at the end, where it is the first that is cut off."""
+    data = animated("AVIF")
+    [(start, end)] = boxes.within(data, 0, len(data), b"moov")
+    rest = kinds.moved_by(data[: start - 8] + data[end:], start - 8 - end)
+    film = rest + data[start - 8 : end]
+    assert mend(film) is film
+    for end in (len(film) - 1, len(rest) + 300, len(rest)):
+        mended = mend(film[:end])
+        assert mend(mended) is mended
+        rendered, files = developed(film[:end])
+        assert (rendered.appearance.frames, rendered.appearance.animated) == (1, False)
+        assert near(shown(files["64.webp"])[0][0], COLOURS[0])
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def in_chunks(data: bytes, counts: list[int]) -> bytes:
+    """What comes before the frames of a film, with these in chunks of so many, as other programs write it."""
+    track = next(tracks.film_tracks(data))
+    starts = [frame.start for frame in tracks.frames(data, track)]
+    firsts = [starts[sum(counts[:at])] for at in range(len(counts))]
+    runs = b"".join(struct.pack(">III", chunk, count, 1) for chunk, count in enumerate(counts, 1))
+    film = box(b"stsd", data[slice(*track.description)]) + box(b"stsz", data[slice(*track.sizes)])
+    film += box(b"stsc", struct.pack(">II", 0, len(counts)) + runs)
+    film += box(b"stco", struct.pack(f">II{len(firsts)}I", 0, len(firsts), *firsts))
+    for kind in (b"stbl", b"minf", b"mdia", b"trak", b"moov"):
+        film = box(kind, film)
+    return data[: data.index(b"moov") - 4] + film
+
+
+@pytest.mark.parametrize(
+    ("counts", "whole", "kept"),
+    [([4], 3, 3), ([1, 1, 1, 1], 3, 3), ([2, 2], 3, 2), ([2, 2], 1, 1), ([1, 3], 3, 1), ([3, 1], 2, 2), ([2, 2], 4, 4)],
+)
+def test_a_chunk_that_is_cut_is_left_out_whole(counts: list[int], whole: int, kept: int) -> None:
+    film = in_chunks(animated("AVIF"), counts)
+    end = bytes_of_frames(film)[whole - 1]
+    assert len(film) < end
+    assert len(bytes_of_frames(cut.shortened(film.ljust(end, b"\0")))) == kept
 
 
 def test_an_animation_whose_second_frame_is_broken_is_its_first() -> None:

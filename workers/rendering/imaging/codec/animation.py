@@ -24,7 +24,7 @@ from workers.rendering.imaging.codec.decoder import Decoded, converter
 from workers.rendering.imaging.codec.encoder import LOSSLESS, has_few_colours
 from workers.rendering.imaging.codec.frames import frames_of, plays_of
 from workers.rendering.imaging.codec.pillow import BARE, resized, saved
-from workers.rendering.imaging.containers import sequences
+from workers.rendering.imaging.containers.avif import sequences
 from workers.rendering.imaging.gate import Header
 from workers.rendering.imaging.ladder import Ladder
 from workers.rendering.imaging.memory import Gauge, frames_need, near_cap

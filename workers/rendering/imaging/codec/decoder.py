@@ -20,6 +20,7 @@ from workers.rendering.imaging.codec.pixels.clearness import framed, keyed
 from workers.rendering.imaging.codec.pixels.colours import plain, to_srgb
 from workers.rendering.imaging.colour import Meaning, meaning, png
 from workers.rendering.imaging.containers import gif
+from workers.rendering.imaging.containers.avif import aperture
 from workers.rendering.imaging.gate import Header, Limits, check, check_size
 from workers.rendering.imaging.ladder import Ladder, steps_for, top_pixels
 from workers.rendering.imaging.memory import Gauge, memory_need
@@ -60,9 +61,11 @@ def open_picture(
     Called under `strict_pillow`.
     """
     header = check(data, limits)
+    sides = (header.width, header.height)
+    top = max(top_pixels(*one, ladder) for one in (sides, _part_shown(data, header.format, sides) or sides))
     gauge = Gauge.start(
         f"{header.format} of {header.width}×{header.height} pixels",
-        memory_need(header.width * header.height, top_pixels(header.width, header.height, ladder), file_bytes),
+        memory_need(header.width * header.height, top, file_bytes),
         cap_bytes,
     )
     canary, reason = partial(_decode_canary, header.format, gauge), partial(reason_of, header.format)
@@ -78,7 +81,9 @@ def decode(data: bytes, header: Header, limits: Limits, ladder: Ladder, gauge: G
         alpha = None if header.format == "JPEG" else _loaded(image, data, header.format, gauge)
         orientation = _orientation(image, gauge)
         swapped = orientation >= 5
-        size = image.size[::-1] if swapped else image.size
+        part = _part_shown(data, header.format, image.size)
+        shown = part or image.size
+        size = shown[::-1] if swapped else shown
         steps = steps_for(size, ladder)
         top = steps[-1] if steps else size
         stored = top[::-1] if swapped else top
@@ -86,7 +91,7 @@ def decode(data: bytes, header: Header, limits: Limits, ladder: Ladder, gauge: G
             image.draft(None, stored)
             image.load()
         stated = meaning(header.format, data, image.info.get("icc_profile"))
-        return Decoded(size, steps, _finished(image, alpha, stored, orientation, stated, gauge), frames)
+        return Decoded(size, steps, _finished(_cropped(image, part), alpha, stored, orientation, stated, gauge), frames)
 
 
 def _frames(image: ImageFile.ImageFile, data: bytes, kind: str) -> int:
@@ -132,8 +137,20 @@ def converter(data: bytes, kind: str, size: tuple[int, int], gauge: Gauge) -> Ca
     with Image.open(io.BytesIO(data), formats=(kind,)) as image:
         orientation = _orientation(image, gauge)
         stated = meaning(kind, data, image.info.get("icc_profile"))
+        part = _part_shown(data, kind, image.size)
     stored = size[::-1] if orientation >= 5 else size
-    return lambda frame: _finished(frame, None, stored, orientation, stated, gauge)
+    return lambda frame: _finished(_cropped(frame, part), None, stored, orientation, stated, gauge)
+
+
+def _part_shown(data: bytes, kind: str, size: tuple[int, int]) -> tuple[int, int] | None:
+    """The sides in px, as stored, of the part that is shown of a picture of these sides; None where all of it is."""
+    part = aperture.shown(data, size) if kind == "AVIF" else size
+    return None if part == size else part
+
+
+def _cropped(image: Image.Image, part: tuple[int, int] | None) -> Image.Image:
+    """The part of it, which begins in the upper left corner; None: all of it."""
+    return image.crop((0, 0, *part)) if part else image
 
 
 def _finished(

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from workers.rendering.imaging.containers import gif, sequences
+from workers.rendering.imaging.containers import gif
+from workers.rendering.imaging.containers.avif import sequences
 from workers.rendering.imaging.motion import shown_for
 
 _CLEARED, _AS_BEFORE = 2, 3

@@ -1,6 +1,7 @@
 """What a file states of its colours besides a profile: read from its bytes by the standard library alone, no decoder.
 
-A PNG may name a gamma, primaries or a code (gAMA, cHRM, cICP), an AVIF a code (nclx). Pillow reads none of them.
+A PNG may name a gamma, primaries or a code (gAMA, cHRM, cICP), an AVIF a code (nclx, or in its stream). Pillow reads
+none of them.
 
 Promises: never raises; None wherever nothing usable is stated, so that the picture counts as sRGB, as in a browser.
 The bounds are those of `containers`. Whose word counts where several speak: PNG 3rd edition, chapter 4.3 (cICP, iCCP,

@@ -13,10 +13,10 @@ comes out goes through the gate like any other file.
 A JPEG without its end marker is a matter of its own: only decoding tells whether its pixels are all there. `endings`
 gives what to decode for that.
 
-    png jpeg webp gif avif   a module each: which of its parts are broken and not needed
+    png jpeg webp gif        a module each: which of its parts are broken and not needed
+    avif                     the same, and all else that its boxes say
     exif                     the first directory of a JPEG's Exif
     endings                  a JPEG without its end
-    boxes                    what an AVIF is made of
     parts                    the bounds, and what the formats share
 """
 
@@ -26,7 +26,8 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from workers.rendering.imaging.containers import avif, gif, jpeg, png, webp
+from workers.rendering.imaging.containers import gif, jpeg, png, webp
+from workers.rendering.imaging.containers.avif import mending as avif
 from workers.rendering.imaging.containers.endings import endings
 from workers.rendering.imaging.containers.parts import MAX_PARTS
 

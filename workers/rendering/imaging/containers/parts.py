@@ -24,7 +24,7 @@ def without(data: bytes, drop: list[tuple[int, int]]) -> bytes:
     return b"".join((*kept, data[at:])) if drop else data
 
 
-def u32(data: bytes, at: int) -> int:
+def u32(data: bytes | bytearray, at: int) -> int:
     """Big-endian."""
     value: int = struct.unpack_from(">I", data, at)[0]
     return value

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from workers.rendering.imaging.containers.boxes import all_within
+from workers.rendering.imaging.containers.avif.boxes import all_within
 
 _EVER: Final = 2**64 - 1
 """The duration of what is played for ever."""

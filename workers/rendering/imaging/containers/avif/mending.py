@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from workers.rendering.imaging.containers import boxes
+from workers.rendering.imaging.containers.avif import boxes, cut
 from workers.rendering.imaging.containers.parts import u32
 
 _LARGEST_META: Final = 65_536
@@ -18,6 +18,7 @@ _ALPHA: Final = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0", b"urn:mpeg:he
 
 
 def mend(data: bytes) -> bytes:
+    data = cut.shortened(data)
     mended = bytearray(data)
     if data[8:12] not in _MAJOR_BRANDS:
         mended[8:12] = b"avif"  # it is among the others: Pillow looks at the first alone
