@@ -118,7 +118,7 @@ class Desk:
             wait_for(f"{machine.folder.name} to be well", lambda of=machine: (of.status() or {}).get("ok"))  # type: ignore[misc]
 
     def assert_nothing_left(self, dead: int = 0) -> None:
-        """After a stop: no process of any machine; the origin's journal has its end, the nodes' have nothing in hand."""
+        """After a stop: no process of any machine, and no file of a picture."""
         self.origin.assert_nothing_left(dead)
         for node in self.nodes:
             node.wait_until_gone()
