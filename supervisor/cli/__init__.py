@@ -107,8 +107,10 @@ def _dead(options: argparse.Namespace, settings: Settings) -> int:
 
     letters = webhooks if options.webhooks else dead_letters
     if options.command == "dead":
-        return letters.show(settings, as_json=options.json)
-    return letters.retry(settings, options.ids, everything=options.all, reason=options.reason)
+        code: int = letters.show(settings, as_json=options.json)
+    else:
+        code = letters.retry(settings, options.ids, everything=options.all, reason=options.reason)
+    return code
 
 
 def _republish(options: argparse.Namespace, settings: Settings) -> int:
