@@ -11,24 +11,25 @@
 -- it. They are reached through the functions pd_… and ingest_messages() alone. Everything is for service_role, which is
 -- what a secret key gives; what a node needs is for the role picturedesk_node, too.
 --
--- A node may have a key of its own for that role: whoever has it can do a node's work on what is in the queues, and
--- neither reads a row nor writes one that belongs to no picture it was given. Such a key is a token that the project
--- trusts, {"role": "picturedesk_node", "exp": …}, signed with a key of the project's: the JWT secret (HS256), or a
--- signing key of your own that you have imported there (ES256, with its kid in the header). With the secret in
--- $JWT_SECRET, for a year:
+-- A node may have a key of its own for that role: whoever has it can do a node's work on what is in the queues. He
+-- reads no row, and writes only those of pictures that he was given. Such a key is a token that the project trusts,
+-- {"role": "picturedesk_node", "exp": …}, signed with the project's JWT secret (HS256; Project Settings, JWT Keys), as
+-- long as that is not revoked; or with a signing key of your own that you import there (`supabase gen signing-key
+-- --algorithm ES256`; the token's header then has its kid). With the secret in $JWT_SECRET, good for a year:
 --
 --   b64() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
---   body="$(printf '{"alg":"HS256","typ":"JWT"}' | b64).$(printf '{"role":"picturedesk_node","exp":%d}' \
---       $(($(date +%s) + 31536000)) | b64)"
---   echo "$body.$(printf %s "$body" | openssl dgst -sha256 -hmac "$JWT_SECRET" -binary | b64)"
+--   head="$(printf '{"alg":"HS256","typ":"JWT"}' | b64)"
+--   body="$(printf '{"role":"picturedesk_node","exp":%d}' $(($(date +%s) + 31536000)) | b64)"
+--   echo "$head.$body.$(printf %s "$head.$body" | openssl dgst -sha256 -hmac "$JWT_SECRET" -binary | b64)"
 --
--- A project's gateway lets only its own API keys in; the token goes behind it as the bearer. So the node's catalog.key
--- has both, with a colon between: the publishable (or anon) key, and the token.
+-- A project's gateway lets its own API keys in and nothing else: they go in the header `apikey`, and a token goes behind
+-- them as `Authorization: Bearer`. So the node's catalog.key has both, with a colon between: the publishable (or anon)
+-- key, and the token.
 --
 --   PICTUREDESK__CATALOG__KEY=sb_publishable_…:eyJ…
 --
--- Before a PostgREST of your own, without a gateway, the token alone will do. A token is taken back by `revoke
--- picturedesk_node from authenticator`, which ends all of them, or by another secret or signing key.
+-- Before a PostgREST of your own, without a gateway, the token alone will do. A token cannot be taken back by itself:
+-- `revoke picturedesk_node from authenticator` ends all of them, and so does another secret or signing key.
 
 begin;
 
@@ -200,10 +201,11 @@ begin
     foreach one in array picturedesk.queues() loop
         return query execute format(
             'with wanted as (
-                select distinct on ((receipt ->> ''msg_id'')::bigint)
-                    at, (receipt ->> ''msg_id'')::bigint as number, (receipt ->> ''read_ct'')::integer as read_ct
+                select
+                    min(at) as at, (receipt ->> ''msg_id'')::bigint as number, (receipt ->> ''read_ct'')::integer as read_ct
                 from jsonb_array_elements($1) with ordinality as given (receipt, at)
                 where receipt ->> ''queue'' = %1$L
+                group by 2, 3
             )
             select wanted.at, %1$L, queued.msg_id, queued.message
             from wanted join pgmq.%2$I as queued on queued.msg_id = wanted.number and queued.read_ct = wanted.read_ct
@@ -217,7 +219,7 @@ $$;
 
 comment on function picturedesk.held(jsonb) is
 'The messages of those receipts that hold, locked: each is there, and was given to nobody else since (its read_ct).
-`place` is the receipt''s in the array, from 1.';
+`place` is the receipt''s in the array, from 1; of one that is there twice the first.';
 
 create or replace function picturedesk.drop_message(queue text, msg_id bigint) returns text
 language plpgsql volatile security invoker set search_path = ''
@@ -361,14 +363,13 @@ begin
     );
     -- One statement, so that none is missed which goes from a queue to the results just now.
     return query execute
-        'select key from jsonb_array_elements_text($1) as key
-        where exists (select from pgmq.q_pd_live_v1 as queued where queued.message ->> ''key'' = key)
-           or exists (select from pgmq.q_pd_backfill_v1 as queued where queued.message ->> ''key'' = key)'
+        'select message ->> ''key'' from pgmq.q_pd_live_v1 where message ->> ''key'' = any ($1)
+        union select message ->> ''key'' from pgmq.q_pd_backfill_v1 where message ->> ''key'' = any ($1)'
         || case when to_regclass('pgmq.q_pd_results_' || origin) is not null then format(
-            ' or exists (select from pgmq.%I as queued where queued.message ->> ''key'' = key)',
+            ' union select message ->> ''key'' from pgmq.%I where message ->> ''key'' = any ($1)',
             'q_pd_results_' || origin
         ) else '' end
-    using keys;
+    using (select array_agg(key) from jsonb_array_elements_text(keys) as key);
 end
 $$;
 
@@ -607,9 +608,7 @@ declare
     answer jsonb;
 begin
     perform picturedesk.demand(origin ~ '^[0-9a-z]{1,32}$', 'an origin is named by letters and digits');
-    perform picturedesk.demand(
-        coalesce(jsonb_typeof(done), 'null') in ('array', 'null'), 'what is done must be an array of msg_ids'
-    );
+    perform picturedesk.demand(jsonb_typeof(done) = 'array', 'what is done must be an array of msg_ids');
     if to_regclass('pgmq.' || results) is null then
         return '[]';
     end if;
@@ -727,7 +726,14 @@ begin
             from (select * from picturedesk.nodes order by last_seen desc limit 1000) as known
             left join (
                 select lease.node, count(*) as messages
-                from picturedesk.leases as lease where lease.until > clock_timestamp() group by lease.node
+                from picturedesk.leases as lease
+                where not lease.is_returned and case lease.queue
+                    when 'pd_live_v1' then exists (
+                        select from pgmq.q_pd_live_v1 as queued where queued.msg_id = lease.msg_id
+                    )
+                    else exists (select from pgmq.q_pd_backfill_v1 as queued where queued.msg_id = lease.msg_id)
+                end
+                group by lease.node
             ) as holding using (node)
         ),
         'queues', queues,
@@ -738,7 +744,8 @@ $$;
 
 comment on function public.pd_machines(text) is
 'How things are, in an array of one: {nodes: [{node, about, last_seen_seconds, in_hand, finished}], queues: [{queue,
-length, oldest_seconds, taken}], results}. Nodes are those of the last day; results is how many wait for that origin.';
+length, oldest_seconds, taken}], results}. Nodes are those of the last day. A node has in hand what it was given last, even
+if its lease has run out; taken are those whose lease has not. results is how many wait for that origin.';
 
 create or replace function public.pd_faults() returns jsonb
 language plpgsql stable security definer set search_path = ''

@@ -249,7 +249,7 @@ FIELDS: Mapping[str, Field] = {
     "machines.results_waiting": _often("results", f"{_ORIGIN}of nodes, that it has not read yet", "integer"),
     "machines.needed_workers": _often(
         "workers",
-        f"{_ORIGIN}that would render what is fetched within `machines.target_seconds`, its own among them",
+        f"{_ORIGIN}of nodes, that would render what its own do not get to within `machines.target_seconds`",
         "integer",
     ),
     "machines.queues[].name": Field("word", "`live` or `backfill`"),

@@ -6,17 +6,13 @@ taken, and for whom. With the role "all" there is nothing to be reported.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from health.snapshot import NO_FIGURES, Figures, Snapshot
+from health.snapshot import Snapshot
 from ipc.text.timestamps import iso
 
 TOPIC = "machines"
-
-UNMEASURED_SECONDS = 1.0
-"""What a picture is taken to need of a worker before the first one was rendered here."""
 
 
 def role(snapshot: Snapshot) -> str:
@@ -40,19 +36,20 @@ def section(snapshot: Snapshot) -> dict[str, Any] | None:
 
 
 def last_answer_seconds(snapshot: Snapshot) -> float | None:
-    """Since when the database has not answered; None before its first answer."""
-    at = snapshot.report(TOPIC).get("answered_at")
-    return None if at is None else round(max(0.0, snapshot.now - at), 1)
+    """Since when the database has not answered; None before its first answer. An origin says how long that is, a node
+    when it was.
+    """
+    given = snapshot.report(TOPIC)
+    if (at := given.get("answered_at")) is not None:
+        return float(round(max(0.0, snapshot.now - at), 1))
+    return given.get("last_answer_seconds")
 
 
 def nodes(snapshot: Snapshot) -> Iterator[Mapping[str, Any]]:
-    """Every node that the origin knows of, as it reports them: in one report, or in several (`machines nodes 1`, …),
-    since a message has no more than 4 KiB. `node_reports` says how many there are besides the first.
-    """
-    given = snapshot.report(TOPIC)
-    yield from given.get("nodes", ())
-    for number in range(1, given.get("node_reports", 0) + 1):
-        yield from snapshot.report(f"{TOPIC} nodes {number}").get("nodes", ())
+    """Every node that the origin knows of, as it reports them, each in a message of its own: one has 4 KiB at most."""
+    for number in range(snapshot.report(TOPIC).get("node_count", 0)):
+        if one := snapshot.report(f"machine {number}"):
+            yield one
 
 
 def queues(snapshot: Snapshot) -> Iterator[Mapping[str, Any]]:
@@ -60,36 +57,12 @@ def queues(snapshot: Snapshot) -> Iterator[Mapping[str, Any]]:
     yield from snapshot.report(TOPIC).get("queues", ())
 
 
-def needed(snapshot: Snapshot) -> int:
-    """How many image workers, the origin's own among them, would render in time what waits to be rendered."""
-    figures = snapshot.figures or NO_FIGURES
-    backlog = figures.states.get("fetched", 0)
-    return needed_workers(backlog, render_seconds(figures), snapshot.machines.get("target_seconds", 60.0))
-
-
-def needed_workers(backlog: int, render_seconds: float, target_seconds: float) -> int:
-    """How many workers render `backlog` pictures within the target, each taking `render_seconds`.
-
-    >>> needed_workers(0, 2.0, 60.0), needed_workers(1, 2.0, 60.0), needed_workers(30, 2.0, 60.0)
-    (0, 1, 1)
-    >>> needed_workers(31, 2.0, 60.0), needed_workers(10_000, 0.5, 60.0)
-    (2, 84)
-    """
-    return math.ceil(round(backlog * render_seconds / target_seconds, 9))
-
-
-def render_seconds(figures: Figures) -> float:
-    """What a picture takes a worker, in the mean."""
-    times = figures.stages.get("render")
-    return times.sum / times.count if times and times.count else UNMEASURED_SECONDS
-
-
 def _of_origin(snapshot: Snapshot) -> dict[str, Any]:
     given = snapshot.report(TOPIC)
     return {
         "outstanding": given.get("outstanding", 0),
         "results_waiting": given.get("results_waiting", 0),
-        "needed_workers": needed(snapshot),
+        "needed_workers": given.get("needed_workers", 0),
         "queues": [_queue(one) for one in queues(snapshot)],
         "nodes": [_node(one) for one in nodes(snapshot)],
     }

@@ -43,7 +43,7 @@ def main(context: Context) -> None:
     """Serve until asked to stop.
 
     Options: `listen_fd`, `token`, `allowed_hosts`, `root` (pid, started_at, spawned), `state_dir`, `version`,
-    `spool_max_bytes`, `min_free_bytes`, `machines` (role, name, target_seconds), `notify` (the settings of that
+    `spool_max_bytes`, `min_free_bytes`, `machines` (role and name), `notify` (the settings of that
     section), and those of the page.
     """
     asyncio.run(_serve(context))

@@ -94,8 +94,7 @@ class Snapshot:
     `version` is the program's. The disk of state_dir has `disk_free_bytes` left (None: it can't be asked). Nothing is
     fetched while the spool has `spool_limit_bytes`, or that disk less than `disk_reserve_bytes`.
 
-    `machines` has this machine's role among others and its name; of an origin, also `target_seconds`, which its needed
-    workers are reckoned from.
+    `machines` has this machine's role among others, and its name.
 
     `awake_since` is when this process last went on after a pause (monotonic seconds): messages from before may be late.
     """

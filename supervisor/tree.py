@@ -20,6 +20,7 @@ import math
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -238,16 +239,14 @@ def health_options(settings: Settings, listen_fd: int, started: Start) -> dict[s
         "root": {"pid": os.getpid(), "started_at": started.unix, "spawned": started.monotonic},
         **notify_options(settings),
         "version": VERSION,
-        "machines": _machines_to_show(settings),
+        "machines": _role_and_name(settings),
         **spool_options(settings),
     }
 
 
-def _machines_to_show(settings: Settings) -> dict[str, Any]:
-    machines = settings.machines
-    if machines.role == "all":
-        return {"role": "all"}
-    return {"role": machines.role, "name": machine_name(settings), "target_seconds": machines.target_seconds}
+def _role_and_name(settings: Settings) -> dict[str, str]:
+    role = settings.machines.role
+    return {"role": role} if role == "all" else {"role": role, "name": machine_name(settings)}
 
 
 def spool_options(settings: Settings) -> dict[str, int]:
@@ -377,7 +376,9 @@ def telegram_options(settings: Settings) -> dict[str, Any]:
     return {**asdict(settings.telegram), "state_dir": str(settings.state_dir)}
 
 
-CHECKS = {
+Check = Callable[[Settings], dict[str, Any]]
+
+CHECKS: dict[str, Check] = {
     "workers.connection:check": connection_options,
     "workers.publishing.storage:check": uploader_options,
     "workers.publishing.catalog:check": uploader_options,
@@ -389,3 +390,11 @@ CHECKS = {
     "health.notify.check:check": notify_options,
 }
 """What `check` runs besides reading the configuration: each gets its child's options and names what is wrong."""
+
+OF_A_NODE = ("workers.publishing.storage:check", "workers.publishing.catalog:check", "health.notify.check:check")
+"""Those that say something of a node: it has no source, and makes pictures and rows only."""
+
+
+def checks(settings: Settings) -> dict[str, Check]:
+    """Those of `CHECKS` that this machine's role has a use for; the catalogue's tries the queues of other machines."""
+    return {target: CHECKS[target] for target in OF_A_NODE} if is_node(settings) else CHECKS

@@ -39,11 +39,6 @@ def _of_queues(name: str) -> Callable[[Snapshot], Iterator[Sample]]:
     return samples
 
 
-def _needed(snapshot: Snapshot) -> Iterator[Sample]:
-    if machines.role(snapshot) == "origin" and snapshot.figures:
-        yield Sample(machines.needed(snapshot))
-
-
 def _nodes(snapshot: Snapshot) -> Iterator[Sample]:
     if machines.role(snapshot) == "origin" and snapshot.report(machines.TOPIC):
         yield Sample(sum(1 for _ in machines.nodes(snapshot)))
@@ -106,8 +101,8 @@ FAMILIES = (
     Family(
         "picturedesk_machines_needed_workers",
         "gauge",
-        "Of an origin: image workers, its own among them, that would render what waits within machines.target_seconds",
-        _needed,
+        "Of an origin: workers of nodes that would render what its own do not get to within machines.target_seconds",
+        _of_report(lambda report: report.get("needed_workers", 0)),
     ),
     Family("picturedesk_machines_taken_pictures", "gauge", "Of a node: pictures that it has in hand", _taken),
 )

@@ -25,15 +25,21 @@ SCHEMA_REMEDY = (
 
 def schema_missing(snapshot: Snapshot) -> Iterator[Problem]:
     """The database lacks queues or functions."""
-    if why := snapshot.report(machines.TOPIC).get("schema"):
-        yield Problem("machines.schema", "machines", f"the database lacks what machines need: {why}", SCHEMA_REMEDY)
+    report = snapshot.report(machines.TOPIC)
+    if report.get("is_schema_missing"):
+        yield Problem(
+            "machines.schema",
+            "machines",
+            f"the database lacks what machines need: {report.get('error')}",
+            SCHEMA_REMEDY,
+        )
 
 
 def unreachable(snapshot: Snapshot) -> Iterator[Problem]:
     """The queues can't be reached. A lack that was named is not told twice."""
     report = snapshot.report(machines.TOPIC)
     error = report.get("error")
-    if not error or report.get("schema") or machines.role(snapshot) == "all":
+    if not error or report.get("is_schema_missing") or machines.role(snapshot) == "all":
         return
     waited = machines.last_answer_seconds(snapshot)
     if waited is None or waited >= UNANSWERED_SECONDS:
@@ -64,7 +70,8 @@ def nodes_silent(snapshot: Snapshot) -> Iterator[Problem]:
 
 def queues_old(snapshot: Snapshot) -> Iterator[Problem]:
     """Pictures wait for nodes. Not where the database does not answer: that is told, and what it said is old."""
-    if snapshot.report(machines.TOPIC).get("error"):
+    report = snapshot.report(machines.TOPIC)
+    if report.get("error"):
         return
     for one in machines.queues(snapshot):
         oldest = one.get("oldest_seconds")
@@ -74,8 +81,8 @@ def queues_old(snapshot: Snapshot) -> Iterator[Problem]:
                 f"queue {one['name']}",
                 f"the oldest of {one['length']} pictures in the queue {one['name']} has waited for {oldest / 60:.0f}"
                 " min for a node",
-                f"Start more nodes, or see why these do not take: {machines.needed(snapshot)} workers are needed in"
-                " all. bin/run nodes lists them",
+                f"Start more nodes, or see why these do not take: {report.get('needed_workers', 0)} more"
+                " workers are needed than this machine has. bin/run nodes lists them",
             )
 
 

@@ -11,7 +11,7 @@ from ipc import failpoints
 from ipc.journal import JournalError
 from ipc.loading import loading
 from supervisor import root
-from supervisor.cli import terminal
+from supervisor.cli import belonging, terminal
 from supervisor.cli.exit_codes import ExitCode
 from supervisor.cli.parser import parse
 from supervisor.host import instance_lock
@@ -26,8 +26,9 @@ def main(arguments: list[str], stop_fd: int | None) -> int:
     options = parse(arguments)
     try:
         if options.command == "schema":  # needed before there is a project to configure
-            file = "realtime.sql" if options.realtime else "machines.sql" if options.machines else "schema.sql"
-            terminal.write((HOME / "deploy" / file).read_text(encoding="utf-8"))
+            parts = [name for name in ("realtime", "machines") if getattr(options, name)] or ["schema"]
+            for part in parts:
+                terminal.write((HOME / f"deploy/{part}.sql").read_text(encoding="utf-8"))
             return ExitCode.DONE
         return _configure_and_run(options, stop_fd)
     except BrokenPipeError:
@@ -61,18 +62,18 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
     with loading():
         from supervisor.cli import (  # noqa: PLC0415
             check,
-            dead_letters,
             gc,
             hiding,
             imports,
             login,
             memory,
+            nodes,
             operation,
             status,
-            webhooks,
             why,
         )
 
+    belonging.refuse_on_a_node(settings, options.command)
     instance_lock.look_into(settings.state_dir)
     match options.command:
         case "import":
@@ -83,12 +84,10 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
             return memory.run(settings, as_json=options.json)
         case "why":
             return why.run(settings, options.post, options.message, as_json=options.json)
-        case "dead":
-            show = webhooks.show if options.webhooks else dead_letters.show
-            return show(settings, as_json=options.json)
-        case "retry":
-            retry = webhooks.retry if options.webhooks else dead_letters.retry
-            return retry(settings, options.ids, everything=options.all, reason=options.reason)
+        case "nodes":
+            return nodes.run(settings, as_json=options.json, join_it=options.join)
+        case "dead" | "retry":
+            return _dead(options, settings)
         case "hide" | "unhide" | "block":
             return hiding.run(settings, options)
         case "gc":
@@ -101,6 +100,15 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
             return check.run(settings, notify=options.notify)
         case _:
             return operation.run(settings, options.command, options.name)
+
+
+def _dead(options: argparse.Namespace, settings: Settings) -> int:
+    from supervisor.cli import dead_letters, webhooks  # noqa: PLC0415 - as above
+
+    letters = webhooks if options.webhooks else dead_letters
+    if options.command == "dead":
+        return letters.show(settings, as_json=options.json)
+    return letters.retry(settings, options.ids, everything=options.all, reason=options.reason)
 
 
 def _republish(options: argparse.Namespace, settings: Settings) -> int:

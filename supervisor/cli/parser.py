@@ -131,6 +131,16 @@ COMMANDS = (
         (_flag("--json", "print one JSON object"),),
     ),
     Subcommand(
+        "nodes",
+        "list the machines that render for this origin",
+        "With their workers, what they have in hand, how fast they are, and what is wrong there; below that what waits"
+        " for them. docs/machines.md has how to make one.",
+        (
+            _flag("--json", "print one JSON object a line"),
+            _flag("--join", "print what makes another machine a node, a line for its environment file; it is a secret"),
+        ),
+    ),
+    Subcommand(
         "dead",
         "list the dead letters: id, message, stage, attempts, reason",
         options=(

@@ -298,7 +298,12 @@ class Catalog:
         finish=lambda address: address.rstrip("/"),
     )
     key: str = setting(
-        "", "a secret key (sb_secret_…) or the service_role key", pattern=r"[!-~]*", form=_PRINTABLE, secret=True
+        "",
+        "a secret key (sb_secret_…) or the service_role key; or a node's own, API key:token (how to make it is said by"
+        " `bin/run schema --machines`)",
+        pattern=r"[!-~]*",
+        form=_PRINTABLE,
+        secret=True,
     )
     answer_seconds: float = setting(10.0, "longest wait for an answer of the project", unit="s", low=0.1, high=3600)
 
@@ -541,7 +546,7 @@ class Machines:
         "",
         "a node's: project and bucket of its origin; what is set by itself outranks it",
         read=join.is_join,
-        form="what bin/run nodes --join prints at the origin, or empty",
+        form='what bin/run nodes --join prints at the origin after its "=", or empty',
         secret=True,
     )
 

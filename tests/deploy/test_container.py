@@ -96,3 +96,13 @@ def test_it_runs_the_oldest_python_that_the_program_takes() -> None:
     (base,) = instructions("FROM")
     wanted = re.search(r'requires-python = ">=([0-9.]+)"', (HOME / "pyproject.toml").read_text(encoding="utf-8"))
     assert wanted and base.startswith(f"python:{wanted[1]}-slim")
+
+
+def test_nodes_on_railway_are_replicas_without_a_volume() -> None:
+    """Railway gives a volume to one replica only. A node needs none: what it has in hand goes to others."""
+    whole = json.loads((DEPLOY / "railway.json").read_text(encoding="utf-8"))
+    node = json.loads((DEPLOY / "railway-node.json").read_text(encoding="utf-8"))
+    assert node["build"] == whole["build"]
+    assert "requiredMountPath" not in node["deploy"] and node["deploy"]["numReplicas"] > 1
+    assert node["deploy"]["healthcheckPath"] == "/live"
+    assert node["deploy"]["drainingSeconds"] == whole["deploy"]["drainingSeconds"]

@@ -155,6 +155,41 @@ def test_nothing_is_enabled_when_the_check_fails(equipped: Machine) -> None:
     assert not (equipped.root / "etc/systemd/system/multi-user.target.wants").exists()
 
 
+NODE = {"machines.role": "node", "machines.join": "the-join", "catalog.key": "the=key"}
+
+
+def node_file(machine: Machine, *lines: str) -> str:
+    file = machine.checkout / "node.env"
+    file.write_text("\n".join(lines) + "\n")
+    return str(file)
+
+
+def test_a_node_gets_its_three_settings_from_a_file_and_keeps_them(equipped: Machine) -> None:
+    lines = ("# mine", "PICTUREDESK__MACHINES__JOIN=the-join\r", 'export PICTUREDESK__CATALOG__KEY="the=key"')
+    words = ("--root", str(equipped.root), "--node")
+    assert equipped.install(*words, node_file(equipped, *lines)).returncode == 0
+    folder = equipped.etc / "credentials"
+    assert {one.name: one.read_text() for one in folder.iterdir()} == NODE
+    assert {mode(one) for one in folder.iterdir()} == {0o600}
+    again = equipped.install(*words)
+    assert again.returncode == 0 and "machines.role=node" in again.stdout, again.stderr
+    assert {one.name: one.read_text() for one in folder.iterdir()} == NODE
+    later = node_file(equipped, "PICTUREDESK__CATALOG__KEY=another")
+    assert equipped.install("--node", later, "--root", str(equipped.root)).returncode == 0
+    assert {one.name: one.read_text() for one in folder.iterdir()} == {**NODE, "catalog.key": "another"}
+
+
+def test_a_node_without_its_settings_is_not_made(equipped: Machine) -> None:
+    done = equipped.install("--root", str(equipped.root), "--node")
+    assert done.returncode != 0 and "machines.join is missing" in done.stderr and "--node FILE" in done.stderr
+    half = node_file(equipped, "PICTUREDESK__MACHINES__JOIN=the-join")
+    done = equipped.install("--root", str(equipped.root), "--node", half)
+    assert done.returncode != 0 and "catalog.key is missing" in done.stderr
+    assert "the-join" not in done.stdout + done.stderr
+    assert not (equipped.root / "etc/systemd/system/multi-user.target.wants").exists()
+    assert equipped.install("--node", str(equipped.checkout / "nothing")).returncode == 2
+
+
 @pytest.mark.parametrize(("words", "code"), [(("--help",), 0), (("--rot", "x"), 2), (("--root",), 2)])
 def test_its_words(machine: Machine, words: tuple[str, ...], code: int) -> None:
     done = machine.install(*words)

@@ -40,7 +40,7 @@ FAILING = {
 }
 
 
-ORIGIN = {"role": "origin", "name": "alpha", "target_seconds": 60.0}
+ORIGIN = {"role": "origin", "name": "alpha"}
 """What the health process of an origin is told."""
 
 NODE = {
@@ -49,14 +49,16 @@ NODE = {
 }
 
 OF_ORIGIN = {
-    **{"id": "00ff00ff00ff", "outstanding": 7, "results_waiting": 1, "answered_at": NOW - 2.25, "error": ""},
+    **{"id": "00ff00ff00ff", "outstanding": 7, "results_waiting": 1, "needed_workers": 9, "last_answer_seconds": 2.2},
+    **{"error": "", "remedy": "", "is_schema_missing": False, "node_count": 1},
     "queues": [
         {"name": "live", "length": 3, "oldest_seconds": 4.5, "taken": 1},
         {"name": "backfill", "length": 0, "oldest_seconds": None, "taken": 0},
     ],
-    "nodes": [NODE],
 }
-"""As an origin's uploader reports it."""
+"""As an origin's uploader reports it, and each node besides."""
+
+OF_ORIGINS = {"machines": OF_ORIGIN, "machine 0": NODE}
 
 TAKEN = {
     "origin": "00ff00ff00ff",

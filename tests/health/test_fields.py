@@ -20,7 +20,7 @@ from tests.health.snapshots import (
     FAILING,
     NOW,
     OF_NODE,
-    OF_ORIGIN,
+    OF_ORIGINS,
     ORIGIN,
     SHORT,
     WEBHOOK,
@@ -126,7 +126,7 @@ def bodies() -> list[dict[str, Any]]:
     imported = everything(
         reports={"connection": EXPORT, "uploader": BREAKERS, "feeds": FEEDS, "site": FEEDS, "reloads": reloads}
     )
-    origin = snapshot(machines=ORIGIN, reports={"machines": OF_ORIGIN})
+    origin = snapshot(machines=ORIGIN, reports=OF_ORIGINS)
     node = snapshot(machines={"role": "node", "name": "beta"}, reports={"machines": OF_NODE})
     return [document(one, FirstSeen()) for one in (everything(), imported, snapshot(), origin, node)]
 

@@ -25,7 +25,7 @@ from health.metrics.families import FAMILIES
 from health.snapshot import Snapshot
 from ipc.journal.statistics import OUTCOMES, STAGES, Histogram
 from supervisor.version import VERSION
-from tests.health.snapshots import NOW, OF_NODE, OF_ORIGIN, ORIGIN, WEBHOOK, child, figures, snapshot
+from tests.health.snapshots import NOW, OF_NODE, OF_ORIGINS, ORIGIN, WEBHOOK, child, figures, snapshot
 from tests.health.test_fields import SERVICES, everything
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export
@@ -76,7 +76,7 @@ def counted(**more: Any) -> Any:
 
 def full() -> Snapshot:
     services = {**SERVICES, "r2_answered_at": "2023-11-14T22:13:10Z", "supabase_answered_at": None}
-    reports = {**everything().reports, "uploader": services, "machines": OF_ORIGIN}
+    reports = {**everything().reports, "uploader": services, **OF_ORIGINS}
     return everything(
         version="1.2.3",
         spool_limit_bytes=5000,
@@ -134,7 +134,7 @@ def test_every_figure() -> None:
     assert value("machines_queue_pictures", queue="live") == 3 and value("machines_oldest_seconds", queue="live") == 4.5
     assert value("machines_oldest_seconds", queue="backfill") == 0
     assert value("machines_outstanding_pictures") == 7 and value("machines_results_waiting") == 1
-    assert value("machines_needed_workers") == 1 and value("machines_taken_pictures") is None
+    assert value("machines_needed_workers") == 9 and value("machines_taken_pictures") is None
     assert value("root_silent_seconds") == 1 and value("machine_memory_available_bytes") == 12345
 
 

@@ -20,7 +20,6 @@ from tests.health.snapshots import (
     LATE,
     NODE,
     NOW,
-    OF_ORIGIN,
     ORIGIN,
     SHORT,
     STOPPED,
@@ -217,11 +216,13 @@ def test_each_kind_of_problem_has_an_id_of_its_own() -> None:
         "notify.undelivered": {"undelivered": (UNDELIVERED,)},
         "webhook.failing": {"figures": figures(webhooks=({**WEBHOOK, **FAILING},))},
         "webhook.gone": {"figures": figures(webhooks=({**WEBHOOK, "gone_at": 5},))},
-        "machines.schema": {"reports": {"machines": {"schema": "no function pd_take"}}},
+        "machines.schema": {"reports": {"machines": {"is_schema_missing": True, "error": "x"}}},
         "machines.unreachable": {"machines": ORIGIN, "reports": {"machines": {"error": "HTTP 503"}}},
-        "machines.node_silent": {"reports": {"machines": {"nodes": [{**NODE, "last_seen_seconds": 180}]}}},
+        "machines.node_silent": {
+            "reports": {"machines": {"node_count": 1}, "machine 0": {**NODE, "last_seen_seconds": 180}}
+        },
         "machines.queue_old": {
-            "reports": {"machines": {"queues": [{**OF_ORIGIN["queues"][0], "oldest_seconds": 600}]}}
+            "reports": {"machines": {"queues": [{"name": "x", "length": 1, "oldest_seconds": 600}]}}
         },
         "machines.other_bucket": {"reports": {"machines": {"other_bucket": True, "refused": "x"}}},
     }

@@ -170,6 +170,7 @@ def test_status_is_always_200_and_health_says_how_it_is(desk: Desk, ask: Callabl
             "channels",
             "reloads",
             "webhooks",
+            "machines",
             "quarantine",
             "stages",
         }

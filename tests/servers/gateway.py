@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.servers.ports import HOST
+from workers.publishing.catalog.supabase import answers
 
 _PREFIX = "/rest/v1"
 _ROLES = {"service_role": "sb_secret_", "anon": "sb_publishable_"}
@@ -45,9 +46,16 @@ class Keys:
         return f"{header}.{claims}.{self._signature(f'{header}.{claims}')}"
 
     def knows(self, key: str) -> bool:
-        return key in (self.new_secret, self.new_publishable) or hmac.compare_digest(
-            self._signature(key.rpartition(".")[0]), key.rpartition(".")[2]
+        """Whether it is an API key. The token of a node's role is none: it goes behind one, as the bearer."""
+        return key in (self.new_secret, self.new_publishable) or (
+            hmac.compare_digest(self._signature(key.rpartition(".")[0]), key.rpartition(".")[2])
+            and not answers.is_of_node(key)
         )
+
+    @property
+    def of_node(self) -> str:
+        """catalog.key of a node that has a key of its own."""
+        return f"{self.new_publishable}:{self.jwt(answers.NODE)}"
 
     def bearer_for(self, key: str) -> str | None:
         """The JWT that a key of the new kind stands for."""

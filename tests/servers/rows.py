@@ -82,6 +82,7 @@ class RowServer:
         self._open = contextlib.ExitStack()
         self._gateway: Gateway | None = None
         self._admin_port = 0
+        self._has_queues = False
 
     @property
     def port(self) -> int:
@@ -139,6 +140,7 @@ class RowServer:
         if self.sql("select to_regnamespace('pgmq') is null as missing")[0]["missing"]:
             self.sql(PGMQ[version].read_text(encoding="utf-8"), role=OWNER)
         self.apply_schema(MACHINES.read_text(encoding="utf-8"))
+        self._has_queues = True
 
     def drop_schema(self) -> None:
         """Back to an empty project."""
@@ -146,9 +148,11 @@ class RowServer:
         self.reload()
 
     def renew_schema(self) -> None:
-        """The project's schema as if nobody had ever touched it, with no rows."""
+        """The project's schema as if nobody had ever touched it, with no rows; with the queues, if it has had them."""
         self.sql(_EMPTY)
         self.apply_schema()
+        if self._has_queues:
+            self.apply_machines()
 
     def empty(self) -> None:
         """Take all rows out."""

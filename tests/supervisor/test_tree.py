@@ -95,9 +95,8 @@ def dotted_targets() -> set[str]:
 
 def test_every_target_resolves(settings: Settings) -> None:
     targets = dotted_targets()
-    in_use = {spec.target for spec in (*everyone(settings), tree.importer(settings, Path("/x"), 1, 1))} | set(
-        tree.CHECKS
-    )
+    in_use = {spec.target for spec in (*everyone(settings), tree.importer(settings, Path("/x"), 1, 1))}
+    in_use |= set(tree.CHECKS)
     assert in_use | {tree.pool_options(settings)["router"]} <= targets
     assert len(targets) > len(in_use) + 3, "those of the commands"
     for target in sorted(targets):
@@ -110,6 +109,14 @@ def test_every_check_resolves_and_gets_options(settings: Settings) -> None:
     for target, options in tree.CHECKS.items():
         assert callable(resolve(target))
         assert any(options(settings).items() <= given.items() for given in targets.values())
+
+
+def test_a_node_is_tried_as_far_as_it_works(settings: Settings) -> None:
+    def tried(role: str) -> set[str]:
+        return set(tree.checks(replace(settings, machines=replace(settings.machines, role=role))))
+
+    assert tried("all") == tried("origin") == set(tree.CHECKS)
+    assert tried("node") == set(tree.OF_A_NODE) < set(tree.CHECKS)
 
 
 def test_options_are_plain_data(settings: Settings) -> None:

@@ -36,7 +36,8 @@ def run(settings: Settings, *, notify: bool) -> int:
         tried.fail(fault)
     machine.check_state_dir(settings, tried)
     _check_journal(settings, tried)
-    for target in tree.CHECKS:
+    _note_what_is_passed_over(settings, tried)
+    for target in tree.checks(settings):
         _check_one(settings, target, tried)
     _check_commands(settings, tried)
     if notify:
@@ -72,6 +73,13 @@ def _sum_up(settings: Settings, tried: Checklist) -> int:
     return ExitCode.CONFIGURATION if failed else ExitCode.DONE
 
 
+def _note_what_is_passed_over(settings: Settings, tried: Checklist) -> None:
+    """A node may have an origin's file: what it has no use for is no fault."""
+    telegram = settings.telegram
+    if tree.is_node(settings) and (telegram.api_id or telegram.api_hash or telegram.channels):
+        tried.ok("telegram: what is set there is passed over, as a node has no source of its own")
+
+
 def _check_commands(settings: Settings, tried: Checklist) -> None:
     """Whether the operator's commands can be run."""
     for spec in map(tree.operators_own, settings.supervisor.commands()):
@@ -104,7 +112,7 @@ def _check_journal(settings: Settings, tried: Checklist) -> None:
 
 
 def _check_one(settings: Settings, target: str, tried: Checklist) -> None:
-    options = tree.CHECKS[target](settings)
+    options = tree.checks(settings)[target](settings)
     if target != CONNECTION_CHECK or not options["telegram"] or not instance_lock.running(settings.state_dir):
         resolve(target)(options, tried)
         return

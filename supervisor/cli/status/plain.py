@@ -30,6 +30,7 @@ def describe(body: dict[str, Any]) -> list[str]:
         counts = f"waiting {one['waiting']}, delivered {one['delivered']}, dead {one['dead']}"
         lines.append(f"{one['webhook']}: {counts}, {state}")
     lines += [f"{name}: {text}" for name, text, _ in words.outputs({**body, "webhooks": ()})]
+    lines += [f"{name}: {text}" for name, text, _ in words.machines(body)]
     if stats["last_error"]:
         lines.append(f"last error: {stats['last_error']}")
     for one in body["channels"]:

@@ -125,7 +125,7 @@ def _sections(view: View, now: float, width: int, channels: int, problems: int) 
     yield from (_line("sandbox", text) for text in words.sandboxes(body["tree"]))
     yield Text()
     yield from _flow(body["stats"])
-    yield _services([*words.services(body["stats"], then), *words.outputs(body)])
+    yield _services([*words.services(body["stats"], then), *words.outputs(body), *words.machines(body)])
     error = body["stats"].get("last_error")
     if error and not any(error in one["what"] for one in body["problems"]):
         yield _line("last error", safe(error))

@@ -187,6 +187,43 @@ def outputs(body: Body) -> list[tuple[str, str, bool]]:
     return found
 
 
+def machines(body: Body) -> list[tuple[str, str, bool]]:
+    """Other machines, in one line; none where there are none.
+
+    >>> queues = [{"length": 4, "taken": 1}]
+    >>> node = {"workers": 2, "last_seen_seconds": 3}
+    >>> origin = {"role": "origin", "nodes": [node, node], "queues": queues, "outstanding": 7, "needed_workers": 5}
+    >>> machines({"machines": {**origin, "error": ""}})
+    [('nodes', '2 with 4 workers, 3 pictures wait, 7 outstanding, needed workers 5', True)]
+    >>> machines({"machines": {"role": "node", "name": "beta", "in_hand": 2, "taken": [{}], "error": "HTTP 503"}})
+    [('node', 'beta, 2 pictures in hand, works for 1 origin: HTTP 503', False)]
+    >>> machines({}), machines({"machines": None})
+    ([], [])
+    """
+    given = body.get("machines")
+    if not given:
+        return []
+    error = safe(given.get("error") or "")
+    text = _of_node(given) if given.get("role") == "node" else _of_origin(given)
+    name = "node" if given.get("role") == "node" else "nodes"
+    return [(name, f"{text}: {error}" if error else text, not error)]
+
+
+def _of_origin(given: Mapping[str, Any]) -> str:
+    nodes = given.get("nodes", ())
+    workers = sum(one.get("workers", 0) for one in nodes)
+    waiting = sum(one.get("length", 0) - one.get("taken", 0) for one in given.get("queues", ()))
+    parts = [f"{count(len(nodes))} with {count(workers)} workers", f"{count(waiting)} pictures wait"]
+    parts += [f"{count(given.get('outstanding'))} outstanding", f"needed workers {count(given.get('needed_workers'))}"]
+    return ", ".join(parts)
+
+
+def _of_node(given: Mapping[str, Any]) -> str:
+    origins = len(given.get("taken", ()))
+    works_for = f"works for {count(origins)} {'origin' if origins == 1 else 'origins'}"
+    return f"{safe(given.get('name') or '')}, {count(given.get('in_hand'))} pictures in hand, {works_for}"
+
+
 def _is_shown(webhook: Mapping[str, Any]) -> bool:
     return bool(webhook.get("waiting") or webhook.get("dead") or _is_stuck(webhook))
 

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.health.page.asgi import TOKEN
 from tests.health.page.browsing import chromium
+from tests.health.snapshots import OF_NODE, OF_ORIGINS, ORIGIN, body_of, snapshot
 from tests.instance import DEADLINE_SECONDS, HOME, PROCESSES, Instance, wait_for
 from tests.pictures import make_export
 from tests.servers.receiver import SECRET
@@ -149,6 +150,23 @@ def test_a_person_looks_unlocks_sees_a_kill_and_retries(  # noqa: PLR0915  # one
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width
     assert seen.complaints == []
+
+    # Other machines: none here, so statuses of an origin and of a node take the place of the served one.
+    expect(page.locator("#machines")).to_be_hidden()
+    served = "(machines) => { close(); show({ ...last, machines }); }"
+    page.evaluate(served, body_of(snapshot(machines=ORIGIN, reports=OF_ORIGINS))["machines"])
+    expect(page.locator("#node-list tr")).to_have_text("beta1.2.34281.2the bucket is away1 s ago")
+    for text in ("Waiting, live2", "Oldest, live5 s", "Outstanding7", "Results waiting1", "Needed workers9"):
+        expect(page.locator("#machine-counts")).to_contain_text(text)
+    assert seen.faults() == []
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
+    page.evaluate(served, body_of(snapshot(machines={"role": "node"}, reports={"machines": OF_NODE}))["machines"])
+    expect(page.locator("#machines-title")).to_have_text("Node beta-aa00")
+    expect(page.locator("#origin-list tr")).to_contain_text("00ff00ff00ff29134")
+    expect(page.locator("#nodes")).to_be_hidden()
+    page.evaluate("() => open()")
+    expect(page.locator("#machines")).to_be_hidden()
 
     # Health is silent: the page says so, and takes it back.
     health = instance.pids()["health"]

@@ -1,4 +1,4 @@
-"""`dead --webhooks`, `retry --webhooks` and `schema --realtime`, as a user runs them."""
+"""`dead --webhooks`, `retry --webhooks` and the parts of `schema`, as a user runs them."""
 
 from __future__ import annotations
 
@@ -67,6 +67,9 @@ def test_without_a_journal_nothing_is_dead(tmp_path: Path, make_instance: Callab
     assert empty.answer("retry", "--webhooks").returncode == 1
 
 
-def test_the_sql_of_realtime(instance: Instance) -> None:
-    assert instance.answer("schema", "--realtime").stdout == (HOME / "deploy/realtime.sql").read_text()
+def test_the_sql_that_a_project_may_have_besides(instance: Instance) -> None:
+    realtime, machines = ((HOME / f"deploy/{part}.sql").read_text() for part in ("realtime", "machines"))
+    assert instance.answer("schema", "--realtime").stdout == realtime
+    assert instance.answer("schema", "--machines").stdout == machines
+    assert instance.answer("schema", "--machines", "--realtime").stdout == realtime + machines
     assert instance.answer("schema").stdout == (HOME / "deploy/schema.sql").read_text()

@@ -57,7 +57,7 @@ def make(options: Mapping[str, Any]) -> Catalog:
 
 
 def check(options: Mapping[str, Any], tried: Checklist) -> None:
-    """Try the catalogue: its schema, and each function. Nothing is written."""
+    """Try the catalogue: its schema, and each function; and what `machines` needs of it. Nothing is written."""
     settings = options["catalog"]
     if settings.get("backend", "sqlite") == "sqlite":
         embedded.check(_file(options), tried)
@@ -67,6 +67,7 @@ def check(options: Mapping[str, Any], tried: Checklist) -> None:
 
     timeout = supabase.timeout_in(settings)
     supabase.check(settings["url"], settings["key"], tried, timeout)
+    supabase.check_queues(options, tried)
     if travels_in_the_clear(settings["url"]):
         tried.warn("catalog.url is no https address: the key travels in the clear. Use its https address")
 

@@ -37,9 +37,9 @@ class MessageRows:
     image of None leaves the one that is there as it is, and comes in later only with a higher revision. A message with
     `deleted_at` leaves a tombstone and loses its image. So does one with `hidden_at`; its `deleted_at` is passed over.
 
-    A node's rows have a receipt: `queue`, `msg_id` and `read_ct` of the hand-over, and its `result` as JSON has it. Only
-    a hosted catalogue takes such. If it holds, the hand-over leaves its queue, and the result goes to its origin, in the
-    transaction that writes the rows; if not, the outcome is Fenced.
+    A node's rows have a receipt: `queue`, `msg_id` and `read_ct` of the hand-over, and its `result` as JSON has it.
+    Only a hosted catalogue takes such. If it holds, the hand-over leaves its queue and the result goes to its origin,
+    in the transaction that writes the rows; if not, the outcome is Fenced.
     """
 
     channel: Mapping[str, Any]

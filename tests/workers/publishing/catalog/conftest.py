@@ -18,11 +18,13 @@ from tests.servers.faults import FaultProxy
 from tests.servers.rows import RowServer
 from workers.publishing.catalog import Catalog, SqliteCatalog
 from workers.publishing.catalog.supabase import SupabaseCatalog
+from workers.publishing.catalog.supabase.queues import Queues
 
 IMPATIENT = httpx.Timeout(20.0, connect=2.0)
 """Tests that wait for a time-out set their own."""
 
 MakeSupabase = Callable[..., SupabaseCatalog]
+MakeQueues = Callable[..., Queues]
 
 
 class Shelf:
@@ -95,6 +97,33 @@ def make_supabase(server: RowServer) -> Iterator[MakeSupabase]:
     yield make
     for catalog in made:
         catalog.close()
+
+
+@pytest.fixture
+def queue_stack(queue_server: RowServer) -> RowServer:
+    """The stack with the queues, and nothing in it."""
+    queue_server.empty()
+    queue_server.empty_queues()
+    return queue_server
+
+
+@pytest.fixture
+def make_queues(queue_server: RowServer) -> Iterator[MakeQueues]:
+    """Makes clients of the queues: by default as an origin."""
+    made: list[Queues] = []
+
+    def make(key: str = "", url: str = "") -> Queues:
+        made.append(Queues(url or queue_server.url, key or queue_server.keys.service_role, IMPATIENT))
+        return made[-1]
+
+    yield make
+    for queues in made:
+        queues.close()
+
+
+@pytest.fixture
+def queues(make_queues: MakeQueues) -> Queues:
+    return make_queues()
 
 
 @pytest.fixture(params=["sqlite", "supabase"])

@@ -16,7 +16,7 @@ from workers.publishing.catalog import BATCH_ENTRIES, Catalog, MessageRows, Outc
 
 def refused(outcomes: Sequence[Outcome]) -> list[bool | str]:
     """The outcomes, with "refused" for those that are."""
-    return ["refused" if isinstance(one, RowFault) else one for one in outcomes]
+    return [one if isinstance(one, bool) else "refused" for one in outcomes]
 
 
 # What is written

@@ -181,6 +181,9 @@ def test_keys_that_show_what_they_are() -> None:
     assert wrong_with(keys.service_role, NOW) is None
     assert wrong_with(keys.new_publishable, NOW) == "catalog.key is the publishable key, which may only read"
     assert wrong_with(keys.anon, NOW) == "catalog.key stands for the role anon, which may not write"
+    assert wrong_with(keys.of_node, NOW) is None
+    assert wrong_with(keys.of_node, NOW * 2) == "catalog.key has expired"
+    assert wrong_with(f"{keys.anon}:{keys.anon}", NOW) == "catalog.key stands for the role anon, which may not write"
     assert wrong_with(keys.jwt("service_role"), NOW * 2) == "catalog.key has expired"
 
 

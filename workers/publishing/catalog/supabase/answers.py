@@ -16,7 +16,11 @@ from workers.publishing.catalog.protocol import CatalogFault, RowFault
 from workers.publishing.service.retry_after import pause_seconds
 
 APPLY = 'Apply the schema: bin/run schema | psql "$DATABASE_URL", or paste what it prints into the SQL editor'
-MACHINES = 'Apply its other part: bin/run schema --machines | psql "$DATABASE_URL", or paste what it prints into the SQL editor'
+MACHINES = (
+    'Apply the SQL of many machines: bin/run schema --machines | psql "$DATABASE_URL", or paste what it prints into'
+    " the SQL editor"
+)
+
 NODE: Final = "picturedesk_node"
 """The role of a node's own key, as deploy/machines.sql makes it."""
 

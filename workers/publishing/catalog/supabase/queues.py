@@ -57,7 +57,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node as the queues know it. `about` is what it says of itself, `finished` how many pictures it has settled."""
+    """A node as the queues know it. `about` is what it says of itself, `finished` how many pictures it has settled.
+
+    `in_hand` is what it was given, and nobody else since: its leases may have run out.
+    """
 
     node: str
     about: dict[str, Any]
@@ -68,7 +71,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """`name` is live or backfill. `taken` of `length` are in somebody's hand; `oldest_seconds` is None if it is empty."""
+    """`name` is live or backfill. Nodes have `taken` of `length`; `oldest_seconds` is None if it is empty."""
 
     name: str
     length: int

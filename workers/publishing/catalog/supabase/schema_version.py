@@ -37,7 +37,7 @@ def older(version: int) -> str:
 
 
 def demand_receipts(project: Project) -> None:
-    """Raises CatalogFault if the schema knows no receipts: it would write rows, and leave their pictures in the queue."""
+    """Raises CatalogFault if the schema knows no receipts: it would write rows, and leave pictures in their queue."""
     if (version := version_of(project)) < RECEIPTS:
         raise CatalogFault(
             f"{project.where}: the schema was applied by an earlier version of this program ({version}): it knows no"
