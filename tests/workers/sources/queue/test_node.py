@@ -345,19 +345,6 @@ def test_a_bucket_that_is_away_costs_nothing_and_no_more_is_taken(
         all_is_well(node, origin, queue_server, published=set(range(1, 9)))
 
 
-@long
-@pytest.mark.reaches("machines.schema")
-def test_a_database_that_lacks_the_queues_is_named(make_node: MakeNode, queue_server: RowServer) -> None:
-    missing = b'{"code": "PGRST202", "message": "Could not find the function public.pd_take in the schema cache"}'
-    head = {"Content-Type": "application/json"}
-    with FaultProxy(queue_server.port) as proxy:
-        proxy.set(Answer(404, missing, head, when=lambda request: "/pd_" in request.target))
-        node = make_node(url=proxy.url)
-        node.start()
-        wait_for("the problem", lambda: "machines.schema" in ids(node))
-        assert node.stop() == 0
-
-
 # What can't be done here
 
 
