@@ -105,12 +105,11 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
 def _dead(options: argparse.Namespace, settings: Settings) -> int:
     from supervisor.cli import dead_letters, webhooks  # noqa: PLC0415 - as above
 
-    letters = webhooks if options.webhooks else dead_letters
     if options.command == "dead":
-        code: int = letters.show(settings, as_json=options.json)
-    else:
-        code = letters.retry(settings, options.ids, everything=options.all, reason=options.reason)
-    return code
+        show = webhooks.show if options.webhooks else dead_letters.show
+        return show(settings, as_json=options.json)
+    retry = webhooks.retry if options.webhooks else dead_letters.retry
+    return retry(settings, options.ids, everything=options.all, reason=options.reason)
 
 
 def _republish(options: argparse.Namespace, settings: Settings) -> int:
