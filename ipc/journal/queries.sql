@@ -132,6 +132,10 @@ DELETE FROM blocked WHERE sha256 = :sha256;
 INSERT INTO blocked_posts (job, sha256) VALUES (:id, :sha256)
 ON CONFLICT (job) DO UPDATE SET sha256 = excluded.sha256;
 
+-- name: blocked_posts
+-- The pictures for which some of these jobs (a JSON array of ids) were hidden.
+SELECT DISTINCT sha256 FROM blocked_posts WHERE job IN (SELECT value FROM json_each(:jobs)) ORDER BY sha256;
+
 -- name: drop_blocked_posts
 -- The jobs that were hidden for that picture.
 DELETE FROM blocked_posts NOT INDEXED WHERE job IN (
