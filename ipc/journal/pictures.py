@@ -60,7 +60,7 @@ def all_blocked(journal: Journal) -> list[tuple[str, int]]:
 
 def blocked_for(journal: Journal, job_ids: Iterable[int]) -> list[str]:
     """The digests of the pictures for which some of these jobs were hidden."""
-    return [row["sha256"] for row in journal.run("blocked_posts", jobs=json.dumps(list(job_ids)))]
+    return sorted({row["sha256"] for row in journal.run("blocked_posts", jobs=json.dumps(list(job_ids)))})
 
 
 def block(journal: Journal, sha256: str, now: float) -> None:
