@@ -22,8 +22,9 @@ class Figures:
 
     `ipc.journal.statistics` says what each figure from `stages` on is; `published_by_minute` is of the last hour.
     `renewals`: how many pictures that are rendered anew there are at each step (see `ipc.journal.renewals`);
-    `takedowns`: the same of pictures that are taken down (`ipc.journal.takedowns`). `failures`: what keeps the work of
-    `takedown` or the `cdn` from being done (`ipc.journal.breakers`).
+    `takedowns`: the same of pictures that are taken down (`ipc.journal.takedowns`). `still_shown`: deleted and hidden
+    ones whose rows were refused, up to a limit. `failures`: what keeps the work of `takedown` or the `cdn` from being
+    done (`ipc.journal.breakers`).
     `webhooks`: how each stands (see `ipc.journal.webhooks.figures`).
     """
 
@@ -42,6 +43,7 @@ class Figures:
     published_by_minute: tuple[tuple[int, int], ...] = ()
     renewals: Mapping[str, int] = field(default_factory=dict)
     takedowns: Mapping[str, int] = field(default_factory=dict)
+    still_shown: int = 0
     failures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     webhooks: tuple[Mapping[str, Any], ...] = ()
 

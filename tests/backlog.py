@@ -39,7 +39,7 @@ FROM numbers
 
 _CATALOGUE = """
 ATTACH ? AS journal;
-INSERT INTO channels SELECT id, title FROM journal.channels;
+INSERT INTO channels (id, title) SELECT id, title FROM journal.channels;
 INSERT INTO messages (channel_id, message_id, revision, caption, posted_at)
 SELECT channel_id, message_id, revision, caption, '2025-02-01T10:00:00Z' FROM journal.jobs WHERE state = 'published';
 INSERT INTO images (channel_id, message_id, sha256, mime, width, height, bytes, renditions)

@@ -6,7 +6,9 @@ Pillow are others.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +19,7 @@ from pillow_avif import AvifImagePlugin
 
 from tests import lengths
 from tests.instance import Instance, wait_for
-from tests.pictures import make_export
+from tests.pictures import CHANNEL, make_export
 
 pytestmark = pytest.mark.tree
 MakeInstance = Callable[..., Instance]
@@ -105,6 +107,33 @@ def test_broken_codecs_a_folder_that_is_none_and_an_address_of_nobody(
     wait_for("the four that could be decoded", is_published)
     assert "service.failing" not in problems(instance)
     assert instance.stop() == 0
+
+
+@pytest.mark.reaches("takedown.rows_stay")
+def test_a_row_that_hides_a_post_is_refused(tmp_path: Path, make_instance: MakeInstance) -> None:
+    """By a trigger, as an operator may have in the database."""
+    instance = make_instance(make_export(tmp_path / "export", 2))
+    link = f"https://t.me/c/{CHANNEL}/1"
+    refuse = "BEFORE UPDATE ON messages WHEN NEW.hidden_at IS NOT NULL BEGIN SELECT RAISE(ABORT, 'not allowed'); END"
+    instance.start(PICTUREDESK__RETRY__MAX_ATTEMPTS="1")
+    instance.wait_until_done()
+    catalogue(instance, f"CREATE TRIGGER refuses {refuse}")
+    assert instance.answer("hide", link).returncode == 0
+    found = wait_for_problems(instance, "takedown.rows_stay")["takedown.rows_stay"]
+    assert found.startswith("readers still see a deleted or hidden picture: the catalogue refused its row")
+    assert "not allowed" in instance.answer("dead").stdout
+    assert catalogue(instance, "SELECT message_id FROM pictures") == [(1,), (2,)], "as it says"
+    catalogue(instance, "DROP TRIGGER refuses")
+    assert instance.answer("retry", "--all").returncode == 0
+    wait_for("its row", lambda: catalogue(instance, "SELECT message_id FROM pictures") == [(2,)])
+    wait_for("the problem to be over", lambda: "takedown.rows_stay" not in problems(instance))
+    assert instance.stop() == 0
+
+
+def catalogue(instance: Instance, statement: str) -> list[tuple[int]]:
+    """Carry it out as the operator would."""
+    with closing(sqlite3.connect(instance.state_dir / "catalog.db", timeout=10)) as database, database:
+        return database.execute(statement).fetchall()
 
 
 @pytest.mark.skipif(not lengths.is_long, reason="three minutes of waiting: bin/test --long")

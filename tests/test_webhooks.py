@@ -45,8 +45,8 @@ def webhooks_of(instance: Instance) -> list[dict[str, Any]]:
 
 
 def accepted(receiver: Receiver, instance: Instance) -> dict[int, dict[str, Any]]:
-    """What it was told last of each picture, once nothing waits."""
-    wait_for("all to be told", lambda: [one for one in webhooks_of(instance) if not one["waiting"]])
+    """What it was told last of each picture, once nothing waits for any webhook."""
+    wait_for("all to be told", lambda: {one["waiting"] for one in webhooks_of(instance)} == {0})
     return {one.picture[1]: one.content["data"] for one in receiver.requests if one.content}
 
 

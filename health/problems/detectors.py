@@ -44,6 +44,7 @@ WITHOUT_A_REASON: tuple[Detector, ...] = (pictures.standing_still,)
 
 NO_REASON: tuple[Detector, ...] = (
     services.schema_outdated,
+    takedown.rows_stay,
     takedown.objects_stay,
     takedown.copies_stay,
     webhooks.webhooks_failing,

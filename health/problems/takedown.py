@@ -1,4 +1,4 @@
-"""Problems of takedown: objects that should be gone are not deleted, or a CDN keeps copies of those that are."""
+"""Problems of takedown: readers still see what should be gone, its objects are not deleted, or a CDN keeps copies."""
 
 from __future__ import annotations
 
@@ -10,6 +10,26 @@ from health.snapshot import NO_FIGURES, Snapshot
 
 FAILING_SECONDS = 3.0
 """How long it may fail before that is a problem."""
+
+
+def rows_stay(snapshot: Snapshot) -> Iterator[Problem]:
+    count = (snapshot.figures or NO_FIGURES).still_shown
+    if count:
+        what, rows = (
+            ("a deleted or hidden picture", "its row")
+            if count == 1
+            else (
+                f"{count} deleted or hidden pictures",
+                "their rows",
+            )
+        )
+        yield Problem(
+            "takedown.rows_stay",
+            "rows",
+            f"readers still see {what}: the catalogue refused {rows}, and that was given up",
+            "bin/run dead has the catalogue's reason. Mend that, then bin/run retry writes the rows again. Until then"
+            " delete them from the tables messages and images yourself",
+        )
 
 
 def objects_stay(snapshot: Snapshot) -> Iterator[Problem]:

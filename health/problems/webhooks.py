@@ -33,7 +33,7 @@ def webhooks_gone(snapshot: Snapshot) -> Iterator[Problem]:
                 one["label"],
                 f"{one['label']} wants nothing more: {one['error']}; {_waits(one)}",
                 "Take it out of the settings, then bin/run reload: what it was to be told is dropped. If its receiver"
-                " is back: bin/run retry --webhooks",
+                " is back: bin/run retry --webhooks brings what waits, at most a thousand messages",
                 float(one["gone_at"]),
             )
 

@@ -14,6 +14,9 @@ from ipc.journal import figures as journal_figures
 QUARANTINED = 20
 """How many pictures that were set aside are named; `bin/run dead` names all."""
 
+STILL_SHOWN = 1000
+"""Up to how many pictures that readers should not see any more are counted."""
+
 BESIDES = ("takedown", "cdn")
 """What the uploader does beside its stages, and notes the failures of."""
 
@@ -74,6 +77,7 @@ def _read(journal: Journal) -> Figures:
             published_by_minute=tuple(statistics.minutes(journal, int(now) - HOUR)),
             renewals=renewals.counts(journal),
             takedowns=takedowns.counts(journal),
+            still_shown=journal_figures.still_shown(journal, STILL_SHOWN),
             failures={name: found for name in BESIDES if (found := breakers.get(journal, name)) is not None},
             webhooks=tuple(webhooks.figures(journal)),
         )

@@ -73,6 +73,12 @@ def after(journal: Journal, position: int, most: int) -> list[Change]:
     return [Change(row["id"], row["channel_id"], row["message_id"], row["what"], row["at"]) for row in rows]
 
 
+def newest(journal: Journal) -> tuple[int, int] | None:
+    """Id and Unix second of the newest change that is kept."""
+    row = journal.run("newest_change").fetchone()
+    return (row["id"], row["at"]) if row else None
+
+
 def advance(journal: Journal, name: str, position: int) -> None:
     """Its work is done up to there. What all consumers have passed is forgotten."""
     with journal.transaction():

@@ -50,6 +50,11 @@ def waiting_for_retry(journal: Journal) -> tuple[int, float | None]:
     return count, first
 
 
+def still_shown(journal: Journal, limit: int) -> int:
+    """How many deleted and hidden pictures readers see as before, since their rows were refused; at most that many."""
+    return int(journal.run("still_shown", limit=limit).fetchone()[0])
+
+
 def last_failure(journal: Journal) -> str | None:
     """The newest failure of any job, with its message; None if there was none, or the job is published by now."""
     row = journal.run("last_failure").fetchone()

@@ -383,6 +383,9 @@ CREATE TABLE blocked_posts (
     sha256 TEXT    NOT NULL
 ) STRICT;
 CREATE INDEX blocked_posts_sha256 ON blocked_posts (sha256);
+-- Rows of deleted and hidden posts that were refused.
+CREATE INDEX jobs_still_shown ON jobs (id)
+    WHERE state = 'dead' AND shown = 1 AND (deleted_at IS NOT NULL OR hidden_at IS NOT NULL);
 -- The gallery.
 CREATE TABLE site_blocks (
     channel_id INTEGER NOT NULL,

@@ -58,6 +58,11 @@ def all_blocked(journal: Journal) -> list[tuple[str, int]]:
     return [(row["sha256"], row["at"]) for row in journal.run("all_blocked")]
 
 
+def blocked_for(journal: Journal, job_ids: Iterable[int]) -> list[str]:
+    """The digests of the pictures for which some of these jobs were hidden."""
+    return sorted({row["sha256"] for row in journal.run("blocked_posts", jobs=json.dumps(list(job_ids)))})
+
+
 def block(journal: Journal, sha256: str, now: float) -> None:
     """Keep it out from now on. In the caller's transaction."""
     journal.run("add_blocked", sha256=sha256, now=int(now))

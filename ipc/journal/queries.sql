@@ -138,6 +138,10 @@ DELETE FROM blocked WHERE sha256 = :sha256;
 INSERT INTO blocked_posts (job, sha256) VALUES (:id, :sha256)
 ON CONFLICT (job) DO UPDATE SET sha256 = excluded.sha256;
 
+-- name: blocked_posts
+-- The pictures for which some of these jobs (a JSON array of ids) were hidden.
+SELECT sha256 FROM blocked_posts WHERE job IN (SELECT value FROM json_each(:jobs));
+
 -- name: drop_blocked_posts
 -- The jobs that were hidden for that picture.
 DELETE FROM blocked_posts NOT INDEXED WHERE job IN (
@@ -154,6 +158,13 @@ WHERE id = :id AND state IN ('seen', 'fetched');
 -- name: to_blocked_dead
 -- A dead letter needs none of the objects that it has stored: tried again, it is fetched first.
 UPDATE jobs SET dead_state = 'seen', stored = 0 WHERE id = :id AND state = 'dead' AND dead_state = 'rendered';
+
+-- name: still_shown
+-- The dead letters of deleted and hidden posts whose row readers see as before, up to a limit.
+SELECT count(*) FROM (
+    SELECT 1 FROM jobs INDEXED BY jobs_still_shown
+    WHERE state = 'dead' AND shown = 1 AND (deleted_at IS NOT NULL OR hidden_at IS NOT NULL) LIMIT :limit
+);
 
 -- name: dead_with
 -- The dead letters of that picture and reason.

@@ -117,6 +117,8 @@ CREATE INDEX jobs_address ON jobs (address) WHERE state = 'published' AND delete
 CREATE INDEX jobs_dead ON jobs (id) WHERE state = 'dead';
 CREATE INDEX jobs_dead_reason ON jobs (reason, id) WHERE state = 'dead';
 CREATE INDEX jobs_poison ON jobs (id) WHERE dead_cause = 'poison';
+CREATE INDEX jobs_still_shown ON jobs (id)
+    WHERE state = 'dead' AND shown = 1 AND (deleted_at IS NOT NULL OR hidden_at IS NOT NULL);
 CREATE INDEX jobs_waiting ON jobs (waits_since) WHERE waits_since IS NOT NULL;
 CREATE INDEX jobs_album ON jobs (channel_id, grouped_id) WHERE grouped_id IS NOT NULL;
 

@@ -20,6 +20,11 @@ Kind = Literal["events", "rebuild"]
 
 What = Literal["published", "changed", "deleted"]
 
+MOST_WAITING = 1000
+"""Deliveries of one webhook that wait; what comes after them stays among the changes, unless the webhook is gone. So
+many pictures that are all put off keep the others waiting.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -141,12 +146,6 @@ def note_gone(journal: Journal, name: str, error: str) -> None:
         journal.run("webhook_gone", name=name, now=int(journal.clock()), error=clip(error))
 
 
-def newest_change(journal: Journal) -> tuple[int, int] | None:
-    """Id and Unix second of the newest change that is kept."""
-    row = journal.run("newest_change").fetchone()
-    return (row["id"], row["at"]) if row else None
-
-
 def rebuilt(journal: Journal, name: str, position: int) -> None:
     """A rebuild was accepted that shows all changes up to there."""
     with journal.transaction():
@@ -171,15 +170,30 @@ def dead(journal: Journal) -> list[dict[str, Any]]:
     return [dict(row) for row in journal.run("dead_deliveries")]
 
 
-def revive(journal: Journal) -> tuple[int, list[str]]:
-    """Bring all dead deliveries back, and the webhooks that were gone; how many, and the labels of these."""
-    revived, labels = 0, []
+@dataclass(frozen=True, slots=True)
+class Revived:
+    """How many deliveries, and the labels of the webhooks that were gone.
+
+    `missing`: those of them that may miss changes, as they had as many deliveries waiting as are kept.
+    """
+
+    deliveries: int
+    webhooks: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+def revive(journal: Journal) -> Revived:
+    """Bring all dead deliveries back, and the webhooks that were gone."""
+    deliveries, came_back = 0, []
     with journal.transaction():
         for name in [row["name"] for row in journal.run("webhook_names")]:
-            revived += journal.run("revive_deliveries", name=name).rowcount
+            before = standing(journal, name)
+            deliveries += journal.run("revive_deliveries", name=name).rowcount
             if journal.run("revive_webhook", name=name).rowcount:
-                labels.append(str(journal.run("webhook", name=name).fetchone()["label"]))
-    return revived, labels
+                came_back.append(before)
+    labels = tuple(str(one["label"]) for one in came_back)
+    missing = tuple(str(one["label"]) for one in came_back if one["waiting"] >= MOST_WAITING)
+    return Revived(deliveries, labels, missing)
 
 
 def figures(journal: Journal) -> list[dict[str, Any]]:

@@ -37,10 +37,16 @@ def hide(settings: Settings, link: str, message: str | None) -> int:
     with _journal(settings) as journal:
         jobs = _jobs_of(journal, post, link)
         count = editing.hide_posts(journal, jobs, time.time())
+        blocked = [job.id for job in jobs if job.hidden_at is not None and job.hidden_by == "block"]
+        digests = pictures.blocked_for(journal, blocked)
+    others = len(jobs) - len(blocked)
     if count:
-        terminal.say(f"{_pictures(len(jobs))} hidden; off the site {_when(settings)}.")
-    else:
-        terminal.say(f"{_pictures(len(jobs))}: hidden already. What its caption says does not matter any more.")
+        terminal.say(f"{_pictures(others)} hidden; off the site {_when(settings)}.")
+    elif others:
+        terminal.say(f"{_pictures(others)}: hidden already. What its caption says does not matter any more.")
+    if blocked:
+        terminal.say(f"{_pictures(len(blocked))}: hidden already, by bin/run block, and not hidden otherwise as well.")
+        terminal.say(*(f"Shown again by bin/run block --remove {digest}" for digest in digests))
     return ExitCode.DONE
 
 

@@ -50,9 +50,12 @@ def retry(settings: Settings, ids: list[int], *, everything: bool, reason: str |
     path = settings.state_dir / "journal.db"
     if not path.exists():
         raise CommandFailed(f"{settings.state_dir} has no journal yet: nothing is dead there")
-    revived, labels = webhooks.revive(Journal.open(path))
+    revived = webhooks.revive(Journal.open(path))
     when = "now" if instance_lock.running(settings.state_dir) is not None else "when the program runs"
-    terminal.say(f"{revived} brought back; tried again {when}.")
-    for label in labels:
+    terminal.say(f"{revived.deliveries} brought back; tried again {when}.")
+    for label in revived.webhooks:
         terminal.say(f"{label} is told of changes again.")
+        if label in revived.missing:
+            kept = f"{webhooks.MOST_WAITING} messages were kept for it, and no more"
+            terminal.say(f"{label}: {kept}. Have its receiver read the view pictures once.")
     return 0

@@ -76,7 +76,7 @@ class Telegram:
     )
     max_restarts: int = setting(
         10,
-        "failed attempts to connect in a row before the process is replaced",
+        "how often in a row it connects again, in vain, before the process is replaced",
         low=0,
         high=10**6,
         environ="MAX_RESTARTS",

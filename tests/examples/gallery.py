@@ -44,6 +44,7 @@ async () => {
         images: all.map(one => ({
             width: one.naturalWidth, source: one.currentSrc, alt: one.alt, shown: one.clientWidth * devicePixelRatio,
         })),
+        covers: [...document.querySelectorAll(".spoiler")].map(one => getComputedStyle(one).filter.split("(")[0]),
         shifted: window.shifted ?? 0,
         overflow: document.documentElement.scrollWidth - innerWidth,
     }
@@ -93,6 +94,7 @@ def publish(rows: RowServer, folder: Path, url: str) -> None:
             "revision": 1,
             "grouped_id": None,
             "caption": HOSTILE,
+            "caption_html": 'It was <span class="spoiler">Bob</span>',
             "posted_at": f"2026-01-0{number}T12:00:00Z",
             "edited_at": None,
             "deleted_at": None,
@@ -141,6 +143,7 @@ def look(browser: Browser, url: str, width: int) -> list[dict[str, Any]]:
     assert complaints == [], complaints
     told = [f"{one['id']}: {one['nodes'][0]['html']}" for one in faults]
     assert told == [], told
+    assert seen["covers"] == ["blur"] * len(seen["images"]), "what is under a spoiler is read by everybody"
     assert seen["shifted"] == 0, "the layout moved"
     assert seen["overflow"] <= 0, "it is wider than the window"
     images: list[dict[str, Any]] = seen["images"]

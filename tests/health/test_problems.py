@@ -209,6 +209,7 @@ def test_each_kind_of_problem_has_an_id_of_its_own() -> None:
         "service.silent": {"reports": {"uploader": {"r2_silent_since": "2023-11-14T22:13:00Z"}}},
         "service.failing": {"reports": {"uploader": {"r2_failing_since": "2023-11-14T22:13:00Z"}}},
         "pictures.standing_still": {"unmoved_seconds": 181.0},
+        "takedown.rows_stay": {"figures": figures(still_shown=2)},
         "takedown.objects_stay": {"figures": figures(failures={"takedown": FAILURE})},
         "takedown.copies_stay": {"figures": figures(failures={"cdn": FAILURE})},
         "feeds.failing": {"reports": {"feeds": {"failing_since": "2023-11-14T22:13:00Z", "error": "full"}}},
@@ -228,6 +229,13 @@ def test_each_kind_of_problem_has_an_id_of_its_own() -> None:
     }
     for kind, more in troubles.items():
         assert [problem.id for problem in find_problems(snapshot(**more))] == [kind]
+
+
+def test_pictures_that_readers_still_see_are_counted() -> None:
+    (one,), (two,) = (find_problems(snapshot(figures=figures(still_shown=count))) for count in (1, 2))
+    assert one.what.startswith("readers still see a deleted or hidden picture: the catalogue refused its row, and")
+    assert two.what.startswith("readers still see 2 deleted or hidden pictures: the catalogue refused their rows")
+    assert find_problems(snapshot(figures=figures(still_shown=0))) == []
 
 
 def test_takedowns_that_fail_say_how_many_and_since_when() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,7 @@ from tests.health.page.browsing import chromium
 from tests.health.page.test_browser import Locked, Seen
 from tests.instance import wait_for
 from tests.pictures import make_export
-
-pytestmark = pytest.mark.skipif(not lengths.is_long, reason="a million rows take a minute to make: bin/test --long")
+from workers.publishing.catalog import SqliteCatalog
 
 PUBLISHED, OTHERS, NEW = 1_000_000, 10_000, 24
 """The new ones are real: as many as the contact sheet has room for."""
@@ -43,6 +43,16 @@ def instance(tmp_path: Path) -> Iterator[Locked]:
     instance.end()
 
 
+def test_what_they_are_made_with_fits_journal_and_catalogue(tmp_path: Path) -> None:
+    """Else nobody knows of it until the long test."""
+    journal, catalogue = tmp_path / "journal.db", tmp_path / "catalog.db"
+    fill_journal(journal, {"telegram": 2, "dead": 2, "published": 8})
+    fill_catalogue(catalogue, journal)
+    with closing(SqliteCatalog(catalogue)) as opened:
+        assert len(opened.pictures(most=20)) == 8
+
+
+@pytest.mark.skipif(not lengths.is_long, reason="a million rows take a minute to make: bin/test --long")
 def test_it_opens_is_live_shows_and_retries_as_with_a_few(instance: Locked, browser: Browser) -> None:
     pids = instance.wait_until_running()
     wait_for("the new ones", lambda: (instance.status() or {"stats": {}})["stats"].get("processed") == PUBLISHED + NEW)

@@ -20,6 +20,7 @@ SCANS = {
     "quarantined": "reads the index of the poisonous ones from its end, as many as it is asked for",
     "rows_by_address": "for `check`, a process of its own: reads an index without the jobs",
     "release_claims": "reads the index of the claimed ones, as many as image workers, and some hundreds of nodes'",
+    "still_shown": "reads the index of the refused rows of deleted and hidden posts, as many as it is asked for",
     "states": "reads the counts: five rows a channel",
     "waiting_for_retry": "reads the counts: five rows a channel",
 }

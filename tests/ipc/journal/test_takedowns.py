@@ -183,3 +183,27 @@ def test_the_former_picture_of_one_that_is_rendered_anew(journal: Journal) -> No
         takedowns.end(journal, one.sha256, again_at=NOW, is_removed=True)
     assert counts(journal) == {}
     assert journal.run("renewal_counts").fetchall()[2]["jobs"] == 0
+
+
+def test_what_readers_still_see_is_counted(journal: Journal) -> None:
+    """Where the row of a deleted or hidden post was refused, and only there."""
+    jobs = {number: job_in(journal, "published", number) for number in range(1, 6)}
+    query = "UPDATE jobs SET shown = 1 WHERE state = 'published'"
+    with journal.transaction():
+        journal._connection.execute(query)
+        transitions.hide(journal, again(journal, jobs[1]), "operator", NOW)
+    withdraw(journal, CHANNEL, [2, 3], NOW, is_told=True)
+    assert figures.still_shown(journal, 9) == 0, "their rows are on their way"
+    for number in (1, 2):
+        assert transitions.bury(journal, again(journal, jobs[number]), "refused")
+    assert (figures.still_shown(journal, 9), figures.still_shown(journal, 1)) == (2, 1)
+    assert transitions.record_published(journal, [again(journal, jobs[3])])
+    unseen = job_in(journal, "rendered", 7)
+    with journal.transaction():
+        transitions.hide(journal, unseen, "operator", NOW)
+    assert transitions.bury(journal, again(journal, unseen), "refused"), "readers never saw it"
+    never_hidden = job_in(journal, "rendered", 8)
+    assert transitions.bury(journal, never_hidden, "refused")
+    assert figures.still_shown(journal, 9) == 2
+    transitions.revive(journal, [jobs[1].id, jobs[2].id])
+    assert figures.still_shown(journal, 9) == 0

@@ -249,6 +249,13 @@ def test_commands_leave_the_caption(text: str, left: str) -> None:
     assert caption.hide is (text.lower().split() != left.lower().split())
 
 
+def test_without_commands_all_of_it_is_for_readers() -> None:
+    text = "A fox #hide\nalt: a fox\n#cover"
+    caption = shown(text, (), False)
+    assert (caption.text, caption.alt, caption.hide, caption.cover) == (text, None, False, False)
+    assert caption.tags == ("hide", "cover")
+
+
 def test_cover_and_hide_are_told_apart() -> None:
     assert (said("#cover").cover, said("#cover").hide) == (True, False)
     assert (said("#hide").cover, said("#hide").hide) == (False, True)

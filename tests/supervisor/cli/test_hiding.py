@@ -93,6 +93,10 @@ def test_from_captions_and_rules_to_the_commands(published: Instance) -> None:
     refused = published.answer("unhide", f"{LINK}/1")
     assert refused.returncode == 1 and "the picture is blocked" in refused.stderr
     assert "its picture is blocked" in why(published, 1)
+    assert published.answer("hide", f"{LINK}/1").stdout.splitlines() == [
+        "1 picture: hidden already, by bin/run block, and not hidden otherwise as well.",
+        f"Shown again by bin/run block --remove {sha256}",
+    ]
 
     published.start()
     published.wait_until_done()

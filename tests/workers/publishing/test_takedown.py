@@ -458,6 +458,7 @@ def test_copies_are_purged_once_the_objects_are_gone(desk: Desk, cdn: Cdn) -> No
     ("answer", "words", "wait"),
     [
         ((403, {}, said(10000, "Authentication error")), "403: Authentication error (10000)", 15.0),
+        ((404, {}, said(7003, "Could not route to that zone")), "404: Could not route to that zone (7003)", 15.0),
         ((429, {"Retry-After": "7"}, b""), "429: no word", 7.0),
         ((502, {}, b"<html>"), "502: no word", 15.0),
         ((200, {}, said(1, f"no {TOKEN}")), "no (the token) (1)", 15.0),
@@ -477,7 +478,7 @@ def test_a_refusal_is_tried_again_until_it_is_done(
     failure = breakers.get(desk.journal, "cdn")
     assert failure is not None and words in failure["error"] and TOKEN not in failure["error"]
     assert (failure["silent_until"] - now, house.counts(), house.names()) == (wait, {"purging": PICTURE}, set())
-    assert ("Cache Purge" in failure["remedy"]) == (answer[0] == 403)
+    assert ("Cache Purge" in failure["remedy"]) == (answer[0] in (403, 404))
     house.step()
     assert cdn.purged == [], "it is left alone for a while"
     now += wait + 1

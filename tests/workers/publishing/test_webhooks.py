@@ -6,15 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from ipc.journal import changes, webhooks
+from ipc.journal.webhooks import MOST_WAITING
 from tests.servers.receiver import SECRET, Answer, Receiver, Request
 from tests.workers.publishing.webhooks_desk import CHANNEL, Bench, told
 from workers.publishing.catalog import CatalogFault
 from workers.publishing.webhooks import events as events_module
-from workers.publishing.webhooks.events import AT_ONCE, MOST_WAITING
+from workers.publishing.webhooks.events import AT_ONCE
 from workers.publishing.webhooks.rebuild import is_due
 
 
@@ -170,7 +172,7 @@ def test_a_message_that_is_refused_among_others_becomes_a_dead_letter(bench: Ben
     assert letter["reason"] == "it answered 400 (Bad Request)"
     assert (bench.waiting(), bench.figures()["dead"], bench.figures()["delivered"]) == (0, 1, 3)
     receiver.answer = lambda _: Answer()
-    assert webhooks.revive(bench.journal) == (1, [])
+    assert webhooks.revive(bench.journal) == webhooks.Revived(1)
     events.step()
     assert told(receiver)[-1] == (1, "published")
     assert bench.figures()["dead"] == 0
@@ -248,15 +250,38 @@ def test_one_that_is_gone_gets_nothing_more_until_it_is_brought_back(bench: Benc
     events.step()
     bench.publish(2)
     bench.clock.now += 10**6
-    assert events.step() == 0
+    assert events.step() == 1
     assert bench.events().step() == 0
     assert len(receiver.requests) == 1
-    assert (bench.waiting(), bench.figures()["behind"]) == (1, 1)
+    assert (bench.waiting(), bench.figures()["behind"]) == (2, 0)
     receiver.answer = lambda _: Answer()
-    assert webhooks.revive(bench.journal) == (0, [bench.target.label])
+    assert webhooks.revive(bench.journal) == webhooks.Revived(0, (bench.target.label,))
     events.step()
     events.step()
     assert sorted(told(receiver)[1:]) == [(1, "published"), (2, "published")]
+
+
+def test_of_one_that_is_gone_the_journal_keeps_no_more_than_of_others(
+    bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("ipc.journal.webhooks", "workers.publishing.webhooks.events"):
+        monkeypatch.setattr(f"{module}.MOST_WAITING", 3)
+    receiver.answer = lambda _: Answer(410)
+    for number in range(1, 10):
+        bench.publish(number)
+    assert bench.changes() == 9
+    events = bench.events()
+    for _ in range(3):
+        events.step()
+    assert (bench.waiting(), bench.figures()["behind"], bench.changes()) == (3, 0, 0)
+    receiver.answer = lambda _: Answer()
+    label = bench.target.label
+    assert webhooks.revive(bench.journal) == webhooks.Revived(0, (label,), missing=(label,))
+    receiver.requests.clear()
+    bench.publish(10)
+    for _ in range(4):
+        events.step()
+    assert sorted(told(receiver)) == [(number, "published") for number in (1, 2, 3, 10)]
 
 
 def test_a_kept_connection_that_was_cut_costs_nothing(bench: Bench, receiver: Receiver) -> None:
@@ -407,6 +432,38 @@ def test_a_rebuild_that_fails_is_asked_for_again_and_never_dies(host: Bench, rec
         rebuild.step()
         host.clock.now += 20
     assert (host.changes(), host.figures()["delivered"], host.figures()["failing_since"]) == (0, 1, None)
+
+
+def test_a_host_that_is_gone_and_comes_back_gets_one_rebuild(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.publishing.webhooks.rebuild.PAGE", 5)
+    host = Bench(tmp_path, receiver.url, secret="", kind="rebuild", events=["published"])
+    rebuild = host.rebuild()
+    receiver.answer = lambda _: Answer(410)
+    host.publish(1)
+    host.clock.now += 100
+    assert (rebuild.step(), host.figures()["gone_at"]) == (0, int(host.clock.now))
+
+    def meet(*events: Literal["published", "changed"]) -> int:
+        """How many changes are kept after these."""
+        for what in events:
+            host.change(1, what)
+        for _ in range(len(events)):
+            assert rebuild.step() == 0
+        return host.changes()
+
+    assert meet("published", "published") == 1
+    assert meet("changed", "changed") == 3, "a rebuild is wanted for the one before them"
+    receiver.answer = lambda _: Answer()
+    assert webhooks.revive(host.journal) == webhooks.Revived(0, (host.target.label,))
+    receiver.requests.clear()
+    host.clock.now += 100
+    assert (rebuild.step(), rebuild.step(), host.changes(), len(receiver.requests)) == (1, 0, 0, 1)
+    webhooks.note_gone(host.journal, host.target.name, "it answered 410 (Gone)")
+    assert meet("published", "changed", "changed", "changed") == 4
+    assert meet("changed") == 0, "a page of them is not kept"
+    host.close()
 
 
 def test_a_change_during_a_rebuild_makes_another_one(host: Bench, receiver: Receiver) -> None:

@@ -102,9 +102,8 @@ class Follower:
     def _begin(self) -> int:
         """Make everything. Of the changes until now all is in the catalogue, so that they are done with it."""
         consumer = changes.register(self._journal, self._name)
-        position = consumer.position
-        while page := changes.after(self._journal, position, AT_ONCE):
-            position = page[-1].id
+        newest = changes.newest(self._journal)
+        position = max(consumer.position, newest[0] if newest else 0)
         failpoints.reach(f"{self._name}.before")
         done = self._documents.build_all()
         self._position = position

@@ -85,7 +85,7 @@ def forgive(journal: Journal, service: str) -> None:
 def wait_seconds(failing_seconds: float) -> float:
     """The pause after a failure, when the first one in a row was that long ago.
 
-    >>> [wait_seconds(one) for one in (0, 20, 100, 1e6)]
+    >>> [wait_seconds(one) for one in (0.0, 20.0, 100.0, 1e6)]
     [15.0, 20.0, 100.0, 600.0]
     """
     return min(max(failing_seconds, FIRST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)

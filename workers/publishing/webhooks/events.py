@@ -5,6 +5,9 @@
 
 Whose a failure is: while the breaker is closed, others get through, so it costs the delivery an attempt; the last one
 makes it a dead letter. While the breaker is open it is the receiver's, however long it lasts.
+
+One that is gone may stay so for ever. Deliveries are kept for it until they are as many as are kept of any; after that
+the changes pass it by, so that the journal does not keep them for nobody.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import structlog
 
 from ipc import failpoints
 from ipc.journal import Journal, changes, webhooks
-from ipc.journal.webhooks import Delivery
+from ipc.journal.webhooks import MOST_WAITING, Delivery
 from ipc.retry import RetryPolicy
 from workers.publishing import threads
 from workers.publishing.catalog import Catalog
@@ -30,11 +33,6 @@ from workers.publishing.webhooks.target import Target
 
 AT_ONCE = 4
 """Messages on their way at the same time."""
-
-MOST_WAITING = 1000
-"""Deliveries that wait; what comes after them stays among the changes. So many pictures that are all put off keep the
-others waiting.
-"""
 
 ROUND_SECONDS = 60.0
 """Longest for the messages that go out at once: a receiver may send its answer's head in drops."""
@@ -76,9 +74,9 @@ class Events:
     def step(self) -> int:
         """Take changes over and deliver what is due; how many went a step on. Raises CatalogFault."""
         now = webhooks.standing(self._journal, self._target.name)
-        if now["gone_at"] is not None:
-            return 0
         went_on = self._take_over(MOST_WAITING - now["waiting"])
+        if now["gone_at"] is not None:
+            return went_on or self._pass_by()
         if room := self._standing.room(AT_ONCE):
             due = webhooks.due(self._journal, self._target.name, room)
             went_on += self._deliver(due, str(now["token"]))
@@ -100,6 +98,13 @@ class Events:
         webhooks.take_over(self._journal, self._target.name, found)
         failpoints.reach("webhook.taken")
         return len(found)
+
+    def _pass_by(self) -> int:
+        """It is not told of what is new, and never will be; 0."""
+        newest = changes.newest(self._journal)
+        if newest is not None and newest[0] > webhooks.position(self._journal, self._target.name):
+            changes.advance(self._journal, self._target.name, newest[0])
+        return 0
 
     def _deliver(self, due: list[Delivery], token: str) -> int:
         messages = []

@@ -62,8 +62,11 @@ class Rebuild:
     def step(self) -> int:
         """Ask for a rebuild if one is due; 1 if it was accepted."""
         now = webhooks.standing(self._journal, self._target.name)
-        first, newest = self._first(), webhooks.newest_change(self._journal)
-        if now["gone_at"] is not None or first is None or newest is None:
+        if now["gone_at"] is not None:
+            self._pass_by()
+            return 0
+        first, newest = self._first(), changes.newest(self._journal)
+        if first is None or newest is None:
             return 0
         clock = self._journal.clock()
         is_time = not clock < now["next_at"] < clock + FARTHEST_SECONDS
@@ -85,6 +88,19 @@ class Rebuild:
                 changes.advance(self._journal, self._target.name, passed[-1].id)
             if wanted is not None or not found:
                 return wanted
+
+    def _pass_by(self) -> None:
+        """It is gone: of the changes that a rebuild is wanted for it keeps the last one, should it be brought back.
+
+        That one is given up when a page of others has come after it: the journal keeps no more for it.
+        """
+        position = webhooks.position(self._journal, self._target.name)
+        found = changes.after(self._journal, position, PAGE)
+        last = next((one.id - 1 for one in reversed(found) if one.what in self._target.events), None)
+        if found and (last is None or (last <= position and len(found) == PAGE)):
+            last = found[-1].id
+        if last is not None and last > position:
+            changes.advance(self._journal, self._target.name, last)
 
     def _ask(self, newest: int, now: dict[str, Any]) -> int:
         label = self._target.label

@@ -198,7 +198,7 @@ class TelegramSource:
         know how long the session has been refused.
         """
         if failures >= self._options["max_restarts"] and not isinstance(trouble, Flooded | SessionRefused):
-            raise ConnectingFailed(f"connecting to Telegram failed {failures} times in a row: {trouble}")
+            raise ConnectingFailed(f"connecting to Telegram failed {failures + 1} times in a row: {trouble}")
         seconds = reconnect_delay(failures, self._options["reconnect_delay_seconds"], random.random())
         if isinstance(trouble, Flooded):
             seconds = max(seconds, trouble.seconds)

@@ -15,6 +15,7 @@ export default async function Page() {
   const rows = await newest(30)
   return (
     <main style={grid}>
+      <style>{".spoiler:not(:hover) { filter: blur(.3em) }"}</style>
       <h1 style={{ gridColumn: "1 / -1" }}>Pictures</h1>
       {rows.map((row) => (
         <figure key={`${row.channel_id}-${row.message_id}`} style={{ margin: 0 }}>

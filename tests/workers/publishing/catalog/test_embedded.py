@@ -184,6 +184,9 @@ def test_the_check(path: Path) -> None:
     assert checking.faults(check, options) == []
     assert path.read_bytes() == before
     with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA user_version = {VERSION - 1}")
+    assert checking.good(check, options) == [f"catalog: {path}: schema version {VERSION - 1}, will be {VERSION}"]
+    with closing(sqlite3.connect(path)) as database:
         database.execute(f"PRAGMA user_version = {VERSION + 1}")
     (line,) = checking.faults(check, options)
     assert line.startswith(f"catalog: {path}: of version {VERSION + 1}. Run the program")

@@ -199,7 +199,7 @@ def test_pages_are_all_of_it_newest_first(catalog: Catalog, asked: dict[str, Any
 
 
 def test_between_two_messages_of_a_channel(catalog: Catalog) -> None:
-    catalog.write_many([entry(1, number, posted_at=at(-number)) for number in range(1, 9)])
+    catalog.write_many([entry(1, number, posted_at=at(5 * number % 7)) for number in range(1, 9)])
     catalog.write_many([MessageRows(OTHER, message(1, 4, channel_id=8), image(1, 4, channel_id=8)), deletion(2, 5)])
     assert ids(catalog.pictures(channel_id=7, between=(3, 7), most=9)) == [3, 4, 6, 7]
     assert ids(catalog.pictures(channel_id=7, between=(3, 7), most=2)) == [3, 4]

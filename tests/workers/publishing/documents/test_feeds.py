@@ -22,7 +22,7 @@ from workers.publishing.documents.feeds import Feeds, check
 from workers.publishing.documents.feeds.items import items_of
 from workers.publishing.documents.feeds.rows import newest_rows
 from workers.publishing.documents.follower import LONGEST_SECONDS, QUIET_SECONDS, Follower
-from workers.publishing.documents.progress import Progress
+from workers.publishing.documents.progress import REPORT_SECONDS, Progress
 from workers.publishing.gc import GarbageScope, find
 from workers.publishing.storage import StorageFault
 
@@ -93,6 +93,7 @@ def test_what_was_there_before_and_what_comes(place: Place) -> None:
         assert one.step(QUIET_SECONDS) == 4
         assert titles(place) == ["caption 3", "caption 2", "caption 1"]
     assert changes.after(place.desk.journal, 0, 9) == []
+    assert changes.register(place.desk.journal, "feeds").is_built
     assert one.reports[-1]["waiting"] == 0 and one.reports[-1]["written_at"]
 
 
@@ -254,3 +255,18 @@ def test_check_says_what_readers_will_find() -> None:
     assert not say(False, False, "") and not say(True, False, "") and not say(True, True, "https://p.example")
     (warning,) = say(True, True, "")
     assert "links are relative" in warning and "storage.public_url" in warning
+
+
+def test_a_count_alone_is_reported_now_and_then() -> None:
+    now, told = 1000.0, list[int]()
+    progress = Progress("feeds", lambda _, **facts: told.append(facts["waiting"]), clock=lambda: now)
+    for seconds, waiting in ((0, 1), (0, 2), (REPORT_SECONDS - 0.1, 3), (0.2, 4), (0, 5)):
+        now += seconds
+        progress.went_on(waiting)
+    assert told == [1, 4]
+    progress.failed(OSError("full"))
+    progress.went_on(6)
+    assert told == [1, 4, 5, 6], "what is more than a count, at once"
+    now -= 500
+    progress.went_on(7)
+    assert told[-1] == 7, "the clock was set back"

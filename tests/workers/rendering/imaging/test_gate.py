@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from workers.rendering.imaging.gate import BadPicture, Header, Limits, check, inspect
+from workers.rendering.imaging.gate.jpeg import MAX_JPEG_PADDING_BYTES
 
 LIMITS = Limits(max_bytes=52_428_800, max_dimension=8192, max_pixels=40_000_000)
 
@@ -109,9 +110,10 @@ def test_a_missing_file_passes(tmp_path: Path) -> None:
 
 def test_bytes(tmp_path: Path) -> None:
     path = tmp_path / "picture"
-    path.write_bytes(b"")
-    with pytest.raises(BadPicture, match=r"^empty file$"):
-        inspect(path, LIMITS)
+    for content, reason in ((b"", r"^empty file$"), (b"\xff", r"^not a picture: starts with FF$")):
+        path.write_bytes(content)
+        with pytest.raises(BadPicture, match=reason):
+            inspect(path, LIMITS)
     with path.open("wb") as file:
         file.truncate(61_234_567)  # a hole: costs no disk
     tracemalloc.start()
@@ -149,6 +151,7 @@ def test_bytes(tmp_path: Path) -> None:
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"<?xml version='1.0'?>\n<!-- made by hand -->\n<svg/>", "SVG"),
         (b"\xff\x0arest", "JPEG XL"),
+        (b"RIFF\x24\x00\x00\x00WAVEfmt ", "not a picture: starts with 52 49 46 46"),
     ],
 )
 def test_what_is_no_picture_of_ours_is_named(data: bytes, reason: str) -> None:
@@ -178,6 +181,18 @@ def test_24_bit_sides_of_webp() -> None:
 @pytest.mark.parametrize("name", ["PNG", "AVIF", "GIF", "JPEG", "VP8"])
 def test_a_side_of_nothing(name: str) -> None:
     assert refusal(CLAIMS[name](0, 100)) == "damaged: a picture of 0×100 pixels"
+
+
+def test_a_box_without_content_is_a_header_that_is_cut_off() -> None:
+    brand = box(b"ftyp", b"avif\x00\x00\x00\x00")
+    assert refusal(brand + box(b"ispe", b"")).startswith("truncated: the AVIF header ends")
+
+
+def test_boxes_in_boxes_end_somewhere() -> None:
+    nested = box(b"ispe", struct.pack(">III", 0, 60, 40))
+    for _ in range(5000):
+        nested = box(b"moov", nested)
+    assert refusal(box(b"ftyp", b"avif\x00\x00\x00\x00") + nested) == "damaged: the AVIF header states no size"
 
 
 def test_every_size_in_an_avif_counts() -> None:
@@ -246,3 +261,15 @@ def test_headers_made_to_cost_time_are_refused_at_once(data: bytes, reason: str)
     start = time.process_time()
     assert refusal(data).startswith(reason)
     assert time.process_time() - start < 1
+
+
+def test_a_jpeg_with_as_much_padding_as_is_taken() -> None:
+    start, rest = jpeg_of(60, 40)[:2], jpeg_of(60, 40)[2:]
+    assert check(start + b"\xff" * MAX_JPEG_PADDING_BYTES + rest, LIMITS) == Header("JPEG", 60, 40)
+    reason = f"damaged: {MAX_JPEG_PADDING_BYTES + 1:,} bytes of padding in a JPEG header"
+    assert refusal(start + b"\xff" * (MAX_JPEG_PADDING_BYTES + 1) + rest) == reason
+
+
+def test_a_jpeg_that_begins_twice() -> None:
+    assert check(b"\xff\xd8" + jpeg_of(60, 40), LIMITS) == Header("JPEG", 60, 40)
+    assert refusal(b"\xff\xd8" + jpeg_of(13000, 40)).startswith("too large: 13000×40 pixels")

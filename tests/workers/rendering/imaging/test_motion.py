@@ -299,3 +299,7 @@ def test_a_frame_without_a_time_is_shown_as_long_as_in_browsers() -> None:
     _, files = developed(animated("GIF", duration=[0, 10, 20, 400]))
     for name in ("32.webp", "32.avif"):
         assert [time for _, time in shown(files[name])] == [100, 100, 20, 400], name
+
+
+def test_a_frame_is_shown_for_no_longer_than_the_formats_can_say() -> None:
+    assert [motion.shown_for(time) for time in (10, 11, 2**24 - 1, 2**24, 1e12)] == [100, 11, *[2**24 - 1] * 3]

@@ -332,5 +332,5 @@ def test_a_proxy_that_refuses_is_told(make_alone: Callable[..., Alone], server: 
         alone = make_alone(channel, proxy=url.format(port=proxy.port), max_restarts=2, reconnect_delay_seconds=0.05)
         alone.start()
         ended = alone.wait_for_end()
-    assert ended is not None and "2 times in a row" in str(ended)
+    assert ended is not None and "3 times in a row" in str(ended)
     assert server.connections_total == 0

@@ -109,10 +109,10 @@ def test_a_process_that_connects_in_vain_is_replaced(
     server.stop()
     channel.post_photo(picture(), "while it was down")
     desk.wait_for("the replacement", lambda: desk.instance.row("connection").get("restarts", 0) >= 1)
-    ended = [
-        one for one in desk.said("process.crashed") if "connecting to Telegram failed 2 times in a row" in str(one)
-    ]
-    assert ended
+    events = [one for one in desk.instance.records() if one.get("event") in ("connection.lost", "process.crashed")]
+    ended = next(number for number, one in enumerate(events) if one["event"] == "process.crashed")
+    assert ended == 3, "a failure, and two attempts again"
+    assert "connecting to Telegram failed 3 times in a row" in str(events[ended])
     server.start()
     desk.finish()
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ipc.text.caption_html import UNFIT
+from workers.publishing.documents.spoilers import covered_html, open_caption
 
 Row = Mapping[str, Any]
 """Of the view `pictures`: one picture. Its times are ISO 8601 in UTC, in whole seconds: they sort as text."""
@@ -128,7 +129,7 @@ def _item(pictures: Sequence[Row], link: Callable[[str], str]) -> Item:
     edits = [row["edited_at"] for row in pictures if row["edited_at"]]
     author = clean(first["channel_title"])
     captions = _captions(pictures)
-    title = headline(clean("\n".join(row["caption"] or "" for row in pictures)))
+    title = headline(clean("\n".join(map(open_caption, pictures))))
     _, name = post_of(first)
     return Item(
         id=lasting_id(first["channel_id"], name),
@@ -151,9 +152,9 @@ def _captions(pictures: Sequence[Row]) -> list[str]:
 
 
 def _caption(row: Row) -> str:
-    """An earlier version's row has no HTML yet."""
+    """Without what is under a spoiler. An earlier version's row has no HTML yet."""
     if row["caption_html"] is not None:
-        return str(row["caption_html"])
+        return covered_html(str(row["caption_html"]))
     return html.escape(row["caption"] or "").replace("\n", "<br>")
 
 

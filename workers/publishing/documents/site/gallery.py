@@ -23,6 +23,7 @@ from ipc.journal.site import Rank, Task
 from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
 from workers.publishing.catalog import Catalog
+from workers.publishing.documents import spoilers
 from workers.publishing.documents.debounce import Debounce
 from workers.publishing.documents.progress import Progress
 from workers.publishing.documents.site.blocks import SPAN, Blocks
@@ -230,4 +231,5 @@ class Gallery:
 def _source_digest() -> str:
     """Of all that pages are made by."""
     files = sorted(path for path in Path(__file__).parent.rglob("*") if path.suffix in (".py", ".css", ".js"))
+    files.append(Path(spoilers.__file__))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from workers.publishing.documents.spoilers import open_caption
+
 Row = Mapping[str, Any]
 """A row of the view."""
 
@@ -43,6 +45,11 @@ class Post:
     @property
     def caption(self) -> str:
         return str(self.told["caption"] or "")
+
+    @property
+    def open_caption(self) -> str:
+        """The caption without what is under a spoiler: for all places but its own page's text."""
+        return open_caption(self.told)
 
     @property
     def posted_at(self) -> str:

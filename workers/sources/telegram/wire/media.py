@@ -8,6 +8,7 @@ in the same words as an export's.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -183,50 +184,42 @@ def _first(several: list[_Found]) -> _Found:
 
 def _photo(photo: Any) -> _Found:
     """A photo in its largest size. One that has been taken back, or whose time is over, is none any more."""
-    sizes = [one for one in getattr(photo, "sizes", ()) if _bytes_of(one)]
-    if not sizes:
-        return _Found("expired")
-    largest = max(sizes, key=lambda size: (size.w * size.h, _bytes_of(size)))
-    size = _bytes_of(largest)
-    data = bytearray(largest.bytes) if isinstance(largest, types.PhotoCachedSize) else None
-    location = types.InputPhotoFileLocation(photo.id, photo.access_hash, photo.file_reference, largest.type)
-    declared = Photo(
-        photo_id=photo.id,
-        identity=f"id:{photo.id}",
-        locator={"telegram": "photo"},
-        source="telegram",
-        bytes=size,
-        width=largest.w,
-        height=largest.h,
-        mime="image/jpeg",
-    )
-    return _Found("photo", declared, File(location, photo.dc_id, size, data))
+    found = _largest(photo, getattr(photo, "sizes", ()), types.InputPhotoFileLocation, "photo")
+    return found or _Found("expired")
 
 
 def _poster(kind: str, media: Any) -> _Found:
     """The poster of a video of that kind: its cover, else its largest thumbnail; without either it is no picture."""
-    cover, document = _photo(media.video_cover), media.document
-    if cover.photo is not None:
-        return replace(cover, photo=replace(cover.photo, kind="video"))
-    sizes = [one for one in document.thumbs or () if _bytes_of(one)]
-    if not sizes:
-        return _Found(kind)
-    largest = max(sizes, key=lambda size: (size.w * size.h, _bytes_of(size)))
+    found = _photo(media.video_cover)
+    if found.photo is None:
+        document = media.document
+        found = _largest(document, document.thumbs or (), types.InputDocumentFileLocation, "thumbnail") or _Found(kind)
+    return replace(found, photo=replace(found.photo, kind="video")) if found.photo else found
+
+
+def _largest(owner: Any, sizes: Iterable[Any], location: type, name: str) -> _Found | None:
+    """The largest of these sizes of a photo, or of a document's thumbnails; None: none of them is a file.
+
+    `location` is how telethon asks for it, `name` how our locator does.
+    """
+    files = [one for one in sizes if _bytes_of(one)]
+    if not files:
+        return None
+    largest = max(files, key=lambda size: (size.w * size.h, _bytes_of(size)))
     size = _bytes_of(largest)
     data = bytearray(largest.bytes) if isinstance(largest, types.PhotoCachedSize) else None
-    location = types.InputDocumentFileLocation(document.id, document.access_hash, document.file_reference, largest.type)
+    place = location(owner.id, owner.access_hash, owner.file_reference, largest.type)
     declared = Photo(
-        photo_id=document.id,
-        identity=f"id:{document.id}",
-        locator={"telegram": "thumbnail"},
+        photo_id=owner.id,
+        identity=f"id:{owner.id}",
+        locator={"telegram": name},
         source="telegram",
         bytes=size,
         width=largest.w,
         height=largest.h,
         mime="image/jpeg",
-        kind="video",
     )
-    return _Found("photo", declared, File(location, document.dc_id, size, data))
+    return _Found("photo", declared, File(place, owner.dc_id, size, data))
 
 
 def _bytes_of(size: Any) -> int:

@@ -165,3 +165,23 @@ def test_the_placeholder_has_the_colours_of_the_reference(
 def test_the_script_asks_for_nothing_that_a_strict_policy_forbids() -> None:
     script = assets.script().data.decode()
     assert not re.search(r"eval|innerHTML|\.style\b|fetch|Function\(", script)
+
+
+def test_a_picture_says_what_it_is_and_of_how_many() -> None:
+    album = posts_of([row(number, grouped_id=5, album_position=number) for number in (1, 2)])[0]
+    for post, mark in ((one(kind="video"), "Video"), (album, "2 pictures"), (one(kind="animation"), "Animation")):
+        page = index_page(SITE, [post, post], [ChannelEntry(7, "The channel", None, 2)]).decode()
+        assert page.count(f'<span class="mark">{mark}</span>') == 2, "as the lead and in the grid"
+    assert 'class="mark"' not in index_page(SITE, [one(), one()], []).decode()
+
+
+def test_the_only_channel_is_told_of_on_the_front_page() -> None:
+    page = index_page(SITE, [one()], [ChannelEntry(7, "The channel", "thechannel", 1200)]).decode()
+    assert '<p>1,200 posts · <a href="https://t.me/thechannel"' in page
+    assert 'class="channels"' not in page
+
+
+def test_a_channel_without_pictures_says_so() -> None:
+    channel = ChannelEntry(7, "The channel", None, 0)
+    for page in (channel_page(SITE, channel, []), index_page(SITE, [], [channel])):
+        assert '<p class="empty">No pictures yet.</p>' in page.decode()

@@ -22,7 +22,8 @@ from workers.publishing.documents.site.html.words import (
     excerpt_of,
     time_of,
 )
-from workers.publishing.documents.site.posts import INDEX, Post, channel_path
+from workers.publishing.documents.site.posts import INDEX, Post, Row, channel_path
+from workers.publishing.documents.spoilers import has_spoiler, open_caption
 
 EAGER = 4
 """Pictures of a grid that are in the first window of most readers: they are fetched at once."""
@@ -117,8 +118,8 @@ def post_page(site: Site, post: Post, beside: Neighbours) -> bytes:
         tags=_tags(post),
         turn=turn(links, beside, "post"),
     )
-    title = excerpt(post.caption, TITLE_LENGTH) or f"{post.channel_title}, {day_of(post.posted_at)}"
-    description = excerpt(post.caption, DESCRIPTION_LENGTH) or title
+    title = excerpt(post.open_caption, TITLE_LENGTH) or f"{post.channel_title}, {day_of(post.posted_at)}"
+    description = excerpt(post.open_caption, DESCRIPTION_LENGTH) or title
     head = Head(title, description, "article", post, _feed(post.channel_id), _crumbs(site, post))
     return document(site, links, head, body)
 
@@ -169,7 +170,7 @@ def _count_mark(post: Post) -> str:
 
 
 def _line(post: Post) -> Html:
-    text = excerpt(post.caption, LINE_LENGTH)
+    text = excerpt(post.open_caption, LINE_LENGTH)
     return html('<span class="line" dir="auto">{text}</span>', text=text) if text else Html()
 
 
@@ -188,10 +189,10 @@ def _lead(post: Post, links: Links, *, with_channel: bool) -> Html:
         _LEAD,
         ratio=assets.ratio_class(post.cover["width"], post.cover["height"]),
         href=links.page(post.path),
-        picture=pictures.as_lead(post.cover, links, alt_of(post.cover, post.caption), _count_mark(post)),
+        picture=pictures.as_lead(post.cover, links, alt_of(post.cover, post.open_caption), _count_mark(post)),
         day=time_of(post.posted_at),
         channel=channel if with_channel else "",
-        text=excerpt(post.caption, LEAD_LENGTH) or alt_of(post.cover, ""),
+        text=excerpt(post.open_caption, LEAD_LENGTH) or alt_of(post.cover, ""),
     )
 
 
@@ -202,17 +203,25 @@ _FIGURE = """<figure class="{ratio}{width}" id="m{id}" tabindex="-1" data-stop="
 
 def _figure(post: Post, number: int, links: Links) -> Html:
     row, count = post.pictures[number], len(post.pictures)
-    own = str(row["caption"] or "") if row is not post.told else ""
+    is_told_below = row is post.told
     width = assets.width_class(row["width"])
-    line = " · ".join(filter(None, [f"{number + 1} of {count}" if count > 1 else "", own]))
+    line = join(
+        filter(None, [f"{number + 1} of {count}" if count > 1 else "", "" if is_told_below else _own_line(row)]), " · "
+    )
+    said = "" if is_told_below else open_caption(row)
     return html(
         _FIGURE,
         ratio=assets.ratio_class(row["width"], row["height"]),
         width=f" {width}" if width else "",
         id=row["message_id"],
-        picture=pictures.whole(row, links, alt_of(row, own or post.caption), is_first=number == 0),
+        picture=pictures.whole(row, links, alt_of(row, said or post.open_caption), is_first=number == 0),
         line=html('<figcaption dir="auto">{line}</figcaption>', line=line) if line else "",
     )
+
+
+def _own_line(row: Row) -> Html:
+    """What is said of one picture of an album: as plain text, unless something of it is to be covered."""
+    return (caption_html(row["caption_html"]) if has_spoiler(row) else None) or escape(row["caption"])
 
 
 def _caption(post: Post) -> Html:

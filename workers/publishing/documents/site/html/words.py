@@ -41,7 +41,8 @@ def excerpt(text: str, most: int) -> str:
 
 def excerpt_of(posts: Sequence[Post]) -> str:
     """What the newest of them says."""
-    return next((excerpt(post.caption, DESCRIPTION_LENGTH) for post in posts if post.caption), "")
+    said = (excerpt(post.open_caption, DESCRIPTION_LENGTH) for post in posts)
+    return next(filter(None, said), "")
 
 
 def alt_of(row: Row, caption: str) -> str:
