@@ -24,7 +24,6 @@ from ipc.files.object_layout import Layout
 from ipc.files.rows import RowLayout
 from ipc.files.spool import Spool
 from ipc.journal import Journal, claims
-from ipc.journal.taken import machine_id
 from ipc.loading import loading
 from ipc.machines.names import is_node, node_name
 from ipc.options import reading_options
@@ -145,7 +144,7 @@ def make_stages(
         layout=RowLayout(services.layout.prefix, storage.url, services.editor_commands),
         policy=policy,
         liveness=Liveness(stop, catalog.last_sign),
-        node=node_name(context.options, machine_id(of_rows)) if is_node(context.options) else "",
+        node=node_name(context.options, of_rows.machine_id()) if is_node(context.options) else "",
     )
     return object_stage, row_stage
 

@@ -126,6 +126,10 @@ class Journal:
     def close(self) -> None:
         self._connection.close()
 
+    def machine_id(self) -> str:
+        """What this machine is called among others: 12 hex digits, drawn when the journal was made."""
+        return str(self.run("machine").fetchone()["id"])
+
     def check(self) -> list[str]:
         """What SQLite's own quick check finds wrong; empty when the file is sound."""
         try:

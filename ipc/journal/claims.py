@@ -42,11 +42,6 @@ class Leftover:
     key: str
 
 
-def machine(journal: Journal) -> str:
-    """What this machine is called among others: 12 hex digits."""
-    return str(journal.run("machine").fetchone()["id"])
-
-
 def key_of(origin: str, claim: Claim, job: Job) -> Key:
     """What the hand-over of this claim is called, as the trigger of the journal has it too."""
     return Key(origin, job.channel_id, job.message_id, claim.generation, claim.number)

@@ -84,11 +84,6 @@ class Origin:
     last_at: float
 
 
-def machine_id(journal: Journal) -> str:
-    """This machine among others: 12 hex digits."""
-    return str(journal.run("machine").fetchone()["id"])
-
-
 def in_hand(journal: Journal) -> list[InHand]:
     """All of them, the oldest first."""
     return [

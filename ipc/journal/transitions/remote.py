@@ -80,7 +80,7 @@ def _end(journal: Journal, job: Job, result: Published | Dead, address: int | No
 
 def _job_of(journal: Journal, key: Key) -> Job | None:
     """The job, if it is ours and has the picture that was handed over."""
-    if key.origin != journal.run("machine").fetchone()["id"]:
+    if key.origin != journal.machine_id():
         return None
     row = journal.run("known_message", channel_id=key.channel_id, message_id=key.message_id).fetchone()
     return Job.from_row(row) if row and row["generation"] == key.generation else None

@@ -105,7 +105,7 @@ class RemoteMachine(RuleBasedStateMachine):
         self.clock = Clock()
         self.journal: Journal = open_journal(None, self.clock)
         self.database = Database()
-        self.origin = claims.machine(self.journal)
+        self.origin = self.journal.machine_id()
         self.bucket: set[str] = set()
         self.captions: dict[int, int] = {}
         self.blocked: set[str] = set()

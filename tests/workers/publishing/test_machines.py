@@ -141,7 +141,7 @@ def test_what_the_queue_has_lost_is_handed_over_again(origin: Origin, node: Node
     origin.step()
     assert node.take(2) == [3, 4] and node.publish(4)
     queue_server.sql("truncate pgmq.q_pd_live_v1, pgmq.q_pd_backfill_v1")
-    queue_server.sql(f"truncate pgmq.q_pd_results_{claims.machine(origin.desk.journal)}")
+    queue_server.sql(f"truncate pgmq.q_pd_results_{origin.desk.journal.machine_id()}")
     assert not node.publish(3)
     move_back(origin.desk.journal, 400)
     origin.step(400)

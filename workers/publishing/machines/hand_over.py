@@ -63,7 +63,7 @@ class HandOver:
         self._options = options
         self._keep: int = options["machines"]["hand_over_above"]
         self._look_seconds: float = options["machines"]["reconcile_seconds"]
-        self._origin = claims.machine(journal)
+        self._origin = journal.machine_id()
         self._wire = Wire(options)
         self._terms = terms_of(options, self._wire)
         self._looked_at = -math.inf

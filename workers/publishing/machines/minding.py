@@ -52,7 +52,7 @@ class Minding:
         self._clock = clock
         self._keep: int = options["hand_over_above"]
         self._reconcile_seconds: float = options["reconcile_seconds"]
-        self._origin = claims.machine(journal)
+        self._origin = journal.machine_id()
         self._next_look = self._next_results = self._next_reconciliation = self._next_return = -math.inf
         self._below: int | None = None
         """Claims from this number on were looked at, for some to take back."""

@@ -40,7 +40,7 @@ class Retreat:
         self._wire = wire
         self._results = results
         self._wake = wake
-        self._origin = claims.machine(journal)
+        self._origin = journal.machine_id()
 
     def step(self) -> int:
         """Bring some home, then clear away what is left; how much was done. Raises ServiceFault."""

@@ -69,7 +69,7 @@ def make_minding(context: Context, fleet: Fleet) -> Minding:
     """The same."""
     journal = Journal.open(context.journal_path, durable=True)
     queues = _queues(context.options)
-    results = Results(journal, Spool(context.spool_path), queues, claims.machine(journal), context.wake)
+    results = Results(journal, Spool(context.spool_path), queues, journal.machine_id(), context.wake)
     report = Report(context, journal, fleet)
     return Minding(context.options["machines"], journal, queues, results, fleet, report.send, context.wake)
 
@@ -77,7 +77,7 @@ def make_minding(context: Context, fleet: Fleet) -> Minding:
 def make_retreat(context: Context) -> Retreat:
     journal = Journal.open(context.journal_path, durable=True)
     queues = _queues(context.options)
-    results = Results(journal, Spool(context.spool_path), queues, claims.machine(journal), context.wake)
+    results = Results(journal, Spool(context.spool_path), queues, journal.machine_id(), context.wake)
     return Retreat(journal, queues, Wire(context.options), results, context.wake)
 
 
@@ -100,7 +100,7 @@ class Report:
         self._fleet = fleet
         self._clock = clock
         self._options: Mapping[str, Any] = context.options["machines"]
-        self._id = claims.machine(journal)
+        self._id = journal.machine_id()
         self._sent: dict[str, tuple[float, dict[str, Any]]] = {}
 
     def send(self) -> None:

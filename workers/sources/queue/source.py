@@ -60,7 +60,7 @@ class QueueSource:
         self._journal = journal
         self._workers = max(1, int(machines["workers"]))
         self._version: str = options.get("version", "")
-        machine_id = taken.machine_id(journal)
+        machine_id = journal.machine_id()
         node = node_name(options, machine_id)
         lease_seconds = max(1, round(machines["lease_seconds"]))
         self._extension_seconds = decisions.extension_seconds(lease_seconds)
