@@ -1121,8 +1121,10 @@ SELECT token, number FROM claims UNION ALL SELECT token, NULL FROM claim_leftove
 UPDATE claims NOT INDEXED SET step = :next_stage, at = :now WHERE number = :number AND step = :stage;
 
 -- name: from_machines
--- The job is the pool's again. The claim ends by itself.
+-- The job is the pool's again. The claim ends by itself. A row of it may be there, should its result have been lost.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                shown = shown OR (hidden_at IS NULL
+                                  AND EXISTS (SELECT 1 FROM claims NOT INDEXED WHERE number = :number AND step != 'claimed')),
                 claimed_by = NULL
 WHERE id = (SELECT job FROM claims NOT INDEXED WHERE number = :number) AND claimed_by = 'machines';
 

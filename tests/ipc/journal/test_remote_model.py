@@ -134,7 +134,9 @@ class RemoteMachine(RuleBasedStateMachine):
             job = self.job(number)
             assert job.state == "published" or (job.state == "dead" and job.sha256 in self.blocked)
             if job.state == "published":
-                assert self.database.rows[number] == (job.revision, job.is_public)
+                revision, is_public = self.database.rows[number]
+                assert is_public is job.is_public
+                assert revision == job.revision or (revision < job.revision and not is_public)  # hidden, and once more
             else:
                 assert number not in self.database.rows or not self.database.rows[number][1]
         self.journal.close()
