@@ -1162,7 +1162,7 @@ UPDATE taken SET queue = :queue, msg_id = :msg_id, read_ct = :read_ct WHERE key 
 
 -- name: taken
 -- What a node has in hand: some for each of its workers.
-SELECT taken.*, state, generation, revision, stored, claimed_by, dead_state, dead_cause, reason
+SELECT taken.*, state, generation, revision, stored, claimed_by, dead_state, dead_cause, reason, doubted
 FROM taken CROSS JOIN jobs ON jobs.id = taken.job ORDER BY taken.job;
 
 -- name: taken_of

@@ -81,9 +81,9 @@ class Database:
         self.write(key.message_id, message.revision, True)
         self.results.append(Published(key, "node", message.revision, MADE, "none", ADDRESS))
 
-    def die(self, text: str, cause: DeadCause) -> None:
+    def die(self, text: str, cause: DeadCause, *, is_doubtful: bool = False) -> None:
         key, message = Key.read(text), self.queue.pop(text)
-        self.results.append(Dead(key, "node", message.revision, "fetched", cause, "why"))
+        self.results.append(Dead(key, "node", message.revision, "fetched", cause, "why", is_doubtful))
 
 
 class RemoteMachine(RuleBasedStateMachine):
@@ -310,7 +310,7 @@ class RemoteMachine(RuleBasedStateMachine):
     # What nodes do, and what befalls them
 
     @precondition(lambda self: self.database.queue)
-    @rule(data=st.data(), what=st.sampled_from(["take", "return", "publish", "publish", "die", "kill"]))
+    @rule(data=st.data(), what=st.sampled_from(["take", "return", "publish", "publish", "die", "doubt", "kill"]))
     def be_a_node(self, data: Any, what: str) -> None:
         key = data.draw(st.sampled_from(sorted(self.database.queue)))
         match what:
@@ -319,7 +319,7 @@ class RemoteMachine(RuleBasedStateMachine):
             case "publish":
                 self.database.publish(key)
             case _:
-                self.database.die(key, "poison" if what == "kill" else "failure")
+                self.database.die(key, "poison" if what == "kill" else "failure", is_doubtful=what == "doubt")
 
     @rule()
     def lose_the_queues(self) -> None:
