@@ -1132,8 +1132,10 @@ SELECT token, number FROM claims UNION ALL SELECT token, NULL FROM claim_leftove
 UPDATE claims NOT INDEXED SET step = :next_stage, at = :now WHERE number = :number AND step = :stage;
 
 -- name: from_machines
--- The job is the pool's again. The claim ends by itself.
+-- The job is the pool's again. The claim ends by itself. A row of it may be there, should its result have been lost.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
+                shown = shown OR (hidden_at IS NULL
+                                  AND EXISTS (SELECT 1 FROM claims NOT INDEXED WHERE number = :number AND step != 'claimed')),
                 claimed_by = NULL
 WHERE id = (SELECT job FROM claims NOT INDEXED WHERE number = :number) AND claimed_by = 'machines';
 
@@ -1171,7 +1173,7 @@ UPDATE taken SET queue = :queue, msg_id = :msg_id, read_ct = :read_ct WHERE key 
 
 -- name: taken
 -- What a node has in hand: some for each of its workers.
-SELECT taken.*, state, generation, revision, stored, claimed_by, dead_state, dead_cause, reason
+SELECT taken.*, state, generation, revision, stored, claimed_by, dead_state, dead_cause, reason, doubted
 FROM taken CROSS JOIN jobs ON jobs.id = taken.job ORDER BY taken.job;
 
 -- name: taken_of

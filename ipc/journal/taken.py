@@ -55,7 +55,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class InHand:
-    """One that is in hand, and how its job stands."""
+    """One that is in hand, and how its job stands. `is_doubted`: the original could not be decoded at least once."""
 
     job: int
     key: str
@@ -69,6 +69,7 @@ class InHand:
     dead_state: State | None
     dead_cause: DeadCause | None
     reason: str | None
+    is_doubted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ def in_hand(journal: Journal) -> list[InHand]:
             row["dead_state"],
             row["dead_cause"],
             row["reason"],
+            row["doubted"] is not None,
         )
         for row in journal.run("taken")
     ]

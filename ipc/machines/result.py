@@ -55,7 +55,10 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """The node has given it up, or the database has, as it killed a node after another. `state`: where it died."""
+    """The node has given it up, or the database has, as it killed a node after another. `state`: where it died.
+
+    `is_doubtful`: its original can't be decoded. A node can only fetch the same bytes again; its origin can do better.
+    """
 
     key: Key
     node: str
@@ -63,10 +66,11 @@ class Dead:
     state: State
     cause: DeadCause
     reason: str
+    is_doubtful: bool = False
 
     def packed(self) -> dict[str, Any]:
         """As JSON has it."""
-        told = {"state": self.state, "cause": self.cause, "reason": self.reason}
+        told = {"state": self.state, "cause": self.cause, "reason": self.reason, "is_doubtful": self.is_doubtful}
         return {**_head("dead", self.key, self.node, self.revision), **told}
 
 
@@ -103,7 +107,7 @@ def _dead(head: tuple[Key, str, int], packed: Mapping[str, Any]) -> Dead:
     outcome, state, cause = packed["outcome"], packed["state"], packed["cause"]
     if outcome != "dead" or state not in _STATES or cause not in get_args(DeadCause):
         raise ValueError(f"no outcome that we know: {outcome!r}, {state!r}, {cause!r}")
-    return Dead(*head, state, cause, str(packed["reason"]))
+    return Dead(*head, state, cause, str(packed["reason"]), packed.get("is_doubtful") is True)
 
 
 def done_of(job: Job) -> JobDone:

@@ -26,8 +26,14 @@ def see(
 
 
 def change_picture(journal: Journal, job: Job, message: Mapping[str, Any], picture: Mapping[str, Any]) -> None:
-    """(any state) → seen, as a new generation. The message has another picture, or has one again."""
+    """(any state) → seen, as a new generation. The message has another picture, or has one again.
+
+    One that is hidden, and whose row readers may still see, is first of all written without a picture: → rendered. Not
+    if that was for its former picture (`block`): the caller judges it anew.
+    """
     arrows.move(journal, "change_picture", Step.CHANGED, **message, **picture, id=job.id)
+    if job.hidden_at is not None and job.shown and job.hidden_by != "block":
+        journal.run("hide_unready", id=job.id, now=int(journal.clock()))
     if job.deleted_at is not None:
         takedowns.spare(journal, job)
     elif job.may_be_seen:

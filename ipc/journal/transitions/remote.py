@@ -14,9 +14,9 @@ from ipc.machines.handover import Key
 from ipc.machines.result import Dead, Published
 from ipc.transport.messages import clip
 
-Ending = Literal["published", "rendered", "dead", "fetched", "discarded"]
+Ending = Literal["published", "rendered", "dead", "fetched", "seen", "discarded"]
 """What a result has made of its job. rendered: its row is older than the message. fetched: it failed with an older one.
-discarded: it changes nothing, since its claim has ended."""
+seen: its original can't be decoded, and is fetched again. discarded: it changes nothing, since its claim has ended."""
 
 _TOKEN_BYTES = 16
 """128 random bits: nobody guesses the name of an original in the bucket."""
@@ -118,7 +118,10 @@ def _record_published(journal: Journal, job: Job, result: Published, address: in
 
 
 def _record_dead(journal: Journal, job: Job, result: Dead) -> Ending:
-    """fetched → dead. But where the message was edited meanwhile, that may have mended the failure: → fetched."""
+    """fetched → dead. But where the message was edited meanwhile, that may have mended the failure: → fetched.
+
+    And where the original can't be decoded, it may have come damaged: → seen, as `flow.doubt` has it.
+    """
     now = journal.clock()
     if result.revision != job.revision and result.cause != "poison":
         claim = journal.run("claim_of_job", job=job.id).fetchone()
@@ -127,9 +130,22 @@ def _record_dead(journal: Journal, job: Job, result: Dead) -> Ending:
         statistics.note_outcome(journal, "render", "retried")
         return "fetched"
     reason = clip(f"node {result.node}: {result.reason}")
+    journal.run("put_last_failure", at=int(now), job=job.id, reason=reason)
+    if result.is_doubtful and _doubt(journal, job, reason):
+        return "seen"
     values = {"id": job.id, "generation": job.generation, "state": job.state, "cause": result.cause, "reason": reason}
     journal.run("to_dead", **values, step=record(Step.DEAD, UPLOADER, now))
     journal.run("add_total", name="failed", by=1)
-    journal.run("put_last_failure", at=int(now), job=job.id, reason=reason)
     statistics.note_outcome(journal, "render", "poison" if result.cause == "poison" else "dead")
     return "dead"
+
+
+def _doubt(journal: Journal, job: Job, reason: str) -> bool:
+    """False: it was doubted before, or often enough."""
+    values = {"id": job.id, "generation": job.generation, "reason": reason, "limit": flow.MAX_DOUBTS}
+    step = record(Step.DOUBTED, UPLOADER, journal.clock())
+    if journal.run("doubt", **values, step=step).rowcount == 0:
+        return False
+    journal.run("add_total", name="retried", by=1)
+    statistics.note_outcome(journal, "render", "doubted")
+    return True

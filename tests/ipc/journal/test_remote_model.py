@@ -81,9 +81,9 @@ class Database:
         self.write(key.message_id, message.revision, True)
         self.results.append(Published(key, "node", message.revision, MADE, "none", ADDRESS))
 
-    def die(self, text: str, cause: DeadCause) -> None:
+    def die(self, text: str, cause: DeadCause, *, is_doubtful: bool = False) -> None:
         key, message = Key.read(text), self.queue.pop(text)
-        self.results.append(Dead(key, "node", message.revision, "fetched", cause, "why"))
+        self.results.append(Dead(key, "node", message.revision, "fetched", cause, "why", is_doubtful))
 
 
 class RemoteMachine(RuleBasedStateMachine):
@@ -134,7 +134,9 @@ class RemoteMachine(RuleBasedStateMachine):
             job = self.job(number)
             assert job.state == "published" or (job.state == "dead" and job.sha256 in self.blocked)
             if job.state == "published":
-                assert self.database.rows[number] == (job.revision, job.is_public)
+                revision, is_public = self.database.rows[number]
+                assert is_public is job.is_public
+                assert revision == job.revision or (revision < job.revision and not is_public)  # hidden, and once more
             else:
                 assert number not in self.database.rows or not self.database.rows[number][1]
         self.journal.close()
@@ -308,7 +310,7 @@ class RemoteMachine(RuleBasedStateMachine):
     # What nodes do, and what befalls them
 
     @precondition(lambda self: self.database.queue)
-    @rule(data=st.data(), what=st.sampled_from(["take", "return", "publish", "publish", "die", "kill"]))
+    @rule(data=st.data(), what=st.sampled_from(["take", "return", "publish", "publish", "die", "doubt", "kill"]))
     def be_a_node(self, data: Any, what: str) -> None:
         key = data.draw(st.sampled_from(sorted(self.database.queue)))
         match what:
@@ -317,7 +319,7 @@ class RemoteMachine(RuleBasedStateMachine):
             case "publish":
                 self.database.publish(key)
             case _:
-                self.database.die(key, "poison" if what == "kill" else "failure")
+                self.database.die(key, "poison" if what == "kill" else "failure", is_doubtful=what == "doubt")
 
     @rule()
     def lose_the_queues(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ipc.intake import take, withdraw
 from ipc.jobs import Job
-from ipc.journal import Journal, figures, lookup, takedowns, transitions
+from ipc.journal import Journal, claims, figures, lookup, takedowns, transitions
 from tests.ipc.builders import CHANNEL, NOW, STATES, again, open_journal, page, post, put, put_in
 
 STEPS = ("replaced", "marked", "waiting", "leaving", "purging")
@@ -132,6 +132,33 @@ def test_a_hidden_one_waits_and_is_spared_when_it_is_shown(journal: Journal) -> 
     journal._connection.execute("UPDATE jobs SET state = 'rendered', hidden_at = NULL, revision = revision + 1")
     assert transitions.record_published(journal, [again(journal, job)])
     assert counts(journal) == {}
+
+
+def test_one_that_is_hidden_and_gets_another_picture_is_not_seen_until_that_is_there(journal: Journal) -> None:
+    """Readers see the old picture until the row that hides it is written: that waits for no other picture."""
+    job = job_in(journal, "published", 1)
+    with journal.transaction():
+        transitions.hide(journal, job, "operator", NOW)
+    take(journal, page(post(1, "file:b"), is_present=True), NOW)
+    job = again(journal, job)
+    assert (job.state, job.stored, job.hidden_at is not None, job.sha256) == ("rendered", True, True, None)
+    assert counts(journal) == {"replaced": 1}
+    assert transitions.record_published(journal, [job])
+    assert counts(journal) == {"waiting": 1}
+    with journal.transaction():
+        transitions.unhide(journal, again(journal, job), "operator", NOW)
+    assert again(journal, job).state == "seen", "its new picture is fetched now"
+
+
+def test_one_that_is_brought_back_may_have_been_seen(journal: Journal) -> None:
+    """Its result may have been lost with the queue, and its row not: hidden, that is written at once."""
+    for number, step in ((1, "claimed"), (2, "put"), (3, "handed")):
+        job = job_in(journal, "fetched", number)
+        assert transitions.claim_for_machines(journal, [job]) == 1
+        (claim,) = claims.newest(journal, 1)
+        journal._connection.execute("UPDATE claims SET step = ?", (step,))
+        assert transitions.bring_back(journal, [claim.number]) == 1
+        assert again(journal, job).may_be_seen is (step != "claimed")
 
 
 def test_a_hidden_job_forgets_its_picture_once(journal: Journal) -> None:

@@ -58,12 +58,21 @@ def test_what_comes_out_is_what_went_in() -> None:
     assert Handover.unpacked(through_json(HANDOVER.packed())) == HANDOVER
     assert result.unpacked(through_json(PUBLISHED.packed())) == PUBLISHED
     assert result.unpacked(through_json(DEAD.packed())) == DEAD
+    doubtful = replace(DEAD, cause="failure", is_doubtful=True)
+    assert result.unpacked(through_json(doubtful.packed())) == doubtful
     assert Key.read(str(KEY)) == KEY
 
 
+def test_a_dead_result_of_an_earlier_version_doubts_nothing() -> None:
+    packed = DEAD.packed()
+    del packed["is_doubtful"]
+    assert result.unpacked(packed) == DEAD
+
+
 def lacking(packed: dict[str, Any]) -> list[dict[str, Any]]:
-    """The message without each of its parts."""
-    return [{name: value for name, value in packed.items() if name != left} for left in packed]
+    """The message without each of its parts, but for what an earlier version did not have."""
+    parts = packed.keys() - {"is_doubtful"}
+    return [{name: value for name, value in packed.items() if name != left} for left in sorted(parts)]
 
 
 @pytest.mark.parametrize("packed", lacking(HANDOVER.packed()))

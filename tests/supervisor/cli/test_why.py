@@ -85,6 +85,14 @@ def test_one_on_its_way_waits_for_its_turn(state: str, expected: str, journal: J
     assert waits(asked(journal, STOPPED, 2))[0] == ("the program does not run", "Start it with bin/run")
 
 
+def test_one_that_is_handed_over_is_with_another_machine(journal: Journal) -> None:
+    job = put_in(journal, "fetched")
+    assert transitions.claim_for_machines(journal, [job]) == 1
+    (found,) = waits(asked(journal, running()))
+    assert found[0].startswith("another machine: it is handed over since 2027-01-15T08:00:0")
+    assert found[0].endswith("Z (bin/run nodes shows which there are)")
+
+
 def test_one_that_is_published_or_gone(journal: Journal) -> None:
     put(journal, 1, "published")
     assert asked(journal, STOPPED) == Explanation("published", "published 2027-01-15T08:00:00Z")

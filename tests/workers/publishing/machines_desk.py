@@ -180,13 +180,15 @@ class Node:
         for number in self.take():
             assert self.publish(number)
 
-    def die(self, numbers: Iterable[int]) -> None:
+    def die(self, numbers: Iterable[int], *, is_doubtful: bool = False) -> None:
         settled = []
         for number in numbers:
             taken = self.taken.pop(number)
             handover = Handover.unpacked(taken.message)
             assert handover.post.revision is not None
-            dead = Dead(handover.key, self.name, handover.post.revision, "fetched", "failure", "no picture")
+            dead = Dead(
+                handover.key, self.name, handover.post.revision, "fetched", "failure", "no picture", is_doubtful
+            )
             settled.append((taken.receipt, dead.packed()))
         assert len(self.queues.settle(self.name, settled)) == len(settled)
 

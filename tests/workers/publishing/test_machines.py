@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -18,8 +18,9 @@ from tests.servers.rows import RowServer
 from tests.workers.desk import CHANNEL, Desk
 from tests.workers.publishing.machines_desk import Node, Origin, sections
 from workers.publishing.gc import collect
-from workers.publishing.machines import works
+from workers.publishing.machines import hand_over, works
 from workers.publishing.service.faults import ServiceFault
+from workers.publishing.storage import ObjectFault
 from workers.uploader import machine_works_of
 
 
@@ -261,6 +262,40 @@ def test_a_dead_letter_of_a_node_can_be_retried(origin: Origin, node: Node) -> N
     origin.step()
     assert origin.desk.of(3).state == "published"
     assert_nothing_left(origin)
+
+
+def test_one_that_can_not_be_decoded_is_fetched_again_once(origin: Origin, node: Node) -> None:
+    """It may have come damaged. The same bytes a second time are the verdict, as they are on one machine."""
+    fetch(origin, 3)
+    origin.step()
+    node.take()
+    node.die([3], is_doubtful=True)
+    origin.step()
+    job = origin.desk.of(3)
+    assert (job.state, job.doubts, job.reason) == ("seen", 1, "node node-1: no picture")
+    assert transitions.record_fetched(origin.desk.journal, [(job, str(job.sha256), 9, None)]) == {job.id}
+    origin.step()
+    assert node.take() == [3]
+    node.die([3], is_doubtful=True)
+    origin.step()
+    assert origin.desk.of(3).state == "dead"
+    assert_nothing_left(origin)
+
+
+def test_large_originals_are_put_some_at_a_time(origin: Origin, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are in memory meanwhile."""
+    put = origin.hand_over._wire.put
+    sizes: list[int] = []
+
+    def noted(originals: Mapping[str, bytes]) -> dict[str, ObjectFault | None]:
+        sizes.append(len(originals))
+        return put(originals)
+
+    monkeypatch.setattr(hand_over, "PUT_BYTES", 1)
+    monkeypatch.setattr(origin.hand_over._wire, "put", noted)
+    fetch(origin, 6)
+    origin.step()
+    assert origin.steps() == ["handed"] * 4 and sizes == [1] * 4
 
 
 def test_a_dead_letter_whose_message_was_edited_meanwhile_is_tried_again(origin: Origin, node: Node) -> None:

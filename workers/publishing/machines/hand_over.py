@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -30,6 +30,9 @@ from workers.publishing.storage import StorageFault
 
 AT_ONCE = 16
 """Pictures that are claimed, put and handed over in one go: nodes have the first ones while the next are put."""
+
+PUT_BYTES = 64 * 2**20
+"""Originals that are put in one go, together; a single one may have more. They are in memory meanwhile."""
 
 ALL = 10**6
 
@@ -107,7 +110,7 @@ class HandOver:
     def _put(self) -> int:
         """Put the originals of what is claimed; how many are there."""
         due = claims.at_step(self._journal, "claimed", AT_ONCE)
-        originals = {one.token: data for one in due if (data := self._original(one)) is not None}
+        originals = self._originals(due)
         if not originals:
             return 0
         outcomes = self._wire.put(originals)
@@ -119,6 +122,16 @@ class HandOver:
         moved = claims.move(self._journal, put, "put")
         failpoints.reach("machines.noted")
         return moved
+
+    def _originals(self, due: Iterable[Claim]) -> dict[str, bytes]:
+        """By token those of the first of these, as many as may be in memory."""
+        found: dict[str, bytes] = {}
+        for one in due:
+            if sum(map(len, found.values())) >= PUT_BYTES:
+                break
+            if (data := self._original(one)) is not None:
+                found[one.token] = data
+        return found
 
     def _original(self, claim: Claim) -> bytes | None:
         """What is in the spool. One that is lost or damaged there is for our own pool to settle, as any other."""

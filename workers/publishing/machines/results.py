@@ -53,7 +53,7 @@ class Results:
             _tell(one, ending, None if job is None else job.id)
             if job is not None and ending in ("published", "rendered"):
                 self._spool.remove(job.id, job.generation)
-            if ending in ("rendered", "fetched"):
+            if ending in ("rendered", "fetched", "seen"):
                 self._wake(ending)
 
     def _number_of(self, address: result.Address) -> int:

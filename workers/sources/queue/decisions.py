@@ -28,7 +28,8 @@ SILENT_SECONDS, LONGEST_SILENT_SECONDS = 1.0, 30.0
 """After a question that failed; twice that after the next one, and so on."""
 
 STAY_SECONDS = 600.0
-"""For how long a picture that is not fetched, or not stored, may stay: then another node may do better."""
+"""For how long a picture may stay that this node does not get on with: then another one may do better. No healthy one
+has a picture wait for that long, as it has no more than some for each worker."""
 
 FETCHES = 8
 FETCHED_BYTES = 64 * 2**20
@@ -71,15 +72,16 @@ def extension_seconds(lease_seconds: float) -> float:
 def has_overstayed(state: State, seconds: float, *, is_stored: bool, is_claimed: bool) -> bool:
     """Whether a picture that was taken so long ago is given back, since this node does not get on with it.
 
-    Not while it waits for an image worker or is with one, nor when only its row is missing: that would be the same
-    elsewhere.
+    Be it that its bucket, its disk or its codecs fail, or that its workers rest. Not while an image worker has it, nor
+    when only its row is missing: that would be the same elsewhere.
 
     >>> has_overstayed("seen", 601, is_stored=False, is_claimed=False)
     True
-    >>> has_overstayed("fetched", 601, is_stored=False, is_claimed=False)
+    >>> has_overstayed("fetched", 601, is_stored=False, is_claimed=True)
     False
     """
-    return seconds > STAY_SECONDS and not is_claimed and (state == "seen" or (state == "rendered" and not is_stored))
+    is_here = state in ("seen", "fetched") or (state == "rendered" and not is_stored)
+    return seconds > STAY_SECONDS and not is_claimed and is_here
 
 
 def to_fetch(sizes: Iterable[int], under_way: int, under_way_bytes: int) -> int:

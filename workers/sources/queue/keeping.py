@@ -102,7 +102,8 @@ class Keeping:
 def dead_of(one: InHand, node: str) -> Dead:
     """What its origin is told of a dead letter."""
     state, cause = one.dead_state or "fetched", one.dead_cause or "failure"
-    return Dead(Key.read(one.key), node, one.revision, state, cause, one.reason or "")
+    is_doubtful = one.is_doubted and (state, cause) == ("fetched", "failure")
+    return Dead(Key.read(one.key), node, one.revision, state, cause, one.reason or "", is_doubtful)
 
 
 def _has_overstayed(one: InHand, now: float) -> bool:

@@ -158,7 +158,24 @@ def test_a_dead_one_is_told_and_forgotten(make_bench: Callable[..., Bench], orig
     result = origin.results()[1]
     assert isinstance(result, Dead)
     assert (result.state, result.cause, result.reason) == ("fetched", "poison", "it killed its workers")
+    assert not result.is_doubtful
     assert bench.counters() == (0, 1, 0, 0) and origin.queued() == 0
+
+
+def test_an_origin_is_told_that_an_original_can_not_be_decoded(
+    make_bench: Callable[..., Bench], origin: Origin
+) -> None:
+    """Here only the same bytes come again; it may have others."""
+    bench = make_bench()
+    origin.hand_over(1, b"no picture")
+    for _ in range(2):
+        bench.fetch()
+        (job,) = queue.due(bench.desk.journal, "fetched", 9)
+        if not transitions.doubt(bench.desk.journal, job, "no picture"):
+            assert transitions.bury(bench.desk.journal, job, "no picture")
+    bench.go_on_until("the answer", bench.is_empty)
+    result = origin.results()[1]
+    assert isinstance(result, Dead) and result.is_doubtful
 
 
 def test_no_more_is_taken_than_there_is_room_for(make_bench: Callable[..., Bench], origin: Origin) -> None:
@@ -363,9 +380,11 @@ def test_what_this_node_does_not_get_on_with_goes_to_another_one(
     origin.send(origin.handover(1, PICTURE), origin.handover(2, PICTURE + b"2"))
     bench.fetch(2)
     bench.render()
+    origin.send(origin.handover(3, PICTURE + b"3"))
+    bench.fetch(1)  # its workers rest
     monkeypatch.setattr(decisions, "STAY_SECONDS", -1.0)
     bench.source._keeping.give_away()
-    assert bench.is_empty() and bench.counters() == (0, 0, 2, 0) and (origin.queued(), origin.in_hand()) == (2, 0)
+    assert bench.is_empty() and bench.counters() == (0, 0, 3, 0) and (origin.queued(), origin.in_hand()) == (3, 0)
 
 
 @pytest.mark.parametrize(
