@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from workers.publishing import work_thread
 from workers.publishing.service.faults import ServiceFault
 from workers.publishing.work_thread import WorkThread
 
@@ -33,9 +32,11 @@ class Steps:
         self.closed += 1
 
 
-def run(steps: Steps, until: Callable[[WorkThread], bool], poll_seconds: float = 0.01) -> WorkThread:
+def run(
+    steps: Steps, until: Callable[[WorkThread], bool], poll_seconds: float = 0.01, pause_seconds: float = 60.0
+) -> WorkThread:
     stop = threading.Event()
-    thread = WorkThread("work", lambda: steps, stop.is_set, poll_seconds)
+    thread = WorkThread("work", lambda: steps, stop.is_set, poll_seconds, pause_seconds)
     thread.start()
     try:
         assert until(thread)
@@ -47,17 +48,16 @@ def run(steps: Steps, until: Callable[[WorkThread], bool], poll_seconds: float =
     return thread
 
 
-def test_it_goes_on_while_there_is_something(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_goes_on_while_there_is_something() -> None:
     steps = Steps(1, 1, 0, 1)
     run(steps, lambda _: steps.is_done.wait(10)).check()
     assert steps.closed == 0
 
 
 @pytest.mark.parametrize("fault", [ServiceFault("out"), OSError("gone"), KeyError("unforeseen")])
-def test_a_failure_puts_it_off_and_lets_go_of_the_services(fault: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work_thread, "WAIT_SECONDS", 0.01)
+def test_a_failure_puts_it_off_and_lets_go_of_the_services(fault: Exception) -> None:
     steps = Steps(fault, 1)
-    run(steps, lambda _: steps.is_done.wait(10)).check()
+    run(steps, lambda _: steps.is_done.wait(10), pause_seconds=0.01).check()
     assert steps.closed == 1
 
 
