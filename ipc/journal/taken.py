@@ -16,6 +16,7 @@ import msgpack
 
 from ipc.jobs import DeadCause, Job, State
 from ipc.journal import Journal, statistics
+from ipc.machines.receipt import Receipt
 
 Ending = Literal["published", "dead", "returned", "lost"]
 """returned: untouched, for others. lost: its lease was over, or its origin has taken it back."""
@@ -27,19 +28,6 @@ _STATES: Mapping[Ending, tuple[State, ...]] = {
     "lost": ("seen", "fetched", "rendered", "published", "dead"),
 }
 """In which a job may be that ends so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """Which message of which queue, and how often it was read. Read once more, by whomever, it has another receipt."""
-
-    queue: str
-    msg_id: int
-    read_ct: int
-
-    def packed(self) -> dict[str, Any]:
-        """As the database's functions take it."""
-        return {"queue": self.queue, "msg_id": self.msg_id, "read_ct": self.read_ct}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from ipc.holds import Hold
 from ipc.intake import take, take_handed_over
 from ipc.jobs import Job
 from ipc.journal import Journal, JournalError, figures, lookup, taken, transitions
-from ipc.journal.taken import Receipt
+from ipc.machines.receipt import Receipt
 from ipc.posts import LIVE, Channel, Page, Photo, Post
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import MAX_BYTES, Ration, Ready, Report, Wake, encode

@@ -18,6 +18,7 @@ from ipc.files.workplace import Workplace
 from ipc.intake import withdraw
 from ipc.jobs import Job
 from ipc.journal import figures, lookup, queue, taken, transitions
+from ipc.machines.receipt import Receipt
 from ipc.transport import messages
 from ipc.transport.exits import Exit
 from ipc.transport.messages import ChildState, JobDone, JobFailed, Leaving, Message, Ration, Starved, Wake
@@ -146,7 +147,7 @@ def test_a_picture_of_another_machine_is_rendered_as_that_one_wants_it(desk: Des
             photo_id=None,
             step=b"",
         )
-        taken.put(desk.journal, other, "a:1:2:1:1", "a", taken.Receipt("q", 1, 1), {**terms, "prefix": "a/"}, 1.0)
+        taken.put(desk.journal, other, "a:1:2:1:1", "a", Receipt("q", 1, 1), {**terms, "prefix": "a/"}, 1.0)
     desk.fetch(2)
     pool, tree = open_pool(2)
     pool.on_supervisor_message(Wake("fetched"))

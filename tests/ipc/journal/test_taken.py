@@ -10,7 +10,8 @@ import pytest
 from ipc.intake import take, take_handed_over
 from ipc.jobs import Job
 from ipc.journal import Journal, figures, lookup, statistics, taken, transitions
-from ipc.journal.taken import Ending, Receipt
+from ipc.journal.taken import Ending
+from ipc.machines.receipt import Receipt
 from ipc.posts import BACKFILL, LIVE, Channel
 from tests.ipc.builders import (
     CHANNEL,

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 import structlog
 
-from ipc.journal.taken import Receipt
+from ipc.machines.receipt import Receipt
 from workers.publishing.catalog.protocol import CatalogFault, RowFault
-from workers.publishing.catalog.supabase import answers, queues, timeout_in
+from workers.publishing.catalog.supabase import answers, timeout_in
 from workers.publishing.catalog.supabase.queues import Queues
 from workers.sources.queue.decisions import silent_seconds
 from workers.unforeseen import contained
@@ -72,19 +72,15 @@ class Database:
     def take(self, count: int) -> list[Message] | None:
         """Up to `count` messages, each under lease from now on. None, here and below: no answer."""
         messages = self._ask(lambda: self._queues.take(self._node, self.about, count, self._lease_seconds))
-        return None if messages is None else [Message(_ours(one.receipt), one.message) for one in messages]
+        return None if messages is None else [Message(one.receipt, one.message) for one in messages]
 
     def extend(self, receipts: Sequence[Receipt]) -> set[Receipt] | None:
         """Those of the receipts that hold: their leases begin anew. With none, it is a sign of life."""
-        theirs = [_theirs(one) for one in receipts]
-        held = self._ask(lambda: self._queues.extend(self._node, self.about, theirs, self._lease_seconds))
-        return None if held is None else set(map(_ours, held))
+        return self._ask(lambda: self._queues.extend(self._node, self.about, receipts, self._lease_seconds))
 
     def settle(self, receipts: Sequence[tuple[Receipt, dict[str, Any] | None]]) -> set[Receipt] | None:
         """File a result for each of these, or give it back to others, where it is None. The receipts that held."""
-        theirs = [(_theirs(receipt), result) for receipt, result in receipts]
-        held = self._ask(lambda: self._queues.settle(self._node, theirs))
-        return None if held is None else set(map(_ours, held))
+        return self._ask(lambda: self._queues.settle(self._node, receipts))
 
     def _ask(self, question: Callable[[], T]) -> T | None:
         try:
@@ -117,12 +113,3 @@ class Database:
 def queues_of(settings: Mapping[str, Any]) -> Queues:
     """The queues of the catalogue in the settings' section of that name. Makes no connection yet."""
     return Queues(settings["url"], settings["key"], timeout_in(settings))
-
-
-def _ours(receipt: queues.Receipt) -> Receipt:
-    """As the journal has it."""
-    return Receipt(receipt.queue, receipt.msg_id, receipt.read_ct)
-
-
-def _theirs(receipt: Receipt) -> queues.Receipt:
-    return queues.Receipt(receipt.queue, receipt.msg_id, receipt.read_ct)

@@ -11,8 +11,9 @@ from ipc import failpoints
 from ipc.files.spool import Spool
 from ipc.jobs import State
 from ipc.journal import Journal, taken
-from ipc.journal.taken import Ending, InHand, Receipt
+from ipc.journal.taken import Ending, InHand
 from ipc.machines.handover import Key
+from ipc.machines.receipt import Receipt
 from ipc.machines.result import Dead
 from workers.sources.queue.database import Database
 from workers.sources.queue.decisions import has_overstayed

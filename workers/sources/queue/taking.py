@@ -19,9 +19,9 @@ from ipc.files.object_layout import Published
 from ipc.files.spool import Spool
 from ipc.intake import take_handed_over
 from ipc.journal import Journal, lookup, taken
-from ipc.journal.taken import Receipt
 from ipc.machines import BadMessage
 from ipc.machines.handover import Handover, Terms
+from ipc.machines.receipt import Receipt
 from ipc.posts import BACKFILL, LIVE
 from workers.sources.queue.database import Message
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ipc.machines.receipt import Receipt
 from tests.servers.rows import RowServer
 from tests.workers.publishing.catalog.builders import entry
 from workers.publishing.catalog import MessageRows
-from workers.publishing.catalog.supabase.queues import Queues, Receipt, Taken, Waiting
+from workers.publishing.catalog.supabase.queues import Queues, Taken, Waiting
 
 ORIGIN = "00ff00ff00ff"
 OTHER_ORIGIN = "a0a0a0a0a0a0"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ipc.machines.receipt import Receipt
 from tests.instance import wait_for
 from tests.servers.faults import FaultProxy
 from tests.servers.rows import RowServer
@@ -30,7 +31,7 @@ from tests.workers.publishing.catalog.queue_desk import (
     take,
 )
 from workers.publishing.catalog import CatalogFault, Fenced, RowFault
-from workers.publishing.catalog.supabase.queues import Queues, Receipt
+from workers.publishing.catalog.supabase.queues import Queues
 
 pytestmark = pytest.mark.usefixtures("queue_stack")
 

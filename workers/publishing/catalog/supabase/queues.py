@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
+from ipc.machines.receipt import Receipt
 from workers.publishing.catalog.supabase import answers
 from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout
 
@@ -22,19 +23,6 @@ KEYS: Final = 1000
 """Most keys, or receipts, in one request."""
 
 QueueName: TypeAlias = Literal["live", "backfill"]
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """Who has it may work on a message: it holds until the message is given to somebody else, or is gone."""
-
-    queue: str
-    msg_id: int
-    read_ct: int
-
-    def packed(self) -> dict[str, Any]:
-        """As JSON has it; with a `result` besides, it is that of `MessageRows`."""
-        return {"queue": self.queue, "msg_id": self.msg_id, "read_ct": self.read_ct}
 
 
 @dataclass(frozen=True, slots=True)
