@@ -154,8 +154,7 @@ class Job:
     @property
     def may_be_seen(self) -> bool:
         """Whether the catalogue has a row that readers see, as far as is recorded, or may have one."""
-        may_have_row = self.is_handed_over or (self.state == "rendered" and self.stored)
-        return self.shown or (may_have_row and self.is_public)
+        return self.shown or (self.state == "rendered" and self.stored and self.is_public)
 
     @property
     def is_handed_over(self) -> bool:

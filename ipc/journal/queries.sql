@@ -51,8 +51,7 @@ WHERE id = :id;
 -- The message has another picture, or has one again: it starts again as a new generation. Its row may be there, and not
 -- be recorded yet: then readers may have seen it.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                waits_since = :now, shown = shown OR ((claimed_by IS 'machines' OR (state = 'rendered' AND stored = 1))
-                                  AND deleted_at IS NULL AND hidden_at IS NULL),
+                waits_since = :now, shown = shown OR (state = 'rendered' AND stored = 1 AND deleted_at IS NULL AND hidden_at IS NULL),
                 state = 'seen', revision = :revision, digest = :digest, grouped_id = :grouped_id, caption = :caption,
                 entities = :entities, forwarded_from = :forwarded_from, reply_to = :reply_to,
                 posted_at = :posted_at, edited_at = :edited_at, deleted_at = NULL, generation = generation + 1,
@@ -66,22 +65,18 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
 WHERE id = :id;
 
 -- name: withdraw
--- The message is gone. Only its tombstone has to be written; a worker that has its picture finds another generation. Of
--- one that another machine has, a row may be there already.
+-- The message is gone. Only its tombstone has to be written; a worker that has its picture finds another generation.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                waits_since = :now, shown = shown OR ((claimed_by IS 'machines' OR (state = 'rendered' AND stored = 1))
-                                  AND deleted_at IS NULL AND hidden_at IS NULL),
+                waits_since = :now, shown = shown OR (state = 'rendered' AND stored = 1 AND deleted_at IS NULL AND hidden_at IS NULL),
                 state = 'rendered', stored = 1, deleted_at = :now, revision = :revision, generation = generation + 1,
                 attempts = 0, next_at = 0, claimed_by = NULL, deaths = 0, alone = 0, dead_state = NULL,
                 dead_cause = NULL, reason = NULL
 WHERE id = :id AND deleted_at IS NULL;
 
 -- name: hide
--- Readers shall not see it: a row that they see is written again. One that is hidden already is so from then on. Of one
--- that another machine has, a row may be there already.
+-- Readers shall not see it: a row that they see is written again. One that is hidden already is so from then on.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                shown = shown OR ((claimed_by IS 'machines' OR (state = 'rendered' AND stored = 1))
-                                  AND deleted_at IS NULL AND hidden_at IS NULL),
+                shown = shown OR (state = 'rendered' AND stored = 1 AND deleted_at IS NULL AND hidden_at IS NULL),
                 hidden_at = coalesce(hidden_at, :now), hidden_by = :hidden_by,
                 revision = max(revision + 1, :revision),
                 waits_since = iif(state = 'published' AND shown = 1, :now, waits_since),
@@ -1090,8 +1085,9 @@ SELECT count(*) FROM (
 );
 
 -- name: claim_for_machines
+-- From now on readers may see a row of it, and we hear of that later, or never, should the queue be lost.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                claimed_by = 'machines'
+                claimed_by = 'machines', shown = 1
 WHERE id = :id AND generation = :generation AND state = 'fetched' AND claimed_by IS NULL AND hidden_at IS NULL
       AND next_at = 0 AND alone = 0 AND priority < 2;
 
@@ -1132,10 +1128,8 @@ SELECT token, number FROM claims UNION ALL SELECT token, NULL FROM claim_leftove
 UPDATE claims NOT INDEXED SET step = :next_stage, at = :now WHERE number = :number AND step = :stage;
 
 -- name: from_machines
--- The job is the pool's again. The claim ends by itself. A row of it may be there, should its result have been lost.
+-- The job is the pool's again. The claim ends by itself.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                shown = shown OR (hidden_at IS NULL
-                                  AND EXISTS (SELECT 1 FROM claims NOT INDEXED WHERE number = :number AND step != 'claimed')),
                 claimed_by = NULL
 WHERE id = (SELECT job FROM claims NOT INDEXED WHERE number = :number) AND claimed_by = 'machines';
 

@@ -1,9 +1,10 @@
 """The settings: read from file, credentials and environment, checked as a whole.
 
 Strongest first: PICTUREDESK__SECTION__KEY, the plain names (PORT, IMAGE_SIZES, …), the credentials, the file, what
-`machines.join` says of other settings, the default. A weaker value is checked all the same. A plain name that is set
-but empty counts as unset: deployment tools leave them so. Credentials are files in the folder that
-CREDENTIALS_DIRECTORY names; see `supervisor.settings.credentials`.
+`machines.join` says of other settings, the default. A file that only repeats the default is weaker than that, too: as
+it comes it names every setting. A weaker value is checked all the same. A plain name that is set but empty counts as
+unset: deployment tools leave them so. Credentials are files in the folder that CREDENTIALS_DIRECTORY names; see
+`supervisor.settings.credentials`.
 
 `load` finds all faults at once: it raises one SettingsError with a line for each, which gives its place, the value,
 what is allowed and what was probably meant. It never shows the value of a secret, nor that of an unknown name, which
@@ -15,7 +16,7 @@ may be a misspelt secret.
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ def load(config: Path | None, environ: Mapping[str, str], cwd: Path, home: Path)
         *_given_by_plain_names(environ, cwd),
         *_given_by_variables(environ, cwd, faults),
     ]
-    given = [*_given_by_join(given), *given]
+    joined = list(_given_by_join(given))
+    given = [*joined, *_besides_defaults(given, {one.entry.name for one in joined})]
     values = {entry.name: home / entry.default for entry in TABLE if entry.kind is Path}
     places: dict[str, str] = {}
     for one in given:  # weakest first
@@ -208,6 +210,13 @@ def _given_by_join(given: Sequence[Given]) -> Iterator[Given]:
             return
         for name, value in (join.unpacked(word) if word else {}).items():
             yield Given(BY_NAME[name], f"{one.place}: {name}", value, one.base)
+
+
+def _besides_defaults(given: Sequence[Given], names: Collection[str]) -> Iterator[Given]:
+    """All of these but for where the file gives one of these settings its default: as it comes it has them all."""
+    for one in given:
+        if one.is_text or one.entry.name not in names or one.value != one.entry.default:
+            yield one
 
 
 def _stem(variable: str) -> str:

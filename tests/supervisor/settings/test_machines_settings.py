@@ -11,6 +11,7 @@ import pytest
 
 from supervisor import tree
 from supervisor.settings import Settings, SettingsError, join, load
+from supervisor.settings.render import render
 
 R2 = {
     "PICTUREDESK__STORAGE__BACKEND": "r2",
@@ -57,6 +58,13 @@ def test_three_settings_make_a_node(tmp_path: Path) -> None:
         "https://x.example.org",
         "its-own",
     )
+
+
+def test_they_do_with_the_file_as_it_comes(tmp_path: Path) -> None:
+    """It names every setting: a clone, an image and an installation have it."""
+    node = loaded(tmp_path, NODE, render())
+    assert node == loaded(tmp_path, NODE)
+    assert (node.storage.backend, node.catalog.backend, node.storage.bucket) == ("r2", "supabase", "pictures")
 
 
 def test_what_is_set_by_itself_outranks_the_word(tmp_path: Path) -> None:
