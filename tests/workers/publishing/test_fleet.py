@@ -10,7 +10,7 @@ from tests.workers.publishing.machines_desk import Clock
 from workers.publishing.catalog.protocol import CatalogFault
 from workers.publishing.catalog.supabase.answers import Missing
 from workers.publishing.catalog.supabase.queues import Machines, Node
-from workers.publishing.machines.fleet import ALIVE_SECONDS, RATE_SECONDS, Fleet, workers_of
+from workers.publishing.machines.fleet import ALIVE_SECONDS, RATE_SECONDS, Fleet, Trouble, workers_of
 
 
 @pytest.fixture
@@ -90,22 +90,26 @@ def test_a_row_bears_what_a_node_says_of_itself_cut_short(fleet: Fleet) -> None:
     assert fleet.rows()[0]["problems"] == []
 
 
+def told(fleet: Fleet) -> str:
+    """What goes wrong, in its words."""
+    return fleet.trouble.text if fleet.trouble else ""
+
+
 def test_what_goes_wrong_is_told_until_it_goes_well(fleet: Fleet, clock: Clock) -> None:
-    assert fleet.trouble is None and fleet.last_answer_seconds is None
+    assert (told(fleet), fleet.last_answer_seconds) == ("", None)
     with pytest.raises(CatalogFault), fleet.telling("results"):
         raise CatalogFault("it is away", remedy="Wait")
     with pytest.raises(OSError, match="disk"), fleet.telling("hand-over"):
         raise OSError("the disk")
-    trouble = fleet.trouble
-    assert trouble is not None and (trouble.text, trouble.remedy, trouble.is_schema) == ("it is away", "Wait", False)
+    assert [fleet.trouble] == [Trouble("it is away", "Wait", is_schema=False)]
     with fleet.telling("results"):
         fleet.answered()
     clock.now += 2.5
-    trouble = fleet.trouble
-    assert trouble is not None and trouble.text == "the disk" and fleet.last_answer_seconds == 2.5
+    assert told(fleet) == "the disk"
+    assert fleet.last_answer_seconds == pytest.approx(2.5)
     with pytest.raises(Missing), fleet.telling("hand-over"):
         raise Missing("no function", is_function=True, retry_after_seconds=None)
-    assert fleet.trouble is not None and fleet.trouble.is_schema
+    assert fleet.trouble and fleet.trouble.is_schema
     with fleet.telling("hand-over"):
         pass
-    assert fleet.trouble is None
+    assert told(fleet) == ""

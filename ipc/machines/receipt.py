@@ -1,0 +1,21 @@
+"""What a node proves by that a message is its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Which message of which queue, and how often it was given out. It holds until the message is given to somebody
+    else, or is gone: the database takes no answer without one that holds.
+    """
+
+    queue: str
+    msg_id: int
+    read_ct: int
+
+    def packed(self) -> dict[str, Any]:
+        """As the database's functions take it."""
+        return {"queue": self.queue, "msg_id": self.msg_id, "read_ct": self.read_ct}
