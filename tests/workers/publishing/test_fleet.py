@@ -8,9 +8,9 @@ import pytest
 
 from tests.workers.publishing.machines_desk import Clock
 from workers.publishing.catalog.protocol import CatalogFault
-from workers.publishing.catalog.supabase.answers import Missing
+from workers.publishing.catalog.supabase.answers import APPLY, Missing
 from workers.publishing.catalog.supabase.queues import Machines, Node
-from workers.publishing.machines.fleet import ALIVE_SECONDS, RATE_SECONDS, Fleet, workers_of
+from workers.publishing.machines.fleet import ALIVE_SECONDS, RATE_SECONDS, Fleet, Trouble, workers_of
 
 
 @pytest.fixture
@@ -29,6 +29,10 @@ def node(name: str = "beta", seen: float = 1.0, finished: int = 0, **about: Any)
 
 def said(*nodes: Node) -> Machines:
     return Machines(list(nodes), [], 0)
+
+
+def told(fleet: Fleet) -> Trouble | None:
+    return fleet.trouble
 
 
 def test_only_nodes_that_are_alive_have_workers(fleet: Fleet, clock: Clock) -> None:
@@ -91,21 +95,20 @@ def test_a_row_bears_what_a_node_says_of_itself_cut_short(fleet: Fleet) -> None:
 
 
 def test_what_goes_wrong_is_told_until_it_goes_well(fleet: Fleet, clock: Clock) -> None:
-    assert fleet.trouble is None and fleet.last_answer_seconds is None
+    assert told(fleet) is None and fleet.last_answer_seconds is None
     with pytest.raises(CatalogFault), fleet.telling("results"):
         raise CatalogFault("it is away", remedy="Wait")
     with pytest.raises(OSError, match="disk"), fleet.telling("hand-over"):
         raise OSError("the disk")
-    trouble = fleet.trouble
-    assert trouble is not None and (trouble.text, trouble.remedy, trouble.is_schema) == ("it is away", "Wait", False)
+    assert told(fleet) == Trouble("it is away", "Wait", is_schema=False)
     with fleet.telling("results"):
         fleet.answered()
     clock.now += 2.5
-    trouble = fleet.trouble
-    assert trouble is not None and trouble.text == "the disk" and fleet.last_answer_seconds == 2.5
+    assert told(fleet) == Trouble("the disk", "", is_schema=False)
+    assert fleet.last_answer_seconds == 2.5
     with pytest.raises(Missing), fleet.telling("hand-over"):
         raise Missing("no function", is_function=True, retry_after_seconds=None)
-    assert fleet.trouble is not None and fleet.trouble.is_schema
+    assert told(fleet) == Trouble("no function", APPLY, is_schema=True)
     with fleet.telling("hand-over"):
         pass
-    assert fleet.trouble is None
+    assert told(fleet) is None
