@@ -76,6 +76,12 @@ class Model:
         self.generation += 1
         self.attempts, self.deaths, self.claimed, self.doubted = 0, 0, False, None
 
+    def hide_former(self) -> None:
+        """It has another picture: if it is hidden, and readers see its row with the former one, that goes first."""
+        if self.hidden_by and self.shown:
+            self.state, self.stored, self.taken_down = "rendered", True, True
+            self.generation += 1
+
     @property
     def left(self) -> dict[str, Any]:
         """What stays of it when the message is deleted, or gets another picture."""
@@ -165,6 +171,7 @@ class JournalMachine(RuleBasedStateMachine):
                 was_published=model.was_published,
                 **model.left,
             )
+            self.models[job.id].hide_former()
             assert taken.edited == 1
         else:
             moved, edited = model.identity != identity, model.caption != caption
