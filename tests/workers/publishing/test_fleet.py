@@ -95,7 +95,7 @@ def test_a_row_bears_what_a_node_says_of_itself_cut_short(fleet: Fleet) -> None:
 
 
 def test_what_goes_wrong_is_told_until_it_goes_well(fleet: Fleet, clock: Clock) -> None:
-    assert told(fleet) is None and fleet.last_answer_seconds is None
+    assert (told(fleet), fleet.last_answer_seconds) == (None, None)
     with pytest.raises(CatalogFault), fleet.telling("results"):
         raise CatalogFault("it is away", remedy="Wait")
     with pytest.raises(OSError, match="disk"), fleet.telling("hand-over"):
