@@ -8,7 +8,7 @@ import pytest
 
 from tests.workers.publishing.machines_desk import Clock
 from workers.publishing.catalog.protocol import CatalogFault
-from workers.publishing.catalog.supabase.answers import Missing
+from workers.publishing.catalog.supabase.answers import APPLY, Missing
 from workers.publishing.catalog.supabase.queues import Machines, Node
 from workers.publishing.machines.fleet import ALIVE_SECONDS, RATE_SECONDS, Fleet, Trouble, workers_of
 
@@ -29,6 +29,10 @@ def node(name: str = "beta", seen: float = 1.0, finished: int = 0, **about: Any)
 
 def said(*nodes: Node) -> Machines:
     return Machines(list(nodes), [], 0)
+
+
+def told(fleet: Fleet) -> Trouble | None:
+    return fleet.trouble
 
 
 def test_only_nodes_that_are_alive_have_workers(fleet: Fleet, clock: Clock) -> None:
@@ -90,26 +94,21 @@ def test_a_row_bears_what_a_node_says_of_itself_cut_short(fleet: Fleet) -> None:
     assert fleet.rows()[0]["problems"] == []
 
 
-def told(fleet: Fleet) -> str:
-    """What goes wrong, in its words."""
-    return fleet.trouble.text if fleet.trouble else ""
-
-
 def test_what_goes_wrong_is_told_until_it_goes_well(fleet: Fleet, clock: Clock) -> None:
-    assert (told(fleet), fleet.last_answer_seconds) == ("", None)
+    assert (told(fleet), fleet.last_answer_seconds) == (None, None)
     with pytest.raises(CatalogFault), fleet.telling("results"):
         raise CatalogFault("it is away", remedy="Wait")
     with pytest.raises(OSError, match="disk"), fleet.telling("hand-over"):
         raise OSError("the disk")
-    assert [fleet.trouble] == [Trouble("it is away", "Wait", is_schema=False)]
+    assert told(fleet) == Trouble("it is away", "Wait", is_schema=False)
     with fleet.telling("results"):
         fleet.answered()
     clock.now += 2.5
-    assert told(fleet) == "the disk"
-    assert fleet.last_answer_seconds == pytest.approx(2.5)
+    assert told(fleet) == Trouble("the disk", "", is_schema=False)
+    assert fleet.last_answer_seconds == 2.5
     with pytest.raises(Missing), fleet.telling("hand-over"):
         raise Missing("no function", is_function=True, retry_after_seconds=None)
-    assert fleet.trouble and fleet.trouble.is_schema
+    assert told(fleet) == Trouble("no function", APPLY, is_schema=True)
     with fleet.telling("hand-over"):
         pass
-    assert told(fleet) == ""
+    assert told(fleet) is None
