@@ -1,0 +1,409 @@
+"""An origin and its nodes as a user has them: whole trees on one real database, with its queues, and one bucket.
+
+Whatever happens to any of them, in the end there is one row a message and one object a rendition, and nothing lies
+anywhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from ipc import failpoints
+from tests import lengths
+from tests.chaos import rage
+from tests.chaos.disks import small_disk
+from tests.hosted import HostedInstance
+from tests.instance import DEADLINE_SECONDS, wait_for
+from tests.machines import Desk, ask, desk, in_hand, signal_all
+from tests.pictures import make_export
+from tests.servers.faults import BlackHole, LostAnswer, Refuse, Request, Reset
+from tests.servers.objects import ObjectServer
+from tests.servers.rows import RowServer
+from tests.servers.telegram import TelegramServer
+from tests.workers.sources.telegram.desk import settings_text
+
+pytestmark = pytest.mark.chaos
+
+FEW, MANY = 14, 60
+MESSAGES: Final = list(range(1, MANY + 1))
+
+LEASE_SECONDS: Final = 4
+LONG_SECONDS: Final = 3 * DEADLINE_SECONDS
+
+RANDOM_SECONDS: Final = 90.0
+"""How long processes are killed at random."""
+
+FAILPOINTS: Final = [name for name in failpoints.NAMES if name.startswith(("machines.", "queue."))]
+
+ORIGINS_CALLS: Final = ("pd_hand_over", "pd_results", "pd_take_back", "pd_status", "pd_machines")
+NODES_CALLS: Final = ("pd_take", "pd_extend", "pd_settle")
+
+POISON: Final = {
+    "PICTUREDESK__IMAGES__WIDTHS": json.dumps([100, 200, *range(1990, 2000)]),
+    "PICTUREDESK__POOL__JOB_SECONDS": "3",
+    "PICTUREDESK__POOL__MEMORY_CAP_MB": "300",
+    "PICTUREDESK__POOL__MEMORY_SOFT_MB": "200",
+}
+"""With these settings some pictures take for ever, or all memory."""
+
+in_long_runs = pytest.mark.skipif(not lengths.is_long, reason="other chaos of many machines: bin/test --long")
+
+Make = Callable[..., contextlib.AbstractContextManager[Desk]]
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_export(tmp_path_factory.mktemp("machines") / "export", FEW)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_export(tmp_path_factory.mktemp("machines") / "export", MANY, size=(1200, 900))
+
+
+@pytest.fixture
+def make(object_server: ObjectServer, queue_server: RowServer, tmp_path: Path) -> Make:
+    """Makes a desk that reads this export; two nodes and short leases, unless it is told otherwise."""
+
+    def make(export: Path, **options: Any) -> contextlib.AbstractContextManager[Desk]:
+        return desk(tmp_path, export, object_server, queue_server, **{"nodes": 2, "lease": LEASE_SECONDS, **options})
+
+    return make
+
+
+def test_two_nodes_share_an_origins_work(few: Path, make: Make) -> None:
+    """The origin's own worker is frozen for a while: so all three have a share, however busy the machine is."""
+    with make(few) as machines:
+        machines.start_nodes()
+        machines.origin.start()
+        worker = machines.origin.strike("image-1", signal.SIGSTOP)
+        wait_for("both nodes to have a share", lambda: min(nodes_shares(machines)) > 0)
+        os.kill(worker, signal.SIGCONT)
+        machines.wait_until_done()
+        shares = machines.published_by()
+        assert min(shares.values()) > 0 and sum(shares.values()) == FEW, shares
+        machines.finish(list(range(1, FEW + 1)))
+
+
+def nodes_shares(machines: Desk) -> list[int]:
+    shares = machines.published_by()
+    return [shares[node.folder.name] for node in machines.nodes]
+
+
+# kill -9
+
+
+@in_long_runs
+@pytest.mark.timeout(900)
+def test_kill_9_anywhere_at_any_time(many: Path, make: Make) -> None:
+    """Of any process of any tree, of whole nodes and of the origin, some of which reach a failpoint afterwards."""
+    dice = random.Random(lengths.seed_of_the_run())
+    with make(many) as machines:
+        machines.start()
+        until, done = time.monotonic() + RANDOM_SECONDS, dict[str, int]()
+        while time.monotonic() < until:
+            time.sleep(dice.uniform(0.1, 1.5))
+            name = dice.choice(["process", "process", "process", "tree", "tree at a failpoint"])
+            done[name] = done.get(name, 0) + 1
+            machine = dice.choice(machines.machines)
+            if name == "process":
+                with contextlib.suppress(ProcessLookupError, IndexError):
+                    os.kill(dice.choice(machine.left_over()), signal.SIGKILL)
+            if name != "process" or (machine.root is not None and machine.root.poll() is not None):
+                restart(machine, dice.choice(FAILPOINTS) if name == "tree at a failpoint" else "")
+        print(done, machines.tell())
+        for machine in machines.machines:
+            if machine.root is None or machine.root.poll() is not None:
+                restart(machine)
+        retry_those_shot(machines)
+        machines.finish(MESSAGES, seconds=LONG_SECONDS)
+
+
+def restart(machine: HostedInstance, point: str = "") -> None:
+    """kill -9 the root, if it is there still, and start the tree again."""
+    if machine.root is not None and machine.root.poll() is None:
+        machine.kill()
+    machine.wait_until_gone()
+    machine.start(**({failpoints.VARIABLE: point} if point else {}))
+
+
+def retry_those_shot(machines: Desk) -> None:
+    """A good picture whose workers were shot again and again was taken for poison."""
+    machines.wait_until_done(LONG_SECONDS)
+    dead = ask(machines.origin, "SELECT id, reason FROM jobs WHERE state = 'dead'")
+    print(f"taken for poison: {dead}")
+    assert [reason for _, reason in dead if "poison" not in str(reason) and "more than 5 times" not in str(reason)] == []
+    if dead:
+        assert machines.origin.command("retry", *(str(job) for job, _ in dead)).returncode == 0
+
+
+@in_long_runs
+@pytest.mark.parametrize("point", FAILPOINTS)
+def test_kill_9_at_each_failpoint(point: str, few: Path, make: Make) -> None:
+    """Of the origin's uploader and of the connection of both nodes, as they reach it. Not each is, in each run."""
+    with make(few) as machines:
+        machines.start(**{failpoints.VARIABLE: point})
+        machines.finish(list(range(1, FEW + 1)))
+
+
+@in_long_runs
+def test_kill_9_of_the_database(many: Path, make: Make, queue_server: RowServer) -> None:
+    queue_server.committed_for_good()
+    try:
+        with make(many) as machines:
+            machines.start()
+            for share in (5, 15, 25):
+                wait_for("some to be published", lambda share=share: machines.published() >= share)  # type: ignore[misc]
+                queue_server.kill_postgres()
+            queue_server.wait_until_ready()
+            machines.finish(MESSAGES, seconds=LONG_SECONDS)
+    finally:
+        queue_server.committed_for_good(False)
+
+
+@in_long_runs
+def test_kill_9_of_postgrest(many: Path, make: Make, queue_server: RowServer) -> None:
+    with make(many) as machines:
+        machines.start()
+        for share in (3, 10, 20, 30):
+            wait_for("some to be published", lambda share=share: machines.published() >= share)  # type: ignore[misc]
+            queue_server.kill_postgrest()
+            queue_server.wait_until_ready()
+        machines.finish(MESSAGES, seconds=LONG_SECONDS)
+
+
+# What lies between them
+
+
+@in_long_runs
+@pytest.mark.parametrize("how", [Refuse(), BlackHole(), Reset()], ids=["refused", "silent", "reset"])
+@pytest.mark.parametrize("whom", ["node and database", "node and bucket", "origin and database", "origin and both"])
+def test_a_partition_for_longer_than_a_lease(whom: str, how: Any, many: Path, make: Make) -> None:
+    with make(many) as machines:
+        machines.start()
+        wait_for("the nodes to hold some", lambda: machines.held() > 1)
+        name, _, which = whom.partition(" and ")
+        links = machines.links[machines.origin if name == "origin" else machines.nodes[0]]
+        for link in {"database": [links.database], "bucket": [links.storage]}.get(which, [links.database, links.storage]):
+            link.set(how)
+        time.sleep(3 * LEASE_SECONDS)
+        machines.heal()
+        machines.finish(MESSAGES, seconds=LONG_SECONDS)
+
+
+@in_long_runs
+@pytest.mark.parametrize("call", [*ORIGINS_CALLS, *NODES_CALLS, "ingest_messages"])
+def test_answers_are_lost(call: str, many: Path, make: Make) -> None:
+    """The database does as it was asked, several times, and nobody hears of it."""
+    with make(many) as machines:
+        machines.start_nodes()
+
+        def is_hit(request: Request) -> bool:
+            return request.target.endswith(f"/rpc/{call}")
+
+        for machine in machines.machines:
+            machines.links[machine].database.set(LostAnswer(3, is_hit))
+        machines.origin.start()
+        machines.wait_until_done(LONG_SECONDS)
+        asked = [len(list(filter(is_hit, machines.links[one].database.requests))) for one in machines.machines]
+        print(call, asked)
+        assert call == "pd_settle" or sum(asked) > 1
+        machines.finish(MESSAGES)
+
+
+@in_long_runs
+def test_each_is_delivered_to_two_nodes(few: Path, make: Make) -> None:
+    """Nodes that are frozen in turn, each past its leases: what one has, another one gets."""
+    with make(few, lease=1) as machines:
+        machines.start_nodes()
+        machines.origin.start()
+        machines.origin.strike("image-1", signal.SIGSTOP)
+        until = time.monotonic() + 40.0
+        turn = 0
+        while time.monotonic() < until and machines.published() < FEW - 2:
+            node = machines.nodes[turn % 2]
+            turn += 1
+            with contextlib.suppress(AssertionError):
+                wait_for("it to hold some", lambda of=node: in_hand(of), 3.0)  # type: ignore[misc]
+            signal_all(node, signal.SIGSTOP)
+            time.sleep(2.5)
+            signal_all(node, signal.SIGCONT)
+        for row in machines.tell().splitlines():
+            print(row)
+        signal_all(machines.origin, signal.SIGCONT)
+        retry_those_shot(machines)
+        machines.finish(list(range(1, FEW + 1)), seconds=LONG_SECONDS)
+
+
+@in_long_runs
+@pytest.mark.parametrize("seconds", [1.5 * LEASE_SECONDS, 5 * LEASE_SECONDS])
+def test_a_frozen_node(seconds: float, many: Path, make: Make) -> None:
+    with make(many) as machines:
+        machines.start()
+        wait_for("both to hold some", lambda: all(map(in_hand, machines.nodes)))
+        signal_all(machines.nodes[0], signal.SIGSTOP)
+        time.sleep(seconds)
+        signal_all(machines.nodes[0], signal.SIGCONT)
+        machines.finish(MESSAGES, seconds=LONG_SECONDS)
+
+
+@in_long_runs
+def test_the_queues_lose_all(many: Path, make: Make, queue_server: RowServer) -> None:
+    with make(many, reconcile=1) as machines:
+        machines.start()
+        for share in (3, 12, 24, 36):
+            wait_for("some to be published", lambda share=share: machines.published() >= share)  # type: ignore[misc]
+            for row in queue_server.sql("select format('pgmq.%I', 'q_' || queue_name) as tab from pgmq.meta"):
+                queue_server.sql(f"truncate {row['tab']}")
+        machines.finish(MESSAGES, seconds=LONG_SECONDS)
+
+
+# What is wrong with pictures and machines
+
+
+@in_long_runs
+def test_poison_for_every_node(make: Make, tmp_path: Path) -> None:
+    """Both kill whoever renders them: each ends as a dead letter, and everything else is published."""
+    bad = {3: rage.endless_picture(), 7: rage.endless_picture() + b" ", 9: b"\xff\xd8\xff no picture"}
+    export = make_export(tmp_path / "export", 20, bad=bad)
+    with make(export) as machines:
+        machines.start(**POISON)
+        machines.origin.strike("image-1", signal.SIGSTOP)
+        machines.wait_until_done(LONG_SECONDS)
+        dead = dict(ask(machines.origin, "SELECT message_id, reason FROM jobs WHERE state = 'dead'"))  # type: ignore[arg-type]
+        print(dead)
+        assert dead.keys() == bad.keys()
+        assert [reason for reason in dead.values() if "node" in str(reason)], dead
+        machines.finish([one for one in range(1, 21) if one not in bad], dead=len(bad))
+
+
+@in_long_runs
+def test_a_nodes_disk_is_full(many: Path, make: Make) -> None:
+    with make(many, more="[spool]\nmin_free_mb = 0") as machines:
+        node = machines.nodes[0]
+        with small_disk(node.state_dir, mib=16) as disk:
+            folder, node.through, node.state_dir = node.state_dir, disk.through, disk.inside
+            machines.start()
+            wait_for("some to be published", lambda: machines.published() > 3)
+            disk.fill()
+            machines.origin.wait_until_done(LONG_SECONDS)
+            disk.make_room()
+            machines.wait_until_done(LONG_SECONDS)
+            machines.assert_all_is_well(MESSAGES)
+            machines.stop()
+            disk.bring_home()
+            node.state_dir = folder
+        machines.assert_nothing_left()
+
+
+@in_long_runs
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("nodes", [4, 8])
+def test_many_nodes_of_which_some_are_killed(nodes: int, many: Path, make: Make) -> None:
+    with make(many, nodes=nodes, lease=10) as machines:
+        machines.start()
+        wait_for("the nodes to hold some", lambda: machines.held() > nodes // 2)
+        for node in machines.nodes[::2]:
+            restart(node)
+        print(machines.published_by())
+        machines.finish(MESSAGES, seconds=LONG_SECONDS)
+
+
+# What changes
+
+
+@pytest.fixture
+def telegram() -> Iterator[TelegramServer]:
+    with TelegramServer() as server:
+        yield server
+
+
+@in_long_runs
+def test_messages_change_while_nodes_have_them(make: Make, telegram: TelegramServer, queue_server: RowServer) -> None:
+    dice = random.Random(lengths.seed_of_the_run())
+    channel = telegram.world.add_channel("Chaos", "chaosdesk")
+    channel.post_text("from before")
+    with make(Path("/nonexistent"), origin_more=settings_text(telegram, ["@chaosdesk"], {})) as machines:
+        machines.start()
+        wait_for(
+            "the channel to be seen",
+            lambda: any(one["cursor"] for one in (machines.origin.status() or {"channels": []})["channels"]),
+        )
+        frozen = machines.origin.strike("image-1", signal.SIGSTOP)
+        posted = [channel.post_photo(rage.good_picture(dice), f"caption {number}") for number in range(60)]
+        captions = {message: f"caption {number}" for number, message in enumerate(posted)}
+        pictures = dict[int, bytes]()
+        for _ in range(80):
+            message = dice.choice(list(captions))
+            match dice.choice(["edit", "edit", "photo", "delete"]):
+                case "edit":
+                    captions[message] = f"edited {dice.random()}"
+                    channel.edit(message, captions[message])
+                case "photo":
+                    pictures[message] = rage.good_picture(dice)
+                    channel.edit(message, photo=pictures[message])
+                case "delete" if len(captions) > 30:
+                    del captions[message]
+                    channel.delete(message)
+            time.sleep(dice.uniform(0.0, 0.2))
+        hidden = dice.sample(list(captions), 5)
+        for message in hidden:
+            done = machines.origin.command("hide", f"https://t.me/chaosdesk/{message}")
+            assert done.returncode == 0, done.stderr
+            del captions[message]
+        os.kill(frozen, signal.SIGCONT)
+        machines.wait_until_done(LONG_SECONDS)
+
+        def shown() -> dict[int, str]:
+            query = "select message_id, caption from public.messages where deleted_at is null and hidden_at is null"
+            return {row["message_id"]: row["caption"] for row in queue_server.sql(query)}
+
+        wait_for("the rows to be as the channel is", lambda: shown() == captions)
+        machines.wait_until_done()
+        assert telegram.unexpected == []
+        machines.assert_closed()
+        print(machines.published_by())
+        machines.stop()
+
+
+@in_long_runs
+def test_an_origin_is_one_no_more(many: Path, make: Make) -> None:
+    """With hand-overs out there, some of them held by nodes."""
+    with make(many) as machines:
+        machines.start()
+        wait_for("the nodes to hold some", lambda: machines.held() > 1)
+        origin = machines.origin
+        assert origin.stop() == 0
+        config = origin.config.read_text()
+        origin.config.write_text(config.replace('role = "origin"', 'role = "all"'))
+        origin.start()
+        origin.wait_until_running()
+        machines.finish(MESSAGES, seconds=LONG_SECONDS)
+
+
+@in_long_runs
+def test_nodes_are_stopped_and_others_started_under_load(many: Path, make: Make) -> None:
+    """As an autoscaler does it: SIGTERM, and another one somewhere else."""
+    with make(many, nodes=3, lease=30) as machines:
+        machines.start()
+        for node in machines.nodes[:2]:
+            wait_for("it to hold some", lambda of=node: in_hand(of))  # type: ignore[misc]
+            assert node.stop() == 0
+            node.wait_until_gone()
+        began = time.monotonic()
+        machines.origin.wait_until_done(LONG_SECONDS)
+        print(f"{time.monotonic() - began:.1f} s without them")
+        for node in machines.nodes[:2]:
+            node.start()
+        machines.wait_until_running()
+        machines.finish(MESSAGES, seconds=LONG_SECONDS)
