@@ -174,7 +174,9 @@ class Desk:
         told = [f"queued {self.queued()}", f"wire {self.wire()}", f"claims {self.claims()}"]
         told += [f"{node.folder.name} has {in_hand(node)}" for node in self.nodes]
         told += [f"{one.folder.name}: {(one.status() or {}).get('problems')}" for one in self.machines]
-        jobs = ask(self.origin, "SELECT message_id, state, claimed_by, attempts, reason FROM jobs WHERE state <> 'published'")
+        jobs = ask(
+            self.origin, "SELECT message_id, state, claimed_by, attempts, reason FROM jobs WHERE state <> 'published'"
+        )
         return "\n".join([*told, f"jobs {jobs}"])
 
     def queued(self) -> list[str]:
@@ -204,13 +206,11 @@ class Desk:
         return int(self.rows.sql("select count(*) as rows from public.messages")[0]["rows"])
 
     def published_by(self) -> dict[str, int]:
-        """How many pictures each machine has published."""
-        done = {
-            node.folder.name: sum(count for (count,) in ask(node, "SELECT published FROM origins"))
-            for node in self.nodes
-        }
-        everything = (self.origin.status() or {})["stats"]["processed"]
-        return {**done, "origin": everything - sum(done.values())}
+        """How many pictures each machine has published. A node that was killed may not have counted all."""
+        done: dict[str, int] = {}
+        for node in self.nodes:
+            done[node.folder.name] = sum(int(str(count)) for (count,) in ask(node, "SELECT published FROM origins"))
+        return {**done, "origin": self.published() - sum(done.values())}
 
     # How it has ended
 
@@ -258,11 +258,15 @@ class Desk:
 
 
 def ask(machine: HostedInstance, query: str) -> list[tuple[object, ...]]:
-    """What the journal of a machine says; nothing while there is none."""
-    with contextlib.suppress(sqlite3.OperationalError):
-        with closing(sqlite3.connect(f"file:{machine.state_dir / 'journal.db'}?mode=ro", uri=True, timeout=30)) as journal:
-            return list(journal.execute(query))
-    return []
+    """What the journal of a machine says; nothing while there is none, or where it can't be opened from here."""
+    journal = f"file:{machine.state_dir / 'journal.db'}?mode=ro"
+    try:
+        with closing(sqlite3.connect(journal, uri=True, timeout=DEADLINE_SECONDS)) as connection:
+            return list(connection.execute(query))
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_ERROR):
+            raise
+        return []  # there is no file, or no table yet
 
 
 def in_hand(node: HostedInstance) -> list[tuple[object, ...]]:
