@@ -243,6 +243,11 @@ class Desk:
     def assert_nothing_left(self, dead: int = 0) -> None:
         """After a stop: no process of any machine, and no file of a picture."""
         self.origin.assert_nothing_left(dead)
+        self.assert_nothing_elsewhere()
+
+    def assert_nothing_elsewhere(self) -> None:
+        """After a stop: no process, no hand-over, and nothing at all on any node."""
+        self.origin.wait_until_gone()
         assert self.claims() == []
         for node in self.nodes:
             node.wait_until_gone()
