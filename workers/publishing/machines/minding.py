@@ -81,7 +81,7 @@ class Minding:
         return 0
 
     def _read(self) -> int:
-        """Take results, page after page.
+        """Take results, page after page: the next question confirms the last page, so it is asked at once.
 
         How long to wait after an empty page is asked anew each time: what is handed over meanwhile may be done soon.
         """
@@ -90,8 +90,7 @@ class Minding:
             return 0
         found = self._results.read()
         self._fleet.answered()
-        if not found:
-            self._nothing_came_at = self._clock()
+        self._nothing_came_at = -math.inf if found else self._clock()
         return found
 
     # What the queue has lost
