@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psutil
 import psycopg
 from psycopg.rows import dict_row
 
@@ -107,6 +108,14 @@ class Postgres:
         self._process.wait()
         LASTING.discard(self._process.pid)
         self._process = None
+
+    def kill(self) -> None:
+        """kill -9. Its children see that it is gone, and end: until then another one would not start on its data."""
+        assert self._process is not None
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        self.stop(signal.SIGKILL)
+        _, left = psutil.wait_procs(children, _START_SECONDS)
+        assert left == [], "PostgreSQL's children outlive it"
 
     def connect(self, role: str = "postgres") -> psycopg.Connection:
         """A session of the test's own, within a transaction; for a `with`, which commits it at the end."""

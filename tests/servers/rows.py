@@ -24,6 +24,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -81,7 +82,8 @@ class RowServer:
         self._marks = itertools.count(1)
         self._open = contextlib.ExitStack()
         self._gateway: Gateway | None = None
-        self._admin_port = 0
+        self._rest_port = self._admin_port = 0
+        self._rest: subprocess.Popen[bytes] | None = None
         self._has_queues = False
 
     @property
@@ -107,10 +109,10 @@ class RowServer:
         with contextlib.ExitStack() as opening:
             opening.enter_context(self._postgres)
             self.sql(_PROJECT)
-            port, self._admin_port = free_ports(2)
-            opening.enter_context(self._postgrest(binary, port))
+            self._rest_port, self._admin_port = free_ports(2)
+            opening.enter_context(self._postgrest(binary))
             self.wait_until_ready()
-            self._gateway = opening.enter_context(Gateway(self.keys, port))
+            self._gateway = opening.enter_context(Gateway(self.keys, self._rest_port))
             self._open = opening.pop_all()
 
     def stop(self) -> None:
@@ -189,6 +191,23 @@ class RowServer:
         self.stop_postgres()
         self.start_postgres()
 
+    def kill_postgres(self) -> None:
+        """kill -9, and start it again. What was committed is there, if `committed_for_good` was called before."""
+        self._postgres.kill()
+        self._postgres.start()
+
+    def committed_for_good(self, is_so: bool = True) -> None:
+        """Whether a commit is answered when it is on its way to the disk, as everywhere else, or at once."""
+        setting = "set synchronous_commit = 'on'" if is_so else "reset synchronous_commit"
+        self.sql(f"alter database postgres {setting}")
+        self.restart_postgres()
+        self.wait_until_ready()
+
+    def kill_postgrest(self) -> None:
+        """kill -9, and start it again. It answers within a second: `wait_until_ready`."""
+        self._end_postgrest()
+        self._start_postgrest(_binary())
+
     def wait_until_ready(self) -> None:
         """Wait until PostgREST is connected to the database."""
         self._wait_for("PostgREST to be ready", lambda: _ok(f"http://{HOST}:{self._admin_port}/ready"))
@@ -206,7 +225,15 @@ class RowServer:
     # PostgREST
 
     @contextlib.contextmanager
-    def _postgrest(self, binary: Path, port: int) -> Any:
+    def _postgrest(self, binary: Path) -> Iterator[None]:
+        with tempfile.TemporaryFile() as self._log:
+            self._start_postgrest(binary)
+            try:
+                yield
+            finally:
+                self._end_postgrest()
+
+    def _start_postgrest(self, binary: Path) -> None:
         settings = {
             "DB_URI": self._postgres.address("authenticator"),
             "DB_SCHEMAS": "public",
@@ -215,26 +242,25 @@ class RowServer:
             "DB_POOL": "10",
             "JWT_SECRET": self.keys.secret,
             "SERVER_HOST": HOST,
-            "SERVER_PORT": str(port),
+            "SERVER_PORT": str(self._rest_port),
             "ADMIN_SERVER_PORT": str(self._admin_port),
         }
-        with tempfile.TemporaryFile() as self._log:
-            process = subprocess.Popen(
-                [binary],
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=self._log,
-                env={f"PGRST_{name}": value for name, value in settings.items()},
-                start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - it is one system call, prepared beforehand
-            )
-            LASTING.add(process.pid)
-            try:
-                yield
-            finally:
-                process.kill()
-                process.wait()
-                LASTING.discard(process.pid)
+        self._rest = subprocess.Popen(
+            [binary],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            env={f"PGRST_{name}": value for name, value in settings.items()},
+            start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - it is one system call, prepared beforehand
+        )
+        LASTING.add(self._rest.pid)
+
+    def _end_postgrest(self) -> None:
+        assert self._rest is not None
+        self._rest.kill()
+        self._rest.wait()
+        LASTING.discard(self._rest.pid)
 
     def _log_end(self) -> str:
         """What PostgREST has said last."""

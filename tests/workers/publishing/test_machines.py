@@ -95,6 +95,19 @@ def test_an_idle_origin_hands_nothing_over_and_asks_seldom(origin: Origin, node:
     assert origin.steps() == [] and 10 <= len(origin.asked) <= 30, origin.asked
 
 
+def test_results_are_taken_within_a_second_also_after_a_pause(origin: Origin, node: Node) -> None:
+    """As long as nothing was handed over, results were asked for seldom."""
+    origin.step()
+    fetch(origin, 6)
+    origin.step(0.5)
+    assert origin.steps() == ["handed"] * 4
+    for number in node.take():
+        node.publish(number)
+    origin.step(1.0)
+    assert set(origin.states().values()) == {"fetched", "published"} and origin.steps() == []
+    assert node.queues.machines(claims.machine(origin.desk.journal)).results == 0, "they are not confirmed"
+
+
 def test_without_a_node_nothing_leaves_and_what_has_left_comes_home(origin: Origin, queue_server: RowServer) -> None:
     fetch(origin, 6)
     origin.step()

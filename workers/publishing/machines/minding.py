@@ -53,7 +53,7 @@ class Minding:
         self._keep: int = options["hand_over_above"]
         self._reconcile_seconds: float = options["reconcile_seconds"]
         self._origin = journal.machine_id()
-        self._next_look = self._next_results = self._next_reconciliation = self._next_return = -math.inf
+        self._next_look = self._next_reconciliation = self._next_return = self._nothing_came_at = -math.inf
         self._below: int | None = None
         """Claims from this number on were looked at, for some to take back."""
 
@@ -81,14 +81,16 @@ class Minding:
         return 0
 
     def _read(self) -> int:
-        """Take results, page after page."""
-        if not self._is_due(self._next_results):
+        """Take results, page after page: the next question confirms the last page, so it is asked at once.
+
+        How long to wait after an empty page is asked anew each time: what is handed over meanwhile may be done soon.
+        """
+        wait = RESULTS_SECONDS if claims.outstanding(self._journal) else IDLE_SECONDS
+        if not self._is_due(self._nothing_came_at + wait):
             return 0
         found = self._results.read()
         self._fleet.answered()
-        if not found:
-            wait = RESULTS_SECONDS if claims.outstanding(self._journal) else IDLE_SECONDS
-            self._next_results = self._clock() + wait
+        self._nothing_came_at = -math.inf if found else self._clock()
         return found
 
     # What the queue has lost

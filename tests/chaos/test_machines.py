@@ -1,0 +1,509 @@
+"""An origin and its nodes as a user has them: whole trees on one real database, with its queues, and one bucket.
+
+Whatever happens to any of them, in the end there is one row a message and one object a rendition, and nothing lies
+anywhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from ipc import failpoints
+from tests import lengths
+from tests.chaos import rage
+from tests.chaos.disks import small_disk
+from tests.hosted import HostedInstance
+from tests.instance import DEADLINE_SECONDS, wait_for
+from tests.machines import Desk, ask, desk, in_hand, signal_all
+from tests.pictures import make_export
+from tests.servers.faults import BlackHole, LostAnswer, Mode, Pass, Refuse, Request, Reset
+from tests.servers.objects import ObjectServer
+from tests.servers.rows import RowServer
+from tests.servers.telegram import TelegramServer
+from tests.workers.sources.telegram.desk import settings_text
+
+pytestmark = pytest.mark.chaos
+
+FEW, MANY, PLENTY = 12, 60, 150
+MESSAGES: Final = list(range(1, MANY + 1))
+
+LEASE_SECONDS: Final = 4
+LONG_SECONDS: Final = 3 * DEADLINE_SECONDS
+
+RANDOM_SECONDS: Final = 120.0
+"""For how long something happens every other second."""
+
+FAILPOINTS: Final = [name for name in failpoints.NAMES if name.startswith(("machines.", "queue."))]
+
+ORIGINS_CALLS: Final = ("pd_hand_over", "pd_results", "pd_take_back", "pd_status", "pd_machines")
+NODES_CALLS: Final = ("pd_take", "pd_extend", "pd_settle")
+
+POISON: Final = {
+    "PICTUREDESK__IMAGES__WIDTHS": json.dumps([100, 200, *range(1990, 2000)]),
+    "PICTUREDESK__POOL__JOB_SECONDS": "3",
+    "PICTUREDESK__POOL__MEMORY_CAP_MB": "300",
+    "PICTUREDESK__POOL__MEMORY_SOFT_MB": "200",
+}
+"""With these settings some pictures take for ever, or all memory."""
+
+in_long_runs = pytest.mark.skipif(not lengths.is_long, reason="other chaos of many machines: bin/test --long")
+
+Make = Callable[..., contextlib.AbstractContextManager[Desk]]
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_export(tmp_path_factory.mktemp("machines") / "export", FEW)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_export(tmp_path_factory.mktemp("machines") / "export", MANY, size=(1200, 900))
+
+
+@pytest.fixture
+def make(object_server: ObjectServer, queue_server: RowServer, tmp_path: Path) -> Make:
+    """Makes a desk that reads this export; two nodes and short leases, unless it is told otherwise."""
+
+    def make(export: Path, **options: Any) -> contextlib.AbstractContextManager[Desk]:
+        return desk(tmp_path, export, object_server, queue_server, **{"nodes": 2, "lease": LEASE_SECONDS, **options})
+
+    return make
+
+
+def test_two_nodes_share_an_origins_work(few: Path, make: Make) -> None:
+    """All three have a share, however busy the machine is: their image workers are frozen until each has a picture."""
+    with make(few, lease=60) as machines:
+        machines.start_nodes()
+        frozen = [node.strike("image-1", signal.SIGSTOP) for node in machines.nodes]
+        machines.origin.start()
+        frozen.append(machines.origin.strike("image-1", signal.SIGSTOP))
+        wait_for("both nodes to have some", lambda: all(map(in_hand, machines.nodes)))
+        for worker in frozen:
+            os.kill(worker, signal.SIGCONT)
+        machines.wait_until_done()
+        shares = machines.published_by()
+        assert min(shares.values()) > 0 and sum(shares.values()) == FEW, shares
+        machines.finish(list(range(1, FEW + 1)))
+
+
+# kill -9
+
+
+@in_long_runs
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", range(3))
+def test_everything_at_any_time(number: int, make: Make, queue_server: RowServer, tmp_path: Path) -> None:
+    """kill -9 of any process of any tree, of whole nodes and of the origin, some of which reach a failpoint afterwards;
+    and what else there is: partitions, lost answers, frozen machines, queues that lose all.
+    """
+    seed = lengths.seed_of_the_run(number)
+    with make(make_export(tmp_path / "export", PLENTY, size=(1200, 900)), reconcile=5) as machines:
+        machines.start()
+        chaos = Chaos(machines, queue_server, random.Random(seed))
+        chaos.run(RANDOM_SECONDS)
+        print(chaos.done, f"{machines.published()} are published", machines.published_by())
+        chaos.settle()
+        retry_those_shot(machines)
+        machines.finish(list(range(1, PLENTY + 1)), seconds=LONG_SECONDS)
+
+
+class Chaos:
+    """What is done to the machines, at random. What lasts is ended by `settle` at the latest."""
+
+    def __init__(self, machines: Desk, rows: RowServer, dice: random.Random) -> None:
+        self.done: Counter[str] = Counter()
+        self._machines = machines
+        self._rows = rows
+        self._dice = dice
+        self._lasting: list[tuple[float, Callable[[], object]]] = []
+
+    def run(self, seconds: float) -> None:
+        acts = {self.kill: 8, self.restart: 2, self.reach: 2, self.cut: 5, self.freeze: 3, self.lose: 4, self.empty: 1}
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            (act,) = self._dice.choices(list(acts), list(acts.values()))
+            self.done[act.__name__] += 1
+            end = act(self._dice.choice(self._machines.machines))
+            if end is not None:
+                self._lasting.append((time.monotonic() + self._dice.uniform(0.5, 3 * LEASE_SECONDS), end))
+            time.sleep(self._dice.uniform(0.2, 3.0))
+            self._end([one for one in self._lasting if one[0] < time.monotonic()])
+            self._revive()
+
+    def settle(self) -> None:
+        self._end(list(self._lasting))
+        self._machines.heal()
+        self._revive()
+
+    def _end(self, over: list[tuple[float, Callable[[], object]]]) -> None:
+        for one in over:
+            self._lasting.remove(one)
+            one[1]()
+
+    def _revive(self) -> None:
+        """The kernel ends a tree with its root, but somebody has to start it again."""
+        for machine in self._machines.machines:
+            if machine.root is not None and machine.root.poll() is not None:
+                restart(machine)
+
+    # The acts; each gives what ends it, if it lasts
+
+    def kill(self, machine: HostedInstance) -> None:
+        with contextlib.suppress(ProcessLookupError, IndexError):
+            os.kill(self._dice.choice(machine.left_over()), signal.SIGKILL)
+
+    def restart(self, machine: HostedInstance) -> None:
+        restart(machine)
+
+    def reach(self, machine: HostedInstance) -> None:
+        restart(machine, self._dice.choice(FAILPOINTS))
+
+    def cut(self, machine: HostedInstance) -> Callable[[], object]:
+        links = self._machines.links[machine]
+        link = self._dice.choice([links.storage, links.database])
+        modes: list[Mode] = [Refuse(), BlackHole(), Reset(), Reset(40)]
+        link.set(self._dice.choice(modes))
+        return lambda: link.set(Pass())
+
+    def lose(self, machine: HostedInstance) -> Callable[[], object]:
+        links = self._machines.links[machine]
+        link = self._dice.choice([links.storage, links.database])
+        link.set(LostAnswer(self._dice.randint(1, 5)))
+        return lambda: link.set(Pass())
+
+    def freeze(self, machine: HostedInstance) -> Callable[[], object]:
+        signal_all(machine, signal.SIGSTOP)
+        return lambda: signal_all(machine, signal.SIGCONT)
+
+    def empty(self, machine: HostedInstance) -> None:
+        empty_queues(self._rows)
+
+
+def empty_queues(rows: RowServer) -> None:
+    """Whatever was in them is lost."""
+    for row in rows.sql("select format('pgmq.%I', 'q_' || queue_name) as tab from pgmq.meta"):
+        rows.sql(f"truncate {row['tab']}")
+
+
+def restart(machine: HostedInstance, point: str = "") -> None:
+    """kill -9 the root, if it is there still, and start the tree again."""
+    if machine.root is not None and machine.root.poll() is None:
+        machine.kill()
+    signal_all(machine, signal.SIGCONT)  # who was frozen as it began is not yet ended with its parent
+    machine.wait_until_gone()
+    machine.start(**({failpoints.VARIABLE: point} if point else {}))
+
+
+def retry_those_shot(machines: Desk) -> None:
+    """A good picture whose workers were shot again and again was taken for poison."""
+    machines.wait_until_done(LONG_SECONDS)
+    dead = ask(machines.origin, "SELECT id, reason FROM jobs WHERE state = 'dead'")
+    print(f"taken for poison: {dead}")
+    assert [
+        reason for _, reason in dead if "poison" not in str(reason) and "more than 5 times" not in str(reason)
+    ] == []
+    if dead:
+        assert machines.origin.command("retry", *(str(job) for job, _ in dead)).returncode == 0
+
+
+@in_long_runs
+@pytest.mark.parametrize("point", FAILPOINTS)
+def test_kill_9_at_each_failpoint(point: str, few: Path, make: Make) -> None:
+    """Of the origin's uploader and of the connection of both nodes, as they reach it. Not each is, in each run."""
+    with make(few) as machines:
+        machines.start(**{failpoints.VARIABLE: point})
+        machines.finish(list(range(1, FEW + 1)))
+
+
+@in_long_runs
+def test_kill_9_of_the_database(many: Path, make: Make, queue_server: RowServer) -> None:
+    queue_server.committed_for_good()
+    try:
+        with make(many) as machines:
+            machines.start()
+            for share in (5, 15, 25):
+                wait_for("some to be published", lambda share=share: machines.published() >= share)  # type: ignore[misc]
+                queue_server.kill_postgres()
+            queue_server.wait_until_ready()
+            machines.finish(MESSAGES, seconds=LONG_SECONDS)
+    finally:
+        queue_server.committed_for_good(False)
+
+
+@in_long_runs
+def test_kill_9_of_postgrest(many: Path, make: Make, queue_server: RowServer) -> None:
+    with make(many) as machines:
+        machines.start()
+        for share in (3, 10, 20, 30):
+            wait_for("some to be published", lambda share=share: machines.published() >= share)  # type: ignore[misc]
+            queue_server.kill_postgrest()
+            queue_server.wait_until_ready()
+        machines.finish(MESSAGES, seconds=LONG_SECONDS)
+
+
+# What lies between them
+
+
+@in_long_runs
+@pytest.mark.parametrize("how", [Refuse(), BlackHole(), Reset()], ids=["refused", "silent", "reset"])
+@pytest.mark.parametrize("whom", ["node and database", "node and bucket", "origin and database", "origin and both"])
+def test_a_partition_for_longer_than_a_lease(whom: str, how: Any, many: Path, make: Make) -> None:
+    with make(many) as machines:
+        machines.start()
+        wait_for("the nodes to hold some", lambda: machines.held() > 1)
+        name, _, which = whom.partition(" and ")
+        links = machines.links[machines.origin if name == "origin" else machines.nodes[0]]
+        if which != "bucket":
+            links.database.set(how)
+        if which != "database":
+            links.storage.set(how)
+        time.sleep(3 * LEASE_SECONDS)
+        machines.heal()
+        machines.finish(MESSAGES, seconds=LONG_SECONDS)
+
+
+@in_long_runs
+@pytest.mark.parametrize("call", [*ORIGINS_CALLS, *NODES_CALLS, "ingest_messages"])
+def test_answers_are_lost(call: str, make: Make, tmp_path: Path) -> None:
+    """The database does as it was asked, several times, and nobody hears of it. Some pictures are dead letters."""
+    export = make_export(tmp_path / "export", MANY, size=(1200, 900))
+    dead = list(range(5, MANY, 5))
+    for number in dead:
+        (picture,) = (export / "photos").glob(f"photo_{number}@*")
+        os.truncate(picture, picture.stat().st_size // 2)
+    with make(export) as machines:
+        machines.start_nodes()
+
+        def is_hit(request: Request) -> bool:
+            return request.target.endswith(f"/rpc/{call}")
+
+        for machine in machines.machines:
+            machines.links[machine].database.set(LostAnswer(3, is_hit))
+        machines.origin.start()
+        machines.wait_until_done(LONG_SECONDS)
+        asked = [len(list(filter(is_hit, machines.links[one].database.requests))) for one in machines.machines]
+        print(call, asked)
+        assert sum(asked) > 1
+        machines.finish([one for one in MESSAGES if one not in dead], dead=len(dead))
+
+
+@in_long_runs
+def test_each_is_delivered_to_two_nodes(few: Path, make: Make) -> None:
+    """Nodes that are frozen in turn, each past its leases: what one has, another one gets."""
+    with make(few, lease=1) as machines:
+        machines.start_nodes()
+        machines.origin.start()
+        machines.origin.strike("image-1", signal.SIGSTOP)
+        until = time.monotonic() + 40.0
+        turn = 0
+        while time.monotonic() < until and machines.published() < FEW - 2:
+            node = machines.nodes[turn % 2]
+            turn += 1
+            with contextlib.suppress(AssertionError):
+                wait_for("it to hold some", lambda of=node: in_hand(of), 6.0)  # type: ignore[misc]
+            signal_all(node, signal.SIGSTOP)
+            time.sleep(2.5)
+            signal_all(node, signal.SIGCONT)
+        lost = [ask(node, "SELECT sum(lost) FROM origins") for node in machines.nodes]
+        print(lost, machines.tell())
+        signal_all(machines.origin, signal.SIGCONT)
+        retry_those_shot(machines)
+        machines.finish(list(range(1, FEW + 1)), seconds=LONG_SECONDS)
+
+
+@in_long_runs
+@pytest.mark.parametrize("seconds", [1.5 * LEASE_SECONDS, 5 * LEASE_SECONDS])
+def test_a_frozen_node(seconds: float, many: Path, make: Make) -> None:
+    with make(many) as machines:
+        machines.start()
+        wait_for("both to hold some", lambda: all(map(in_hand, machines.nodes)))
+        signal_all(machines.nodes[0], signal.SIGSTOP)
+        time.sleep(seconds)
+        signal_all(machines.nodes[0], signal.SIGCONT)
+        machines.finish(MESSAGES, seconds=LONG_SECONDS)
+
+
+@in_long_runs
+def test_the_queues_lose_all(many: Path, make: Make, queue_server: RowServer) -> None:
+    with make(many, reconcile=1) as machines:
+        machines.start()
+        for share in (3, 12, 24, 36):
+            wait_for("some to be published", lambda share=share: machines.published() >= share)  # type: ignore[misc]
+            empty_queues(queue_server)
+        machines.finish(MESSAGES, seconds=LONG_SECONDS)
+
+
+# What is wrong with pictures and machines
+
+
+@in_long_runs
+def test_poison_for_every_node(make: Make, tmp_path: Path) -> None:
+    """Both kill whoever renders them: each ends as a dead letter, and everything else is published."""
+    bad = {3: rage.endless_picture(), 7: rage.endless_picture() + b" ", 9: b"\xff\xd8\xff no picture"}
+    export = make_export(tmp_path / "export", 20, bad=bad)
+    with make(export) as machines:
+        machines.start(**POISON)
+        machines.origin.strike("image-1", signal.SIGSTOP)
+        machines.wait_until_done(LONG_SECONDS)
+        found = ask(machines.origin, "SELECT message_id, reason FROM jobs WHERE state = 'dead'")
+        dead = {message: str(reason) for message, reason in found}
+        print(dead)
+        assert dead.keys() == bad.keys()
+        assert [reason for reason in dead.values() if "node" in reason], dead
+        machines.finish([one for one in range(1, 21) if one not in bad], dead=len(bad))
+
+
+@in_long_runs
+def test_a_nodes_disk_is_full(many: Path, make: Make) -> None:
+    with make(many, more="[spool]\nmin_free_mb = 0") as machines:
+        node = machines.nodes[0]
+        with small_disk(node.state_dir, mib=16) as disk:
+            folder, node.through, node.state_dir = node.state_dir, disk.through, disk.inside
+            machines.start()
+            wait_for("some to be published", lambda: machines.published() > 3)
+            disk.fill()
+            machines.origin.wait_until_done(LONG_SECONDS)
+            disk.make_room()
+            machines.wait_until_done(LONG_SECONDS)
+            machines.assert_all_is_well(MESSAGES)
+            machines.stop()
+            disk.bring_home()
+            node.state_dir = folder
+        machines.assert_nothing_left()
+
+
+@in_long_runs
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("nodes", [4, 8])
+def test_many_nodes_of_which_some_are_killed(nodes: int, many: Path, make: Make) -> None:
+    with make(many, nodes=nodes, lease=10) as machines:
+        machines.start()
+        wait_for("the nodes to hold some", lambda: machines.held() > nodes // 2)
+        for node in machines.nodes[::2]:
+            restart(node)
+        print(machines.published_by())
+        machines.finish(MESSAGES, seconds=LONG_SECONDS)
+
+
+# What changes
+
+
+@pytest.fixture
+def telegram() -> Iterator[TelegramServer]:
+    with TelegramServer() as server:
+        yield server
+
+
+@in_long_runs
+def test_messages_change_while_nodes_have_them(make: Make, telegram: TelegramServer, queue_server: RowServer) -> None:
+    dice = random.Random(lengths.seed_of_the_run())
+    channel = telegram.world.add_channel("Chaos", "chaosdesk")
+    channel.post_text("from before")
+    with make(Path("/nonexistent"), origin_more=settings_text(telegram, ["@chaosdesk"], {})) as machines:
+        machines.start()
+        wait_for(
+            "the channel to be seen",
+            lambda: any(one["cursor"] for one in (machines.origin.status() or {"channels": []})["channels"]),
+        )
+        frozen = machines.origin.strike("image-1", signal.SIGSTOP)
+        posted = [channel.post_photo(rage.good_picture(dice), f"caption {number}") for number in range(60)]
+        captions = {message: f"caption {number}" for number, message in enumerate(posted)}
+        pictures = dict[int, bytes]()
+        for _ in range(80):
+            message = dice.choice(list(captions))
+            match dice.choice(["edit", "edit", "photo", "delete"]):
+                case "edit":
+                    captions[message] = f"edited {dice.random()}"
+                    channel.edit(message, captions[message])
+                case "photo":
+                    pictures[message] = rage.good_picture(dice)
+                    channel.edit(message, photo=pictures[message])
+                case "delete" if len(captions) > 30:
+                    del captions[message]
+                    channel.delete(message)
+            time.sleep(dice.uniform(0.0, 0.2))
+        hidden = dice.sample(list(captions), 5)
+        for message in hidden:
+            done = machines.origin.command("hide", f"https://t.me/chaosdesk/{message}")
+            assert done.returncode == 0, done.stderr
+            del captions[message]
+        os.kill(frozen, signal.SIGCONT)
+        wait_for("the rows to be as the channel is", lambda: shown(queue_server) == captions, LONG_SECONDS)
+        wait_for("nothing to be on its way", machines.is_nothing_under_way, LONG_SECONDS)
+        folders = {one["sha256"] for one in machines.origin.rows() if one["message_id"] in captions}
+
+        digests = {one["message_id"]: one["sha256"] for one in machines.origin.rows()}
+        for message, data in pictures.items():
+            assert message not in captions or digests[message] == hashlib.sha256(data).hexdigest()
+        assert telegram.unexpected == []
+        machines.assert_closed()
+        print(machines.published_by())
+        assert machines.origin.stop() == 0
+        objects_once_more(machines.origin)
+        machines.origin.start()  # it sweeps originals that were replaced before anybody had rendered them
+        machines.wait_until_running()
+        wait_for("the spool to be swept", lambda: not machines.origin.job_folders())
+        wait_for("the objects to be those of the rows", lambda: objects_once_more(machines.origin) == folders)
+        machines.stop()
+        machines.assert_nothing_elsewhere()
+
+
+def objects_once_more(origin: HostedInstance) -> set[str]:
+    """The digests that objects are stored of. What nodes had in hand is looked for again after a while: it is due."""
+    with closing(sqlite3.connect(origin.state_dir / "journal.db", timeout=DEADLINE_SECONDS)) as journal, journal:
+        journal.execute("UPDATE takedowns SET at = 0 WHERE step = 'leaving' AND at > 0")
+    return {key.split("/")[2] for key in origin.objects()}
+
+
+def shown(rows: RowServer) -> dict[int, str]:
+    """The captions of what a website shows, by message id."""
+    query = "select message_id, caption from public.messages where deleted_at is null and hidden_at is null"
+    return {row["message_id"]: row["caption"] for row in rows.sql(query)}
+
+
+@in_long_runs
+def test_an_origin_is_one_no_more(many: Path, make: Make) -> None:
+    """With hand-overs out there, some of them held by nodes."""
+    with make(many) as machines:
+        machines.start()
+        wait_for("the nodes to hold some", lambda: machines.held() > 1)
+        origin = machines.origin
+        assert origin.stop() == 0
+        config = origin.config.read_text()
+        origin.config.write_text(config.replace('role = "origin"', 'role = "all"'))
+        origin.start()
+        origin.wait_until_running()
+        machines.finish(MESSAGES, seconds=LONG_SECONDS)
+
+
+@in_long_runs
+def test_nodes_are_stopped_and_others_started_under_load(many: Path, make: Make) -> None:
+    """As an autoscaler does it: SIGTERM, and another one somewhere else."""
+    with make(many, nodes=3, lease=30) as machines:
+        machines.start()
+        for node in machines.nodes[:2]:
+            wait_for("it to hold some", lambda of=node: in_hand(of))  # type: ignore[misc]
+            assert node.stop() == 0
+            node.wait_until_gone()
+        began = time.monotonic()
+        machines.origin.wait_until_done(LONG_SECONDS)
+        print(f"{time.monotonic() - began:.1f} s without them")
+        for node in machines.nodes[:2]:
+            node.start()
+        machines.wait_until_running()
+        machines.finish(MESSAGES, seconds=LONG_SECONDS)
