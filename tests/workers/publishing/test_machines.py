@@ -105,7 +105,7 @@ def test_results_are_taken_within_a_second_also_after_a_pause(origin: Origin, no
         node.publish(number)
     origin.step(1.0)
     assert set(origin.states().values()) == {"fetched", "published"} and origin.steps() == []
-    assert node.queues.machines(claims.machine(origin.desk.journal)).results == 0, "they are not confirmed"
+    assert node.queues.machines(origin.desk.journal.machine_id()).results == 0, "they are not confirmed"
 
 
 def test_without_a_node_nothing_leaves_and_what_has_left_comes_home(origin: Origin, queue_server: RowServer) -> None:
