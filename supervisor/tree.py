@@ -277,7 +277,7 @@ def uploader_options(settings: Settings) -> dict[str, Any]:
         },
         "site": {"enabled": is_on(settings.site.enabled, settings), "title": settings.site.title},
         "machines": machines_options(settings),
-        "images": image_options(settings),
+        **({"images": image_options(settings)} if settings.machines.role == "origin" else {}),
     }
 
 

@@ -129,13 +129,17 @@ class ObjectStage:
         made_of_stripped = renewals.made_of_stripped(self._journal, renewed)
         for job in jobs:
             # What is in the spool of these is not the file as it came, and must not become an object as such.
-            wanted = self._layouts[job.id].originals
+            wanted = self._layout_of(job).originals
             published = original_of(job, "stripped" if job.id in made_of_stripped and wanted == "as_is" else wanted)
             if published is not None:
                 yield replace(job, original=published)
             else:
                 log.warning("original.unstripped", job=job.id, file=STRIPPED)
                 self._make_again(job)
+
+    def _layout_of(self, job: Job) -> Layout:
+        """Its origin's, if it is one that was taken; else our own."""
+        return self._layouts.get(job.id, self._layout)
 
     def _pictures(self, jobs: Iterable[Job]) -> dict[int, list[Item]]:
         """The objects by job. A job that none can be named for must not stop the others."""
@@ -145,7 +149,7 @@ class ObjectStage:
         for job in jobs:
             folder = self._spool.folder(job.id, job.generation)
             try:
-                objects = list(objects_of(job, self._layouts[job.id].prefix))
+                objects = list(objects_of(job, self._layout_of(job).prefix))
             except FAULTS_OF_A_JOB as error:
                 log.exception("object_keys.failed", job=job.id)
                 transitions.fail(self._journal, job, f"{type(error).__name__}: {error}", self._policy)
@@ -241,7 +245,7 @@ class ObjectStage:
 
     def _as_found(self, job: Job, sizes: dict[str, int]) -> tuple[Rendition, ...]:
         """The job's renditions as they are in the storage: one that was there already may be of another encoder."""
-        keys = [one.key for one in objects_of(job, self._layouts[job.id].prefix)]
+        keys = [one.key for one in objects_of(job, self._layout_of(job).prefix)]
         return tuple(
             replace(one, bytes=sizes.get(key, one.bytes)) for one, key in zip(job.renditions, keys, strict=False)
         )

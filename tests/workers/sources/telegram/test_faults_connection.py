@@ -262,5 +262,5 @@ def test_giving_up_is_counted_in_a_row(make_alone: Callable[..., Alone], server:
         server.drop_connections()
     server.stop()
     ended = alone.wait_for_end()
-    assert isinstance(ended, ConnectingFailed) and "3 times in a row" in str(ended)
+    assert isinstance(ended, ConnectingFailed) and "4 times in a row" in str(ended)
     assert f"{server.address}: Connection refused (ECONNREFUSED)" in str(ended)
