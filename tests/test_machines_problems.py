@@ -8,7 +8,7 @@ import pytest
 
 from tests.instance import wait_for
 from tests.machines import Desk, desk
-from tests.pictures import make_export
+from tests.pictures import make_export, message, write_result
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 from workers.publishing.catalog.supabase.queues import Queues
@@ -28,12 +28,16 @@ def wait_for_problem(machines: Desk, id: str) -> None:
 def test_an_origin_says_what_is_wrong_with_its_nodes_and_queues(
     object_server: ObjectServer, queue_server: RowServer, tmp_path: Path
 ) -> None:
-    export = make_export(tmp_path / "export", 12, size=(1600, 1200))
+    export = make_export(tmp_path / "export", 12)
+    posts = (export / "result.json").read_bytes()
+    write_result(export, [message(1)])  # nothing comes until its own worker is stopped
     with desk(tmp_path, export, object_server, queue_server, nodes=0, lease=120, reconcile=300) as machines:
         node = Queues(queue_server.url, queue_server.keys.service_role)
         node.take("node-9", ABOUT, 0, 120)
         machines.start()
         assert machines.origin.command("stop", "image-1").returncode == 0
+        (export / "result.json").write_bytes(posts)
+        machines.origin.strike("connection")
         wait_for("some to be handed over", lambda: len(machines.queued()) >= 2)
         (taken,) = node.take("node-9", ABOUT, 1, 120)
 
