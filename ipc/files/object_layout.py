@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import quote
 
 from ipc.files.spool import ORIGINAL, PREVIEW, STRIPPED
 from ipc.jobs import EXTENSIONS, Job, Rendition
@@ -110,6 +111,15 @@ def original_key(job: Job, prefix: str) -> str:
 def _key(job: Job, prefix: str, file: str) -> str:
     assert job.sha256 is not None, "a rendered job has its original's digest"
     return f"{prefix}{job.sha256[:2]}/{job.sha256}/{file}"
+
+
+def public_url(base: str, key: str) -> str:
+    """Where readers find the object of that key; `base` has no slash at its end.
+
+    >>> public_url("https://pictures.example.org", "my news/1.webp")
+    'https://pictures.example.org/my%20news/1.webp'
+    """
+    return f"{base}/{quote(key)}"
 
 
 def address_of(url_of: Callable[[str], str], prefix: str) -> str:

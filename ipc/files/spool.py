@@ -111,6 +111,17 @@ class Spool:
         with self.original_being_made(job_id, generation) as part:
             return write(part)
 
+    def put_original(self, job_id: int, generation: int, data: bytes) -> None:
+        """Have the original be these bytes, whole and fsynced."""
+
+        def write(part: Path) -> None:
+            with part.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+
+        self.write_original(job_id, generation, write)
+
     def free_bytes(self) -> int:
         """What is left on the disk that the spool is on."""
         return shutil.disk_usage(self._root).free

@@ -6,14 +6,9 @@ Both lie in queues of the user's own database as JSON. Pure values: who sends th
 
 from __future__ import annotations
 
-from ipc.jobs import MACHINES
-
 VERSION = 1
 """Of the messages; the queues' names carry it. A node reads this version and the one before, so nodes are upgraded
 before their origin."""
-
-CLAIMANT = MACHINES
-"""Who has claimed a job that is handed over, in the journal's column `claimed_by`."""
 
 
 class BadMessage(Exception):

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
-from ipc.files.object_layout import Layout, address_of
+from ipc.files.object_layout import Layout, address_of, public_url
 from ipc.files.rows import RowLayout
 from ipc.jobs import Job
 from ipc.journal import Journal, taken
@@ -69,4 +68,4 @@ def _layout(one: Taken) -> Layout:
 def _row_layout(one: Taken) -> RowLayout:
     terms = Terms(**one.terms)
     base = terms.url.rstrip("/")
-    return RowLayout(terms.prefix, lambda key: f"{base}/{quote(key)}", terms.editor_commands)
+    return RowLayout(terms.prefix, lambda key: public_url(base, key), terms.editor_commands)

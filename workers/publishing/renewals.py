@@ -11,11 +11,9 @@ Killed anywhere, the next run repeats what was not recorded. A picture that can'
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import structlog
@@ -107,7 +105,7 @@ class Renewals:
             return 0
         kind, data = self._original(job)
         if data is not None:
-            self._spool.write_original(job.id, job.generation + 1, lambda part: _write(part, data))
+            self._spool.put_original(job.id, job.generation + 1, data)
         state: Literal["fetched", "seen"] = "fetched" if data is not None else "seen"
         failpoints.reach("renewed.before")
         if not transitions.renew(self._journal, job, state, was_stripped=data is not None and kind == "stripped"):
@@ -180,10 +178,3 @@ class Renewals:
                 key = preview_key(former, self._prefix)
                 objects.setdefault(str(former.sha256), {})[key] = Stored(key, former.preview_bytes, 0.0)
         return {sha256: Garbage(sha256, tuple(some.values()), is_whole=False) for sha256, some in objects.items()}
-
-
-def _write(part: Path, data: bytes) -> None:
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -10,11 +10,12 @@ from typing import Any
 import structlog
 
 from ipc import failpoints
-from ipc.journal import Journal, claims, lookup, transitions
+from ipc.journal import Journal, claims, transitions
 from ipc.journal.claims import Claim
 from workers.publishing.catalog.supabase.queues import KEYS, Queues
 from workers.publishing.machines import limits
 from workers.publishing.machines.fleet import Fleet
+from workers.publishing.machines.keys import by_key
 from workers.publishing.machines.results import Results
 
 RESULTS_SECONDS = 1.0
@@ -106,7 +107,7 @@ class Minding:
         before, after, lost = self._journal.clock() - self._reconcile_seconds, 0, 0
         while some := claims.handed_before(self._journal, before, after, KEYS):
             after = some[-1].number
-            keys = self._keys_of(some)
+            keys = by_key(self._journal, self._origin, some)
             known = self._queues.status(self._origin, list(keys))
             failpoints.reach("machines.compared")
             unknown = [one for key, one in keys.items() if key not in known]
@@ -114,10 +115,6 @@ class Minding:
         if lost:
             log.warning("machines.handed_over_again", jobs=lost)
         return lost
-
-    def _keys_of(self, some: list[Claim]) -> dict[str, Claim]:
-        jobs = {one.number: lookup.job(self._journal, one.job_id) for one in some}
-        return {str(claims.key_of(self._origin, one, job)): one for one in some if (job := jobs[one.number])}
 
     # What our own workers have time for
 
@@ -142,7 +139,7 @@ class Minding:
     def _bring_back_some(self, some: list[Claim]) -> int:
         """One that was not even put is in no queue; the others are asked for."""
         free = [one.number for one in some if one.step == "claimed"]
-        keys = self._keys_of([one for one in some if one.step != "claimed"])
+        keys = by_key(self._journal, self._origin, (one for one in some if one.step != "claimed"))
         if keys:
             taken = self._queues.take_back(self._origin, list(keys), untaken_only=True)
             self._fleet.answered()

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from ipc.jobs import Job
-from ipc.journal import Journal, claims, lookup, transitions
+from ipc.journal import Journal, claims, transitions
 from ipc.journal.claims import Claim
 from workers.publishing.catalog.supabase.answers import Missing
 from workers.publishing.catalog.supabase.queues import Queues
 from workers.publishing.machines import leftovers
+from workers.publishing.machines.keys import by_key
 from workers.publishing.machines.results import Results
 from workers.publishing.machines.wire import Wire
 from workers.publishing.service.faults import ServiceFault
@@ -59,17 +59,13 @@ class Retreat:
         try:
             while self._results.read():
                 pass
-            some = claims.newest(self._journal, AT_ONCE)
-            keys = {str(claims.key_of(self._origin, one, job)): one for one in some if (job := self._job(one))}
+            keys = by_key(self._journal, self._origin, claims.newest(self._journal, AT_ONCE))
             taken = self._queues.take_back(self._origin, list(keys), untaken_only=False)
         except ServiceFault as fault:
             log.warning("machines.unasked", reason=str(fault))
             self._release(claims.newest(self._journal, ALL))
             raise
         return self._release(one for key, one in keys.items() if key in taken)
-
-    def _job(self, claim: Claim) -> Job | None:
-        return lookup.job(self._journal, claim.job_id)
 
     def _release(self, some: Iterable[Claim]) -> int:
         brought = release(self._journal, some)

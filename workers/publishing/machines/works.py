@@ -11,7 +11,6 @@ from typing import Any
 from ipc.files.spool import Spool
 from ipc.journal import Journal, claims, figures, statistics
 from ipc.transport.context import Context
-from workers.publishing.catalog.supabase import timeout_in
 from workers.publishing.catalog.supabase.queues import Queues
 from workers.publishing.machines import limits
 from workers.publishing.machines.fleet import Fleet
@@ -62,13 +61,13 @@ def make_hand_over(context: Context, fleet: Fleet) -> HandOver:
     """Made in its own thread: connections are not shared."""
     journal = Journal.open(context.journal_path, durable=True)
     spool = Spool(context.spool_path)
-    return HandOver(context.options, journal, spool, _queues(context.options), fleet, context.wake)
+    return HandOver(context.options, journal, spool, Queues.by(context.options["catalog"]), fleet, context.wake)
 
 
 def make_minding(context: Context, fleet: Fleet) -> Minding:
     """The same."""
     journal = Journal.open(context.journal_path, durable=True)
-    queues = _queues(context.options)
+    queues = Queues.by(context.options["catalog"])
     results = Results(journal, Spool(context.spool_path), queues, journal.machine_id(), context.wake)
     report = Report(context, journal, fleet)
     return Minding(context.options["machines"], journal, queues, results, fleet, report.send, context.wake)
@@ -76,14 +75,9 @@ def make_minding(context: Context, fleet: Fleet) -> Minding:
 
 def make_retreat(context: Context) -> Retreat:
     journal = Journal.open(context.journal_path, durable=True)
-    queues = _queues(context.options)
+    queues = Queues.by(context.options["catalog"])
     results = Results(journal, Spool(context.spool_path), queues, journal.machine_id(), context.wake)
     return Retreat(journal, queues, Wire(context.options), results, context.wake)
-
-
-def _queues(options: Mapping[str, Any]) -> Queues:
-    catalog = options["catalog"]
-    return Queues(catalog["url"], catalog["key"], timeout_in(catalog))
 
 
 class Report:

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
 
 from ipc import private_files
+from ipc.files.object_layout import public_url
 from ipc.files.spool import fsync_folder, remove_if_empty
 from workers.publishing.storage.protocol import (
     DOCUMENT_CACHE_CONTROL,
@@ -127,7 +127,7 @@ class FileStorage:
 
     def url(self, key: str) -> str:
         if self._public_url:
-            return f"{self._public_url}/{quote(key)}"
+            return public_url(self._public_url, key)
         return (self._root / key).as_uri()
 
     def read(self, key: str) -> bytes | None:

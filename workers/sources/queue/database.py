@@ -7,7 +7,7 @@ database is left alone for a while then, a little longer each time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import random
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ import structlog
 
 from ipc.machines.receipt import Receipt
 from workers.publishing.catalog.protocol import CatalogFault, RowFault
-from workers.publishing.catalog.supabase import answers, timeout_in
+from workers.publishing.catalog.supabase import answers
 from workers.publishing.catalog.supabase.queues import Queues
 from workers.sources.queue.decisions import silent_seconds
 from workers.unforeseen import contained
@@ -108,8 +108,3 @@ class Database:
         self._failures = 0
         self.error = self.remedy = self.lack = ""
         self.answered_at = self._wall_clock()
-
-
-def queues_of(settings: Mapping[str, Any]) -> Queues:
-    """The queues of the catalogue in the settings' section of that name. Makes no connection yet."""
-    return Queues(settings["url"], settings["key"], timeout_in(settings))

@@ -7,12 +7,10 @@ daemons: a stop does not wait for them, since what they were about is given back
 from __future__ import annotations
 
 import hashlib
-import os
 import queue as handoff
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from random import random
 from typing import Any
 
@@ -165,7 +163,7 @@ class Fetching:
             digest = hashlib.sha256(data).hexdigest()
             if digest != job.locator["sha256"]:
                 return Failed(f"what is in the bucket {bucket} is not the original that was handed over")
-            self._spool.write_original(job.id, job.generation, lambda part: _write(part, data))
+            self._spool.put_original(job.id, job.generation, data)
             return Fetched(digest, len(data), self._clock() - began)
         except StorageFault as fault:
             return PutOff(str(fault), fault.retry_after_seconds or 0.0)
@@ -175,10 +173,3 @@ class Fetching:
             return of_os_error(error, str(error))
         except Exception as error:
             return Failed(str(contained(error, "fetching failed for an unforeseen error", job=job.id)))
-
-
-def _write(part: Path, data: bytes) -> None:
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

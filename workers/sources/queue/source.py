@@ -18,10 +18,10 @@ from ipc.journal import Journal, breakers, taken
 from ipc.machines.names import node_name
 from ipc.options import reading_options
 from ipc.transport.context import Context
-from ipc.transport.messages import Message
+from workers.publishing.catalog.supabase.queues import Queues
 from workers.sources.backpressure import Backpressure
 from workers.sources.queue import decisions
-from workers.sources.queue.database import Database, queues_of
+from workers.sources.queue.database import Database
 from workers.sources.queue.fetching import Fetching
 from workers.sources.queue.keeping import Keeping
 from workers.sources.queue.report import Cached, QueueReport, about
@@ -64,7 +64,7 @@ class QueueSource:
         node = node_name(options, machine_id)
         lease_seconds = max(1, round(machines["lease_seconds"]))
         self._extension_seconds = decisions.extension_seconds(lease_seconds)
-        self._database = Database(queues_of(options["catalog"]), node, lease_seconds)
+        self._database = Database(Queues.by(options["catalog"]), node, lease_seconds)
         self._backpressure = Backpressure(journal, spool, options["backpressure"])
         park_seconds = min(PARK_SECONDS, lease_seconds / 2)
         self._taking = Taking(journal, spool, options["storage"]["bucket"], park_seconds)
@@ -136,11 +136,8 @@ class QueueSource:
             return
         now, busy = time.monotonic(), any(one.in_hand for one in self._origins.get())
         until = min(self._next_poll - now, self._next_extension - now, LOOK_SECONDS if busy else IDLE_SECONDS)
-        self._hear(self._context.receive(max(until, 0.02)))
-
-    def _hear(self, message: Message | None) -> None:
-        """A hint that there may be room again, or that nothing is to be fetched for now."""
-        self._backpressure.hear(message)
+        # A hint that there may be room again, or that nothing is to be fetched for now.
+        self._backpressure.hear(self._context.receive(max(until, 0.02)))
 
     # What it says
 

@@ -359,7 +359,7 @@ def test_a_disk_that_fills_while_it_fetches_is_looked_at_again(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(fetching_module, "_write", full)
+        patch.setattr(bench.desk.spool, "put_original", full)
         patch.setattr(fetching_module, "NO_ROOM_SECONDS", 0.1)
         patch.setattr(bench.desk.spool, "can_be_written", lambda: False)
         origin.hand_over(1, PICTURE)

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from ipc.machines.receipt import Receipt
 from workers.publishing.catalog.supabase import answers
-from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout
+from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout, timeout_in
 
 T = TypeVar("T")
 
@@ -81,6 +81,11 @@ class Queues:
 
     def __init__(self, url: str, key: str, timeout: Timeout = TIMEOUT) -> None:
         self._project = Project(url, key, timeout)
+
+    @classmethod
+    def by(cls, settings: Mapping[str, Any]) -> Queues:
+        """Those of the project that the settings' section `catalog` names."""
+        return cls(settings["url"], settings["key"], timeout_in(settings))
 
     @classmethod
     def of(cls, project: Project) -> Queues:

@@ -9,7 +9,6 @@ from typing import Any
 from ipc.checklist import Checklist
 from workers.publishing.catalog.protocol import CatalogFault, RowFault
 from workers.publishing.catalog.supabase import answers
-from workers.publishing.catalog.supabase.project import timeout_in
 from workers.publishing.catalog.supabase.queues import Queues
 
 
@@ -22,7 +21,7 @@ def check(options: Mapping[str, Any], tried: Checklist) -> None:
     settings = options["catalog"]
     if role == "all" or answers.wrong_with(settings["key"], time.time()):
         return
-    queues = Queues(settings["url"], settings["key"], timeout_in(settings))
+    queues = Queues.by(settings)
     if role == "origin" and answers.is_of_node(settings["key"]):
         tried.fail(f"machines: {queues.where}: catalog.key is a node's own, which an origin can do nothing with")
         return

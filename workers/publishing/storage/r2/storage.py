@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from urllib.parse import quote
 
+from ipc.files.object_layout import public_url
 from workers.publishing.storage.protocol import DOCUMENT_CACHE_CONTROL, Item, Put, Stored, ignore
 from workers.publishing.storage.r2 import objects
 from workers.publishing.storage.r2.batch import Batches
@@ -71,7 +71,7 @@ class R2Storage:
         objects.write(self._bucket, key, data, content_type, cache_control)
 
     def url(self, key: str) -> str:
-        return f"{self._public_url}/{quote(key)}"
+        return public_url(self._public_url, key)
 
     def read(self, key: str) -> bytes | None:
         return objects.read(self._bucket, key)
