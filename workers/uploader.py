@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -48,7 +49,7 @@ from workers.publishing.stage import DRAIN_SECONDS, StageThread
 from workers.publishing.storage import Storage
 from workers.publishing.takedown import Takedowns
 from workers.publishing.webhooks import works as webhook_works
-from workers.publishing.work_thread import WorkThread
+from workers.publishing.work_thread import WorkThread, now_and_then
 
 POLL_SECONDS = 2.0
 """How often the main thread looks at the stages."""
@@ -57,7 +58,7 @@ LOOK_SECONDS = 0.5
 """How often it looks while a service owes an answer."""
 
 FOLLOW_SECONDS = 0.5
-"""How often those that follow changes look for them without a hint."""
+"""How often those that follow changes look whether it is time to act on one. The row stage tells them of each."""
 
 log = structlog.get_logger()
 
@@ -149,7 +150,7 @@ def make_stages(
     return object_stage, row_stage
 
 
-def works_of(context: Context, journal: Journal, stopping: Callable[[], bool]) -> list[WorkThread]:
+def works_of(context: Context, journal: Journal, stopping: Callable[[], bool]) -> list[WorkThread[Any]]:
     """The threads beside the two stages."""
     if is_node(context.options):
         return []  # what follows from rows is their origin's affair
@@ -157,8 +158,8 @@ def works_of(context: Context, journal: Journal, stopping: Callable[[], bool]) -
     return [
         WorkThread("renewals", partial(make_renewals, context), stopping),
         WorkThread("takedowns", partial(make_takedowns, context), stopping),
-        WorkThread("feeds", partial(make_feeds, context), stopping, poll_seconds=FOLLOW_SECONDS),
-        WorkThread("site", partial(make_gallery, context), stopping, poll_seconds=FOLLOW_SECONDS),
+        WorkThread("feeds", partial(make_feeds, context), stopping, follow_seconds),
+        WorkThread("site", partial(make_gallery, context), stopping, follow_seconds),
         *(
             WorkThread(webhook.label, partial(make, webhook), stopping)
             for webhook in webhook_works.register(journal, context.options)
@@ -167,7 +168,7 @@ def works_of(context: Context, journal: Journal, stopping: Callable[[], bool]) -
     ]
 
 
-def machine_works_of(context: Context, journal: Journal, stopping: Callable[[], bool]) -> list[WorkThread]:
+def machine_works_of(context: Context, journal: Journal, stopping: Callable[[], bool]) -> list[WorkThread[Any]]:
     """The threads that other machines are talked with by. A machine that is alone, and always was, loads none of it."""
     role = context.options.get("machines", {}).get("role", "all")
     if role != "origin" and not claims.is_any_left(journal):
@@ -176,6 +177,11 @@ def machine_works_of(context: Context, journal: Journal, stopping: Callable[[], 
         from workers.publishing.machines import works  # noqa: PLC0415 - it needs supabase-py
 
     return works.make(context, stopping)
+
+
+def follow_seconds(work: Follower | Gallery) -> float:
+    """How long one that follows changes waits for a hint."""
+    return FOLLOW_SECONDS if work.is_waiting else now_and_then(work)
 
 
 def make_renewals(context: Context) -> Renewals:
@@ -213,7 +219,7 @@ class Uploader:
         object_stage: ObjectStage,
         row_stage: RowStage,
         sweep: SpoolSweep,
-        works: Sequence[WorkThread],
+        works: Sequence[WorkThread[Any]],
     ) -> None:
         self._context = context
         self._sweep = sweep

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -33,18 +33,27 @@ class Work(Protocol):
         """Let go of the services. The next step opens them anew."""
 
 
-class WorkThread(threading.Thread):
+W = TypeVar("W", bound=Work)
+
+
+def now_and_then(_: Work) -> float:
+    """The wait of work that is told when there is some."""
+    return POLL_SECONDS
+
+
+class WorkThread(threading.Thread, Generic[W]):
     """It goes round until a stop is asked for. `error` is what ended it. No exit waits for it: it can be repeated.
 
-    `make` is called in the thread itself: connections are not shared by threads.
+    `make` is called in the thread itself: connections are not shared by threads. `poll_seconds` is how long it waits
+    for a hint after a step that found nothing.
     """
 
     def __init__(
         self,
         name: str,
-        make: Callable[[], Work],
+        make: Callable[[], W],
         stopping: Callable[[], bool],
-        poll_seconds: float = POLL_SECONDS,
+        poll_seconds: Callable[[W], float] = now_and_then,
         pause_seconds: float = WAIT_SECONDS,
     ) -> None:
         super().__init__(name=name, daemon=True)
@@ -64,11 +73,11 @@ class WorkThread(threading.Thread):
         except BaseException as error:
             self.error = error
 
-    def _step(self, work: Work) -> None:
+    def _step(self, work: W) -> None:
         """One step, and the wait after it. No service's failure is anybody's but this thread's."""
         try:
             if not work.step():
-                self._bell.wait(self._poll_seconds)
+                self._bell.wait(self._poll_seconds(work))
                 self._bell.clear()
             return
         except (ServiceFault, OSError) as fault:

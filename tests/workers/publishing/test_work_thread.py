@@ -33,10 +33,10 @@ class Steps:
 
 
 def run(
-    steps: Steps, until: Callable[[WorkThread], bool], poll_seconds: float = 0.01, pause_seconds: float = 60.0
-) -> WorkThread:
+    steps: Steps, until: Callable[[WorkThread[Steps]], bool], poll_seconds: float = 0.01, pause_seconds: float = 60.0
+) -> WorkThread[Steps]:
     stop = threading.Event()
-    thread = WorkThread("work", lambda: steps, stop.is_set, poll_seconds, pause_seconds)
+    thread = WorkThread("work", lambda: steps, stop.is_set, lambda _: poll_seconds, pause_seconds)
     thread.start()
     try:
         assert until(thread)
@@ -64,7 +64,7 @@ def test_a_failure_puts_it_off_and_lets_go_of_the_services(fault: Exception) -> 
 def test_a_hint_is_no_reason_to_ask_again_after_a_failure() -> None:
     steps = Steps(ServiceFault("out"))
 
-    def rings(thread: WorkThread) -> bool:
+    def rings(thread: WorkThread[Steps]) -> bool:
         for _ in range(20):
             thread.ring()
             if steps.is_done.wait(0.01):
@@ -77,7 +77,7 @@ def test_a_hint_is_no_reason_to_ask_again_after_a_failure() -> None:
 def test_a_hint_ends_the_wait() -> None:
     steps = Steps(0)
 
-    def rings(thread: WorkThread) -> bool:
+    def rings(thread: WorkThread[Steps]) -> bool:
         thread.ring()
         return steps.is_done.wait(10)
 
@@ -87,7 +87,7 @@ def test_a_hint_ends_the_wait() -> None:
 def test_what_concerns_the_whole_process_ends_it() -> None:
     steps = Steps(MemoryError())
 
-    def ends(thread: WorkThread) -> bool:
+    def ends(thread: WorkThread[Steps]) -> bool:
         thread.join(10)
         return not thread.is_alive()
 

@@ -85,6 +85,11 @@ class Follower:
         self._progress.went_on(len(self._posts))
         return done
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there are changes that time alone makes due."""
+        return self._debounce.is_waiting
+
     def close(self) -> None:
         self._documents.close()
 

@@ -35,11 +35,11 @@ MOST_NODES = 200
 """Of which /status is told, each in a message of its own."""
 
 
-def make(context: Context, stopping: Callable[[], bool]) -> list[WorkThread]:
+def make(context: Context, stopping: Callable[[], bool]) -> list[WorkThread[Any]]:
     """The threads, as the uploader's options say."""
     if context.options["machines"]["role"] != "origin":
         return _retreat(context, stopping)
-    thread = partial(WorkThread, stopping=stopping, poll_seconds=POLL_SECONDS, pause_seconds=PAUSE_SECONDS)
+    thread = partial(WorkThread, stopping=stopping, poll_seconds=lambda _: POLL_SECONDS, pause_seconds=PAUSE_SECONDS)
     fleet = Fleet()
     return [
         thread("machines: hand-over", partial(make_hand_over, context, fleet)),
@@ -47,7 +47,7 @@ def make(context: Context, stopping: Callable[[], bool]) -> list[WorkThread]:
     ]
 
 
-def _retreat(context: Context, stopping: Callable[[], bool]) -> list[WorkThread]:
+def _retreat(context: Context, stopping: Callable[[], bool]) -> list[WorkThread[Any]]:
     """For a machine that was an origin."""
     options = context.options
     if options["catalog"].get("backend") == "supabase" and options["storage"].get("backend") == "r2":

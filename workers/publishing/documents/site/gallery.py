@@ -92,6 +92,11 @@ class Gallery:
         self._progress.went_on(site.counts(self._journal)[0])
         return done
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there are changes that time alone makes due."""
+        return self._debounce.is_waiting
+
     def close(self) -> None:
         """Let go of the services."""
         if self._means is not None:

@@ -193,6 +193,7 @@ def test_live_posts_do_not_wait_for_what_is_built(bench: Bench) -> None:
         gallery.step()
     bench.put(2000)
     gallery.step()
+    assert gallery.is_waiting, "more may come"
     bench.now += 60.0
     for _ in range(6):
         gallery.step()
