@@ -369,6 +369,7 @@ def importer(settings: Settings, path: Path, number: int, since: int) -> ChildSp
         stop_seconds=10.0,
         after_others=True,
         costs_only_itself=True,
+        leaves_when_finished=True,
     )
 
 
