@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from health.answers import Receive, Scope, Send
 from health.application import Application
+from health.listener import Listener, is_told
 from health.notify.notifier import Notifier
 from health.page.journal import PageOptions
 from health.view.view import View
@@ -55,7 +55,6 @@ async def _serve(context: Context) -> None:
         notifier = Notifier(options["notify"], options["root"], Path(options["state_dir"]), time.monotonic())
         view = View(context, undelivered=notifier.undelivered)
         app = Application(view, options["token"], options["allowed_hosts"], page=PageOptions.read(options))
-        listener = socket.socket(fileno=options["listen_fd"])
     server = _Server(
         uvicorn.Config(
             _abortable(app),
@@ -72,7 +71,10 @@ async def _serve(context: Context) -> None:
             timeout_graceful_shutdown=1,
         )
     )
+    with reading_options():
+        listener = Listener(options["listen_fd"], lambda: len(server.server_state.connections))
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_log_unless_told)
 
     def stop() -> None:
         loop.remove_reader(context.stop_fd)
@@ -84,6 +86,11 @@ async def _serve(context: Context) -> None:
     watching = asyncio.create_task(_watch(context, view, notifier, server))
     await server.serve(sockets=[listener])
     watching.cancel()
+
+
+def _log_unless_told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    if not is_told(context):
+        loop.default_exception_handler(context)
 
 
 def _abortable(app: Application) -> Callable[[Scope, Receive, Send], Awaitable[None]]:

@@ -263,7 +263,7 @@ def test_a_transient_child_that_has_finished_is_not_started_again(notes: Path) -
 
 
 def test_one_that_is_there_for_a_while_leaves_when_it_has_finished_and_is_kept_when_it_is_stopped(notes: Path) -> None:
-    more = {"restart": "transient", "leaves_when_finished": True}
+    more: dict[str, Any] = {"restart": "transient", "leaves_when_finished": True}
     stage = Stage(notes, spec(notes, "done", "finish", **more), spec(notes, "other", **more))
 
     def script(stage: Stage) -> Iterator[None]:
