@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 MOST_CONNECTIONS = 2000
-"""Beyond this clients wait in the kernel's queue. Silent connections are closed after some seconds: then there is room."""
+"""Beyond this clients wait in the kernel's queue, until a silent connection is closed."""
 
 AT_ONCE = 100
 """How many are accepted at one look: those that are open get their turn, and all are counted."""

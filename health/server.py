@@ -42,9 +42,9 @@ STUCK_SECONDS = 10.0
 def main(context: Context) -> None:
     """Serve until asked to stop.
 
-    Options: `listen_fd`, `token`, `allowed_hosts`, `root` (pid, started_at, spawned), `state_dir`, `version`,
-    `spool_max_bytes`, `min_free_bytes`, `machines` (role and name), `notify` (the settings of that
-    section), and those of the page.
+    Options: `listen_fd`, `token`, `session_secret`, `allowed_hosts`, `root` (pid, started_at, spawned), `state_dir`,
+    `version`, `spool_max_bytes`, `min_free_bytes`, `machines` (role and name), `notify` (the settings of that section),
+    and those of the page.
     """
     asyncio.run(_serve(context))
 
@@ -54,7 +54,13 @@ async def _serve(context: Context) -> None:
     with reading_options():
         notifier = Notifier(options["notify"], options["root"], Path(options["state_dir"]), time.monotonic())
         view = View(context, undelivered=notifier.undelivered)
-        app = Application(view, options["token"], options["allowed_hosts"], page=PageOptions.read(options))
+        app = Application(
+            view,
+            options["token"],
+            options["allowed_hosts"],
+            page=PageOptions.read(options),
+            session_secret=options["session_secret"],
+        )
     server = _Server(
         uvicorn.Config(
             _abortable(app),
