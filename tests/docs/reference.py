@@ -29,6 +29,7 @@ from supervisor.settings import load, post_rules, webhooks
 from supervisor.settings.render import as_toml
 from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import SECTIONS, TABLE
+from supervisor.settings.webhooks import WebhookSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
 STATUS_FIELDS = "health.fields"
@@ -110,13 +111,16 @@ def status() -> str | None:
 
 def processes() -> str:
     """Every process of the tree with all settings set: what it runs, which secrets it is told, how it is sealed."""
-    secrets = [entry for entry in TABLE if entry.rule.secret and entry.kind is str]
+    secrets = [entry for entry in TABLE if entry.rule.secret and entry.kind in (str, tuple[str, ...])]
     canaries = {entry.name: f"canary of {entry.name}" for entry in secrets}
     settings = load(None, {}, DOCS, DOCS)
     settings = replace(settings, telegram=replace(settings.telegram, api_id=1))
     for entry in secrets:
-        section = replace(getattr(settings, entry.section), **{entry.key: canaries[entry.name]})
+        canary = canaries[entry.name]
+        section = replace(getattr(settings, entry.section), **{entry.key: canary if entry.kind is str else (canary,)})
         settings = replace(settings, **{entry.section: section})
+    canaries["webhook.secret"] = "canary of a webhook"
+    settings = replace(settings, webhook=(WebhookSettings(secret=canaries["webhook.secret"]),))
     children = [*tree.children(settings, 0, tree.Start.now()), *tree.image_workers(settings)[:1]]
     rows = [("root", "`supervisor.root`", "all", "hidden")]
     for child in (one for one in children if one.target):
