@@ -9,15 +9,13 @@ compares the pages with what this module makes.
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from health import fields as status_fields
 from health.metrics.families import FAMILIES
 from supervisor import tree
 from supervisor.child.sandbox import syscalls
@@ -32,7 +30,6 @@ from supervisor.settings.table import SECTIONS, TABLE
 from supervisor.settings.webhooks import WebhookSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
-STATUS_FIELDS = "health.fields"
 
 
 def commands() -> str:
@@ -101,12 +98,8 @@ def event_fields() -> str:
     return _table(("Field", ""), ((f"`{name}`", FIELDS[name]) for name in sorted(FIELDS)))
 
 
-def status() -> str | None:
-    """None while the table is not there."""
-    if importlib.util.find_spec(STATUS_FIELDS) is None:
-        return None
-    fields: Mapping[str, Any] = importlib.import_module(STATUS_FIELDS).FIELDS
-    return _table(("Field", "Unit", "Meaning"), ((f"`{path}`", one.unit, one.meaning) for path, one in fields.items()))
+def status() -> str:
+    return status_fields.table()
 
 
 def processes() -> str:
@@ -151,7 +144,7 @@ def metrics() -> str:
     return _table(("Metric", "Type", "Labels", "Meaning"), rows)
 
 
-SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
+SECTIONS_OF_PAGE: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "options": options,
     "exit codes": exit_codes,
@@ -166,7 +159,7 @@ SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
 }
 
 
-PAGES: Mapping[str, Mapping[str, Callable[[], str | None]]] = {
+PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "reference.md": SECTIONS_OF_PAGE,
     "security.md": {"processes": processes, "calls": calls},
 }
@@ -179,9 +172,8 @@ def filled(name_of_page: str) -> str:
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         if page.count(begin) != 1 or page.count(end) != 1:
             raise LookupError(f"docs/{name_of_page} needs {begin} and {end}, once")
-        if (text := make()) is not None:
-            before, rest = page.split(begin)
-            page = f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}"
+        before, rest = page.split(begin)
+        page = f"{before}{begin}\n{make()}\n{end}{rest.split(end)[1]}"
     return page
 
 
