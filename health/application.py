@@ -7,6 +7,7 @@ whenever the tree changes, for all requests: hundreds of them a second take no t
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -42,7 +43,8 @@ class StatusSource(Protocol):
 class Application:
     """What is served. With a `token`, a request must carry it; without it /health gives the verdict alone.
 
-    `page` is what the settings say of the page; None: it is not served.
+    `page` is what the settings say of the page; None: it is not served. Who knows the `session_secret` takes over the
+    sessions of the process before.
     """
 
     def __init__(
@@ -52,8 +54,9 @@ class Application:
         allowed_hosts: Iterable[str] = (),
         cache_seconds: float = CACHE_SECONDS,
         page: PageOptions | None = None,
+        session_secret: str = "",
     ) -> None:
-        sessions = Sessions(time.monotonic)
+        sessions = Sessions(time.monotonic, session_secret or secrets.token_hex(), token)
         access = Access(token, allowed_hosts, sessions)
         bodies = _Bodies(source, cache_seconds)
         self._routes = _Routes(source, access, bodies)

@@ -274,6 +274,41 @@ FIELDS: Mapping[str, Field] = {
 }
 """By path: `[]` stands for each item of a list, `*` for each name in an object whose names are data."""
 
+SOURCES: Mapping[str, str] = {
+    "": "journal",
+    "ok": "health",
+    "problems[]": "health",
+    "stats.started_at": "root",
+    "stats.connected": "connection",
+    "stats.r2_": "uploader",
+    "stats.supabase_": "uploader",
+    "stats.last_error": "uploader, journal, root",
+    "stats.last_heartbeat_at": "connection",
+    "stats.source": "connection",
+    "stats.feeds": "uploader",
+    "stats.site": "uploader",
+    "tree[]": "root, pool",
+    "tree[].job": "pool",
+    "tree[].sandbox": "pool",
+    "memory": "root, pool",
+    "memory.available_bytes": "kernel",
+    "channels[].behind": "connection",
+    "channels[].backfill_left": "connection",
+    "channels[].address": "connection",
+    "channels[].state": "connection",
+    "channels[].is_member": "connection",
+    "channels[].problem": "connection",
+    "channels[].remedy": "connection",
+    "channels[].ids_total": "connection",
+    "reloads[]": "root",
+    "machines": "uploader, connection",
+    "machines.role": "settings",
+    "machines.queues": "database",
+    "machines.nodes": "database",
+    "machines.results_waiting": "database",
+}
+"""Who says it, by the beginning of a path; the longest one counts."""
+
 SOMETIMES = {
     *{"tree[].last_exit", "tree[].sandbox", "tree[].exits", "tree[].exit_causes", "channels[].ignored"},
     *{"machines.queues", "machines.nodes", "machines.taken"},
@@ -281,10 +316,19 @@ SOMETIMES = {
 """The objects and lists that what they are in may lack."""
 
 
+def source(path: str) -> str:
+    """Who says what the field says.
+
+    >>> source("stats.seen"), source("stats.r2_next_probe_at"), source("tree[].job_seconds")
+    ('journal', 'uploader', 'pool')
+    """
+    return SOURCES[max((one for one in SOURCES if path.startswith(one)), key=len)]
+
+
 def table() -> str:
     """The fields as a table of Markdown."""
-    rows = [f"| `{path}` | {field.unit} | {field.meaning} |" for path, field in FIELDS.items()]
-    return "\n".join(["| Field | Unit | Meaning |", "|---|---|---|", *rows])
+    rows = [f"| `{path}` | {field.unit} | {source(path)} | {field.meaning} |" for path, field in FIELDS.items()]
+    return "\n".join(["| Field | Unit | From | Meaning |", "|---|---|---|---|", *rows])
 
 
 def schema() -> dict[str, Any]:

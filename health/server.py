@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from health.answers import Receive, Scope, Send
 from health.application import Application
+from health.listener import Listener, is_told
 from health.notify.notifier import Notifier
 from health.page.journal import PageOptions
 from health.view.view import View
@@ -42,9 +42,9 @@ STUCK_SECONDS = 10.0
 def main(context: Context) -> None:
     """Serve until asked to stop.
 
-    Options: `listen_fd`, `token`, `allowed_hosts`, `root` (pid, started_at, spawned), `state_dir`, `version`,
-    `spool_max_bytes`, `min_free_bytes`, `machines` (role and name), `notify` (the settings of that
-    section), and those of the page.
+    Options: `listen_fd`, `token`, `session_secret`, `allowed_hosts`, `root` (pid, started_at, spawned), `state_dir`,
+    `version`, `spool_max_bytes`, `min_free_bytes`, `machines` (role and name), `notify` (the settings of that section),
+    and those of the page.
     """
     asyncio.run(_serve(context))
 
@@ -54,8 +54,13 @@ async def _serve(context: Context) -> None:
     with reading_options():
         notifier = Notifier(options["notify"], options["root"], Path(options["state_dir"]), time.monotonic())
         view = View(context, undelivered=notifier.undelivered)
-        app = Application(view, options["token"], options["allowed_hosts"], page=PageOptions.read(options))
-        listener = socket.socket(fileno=options["listen_fd"])
+        app = Application(
+            view,
+            options["token"],
+            options["allowed_hosts"],
+            page=PageOptions.read(options),
+            session_secret=options["session_secret"],
+        )
     server = _Server(
         uvicorn.Config(
             _abortable(app),
@@ -72,7 +77,10 @@ async def _serve(context: Context) -> None:
             timeout_graceful_shutdown=1,
         )
     )
+    with reading_options():
+        listener = Listener(options["listen_fd"], lambda: len(server.server_state.connections))
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_log_unless_told)
 
     def stop() -> None:
         loop.remove_reader(context.stop_fd)
@@ -84,6 +92,11 @@ async def _serve(context: Context) -> None:
     watching = asyncio.create_task(_watch(context, view, notifier, server))
     await server.serve(sockets=[listener])
     watching.cancel()
+
+
+def _log_unless_told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    if not is_told(context):
+        loop.default_exception_handler(context)
 
 
 def _abortable(app: Application) -> Callable[[Scope, Receive, Send], Awaitable[None]]:

@@ -31,7 +31,7 @@ def document(snapshot: Snapshot, first_seen: FirstSeen) -> dict[str, Any]:
     problems = find_problems(snapshot)
     return {
         "ok": not problems,
-        "problems": first_seen.date(problems, snapshot.now),
+        "problems": first_seen.date(problems, snapshot),
         "stats": _stats(snapshot),
         "tree": _tree(snapshot),
         "memory": _memory(snapshot),

@@ -262,6 +262,7 @@ EVENTS: Mapping[str, Event] = {
     "row.failed": Event("No row could be made of a message: its job loses an attempt", "job"),
     "row.refused": Event("The catalogue refused a row: its job loses an attempt", "job outcome reason"),
     "sandbox.layer_failed": Event("A layer of the sandbox could not be put on", "why"),
+    "server.full": Event("The health process accepts no connection for the moment: clients wait", "why"),
     "session.protected": Event("The session's file could be read by others, and cannot any more", "file"),
     "spool.swept": Event("Deleted what killed processes had left in the spool", "folders"),
     "spool_file.lost": Event("The spool has lost files: the picture is made again", "file job"),

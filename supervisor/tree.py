@@ -21,7 +21,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -54,14 +54,18 @@ lasts longer than the pool allows is a hang."""
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """When the program was started, by both clocks: the one that people read can be set, durations need the other."""
+    """When the program was started, by both clocks: the one that people read can be set, durations need the other.
+
+    `secret` tells this start from all others: sessions of the page end with it.
+    """
 
     unix: float
     monotonic: float
+    secret: str = field(repr=False)
 
     @classmethod
     def now(cls) -> Start:
-        return cls(time.time(), time.monotonic())
+        return cls(time.time(), time.monotonic(), os.urandom(32).hex())
 
 
 def faults(settings: Settings) -> list[str]:
@@ -230,6 +234,7 @@ def health_options(settings: Settings, listen_fd: int, started: Start) -> dict[s
         "state_dir": str(settings.state_dir),
         "listen_fd": listen_fd,
         "token": settings.health.token,
+        "session_secret": started.secret,
         "allowed_hosts": [settings.health.host, *settings.health.allowed_hosts],
         "backend": settings.storage.backend,
         "public_url": settings.storage.public_url,
@@ -369,6 +374,7 @@ def importer(settings: Settings, path: Path, number: int, since: int) -> ChildSp
         stop_seconds=10.0,
         after_others=True,
         costs_only_itself=True,
+        leaves_when_finished=True,
     )
 
 

@@ -1,17 +1,14 @@
-"""The sessions of those who have shown the token, and how often one may try it. Both are in memory alone."""
+"""The sessions of those who have shown the token, and how often one may try it."""
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import ipaddress
 import secrets
 from collections.abc import Callable
 
 SESSION_SECONDS = 12 * 3600.0
 """How long a session lasts: a working day."""
-
-MOST_SESSIONS = 50
-"""Beyond this the oldest one ends."""
 
 FREE_TRIES = 3
 LONGEST_WAIT_SECONDS = 60.0
@@ -20,29 +17,31 @@ MOST_CLIENTS = 1000
 
 
 class Sessions:
-    """Open sessions. Only a digest of each key is kept, so looking one up tells nothing by the time that it takes.
+    """Sessions that nobody has to remember: a key says until when it is good, and a digest proves that we have said so.
+    So they outlast this process, which may be replaced at any moment.
 
-    `cookie` is the name of the cookie that has a key: a new one for each process, since a browser does not tell the
-    instances of one machine apart.
+    They end with the token, and with the root, which makes a `secret` at its start. `cookie` is the name of the cookie
+    that has a key: another one for each instance, since a browser does not tell those of one machine apart.
     """
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], secret: str, token: str) -> None:
         self._monotonic = monotonic
-        self._until: dict[bytes, float] = {}
-        self.cookie = f"picturedesk-{secrets.token_hex(4)}"
+        self._secret = hmac.digest(secret.encode(), token.encode("utf-8", "replace"), "sha256")
+        self.cookie = f"picturedesk-{self._proof('cookie')[:8]}"
 
     def open(self) -> str:
         """The key of a new session."""
-        now = self._monotonic()
-        self._until = {digest: until for digest, until in self._until.items() if until > now}
-        while len(self._until) >= MOST_SESSIONS:
-            del self._until[next(iter(self._until))]
-        key = secrets.token_urlsafe(32)
-        self._until[_digest(key)] = now + SESSION_SECONDS
-        return key
+        text = f"{int(self._monotonic() + SESSION_SECONDS)}.{secrets.token_hex(8)}"
+        return f"{text}.{self._proof(text)}"
 
     def is_open(self, key: str) -> bool:
-        return self._until.get(_digest(key), 0.0) > self._monotonic()
+        text, _, proof = key.rpartition(".")
+        if not hmac.compare_digest(proof.encode("utf-8", "replace"), self._proof(text).encode()):
+            return False
+        return int(text.partition(".")[0]) > self._monotonic()
+
+    def _proof(self, text: str) -> str:
+        return hmac.digest(self._secret, text.encode("utf-8", "replace"), "sha256").hex()
 
 
 class Tries:
@@ -90,7 +89,3 @@ def _network(client: str) -> str:
     if address.version == 4:
         return client
     return str(ipaddress.ip_network((address, 64), strict=False).network_address)
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "replace")).digest()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from health.metrics.family import Family, Sample, flag
 from health.problems.detectors import find_problems
 from health.problems.services import SERVICES
-from health.snapshot import NO_FIGURES, Snapshot
+from health.snapshot import Snapshot
 from health.times import unix_seconds
 
 
@@ -59,7 +59,9 @@ def _answered(snapshot: Snapshot) -> Iterator[Sample]:
 
 
 def _spool(snapshot: Snapshot) -> Iterator[Sample]:
-    yield Sample((snapshot.figures or NO_FIGURES).spool_bytes)
+    """None while the journal can't be read: a zero would pass for an empty spool."""
+    if snapshot.figures:
+        yield Sample(snapshot.figures.spool_bytes)
 
 
 def _spool_limit(snapshot: Snapshot) -> Iterator[Sample]:

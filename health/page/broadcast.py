@@ -84,6 +84,7 @@ class Broadcast:
     """All readers and the topics that they are told of."""
 
     def __init__(self, topics: list[Topic], monotonic: Callable[[], float] = time.monotonic) -> None:
+        """The readers get a beat, too: it says that there is somebody, and what our clock shows."""
         self._topics = topics
         self._monotonic = monotonic
         self._readers: set[_Reader] = set()
@@ -92,7 +93,7 @@ class Broadcast:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Tell one reader, until it leaves or this process does."""
-        if self._is_over or len(self._readers) >= MOST_READERS:
+        if self._is_over or not self.has_room:
             text = f"there are {len(self._readers)} readers already: close one of them, and try again"
             await send_answer(json_answer({"error": text}, 503, (b"retry-after", b"10")), "GET", send)
             return
@@ -101,6 +102,7 @@ class Broadcast:
         watching = asyncio.create_task(_end_with_connection(reader, receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            reader.give("beat", _beat())
             self._tell_all(newcomer=reader)
             self._making = self._making or asyncio.create_task(self._make())
             if not await _tell(reader, send):
@@ -109,6 +111,11 @@ class Broadcast:
         finally:
             self._readers.discard(reader)
             watching.cancel()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may read along."""
+        return len(self._readers) < MOST_READERS
 
     def end(self) -> None:
         """Let go of all readers: they come again, to the next process."""
@@ -126,7 +133,7 @@ class Broadcast:
                 if (now := self._monotonic()) - beat_at >= BEAT_SECONDS:
                     beat_at = now
                     for reader in self._readers:
-                        reader.give("beat", frame("beat", {}))
+                        reader.give("beat", _beat())
         finally:
             self._making = None
             for reader in self._readers:  # there are some only if a body could not be made
@@ -159,6 +166,10 @@ async def _tell(reader: _Reader, send: Send) -> bool:
         except TimeoutError:
             log.info("page.reader_dropped", seconds=SLOW_SECONDS)
             return False
+
+
+def _beat() -> bytes:
+    return frame("beat", {"now": round(time.time(), 1)})
 
 
 async def _end_with_connection(reader: _Reader, receive: Receive) -> None:

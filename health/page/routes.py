@@ -96,7 +96,8 @@ class PageRoutes:
         if scope["path"] == "/site":
             return refusal or json_answer({"see": "site/"}, 308, (b"location", b"site/"))
         if scope["path"] == "/session":
-            return refusal or json_answer({"may_read": self._access.may_read(scope["headers"])}, 200)
+            may_read = self._access.may_read(scope["headers"])
+            return refusal or json_answer({"may_read": may_read, "has_room": self._broadcast.has_room}, 200)
         return refusal or self._document
 
     # What is live

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from health.problems.problem import Problem
+from health.snapshot import Snapshot
 from ipc.text.timestamps import iso
 
 SAME_SECONDS = 2.0
@@ -24,22 +25,27 @@ class Dated(NamedTuple):
 class FirstSeen:
     """Since when each subject has a problem (Unix seconds): forgotten as soon as it has none.
 
-    `problems` are those that were dated last.
+    `problems` are those that were dated last, `begun` has the same moments by the monotonic clock: the other one may be
+    set while a problem lasts.
     """
 
     since: dict[str, float] = field(default_factory=dict)
+    begun: dict[str, float] = field(default_factory=dict)
     problems: list[Dated] = field(default_factory=list)
 
-    def date(self, problems: Iterable[Problem], now: float) -> list[dict[str, str]]:
+    def date(self, problems: Iterable[Problem], snapshot: Snapshot) -> list[dict[str, str]]:
         """The problems as /status shows them."""
-        dated = [(one, self._since(one, now)) for one in problems]
+        dated = [(one, self._since(one, snapshot)) for one in problems]
         self.since = {one.subject: since for one, since in dated}
+        self.begun = {subject: snapshot.monotonic - (snapshot.now - since) for subject, since in self.since.items()}
         self.problems = [Dated(one, self.since[one.subject]) for one, _ in dated]
         return [
             {"id": one.id, "what": one.what, "since": iso(since), "remedy": one.remedy} for one, since in self.problems
         ]
 
-    def _since(self, problem: Problem, now: float) -> float:
+    def _since(self, problem: Problem, snapshot: Snapshot) -> float:
         """The time given before, unless the clock has been set since: one moment does not show as two."""
-        before = self.since.get(problem.subject, now if problem.since is None else problem.since)
-        return before if problem.since is None or abs(before - problem.since) < SAME_SECONDS else problem.since
+        begun = self.begun.get(problem.subject, snapshot.monotonic)
+        since = snapshot.unix(begun) if problem.since is None else problem.since
+        before = self.since.get(problem.subject, since)
+        return before if abs(before - since) < SAME_SECONDS else since

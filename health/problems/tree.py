@@ -22,7 +22,7 @@ def root_silent(snapshot: Snapshot) -> Iterator[Problem]:
             "root.silent",
             "root",
             f"the root has not been heard of for {snapshot.silent_seconds:.0f} s",
-            "If it lasts, restart the program",
+            f"If somebody has stopped it: kill -CONT {snapshot.root['pid']}. If it lasts, restart the program",
             snapshot.now - snapshot.silent_seconds,
         )
 

@@ -58,6 +58,8 @@ class ChildSpec:
     """Memory above which it is killed; 0: none."""
     costs_only_itself: bool = False
     """The tree goes on without it: where it dies too often, it is held, and tried once more later. So is a command."""
+    leaves_when_finished: bool = False
+    """Its slot is deleted when it has ended by itself: nobody is going to start it again."""
     after_others: bool = False
     """Started only when all those before it are ready (or have had their chance)."""
     nice: int = 0

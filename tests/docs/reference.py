@@ -9,15 +9,13 @@ compares the pages with what this module makes.
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from health import fields as status_fields
 from health.metrics.families import FAMILIES
 from supervisor import tree
 from supervisor.child.sandbox import syscalls
@@ -29,9 +27,9 @@ from supervisor.settings import load, post_rules, webhooks
 from supervisor.settings.render import as_toml
 from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import SECTIONS, TABLE
+from supervisor.settings.webhooks import WebhookSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
-STATUS_FIELDS = "health.fields"
 
 
 def commands() -> str:
@@ -100,23 +98,22 @@ def event_fields() -> str:
     return _table(("Field", ""), ((f"`{name}`", FIELDS[name]) for name in sorted(FIELDS)))
 
 
-def status() -> str | None:
-    """None while the table is not there."""
-    if importlib.util.find_spec(STATUS_FIELDS) is None:
-        return None
-    fields: Mapping[str, Any] = importlib.import_module(STATUS_FIELDS).FIELDS
-    return _table(("Field", "Unit", "Meaning"), ((f"`{path}`", one.unit, one.meaning) for path, one in fields.items()))
+def status() -> str:
+    return status_fields.table()
 
 
 def processes() -> str:
     """Every process of the tree with all settings set: what it runs, which secrets it is told, how it is sealed."""
-    secrets = [entry for entry in TABLE if entry.rule.secret and entry.kind is str]
+    secrets = [entry for entry in TABLE if entry.rule.secret and entry.kind in (str, tuple[str, ...])]
     canaries = {entry.name: f"canary of {entry.name}" for entry in secrets}
     settings = load(None, {}, DOCS, DOCS)
     settings = replace(settings, telegram=replace(settings.telegram, api_id=1))
     for entry in secrets:
-        section = replace(getattr(settings, entry.section), **{entry.key: canaries[entry.name]})
+        canary = canaries[entry.name]
+        section = replace(getattr(settings, entry.section), **{entry.key: canary if entry.kind is str else (canary,)})
         settings = replace(settings, **{entry.section: section})
+    canaries["webhook.secret"] = "canary of a webhook"
+    settings = replace(settings, webhook=(WebhookSettings(secret=canaries["webhook.secret"]),))
     children = [*tree.children(settings, 0, tree.Start.now()), *tree.image_workers(settings)[:1]]
     rows = [("root", "`supervisor.root`", "all", "hidden")]
     for child in (one for one in children if one.target):
@@ -147,7 +144,7 @@ def metrics() -> str:
     return _table(("Metric", "Type", "Labels", "Meaning"), rows)
 
 
-SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
+SECTIONS_OF_PAGE: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "options": options,
     "exit codes": exit_codes,
@@ -162,7 +159,7 @@ SECTIONS_OF_PAGE: Mapping[str, Callable[[], str | None]] = {
 }
 
 
-PAGES: Mapping[str, Mapping[str, Callable[[], str | None]]] = {
+PAGES: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "reference.md": SECTIONS_OF_PAGE,
     "security.md": {"processes": processes, "calls": calls},
 }
@@ -175,9 +172,8 @@ def filled(name_of_page: str) -> str:
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         if page.count(begin) != 1 or page.count(end) != 1:
             raise LookupError(f"docs/{name_of_page} needs {begin} and {end}, once")
-        if (text := make()) is not None:
-            before, rest = page.split(begin)
-            page = f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}"
+        before, rest = page.split(begin)
+        page = f"{before}{begin}\n{make()}\n{end}{rest.split(end)[1]}"
     return page
 
 

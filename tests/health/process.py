@@ -16,6 +16,7 @@ def health_process(state_dir: Path, listener: socket.socket, token: str = "") ->
         "state_dir": str(state_dir),
         "listen_fd": listener.fileno(),
         "token": token,
+        "session_secret": "secret of the test",
         "allowed_hosts": [],
         "backend": "files",
         "public_url": "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from health.fields import FIELDS, schema, table
+from health import fields
+from health.fields import FIELDS, SOURCES, schema, source, table
 from health.problems.first_seen import FirstSeen
 from health.snapshot import Snapshot
 from health.status import document
@@ -173,6 +175,12 @@ def test_each_field_is_documented_and_each_documented_field_appears() -> None:
     found = {path for body in bodies() for path in paths(body)}
     assert found - FIELDS.keys() == set(), "not documented"
     assert FIELDS.keys() - found == set(), "never there"
+
+
+def test_each_field_has_a_source_and_each_source_a_field() -> None:
+    assert {one for one in SOURCES if not any(path.startswith(one) for path in FIELDS)} == set()
+    assert source("stats.source.behind") == "connection" and source("channels[].pictures") == "journal"
+    assert doctest.testmod(fields).failed == 0
 
 
 def test_a_body_is_as_the_schema_says() -> None:

@@ -178,6 +178,7 @@ def test_counters_are_left_out_while_the_journal_cannot_be_read() -> None:
     found = {name for name, _ in read(BARE[1])}
     kinds = {family.kind for family in FAMILIES if {family.name, f"{family.name}_count"} & found}
     assert kinds == {"gauge", "info"}
+    assert "picturedesk_spool_bytes" not in found, "nor is the spool empty"
 
 
 def test_nobody_knows_how_far_behind_without_a_line() -> None:

@@ -300,7 +300,7 @@ def test_since_is_remembered_while_it_lasts_and_forgotten_after() -> None:
     first_seen = FirstSeen()
     bad = snapshot(journal_error="gone")
     for seconds in (0, 100):
-        [problem] = document(replace(bad, now=NOW + seconds), first_seen)["problems"]
+        [problem] = document(replace(bad, now=NOW + seconds, monotonic=NOW + seconds), first_seen)["problems"]
         assert problem["since"] == "2023-11-14T22:13:20Z"
     document(snapshot(), first_seen)
     [problem] = document(replace(bad, now=NOW + 3), first_seen)["problems"]
@@ -365,7 +365,7 @@ def test_problems_add_up_and_each_has_its_own_since() -> None:
     first_seen = FirstSeen()
     first = snapshot(journal_error="gone")
     document(first, first_seen)
-    both = replace(first, now=NOW + 2, reports={"uploader": BREAKERS, "connection": AWAY})
+    both = replace(first, now=NOW + 2, monotonic=NOW + 2, reports={"uploader": BREAKERS, "connection": AWAY})
     problems = document(both, first_seen)["problems"]
     assert [problem["since"][-3:] for problem in problems] == ["20Z", "22Z", "22Z"]
 
@@ -376,6 +376,10 @@ def test_a_clock_that_is_set_hides_nothing_and_invents_nothing() -> None:
     assert document(down, first_seen)["problems"][0]["since"] == "2023-11-14T22:13:14Z"
     an_hour_back = document(replace(down, now=NOW - 3600), first_seen)
     assert [problem["since"] for problem in an_hour_back["problems"]] == ["2023-11-14T21:13:14Z"]
+    unreadable = snapshot(journal_error="gone")
+    for passed, now, since in ((0, NOW, "22:13:20"), (9, NOW + 9, "22:13:20"), (10, NOW + 3610, "23:13:20")):
+        [problem] = document(replace(unreadable, now=now, monotonic=NOW + passed), first_seen)["problems"]
+        assert problem["since"] == f"2023-11-14T{since}Z", "as long ago as it is"
     forward = body_of(replace(snapshot(), now=NOW + 3600))
     assert forward["ok"] is True
     assert [row["uptime_seconds"] for row in forward["tree"]][:2] == [60.0, 50.0]

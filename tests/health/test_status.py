@@ -328,3 +328,4 @@ def test_how_many_ids_there_are_is_known_with_a_line_to_telegram() -> None:
 def test_a_silent_root_is_silent_since_it_was_last_heard() -> None:
     (problem,) = [one for one in body_of(snapshot(silent_seconds=30.0))["problems"] if one["id"] == "root.silent"]
     assert problem["since"] == "2023-11-14T22:12:50Z"
+    assert "kill -CONT 1." in problem["remedy"]

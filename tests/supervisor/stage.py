@@ -147,8 +147,8 @@ class Stage:
         return self.counts
 
     def on_state(self, child: str, facts: dict[str, Any]) -> None:
-        if self.states.get(child, {}).get("state") != facts["state"]:
-            self.history.append((child, facts["state"]))
+        if (state := facts.get("state")) and self.states.get(child, {}).get("state") != state:
+            self.history.append((child, state))
         self.states[child] = facts
 
     def on_ended(self, child: str, facts: dict[str, Any]) -> None:

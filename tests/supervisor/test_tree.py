@@ -35,7 +35,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def everyone(settings: Settings) -> Iterator[ChildSpec]:
     """Every child spec, those of nested supervisors too."""
-    for spec in tree.children(settings, 5, tree.Start(1.0, 1.0)):
+    for spec in tree.children(settings, 5, tree.Start(1.0, 1.0, "")):
         yield spec
         if "children" in spec.options:
             yield from children_of(spec.options)
@@ -67,7 +67,7 @@ def test_the_operators_commands_come_last(settings: Settings) -> None:
         CommandSettings(name="a", command=("x",), restart="temporary", stop_seconds=3.0, memory_cap_mb=7),
         script="python ingest.py",
     )
-    *ours, worker, b, a = tree.children(given, 5, tree.Start(1.0, 1.0))
+    *ours, worker, b, a = tree.children(given, 5, tree.Start(1.0, 1.0, ""))
     assert [spec.name for spec in ours] == ["health", "uploader", "pool", "connection"]
     assert (worker.name, b.name, a.name) == ("worker", "b", "a")
     assert worker.command == specs.CommandSpec(("python", "ingest.py"), ".")

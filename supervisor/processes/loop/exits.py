@@ -78,7 +78,7 @@ class Exits:
         else:
             counts = counts and not (slot.recycled or self._shared.stopping)
             self._ended(slot, process, end, now, counts=counts, shown=shown)
-        if slot.retired:
+        if slot.retired or (slot.spec.leaves_when_finished and slot.state is State.FINISHED):
             self._shared.remove(slot.spec.name)
 
     def _start_failed(self, slot: Slot, end: Exit, now: float) -> None:

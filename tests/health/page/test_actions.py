@@ -140,7 +140,8 @@ def test_the_cookie_is_the_browsers_alone_and_opens_the_data(make_desk: MAKE) ->
 def test_the_page_is_told_whether_it_is_locked(make_desk: MAKE) -> None:
     desk = make_desk(TOKEN)
     asked = [desk.ask("GET", "/session", headers) for headers in ({}, desk.cookie(), BEARER)]
-    assert [json.loads(one.body) for one in asked] == [{"may_read": False}, {"may_read": True}, {"may_read": True}]
+    assert [json.loads(one.body)["may_read"] for one in asked] == [False, True, True]
+    assert json.loads(asked[0].body)["has_room"] is True
 
 
 def test_wrong_tokens_are_slowed_down_and_logged_without_it(make_desk: MAKE) -> None:
@@ -164,15 +165,27 @@ def test_what_is_not_the_token(token: str, make_desk: MAKE) -> None:
 
 def test_a_session_ends() -> None:
     now = [0.0]
-    sessions = Sessions(lambda: now[0])
+    sessions = Sessions(lambda: now[0], "secret", TOKEN)
     key = sessions.open()
-    assert sessions.is_open(key) and not sessions.is_open(key + "x") and not sessions.is_open("")
+    assert sessions.is_open(key) and key != sessions.open()
     now[0] = SESSION_SECONDS - 1
     assert sessions.is_open(key)
     now[0] = SESSION_SECONDS
     assert not sessions.is_open(key)
-    keys = [sessions.open() for _ in range(60)]
-    assert [sessions.is_open(one) for one in keys] == [False] * 10 + [True] * 50
+
+
+def test_a_session_outlasts_the_process_and_neither_the_root_nor_the_token() -> None:
+    key = (before := Sessions(lambda: 0.0, "secret", TOKEN)).open()
+    after = Sessions(lambda: 1.0, "secret", TOKEN)
+    assert after.is_open(key) and after.cookie == before.cookie
+    assert not Sessions(lambda: 0.0, "of another start", TOKEN).is_open(key)
+    assert not Sessions(lambda: 0.0, "secret", "another token").is_open(key)
+
+
+@pytest.mark.parametrize("change", ["{}x", "9{}", "", ".", "9.9.", "9" * 5000, "\ud800.{}", "cookie.{0}"])
+def test_nobody_makes_a_session_of_their_own(change: str) -> None:
+    sessions = Sessions(lambda: 0.0, "secret", TOKEN)
+    assert not sessions.is_open(change.format(sessions.open()))
 
 
 def test_tries_are_remembered_for_so_many_clients() -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
+from health.page.broadcast import MOST_READERS
 from tests.health.page.asgi import TOKEN
 from tests.health.page.browsing import chromium
 from tests.health.snapshots import OF_NODE, OF_ORIGINS, ORIGIN, body_of, snapshot
@@ -51,6 +55,15 @@ def instance(tmp_path: Path) -> Iterator[Locked]:
 def browser() -> Iterator[Browser]:
     with chromium() as browser:
         yield browser
+
+
+def read_along(instance: Instance) -> socket.socket:
+    """A reader who is there."""
+    host, port = str(instance.url()).removeprefix("http://").split(":")
+    reader = socket.create_connection((host, int(port)), timeout=DEADLINE_SECONDS)
+    reader.sendall(f"GET /events HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode())
+    assert reader.recv(100).startswith(b"HTTP/1.1 200 ")
+    return reader
 
 
 class Seen:
@@ -165,8 +178,60 @@ def test_a_person_looks_unlocks_sees_a_kill_and_retries(  # noqa: PLR0915  # one
     expect(page.locator("#machines-title")).to_have_text("Node beta-aa00")
     expect(page.locator("#origin-list tr")).to_contain_text("00ff00ff00ff29134")
     expect(page.locator("#nodes")).to_be_hidden()
+    two = [{"id": "a", "what": "pool \u202eis down", "since": "2026-11-30T10:00:00Z", "remedy": "Wait"}] * 2
+    page.evaluate(
+        "(problems) => show({ ...last, ok: false, problems, stats: { ...last.stats, processed: 99 } })",
+        two,
+    )
+    expect(page.locator("#counts")).to_contain_text("Published3")  # with the others, this is all of them
+    expect(page.locator("#sentence")).to_have_text(r"pool \u202eis down, and 1 more")
+    expect(page.locator("#problems strong").first).to_have_text(r"pool \u202eis down")
+    expect(page.locator("#since time")).to_have_attribute("datetime", "2026-11-30T10:00:00Z")
+    assert page.title().startswith(r"✗ pool \u202eis down, and 1 more")
     page.evaluate("() => open()")
     expect(page.locator("#machines")).to_be_hidden()
+
+    # Health is killed: the page comes back by itself, and stays unlocked.
+    os.kill(instance.pids()["health"], signal.SIGKILL)
+    expect(seen.row("health").locator("td").nth(4)).to_have_text("1")
+    expect(page.locator("#session")).to_be_hidden()
+    expect(page.locator("#touch")).to_be_empty()
+    seen.complaints.clear()  # the browser notes that nobody answered
+
+    # A connection dies on the way, and nobody is told: it is made anew.
+    lost: list[Route] = []
+    page.route("**/events", lambda route: route.continue_() if lost else lost.append(route))
+    with page.expect_request("**/events"):
+        page.evaluate("() => { close(); open(); }")
+    with page.expect_request("**/events"):
+        page.clock.fast_forward(20_000)
+    expect(page.locator("#touch")).to_be_empty()
+    page.unroute("**/events")
+
+    # Others have all places: one more is told so, and gets the first that is free.
+    others = [read_along(instance) for _ in range(MOST_READERS - 1)]
+    late = browser.new_context(storage_state=page.context.storage_state()).new_page()
+    late.clock.install(time=datetime.now() + timedelta(hours=1))  # a clock that is wrong: ages are by the server's
+    late.goto(f"{instance.url()}/")
+    expect(late.locator("#touch")).to_contain_text("this one waits for a place")
+    for one in others:
+        one.close()
+    wait_for("a place", lambda: instance.get("/session")[1]["has_room"])
+    late.clock.fast_forward(5_000)
+    expect(late.locator("#tree tr[data-key=health] time")).to_have_text(re.compile("[0-9]+ (s|min) ago"))
+    late.close()
+
+    # Windows of one browser share a connection: else the seventh would wait for one for ever.
+    windows = [page.context.new_page() for _ in range(7)]
+    for window in windows:
+        window.goto(f"{instance.url()}/")
+        expect(window.locator("#tree tr")).to_have_count(len(PROCESSES))
+    page.goto("about:blank")  # the one that had it
+    os.kill(instance.pids()["uploader"], signal.SIGKILL)
+    for window in windows:
+        expect(window.locator("#tree tr[data-key=uploader]")).to_contain_text("killed by SIGKILL")
+        window.close()
+    page.goto(f"{instance.url()}/")
 
     # Health is silent: the page says so, and takes it back.
     health = instance.pids()["health"]
@@ -181,5 +246,5 @@ def test_a_person_looks_unlocks_sees_a_kill_and_retries(  # noqa: PLR0915  # one
 
     # A page that is left open keeps nobody from stopping.
     assert instance.stop() == 0
-    [end] = [one for one in instance.records() if one.get("event") == "child.exited" and one["child"] == "health"]
+    *_, end = [one for one in instance.records() if one.get("event") == "child.exited" and one["child"] == "health"]
     assert end["cause"] == "asked"

@@ -168,12 +168,20 @@ def test_an_export_that_moved_and_grew(instance: Instance, tmp_path: Path) -> No
 
 @pytest.mark.tree
 def test_what_is_no_export_is_refused_and_leaves_the_instance_well(instance: Instance, tmp_path: Path) -> None:
+    before = len(exits_of_imports(instance))
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "result.json").write_text('{"name": "x", "id": 1,\n "messages": [{"id": 1,]}')
     refused = instance.command("import", str(tmp_path / "bad"))
     assert refused.returncode == 1 and "Not imported: " in refused.stdout and "line 2, column" in refused.stdout
     body = instance.status()
     assert body is not None and body["ok"] and body["problems"] == []
+    wait_for("the child to leave the tree", lambda: instance.row("import") == {})
+    begun = control_client.ask(instance.state_dir, {"action": "import", "path": str(tmp_path / "bad")})
+    assert begun["ok"]  # nobody asks how far it is: it leaves all the same
+    wait_for("its end", lambda: exits_of_imports(instance)[before + 1 :])
+    wait_for("the child to leave the tree", lambda: instance.row("import") == {})
+    late = control_client.ask(instance.state_dir, {"action": "import-progress", "number": begun["number"]})
+    assert late["state"] == "gone" and "line 2, column" in late["facts"]["error"]
     for request in ({"path": "relative"}, {"path": 5}, {}):
         answer = control_client.ask(instance.state_dir, {"action": "import", **request})
         assert not answer["ok"] and "absolute path" in answer["lines"][0]

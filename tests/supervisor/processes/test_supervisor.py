@@ -262,6 +262,23 @@ def test_a_transient_child_that_has_finished_is_not_started_again(notes: Path) -
     assert stage.ended("a") == [("finished", "exit code 0")]
 
 
+def test_one_that_is_there_for_a_while_leaves_when_it_has_finished_and_is_kept_when_it_is_stopped(notes: Path) -> None:
+    more: dict[str, Any] = {"restart": "transient", "leaves_when_finished": True}
+    stage = Stage(notes, spec(notes, "done", "finish", **more), spec(notes, "other", **more))
+
+    def script(stage: Stage) -> Iterator[None]:
+        yield from stage.until("done to leave", lambda: stage.states.get("done") == {})
+        assert stage.supervisor.children.names() == ["other"]
+        yield from stage.all_ready()
+        stage.supervisor.roster.operate("stop", "other")
+        yield from stage.until("other to stop", lambda: stage.states["other"]["state"] == "stopped")
+        stage.supervisor.roster.operate("start", "other")
+        yield from stage.all_ready()
+
+    assert stage.play(script) == 0
+    assert stage.ended("done") == [("finished", "exit code 0")]
+
+
 def test_a_grandchild_that_holds_the_pipes_does_not_delay_the_news(notes: Path) -> None:
     stage = Stage(notes, spec(notes, "a", "leave_a_grandchild"))
     grandchild: list[int] = []
