@@ -135,6 +135,11 @@ def test_an_album_is_one_post_with_its_cover_first() -> None:
     assert text.index('id="m4"') < text.index('id="m3"')
 
 
+def test_a_picture_without_renditions_is_not_shown() -> None:
+    rows = [row(1, src=None), row(3, grouped_id=5, src=None), row(4, grouped_id=5)]
+    assert [(post.path, post.first_id, len(post.pictures)) for post in posts_of(rows)] == [("7/album-5.html", 4, 1)]
+
+
 def test_a_picture_has_a_place_before_it_is_there() -> None:
     text = post_page(SITE, one(), Neighbours()).decode()
     assert re.search(r'<img src="[^"]+" width="1280" height="960" alt="Caption 1"', text)
