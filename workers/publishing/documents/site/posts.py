@@ -88,7 +88,7 @@ def posts_of(rows: Iterable[Row]) -> list[Post]:
 
 
 def _place(row: Row) -> tuple[int, int]:
-    return row["album_position"] or 1, row["message_id"]
+    return row["album_position"], row["message_id"]
 
 
 INDEX = "index.html"
