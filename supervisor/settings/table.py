@@ -469,7 +469,7 @@ class Feeds:
     )
     home_page_url: str = setting(
         "",
-        "the website that the feeds belong to; empty: the channel on Telegram",
+        "the website that the feeds belong to; empty: the gallery, else the channel on Telegram",
         pattern=r"(https?://[!-~]+)?",
         form="an http or https address, or empty",
     )

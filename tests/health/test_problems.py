@@ -9,6 +9,7 @@ import pytest
 
 from health.problems.detectors import find_problems
 from health.problems.first_seen import FirstSeen
+from health.problems.takedown import FAILING_SECONDS
 from health.snapshot import Snapshot, Undelivered
 from health.status import document
 from health.view.figures import Standstill
@@ -247,6 +248,8 @@ def test_takedowns_that_fail_say_how_many_and_since_when() -> None:
     assert (objects.since, copies.since, copies.remedy) == (NOW - 4, NOW - 4, "Mend it")
     new = {"cdn": {**FAILURE, "opened_at": NOW - 1}}
     assert find_problems(snapshot(figures=figures(failures=new))) == [], "it may pass"
+    lasting = {"cdn": {**FAILURE, "opened_at": NOW - FAILING_SECONDS}}
+    assert len(find_problems(snapshot(figures=figures(failures=lasting)))) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from health.page import files
 from health.page.desk import MARKS, _shown, hour
@@ -122,12 +124,16 @@ def test_a_bucket_serves_its_own(make_desk: MAKE, tmp_path: Path) -> None:
 
 def test_no_descriptor_is_left_open(make_desk: MAKE, tmp_path: Path) -> None:
     put(tmp_path / "media", f"{FOLDER}/320.webp")
-    desk = make_desk()
-    desk.ask("GET", f"/media/{FOLDER}/320.webp")
+    os.mkfifo(tmp_path / "media" / FOLDER / "640.webp")
+    desk = make_desk(TOKEN)
+    originals = [bury(desk, content, number) for number, content in enumerate((JPEG, b"%PDF-1.7"), 1)]
+    keys = (f"{FOLDER}/320.webp", f"{FOLDER}/640.webp", f"{FOLDER}/99.webp", "../journal.db", FOLDER)
+    paths = [*(f"/media/{key}" for key in keys), *(f"/dead/{job}" for job in originals)]
+    assert [desk.ask("GET", path, BEARER).status for path in paths] == [200, 404, 404, 404, 404, 200, 404]
     before = len(open_fds())
-    for key in (f"{FOLDER}/320.webp", f"{FOLDER}/99.webp", "../journal.db", FOLDER):
-        desk.ask("GET", f"/media/{key}")
-        desk.ask("HEAD", f"/media/{key}")
+    for path in paths:
+        desk.ask("GET", path, BEARER)
+        desk.ask("HEAD", path, BEARER)
     assert len(open_fds()) == before
 
 
@@ -156,6 +162,17 @@ def test_an_original_is_shown_in_a_sandbox_to_whoever_has_the_token(make_desk: M
 def test_without_a_token_nobody_sees_originals(make_desk: MAKE) -> None:
     desk = make_desk()
     assert desk.ask("GET", f"/dead/{bury(desk, JPEG)}").status == 403
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "AVIF"])
+def test_an_original_has_the_type_of_its_bytes(kind: str, make_desk: MAKE) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, kind)
+    desk = make_desk(TOKEN)
+    assert (
+        desk.ask("GET", f"/dead/{bury(desk, buffer.getvalue())}", BEARER).headers["content-type"]
+        == f"image/{kind.lower()}"
+    )
 
 
 @pytest.mark.parametrize("content", [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<html>", b"", b"%PDF-1.7"])

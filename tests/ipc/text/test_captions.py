@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ipc.text.captions import Caption, shown
+from ipc.text.captions import Caption, hides, shown
 
 
 def of(kind: str, text: str, piece: str, **more: Any) -> dict[str, Any]:
@@ -254,6 +254,18 @@ def test_without_commands_all_of_it_is_for_readers() -> None:
     caption = shown(text, (), False)
     assert (caption.text, caption.alt, caption.hide, caption.cover) == (text, None, False, False)
     assert caption.tags == ("hide", "cover")
+
+
+def test_a_command_that_the_source_has_marked_leaves_the_caption_too() -> None:
+    assert shown("So #hide it", [{"type": "hashtag", "offset": 3, "length": 5}], True).text == "So it"
+
+
+def test_a_longer_word_is_no_command() -> None:
+    assert (
+        hides("To #hide", [])
+        and not hides("A #hidebound reader", [])
+        and not hides("#hide", [{"type": "code", "offset": 0, "length": 5}])
+    )
 
 
 def test_cover_and_hide_are_told_apart() -> None:

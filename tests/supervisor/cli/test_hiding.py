@@ -80,7 +80,7 @@ def test_from_captions_and_rules_to_the_commands(published: Instance) -> None:
     assert "1 picture hidden; off the site when the program runs" in published.answer("hide", f"{LINK}/2?single").stdout
     assert hidden(published) == ["caption", "operator", None]
     assert published.answer("hide", str(CHANNEL), "3").stdout.startswith("2 pictures hidden; off the site")
-    assert published.answer("hide", str(CHANNEL), "3").stdout.startswith("2 pictures: hidden already")
+    assert published.answer("hide", str(CHANNEL), "3").stdout.startswith("2 pictures: hidden already. What")
     assert published.answer("unhide", f"{LINK}/1").stdout.startswith("1 picture shown again")
     assert published.answer("unhide", f"{LINK}/1").stdout == "It is not hidden.\n"
     assert hidden(published) == [None, "operator", "operator"]

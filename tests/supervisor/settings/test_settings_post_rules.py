@@ -58,6 +58,24 @@ def test_what_they_become_for_the_connection(tmp_path: Path) -> None:
     assert settings.public()["telegram.rules"][0]["tags"] == ["print", "öl"]
 
 
+def test_bounds_may_be_one_number_and_what_is_empty_is_no_condition(tmp_path: Path) -> None:
+    settings = read(
+        tmp_path,
+        """
+        [[telegram.rules]]
+        action = "leave"
+        channel = ""
+        kind = ""
+        tags = []
+        since = ""
+        min_width = 300
+        max_width = 300
+        """,
+    )
+    rules = Editing.from_options(tree.editing_options(settings)).rules
+    assert rules == (Rule("leave", min_width=300, max_width=300),)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -102,7 +102,13 @@ SECRET_FAULT = f"webhook #1: secret = (hidden) is refused; allowed: {KEY_FORM}"
                 f"webhook #1: events = {json.dumps(events)} is refused; allowed: a list, each of it"
                 f' "published", "changed" or "deleted"{hint}',
             )
-            for events, hint in (([], ""), ("published", ""), ([1], ""), (["delete"], '; did you mean "deleted"?'))
+            for events, hint in (
+                ([], ""),
+                ("published", ""),
+                ([1], ""),
+                (["deleted", 1], ""),
+                (["delete"], '; did you mean "deleted"?'),
+            )
         ),
         ({"event": ["deleted"]}, "webhook #1: unknown key event; did you mean events?"),
     ],

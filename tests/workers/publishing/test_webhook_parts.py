@@ -84,6 +84,7 @@ def test_a_webhook_is_known_by_its_url() -> None:
     one, two = targets(options("https://a.org/x", "https://a.org/y"))
     assert one.name != two.name
     assert targets(options("https://a.org/y", "https://a.org/x"))[1].name == one.name
+    assert one.name == "webhook:0971aaff5594bb24", "an upgrade would forget what it has still to be told"
 
 
 def test_who_has_no_webhooks_imports_no_http_client() -> None:

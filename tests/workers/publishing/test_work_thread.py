@@ -54,6 +54,11 @@ def test_it_goes_on_while_there_is_something() -> None:
     assert steps.closed == 0
 
 
+def test_it_rests_only_when_there_is_nothing() -> None:
+    steps = Steps(1, 1)
+    run(steps, lambda _: steps.is_done.wait(10), poll_seconds=3600).check()
+
+
 @pytest.mark.parametrize("fault", [ServiceFault("out"), OSError("gone"), KeyError("unforeseen")])
 def test_a_failure_puts_it_off_and_lets_go_of_the_services(fault: Exception) -> None:
     steps = Steps(fault, 1)

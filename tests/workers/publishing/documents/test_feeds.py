@@ -83,6 +83,8 @@ def keys(place: Place) -> list[str]:
 
 
 def test_what_was_there_before_and_what_comes(place: Place) -> None:
+    with following(place) as one:
+        assert one.step() == 0 and keys(place) == [], "there is nothing to tell yet"
     place.publish(1, 2)
     with following(place) as one:
         assert one.step() == 4 and keys(place) == sorted(NAMES)
@@ -148,6 +150,7 @@ def test_a_storage_that_fails_is_told_and_nothing_is_lost(desk: Desk) -> None:
             with pytest.raises(StorageFault):
                 one.step(60.0)
             one.follower.close()
+            assert one.feeds._services is None
         (failing,) = one.reports
         assert failing["failing_since"] and "feeds" in failing["error"]
         (desk.media / "feeds").unlink()
@@ -226,10 +229,30 @@ def test_links(public_url: str, make_place: Callable[..., Place]) -> None:
     assert whole.get("feed_url") == (f"{public_url}/p/feeds/{CHANNEL}.json" if public_url else None)
 
 
+@pytest.mark.parametrize(
+    ("settings", "channel", "every"),
+    [
+        ({}, "https://t.me/desk", ""),
+        ({"site": {"enabled": True}}, "https://p.example/site/index.html", "https://p.example/site/index.html"),
+        ({"feeds": {**FEEDS, "home_page_url": "https://desk.example/"}}, *["https://desk.example/"] * 2),
+    ],
+)
+def test_what_a_feed_leads_to(settings: dict[str, Any], channel: str, every: str, desk: Desk) -> None:
+    """The website, else the gallery, else the channel on Telegram: all channels together have no such place."""
+    place = Place(desk, {"backend": "files", "public_url": "https://p.example"}, {"backend": "sqlite"})
+    desk.take(1)
+    desk.journal._connection.execute("UPDATE channels SET name = 'desk'")
+    place.publish(1)
+    Feeds({**place.options, **settings}, desk.journal).build_all()
+    documents = [json.loads(place.storage.read(f"feeds/{name}.json") or b"") for name in (CHANNEL, "all")]
+    assert [one.get("home_page_url", "") for one in documents] == [channel, every]
+    place.close()
+
+
 def test_an_album_counts_as_one_however_its_pictures_are_mixed_with_others(place: Place) -> None:
     """Two channels post at the same time."""
     minute = "2026-11-30T08:00:"
-    posts = [(7, 5, None, 9), (8, 3, None, 8), (7, 4, 900, 8), (7, 3, 900, 8), (8, 2, None, 7), (7, 2, 900, 7)]
+    posts = [(7, 5, None, 19), (8, 3, None, 18), (7, 4, 900, 18), (7, 3, 900, 18), (8, 2, None, 17), (7, 2, 900, 7)]
     rows = [
         MessageRows(
             {"id": channel, "title": f"Channel {channel}", "name": None},

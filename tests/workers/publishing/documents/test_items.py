@@ -110,6 +110,7 @@ def test_the_newest_come_first_and_no_more_than_wanted() -> None:
         ("\n \n First \t line \nSecond", "First line"),
         ("word " * 30, "word " * 15 + "word…"),
         ("x" * 100, "x" * 79 + "…"),
+        ("x" * 80, "x" * 80),
     ],
 )
 def test_titles(caption: str, title: str) -> None:
@@ -138,6 +139,10 @@ def test_documents_are_valid_and_say_the_same(name: str) -> None:
     for path, key in (("id", "id"), ("title", "title"), ("content", "content_html"), ("updated", "date_modified")):
         assert validity.texts(root, f"a:entry/a:{path}") == [item[key] for item in whole["items"]]
     assert validity.texts(root, "a:link[@rel='self']/@href") == [made.atom_url]
+    assert validity.texts(root, "a:author/a:name") == ["The desk"]
+    assert validity.texts(validity.atom(atom.render(replace(made, author="", title="All"))), "a:author/a:name") == [
+        "All"
+    ]
     assert whole["feed_url"] == made.json_url and whole["home_page_url"] == made.home_page_url
     assert atom.updated_of(atom.render(made)) == made.updated
 

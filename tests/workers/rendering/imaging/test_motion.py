@@ -176,6 +176,16 @@ def test_an_avif_is_cut_at_every_frame(mode: str) -> None:
         developed(data[: bytes_of_frames(data)[0] - 1])
 
 
+def lengths_of_boxes(data: bytes) -> list[tuple[int, int]]:
+    """Where each box of the file begins, and how long it says that it is."""
+    found, at = [], 0
+    while at + 8 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        found.append((at, length))
+        at += length
+    return found
+
+
 def test_an_avif_without_the_list_of_its_frames_is_its_picture() -> None:
     """Others write the list at the end, where it is the first that is cut off."""
     data = animated("AVIF")
@@ -186,6 +196,7 @@ def test_an_avif_without_the_list_of_its_frames_is_its_picture() -> None:
     for end in (len(film) - 1, len(rest) + 300, len(rest)):
         mended = mend(film[:end])
         assert mend(mended) is mended
+        assert max(start + length for start, length in lengths_of_boxes(mended)) == end, "no box ends behind the file"
         rendered, files = developed(film[:end])
         assert (rendered.appearance.frames, rendered.appearance.animated) == (1, False)
         assert near(shown(files["64.webp"])[0][0], COLOURS[0])

@@ -123,7 +123,7 @@ def headline(text: str, longest: int = TITLE_CHARACTERS) -> str:
 
 
 def _item(pictures: Sequence[Row], link: Callable[[str], str]) -> Item:
-    pictures = sorted(pictures, key=lambda row: (row["album_position"] or 1, row["message_id"]))
+    pictures = sorted(pictures, key=lambda row: (row["album_position"], row["message_id"]))
     first = pictures[0]
     published = min(row["posted_at"] for row in pictures)
     edits = [row["edited_at"] for row in pictures if row["edited_at"]]

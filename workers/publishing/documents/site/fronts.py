@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ipc.journal import Journal, site
-from ipc.journal.site import Rank, SiteChannel, Task
+from ipc.journal.site import SiteChannel, Task
 from workers.publishing.catalog import Catalog
 from workers.publishing.documents.site import sitemap
 from workers.publishing.documents.site.html import assets
@@ -86,8 +86,6 @@ class Fronts:
             site.name_channel(self._journal, task.channel_id, title, name, newest_at)
             if before.title and (before.title, before.name) != (title, name):
                 site.renew_channel(self._journal, task.channel_id)
-            if before.newest_at != newest_at or before.title != title:
-                site.add(self._journal, Task("index", Rank.INDEX))
         return written
 
     def _older(self, channel: SiteChannel, posts: Sequence[Post]) -> str:

@@ -68,9 +68,14 @@ class Post:
 
 
 def posts_of(rows: Iterable[Row]) -> list[Post]:
-    """The posts that these rows are of, by channel and then the lowest first."""
+    """The posts that these rows are of, by channel and then the lowest first.
+
+    A row without `src` has no rendition (the settings made none): there is nothing to show, as in the feeds.
+    """
     found: dict[tuple[int, bool, int], list[Row]] = {}
     for row in rows:
+        if not row["src"]:
+            continue
         group = row["grouped_id"]
         found.setdefault((row["channel_id"], group is None, row["message_id"] if group is None else group), []).append(
             row
@@ -83,7 +88,7 @@ def posts_of(rows: Iterable[Row]) -> list[Post]:
 
 
 def _place(row: Row) -> tuple[int, int]:
-    return row["album_position"] or 1, row["message_id"]
+    return row["album_position"], row["message_id"]
 
 
 INDEX = "index.html"

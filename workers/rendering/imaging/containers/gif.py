@@ -73,7 +73,7 @@ def split(data: bytes) -> Iterator[Frame]:
         else:
             return
         at = _behind_blocks(data, at)
-        if kind == b"," and at > start:
+        if kind == b",":
             yield _frame(data[:11], table, control, data[start:at])
             control = b""
         elif data[start + 1 : start + 3] == b"\xf9\x04":

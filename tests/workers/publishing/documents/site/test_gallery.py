@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -11,10 +12,17 @@ from unittest import mock
 import pytest
 
 from ipc import failpoints
+from ipc.checklist import Checklist
+from ipc.intake import take
 from ipc.journal import changes, site
+from ipc.posts import Channel, Page
 from tests import lengths
-from tests.workers.publishing.documents.site.bench import CHANNEL, Bench, iso
-from workers.publishing.documents.site import Gallery
+from tests.checking import good
+from tests.ipc.builders import post
+from tests.workers.publishing.documents.site.bench import CHANNEL, START, Bench, iso
+from workers.publishing.documents import spoilers
+from workers.publishing.documents.site import Gallery, check
+from workers.publishing.documents.site import gallery as gallery_module
 from workers.publishing.documents.site.newest import FEW_ROWS, newest_posts
 from workers.publishing.documents.site.partition import PER_BLOCK
 from workers.publishing.storage import FileStorage, StorageFault
@@ -73,6 +81,8 @@ def test_what_was_there_before_is_built_and_what_comes_is_added(bench: Bench) ->
         bench.check()
     assert bench.reports[-1]["waiting"] == 0
     assert bench.reports[-1]["written_at"]
+    (older,) = bench.hrefs("index.html", "next")
+    assert [older] == bench.hrefs("7/index.html", "next") and bench.expected()[17] in bench.tiles(older)
 
 
 def test_posts_go_and_come_back_anywhere(bench: Bench) -> None:
@@ -236,6 +246,47 @@ def test_another_title_of_the_channel_is_on_all_its_pages(bench: Bench) -> None:
     bench.settle(gallery)
     bench.check()
     assert not [one for one in bench.root.rglob("7/*.html") if "Before" in one.read_text()]
+
+
+def test_an_edit_of_an_album_that_reaches_into_the_next_block_is_shown(bench: Bench) -> None:
+    """A post was sent between its pictures, and begins that block."""
+    bench.put_all(range(1, 18))
+    bench.put_all([18, 20], grouped=900)
+    bench.put_all([19, *range(21, 38)])
+    gallery = bench.gallery()
+    bench.settle(gallery)
+    bench.check()
+    assert site.block(bench.journal, CHANNEL, 20) != site.block(bench.journal, CHANNEL, 18)
+    known = replace(post(20), channel_id=CHANNEL, grouped_id=900)
+    take(bench.journal, Page(Channel(CHANNEL, ""), (known,), low=1, high=20, ignored={}), START)
+    bench.put(20, 900, caption="Another")
+    bench.settle(gallery)
+    assert "Another" in (bench.root / "7/album-900.html").read_text()
+
+
+def test_pages_are_made_anew_when_what_makes_them_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest: Callable[[], str] = gallery_module._source_digest.__wrapped__
+    before = digest()
+    other = tmp_path / "spoilers.py"
+    other.write_bytes(Path(spoilers.__file__).read_bytes() + b"# another version")
+    monkeypatch.setattr(spoilers, "__file__", str(other))
+    assert digest() != before
+
+
+@pytest.mark.parametrize(
+    ("storage", "says", "is_warning"),
+    [
+        ({"public_url": "https://p.example/", "prefix": "p/"}, "https://p.example/p/site/index.html", False),
+        ({"public_url": "", "backend": "files"}, "/site/ of the health server", False),
+        ({"public_url": "", "backend": "r2"}, "storage.public_url is empty", True),
+    ],
+)
+def test_check_says_where_it_is(storage: dict[str, str], says: str, is_warning: bool) -> None:
+    tried = Checklist()
+    check({"site": {"enabled": True}, "storage": storage}, tried)
+    ((verdict, what),) = tried.results
+    assert says in what and verdict == ("warning" if is_warning else "ok")
+    assert good(check, {"site": {"enabled": False}, "storage": storage}) == ["site: off"]
 
 
 def test_a_site_of_one_channel_has_its_title(bench: Bench) -> None:

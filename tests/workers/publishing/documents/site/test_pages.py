@@ -12,14 +12,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from ipc.files.object_layout import SITE_NAME
 from ipc.text.captions import shown
 from tests.ipc.text.test_captions import ENTITY, TEXT
 from tests.workers.publishing.documents.site.bench import SHA, THUMBHASH, WIDTHS, Reader, iso, rendition
 from workers.publishing.documents.site.html import assets
 from workers.publishing.documents.site.html.frame import Neighbours, Site
+from workers.publishing.documents.site.html.links import Links
 from workers.publishing.documents.site.html.markup import caption_html
 from workers.publishing.documents.site.html.pages import ChannelEntry, archive_page, channel_page, index_page, post_page
 from workers.publishing.documents.site.html.placeholder import data_url, decode
+from workers.publishing.documents.site.html.words import days_of
 from workers.publishing.documents.site.posts import Post, posts_of
 
 BASE = "https://pictures.example.org/p/"
@@ -116,12 +119,52 @@ def test_links_are_relative_but_for_those_that_others_show() -> None:
     }
     assert f'src="../../{SHA[:2]}/{SHA}/1280-0123abcd.jpg"' in text
     assert 'href="album-5.html"' in text
+    assert re.search(r'href="../index.html" dir', text) and re.search(r'href="index.html" rel="up" dir', text)
     assert 'href="../../feeds/7.xml"' in text
+
+
+@pytest.mark.parametrize(
+    ("address", "url", "link"),
+    [
+        ("https://a.example/", f"https://a.example/{SHA[:2]}/{SHA}/1.jpg", f"../../{SHA[:2]}/{SHA}/1.jpg"),
+        ("https://a.example/", "https://b.example/1.jpg", "https://b.example/1.jpg"),
+        ("", "https://b.example/1.jpg", "https://b.example/1.jpg"),
+        ("file:///new/", f"file:///old/{SHA[:2]}/{SHA}/320-0123abcd.jpg", f"../../{SHA[:2]}/{SHA}/320-0123abcd.jpg"),
+        ("file:///new/", "file:///old/1.jpg", ""),
+        ("file:///new/", f"ftp://old/{SHA[:2]}/{SHA}/320-0123abcd.jpg", ""),
+    ],
+)
+def test_where_a_picture_is(address: str, url: str, link: str) -> None:
+    assert Links("7/12.html", address).object(url) == link
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "days"),
+    [
+        ("2025-10-05T19:31:08Z", "2025-10-05T20:00:00Z", "5 October 2025"),
+        ("2025-10-05T19:31:08Z", "2025-10-26T20:00:00Z", "5 – 26 October 2025"),
+        ("2025-09-05T19:31:08Z", "2025-10-26T20:00:00Z", "5 September – 26 October 2025"),
+        ("2024-10-26T19:31:08Z", "2025-10-26T20:00:00Z", "26 October 2024 – 26 October 2025"),
+    ],
+)
+def test_days_in_words(first: str, last: str, days: str) -> None:
+    assert days_of([one(posted_at=last), one(posted_at=first)]) == days
+
+
+def test_only_a_post_says_when_it_was_published() -> None:
+    assert [b"article:published_time" in page for page in pages_of(one())] == [False, False, False, True]
+
+
+def test_the_names_of_style_and_script_are_served() -> None:
+    """`health.page.files` takes no other."""
+    assert all(re.fullmatch(SITE_NAME, asset.name) for asset in (assets.style(), assets.script()))
 
 
 def test_without_an_address_nothing_is_absolute() -> None:
     base = "file:///srv/media/"
-    text = post_page(Site("The site", base), one(src=f"{base}ab/x.jpg", preview_url=f"{base}p"), Neighbours()).decode()
+    text = post_page(
+        Site("The site", base, feeds=False), one(src=f"{base}ab/x.jpg", preview_url=f"{base}p"), Neighbours()
+    ).decode()
     assert "file:" not in text
     assert "og:image" not in text
     assert "canonical" not in text
@@ -131,8 +174,14 @@ def test_an_album_is_one_post_with_its_cover_first() -> None:
     rows = [row(3, grouped_id=5, album_position=2, caption=""), row(4, grouped_id=5, album_position=1, caption="Said")]
     (post,) = posts_of(rows)
     assert (post.path, post.first_id, post.caption, post.cover["message_id"]) == ("7/album-5.html", 3, "Said", 4)
+    assert (post.posted_at, post.changed_at) == (rows[0]["posted_at"], rows[1]["posted_at"])
     text = post_page(SITE, post, Neighbours()).decode()
     assert text.index('id="m4"') < text.index('id="m3"')
+
+
+def test_a_picture_without_renditions_is_not_shown() -> None:
+    rows = [row(1, src=None), row(3, grouped_id=5, src=None), row(4, grouped_id=5)]
+    assert [(post.path, post.first_id, len(post.pictures)) for post in posts_of(rows)] == [("7/album-5.html", 4, 1)]
 
 
 def test_a_picture_has_a_place_before_it_is_there() -> None:

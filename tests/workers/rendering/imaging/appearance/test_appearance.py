@@ -15,7 +15,9 @@ from PIL import Image, ImageEnhance, ImageOps
 from ipc.jobs import Appearance
 from tests.instance import HOME
 from workers.rendering.imaging import Ladder, Limits
+from workers.rendering.imaging.appearance.thumbhash import thumbhash
 from workers.rendering.imaging.codec import pipeline
+from workers.rendering.imaging.codec.pixels import appearance as looks
 from workers.rendering.imaging.codec.pixels.appearance import appearance_of
 
 LIMITS = Limits(max_bytes=10**7, max_dimension=5000, max_pixels=10**7)
@@ -90,6 +92,19 @@ def test_pictures_of_any_size_have_one(size: tuple[int, int], mode: str) -> None
     assert all(abs(band - value) <= 1 for band, value in zip(bands, (200, 40, 40), strict=True)), "but for rounding"
     assert found.has_alpha == (mode == "RGBA")
     assert 5 <= len(found.thumbhash) <= 25
+
+
+def test_few_pixels_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    def noted(width: int, height: int, pixels: list[Any]) -> bytes:
+        sizes.append((width, height, len(pixels)))
+        return thumbhash(width, height, pixels)
+
+    monkeypatch.setattr(looks, "thumbhash", noted)
+    for size in ((1300, 650), (100, 300), (20, 10)):
+        appearance_of(Image.new("RGB", size), 1)
+    assert sizes == [(32, 16, 512), (11, 32, 352), (20, 10, 200)]
 
 
 def test_the_colour_is_the_mean_of_what_is_not_clear() -> None:

@@ -17,7 +17,7 @@ class Site:
 
     title: str
     address: str
-    feeds: bool = False
+    feeds: bool
 
     @property
     def is_public(self) -> bool:
