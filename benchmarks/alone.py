@@ -35,7 +35,7 @@ from benchmarks.common import (
     workplace,
 )
 from benchmarks.throughput import tree_run
-from supervisor.processes.process import HOME
+from supervisor.home import HOME
 
 SIDES = (4000, 3000)
 GRAIN = 0.04

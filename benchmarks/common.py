@@ -27,7 +27,7 @@ from typing import Any
 from PIL import Image, ImageOps
 
 from supervisor import tree as tree_page
-from supervisor.processes.process import HOME
+from supervisor.home import HOME
 from supervisor.processes.spec import ChildSpec
 from supervisor.settings import Settings, load
 from tests.instance import Instance, wait_for

@@ -39,7 +39,7 @@ from benchmarks.contestants.held import Watch, family
 from benchmarks.photographs import photographs
 from benchmarks.quality_metric import Reference
 from benchmarks.throughput import bare_run, tree_run
-from supervisor.processes.process import HOME
+from supervisor.home import HOME
 from supervisor.processes.spec import ChildSpec
 from workers.rendering import imaging
 from workers.rendering.imaging.codec import pipeline

@@ -25,7 +25,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from benchmarks.common import heading, table
-from supervisor.processes.process import HOME
+from supervisor.home import HOME
 from tests.health.page.browsing import NAMES, chromium
 from tests.workers.rendering.imaging import kinds
 from tests.workers.rendering.imaging.kinds import Colour, Kind

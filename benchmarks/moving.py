@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.common import heading, table
-from supervisor.processes.process import HOME
+from supervisor.home import HOME
 from workers.rendering import imaging
 from workers.rendering.imaging.codec.pipeline import develop
 

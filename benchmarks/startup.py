@@ -31,7 +31,7 @@ from benchmarks.common import (
     table,
     workplace,
 )
-from supervisor.processes.process import HOME
+from supervisor.home import HOME
 
 VICTIMS = ("health", "uploader", "connection", "image-1", "pool")
 """In this order: the pool takes its image workers with it."""

@@ -13,10 +13,12 @@ if __name__ == "__main__":
     stop_fd = signals.listen() if signals.is_for_root(sys.argv[1:]) else None
 
     with loading():
-        from supervisor import cli, logs  # after the signals: a SIGTERM during the imports is an orderly stop too
+        from supervisor import cli  # after the signals: a SIGTERM during the imports is an orderly stop too
 
-    if stop_fd is not None:
-        logs.catch_uncaught()
+        if stop_fd is not None:
+            from supervisor import logs  # the other commands write no log
+
+            logs.catch_uncaught()
     code = cli.main(sys.argv[1:], stop_fd)
     signals.ignore()  # it is over: a signal that comes now must not spoil the exit code
     sys.exit(code)

@@ -27,7 +27,7 @@ from supervisor.host.instance_lock import Card
 from supervisor.host.operations import Operations
 from supervisor.host.sd_notify import SystemdNotifier
 from supervisor.host.systemd import Notified
-from supervisor.processes.errors import CommandFailed
+from supervisor.processes.errors import CannotStart, CommandFailed
 from supervisor.processes.router import RootRouter
 from supervisor.processes.spec import ChildSpec
 from supervisor.processes.supervisor import Supervisor
@@ -44,13 +44,6 @@ PORT_SECONDS = 5.0
 
 
 log = structlog.get_logger()
-
-
-class CannotStart(Exception):
-    """Something outside is not as the configuration says; the text names what, where and the remedy.
-
-    What may pass by itself (a full disk, a port that is taken) is `CommandFailed`: the start may be tried again.
-    """
 
 
 def start(read: Callable[[], Settings], stop_fd: int, export: Path | None = None, parent_fd: int | None = None) -> int:

@@ -26,8 +26,9 @@ from pathlib import Path
 from ipc.transport.mailbox import Closed
 from ipc.transport.messages import Message, Ready, Unrunnable
 from supervisor.commands.output import Output
+from supervisor.home import HOME
 from supervisor.processes.policy import Intent
-from supervisor.processes.process import HOME, Process
+from supervisor.processes.process import Process
 from supervisor.processes.spec import ChildSpec, CommandSpec
 from supervisor.resources import descriptors
 

@@ -19,7 +19,6 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import msgpack
@@ -28,13 +27,11 @@ from ipc import failpoints
 from ipc.transport.mailbox import Inbox, Outbox, pair
 from ipc.transport.messages import LastWords, Message
 from supervisor.child import stacks
+from supervisor.home import HOME
 from supervisor.processes.policy import Intent
 from supervisor.processes.spec import ChildSpec
 from supervisor.resources.cgroups import Leaf
 from supervisor.resources.memory import MemoryHistory
-
-HOME = Path(__file__).resolve().parents[2]
-"""The checkout: children import the program from here, whatever folder they run in."""
 
 _HANDED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
 

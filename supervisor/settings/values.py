@@ -4,7 +4,6 @@ Pure. A ValueError means that the value is not allowed; its text, if any, is a h
 `SettingEntry.allowed` and never contains the value.
 """
 
-import difflib
 import json
 import os
 import re
@@ -77,6 +76,8 @@ def checked(entry: SettingEntry, value: Any, base: Path) -> Any:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that was probably meant, or an empty string. Case doesn't matter."""
+    import difflib  # noqa: PLC0415 - where all is right nobody needs it
+
     by_folded = {name.casefold(): name for name in known}
     found = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.7)
     return by_folded[found[0]] if found else ""

@@ -20,7 +20,8 @@ from ipc.journal import figures
 from ipc.transport.mailbox import Closed
 from ipc.transport.messages import Message, Ready
 from supervisor import settings, tree
-from supervisor.processes.process import HOME, spawn
+from supervisor.home import HOME
+from supervisor.processes.process import spawn
 from supervisor.processes.spec import ChildSpec
 from tests.chaos.signs import killed
 from tests.hosted import Feed, HostedInstance

@@ -11,7 +11,7 @@ import pytest
 
 from ipc.journal import Journal, JournalError, UnfitJournal
 from supervisor import root
-from supervisor.processes.errors import CommandFailed
+from supervisor.processes.errors import CannotStart, CommandFailed
 from supervisor.settings import Settings, load
 
 
@@ -23,12 +23,12 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (UnfitJournal("of a newer version"), root.CannotStart),
+        (UnfitJournal("of a newer version"), CannotStart),
         (JournalError("database is locked"), CommandFailed),
         (OSError(errno.ENOSPC, "full"), CommandFailed),
         (OSError(errno.EMFILE, "too many open files"), CommandFailed),
-        (OSError(errno.EACCES, "denied"), root.CannotStart),
-        (OSError(errno.EROFS, "read-only"), root.CannotStart),
+        (OSError(errno.EACCES, "denied"), CannotStart),
+        (OSError(errno.EROFS, "read-only"), CannotStart),
     ],
 )
 def test_what_may_pass_is_tried_again(

@@ -15,7 +15,7 @@ import pytest
 
 from supervisor.commands import output, process
 from supervisor.commands.process import environment
-from supervisor.processes.process import HOME
+from supervisor.home import HOME
 from supervisor.processes.spec import ChildSpec, CommandSpec, Intensity
 from tests.instance import children, wait_for
 from tests.supervisor.stage import Stage, open_fds

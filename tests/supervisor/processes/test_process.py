@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from ipc.failpoints import VARIABLE
+from supervisor.home import HOME
 from supervisor.processes import process as processes
 from supervisor.processes.policy import Intent
-from supervisor.processes.process import HOME, Process, environment, spawn
+from supervisor.processes.process import Process, environment, spawn
 from tests.instance import children, wait_for
 from tests.supervisor.stage import LOG, Stage, open_fds, spec
 

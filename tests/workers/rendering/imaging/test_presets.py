@@ -8,7 +8,7 @@ import io
 import pytest
 from PIL import Image, ImageMath
 
-from supervisor.processes.process import HOME
+from supervisor.home import HOME
 from supervisor.settings.table import Images
 from tests.workers.rendering.imaging.test_codec import LIMITS
 from workers.rendering.imaging import Ladder
