@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.server import Server
 
 from health.answers import Receive, Scope, Send
 from health.application import Application
@@ -127,7 +128,7 @@ async def _watch(context: Context, view: View, notifier: Notifier, server: _Serv
             view.note_pause()
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """uvicorn without its signal handlers (stopping is the supervisor's business), and with shorter time-outs."""
 
     def __init__(self, config: uvicorn.Config) -> None:

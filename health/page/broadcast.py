@@ -58,6 +58,8 @@ class Topic:
 
 @dataclass(slots=True, eq=False)
 class _Reader:
+    """A browser that has the page open, and what waits for it."""
+
     waiting: dict[str, bytes] = field(default_factory=dict)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     is_over: bool = False

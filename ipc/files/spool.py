@@ -17,12 +17,11 @@ import errno
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import IO, TypeAlias, TypeVar
 
 from ipc import failpoints, private_files
 
@@ -129,7 +128,7 @@ class Spool:
     def can_be_written(self) -> bool:
         """Whether the disk takes anything, found out by trying."""
         try:
-            with tempfile.TemporaryFile(dir=self._root, buffering=0) as probe:
+            with self._probe() as probe:
                 return probe.write(bytes(PROBE_BYTES)) == PROBE_BYTES
         except OSError:
             return False
@@ -137,11 +136,17 @@ class Spool:
     def has_room(self, size: int) -> bool:
         """Whether the disk has room for that many bytes, found out by asking for it."""
         try:
-            with tempfile.TemporaryFile(dir=self._root, buffering=0) as probe:
+            with self._probe() as probe:
                 os.posix_fallocate(probe.fileno(), 0, size)
         except OSError:
             return False
         return True
+
+    def _probe(self) -> IO[bytes]:
+        """A file without a name, unbuffered."""
+        from tempfile import TemporaryFile  # noqa: PLC0415 - few of the processes with a spool try its disk
+
+        return TemporaryFile(dir=self._root, buffering=0)
 
     def remove(self, job_id: int, generation: int) -> None:
         """Delete all that lies here of a job."""

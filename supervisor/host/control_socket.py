@@ -37,6 +37,8 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _Client:
+    """Somebody who asks, and what has come of the request; `until` in monotonic seconds."""
+
     connection: socket.socket
     until: float
     said: bytearray = field(default_factory=bytearray)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from secrets import token_hex
 from typing import Literal
 
 from ipc.jobs import MACHINES, Job
@@ -34,7 +34,7 @@ def claim_for_machines(journal: Journal, jobs: Iterable[Job]) -> int:
         for job in jobs:
             values = {"id": job.id, "generation": job.generation}
             if journal.run("claim_for_machines", **values, step=step).rowcount == 1:
-                journal.run("add_claim", id=job.id, token=token_hex(_TOKEN_BYTES), now=now)
+                journal.run("add_claim", id=job.id, token=os.urandom(_TOKEN_BYTES).hex(), now=now)
                 claimed += 1
     return claimed
 

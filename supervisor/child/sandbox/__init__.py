@@ -13,7 +13,7 @@ A process that breaks the rules of the filter dies by SIGSYS. A file that it may
 
 from __future__ import annotations
 
-import platform
+import os
 import sys
 import sysconfig
 from collections.abc import Iterable
@@ -57,7 +57,7 @@ REMEDY: Final = (
 
 def best() -> Level:
     """The best that can be had here."""
-    return Level(filter.is_there(platform.machine()), landlock.version())
+    return Level(filter.is_there(os.uname().machine), landlock.version())
 
 
 def enter(readable: Iterable[Path], writable: Iterable[Path]) -> Level:
@@ -65,7 +65,7 @@ def enter(readable: Iterable[Path], writable: Iterable[Path]) -> Level:
 
     Besides the folders of the interpreter it may read what is in `readable`, and read and write what is in `writable`.
     """
-    machine = platform.machine()
+    machine = os.uname().machine
     faults: list[str] = []
     version, has_filter = 0, False
     try:

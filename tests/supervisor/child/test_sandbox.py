@@ -172,6 +172,7 @@ fails(lambda: os.mkfifo(own / "fifo"), *denied)
 fails(lambda: os.chmod(own / "file", 0o777), *denied)
 fails(lambda: os.truncate(readable / "file", 0), *denied)
 import sqlite3, decimal, http.client  # a library is still found
+import tokenize, textwrap, inspect; tokenize.open, textwrap.indent, inspect.signature  # put off until here
 """,
     )
     assert done.returncode == 0, done.stderr

@@ -6,14 +6,17 @@ A failure is in the journal, as a circuit breaker's is: no restart forgets it, a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import structlog
 
 from ipc import failpoints
 from ipc.journal import Journal, addresses, breakers, takedowns
-from workers.publishing.takedown.cloudflare import API, MAX_URLS, Cloudflare, PurgeFault
+
+if TYPE_CHECKING:
+    # Loaded where a zone is set: Python's HTTP client brings e-mail and TLS with it, a tenth of the uploader's start.
+    from workers.publishing.takedown.cloudflare import Cloudflare, PurgeFault
 
 SERVICE = "cdn"
 """What the journal calls it among the circuit breakers."""
@@ -31,8 +34,7 @@ class Purges:
         self._journal = journal
         self._zone: str = settings.get("cloudflare_zone", "")
         self._public_url: str = settings["public_url"]
-        api = settings.get("cloudflare_api") or API
-        self._cdn = Cloudflare(self._zone, settings.get("cloudflare_token", ""), api) if self._zone else None
+        self._cdn = _cdn(self._zone, settings) if self._zone else None
 
     def note(self, sha256: str, urls: Iterable[str], keys: Iterable[str]) -> None:
         """Record what is to be purged of a picture: where readers find its objects, and did under the same host."""
@@ -44,13 +46,16 @@ class Purges:
 
     def step(self) -> int:
         """Purge some; how many are done with."""
-        urls = takedowns.to_purge(self._journal, MAX_URLS)
-        if not urls:
+        if self._cdn is None:
+            if takedowns.to_purge(self._journal, 1):
+                log.warning("purge.dropped", why="storage.cloudflare_zone is not set any more")
+                takedowns.forget_purges(self._journal)
             forgive(self._journal, SERVICE)
             return 0
-        if self._cdn is None:
-            log.warning("purge.dropped", why="storage.cloudflare_zone is not set any more")
-            takedowns.forget_purges(self._journal)
+        from workers.publishing.takedown.cloudflare import MAX_URLS, PurgeFault  # noqa: PLC0415 - as above
+
+        urls = takedowns.to_purge(self._journal, MAX_URLS)
+        if not urls:
             forgive(self._journal, SERVICE)
             return 0
         failure = breakers.get(self._journal, SERVICE)
@@ -74,6 +79,12 @@ class Purges:
         wait = min(max(wait, 1.0), LONGEST_WAIT_SECONDS)
         log.warning("purge.failed", reason=str(fault), seconds=round(wait))
         breakers.put(self._journal, SERVICE, since, now + wait, str(fault), fault.remedy)
+
+
+def _cdn(zone: str, settings: Mapping[str, Any]) -> Cloudflare:
+    from workers.publishing.takedown.cloudflare import API, Cloudflare  # noqa: PLC0415 - as above
+
+    return Cloudflare(zone, settings.get("cloudflare_token", ""), settings.get("cloudflare_api") or API)
 
 
 def forgive(journal: Journal, service: str) -> None:

@@ -6,7 +6,6 @@ pixels a side, the 8 × 8 lowest frequencies of their cosine transform, a bit ea
 
 from __future__ import annotations
 
-import statistics
 from typing import Final
 
 from workers.rendering.imaging.appearance.cosines import Rows, transform
@@ -20,5 +19,6 @@ _FREQUENCIES: Final = 8
 def phash(rows: Rows) -> int:
     """Of SIDE rows of SIDE samples of grey; 64 bits, that of the mean first, row by row."""
     values = [value for row in transform(rows, _FREQUENCIES, _FREQUENCIES) for value in row]
-    median = statistics.median(values)
+    below, above = sorted(values)[len(values) // 2 - 1 :][:2]
+    median = (below + above) / 2  # as in the statistics module, which brings fractions and decimals with it
     return sum((value > median) << (len(values) - 1 - at) for at, value in enumerate(values))

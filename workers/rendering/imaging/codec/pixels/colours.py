@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 
 from PIL import Image, ImageCms
 
@@ -13,7 +14,6 @@ from workers.rendering.imaging.memory import Gauge
 
 SRGB = ImageCms.createProfile("sRGB")
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-_FROM_16_BITS = [(value * 255 + 32_767) // 65_535 for value in range(65_536)]
 
 
 def plain(image: Image.Image, alpha: Image.Image | None = None) -> Image.Image:
@@ -23,7 +23,7 @@ def plain(image: Image.Image, alpha: Image.Image | None = None) -> Image.Image:
     in L, takes the place of its own.
     """
     if image.mode.startswith("I"):
-        result = image.convert("I").point(_FROM_16_BITS, "L")
+        result = image.convert("I").point(_from_16_bits(), "L")
     elif image.mode in ("LA", "RGBA"):
         result = image
     elif alpha is None and image.has_transparency_data:
@@ -37,6 +37,12 @@ def plain(image: Image.Image, alpha: Image.Image | None = None) -> Image.Image:
     if result.mode in ("LA", "RGBA") and result.getchannel("A").getextrema() == (255, 255):
         result = result.convert(result.mode[:-1])
     return result
+
+
+@cache
+def _from_16_bits() -> list[int]:
+    """What each value becomes. Made at the first picture that has 16 bits: it takes 6 ms and half a mebibyte."""
+    return [(value * 255 + 32_767) // 65_535 for value in range(65_536)]
 
 
 def _with_alpha(image: Image.Image, alpha: Image.Image) -> Image.Image:
