@@ -15,6 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -55,6 +56,7 @@ class Postgres:
         self._folder: Path | None = None
         self._programs = Path()
         self._process: subprocess.Popen[bytes] | None = None
+        self._idle: dict[str, list[psycopg.Connection]] = defaultdict(list)
 
     def address(self, role: str) -> str:
         return f"postgres://{role}@{HOST}:{self.port}/postgres"
@@ -104,6 +106,9 @@ class Postgres:
         """Stop it: by SIGINT it ends every session with a word, by SIGQUIT without one. It may be stopped already."""
         if self._process is None:
             return
+        for sessions in self._idle.values():
+            while sessions:
+                sessions.pop().close()
         self._process.send_signal(how)
         self._process.wait()
         LASTING.discard(self._process.pid)
@@ -124,13 +129,25 @@ class Postgres:
     def sql(
         self, statements: str, values: dict[str, Any] | None = None, *, role: str = "postgres"
     ) -> list[dict[str, Any]]:
-        """Run SQL as that role, by default the superuser; the rows of the last statement. Values are %(name)s."""
-        with psycopg.connect(self.address(role), autocommit=True) as connection:
+        """Run SQL as that role, by default the superuser; the rows of the last statement. Values are %(name)s.
+
+        Its session is kept for the next one: to begin one takes the server longer than most statements do.
+        """
+        try:
+            connection = self._idle[role].pop()  # several threads may ask
+        except IndexError:
+            connection = psycopg.connect(self.address(role), autocommit=True)
+        try:
             cursor = connection.cursor(row_factory=dict_row)
             cursor.execute(statements.encode(), values)
             while cursor.nextset():
                 pass
-            return cursor.fetchall() if cursor.description else []
+            rows = cursor.fetchall() if cursor.description else []
+        except BaseException:
+            connection.close()
+            raise
+        self._idle[role].append(connection)
+        return rows
 
     @property
     def _data(self) -> Path:
