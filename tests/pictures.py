@@ -26,7 +26,7 @@ def draw(path: Path, seed: int, size: tuple[int, int] = (480, 360)) -> None:
 
 
 def make_export(
-    folder: Path, count: int, *, size: tuple[int, int] = (480, 360), bad: dict[int, bytes] | None = None
+    folder: Path, count: int, *, size: tuple[int, int] = (240, 180), bad: dict[int, bytes] | None = None
 ) -> Path:
     """An export of `count` photo messages, ids from 1. `bad` puts other bytes in place of a message's picture."""
     (folder / "photos").mkdir(parents=True)

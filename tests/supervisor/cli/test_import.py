@@ -152,11 +152,11 @@ def test_an_export_that_moved_and_grew(instance: Instance, tmp_path: Path) -> No
     moved = tmp_path / "moved"
     shutil.move(export, moved)
     name = "photos/photo_3@01-02-2025_10-00-00.jpg"
-    draw(moved / name, 1)  # the same picture as the first: stored once, with two rows
+    draw(moved / name, 1, (240, 180))  # the same picture as the first: stored once, with two rows
     document = json.loads((moved / "result.json").read_text())
     document["messages"][1]["text_entities"] = [{"type": "plain", "text": "edited"}]
     document["messages"][1]["edited_unixtime"] = str(int(document["messages"][1]["date_unixtime"]) + 60)
-    document["messages"].append(message(3, photo=name, width=480, height=360))
+    document["messages"].append(message(3, photo=name, width=240, height=180))
     (moved / "result.json").write_text(json.dumps(document))
     done = instance.command("import", str(moved / "result.json"), "--exit")
     assert "3 pictures: 1 published, 1 already there, 1 edited, 0 dead" in done.stdout
