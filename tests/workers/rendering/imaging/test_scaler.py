@@ -8,7 +8,7 @@ import sys
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from supervisor.processes.process import HOME
+from supervisor.home import HOME
 from workers.rendering.imaging.codec import scaler
 from workers.rendering.imaging.codec.scaler import Box, resized
 
