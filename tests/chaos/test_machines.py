@@ -227,11 +227,51 @@ def retry_those_shot(machines: Desk) -> None:
 
 @in_long_runs
 @pytest.mark.parametrize("point", FAILPOINTS)
-def test_kill_9_at_each_failpoint(point: str, few: Path, make: Make) -> None:
-    """Of the origin's uploader and of the connection of both nodes, as they reach it. Not each is, in each run."""
-    with make(few) as machines:
-        machines.start(**{failpoints.VARIABLE: point})
-        machines.finish(list(range(1, FEW + 1)))
+def test_kill_9_at_each_failpoint(point: str, make: Make, tmp_path: Path) -> None:
+    """Of the origin's uploader, or of nodes' connections, once what the point needs has come about."""
+    dead = list(range(3, FEW, 2)) if point == "queue.settled" else []
+    bad = {number: b"\xff\xd8\xff no picture %d" % number for number in dead}
+    with make(make_export(tmp_path / "export", FEW, bad=bad)) as machines:
+        machines.start_nodes(**{failpoints.VARIABLE: point})
+        frozen = [node.strike("image-1", signal.SIGSTOP) for node in machines.nodes if point in NODES_HOLD]
+        machines.origin.start(**{failpoints.VARIABLE: point})
+        if point not in ORIGIN_IS_IDLE:
+            frozen.append(machines.origin.strike("image-1", signal.SIGSTOP))
+        if point == "queue.forgotten":
+            wait_for("both to hold some", lambda: all(len(in_hand(node)) > 1 for node in machines.nodes))
+            for node in machines.nodes:
+                assert node.root is not None
+                node.root.terminate()
+        wait_for("the failpoint to be reached", lambda: was_reached(point, machines))
+        for worker in frozen:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGCONT)
+        if point == "queue.forgotten":
+            for node in machines.nodes:
+                assert node.wait() == 0
+                node.start()
+        machines.wait_until_running()
+        machines.finish([one for one in range(1, FEW + 1) if one not in dead], dead=len(dead))
+
+
+ORIGIN_IS_IDLE: Final = ("machines.taken_back", "machines.brought_back")
+"""Points that are reached once its own worker has nothing to do. At all others the nodes get nearly all."""
+
+NODES_HOLD: Final = (*ORIGIN_IS_IDLE, "machines.compared", "queue.forgotten")
+"""Points that are reached while nodes don't get on with what they have. At all others they publish it."""
+
+
+def was_reached(point: str, machines: Desk) -> bool:
+    """Whether the process that reaches it was killed: of both nodes, but one of them is enough that has settled."""
+    if point.startswith("machines."):
+        return was_killed(machines.origin, "uploader")
+    reached = [was_killed(node, "connection") for node in machines.nodes]
+    return any(reached) if point == "queue.settled" else all(reached)
+
+
+def was_killed(machine: HostedInstance, child: str) -> bool:
+    """Also after it was asked to stop."""
+    return any(one.get("child") == child and "killed by SIGKILL" in str(one.get("what")) for one in machine.records())
 
 
 @in_long_runs
