@@ -30,7 +30,7 @@ from tests.chaos.disks import small_disk
 from tests.hosted import HostedInstance
 from tests.instance import DEADLINE_SECONDS, wait_for
 from tests.machines import Desk, ask, desk, in_hand, signal_all
-from tests.pictures import make_export
+from tests.pictures import make_export, message, write_result
 from tests.servers.faults import BlackHole, LostAnswer, Mode, Pass, Refuse, Request, Reset
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
@@ -347,8 +347,47 @@ def test_answers_are_lost(call: str, make: Make, tmp_path: Path) -> None:
 
 
 @in_long_runs
-def test_each_is_delivered_to_two_nodes(few: Path, make: Make) -> None:
-    """Nodes that are frozen in turn, each past its leases: what one has, another one gets."""
+def test_each_is_delivered_to_two_nodes(make: Make, tmp_path: Path) -> None:
+    """Whatever a frozen node has in hand as its leases end, another one gets; then both go on with it."""
+    export = make_export(tmp_path / "export", 8)
+    text, *pictures = json.loads((export / "result.json").read_text())["messages"]
+    text = message(text["id"])
+    write_result(export, [text])
+    with make(export, workers=2) as machines:
+        origin, (first, second) = machines.origin, machines.nodes
+        first.start()
+        wait_for("the node to be there", machines.known_nodes)
+        origin.start()
+        frozen = freeze_workers(first) + freeze_workers(origin)
+        wait_for("the export to be read", origin.is_done)
+        write_result(export, [text, *pictures])  # two for the origin's workers, one that it keeps, two for each worker
+        origin.strike("connection")
+        wait_for("the node to hold four", lambda: len(in_hand(first)) == 4)
+        signal_all(first, signal.SIGSTOP)
+        second.start()
+        frozen += freeze_workers(second)
+        wait_for("the other one to hold the same", lambda: keys_in_hand(second) == keys_in_hand(first))
+        signal_all(first, signal.SIGCONT)
+        for worker in frozen:
+            os.kill(worker, signal.SIGCONT)
+        machines.wait_until_running()
+        machines.finish(list(range(2, 9)))
+        assert ask(first, "SELECT sum(lost) FROM origins") == [(4,)]
+
+
+def freeze_workers(machine: HostedInstance) -> list[int]:
+    """Its image workers, once all of them can be given a job; their process ids."""
+    machine.wait_until_running()
+    return [machine.strike(name, signal.SIGSTOP) for name in machine.processes if name.startswith("image-")]
+
+
+def keys_in_hand(node: HostedInstance) -> set[object]:
+    return {key for key, *_ in in_hand(node)}
+
+
+@in_long_runs
+def test_nodes_that_are_frozen_in_turn(few: Path, make: Make) -> None:
+    """Each past its leases: what one has, another one gets."""
     with make(few, lease=1) as machines:
         machines.start_nodes()
         machines.origin.start()
