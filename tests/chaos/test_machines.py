@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import sqlite3
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -627,3 +628,26 @@ def test_nodes_are_stopped_and_others_started_under_load(many: Path, make: Make)
             node.start()
         machines.wait_until_running()
         machines.finish(MESSAGES, seconds=LONG_SECONDS)
+
+
+@in_long_runs
+def test_an_old_node_beside_a_new_one(few: Path, make: Make, queue_server: RowServer) -> None:
+    """It gives back what it can't read, and says so; the new one gets all of that."""
+    with make(few) as machines:
+        old, new = machines.nodes
+        old.program = [sys.executable, "-P", "-m", "tests.chaos.old_node"]
+        machines.start_nodes()
+        machines.origin.start()
+        frozen = [machine.strike("image-1", signal.SIGSTOP) for machine in (machines.origin, new)]
+
+        def problems() -> str:
+            about = "select about -> 'problems' as told from picturedesk.nodes where node like 'node-1-%'"
+            return str(queue_server.sql(about))
+
+        wait_for("the old one to say that it can't read some", lambda: "version" in problems())
+        for worker in frozen:
+            os.kill(worker, signal.SIGCONT)
+        machines.wait_until_done()
+        shares = machines.published_by()
+        assert shares[old.folder.name] == 0 < shares[new.folder.name], shares
+        machines.finish(list(range(1, FEW + 1)))
