@@ -33,7 +33,7 @@ POSTED = 1_738_404_000
 
 CONFIG = """
 [images]
-widths = [100, 200]
+widths = {widths}
 [storage]
 backend = "r2"
 endpoint = "{endpoint}"
@@ -64,8 +64,11 @@ class HostedInstance(Instance):
         url: str = "",
         more: str = "",
         workers: int = 1,
+        widths: Sequence[int] = (100, 200),
     ) -> None:
-        config = CONFIG.format(endpoint=endpoint or objects.endpoint, bucket=bucket, url=url or rows.url, more=more)
+        config = CONFIG.format(
+            endpoint=endpoint or objects.endpoint, bucket=bucket, url=url or rows.url, more=more, widths=list(widths)
+        )
         super().__init__(folder, export, config, workers=workers)
         self.client = objects.client()
         self._rows = rows

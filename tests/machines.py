@@ -18,10 +18,11 @@ import sqlite3
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.hosted import HostedInstance
 from tests.instance import DEADLINE_SECONDS, wait_for
@@ -84,6 +85,7 @@ class Desk:
         lease: int = 4,
         reconcile: int = 2,
         workers: int = 1,
+        widths: Sequence[int] = (100, 200),
         more: str = "",
         origin_more: str = "",
     ) -> None:
@@ -105,6 +107,7 @@ class Desk:
                 url=links.database.url,
                 more=section + more + (origin_more if role == "origin" else ""),
                 workers=workers,
+                widths=widths,
             )
             self.links[made] = links
             return made
@@ -289,12 +292,12 @@ def signal_all(machine: HostedInstance, number: signal.Signals) -> None:
 
 @contextmanager
 def desk(
-    folder: Path, export: Path, objects: ObjectServer, rows: RowServer, *, nodes: int = 1, **options: int | str
+    folder: Path, export: Path, objects: ObjectServer, rows: RowServer, *, nodes: int = 1, **options: Any
 ) -> Iterator[Desk]:
     """A desk on empty services; none of its processes outlives the block."""
     rows.empty()
     rows.empty_queues()
     with ExitStack() as open_:
-        machines = Desk(open_, folder, export, objects, rows, nodes=nodes, **options)  # type: ignore[arg-type]
+        machines = Desk(open_, folder, export, objects, rows, nodes=nodes, **options)
         open_.callback(machines.end)
         yield machines

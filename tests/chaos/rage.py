@@ -388,8 +388,17 @@ def scene(folder: Path, objects: ObjectServer, rows: RowServer, **environment: s
     ):
         rows.empty()
         text = settings_text(telegram, ["@chaosdesk"], {})
-        addresses = {"endpoint": storage.url, "url": catalogue.url}
-        instance = _Instance(folder, Path("/nonexistent"), objects, rows, bucket, **addresses, more=text, workers=2)
+        instance = _Instance(
+            folder,
+            Path("/nonexistent"),
+            objects,
+            rows,
+            bucket,
+            endpoint=storage.url,
+            url=catalogue.url,
+            more=text,
+            workers=2,
+        )
         instance.more = environment
         config = instance.config.read_text().replace("\n[images]\nwidths = [100, 200]", "")
         instance.config.write_text(config)

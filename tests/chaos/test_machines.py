@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import sqlite3
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,22 +24,23 @@ from typing import Any, Final
 import pytest
 
 from ipc import failpoints
+from ipc.journal.leases import LEASE_SECONDS as REMOVAL_SECONDS
 from tests import lengths
 from tests.chaos import rage
 from tests.chaos.disks import small_disk
 from tests.hosted import HostedInstance
 from tests.instance import DEADLINE_SECONDS, wait_for
 from tests.machines import Desk, ask, desk, in_hand, signal_all
-from tests.pictures import make_export
+from tests.pictures import make_export, message, write_result
 from tests.servers.faults import BlackHole, LostAnswer, Mode, Pass, Refuse, Request, Reset
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
-from tests.servers.telegram import TelegramServer
+from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.desk import settings_text
 
 pytestmark = pytest.mark.chaos
 
-FEW, MANY, PLENTY = 12, 60, 150
+FEW, MANY, PLENTY = 12, 60, 300
 MESSAGES: Final = list(range(1, MANY + 1))
 
 LEASE_SECONDS: Final = 4
@@ -46,6 +48,12 @@ LONG_SECONDS: Final = 3 * DEADLINE_SECONDS
 
 RANDOM_SECONDS: Final = 120.0
 """For how long something happens every other second."""
+
+WIDTHS: Final = (320, 640, 1280)
+"""Rendering these takes so long that our own worker does not do it all while nodes are struck."""
+
+SHARE: Final = 10
+"""How many pictures each machine has to have published meanwhile, at least."""
 
 FAILPOINTS: Final = [name for name in failpoints.NAMES if name.startswith(("machines.", "queue."))]
 
@@ -60,6 +68,9 @@ POISON: Final = {
 }
 """With these settings some pictures take for ever, or all memory."""
 
+TAKEN_DOWN_SOON: Final = {"PICTUREDESK__STORAGE__TAKEDOWN_AFTER_SECONDS": "1"}
+"""The objects of a deleted post go while nodes have others in hand."""
+
 in_long_runs = pytest.mark.skipif(not lengths.is_long, reason="other chaos of many machines: bin/test --long")
 
 Make = Callable[..., contextlib.AbstractContextManager[Desk]]
@@ -73,6 +84,11 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_export(tmp_path_factory.mktemp("machines") / "export", MANY, size=(1200, 900))
+
+
+@pytest.fixture(scope="module")
+def plenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_export(tmp_path_factory.mktemp("machines") / "export", PLENTY, size=(1600, 1200))
 
 
 @pytest.fixture
@@ -107,17 +123,19 @@ def test_two_nodes_share_an_origins_work(few: Path, make: Make) -> None:
 @in_long_runs
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", range(3))
-def test_everything_at_any_time(number: int, make: Make, queue_server: RowServer, tmp_path: Path) -> None:
+def test_everything_at_any_time(number: int, plenty: Path, make: Make, queue_server: RowServer) -> None:
     """kill -9 of any process of any tree, of whole nodes and of the origin, some of which reach a failpoint afterwards;
-    and what else there is: partitions, lost answers, frozen machines, queues that lose all.
+    and what else there is: partitions, lost answers, frozen machines, queues that lose all. Each node has its share.
     """
     seed = lengths.seed_of_the_run(number)
-    with make(make_export(tmp_path / "export", PLENTY, size=(1200, 900)), reconcile=5) as machines:
+    with make(plenty, reconcile=5, widths=WIDTHS) as machines:
         machines.start()
         chaos = Chaos(machines, queue_server, random.Random(seed))
         chaos.run(RANDOM_SECONDS)
-        print(chaos.done, f"{machines.published()} are published", machines.published_by())
+        shares = machines.published_by()
+        print(chaos.done, f"{sum(shares.values())} of {PLENTY} are published", shares)
         chaos.settle()
+        assert min(shares.values()) >= SHARE, shares
         retry_those_shot(machines)
         machines.finish(list(range(1, PLENTY + 1)), seconds=LONG_SECONDS)
 
@@ -133,17 +151,29 @@ class Chaos:
         self._lasting: list[tuple[float, Callable[[], object]]] = []
 
     def run(self, seconds: float) -> None:
-        acts = {self.kill: 8, self.restart: 2, self.reach: 2, self.cut: 5, self.freeze: 3, self.lose: 4, self.empty: 1}
+        """Strike any of them for so long; then, until each has published its share, none that has not."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            (act,) = self._dice.choices(list(acts), list(acts.values()))
-            self.done[act.__name__] += 1
-            end = act(self._dice.choice(self._machines.machines))
-            if end is not None:
-                self._lasting.append((time.monotonic() + self._dice.uniform(0.5, 3 * LEASE_SECONDS), end))
+        while time.monotonic() < until or self._lacking():
+            spared = self._lacking() if time.monotonic() >= until else set()
+            if struck := [machine for machine in self._machines.machines if machine not in spared]:
+                self._strike(self._dice.choice(struck))
             time.sleep(self._dice.uniform(0.2, 3.0))
             self._end([one for one in self._lasting if one[0] < time.monotonic()])
             self._revive()
+
+    def _strike(self, machine: HostedInstance) -> None:
+        acts = {self.kill: 8, self.restart: 2, self.reach: 2, self.cut: 5, self.freeze: 3, self.lose: 4, self.empty: 1}
+        (act,) = self._dice.choices(list(acts), list(acts.values()))
+        self.done[act.__name__] += 1
+        end = act(machine)
+        if end is not None:
+            self._lasting.append((time.monotonic() + self._dice.uniform(0.5, 3 * LEASE_SECONDS), end))
+
+    def _lacking(self) -> set[HostedInstance]:
+        """The machines that have not published their share; none if hardly anything is left."""
+        shares = self._machines.published_by()
+        is_over = sum(shares.values()) > PLENTY - SHARE
+        return {one for one in self._machines.machines if not is_over and shares[one.folder.name] < SHARE}
 
     def settle(self) -> None:
         self._end(list(self._lasting))
@@ -223,11 +253,51 @@ def retry_those_shot(machines: Desk) -> None:
 
 @in_long_runs
 @pytest.mark.parametrize("point", FAILPOINTS)
-def test_kill_9_at_each_failpoint(point: str, few: Path, make: Make) -> None:
-    """Of the origin's uploader and of the connection of both nodes, as they reach it. Not each is, in each run."""
-    with make(few) as machines:
-        machines.start(**{failpoints.VARIABLE: point})
-        machines.finish(list(range(1, FEW + 1)))
+def test_kill_9_at_each_failpoint(point: str, make: Make, tmp_path: Path) -> None:
+    """Of the origin's uploader, or of nodes' connections, once what the point needs has come about."""
+    dead = list(range(3, FEW, 2)) if point == "queue.settled" else []
+    bad = {number: b"\xff\xd8\xff no picture %d" % number for number in dead}
+    with make(make_export(tmp_path / "export", FEW, bad=bad)) as machines:
+        machines.start_nodes(**{failpoints.VARIABLE: point})
+        frozen = [node.strike("image-1", signal.SIGSTOP) for node in machines.nodes if point in NODES_HOLD]
+        machines.origin.start(**{failpoints.VARIABLE: point})
+        if point not in ORIGIN_IS_IDLE:
+            frozen.append(machines.origin.strike("image-1", signal.SIGSTOP))
+        if point == "queue.forgotten":
+            wait_for("both to hold some", lambda: all(len(in_hand(node)) > 1 for node in machines.nodes))
+            for node in machines.nodes:
+                assert node.root is not None
+                node.root.terminate()
+        wait_for("the failpoint to be reached", lambda: was_reached(point, machines))
+        for worker in frozen:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGCONT)
+        if point == "queue.forgotten":
+            for node in machines.nodes:
+                assert node.wait() == 0
+                node.start()
+        machines.wait_until_running()
+        machines.finish([one for one in range(1, FEW + 1) if one not in dead], dead=len(dead))
+
+
+ORIGIN_IS_IDLE: Final = ("machines.taken_back", "machines.brought_back")
+"""Points that are reached once its own worker has nothing to do. At all others the nodes get nearly all."""
+
+NODES_HOLD: Final = (*ORIGIN_IS_IDLE, "machines.compared", "queue.forgotten")
+"""Points that are reached while nodes don't get on with what they have. At all others they publish it."""
+
+
+def was_reached(point: str, machines: Desk) -> bool:
+    """Whether the process that reaches it was killed: of both nodes, but one of them is enough that has settled."""
+    if point.startswith("machines."):
+        return was_killed(machines.origin, "uploader")
+    reached = [was_killed(node, "connection") for node in machines.nodes]
+    return any(reached) if point == "queue.settled" else all(reached)
+
+
+def was_killed(machine: HostedInstance, child: str) -> bool:
+    """Also after it was asked to stop."""
+    return any(one.get("child") == child and "killed by SIGKILL" in str(one.get("what")) for one in machine.records())
 
 
 @in_long_runs
@@ -303,8 +373,47 @@ def test_answers_are_lost(call: str, make: Make, tmp_path: Path) -> None:
 
 
 @in_long_runs
-def test_each_is_delivered_to_two_nodes(few: Path, make: Make) -> None:
-    """Nodes that are frozen in turn, each past its leases: what one has, another one gets."""
+def test_each_is_delivered_to_two_nodes(make: Make, tmp_path: Path) -> None:
+    """Whatever a frozen node has in hand as its leases end, another one gets; then both go on with it."""
+    export = make_export(tmp_path / "export", 8)
+    text, *pictures = json.loads((export / "result.json").read_text())["messages"]
+    text = message(text["id"])
+    write_result(export, [text])
+    with make(export, workers=2) as machines:
+        origin, (first, second) = machines.origin, machines.nodes
+        first.start()
+        wait_for("the node to be there", machines.known_nodes)
+        origin.start()
+        frozen = freeze_workers(first) + freeze_workers(origin)
+        wait_for("the export to be read", origin.is_done)
+        write_result(export, [text, *pictures])  # two for the origin's workers, one that it keeps, two for each worker
+        origin.strike("connection")
+        wait_for("the node to hold four", lambda: len(in_hand(first)) == 4)
+        signal_all(first, signal.SIGSTOP)
+        second.start()
+        frozen += freeze_workers(second)
+        wait_for("the other one to hold the same", lambda: keys_in_hand(second) == keys_in_hand(first))
+        signal_all(first, signal.SIGCONT)
+        for worker in frozen:
+            os.kill(worker, signal.SIGCONT)
+        machines.wait_until_running()
+        machines.finish(list(range(2, 9)))
+        assert ask(first, "SELECT sum(lost) FROM origins") == [(4,)]
+
+
+def freeze_workers(machine: HostedInstance) -> list[int]:
+    """Its image workers, once all of them can be given a job; their process ids."""
+    machine.wait_until_running()
+    return [machine.strike(name, signal.SIGSTOP) for name in machine.processes if name.startswith("image-")]
+
+
+def keys_in_hand(node: HostedInstance) -> set[object]:
+    return {key for key, *_ in in_hand(node)}
+
+
+@in_long_runs
+def test_nodes_that_are_frozen_in_turn(few: Path, make: Make) -> None:
+    """Each past its leases: what one has, another one gets."""
     with make(few, lease=1) as machines:
         machines.start_nodes()
         machines.origin.start()
@@ -411,62 +520,99 @@ def telegram() -> Iterator[TelegramServer]:
 
 @in_long_runs
 def test_messages_change_while_nodes_have_them(make: Make, telegram: TelegramServer, queue_server: RowServer) -> None:
+    """Of what was deleted or hidden the objects go as well, also those that arrive long after; `gc` has the rest."""
     dice = random.Random(lengths.seed_of_the_run())
     channel = telegram.world.add_channel("Chaos", "chaosdesk")
     channel.post_text("from before")
     with make(Path("/nonexistent"), origin_more=settings_text(telegram, ["@chaosdesk"], {})) as machines:
-        machines.start()
+        origin = machines.origin
+        machines.start(**TAKEN_DOWN_SOON)
         wait_for(
             "the channel to be seen",
-            lambda: any(one["cursor"] for one in (machines.origin.status() or {"channels": []})["channels"]),
+            lambda: any(one["cursor"] for one in (origin.status() or {"channels": []})["channels"]),
         )
-        frozen = machines.origin.strike("image-1", signal.SIGSTOP)
-        posted = [channel.post_photo(rage.good_picture(dice), f"caption {number}") for number in range(60)]
-        captions = {message: f"caption {number}" for number, message in enumerate(posted)}
-        pictures = dict[int, bytes]()
-        for _ in range(80):
-            message = dice.choice(list(captions))
-            match dice.choice(["edit", "edit", "photo", "delete"]):
-                case "edit":
-                    captions[message] = f"edited {dice.random()}"
-                    channel.edit(message, captions[message])
-                case "photo":
-                    pictures[message] = rage.good_picture(dice)
-                    channel.edit(message, photo=pictures[message])
-                case "delete" if len(captions) > 30:
-                    del captions[message]
-                    channel.delete(message)
-            time.sleep(dice.uniform(0.0, 0.2))
-        hidden = dice.sample(list(captions), 5)
-        for message in hidden:
-            done = machines.origin.command("hide", f"https://t.me/chaosdesk/{message}")
+        frozen = origin.strike("image-1", signal.SIGSTOP)
+        captions, pictures = change_at_random(channel, dice)
+        for message in dice.sample(list(captions), 5):
+            done = origin.command("hide", f"https://t.me/chaosdesk/{message}")
             assert done.returncode == 0, done.stderr
             del captions[message]
         os.kill(frozen, signal.SIGCONT)
         wait_for("the rows to be as the channel is", lambda: shown(queue_server) == captions, LONG_SECONDS)
         wait_for("nothing to be on its way", machines.is_nothing_under_way, LONG_SECONDS)
-        folders = {one["sha256"] for one in machines.origin.rows() if one["message_id"] in captions}
-
-        digests = {one["message_id"]: one["sha256"] for one in machines.origin.rows()}
-        for message, data in pictures.items():
-            assert message not in captions or digests[message] == hashlib.sha256(data).hexdigest()
+        assert {one["message_id"]: one["sha256"] for one in origin.rows()} == {one: pictures[one] for one in captions}
         assert telegram.unexpected == []
-        machines.assert_closed()
         print(machines.published_by())
-        assert machines.origin.stop() == 0
-        objects_once_more(machines.origin)
-        machines.origin.start()  # it sweeps originals that were replaced before anybody had rendered them
-        machines.wait_until_running()
-        wait_for("the spool to be swept", lambda: not machines.origin.job_folders())
-        wait_for("the objects to be those of the rows", lambda: objects_once_more(machines.origin) == folders)
+        looked_for = look_for_removed_pictures(origin)
+        stored = digests_of(origin)
+        assert not stored & {digest for message, digest in pictures.items() if message not in captions}
+        print(f"{len(looked_for)} were looked for twice, {len(stored) - len(captions)} are left to gc")
+        assert origin.command("gc", "--delete", "--older-than", "0").returncode == 0
+        wait_for("the spool to be swept", lambda: not origin.job_folders())
+        machines.assert_all_is_well(sorted(captions))
         machines.stop()
         machines.assert_nothing_elsewhere()
 
 
-def objects_once_more(origin: HostedInstance) -> set[str]:
-    """The digests that objects are stored of. What nodes had in hand is looked for again after a while: it is due."""
-    with closing(sqlite3.connect(origin.state_dir / "journal.db", timeout=DEADLINE_SECONDS)) as journal, journal:
-        journal.execute("UPDATE takedowns SET at = 0 WHERE step = 'leaving' AND at > 0")
+def change_at_random(channel: Channel, dice: random.Random) -> tuple[dict[int, str], dict[int, str]]:
+    """Post 60 pictures, then edit, replace and delete some: the captions of those that are there, and the digest of the
+    last picture of each, by message id.
+    """
+    captions, pictures = dict[int, str](), dict[int, str]()
+    for number in range(60):
+        data = rage.good_picture(dice)
+        message = channel.post_photo(data, f"caption {number}")
+        captions[message], pictures[message] = f"caption {number}", hashlib.sha256(data).hexdigest()
+    for _ in range(80):
+        message = dice.choice(list(captions))
+        match dice.choice(["edit", "edit", "photo", "delete"]):
+            case "edit":
+                captions[message] = f"edited {dice.random()}"
+                channel.edit(message, captions[message])
+            case "photo":
+                data = rage.good_picture(dice)
+                channel.edit(message, photo=data)
+                pictures[message] = hashlib.sha256(data).hexdigest()
+            case "delete" if len(captions) > 30:
+                channel.delete(message)
+                del captions[message]
+        time.sleep(dice.uniform(0.0, 0.2))
+    return captions, pictures
+
+
+def look_for_removed_pictures(origin: HostedInstance) -> set[str]:
+    """Have the running origin look again for what nodes may have stored late, and one has; the digests of all that.
+
+    It does so once nobody can write such an object any more, some quarter of an hour later: that passes while it is
+    stopped. In the end nothing is left to be removed.
+    """
+
+    def is_looked_for_once() -> bool:
+        first = f"SELECT 1 FROM takedowns WHERE step <> 'leaving' OR looks > 1 OR at <= {time.time()}"
+        return not ask(origin, first)
+
+    wait_for("the objects to be looked for once", is_looked_for_once, LONG_SECONDS)
+    removed = {str(sha256) for (sha256,) in ask(origin, "SELECT DISTINCT sha256 FROM takedowns")}
+    assert removed, "no picture was removed while it was elsewhere"
+    assert not removed & digests_of(origin)
+    assert origin.stop() == 0
+    origin.wait_until_gone()
+    late, shown = min(removed), origin.rows()[0]
+    for rendition in shown["renditions"]:
+        key = rendition["key"].replace(shown["sha256"], late).replace(f"/{shown['sha256'][:2]}/", f"/{late[:2]}/")
+        origin.client.put_object(Bucket=origin.bucket, Key=key, Body=b"late")
+    assert late in digests_of(origin)
+    with closing(sqlite3.connect(origin.state_dir / "journal.db")) as journal, journal:
+        for table in ("takedowns", "removals"):
+            journal.execute(f"UPDATE {table} SET at = at - ?", [REMOVAL_SECONDS])
+    origin.start(**TAKEN_DOWN_SOON)
+    origin.wait_until_running()
+    wait_for("them to be looked for again", lambda: not ask(origin, "SELECT 1 FROM takedowns"), LONG_SECONDS)
+    return removed
+
+
+def digests_of(origin: HostedInstance) -> set[str]:
+    """The digests of the pictures that the bucket has objects of."""
     return {key.split("/")[2] for key in origin.objects()}
 
 
@@ -507,3 +653,26 @@ def test_nodes_are_stopped_and_others_started_under_load(many: Path, make: Make)
             node.start()
         machines.wait_until_running()
         machines.finish(MESSAGES, seconds=LONG_SECONDS)
+
+
+@in_long_runs
+def test_an_old_node_beside_a_new_one(few: Path, make: Make, queue_server: RowServer) -> None:
+    """It gives back what it can't read, and says so; the new one gets all of that."""
+    with make(few) as machines:
+        old, new = machines.nodes
+        old.program = [sys.executable, "-P", "-m", "tests.chaos.old_node"]
+        machines.start_nodes()
+        machines.origin.start()
+        frozen = [machine.strike("image-1", signal.SIGSTOP) for machine in (machines.origin, new)]
+
+        def problems() -> str:
+            about = "select about -> 'problems' as told from picturedesk.nodes where node like 'node-1-%'"
+            return str(queue_server.sql(about))
+
+        wait_for("the old one to say that it can't read some", lambda: "version" in problems())
+        for worker in frozen:
+            os.kill(worker, signal.SIGCONT)
+        machines.wait_until_done()
+        shares = machines.published_by()
+        assert shares[old.folder.name] == 0 < shares[new.folder.name], shares
+        machines.finish(list(range(1, FEW + 1)))
