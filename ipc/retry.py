@@ -1,4 +1,4 @@
-"""Whether a failed job is tried again, and when: a pure function of its attempts, the clock and a random source."""
+"""Whether what has failed is tried again, and when: pure functions of the number of failures and a random source."""
 
 from __future__ import annotations
 
@@ -29,5 +29,15 @@ class RetryPolicy:
         """
         if failures > self.max_attempts:
             return None
-        pause = self.base_seconds * 2.0 ** min(failures - 1, 40)
-        return float(min(LONGEST_SECONDS, pause) * (1 - JITTER + 2 * JITTER * random()))
+        return pause_seconds(failures, self.base_seconds, LONGEST_SECONDS, random)
+
+
+def pause_seconds(times: int, first: float, longest: float, random: Callable[[], float]) -> float:
+    """The pause after so many tries in a row (from 1) that came to nothing: `first` seconds, and twice as long each
+    time, up to `longest`; jitter comes on top of both. `random` gives [0, 1).
+
+    >>> [pause_seconds(times, 1.0, 30.0, lambda: 0.5) for times in (1, 2, 3, 99)]
+    [1.0, 2.0, 4.0, 30.0]
+    """
+    pause = first * 2.0 ** min(times - 1, 40)
+    return float(min(longest, pause) * (1 - JITTER + 2 * JITTER * random()))

@@ -12,18 +12,15 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
-
 from ipc.checklist import Checklist
 from ipc.files.spool import Spool
-from ipc.journal import Journal, taken
+from ipc.journal import Journal
 from ipc.loading import loading
 from ipc.machines.names import is_node
 from ipc.options import reading_options
 from ipc.posts import Source
 from ipc.transport.context import Context
-
-log = structlog.get_logger()
+from workers.sources import guests
 
 
 def main(context: Context) -> None:
@@ -80,21 +77,9 @@ def _start(context: Context) -> tuple[Journal, Spool]:
     """Open what the process works on, and report that it is ready."""
     journal, spool = Journal.open(context.journal_path), Spool(context.spool_path)
     if not is_node(context.options):
-        let_guests_go(journal, spool)
+        guests.forget_all(journal, spool)  # of a machine that was a node before
     context.ready()
     return journal, spool
-
-
-def let_guests_go(journal: Journal, spool: Spool) -> None:
-    """Forget what this machine has in hand for others, if it was a node before: nothing here would bring it to its end.
-
-    Its leases are not extended any more, so others get it soon.
-    """
-    gone = taken.forget(journal, "lost", [one.job for one in taken.in_hand(journal)])
-    for job_id, generation in gone:
-        spool.remove(job_id, generation)
-    if gone:
-        log.warning("handover.lost", job_ids=[job_id for job_id, _ in gone])
 
 
 def check(options: dict[str, Any], tried: Checklist) -> None:

@@ -14,7 +14,7 @@ from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import TABLE, lookup
 
 VARIABLE = "PICTUREDESK__MACHINES__JOIN"
-HEADER = ("node", "version", "workers", "in hand", "a minute", "last seen", "problems")
+HEADER = ("node", "version", "workers", "in hand", "per minute", "last seen", "problems")
 NO_NODES = "No nodes. docs/machines.md has how to make one in five minutes; bin/run nodes --join prints what it needs."
 
 
@@ -48,11 +48,12 @@ def describe(machines: Mapping[str, Any]) -> list[str]:
     """The lines for an origin's `machines` of /status."""
     nodes = machines["nodes"]
     lines = table([HEADER, *map(_row, nodes)]) if nodes else [NO_NODES]
-    waiting = ", ".join(f"{one['name']} {one['length'] - one['taken']}" for one in machines["queues"])
-    lines.append(
-        f"waiting: {waiting or 'unknown'}; outstanding {machines['outstanding']}, results"
-        f" {machines['results_waiting']}, needed workers {machines['needed_workers']}"
-    )
+    waiting = " and ".join(f"{one['length'] - one['taken']} {one['name']}" for one in machines["queues"])
+    lines += [
+        f"pictures that wait for a node, of all origins: {waiting or 'unknown'}",
+        f"of this origin: {machines['outstanding']} handed over and not finished, {machines['results_waiting']} results"
+        f" to be read; workers needed on nodes: {machines['needed_workers']}",
+    ]
     return [*lines, *([f"! {machines['error']}"] if machines["error"] else [])]
 
 

@@ -165,9 +165,16 @@ def node_file(machine: Machine, *lines: str) -> str:
 
 
 def test_a_node_gets_its_three_settings_from_a_file_and_keeps_them(equipped: Machine) -> None:
-    lines = ("# mine", "PICTUREDESK__MACHINES__JOIN=the-join\r", 'export PICTUREDESK__CATALOG__KEY="the=key"')
+    lines = (
+        "# mine",
+        "PICTUREDESK__MACHINES__JOIN=the-join\r",
+        'export PICTUREDESK__CATALOG__KEY="the=key"    # of the role picturedesk_node',
+        "PICTUREDESK__POOL__WORKERS=3",
+    )
     words = ("--root", str(equipped.root), "--node")
-    assert equipped.install(*words, node_file(equipped, *lines)).returncode == 0
+    first = equipped.install(*words, node_file(equipped, *lines))
+    assert first.returncode == 0 and "PICTUREDESK__POOL__WORKERS is passed over" in first.stdout
+    assert first.stdout.count("is passed over") == 1
     folder = equipped.etc / "credentials"
     assert {one.name: one.read_text() for one in folder.iterdir()} == NODE
     assert {mode(one) for one in folder.iterdir()} == {0o600}
@@ -187,7 +194,8 @@ def test_a_node_without_its_settings_is_not_made(equipped: Machine) -> None:
     assert done.returncode != 0 and "catalog.key is missing" in done.stderr
     assert "the-join" not in done.stdout + done.stderr
     assert not (equipped.root / "etc/systemd/system/multi-user.target.wants").exists()
-    assert equipped.install("--node", str(equipped.checkout / "nothing")).returncode == 2
+    for no_file in ("nothing", "docs"):
+        assert equipped.install("--node", str(equipped.checkout / no_file)).returncode == 2
 
 
 @pytest.mark.parametrize(("words", "code"), [(("--help",), 0), (("--rot", "x"), 2), (("--root",), 2)])

@@ -19,18 +19,16 @@ import pytest
 import structlog
 
 from ipc.holds import Hold
-from ipc.intake import take, take_handed_over
-from ipc.jobs import Job
-from ipc.journal import Journal, JournalError, figures, lookup, taken, transitions
-from ipc.machines.receipt import Receipt
-from ipc.posts import LIVE, Channel, Page, Photo, Post
+from ipc.intake import take
+from ipc.journal import Journal, JournalError, figures, lookup, transitions
+from ipc.posts import Page
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import MAX_BYTES, Ration, Ready, Report, Wake, encode
 from tests import checking, pictures
 from tests.instance import HOME, wait_for
 from tests.pictures import make_export, write_result
-from tests.workers.desk import CHANNEL, Desk
-from workers.connection import check, let_guests_go, main
+from tests.workers.desk import Desk
+from workers.connection import check, main
 from workers.sources.export import Export, ExportError, fetch
 from workers.sources.export.fetching import fetching as module
 from workers.sources.export.reading import reader
@@ -554,34 +552,3 @@ def test_killed_anywhere_it_finishes_the_next_time(desk: Desk, export: Path, con
     bring_in(connect())
     assert figures.states(desk.journal) == {"seen": 0, "fetched": COUNT, "rendered": 0, "published": 0, "dead": 0}
     assert desk.spooled() == {f"{of(desk, number).id}.1/original" for number in range(1, COUNT + 1)}
-
-
-def test_a_machine_that_was_a_node_forgets_its_guests(desk: Desk) -> None:
-    """Their originals are not fetched here, nor their leases extended, so others get them."""
-    own = desk.fetch(1)
-    picture = Photo(
-        1,
-        "queue:k",
-        {"object": "wire/a", "sha256": "5a", "bytes": 9},
-        source="queue",
-        bytes=9,
-        width=None,
-        height=None,
-        mime=None,
-        sha256="5a",
-    )
-    for number in (2, 3):
-        post = Post(CHANNEL, number, 1_738_404_000, None, None, "", replace(picture, identity=f"queue:{number}"))
-        receipt = Receipt("pd_live_v1", number, 1)
-        key = f"00ff00ff00ff:{CHANNEL}:{number}:1:{number}"
-
-        def note(job: Job, key: str = key, receipt: Receipt = receipt) -> None:
-            taken.put(desk.journal, job, key, "00ff00ff00ff", receipt, {}, 1.0)
-
-        assert take_handed_over(desk.journal, Channel(CHANNEL, "News", None), post, LIVE, 1.0, note)
-    guest = desk.of(2)
-    desk.spool.write_original(guest.id, guest.generation, Path.touch)
-    let_guests_go(desk.journal, desk.spool)
-    assert taken.in_hand(desk.journal) == [] and desk.known(2) is None and desk.known(3) is None
-    assert desk.of(1) == own and {name.split("/")[0] for name in desk.spooled()} == {f"{own.id}.1"}
-    let_guests_go(desk.journal, desk.spool)

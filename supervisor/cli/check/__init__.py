@@ -10,7 +10,7 @@ import sys
 
 from ipc import private_files
 from ipc.checklist import Checklist, Result
-from ipc.journal import Journal, JournalError, OlderJournal
+from ipc.journal import Journal, JournalError, OlderJournal, figures, taken
 from supervisor import tree
 from supervisor.child.runtime import resolve
 from supervisor.cli import client, terminal
@@ -109,6 +109,17 @@ def _check_journal(settings: Settings, tried: Checklist) -> None:
         tried.fail(f"{path}: {fault}")
     if not faults:
         tried.ok(f"journal: {path} is sound")
+        _note_pictures_of_its_own(settings, journal, tried)
+
+
+def _note_pictures_of_its_own(settings: Settings, journal: Journal, tried: Checklist) -> None:
+    """A node's journal is empty between two pictures, unless the machine was something else before."""
+    own = sum(figures.states(journal).values()) - len(taken.in_hand(journal))
+    if tree.is_node(settings) and own:
+        tried.warn(
+            f'machines.role is "node", but the journal has {own} pictures of the machine itself: none of them is'
+            " fetched, and what is handed over of the same messages is given back. Give a node a state_dir of its own"
+        )
 
 
 def _check_one(settings: Settings, target: str, tried: Checklist) -> None:

@@ -196,7 +196,7 @@ def machines(body: Body) -> list[tuple[str, str, bool]]:
     >>> machines({"machines": {**origin, "error": ""}})
     [('nodes', '2 with 4 workers, 3 pictures wait, 7 outstanding, needed workers 5', True)]
     >>> machines({"machines": {"role": "node", "name": "beta", "in_hand": 2, "taken": [{}], "error": "HTTP 503"}})
-    [('node', 'beta, 2 pictures in hand, works for 1 origin: HTTP 503', False)]
+    [('node', 'beta, 2 pictures in hand, has worked for 1 origin: HTTP 503', False)]
     >>> machines({}), machines({"machines": None})
     ([], [])
     """
@@ -220,7 +220,9 @@ def _of_origin(given: Mapping[str, Any]) -> str:
 
 def _of_node(given: Mapping[str, Any]) -> str:
     origins = len(given.get("taken", ()))
-    works_for = f"works for {count(origins)} {'origin' if origins == 1 else 'origins'}"
+    works_for = (
+        f"has worked for {count(origins)} {'origin' if origins == 1 else 'origins'}" if origins else "no work yet"
+    )
     return f"{safe(given.get('name') or '')}, {count(given.get('in_hand'))} pictures in hand, {works_for}"
 
 

@@ -84,10 +84,11 @@ def test_what_is_listed(configure: Any, monkeypatch: pytest.MonkeyPatch, capsys:
     body = body_of(snapshot(machines=ORIGIN, reports=OF_ORIGINS))
     monkeypatch.setattr(client, "get_status", lambda _: body)
     assert cli.main(["nodes"], None) == 0
-    header, row, waiting = capsys.readouterr().out.splitlines()
+    header, row, waiting, own = capsys.readouterr().out.splitlines()
     assert header.split()[0] == "node" and row.split()[:5] == ["beta", "1.2.3", "4", "2", "81.2"]
     assert row.endswith("the bucket is away")
-    assert waiting == "waiting: live 2, backfill 0; outstanding 7, results 1, needed workers 9"
+    assert waiting == "pictures that wait for a node, of all origins: 2 live and 0 backfill"
+    assert own == "of this origin: 7 handed over and not finished, 1 results to be read; workers needed on nodes: 9"
     assert cli.main(["nodes", "--json"], None) == 0
     assert json.loads(capsys.readouterr().out) == {**NODE, "rate_per_minute": 81.2, "last_seen_seconds": 1.2}
     body["machines"] = None
@@ -104,15 +105,15 @@ def test_no_nodes_and_no_answer() -> None:
         "needed_workers": 0,
         "error": "HTTP 503",
     }
-    first, second, last = describe(machines)
-    assert (first, last) == (NO_NODES, "! HTTP 503") and "waiting: unknown" in second
+    first, second, _, last = describe(machines)
+    assert (first, last) == (NO_NODES, "! HTTP 503") and second.endswith("all origins: unknown")
 
 
 def test_status_has_a_line() -> None:
     origin = plain.describe(body_of(snapshot(machines=ORIGIN, reports=OF_ORIGINS)))
     assert "nodes: 1 with 4 workers, 2 pictures wait, 7 outstanding, needed workers 9" in origin
     node = plain.describe(body_of(snapshot(machines={"role": "node"}, reports={"machines": OF_NODE})))
-    assert "node: beta-aa00, 2 pictures in hand, works for 1 origin" in node
+    assert "node: beta-aa00, 2 pictures in hand, has worked for 1 origin" in node
     assert not [line for line in plain.describe(body_of(snapshot())) if line.startswith("node")]
 
 

@@ -52,8 +52,8 @@ def make(options: Mapping[str, Any], answer_seconds: float | None = None) -> Sto
 
 
 def check(options: Mapping[str, Any], tried: Checklist) -> None:
-    """Try the storage: a small object is written, read, listed and deleted."""
-    from workers.publishing.storage.trial import try_out  # noqa: PLC0415 - its HTTP client is of no use to the uploader
+    """Try the storage: a small object is written, read, listed and deleted. And where originals lie on their way."""
+    from workers.publishing.storage import trial  # noqa: PLC0415 - its HTTP client is of no use to the uploader
 
     try:
         storage = make(options)
@@ -61,6 +61,14 @@ def check(options: Mapping[str, Any], tried: Checklist) -> None:
         tried.fail(f"storage: {fault}")
         return
     try:
-        try_out(storage, options["storage"], tried, options["state_dir"])
+        trial.try_out(storage, options["storage"], tried, options["state_dir"])
     finally:
         storage.close()
+    machines, settings = options.get("machines", {}), options["storage"]
+    if machines.get("wire_bucket", settings.get("bucket")) == settings.get("bucket"):
+        return
+    wire = make({**options, "storage": {**settings, "bucket": machines["wire_bucket"]}})
+    try:
+        trial.try_wire(wire, machines["wire_bucket"], machines["role"], tried)
+    finally:
+        wire.close()

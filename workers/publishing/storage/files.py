@@ -130,9 +130,11 @@ class FileStorage:
             return public_url(self._public_url, key)
         return (self._root / key).as_uri()
 
-    def read(self, key: str) -> bytes | None:
+    def read(self, key: str, most_bytes: int | None = None) -> bytes | None:
         path = self._path(key)
         try:
+            if most_bytes is not None and path.stat().st_size > most_bytes:
+                raise ObjectFault(f"{path}: larger than {most_bytes:,} bytes")
             return path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None

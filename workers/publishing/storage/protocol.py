@@ -112,8 +112,10 @@ class Storage(Protocol):
     def url(self, key: str) -> str:
         """Where readers find the object."""
 
-    def read(self, key: str) -> bytes | None:
-        """The whole object; None if it is not there."""
+    def read(self, key: str, most_bytes: int | None = None) -> bytes | None:
+        """The whole object; None if it is not there. Raises ObjectFault if it is larger than `most_bytes`, before more
+        of it than that is in memory.
+        """
 
     def delete(self, key: str) -> None:
         """Delete the object; it need not be there."""

@@ -56,6 +56,25 @@ def try_out(storage: Storage, settings: Mapping[str, Any], tried: Checklist, sta
         tried.ok("storage: deleted it")
 
 
+def try_wire(storage: Storage, bucket: str, role: str, tried: Checklist) -> None:
+    """Do with the bucket of originals on their way what a machine of that role does: an origin writes, a node reads."""
+    key, content = f"picturedesk-check-{secrets.token_hex(16)}.txt", b"an original on its way"
+    try:
+        if role == "origin":
+            storage.put_document(key, content, "text/plain")
+        found = storage.read(key)
+        if role == "origin":
+            storage.delete(key)
+    except (StorageFault, ObjectFault) as fault:
+        tried.fail(f"machines.wire_bucket: {fault}")
+        return
+    if role == "origin" and found != content:
+        tried.fail(f"machines.wire_bucket: {key} was written to {bucket}, but something else is read")
+    else:
+        done = "wrote, read and deleted an object in" if role == "origin" else "can read"
+        tried.ok(f"machines.wire_bucket: {done} {bucket}")
+
+
 def _try_to_read(storage: Storage, key: str, content: bytes, tried: Checklist) -> None:
     try:
         found = storage.read(key)

@@ -78,6 +78,11 @@ class Database:
         """Those of the receipts that hold: their leases begin anew. With none, it is a sign of life."""
         return self._ask(lambda: self._queues.extend(self._node, self.about, receipts, self._lease_seconds))
 
+    def knows_this_node(self) -> bool | None:
+        """Whether it has heard of this node before, within a day."""
+        known = self._ask(self._queues.machines)
+        return None if known is None else any(one.node == self._node for one in known.nodes)
+
     def settle(self, receipts: Sequence[tuple[Receipt, dict[str, Any] | None]]) -> set[Receipt] | None:
         """File a result for each of these, or give it back to others, where it is None. The receipts that held."""
         return self._ask(lambda: self._queues.settle(self._node, receipts))

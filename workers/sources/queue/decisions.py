@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ipc.jobs import State
+from ipc.retry import pause_seconds
 
 FASTEST_SECONDS, SLOWEST_SECONDS = 0.25, 5.0
 """Between two questions for work: while there is some, and after a while without any."""
-
-JITTER = 0.2
-"""By so much a pause is shorter or longer, so that nodes that were started together don't ask together."""
 
 EXTENSIONS = 4
 """In each lease: two may be lost, and a third one is still in time."""
@@ -52,16 +50,12 @@ def poll_seconds(nothing_came: int, random: Callable[[], float]) -> float:
     >>> [poll_seconds(times, lambda: 0.5) for times in (0, 1, 2, 3, 5, 99)]
     [0.25, 0.25, 0.5, 1.0, 4.0, 5.0]
     """
-    return _spread(min(SLOWEST_SECONDS, FASTEST_SECONDS * 2.0 ** min(max(0, nothing_came - 1), 30)), random)
+    return pause_seconds(max(1, nothing_came), FASTEST_SECONDS, SLOWEST_SECONDS, random)
 
 
 def silent_seconds(failures: int, random: Callable[[], float]) -> float:
-    """For how long a service is not asked after so many failures in a row.
-
-    >>> [silent_seconds(times, lambda: 0.5) for times in (1, 2, 3, 99)]
-    [1.0, 2.0, 4.0, 30.0]
-    """
-    return _spread(min(LONGEST_SILENT_SECONDS, SILENT_SECONDS * 2.0 ** min(max(0, failures - 1), 30)), random)
+    """For how long a service is not asked after so many failures in a row, from 1."""
+    return pause_seconds(failures, SILENT_SECONDS, LONGEST_SILENT_SECONDS, random)
 
 
 def extension_seconds(lease_seconds: float) -> float:
@@ -97,7 +91,3 @@ def to_fetch(sizes: Iterable[int], under_way: int, under_way_bytes: int) -> int:
             break
         count, under_way_bytes = count + 1, under_way_bytes + size
     return count
-
-
-def _spread(seconds: float, random: Callable[[], float]) -> float:
-    return seconds * (1 - JITTER + 2 * JITTER * random())

@@ -11,6 +11,7 @@ import queue as handoff
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from random import random
 from typing import Any
 
@@ -20,14 +21,37 @@ from ipc.journal import Journal, queue, taken
 from ipc.retry import RetryPolicy
 from workers.publishing import storage as storages
 from workers.publishing.storage import ObjectFault, Storage, StorageFault
-from workers.sources.queue.decisions import FETCHES, silent_seconds, to_fetch
+from workers.sources.queue.decisions import FETCHES, STAY_SECONDS, silent_seconds, to_fetch
 from workers.sources.settle import Failed, Fetched, NoRoom, Outcome, PutOff, of_os_error, settle
 from workers.unforeseen import contained
 
 NO_ROOM_SECONDS = 5.0
 """How long nothing is fetched after the spool's disk was full."""
 
-Ended = tuple[Job, Outcome | BaseException]
+LONGEST_SECONDS = STAY_SECONDS
+"""How long one original is waited for: by then it is given back."""
+
+CLOSED_SECONDS = 300.0
+"""For how long nothing is taken of an origin whose bucket of originals these keys don't open."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """That bucket gives this node nothing, while others may get something there."""
+
+    bucket: str
+    reason: str
+
+
+Ended = tuple[Job, Outcome | _Closed | BaseException]
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """An original that is being fetched, of that announced size, since `began` (monotonic)."""
+
+    size: int
+    began: float
 
 
 class Fetching:
@@ -54,7 +78,11 @@ class Fetching:
         self._clock = clock
         self._random = random
         self._storages: dict[str, Storage] = {}
-        self._under_way: dict[int, int] = {}
+        self._under_way: dict[int, _UnderWay] = {}
+        self.hopeless: set[int] = set()
+        """Jobs that are not fetched here any more, and should be given back."""
+        self._closed: dict[str, tuple[float, str]] = {}
+        """By bucket of originals that these keys don't open: until when that is taken for granted, and why it is so."""
         self._ended: handoff.SimpleQueue[Ended] = handoff.SimpleQueue()
         self._failures = 0
         self._silent_until = clock()
@@ -68,15 +96,23 @@ class Fetching:
         """Whether nothing is fetched for now, since the last one failed by no fault of its own."""
         return self._clock() < self._silent_until
 
+    def closed(self) -> dict[str, str]:
+        """Why these keys don't open a bucket, by bucket. The storage's own is none of them: there a breaker opens."""
+        now = self._clock()
+        self._closed = {bucket: one for bucket, one in self._closed.items() if one[0] > now}
+        return {bucket: reason for bucket, (_, reason) in self._closed.items()}
+
     def start_due(self) -> None:
         """Begin to fetch what is due, as much as may be fetched at once."""
         if self.is_paused:
             return
         if self.disk_error and not self._look_at_disk():
             return
-        jobs = queue.due(self._journal, "seen", FETCHES, source="queue", besides=self._under_way)
+        if self.hopeless:
+            self.hopeless &= taken.of(self._journal, self.hopeless).keys()
+        jobs = queue.due(self._journal, "seen", FETCHES, source="queue", besides={*self._under_way, *self.hopeless})
         sizes = [int(job.locator.get("bytes", 0)) for job in jobs]
-        count = to_fetch(sizes, len(self._under_way), sum(self._under_way.values()))
+        count = to_fetch(sizes, len(self._under_way), sum(one.size for one in self._under_way.values()))
         count = min(count, 1) if self._failures else count
         wanted = taken.of(self._journal, [job.id for job in jobs[:count]])
         for job, size in zip(jobs[:count], sizes, strict=False):
@@ -97,7 +133,7 @@ class Fetching:
         except StorageFault as fault:  # no storage at all can be made of these settings
             self._settle(job, PutOff(str(fault), 0.0))
             return
-        self._under_way[job.id] = size
+        self._under_way[job.id] = _UnderWay(size, self._clock())
         try:
             threading.Thread(target=self._run, args=arguments, name=f"fetch of job {job.id}", daemon=True).start()
         except RuntimeError:  # the machine has no thread to give
@@ -105,16 +141,28 @@ class Fetching:
 
     def settle_ended(self, wait_seconds: float = 0.0) -> None:
         """Settle what has ended, after waiting that long at most for the first one. Raises what concerns all of us."""
-        while self._under_way:
+        self._give_up_overdue()
+        while True:
             try:
                 job, outcome = self._ended.get(timeout=wait_seconds) if wait_seconds else self._ended.get_nowait()
             except handoff.Empty:
                 return
             wait_seconds = 0.0
-            del self._under_way[job.id]
+            self._under_way.pop(job.id, None)
             if isinstance(outcome, BaseException):
                 raise outcome
-            self._settle(job, outcome)
+            if isinstance(outcome, _Closed):
+                self._closed[outcome.bucket] = self._clock() + CLOSED_SECONDS, outcome.reason
+                self.hopeless.add(job.id)
+            else:
+                self._settle(job, outcome)
+
+    def _give_up_overdue(self) -> None:
+        """A bucket that gives a byte now and then would keep all threads for ever: these are left to themselves."""
+        for job_id in [of for of, one in self._under_way.items() if self._clock() - one.began > LONGEST_SECONDS]:
+            del self._under_way[job_id]
+            self.hopeless.add(job_id)
+            self._note_failure(f"the bucket has not given an original within {LONGEST_SECONDS:.0f} s", 0.0)
 
     def _settle(self, job: Job, outcome: Outcome) -> None:
         match outcome:
@@ -149,15 +197,15 @@ class Fetching:
 
     def _run(self, job: Job, bucket: str, storage: Storage) -> None:
         try:
-            outcome: Outcome | BaseException = self._fetch(job, bucket, storage)
+            outcome: Outcome | _Closed | BaseException = self._fetch(job, bucket, storage)
         except BaseException as error:
             outcome = error
         self._ended.put((job, outcome))
 
-    def _fetch(self, job: Job, bucket: str, storage: Storage) -> Outcome:
+    def _fetch(self, job: Job, bucket: str, storage: Storage) -> Outcome | _Closed:
         began = self._clock()
         try:
-            data = storage.read(job.locator["object"])
+            data = storage.read(job.locator["object"], most_bytes=int(job.locator["bytes"]))
             if data is None:
                 return Failed(f"its original is not in the bucket {bucket}")
             digest = hashlib.sha256(data).hexdigest()
@@ -166,6 +214,8 @@ class Fetching:
             self._spool.put_original(job.id, job.generation, data)
             return Fetched(digest, len(data), self._clock() - began)
         except StorageFault as fault:
+            if fault.fatal and bucket != self._options["storage"]["bucket"]:
+                return _Closed(bucket, str(fault))
             return PutOff(str(fault), fault.retry_after_seconds or 0.0)
         except ObjectFault as fault:
             return Failed(str(fault))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 
 import structlog
 
@@ -15,6 +15,8 @@ from ipc.journal.taken import Ending, InHand
 from ipc.machines.handover import Key
 from ipc.machines.receipt import Receipt
 from ipc.machines.result import Dead
+from ipc.posts import clean
+from workers.sources import guests
 from workers.sources.queue.database import Database
 from workers.sources.queue.decisions import has_overstayed
 
@@ -22,7 +24,9 @@ log = structlog.get_logger()
 
 
 class Keeping:
-    """Keeps what the journal has in hand. `wall_clock` gives Unix seconds, as the journal has them."""
+    """Keeps what the journal has in hand. `clock` is monotonic: the other one may be set meanwhile, so it says only how
+    long something was in hand before this process.
+    """
 
     def __init__(
         self,
@@ -30,35 +34,60 @@ class Keeping:
         spool: Spool,
         database: Database,
         node: str,
-        wall_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
         self._spool = spool
         self._database = database
         self._node = node
-        self._wall_clock = wall_clock
+        self._clock = clock
+        self._is_known = False
+        self._since: dict[int, float] = {}
+        """By job: since when it is in hand, by the monotonic clock."""
 
     def extend(self) -> bool:
         """Have all leases begin anew, and drop what was lost. False: the database gave no answer."""
-        in_hand = taken.in_hand(self._journal)
-        holding = self._database.extend([one.receipt for one in in_hand])
+        asked = {one.receipt for one in taken.in_hand(self._journal)}
+        if asked and not self._is_known and not self._recognise():
+            return False
+        holding = self._database.extend(list(asked))
         if holding is None:
             return False
-        self._drop_lost([one for one in in_hand if one.receipt not in holding])
+        self._is_known = True
+        self._drop_lost(asked - holding)
         return True
 
-    def _drop_lost(self, lost: Iterable[InHand]) -> None:
-        """Not those whose row is on its way: it may be there already, and the row's own answer tells."""
-        ids = [one.job for one in lost if not (one.state == "rendered" and one.is_stored) and one.state != "dead"]
+    def _recognise(self) -> bool:
+        """Before the first of all questions: see that what is in hand is of this database. False: no answer.
+
+        A receipt of another project may be one here too, for somebody else's message. The database knows for a day
+        each node that it has given anything: what it has given to one that it does not know is lost in any case.
+        """
+        is_known = self._database.knows_this_node()
+        if is_known is False:
+            guests.forget_all(self._journal, self._spool)
+        return is_known is not None
+
+    def _drop_lost(self, lost: Set[Receipt]) -> None:
+        """Not those whose row is on its way, by now: it may be there already, and the row's own answer tells."""
+        in_hand = taken.in_hand(self._journal) if lost else []
+        ids = [
+            one.job
+            for one in in_hand
+            if one.receipt in lost and not (one.state == "rendered" and one.is_stored) and one.state != "dead"
+        ]
         if gone := self._forget("lost", ids):
             log.warning("handover.lost", job_ids=gone)
 
-    def give_away(self) -> None:
-        """Tell the origins of what is dead; give back what this node does not get on with."""
-        now = self._wall_clock()
+    def give_away(self, hopeless: Set[int] = frozenset()) -> None:
+        """Tell the origins of what is dead; give back what this node does not get on with, and the jobs `hopeless`."""
         in_hand = taken.in_hand(self._journal)
+        now = self._clock()
+        self._since = {one.job: self._since.get(one.job, now - max(0.0, time.time() - one.taken_at)) for one in in_hand}
         self._tell_dead([one for one in in_hand if one.state == "dead"])
-        self._give_back([one for one in in_hand if _has_overstayed(one, now)])
+        self._give_back(
+            [one for one in in_hand if one.job in hopeless or _has_overstayed(one, now - self._since[one.job])]
+        )
 
     def _tell_dead(self, dead: Sequence[InHand]) -> None:
         told = [(one.receipt, dead_of(one, self._node).packed()) for one in dead]
@@ -94,19 +123,17 @@ class Keeping:
     def _forget(self, ending: Ending, job_ids: Iterable[int], *, only_idle: bool = False) -> list[int]:
         """Those of these jobs that are forgotten; nothing of them is left in the spool."""
         states: tuple[State, ...] = ("seen", "fetched") if only_idle else ()
-        gone = taken.forget(self._journal, ending, job_ids, idle=only_idle, states=states)
-        for job_id, generation in gone:
-            self._spool.remove(job_id, generation)
-        return [job_id for job_id, _ in gone]
+        return guests.forget(self._journal, self._spool, ending, job_ids, idle=only_idle, states=states)
 
 
 def dead_of(one: InHand, node: str) -> Dead:
     """What its origin is told of a dead letter."""
     state, cause = one.dead_state or "fetched", one.dead_cause or "failure"
     is_doubtful = one.is_doubted and (state, cause) == ("fetched", "failure")
-    return Dead(Key.read(one.key), node, one.revision, state, cause, one.reason or "", is_doubtful)
+    # A decoder that a picture has taken over may say anything, also what the database can't hold.
+    reason = clean(one.reason or "")
+    return Dead(Key.read(one.key), node, one.revision, state, cause, reason, is_doubtful)
 
 
-def _has_overstayed(one: InHand, now: float) -> bool:
-    seconds = now - one.taken_at
+def _has_overstayed(one: InHand, seconds: float) -> bool:
     return has_overstayed(one.state, seconds, is_stored=one.is_stored, is_claimed=one.is_claimed)

@@ -10,7 +10,7 @@ from typing import Any
 from ipc.journal.taken import Origin
 from ipc.transport.context import Context
 from ipc.transport.messages import clip
-from workers.sources.queue.taking import OTHER_BUCKET, Refusal
+from workers.sources.queue.handover_check import OTHER_BUCKET, Refusal
 from workers.sources.reporting import Reporter
 
 ORIGINS = 12

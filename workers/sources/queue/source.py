@@ -8,6 +8,8 @@ one's place goes on with what still holds.
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Sequence
 from random import random
 
 import structlog
@@ -21,7 +23,7 @@ from ipc.transport.context import Context
 from workers.publishing.catalog.supabase.queues import Queues
 from workers.sources.backpressure import Backpressure
 from workers.sources.queue import decisions
-from workers.sources.queue.database import Database
+from workers.sources.queue.database import Database, Message
 from workers.sources.queue.fetching import Fetching
 from workers.sources.queue.keeping import Keeping
 from workers.sources.queue.report import Cached, QueueReport, about
@@ -67,9 +69,9 @@ class QueueSource:
         self._database = Database(Queues.by(options["catalog"]), node, lease_seconds)
         self._backpressure = Backpressure(journal, spool, options["backpressure"])
         park_seconds = min(PARK_SECONDS, lease_seconds / 2)
-        self._taking = Taking(journal, spool, options["storage"]["bucket"], park_seconds)
         self._keeping = Keeping(journal, spool, self._database, node)
         self._fetching = Fetching(journal, spool, options, on_fetched=lambda: context.wake("fetched"))
+        self._taking = Taking(journal, spool, options["storage"]["bucket"], self._fetching.closed, park_seconds)
         self._report = QueueReport(context, node, machine_id)
         self._origins = Cached(lambda: taken.origins(journal), COUNT_SECONDS)
         self._next_extension = self._next_poll = time.monotonic()  # at once: what is in hand may have been lost
@@ -97,7 +99,7 @@ class QueueSource:
         if time.monotonic() >= self._next_extension and self._database.may_be_asked and self._keeping.extend():
             self._next_extension = time.monotonic() + self._extension_seconds
         if self._database.may_be_asked:
-            self._keeping.give_away()
+            self._keeping.give_away(self._fetching.hopeless)
         if self._database.may_be_asked and (unfit := self._taking.to_give_back()):
             self._database.settle([(one, None) for one in unfit])  # if it fails, the lease is over in a moment
 
@@ -108,9 +110,25 @@ class QueueSource:
         messages = self._database.take(count) if count else []
         if count:
             failpoints.reach("queue.taken")
-            came = self._taking.enter(messages or [])
+            came = self._enter(messages or [])
             self._nothing_came = 0 if came else self._nothing_came + 1
         self._next_poll = time.monotonic() + decisions.poll_seconds(self._nothing_came, random)
+
+    def _enter(self, messages: Sequence[Message]) -> int:
+        """Enter these into the journal; how many are of use.
+
+        Should the journal fail (its disk is full), this process ends: what it has not entered is given back first. Else
+        each picture would wait for a lease, and be taken for one that brings down its nodes after some more of them.
+        """
+        came, left = 0, deque(messages)
+        try:
+            while left:
+                came += self._taking.enter(left[0])
+                left.popleft()
+        except BaseException:
+            self._database.settle([(one.receipt, None) for one in left])
+            raise
+        return came
 
     def _room(self) -> int:
         """How many more may be taken: none where they would only wait here."""

@@ -8,41 +8,27 @@ meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import get_args
 
-import msgpack
 import structlog
 
-from ipc.files.object_layout import Published
 from ipc.files.spool import Spool
 from ipc.intake import take_handed_over
 from ipc.journal import Journal, lookup, taken
-from ipc.machines import BadMessage
-from ipc.machines.handover import Handover, Terms
+from ipc.machines.handover import Handover
 from ipc.machines.receipt import Receipt
 from ipc.posts import BACKFILL, LIVE
+from workers.sources import guests
+from workers.sources.queue import handover_check
 from workers.sources.queue.database import Message
+from workers.sources.queue.handover_check import Refusal
+from workers.unforeseen import contained
 
 PARK_SECONDS = 30.0
 """For how long a message that can't be used here is kept from coming again. It has to be less than a lease."""
 
-TERMS_BYTES = 3000
-"""Of what an image worker is told of them: it goes in one message with the rest of its request."""
-
-OTHER_BUCKET = "other_bucket"
-"""The kind of a refusal that has a problem of its own in /status."""
-
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a message can't be used here. `kind` is OTHER_BUCKET or "", `reason` is for people."""
-
-    reason: str
-    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +39,21 @@ class _Parked:
 
 
 class Taking:
-    """`bucket` is that of this node's storage, `clock` is monotonic."""
+    """`bucket` is that of this node's storage, `closed` says why it can't read others; `clock` is monotonic."""
 
     def __init__(
         self,
         journal: Journal,
         spool: Spool,
         bucket: str,
+        closed: Callable[[], Mapping[str, str]] = dict,
         park_seconds: float = PARK_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
         self._spool = spool
         self._bucket = bucket
+        self._closed = closed
         self._park_seconds = park_seconds
         self._clock = clock
         self._parked: list[_Parked] = []
@@ -81,9 +69,13 @@ class Taking:
             (one.refusal for one in reversed(self._parked)), key=lambda refusal: refusal.kind != "", default=None
         )
 
-    def enter(self, messages: Sequence[Message]) -> int:
-        """Enter these into the journal; how many are of use."""
-        return sum(self._enter(one) for one in messages)
+    def enter(self, message: Message) -> bool:
+        """Enter it into the journal; whether it is of use. Raises only what concerns the whole process."""
+        try:
+            found = self._enter(message)
+        except Exception as error:
+            found = Refusal(str(contained(error, "a message can't be entered")))
+        return found is None or self._refuse(message.receipt, found)
 
     def to_give_back(self, *, all_of_them: bool = False) -> list[Receipt]:
         """The receipts of those that have been kept for long enough. They are not kept any more."""
@@ -92,19 +84,16 @@ class Taking:
         self._parked = [one for one in self._parked if one not in due]
         return [one.receipt for one in due]
 
-    def _enter(self, message: Message) -> bool:
-        receipt = message.receipt
-        try:
-            handover = Handover.unpacked(message.content)
-        except BadMessage as bad:
-            return self._refuse(receipt, Refusal(str(bad)))
-        if taken.renew(self._journal, str(handover.key), receipt):
+    def _enter(self, message: Message) -> Refusal | None:
+        handover = handover_check.read(message.content, self._bucket, self._closed())
+        if isinstance(handover, Refusal):
+            return handover
+        if taken.renew(self._journal, str(handover.key), message.receipt):
             log.info("handover.came_again", key=str(handover.key))
-            return True
-        refusal = refusal_of(handover.terms, self._bucket)
-        if refusal is None and not self._take(handover, receipt):
-            refusal = Refusal("this node's journal has that message as its own. Give the node a state_dir of its own")
-        return refusal is None or self._refuse(receipt, refusal)
+            return None
+        if self._take(handover, message.receipt):
+            return None
+        return Refusal("this node's journal has that message as its own. Give the node a state_dir of its own")
 
     def _take(self, handover: Handover, receipt: Receipt) -> bool:
         """False: the journal has a job of that message which is no origin's."""
@@ -127,28 +116,9 @@ class Taking:
         """An older hand-over of the message is over: its origin makes none before it has ended that."""
         known = lookup.known(self._journal, handover.post.channel_id, handover.post.message_id)
         if known is not None:
-            for job_id, generation in taken.forget(self._journal, "lost", [known.id]):
-                self._spool.remove(job_id, generation)
+            guests.forget(self._journal, self._spool, "lost", [known.id])
 
     def _refuse(self, receipt: Receipt, refusal: Refusal) -> bool:
         log.warning("handover.refused", queue=receipt.queue, reason=refusal.reason)
         self._parked.append(_Parked(receipt, self._clock() + self._park_seconds, refusal))
         return False
-
-
-def refusal_of(terms: Terms, bucket: str) -> Refusal | None:
-    """Why this node, with that bucket, can't do it as its origin wants it; None if it can."""
-    if terms.bucket != bucket:
-        reason = (
-            f"an origin wants its pictures in the bucket {terms.bucket!r}, this node's is {bucket!r}."
-            " Set storage.bucket, or machines.join, as the origin has it"
-        )
-        return Refusal(reason, OTHER_BUCKET)
-    if terms.originals not in get_args(Published):
-        return Refusal(f"an origin wants originals to be {terms.originals!r}, which this version does not know")
-    told = {"limits": terms.limits, "ladder": terms.ladder, "strip": terms.strip}
-    if len(msgpack.packb(told)) > TERMS_BYTES:
-        return Refusal(
-            f"an origin's images.widths are too many: at most {TERMS_BYTES} bytes of settings can be passed on"
-        )
-    return None

@@ -379,6 +379,14 @@ def test_readers_see_a_whole_document(storage: Storage) -> None:
 # Reading, listing, deleting
 
 
+def test_no_more_is_read_than_is_asked_for(storage: Storage) -> None:
+    storage.put_document(FEED, b"a page", JSON)
+    assert storage.read(FEED, most_bytes=6) == b"a page" == storage.read(FEED)
+    with pytest.raises(ObjectFault, match="larger than 5 bytes"):
+        storage.read(FEED, most_bytes=5)
+    assert storage.read("no/such/object", most_bytes=5) is None
+
+
 def test_what_is_not_there(storage: Storage) -> None:
     assert storage.read("no/such/object") is None
     storage.delete("no/such/object")

@@ -843,3 +843,14 @@ def test_a_probe_does_not_make_it_forget_what_a_failed_call_has_stored(
     sent(proxy)
     assert storage.put_all(ladder[1:]) == 9 - stored
     assert sent(proxy).count("PUT") == 9 - stored
+
+
+def test_one_that_is_cut_is_not_taken_for_a_whole_one_that_is_small_enough(
+    make_r2: Make, large: Path, proxy: FaultProxy
+) -> None:
+    storage = make_r2(proxy.url)
+    assert put(storage, large)
+    assert len(storage.read(KEY, most_bytes=LARGE_BYTES) or b"") == LARGE_BYTES
+    proxy.set(Reset(LARGE_BYTES // 2))
+    with pytest.raises(StorageFault):
+        storage.read(KEY, most_bytes=LARGE_BYTES)

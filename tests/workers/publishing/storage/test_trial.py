@@ -157,3 +157,26 @@ def test_nobody_there(options: Options, proxy: FaultProxy) -> None:
     proxy.set(Refuse())
     (line,) = faults(options)
     assert line.startswith("storage: cannot write: ")
+
+
+@pytest.mark.parametrize("role", ["origin", "node"])
+def test_the_bucket_of_originals_on_their_way_is_tried_too(
+    role: str, options: Options, object_server: ObjectServer, bucket: str, proxy: FaultProxy
+) -> None:
+    machines = {"role": role, "wire_bucket": bucket}
+    assert faults({**options, "machines": machines}) == [] and not checking_wire(proxy, bucket)
+    wire = f"{bucket}-wire"
+    (line,) = faults({**options, "machines": {**machines, "wire_bucket": wire}})
+    assert line.startswith("machines.wire_bucket: ") and "NoSuchBucket" in line and "make the bucket" in line
+    object_server.make_bucket(wire)
+    try:
+        assert faults({**options, "machines": {**machines, "wire_bucket": wire}}) == []
+        assert checking_wire(proxy, wire) == ({"PUT", "GET", "DELETE"} if role == "origin" else {"GET"})
+        assert keys(object_server, wire) == []
+    finally:
+        object_server.remove_bucket(wire)
+
+
+def checking_wire(proxy: FaultProxy, bucket: str) -> set[str]:
+    """The methods of the requests for objects in that bucket which are no trial of the storage itself."""
+    return {one.method for one in proxy.requests if one.target.startswith(f"/{bucket}/picturedesk-check-")}

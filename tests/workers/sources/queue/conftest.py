@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
+from tests.workers.desk import Desk
+from tests.workers.sources.queue.bench import Bench
 from tests.workers.sources.queue.origin import Origin
 
 
@@ -28,3 +30,10 @@ def origin(queue_server: RowServer, object_server: ObjectServer, bucket: str) ->
     origin = Origin(queue_server, object_server, bucket)
     yield origin
     origin.close()
+
+
+@pytest.fixture
+def make_bench(
+    desk: Desk, queue_server: RowServer, object_server: ObjectServer, bucket: str
+) -> Iterator[Callable[..., Bench]]:
+    yield lambda **more: Bench(desk, queue_server, object_server, bucket, **more)

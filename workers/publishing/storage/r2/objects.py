@@ -90,13 +90,17 @@ def _length_by_list(bucket: Bucket, key: str) -> int | None:
     return next((one.get("Size") for one in page.get("Contents", ()) if one.get("Key") == key), None)
 
 
-def read(bucket: Bucket, key: str) -> bytes | None:
-    """The whole object; None if it is not there. Raises StorageFault, also for what is neither ours nor whole."""
+def read(bucket: Bucket, key: str, most_bytes: int | None = None) -> bytes | None:
+    """The whole object; None if it is not there. Raises StorageFault, also for what is neither ours nor whole;
+    ObjectFault if it is larger than `most_bytes`.
+    """
 
     def get() -> bytes:
         answer = bucket.client.get_object(Bucket=bucket.name, Key=key)
         with contextlib.closing(answer["Body"]) as body:
-            content = body.read()
+            content = body.read() if most_bytes is None else _bounded(body, most_bytes)
+        if content is None:
+            raise ObjectFault(f"{bucket.address}/{key}: larger than {most_bytes:,} bytes")
         if md5(content) != answer.get("ETag", "").strip('"') and answer.get("CacheControl") not in OUR_CACHE_CONTROLS:
             raise bucket.nonsense(key)
         return content
@@ -107,6 +111,17 @@ def read(bucket: Bucket, key: str) -> bytes | None:
         if code_of(fault) == "NoSuchKey":
             return None
         raise
+
+
+def _bounded(body: Any, most_bytes: int) -> bytes | None:
+    """All that comes; None if that is more. It is read to its end, since only there a cut shows."""
+    parts, left = [], most_bytes + 1
+    while part := body.read(left):
+        parts.append(part)
+        left -= len(part)
+        if left <= 0:
+            return None
+    return b"".join(parts)
 
 
 def write(bucket: Bucket, key: str, data: bytes, content_type: str, cache_control: str) -> None:

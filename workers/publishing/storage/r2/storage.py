@@ -73,8 +73,8 @@ class R2Storage:
     def url(self, key: str) -> str:
         return public_url(self._public_url, key)
 
-    def read(self, key: str) -> bytes | None:
-        return objects.read(self._bucket, key)
+    def read(self, key: str, most_bytes: int | None = None) -> bytes | None:
+        return objects.read(self._bucket, key, most_bytes)
 
     def last_sign(self) -> float:
         return self._bucket.signs.last()
