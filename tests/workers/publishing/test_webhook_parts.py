@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from standardwebhooks.webhooks import Webhook
 
 from ipc.checklist import Checklist
+from ipc.journal import Journal
 from ipc.journal.webhooks import Delivery
 from tests.ipc.builders import HOME
+from workers.publishing.webhooks import works
 from workers.publishing.webhooks.answers import Gone, MessageFault, ReceiverFault, fault_of
 from workers.publishing.webhooks.check import check
+from workers.publishing.webhooks.events import Events
 from workers.publishing.webhooks.message import message_of
+from workers.publishing.webhooks.rebuild import Rebuild
 from workers.publishing.webhooks.target import targets
 
 
@@ -24,7 +30,7 @@ def test_a_success_is_no_fault(status: int) -> None:
     assert fault_of(status, "", 0) is None
 
 
-@pytest.mark.parametrize("status", [301, 307, 401, 403, 404, 405, 407])
+@pytest.mark.parametrize("status", [300, 301, 307, 401, 403, 404, 405, 407])
 def test_what_only_a_person_can_mend(status: int) -> None:
     fault = fault_of(status, "60", 0)
     assert isinstance(fault, ReceiverFault) and fault.fatal and fault.remedy
@@ -85,6 +91,20 @@ def test_a_webhook_is_known_by_its_url() -> None:
     assert one.name != two.name
     assert targets(options("https://a.org/y", "https://a.org/x"))[1].name == one.name
     assert one.name == "webhook:0971aaff5594bb24", "an upgrade would forget what it has still to be told"
+
+
+@pytest.mark.parametrize(("kind", "work"), [("events", Events), ("rebuild", Rebuild)])
+def test_each_kind_has_its_work(kind: str, work: type[Events | Rebuild], tmp_path: Path) -> None:
+    hook = {"url": "https://a.org/x", "secret": "", "events": ["deleted"], "kind": kind}
+    options = {
+        **{"webhooks": [hook], "version": "1", "state_dir": str(tmp_path), "catalog": {"backend": "sqlite"}},
+        **{"breaker": {"failures": 5, "timeout_seconds": 60.0}, "retry": {"max_attempts": 5, "base_seconds": 60.0}},
+    }
+    with closing(Journal.open(tmp_path / "journal.db")) as journal:
+        (target,) = works.register(journal, options)
+    made = works.make(target, options, tmp_path / "journal.db", lambda: False)
+    assert isinstance(made, work) and made.step() == 0
+    made.close()
 
 
 def test_who_has_no_webhooks_imports_no_http_client() -> None:

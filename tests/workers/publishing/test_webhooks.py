@@ -427,6 +427,7 @@ def test_a_rebuild_that_fails_is_asked_for_again_and_never_dies(host: Bench, rec
         rebuild.step()
         host.clock.now += 20
     assert 10 < len(receiver.requests) < 200
+    assert "500" in host.figures()["error"] and host.figures()["failing_since"] is not None
     receiver.answer = lambda _: Answer()
     for _ in range(30):
         rebuild.step()

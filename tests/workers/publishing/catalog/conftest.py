@@ -30,7 +30,7 @@ MakeQueues = Callable[..., Queues]
 class Shelf:
     """A catalogue's rows, as they are: the same shape whichever it is. `another` opens the same catalogue again.
 
-    `forbid` has a trigger of the operator's refuse messages with that caption.
+    `forbid` has a trigger of the operator's refuse messages with that caption, `execute` is whoever has its SQL.
     """
 
     def __init__(
@@ -38,10 +38,12 @@ class Shelf:
         another: Callable[[], Catalog],
         select: Callable[[str], list[dict[str, Any]]],
         forbid: Callable[[str], None],
+        execute: Callable[[str], object],
     ) -> None:
         self.another = another
         self._select = select
         self.forbid = forbid
+        self.execute = execute
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         found = self._select(f"SELECT * FROM {table} ORDER BY 1" + (", 2" if table != "channels" else ""))
@@ -137,10 +139,11 @@ def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shelf]:
         return made[-1]
 
     if request.param == "sqlite":
-        yield Shelf(another, lambda query: select(path, query), lambda caption: forbid_in_sqlite(path, caption))
+        yield Shelf(another, partial(select, path), partial(forbid_in_sqlite, path), partial(execute_in_sqlite, path))
     else:
         server: RowServer = request.getfixturevalue("server")
-        yield Shelf(request.getfixturevalue("make_supabase"), server.sql, partial(forbid_in_postgres, server))
+        make = request.getfixturevalue("make_supabase")
+        yield Shelf(make, server.sql, partial(forbid_in_postgres, server), server.sql)
         server.sql("drop function if exists public.choosy() cascade")
     for catalog in made:
         catalog.close()
@@ -157,12 +160,17 @@ def select(path: Path, query: str) -> list[dict[str, Any]]:
         return [dict(row) for row in database.execute(query)]
 
 
+def execute_in_sqlite(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(statement)
+
+
 def forbid_in_sqlite(path: Path, caption: str) -> None:
-    with closing(sqlite3.connect(path)) as database:
-        database.execute(
-            f"CREATE TRIGGER choosy BEFORE INSERT ON messages WHEN NEW.caption = '{caption}'"
-            " BEGIN SELECT RAISE(ABORT, 'not this one'); END"
-        )
+    execute_in_sqlite(
+        path,
+        f"CREATE TRIGGER choosy BEFORE INSERT ON messages WHEN NEW.caption = '{caption}'"
+        " BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+    )
 
 
 def forbid_in_postgres(server: RowServer, caption: str) -> None:

@@ -140,6 +140,8 @@ def test_the_cover_comes_first_in_its_album(catalog: Catalog) -> None:
     assert positions() == {3: 1, 1: 2, 2: 3, 9: 1, 4: 1}
     catalog.write_many([hidden(2, 1, grouped_id=5)])
     assert positions() == {3: 1, 2: 2, 9: 1, 4: 1}
+    catalog.write_many([MessageRows(CHANNEL, message(3, 3, grouped_id=5, is_cover=True, deleted_at=at(9)))])
+    assert positions() == {2: 1, 9: 1, 4: 1}
 
 
 def test_what_is_deleted_or_hidden_is_not_there_until_it_is_shown_again(catalog: Catalog, shelf: Shelf) -> None:
@@ -160,6 +162,14 @@ def test_what_is_deleted_or_hidden_is_not_there_until_it_is_shown_again(catalog:
 def test_a_hidden_one_with_an_image_has_none_all_the_same(catalog: Catalog, shelf: Shelf) -> None:
     catalog.write_many([entry(1, hidden_at="2025-03-01T10:00:00Z")])
     assert shelf.rows("images") == [] == catalog.pictures(most=1)
+
+
+@pytest.mark.parametrize("column", ["deleted_at", "hidden_at"])
+def test_what_somebody_hides_by_hand_is_not_there_at_once(column: str, catalog: Catalog, shelf: Shelf) -> None:
+    """Its image is there still, and is not shown."""
+    catalog.write_many([entry(1, 1), entry(1, 2)])
+    shelf.execute(f"UPDATE messages SET {column} = '2025-03-01T10:00:00Z' WHERE message_id = 1")
+    assert ids(catalog.pictures(most=9)) == [2] and len(shelf.rows("images")) == 2
 
 
 def test_tags_that_are_taken_away(catalog: Catalog) -> None:

@@ -255,6 +255,15 @@ def test_beyond_the_limits_the_first_frame_stands_for_it(monkeypatch: pytest.Mon
     assert "64.webp" in files
 
 
+def test_as_many_frames_as_the_limit_says_move() -> None:
+    assert [bool(motion.moving_steps((9, 9), count, [(1, 1)])) for count in (1, 2, 300, 301)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
 def test_without_the_setting_nothing_moves() -> None:
     rendered, _ = developed(animated("WEBP"), Ladder((32, 64), webp=True, avif=True))
     assert (rendered.appearance.frames, rendered.appearance.animated) == (4, False)
@@ -265,6 +274,7 @@ def test_for_want_of_anything_the_first_frame_stands_for_it(want: str, monkeypat
     options: dict[str, Any] = {}
     if want == "time":
         options["seconds"] = 0.0
+        monkeypatch.setattr(animation, "_works", lambda *_: pytest.fail("it was decoded first"))
     elif want == "memory":
         monkeypatch.setattr(animation, "frames_need", lambda pixels: 2**40)
         options["cap_bytes"] = 2**40

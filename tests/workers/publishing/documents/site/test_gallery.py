@@ -103,6 +103,8 @@ def test_posts_go_and_come_back_anywhere(bench: Bench) -> None:
     bench.settle(gallery)
     bench.check()
     assert not list(bench.root.glob("7/[0-9a]*.html"))
+    last = site.block(bench.journal, CHANNEL, 2**62)
+    assert last is not None and last.first_id == 0, "what is empty is no block"
 
 
 def test_an_import_brings_older_posts(bench: Bench) -> None:

@@ -188,6 +188,7 @@ def test_a_picture_has_a_place_before_it_is_there() -> None:
     text = post_page(SITE, one(), Neighbours()).decode()
     assert re.search(r'<img src="[^"]+" width="1280" height="960" alt="Caption 1"', text)
     data = base64.b64decode(data_url(THUMBHASH).partition(",")[2])
+    assert data[24:29] == bytes((8, 2, 0, 0, 0)), "RGB of 8 bits, and the only ways that there are"
     with Image.open(io.BytesIO(data)) as thumb:
         thumb.load()
         assert thumb.size == (6, 4)
@@ -227,7 +228,15 @@ def test_a_picture_says_what_it_is_and_of_how_many() -> None:
 def test_the_only_channel_is_told_of_on_the_front_page() -> None:
     page = index_page(SITE, [one()], [ChannelEntry(7, "The channel", "thechannel", 1200)]).decode()
     assert '<p>1,200 posts · <a href="https://t.me/thechannel"' in page
-    assert 'class="channels"' not in page
+    assert 'class="channels"' not in page and "<bdi>The channel</bdi>" not in page
+    several = [ChannelEntry(number, "The channel", None, 1) for number in (7, 8)]
+    assert "<bdi>The channel</bdi>" in index_page(SITE, [one()], several).decode()
+
+
+def test_a_channel_is_described_by_its_newest_caption() -> None:
+    channel = ChannelEntry(7, "The channel", None, 2)
+    for post, said in ((one(), "Caption 1"), (one(caption=""), "The channel")):
+        assert f'<meta name="description" content="{said}">' in channel_page(SITE, channel, [post]).decode()
 
 
 def test_a_channel_without_pictures_says_so() -> None:
