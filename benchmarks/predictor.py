@@ -24,7 +24,8 @@ from benchmarks.photographs import SIDES, Set, photographs
 from benchmarks.quality_metric import Reference
 from workers.rendering.imaging import quality
 from workers.rendering.imaging.codec import encoder
-from workers.rendering.imaging.codec.pillow import resized, saved
+from workers.rendering.imaging.codec.pillow import saved
+from workers.rendering.imaging.codec.scaler import resized
 from workers.rendering.imaging.codec.trial import detail
 from workers.rendering.imaging.memory import Gauge
 from workers.rendering.imaging.presets import PRESETS, Encoding

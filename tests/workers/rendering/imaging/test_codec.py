@@ -19,7 +19,7 @@ from PIL import Image, ImageChops, ImageCms, ImageStat, PngImagePlugin
 
 from workers.rendering import imaging
 from workers.rendering.imaging import BadPicture, Ladder, Limits, OutOfMemory, Rendered
-from workers.rendering.imaging.codec import decoder, pillow
+from workers.rendering.imaging.codec import decoder, pillow, scaler
 from workers.rendering.imaging.codec.pixels import colours
 from workers.rendering.imaging.gate import check
 from workers.rendering.imaging.memory import Gauge
@@ -497,7 +497,7 @@ def test_draft_and_chain_are_close_to_a_full_lanczos() -> None:
     assert picture.size == (1280, 960)
     full = Image.open(io.BytesIO(data))
     for step in reversed(steps):
-        picture = pillow.resized(picture, step)
+        picture = scaler.resized(picture, step)
         difference = ImageChops.difference(picture, full.resize(step, Image.Resampling.LANCZOS))
         assert max(ImageStat.Stat(difference).mean) < 1.5, step
 

@@ -23,7 +23,8 @@ from workers.rendering.imaging.codec import side_by_side
 from workers.rendering.imaging.codec.decoder import Decoded, converter
 from workers.rendering.imaging.codec.encoder import LOSSLESS, has_few_colours
 from workers.rendering.imaging.codec.frames import frames_of, plays_of
-from workers.rendering.imaging.codec.pillow import BARE, resized, saved
+from workers.rendering.imaging.codec.pillow import BARE, saved
+from workers.rendering.imaging.codec.scaler import resized
 from workers.rendering.imaging.containers.avif import sequences
 from workers.rendering.imaging.gate import Header
 from workers.rendering.imaging.ladder import Ladder

@@ -15,9 +15,10 @@ from PIL import ExifTags, Image, ImageFile
 
 from workers.rendering.imaging.blame import CodecFault, decoding, does
 from workers.rendering.imaging.canaries import CANARIES
-from workers.rendering.imaging.codec.pillow import reason_of, resized, strict_pillow
+from workers.rendering.imaging.codec.pillow import reason_of, strict_pillow
 from workers.rendering.imaging.codec.pixels.clearness import framed, keyed
 from workers.rendering.imaging.codec.pixels.colours import plain, to_srgb
+from workers.rendering.imaging.codec.scaler import resized
 from workers.rendering.imaging.colour import Meaning, meaning, png
 from workers.rendering.imaging.containers import gif
 from workers.rendering.imaging.containers.avif import aperture

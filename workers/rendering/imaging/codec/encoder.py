@@ -13,9 +13,10 @@ from ipc.files.spool import PREVIEW
 from ipc.jobs import EXTENSIONS, PREVIEW_SIZE
 from workers.rendering.imaging.blame import encoding
 from workers.rendering.imaging.codec import side_by_side
-from workers.rendering.imaging.codec.pillow import resized, same_pixels, saved
+from workers.rendering.imaging.codec.pillow import same_pixels, saved
 from workers.rendering.imaging.codec.pixels.appearance import flattened
 from workers.rendering.imaging.codec.pixels.preview import preview_of
+from workers.rendering.imaging.codec.scaler import resized
 from workers.rendering.imaging.codec.trial import detail, tried
 from workers.rendering.imaging.ladder import Ladder, jpeg_size, least_covering
 from workers.rendering.imaging.memory import Gauge

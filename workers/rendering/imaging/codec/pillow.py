@@ -54,10 +54,6 @@ def avif_versions() -> dict[str, str]:
     }
 
 
-def resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
-
-
 def same_pixels(image: Image.Image) -> Image.Image:
     """Another image with the same pixels in memory: at the image Pillow notes the options of its `save`, so two threads
     can't save one. A real copy holds the others up: 9 ms for 2.8 megapixels, most of them page faults.

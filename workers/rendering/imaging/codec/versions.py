@@ -9,6 +9,7 @@ import PIL
 from PIL import features
 
 from workers.rendering.imaging.codec.pillow import avif_versions
+from workers.rendering.imaging.codec.scaler import SCALER
 from workers.rendering.imaging.recipe import recipe_of
 
 
@@ -16,7 +17,7 @@ from workers.rendering.imaging.recipe import recipe_of
 def libraries() -> dict[str, str]:
     """The version of each library by name, as it says itself: the decoders' and the scaler's too."""
     of_pillow = {name: str(features.version(name)) for name in ("webp", "libjpeg_turbo", "littlecms2")}
-    return {"pillow": PIL.__version__, **of_pillow, **avif_versions()}
+    return {"pillow": PIL.__version__, "scaler": SCALER, **of_pillow, **avif_versions()}
 
 
 def current_recipe(preset: str, fallbacks: Collection[str] = (), *, animations: bool = True) -> str:

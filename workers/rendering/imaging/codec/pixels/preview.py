@@ -11,6 +11,7 @@ from PIL import Image, ImageChops, ImageColor
 from ipc.jobs import PREVIEW_SIZE
 from workers.rendering.imaging.appearance.crop import best_start
 from workers.rendering.imaging.codec.pixels.appearance import WHITE, flattened, mean_colour
+from workers.rendering.imaging.codec.scaler import Box, resized
 
 MOST_ENLARGED: Final = 2.0
 """A picture is enlarged so many times at most: beyond that its blur shows more than the picture does."""
@@ -31,8 +32,7 @@ def preview_of(picture: Image.Image) -> Image.Image:
     scale = min(MOST_ENLARGED, max(full / own for full, own in zip(PREVIEW_SIZE, flat.size, strict=True)))
     window = _window(flat, scale)
     target = _target(window, scale)
-    filter_ = Image.Resampling.HAMMING if scale < 1 else Image.Resampling.BICUBIC  # LANCZOS takes twice the time
-    shown = flat.resize(target, filter_, box=window)
+    shown = resized(flat, target, window)
     if target == PREVIEW_SIZE:
         return shown
     ground = WHITE if picture.mode == "RGBA" else ImageColor.getrgb(mean_colour(flat))
@@ -41,7 +41,7 @@ def preview_of(picture: Image.Image) -> Image.Image:
     return card
 
 
-def _target(window: tuple[float, float, float, float], scale: float) -> tuple[int, int]:
+def _target(window: Box, scale: float) -> tuple[int, int]:
     """The sides in px at which the window is shown."""
     left, upper, right, lower = window
     full_width, full_height = PREVIEW_SIZE
@@ -49,7 +49,7 @@ def _target(window: tuple[float, float, float, float], scale: float) -> tuple[in
     return min(full_width, width), min(full_height, height)
 
 
-def _window(picture: Image.Image, scale: float) -> tuple[float, float, float, float]:
+def _window(picture: Image.Image, scale: float) -> Box:
     """The part of the picture that fills a preview at that scale, as a box in px: where most is to be seen."""
     width, height = (min(float(own), full / scale) for own, full in zip(picture.size, PREVIEW_SIZE, strict=True))
     if width == picture.width and height == picture.height:
