@@ -16,7 +16,7 @@ from workers.rendering import imaging
 from workers.rendering.imaging import BadPicture, CodecFault
 from workers.rendering.imaging.blame import is_ours
 from workers.rendering.imaging.canaries import CANARIES
-from workers.rendering.imaging.codec import decoder, encoder, pipeline
+from workers.rendering.imaging.codec import decoder, encoder, pipeline, scaler
 from workers.rendering.imaging.codec.pixels import colours
 from workers.rendering.imaging.gate import check
 from workers.rendering.imaging.presets import PRESETS
@@ -94,6 +94,7 @@ def test_a_failing_encoder_is_no_verdict_on_the_picture(
 
 def test_failing_to_shrink_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resize = Image.Image.resize
+    monkeypatch.setattr(scaler, "simd", None)
     monkeypatch.setattr(Image.Image, "resize", failing(ValueError("?"), lambda image: image.width == 64, resize))
     data = encoded(Image.new("RGB", (64, 64)), "PNG")
     assert (found := fault(tmp_path, data)).codec == "scaler" and not found.broken
