@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ipc import failpoints
@@ -384,7 +384,6 @@ def test_details_come_with_a_new_message_and_with_another_picture(name: str, jou
 JSON = st.recursive(st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(), st.lists, max_leaves=3)
 
 
-@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=3), max_size=3), st.dictionaries(st.text(), JSON, min_size=1))
 def test_details_are_given_back_as_they_came(entities: list[dict[str, Any]], forwarded: dict[str, Any]) -> None:
     journal = open_journal(None)
@@ -569,7 +568,6 @@ CONTENT = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(CONTENT, st.data())
 def test_any_order_and_repetition_of_the_same_pages_ends_the_same(
     content: list[tuple[str, str, int | None]], data: st.DataObject

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ipc.intake import extended, take
@@ -113,7 +113,6 @@ def test_each_channel_has_its_own_range() -> None:
 ANY_PAGES = st.lists(st.tuples(st.integers(1, LAST), st.integers(0, 6)), min_size=1, max_size=12)
 
 
-@settings(deadline=None)
 @given(ANY_PAGES)
 @example([(10, 3), (1, 3), (20, 3), (4, 6)])
 def test_nothing_is_known_that_no_page_covered(spans: list[tuple[int, int]]) -> None:
@@ -143,7 +142,6 @@ def parts(draw: st.DrawFn) -> list[Range]:
     return list(zip([1, *(cut + 1 for cut in cuts)], [*cuts, LAST], strict=True))
 
 
-@settings(deadline=None)
 @given(parts(), st.data())
 def test_whatever_order_pages_come_in_each_message_of_the_range_is_counted_once(
     spans: list[Range], data: st.DataObject
@@ -156,7 +154,6 @@ def test_whatever_order_pages_come_in_each_message_of_the_range_is_counted_once(
     assert found["backfilled"] == order[0][0] - found["floor"]
 
 
-@settings(deadline=None)
 @given(parts(), st.data())
 def test_up_from_the_cursor_and_down_from_the_floor_all_is_known_in_the_end(
     spans: list[Range], data: st.DataObject

@@ -81,7 +81,7 @@ def test_a_record_has_time_level_process_and_event_first(written: Callable[[], b
     assert "Füße 🙂".encode() in line, "for people, not escaped"
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(event=TEXTS, fields=FIELDS)
 def test_anything_is_one_line_of_json(event: str, fields: dict[str, Any], written: Callable[[], bytes]) -> None:
     logs.configure("info", "json", "root")
@@ -197,7 +197,7 @@ def test_console_traceback_is_one_line(written: Callable[[], bytes]) -> None:
     assert text.endswith("/ ValueError: the end / of it\n")
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(event=TEXTS, fields=FIELDS)
 def test_anything_is_one_line_on_a_console(event: str, fields: dict[str, Any], written: Callable[[], bytes]) -> None:
     logs.configure("info", "console", "root")

@@ -331,7 +331,7 @@ class TreeMachine(RuleBasedStateMachine):
 
 
 TestTheTreeAgainstTheModel = TreeMachine.TestCase
-TestTheTreeAgainstTheModel.settings = settings(max_examples=length(150, 2000), stateful_step_count=50, deadline=None)
+TestTheTreeAgainstTheModel.settings = settings(max_examples=length(150, 2000), stateful_step_count=50)
 
 
 def test_the_model_sees_a_fault() -> None:

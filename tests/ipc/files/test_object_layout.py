@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ipc.files.object_layout import OBJECT_NAME, Object, objects_of, preview_key, stripped_key
@@ -76,7 +76,6 @@ def test_a_jpeg_and_a_preview_are_objects_and_the_preview_is_no_rendition(desk: 
     assert job.appearance == APPEARANCE
 
 
-@settings(deadline=None)  # the machine is shared
 @given(prefix=st.sampled_from(["", "news/", "a/b/", "news-"]))
 def test_the_prefix_is_put_in_front_as_it_is(prefix: str) -> None:
     plain = [thing.key for thing in objects_of(BARE, "")]

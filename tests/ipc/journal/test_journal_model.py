@@ -534,7 +534,7 @@ def push_on(journal: Journal, job: Job) -> None:
 
 
 TestJournalAgainstTheModel = JournalMachine.TestCase
-TestJournalAgainstTheModel.settings = settings(max_examples=length(80, 800), stateful_step_count=40, deadline=None)
+TestJournalAgainstTheModel.settings = settings(max_examples=length(80, 800), stateful_step_count=40)
 
 
 def test_the_model_sees_a_fault() -> None:

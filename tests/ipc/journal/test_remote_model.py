@@ -389,4 +389,4 @@ class RemoteMachine(RuleBasedStateMachine):
 
 
 TestWhatIsHandedOver = RemoteMachine.TestCase
-TestWhatIsHandedOver.settings = settings(max_examples=length(40, 1500), stateful_step_count=40, deadline=None)
+TestWhatIsHandedOver.settings = settings(max_examples=length(40, 1500), stateful_step_count=40)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import doctest
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ipc.text import timestamps
 from ipc.text.timestamps import iso
 
 
-@settings(deadline=None)  # the machine is shared
 @given(st.integers(0, 253_402_300_799), st.integers(0, 253_402_300_799))
 def test_times_sort_as_text(one: int, other: int) -> None:
     assert (str(iso(one)) < str(iso(other))) == (one < other)

@@ -81,7 +81,7 @@ def revisions(path: Path) -> list[tuple[int, int]]:
     return [(one["revision"], other["bytes"]) for one, other in pairs]
 
 
-@settings(deadline=None, max_examples=30)  # the machine is shared, and each waits for the disk
+@settings(max_examples=30)  # each waits for the disk
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=12))
 def test_the_highest_revision_wins_in_any_order(order: list[int]) -> None:
     folder = Path(tempfile.mkdtemp())

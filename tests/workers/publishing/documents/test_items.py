@@ -160,7 +160,7 @@ def test_pictures_of_one_text_are_not_taken_for_one_picture() -> None:
     assert [one.get("title") for one in item["attachments"]] == [None, None, "A pier"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=st.text(), other=st.text(alphabet=st.characters(max_codepoint=0x9F)))
 def test_whatever_a_caption_holds_the_documents_are_valid(text: str, other: str) -> None:
     """Control characters and half surrogates are no characters of XML. (The journal has none of the latter.)"""

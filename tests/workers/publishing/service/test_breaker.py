@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.publishing.service.breaker import WINDOW_CALLS, WINDOW_SECONDS, Breaker
@@ -163,7 +163,6 @@ def test_it_is_known_since_when_it_is_open() -> None:
     assert breaker.opened_at is None
 
 
-@settings(deadline=None)  # the machine is shared
 @given(
     st.lists(
         st.tuples(st.booleans(), st.integers(0, 5000), st.booleans(), st.none() | st.integers(0, 10**6)), max_size=40

@@ -515,7 +515,7 @@ def test_a_new_process_gives_a_service_the_pause_that_it_asked_for(desk: Desk, s
 # Whatever happens
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), count=st.integers(1, 12), outages=st.lists(st.sampled_from([None, OUT, KEY, BUSY]), max_size=25))
 def test_an_outage_costs_nobody_an_attempt_and_ends_for_all(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, count: int, outages: list[StorageFault | None]

@@ -381,7 +381,7 @@ def spoilt(draw: st.DrawFn) -> bytes:
     return bytes(data[: draw(st.integers(0, len(data)))]) if draw(st.booleans()) else bytes(data)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(spoilt())
 def test_nothing_is_raised_nothing_grows_and_once_is_enough(data: bytes) -> None:
     assert_mended_once(data)
@@ -408,7 +408,7 @@ def described(draw: st.DrawFn) -> bytes:
     return jpeg_with(*(segment(marker, start + rest) for marker, start, rest in segments))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(described())
 def test_whatever_describes_the_picture_it_is_shown(data: bytes) -> None:
     expected = pixels(PNG if data[:1] == b"\x89" else jpeg_with())

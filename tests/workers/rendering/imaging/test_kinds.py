@@ -106,7 +106,7 @@ def spoilt(draw: st.DrawFn) -> tuple[str, bytes]:
     return name.split()[0].upper(), bytes(data[: draw(st.integers(0, len(data)))] if draw(st.booleans()) else data)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(spoilt())
 def test_whatever_a_file_states_nothing_is_raised(spoilt: tuple[str, bytes]) -> None:
     found = meaning(*spoilt, None)
@@ -118,7 +118,7 @@ def test_whatever_a_file_states_nothing_is_raised(spoilt: tuple[str, bytes]) -> 
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=8, max_size=8), st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_no_primaries_and_no_gamma_break_the_converter(chromaticities: list[int], gamma: int) -> None:
     picture = kinds.decoded(kinds.halves(8, 2, kinds.A, kinds.B, kinds.primaries(*chromaticities), kinds.gamma(gamma)))
     assert picture.size == (16, 8)

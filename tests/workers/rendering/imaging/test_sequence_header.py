@@ -125,7 +125,7 @@ def headers(draw: st.DrawFn) -> tuple[Stream, Colours]:
 
 
 @given(headers(), st.booleans(), st.booleans(), st.binary(max_size=9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_header_says_what_was_written(made: tuple[Stream, Colours], sized: bool, layers: bool, rest: bytes) -> None:
     stream, wanted = made
     header = stream.obu(sized=sized, layers=layers)
@@ -176,7 +176,7 @@ def test_a_grid_says_it_in_its_first_tile() -> None:
 @example(b"\x0a")
 @example(b"\x0a" + b"\xff" * 9)
 @example(bytes(LONGEST + 9))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_junk_raises_nothing_else_and_nothing_beyond_is_read(junk: bytes) -> None:
     """One bit more than there is would be an error, never a zero: so of a header that is cut nothing is made up."""
     try:
@@ -187,7 +187,7 @@ def test_junk_raises_nothing_else_and_nothing_beyond_is_read(junk: bytes) -> Non
 
 
 @given(st.sampled_from([*kinds.AVIFS.values(), kinds.avif(1, 13)]), st.integers(0, 400), st.binary(max_size=12))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_box_makes_it_read_beyond_the_file(data: bytes, at: int, junk: bytes) -> None:
     """Offsets and lengths of any size give bytes of the file, or none, or an error of a file that is cut."""
     spoilt = data[:at] + junk + data[at + len(junk) :]

@@ -243,7 +243,7 @@ def test_an_avif_whose_metadata_lies_in_its_picture_cannot_be_stripped() -> None
 CHANGE = st.tuples(st.sampled_from(("set", "insert", "delete")), st.integers(0), st.binary(min_size=1, max_size=9))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(name=st.sampled_from(NAMES), changes=st.lists(CHANGE, min_size=1, max_size=3))
 def test_a_damaged_file_is_refused_or_stays_the_picture_that_it_is(
     name: str, changes: list[tuple[str, int, bytes]]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ipc.jobs import Appearance
@@ -132,7 +132,6 @@ def test_a_failure_in_nonsense_is_refused(fields: dict[str, Any]) -> None:
     assert not is_sound(replace(FAILED, **fields))
 
 
-@settings(deadline=None)  # the machine is shared
 @given(st.lists(anything, min_size=6, max_size=6))
 def test_whatever_is_said_is_judged(fields: list[Any]) -> None:
     mime, extension, width, height, rss_bytes, renditions = fields

@@ -156,7 +156,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(set(PATHS))), JSON)
 def test_anything_anywhere_ends_in_a_hand_over_or_a_refusal(path: str, value: Any) -> None:
     handover_check.read(changed(path, value), "pictures")
