@@ -130,6 +130,15 @@ def test_what_becomes_clear_is_clear() -> None:
         assert (second.getpixel(left), second.getpixel(right)) == (False, True), name
 
 
+def test_what_is_clear_only_later_is_clear_then() -> None:
+    data = gif_of((0, (0, 0), (96, 64), 2), (1, (0, 0), (48, 64), 2))
+    _, files = developed(data)
+    for name in ("32.webp", "32.avif"):
+        first, second = (picture.getchannel("A").point(lambda at: at > 250) for picture, _ in shown(files[name]))
+        assert first.getextrema() == (True, True), name
+        assert (second.getpixel((4, 10)), second.getpixel((second.width - 4, 10))) == (True, False), name
+
+
 @pytest.mark.parametrize(("disposal", "colour"), [(3, COLOURS[0]), (1, COLOURS[1])])
 def test_what_a_frame_leaves_behind(disposal: int, colour: str) -> None:
     """As it was before, or itself."""

@@ -212,6 +212,14 @@ def test_the_placeholder_has_the_colours_of_the_reference(
     assert (pixels[100], pixels[-1]) == (pixel, last)
 
 
+def test_a_picture_says_how_wide_it_is_shown() -> None:
+    """A row is 20 % of the window's width high at most, a lead 76 % of its height, a post's picture 86 %."""
+    page = index_page(SITE, [one(), one()], []).decode()
+    assert 'sizes="auto,(max-width:40rem) 94vw,min(26vw,31rem)"' in page
+    assert 'sizes="(max-width:60rem) min(94vw,99vh),min(64vw,99vh)"' in page
+    assert 'sizes="min(94vw,112vh)"' in post_page(SITE, one(), Neighbours()).decode()
+
+
 def test_the_script_asks_for_nothing_that_a_strict_policy_forbids() -> None:
     script = assets.script().data.decode()
     assert not re.search(r"eval|innerHTML|\.style\b|fetch|Function\(", script)
