@@ -22,6 +22,7 @@ from typing import Any, Self
 
 import psutil
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from tests.servers.lasting import LASTING
@@ -131,23 +132,27 @@ class Postgres:
     ) -> list[dict[str, Any]]:
         """Run SQL as that role, by default the superuser; the rows of the last statement. Values are %(name)s.
 
-        Its session is kept for the next one: to begin one takes the server longer than most statements do.
+        Its session is kept for the next one: to begin one takes the server longer than most statements do. After an
+        error it ends, and with a transaction that the statements leave open.
         """
         try:
             connection = self._idle[role].pop()  # several threads may ask
         except IndexError:
             connection = psycopg.connect(self.address(role), autocommit=True)
+        is_kept = False
         try:
             cursor = connection.cursor(row_factory=dict_row)
             cursor.execute(statements.encode(), values)
             while cursor.nextset():
                 pass
             rows = cursor.fetchall() if cursor.description else []
-        except BaseException:
-            connection.close()
-            raise
-        self._idle[role].append(connection)
-        return rows
+            is_kept = connection.info.transaction_status == TransactionStatus.IDLE
+            return rows
+        finally:
+            if is_kept:
+                self._idle[role].append(connection)
+            else:
+                connection.close()
 
     @property
     def _data(self) -> Path:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from tests.instance import HOME, wait_for
@@ -37,6 +38,10 @@ def test_nothing_of_it_is_left() -> None:
     lasting = set(LASTING)
     with RowServer() as server:
         server.apply_schema()
+        assert server.sql("select 1 as one") == [{"one": 1}]
+        assert server.sql("begin; create table public.passing (); select 1 as one") == [{"one": 1}]
+        with pytest.raises(psycopg.Error, match="does not exist"):
+            server.sql("select * from public.passing")
         assert server.sql("select 1 as one") == [{"one": 1}]
         folder, started = server._postgres._folder, LASTING - lasting
         assert len(started) == 2
