@@ -34,8 +34,8 @@ T = TypeVar("T")
 DEADLINE_SECONDS = 90.0
 """For everything that is waited for. Generous, because test machines are shared: no test asserts a speed."""
 
-SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.02, 0.1
-"""Between two looks at what is waited for."""
+SHORTEST_PAUSE_SECONDS, LONG_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.02, 0.1, 0.4
+"""Between two looks at what is waited for: at first, within a second, after ten."""
 
 PROCESSES = {"root", "health", "uploader", "pool", "image-1", "connection"}
 """Of a tree with one image worker, as most tests have it: each process that is started takes its time."""
@@ -76,13 +76,13 @@ def wait_for(what: str, look: Callable[[], T | None], seconds: float = DEADLINE_
     It is looked at less often the longer it takes: an answer of /status costs 3 ms of a processor, which the tests that
     run beside this one could do with.
     """
-    until, pause = time.monotonic() + seconds, SHORTEST_PAUSE_SECONDS
-    while time.monotonic() < until:
+    began, pause = time.monotonic(), SHORTEST_PAUSE_SECONDS
+    while (waited := time.monotonic() - began) < seconds:
         found = look()
         if found:
             return found
         time.sleep(pause)
-        pause = min(1.3 * pause, LONGEST_PAUSE_SECONDS)
+        pause = min(1.3 * pause, max(LONG_PAUSE_SECONDS, waited / 25), LONGEST_PAUSE_SECONDS)
     raise AssertionError(f"waited {seconds:.0f} s in vain for {what}")
 
 
