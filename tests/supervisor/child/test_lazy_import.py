@@ -45,7 +45,7 @@ CHILDREN = {
     "workers.uploader": (NEVER | SERVICES | {"inspect", "PIL", "psutil", "supervisor.settings"}, "sqlite3"),
     "workers.connection": (NEVER | SERVICES | {"inspect", "ijson", "PIL", "psutil", "supervisor.settings"}, "sqlite3"),
     "workers.pool": (NEVER | SERVICES | {"inspect", "PIL", "psutil", "supervisor.settings"}, "sqlite3"),
-    "workers.image": (NEVER | SERVICES | {"inspect", "sqlite3", "psutil", "supervisor.settings"}, "PIL"),
+    "workers.image": (NEVER | SERVICES | {"sqlite3", "psutil", "supervisor.settings"}, "PIL"),
     "supervisor.root": (NEVER | SERVICES | {"inspect", "PIL", "supervisor.cli"}, "supervisor.settings"),
 }
 """By what a process imports: what it must not load, and what it does load."""
