@@ -202,7 +202,10 @@ def match(rival: Rival, folder: Path, paths: list[Path], aim: dict[str, Quality]
 
 def nearest(found: list[tuple[int, Quality]], aim: float) -> int:
     """The quality setting to try next: the largest whole one that should have a mean not above `aim`."""
-    (q1, first), (q2, second) = sorted(dict(found).items(), key=lambda one: abs(one[1].mean - aim))[:2]
+    (q1, first), *others = sorted(dict(found).items(), key=lambda one: abs(one[1].mean - aim))
+    q2, second = next(
+        one for one in others if one[1].mean != first.mean
+    )  # neighbouring settings may be one to the encoder
     guess = q1 + (aim - first.mean) * (q2 - q1) / (second.mean - first.mean)
     return max(1, min(100, int(guess // 1)))
 
