@@ -12,11 +12,15 @@ import pytest
 from supervisor import cli
 from supervisor.cli import client
 from supervisor.cli.belonging import REASONS
+from supervisor.cli.check import _check_journal as journal_check
 from supervisor.cli.nodes import NO_NODES, describe
 from supervisor.cli.parser import COMMANDS
 from supervisor.cli.status import plain
 from supervisor.settings import load
+from tests import checking
 from tests.health.snapshots import NODE, OF_NODE, OF_ORIGINS, ORIGIN, body_of, snapshot
+from tests.workers.desk import Desk
+from tests.workers.sources.test_guests import host
 
 SECRETS = ("the-bucket-secret", "the-project-secret")
 SERVICES = """
@@ -141,3 +145,18 @@ def test_a_node_refuses_what_belongs_to_its_origin(
 
 def test_what_is_refused_are_commands() -> None:
     assert REASONS.keys() <= {command.name for command in COMMANDS}
+
+
+def test_check_warns_of_a_node_in_the_folder_of_another_machine(configure: Any, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    desk = Desk(tmp_path / "state")
+    try:
+        node, origin = (load(configure(role), {}, tmp_path, tmp_path) for role in ("node", "origin"))
+        host(desk, 1)
+        assert checking.faults(journal_check, node) == [], "a guest is none of its own"
+        desk.fetch(2)
+        (line,) = checking.faults(journal_check, node)
+        assert line.startswith("warning: ") and "the journal has 1 pictures" in line and "state_dir of its own" in line
+        assert checking.faults(journal_check, origin) == []
+    finally:
+        desk.close()
