@@ -44,12 +44,12 @@ def unreachable(snapshot: Snapshot) -> Iterator[Problem]:
     waited = machines.last_answer_seconds(snapshot)
     if waited is None or waited >= UNANSWERED_SECONDS:
         since = None if waited is None else snapshot.now - waited
-        remedy = report.get("remedy") or "it is asked again by itself. If it lasts, check the project and the network"
+        remedy = report.get("remedy") or "It is asked again by itself. If it lasts, check the project and the network"
         yield Problem(
             "machines.unreachable",
             "machines",
             f"the queues of other machines can't be reached: {error}",
-            f"Nothing is lost; {remedy}",
+            f"Nothing is lost. {remedy[:1].upper()}{remedy[1:]}",
             since,
         )
 

@@ -27,7 +27,7 @@ def run(settings: Settings, *, as_json: bool, join_it: bool) -> int:
 
 def _no_origin(settings: Settings) -> str:
     if settings.machines.role == "node":
-        return "this machine is a node: run this at an origin, which knows its nodes; bin/run status says whose it is"
+        return "this machine is a node: run this at an origin, which knows its nodes"
     return 'machines.role is "all": this machine does everything itself. Set it to "origin" to have nodes'
 
 
@@ -51,8 +51,8 @@ def describe(machines: Mapping[str, Any]) -> list[str]:
     waiting = " and ".join(f"{one['length'] - one['taken']} {one['name']}" for one in machines["queues"])
     lines += [
         f"pictures that wait for a node, of all origins: {waiting or 'unknown'}",
-        f"of this origin: {machines['outstanding']} handed over and not finished, {machines['results_waiting']} results"
-        f" to be read; workers needed on nodes: {machines['needed_workers']}",
+        f"of this origin: {machines['outstanding']} handed over and not finished; results to be read:"
+        f" {machines['results_waiting']}; workers needed on nodes: {machines['needed_workers']}",
     ]
     return [*lines, *([f"! {machines['error']}"] if machines["error"] else [])]
 

@@ -94,7 +94,7 @@ def test_the_remedy_of_the_database_comes_through() -> None:
     (problem,) = find_problems(
         snapshot(**of_origin(error="HTTP 401", last_answer_seconds=60.0, remedy="check catalog.key"))
     )
-    assert problem.remedy == "Nothing is lost; check catalog.key" and problem.since == NOW - 60
+    assert problem.remedy == "Nothing is lost. Check catalog.key" and problem.since == NOW - 60
 
 
 def test_a_node_without_its_queue_has_one_problem() -> None:

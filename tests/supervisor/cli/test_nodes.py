@@ -92,7 +92,7 @@ def test_what_is_listed(configure: Any, monkeypatch: pytest.MonkeyPatch, capsys:
     assert header.split()[0] == "node" and row.split()[:5] == ["beta", "1.2.3", "4", "2", "81.2"]
     assert row.endswith("the bucket is away")
     assert waiting == "pictures that wait for a node, of all origins: 2 live and 0 backfill"
-    assert own == "of this origin: 7 handed over and not finished, 1 results to be read; workers needed on nodes: 9"
+    assert own == "of this origin: 7 handed over and not finished; results to be read: 1; workers needed on nodes: 9"
     assert cli.main(["nodes", "--json"], None) == 0
     assert json.loads(capsys.readouterr().out) == {**NODE, "rate_per_minute": 81.2, "last_seen_seconds": 1.2}
     body["machines"] = None
