@@ -132,6 +132,33 @@ def test_a_secret_goes_to_the_one_that_needs_it(settings: Settings) -> None:
     assert told == {"health"}
 
 
+@pytest.mark.parametrize(
+    ("backend", "given", "is_on", "gallery"),
+    [
+        ("files", "auto", True, "site/"),
+        ("files", "false", False, ""),
+        ("r2", "auto", False, ""),
+        ("r2", "true", True, "https://p.example/a%20b/site/index.html"),
+    ],
+)
+def test_feeds_and_gallery_are_in_a_bucket_only_if_asked_for(
+    backend: str, given: str, is_on: bool, gallery: str, settings: Settings
+) -> None:
+    """There they are public at once, under addresses that anybody can guess."""
+    where = replace(settings.storage, backend=backend, public_url="https://p.example/", prefix="a b/")
+    plain = replace(settings, storage=where, feeds=replace(settings.feeds, enabled="false"))
+    plain = replace(plain, site=replace(settings.site, enabled="false"))
+    feeds = replace(plain, feeds=replace(settings.feeds, enabled=given))
+    site = replace(plain, site=replace(settings.site, enabled=given))
+    told = [(one["feeds"]["enabled"], one["site"]["enabled"]) for one in map(tree.uploader_options, (feeds, site))]
+    assert told == [(is_on, False), (False, is_on)]
+    assert tree.uploader_options(feeds)["feeds"]["is_asked_for"] == (given == "true")
+    assert (tree.gallery(feeds), tree.gallery(site)) == ("", gallery)
+    assert tree.gallery(replace(site, storage=replace(where, public_url=""))) == (
+        "site/" if backend == "files" and is_on else ""
+    )
+
+
 def test_an_image_worker_knows_its_limits_and_nothing_else(settings: Settings) -> None:
     for worker in tree.image_workers(settings):
         assert worker.options.keys() == {"limits", "ladder", "strip", "gc_every", "spool", "largest_cap_bytes"}

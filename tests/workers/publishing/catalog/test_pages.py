@@ -36,7 +36,9 @@ def test_sqlite_sorts_nothing_and_walks_nothing(path: Path, name: str) -> None:
     with closing(sqlite3.connect(path)) as database:
         plan = [(row[1], row[3]) for row in database.execute(f"EXPLAIN QUERY PLAN {query}", values)]
     top = [step for parent, step in plan if parent == 0]
-    assert "USE TEMP B-TREE FOR ORDER BY" not in top
+    sorted_by = {step.removeprefix("USE TEMP B-TREE FOR ") for step in top if step.startswith("USE TEMP B-TREE")}
+    ties = {"RIGHT PART OF ORDER BY"} if "channel's pictures of a tag" in name else set()
+    assert sorted_by <= ties, "but for those of one second, of a channel and a tag"
     assert not [step for step in top if step.startswith("SCAN") and "USING INDEX messages_posted_at" not in step]
     with closing(SqliteCatalog(path)) as catalog:
         assert catalog.pictures(**pages(COUNT)[name], most=50)

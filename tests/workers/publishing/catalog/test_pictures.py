@@ -92,8 +92,8 @@ def test_a_picture_with_all_that_there_is(catalog: Catalog, shelf: Shelf) -> Non
     }
     (row,) = shelf.rows("pictures")
     assert tuple(row) == COLUMNS
-    (row,) = shelf.rows("pictures_by_tag")
-    assert tuple(row) == ("tag", *COLUMNS)
+    (tagged,) = shelf.rows("pictures_by_tag")
+    assert tuple(tagged) == ("tag", *COLUMNS) and tagged == {"tag": "ü", **row}
 
 
 def test_a_row_of_an_earlier_version(catalog: Catalog) -> None:

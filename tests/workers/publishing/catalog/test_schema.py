@@ -70,6 +70,12 @@ def test_a_site_reads_what_is_not_deleted(server: RowServer, site: Site, make_su
         assert site.ids(table) == []
 
 
+def test_a_view_has_the_rights_of_its_reader(server: RowServer) -> None:
+    """So row level security holds for it, too: what it shows does not hang on its own conditions alone."""
+    found = server.sql("select relname, reloptions from pg_class where relname like 'pictures%%' and relkind = 'v'", {})
+    assert {row["relname"]: row["reloptions"] for row in found} == {view: ["security_invoker=true"] for view in VIEWS}
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_a_site_writes_nothing(server: RowServer, site: Site, make_supabase: MakeSupabase, table: str) -> None:
     make_supabase().write_many([entry(1)])
