@@ -4,7 +4,7 @@ The photographs are of the set "judge" (`benchmarks/photographs.py`): all at 128
 large enough at 2560 too. The contestants take turns, so that whatever else the machine does hits all:
 
 - tree: the real program with its defaults, timed as in `benchmarks/throughput.py`, from intake to the last row;
-- alone: the same with WebP and AVIF alone, since the others make neither JPEG nor preview: the goals are for this one;
+- alone: the same with WebP and AVIF alone, since the others make neither JPEG nor preview;
 - bare: a loop of the same calls in as many processes, without a tree, files or fsync;
 - sharp and pyvips: each width from the next larger one, no cache; in the best of several shares of threads and pictures
   at a time, which is found first. AVIF effort 1 is the fastest that needs no more bytes than ours. Two rows more: sharp
