@@ -1176,8 +1176,8 @@ SELECT taken.* FROM json_each(:ids) AS one CROSS JOIN taken ON taken.job = one.v
 
 -- name: drop_taken
 -- It is not in hand any more, if it is still as its caller saw it: in one of these states (a JSON array), and no image
--- worker has it, where `idle` asks for that.
-DELETE FROM taken WHERE job = :id AND EXISTS (
+-- worker has it, where `idle` asks for that; with this receipt (a JSON array), where there is one.
+DELETE FROM taken WHERE job = :id AND (:receipt IS NULL OR json_array(queue, msg_id, read_ct) = json(:receipt)) AND EXISTS (
     SELECT 1 FROM jobs WHERE jobs.id = taken.job AND state IN (SELECT value FROM json_each(:states))
                              AND (claimed_by IS NULL OR NOT :idle)
 ) RETURNING origin;
