@@ -1092,8 +1092,12 @@ WHERE id = :id AND generation = :generation AND state = 'fetched' AND claimed_by
       AND next_at = 0 AND alone = 0 AND priority < 2;
 
 -- name: add_claim
-INSERT INTO claims (job, generation, revision, token, step, at)
-SELECT id, generation, revision, :token, 'claimed', :now FROM jobs WHERE id = :id;
+-- The number is higher than any before, and ends in 30 random bits: a journal that was restored from a backup counts on
+-- from there, and what it handed over in its earlier life, or the result of that, must have no key that it uses again.
+INSERT INTO claims (number, job, generation, revision, token, step, at)
+SELECT ((coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'claims'), 0) >> 30) + 1 << 30) + (random() & 1073741823),
+       id, generation, revision, :token, 'claimed', :now
+FROM jobs WHERE id = :id;
 
 -- name: claim_of_job
 SELECT number, job, generation, revision, token, step, at FROM claims WHERE job = :job;
