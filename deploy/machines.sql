@@ -94,7 +94,7 @@ create table if not exists picturedesk.leases (
 
 comment on table picturedesk.nodes is 'The nodes of the last day.';
 comment on column picturedesk.nodes.node is 'Its name.';
-comment on column picturedesk.nodes.about is 'What it says of itself: {version, workers, in_hand, published, problems}.';
+comment on column picturedesk.nodes.about is 'What it says of itself: {version, workers, in_hand, published, problems, bucket, reads}.';
 comment on column picturedesk.nodes.last_seen is 'When it has asked last.';
 comment on column picturedesk.nodes.finished is 'How many pictures it has published or given up.';
 
@@ -474,6 +474,8 @@ as $$
 #variable_conflict use_column
 declare
     room integer := least(pd_take.n, 100);
+    bucket text := pd_take.about ->> 'bucket';
+    reads jsonb := pd_take.about -> 'reads';
     answer jsonb := '[]';
     source text;
     one record;
@@ -491,6 +493,8 @@ begin
                     where lease.queue = %2$L and lease.msg_id = queued.msg_id
                       and lease.node = $3 and lease.is_returned and lease.until > clock_timestamp() - interval ''10 s''
                 )
+                and ($4 is null or coalesce(message #>> ''{terms,bucket}'', $4) = $4)
+                and ($5 is null or coalesce(message -> ''v'', ''0'') <= $5)
                 order by msg_id
                 limit $1
                 for update skip locked
@@ -503,7 +507,7 @@ begin
             )
             select * from given order by msg_id',
             'q_' || source, source
-        ) using room, pd_take.lease_seconds, pd_take.node loop
+        ) using room, pd_take.lease_seconds, pd_take.node, bucket, reads loop
             select * into past from picturedesk.past(source, one.msg_id, one.read_ct);
             if cardinality(past.had) >= 5 or cardinality(past.had) + past.lost >= 20 then
                 perform picturedesk.bury(source, one.msg_id, one.message, past.had, pd_take.node);
@@ -532,7 +536,8 @@ comment on function public.pd_take(text, jsonb, integer, integer) is
 The first three are its receipt. Nobody else gets them meanwhile. A message that five nodes (or one five times) have let
 go without a word is given out no more: its origin is told that it is dead. Returned ones do not count, nor those whose
 node was alive and yet never extended the lease: it has not got the answer. The node that has returned a message does not
-get it within 10 s. With n = 0 a node only says that it is alive.';
+get it within 10 s. A node whose about has a bucket gets only what is for that one, and with reads, the highest version of
+messages that it understands, nothing newer. With n = 0 a node only says that it is alive.';
 
 create or replace function public.pd_extend(node text, about jsonb, receipts jsonb, lease_seconds integer) returns jsonb
 language plpgsql volatile security definer set search_path = ''

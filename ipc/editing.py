@@ -160,6 +160,6 @@ def unblock(journal: Journal, sha256: str, editing: Editing, now: float) -> Bloc
             transitions.unhide(journal, job, None, now)
         for job in jobs:
             settle(journal, lookup.job(journal, job.id) or job, editing, now, is_edited=False)
-        revived = transitions.revive_some(journal, dead)
+        revived = transitions.revive(journal, dead)
     failpoints.reach("hidden.after")
     return Blocking(len(jobs), len(revived)) if was_blocked else None

@@ -204,7 +204,7 @@ EVENTS: Mapping[str, Event] = {
     "machines.originals_lost": Event("Originals of pictures that are handed over are put again", "jobs"),
     "machines.published": Event("A node has published a picture", "channel job message node outcome"),
     "machines.refused": Event("A picture can't be handed over, and is rendered here", "job reason"),
-    "machines.result_unreadable": Event("A node's result says nothing to this version", "error"),
+    "machines.result_unreadable": Event("A node's result says nothing to this version", "error job node outcome"),
     "machines.unasked": Event("Nobody could be asked for what was handed over: all of it is begun here", "reason"),
     "machines.wire_unlisted": Event("It is not known which originals on their way to nodes are there", "reason"),
     "memory.sampled": Event(

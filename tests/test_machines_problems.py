@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def wait_for_problem(machines: Desk, id: str) -> None:
     wait_for(f"the problem {id}", lambda: id in problems(machines))
 
 
-@pytest.mark.reaches("machines.queue_old", "machines.node_silent", "machines.schema")
+@pytest.mark.reaches("machines.queue_old", "machines.node_silent", "machines.schema", "machines.not_understood")
 def test_an_origin_says_what_is_wrong_with_its_nodes_and_queues(
     object_server: ObjectServer, queue_server: RowServer, tmp_path: Path
 ) -> None:
@@ -54,8 +55,15 @@ def test_an_origin_says_what_is_wrong_with_its_nodes_and_queues(
         queue_server.apply_machines()
         wait_for("it to be over", lambda: "machines.schema" not in problems(machines))
 
-        assert node.settle("node-9", [(taken.receipt, None)]) == {taken.receipt}
+        newer = json.dumps({"v": 2, "key": taken.message["key"], "node": "node-9"})
+        queue_server.sql(f"select pgmq.send('pd_results_{taken.message['origin']}', '{newer}')")
+        wait_for_problem(machines, "machines.not_understood")
+        wait_for("the picture to be taken back", lambda: not machines.queued())
+        assert node.settle("node-9", [(taken.receipt, None)]) == set()
         assert machines.origin.command("start", "image-1").returncode == 0
+        machines.wait_until_done()
+        machines.origin.strike("uploader")  # its next one has read no such result
+        wait_for("it to be over", lambda: "machines.not_understood" not in problems(machines))
         machines.wait_until_done()
         machines.assert_all_is_well(list(range(1, 13)))
         node.close()

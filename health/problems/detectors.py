@@ -54,6 +54,7 @@ NO_REASON: tuple[Detector, ...] = (
     machines.nodes_silent,
     machines.queues_old,
     machines.other_bucket,
+    machines.not_understood,
     delivery.messages_undelivered,
 )
 """What they find is the reason for nothing else."""

@@ -87,13 +87,37 @@ def queues_old(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def other_bucket(snapshot: Snapshot) -> Iterator[Problem]:
-    """A node is offered pictures that it can't publish."""
+    """A node is offered pictures that it can't publish; an origin has nodes, and none of them can."""
     report = snapshot.report(machines.TOPIC)
-    if report.get("other_bucket"):
+    if not report.get("other_bucket"):
+        return
+    is_origin = machines.role(snapshot) == "origin"
+    what = "no node can publish its pictures" if is_origin else "this node gives pictures back that it can't publish"
+    yield Problem(
+        "machines.other_bucket",
+        "other bucket",
+        f"{what}: {report.get('refused')}",
+        "Give nodes what their origin has: bin/run nodes --join there prints it, for PICTUREDESK__MACHINES__JOIN"
+        " on the node",
+    )
+
+
+def not_understood(snapshot: Snapshot) -> Iterator[Problem]:
+    """A node's results, or an origin's pictures, are of a version that this program does not know."""
+    report = snapshot.report(machines.TOPIC)
+    if misread := report.get("misread"):
         yield Problem(
-            "machines.other_bucket",
-            "other bucket",
-            f"this node gives pictures back that it can't publish: {report.get('refused')}",
-            "Give it what its origin has: bin/run nodes --join there prints it, for PICTUREDESK__MACHINES__JOIN here."
-            " Origins with buckets of their own need projects of their own",
+            "machines.not_understood",
+            "results of nodes",
+            f"what a node answers can't be read: {misread}",
+            "Nothing is lost: this machine renders such pictures itself, and hands none over for ten minutes."
+            " Upgrade it to the version of its nodes, which bin/run nodes lists",
+        )
+    elif report.get("refused") and not report.get("other_bucket"):
+        yield Problem(
+            "machines.not_understood",
+            "pictures of origins",
+            f"this node gives pictures back that it can't use: {report['refused']}",
+            "Nothing is lost: others get them, their origin at the latest. If the version is the reason, upgrade this"
+            " node: nodes come before their origins",
         )

@@ -6,8 +6,9 @@ known of a message), `figures` (what /status shows), `pictures` (by digest), `ad
 `changes` (what is new for readers), `takedowns` (what readers shall not get any more).
 The statements are in `queries.sql`, the tables in `schema.sql`, the way from older versions in `migrations.sql`.
 
-Rules: BEGIN IMMEDIATE for every write, no I/O inside a transaction, one connection a thread, opened by the process that
-uses it. `ipc.database` opens the file; the homes of sqlite3 are these two and `workers.publishing.catalog.embedded`.
+Rules: BEGIN IMMEDIATE for every write, no I/O inside a transaction, a transaction that is open is joined, one
+connection a thread, opened by the process that uses it. `ipc.database` opens the file; the homes of sqlite3 are these
+two and `workers.publishing.catalog.embedded`.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Journal:
         self._connection = connection
         self.clock = clock
         self.random = random
+        self._is_writing = False
 
     @classmethod
     def open(cls, path: Path, *, durable: bool = False, **sources: Any) -> Journal:
@@ -145,9 +147,19 @@ class Journal:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """One write transaction. Keep it short: every other writer waits for it."""
-        with database.transaction(self._connection):
+        """One write transaction, or a part of the one that its caller has begun. Keep it short: other writers wait.
+
+        An error in a part is for the whole: it must not be caught in between, since nothing of the part is undone.
+        """
+        if self._is_writing:
             yield
+            return
+        with database.transaction(self._connection):
+            self._is_writing = True
+            try:
+                yield
+            finally:
+                self._is_writing = False
 
     @contextmanager
     def reading(self) -> Iterator[None]:

@@ -17,13 +17,13 @@ from ipc.machines.handover import Key
 
 Step = Literal["claimed", "put", "handed"]
 
-_BEYOND_ALL = 2**62
+_BEYOND_ALL = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """`at` in Unix seconds: of its step. `token` names the original in the bucket; generation and revision are what the
-    job had when it was claimed."""
+    job had when it was claimed. Numbers grow, and no two journals give the same ones."""
 
     number: int
     job_id: int

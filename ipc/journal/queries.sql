@@ -1092,8 +1092,12 @@ WHERE id = :id AND generation = :generation AND state = 'fetched' AND claimed_by
       AND next_at = 0 AND alone = 0 AND priority < 2;
 
 -- name: add_claim
-INSERT INTO claims (job, generation, revision, token, step, at)
-SELECT id, generation, revision, :token, 'claimed', :now FROM jobs WHERE id = :id;
+-- The number is higher than any before, and ends in 30 random bits: a journal that was restored from a backup counts on
+-- from there, and what it handed over in its earlier life, or the result of that, must have no key that it uses again.
+INSERT INTO claims (number, job, generation, revision, token, step, at)
+SELECT ((coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'claims'), 0) >> 30) + 1 << 30) + (random() & 1073741823),
+       id, generation, revision, :token, 'claimed', :now
+FROM jobs WHERE id = :id;
 
 -- name: claim_of_job
 SELECT number, job, generation, revision, token, step, at FROM claims WHERE job = :job;
@@ -1176,8 +1180,8 @@ SELECT taken.* FROM json_each(:ids) AS one CROSS JOIN taken ON taken.job = one.v
 
 -- name: drop_taken
 -- It is not in hand any more, if it is still as its caller saw it: in one of these states (a JSON array), and no image
--- worker has it, where `idle` asks for that.
-DELETE FROM taken WHERE job = :id AND EXISTS (
+-- worker has it, where `idle` asks for that; with this receipt (a JSON array), where there is one.
+DELETE FROM taken WHERE job = :id AND (:receipt IS NULL OR json_array(queue, msg_id, read_ct) = json(:receipt)) AND EXISTS (
     SELECT 1 FROM jobs WHERE jobs.id = taken.job AND state IN (SELECT value FROM json_each(:states))
                              AND (claimed_by IS NULL OR NOT :idle)
 ) RETURNING origin;

@@ -125,18 +125,26 @@ def renew(journal: Journal, key: str, receipt: Receipt) -> bool:
 
 
 def forget(
-    journal: Journal, ending: Ending, job_ids: Iterable[int], *, idle: bool = False, states: Collection[State] = ()
+    journal: Journal,
+    ending: Ending,
+    job_ids: Iterable[int],
+    *,
+    idle: bool = False,
+    states: Collection[State] = (),
+    receipt: Receipt | None = None,
 ) -> list[tuple[int, int]]:
     """Delete these jobs and all that refers to them, in one transaction; job and generation of those that it applied
     to: what lies in the spool of these is a stray.
 
-    `states`: only what is in one of these. `idle`: only what no image worker has.
+    `states`: only what is in one of these. `idle`: only what no image worker has. `receipt`: only what has this one
+    still; it may have been renewed meanwhile.
     """
     allowed = json.dumps([state for state in _STATES[ending] if not states or state in states])
+    held = json.dumps([receipt.queue, receipt.msg_id, receipt.read_ct]) if receipt else None
     gone = []
     with journal.transaction():
         for job_id in job_ids:
-            row = journal.run("drop_taken", id=job_id, states=allowed, idle=int(idle)).fetchone()
+            row = journal.run("drop_taken", id=job_id, states=allowed, idle=int(idle), receipt=held).fetchone()
             if row is not None:
                 gone.append((job_id, _forget(journal, job_id, row["origin"], ending)))
     return gone
@@ -156,7 +164,7 @@ def published(journal: Journal, jobs: Iterable[Job], seconds: float | None = Non
 
 
 def _end_published(journal: Journal, job: Job) -> bool:
-    row = journal.run("drop_taken", id=job.id, states=json.dumps(_STATES["published"]), idle=0).fetchone()
+    row = journal.run("drop_taken", id=job.id, states=json.dumps(_STATES["published"]), idle=0, receipt=None).fetchone()
     if row is not None:
         _forget(journal, job.id, row["origin"], "published")
     return row is not None

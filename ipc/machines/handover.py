@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from ipc.jobs import Job
-from ipc.machines import VERSION, BadMessage
+from ipc.machines import VERSION, BadMessage, check_version, known
 from ipc.posts import LIVE, Channel, Kind, Photo, Post
 
 
@@ -105,8 +105,7 @@ class Handover:
     @classmethod
     def unpacked(cls, packed: Mapping[str, Any]) -> Handover:
         """Raises BadMessage."""
-        if packed.get("v") != VERSION:
-            raise BadMessage(f"a hand-over of version {packed.get('v')!r}, this program understands {VERSION}")
+        check_version(packed, "a hand-over")
         try:
             return _read(packed)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -170,7 +169,7 @@ def _read(packed: Mapping[str, Any]) -> Handover:
         int(message["revision"]),
     )
     described = Channel(key.channel_id, _text(channel["title"]), channel["name"])
-    terms = Terms(**packed["terms"])
+    terms = Terms(**known(Terms, packed["terms"]))
     return Handover(key, described, post, object_key, sha256, size_bytes, terms, int(packed["priority"]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,11 @@ class Receipt:
     queue: str
     msg_id: int
     read_ct: int
+
+    @classmethod
+    def of(cls, packed: Mapping[str, Any]) -> Receipt:
+        """That in what goes to the database, which may have a result besides."""
+        return cls(packed["queue"], packed["msg_id"], packed["read_ct"])
 
     def packed(self) -> dict[str, Any]:
         """As the database's functions take it."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import msgpack
 
 from ipc.jobs import DeadCause, Job, State
-from ipc.machines import VERSION, BadMessage
+from ipc.machines import VERSION, BadMessage, check_version, known, storable
 from ipc.machines.handover import Key
 from ipc.transport.messages import NOT_STRIPPED, JobDone
 
@@ -31,7 +31,8 @@ class Address:
 class Published:
     """Its row of this revision is written, and its objects are stored. `done` has no job of its own (job_id 0).
 
-    `original` is what of the original is stored: stripped, as_is or none.
+    `original` is what of the original is stored: stripped, as_is or none; `sha256` is the original's, which tells of
+    which picture the row is ("": a node of an earlier version does not say).
     """
 
     key: Key
@@ -40,17 +41,21 @@ class Published:
     done: JobDone
     original: str
     address: Address
+    sha256: str = ""
 
     def packed(self) -> dict[str, Any]:
         """As JSON has it."""
         done = {name: value for name, value in asdict(self.done).items() if name not in _LOCAL}
         appearance = base64.b64encode(msgpack.packb(self.done.appearance)).decode()
-        return {
-            **_head("published", self.key, self.node, self.revision),
-            "done": {**done, "appearance": appearance},
-            "original": self.original,
-            "address": asdict(self.address),
-        }
+        return _storable(
+            {
+                **_head("published", self.key, self.node, self.revision),
+                "done": {**done, "appearance": appearance},
+                "original": self.original,
+                "sha256": self.sha256,
+                "address": asdict(self.address),
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,19 @@ class Dead:
     def packed(self) -> dict[str, Any]:
         """As JSON has it."""
         told = {"state": self.state, "cause": self.cause, "reason": self.reason, "is_doubtful": self.is_doubtful}
-        return {**_head("dead", self.key, self.node, self.revision), **told}
+        return _storable({**_head("dead", self.key, self.node, self.revision), **told})
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A result that says nothing to this version: of that hand-over, and why."""
+
+    key: Key
+    node: str
+    reason: str
+
+
+Result: TypeAlias = Published | Dead | Unreadable
 
 
 _STATES = ("seen", "fetched", "rendered")
@@ -85,10 +102,23 @@ def _head(outcome: Literal["published", "dead"], key: Key, node: str, revision: 
     return {"v": VERSION, "outcome": outcome, "key": str(key), "node": node, "revision": revision}
 
 
+def _storable(packed: dict[str, Any]) -> dict[str, Any]:
+    """Texts are what machines say, of any origin."""
+    found: dict[str, Any] = storable(packed)
+    return found
+
+
+def read(packed: Mapping[str, Any]) -> Result:
+    """The result in a message. Raises BadMessage if not even its key can be read, which the database writes."""
+    try:
+        return unpacked(packed)
+    except BadMessage as error:
+        return Unreadable(Key.read(packed.get("key", "")), str(packed.get("node", "")), str(error))
+
+
 def unpacked(packed: Mapping[str, Any]) -> Published | Dead:
     """The result in a message. Raises BadMessage."""
-    if packed.get("v") != VERSION:
-        raise BadMessage(f"a result of version {packed.get('v')!r}, this program understands {VERSION}")
+    check_version(packed, "a result")
     try:
         head = Key.read(packed["key"]), str(packed["node"]), int(packed["revision"])
         return _published(head, packed) if packed["outcome"] == "published" else _dead(head, packed)
@@ -99,8 +129,9 @@ def unpacked(packed: Mapping[str, Any]) -> Published | Dead:
 def _published(head: tuple[Key, str, int], packed: Mapping[str, Any]) -> Published:
     fields = dict(packed["done"])
     appearance = msgpack.unpackb(base64.b64decode(fields.pop("appearance")))
-    done = JobDone(0, 0, 0, **fields, appearance=appearance)
-    return Published(*head, done, str(packed["original"]), Address(**packed["address"]))
+    done = JobDone(0, 0, 0, **known(JobDone, fields), appearance=appearance)
+    address = Address(**known(Address, packed["address"]))
+    return Published(*head, done, str(packed["original"]), address, str(packed.get("sha256", "")))
 
 
 def _dead(head: tuple[Key, str, int], packed: Mapping[str, Any]) -> Dead:

@@ -104,6 +104,23 @@ def test_a_node_without_its_queue_has_one_problem() -> None:
     assert ids(machines=NODE_ROLE, reports={"connection": {**queue, "error": ""}}) == ["source.not_connected"]
 
 
+def test_an_origin_says_what_it_can_not_read_and_that_no_node_has_its_bucket() -> None:
+    (problem,) = find_problems(snapshot(**of_origin(misread="a result of version 2, this program understands 1")))
+    assert problem.id == "machines.not_understood" and "a result of version 2" in problem.what
+    assert "Upgrade it to the version of its nodes" in problem.remedy
+    (problem,) = find_problems(snapshot(**of_origin(other_bucket=True, refused="a has 'theirs'")))
+    assert problem.id == "machines.other_bucket"
+    assert problem.what == "no node can publish its pictures: a has 'theirs'"
+
+
+def test_a_node_says_that_a_newer_one_is_needed() -> None:
+    report = {**OF_NODE, "refused": "a hand-over of version 2, this program understands 1: it has to be upgraded"}
+    (problem,) = find_problems(
+        snapshot(machines=NODE_ROLE, reports={"connection": {"connected": True}, "machines": report})
+    )
+    assert problem.id == "machines.not_understood" and "of version 2" in problem.what
+
+
 def test_a_node_says_which_pictures_it_gives_back() -> None:
     report = {**OF_NODE, "other_bucket": True, "refused": "the origin 00ff has the bucket pictures"}
     (problem,) = find_problems(

@@ -227,6 +227,7 @@ def test_each_kind_of_problem_has_an_id_of_its_own() -> None:
             "reports": {"machines": {"queues": [{"name": "x", "length": 1, "oldest_seconds": 600}]}}
         },
         "machines.other_bucket": {"reports": {"machines": {"other_bucket": True, "refused": "x"}}},
+        "machines.not_understood": {"reports": {"machines": {"misread": "a result of version 2"}}},
     }
     for kind, more in troubles.items():
         assert [problem.id for problem in find_problems(snapshot(**more))] == [kind]

@@ -31,7 +31,8 @@ class Behalf:
         if self.taken is None:
             return None
         address = Address(address_of(self.layout.url_of, self.layout.prefix), self.layout.prefix, columns)
-        done = Published(Key.read(self.taken.key), node, job.revision, done_of(job), job.original or "none", address)
+        original, sha256 = job.original or "none", job.sha256 or ""
+        done = Published(Key.read(self.taken.key), node, job.revision, done_of(job), original, address, sha256)
         return {**self.taken.receipt.packed(), "result": done.packed()}
 
 

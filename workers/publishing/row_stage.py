@@ -19,6 +19,7 @@ from ipc.files.object_layout import address_of
 from ipc.files.rows import RowLayout, rows_of
 from ipc.jobs import Job
 from ipc.journal import Journal, addresses, figures, queue, taken, transitions
+from ipc.machines.receipt import Receipt
 from ipc.retry import RetryPolicy
 from workers.publishing.catalog import (
     BATCH_ENTRIES,
@@ -45,9 +46,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Jobs whose rows are on their way since `began` (monotonic seconds)."""
+    """Jobs whose rows are on their way since `began` (monotonic seconds), those of origins with these receipts."""
 
     jobs: list[Job]
+    receipts: dict[int, Receipt]
     began: float
 
 
@@ -135,7 +137,8 @@ class RowStage:
             jobs = self.service.take(BATCH_ENTRIES, due)
             entries = self._entries(jobs)
             if entries:
-                under_way.append(_Batch([job for job in jobs if job.id in entries], time.monotonic()))
+                receipts = {job: Receipt.of(rows.receipt) for job, rows in entries.items() if rows.receipt}
+                under_way.append(_Batch([job for job in jobs if job.id in entries], receipts, time.monotonic()))
                 yield list(entries.values())
             if len(jobs) < BATCH_ENTRIES:
                 return
@@ -177,8 +180,8 @@ class RowStage:
             self.service.succeeded(batch.jobs)
         written = []
         for job, outcome in zip(batch.jobs, outcomes, strict=True):
-            if isinstance(outcome, Fenced):
-                taken.forget(self._journal, "lost", [job.id])
+            if isinstance(outcome, Fenced):  # not what has come again meanwhile: its new receipt holds
+                taken.forget(self._journal, "lost", [job.id], receipt=batch.receipts.get(job.id))
                 log.warning("job.fenced", job=job.id, channel=job.channel_id, message=job.message_id)
             elif isinstance(outcome, RowFault):
                 ending = transitions.fail(self._journal, job, str(outcome), self._policy)

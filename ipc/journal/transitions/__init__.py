@@ -24,7 +24,8 @@ Many machines. What is handed over stays `fetched`, claimed by "machines", and h
 
     record_results ── published, of this revision ──► published
                    ── published, of an older one ───► rendered, stored: the newer row is written here
-                   ── dead ─────────────────────────► dead; fetched, if its message was edited meanwhile
+                   ── dead ─────────────────────────► fetched: our own workers try it; seen, if it can't be decoded;
+                                                      dead, if bucket or catalogue refuse it
     bring_back ─────────────────────────────────────► fetched: our own workers have it
     withdraw, change_picture, hide, block ──────────► as of any other job whose row may be there, unrecorded
 
@@ -48,7 +49,6 @@ from ipc.journal.transitions.failures import (
     postpone,
     revive,
     revive_changed,
-    revive_some,
     strike,
 )
 from ipc.journal.transitions.flow import (
@@ -101,7 +101,6 @@ __all__ = [
     "restore",
     "revive",
     "revive_changed",
-    "revive_some",
     "see",
     "send_back",
     "strike",

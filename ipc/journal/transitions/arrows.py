@@ -23,7 +23,9 @@ def stage_of(job: Job) -> Stage:
 
 
 def taker_of(job: Job) -> int:
-    """The process that takes jobs in that state."""
+    """The process that takes jobs in that state. One that is handed over is the uploader's, which hears of it."""
+    if job.is_handed_over:
+        return UPLOADER
     return {"fetched": POOL, "rendered": UPLOADER}.get(job.state, CONNECTION)
 
 
@@ -46,7 +48,7 @@ def apply(
     took: tuple[Stage, float | None] | None = None,
     **values: Any,
 ) -> bool:
-    """Run one arrow in a transaction of its own. False: the job has moved on meanwhile.
+    """Run one arrow, in its caller's transaction or one of its own. False: the job has moved on meanwhile.
 
     `total` is the counter that grows, `by` how much. An arrow with a reason is the last failure, unless `is_failure`
     says otherwise. `ended` or `took` is what the statistics get: the stage, and how its work ended or how many seconds

@@ -9,7 +9,7 @@ from typing import Literal
 from ipc import failpoints
 from ipc.jobs import DeadCause, Job
 from ipc.journal import Journal
-from ipc.journal.life import OPERATOR, POOL, Step, record
+from ipc.journal.life import OPERATOR, Step, record
 from ipc.journal.statistics import Outcome
 from ipc.journal.transitions import arrows
 from ipc.journal.transitions.renewing import restore
@@ -42,13 +42,13 @@ def postpone(journal: Journal, job: Job, seconds: float, reason: str) -> bool:
 def strike(journal: Journal, job: Job, reason: str, *, alone: bool) -> bool:
     """fetched, claimed → fetched. The job cost an image worker its life or its memory: it is tried again at once.
 
-    `alone`: with no other job at work, and under the larger memory cap.
+    `alone`: with no other job at work, and under the larger memory cap. Such a job is handed over to no other machine.
     """
     return arrows.apply(
         journal,
         "strike",
         Step.STRUCK,
-        POOL,
+        arrows.taker_of(job),
         ended=("render", "retried"),
         total="retried",
         id=job.id,
@@ -124,12 +124,11 @@ def revive(journal: Journal, job_ids: Iterable[int]) -> list[int]:
     ids = iter(job_ids)
     while some := list(islice(ids, REVIVED_AT_ONCE)):
         with journal.transaction():
-            revived += revive_some(journal, some)
+            revived += _revive_some(journal, some)
     return revived
 
 
-def revive_some(journal: Journal, job_ids: Iterable[int]) -> list[int]:
-    """The same, in the caller's transaction."""
+def _revive_some(journal: Journal, job_ids: Iterable[int]) -> list[int]:
     now = int(journal.clock())
     values = {"now": now, "step": record(Step.REVIVED, OPERATOR, now)}
     came_back = [job_id for job_id in job_ids if journal.run("revive", id=job_id, **values).rowcount == 1]

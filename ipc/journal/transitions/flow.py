@@ -126,25 +126,20 @@ def record_published(
     `address` is the number of what the URLs in the rows begin with, `seconds` is what writing each took. The jobs it
     applied to; of the others a newer revision has to be written. One transaction.
     """
-    with journal.transaction():
-        return publish(journal, jobs, address, seconds)
-
-
-def publish(journal: Journal, jobs: Iterable[Job], address: int | None, seconds: float | None) -> list[Job]:
-    """The same, in the caller's transaction."""
     now = int(journal.clock())
     by_id = {job.id: job for job in jobs}
     values = {"now": now, "address": address}
-    published = arrows.apply_to_all(
-        journal, "to_published", Step.PUBLISHED, by_id, "id", "generation", "revision", **values
-    )
-    first = [job for job in published if job.published_at is None and job.deleted_at is None]
-    journal.run("add_total", name="processed", by=len(first))
-    renewing.note_renewed(journal, published)
-    changes.note(journal, published, now)
-    takedowns.note(journal, published, now)
-    statistics.note_done(journal, "write", [seconds] * len(published))
-    statistics.note_published(journal, first, now)
+    with journal.transaction():
+        published = arrows.apply_to_all(
+            journal, "to_published", Step.PUBLISHED, by_id, "id", "generation", "revision", **values
+        )
+        first = [job for job in published if job.published_at is None and job.deleted_at is None]
+        journal.run("add_total", name="processed", by=len(first))
+        renewing.note_renewed(journal, published)
+        changes.note(journal, published, now)
+        takedowns.note(journal, published, now)
+        statistics.note_done(journal, "write", [seconds] * len(published))
+        statistics.note_published(journal, first, now)
     return published
 
 
@@ -164,7 +159,7 @@ def doubt(journal: Journal, job: Job, reason: str) -> bool:
         journal,
         "doubt",
         Step.DOUBTED,
-        POOL,
+        arrows.taker_of(job),
         ended=("render", "doubted"),
         total="retried",
         id=job.id,

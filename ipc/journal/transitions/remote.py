@@ -1,4 +1,7 @@
-"""What another machine does with a picture: handed over, brought back, and its result."""
+"""What another machine does with a picture: handed over, brought back, and its result.
+
+A result is recorded by the arrows that our own workers' answers take, in the transaction of its page.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,19 @@ from typing import Literal
 from ipc.jobs import MACHINES, Job
 from ipc.journal import Journal, statistics
 from ipc.journal.life import UPLOADER, Step, record
-from ipc.journal.transitions import flow, hiding
+from ipc.journal.transitions import failures, flow, hiding
 from ipc.machines.handover import Key
-from ipc.machines.result import Dead, Published
+from ipc.machines.result import Dead, Published, Result
 from ipc.transport.messages import clip
 
 Ending = Literal["published", "rendered", "dead", "fetched", "seen", "discarded"]
-"""What a result has made of its job. rendered: its row is older than the message. fetched: it failed with an older one.
-seen: its original can't be decoded, and is fetched again. discarded: it changes nothing, since its claim has ended."""
+"""What a result has made of its job. rendered: its row is older than the message. fetched: it failed there, and our own
+workers try it, or it failed with an older message. seen: its original can't be decoded, and is fetched again.
+discarded: it changes nothing, since its claim has ended."""
 
 _TOKEN_BYTES = 16
-"""128 random bits: nobody guesses the name of an original in the bucket."""
+"""128 random bits: nobody guesses the name of an original in the bucket. What is before them tells each origin which
+originals there are its own."""
 
 
 def claim_for_machines(journal: Journal, jobs: Iterable[Job]) -> int:
@@ -27,14 +32,15 @@ def claim_for_machines(journal: Journal, jobs: Iterable[Job]) -> int:
 
     Not to one that is hidden, put off, rendered anew or to be alone, or that a worker of ours has meanwhile.
     """
-    now = journal.clock()
+    now, origin = journal.clock(), journal.machine_id()
     step = record(Step.HANDED_OVER, UPLOADER, now)
     claimed = 0
     with journal.transaction():
         for job in jobs:
             values = {"id": job.id, "generation": job.generation}
             if journal.run("claim_for_machines", **values, step=step).rowcount == 1:
-                journal.run("add_claim", id=job.id, token=os.urandom(_TOKEN_BYTES).hex(), now=now)
+                token = f"{origin}/{os.urandom(_TOKEN_BYTES).hex()}"
+                journal.run("add_claim", id=job.id, token=token, now=now)
                 claimed += 1
     return claimed
 
@@ -50,9 +56,7 @@ def _bring_back(journal: Journal, number: int) -> bool:
     return journal.run("from_machines", number=number, step=step).rowcount == 1
 
 
-def record_results(
-    journal: Journal, results: Iterable[tuple[Published | Dead, int | None]]
-) -> list[tuple[Ending, Job | None]]:
+def record_results(journal: Journal, results: Iterable[tuple[Result, int | None]]) -> list[tuple[Ending, Job | None]]:
     """What other machines have made of these, in one transaction: they may be deleted there.
 
     How each ended, and its job as it was before; None if there is none of that generation.
@@ -64,18 +68,18 @@ def record_results(
         return [_record_result(journal, result, address) for result, address in results]
 
 
-def _record_result(journal: Journal, result: Published | Dead, address: int | None) -> tuple[Ending, Job | None]:
+def _record_result(journal: Journal, result: Result, address: int | None) -> tuple[Ending, Job | None]:
     job = _job_of(journal, result.key)
     return ("discarded" if job is None else _end(journal, job, result, address)), job
 
 
-def _end(journal: Journal, job: Job, result: Published | Dead, address: int | None) -> Ending:
+def _end(journal: Journal, job: Job, result: Result, address: int | None) -> Ending:
     has_claim = _has_claim(journal, job, result.key)
-    if isinstance(result, Dead):
-        return _record_dead(journal, job, result) if has_claim else "discarded"
-    if not has_claim and job.state != "dead":
+    if isinstance(result, Published):
+        return _record_published(journal, job, result, address) if has_claim or job.state == "dead" else "discarded"
+    if not has_claim:
         return "discarded"
-    return _record_published(journal, job, result, address)
+    return _record_dead(journal, job, result) if isinstance(result, Dead) else _try_here(journal, job, result.reason)
 
 
 def _job_of(journal: Journal, key: Key) -> Job | None:
@@ -95,8 +99,11 @@ def _record_published(journal: Journal, job: Job, result: Published, address: in
     """fetched or dead → published, or → rendered, stored if the message was changed since.
 
     That the row of a dead letter is there is a fact, however that came about; so it is of one whose picture is blocked,
-    which is hidden then.
+    which is hidden then. A row of another picture is not this job's: a journal that was restored from a backup may hear
+    of what it handed over in its earlier life.
     """
+    if result.sha256 not in ("", job.sha256):
+        return "discarded"
     now = journal.clock()
     step = record(Step.MADE, UPLOADER, now)
     values = {"id": job.id, "generation": job.generation, "original": result.original, "address": address}
@@ -109,7 +116,7 @@ def _record_published(journal: Journal, job: Job, result: Published, address: in
     statistics.note_done(journal, "store", [None])
     is_newest = result.revision == job.revision
     if is_newest:
-        flow.publish(journal, [job], address, None)
+        flow.record_published(journal, [job], address)
     if job.sha256 and hiding.blocked(journal, [job.sha256]):
         now_job = Job.from_row(journal.run("job", id=job.id).fetchone())
         hiding.hide(journal, now_job, "block", now)
@@ -118,34 +125,34 @@ def _record_published(journal: Journal, job: Job, result: Published, address: in
 
 
 def _record_dead(journal: Journal, job: Job, result: Dead) -> Ending:
-    """fetched → dead. But where the message was edited meanwhile, that may have mended the failure: → fetched.
+    """fetched → the same: what a node could not render, or not even fetch, our own workers try before it is dead.
 
-    And where the original can't be decoded, it may have come damaged: → seen, as `flow.doubt` has it.
+    But an original that can't be decoded may have come damaged: → seen, as `flow.doubt` has it. And what the bucket or
+    the catalogue refuses is refused to us as well: → dead, unless the message was edited meanwhile, which may mend it.
     """
-    now = journal.clock()
-    if result.revision != job.revision and result.cause != "poison":
+    reason = clip(f"node {result.node}: {result.reason}")
+    if result.is_doubtful and flow.doubt(journal, job, reason):
+        return "seen"
+    if not result.is_doubtful and result.state != "rendered":
+        return _try_here(journal, job, reason, is_poison=result.cause == "poison")
+    if result.revision != job.revision:
         claim = journal.run("claim_of_job", job=job.id).fetchone()
         _bring_back(journal, claim["number"])
         journal.run("add_total", name="retried", by=1)
         statistics.note_outcome(journal, "render", "retried")
         return "fetched"
-    reason = clip(f"node {result.node}: {result.reason}")
-    journal.run("put_last_failure", at=int(now), job=job.id, reason=reason)
-    if result.is_doubtful and _doubt(journal, job, reason):
-        return "seen"
-    values = {"id": job.id, "generation": job.generation, "state": job.state, "cause": result.cause, "reason": reason}
-    journal.run("to_dead", **values, step=record(Step.DEAD, UPLOADER, now))
-    journal.run("add_total", name="failed", by=1)
-    statistics.note_outcome(journal, "render", "poison" if result.cause == "poison" else "dead")
+    failures.bury(journal, job, reason, cause=result.cause)
     return "dead"
 
 
-def _doubt(journal: Journal, job: Job, reason: str) -> bool:
-    """False: it was doubted before, or often enough."""
-    values = {"id": job.id, "generation": job.generation, "reason": reason, "limit": flow.MAX_DOUBTS}
-    step = record(Step.DOUBTED, UPLOADER, journal.clock())
-    if journal.run("doubt", **values, step=step).rowcount == 0:
-        return False
-    journal.run("add_total", name="retried", by=1)
-    statistics.note_outcome(journal, "render", "doubted")
-    return True
+def _try_here(journal: Journal, job: Job, reason: str, *, is_poison: bool = False) -> Ending:
+    """Have our own workers do it: other machines don't get it again, so it can't go round for ever.
+
+    A node may have had less memory than we, or have lost its bucket, so it costs no attempt. What may have killed it is
+    tried alone here, and how often our own policy says.
+    """
+    if is_poison:
+        failures.strike(journal, job, reason, alone=True)
+    else:
+        failures.postpone(journal, job, 0.0, reason)
+    return "fetched"

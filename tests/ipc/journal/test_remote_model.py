@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ipc.intake import take, withdraw
-from ipc.jobs import DeadCause, Job
+from ipc.jobs import DeadCause, Job, State
 from ipc.journal import Journal, claims, figures, lookup, queue, takedowns, transitions
 from ipc.journal.claims import Claim
 from ipc.machines.handover import Key
-from ipc.machines.result import Address, Dead, Published
+from ipc.machines.result import Address, Dead, Published, Result, Unreadable
 from ipc.retry import FARTHEST_SECONDS
 from ipc.transport.messages import JobDone
 from tests.ipc.builders import (
@@ -55,7 +55,7 @@ class Database:
 
     def __init__(self) -> None:
         self.queue: dict[str, Message] = {}
-        self.results: list[Published | Dead] = []
+        self.results: list[Result] = []
         self.rows: dict[int, tuple[int, bool]] = {}
 
     def hand_over(self, key: Key, revision: int) -> None:
@@ -81,9 +81,16 @@ class Database:
         self.write(key.message_id, message.revision, True)
         self.results.append(Published(key, "node", message.revision, MADE, "none", ADDRESS))
 
-    def die(self, text: str, cause: DeadCause, *, is_doubtful: bool = False) -> None:
+    def die(
+        self, text: str, cause: DeadCause = "failure", state: State = "fetched", *, is_doubtful: bool = False
+    ) -> None:
         key, message = Key.read(text), self.queue.pop(text)
-        self.results.append(Dead(key, "node", message.revision, "fetched", cause, "why", is_doubtful))
+        self.results.append(Dead(key, "node", message.revision, state, cause, "why", is_doubtful))
+
+    def mumble(self, text: str) -> None:
+        """A node answers in a version that its origin does not know, or with nonsense."""
+        del self.queue[text]
+        self.results.append(Unreadable(Key.read(text), "node", "why"))
 
 
 class RemoteMachine(RuleBasedStateMachine):
@@ -310,7 +317,12 @@ class RemoteMachine(RuleBasedStateMachine):
     # What nodes do, and what befalls them
 
     @precondition(lambda self: self.database.queue)
-    @rule(data=st.data(), what=st.sampled_from(["take", "return", "publish", "publish", "die", "doubt", "kill"]))
+    @rule(
+        data=st.data(),
+        what=st.sampled_from(
+            ["take", "return", "publish", "publish", "refuse", "lose", "fail", "doubt", "kill", "mumble"]
+        ),
+    )
     def be_a_node(self, data: Any, what: str) -> None:
         key = data.draw(st.sampled_from(sorted(self.database.queue)))
         match what:
@@ -318,8 +330,13 @@ class RemoteMachine(RuleBasedStateMachine):
                 self.database.queue[key].is_held = what == "take"
             case "publish":
                 self.database.publish(key)
+            case "mumble":
+                self.database.mumble(key)
+            case "kill":
+                self.database.die(key, "poison")
             case _:
-                self.database.die(key, "poison" if what == "kill" else "failure", is_doubtful=what == "doubt")
+                state: State = "rendered" if what == "refuse" else "seen" if what == "lose" else "fetched"
+                self.database.die(key, state=state, is_doubtful=what == "doubt")
 
     @rule()
     def lose_the_queues(self) -> None:

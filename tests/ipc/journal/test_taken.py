@@ -103,6 +103,15 @@ def test_a_receipt_is_renewed(journal: Journal) -> None:
     assert not taken.renew(journal, f"{ORIGIN}:1:1:1:1", RECEIPT)
 
 
+def test_what_has_a_new_receipt_is_not_forgotten_for_the_old_one(journal: Journal) -> None:
+    hand_over(journal)
+    job, old, new = of(journal), replace(RECEIPT, msg_id=1), Receipt("pd_live_v1", 1, 2)
+    assert taken.renew(journal, taken.in_hand(journal)[0].key, new)
+    assert taken.forget(journal, "lost", [job.id], receipt=old) == []
+    assert [one.receipt for one in taken.in_hand(journal)] == [new]
+    assert taken.forget(journal, "lost", [job.id], receipt=new) == [(job.id, 1)]
+
+
 @pytest.mark.parametrize(
     ("ending", "state"), [("dead", "dead"), ("returned", "seen"), ("returned", "fetched"), ("lost", "rendered")]
 )

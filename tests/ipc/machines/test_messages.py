@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ipc.jobs import Appearance
-from ipc.machines import BadMessage, result
+from ipc.machines import BadMessage, NewerMessage, result
 from ipc.machines.handover import Handover, Key, Terms
-from ipc.machines.result import Address, Dead, Published
+from ipc.machines.result import Address, Dead, Published, Unreadable
 from ipc.posts import BACKFILL, Channel, Photo, Post
 from ipc.transport.messages import JobDone
 
@@ -45,7 +45,8 @@ POST = Post(
 HANDOVER = Handover(KEY, Channel(42, "News", "news"), POST, "news/wire/abc", "5a", 1000, TERMS, BACKFILL)
 APPEARANCE = Appearance(b"\x01\xff", "#102030", 2**63 + 1, has_alpha=False, frames=1, animated=False).packed()
 DONE = JobDone(0, 0, 0, "image/jpeg", "jpg", 640, 480, [[320, 240, "webp", 9]], 1, "", 800, "0a0b0c0d", APPEARANCE, 70)
-PUBLISHED = Published(KEY, "node-1", 77, DONE, "stripped", Address("https://pictures.example.org/news/", "news/", 2))
+ADDRESS = Address("https://pictures.example.org/news/", "news/", 2)
+PUBLISHED = Published(KEY, "node-1", 77, DONE, "stripped", ADDRESS, "5a")
 DEAD = Dead(KEY, "node-1", 77, "fetched", "poison", "it killed its workers")
 
 
@@ -63,15 +64,18 @@ def test_what_comes_out_is_what_went_in() -> None:
     assert Key.read(str(KEY)) == KEY
 
 
-def test_a_dead_result_of_an_earlier_version_doubts_nothing() -> None:
+def test_a_result_of_an_earlier_version_lacks_what_was_not_there_yet() -> None:
     packed = DEAD.packed()
     del packed["is_doubtful"]
     assert result.unpacked(packed) == DEAD
+    packed = PUBLISHED.packed()
+    del packed["sha256"]
+    assert result.unpacked(packed) == replace(PUBLISHED, sha256="")
 
 
 def lacking(packed: dict[str, Any]) -> list[dict[str, Any]]:
     """The message without each of its parts, but for what an earlier version did not have."""
-    parts = packed.keys() - {"is_doubtful"}
+    parts = packed.keys() - {"is_doubtful", *(["sha256"] if "outcome" in packed else [])}
     return [{name: value for name, value in packed.items() if name != left} for left in sorted(parts)]
 
 
@@ -87,11 +91,49 @@ def test_what_is_no_result_says_so(packed: dict[str, Any]) -> None:
         result.unpacked(packed)
 
 
-def test_a_later_version_is_not_guessed_at() -> None:
-    with pytest.raises(BadMessage, match="version 2"):
-        Handover.unpacked({**HANDOVER.packed(), "v": 2})
-    with pytest.raises(BadMessage, match="version 2"):
-        result.unpacked({**DEAD.packed(), "v": 2})
+def grown(packed: Any) -> Any:
+    """The message as a later program may send it in the same version: every object has something more."""
+    if isinstance(packed, dict):
+        return {**{name: grown(value) for name, value in packed.items()}, "new": {"in": "a later one"}}
+    return packed
+
+
+def test_what_a_later_program_adds_is_passed_over() -> None:
+    assert Handover.unpacked({**grown(HANDOVER.packed()), "photo": HANDOVER.packed()["photo"]}) is not None
+    found = Handover.unpacked(grown(HANDOVER.packed()))
+    assert replace(found, terms=TERMS) == HANDOVER
+    assert found.terms == replace(TERMS, ladder=grown(TERMS.ladder), limits=grown(TERMS.limits)), "these are passed on"
+    assert result.unpacked(grown(PUBLISHED.packed())) == PUBLISHED
+    assert result.unpacked(grown(DEAD.packed())) == DEAD
+
+
+@pytest.mark.parametrize("packed", [HANDOVER.packed(), PUBLISHED.packed(), DEAD.packed()])
+def test_a_later_version_is_not_guessed_at(packed: dict[str, Any]) -> None:
+    unpack = result.unpacked if "outcome" in packed else Handover.unpacked
+    with pytest.raises(NewerMessage, match="of version 2, this program understands 1: it has to be upgraded"):
+        unpack({**packed, "v": 2})
+    for version in (0, -1, "1", True, 1.0, None):
+        with pytest.raises(BadMessage, match=r"understands 1$"):
+            unpack({**packed, "v": version})
+
+
+def test_of_a_result_that_can_not_be_read_it_is_known_whose_it_is() -> None:
+    newer = result.read({"v": 2, "key": str(KEY), "node": "node-1"})
+    assert isinstance(newer, Unreadable) and (newer.key, newer.node) == (KEY, "node-1")
+    assert "of version 2" in newer.reason
+    nonsense = result.read({"v": 1, "key": str(KEY), "outcome": "published", "done": 7})
+    assert isinstance(nonsense, Unreadable) and "not a result" in nonsense.reason
+    assert result.read(through_json(DEAD.packed())) == DEAD
+    with pytest.raises(BadMessage):
+        result.read({"v": 2})
+
+
+def test_no_text_keeps_an_answer_from_the_database() -> None:
+    """PostgreSQL takes neither a NUL nor half of a surrogate pair in a text of JSON."""
+    odd = replace(DEAD, reason="bad \0 file \ud800", node="n\0")
+    assert "\\u0000" not in (text := json.dumps(odd.packed())) and "\\ud800" not in text
+    assert result.unpacked(odd.packed()) == replace(DEAD, reason="bad \ufffd file \ufffd", node="n\ufffd")
+    assert "\\u0000" not in json.dumps(replace(PUBLISHED, done=replace(DONE, mime="a\0")).packed())
 
 
 def test_a_key_is_held_against_its_message() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ipc.files.rows import RowLayout, rows_of
-from ipc.jobs import Rendition
+from ipc.jobs import DeadCause, Rendition, State
 from ipc.journal import claims
 from ipc.machines.handover import Handover
 from ipc.machines.result import Address, Dead, Published
@@ -76,7 +76,7 @@ class Origin:
         self.desk = desk
         self.options = options
         self.clock = Clock()
-        self.fleet = Fleet(self.clock)
+        self.fleet = Fleet(options["storage"]["bucket"], self.clock)
         self.context = desk.context(**options)
         self.hand_over = works.make_hand_over(self.context, self.fleet)
         self.minding = works.make_minding(self.context, self.fleet)
@@ -180,15 +180,21 @@ class Node:
         for number in self.take():
             assert self.publish(number)
 
-    def die(self, numbers: Iterable[int], *, is_doubtful: bool = False) -> None:
+    def die(
+        self,
+        numbers: Iterable[int],
+        state: State = "rendered",
+        cause: DeadCause = "failure",
+        *,
+        reason: str = "no picture",
+        is_doubtful: bool = False,
+    ) -> None:
         settled = []
         for number in numbers:
             taken = self.taken.pop(number)
             handover = Handover.unpacked(taken.message)
             assert handover.post.revision is not None
-            dead = Dead(
-                handover.key, self.name, handover.post.revision, "fetched", "failure", "no picture", is_doubtful
-            )
+            dead = Dead(handover.key, self.name, handover.post.revision, state, cause, reason, is_doubtful)
             settled.append((taken.receipt, dead.packed()))
         assert len(self.queues.settle(self.name, settled)) == len(settled)
 

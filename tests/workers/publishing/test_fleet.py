@@ -10,7 +10,7 @@ from tests.workers.publishing.machines_desk import Clock
 from workers.publishing.catalog.protocol import CatalogFault
 from workers.publishing.catalog.supabase.answers import APPLY, Missing
 from workers.publishing.catalog.supabase.queues import Machines, Node
-from workers.publishing.machines.fleet import ALIVE_SECONDS, RATE_SECONDS, Fleet, Trouble, workers_of
+from workers.publishing.machines.fleet import ALIVE_SECONDS, MISREAD_SECONDS, RATE_SECONDS, Fleet, Trouble, workers_of
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def fleet(clock: Clock) -> Fleet:
-    return Fleet(clock)
+    return Fleet("ours", clock)
 
 
 def node(name: str = "beta", seen: float = 1.0, finished: int = 0, **about: Any) -> Node:
@@ -43,6 +43,30 @@ def test_only_nodes_that_are_alive_have_workers(fleet: Fleet, clock: Clock) -> N
     assert fleet.workers() == 4, "what was told grows old"
     clock.now += ALIVE_SECONDS
     assert fleet.workers() == 0
+
+
+def test_nodes_of_another_bucket_do_not_count(fleet: Fleet) -> None:
+    assert fleet.other_bucket == "", "there is none"
+    fleet.note(said(node("a", workers=4, bucket="theirs")))
+    assert fleet.workers() == 0
+    assert fleet.other_bucket == "this machine has the bucket 'ours', but a has 'theirs'"
+    fleet.note(said(node("a", workers=4, bucket="theirs"), node("b", workers=2), node("c", workers=1, bucket="ours")))
+    assert fleet.workers() == 3, "one of a version before finds out by itself"
+    assert fleet.other_bucket == ""
+    fleet.note(said(node("a", 999, bucket="theirs")))
+    assert fleet.other_bucket == ""
+
+
+def test_what_can_not_be_read_is_told_for_a_while(fleet: Fleet, clock: Clock) -> None:
+    assert fleet.misread == ""
+    fleet.note_misread("a result of version 2")
+    clock.now += MISREAD_SECONDS - 1
+    assert fleet.misread == "a result of version 2"
+    fleet.note_misread("a result of version 3")
+    clock.now += MISREAD_SECONDS - 1
+    assert fleet.misread == "a result of version 3"
+    clock.now += 1
+    assert fleet.misread == ""
 
 
 @pytest.mark.parametrize(("told", "workers"), [(3, 3), (0, 1), (-5, 1), ("many", 1), (None, 1), (2.5, 1)])

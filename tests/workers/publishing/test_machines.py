@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ipc import editing
-from ipc.intake import withdraw
-from ipc.journal import Journal, claims, takedowns, transitions
+from ipc import editing, failpoints
+from ipc.files.rows import RowLayout
+from ipc.intake import take_handed_over, withdraw
+from ipc.jobs import DeadCause, State
+from ipc.journal import Journal, claims, queue, takedowns, taken, transitions
 from ipc.machines.handover import Handover
+from ipc.posts import LIVE
+from ipc.retry import RetryPolicy
 from ipc.transport.messages import Report
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 from tests.workers.desk import CHANNEL, Desk
-from tests.workers.publishing.machines_desk import Node, Origin, sections
+from tests.workers.publishing.catalog.queue_desk import expire
+from tests.workers.publishing.machines_desk import MADE, Node, Origin, sections
 from workers.publishing.gc import collect
-from workers.publishing.machines import hand_over, works
+from workers.publishing.liveness import Liveness
+from workers.publishing.machines import fleet, hand_over, works
+from workers.publishing.row_stage import RowStage
+from workers.publishing.service.breaker import Breaker
 from workers.publishing.service.faults import ServiceFault
+from workers.publishing.service.service import Service
 from workers.publishing.storage import ObjectFault
+from workers.publishing.storage.protocol import WIRE_CACHE_CONTROL
+from workers.publishing.threads import never
 from workers.uploader import machine_works_of
 
 
@@ -258,9 +275,86 @@ def make(change: str, origin: Origin) -> None:
                 assert transitions.block(journal, origin.desk.of(3), str(origin.desk.of(3).sha256), now) == "hidden"
 
 
+@pytest.mark.parametrize(("state", "cause"), [("seen", "failure"), ("fetched", "failure"), ("fetched", "poison")])
+def test_what_a_node_can_not_do_is_done_here(state: State, cause: DeadCause, origin: Origin, node: Node) -> None:
+    """Its original is lost in the bucket, or the node has too little memory. It is handed over to no other one."""
+    fetch(origin, 3)
+    origin.step()
+    node.take()
+    origin.desk.said()
+    node.die([3], state, cause)
+    origin.step()
+    assert "fetched" in origin.desk.wakes()
+    job = origin.desk.of(3)
+    assert (job.state, job.attempts, job.reason) == ("fetched", 0, "node node-1: no picture")
+    assert origin.steps() == [] and job.id in [one.id for one in queue.due(origin.desk.journal, "fetched", 9)]
+    assert transitions.claim(origin.desk.journal, job, "image-1")
+    assert transitions.record_rendered(origin.desk.journal, origin.desk.write_ladder(job))
+    assert_nothing_left(origin)
+
+
+def test_a_reason_that_the_database_refuses_is_told_all_the_same(origin: Origin, node: Node) -> None:
+    fetch(origin, 3)
+    origin.step()
+    node.take()
+    node.die([3], reason="the file \0 is \ud800 bad")
+    origin.step()
+    assert origin.desk.of(3).reason == "node node-1: the file \ufffd is \ufffd bad"
+    assert_nothing_left(origin)
+
+
+def answer(queue_server: RowServer, origin: Origin, node: Node, number: int, **changes: Any) -> None:
+    """A node publishes, and its result is changed so on its way."""
+    assert node.publish(number)
+    table = f"pgmq.q_pd_results_{origin.desk.journal.machine_id()}"
+    given = json.dumps(changes)
+    queue_server.sql(f"update {table} set message = message || '{given}' where message ->> 'key' like '%:{number}:1:%'")
+
+
+def test_a_result_of_a_newer_node_is_told_and_nothing_is_handed_over_for_a_while(
+    origin: Origin, node: Node, queue_server: RowServer
+) -> None:
+    """Else it would be rendered there again and again, without end."""
+    fetch(origin, 4)
+    origin.step()
+    assert node.take() == [3, 4]
+    answer(queue_server, origin, node, 3, v=2)
+    origin.desk.said()
+    origin.step()
+    facts = [one.facts for one in origin.desk.said() if isinstance(one, Report) and one.topic == "machines"][-1]
+    assert facts["misread"] == "a result of version 2, this program understands 1: it has to be upgraded"
+    assert origin.desk.of(3).attempts == 0 and origin.steps() == ["handed"]
+    for number in (5, 6):
+        origin.desk.fetch(number)
+    origin.step()
+    assert origin.steps() == ["handed"], "nothing more leaves"
+    assert node.publish(4)
+    origin.step(fleet.MISREAD_SECONDS)
+    assert origin.desk.of(4).state == "published"
+    assert origin.fleet.misread == "" and [one.job_id for one in claims.newest(origin.desk.journal, 9)] == [6, 5]
+    assert origin.desk.of(3).state == "fetched", "our own workers have it"
+    node.publish_all()
+    assert_nothing_left(origin)
+
+
+def test_a_result_that_says_nothing_costs_a_picture_one_round(
+    origin: Origin, node: Node, queue_server: RowServer
+) -> None:
+    fetch(origin, 3)
+    origin.step()
+    assert node.take() == [3]
+    answer(queue_server, origin, node, 3, done=7)
+    origin.step()
+    move_back(origin.desk.journal, 400)
+    origin.step(400)
+    assert origin.steps() == [] and node.take() == [] and "not a result" in origin.fleet.misread
+    assert_nothing_left(origin)
+
+
 def test_a_dead_letter_of_a_node_can_be_retried(origin: Origin, node: Node) -> None:
     fetch(origin, 3)
     origin.step()
+    (first,) = claims.newest(origin.desk.journal, 9)
     node.take()
     node.die([3])
     origin.step()
@@ -269,8 +363,8 @@ def test_a_dead_letter_of_a_node_can_be_retried(origin: Origin, node: Node) -> N
     assert transitions.revive(origin.desk.journal, [job.id]) == [job.id]
     origin.step()
     (again,) = claims.newest(origin.desk.journal, 9)
-    assert again.number == 2
-    assert node.take() == [3] and Handover.unpacked(node.taken[3].message).key.number == 2
+    assert again.number > first.number
+    assert node.take() == [3] and Handover.unpacked(node.taken[3].message).key.number == again.number
     assert node.publish(3)
     origin.step()
     assert origin.desk.of(3).state == "published"
@@ -330,6 +424,107 @@ def test_gc_passes_originals_on_their_way_over(origin: Origin, node: Node) -> No
     options = {"state_dir": str(origin.desk.state_dir), **origin.options}
     assert list(collect(options, delete=True, grace_seconds=0.0)) == []
     assert origin.wire() == before
+
+
+def test_two_origins_of_one_bucket_leave_each_others_originals_alone(
+    origin: Origin, node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hand_over, "STRAY_SECONDS", -60.0)  # so each original that nobody knows goes at once
+    (tmp_path / "other").mkdir()
+    with closing(Desk(tmp_path / "other")) as desk, closing(Origin(desk, origin.options)) as other:
+        for one in (origin, other):
+            fetch(one, 3)
+            one.step()
+        ids = [one.journal.machine_id() for one in (origin.desk, desk)]
+        assert {key.split("/")[2] for key in origin.wire()} == set(ids)
+        stray = f"p/wire/{ids[0]}/{'0' * 32}"
+        for key in (stray, f"p/wire/{'0' * 32}"):  # the other is that of a version before, of whatever origin
+            origin.storage.put_document(key, b"x", "image/jpeg", WIRE_CACHE_CONTROL)
+        before = set(origin.wire())
+        other.step(400)
+        assert set(origin.wire()) == before
+        origin.step(400)
+        assert set(origin.wire()) == before - {stray}
+
+
+def test_an_original_that_a_version_before_has_put_is_deleted_in_the_end(origin: Origin, node: Node) -> None:
+    """Its name has no origin in it."""
+    fetch(origin, 3)
+    origin.step(0.0)
+    with origin.desk.journal.transaction():
+        origin.desk.journal._connection.execute("UPDATE claims SET token = substr(token, 14), step = 'claimed'")
+    for key in origin.wire():
+        origin.storage.delete(key)
+    origin.step()
+    (key,) = origin.wire()
+    assert re.fullmatch("p/wire/[0-9a-f]{32}", key)
+    origin.step(400)
+    assert list(origin.wire()) == [key]
+    node.publish_all()
+    assert_nothing_left(origin)
+
+
+def test_nodes_of_another_bucket_get_nothing(origin: Origin) -> None:
+    node = Node(origin)
+    node.about["bucket"] = "another"
+    node.take(0)
+    fetch(origin, 4)
+    origin.step()
+    assert origin.steps() == []
+    facts = [one.facts for one in origin.desk.said() if isinstance(one, Report) and one.topic == "machines"][-1]
+    assert facts["other_bucket"] and "node-1 has 'another'" in facts["refused"]
+    node.about["bucket"] = origin.options["storage"]["bucket"]
+    node.take(0)
+    origin.step()
+    assert origin.steps() == ["handed"] * 2 and node.take() == [3, 4]
+    node.close()
+
+
+def test_a_row_with_an_old_receipt_does_not_cost_a_node_the_message_that_came_again(
+    origin: Origin, node: Node, queue_server: RowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease was over, and it got it again, while its row was on its way."""
+    fetch(origin, 3)
+    origin.step()
+    assert node.take() == [3]
+    handover, receipt = Handover.unpacked(node.taken[3].message), node.taken[3].receipt
+    journal, key = Journal.open(tmp_path / "of the node"), str(handover.key)
+    assert take_handed_over(
+        journal,
+        handover.channel,
+        handover.post,
+        LIVE,
+        1.0,
+        lambda job: taken.put(journal, job, key, handover.key.origin, receipt, asdict(handover.terms), 1.0),
+    )
+    (job,) = queue.due(journal, "seen", 9, source="queue")
+    transitions.record_fetched(journal, [(job, handover.sha256, handover.bytes, None)])
+    transitions.record_rendered(journal, replace(MADE, job_id=job.id, generation=1))
+    transitions.record_stored(journal, queue.due(journal, "rendered", 9))
+    service = Service("catalog", Breaker(2, 1.0), journal, RetryPolicy(2, 1.0))
+    stage = RowStage(
+        service=service,
+        journal=journal,
+        catalog=node.catalog,
+        layout=RowLayout("p/", origin.storage.url, False),
+        policy=RetryPolicy(2, 1.0),
+        liveness=Liveness(never),
+        node="node-1",
+    )
+    expire(queue_server)
+    (again,) = node.queues.take("node-1", node.about, 9, 120)
+
+    def renew(point: str) -> None:
+        if point == "published.row":
+            taken.renew(journal, key, again.receipt)
+
+    monkeypatch.setattr(failpoints, "reach", renew)
+    assert stage.step() == 0 and [one.receipt for one in taken.in_hand(journal)] == [again.receipt]
+    assert stage.step() == 1 and taken.in_hand(journal) == []
+    origin.step()
+    assert origin.desk.of(3).state == "published"
+    journal.close()
+    assert_nothing_left(origin)
 
 
 def retreat(origin: Origin) -> None:
@@ -396,6 +591,32 @@ def test_status_is_told_of_nodes_and_queues(origin: Origin, node: Node) -> None:
     ]
     assert (row["name"], row["version"], row["workers"], row["in_hand"]) == ("node-1", "1.2.3", 2, 1)
     assert row["problems"] == ["its disk"] and row["last_seen_seconds"] < 30
+
+
+def test_a_report_is_reckoned_when_something_has_changed(origin: Origin, node: Node) -> None:
+    """And not twice a second, to find that nothing has."""
+    fetch(origin, 4)
+    origin.step()
+    report = works.Report(origin.context, origin.desk.journal, origin.fleet, origin.clock)
+    asked: list[str] = []
+    origin.desk.journal._connection.set_trace_callback(asked.append)
+    report.send()
+    assert asked
+    asked.clear()
+    for _ in range(18):
+        origin.clock.now += 0.5
+        report.send()
+    assert asked == []
+    origin.clock.now += 1.0
+    report.send()
+    assert asked, "what is told gets no older than ten seconds"
+    origin.desk.said()
+    node.publish_all()
+    origin.step(1.0)
+    report.send()
+    reports = {one.topic: one.facts for one in origin.desk.said() if isinstance(one, Report)}
+    assert reports["machines"]["outstanding"] == 0, "but what has changed is told at once"
+    origin.desk.journal._connection.set_trace_callback(None)
 
 
 def test_what_fails_is_told(origin: Origin, queue_server: RowServer) -> None:

@@ -20,6 +20,9 @@ ALIVE_SECONDS = 180.0
 RATE_SECONDS = 120.0
 """The time over which a node's rate is taken."""
 
+MISREAD_SECONDS = 600.0
+"""For how long nothing is handed over after a result that can't be read: all that comes back may be like it."""
+
 _TEXT_BYTES = 400
 _PROBLEMS = 5
 
@@ -34,15 +37,20 @@ class Trouble:
 
 
 class Fleet:
-    """Written by one thread and read by any: each fact is replaced whole. `clock` is monotonic."""
+    """Written by one thread and read by any: each fact is replaced whole. `bucket` is ours, `clock` is monotonic."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, bucket: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bucket = bucket
         self._clock = clock
         self._said: Machines | None = None
         self._said_at = 0.0
         self._finished: dict[str, deque[tuple[float, int]]] = {}
         self._troubles: dict[str, Trouble] = {}
         self._answered_at: float | None = None
+        self._misread = ""
+        self._misread_at = 0.0
+        self.changes = 0
+        """Grows with every fact that is another one."""
 
     def note(self, said: Machines) -> None:
         """The database has answered."""
@@ -57,6 +65,7 @@ class Fleet:
         for gone in self._finished.keys() - {node.node for node in said.nodes}:
             del self._finished[gone]
         self._said, self._said_at = said, now
+        self.changes += 1
 
     @property
     def said(self) -> Machines | None:
@@ -64,11 +73,25 @@ class Fleet:
         return self._said
 
     def workers(self) -> int:
-        """The workers of all nodes that are alive, as they say; 0 where nobody has told for so long."""
-        if self._said is None:
-            return 0
+        """The workers of all nodes that are alive and have our bucket, as they say; 0 where none has told for long."""
+        return sum(workers_of(node) for node in self._alive() if self._can_publish(node))
+
+    @property
+    def other_bucket(self) -> str:
+        """What keeps all nodes that are alive from our pictures; "" if one can publish them, or there is none."""
+        nodes = self._alive()
+        if not nodes or any(map(self._can_publish, nodes)):
+            return ""
+        theirs = ", ".join(f"{node.node} has {node.about['bucket']!r}" for node in nodes[:_PROBLEMS])
+        return clip(f"this machine has the bucket {self._bucket!r}, but {theirs}", _TEXT_BYTES)
+
+    def _alive(self) -> list[Node]:
         age = self._clock() - self._said_at
-        return sum(workers_of(node) for node in self._said.nodes if node.last_seen_seconds + age < ALIVE_SECONDS)
+        return [node for node in self._said.nodes if node.last_seen_seconds + age < ALIVE_SECONDS] if self._said else []
+
+    def _can_publish(self, node: Node) -> bool:
+        """One that names no bucket, as those of an earlier version, finds out by itself."""
+        return node.about.get("bucket") in (None, self._bucket)
 
     def rate_per_minute(self, name: str) -> float:
         """How many pictures that node has finished a minute, of late."""
@@ -88,8 +111,10 @@ class Fleet:
         except (ServiceFault, OSError) as fault:
             remedy = fault.remedy if isinstance(fault, ServiceFault) else ""
             self._troubles[who] = Trouble(clip(str(fault), _TEXT_BYTES), remedy, isinstance(fault, Missing))
+            self.changes += 1
             raise
-        self._troubles.pop(who, None)
+        if self._troubles.pop(who, None):
+            self.changes += 1
 
     def answered(self) -> None:
         """The database has answered, whatever it was asked."""
@@ -99,6 +124,17 @@ class Fleet:
     def last_answer_seconds(self) -> float | None:
         """How long ago that was; None: it never has."""
         return None if self._answered_at is None else round(self._clock() - self._answered_at, 1)
+
+    def note_misread(self, why: str) -> None:
+        """A result can't be read: nodes are of another version than this machine, or something is wrong with one."""
+        self._misread, self._misread_at = clip(why, _TEXT_BYTES), self._clock()
+        self.changes += 1
+
+    @property
+    def misread(self) -> str:
+        """Why the last one could not, while nothing is handed over for it; "" else."""
+        is_over = self._clock() - self._misread_at >= MISREAD_SECONDS
+        return "" if is_over else self._misread
 
     @property
     def trouble(self) -> Trouble | None:

@@ -67,7 +67,7 @@ class HandOver:
         self._keep: int = options["machines"]["hand_over_above"]
         self._look_seconds: float = options["machines"]["reconcile_seconds"]
         self._origin = journal.machine_id()
-        self._wire = Wire(options)
+        self._wire = Wire(options, self._origin)
         self._terms = terms_of(options, self._wire)
         self._looked_at = -math.inf
         self._refused: set[int] = set()
@@ -78,20 +78,23 @@ class HandOver:
         with self._fleet.telling("hand-over"):
             went_on = self._claim() + self._put() + self._hand_over()
             went_on += leftovers.clear(self._journal, self._queues, self._wire, self._origin)
-            return went_on + self._look_at_wire()
+            went_on += self._look_at_wire()
+        self._fleet.changes += went_on
+        return went_on
 
     def close(self) -> None:
         """Let go of the services."""
         self._queues.close()
         self._wire.close()
-        self._wire = Wire(self._options)
+        self._wire = Wire(self._options, self._origin)
 
     def _claim(self) -> int:
         """Claim some of what our own workers don't get to, if there are nodes that have time for it.
 
-        Not while others wait to be put or handed over: that may be long, where a service fails.
+        Not while others wait to be put or handed over: that may be long, where a service fails. Nor while what nodes
+        answer can't be read.
         """
-        if any(claims.at_step(self._journal, step, 1) for step in UNDER_WAY):
+        if self._fleet.misread or any(claims.at_step(self._journal, step, 1) for step in UNDER_WAY):
             return 0
         room = limits.room(self._keep, self._fleet.workers(), claims.outstanding(self._journal))
         if not room:

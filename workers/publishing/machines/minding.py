@@ -62,7 +62,9 @@ class Minding:
         """Do what is due; how much was done. Raises ServiceFault."""
         try:
             with self._fleet.telling("results"):
-                return self._look() + self._read() + self._reconcile() + self._bring_back()
+                done = self._look() + self._read() + self._reconcile() + self._bring_back()
+            self._fleet.changes += done
+            return done
         finally:
             self._report()
 

@@ -10,7 +10,7 @@ from ipc import failpoints
 from ipc.files.spool import Spool
 from ipc.journal import Journal, addresses, transitions
 from ipc.machines import BadMessage, result
-from ipc.machines.result import Dead, Published
+from ipc.machines.result import Dead, Published, Result, Unreadable
 from workers.publishing.catalog.supabase.queues import Queues, Waiting
 
 AT_ONCE = 50
@@ -20,16 +20,26 @@ log = structlog.get_logger()
 
 
 class Results:
-    """Reads the results of `origin`, which is this machine. `wake(state)` hints to the process that takes such jobs."""
+    """Reads the results of `origin`, which is this machine. `wake(state)` hints to the process that takes such jobs.
+
+    `misread(why)` hears of results that say nothing to this version.
+    """
 
     def __init__(
-        self, journal: Journal, spool: Spool, queues: Queues, origin: str, wake: Callable[[str], None]
+        self,
+        journal: Journal,
+        spool: Spool,
+        queues: Queues,
+        origin: str,
+        wake: Callable[[str], None],
+        misread: Callable[[str], None] = lambda why: None,
     ) -> None:
         self._journal = journal
         self._spool = spool
         self._queues = queues
         self._origin = origin
         self._wake = wake
+        self._misread = misread
         self._done: list[int] = []
         self._addresses: dict[result.Address, int] = {}
 
@@ -46,11 +56,13 @@ class Results:
             self._done = [waiting.msg_id for waiting in page]
         return len(page)
 
-    def _record(self, results: list[Published | Dead]) -> None:
+    def _record(self, results: list[Result]) -> None:
         """Record them, and clear the spool of what is published. The claims end with it."""
         numbered = [(one, self._number_of(one.address) if isinstance(one, Published) else None) for one in results]
         for one, (ending, job) in zip(results, transitions.record_results(self._journal, numbered), strict=True):
             _tell(one, ending, None if job is None else job.id)
+            if isinstance(one, Unreadable):
+                self._misread(one.reason)
             if job is not None and ending in ("published", "rendered"):
                 self._spool.remove(job.id, job.generation)
             if ending in ("rendered", "fetched", "seen"):
@@ -64,17 +76,19 @@ class Results:
         return self._addresses[address]
 
 
-def _read(waiting: Waiting) -> Published | Dead | None:
-    """None: it says nothing to us. Its picture is handed over again, once the queue is found not to know it."""
+def _read(waiting: Waiting) -> Result | None:
+    """None: nobody knows of what it is, though the database writes that. It is forgotten."""
     try:
-        return result.unpacked(waiting.result)
+        return result.read(waiting.result)
     except BadMessage as error:
         log.error("machines.result_unreadable", error=str(error))
         return None
 
 
-def _tell(one: Published | Dead, ending: transitions.Ending, job: int | None) -> None:
-    if isinstance(one, Dead) and ending != "discarded":
+def _tell(one: Result, ending: transitions.Ending, job: int | None) -> None:
+    if isinstance(one, Unreadable):
+        log.error("machines.result_unreadable", job=job, node=one.node, error=one.reason, outcome=ending)
+    elif isinstance(one, Dead) and ending != "discarded":
         log.error("machines.dead", job=job, node=one.node, reason=one.reason, outcome=ending)
     elif ending == "discarded":
         log.info("machines.discarded", key=str(one.key), node=one.node)

@@ -2,6 +2,9 @@
 
 The bucket may be public, and rows tell everybody the sha256 of a picture: so such an object is named by 128 random
 bits, which only the journal, the queue and the node that has the picture know.
+
+Several origins may share a bucket and a prefix, so each has a folder there, called by its id, and sees no other. A
+token is what an original is called within the common folder: for claims of the version before, the random bits alone.
 """
 
 from __future__ import annotations
@@ -26,12 +29,13 @@ CONTENT_TYPE = "application/octet-stream"
 
 
 class Wire:
-    """`options` are the uploader's. Makes no connection yet."""
+    """`options` are the uploader's, `origin` is this machine's id. Makes no connection yet."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(self, options: Mapping[str, Any], origin: str) -> None:
         settings: Mapping[str, Any] = options["storage"]
         self.bucket: str = options["machines"].get("wire_bucket") or settings["bucket"]
         self._folder = f"{settings['prefix']}{FOLDER}"
+        self._own = f"{self._folder}{origin}/"
         self._storage = storages.make({**options, "storage": {**settings, "bucket": self.bucket}})
 
     def key(self, token: str) -> str:
@@ -61,9 +65,10 @@ class Wire:
         threads.run(calls, threads=AT_ONCE, done=lambda _: None)
 
     def stored(self) -> dict[str, Stored]:
-        """All that are there, by token. Raises StorageFault."""
-        form = re.compile(rf"{re.escape(self._folder)}([0-9a-f]{{32}})")
-        return {match[1]: one for one in self._storage.list(self._folder) if (match := form.fullmatch(one.key))}
+        """All of this origin that are there, by token. Raises StorageFault."""
+        form = re.compile(rf"{re.escape(self._own)}[0-9a-f]{{32}}")
+        found = [one for one in self._storage.list(self._own) if form.fullmatch(one.key)]
+        return {one.key.removeprefix(self._folder): one for one in found}
 
     def url(self) -> str:
         """What public URLs of the storage's objects begin with, before the prefix."""

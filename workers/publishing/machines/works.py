@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -40,7 +41,7 @@ def make(context: Context, stopping: Callable[[], bool]) -> list[WorkThread[Any]
     if context.options["machines"]["role"] != "origin":
         return _retreat(context, stopping)
     thread = partial(WorkThread, stopping=stopping, poll_seconds=lambda _: POLL_SECONDS, pause_seconds=PAUSE_SECONDS)
-    fleet = Fleet()
+    fleet = Fleet(context.options["storage"]["bucket"])
     return [
         thread("machines: hand-over", partial(make_hand_over, context, fleet)),
         thread("machines: results", partial(make_minding, context, fleet)),
@@ -68,7 +69,8 @@ def make_minding(context: Context, fleet: Fleet) -> Minding:
     """The same."""
     journal = Journal.open(context.journal_path, durable=True)
     queues = Queues.by(context.options["catalog"])
-    results = Results(journal, Spool(context.spool_path), queues, journal.machine_id(), context.wake)
+    spool, origin = Spool(context.spool_path), journal.machine_id()
+    results = Results(journal, spool, queues, origin, context.wake, fleet.note_misread)
     report = Report(context, journal, fleet)
     return Minding(context.options["machines"], journal, queues, results, fleet, report.send, context.wake)
 
@@ -77,7 +79,7 @@ def make_retreat(context: Context) -> Retreat:
     journal = Journal.open(context.journal_path, durable=True)
     queues = Queues.by(context.options["catalog"])
     results = Results(journal, Spool(context.spool_path), queues, journal.machine_id(), context.wake)
-    return Retreat(journal, queues, Wire(context.options), results, context.wake)
+    return Retreat(journal, queues, Wire(context.options, journal.machine_id()), results, context.wake)
 
 
 class Report:
@@ -96,9 +98,16 @@ class Report:
         self._options: Mapping[str, Any] = context.options["machines"]
         self._id = journal.machine_id()
         self._sent: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._seen = -1
+        """The fleet's changes of which the last report knew."""
+        self._next_at = -math.inf
 
     def send(self) -> None:
-        """Tell what has changed at once, all else every REPORT_SECONDS."""
+        """Tell what has changed at once, all else every REPORT_SECONDS. While nothing has, nothing is reckoned."""
+        now, changes = self._clock(), self._fleet.changes
+        if changes == self._seen and now < self._next_at:
+            return
+        self._seen, self._next_at = changes, now + REPORT_SECONDS
         rows = self._fleet.rows()[:MOST_NODES]
         self._tell("machines", self._facts(len(rows)))
         for number, row in enumerate(rows):
@@ -123,6 +132,9 @@ class Report:
             "results_waiting": said.results if said else 0,
             "needed_workers": self._needed_workers(),
             "last_answer_seconds": self._fleet.last_answer_seconds,
+            "misread": self._fleet.misread,
+            "other_bucket": bool(other_bucket := self._fleet.other_bucket),
+            "refused": other_bucket,
             "error": trouble.text if trouble else "",
             "remedy": trouble.remedy if trouble else "",
             "is_schema_missing": bool(trouble and trouble.is_schema),

@@ -122,6 +122,29 @@ def test_no_two_nodes_get_the_same(make_queues: MakeQueues) -> None:
         assert sorted(n for half in halves for n in half) == list(range(60))
 
 
+def of_bucket(number: int, bucket: str, version: int = 1) -> dict[str, Any]:
+    return {**message(number), "v": version, "terms": {"bucket": bucket}}
+
+
+def test_a_node_gets_what_it_can_publish_and_read(queues: Queues, node: Queues) -> None:
+    """What others need is neither in its way, nor held by it."""
+    others = [("live", of_bucket(number, "another")) for number in range(1, 21)]
+    newer = [("live", of_bucket(number, "ours", version=2)) for number in range(21, 31)]
+    queues.hand_over([*others, *newer, ("live", of_bucket(31, "ours")), ("live", message(32))])  # type: ignore[list-item]
+    assert numbers(node.take("a", {"bucket": "ours", "reads": 1}, 5, 60)) == [31, 32]
+    assert numbers(node.take("a", {"bucket": "ours", "reads": 2}, 99, 60)) == list(range(21, 31))
+    assert numbers(node.take("b", {"bucket": "another", "reads": 1}, 99, 60)) == list(range(1, 21))
+    queues.hand_over([("live", of_bucket(33, "another"))])
+    assert numbers(node.take("c", {"workers": 1}, 5, 60)) == [33], "a node of the version before gets anything"
+
+
+def test_what_a_node_says_of_itself_is_stored_whatever_is_in_it(node: Queues) -> None:
+    odd = {"problems": ["a \0 file \ud800"]}
+    for ask in (lambda: node.take("a", odd, 0, 60), lambda: node.extend("a", odd, [], 60)):
+        ask()
+        assert node.machines().nodes[0].about == {"problems": ["a \ufffd file \ufffd"]}
+
+
 def test_a_lease_runs_out_and_the_next_one_gets_it(queues: Queues, node: Queues) -> None:
     hand_over(queues, 1)
     (lost,) = take(node, "a", seconds=1)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
+from ipc.machines import storable
 from ipc.machines.receipt import Receipt
 from workers.publishing.catalog.supabase import answers
 from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout, timeout_in
@@ -137,17 +138,20 @@ class Queues:
     # For a node
 
     def take(self, node: str, about: Mapping[str, Any], most: int, lease_seconds: int) -> list[Taken]:
-        """Take up to `most` messages, the urgent ones first; with none the node says only that it is alive."""
-        return self._ask(_taken, "pd_take", node=node, about=dict(about), n=most, lease_seconds=lease_seconds)
+        """Take up to `most` messages, the urgent ones first; with none the node says only that it is alive.
+
+        If `about` has a `bucket`, only those for that one; if it has `reads`, a version, none that is newer.
+        """
+        told = storable(dict(about))
+        return self._ask(_taken, "pd_take", node=node, about=told, n=most, lease_seconds=lease_seconds)
 
     def extend(
         self, node: str, about: Mapping[str, Any], receipts: Iterable[Receipt], lease_seconds: int
     ) -> set[Receipt]:
         """Keep these for `lease_seconds` from now; the receipts that hold. Up to `KEYS` at a time."""
         sent = [receipt.packed() for receipt in receipts]
-        return set(
-            self._ask(_receipt, "pd_extend", node=node, about=dict(about), receipts=sent, lease_seconds=lease_seconds)
-        )
+        told = storable(dict(about))
+        return set(self._ask(_receipt, "pd_extend", node=node, about=told, receipts=sent, lease_seconds=lease_seconds))
 
     def settle(self, node: str, settled: Iterable[tuple[Receipt, Mapping[str, Any] | None]]) -> set[Receipt]:
         """Give these up: with a dead result, or returned (None); the receipts that held. Up to `KEYS` at a time."""
