@@ -22,10 +22,10 @@ class Figures:
 
     `ipc.journal.statistics` says what each figure from `stages` on is; `published_by_minute` is of the last hour.
     `renewals`: how many pictures that are rendered anew there are at each step (see `ipc.journal.renewals`);
-    `takedowns`: the same of pictures that are taken down (`ipc.journal.takedowns`). `still_shown`: deleted and hidden
-    ones whose rows were refused, up to a limit. `failures`: what keeps the work of `takedown` or the `cdn` from being
-    done (`ipc.journal.breakers`).
-    `webhooks`: how each stands (see `ipc.journal.webhooks.figures`).
+    `takedowns`: the same of pictures that are taken down (`ipc.journal.outputs.takedowns`). `still_shown`: deleted and
+    hidden ones whose rows were refused, up to a limit. `failures`: what keeps the work of `takedown` or the `cdn` from
+    being done (`ipc.journal.breakers`).
+    `webhooks`: how each stands (see `ipc.journal.outputs.webhooks.figures`).
     """
 
     states: Mapping[str, int]

@@ -23,7 +23,8 @@ import msgpack
 from ipc import failpoints
 from ipc.editing import NO_EDITING, Editing, left_by_rules, may_settle, settle
 from ipc.jobs import Job
-from ipc.journal import Journal, lookup, takedowns, transitions
+from ipc.journal import Journal, lookup, transitions
+from ipc.journal.outputs import takedowns
 from ipc.posts import MORE, Channel, Page, Photo, Post
 from ipc.rules import LEFT
 

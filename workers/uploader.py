@@ -24,7 +24,8 @@ import structlog
 from ipc.files.object_layout import Layout
 from ipc.files.rows import RowLayout
 from ipc.files.spool import Spool
-from ipc.journal import Journal, claims
+from ipc.journal import Journal
+from ipc.journal.machines import claims
 from ipc.loading import loading
 from ipc.machines.names import is_node, node_name
 from ipc.options import reading_options

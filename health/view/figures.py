@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from health.snapshot import Figures
-from ipc.journal import Journal, JournalError, breakers, renewals, statistics, takedowns, webhooks
+from ipc.journal import Journal, JournalError, breakers, renewals, statistics
 from ipc.journal import figures as journal_figures
+from ipc.journal.outputs import takedowns, webhooks
 
 QUARANTINED = 20
 """How many pictures that were set aside are named; `bin/run dead` names all."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ipc.jobs import Job
-from ipc.journal import Journal, lookup, transitions, webhooks
+from ipc.journal import Journal, lookup, transitions
+from ipc.journal.outputs import webhooks
 from supervisor.cli import terminal
 from supervisor.cli.exit_codes import ExitCode
 from supervisor.cli.terminal import table

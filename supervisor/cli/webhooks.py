@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ipc.journal import Journal, webhooks
+from ipc.journal import Journal
+from ipc.journal.outputs import webhooks
 from ipc.text.timestamps import iso
 from supervisor.cli import terminal
 from supervisor.cli.exit_codes import ExitCode

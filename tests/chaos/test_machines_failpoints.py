@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from ipc import failpoints
-from ipc.journal import claims, transitions
+from ipc.journal import transitions
+from ipc.journal.machines import claims
 from ipc.transport.mailbox import Closed
 from supervisor.processes.process import spawn
 from supervisor.processes.spec import ChildSpec

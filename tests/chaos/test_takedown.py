@@ -15,7 +15,8 @@ import pytest
 
 from ipc import failpoints
 from ipc.intake import withdraw
-from ipc.journal import Journal, breakers, takedowns
+from ipc.journal import Journal, breakers
+from ipc.journal.outputs import takedowns
 from tests import lengths
 from tests.chaos.signs import killed
 from tests.hosted import Feed, HostedInstance

@@ -32,7 +32,7 @@ WEBHOOK = {
     **{"waiting": 3, "behind": 2, "dead": 4, "delivered": 50, "failed": 6, "next_at": 0.0, "failing_since": None},
     **{"error": "", "remedy": "", "opened_at": None, "silent_until": None, "gone_at": None},
 }
-"""As `ipc.journal.webhooks.figures` gives it, of one that works."""
+"""As `ipc.journal.outputs.webhooks.figures` gives it, of one that works."""
 
 FAILING = {
     **{"failing_since": NOW - 9, "error": "it answered 404 (Not Found)", "remedy": "check its url"},

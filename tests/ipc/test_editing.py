@@ -12,7 +12,8 @@ from ipc.editing import Editing
 from ipc.files.rows import RowLayout, rows_of
 from ipc.intake import Taken, take, withdraw
 from ipc.jobs import Job
-from ipc.journal import Journal, changes, figures, lookup, pictures, queue, renewals, transitions
+from ipc.journal import Journal, figures, lookup, pictures, queue, renewals, transitions
+from ipc.journal.outputs import changes
 from ipc.posts import Post
 from ipc.rules import Rule
 from tests.ipc.builders import (

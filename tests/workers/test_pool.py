@@ -17,7 +17,8 @@ from ipc.files.spool import Spool
 from ipc.files.workplace import Workplace
 from ipc.intake import withdraw
 from ipc.jobs import Job
-from ipc.journal import figures, lookup, queue, taken, transitions
+from ipc.journal import figures, lookup, queue, transitions
+from ipc.journal.machines import taken
 from ipc.machines.receipt import Receipt
 from ipc.transport import messages
 from ipc.transport.exits import Exit

@@ -13,8 +13,9 @@ from typing import Any
 from ipc.files.object_layout import Layout, address_of, public_url
 from ipc.files.rows import RowLayout
 from ipc.jobs import Job
-from ipc.journal import Journal, taken
-from ipc.journal.taken import Taken
+from ipc.journal import Journal
+from ipc.journal.machines import taken
+from ipc.journal.machines.taken import Taken
 from ipc.machines.handover import Key, Terms
 from ipc.machines.result import Address, Published, done_of
 

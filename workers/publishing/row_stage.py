@@ -18,7 +18,8 @@ from ipc import failpoints
 from ipc.files.object_layout import address_of
 from ipc.files.rows import RowLayout, rows_of
 from ipc.jobs import Job
-from ipc.journal import Journal, addresses, figures, queue, taken, transitions
+from ipc.journal import Journal, addresses, figures, queue, transitions
+from ipc.journal.machines import taken
 from ipc.machines.receipt import Receipt
 from ipc.retry import RetryPolicy
 from workers.publishing.catalog import (

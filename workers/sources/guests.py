@@ -8,8 +8,9 @@ import structlog
 
 from ipc.files.spool import Spool
 from ipc.jobs import State
-from ipc.journal import Journal, taken
-from ipc.journal.taken import Ending
+from ipc.journal import Journal
+from ipc.journal.machines import taken
+from ipc.journal.machines.taken import Ending
 
 log = structlog.get_logger()
 

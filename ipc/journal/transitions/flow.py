@@ -10,8 +10,9 @@ from typing import Any
 import msgpack
 
 from ipc.jobs import Job, Rendition
-from ipc.journal import Journal, changes, statistics, takedowns
+from ipc.journal import Journal, statistics
 from ipc.journal.life import CONNECTION, OPERATOR, POOL, UPLOADER, Step, number_of, record
+from ipc.journal.outputs import changes, takedowns
 from ipc.journal.transitions import arrows, hiding, renewing
 from ipc.transport.messages import NOT_STRIPPED, JobDone, clip
 

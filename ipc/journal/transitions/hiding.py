@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Literal
 
 from ipc.jobs import HiddenBy, Job
-from ipc.journal import Journal, statistics, takedowns
+from ipc.journal import Journal, statistics
 from ipc.journal.life import CONNECTION, OPERATOR, UPLOADER, Step, record
+from ipc.journal.outputs import takedowns
 from ipc.journal.transitions import arrows, renewing
 
 BLOCKED = "blocked by the operator"

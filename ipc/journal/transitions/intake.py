@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ipc.jobs import Job
-from ipc.journal import Journal, takedowns
+from ipc.journal import Journal
 from ipc.journal.life import CONNECTION, Step, record
+from ipc.journal.outputs import takedowns
 from ipc.journal.transitions import arrows, renewing
 
 

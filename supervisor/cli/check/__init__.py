@@ -10,7 +10,8 @@ import sys
 
 from ipc import private_files
 from ipc.checklist import Checklist, Result
-from ipc.journal import Journal, JournalError, OlderJournal, figures, taken
+from ipc.journal import Journal, JournalError, OlderJournal, figures
+from ipc.journal.machines import taken
 from supervisor import tree
 from supervisor.child.runtime import resolve
 from supervisor.cli import client, terminal

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ipc.jobs import Job
-from ipc.journal import Journal, breakers, figures, lookup, peers, queue, takedowns, webhooks
+from ipc.journal import Journal, breakers, figures, lookup, peers, queue
+from ipc.journal.outputs import takedowns, webhooks
 from ipc.text import channel_address
 from ipc.text.post_address import PostAddress
 from supervisor.settings import Settings

@@ -12,8 +12,9 @@ import pytest
 
 from ipc.intake import take
 from ipc.jobs import DeadCause, Job, State
-from ipc.journal import Journal, JournalError, claims, figures, life, queue, transitions
-from ipc.journal.claims import Claim
+from ipc.journal import Journal, JournalError, figures, life, queue, transitions
+from ipc.journal.machines import claims
+from ipc.journal.machines.claims import Claim
 from ipc.machines.handover import Key
 from ipc.machines.result import Address, Dead, Published, Result, Unreadable
 from ipc.transport.messages import JobDone

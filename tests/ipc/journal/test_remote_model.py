@@ -16,8 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ipc.intake import take, withdraw
 from ipc.jobs import DeadCause, Job, State
-from ipc.journal import Journal, claims, figures, lookup, queue, takedowns, transitions
-from ipc.journal.claims import Claim
+from ipc.journal import Journal, figures, lookup, queue, transitions
+from ipc.journal.machines import claims
+from ipc.journal.machines.claims import Claim
+from ipc.journal.outputs import takedowns
 from ipc.machines.handover import Key
 from ipc.machines.result import Address, Dead, Published, Result, Unreadable
 from ipc.retry import FARTHEST_SECONDS

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ipc.journal import Journal, changes, webhooks
+from ipc.journal import Journal
+from ipc.journal.outputs import changes, webhooks
 from tests.instance import HOME, Instance
 
 

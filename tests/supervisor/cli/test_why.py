@@ -15,7 +15,8 @@ import pytest
 
 from ipc.intake import take, withdraw
 from ipc.jobs import Job, State
-from ipc.journal import Journal, breakers, lookup, peers, statistics, takedowns, transitions
+from ipc.journal import Journal, breakers, lookup, peers, statistics, transitions
+from ipc.journal.outputs import takedowns
 from ipc.text import post_address
 from supervisor.cli import why
 from supervisor.cli.exit_codes import ExitCode

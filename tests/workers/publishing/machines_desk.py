@@ -9,7 +9,7 @@ from typing import Any
 
 from ipc.files.rows import RowLayout, rows_of
 from ipc.jobs import DeadCause, Rendition, State
-from ipc.journal import claims
+from ipc.journal.machines import claims
 from ipc.machines.handover import Handover
 from ipc.machines.result import Address, Dead, Published
 from ipc.transport.messages import JobDone

@@ -18,7 +18,9 @@ from ipc import editing, failpoints
 from ipc.files.rows import RowLayout
 from ipc.intake import take_handed_over, withdraw
 from ipc.jobs import DeadCause, State
-from ipc.journal import Journal, claims, queue, takedowns, taken, transitions
+from ipc.journal import Journal, queue, transitions
+from ipc.journal.machines import claims, taken
+from ipc.journal.outputs import takedowns
 from ipc.machines.handover import Handover
 from ipc.posts import LIVE
 from ipc.retry import RetryPolicy

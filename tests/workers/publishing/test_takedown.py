@@ -20,8 +20,9 @@ from ipc.files.object_layout import Layout
 from ipc.files.spool import Spool
 from ipc.intake import take, withdraw
 from ipc.jobs import Job
-from ipc.journal import breakers, leases, takedowns, transitions
+from ipc.journal import breakers, leases, transitions
 from ipc.journal.leases import LEASE_SECONDS
+from ipc.journal.outputs import takedowns
 from ipc.posts import Channel, Page, Photo, Post
 from ipc.retry import RetryPolicy
 from tests.servers.cdn import TOKEN, ZONE, Cdn, said

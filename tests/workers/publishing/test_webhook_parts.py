@@ -14,7 +14,7 @@ from standardwebhooks.webhooks import Webhook
 
 from ipc.checklist import Checklist
 from ipc.journal import Journal
-from ipc.journal.webhooks import Delivery
+from ipc.journal.outputs.webhooks import Delivery
 from tests.ipc.builders import HOME
 from workers.publishing.webhooks import works
 from workers.publishing.webhooks.answers import Gone, MessageFault, ReceiverFault, fault_of

@@ -10,8 +10,8 @@ from typing import Literal
 
 import pytest
 
-from ipc.journal import changes, webhooks
-from ipc.journal.webhooks import MOST_WAITING
+from ipc.journal.outputs import changes, webhooks
+from ipc.journal.outputs.webhooks import MOST_WAITING
 from tests.servers.receiver import SECRET, Answer, Receiver, Request
 from tests.workers.publishing.webhooks_desk import CHANNEL, Bench, told
 from workers.publishing.catalog import CatalogFault
@@ -264,7 +264,7 @@ def test_one_that_is_gone_gets_nothing_more_until_it_is_brought_back(bench: Benc
 def test_of_one_that_is_gone_the_journal_keeps_no_more_than_of_others(
     bench: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("ipc.journal.webhooks", "workers.publishing.webhooks.events"):
+    for module in ("ipc.journal.outputs.webhooks", "workers.publishing.webhooks.events"):
         monkeypatch.setattr(f"{module}.MOST_WAITING", 3)
     receiver.answer = lambda _: Answer(410)
     for number in range(1, 10):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ipc.journal import Journal, changes, webhooks
-from ipc.journal.changes import What
+from ipc.journal import Journal
+from ipc.journal.outputs import changes, webhooks
+from ipc.journal.outputs.changes import What
 from ipc.retry import RetryPolicy
 from tests.ipc.builders import Clock, open_journal
 from tests.servers.receiver import SECRET, Receiver

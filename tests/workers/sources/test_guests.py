@@ -11,7 +11,7 @@ import pytest
 
 from ipc.intake import take_handed_over
 from ipc.jobs import Job
-from ipc.journal import taken
+from ipc.journal.machines import taken
 from ipc.machines.receipt import Receipt
 from ipc.posts import LIVE, Channel, Photo, Post
 from tests.instance import HOME

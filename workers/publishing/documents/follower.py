@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from ipc import failpoints
-from ipc.journal import Journal, changes
+from ipc.journal import Journal
+from ipc.journal.outputs import changes
 from workers.publishing.documents.debounce import Debounce
 from workers.publishing.documents.progress import Progress
 

@@ -17,8 +17,9 @@ import structlog
 from ipc import failpoints
 from ipc.files.spool import Spool
 from ipc.jobs import Job
-from ipc.journal import Journal, claims, figures, lookup, transitions
-from ipc.journal.claims import Claim
+from ipc.journal import Journal, figures, lookup, transitions
+from ipc.journal.machines import claims
+from ipc.journal.machines.claims import Claim
 from ipc.machines.handover import Handover, Terms, handover_of
 from ipc.posts import LIVE, Channel
 from workers.publishing.catalog.protocol import RowFault

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ipc.journal import Journal, claims, lookup
-from ipc.journal.claims import Claim
+from ipc.journal import Journal, lookup
+from ipc.journal.machines import claims
+from ipc.journal.machines.claims import Claim
 
 
 def by_key(journal: Journal, origin: str, some: Iterable[Claim]) -> dict[str, Claim]:

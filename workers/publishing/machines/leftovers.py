@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ipc import failpoints
-from ipc.journal import Journal, claims
-from ipc.journal.claims import Leftover
+from ipc.journal import Journal
+from ipc.journal.machines import claims
+from ipc.journal.machines.claims import Leftover
 from workers.publishing.catalog.supabase.queues import Queues
 from workers.publishing.machines.wire import Wire
 

@@ -10,8 +10,9 @@ from typing import Any
 import structlog
 
 from ipc import failpoints
-from ipc.journal import Journal, claims, transitions
-from ipc.journal.claims import Claim
+from ipc.journal import Journal, transitions
+from ipc.journal.machines import claims
+from ipc.journal.machines.claims import Claim
 from workers.publishing.catalog.supabase.queues import KEYS, Queues
 from workers.publishing.machines import limits
 from workers.publishing.machines.fleet import Fleet

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from ipc.journal import Journal, claims, transitions
-from ipc.journal.claims import Claim
+from ipc.journal import Journal, transitions
+from ipc.journal.machines import claims
+from ipc.journal.machines.claims import Claim
 from workers.publishing.catalog.supabase.answers import Missing
 from workers.publishing.catalog.supabase.queues import Queues
 from workers.publishing.machines import leftovers

@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from ipc.files.spool import Spool
-from ipc.journal import Journal, claims, figures, statistics
+from ipc.journal import Journal, figures, statistics
+from ipc.journal.machines import claims
 from ipc.transport.context import Context
 from workers.publishing.catalog.supabase.queues import Queues
 from workers.publishing.machines import limits

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import structlog
 
 from ipc import failpoints
-from ipc.journal import Journal, addresses, breakers, takedowns
+from ipc.journal import Journal, addresses, breakers
+from ipc.journal.outputs import takedowns
 
 if TYPE_CHECKING:
     # Loaded where a zone is set: Python's HTTP client brings e-mail and TLS with it, a tenth of the uploader's start.

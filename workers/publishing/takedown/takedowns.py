@@ -21,9 +21,10 @@ import structlog
 
 from ipc import failpoints
 from ipc.files.spool import Spool
-from ipc.journal import Journal, addresses, breakers, lookup, takedowns, transitions
+from ipc.journal import Journal, addresses, breakers, lookup, transitions
 from ipc.journal.leases import LEASE_SECONDS
-from ipc.journal.takedowns import Takedown
+from ipc.journal.outputs import takedowns
+from ipc.journal.outputs.takedowns import Takedown
 from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
 from workers.publishing.catalog import Catalog

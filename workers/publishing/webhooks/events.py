@@ -20,8 +20,9 @@ from typing import Any, Protocol
 import structlog
 
 from ipc import failpoints
-from ipc.journal import Journal, changes, webhooks
-from ipc.journal.webhooks import MOST_WAITING, Delivery
+from ipc.journal import Journal
+from ipc.journal.outputs import changes, webhooks
+from ipc.journal.outputs.webhooks import MOST_WAITING, Delivery
 from ipc.retry import RetryPolicy
 from workers.publishing import threads
 from workers.publishing.catalog import Catalog

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ipc.journal.webhooks import Delivery
+from ipc.journal.outputs.webhooks import Delivery
 from ipc.text.timestamps import iso
 from workers.publishing.webhooks.target import What
 

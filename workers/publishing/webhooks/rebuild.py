@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import structlog
 
 from ipc import failpoints
-from ipc.journal import Journal, changes, webhooks
-from ipc.journal.changes import Change
+from ipc.journal import Journal
+from ipc.journal.outputs import changes, webhooks
+from ipc.journal.outputs.changes import Change
 from ipc.retry import FARTHEST_SECONDS, RetryPolicy
 from workers.publishing.service.faults import JobFault, ServiceFault
 from workers.publishing.webhooks.answers import Gone

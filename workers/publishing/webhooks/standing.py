@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
-from ipc.journal import Journal, webhooks
+from ipc.journal import Journal
+from ipc.journal.outputs import webhooks
 from workers.publishing.service.breaker import Breaker
 from workers.publishing.service.faults import JobFault, ServiceFault
 from workers.publishing.webhooks.target import Target

@@ -8,7 +8,8 @@ from typing import Any
 
 import structlog
 
-from ipc.journal import Journal, webhooks
+from ipc.journal import Journal
+from ipc.journal.outputs import webhooks
 from ipc.retry import RetryPolicy
 from workers.publishing import catalog as catalogs
 from workers.publishing.service.breaker import Breaker

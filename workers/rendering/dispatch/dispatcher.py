@@ -17,7 +17,8 @@ from ipc import failpoints
 from ipc.files.spool import Spool
 from ipc.files.workplace import Workplace
 from ipc.jobs import Job
-from ipc.journal import Journal, queue, taken, transitions
+from ipc.journal import Journal, queue, transitions
+from ipc.journal.machines import taken
 from ipc.transport.messages import RenderRequest
 from ipc.transport.router import Tree
 from workers.rendering.deadline import Deadline, Timing

@@ -17,7 +17,8 @@ from typing import Any
 
 from ipc.files.spool import Spool
 from ipc.jobs import Job
-from ipc.journal import Journal, queue, taken
+from ipc.journal import Journal, queue
+from ipc.journal.machines import taken
 from ipc.retry import RetryPolicy
 from workers.publishing import storage as storages
 from workers.publishing.storage import ObjectFault, Storage, StorageFault

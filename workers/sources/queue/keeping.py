@@ -10,8 +10,9 @@ import structlog
 from ipc import failpoints
 from ipc.files.spool import Spool
 from ipc.jobs import State
-from ipc.journal import Journal, taken
-from ipc.journal.taken import Ending, InHand
+from ipc.journal import Journal
+from ipc.journal.machines import taken
+from ipc.journal.machines.taken import Ending, InHand
 from ipc.machines.handover import Key
 from ipc.machines.receipt import Receipt
 from ipc.machines.result import Dead

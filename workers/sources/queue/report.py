@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ipc.journal.taken import Origin
+from ipc.journal.machines.taken import Origin
 from ipc.transport.context import Context
 from ipc.transport.messages import clip
 from workers.sources.queue.handover_check import OTHER_BUCKET, Refusal

@@ -16,7 +16,8 @@ import structlog
 
 from ipc import failpoints
 from ipc.files.spool import Spool
-from ipc.journal import Journal, breakers, taken
+from ipc.journal import Journal, breakers
+from ipc.journal.machines import taken
 from ipc.machines.names import node_name
 from ipc.options import reading_options
 from ipc.transport.context import Context

@@ -15,7 +15,8 @@ import structlog
 
 from ipc.files.spool import Spool
 from ipc.intake import take_handed_over
-from ipc.journal import Journal, lookup, taken
+from ipc.journal import Journal, lookup
+from ipc.journal.machines import taken
 from ipc.machines.handover import Handover
 from ipc.machines.receipt import Receipt
 from ipc.posts import BACKFILL, LIVE

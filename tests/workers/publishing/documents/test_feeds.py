@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 import pytest
 
-from ipc.journal import changes
+from ipc.journal.outputs import changes
 from tests.checking import faults
 from tests.workers.desk import CHANNEL, POSTED, Desk
 from tests.workers.publishing.catalog.builders import image, message

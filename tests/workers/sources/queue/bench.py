@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ipc.jobs import State
-from ipc.journal import queue, taken, transitions
+from ipc.journal import queue, transitions
+from ipc.journal.machines import taken
 from ipc.transport.messages import Report
 from tests.servers.faults import Request
 from tests.servers.objects import ObjectServer

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ipc.journal import queue, taken, transitions
+from ipc.journal import queue, transitions
+from ipc.journal.machines import taken
 from ipc.machines.result import Published
 from tests.servers.faults import Answer, Endless, FaultProxy, Pass, Refuse
 from tests.servers.objects import ObjectServer

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from ipc.journal import breakers, figures, queue, taken, transitions
+from ipc.journal import breakers, figures, queue, transitions
+from ipc.journal.machines import taken
 from ipc.machines.result import Dead, Published
 from tests import lengths
 from tests.servers.faults import Answer, FaultProxy, LostAnswer, Refuse

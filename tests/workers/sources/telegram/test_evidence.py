@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from ipc.journal import figures, lookup, takedowns
+from ipc.journal import figures, lookup
+from ipc.journal.outputs import takedowns
 from tests.servers.telegram import Channel, TelegramServer
 from tests.servers.telegram.media import PaidMedia, Photo
 from tests.servers.telegram.posts import Post

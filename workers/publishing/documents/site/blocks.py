@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ipc import failpoints
-from ipc.journal import Journal, site
-from ipc.journal.site import Block, Rank, Task
+from ipc.journal import Journal
+from ipc.journal.outputs import site
+from ipc.journal.outputs.site import Block, Rank, Task
 from workers.publishing.catalog import Catalog
 from workers.publishing.catalog.pictures import MOST
 from workers.publishing.documents.site.html.frame import Neighbours, Site

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ipc.journal import Journal, site
-from ipc.journal.site import SiteChannel, Task
+from ipc.journal import Journal
+from ipc.journal.outputs import site
+from ipc.journal.outputs.site import SiteChannel, Task
 from workers.publishing.catalog import Catalog
 from workers.publishing.documents.site import sitemap
 from workers.publishing.documents.site.html import assets

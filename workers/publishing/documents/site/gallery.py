@@ -17,9 +17,10 @@ from typing import Any
 
 from ipc import failpoints
 from ipc.files.object_layout import address_of
-from ipc.journal import Journal, changes, figures, lookup, site
-from ipc.journal.changes import Change
-from ipc.journal.site import Rank, Task
+from ipc.journal import Journal, figures, lookup
+from ipc.journal.outputs import changes, site
+from ipc.journal.outputs.changes import Change
+from ipc.journal.outputs.site import Rank, Task
 from workers.publishing import catalog as catalogs
 from workers.publishing import storage as storages
 from workers.publishing.catalog import Catalog

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ipc import failpoints
-from ipc.journal import Journal, site
+from ipc.journal import Journal
+from ipc.journal.outputs import site
 from workers.publishing.documents.site.html.links import SITE
 from workers.publishing.storage import Storage
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ipc.journal.site import PostPage
+from ipc.journal.outputs.site import PostPage
 from workers.publishing.documents.site.html.frame import Site
 from workers.publishing.documents.site.html.markup import escape
 

@@ -11,7 +11,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from ipc.journal import Journal, site
+from ipc.journal import Journal
+from ipc.journal.outputs import site
 from workers.publishing import catalog as catalogs
 from workers.publishing.catalog import MessageRows
 from workers.publishing.documents.progress import Progress

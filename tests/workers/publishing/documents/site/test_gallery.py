@@ -14,7 +14,7 @@ import pytest
 from ipc import failpoints
 from ipc.checklist import Checklist
 from ipc.intake import take
-from ipc.journal import changes, site
+from ipc.journal.outputs import changes, site
 from ipc.posts import Channel, Page
 from tests import lengths
 from tests.checking import good

@@ -77,7 +77,7 @@ def position(journal: Journal, name: str) -> int:
 
 
 def take_over(journal: Journal, name: str, changes: Sequence[Any]) -> None:
-    """Make deliveries of these changes (`ipc.journal.changes.Change`), at least one, and move past them."""
+    """Make deliveries of these changes (`ipc.journal.outputs.changes.Change`), at least one, and move past them."""
     with journal.transaction():
         for one in changes:
             journal.run(

@@ -1,4 +1,4 @@
-"""ipc/journal/changes.py: what is new for readers reaches every consumer, in order, and is forgotten afterwards."""
+"""ipc/journal/outputs/changes.py: what is new for readers reaches every consumer, in order, and is then forgotten."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from ipc.intake import take, withdraw
-from ipc.journal import Journal, changes, lookup, transitions
-from ipc.journal.changes import Change
+from ipc.journal import Journal, lookup, transitions
+from ipc.journal.outputs import changes
+from ipc.journal.outputs.changes import Change
 from tests.ipc.builders import CHANNEL, NOW, again, open_journal, page, post, push, put, put_in
 
 

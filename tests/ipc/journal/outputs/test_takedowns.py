@@ -1,4 +1,4 @@
-"""ipc.journal.takedowns: what is to go from the storage, from the word of its source to the end of its objects."""
+"""ipc.journal.outputs.takedowns: what is to go from the storage, from its source's word to the end of its objects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 
 from ipc.intake import take, withdraw
 from ipc.jobs import Job
-from ipc.journal import Journal, claims, figures, lookup, takedowns, transitions
+from ipc.journal import Journal, figures, lookup, transitions
+from ipc.journal.machines import claims
+from ipc.journal.outputs import takedowns
 from tests.ipc.builders import CHANNEL, NOW, STATES, again, open_journal, page, post, put, put_in
 
 STEPS = ("replaced", "marked", "waiting", "leaving", "purging")

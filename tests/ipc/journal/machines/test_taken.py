@@ -1,4 +1,4 @@
-"""ipc/journal/taken.py: what a node has in hand, and that nothing stays of what it forgets but the counters."""
+"""ipc/journal/machines/taken.py: what a node has in hand; of what it forgets the counters alone stay."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 
 from ipc.intake import take, take_handed_over
 from ipc.jobs import Job
-from ipc.journal import Journal, figures, lookup, statistics, taken, transitions
-from ipc.journal.taken import Ending
+from ipc.journal import Journal, figures, lookup, statistics, transitions
+from ipc.journal.machines import taken
+from ipc.journal.machines.taken import Ending
 from ipc.machines.receipt import Receipt
 from ipc.posts import BACKFILL, LIVE, Channel
 from tests.ipc.builders import (
