@@ -24,6 +24,9 @@ STEP_SECONDS = 0.25
 """How often is looked whether something is due."""
 
 BEAT_SECONDS = 2.0
+RETRY = b"retry: 300\n"
+"""Milliseconds after which a browser comes again: it would wait for three seconds, and health is replaced in one."""
+
 SLOW_SECONDS = 10.0
 """How long a reader may take to read what it was sent."""
 
@@ -104,7 +107,7 @@ class Broadcast:
         watching = asyncio.create_task(_end_with_connection(reader, receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-            reader.give("beat", _beat())
+            reader.give("beat", RETRY + _beat())
             self._tell_all(newcomer=reader)
             self._making = self._making or asyncio.create_task(self._make())
             if not await _tell(reader, send):

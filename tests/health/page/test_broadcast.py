@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from health.page import broadcast
-from health.page.broadcast import MOST_READERS, Broadcast, Topic
+from health.page.broadcast import MOST_READERS, RETRY, Broadcast, Topic
 from tests.health.page.asgi import Desk, Reply
 
 
@@ -38,7 +38,7 @@ class Listener(Reply):
         self.left.set()
 
     def events(self) -> list[tuple[str, Any]]:
-        frames = self.body.decode().split("\n\n")[:-1]
+        frames = self.body.removeprefix(RETRY).decode().split("\n\n")[:-1]
         return [(name[7:], json.loads(data[6:])) for name, data in (one.split("\n") for one in frames)]
 
 
@@ -74,6 +74,7 @@ def test_a_body_is_made_once_for_all_and_only_what_is_new_is_sent() -> None:
         readers = [Listener() for _ in range(5)]
         tasks = [join(cast, one) for one in readers]
         await until(lambda: all(beats(one) > 1 for one in readers))
+        assert all(one.body.startswith(RETRY) and one.body.count(RETRY) == 1 for one in readers)
         value[0] = "b"
         await until(lambda: all(("status", {"value": "b"}) in one.events() for one in readers))
         for one in readers:
