@@ -114,7 +114,6 @@ HOSTILE: list[tuple[str, Any]] = [
     ("terms.prefix", None),
     ("terms.url", 5),
     ("terms.editor_commands", None),
-    ("terms.more", 1),
     ("terms.ladder.widths", list(range(5000))),
     ("terms.ladder.widths", [2**70]),
     ("priority", "now"),
