@@ -25,7 +25,9 @@ def wait_for_problem(machines: Desk, id: str) -> None:
     wait_for(f"the problem {id}", lambda: id in problems(machines))
 
 
-@pytest.mark.reaches("machines.queue_old", "machines.node_silent", "machines.schema", "machines.not_understood")
+@pytest.mark.reaches(
+    "machines.queue_old", "machines.node_silent", "machines.schema", "machines.not_understood", "machines.other_bucket"
+)
 def test_an_origin_says_what_is_wrong_with_its_nodes_and_queues(
     object_server: ObjectServer, queue_server: RowServer, tmp_path: Path
 ) -> None:
@@ -48,6 +50,10 @@ def test_an_origin_says_what_is_wrong_with_its_nodes_and_queues(
         queue_server.sql("update picturedesk.nodes set last_seen = last_seen - interval '4 min'")
         wait_for_problem(machines, "machines.node_silent")  # and what nobody has comes back: the queue is old no more
         wait_for("the rest to come back", lambda: len(machines.queued()) == 1)
+
+        node.take("node-8", {**ABOUT, "bucket": "another"}, 1, 120)
+        wait_for_problem(machines, "machines.other_bucket")
+        queue_server.sql("delete from picturedesk.nodes where node = 'node-8'")
 
         queue_server.sql("drop function public.pd_results(text, jsonb, integer)")
         queue_server.reload()

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ipc.journal.machines.taken import Origin
+from ipc.machines import VERSION
 from ipc.transport.context import Context
 from ipc.transport.messages import clip
 from workers.sources.queue.handover_check import OTHER_BUCKET, Refusal
@@ -65,11 +66,17 @@ class QueueReport:
         )
 
 
-def about(version: str, workers: int, origins: Sequence[Origin], problems: Sequence[str]) -> dict[str, Any]:
-    """What the database is told of a node: `published` is the total of its life."""
+def about(
+    version: str, workers: int, bucket: str, origins: Sequence[Origin], problems: Sequence[str]
+) -> dict[str, Any]:
+    """What the database is told of a node: `published` is the total of its life. It gets what is for that bucket, in
+    versions up to what it `reads`.
+    """
     return {
         "version": version,
         "workers": workers,
+        "bucket": bucket,
+        "reads": VERSION,
         "in_hand": sum(one.in_hand for one in origins),
         "published": sum(one.published for one in origins),
         "problems": [clip(one, PROBLEM_BYTES) for one in problems if one][:PROBLEMS],

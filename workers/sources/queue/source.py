@@ -67,12 +67,13 @@ class QueueSource:
         node = node_name(options, machine_id)
         lease_seconds = max(1, round(machines["lease_seconds"]))
         self._extension_seconds = decisions.extension_seconds(lease_seconds)
+        self._bucket: str = options["storage"]["bucket"]
         self._database = Database(Queues.by(options["catalog"]), node, lease_seconds)
         self._backpressure = Backpressure(journal, spool, options["backpressure"])
         park_seconds = min(PARK_SECONDS, lease_seconds / 2)
         self._keeping = Keeping(journal, spool, self._database, node)
         self._fetching = Fetching(journal, spool, options, on_fetched=lambda: context.wake("fetched"))
-        self._taking = Taking(journal, spool, options["storage"]["bucket"], self._fetching.closed, park_seconds)
+        self._taking = Taking(journal, spool, self._bucket, self._fetching.closed, park_seconds)
         self._report = QueueReport(context, node, machine_id)
         self._origins = Cached(lambda: taken.origins(journal), COUNT_SECONDS)
         self._next_extension = self._next_poll = time.monotonic()  # at once: what is in hand may have been lost
@@ -81,7 +82,7 @@ class QueueSource:
     def go_on(self) -> None:
         """One round, and a pause."""
         self._backpressure.hear(self._context.receive(0))
-        self._database.about = about(self._version, self._workers, self._origins.get(), self._problems())
+        self._database.about = about(self._version, self._workers, self._bucket, self._origins.get(), self._problems())
         self._keep()
         self._fetching.settle_ended()
         self._take()
