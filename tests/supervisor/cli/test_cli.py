@@ -136,7 +136,7 @@ def test_a_stop_leaves_the_rest_in_the_journal_and_a_new_start_finishes_it(
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path, make_instance: MakeInstance) -> None:
-    instance = make_instance(make_export(tmp_path / "huge", 2, size=(6000, 6000)))
+    instance = make_instance(make_export(tmp_path / "huge", 8, size=(6000, 6000)))
     instance.start()
     wait_for("a picture in hand", lambda: instance.row("image-1").get("job"))
     assert instance.root is not None
