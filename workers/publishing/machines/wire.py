@@ -36,7 +36,7 @@ class Wire:
         self.bucket: str = options["machines"].get("wire_bucket") or settings["bucket"]
         self._folder = f"{settings['prefix']}{FOLDER}"
         self._own = f"{self._folder}{origin}/"
-        self._storage = storages.make({**options, "storage": {**settings, "bucket": self.bucket}})
+        self._storage = storages.make(options, bucket=self.bucket)
 
     def key(self, token: str) -> str:
         """The object's key."""

@@ -27,10 +27,11 @@ __all__ = [
 ]
 
 
-def make(options: Mapping[str, Any], answer_seconds: float | None = None) -> Storage:
+def make(options: Mapping[str, Any], answer_seconds: float | None = None, *, bucket: str = "") -> Storage:
     """The storage of the uploader's options: `state_dir`, and `storage`, the settings' section of that name.
 
-    It waits `answer_seconds` for an answer, or as long as the settings say. Makes no connection yet.
+    It waits `answer_seconds` for an answer, or as long as the settings say. `bucket`: another one than theirs, by the
+    same keys. Makes no connection yet.
     Raises StorageFault if the settings can't be of any storage.
     """
     settings = options["storage"]
@@ -42,7 +43,7 @@ def make(options: Mapping[str, Any], answer_seconds: float | None = None) -> Sto
 
     return R2Storage(
         endpoint=settings["endpoint"],
-        bucket=settings["bucket"],
+        bucket=bucket or settings["bucket"],
         access_key_id=settings["access_key_id"],
         secret_access_key=settings["secret_access_key"],
         public_url=settings["public_url"],
@@ -67,7 +68,7 @@ def check(options: Mapping[str, Any], tried: Checklist) -> None:
     machines, settings = options.get("machines", {}), options["storage"]
     if machines.get("wire_bucket", settings.get("bucket")) == settings.get("bucket"):
         return
-    wire = make({**options, "storage": {**settings, "bucket": machines["wire_bucket"]}})
+    wire = make(options, bucket=machines["wire_bucket"])
     try:
         trial.try_wire(wire, machines["wire_bucket"], machines["role"], tried)
     finally:

@@ -190,8 +190,7 @@ class Fetching:
     def _storage(self, bucket: str) -> Storage:
         """The same storage, but for the bucket."""
         if bucket not in self._storages:
-            settings = {**self._options["storage"], "bucket": bucket}
-            self._storages[bucket] = storages.make({**self._options, "storage": settings})
+            self._storages[bucket] = storages.make(self._options, bucket=bucket)
         return self._storages[bucket]
 
     # In a thread of its own
