@@ -103,7 +103,7 @@ def _head(outcome: Literal["published", "dead"], key: Key, node: str, revision: 
 
 
 def _storable(packed: dict[str, Any]) -> dict[str, Any]:
-    """Texts are what machines say, of any origin."""
+    """A decoder that a picture has taken over may say anything, also what the database can't hold."""
     found: dict[str, Any] = storable(packed)
     return found
 

@@ -16,7 +16,6 @@ from ipc.journal.machines.taken import Ending, InHand
 from ipc.machines.handover import Key
 from ipc.machines.receipt import Receipt
 from ipc.machines.result import Dead
-from ipc.posts import clean
 from workers.sources import guests
 from workers.sources.queue.database import Database
 from workers.sources.queue.decisions import has_overstayed
@@ -131,9 +130,7 @@ def dead_of(one: InHand, node: str) -> Dead:
     """What its origin is told of a dead letter."""
     state, cause = one.dead_state or "fetched", one.dead_cause or "failure"
     is_doubtful = one.is_doubted and (state, cause) == ("fetched", "failure")
-    # A decoder that a picture has taken over may say anything, also what the database can't hold.
-    reason = clean(one.reason or "")
-    return Dead(Key.read(one.key), node, one.revision, state, cause, reason, is_doubtful)
+    return Dead(Key.read(one.key), node, one.revision, state, cause, one.reason or "", is_doubtful)
 
 
 def _has_overstayed(one: InHand, seconds: float) -> bool:

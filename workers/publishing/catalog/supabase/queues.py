@@ -142,7 +142,7 @@ class Queues:
 
         If `about` has a `bucket`, only those for that one; if it has `reads`, a version, none that is newer.
         """
-        told = storable(dict(about))
+        told = storable(about)
         return self._ask(_taken, "pd_take", node=node, about=told, n=most, lease_seconds=lease_seconds)
 
     def extend(
@@ -150,7 +150,7 @@ class Queues:
     ) -> set[Receipt]:
         """Keep these for `lease_seconds` from now; the receipts that hold. Up to `KEYS` at a time."""
         sent = [receipt.packed() for receipt in receipts]
-        told = storable(dict(about))
+        told = storable(about)
         return set(self._ask(_receipt, "pd_extend", node=node, about=told, receipts=sent, lease_seconds=lease_seconds))
 
     def settle(self, node: str, settled: Iterable[tuple[Receipt, Mapping[str, Any] | None]]) -> set[Receipt]:
