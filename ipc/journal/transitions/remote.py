@@ -136,8 +136,7 @@ def _record_dead(journal: Journal, job: Job, result: Dead) -> Ending:
     if not result.is_doubtful and result.state != "rendered":
         return _try_here(journal, job, reason, is_poison=result.cause == "poison")
     if result.revision != job.revision:
-        claim = journal.run("claim_of_job", job=job.id).fetchone()
-        _bring_back(journal, claim["number"])
+        _bring_back(journal, result.key.number)
         journal.run("add_total", name="retried", by=1)
         statistics.note_outcome(journal, "render", "retried")
         return "fetched"
