@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import overload
+from typing import Final, overload
+
+LATEST: Final = 253_402_300_799
+"""The last second of the year 9999, which no row's time can go beyond (Unix seconds)."""
 
 
 @overload

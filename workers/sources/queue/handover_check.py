@@ -18,6 +18,7 @@ from ipc.files.object_layout import Published
 from ipc.machines import BadMessage
 from ipc.machines.handover import Handover, Terms
 from ipc.posts import clean
+from ipc.text.timestamps import LATEST
 from ipc.transport.messages import clip
 
 TERMS_BYTES = 3000
@@ -31,9 +32,6 @@ KEY_BYTES = 1024
 
 LARGEST = 2**63 - 1
 """Of what the journal and the database keep as a number."""
-
-LATEST = 253_402_300_799
-"""The last second of the year 9999, which no row's time can go beyond."""
 
 LARGEST_FILE = 2**31
 """As `images.max_bytes` has it at most."""

@@ -19,11 +19,11 @@ from reprlib import repr as brief
 from typing import Final
 
 from ipc.posts import Photo, Post, clean
+from ipc.text.timestamps import LATEST
 from workers.sources.export.reading.formatting import forwarded_from, read_text, reply_to
 from workers.sources.export.reading.values import INT64_MAX, Malformed, is_int, positive
 
 ALBUM_MAX: Final = 10  # Telegram's limit
-_YEAR_9999: Final = 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ def _time(message: Mapping[str, object], key: str) -> int | None:
             seconds = unix
         elif isinstance(unix, str) and re.fullmatch(r"[0-9]{1,18}", unix):
             seconds = int(unix)
-        if seconds is None or not 0 <= seconds <= _YEAR_9999:
+        if seconds is None or not 0 <= seconds <= LATEST:
             raise Malformed(f"'{key}_unixtime' is not a time: {brief(unix)}")
     elif iso is not None:
         try:
