@@ -2,8 +2,9 @@
 
 This module opens the file and runs statements. What they are for is in the modules beside it, by subject, as functions
 of a journal: `transitions` (the state machine: every change of a job), `queue` (which job is next), `lookup` (what is
-known of a message), `figures` (what /status shows), `pictures` (by digest), `addresses`, `peers`, `leases`, `breakers`,
-`changes` (what is new for readers), `takedowns` (what readers shall not get any more).
+known of a message), `figures` (what /status shows), `statistics`, `life` (a job's last steps), `pictures` (by digest),
+`renewals` (what is rendered anew), `addresses`, `peers`, `leases`, `breakers`; in `outputs` what follows from the rows,
+in `machines` what is on its way between machines.
 The statements are in `queries.sql`, the tables in `schema.sql`, the way from older versions in `migrations.sql`.
 
 Rules: BEGIN IMMEDIATE for every write, no I/O inside a transaction, a transaction that is open is joined, one

@@ -37,7 +37,10 @@ class Trouble:
 
 
 class Fleet:
-    """Written by one thread and read by any: each fact is replaced whole. `bucket` is ours, `clock` is monotonic."""
+    """Read by any thread: each fact is replaced whole, by one of the two threads that machines are talked with by.
+
+    `bucket` is ours, `clock` is monotonic.
+    """
 
     def __init__(self, bucket: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._bucket = bucket
@@ -50,7 +53,7 @@ class Fleet:
         self._misread = ""
         self._misread_at = 0.0
         self.changes = 0
-        """Grows with every fact that is another one."""
+        """Another number with every fact that is another one, whichever thread has it."""
 
     def note(self, said: Machines) -> None:
         """The database has answered."""
