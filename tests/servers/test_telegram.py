@@ -18,6 +18,7 @@ from telethon.network import (
 from telethon.sessions import SQLiteSession, StringSession
 
 from tests.servers.telegram import OTHER_DC, TelegramServer
+from tests.servers.telegram.background import bind, listen
 from tests.servers.telegram_client import client_of, connected, jpeg, raises, run, trust, until
 
 
@@ -43,6 +44,12 @@ def test_connects_with_a_key_that_is_known(server: TelegramServer, transport: ty
     run(body())
     assert server.requests["help.getConfig"] == 1
     assert [request.name for request in server.log][:2] == ["help.getConfig", "users.getUsers"]
+
+
+def test_a_port_is_its_servers_alone() -> None:
+    """Two sockets may be bound to one port before either listens: then the second one could not."""
+    with listen() as one, pytest.raises(OSError, match="in use"):
+        bind(one.getsockname()[1])
 
 
 def test_a_session_file_is_for_its_owner_only_and_works(server: TelegramServer, tmp_path: Path) -> None:

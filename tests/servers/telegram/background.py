@@ -7,6 +7,7 @@ import random
 import socket
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -47,17 +48,27 @@ class LoopThread:
         return [repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
 
-def bind(port: int = 0) -> socket.socket:
-    """A socket that has the port (0: any free one) but refuses connections until it is listened on."""
-    for candidate in [port] if port else random.sample(PORTS, 200):
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.bind((LOOPBACK, candidate))
-        except OSError:
-            bound.close()
-            if port:
-                raise
-            continue
-        return bound
+def bind(port: int, *, listens: bool = False) -> socket.socket:
+    """A socket that has the port; it refuses connections until it listens. Raises OSError if the port is taken."""
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((LOOPBACK, port))
+        if listens:
+            bound.listen()
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def listen(port: int = 0) -> socket.socket:
+    """A socket that listens on the port (0: any free one), so that it is its own: a port that is only bound can be had
+    by two, of which the second one to listen fails. Who connects waits to be accepted.
+    """
+    if port:
+        return bind(port, listens=True)
+    for candidate in random.sample(PORTS, 200):
+        with suppress(OSError):
+            return bind(candidate, listens=True)
     raise OSError("no free port")

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.servers.listening import stop_listening
-from tests.servers.telegram.background import LOOPBACK, LoopThread, bind
+from tests.servers.telegram.background import LOOPBACK, LoopThread, listen
 from tests.servers.telegram.transports import Obfuscated, plain
 
 CHUNK_BYTES = 1 << 16
@@ -52,13 +52,13 @@ class Proxy:
 
     def __enter__(self) -> Self:
         self._thread = LoopThread(f"proxy-{self.scheme}")
-        bound = bind()
+        bound = listen()
         self.port = bound.getsockname()[1]
 
-        async def listen() -> None:
+        async def serve() -> None:
             self._listener = await asyncio.start_server(self._serve, sock=bound)
 
-        self._thread.call(listen())
+        self._thread.call(serve())
         return self
 
     def __exit__(

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 from telethon import TelegramClient
 from telethon.sessions import MemorySession, SQLiteSession, StringSession
 
-from tests.servers.telegram.background import LOOPBACK, LoopThread, bind
+from tests.servers.telegram.background import LOOPBACK, LoopThread, bind, listen
 from tests.servers.telegram.exchange import server_key
 from tests.servers.telegram.faults import Faults, error_of
 from tests.servers.telegram.hub import Hub, Request
@@ -42,7 +42,7 @@ class TelegramServer:
     def __enter__(self) -> Self:
         self._forget_config()
         self._thread = LoopThread("telegram-server")
-        self._sockets = {HOME_DC: bind(self._first_port), OTHER_DC: bind(), CDN_DC: bind()}
+        self._sockets = {HOME_DC: listen(self._first_port), OTHER_DC: listen(), CDN_DC: listen()}
         self._hub.ports.update({dc: bound.getsockname()[1] for dc, bound in self._sockets.items()})
         self._listen()
         return self
