@@ -19,7 +19,7 @@ from supervisor import cli
 from supervisor.cli import memory
 from supervisor.version import VERSION
 from tests.instance import HOME, Instance, wait_for
-from tests.pictures import draw, make_export
+from tests.pictures import draw, make_export, message, write_result
 
 MakeInstance = Callable[..., Instance]
 
@@ -136,8 +136,16 @@ def test_a_stop_leaves_the_rest_in_the_journal_and_a_new_start_finishes_it(
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path, make_instance: MakeInstance) -> None:
-    instance = make_instance(make_export(tmp_path / "huge", 8, size=(6000, 6000)))
+    """While a picture is in hand for ever: its worker is frozen before it comes."""
+    export = make_export(tmp_path / "export", 1)
+    posts = (export / "result.json").read_bytes()
+    write_result(export, [message(1)])
+    instance = make_instance(export)
     instance.start()
+    instance.wait_until_running()
+    instance.strike("image-1", signal.SIGSTOP)
+    (export / "result.json").write_bytes(posts)
+    instance.strike("connection")
     wait_for("a picture in hand", lambda: instance.row("image-1").get("job"))
     assert instance.root is not None
     instance.root.terminate()
