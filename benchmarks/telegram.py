@@ -62,7 +62,7 @@ from ipc.intake import take
 from ipc.journal import Journal, figures, lookup
 from ipc.posts import Channel, Page
 from supervisor.settings import load
-from supervisor.settings.table import Telegram
+from supervisor.settings.table import TelegramSettings
 from supervisor.tree import connection_options
 from tests.servers.telegram import TelegramServer
 from tests.workers.desk import Desk
@@ -277,7 +277,7 @@ class How:
     parts: int
 
 
-DEFAULT: Final = How(Telegram().downloads, transfer.PARALLEL_PARTS)
+DEFAULT: Final = How(TelegramSettings().downloads, transfer.PARALLEL_PARTS)
 
 
 def connection_alone(state_dir: Path, config: Path, parts: int) -> None:

@@ -34,7 +34,7 @@ from supervisor.processes.supervisor import Supervisor
 from supervisor.resources import cgroups, descriptors
 from supervisor.resources.guard import Guard
 from supervisor.settings import Settings
-from supervisor.settings.table import Telegram
+from supervisor.settings.table import TelegramSettings
 
 JOURNAL_SECONDS = 3600.0
 """What opening the journal may take: one of an older version, with millions of rows, is brought up to date by it."""
@@ -60,7 +60,7 @@ def start(read: Callable[[], Settings], stop_fd: int, export: Path | None = None
         without_commands = replace(settings.supervisor, worker_script="", command=())
         export_alone = replace(settings.export, path=cwd / export)
         given = settings.telegram
-        what_posts_say = Telegram(editor_commands=given.editor_commands, rules=given.rules)
+        what_posts_say = TelegramSettings(editor_commands=given.editor_commands, rules=given.rules)
         return replace(settings, telegram=what_posts_say, export=export_alone, supervisor=without_commands)
 
     settings = reread()

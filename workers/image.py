@@ -64,7 +64,7 @@ def main(context: Context) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class RenderingTerms:
     """By what a picture is rendered, and whether its original is stripped."""
 
     limits: imaging.Limits
@@ -72,13 +72,13 @@ class Terms:
     strip: bool
 
 
-def terms_of(options: Mapping[str, Any]) -> Terms:
+def terms_of(options: Mapping[str, Any]) -> RenderingTerms:
     """The worker's own, of its options, or those of a request. Raises what a wrong or unknown option raises."""
     ladder = imaging.Ladder(**{**options["ladder"], "widths": tuple(options["ladder"]["widths"])})
-    return Terms(imaging.Limits(**options["limits"]), ladder, bool(options["strip"]))
+    return RenderingTerms(imaging.Limits(**options["limits"]), ladder, bool(options["strip"]))
 
 
-def render_by(request: RenderRequest, place: Workplace, own: Terms) -> JobDone | JobFailed:
+def render_by(request: RenderRequest, place: Workplace, own: RenderingTerms) -> JobDone | JobFailed:
     """Do a job by its own terms if it has some. Those that this version can't read are no verdict on the picture."""
     try:
         terms = terms_of(request.terms) if request.terms else own

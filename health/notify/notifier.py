@@ -15,7 +15,7 @@ from health.notify.heartbeat import PERIOD_SECONDS, Heartbeat
 from health.notify.labels import label
 from health.notify.notices import Notice
 from health.notify.outbox import NoticeOutbox
-from health.notify.sender import Delivery, Receipt, Sender
+from health.notify.sender import Answer, Notification, Sender
 from health.notify.state_file import NotifyState
 from health.problems.first_seen import Dated
 from health.snapshot import Undelivered
@@ -80,8 +80,8 @@ class Notifier:
         for url, dropped in self._outbox.add(notices) if notices else ():
             log.warning("notify.dropped", url=url, notices=dropped)
 
-    def _delivery(self, position: int, notices: Sequence[Notice]) -> Delivery:
-        return Delivery(
+    def _delivery(self, position: int, notices: Sequence[Notice]) -> Notification:
+        return Notification(
             position,
             wording.title(notices, self._name),
             wording.body(notices, self._name),
@@ -93,7 +93,7 @@ class Notifier:
         for answer in self._sender.answers():
             self._take(answer, monotonic)
 
-    def _take(self, answer: Receipt, monotonic: float) -> None:
+    def _take(self, answer: Answer, monotonic: float) -> None:
         recipient = self._outbox.recipients[answer.position]
         if answer.is_final:
             recipient.unusable = answer.reason

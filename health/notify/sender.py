@@ -22,7 +22,7 @@ APPRISE = "health.notify.apprise_service"
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Notification:
     """A message for the recipient at `position` in notify.urls."""
 
     position: int
@@ -32,7 +32,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class Answer:
     """How sending ended: `reason` is why it was not accepted. `is_final`: the recipient can never be reached."""
 
     position: int
@@ -49,9 +49,9 @@ class Sender:
         self._urls = tuple(urls)
         self._state_dir = state_dir
         self._states: deque[str] = deque(maxlen=1)
-        self._deliveries: dict[int, Delivery] = {}
+        self._deliveries: dict[int, Notification] = {}
         self._wake = threading.Event()
-        self._answers: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._is_failing = False
         # A daemon: the process ends without waiting for a service.
         threading.Thread(target=self._run, name="notify", daemon=True).start()
@@ -61,12 +61,12 @@ class Sender:
         self._states.append(state)
         self._wake.set()
 
-    def send(self, delivery: Delivery) -> None:
+    def send(self, delivery: Notification) -> None:
         """Have the message sent. The one before for this recipient must have been answered."""
         self._deliveries[delivery.position] = delivery
         self._wake.set()
 
-    def answers(self) -> Iterator[Receipt]:
+    def answers(self) -> Iterator[Answer]:
         """What has become known since the last call."""
         while True:
             try:
@@ -80,7 +80,7 @@ class Sender:
             service, why = make_service(url)
             services.append(service)
             if why:
-                self._answers.put(Receipt(position, why, is_final=True))
+                self._answers.put(Answer(position, why, is_final=True))
         while True:
             self._wake.wait()
             self._wake.clear()
@@ -90,7 +90,7 @@ class Sender:
                 self._save()  # what was given before it
                 if service := services[position]:
                     reason = service.send(delivery.title, delivery.body, is_bad=delivery.is_bad)
-                    self._answers.put(Receipt(position, reason))
+                    self._answers.put(Answer(position, reason))
 
     def _save(self) -> None:
         try:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ipc.journal import Journal
 
 
-class Published(NamedTuple):
+class PublishedAddress(NamedTuple):
     """An address that published rows are under, and the number of these rows.
 
     `number` is None where it was not recorded: then `url` and `prefix` are empty. `columns` is the version of the rows'
@@ -32,10 +32,10 @@ def number_of(journal: Journal, url: str, prefix: str, columns: int) -> int:
         return int(journal.run("address", **values).fetchone()["id"])
 
 
-def published(journal: Journal) -> list[Published]:
+def published(journal: Journal) -> list[PublishedAddress]:
     """All that there are."""
     return [
-        Published(row["id"], row["url"] or "", row["prefix"] or "", row["columns"] or 1, row["rows"])
+        PublishedAddress(row["id"], row["url"] or "", row["prefix"] or "", row["columns"] or 1, row["rows"])
         for row in journal.run("rows_by_address")
     ]
 

@@ -19,7 +19,7 @@ from ipc.transport.messages import NOT_STRIPPED, JobDone
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class RowAddress:
     """What the URLs in the row begin with, and which columns it has: as the journal's table `addresses` notes it."""
 
     url: str
@@ -40,7 +40,7 @@ class Published:
     revision: int
     done: JobDone
     original: str
-    address: Address
+    address: RowAddress
     sha256: str = ""
 
     def packed(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class Dead:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableResult:
     """A result that says nothing to this version: of that hand-over, and why."""
 
     key: Key
@@ -88,7 +88,7 @@ class Unreadable:
     reason: str
 
 
-Result: TypeAlias = Published | Dead | Unreadable
+Result: TypeAlias = Published | Dead | UnreadableResult
 
 
 _STATES = ("seen", "fetched", "rendered")
@@ -113,7 +113,7 @@ def read(packed: Mapping[str, Any]) -> Result:
     try:
         return unpacked(packed)
     except BadMessage as error:
-        return Unreadable(Key.read(packed.get("key", "")), str(packed.get("node", "")), str(error))
+        return UnreadableResult(Key.read(packed.get("key", "")), str(packed.get("node", "")), str(error))
 
 
 def unpacked(packed: Mapping[str, Any]) -> Published | Dead:
@@ -130,7 +130,7 @@ def _published(head: tuple[Key, str, int], packed: Mapping[str, Any]) -> Publish
     fields = dict(packed["done"])
     appearance = msgpack.unpackb(base64.b64decode(fields.pop("appearance")))
     done = JobDone(0, 0, 0, **known(JobDone, fields), appearance=appearance)
-    address = Address(**known(Address, packed["address"]))
+    address = RowAddress(**known(RowAddress, packed["address"]))
     return Published(*head, done, str(packed["original"]), address, str(packed.get("sha256", "")))
 
 

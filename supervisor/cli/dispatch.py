@@ -122,7 +122,7 @@ def _republish(options: argparse.Namespace) -> Command:
             terminal.complain("republish", "--channel and --since go with --renditions")
             return ExitCode.USAGE
         chosen = republish.Chosen(tuple(options.channel), options.since) if options.renditions else None
-        return republish.run(settings, republish.Wanted(options.originals, options.urls, options.rows, chosen))
+        return republish.run(settings, republish.Republication(options.originals, options.urls, options.rows, chosen))
 
     return run
 

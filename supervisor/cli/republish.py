@@ -29,7 +29,7 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Republication:
     """What is published again: see the options of the command."""
 
     originals: bool = False
@@ -38,9 +38,9 @@ class Wanted:
     renditions: Chosen | None = None
 
 
-def run(settings: Settings, wanted: Wanted) -> int:
+def run(settings: Settings, wanted: Republication) -> int:
     """Replace originals, write rows again, have pictures rendered anew, or all of these; the exit code."""
-    if wanted == Wanted():
+    if wanted == Republication():
         terminal.complain("republish", "say what: --originals, --urls, --rows, --renditions, or several of them")
         return ExitCode.USAGE
     if not (settings.state_dir / "journal.db").exists():

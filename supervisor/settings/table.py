@@ -30,7 +30,7 @@ _PORT = r"[1-9][0-9]{0,4}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Telegram:
+class TelegramSettings:
     """Where the posts come from: an account that reads the channels. Without api_id, an export is read instead."""
 
     api_id: int = setting(
@@ -131,14 +131,14 @@ class Telegram:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Export:
+class ExportSettings:
     """A Telegram Desktop export, read when no Telegram account is configured."""
 
     path: Path = setting(Path("examples/export"), "the folder that result.json is in")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Images:
+class ImagesSettings:
     """What is made of a picture, and which pictures are too large."""
 
     widths: tuple[int, ...] = setting(
@@ -182,7 +182,7 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
+class PoolSettings:
     """The image workers."""
 
     workers: int = setting(
@@ -207,7 +207,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spool:
+class SpoolSettings:
     """The pictures on their way, as files in state_dir."""
 
     max_mb: int = setting(2048, "nothing is fetched above this", unit="MiB", low=1, high=2**24)
@@ -217,7 +217,7 @@ class Spool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Storage:
+class StorageSettings:
     """Where the renditions go."""
 
     backend: str = setting("files", "files: state_dir/media; r2: a bucket of R2 or any S3", choices=("files", "r2"))
@@ -284,7 +284,7 @@ class Storage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Catalog:
+class CatalogSettings:
     """Where the rows go."""
 
     backend: str = setting(
@@ -309,7 +309,7 @@ class Catalog:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
+class RetrySettings:
     """Failures that may pass by themselves."""
 
     max_attempts: int = setting(
@@ -330,7 +330,7 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Breaker:
+class BreakerSettings:
     """The circuit breakers of storage, catalogue and webhooks, one each."""
 
     failures: int = setting(5, "failures in a row after which it opens", low=1, high=1000)
@@ -338,7 +338,7 @@ class Breaker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Supervisor:
+class SupervisorSettings:
     """Restarts and stops."""
 
     max_restarts: int = setting(
@@ -388,7 +388,7 @@ class Supervisor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class HealthSettings:
     """The HTTP server of /status, /health and the page."""
 
     host: str = setting(
@@ -418,7 +418,7 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notify:
+class NotifySettings:
     """Messages to people: when something is wrong, and when it is over. docs/operation.md has addresses to copy."""
 
     urls: tuple[str, ...] = setting(
@@ -452,7 +452,7 @@ class Notify:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Feeds:
+class FeedsSettings:
     """Feeds beside the pictures, JSON Feed and Atom: feeds/all and feeds/CHANNEL_ID, each with .json and .xml."""
 
     enabled: str = setting(
@@ -476,7 +476,7 @@ class Feeds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class SiteSettings:
     """The gallery beside the pictures, a static website: site/index.html and what it links to."""
 
     enabled: str = setting(
@@ -493,7 +493,7 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machines:
+class MachinesSettings:
     """More machines that render, each a node of this project. docs/machines.md has when, and how."""
 
     role: str = setting(
@@ -552,7 +552,7 @@ class Machines:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Log:
+class LogSettings:
     """The log, on standard error."""
 
     level: str = setting("info", "least level shown", choices=("debug", "info", "warning", "error"))
@@ -567,22 +567,22 @@ class Settings:
 
     state_dir: Path = setting(Path("var"), "folder of the journal, the spool, the media and the catalogue")
     webhook: tuple[WebhookSettings, ...] = setting((), WebhookSettings.__doc__ or "", secret=True)
-    telegram: Telegram = Telegram()
-    export: Export = Export()
-    images: Images = Images()
-    pool: Pool = Pool()
-    spool: Spool = Spool()
-    storage: Storage = Storage()
-    catalog: Catalog = Catalog()
-    retry: Retry = Retry()
-    breaker: Breaker = Breaker()
-    supervisor: Supervisor = Supervisor()
-    health: Health = Health()
-    notify: Notify = Notify()
-    feeds: Feeds = Feeds()
-    site: Site = Site()
-    machines: Machines = Machines()
-    log: Log = Log()
+    telegram: TelegramSettings = TelegramSettings()
+    export: ExportSettings = ExportSettings()
+    images: ImagesSettings = ImagesSettings()
+    pool: PoolSettings = PoolSettings()
+    spool: SpoolSettings = SpoolSettings()
+    storage: StorageSettings = StorageSettings()
+    catalog: CatalogSettings = CatalogSettings()
+    retry: RetrySettings = RetrySettings()
+    breaker: BreakerSettings = BreakerSettings()
+    supervisor: SupervisorSettings = SupervisorSettings()
+    health: HealthSettings = HealthSettings()
+    notify: NotifySettings = NotifySettings()
+    feeds: FeedsSettings = FeedsSettings()
+    site: SiteSettings = SiteSettings()
+    machines: MachinesSettings = MachinesSettings()
+    log: LogSettings = LogSettings()
     config_file: Path | None = None
 
     def public(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from health.problems.first_seen import FirstSeen
 from health.status import document
 from ipc.text.printable import printable
 from supervisor.cli.status import plain, screen, words
-from supervisor.cli.status.watch import View
+from supervisor.cli.status.watch import WatchView
 from supervisor.host.instance_lock import Card, Lock
 from tests.health.snapshots import FAILING, NOW, WEBHOOK, child, figures, snapshot
 from tests.instance import HOME, wait_for
@@ -57,7 +57,7 @@ def body(**more: Any) -> dict[str, Any]:
 
 def lines(given: dict[str, Any], width: int, silence: str = "") -> list[str]:
     """What is printed of it on a terminal that is so wide."""
-    view = View(given, NOW, silence)
+    view = WatchView(given, NOW, silence)
     out = io.StringIO()
     console = screen.new_console(file=out, width=width, _environ={})
     console.print(screen.page(view, NOW + 5, width, channels=40, problems=20))
@@ -148,7 +148,7 @@ def test_a_body_of_another_version_lacks_fields() -> None:
 def test_the_screen_is_never_longer_than_the_terminal() -> None:
     out = io.StringIO()
     console = screen.new_console(file=out, width=80, height=12, _environ={})
-    console.print(screen.Cropped(screen.page(View(body(), NOW), NOW, 80, 40, 20)), height=12)
+    console.print(screen.Cropped(screen.page(WatchView(body(), NOW), NOW, 80, 40, 20)), height=12)
     shown = STYLE.sub("", out.getvalue()).splitlines()
     assert len(shown) == 12 and re.match(r"… \d+ more lines", shown[-1])
 

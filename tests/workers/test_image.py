@@ -119,7 +119,7 @@ def test_a_picture_is_rendered(place: Workplace) -> None:
 
 
 def test_a_request_with_terms_is_rendered_by_these(place: Workplace) -> None:
-    own = image.Terms(LIMITS, LADDER, strip=False)
+    own = image.RenderingTerms(LIMITS, LADDER, strip=False)
     ladder = {"widths": [90], "webp": True, "avif": False}
     limits = {"max_bytes": MIB, "max_dimension": 1000, "max_pixels": MIB}
     request = replace(order(), terms={"limits": limits, "ladder": ladder, "strip": True})
@@ -138,7 +138,7 @@ def test_a_request_with_terms_is_rendered_by_these(place: Workplace) -> None:
     ids=["its limits", "an unknown format", "its own"],
 )
 def test_terms_have_limits_and_may_be_unknown(change: dict[str, Any], reason: str, place: Workplace) -> None:
-    own = image.Terms(LIMITS, LADDER, strip=False)
+    own = image.RenderingTerms(LIMITS, LADDER, strip=False)
     terms = {
         "limits": {"max_bytes": MIB, "max_dimension": 1000, "max_pixels": MIB},
         "ladder": {"widths": [], "webp": False, "avif": False},

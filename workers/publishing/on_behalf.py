@@ -15,9 +15,9 @@ from ipc.files.rows import RowLayout
 from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.journal.machines import taken
-from ipc.journal.machines.taken import Taken
+from ipc.journal.machines.taken import TakenJob
 from ipc.machines.handover import Key, Terms
-from ipc.machines.result import Address, Published, done_of
+from ipc.machines.result import Published, RowAddress, done_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,13 @@ class Behalf:
     """How one job's row is written. `taken`: what is known of it if it is an origin's."""
 
     layout: RowLayout
-    taken: Taken | None = None
+    taken: TakenJob | None = None
 
     def receipt(self, job: Job, node: str, columns: int) -> dict[str, Any] | None:
         """What goes with its row: the queue's receipt, and what its origin is told. `columns`: that its row has."""
         if self.taken is None:
             return None
-        address = Address(address_of(self.layout.url_of, self.layout.prefix), self.layout.prefix, columns)
+        address = RowAddress(address_of(self.layout.url_of, self.layout.prefix), self.layout.prefix, columns)
         original, sha256 = job.original or "none", job.sha256 or ""
         done = Published(Key.read(self.taken.key), node, job.revision, done_of(job), original, address, sha256)
         return {**self.taken.receipt.packed(), "result": done.packed()}
@@ -53,7 +53,7 @@ def behalves_of(journal: Journal, jobs: Iterable[Job], own: RowLayout) -> dict[i
     }
 
 
-def _taken(journal: Journal, jobs: Iterable[Job]) -> Mapping[int, Taken]:
+def _taken(journal: Journal, jobs: Iterable[Job]) -> Mapping[int, TakenJob]:
     ids = [job.id for job in jobs if _is_taken(job)]
     return taken.of(journal, ids) if ids else {}
 
@@ -62,12 +62,12 @@ def _is_taken(job: Job) -> bool:
     return job.source == "queue"
 
 
-def _layout(one: Taken) -> Layout:
+def _layout(one: TakenJob) -> Layout:
     terms = Terms(**one.terms)
     return Layout(terms.prefix, terms.originals)  # type: ignore[arg-type]  # one of three, as `taking` has seen
 
 
-def _row_layout(one: Taken) -> RowLayout:
+def _row_layout(one: TakenJob) -> RowLayout:
     terms = Terms(**one.terms)
     base = terms.url.rstrip("/")
     return RowLayout(terms.prefix, lambda key: public_url(base, key), terms.editor_commands)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import structlog
@@ -24,12 +23,10 @@ from ipc.files.spool import Spool
 from ipc.jobs import Job
 from ipc.journal import Journal, lookup, pictures, renewals, transitions
 from ipc.journal.renewals import Renewal
-from workers.publishing import catalog as catalogs
-from workers.publishing import storage as storages
-from workers.publishing.catalog import Catalog
 from workers.publishing.gc import ANSWER_SECONDS, Garbage, GarbageScope, remove, row_seconds
 from workers.publishing.gc.garbage import judge
-from workers.publishing.storage import Storage, Stored
+from workers.publishing.own_services import OwnServices
+from workers.publishing.storage import Stored
 
 IN_FLOW = 16
 """Pictures that are rendered anew at once: they take no room that others need."""
@@ -46,14 +43,6 @@ SOURCE_SECONDS = 86400.0
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class OwnServices:
-    """Connections of this thread's own, made when there is something to do."""
-
-    storage: Storage
-    catalog: Catalog
-
-
 class Renewals:
     """`options` are the uploader's. `wake(state)` hints to the process that takes jobs in that state."""
 
@@ -65,7 +54,7 @@ class Renewals:
         self._prefix: str = options["storage"]["prefix"]
         self._wanted: Published = options["storage"]["originals"]
         self._row_seconds = row_seconds(options["catalog"])
-        self._services: OwnServices | None = None
+        self._services = OwnServices(options, ANSWER_SECONDS)
 
     def step(self) -> int:
         """Do what is due; how many pictures went a step on. Raises ServiceFault and OSError."""
@@ -82,15 +71,7 @@ class Renewals:
 
     def close(self) -> None:
         """Let go of the services."""
-        if self._services is not None:
-            self._services.storage.close()
-            self._services.catalog.close()
-            self._services = None
-
-    def _connected(self) -> OwnServices:
-        if self._services is None:
-            self._services = OwnServices(storages.make(self._options, ANSWER_SECONDS), catalogs.make(self._options))
-        return self._services
+        self._services.close()
 
     # To be rendered once more
 
@@ -120,7 +101,7 @@ class Renewals:
 
         One without metadata will do, as it has the same pixels: but not where originals are wanted as they came.
         """
-        read = self._connected().storage.read
+        read = self._services.storage.read
         if job.original == "as_is" and (data := read(original_key(job, self._prefix))) is not None:
             return ("as_is", data) if hashlib.sha256(data).hexdigest() == job.sha256 else ("none", None)
         if job.original == "stripped" and self._wanted != "as_is":
@@ -146,8 +127,8 @@ class Renewals:
         if not moved:
             return 0
         found = self._found(moved)
-        services = self._connected()
-        scope = GarbageScope(services.storage, services.catalog, self._journal, self._prefix, self._row_seconds)
+        storage, catalog = self._services.storage, self._services.catalog
+        scope = GarbageScope(storage, catalog, self._journal, self._prefix, self._row_seconds)
         failpoints.reach("renewed.moved")
         removed = set()
         for one in remove(scope, found.values(), time.monotonic() - self._row_seconds):

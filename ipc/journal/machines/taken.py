@@ -31,7 +31,7 @@ _STATES: Mapping[Ending, tuple[State, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TakenJob:
     """A job that was taken: the key of its hand-over, its receipt, and how its origin wants it done."""
 
     job: int
@@ -42,7 +42,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class InHand:
+class Guest:
     """One that is in hand, and how its job stands. `is_doubted`: the original could not be decoded at least once."""
 
     job: int
@@ -73,10 +73,10 @@ class Origin:
     last_at: float
 
 
-def in_hand(journal: Journal) -> list[InHand]:
+def in_hand(journal: Journal) -> list[Guest]:
     """All of them, the oldest first."""
     return [
-        InHand(
+        Guest(
             row["job"],
             row["key"],
             _receipt(row),
@@ -95,11 +95,11 @@ def in_hand(journal: Journal) -> list[InHand]:
     ]
 
 
-def of(journal: Journal, job_ids: Iterable[int]) -> dict[int, Taken]:
+def of(journal: Journal, job_ids: Iterable[int]) -> dict[int, TakenJob]:
     """Those of these jobs that were taken, by job."""
     rows = journal.run("taken_of", ids=json.dumps(list(job_ids)))
     return {
-        row["job"]: Taken(row["job"], row["key"], _receipt(row), msgpack.unpackb(row["terms"]), row["taken_at"])
+        row["job"]: TakenJob(row["job"], row["key"], _receipt(row), msgpack.unpackb(row["terms"]), row["taken_at"])
         for row in rows
     }
 

@@ -25,7 +25,7 @@ from rich.table import Table  # noqa: E402
 from rich.text import Text  # noqa: E402
 
 from supervisor.cli.status import words  # noqa: E402
-from supervisor.cli.status.watch import View  # noqa: E402
+from supervisor.cli.status.watch import WatchView  # noqa: E402
 from supervisor.cli.status.words import Body, safe  # noqa: E402
 from supervisor.cli.terminal import mebibytes  # noqa: E402
 
@@ -51,7 +51,7 @@ def new_console(**more: Any) -> Console:
 def print_once(body: Body) -> None:
     """Print it and leave the cursor below it."""
     console = new_console()
-    view = View(dict(body), time.time())
+    view = WatchView(dict(body), time.time())
     console.print(page(view, time.time(), console.width, MOST_CHANNELS, MOST_PROBLEMS))
 
 
@@ -75,7 +75,7 @@ class Screen:
         size = self._console.size
         return size.width, size.height
 
-    def show(self, view: View, now: float) -> None:
+    def show(self, view: WatchView, now: float) -> None:
         width, height = self.size()
         # No more is made than there is room for.
         problems, channels = max(1, height // 6), min(MOST_CHANNELS, height)
@@ -106,12 +106,12 @@ class Cropped:
             )
 
 
-def page(view: View, now: float, width: int, channels: int, problems: int) -> Group:
+def page(view: WatchView, now: float, width: int, channels: int, problems: int) -> Group:
     """All that is shown, with so many channels and problems at most. `now` is in Unix seconds."""
     return Group(*_sections(view, now, width, channels, problems))
 
 
-def _sections(view: View, now: float, width: int, channels: int, problems: int) -> Iterator[RenderableType]:
+def _sections(view: WatchView, now: float, width: int, channels: int, problems: int) -> Iterator[RenderableType]:
     """From top to bottom. Times are as of the answer: what is old does not grow older."""
     body, then = view.body, now if not view.silence else view.received_at
     if view.silence:
@@ -134,7 +134,7 @@ def _sections(view: View, now: float, width: int, channels: int, problems: int) 
         yield from _channels(body["channels"], then, width, channels)
 
 
-def _silence(view: View, now: float) -> RenderableType:
+def _silence(view: WatchView, now: float) -> RenderableType:
     since = words.since_unix(view.received_at, now)
     return Text(f"NO ANSWER {since}: {safe(view.silence)}", style="bold red")
 

@@ -17,7 +17,7 @@ LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class WatchView:
     """What is shown: the newest /status, when it came, and why none has come since (empty: nothing is wrong)."""
 
     body: dict[str, Any]
@@ -30,7 +30,7 @@ class Display(Protocol):
 
     def __enter__(self) -> Display: ...
     def __exit__(self, *error: object) -> None: ...
-    def show(self, view: View, now: float) -> None: ...
+    def show(self, view: WatchView, now: float) -> None: ...
     def size(self) -> tuple[int, int]: ...
 
 
@@ -39,7 +39,7 @@ def watch(ask: Callable[[], dict[str, Any]], body: dict[str, Any], display: Disp
 
     A tree that does not answer any more is not the end of it: it may be about to be started again.
     """
-    latest = _Latest(View(body, time.time()))
+    latest = _Latest(WatchView(body, time.time()))
     threading.Thread(target=latest.go_on, args=(ask, seconds), name="status", daemon=True).start()
     signal.signal(signal.SIGTERM, _leave)  # so that the terminal is given back
     signal.signal(signal.SIGHUP, _leave)
@@ -60,7 +60,7 @@ def watch(ask: Callable[[], dict[str, Any]], body: dict[str, Any], display: Disp
 class _Latest:
     """The newest answer, for the thread that shows it."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: WatchView) -> None:
         self.view = view
 
     def go_on(self, ask: Callable[[], dict[str, Any]], seconds: float) -> None:
@@ -68,11 +68,11 @@ class _Latest:
         while True:
             time.sleep(seconds)
             try:
-                self.view = View(ask(), time.time())
+                self.view = WatchView(ask(), time.time())
             except NoInstance as error:
-                self.view = View(self.view.body, self.view.received_at, str(error))
+                self.view = WatchView(self.view.body, self.view.received_at, str(error))
             except Exception as error:  # no fault may end the watch unseen
-                self.view = View(self.view.body, self.view.received_at, f"{type(error).__name__}: {error}")
+                self.view = WatchView(self.view.body, self.view.received_at, f"{type(error).__name__}: {error}")
 
 
 def _leave(number: int, frame: object) -> None:

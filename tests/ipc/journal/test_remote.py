@@ -16,11 +16,11 @@ from ipc.journal import Journal, JournalError, figures, life, queue, transitions
 from ipc.journal.machines import claims
 from ipc.journal.machines.claims import Claim
 from ipc.machines.handover import Key
-from ipc.machines.result import Address, Dead, Published, Result, Unreadable
+from ipc.machines.result import Dead, Published, Result, RowAddress, UnreadableResult
 from ipc.transport.messages import JobDone
 from tests.ipc.builders import CHANNEL, NOW, RETRY, Clock, again, done, open_journal, page, post, put, recounted
 
-ADDRESS = Address("https://pictures.example.org/", "", 2)
+ADDRESS = RowAddress("https://pictures.example.org/", "", 2)
 MADE = JobDone(0, 0, 0, "image/jpeg", "jpg", 640, 480, [[320, 240, "webp", 30]], recipe="0a1b2c3d")
 
 
@@ -122,9 +122,9 @@ def test_what_can_not_be_decoded_is_fetched_again_and_then_dead(journal: Journal
 def test_what_can_not_be_read_our_own_workers_do(journal: Journal) -> None:
     """It is not handed over again: whatever comes back would say as little."""
     job, key = hand_over(journal)
-    assert ends(journal, Unreadable(key, "node-1", "a result of version 2")) == "fetched"
+    assert ends(journal, UnreadableResult(key, "node-1", "a result of version 2")) == "fetched"
     assert again(journal, job).attempts == 0 and is_ours(journal, again(journal, job))
-    assert ends(journal, Unreadable(key, "node-1", "a result of version 2")) == "discarded"
+    assert ends(journal, UnreadableResult(key, "node-1", "a result of version 2")) == "discarded"
 
 
 def test_a_page_of_results_is_one_transaction(journal: Journal) -> None:

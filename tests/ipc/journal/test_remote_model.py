@@ -21,7 +21,7 @@ from ipc.journal.machines import claims
 from ipc.journal.machines.claims import Claim
 from ipc.journal.outputs import takedowns
 from ipc.machines.handover import Key
-from ipc.machines.result import Address, Dead, Published, Result, Unreadable
+from ipc.machines.result import Dead, Published, Result, RowAddress, UnreadableResult
 from ipc.retry import FARTHEST_SECONDS
 from ipc.transport.messages import JobDone
 from tests.ipc.builders import (
@@ -40,7 +40,7 @@ from tests.ipc.builders import (
 )
 from tests.lengths import length
 
-ADDRESS = Address("https://pictures.example.org/", "", 2)
+ADDRESS = RowAddress("https://pictures.example.org/", "", 2)
 MADE = JobDone(0, 0, 0, "image/jpeg", "jpg", 640, 480, [[320, 240, "webp", 30]], recipe="0a1b2c3d")
 
 
@@ -92,7 +92,7 @@ class Database:
     def mumble(self, text: str) -> None:
         """A node answers in a version that its origin does not know, or with nonsense."""
         del self.queue[text]
-        self.results.append(Unreadable(Key.read(text), "node", "why"))
+        self.results.append(UnreadableResult(Key.read(text), "node", "why"))
 
 
 class RemoteMachine(RuleBasedStateMachine):

@@ -11,7 +11,7 @@ import pytest
 from ipc.jobs import Appearance
 from ipc.machines import BadMessage, NewerMessage, result
 from ipc.machines.handover import Handover, Key, Terms
-from ipc.machines.result import Address, Dead, Published, Unreadable
+from ipc.machines.result import Dead, Published, RowAddress, UnreadableResult
 from ipc.posts import BACKFILL, Channel, Photo, Post
 from ipc.transport.messages import JobDone
 
@@ -45,7 +45,7 @@ POST = Post(
 HANDOVER = Handover(KEY, Channel(42, "News", "news"), POST, "news/wire/abc", "5a", 1000, TERMS, BACKFILL)
 APPEARANCE = Appearance(b"\x01\xff", "#102030", 2**63 + 1, has_alpha=False, frames=1, animated=False).packed()
 DONE = JobDone(0, 0, 0, "image/jpeg", "jpg", 640, 480, [[320, 240, "webp", 9]], 1, "", 800, "0a0b0c0d", APPEARANCE, 70)
-ADDRESS = Address("https://pictures.example.org/news/", "news/", 2)
+ADDRESS = RowAddress("https://pictures.example.org/news/", "news/", 2)
 PUBLISHED = Published(KEY, "node-1", 77, DONE, "stripped", ADDRESS, "5a")
 DEAD = Dead(KEY, "node-1", 77, "fetched", "poison", "it killed its workers")
 
@@ -119,10 +119,10 @@ def test_a_later_version_is_not_guessed_at(packed: dict[str, Any]) -> None:
 
 def test_of_a_result_that_can_not_be_read_it_is_known_whose_it_is() -> None:
     newer = result.read({"v": 2, "key": str(KEY), "node": "node-1"})
-    assert isinstance(newer, Unreadable) and (newer.key, newer.node) == (KEY, "node-1")
+    assert isinstance(newer, UnreadableResult) and (newer.key, newer.node) == (KEY, "node-1")
     assert "of version 2" in newer.reason
     nonsense = result.read({"v": 1, "key": str(KEY), "outcome": "published", "done": 7})
-    assert isinstance(nonsense, Unreadable) and "not a result" in nonsense.reason
+    assert isinstance(nonsense, UnreadableResult) and "not a result" in nonsense.reason
     assert result.read(through_json(DEAD.packed())) == DEAD
     with pytest.raises(BadMessage):
         result.read({"v": 2})

@@ -14,7 +14,7 @@ from supervisor.cli import client
 from supervisor.host import instance_lock
 from supervisor.host.instance_lock import Card
 from supervisor.settings import Settings
-from supervisor.settings.table import Health
+from supervisor.settings.table import HealthSettings
 from tests.instance import Instance, wait_for
 from tests.pictures import make_export
 
@@ -54,7 +54,7 @@ def answering(answer: bytes, state_dir: Path) -> Iterator[None]:
     ],
 )
 def test_what_is_wrong_is_said(answer: bytes, token: str, why: str, tmp_path: Path) -> None:
-    settings = Settings(state_dir=tmp_path, health=Health(token=token))
+    settings = Settings(state_dir=tmp_path, health=HealthSettings(token=token))
     with answering(answer, tmp_path), pytest.raises(client.NoInstance) as caught:
         client.get_status(settings)
     assert why in str(caught.value) and "(pid 1)" in str(caught.value)

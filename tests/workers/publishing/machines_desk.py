@@ -11,7 +11,7 @@ from ipc.files.rows import RowLayout, rows_of
 from ipc.jobs import DeadCause, Rendition, State
 from ipc.journal.machines import claims
 from ipc.machines.handover import Handover
-from ipc.machines.result import Address, Dead, Published
+from ipc.machines.result import Dead, Published, RowAddress
 from ipc.transport.messages import JobDone
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
@@ -19,7 +19,7 @@ from tests.workers.desk import CHANNEL, Desk
 from workers.publishing import storage as storages
 from workers.publishing.catalog.protocol import Fenced, MessageRows
 from workers.publishing.catalog.supabase import SupabaseCatalog
-from workers.publishing.catalog.supabase.queues import Queues, Taken
+from workers.publishing.catalog.supabase.queues import GivenOut, Queues
 from workers.publishing.machines import works
 from workers.publishing.machines.fleet import Fleet
 
@@ -131,7 +131,7 @@ class Node:
         self.storage = origin.storage
         self.queues = Queues(catalog["url"], catalog["key"])
         self.catalog = SupabaseCatalog(catalog["url"], catalog["key"])
-        self.taken: dict[int, Taken] = {}
+        self.taken: dict[int, GivenOut] = {}
         self._origin = origin
 
     def take(self, most: int = 99) -> list[int]:
@@ -167,7 +167,7 @@ class Node:
             original="stripped",
         )
         rows = rows_of(rendered, RowLayout(handover.terms.prefix, self.storage.url, False))
-        address = Address(f"{handover.terms.url}/{handover.terms.prefix}", handover.terms.prefix, 2)
+        address = RowAddress(f"{handover.terms.url}/{handover.terms.prefix}", handover.terms.prefix, 2)
         result = Published(handover.key, self.name, handover.post.revision, MADE, "stripped", address)
         channel = {"id": CHANNEL, "title": handover.channel.title, "name": handover.channel.name}
         receipt = {**taken.receipt.packed(), "result": result.packed()}

@@ -599,7 +599,7 @@ def test_a_report_is_reckoned_when_something_has_changed(origin: Origin, node: N
     """And not twice a second, to find that nothing has."""
     fetch(origin, 4)
     origin.step()
-    report = works.Report(origin.context, origin.desk.journal, origin.fleet, origin.clock)
+    report = works.MachinesReport(origin.context, origin.desk.journal, origin.fleet, origin.clock)
     asked: list[str] = []
     origin.desk.journal._connection.set_trace_callback(asked.append)
     report.send()

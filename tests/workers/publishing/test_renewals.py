@@ -381,7 +381,7 @@ def test_a_storage_that_fails_changes_nothing(house: House, monkeypatch: pytest.
     def fail(key: str) -> bytes:
         raise StorageFault("out")
 
-    monkeypatch.setattr(work._connected().storage, "read", fail)
+    monkeypatch.setattr(work._services.storage, "read", fail)
     with pytest.raises(StorageFault):
         work.step()
     assert (house.counts(), house.desk.of(1).state) == ({"wanted": 1}, "published")

@@ -455,4 +455,4 @@ def test_jobs_know_their_address(publishing: Publishing) -> None:
     publishing.publish_as_it_came(1)
     job: Job = publishing.desk.of(1)
     (found,) = addresses.published(publishing.desk.journal)
-    assert found == addresses.Published(job.address, "https://old.example.org/p/", "p/", columns=2, rows=1)
+    assert found == addresses.PublishedAddress(job.address, "https://old.example.org/p/", "p/", columns=2, rows=1)

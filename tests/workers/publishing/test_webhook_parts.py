@@ -17,7 +17,7 @@ from ipc.journal import Journal
 from ipc.journal.outputs.webhooks import Delivery
 from tests.ipc.builders import HOME
 from workers.publishing.webhooks import works
-from workers.publishing.webhooks.answers import Gone, MessageFault, ReceiverFault, fault_of
+from workers.publishing.webhooks.answers import MessageFault, ReceiverFault, ReceiverGone, fault_of
 from workers.publishing.webhooks.check import check
 from workers.publishing.webhooks.events import Events
 from workers.publishing.webhooks.message import message_of
@@ -50,7 +50,7 @@ def test_what_is_refused_itself(status: int) -> None:
 
 
 def test_the_end() -> None:
-    assert isinstance(fault_of(410, "", 0), Gone)
+    assert isinstance(fault_of(410, "", 0), ReceiverGone)
 
 
 def test_the_library_signs_as_the_specification_has_it() -> None:

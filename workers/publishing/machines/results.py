@@ -10,7 +10,7 @@ from ipc import failpoints
 from ipc.files.spool import Spool
 from ipc.journal import Journal, addresses, transitions
 from ipc.machines import BadMessage, result
-from ipc.machines.result import Dead, Published, Result, Unreadable
+from ipc.machines.result import Dead, Published, Result, UnreadableResult
 from workers.publishing.catalog.supabase.queues import Queues, Waiting
 
 AT_ONCE = 50
@@ -41,7 +41,7 @@ class Results:
         self._wake = wake
         self._misread = misread
         self._done: list[int] = []
-        self._addresses: dict[result.Address, int] = {}
+        self._addresses: dict[result.RowAddress, int] = {}
 
     def read(self) -> int:
         """Confirm the last page and take the next one; how many results it had. Raises ServiceFault."""
@@ -61,14 +61,14 @@ class Results:
         numbered = [(one, self._number_of(one.address) if isinstance(one, Published) else None) for one in results]
         for one, (ending, job) in zip(results, transitions.record_results(self._journal, numbered), strict=True):
             _tell(one, ending, None if job is None else job.id)
-            if isinstance(one, Unreadable):
+            if isinstance(one, UnreadableResult):
                 self._misread(one.reason)
             if job is not None and ending in ("published", "rendered"):
                 self._spool.remove(job.id, job.generation)
             if ending in ("rendered", "fetched", "seen"):
                 self._wake(ending)
 
-    def _number_of(self, address: result.Address) -> int:
+    def _number_of(self, address: result.RowAddress) -> int:
         """What the journal calls the beginning of the URLs in a row that a node has written."""
         if address not in self._addresses:
             values = (address.url, address.prefix, address.columns)
@@ -86,7 +86,7 @@ def _read(waiting: Waiting) -> Result | None:
 
 
 def _tell(one: Result, ending: transitions.Ending, job: int | None) -> None:
-    if isinstance(one, Unreadable):
+    if isinstance(one, UnreadableResult):
         log.error("machines.result_unreadable", job=job, node=one.node, error=one.reason, outcome=ending)
     elif isinstance(one, Dead) and ending != "discarded":
         log.error("machines.dead", job=job, node=one.node, reason=one.reason, outcome=ending)

@@ -72,7 +72,7 @@ def make_minding(context: Context, fleet: Fleet) -> Minding:
     queues = Queues.by(context.options["catalog"])
     spool, origin = Spool(context.spool_path), journal.machine_id()
     results = Results(journal, spool, queues, origin, context.wake, fleet.note_misread)
-    report = Report(context, journal, fleet)
+    report = MachinesReport(context, journal, fleet)
     return Minding(context.options["machines"], journal, queues, results, fleet, report.send, context.wake)
 
 
@@ -83,7 +83,7 @@ def make_retreat(context: Context) -> Retreat:
     return Retreat(journal, queues, Wire(context.options, journal.machine_id()), results, context.wake)
 
 
-class Report:
+class MachinesReport:
     """What /status is told: the topic "machines", and "machine 0", "machine 1"… with a node each.
 
     A message has room for no more. `clock` is monotonic.

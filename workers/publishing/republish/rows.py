@@ -60,12 +60,12 @@ def fill_rows(options: Mapping[str, Any]) -> Iterator[int]:
     yield from _write_again(options, lambda one: lacks_columns(one, prefix))
 
 
-def lacks_columns(one: addresses.Published, prefix: str) -> bool:
+def lacks_columns(one: addresses.PublishedAddress, prefix: str) -> bool:
     """Whether the rows under an address can be written again with more columns."""
     return one.columns < VERSION and (one.number is None or one.prefix == prefix)
 
 
-def _write_again(options: Mapping[str, Any], is_wanted: Callable[[addresses.Published], bool]) -> Iterator[int]:
+def _write_again(options: Mapping[str, Any], is_wanted: Callable[[addresses.PublishedAddress], bool]) -> Iterator[int]:
     """Each row once: the uploader may write some under the same address again meanwhile."""
     journal = Journal.open(Path(options["state_dir"]) / "journal.db")
     try:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -25,13 +24,11 @@ from ipc.journal import Journal, addresses, breakers, lookup, transitions
 from ipc.journal.leases import LEASE_SECONDS
 from ipc.journal.outputs import takedowns
 from ipc.journal.outputs.takedowns import Takedown
-from workers.publishing import catalog as catalogs
-from workers.publishing import storage as storages
-from workers.publishing.catalog import Catalog
 from workers.publishing.gc import ANSWER_SECONDS, Garbage, GarbageScope, remove, row_seconds
 from workers.publishing.gc.garbage import judge, objects_under
+from workers.publishing.own_services import OwnServices
 from workers.publishing.service.faults import ServiceFault
-from workers.publishing.storage import Storage, Stored
+from workers.publishing.storage import Stored
 from workers.publishing.takedown.purges import Purges, forgive
 
 AT_ONCE = 256
@@ -56,14 +53,6 @@ REMEDY = (
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class OwnServices:
-    """Connections of this thread's own, made when there is something to do."""
-
-    storage: Storage
-    catalog: Catalog
-
-
 class Takedowns:
     """`options` are the uploader's."""
 
@@ -75,7 +64,7 @@ class Takedowns:
         self._after = seconds_of(options["storage"].get("takedown_after_seconds", NEVER), journal)
         self._row_seconds = row_seconds(options["catalog"])
         self._purges = Purges(options["storage"], journal)
-        self._services: OwnServices | None = None
+        self._services = OwnServices(options, ANSWER_SECONDS)
 
     def step(self) -> int:
         """Do what is due; how much was done. Raises ServiceFault and OSError."""
@@ -99,15 +88,7 @@ class Takedowns:
 
     def close(self) -> None:
         """Let go of the services."""
-        if self._services is not None:
-            self._services.storage.close()
-            self._services.catalog.close()
-            self._services = None
-
-    def _connected(self) -> OwnServices:
-        if self._services is None:
-            self._services = OwnServices(storages.make(self._options, ANSWER_SECONDS), catalogs.make(self._options))
-        return self._services
+        self._services.close()
 
     # Jobs that want their picture no more
 
@@ -141,13 +122,13 @@ class Takedowns:
         if not leaving:
             return 0
         self._clear_spool(leaving)
-        services = self._connected()
         found = {one.sha256: self._found(one.sha256) for one in leaving}
         failpoints.reach("takedown.noted")
-        scope = GarbageScope(services.storage, services.catalog, self._journal, self._prefix, self._row_seconds)
+        storage, catalog = self._services.storage, self._services.catalog
+        scope = GarbageScope(storage, catalog, self._journal, self._prefix, self._row_seconds)
         removed = set()
         for garbage in remove(scope, found.values(), time.monotonic()):
-            services.storage.settle()
+            self._services.storage.settle()
             failpoints.reach("takedown.deleted")
             removed.add(garbage.sha256)
             takedowns.end(self._journal, garbage.sha256, again_at=now + LEASE_SECONDS, is_removed=True)
@@ -166,7 +147,7 @@ class Takedowns:
 
     def _found(self, sha256: str) -> Garbage:
         """All that is stored of a picture, under any prefix that there was. What is to be purged of it is recorded."""
-        storage = self._connected().storage
+        storage = self._services.storage
         prefixes = {self._prefix, *(prefix for _, prefix in addresses.all_of(self._journal))}
         objects: list[Stored] = [one for prefix in sorted(prefixes) for one in objects_under(storage, prefix, sha256)]
         keys = [one.key for one in objects]

@@ -21,17 +21,17 @@ class MessageFault(JobFault):
     """The receiver works, and refuses this message."""
 
 
-class Gone(Exception):
+class ReceiverGone(Exception):
     """The receiver wants nothing any more (410)."""
 
 
-def fault_of(status: int, retry_after: str, now: float) -> ReceiverFault | MessageFault | Gone | None:
+def fault_of(status: int, retry_after: str, now: float) -> ReceiverFault | MessageFault | ReceiverGone | None:
     """The fault that a status stands for; None for an accepted message. `now` in Unix seconds."""
     if 200 <= status < 300:
         return None
     said = f"it answered {status}{_phrase(status)}"
     if status == HTTPStatus.GONE:
-        return Gone(said)
+        return ReceiverGone(said)
     if 300 <= status < 400:
         remedy = "put the address itself into its url: no redirect is followed"
         return ReceiverFault(f"{said}, which leads elsewhere", fatal=True, remedy=remedy)

@@ -27,8 +27,8 @@ from ipc.retry import RetryPolicy
 from workers.publishing import threads
 from workers.publishing.catalog import Catalog
 from workers.publishing.service.faults import JobFault, ServiceFault
-from workers.publishing.webhooks.answers import Gone, ReceiverFault
-from workers.publishing.webhooks.message import Message, message_of
+from workers.publishing.webhooks.answers import ReceiverFault, ReceiverGone
+from workers.publishing.webhooks.message import WebhookMessage, message_of
 from workers.publishing.webhooks.standing import Standing
 from workers.publishing.webhooks.target import Target
 
@@ -38,7 +38,7 @@ AT_ONCE = 4
 ROUND_SECONDS = 60.0
 """Longest for the messages that go out at once: a receiver may send its answer's head in drops."""
 
-Outcome = ServiceFault | JobFault | Gone | None
+Outcome = ServiceFault | JobFault | ReceiverGone | None
 
 log = structlog.get_logger()
 
@@ -47,7 +47,7 @@ class Sender(Protocol):
     """As `receiver.Receiver`."""
 
     def open(self) -> None: ...
-    def send(self, message: Message) -> None: ...
+    def send(self, message: WebhookMessage) -> None: ...
     def close(self) -> None: ...
 
 
@@ -124,7 +124,7 @@ class Events:
         rows = self._catalog.pictures(channel_id=one.channel_id, message=one.message_id, most=1)
         return rows[0] if rows else None
 
-    def _send(self, messages: list[tuple[Delivery, Message]]) -> None:
+    def _send(self, messages: list[tuple[Delivery, WebhookMessage]]) -> None:
         """All at once. What has no answer in time counts as failed."""
         left = {one.change: one for one, _ in messages}
         until = time.monotonic() + ROUND_SECONDS
@@ -143,10 +143,10 @@ class Events:
                 for one in list(left.values()):
                     settle((one, ReceiverFault(f"no answer within {ROUND_SECONDS:g} s")))
 
-    def _try(self, one: Delivery, message: Message) -> tuple[Delivery, Outcome]:
+    def _try(self, one: Delivery, message: WebhookMessage) -> tuple[Delivery, Outcome]:
         try:
             self._receiver.send(message)
-        except (ServiceFault, JobFault, Gone) as fault:
+        except (ServiceFault, JobFault, ReceiverGone) as fault:
             return one, fault
         return one, None
 
@@ -159,7 +159,7 @@ class Events:
                 failpoints.reach("webhook.after")
                 self._standing.accepted()
                 log.debug("webhook.delivered", webhook=label, channel=one.channel_id, message=one.message_id)
-            case Gone():
+            case ReceiverGone():
                 webhooks.note_gone(self._journal, self._target.name, str(outcome))
                 log.error("webhook.gone", webhook=label, reason=str(outcome))
             case _:

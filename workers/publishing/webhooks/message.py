@@ -15,7 +15,7 @@ from ipc.text.timestamps import iso
 from workers.publishing.webhooks.target import What
 
 
-class Message(NamedTuple):
+class WebhookMessage(NamedTuple):
     """`id` is the same at each attempt: a receiver knows a repetition by it."""
 
     id: str
@@ -23,13 +23,13 @@ class Message(NamedTuple):
     body: bytes
 
 
-def message_of(delivery: Delivery, token: str, row: Mapping[str, Any] | None) -> Message:
+def message_of(delivery: Delivery, token: str, row: Mapping[str, Any] | None) -> WebhookMessage:
     """`row` is what the view `pictures` has of it now; None: readers do not see it."""
     what = what_of(delivery.what, is_shown=row is not None)
     data = row if row is not None else {"channel_id": delivery.channel_id, "message_id": delivery.message_id}
     content = {"type": f"picture.{what}", "timestamp": iso(delivery.at), "data": dict(data)}
     body = json.dumps(content, ensure_ascii=False, separators=(",", ":"), default=str)
-    return Message(f"msg_{token}_{delivery.change}", what, body.encode("utf-8", "replace"))
+    return WebhookMessage(f"msg_{token}_{delivery.change}", what, body.encode("utf-8", "replace"))
 
 
 def what_of(what: What, *, is_shown: bool) -> What:

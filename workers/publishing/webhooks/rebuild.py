@@ -16,7 +16,7 @@ from ipc.journal.outputs import changes, webhooks
 from ipc.journal.outputs.changes import Change
 from ipc.retry import FARTHEST_SECONDS, RetryPolicy
 from workers.publishing.service.faults import JobFault, ServiceFault
-from workers.publishing.webhooks.answers import Gone
+from workers.publishing.webhooks.answers import ReceiverGone
 from workers.publishing.webhooks.standing import Standing
 from workers.publishing.webhooks.target import Target
 
@@ -108,7 +108,7 @@ class Rebuild:
         failpoints.reach("webhook.before")
         try:
             self._receiver.ping()
-        except Gone as gone:
+        except ReceiverGone as gone:
             webhooks.note_gone(self._journal, self._target.name, str(gone))
             log.error("webhook.gone", webhook=label, reason=str(gone))
             return 0

@@ -13,7 +13,7 @@ import httpx
 from standardwebhooks.webhooks import Webhook
 
 from workers.publishing.webhooks.answers import ReceiverFault, fault_of
-from workers.publishing.webhooks.message import Message
+from workers.publishing.webhooks.message import WebhookMessage
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
@@ -35,7 +35,7 @@ class Receiver:
         self._signer = Webhook(secret) if secret else None
         self._client: httpx.Client | None = None
 
-    def send(self, message: Message) -> None:
+    def send(self, message: WebhookMessage) -> None:
         """Deliver a message. Raises ReceiverFault, MessageFault and Gone."""
         assert self._signer is not None, "the settings have a secret for each webhook of events"
         now = datetime.fromtimestamp(int(time.time()), UTC)

@@ -34,7 +34,7 @@ class FalseResult(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ResultFile:
     """A file as its worker describes it. `size`: the picture's sides in px, None where they are not told."""
 
     name: str
@@ -88,17 +88,17 @@ def _opened(folder: Path) -> Iterator[int]:
         os.close(fd)
 
 
-def results_of(done: JobDone) -> Iterator[Result]:
+def results_of(done: JobDone) -> Iterator[ResultFile]:
     """The files that an answer names."""
     for width, height, name, size in done.renditions:
-        yield Result(Rendition(width, height, name, size).file, size, name, (width, height))
+        yield ResultFile(Rendition(width, height, name, size).file, size, name, (width, height))
     if done.preview_bytes > 0:
-        yield Result(PREVIEW, done.preview_bytes, "jpeg", PREVIEW_SIZE)
+        yield ResultFile(PREVIEW, done.preview_bytes, "jpeg", PREVIEW_SIZE)
     if done.stripped_bytes > 0:
-        yield Result(STRIPPED, done.stripped_bytes, done.extension, None)
+        yield ResultFile(STRIPPED, done.stripped_bytes, done.extension, None)
 
 
-def check(result: Result, folder: int) -> None:
+def check(result: ResultFile, folder: int) -> None:
     """Raise FalseResult unless the file in the folder with that descriptor is as described."""
     try:
         # O_NONBLOCK: opening a FIFO must not wait.

@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class LeasedMessage:
     """A message under lease. Nobody has looked at its content yet."""
 
     receipt: Receipt
@@ -69,10 +69,10 @@ class Database:
     def may_be_asked(self) -> bool:
         return self._clock() >= self._silent_until
 
-    def take(self, count: int) -> list[Message] | None:
+    def take(self, count: int) -> list[LeasedMessage] | None:
         """Up to `count` messages, each under lease from now on. None, here and below: no answer."""
         messages = self._ask(lambda: self._queues.take(self._node, self.about, count, self._lease_seconds))
-        return None if messages is None else [Message(one.receipt, one.message) for one in messages]
+        return None if messages is None else [LeasedMessage(one.receipt, one.message) for one in messages]
 
     def extend(self, receipts: Sequence[Receipt]) -> set[Receipt] | None:
         """Those of the receipts that hold: their leases begin anew. With none, it is a sign of life."""

@@ -12,7 +12,7 @@ from ipc.files.spool import Spool
 from ipc.jobs import State
 from ipc.journal import Journal
 from ipc.journal.machines import taken
-from ipc.journal.machines.taken import Ending, InHand
+from ipc.journal.machines.taken import Ending, Guest
 from ipc.machines.handover import Key
 from ipc.machines.receipt import Receipt
 from ipc.machines.result import Dead
@@ -89,7 +89,7 @@ class Keeping:
             [one for one in in_hand if one.job in hopeless or _has_overstayed(one, now - self._since[one.job])]
         )
 
-    def _tell_dead(self, dead: Sequence[InHand]) -> None:
+    def _tell_dead(self, dead: Sequence[Guest]) -> None:
         told = [(one.receipt, dead_of(one, self._node).packed()) for one in dead]
         held = self._database.settle(told) if told else None
         if held is None:
@@ -98,7 +98,7 @@ class Keeping:
         self._forget("dead", [one.job for one in dead if one.receipt in held])
         self._forget("lost", [one.job for one in dead if one.receipt not in held])
 
-    def _give_back(self, some: Sequence[InHand]) -> None:
+    def _give_back(self, some: Sequence[Guest]) -> None:
         if some and self._database.settle([(one.receipt, None) for one in some]) is not None:
             gone = self._forget("returned", [one.job for one in some])
             log.warning("handover.returned", job_ids=gone)
@@ -126,12 +126,12 @@ class Keeping:
         return guests.forget(self._journal, self._spool, ending, job_ids, idle=only_idle, states=states)
 
 
-def dead_of(one: InHand, node: str) -> Dead:
+def dead_of(one: Guest, node: str) -> Dead:
     """What its origin is told of a dead letter."""
     state, cause = one.dead_state or "fetched", one.dead_cause or "failure"
     is_doubtful = one.is_doubted and (state, cause) == ("fetched", "failure")
     return Dead(Key.read(one.key), node, one.revision, state, cause, one.reason or "", is_doubtful)
 
 
-def _has_overstayed(one: InHand, seconds: float) -> bool:
+def _has_overstayed(one: Guest, seconds: float) -> bool:
     return has_overstayed(one.state, seconds, is_stored=one.is_stored, is_claimed=one.is_claimed)

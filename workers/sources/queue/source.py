@@ -24,7 +24,7 @@ from ipc.transport.context import Context
 from workers.publishing.catalog.supabase.queues import Queues
 from workers.sources.backpressure import Backpressure
 from workers.sources.queue import decisions
-from workers.sources.queue.database import Database, Message
+from workers.sources.queue.database import Database, LeasedMessage
 from workers.sources.queue.fetching import Fetching
 from workers.sources.queue.keeping import Keeping
 from workers.sources.queue.report import Cached, QueueReport, about
@@ -116,7 +116,7 @@ class QueueSource:
             self._nothing_came = 0 if came else self._nothing_came + 1
         self._next_poll = time.monotonic() + decisions.poll_seconds(self._nothing_came, random)
 
-    def _enter(self, messages: Sequence[Message]) -> int:
+    def _enter(self, messages: Sequence[LeasedMessage]) -> int:
         """Enter these into the journal; how many are of use.
 
         Should the journal fail (its disk is full), this process ends: what it has not entered is given back first. Else

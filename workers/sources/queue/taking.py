@@ -22,7 +22,7 @@ from ipc.machines.receipt import Receipt
 from ipc.posts import BACKFILL, LIVE
 from workers.sources import guests
 from workers.sources.queue import handover_check
-from workers.sources.queue.database import Message
+from workers.sources.queue.database import LeasedMessage
 from workers.sources.queue.handover_check import Refusal
 from workers.unforeseen import contained
 
@@ -70,7 +70,7 @@ class Taking:
             (one.refusal for one in reversed(self._parked)), key=lambda refusal: refusal.kind != "", default=None
         )
 
-    def enter(self, message: Message) -> bool:
+    def enter(self, message: LeasedMessage) -> bool:
         """Enter it into the journal; whether it is of use. Raises only what concerns the whole process."""
         try:
             found = self._enter(message)
@@ -85,7 +85,7 @@ class Taking:
         self._parked = [one for one in self._parked if one not in due]
         return [one.receipt for one in due]
 
-    def _enter(self, message: Message) -> Refusal | None:
+    def _enter(self, message: LeasedMessage) -> Refusal | None:
         handover = handover_check.read(message.content, self._bucket, self._closed())
         if isinstance(handover, Refusal):
             return handover

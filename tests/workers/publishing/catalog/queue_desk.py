@@ -9,7 +9,7 @@ from ipc.machines.receipt import Receipt
 from tests.servers.rows import RowServer
 from tests.workers.publishing.catalog.builders import entry
 from workers.publishing.catalog import MessageRows
-from workers.publishing.catalog.supabase.queues import Queues, Taken, Waiting
+from workers.publishing.catalog.supabase.queues import GivenOut, Queues, Waiting
 
 ORIGIN = "00ff00ff00ff"
 OTHER_ORIGIN = "a0a0a0a0a0a0"
@@ -43,11 +43,11 @@ def hand_over(queues: Queues, *numbers: int, queue: Any = "live") -> None:
     queues.hand_over([(queue, message(number)) for number in numbers])
 
 
-def take(queues: Queues, node: str = "a", most: int = 10, seconds: int = 60) -> list[Taken]:
+def take(queues: Queues, node: str = "a", most: int = 10, seconds: int = 60) -> list[GivenOut]:
     return queues.take(node, {"workers": 1}, most, seconds)
 
 
-def numbers(taken: Iterable[Taken]) -> list[int]:
+def numbers(taken: Iterable[GivenOut]) -> list[int]:
     return [one.message["message"]["id"] for one in taken]
 
 

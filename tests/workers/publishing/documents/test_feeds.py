@@ -150,7 +150,6 @@ def test_a_storage_that_fails_is_told_and_nothing_is_lost(desk: Desk) -> None:
             with pytest.raises(StorageFault):
                 one.step(60.0)
             one.follower.close()
-            assert one.feeds._services is None
         (failing,) = one.reports
         assert failing["failing_since"] and "feeds" in failing["error"]
         (desk.media / "feeds").unlink()

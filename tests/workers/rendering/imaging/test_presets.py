@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageMath
 
 from supervisor.home import HOME
-from supervisor.settings.table import Images
+from supervisor.settings.table import ImagesSettings
 from tests.workers.rendering.imaging.test_codec import LIMITS
 from workers.rendering.imaging import Ladder
 from workers.rendering.imaging.codec import pipeline
@@ -63,6 +63,6 @@ def test_renditions_are_near_a_lanczos_from_full_size(preset: str) -> None:
 
 
 def test_the_setting_offers_every_preset() -> None:
-    rule = next(field.metadata["rule"] for field in dataclasses.fields(Images) if field.name == "preset")
+    rule = next(field.metadata["rule"] for field in dataclasses.fields(ImagesSettings) if field.name == "preset")
     assert list(rule.choices) == list(PRESETS)
-    assert Images().preset == Ladder((), webp=True, avif=True).preset == "balanced"
+    assert ImagesSettings().preset == Ladder((), webp=True, avif=True).preset == "balanced"

@@ -102,7 +102,7 @@ def test_what_is_put_in_place_of_a_file_that_was_looked_at_is_not_taken(
     """Each file is looked at where its worker can't reach it."""
     check = results.check
 
-    def check_and_swap(result: results.Result, folder: int) -> None:
+    def check_and_swap(result: results.ResultFile, folder: int) -> None:
         check(result, folder)
         (out / result.name).write_bytes(b"<html>")
 

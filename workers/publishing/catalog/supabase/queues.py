@@ -27,7 +27,7 @@ QueueName: TypeAlias = Literal["live", "backfill"]
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class GivenOut:
     """A message that was given out. `enqueued_at` is ISO 8601, by the database's clock; `message` is not looked at."""
 
     receipt: Receipt
@@ -137,7 +137,7 @@ class Queues:
 
     # For a node
 
-    def take(self, node: str, about: Mapping[str, Any], most: int, lease_seconds: int) -> list[Taken]:
+    def take(self, node: str, about: Mapping[str, Any], most: int, lease_seconds: int) -> list[GivenOut]:
         """Take up to `most` messages, the urgent ones first; with none the node says only that it is alive.
 
         If `about` has a `bucket`, only those for that one; if it has `reads`, a version, none that is newer.
@@ -195,8 +195,8 @@ def _handed(one: Any) -> tuple[str, int | None]:
     return _text(one["key"]), None if one["msg_id"] is None else _number(one["msg_id"])
 
 
-def _taken(one: Any) -> Taken:
-    return Taken(_receipt(one), _text(one["enqueued_at"]), _object(one["message"]))
+def _taken(one: Any) -> GivenOut:
+    return GivenOut(_receipt(one), _text(one["enqueued_at"]), _object(one["message"]))
 
 
 def _receipt(one: Any) -> Receipt:

@@ -9,22 +9,18 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ipc import failpoints
 from ipc.files.object_layout import OBJECT_NAME
 from ipc.journal import Journal, figures
 from ipc.text.timestamps import iso
-from workers.publishing import catalog as catalogs
-from workers.publishing import storage as storages
-from workers.publishing.catalog import Catalog
 from workers.publishing.documents.feeds import atom, json_feed
 from workers.publishing.documents.feeds.items import Feed, Row, clean, items_of, lasting_id, urn
 from workers.publishing.documents.feeds.rows import newest_rows
 from workers.publishing.documents.follower import Post
 from workers.publishing.documents.writer import DocumentWriter
-from workers.publishing.storage import Storage
+from workers.publishing.own_services import OwnServices
 
 FOLDER, ALL = "feeds/", "all"
 KEY = re.compile(r"feeds/(?:all|[1-9][0-9]*)\.(?:json|xml)")
@@ -36,15 +32,6 @@ SITE = "site/index.html"
 _PICTURE = re.compile(rf"[0-9a-f]{{2}}/[0-9a-f]{{64}}/{OBJECT_NAME}$")
 
 
-@dataclass(frozen=True, slots=True)
-class OwnServices:
-    """Connections of this thread's own."""
-
-    storage: Storage
-    catalog: Catalog
-    writer: DocumentWriter
-
-
 class Feeds:
     """As `follower.Documents`. `options` are the uploader's."""
 
@@ -53,7 +40,8 @@ class Feeds:
         self._settings: Mapping[str, Any] = options["feeds"]
         self._journal = journal
         self._prefix: str = options["storage"]["prefix"]
-        self._services: OwnServices | None = None
+        self._services = OwnServices(options)
+        self._writer: DocumentWriter | None = None
         self._oldest: dict[int, int] = {}
         """By channel whose feed is full: the lowest message in it. What happens below that does not show."""
 
@@ -71,39 +59,35 @@ class Feeds:
         return written + (self._refresh(None) if touched else 0)
 
     def remove_all(self) -> int:
-        services = self._connected()
-        found = [one.key for one in services.storage.list(f"{self._prefix}{FOLDER}")]
+        found = [one.key for one in self._services.storage.list(f"{self._prefix}{FOLDER}")]
         ours = [key for key in found if KEY.fullmatch(key.removeprefix(self._prefix))]
         for key in ours:
-            services.writer.delete(key)
+            self._documents().delete(key)
         return len(ours)
 
     def close(self) -> None:
-        if self._services is not None:
-            self._services.storage.close()
-            self._services.catalog.close()
-            self._services = None
+        self._services.close()
+        self._writer = None
 
-    def _connected(self) -> OwnServices:
-        if self._services is None:
-            storage = storages.make(self._options)
-            self._services = OwnServices(storage, catalogs.make(self._options), DocumentWriter(storage))
-        return self._services
+    def _documents(self) -> DocumentWriter:
+        if self._writer is None:
+            self._writer = DocumentWriter(self._services.storage)
+        return self._writer
 
     def _refresh(self, channel_id: int | None) -> int:
         """Write the feed of the channel, or of all, if it has become another; how many documents were written."""
-        services, most = self._connected(), self._settings["items"]
-        rows, has_older = newest_rows(services.catalog, channel_id, most)
+        documents, most = self._documents(), self._settings["items"]
+        rows, has_older = newest_rows(self._services.catalog, channel_id, most)
         if channel_id is not None:
             self._oldest[channel_id] = min(row["message_id"] for row in rows) if has_older else 0
         json_key, atom_key = (f"{self._prefix}{FOLDER}{channel_id or ALL}.{ending}" for ending in ("json", "xml"))
-        before = services.writer.read(atom_key)
+        before = documents.read(atom_key)
         if before is None and not rows:
             return 0  # no reader has ever been told of it
         feed = self._feed(channel_id, rows, atom.updated_of(before or b""))
-        written = int(services.writer.write(json_key, json_feed.render(feed), json_feed.CONTENT_TYPE))
+        written = int(documents.write(json_key, json_feed.render(feed), json_feed.CONTENT_TYPE))
         failpoints.reach("feeds.put")
-        return written + int(services.writer.write(atom_key, atom.render(feed), atom.CONTENT_TYPE))
+        return written + int(documents.write(atom_key, atom.render(feed), atom.CONTENT_TYPE))
 
     def _feed(self, channel_id: int | None, rows: Sequence[Row], updated: str) -> Feed:
         """`updated` is when it was last, as its document says: a feed never goes back, whatever is deleted."""
@@ -111,7 +95,7 @@ class Feeds:
         title = self._settings["title"] if channel_id is None else clean(self._title(channel_id, rows))
         address, name = self._url(f"{FOLDER}{channel_id or ALL}"), rows[0]["channel_name"] if rows else None
         return Feed(
-            id=urn(self._connected().storage.url(self._prefix)) if channel_id is None else lasting_id(channel_id),
+            id=urn(self._services.storage.url(self._prefix)) if channel_id is None else lasting_id(channel_id),
             title=title,
             home_page_url=self._home(None if channel_id is None else name),
             json_url=f"{address}.json",
@@ -137,7 +121,7 @@ class Feeds:
     def _url(self, name: str) -> str:
         """The address of a document of that name below the prefix; from another one in `feeds/`, without public_url."""
         if self._options["storage"]["public_url"]:
-            return self._connected().storage.url(f"{self._prefix}{name}")
+            return self._services.storage.url(f"{self._prefix}{name}")
         return name.removeprefix(FOLDER) if name.startswith(FOLDER) else f"../{name}"
 
     def _link(self, url: str) -> str:

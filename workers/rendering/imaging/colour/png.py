@@ -20,7 +20,7 @@ _CLOSE: Final = 100
 """Of 100,000: chromaticities that differ by less are the same (they are rounded in many ways)."""
 
 
-class Key(NamedTuple):
+class ClearColour(NamedTuple):
     """The samples of the one colour that is clear, at the file's own depth: one (grey) or three; `bits` of each."""
 
     samples: tuple[int, ...]
@@ -37,7 +37,7 @@ def meaning(data: bytes, profile: bytes | None) -> bytes | Hdr | None:
     return profile if profile or b"sRGB" in chunks else _measured(chunks)
 
 
-def key(data: bytes) -> Key | None:
+def key(data: bytes) -> ClearColour | None:
     """The transparent colour of a grey or RGB picture; None where there is none. As in browsers, samples of up to 8
     bits are the low byte.
     """
@@ -46,7 +46,7 @@ def key(data: bytes) -> Key | None:
     if not count or len(content) < 2 * count:
         return None
     samples = struct.unpack_from(f">{count}H", content)
-    return Key(samples if bits == 16 else tuple(one & 0xFF for one in samples), bits)
+    return ClearColour(samples if bits == 16 else tuple(one & 0xFF for one in samples), bits)
 
 
 def has_palette_alpha(data: bytes) -> bool:
