@@ -202,13 +202,19 @@ begin
         return query execute format(
             'with wanted as (
                 select
-                    min(at) as at, (receipt ->> ''msg_id'')::bigint as number, (receipt ->> ''read_ct'')::integer as read_ct
+                    min(at) as at, (receipt ->> ''msg_id'')::bigint as number,
+                    (receipt ->> ''read_ct'')::integer as read_ct, receipt ->> ''key'' as key
                 from jsonb_array_elements($1) with ordinality as given (receipt, at)
                 where receipt ->> ''queue'' = %1$L
-                group by 2, 3
+                group by 2, 3, 4
             )
             select wanted.at, %1$L, queued.msg_id, queued.message
             from wanted join pgmq.%2$I as queued on queued.msg_id = wanted.number and queued.read_ct = wanted.read_ct
+            where wanted.key = queued.message ->> ''key'' or wanted.key is null and not exists (
+                select from wanted as other
+                where other.number = wanted.number and other.read_ct = wanted.read_ct
+                  and other.key = queued.message ->> ''key''
+            )
             order by queued.msg_id
             for update of queued',
             one, 'q_' || one
@@ -218,8 +224,9 @@ end
 $$;
 
 comment on function picturedesk.held(jsonb) is
-'The messages of those receipts that hold, locked: each is there, and was given to nobody else since (its read_ct).
-`place` is the receipt''s in the array, from 1; of one that is there twice the first.';
+'The messages of those receipts that hold, locked: each is there, was given to nobody else since (its read_ct), and is still
+the one with that key: a database that was restored gives its numbers to other messages. Receipts of older nodes have no
+key. `place` is the receipt''s in the array, from 1; of one that is there twice the first.';
 
 create or replace function picturedesk.drop_message(queue text, msg_id bigint) returns text
 language plpgsql volatile security invoker set search_path = ''
@@ -533,11 +540,11 @@ $$;
 
 comment on function public.pd_take(text, jsonb, integer, integer) is
 'Gives a node up to n messages, the urgent ones first, for lease_seconds: {queue, msg_id, read_ct, enqueued_at, message}.
-The first three are its receipt. Nobody else gets them meanwhile. A message that five nodes (or one five times) have let
-go without a word is given out no more: its origin is told that it is dead. Returned ones do not count, nor those whose
-node was alive and yet never extended the lease: it has not got the answer. The node that has returned a message does not
-get it within 10 s. A node whose about has a bucket gets only what is for that one, and with reads, the highest version of
-messages that it understands, nothing newer. With n = 0 a node only says that it is alive.';
+The first three and the message''s key are its receipt. Nobody else gets them meanwhile. A message that five nodes (or
+one five times) have let go without a word is given out no more: its origin is told that it is dead. Returned ones do not
+count, nor those whose node was alive and yet never extended the lease: it has not got the answer. The node that has
+returned a message does not get it within 10 s. A node whose about has a bucket gets only what is for that one, and with
+reads, the highest version of messages that it understands, nothing newer. With n = 0 a node only says that it is alive.';
 
 create or replace function public.pd_extend(node text, about jsonb, receipts jsonb, lease_seconds integer) returns jsonb
 language plpgsql volatile security definer set search_path = ''

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ def run(settings: Settings, *, as_json: bool, join_it: bool) -> int:
     """Print the nodes, or what a new one needs; the exit code. Raises CommandFailed."""
     if settings.machines.role != "origin":
         raise CommandFailed(_no_origin(settings))
-    return _print_join(settings) if join_it else _show(settings, as_json=as_json)
+    return _print_join(settings, as_json=as_json) if join_it else _show(settings, as_json=as_json)
 
 
 def _no_origin(settings: Settings) -> str:
@@ -69,14 +70,17 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _print_join(settings: Settings) -> int:
-    """One line for a node's environment file, on standard output alone: it can go into that file as it is."""
+def _print_join(settings: Settings, *, as_json: bool) -> int:
+    """One line for a node's environment file, on standard output alone: it can go into that file as it is. Or the same
+    as JSON.
+    """
     terminal.complain(
         "nodes",
         "the line below is a secret: it has the keys of your bucket. Put it into the node's environment file, beside"
         " PICTUREDESK__MACHINES__ROLE=node and PICTUREDESK__CATALOG__KEY, and nowhere else",
     )
-    terminal.write(f"{VARIABLE}={word_of(settings)}\n")
+    word = word_of(settings)
+    terminal.write(f"{json.dumps({VARIABLE: word})}\n" if as_json else f"{VARIABLE}={word}\n")
     return ExitCode.DONE
 
 

@@ -114,14 +114,15 @@ def put(
     journal: Journal, job: Job, key: str, origin: str, receipt: Receipt, terms: Mapping[str, Any], now: float
 ) -> None:
     """The job was taken. In the transaction that records it."""
-    journal.run("put_taken", id=job.id, key=key, origin=origin, **receipt.packed(), terms=msgpack.packb(terms), now=now)
+    given_out = {**receipt.packed(), "key": key}
+    journal.run("put_taken", id=job.id, origin=origin, **given_out, terms=msgpack.packb(terms), now=now)
     journal.run("note_taken", origin=origin, now=now)
 
 
 def renew(journal: Journal, key: str, receipt: Receipt) -> bool:
     """The message has come again, with another receipt. False: it is not in hand."""
     with journal.transaction():
-        return journal.run("renew_receipt", key=key, **receipt.packed()).rowcount == 1
+        return journal.run("renew_receipt", **{**receipt.packed(), "key": key}).rowcount == 1
 
 
 def forget(
@@ -179,4 +180,4 @@ def _forget(journal: Journal, job_id: int, origin: str, ending: Ending) -> int:
 
 
 def _receipt(row: Mapping[str, Any]) -> Receipt:
-    return Receipt(row["queue"], row["msg_id"], row["read_ct"])
+    return Receipt(row["queue"], row["msg_id"], row["read_ct"], row["key"])

@@ -64,6 +64,8 @@ def test_what_is_printed_makes_a_node(configure: Any, tmp_path: Path, capsys: py
     assert node.catalog == dataclasses.replace(origin.catalog, key="its-own")
     assert node.machines.wire_bucket == "wire"
     assert SECRETS[1] not in json.dumps(word) and not any(one in str(node) for one in SECRETS)
+    assert cli.main(["nodes", "--join", "--json"], None) == 0
+    assert json.loads(capsys.readouterr().out) == {name: word}
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def hand_over(journal: Journal, number: int = 1, key: str = "", priority: int = 
     key = key or f"{ORIGIN}:{CHANNEL}:{number}:1:{number}"
     picture = photo(f"queue:{key}", source="queue", locator={"object": "wire/a", "sha256": "5a", "bytes": 9})
     given = replace(post(number), photo=picture, revision=77)
-    receipt = replace(RECEIPT, msg_id=number)
+    receipt = replace(RECEIPT, msg_id=number, key=key)
     return take_handed_over(
         journal,
         Channel(CHANNEL, "News", "news"),
@@ -77,7 +77,12 @@ def test_a_message_is_recorded_with_its_receipt_and_its_revision(journal: Journa
     job = of(journal)
     assert (job.state, job.revision, job.source, job.priority, job.queue) == ("seen", 77, "queue", BACKFILL, "queue")
     (one,) = taken.in_hand(journal)
-    assert (one.job, one.receipt, one.taken_at, one.state) == (job.id, replace(RECEIPT, msg_id=1), NOW, "seen")
+    assert (one.job, one.receipt, one.taken_at, one.state) == (
+        job.id,
+        replace(RECEIPT, msg_id=1, key=one.key),
+        NOW,
+        "seen",
+    )
     assert taken.of(journal, [job.id, 99])[job.id].terms == TERMS
     (origin,) = taken.origins(journal)
     assert (origin.origin, origin.in_hand, origin.last_at) == (ORIGIN, 1, NOW)
@@ -106,8 +111,9 @@ def test_a_receipt_is_renewed(journal: Journal) -> None:
 
 def test_what_has_a_new_receipt_is_not_forgotten_for_the_old_one(journal: Journal) -> None:
     hand_over(journal)
-    job, old, new = of(journal), replace(RECEIPT, msg_id=1), Receipt("pd_live_v1", 1, 2)
-    assert taken.renew(journal, taken.in_hand(journal)[0].key, new)
+    job, (one,) = of(journal), taken.in_hand(journal)
+    old, new = one.receipt, replace(one.receipt, read_ct=2)
+    assert taken.renew(journal, one.key, new)
     assert taken.forget(journal, "lost", [job.id], receipt=old) == []
     assert [one.receipt for one in taken.in_hand(journal)] == [new]
     assert taken.forget(journal, "lost", [job.id], receipt=new) == [(job.id, 1)]

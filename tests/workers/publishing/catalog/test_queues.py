@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ipc.machines.receipt import Receipt
 from tests.instance import wait_for
 from tests.servers.faults import FaultProxy
 from tests.servers.rows import RowServer
@@ -206,6 +206,34 @@ def test_a_receipt_holds_while_nobody_else_has_it(
     assert make_supabase().write_many([rows(3, 1, taken.receipt)]) == [True]
 
 
+def test_a_receipt_is_that_of_one_picture_alone(
+    queue_stack: RowServer, queues: Queues, make_supabase: MakeSupabase
+) -> None:
+    """A database that was restored gives its numbers to other messages."""
+    hand_over(queues, 1)
+    (lost,) = take(queues)
+    queue_stack.sql("delete from picturedesk.leases; delete from pgmq.q_pd_live_v1")
+    queue_stack.sql(f"alter table pgmq.q_pd_live_v1 alter msg_id restart with {lost.receipt.msg_id}")
+    hand_over(queues, 2)
+    (taken,) = take(queues)
+    assert replace(taken.receipt, key=key(1)) == lost.receipt
+    assert queues.extend("a", {}, [lost.receipt, taken.receipt], 60) == {taken.receipt}
+    assert queues.settle("a", [(lost.receipt, dead(1)), (lost.receipt, None)]) == set()
+    assert make_supabase().write_many([rows(3, 1, lost.receipt)]) == [Fenced()]
+    assert results(queues) == []
+    assert make_supabase().write_many([rows(3, 2, taken.receipt)]) == [True]
+
+
+def test_an_older_nodes_receipt_has_no_key(queues: Queues, make_supabase: MakeSupabase) -> None:
+    hand_over(queues, 1, 2)
+    first, second = [one.receipt for one in take(queues)]
+    of_old = replace(first, key=None)
+    assert queues.extend("a", {}, [of_old, second], 60) == {of_old, second}
+    assert queues.extend("a", {}, [of_old, first], 60) == {first}, "one receipt for each message"
+    assert make_supabase().write_many([rows(3, 1, of_old)]) == [True]
+    assert len(results(queues)) == 1
+
+
 def test_row_result_and_queue_change_in_one_transaction(
     queue_stack: RowServer, queues: Queues, make_supabase: MakeSupabase
 ) -> None:
@@ -226,8 +254,8 @@ def test_a_batch_of_all_kinds(queue_stack: RowServer, queues: Queues, make_supab
     catalog = make_supabase()
     hand_over(queues, 1, 2, 3)
     first, second, third = [one.receipt for one in take(queues)]
-    stale = Receipt(second.queue, second.msg_id, 9)
-    gone = Receipt(first.queue, 10**12, 1)
+    stale = replace(second, read_ct=9)
+    gone = replace(first, msg_id=10**12)
     catalog.write_many([entry(5, 3)])
     batch = [rows(3, 2, stale), entry(1, 8), rows(3, 1, first), rows(3, 9, gone), rows(3, 3, third), entry(2, 8)]
     assert catalog.write_many(batch) == [Fenced(), False, True, Fenced(), False, True]

@@ -7,7 +7,7 @@ them raise CatalogFault, and RowFault where what is sent is refused. A `Queues` 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from ipc.machines import storable
@@ -196,11 +196,17 @@ def _handed(one: Any) -> tuple[str, int | None]:
 
 
 def _taken(one: Any) -> GivenOut:
-    return GivenOut(_receipt(one), _text(one["enqueued_at"]), _object(one["message"]))
+    message = _object(one["message"])
+    key = message.get("key")
+    receipt = replace(_receipt(one), key=key if isinstance(key, str) else None)
+    return GivenOut(receipt, _text(one["enqueued_at"]), message)
 
 
 def _receipt(one: Any) -> Receipt:
-    return Receipt(_text(one["queue"]), _number(one["msg_id"]), _number(one["read_ct"]))
+    key = one.get("key")
+    return Receipt(
+        _text(one["queue"]), _number(one["msg_id"]), _number(one["read_ct"]), None if key is None else _text(key)
+    )
 
 
 def _waiting(one: Any) -> Waiting:
