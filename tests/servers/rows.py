@@ -134,15 +134,13 @@ class RowServer:
 
     def apply_schema(self, schema: str | None = None) -> None:
         """Apply the project's schema, or another, as the owner would, and wait until it is in force."""
-        self.sql(schema or SCHEMA.read_text(encoding="utf-8"), role=OWNER)
+        self._apply(schema or SCHEMA.read_text(encoding="utf-8"))
         self.reload()
 
     def apply_machines(self, version: str = "as_1.5.1") -> None:
         """Apply the SQL of many machines besides, as the owner would, over that pgmq if there is none yet."""
-        if self.sql("select to_regnamespace('pgmq') is null as missing")[0]["missing"]:
-            self.sql(PGMQ[version].read_text(encoding="utf-8"), role=OWNER)
-        self.apply_schema(MACHINES.read_text(encoding="utf-8"))
-        self._has_queues = True
+        self._apply_machines(version)
+        self.reload()
 
     def drop_schema(self) -> None:
         """Back to an empty project."""
@@ -152,9 +150,19 @@ class RowServer:
     def renew_schema(self) -> None:
         """The project's schema as if nobody had ever touched it, with no rows; with the queues, if it has had them."""
         self.sql(_EMPTY)
-        self.apply_schema()
+        self._apply(SCHEMA.read_text(encoding="utf-8"))
         if self._has_queues:
-            self.apply_machines()
+            self._apply_machines("as_1.5.1")
+        self.reload()
+
+    def _apply(self, schema: str) -> None:
+        self.sql(schema, role=OWNER)
+
+    def _apply_machines(self, version: str) -> None:
+        if self.sql("select to_regnamespace('pgmq') is null as missing")[0]["missing"]:
+            self._apply(PGMQ[version].read_text(encoding="utf-8"))
+        self._apply(MACHINES.read_text(encoding="utf-8"))
+        self._has_queues = True
 
     def empty(self) -> None:
         """Take all rows out."""
