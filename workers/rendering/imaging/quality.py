@@ -1,8 +1,8 @@
 """The same quality for every picture: how far AVIF's quality moves for each rendition, by a trial of the picture. Pure.
 
 At one setting, AVIF's worst tenth lies six points of SSIMULACRA2 below its mean. What a setting gives a picture is
-much the same at all of its widths. So the picture is encoded once, very small, and what that has
-lost says how much more or less it needs.
+much the same at all of its widths. So the picture is encoded once, very small. What that has lost, how light the
+picture is, and how steep its edges are, say how much more or less it needs.
 
 The coefficients are fitted by `benchmarks/run predictor`, on photographs other than those that it judges them on.
 """
@@ -28,7 +28,8 @@ LEAST, MOST = -18, 14
 @dataclass(frozen=True, slots=True)
 class Trial:
     """A picture's trial: its `pixels`; what was lost of it (0: nothing, 1: all), at the pixels (`fine`), at a quarter
-    of its sides (`coarse`) and in its colour; `detail`, as `codec.trial.detail` has it.
+    of its sides (`coarse`) and in its colour; `detail`, as `codec.trial.detail` has it; its mean `lightness`, of 255;
+    `steepness`, the logarithm (of two) of the step that a tenth of all neighbours differ by at least.
     """
 
     pixels: int
@@ -36,6 +37,8 @@ class Trial:
     coarse: float
     colour: float
     detail: float
+    lightness: float
+    steepness: float
 
 
 class Coefficients(NamedTuple):
@@ -50,9 +53,11 @@ class Coefficients(NamedTuple):
     coarse_doubling: float
     colour_doubling: float
     detail: float
+    lightness: float
+    steepness: float
 
 
-FITTED: Final = Coefficients(-58.41, 48.33, 590.54, 48.61, 11.62, -18.2, -78.93, -7.87, 2.5)
+FITTED: Final = Coefficients(-50.29, 94.48, 405.42, 49.29, 19.01, -41.03, -69.91, -5.5, 6.177, -0.03455, -2.415)
 
 
 def shift(trial: Trial, pixels: int, detail: float) -> int:
@@ -66,7 +71,9 @@ def terms(trial: Trial, pixels: int, detail: float) -> Coefficients:
     fine, coarse, colour = math.sqrt(trial.fine), math.sqrt(trial.coarse), math.sqrt(trial.colour)
     doublings = math.log2(pixels / trial.pixels) / 2
     across = fine * doublings, coarse * doublings, colour * doublings
-    return Coefficients(1.0, fine, coarse, colour, doublings, *across, detail - trial.detail)
+    return Coefficients(
+        1.0, fine, coarse, colour, doublings, *across, detail - trial.detail, trial.lightness, trial.steepness
+    )
 
 
 def shifted(encoding: Encoding, by: int) -> Encoding:

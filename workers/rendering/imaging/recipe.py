@@ -9,11 +9,11 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 
-PIPELINE_VERSION = 2
+PIPELINE_VERSION = 3
 """To be raised by whoever changes the bytes of any rendition (decoding, colours, scaling, encoders' settings).
 
 `tests/workers/rendering/imaging/test_recipe.py` finds out. Version 2 added JPEG, preview and appearance, so that
-`republish --renditions` makes them for older pictures.
+`republish --renditions` makes them for older pictures; version 3 chooses AVIF's quality by two measures more.
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import replace
 
 import pytest
@@ -20,7 +21,7 @@ from workers.rendering.imaging.quality import LEAST, MOST, SHORTEST, TRIAL_PIXEL
 
 BALANCED = PRESETS["balanced"]
 GAUGE = Gauge.start("a test", 0, None)
-TRIAL = Trial(60_000, fine=0.1, coarse=0.002, colour=0.05, detail=2.0)
+TRIAL = Trial(60_000, fine=0.1, coarse=0.002, colour=0.05, detail=2.0, lightness=110.0, steepness=3.0)
 
 
 def smooth(size: tuple[int, int] = (640, 480)) -> Image.Image:
@@ -101,14 +102,29 @@ def test_detail_counts_steps_across_and_down() -> None:
     assert detail(Image.new("RGB", (1, 1))) == 0
 
 
+def test_a_trial_tells_how_light_the_picture_is_and_how_steep_its_edges_are() -> None:
+    dark, light = (trial_of(Image.new("RGB", (320, 190), (level, level, level))) for level in (20, 200))
+    assert (dark.lightness, dark.steepness) == (pytest.approx(20, abs=1), 0)
+    assert light.lightness == pytest.approx(200, abs=1)
+    stripes = Image.new("RGB", (320, 190))
+    for left in range(0, 320, 8):  # every fourth pair of neighbours in a row is 100 apart, and none in a column
+        stripes.paste((100, 100, 100), (left, 0, left + 4, 190))
+    assert trial_of(stripes).steepness == pytest.approx(math.log2(101), abs=0.01)
+    assert trial_of(stripes.filter(ImageFilter.GaussianBlur(3))).steepness < 4
+    dots = Image.new("RGB", (320, 190))
+    dots.paste((100, 100, 100), (0, 0, 4, 190))
+    assert trial_of(dots).steepness == 0, "less than a tenth of it"
+
+
 losses = st.floats(0, 1)
+logs = st.floats(0, 8)
 
 
-@given(losses, losses, losses, st.floats(0, 8), st.integers(1, 70_000_000), st.floats(0, 8))
+@given(losses, losses, losses, logs, st.integers(1, 70_000_000), logs, st.floats(0, 255), logs)
 def test_an_odd_picture_stays_in_the_bounds(
-    fine: float, coarse: float, colour: float, before: float, pixels: int, after: float
+    fine: float, coarse: float, colour: float, before: float, pixels: int, after: float, light: float, steep: float
 ) -> None:
-    by = shift(Trial(60_000, fine, coarse, colour, before), pixels, after)
+    by = shift(Trial(60_000, fine, coarse, colour, before, light, steep), pixels, after)
     assert LEAST <= by <= MOST
     for preset in PRESETS.values():
         moved = shifted(preset, by)
@@ -123,6 +139,7 @@ def test_more_loss_asks_for_more_quality() -> None:
     base = shift(TRIAL, 60_000, 2.0)
     for worse in (replace(TRIAL, fine=0.3), replace(TRIAL, coarse=0.004), replace(TRIAL, colour=0.3)):
         assert shift(worse, 60_000, 2.0) > base
+    assert shift(replace(TRIAL, lightness=40.0), 60_000, 2.0) > base > shift(replace(TRIAL, steepness=5.0), 60_000, 2.0)
     assert len(quality.FITTED) == len(quality.terms(TRIAL, 60_000, 2.0))
 
 
