@@ -88,11 +88,6 @@ def handed_before(journal: Journal, before: float, after: int, limit: int) -> li
     return [_claim(row) for row in rows]
 
 
-def of_job(journal: Journal, job_id: int) -> Claim | None:
-    row = journal.run("claim_of_job", job=job_id).fetchone()
-    return _claim(row) if row else None
-
-
 def move(journal: Journal, claims: Iterable[Claim], step: Step) -> int:
     """They are at that step now, in one transaction; how many. Not those that have ended, or moved, meanwhile."""
     now = journal.clock()

@@ -18,6 +18,7 @@ from ipc.journal.machines.claims import Claim
 from ipc.machines.handover import Key
 from ipc.machines.result import Dead, Published, Result, RowAddress, UnreadableResult
 from ipc.transport.messages import JobDone
+from tests.ipc import builders
 from tests.ipc.builders import CHANNEL, NOW, RETRY, Clock, again, done, open_journal, page, post, put, recounted
 
 ADDRESS = RowAddress("https://pictures.example.org/", "", 2)
@@ -44,7 +45,7 @@ def claim(journal: Journal, job: Job) -> tuple[Job, Key]:
 
 
 def claim_of(journal: Journal, job: Job) -> Claim:
-    found = claims.of_job(journal, job.id)
+    found = builders.claim_of(journal, job.id)
     assert found is not None
     return found
 
@@ -60,7 +61,7 @@ def dead(job: Job, key: Key, state: State, cause: DeadCause = "failure", *, is_d
 
 def is_ours(journal: Journal, job: Job) -> bool:
     """Whether our own workers get it next, and no other machine does."""
-    assert claims.of_job(journal, job.id) is None
+    assert builders.claim_of(journal, job.id) is None
     assert transitions.claim_for_machines(journal, [job]) == 0 == len(claims.to_hand_over(journal, 0, 9))
     return [one.id for one in queue.due(journal, "fetched", 9)] == [job.id]
 

@@ -25,6 +25,7 @@ from ipc.machines.handover import Handover
 from ipc.posts import LIVE
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import Report
+from tests.ipc.builders import claim_of
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 from tests.workers.desk import CHANNEL, Desk
@@ -151,7 +152,7 @@ def test_our_own_workers_get_back_what_no_node_holds(origin: Origin, node: Node)
         assert transitions.claim(origin.desk.journal, origin.desk.of(number), "image-1")
     origin.step()
     assert claims.left_to_render(origin.desk.journal, 99) == 2
-    assert [claims.of_job(origin.desk.journal, number) is not None for number in (3, 4, 5, 6)] == [
+    assert [claim_of(origin.desk.journal, number) is not None for number in (3, 4, 5, 6)] == [
         True,
         True,
         False,
@@ -161,7 +162,7 @@ def test_our_own_workers_get_back_what_no_node_holds(origin: Origin, node: Node)
         assert transitions.claim(origin.desk.journal, origin.desk.of(number), "image-1")
     origin.step()
     origin.step()
-    assert len(origin.steps()) == 1 and claims.of_job(origin.desk.journal, 3)
+    assert len(origin.steps()) == 1 and claim_of(origin.desk.journal, 3)
     assert node.publish(3)
     origin.step()
     assert origin.desk.of(3).state == "published"
