@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
-from supervisor.processes.spec import ChildSpec, CommandSpec, Intensity, Restart, Sandbox, numbered
+from supervisor.processes.spec import ChildSpec, CommandSpec, Intensity, Restart, Sandbox
 from supervisor.resources import cpu_quota
 from supervisor.resources.cpu_quota import Processors
 from supervisor.resources.memory import MIB
@@ -139,13 +139,8 @@ def operators_own(given: CommandSettings) -> ChildSpec:
     )
 
 
-def image_workers(settings: Settings) -> tuple[ChildSpec, ...]:
-    """The pool's children: one for each processor that we may use, unless `pool.workers` says otherwise."""
-    return numbered(image_worker(settings), worker_count(settings))
-
-
 def worker_count(settings: Settings) -> int:
-    """How many image workers there are."""
+    """How many image workers there are: one for each processor that we may use, unless `pool.workers` says so."""
     return image_processors(settings).count
 
 

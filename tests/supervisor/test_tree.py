@@ -19,7 +19,7 @@ from supervisor import tree
 from supervisor.child.runtime import resolve
 from supervisor.processes import policy
 from supervisor.processes import spec as specs
-from supervisor.processes.spec import ChildSpec
+from supervisor.processes.spec import ChildSpec, numbered
 from supervisor.processes.subtree import children_of
 from supervisor.settings import Settings, load
 from supervisor.settings.commands import RESERVED, WORKER, CommandSettings
@@ -39,6 +39,10 @@ def everyone(settings: Settings) -> Iterator[ChildSpec]:
         yield spec
         if "children" in spec.options:
             yield from children_of(spec.options)
+
+
+def image_workers(settings: Settings) -> tuple[ChildSpec, ...]:
+    return numbered(tree.image_worker(settings), tree.worker_count(settings))
 
 
 def test_the_order_of_starting(settings: Settings) -> None:
@@ -160,7 +164,7 @@ def test_feeds_and_gallery_are_in_a_bucket_only_if_asked_for(
 
 
 def test_an_image_worker_knows_its_limits_and_nothing_else(settings: Settings) -> None:
-    for worker in tree.image_workers(settings):
+    for worker in image_workers(settings):
         assert worker.options.keys() == {"limits", "ladder", "strip", "gc_every", "spool", "largest_cap_bytes"}
         others = {key: value for key, value in worker.options.items() if key != "spool"}  # where its workplace is
         assert str(settings.state_dir) not in json.dumps(others)
@@ -176,7 +180,7 @@ def test_only_health_gets_the_socket(settings: Settings) -> None:
 @pytest.mark.parametrize(("workers", "expected"), [(0, len(os.sched_getaffinity(0))), (1, 1), (7, 7)])
 def test_image_workers_one_a_core_unless_said_otherwise(workers: int, expected: int, settings: Settings) -> None:
     given = replace(settings, pool=replace(settings.pool, workers=workers))
-    names = [spec.name for spec in tree.image_workers(given)]
+    names = [spec.name for spec in image_workers(given)]
     assert names == [f"image-{number}" for number in range(1, expected + 1)]
 
 

@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Sequence
 from random import random
 
-import structlog
-
 from ipc import failpoints
 from ipc.files.spool import Spool
 from ipc.journal import Journal, breakers
@@ -41,8 +39,6 @@ FETCH_SECONDS = 0.1
 
 COUNT_SECONDS = 0.5
 """How often what was taken is counted."""
-
-log = structlog.get_logger()
 
 
 def run(context: Context, journal: Journal, spool: Spool) -> None:
