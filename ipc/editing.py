@@ -154,7 +154,7 @@ def unblock(journal: Journal, sha256: str, editing: Editing, now: float) -> Bloc
     """Let a picture in again: posts that it has hidden are shown as their captions say. None: it was not blocked."""
     failpoints.reach("hidden.before")
     with journal.transaction():
-        was_blocked, hidden, dead = pictures.unblock(journal, sha256, transitions.BLOCKED)
+        was_blocked, hidden, dead = pictures.unblock(journal, sha256)
         jobs = [job for one in hidden if (job := lookup.job(journal, one)) and job.hidden_by == "block"]
         for job in jobs:
             transitions.unhide(journal, job, None, now)

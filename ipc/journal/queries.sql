@@ -146,7 +146,7 @@ DELETE FROM blocked_posts NOT INDEXED WHERE job IN (
 -- name: to_blocked
 -- The picture is kept out: it goes no further, and its file is not kept. Tried again, it is fetched first.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                waits_since = NULL, state = 'dead', dead_state = 'seen', dead_cause = 'failure', stored = 0,
+                waits_since = NULL, state = 'dead', dead_state = 'seen', dead_cause = 'blocked', stored = 0,
                 attempts = attempts + 1, next_at = 0, reason = :reason, claimed_by = NULL
 WHERE id = :id AND state IN ('seen', 'fetched');
 
@@ -161,10 +161,10 @@ SELECT count(*) FROM (
     WHERE state = 'dead' AND shown = 1 AND (deleted_at IS NOT NULL OR hidden_at IS NOT NULL) LIMIT :limit
 );
 
--- name: dead_with
--- The dead letters of that picture and reason.
+-- name: blocked_dead
+-- The dead letters that went no further since that picture is blocked.
 SELECT id FROM jobs INDEXED BY jobs_sha256
-WHERE sha256 = :sha256 AND sha256 IS NOT NULL AND state = 'dead' AND reason = :reason;
+WHERE sha256 = :sha256 AND sha256 IS NOT NULL AND state = 'dead' AND dead_cause = 'blocked';
 
 -- name: jobs_of_picture
 -- All that have it, deleted ones aside, however far they are.

@@ -228,9 +228,9 @@ def test_a_blocked_picture_is_hidden_where_it_is_and_goes_no_further_where_it_co
     assert (became.hidden, became.stopped) == (3, 2)
     assert hidden(journal, 4, 5, 6) == ["block"] * 3
     assert [job(journal, one).state for one in (1, 2, 3, 7)] == ["seen", "dead", "dead", "dead"]
-    assert job(journal, 2).reason == transitions.BLOCKED
+    assert job(journal, 2).dead_cause == "blocked"
     assert transitions.record_fetched(journal, [(job(journal, 1), PICTURE, 100, None)]) == set()
-    assert (job(journal, 1).state, job(journal, 1).reason) == ("dead", transitions.BLOCKED)
+    assert (job(journal, 1).state, job(journal, 1).dead_cause) == ("dead", "blocked")
     assert lookup.unfinished(journal, [job(journal, one).id for one in (1, 2, 3, 7)]) == {}, "no file of it is kept"
     assert transitions.revive(journal, [job(journal, one).id for one in (1, 2, 3, 7)]) == []
     came(journal, post(2, "id:2", caption="edited"))

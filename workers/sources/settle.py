@@ -139,7 +139,7 @@ def record_fetched(journal: Journal, spool: Spool, fetched: Sequence[tuple[Job, 
 def _tell_blocked(journal: Journal, job: Job) -> None:
     """Log it if the job is dead since its picture is blocked."""
     now = lookup.job(journal, job.id)
-    if now and now.state == "dead" and now.reason == transitions.BLOCKED:
+    if now and now.state == "dead" and now.dead_cause == "blocked":
         log.info("picture.left_out", job=job.id, channel=job.channel_id, message=job.message_id, reason=now.reason)
 
 

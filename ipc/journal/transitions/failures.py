@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Literal
 
 from ipc import failpoints
-from ipc.jobs import DeadCause, Job
+from ipc.jobs import FailureCause, Job
 from ipc.journal import Journal
 from ipc.journal.life import OPERATOR, Step, record
 from ipc.journal.statistics import Outcome
@@ -86,7 +86,7 @@ def fail(
     return "later" if put_off else "moved on"
 
 
-def bury(journal: Journal, job: Job, reason: str, *, cause: DeadCause = "failure", is_failure: bool = True) -> bool:
+def bury(journal: Journal, job: Job, reason: str, *, cause: FailureCause = "failure", is_failure: bool = True) -> bool:
     """seen, fetched or rendered → dead. Only the operator's retry, or an edit, brings it back.
 
     A job whose cause is `poison` comes back by the operator's retry only. `is_failure`: something went wrong, and is

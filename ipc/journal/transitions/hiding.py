@@ -12,8 +12,8 @@ from ipc.journal.life import CONNECTION, OPERATOR, UPLOADER, Step, record
 from ipc.journal.outputs import takedowns
 from ipc.journal.transitions import arrows, renewing
 
-BLOCKED = "blocked by the operator"
-"""The reason of a dead letter whose picture is kept out."""
+_BLOCKED = "blocked by the operator"
+"""The reason of a dead letter whose picture is kept out, for people: its cause is `blocked`."""
 
 
 def hide(journal: Journal, job: Job, by: HiddenBy, now: float, sha256: str | None = None) -> None:
@@ -57,7 +57,7 @@ def block(journal: Journal, job: Job, sha256: str, now: float) -> Literal["hidde
         hide(journal, job, "block", now, sha256)
         return "hidden"
     step = record(Step.BLOCKED, OPERATOR, now)
-    if journal.run("to_blocked", id=job.id, reason=BLOCKED, step=step).rowcount == 0:
+    if journal.run("to_blocked", id=job.id, reason=_BLOCKED, step=step).rowcount == 0:
         journal.run("to_blocked_dead", id=job.id)
         return "untouched"
     journal.run("add_total", name="failed", by=1)

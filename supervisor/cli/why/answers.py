@@ -9,7 +9,6 @@ from typing import Any
 from ipc.jobs import Job
 from ipc.journal import life
 from ipc.journal.life import Step
-from ipc.journal.transitions import BLOCKED
 from ipc.rules import LEFT
 from ipc.text.durations import duration
 from ipc.text.timestamps import iso
@@ -132,7 +131,7 @@ _STANDING = {
 def _dead(job: Job) -> Explanation:
     attempts = f"{job.attempts} {'attempt' if job.attempts == 1 else 'attempts'}"
     remedy = f"bin/run retry {job.id} brings it back, once the reason is gone"
-    if job.reason == BLOCKED:
+    if job.dead_cause == "blocked":
         remedy = f"bin/run block --remove {job.sha256} lets it in"
     if job.dead_cause == "poison":
         remedy = f"It is set aside, since it killed its workers. bin/run retry {job.id} tries it once more"
@@ -185,7 +184,7 @@ def _obstacles(finding: Finding, job: Job, status: Mapping[str, Any]) -> Iterato
     """What /status shows that keeps it from going on."""
     taker = TAKERS[job.state]
     for problem in status["problems"]:
-        of_taker = problem["id"].startswith("child.") and problem["what"].startswith(f"{taker} ")
+        of_taker = problem["id"].startswith("child.") and problem.get("subject") == f"child {taker}"
         if of_taker or problem["id"].startswith(PROBLEMS[job.state]):
             yield Wait(problem["what"], problem["remedy"])
     row = next((one for one in status["tree"] if one["name"] == taker), None)

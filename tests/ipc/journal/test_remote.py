@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ipc.intake import take
-from ipc.jobs import DeadCause, Job, State
+from ipc.jobs import FailureCause, Job, State
 from ipc.journal import Journal, JournalError, figures, life, queue, transitions
 from ipc.journal.machines import claims
 from ipc.journal.machines.claims import Claim
@@ -55,7 +55,7 @@ def ends(journal: Journal, result: Result) -> str:
     return ending
 
 
-def dead(job: Job, key: Key, state: State, cause: DeadCause = "failure", *, is_doubtful: bool = False) -> Dead:
+def dead(job: Job, key: Key, state: State, cause: FailureCause = "failure", *, is_doubtful: bool = False) -> Dead:
     return Dead(key, "node-1", job.revision, state, cause, "why", is_doubtful)
 
 
@@ -71,7 +71,7 @@ def is_ours(journal: Journal, job: Job) -> bool:
 
 @pytest.mark.parametrize(("state", "cause"), [("seen", "failure"), ("fetched", "failure")])
 def test_what_a_node_could_not_fetch_or_render_our_own_workers_try(
-    state: State, cause: DeadCause, journal: Journal
+    state: State, cause: FailureCause, journal: Journal
 ) -> None:
     """It costs none of the picture's attempts: the original is here."""
     job, key = hand_over(journal)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ipc.files.rows import RowLayout, rows_of
-from ipc.jobs import DeadCause, Rendition, State
+from ipc.jobs import FailureCause, Rendition, State
 from ipc.journal.machines import claims
 from ipc.machines.handover import Handover
 from ipc.machines.result import Dead, Published, RowAddress
@@ -184,7 +184,7 @@ class Node:
         self,
         numbers: Iterable[int],
         state: State = "rendered",
-        cause: DeadCause = "failure",
+        cause: FailureCause = "failure",
         *,
         reason: str = "no picture",
         is_doubtful: bool = False,

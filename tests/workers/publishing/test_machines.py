@@ -17,7 +17,7 @@ import pytest
 from ipc import editing, failpoints
 from ipc.files.rows import RowLayout
 from ipc.intake import take_handed_over, withdraw
-from ipc.jobs import DeadCause, State
+from ipc.jobs import FailureCause, State
 from ipc.journal import Journal, queue, transitions
 from ipc.journal.machines import claims, taken
 from ipc.journal.outputs import takedowns
@@ -279,7 +279,7 @@ def make(change: str, origin: Origin) -> None:
 
 
 @pytest.mark.parametrize(("state", "cause"), [("seen", "failure"), ("fetched", "failure"), ("fetched", "poison")])
-def test_what_a_node_can_not_do_is_done_here(state: State, cause: DeadCause, origin: Origin, node: Node) -> None:
+def test_what_a_node_can_not_do_is_done_here(state: State, cause: FailureCause, origin: Origin, node: Node) -> None:
     """Its original is lost in the bucket, or the node has too little memory. It is handed over to no other one."""
     fetch(origin, 3)
     origin.step()

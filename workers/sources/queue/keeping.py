@@ -9,7 +9,7 @@ import structlog
 
 from ipc import failpoints
 from ipc.files.spool import Spool
-from ipc.jobs import State
+from ipc.jobs import FailureCause, State
 from ipc.journal import Journal
 from ipc.journal.machines import taken
 from ipc.journal.machines.taken import Ending, Guest
@@ -128,7 +128,8 @@ class Keeping:
 
 def dead_of(one: Guest, node: str) -> Dead:
     """What its origin is told of a dead letter."""
-    state, cause = one.dead_state or "fetched", one.dead_cause or "failure"
+    state = one.dead_state or "fetched"
+    cause: FailureCause = "poison" if one.dead_cause == "poison" else "failure"
     is_doubtful = one.is_doubted and (state, cause) == ("fetched", "failure")
     return Dead(Key.read(one.key), node, one.revision, state, cause, one.reason or "", is_doubtful)
 
