@@ -26,6 +26,7 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
+from supervisor import child_options
 from supervisor import tree as tree_page
 from supervisor.home import HOME
 from supervisor.processes.spec import ChildSpec, numbered
@@ -181,7 +182,7 @@ def settings() -> Settings:
 def image_specs() -> tuple[ChildSpec, ...]:
     """The tree's image workers, one a core: what they are told, and how nice they are."""
     given = settings()
-    return numbered(tree_page.image_worker(given), tree_page.worker_count(given))
+    return numbered(tree_page.image_worker(given), child_options.worker_count(given))
 
 
 def names() -> set[str]:

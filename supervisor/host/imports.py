@@ -52,7 +52,7 @@ class Imports:
         slot = self._slot()
         if slot is None:
             return {**answer, "state": "gone"}
-        answer |= {"state": slot.state.value, "why": str(slot.facts().get("last_exit", ""))}
+        answer |= {"state": slot.state.value, "why": slot.last_exit.text[:300] if slot.last_exit else ""}
         if slot.state in OVER:
             self._supervisor.roster.retire_child(tree.IMPORT)
         return answer

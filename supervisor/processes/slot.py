@@ -52,8 +52,8 @@ class Slot:
         self._row_began = 0.0
         self._resting: State = State.WAITING
         self._since = time.monotonic()
-        self._last_exit: Exit | None = None
-        self._causes: Counter[str] = Counter()
+        self.last_exit: Exit | None = None
+        self.exit_causes: Counter[str] = Counter()
         self._failed_starts = 0
         self._why_not = ("", "")
         self._loop = ""
@@ -148,8 +148,8 @@ class Slot:
         assert self.process is not None
         self._last_heard = self.process.heard
         was_ready, served = self.process.ready, max(0.0, now - self.process.ready_at)
-        self.process, self._last_exit = None, end
-        self._causes[end.cause.value] += 1
+        self.process, self.last_exit = None, end
+        self.exit_causes[end.cause.value] += 1
         self.deaths = policy.recent(self.deaths, now, intensity.window_seconds)
         replaced = (
             self.wanted and not self.rests and (self.recycled or policy.is_replaced(end.cause, self.spec.restart))
@@ -181,7 +181,8 @@ class Slot:
             return State.HELD
         return State.FINISHED if cause is Cause.FINISHED and self.spec.restart != "permanent" else State.STOPPED
 
-    def _since_when(self) -> float:
+    @property
+    def since(self) -> float:
         """Since when it stands so. A row of quick deaths is one trouble, however often it is ready for a moment."""
         if self._is_on_trial():
             return self._row_began
@@ -198,59 +199,22 @@ class Slot:
         served = 0.0 if self.process is None else time.monotonic() - self.process.ready_at
         return self._holds > 0 and served < policy.STEADY_SECONDS
 
-    def _trouble(self) -> tuple[str, str]:
+    @property
+    def tried_again_at(self) -> float | None:
+        """When it is tried once more, if it is held for having died too often."""
+        return self.due_at if self._holds and self.is_scheduled else None
+
+    @property
+    def heard(self) -> float | None:
+        """When its process, or its last one, was last heard of."""
+        return self._last_heard if self.process is None else self.process.heard
+
+    @property
+    def trouble(self) -> tuple[str, str]:
         """What keeps it from running, besides how it ended last, and what to do; mostly nothing."""
-        if self._is_on_trial() and self._last_exit is not None:
+        if self._is_on_trial() and self.last_exit is not None:
             remedy = (
                 f"The others go on. The log has what it printed. When it is mended: bin/run restart {self.spec.name}"
             )
-            return f"{self._loop}; the last time: {self._last_exit.text}", remedy
+            return f"{self._loop}; the last time: {self.last_exit.text}", remedy
         return self._why_not
-
-    def facts(self) -> dict[str, Any]:
-        """The slot's row of /status; a child that is down has no pid."""
-        facts: dict[str, Any] = {
-            "state": self.state.value,
-            "restarts": self.restarts,
-            "since": round(self._since_when(), 1),
-            "cap_bytes": self.spec.cap_bytes,
-        }
-        if self.rests:
-            facts["resting"] = True
-        if self._holds and self.is_scheduled:
-            facts["due"] = round(self.due_at, 1)
-        if self.process is not None:
-            facts |= self._facts_of(self.process)
-        if self._last_exit is not None:
-            facts |= {
-                "last_exit": self._last_exit.text[:300],
-                "last_cause": self._last_exit.cause.value,
-                "remedy": self._last_exit.remedy[:500],
-                "exit_causes": dict(self._causes),
-            }
-        heard = self._last_heard if self.process is None else self.process.heard
-        if heard is not None:
-            facts["heard"] = round(heard, 1)
-        trouble, remedy = self._trouble()
-        if trouble:
-            facts |= {"trouble": trouble[:300], "remedy": remedy}
-        return facts
-
-    def _facts_of(self, process: Process) -> dict[str, Any]:
-        """What the row says of the process that fills the slot."""
-        facts: dict[str, Any] = {
-            "pid": process.pid,
-            "spawned": process.spawned,
-            "rss_bytes": process.rss_bytes,
-            "peak_rss_bytes": process.peak_rss_bytes,
-            **process.history.facts(),
-            "cap_bytes": process.cap_bytes,
-            "beats": self.spec.command is None,
-        }
-        if process.cap_bytes:
-            facts["enforced_by"] = "cgroup" if process.leaf else "sampling"
-        if process.sandbox is not None:
-            facts["sandbox"] = process.sandbox
-        if process.leaf_peak_bytes:
-            facts["cgroup_peak_bytes"] = process.leaf_peak_bytes
-        return facts

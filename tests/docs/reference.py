@@ -29,6 +29,7 @@ from supervisor.settings.render import as_toml
 from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import SECTIONS, TABLE
 from supervisor.settings.webhooks import WebhookSettings
+from supervisor.start import Start
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -115,7 +116,7 @@ def processes() -> str:
         settings = replace(settings, **{entry.section: section})
     canaries["webhook.secret"] = "canary of a webhook"
     settings = replace(settings, webhook=(WebhookSettings(secret=canaries["webhook.secret"]),))
-    children = [*tree.children(settings, 0, tree.Start.now()), *numbered(tree.image_worker(settings), 1)]
+    children = [*tree.children(settings, 0, Start.now()), *numbered(tree.image_worker(settings), 1)]
     rows = [("root", "`supervisor.root`", "all", "hidden")]
     for child in (one for one in children if one.target):
         text = repr(child.options)

@@ -15,7 +15,8 @@ from ipc.holds import Hold
 from supervisor.child.runtime import resolve
 from supervisor.processes.spec import ChildSpec
 from supervisor.settings import load
-from supervisor.tree import Start, children, image_worker
+from supervisor.start import Start
+from supervisor.tree import children, image_worker
 from tests.workers.desk import Desk
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from supervisor.processes.loop.shared import Shared
 from supervisor.processes.slot import Slot
+from supervisor.processes.slot_row import row_of
 
 LOOK_SECONDS = 1.0
 """Between two looks at what has changed in the rows, at least."""
@@ -42,7 +43,7 @@ class Rows:
         now = time.monotonic()
         if slot.process is not None and slot.spec.command is not None:
             slot.process.heard = now  # it says nothing, but the kernel would have told of its end
-        facts = slot.facts()
+        facts = row_of(slot)
         was_busy = now - self._busy_at < REPEAT_SECONDS  # for a while after, or the row would show the last work
         pause = BUSY_REPEAT_SECONDS if was_busy or _is_heard_anew(slot, facts) else REPEAT_SECONDS
         if not _is_the_same(facts, slot.reported) or now - slot.reported_at >= pause:

@@ -12,6 +12,7 @@ from ipc.transport.exits import Cause, Exit
 from supervisor.processes import slot as slots
 from supervisor.processes.policy import Intent
 from supervisor.processes.slot import Slot, State
+from supervisor.processes.slot_row import row_of
 from supervisor.processes.spec import ChildSpec, CommandSpec, Intensity
 from supervisor.resources.memory import MemoryHistory
 
@@ -87,7 +88,7 @@ def test_from_waiting_to_running(clock: Clock) -> None:
     clock.now += 3
     slot.mark_ready()
     assert stands(slot) is State.RUNNING and slot.has_settled()
-    assert slot.facts() == {
+    assert row_of(slot) == {
         "state": "running",
         "restarts": 0,
         "since": 1_000_003,
@@ -110,14 +111,14 @@ def test_a_dead_child_waits_has_no_pid_and_says_why() -> None:
     begin(slot, ready=True)
     assert end(slot, Cause.CRASHED)
     assert stands(slot) is State.WAITING and slot.is_due(1.0), "the first replacement comes at once"
-    facts = slot.facts()
+    facts = row_of(slot)
     ended = {"last_exit", "last_cause", "remedy", "exit_causes", "heard"}
     assert facts.keys() == {"state", "restarts", "since", "cap_bytes"} | ended
     assert facts["exit_causes"] == {"crashed": 1}
     assert (facts["cap_bytes"], facts["last_exit"], facts["last_cause"]) == (7, "exit code 1", "crashed")
     assert facts["remedy"] == "do something" and facts["restarts"] == 0
     begin(slot)
-    assert slot.facts()["restarts"] == 1 and slot.has_settled(), "it has had a first try"
+    assert row_of(slot)["restarts"] == 1 and slot.has_settled(), "it has had a first try"
 
 
 def test_quick_deaths_wait_longer_and_longer_until_one_lives() -> None:
@@ -227,9 +228,9 @@ def test_put_off() -> None:
     slot = make()
     slot.postpone(9.0, "cannot be started: EAGAIN", "Raise the limit")
     assert not slot.is_due(8.9) and slot.is_due(9.0) and not slot.started_before
-    assert (slot.facts()["trouble"], slot.facts()["remedy"]) == ("cannot be started: EAGAIN", "Raise the limit")
+    assert (row_of(slot)["trouble"], row_of(slot)["remedy"]) == ("cannot be started: EAGAIN", "Raise the limit")
     begin(slot)
-    assert "trouble" not in slot.facts()
+    assert "trouble" not in row_of(slot)
 
 
 def test_a_start_that_failed_for_want_of_something_is_no_life(clock: Clock) -> None:
@@ -238,7 +239,7 @@ def test_a_start_that_failed_for_want_of_something_is_no_life(clock: Clock) -> N
         begin(slot)
         slot.start_failed(9.0, "no thread", "Raise the limit")
         assert stands(slot) is State.WAITING and not slot.is_due(8.9) and slot.is_due(9.0)
-    assert slot.restarts == 0 and slot.deaths == () and "last_exit" not in slot.facts()
+    assert slot.restarts == 0 and slot.deaths == () and "last_exit" not in row_of(slot)
     begin(slot, ready=True)
     assert slot.restarts == 0
     assert end(slot, Cause.SHORT, now=100.0) and slot.due_at == 100.0 + 2.0, "it is put off"
@@ -265,7 +266,7 @@ def test_a_command_that_outran_its_intensity_is_held_and_tried_again_ever_more_s
     assert slot.has_outrun(INTENSITY)
     assert slot.hold(clock.now, INTENSITY) == 60.0
     held_since = clock.now
-    facts = slot.facts()
+    facts = row_of(slot)
     assert (facts["state"], facts["since"], facts["due"]) == ("held", held_since, held_since + 60)
     assert facts["trouble"] == "it has ended 4 times within 60 s; the last time: exit code 1"
     assert facts["remedy"].endswith("bin/run restart own")
@@ -276,13 +277,13 @@ def test_a_command_that_outran_its_intensity_is_held_and_tried_again_ever_more_s
         live(slot, clock, 1.0)
         assert slot.has_outrun(INTENSITY), "though its other deaths are long ago"
         assert slot.hold(clock.now, INTENSITY) == seconds
-        assert slot.facts()["since"] == held_since
+        assert row_of(slot)["since"] == held_since
 
     clock.now = slot.due_at
     begin(slot, ready_at=clock.now, ready=True)
-    assert slot.facts()["trouble"] and slot.facts()["since"] == held_since, "not well yet"
+    assert row_of(slot)["trouble"] and row_of(slot)["since"] == held_since, "not well yet"
     clock.now += 10
-    assert "trouble" not in slot.facts() and stands(slot) is State.RUNNING
+    assert "trouble" not in row_of(slot) and stands(slot) is State.RUNNING
     end(slot, Cause.CRASHED, clock.now)
     assert not slot.has_outrun(INTENSITY) and stands(slot) is State.WAITING
 
@@ -295,7 +296,7 @@ def test_an_order_ends_such_a_hold(clock: Clock) -> None:
         slot.hold(clock.now, INTENSITY)
         (slot.release if order == "start" else slot.cancel)()
         assert stands(slot) is expected and slot.is_due(clock.now) is (order == "start")
-        assert "trouble" not in slot.facts()
+        assert "trouble" not in row_of(slot)
 
 
 def test_since_when_it_is_down_does_not_begin_anew_with_every_try(clock: Clock) -> None:
@@ -304,18 +305,18 @@ def test_since_when_it_is_down_does_not_begin_anew_with_every_try(clock: Clock) 
     begin(slot, ready=True)
     clock.now += 100
     end(slot, Cause.CRASHED)
-    assert slot.facts()["since"] == 1_000_100
+    assert row_of(slot)["since"] == 1_000_100
     for _ in range(3):
         clock.now += 4
         begin(slot)
         clock.now += 1
         end(slot, Cause.CRASHED)
-        assert slot.facts()["since"] == 1_000_100
+        assert row_of(slot)["since"] == 1_000_100
     clock.now += 10
     begin(slot, ready=True)
-    assert slot.facts()["since"] == 1_000_125
+    assert row_of(slot)["since"] == 1_000_125
     end(slot, Cause.HELD)
-    assert slot.facts()["since"] == 1_000_125
+    assert row_of(slot)["since"] == 1_000_125
 
 
 def test_a_row_of_quick_deaths_is_one_trouble_though_it_is_ready_in_between(clock: Clock) -> None:
@@ -325,13 +326,13 @@ def test_a_row_of_quick_deaths_is_one_trouble_though_it_is_ready_in_between(cloc
         clock.now = 1_000_000.0 + seconds
         begin(slot, ready=True)
         end(slot, Cause.CRASHED, now=clock.now)
-        assert slot.facts()["since"] == 1_000_000
+        assert row_of(slot)["since"] == 1_000_000
     clock.now += 1
     begin(slot, ready=True)
-    assert slot.facts()["since"] == 1_000_010, "it runs"
+    assert row_of(slot)["since"] == 1_000_010, "it runs"
     clock.now += 10
     end(slot, Cause.CRASHED, now=clock.now)
-    assert slot.facts()["since"] == 1_000_020, "and did so for long enough"
+    assert row_of(slot)["since"] == 1_000_020, "and did so for long enough"
 
 
 def test_held_since_it_is_held(clock: Clock) -> None:
@@ -339,7 +340,7 @@ def test_held_since_it_is_held(clock: Clock) -> None:
     begin(slot)
     clock.now += 50
     end(slot, Cause.HELD)
-    assert slot.facts()["since"] == 1_000_050
+    assert row_of(slot)["since"] == 1_000_050
 
 
 def test_long_texts_are_cut_to_fit_a_message() -> None:
@@ -348,7 +349,7 @@ def test_long_texts_are_cut_to_fit_a_message() -> None:
     slot.after_exit(
         Exit(Cause.HELD, said="w" * 9000, remedy="r" * 9000), 1.0, counts=True, intensity=INTENSITY, random=lambda: 0.0
     )
-    facts = slot.facts()
+    facts = row_of(slot)
     assert (len(facts["last_exit"]), len(facts["remedy"])) == (300, 500)
 
 
