@@ -24,7 +24,7 @@ from health.listener import Listener, is_told
 from health.notify.notifier import Notifier
 from health.page.journal import PageOptions
 from health.view.view import View
-from ipc.options import reading_options
+from ipc.process.options import reading_options
 from ipc.transport.context import Context
 
 LOOK_SECONDS = 2.0

@@ -9,8 +9,8 @@ import enum
 import signal
 from collections.abc import Callable
 
-from ipc.holds import EX_CONFIG
 from ipc.kernel import process_limit
+from ipc.process.holds import EX_CONFIG
 from ipc.transport.exits import Cause, Exit, Killer
 from ipc.transport.messages import Held, LastWords, Leaving, Short, Starved, Unrunnable
 from supervisor.processes.spec import Intensity, Restart

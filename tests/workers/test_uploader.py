@@ -1034,7 +1034,7 @@ class Hanging(Watched):
 
 def test_a_storage_that_hangs_keeps_no_row_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.publishing.stage.POLL_SECONDS", 0.1)
-    monkeypatch.setattr("workers.publishing.liveness.SILENT_SECONDS", 0.3)
+    monkeypatch.setattr("workers.publishing.running.liveness.SILENT_SECONDS", 0.3)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     monkeypatch.setattr("workers.uploader.DRAIN_SECONDS", 0.5)
     storage = Hanging(desk.media)
@@ -1057,7 +1057,7 @@ def test_a_storage_that_hangs_keeps_no_row_waiting(desk: Desk, monkeypatch: pyte
 
 
 def test_it_is_told_when_a_silent_storage_speaks_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.publishing.liveness.SILENT_SECONDS", 0.2)
+    monkeypatch.setattr("workers.publishing.running.liveness.SILENT_SECONDS", 0.2)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     storage = Hanging(desk.media)
     desk.render(1)
@@ -1074,7 +1074,7 @@ def test_a_catalogue_that_hangs_is_told_before_its_breaker_opens(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, answer_seconds: float
 ) -> None:
     """Whether its time-out is shorter than our patience, as long, or longer."""
-    monkeypatch.setattr("workers.publishing.liveness.SILENT_SECONDS", 0.5)
+    monkeypatch.setattr("workers.publishing.running.liveness.SILENT_SECONDS", 0.5)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     monkeypatch.setattr("workers.uploader.DRAIN_SECONDS", 0.5)
     with FaultProxy(free_port()) as proxy:

@@ -21,8 +21,8 @@ from ipc.journal import Journal, leases, queue, renewals, transitions
 from ipc.journal import pictures as journal_pictures
 from ipc.posts import RENEWAL
 from ipc.retry import RetryPolicy
-from workers.publishing.liveness import Liveness
 from workers.publishing.on_behalf import layouts_of
+from workers.publishing.running.liveness import Liveness
 from workers.publishing.service.service import Service
 from workers.publishing.stage import FAULTS_OF_A_JOB, unforeseen_as
 from workers.publishing.storage import Item, ObjectFault, Put, Storage, StorageFault

@@ -32,8 +32,8 @@ from workers.publishing.catalog import (
     Outcome,
     RowFault,
 )
-from workers.publishing.liveness import Liveness
 from workers.publishing.on_behalf import behalves_of
+from workers.publishing.running.liveness import Liveness
 from workers.publishing.schema_watch import SchemaWatch
 from workers.publishing.service.service import Service
 from workers.publishing.stage import FAULTS_OF_A_JOB, unforeseen_as

@@ -9,9 +9,9 @@ import os
 import sys
 
 from ipc import private_files
-from ipc.checklist import Checklist, Result
 from ipc.journal import Journal, JournalError, OlderJournal, figures
 from ipc.journal.machines import taken
+from ipc.process.checklist import Checklist, Result
 from supervisor import child_options, tree
 from supervisor.child.runtime import resolve
 from supervisor.cli import client, terminal

@@ -8,8 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from ipc.checklist import Checklist
 from ipc.kernel import proc
+from ipc.process.checklist import Checklist
 from supervisor import child_options
 from supervisor.child import sandbox
 from supervisor.cli import client

@@ -10,9 +10,9 @@ import pytest
 
 from ipc.transport.exits import Cause, Exit
 from supervisor.processes import slot as slots
+from supervisor.processes.loop.rows import row_of
 from supervisor.processes.policy import Intent
 from supervisor.processes.slot import Slot, State
-from supervisor.processes.slot_row import row_of
 from supervisor.processes.spec import ChildSpec, CommandSpec, Intensity
 from supervisor.resources.memory import MemoryHistory
 

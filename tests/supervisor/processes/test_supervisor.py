@@ -19,8 +19,8 @@ import psutil
 import pytest
 
 from ipc.transport.messages import Report, Wake
+from supervisor.processes.loop.rows import row_of
 from supervisor.processes.process import Process
-from supervisor.processes.slot_row import row_of
 from supervisor.processes.spec import ChildSpec, Intensity, SpecError
 from supervisor.processes.supervisor import Supervisor
 from tests.instance import DEADLINE_SECONDS, HOME, _pids, _session_of, children, wait_for

@@ -32,9 +32,9 @@ from tests.workers.desk import CHANNEL, Desk
 from tests.workers.publishing.catalog.queue_desk import expire
 from tests.workers.publishing.machines_desk import MADE, Node, Origin, sections
 from workers.publishing.gc import collect
-from workers.publishing.liveness import Liveness
 from workers.publishing.machines import fleet, hand_over, works
 from workers.publishing.row_stage import RowStage
+from workers.publishing.running.liveness import Liveness
 from workers.publishing.service.breaker import Breaker
 from workers.publishing.service.faults import ServiceFault
 from workers.publishing.service.service import Service

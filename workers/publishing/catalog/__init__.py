@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ipc.checklist import Checklist
-from ipc.loading import loading
+from ipc.process.checklist import Checklist
+from ipc.process.loading import loading
 from workers.publishing.catalog import embedded
 from workers.publishing.catalog.embedded import SqliteCatalog
 from workers.publishing.catalog.protocol import (

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ipc import database
-from ipc.checklist import Checklist
+from ipc.process.checklist import Checklist
 from workers.publishing.catalog.pictures import COLUMNS, Asked, Position
 from workers.publishing.catalog.protocol import Catalog, CatalogFault, MessageRows, Outcome, RowFault, refusal
 

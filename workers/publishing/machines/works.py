@@ -21,7 +21,7 @@ from workers.publishing.machines.minding import Minding
 from workers.publishing.machines.results import Results
 from workers.publishing.machines.retreat import Retreat, give_up
 from workers.publishing.machines.wire import Wire
-from workers.publishing.work_thread import WorkThread
+from workers.publishing.running.work_thread import WorkThread
 
 POLL_SECONDS = 0.5
 PAUSE_SECONDS = 5.0

@@ -26,7 +26,7 @@ from ipc.journal.outputs import takedowns
 from ipc.journal.outputs.takedowns import Takedown
 from workers.publishing.gc import ANSWER_SECONDS, Garbage, GarbageScope, remove, row_seconds
 from workers.publishing.gc.garbage import judge, objects_under
-from workers.publishing.own_services import OwnServices
+from workers.publishing.running.own_services import OwnServices
 from workers.publishing.service.faults import ServiceFault
 from workers.publishing.storage import Stored
 from workers.publishing.takedown.purges import Purges, forgive

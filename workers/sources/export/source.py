@@ -15,15 +15,15 @@ from typing import Any
 
 import structlog
 
-from ipc.checklist import Checklist
 from ipc.editing import Editing
 from ipc.files.spool import Spool
-from ipc.holds import Hold
 from ipc.identities import Identity, wants_sha256
 from ipc.intake import Taken, take
 from ipc.journal import Journal, lookup
-from ipc.options import reading_options
 from ipc.posts import Page, Post
+from ipc.process.checklist import Checklist
+from ipc.process.holds import Hold
+from ipc.process.options import reading_options
 from ipc.retry import RetryPolicy
 from ipc.transport.context import Context
 from ipc.transport.messages import Message

@@ -17,7 +17,7 @@ from ipc.files.spool import Spool
 from ipc.journal import Journal, breakers
 from ipc.journal.machines import taken
 from ipc.machines.names import node_name
-from ipc.options import reading_options
+from ipc.process.options import reading_options
 from ipc.transport.context import Context
 from workers.publishing.catalog.supabase.queues import Queues
 from workers.sources.backpressure import Backpressure

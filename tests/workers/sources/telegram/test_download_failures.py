@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from ipc.holds import Hold
+from ipc.process.holds import Hold
 from tests.workers.desk import Desk
 from workers.sources.settle import Failed, Gone, NoRoom, PutOff, Withdrawn
 from workers.sources.telegram.downloads.failures import (

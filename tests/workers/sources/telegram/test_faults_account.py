@@ -14,8 +14,8 @@ import pytest
 from telethon import TelegramClient
 from telethon.sessions import StringSession
 
-from ipc.holds import Hold
 from ipc.journal import lookup
+from ipc.process.holds import Hold
 from tests.servers.telegram import TelegramServer
 from tests.servers.telegram.proxies import HttpProxy, MtProxy, Socks5Proxy
 from tests.workers.sources.telegram.alone import Alone

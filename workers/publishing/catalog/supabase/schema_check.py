@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterator
 from typing import Any, TypeVar
 
-from ipc.checklist import Checklist
+from ipc.process.checklist import Checklist
 from workers.publishing.catalog.protocol import CatalogFault, RowFault
 from workers.publishing.catalog.supabase import answers
 from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout

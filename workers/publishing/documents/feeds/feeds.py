@@ -20,7 +20,7 @@ from workers.publishing.documents.feeds.items import Feed, Row, clean, items_of,
 from workers.publishing.documents.feeds.rows import newest_rows
 from workers.publishing.documents.follower import Post
 from workers.publishing.documents.writer import DocumentWriter
-from workers.publishing.own_services import OwnServices
+from workers.publishing.running.own_services import OwnServices
 
 FOLDER, ALL = "feeds/", "all"
 KEY = re.compile(r"feeds/(?:all|[1-9][0-9]*)\.(?:json|xml)")

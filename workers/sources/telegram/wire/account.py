@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 import structlog
 
 from ipc import private_files
-from ipc.holds import Hold
+from ipc.process.holds import Hold
 
 LOGIN = "Stop the program, run bin/run login, and start it again"
 STRING_SESSION = re.compile(r"1[A-Za-z0-9_-]{340,400}={0,2}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ipc.holds import Hold
+from ipc.process.holds import Hold
 from supervisor.settings.table import TABLE
 from workers.sources.telegram import source
 from workers.sources.telegram.wire import account as account_module
