@@ -15,7 +15,7 @@ from ipc import failpoints
 from ipc.jobs import Job
 from ipc.journal import Journal, lookup, peers, pictures, transitions
 from ipc.posts import Page, Post
-from ipc.rules import Facts, Rule, decide
+from ipc.rules import Facts, PostRule, decide
 from ipc.text import captions
 
 
@@ -24,12 +24,12 @@ class Editing:
     """What the settings say. `commands`: captions have commands for us. `rules` say which posts are taken."""
 
     commands: bool = False
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[PostRule, ...] = ()
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Editing:
         """As a child's options have it: `commands`, and `rules`, each a map."""
-        return cls(options["commands"], tuple(map(Rule.of, options["rules"])))
+        return cls(options["commands"], tuple(map(PostRule.of, options["rules"])))
 
 
 NO_EDITING = Editing()
@@ -58,7 +58,7 @@ def _has_job(journal: Journal, post: Post) -> bool:
     return known is not None and known.deleted_at is None
 
 
-def _addresses_of(journal: Journal, page: Page, rules: Iterable[Rule]) -> frozenset[str]:
+def _addresses_of(journal: Journal, page: Page, rules: Iterable[PostRule]) -> frozenset[str]:
     """Those of the rules' addresses that are this channel's."""
     own = {f"id:{page.channel.id}", f"name:{(page.channel.name or '').lower()}"}
     asked = {rule.channel for rule in rules if rule.channel}

@@ -13,6 +13,9 @@ from ipc.posts import Kind, Source
 Bytes: TypeAlias = bytes
 """A job has a field `bytes`."""
 
+ChangeKind = Literal["published", "changed", "deleted"]
+"""What is new of a picture, for readers."""
+
 State = Literal["seen", "fetched", "rendered", "published", "dead"]
 STATES: tuple[State, ...] = get_args(State)
 

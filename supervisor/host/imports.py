@@ -12,12 +12,12 @@ from typing import Any
 
 from supervisor import tree
 from supervisor.processes.router import RootRouter
-from supervisor.processes.slot import Slot, State
+from supervisor.processes.slot import Slot, SlotState
 from supervisor.processes.spec import ChildSpec
 from supervisor.processes.supervisor import Supervisor
 from supervisor.settings import Settings
 
-OVER = (State.FINISHED, State.STOPPED, State.HELD)
+OVER = (SlotState.FINISHED, SlotState.STOPPED, SlotState.HELD)
 
 
 class Imports:

@@ -28,7 +28,7 @@ from supervisor.processes.loop.starts import Starts
 from supervisor.processes.loop.stops import Stops
 from supervisor.processes.loop.watchdog import Watchdog
 from supervisor.processes.process import Process
-from supervisor.processes.slot import Slot, State
+from supervisor.processes.slot import Slot, SlotState
 from supervisor.processes.spec import ChildSpec, Intensity
 from supervisor.resources.cgroups import Leaves
 
@@ -183,7 +183,7 @@ class Supervisor:
         """When something will be due that was not when it was last looked at, in monotonic seconds."""
         escalations = [slot.process.escalates_at for slot in self.slots if slot.process]
         if self.stopping:
-            return [*escalations, *(slot.stop_until for slot in self.slots if slot.state is State.STOPPING)]
+            return [*escalations, *(slot.stop_until for slot in self.slots if slot.state is SlotState.STOPPING)]
         starts = [slot.due_at for slot in self.slots if slot.is_scheduled]
         return [*escalations, *(moment for moment in starts if moment > self._starts.looked_at)]
 

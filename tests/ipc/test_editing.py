@@ -15,7 +15,7 @@ from ipc.jobs import Job
 from ipc.journal import Journal, figures, lookup, pictures, queue, renewals, transitions
 from ipc.journal.outputs import changes
 from ipc.posts import Post
-from ipc.rules import Rule
+from ipc.rules import PostRule
 from tests.ipc.builders import (
     CHANNEL,
     NO_RETRY,
@@ -281,7 +281,7 @@ def test_a_post_that_gets_a_blocked_picture_instead_is_hidden(journal: Journal) 
 
 # --- rules --------------------------------------------------------------------------------------------------
 
-PRINT_ONLY = Editing(rules=(Rule("take", tags=("print",)), Rule("leave")))
+PRINT_ONLY = Editing(rules=(PostRule("take", tags=("print",)), PostRule("leave")))
 
 
 def ignored(journal: Journal) -> dict[str, int]:
@@ -317,5 +317,5 @@ def test_the_tags_of_an_album_are_those_of_all_its_messages(journal: Journal) ->
 def test_a_rule_for_one_channel_and_for_small_pictures(journal: Journal) -> None:
     small = post(1, "id:1", photo=photo("id:1", width=100))
     for channel, taken in ((f"id:{CHANNEL + 1}", True), (f"id:{CHANNEL}", False)):
-        how = Editing(rules=(Rule("leave", channel=channel, max_width=300),))
+        how = Editing(rules=(PostRule("leave", channel=channel, max_width=300),))
         assert (editing.left_by_rules(journal, page(small), how) == set()) is taken

@@ -29,8 +29,8 @@ from workers.publishing.catalog import (
     Fenced,
     MessageRows,
     NotAsked,
-    Outcome,
     RowFault,
+    WriteOutcome,
 )
 from workers.publishing.on_behalf import behalves_of
 from workers.publishing.running.liveness import Liveness
@@ -173,7 +173,7 @@ class RowStage:
             self._addresses[columns] = addresses.number_of(self._journal, url, prefix, columns)
         return self._addresses[columns]
 
-    def _record(self, batch: _Batch, outcomes: list[Outcome]) -> int:
+    def _record(self, batch: _Batch, outcomes: list[WriteOutcome]) -> int:
         """Record whose rows are there; how many jobs went a step on."""
         failpoints.reach("published.row")
         if not all(isinstance(outcome, NotAsked) for outcome in outcomes):

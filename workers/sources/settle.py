@@ -83,7 +83,7 @@ class LeftOut:
     reason: str
 
 
-Outcome: TypeAlias = Fetched | Withdrawn | NoRoom | PutOff | Failed | TooLarge | Gone | LeftOut
+FetchEnd: TypeAlias = Fetched | Withdrawn | NoRoom | PutOff | Failed | TooLarge | Gone | LeftOut
 
 
 def of_os_error(error: OSError, reason: str) -> NoRoom | Failed:
@@ -93,7 +93,7 @@ def of_os_error(error: OSError, reason: str) -> NoRoom | Failed:
     return Failed(reason)
 
 
-def settle(journal: Journal, spool: Spool, policy: RetryPolicy, job: Job, outcome: Outcome) -> bool:
+def settle(journal: Journal, spool: Spool, policy: RetryPolicy, job: Job, outcome: FetchEnd) -> bool:
     """Enter the outcome into the journal and the log; whether the job has left the state "seen" by it."""
     match outcome:
         case Fetched():

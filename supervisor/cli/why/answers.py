@@ -8,7 +8,7 @@ from typing import Any
 
 from ipc.jobs import Job
 from ipc.journal import life
-from ipc.journal.life import Step
+from ipc.journal.life import LifeStep
 from ipc.rules import LEFT
 from ipc.text.durations import duration
 from ipc.text.timestamps import iso
@@ -91,7 +91,7 @@ def _taken_down(finding: Finding, job: Job) -> str:
     if finding.takedowns:
         return "; its objects are deleted when storage.takedown_after_seconds has passed"
     if job.is_taken_down:
-        at = next((one.at for one in reversed(life.read(job.life)) if one.step is Step.TAKEN_DOWN), None)
+        at = next((one.at for one in reversed(life.read(job.life)) if one.step is LifeStep.TAKEN_DOWN), None)
         since = f" since {iso(at)}" if at else ""
         return f"; taken down{since}: its objects are deleted, but for those that another post has too"
     return ""
@@ -169,7 +169,7 @@ def _waits(finding: Finding, job: Job, instance: Instance, now: float) -> Iterat
 
 def _machine(job: Job) -> str:
     """Where it is instead of in our own pool. Which node has it, only the database knows."""
-    at = next((one.at for one in reversed(life.read(job.life)) if one.step is Step.HANDED_OVER), None)
+    at = next((one.at for one in reversed(life.read(job.life)) if one.step is LifeStep.HANDED_OVER), None)
     since = f" since {iso(at)}" if at else ""
     return f"another machine: it is handed over{since} (bin/run nodes shows which there are)"
 

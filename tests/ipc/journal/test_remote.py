@@ -99,7 +99,7 @@ def test_what_bucket_or_catalogue_refuse_is_dead(journal: Journal) -> None:
     assert (job.state, job.dead_state, job.dead_cause) == ("dead", "fetched", "failure")
     assert figures.last_failure(journal) == f"channel {CHANNEL}, message 1: node node-1: why"
     assert figures.totals(journal)["failed"] == 1
-    assert [(one.step, one.process) for one in life.read(job.life)][-1] == (life.Step.DEAD, "uploader")
+    assert [(one.step, one.process) for one in life.read(job.life)][-1] == (life.LifeStep.DEAD, "uploader")
 
 
 def test_but_not_if_the_message_was_edited_meanwhile(journal: Journal) -> None:
@@ -114,7 +114,7 @@ def test_what_can_not_be_decoded_is_fetched_again_and_then_dead(journal: Journal
     assert ends(journal, dead(job, key, "fetched", is_doubtful=True)) == "seen"
     job = again(journal, job)
     assert (job.state, job.doubts, job.reason) == ("seen", 1, "node node-1: why")
-    assert [(one.step, one.process) for one in life.read(job.life)][-1] == (life.Step.DOUBTED, "uploader")
+    assert [(one.step, one.process) for one in life.read(job.life)][-1] == (life.LifeStep.DOUBTED, "uploader")
     transitions.record_fetched(journal, [(job, str(job.sha256), 100, None)])
     job, key = claim(journal, again(journal, job))
     assert ends(journal, dead(job, key, "fetched", is_doubtful=True)) == "dead"

@@ -12,7 +12,7 @@ from ipc.transport.exits import Cause, Exit
 from supervisor.processes import slot as slots
 from supervisor.processes.loop.rows import row_of
 from supervisor.processes.policy import Intent
-from supervisor.processes.slot import Slot, State
+from supervisor.processes.slot import Slot, SlotState
 from supervisor.processes.spec import ChildSpec, CommandSpec, Intensity
 from supervisor.resources.memory import MemoryHistory
 
@@ -72,22 +72,22 @@ def end(slot: Slot, cause: Cause, now: float = 1.0, *, counts: bool = True) -> b
     return slot.after_exit(exit_, now, counts=counts, intensity=INTENSITY, random=lambda: 0.0)
 
 
-def stands(slot: Slot) -> State:
+def stands(slot: Slot) -> SlotState:
     """As it stands now: a call, so that no type checker takes it for settled."""
     return slot.state
 
 
 def test_from_waiting_to_running(clock: Clock) -> None:
     slot = make()
-    assert stands(slot) is State.WAITING and slot.is_due(0.0) and not slot.started_before
+    assert stands(slot) is SlotState.WAITING and slot.is_due(0.0) and not slot.started_before
     assert not slot.has_settled()
     begin(slot)
-    assert stands(slot) is State.STARTING and not slot.is_due(1e9)
+    assert stands(slot) is SlotState.STARTING and not slot.is_due(1e9)
     assert slot.count == 1
     assert not slot.has_settled()
     clock.now += 3
     slot.mark_ready()
-    assert stands(slot) is State.RUNNING and slot.has_settled()
+    assert stands(slot) is SlotState.RUNNING and slot.has_settled()
     assert row_of(slot) == {
         "state": "running",
         "restarts": 0,
@@ -110,7 +110,7 @@ def test_a_dead_child_waits_has_no_pid_and_says_why() -> None:
     slot = make()
     begin(slot, ready=True)
     assert end(slot, Cause.CRASHED)
-    assert stands(slot) is State.WAITING and slot.is_due(1.0), "the first replacement comes at once"
+    assert stands(slot) is SlotState.WAITING and slot.is_due(1.0), "the first replacement comes at once"
     facts = row_of(slot)
     ended = {"last_exit", "last_cause", "remedy", "exit_causes", "heard"}
     assert facts.keys() == {"state", "restarts", "since", "cap_bytes"} | ended
@@ -182,35 +182,35 @@ def test_recycled_is_replaced_at_once_without_counting_and_only_once() -> None:
     assert slot.is_due(1.0) and slot.deaths == () and not slot.recycled
     begin(slot)
     assert not end(slot, Cause.ASKED)
-    assert stands(slot) is State.STOPPED
+    assert stands(slot) is SlotState.STOPPED
 
 
 @pytest.mark.parametrize(
     ("cause", "restart", "state"),
     [
-        (Cause.ASKED, "permanent", State.STOPPED),
-        (Cause.HELD, "permanent", State.HELD),
-        (Cause.HELD, "transient", State.HELD),
-        (Cause.FINISHED, "transient", State.FINISHED),
-        (Cause.FINISHED, "temporary", State.FINISHED),
-        (Cause.CRASHED, "temporary", State.STOPPED),
-        (Cause.UNRUNNABLE, "temporary", State.STOPPED),
-        (Cause.UNRUNNABLE, "transient", State.WAITING),
-        (Cause.FINISHED, "permanent", State.WAITING),
-        (Cause.CRASHED, "transient", State.WAITING),
-        (Cause.SIGNALLED, "transient", State.WAITING),
-        (Cause.HUNG, "permanent", State.WAITING),
-        (Cause.OUT_OF_MEMORY, "permanent", State.WAITING),
+        (Cause.ASKED, "permanent", SlotState.STOPPED),
+        (Cause.HELD, "permanent", SlotState.HELD),
+        (Cause.HELD, "transient", SlotState.HELD),
+        (Cause.FINISHED, "transient", SlotState.FINISHED),
+        (Cause.FINISHED, "temporary", SlotState.FINISHED),
+        (Cause.CRASHED, "temporary", SlotState.STOPPED),
+        (Cause.UNRUNNABLE, "temporary", SlotState.STOPPED),
+        (Cause.UNRUNNABLE, "transient", SlotState.WAITING),
+        (Cause.FINISHED, "permanent", SlotState.WAITING),
+        (Cause.CRASHED, "transient", SlotState.WAITING),
+        (Cause.SIGNALLED, "transient", SlotState.WAITING),
+        (Cause.HUNG, "permanent", SlotState.WAITING),
+        (Cause.OUT_OF_MEMORY, "permanent", SlotState.WAITING),
     ],
 )
-def test_what_follows_an_exit(cause: Cause, restart: str, state: State) -> None:
+def test_what_follows_an_exit(cause: Cause, restart: str, state: SlotState) -> None:
     slot = make(restart=restart)
     begin(slot)
-    assert end(slot, cause) is (state is State.WAITING)
+    assert end(slot, cause) is (state is SlotState.WAITING)
     assert stands(slot) is state
-    assert slot.has_settled() is (state is not State.WAITING)
+    assert slot.has_settled() is (state is not SlotState.WAITING)
     slot.cancel()
-    assert stands(slot) is (State.STOPPED if state is State.WAITING else state)
+    assert stands(slot) is (SlotState.STOPPED if state is SlotState.WAITING else state)
     assert not slot.is_due(1e9)
 
 
@@ -219,9 +219,9 @@ def test_stopping_shows() -> None:
     begin(slot, ready=True)
     assert slot.process
     slot.process.intent = Intent.STOP
-    assert stands(slot) is State.STOPPING
+    assert stands(slot) is SlotState.STOPPING
     slot.cancel()
-    assert stands(slot) is State.STOPPING, "what still runs is not called off, it is stopped"
+    assert stands(slot) is SlotState.STOPPING, "what still runs is not called off, it is stopped"
 
 
 def test_put_off() -> None:
@@ -238,7 +238,7 @@ def test_a_start_that_failed_for_want_of_something_is_no_life(clock: Clock) -> N
     for _ in range(30):
         begin(slot)
         slot.start_failed(9.0, "no thread", "Raise the limit")
-        assert stands(slot) is State.WAITING and not slot.is_due(8.9) and slot.is_due(9.0)
+        assert stands(slot) is SlotState.WAITING and not slot.is_due(8.9) and slot.is_due(9.0)
     assert slot.restarts == 0 and slot.deaths == () and "last_exit" not in row_of(slot)
     begin(slot, ready=True)
     assert slot.restarts == 0
@@ -283,13 +283,13 @@ def test_a_command_that_outran_its_intensity_is_held_and_tried_again_ever_more_s
     begin(slot, ready_at=clock.now, ready=True)
     assert row_of(slot)["trouble"] and row_of(slot)["since"] == held_since, "not well yet"
     clock.now += 10
-    assert "trouble" not in row_of(slot) and stands(slot) is State.RUNNING
+    assert "trouble" not in row_of(slot) and stands(slot) is SlotState.RUNNING
     end(slot, Cause.CRASHED, clock.now)
-    assert not slot.has_outrun(INTENSITY) and stands(slot) is State.WAITING
+    assert not slot.has_outrun(INTENSITY) and stands(slot) is SlotState.WAITING
 
 
 def test_an_order_ends_such_a_hold(clock: Clock) -> None:
-    for order, expected in (("start", State.WAITING), ("stop", State.STOPPED)):
+    for order, expected in (("start", SlotState.WAITING), ("stop", SlotState.STOPPED)):
         slot = own()
         for _ in range(INTENSITY.max_restarts + 1):
             live(slot, clock, 1.0)
@@ -382,7 +382,7 @@ def test_what_was_ordered_to_stop_is_not_replaced_however_it_ends(cause: Cause) 
     begin(slot, ready=True)
     slot.wanted = False
     assert not end(slot, cause)
-    assert stands(slot) in (State.STOPPED, State.HELD)
+    assert stands(slot) in (SlotState.STOPPED, SlotState.HELD)
 
 
 def test_one_that_rests_is_started_by_nothing_but_its_waking() -> None:
@@ -391,7 +391,7 @@ def test_one_that_rests_is_started_by_nothing_but_its_waking() -> None:
     slot.rests = True
     end(slot, Cause.ASKED)
     slot.release()
-    assert stands(slot) is State.STOPPED and not slot.is_due(1e9)
+    assert stands(slot) is SlotState.STOPPED and not slot.is_due(1e9)
     slot.rests = False
     slot.release()
     assert slot.is_due(1e9)

@@ -22,8 +22,8 @@ from workers.publishing.catalog.protocol import (
     Fenced,
     MessageRows,
     NotAsked,
-    Outcome,
     RowFault,
+    WriteOutcome,
 )
 
 __all__ = [
@@ -33,9 +33,9 @@ __all__ = [
     "Fenced",
     "MessageRows",
     "NotAsked",
-    "Outcome",
     "RowFault",
     "SqliteCatalog",
+    "WriteOutcome",
     "check",
     "make",
 ]

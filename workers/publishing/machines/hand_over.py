@@ -37,7 +37,7 @@ PUT_BYTES = 64 * 2**20
 
 ALL = 10**6
 
-UNDER_WAY: tuple[claims.Step, ...] = ("claimed", "put")
+UNDER_WAY: tuple[claims.ClaimStep, ...] = ("claimed", "put")
 
 STRAY_SECONDS = 3600.0
 """Age from which an original in the bucket that the journal knows nothing of is deleted: its journal was lost."""

@@ -85,7 +85,7 @@ def _read(waiting: Waiting) -> Result | None:
         return None
 
 
-def _tell(one: Result, ending: transitions.Ending, job: int | None) -> None:
+def _tell(one: Result, ending: transitions.ResultEffect, job: int | None) -> None:
     if isinstance(one, UnreadableResult):
         log.error("machines.result_unreadable", job=job, node=one.node, error=one.reason, outcome=ending)
     elif isinstance(one, Dead) and ending != "discarded":

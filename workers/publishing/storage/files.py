@@ -17,7 +17,7 @@ from ipc.files.object_layout import public_url
 from ipc.files.spool import fsync_folder, remove_if_empty
 from workers.publishing.storage.protocol import (
     DOCUMENT_CACHE_CONTROL,
-    Item,
+    NewObject,
     ObjectFault,
     Put,
     StorageFault,
@@ -47,11 +47,11 @@ class FileStorage:
             private_files.make_folder(self._root, private_files.SERVED)
 
     def put(self, key: str, source: Path, content_type: str) -> bool:
-        return self._put(Item(key, source, content_type)).is_new
+        return self._put(NewObject(key, source, content_type)).is_new
 
     def put_all(
         self,
-        items: Iterable[Item],
+        items: Iterable[NewObject],
         *,
         stop: Callable[[], bool] = never,
         stored: Callable[[Put], None] = ignore,
@@ -69,7 +69,7 @@ class FileStorage:
             stop()
         return new
 
-    def _put(self, item: Item) -> Put:
+    def _put(self, item: NewObject) -> Put:
         target = self._path(item.key)
         try:
             is_new = not _is_there(target, item) and self._make(item, target)
@@ -181,7 +181,7 @@ class FileStorage:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
             raise StorageFault(f"{error.filename}: {error.strerror}. Check the disk and the folder's owner") from error
 
-    def _make(self, item: Item, target: Path) -> bool:
+    def _make(self, item: NewObject, target: Path) -> bool:
         """Place the object unless another process does meanwhile. A folder may be removed, being empty, just before."""
         for tries_left in reversed(range(FOLDER_TRIES)):
             private_files.make_folder(target.parent, private_files.SERVED)
@@ -279,7 +279,7 @@ def _is_part(name: str) -> bool:
     return name.startswith(_PART[0]) and name.endswith(_PART[1])
 
 
-def _is_there(target: Path, item: Item) -> bool:
+def _is_there(target: Path, item: NewObject) -> bool:
     """Whether the file at `target` will do. The source's size comes first: one that is not there is an error."""
     wanted = item.source.stat().st_size
     if not target.is_file():

@@ -26,7 +26,7 @@ class ObjectFault(JobFault):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class NewObject:
     """One object to store: the file `source` as `key`.
 
     `is_expected`: there is reason to think that it is there. `is_exact`: only these bytes will do. Otherwise one that
@@ -81,7 +81,7 @@ class Storage(Protocol):
 
     def put_all(
         self,
-        items: Iterable[Item],
+        items: Iterable[NewObject],
         *,
         stop: Callable[[], bool] = never,
         stored: Callable[[Put], None] = ignore,

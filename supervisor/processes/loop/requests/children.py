@@ -13,7 +13,7 @@ from supervisor.processes.loop.stops import Stops
 from supervisor.processes.loop.watchdog import sample
 from supervisor.processes.policy import Intent
 from supervisor.processes.process import Process
-from supervisor.processes.slot import State
+from supervisor.processes.slot import SlotState
 from supervisor.resources import cpu
 
 
@@ -87,7 +87,7 @@ class Children:
 
     def is_wanted(self, name: str) -> bool:
         slot = self._shared.slots[name]
-        return slot.wanted and slot.state is not State.HELD
+        return slot.wanted and slot.state is not SlotState.HELD
 
     def _process(self, name: str) -> Process | None:
         return self._shared.slots[name].process

@@ -23,7 +23,7 @@ from ipc.files.spool import Spool
 from ipc.jobs import Job
 from ipc.journal import Journal, lookup, queue, transitions
 from ipc.retry import RetryPolicy
-from workers.sources.settle import NoRoom, Outcome, TooLarge, settle
+from workers.sources.settle import FetchEnd, NoRoom, TooLarge, settle
 from workers.sources.telegram.downloads.failures import Complaint, DownloadFailures
 from workers.sources.telegram.downloads.fetcher import SMALL_BYTES, Download, Fetcher
 from workers.sources.telegram.downloads.references import FileReferences, PictureGone
@@ -228,7 +228,7 @@ class Downloads:
         self._on_flood(flood.seconds)
         log.warning("download.flooded", seconds=flood.seconds)
 
-    def _settle(self, job: Job, outcome: Outcome) -> None:
+    def _settle(self, job: Job, outcome: FetchEnd) -> None:
         if isinstance(outcome, NoRoom):
             self.disk_error = outcome.reason
             self._paused_until = time.monotonic() + DISK_PAUSE_SECONDS
