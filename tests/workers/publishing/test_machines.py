@@ -110,7 +110,7 @@ def test_an_idle_origin_hands_nothing_over_and_asks_seldom(origin: Origin, node:
     origin.asked.clear()
     for _ in range(200):
         origin.clock.now += 0.5
-        origin.minding.step()
+        origin.reconciler.step()
         origin.hand_over.step()
     assert origin.steps() == [] and 10 <= len(origin.asked) <= 30, origin.asked
 
@@ -414,7 +414,7 @@ def test_a_dead_letter_whose_message_was_edited_meanwhile_is_tried_again(origin:
     node.take()
     make("edit", origin)
     node.die([3])
-    origin.minding.step()
+    origin.reconciler.step()
     origin.step()
     assert origin.desk.of(3).state == "fetched"
 
@@ -530,9 +530,9 @@ def test_a_row_with_an_old_receipt_does_not_cost_a_node_the_message_that_came_ag
     assert_nothing_left(origin)
 
 
-def retreat(origin: Origin) -> None:
+def decommission(origin: Origin) -> None:
     origin.options["machines"] = {"role": "all"}
-    work = works.make_retreat(origin.desk.context(**origin.options))
+    work = works.make_decommission(origin.desk.context(**origin.options))
     try:
         while work.step():
             pass
@@ -545,7 +545,7 @@ def test_an_origin_no_more_takes_results_and_brings_the_rest_home(origin: Origin
     fetch(origin, 6)
     origin.step()
     assert node.take(2) == [3, 4] and node.publish(3)
-    retreat(origin)
+    decommission(origin)
     assert origin.states() == {**dict.fromkeys((1, 2, 4, 5, 6), "fetched"), 3: "published"}
     assert claims.left_to_render(origin.desk.journal, 9) == 5
     assert not node.publish(4)
@@ -562,11 +562,11 @@ def test_an_origin_no_more_that_can_not_ask_begins_all_the_same(
     assert node.take() == [3]
     url, origin.options["catalog"]["url"] = origin.options["catalog"]["url"], "http://127.0.0.1:9"
     with pytest.raises(ServiceFault):
-        retreat(origin)
+        decommission(origin)
     assert claims.outstanding(origin.desk.journal) == 0 and claims.left_to_render(origin.desk.journal, 9) == 3
     assert node.publish(3)
     origin.options["catalog"]["url"] = url
-    retreat(origin)
+    decommission(origin)
     assert origin.desk.of(3).state == "fetched" and not claims.is_any_left(origin.desk.journal)
     assert origin.wire() == {} and set(rows(queue_server)) == {3}
 
@@ -627,7 +627,7 @@ def test_what_fails_is_told(origin: Origin, queue_server: RowServer) -> None:
     queue_server.reload()
     try:
         with pytest.raises(ServiceFault):
-            origin.minding.step()
+            origin.reconciler.step()
     finally:
         queue_server.sql("alter function public.pd_machines_away rename to pd_machines")
         queue_server.reload()

@@ -18,7 +18,7 @@ from workers.publishing.documents.site.partition import PER_BLOCK
 from workers.publishing.documents.site.posts import INDEX, SitePost, archive_path, channel_path
 
 
-class Fronts:
+class IndexPages:
     """Does all tasks but `block`."""
 
     def __init__(self, journal: Journal, catalog: Catalog, output: Output, look: Site) -> None:
