@@ -77,7 +77,7 @@ def _tags_around(journal: Journal, page: Page, post: Post, editing: Editing) -> 
 # Which posts readers see
 
 
-def may_settle(editing: Editing, post: Post, known: Job | None, *, is_edited: bool) -> bool:
+def may_change_visibility(editing: Editing, post: Post, known: Job | None, *, is_edited: bool) -> bool:
     """Whether the post, or the album that it is of, may have to be hidden or shown. `known` is its job as it was."""
     hides = editing.commands and captions.hides(post.caption, post.entities)
     if known is None:
@@ -87,7 +87,7 @@ def may_settle(editing: Editing, post: Post, known: Job | None, *, is_edited: bo
     return (hides and known.hidden_by is None) or (known.hidden_by == "caption" and not editing.commands)
 
 
-def settle(journal: Journal, job: Job, editing: Editing, now: float, *, is_edited: bool) -> None:
+def apply_visibility(journal: Journal, job: Job, editing: Editing, now: float, *, is_edited: bool) -> None:
     """Hide or show what was posted with this job, as the captions say. In the caller's transaction.
 
     `is_edited`: one of them was, so what the operator has shown is judged anew.
@@ -159,7 +159,7 @@ def unblock(journal: Journal, sha256: str, editing: Editing, now: float) -> Bloc
         for job in jobs:
             transitions.unhide(journal, job, None, now)
         for job in jobs:
-            settle(journal, lookup.job(journal, job.id) or job, editing, now, is_edited=False)
+            apply_visibility(journal, lookup.job(journal, job.id) or job, editing, now, is_edited=False)
         revived = transitions.revive(journal, dead)
     failpoints.reach("hidden.after")
     return Blocking(len(jobs), len(revived)) if was_blocked else None

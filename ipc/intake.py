@@ -21,7 +21,7 @@ from typing import Any
 import msgpack
 
 from ipc import failpoints
-from ipc.editing import NO_EDITING, Editing, left_by_rules, may_settle, settle
+from ipc.editing import NO_EDITING, Editing, apply_visibility, left_by_rules, may_change_visibility
 from ipc.identities import Identity, has_other_picture
 from ipc.jobs import Job
 from ipc.journal import Journal, lookup, transitions
@@ -108,14 +108,14 @@ def _take_posts(journal: Journal, page: Page, now: float, editing: Editing) -> C
         outcome = _take_post(journal, page, post, known, now)
         outcomes[outcome] += 1
         is_edited = outcome == "edited"
-        if may_settle(editing, post, known, is_edited=is_edited):
+        if may_change_visibility(editing, post, known, is_edited=is_edited):
             group = (post.grouped_id is not None, post.grouped_id or post.message_id)
             _, was_edited = unsettled.get(group, (0, False))
             unsettled[group] = (post.message_id, is_edited or was_edited)
     for message_id, is_edited in unsettled.values():
         job = lookup.known(journal, page.channel.id, message_id)
         assert job is not None, "it was just recorded"
-        settle(journal, job, editing, now, is_edited=is_edited)
+        apply_visibility(journal, job, editing, now, is_edited=is_edited)
     return outcomes
 
 

@@ -162,7 +162,7 @@ def _assemble(
     """The supervisor of the tree's children, its router, and the operations on both. Nothing is started."""
     started = Start.now()
     own_cgroup = cgroups.own()
-    cgroup = cgroups.settle(own_cgroup)
+    cgroup = cgroups.divide(own_cgroup)
     supervisor = _supervisor(settings, tree.children(settings, listen_fd, started, cgroup), stop_fd, cgroup)
     router = RootRouter(supervisor.children)
     router.guard = guard = _guard(settings, supervisor, router, own_cgroup)

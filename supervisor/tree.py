@@ -44,8 +44,8 @@ POOL_INTENSITY = Intensity(max_restarts=5, window_seconds=60.0, delay_seconds=5.
 caused do not count."""
 
 
-PATIENCE = 4
-"""Deadline multiplier while the machine keeps a worker off the CPU: the pool waits that many times job_seconds."""
+DEADLINE_MULTIPLIER = 4
+"""While the machine keeps a worker off the CPU, the pool waits that many times job_seconds."""
 
 LARGE_CAP = 2
 """How many times the cap a picture has that is rendered alone, since it ran out of memory."""
@@ -145,7 +145,7 @@ def image_worker(settings: Settings) -> ChildSpec:
         returns_memory=False,
         stop_seconds=max(1.0, settings.supervisor.drain_seconds),
         hang_seconds=max(60.0, settings.pool.job_seconds + HANG_MARGIN_SECONDS),
-        stall_seconds=PATIENCE * settings.pool.job_seconds + HANG_MARGIN_SECONDS,
+        stall_seconds=DEADLINE_MULTIPLIER * settings.pool.job_seconds + HANG_MARGIN_SECONDS,
         cap_bytes=settings.pool.memory_cap_mb * MIB,
     )
 
@@ -162,7 +162,7 @@ def pool_options(settings: Settings) -> dict[str, Any]:
         "log": asdict(settings.log),
         "retry": asdict(settings.retry),
         "job_seconds": settings.pool.job_seconds,
-        "patience": PATIENCE,
+        "deadline_multiplier": DEADLINE_MULTIPLIER,
         "poison_after": settings.pool.poison_after,
         "cap_bytes": settings.pool.memory_cap_mb * MIB,
         "large_cap": LARGE_CAP,

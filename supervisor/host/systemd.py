@@ -105,7 +105,7 @@ class Notified:
             self._stopping = self._stopping or self._notifier.stopping(
                 self._supervisor.drain_seconds + STOP_MARGIN_SECONDS
             )
-        elif not self._ready and all(slot.has_settled() for slot in self._supervisor.slots):
+        elif not self._ready and all(slot.has_been_tried() for slot in self._supervisor.slots):
             self._ready = self._notifier.ready()
         elif self._ready and self._notifier.owes_ready:
             self._notifier.ready()

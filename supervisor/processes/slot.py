@@ -81,7 +81,7 @@ class Slot:
         """Whether to start a process now."""
         return self.is_scheduled and now >= self.due_at
 
-    def has_settled(self) -> bool:
+    def has_been_tried(self) -> bool:
         """Whether children that wait for it may stop waiting: it is ready, or has been tried once."""
         return self.count > 1 or self.state in (
             SlotState.RUNNING,

@@ -50,7 +50,7 @@ class Supervisor:
     `stop_fd` becomes readable at every signal, whose number it gives: the first begins an orderly stop, the second ends
     it at once; a SIGHUP is for `on_hangup`, if there is one, and a request to stop if not. `in_order` starts and stops
     the children one after another (first started, last stopped) rather than together. `cgroup` is where those that have
-    a cap get cgroups of their own (`cgroups.settle`). Without `hurries` a second signal ends nothing at once: a child
+    a cap get cgroups of their own (`cgroups.divide`). Without `hurries` a second signal ends nothing at once: a child
     that supervises may get one from its own supervisor, and one that went to the whole group. `commands` makes the
     runner of the operator's commands; without it none of the children may be one.
 

@@ -55,7 +55,7 @@ def make_older(state_dir: Path, options: dict[str, Any], folder: Path) -> None:
             source.write_bytes(storage.read(rendition_key(job, one, prefix)) or b"")
             key = rendition_key(replace(job, recipe=None), one, prefix)
             storage.put_all([NewObject(key, source, f"image/{one.format}")])
-            storage.settle()
+            storage.sync()
             storage.delete(rendition_key(job, one, prefix))
             source.unlink()
         packed = msgpack.packb([[one.width, one.height, one.format, one.bytes] for one in former])

@@ -237,7 +237,7 @@ def test_whether_a_job_takes_too_long_is_the_pools_to_say(job_seconds: str, tmp_
     image = next(spec for spec in everyone(settings) if spec.name == "image-1")
     assert pool.options["job_seconds"] == float(job_seconds)
     assert image.hang_seconds > pool.options["job_seconds"]
-    assert image.stall_seconds > pool.options["job_seconds"] * pool.options["patience"]
+    assert image.stall_seconds > pool.options["job_seconds"] * pool.options["deadline_multiplier"]
 
 
 def test_the_pool_is_told_where_its_workers_get_cgroups(settings: Settings) -> None:

@@ -81,8 +81,8 @@ class Watched(FileStorage):
         self.rounds.append(len(items))
         return super().put_all(items, **calls)
 
-    def settle(self) -> None:
-        super().settle()
+    def sync(self) -> None:
+        super().sync()
         self.settled += 1
 
 

@@ -100,14 +100,14 @@ class ObjectStage:
         pictures = self._pictures(jobs)
         return self._store([job for job in jobs if job.id in pictures], pictures) if pictures else 0
 
-    def _due(self, most: int, besides: Collection[int]) -> list[Job]:
+    def _due(self, most: int, exclude: Collection[int]) -> list[Job]:
         """The due jobs, but for those whose objects `gc` removes: they wait until it is done, or the lease is over."""
-        besides = set(besides)
-        while jobs := queue.due(self._journal, "rendered", most, stored=False, besides=besides):
+        exclude = set(exclude)
+        while jobs := queue.due(self._journal, "rendered", most, stored=False, exclude=exclude):
             going = leases.being_removed(self._journal, (job.sha256 for job in jobs if job.sha256))
             if not going:
                 break
-            besides.update(job.id for job in jobs if job.sha256 in going)
+            exclude.update(job.id for job in jobs if job.sha256 in going)
         return jobs
 
     def _probe(self) -> None:
@@ -176,7 +176,7 @@ class ObjectStage:
                 record()  # while the next ones are on their way
 
         def record() -> None:
-            self._storage.settle()
+            self._storage.sync()
             with self.liveness.busy():
                 self._record_stored(progress.complete, progress.sizes, time.monotonic() - began)
             stored.extend(progress.complete)

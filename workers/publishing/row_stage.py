@@ -122,15 +122,15 @@ class RowStage:
     def _journal_has_some(self) -> bool:
         return bool(self._due(1, ()))
 
-    def _due(self, most: int, besides: Collection[int]) -> list[Job]:
-        return queue.due(self._journal, "rendered", most, stored=True, besides=besides)
+    def _due(self, most: int, exclude: Collection[int]) -> list[Job]:
+        return queue.due(self._journal, "rendered", most, stored=True, exclude=exclude)
 
     def _batches(self, under_way: deque[_Batch]) -> Iterator[list[MessageRows]]:
         """The rows to write, in batches, each made when the one before is on its way. `under_way`: whose they are."""
 
-        def due(most: int, besides: Collection[int]) -> list[Job]:
+        def due(most: int, exclude: Collection[int]) -> list[Job]:
             taken = {job.id for batch in under_way for job in batch.jobs}
-            return self._due(most, taken.union(besides))
+            return self._due(most, taken.union(exclude))
 
         for number in range(BATCHES):
             if number and self.liveness.stopping():

@@ -57,9 +57,9 @@ class Exits:
             self._commands.ended(process)
         shown = process.stacks()
         process.close()
-        self.settle(slot, process, shown)
+        self.handle_exit(slot, process, shown)
 
-    def settle(self, slot: Slot, process: Process, shown: str) -> None:
+    def handle_exit(self, slot: Slot, process: Process, shown: str) -> None:
         """Judge the end of a process that has been waited for, and decide what follows. `shown`: its stacks."""
         end = policy.judge(
             process.popen.returncode,

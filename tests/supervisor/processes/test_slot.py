@@ -80,14 +80,14 @@ def stands(slot: Slot) -> SlotState:
 def test_from_waiting_to_running(clock: Clock) -> None:
     slot = make()
     assert stands(slot) is SlotState.WAITING and slot.is_due(0.0) and not slot.started_before
-    assert not slot.has_settled()
+    assert not slot.has_been_tried()
     begin(slot)
     assert stands(slot) is SlotState.STARTING and not slot.is_due(1e9)
     assert slot.count == 1
-    assert not slot.has_settled()
+    assert not slot.has_been_tried()
     clock.now += 3
     slot.mark_ready()
-    assert stands(slot) is SlotState.RUNNING and slot.has_settled()
+    assert stands(slot) is SlotState.RUNNING and slot.has_been_tried()
     assert row_of(slot) == {
         "state": "running",
         "restarts": 0,
@@ -118,7 +118,7 @@ def test_a_dead_child_waits_has_no_pid_and_says_why() -> None:
     assert (facts["cap_bytes"], facts["last_exit"], facts["last_cause"]) == (7, "exit code 1", "crashed")
     assert facts["remedy"] == "do something" and facts["restarts"] == 0
     begin(slot)
-    assert row_of(slot)["restarts"] == 1 and slot.has_settled(), "it has had a first try"
+    assert row_of(slot)["restarts"] == 1 and slot.has_been_tried(), "it has had a first try"
 
 
 def test_quick_deaths_wait_longer_and_longer_until_one_lives() -> None:
@@ -208,7 +208,7 @@ def test_what_follows_an_exit(cause: Cause, restart: str, state: SlotState) -> N
     begin(slot)
     assert end(slot, cause) is (state is SlotState.WAITING)
     assert stands(slot) is state
-    assert slot.has_settled() is (state is not SlotState.WAITING)
+    assert slot.has_been_tried() is (state is not SlotState.WAITING)
     slot.cancel()
     assert stands(slot) is (SlotState.STOPPED if state is SlotState.WAITING else state)
     assert not slot.is_due(1e9)

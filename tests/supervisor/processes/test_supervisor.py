@@ -714,11 +714,11 @@ def test_what_a_child_has_had_of_the_processors(notes: Path) -> None:
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
-        effort = stage.supervisor.children.effort("a")
-        assert effort is not None and effort.cpu_seconds > 0 and not effort.is_stopped
+        cpu_usage = stage.supervisor.children.cpu_usage("a")
+        assert cpu_usage is not None and cpu_usage.cpu_seconds > 0 and not cpu_usage.is_stopped
         stage.supervisor.roster.stop_child("a")
         yield from stage.until("it to be gone", lambda: stage.ended("a"))
-        assert stage.supervisor.children.effort("a") is None
+        assert stage.supervisor.children.cpu_usage("a") is None
 
     assert stage.play(script) == 0
 

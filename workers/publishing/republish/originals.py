@@ -171,4 +171,4 @@ def _put(scope: OriginalsScope, job: Job, stripped: bytes) -> None:
         item = NewObject(stripped_key(job, scope.prefix), source, content_type, is_exact=False)
         with scope.putting:
             scope.storage.put_all([item], tries=3)
-            scope.storage.settle()
+            scope.storage.sync()

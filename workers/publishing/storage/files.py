@@ -98,7 +98,7 @@ class FileStorage:
     def _note_sign(self) -> None:
         self._last_sign = time.monotonic()
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         try:
             for folder in self._unsettled:
                 with contextlib.suppress(
@@ -142,7 +142,7 @@ class FileStorage:
             raise StorageFault(f"{path}: {error.strerror or error}. Check the disk and the folder's owner") from error
 
     def delete(self, key: str) -> None:
-        """Also the folders that are empty then, but not the root. Until the next `settle` a power cut may undo it."""
+        """Also the folders that are empty then, but not the root. Until the next `sync` a power cut may undo it."""
         path = self._path(key)
         try:
             path.unlink()

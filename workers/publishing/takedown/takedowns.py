@@ -128,7 +128,7 @@ class Takedowns:
         scope = GarbageScope(storage, catalog, self._journal, self._prefix, self._row_seconds)
         removed = set()
         for garbage in remove(scope, found.values(), time.monotonic()):
-            self._services.storage.settle()
+            self._services.storage.sync()
             failpoints.reach("takedown.deleted")
             removed.add(garbage.sha256)
             takedowns.end(self._journal, garbage.sha256, again_at=now + LEASE_SECONDS, is_removed=True)

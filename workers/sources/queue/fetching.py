@@ -111,7 +111,7 @@ class Fetching:
             return
         if self.hopeless:
             self.hopeless &= taken.of(self._journal, self.hopeless).keys()
-        jobs = queue.due(self._journal, "seen", FETCHES, source="queue", besides={*self._under_way, *self.hopeless})
+        jobs = queue.due(self._journal, "seen", FETCHES, source="queue", exclude={*self._under_way, *self.hopeless})
         sizes = [int(job.locator.get("bytes", 0)) for job in jobs]
         count = to_fetch(sizes, len(self._under_way), sum(one.size for one in self._under_way.values()))
         count = min(count, 1) if self._failures else count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ipc.transport.messages import Message
-from ipc.transport.router import Effort
+from ipc.transport.router import CpuUsage
 from supervisor.processes.loop.requests.roster import Roster
 from supervisor.processes.loop.rows import Rows
 from supervisor.processes.loop.shared import Shared
@@ -52,7 +52,7 @@ class Children:
             process.leaf.set_cap(cap_bytes)
         return True
 
-    def effort(self, name: str) -> Effort | None:
+    def cpu_usage(self, name: str) -> CpuUsage | None:
         process = self._process(name)
         return cpu.read(process.pid) if process else None
 

@@ -75,7 +75,7 @@ LADDER = {f"ab/abcdef/{name}": name.encode() * 100 for name in ("320.webp", "320
 def test_put(storage: Storage, source: Path) -> None:
     before = time.time()
     assert put(storage, source)
-    storage.settle()
+    storage.sync()
     assert storage.read(KEY) == b"a rendition"
     (there,) = storage.list()
     assert (there.key, there.bytes) == (KEY, len(b"a rendition"))
@@ -287,7 +287,7 @@ storage = make(json.loads(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
 won = [storage.put(f"{number}/x.webp", Path(sys.argv[2]), "image/webp") for number in range(10)]
-storage.settle()
+storage.sync()
 print(json.dumps(won), flush=True)
 storage.close()
 """

@@ -190,7 +190,7 @@ def test_a_sessions_file_that_another_process_uses(
 ) -> None:
     alone = make_alone(server.world.add_channel("News", username="newsdesk"), session="telegram.session")
     path = server.session_file(alone.desk.state_dir / "telegram.session")
-    monkeypatch.setattr(account, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(account, "GRACE_SECONDS", 0.3)
     with path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         alone.start()

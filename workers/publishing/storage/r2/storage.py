@@ -62,7 +62,7 @@ class R2Storage:
     ) -> int:
         return self._batches.put_all(items, stop=stop, stored=stored, tries=tries)
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         """Nothing to do: what the service has confirmed, it keeps."""
 
     def put_document(

@@ -153,7 +153,7 @@ class Downloads:
             return None
         silent = self._failures.silent_channels()
         open_to = [one for one in histories if one not in silent or busy[one] < max(1, self._at_once // 2)]
-        due = queue.first_to_fetch(self._journal, open_to, besides=self._in_hand)
+        due = queue.first_to_fetch(self._journal, open_to, exclude=self._in_hand)
         self.is_idle = not due and not self._in_hand
         return min(due, key=lambda job: (job.priority, busy[job.channel_id], job.next_at > 0, job.id), default=None)
 

@@ -93,7 +93,7 @@ async def own(owner: Account) -> None:
 
 @pytest.mark.parametrize("session", ["telegram.session", STRING])
 def test_a_session_has_one_owner(tmp_path: Path, session: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account_module, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(account_module, "GRACE_SECONDS", 0.2)
     (tmp_path / "telegram.session").touch(0o600)
 
     async def own_twice() -> None:
