@@ -102,7 +102,7 @@ def _without(page: Page, left: Set[int]) -> Page:
 def _take_posts(journal: Journal, page: Page, now: float, editing: Editing) -> Counter[str]:
     """Record all posts, then what their captions hide: an album is hidden as a whole."""
     outcomes: Counter[str] = Counter()
-    unsettled: dict[tuple[bool, int], tuple[int, bool]] = {}
+    groups: dict[tuple[bool, int], tuple[int, bool]] = {}
     for post in page.posts:
         known = lookup.known(journal, post.channel_id, post.message_id)
         outcome = _take_post(journal, page, post, known, now)
@@ -110,9 +110,9 @@ def _take_posts(journal: Journal, page: Page, now: float, editing: Editing) -> C
         is_edited = outcome == "edited"
         if may_change_visibility(editing, post, known, is_edited=is_edited):
             group = (post.grouped_id is not None, post.grouped_id or post.message_id)
-            _, was_edited = unsettled.get(group, (0, False))
-            unsettled[group] = (post.message_id, is_edited or was_edited)
-    for message_id, is_edited in unsettled.values():
+            _, was_edited = groups.get(group, (0, False))
+            groups[group] = (post.message_id, is_edited or was_edited)
+    for message_id, is_edited in groups.values():
         job = lookup.known(journal, page.channel.id, message_id)
         assert job is not None, "it was just recorded"
         apply_visibility(journal, job, editing, now, is_edited=is_edited)

@@ -40,7 +40,7 @@ class FileStorage:
     def __init__(self, root: Path, public_url: str = "") -> None:
         self._root = root.absolute()
         self._public_url = public_url.rstrip("/")
-        self._unsettled: set[Path] = set()
+        self._unsynced: set[Path] = set()
         self._last_sign = time.monotonic()
         with contextlib.suppress(OSError):  # the first object fails with the same error
             private_files.make_state_dir(self._root.parent, has_media=True)
@@ -81,7 +81,7 @@ class FileStorage:
                 raise ObjectFault(f"{item.key}: {error.strerror}") from error
             raise StorageFault(f"{target}: {error.strerror or error}. Check the disk and the folder's owner") from error
         # Also where it was there: a killed process may have made it and got no further.
-        self._unsettled.update(folder for folder in target.parents if folder.is_relative_to(self._root.parent))
+        self._unsynced.update(folder for folder in target.parents if folder.is_relative_to(self._root.parent))
         return Put(item.key, is_new, size)
 
     def probe(self) -> None:
@@ -100,14 +100,14 @@ class FileStorage:
 
     def sync(self) -> None:
         try:
-            for folder in self._unsettled:
+            for folder in self._unsynced:
                 with contextlib.suppress(
                     FileNotFoundError
                 ):  # empty by now, and removed: that is noted of the one above
                     fsync_folder(folder)
         except OSError as error:
             raise StorageFault(f"{self._root}: {error.strerror or error}. Check the disk") from error
-        self._unsettled.clear()
+        self._unsynced.clear()
 
     def put_document(
         self, key: str, data: bytes, content_type: str, cache_control: str = DOCUMENT_CACHE_CONTROL
@@ -152,7 +152,7 @@ class FileStorage:
             raise StorageFault(f"{path}: {error.strerror or error}. Check the disk and the folder's owner") from error
         for folder in path.parents:
             if folder == self._root or not remove_if_empty(folder):
-                self._unsettled.add(folder)
+                self._unsynced.add(folder)
                 return
 
     def list(self, prefix: str = "") -> Iterator[Stored]:
