@@ -26,9 +26,10 @@ from typing import Any
 
 from PIL import Image, ImageOps
 
+from supervisor import child_options
 from supervisor import tree as tree_page
 from supervisor.home import HOME
-from supervisor.processes.spec import ChildSpec
+from supervisor.processes.spec import ChildSpec, numbered
 from supervisor.settings import Settings, load
 from tests.instance import Instance, wait_for
 from tests.pictures import message, write_result
@@ -180,7 +181,8 @@ def settings() -> Settings:
 
 def image_specs() -> tuple[ChildSpec, ...]:
     """The tree's image workers, one a core: what they are told, and how nice they are."""
-    return tree_page.image_workers(settings())
+    given = settings()
+    return numbered(tree_page.image_worker(given), child_options.worker_count(given))
 
 
 def names() -> set[str]:

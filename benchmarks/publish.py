@@ -53,8 +53,8 @@ from ipc.files.rows import RowLayout, rows_of
 from ipc.journal import Journal, figures, queue
 from ipc.retry import RetryPolicy
 from supervisor import logs
+from supervisor.child_options import uploader_options
 from supervisor.settings import load
-from supervisor.tree import uploader_options
 from tests.hosted import FED, Feed, HostedInstance
 from tests.instance import wait_for
 from tests.servers.faults import FaultProxy, Latency

@@ -61,9 +61,9 @@ from ipc.files.spool import Spool
 from ipc.intake import take
 from ipc.journal import Journal, figures, lookup
 from ipc.posts import Channel, Page
+from supervisor.child_options import connection_options
 from supervisor.settings import load
 from supervisor.settings.table import TelegramSettings
-from supervisor.tree import connection_options
 from tests.servers.telegram import TelegramServer
 from tests.workers.desk import Desk
 from workers.rendering import imaging

@@ -13,7 +13,7 @@ from dataclasses import replace
 from unittest import mock
 
 from ipc.files.workplace import Workplace
-from ipc.options import reading_options
+from ipc.process.options import reading_options
 from ipc.transport.context import Context
 from ipc.transport.messages import JobDone, JobFailed, RenderRequest
 from supervisor import tree

@@ -52,6 +52,7 @@ def _of_stages() -> dict[str, Field]:
 FIELDS: Mapping[str, Field] = {
     "ok": Field("yes or no", "whether there is no problem", "boolean"),
     "problems[].id": Field("id", "kind of problem, for programs: it never changes"),
+    "problems[].subject": Field("text", "what is concerned, as `child pool`: the same in every problem of it"),
     "problems[].what": Field("text", "what is wrong"),
     "problems[].since": Field(TIME, "since when"),
     "problems[].remedy": Field("text", "what an operator can do"),

@@ -24,7 +24,7 @@ from health.listener import Listener, is_told
 from health.notify.notifier import Notifier
 from health.page.journal import PageOptions
 from health.view.view import View
-from ipc.options import reading_options
+from ipc.process.options import reading_options
 from ipc.transport.context import Context
 
 LOOK_SECONDS = 2.0
@@ -62,22 +62,7 @@ async def _serve(context: Context) -> None:
             page=PageOptions.read(options),
             session_secret=options["session_secret"],
         )
-    server = _Server(
-        uvicorn.Config(
-            _abortable(app),
-            http="h11",
-            ws="none",
-            loop="asyncio",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=1,
-        )
-    )
+    server = _Server(_configuration(app))
     with reading_options():
         listener = Listener(options["listen_fd"], lambda: len(server.server_state.connections))
     loop = asyncio.get_running_loop()
@@ -93,6 +78,23 @@ async def _serve(context: Context) -> None:
     watching = asyncio.create_task(_watch(context, view, notifier, server))
     await server.serve(sockets=[listener])
     watching.cancel()
+
+
+def _configuration(app: Application) -> uvicorn.Config:
+    return uvicorn.Config(
+        _abortable(app),
+        http="h11",
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=1,
+    )
 
 
 def _log_unless_told(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

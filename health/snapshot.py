@@ -9,7 +9,7 @@ from typing import Any
 
 from ipc.journal.statistics import NO_POSTS, Histogram, Outcome, Stage
 
-PATIENCE_SECONDS = 5.0
+GRACE_SECONDS = 5.0
 """How long a child may be down, or the root silent, before that is a problem and not a replacement under way."""
 
 START_SECONDS = 45.0
@@ -136,7 +136,7 @@ class Snapshot:
     @property
     def root_is_silent(self) -> bool:
         """Whether the root is silent for too long. All is heard through it: nothing is known of the others then."""
-        return self.silent_seconds > PATIENCE_SECONDS
+        return self.silent_seconds > GRACE_SECONDS
 
     @property
     def is_connected(self) -> bool:

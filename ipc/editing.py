@@ -15,7 +15,7 @@ from ipc import failpoints
 from ipc.jobs import Job
 from ipc.journal import Journal, lookup, peers, pictures, transitions
 from ipc.posts import Page, Post
-from ipc.rules import Facts, Rule, decide
+from ipc.rules import Facts, PostRule, decide
 from ipc.text import captions
 
 
@@ -24,12 +24,12 @@ class Editing:
     """What the settings say. `commands`: captions have commands for us. `rules` say which posts are taken."""
 
     commands: bool = False
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[PostRule, ...] = ()
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Editing:
         """As a child's options have it: `commands`, and `rules`, each a map."""
-        return cls(options["commands"], tuple(map(Rule.of, options["rules"])))
+        return cls(options["commands"], tuple(map(PostRule.of, options["rules"])))
 
 
 NO_EDITING = Editing()
@@ -58,7 +58,7 @@ def _has_job(journal: Journal, post: Post) -> bool:
     return known is not None and known.deleted_at is None
 
 
-def _addresses_of(journal: Journal, page: Page, rules: Iterable[Rule]) -> frozenset[str]:
+def _addresses_of(journal: Journal, page: Page, rules: Iterable[PostRule]) -> frozenset[str]:
     """Those of the rules' addresses that are this channel's."""
     own = {f"id:{page.channel.id}", f"name:{(page.channel.name or '').lower()}"}
     asked = {rule.channel for rule in rules if rule.channel}
@@ -77,7 +77,7 @@ def _tags_around(journal: Journal, page: Page, post: Post, editing: Editing) -> 
 # Which posts readers see
 
 
-def may_settle(editing: Editing, post: Post, known: Job | None, *, is_edited: bool) -> bool:
+def may_change_visibility(editing: Editing, post: Post, known: Job | None, *, is_edited: bool) -> bool:
     """Whether the post, or the album that it is of, may have to be hidden or shown. `known` is its job as it was."""
     hides = editing.commands and captions.hides(post.caption, post.entities)
     if known is None:
@@ -87,7 +87,7 @@ def may_settle(editing: Editing, post: Post, known: Job | None, *, is_edited: bo
     return (hides and known.hidden_by is None) or (known.hidden_by == "caption" and not editing.commands)
 
 
-def settle(journal: Journal, job: Job, editing: Editing, now: float, *, is_edited: bool) -> None:
+def apply_visibility(journal: Journal, job: Job, editing: Editing, now: float, *, is_edited: bool) -> None:
     """Hide or show what was posted with this job, as the captions say. In the caller's transaction.
 
     `is_edited`: one of them was, so what the operator has shown is judged anew.
@@ -154,12 +154,12 @@ def unblock(journal: Journal, sha256: str, editing: Editing, now: float) -> Bloc
     """Let a picture in again: posts that it has hidden are shown as their captions say. None: it was not blocked."""
     failpoints.reach("hidden.before")
     with journal.transaction():
-        was_blocked, hidden, dead = pictures.unblock(journal, sha256, transitions.BLOCKED)
+        was_blocked, hidden, dead = pictures.unblock(journal, sha256)
         jobs = [job for one in hidden if (job := lookup.job(journal, one)) and job.hidden_by == "block"]
         for job in jobs:
             transitions.unhide(journal, job, None, now)
         for job in jobs:
-            settle(journal, lookup.job(journal, job.id) or job, editing, now, is_edited=False)
+            apply_visibility(journal, lookup.job(journal, job.id) or job, editing, now, is_edited=False)
         revived = transitions.revive(journal, dead)
     failpoints.reach("hidden.after")
     return Blocking(len(jobs), len(revived)) if was_blocked else None

@@ -21,7 +21,8 @@ from typing import Any
 import msgpack
 
 from ipc import failpoints
-from ipc.editing import NO_EDITING, Editing, left_by_rules, may_settle, settle
+from ipc.editing import NO_EDITING, Editing, apply_visibility, left_by_rules, may_change_visibility
+from ipc.identities import Identity, has_other_picture
 from ipc.jobs import Job
 from ipc.journal import Journal, lookup, transitions
 from ipc.journal.outputs import takedowns
@@ -101,20 +102,20 @@ def _without(page: Page, left: Set[int]) -> Page:
 def _take_posts(journal: Journal, page: Page, now: float, editing: Editing) -> Counter[str]:
     """Record all posts, then what their captions hide: an album is hidden as a whole."""
     outcomes: Counter[str] = Counter()
-    unsettled: dict[tuple[bool, int], tuple[int, bool]] = {}
+    groups: dict[tuple[bool, int], tuple[int, bool]] = {}
     for post in page.posts:
         known = lookup.known(journal, post.channel_id, post.message_id)
         outcome = _take_post(journal, page, post, known, now)
         outcomes[outcome] += 1
         is_edited = outcome == "edited"
-        if may_settle(editing, post, known, is_edited=is_edited):
+        if may_change_visibility(editing, post, known, is_edited=is_edited):
             group = (post.grouped_id is not None, post.grouped_id or post.message_id)
-            _, was_edited = unsettled.get(group, (0, False))
-            unsettled[group] = (post.message_id, is_edited or was_edited)
-    for message_id, is_edited in unsettled.values():
+            _, was_edited = groups.get(group, (0, False))
+            groups[group] = (post.message_id, is_edited or was_edited)
+    for message_id, is_edited in groups.values():
         job = lookup.known(journal, page.channel.id, message_id)
         assert job is not None, "it was just recorded"
-        settle(journal, job, editing, now, is_edited=is_edited)
+        apply_visibility(journal, job, editing, now, is_edited=is_edited)
     return outcomes
 
 
@@ -226,7 +227,7 @@ def _picture_columns(photo: Photo) -> dict[str, Any]:
 
 def _update(journal: Journal, known: Job, message: dict[str, Any], picture: dict[str, Any]) -> str:
     """Record what is new of a message whose picture is the same; which of Taken's counts it belongs to."""
-    is_moved = not _is_missing(picture["identity"]) and picture["locator"] != msgpack.packb(known.locator)
+    is_moved = not Identity.read(picture["identity"]).is_missing and picture["locator"] != msgpack.packb(known.locator)
     if is_moved:
         transitions.relocate(journal, known, picture)
     is_edited = known.digest != message["digest"]
@@ -260,10 +261,6 @@ def is_poorer(post: Post, known: Job) -> bool:
     return not newer and known.source == "telegram" != post.photo.source
 
 
-def _kind(identity: str) -> str:
-    return identity.partition(":")[0]
-
-
 def digest_of(post: Post) -> bytes:
     """16 bytes that change exactly when the message does, its picture aside.
 
@@ -286,61 +283,3 @@ def revision_of(post: Post, previous: int) -> int:
     if post.revision is not None:
         return post.revision
     return max(previous + 1, 1000 * (post.edited_at or post.posted_at))
-
-
-def is_other_picture(old: str, new: str) -> bool:
-    """Whether two identities are those of different pictures.
-
-    An identity says by its kind ("file:…") what it compares; those of two kinds can't be compared (an export's picture,
-    and the same one seen live). A message seldom changes its picture, so these count as the same. A picture that the
-    source left out ("missing:…") is another one once it is there; one that is missing now is the one we have.
-
-    >>> is_other_picture("file:a", "file:b"), is_other_picture("file:a", "id:1")
-    (True, False)
-    >>> is_other_picture("file:a", "missing:1"), is_other_picture("missing:1", "file:a")
-    (False, True)
-    """
-    if _is_missing(old) or _is_missing(new):
-        return not _is_missing(new)
-    return _kind(old) == _kind(new) and old != new
-
-
-def has_other_picture(known: Job, photo: Photo) -> bool:
-    """Whether a message that is known has another picture now.
-
-    A file of another name is another picture, unless it may be the same one and its bytes are, or none were ever
-    fetched: then it only lies elsewhere.
-    """
-    if not is_other_picture(known.identity, photo.identity):
-        return False
-    if not may_be_renamed(known.identity, photo.identity):
-        return True
-    return known.sha256 is not None and photo.sha256 != known.sha256
-
-
-def wants_sha256(known: Job, photo: Photo) -> bool:
-    """Whether only the picture's bytes can tell if it is another one: the source gives their sha256, if it can."""
-    if photo.sha256 is not None or known.sha256 is None or known.deleted_at is not None:
-        return False
-    return is_other_picture(known.identity, photo.identity) and may_be_renamed(known.identity, photo.identity)
-
-
-def may_be_renamed(old: str, new: str) -> bool:
-    """Whether two identities may be those of one file under two names: size and sides are the same, as far as known.
-
-    Telegram Desktop puts the local time into the names: an export that is made again in another time zone has others.
-
-    >>> may_be_renamed("file:photo@10-00.jpg:?:1280x960", "file:photo@12-00.jpg:9000:1280x960")
-    True
-    >>> may_be_renamed("file:a.jpg:8000:1280x960", "file:b.jpg:9000:1280x960"), may_be_renamed("id:1", "id:2")
-    (False, False)
-    """
-    old_parts, new_parts = old.rsplit(":", 2), new.rsplit(":", 2)
-    if not (_kind(old) == _kind(new) == "file" and len(old_parts) == len(new_parts) == 3):
-        return False
-    pairs = zip(old_parts[1:], new_parts[1:], strict=True)
-    return all(one == other or "?" in (one[0], other[0]) for one, other in pairs)
-
-
-def _is_missing(identity: str) -> bool:
-    return identity.startswith("missing:")

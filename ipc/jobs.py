@@ -13,13 +13,21 @@ from ipc.posts import Kind, Source
 Bytes: TypeAlias = bytes
 """A job has a field `bytes`."""
 
+ChangeKind = Literal["published", "changed", "deleted"]
+"""What is new of a picture, for readers."""
+
 State = Literal["seen", "fetched", "rendered", "published", "dead"]
 STATES: tuple[State, ...] = get_args(State)
 
 HiddenBy = Literal["caption", "operator", "block"]
 """Who keeps a post from readers: its caption, the operator's `hide`, or the operator's `block` of its picture."""
 
-DeadCause = Literal["failure", "poison"]
+FailureCause = Literal["failure", "poison"]
+"""poison: it killed its workers."""
+
+DeadCause = Literal[FailureCause, "blocked"]
+"""blocked: nothing has failed, the operator keeps its picture out."""
+
 """Why a job is dead: its last attempt failed, or (poison) its picture killed its workers."""
 
 MACHINES = "machines"

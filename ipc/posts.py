@@ -28,9 +28,8 @@ LIVE, BACKFILL, RENEWAL = 0, 1, 2
 class Photo:
     """The picture behind a message, as its source declares it; nothing here has been checked against the bytes.
 
-    `identity` changes exactly when the picture does. It is written "kind:…": two identities of one kind can be
-    compared, those of two kinds can't. A file's, "file:NAME:BYTES:WIDTHxHEIGHT" ("?" for what is not known), may
-    change with its name alone: then `sha256`, that of its bytes, tells. A source gives it where the intake wants it.
+    `identity` (`ipc.identities`) changes exactly when the picture does. A file's may change with its name alone: then
+    `sha256`, that of its bytes, tells. A source gives it where the intake wants it.
     """
 
     photo_id: int | None  # Telegram's; None from an export

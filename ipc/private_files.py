@@ -127,12 +127,11 @@ def _describe(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Loose:
-    """A file or folder that others can read. `change` says from which mode to which; `is_ours`: we can change it."""
+    """A file or folder that others can read. `change` says from which mode to which."""
 
     path: Path
     mode: int
     wanted: int
-    is_ours: bool
 
     @property
     def change(self) -> str:
@@ -151,7 +150,7 @@ def loose(state_dir: Path, *, has_media: bool) -> Iterator[Loose]:
             continue
         mode = stat.S_IMODE(found.st_mode)
         if not stat.S_ISLNK(found.st_mode) and mode & ~most & 0o777:
-            yield Loose(path, mode, mode & (most | 0o7000), found.st_uid == os.geteuid())
+            yield Loose(path, mode, mode & (most | 0o7000))
 
 
 def tighten(one: Loose) -> None:

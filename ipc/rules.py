@@ -19,7 +19,7 @@ LEFT = "left_by_rule"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class PostRule:
     """A condition that is None, or empty, is none.
 
     `channel` is an address as `ipc.text.channel_address.Address.key` gives it, `tags` are in lower case without #, one
@@ -38,7 +38,7 @@ class Rule:
     until: int | None = None
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Rule:
+    def of(cls, values: Mapping[str, Any]) -> PostRule:
         """The rule that these values make, as a message has them."""
         return cls(**{**values, "tags": tuple(values.get("tags", ()))})
 
@@ -56,12 +56,12 @@ class Facts:
     posted_at: int
 
 
-def decide(rules: Sequence[Rule], facts: Facts) -> Action:
+def decide(rules: Sequence[PostRule], facts: Facts) -> Action:
     """Whether the post is taken."""
     return next((rule.action for rule in rules if all(_conditions(rule, facts))), "take")
 
 
-def _conditions(rule: Rule, facts: Facts) -> Iterable[bool]:
+def _conditions(rule: PostRule, facts: Facts) -> Iterable[bool]:
     photo = facts.photo
     yield not rule.channel or rule.channel in facts.channels
     yield not rule.tags or not facts.tags.isdisjoint(rule.tags)

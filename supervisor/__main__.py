@@ -2,7 +2,7 @@
 
 import sys
 
-from ipc.loading import loading
+from ipc.process.loading import loading
 from supervisor.child import privileges
 from supervisor.host import signals
 from supervisor.resources import descriptors

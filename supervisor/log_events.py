@@ -171,12 +171,14 @@ EVENTS: Mapping[str, Event] = {
     "fetching.paused": Event("The spool cannot be written: fetching waits", "job reason"),
     "fetching.postponed": Event("A picture could not be fetched, by no fault of its own", "job reason seconds"),
     "handover.came_again": Event("A picture that is in hand came again: its lease had been over", "key"),
+    "handover.given_up": Event("A node has given up a picture", "job node outcome reason"),
     "handover.lost": Event(
         "Leases are over, or origins have taken their pictures back: they are dropped here", "job_ids"
     ),
     "handover.refused": Event("A picture can't be rendered here: it is given back", "queue reason"),
     "handover.returned": Event("Pictures are given back to the queue, for other nodes", "job_ids"),
     "handover.taken": Event("A picture was taken out of a queue", "key queue"),
+    "handover.unreachable": Event("Nobody could be asked for what was handed over: all of it is begun here", "reason"),
     "heartbeat.failed": Event("The ping of notify.heartbeat_url failed; it is tried again every minute", "why"),
     "heartbeat.recovered": Event("The ping of notify.heartbeat_url works again"),
     "job.dead": Event("Dead letter: the job is given up until bin/run retry", "channel job message reason"),
@@ -194,8 +196,6 @@ EVENTS: Mapping[str, Event] = {
     ),
     "machine.memory_short": Event("The machine is short of memory", "available_bytes intake pressure_percent workers"),
     "machines.brought_back": Event("Pictures that were handed over are rendered here after all", "jobs"),
-    "machines.dead": Event("A node has given up a picture", "job node outcome reason"),
-    "machines.discarded": Event("A node's result came too late, and changes nothing", "key node"),
     "machines.handed_over": Event("Pictures were handed over to nodes", "jobs"),
     "machines.handed_over_again": Event("The queue has lost pictures: they are handed over again", "jobs"),
     "machines.originals_left": Event(
@@ -205,7 +205,6 @@ EVENTS: Mapping[str, Event] = {
     "machines.published": Event("A node has published a picture", "channel job message node outcome"),
     "machines.refused": Event("A picture can't be handed over, and is rendered here", "job reason"),
     "machines.result_unreadable": Event("A node's result says nothing to this version", "error job node outcome"),
-    "machines.unasked": Event("Nobody could be asked for what was handed over: all of it is begun here", "reason"),
     "machines.wire_unlisted": Event("It is not known which originals on their way to nodes are there", "reason"),
     "memory.sampled": Event(
         "The memory of every process", "cap_bytes cause job killed peak_bytes rss_bytes_by_process total_bytes what"
@@ -259,6 +258,7 @@ EVENTS: Mapping[str, Event] = {
     "renditions.replaced": Event(
         "The old renditions of a picture were deleted: its row names new ones", "renditions sha256"
     ),
+    "result.discarded": Event("A node's result came too late, and changes nothing", "key node"),
     "row.failed": Event("No row could be made of a message: its job loses an attempt", "job"),
     "row.refused": Event("The catalogue refused a row: its job loses an attempt", "job outcome reason"),
     "sandbox.layer_failed": Event("A layer of the sandbox could not be put on", "why"),

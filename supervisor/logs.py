@@ -26,7 +26,6 @@ from ipc.text.printable import printable, printable_json
 from supervisor.log_events import EVENTS
 
 PIPE_BUF = select.PIPE_BUF
-LEVELS = ("debug", "info", "warning", "error")
 READER_SECONDS = 1
 """How long a process waits, once, for a reader of the log that has stopped reading."""
 

@@ -19,7 +19,7 @@ from ipc import private_files
 from ipc.files.spool import Spool
 from ipc.journal import Journal, JournalError, UnfitJournal
 from ipc.text.printable import printable
-from supervisor import logs, tree
+from supervisor import child_options, logs, tree
 from supervisor.commands.runner import Runner
 from supervisor.host import instance_lock, signals
 from supervisor.host.control_socket import Control
@@ -35,6 +35,7 @@ from supervisor.resources import cgroups, descriptors
 from supervisor.resources.guard import Guard
 from supervisor.settings import Settings
 from supervisor.settings.table import TelegramSettings
+from supervisor.start import Start
 
 JOURNAL_SECONDS = 3600.0
 """What opening the journal may take: one of an older version, with millions of rows, is brought up to date by it."""
@@ -66,7 +67,7 @@ def start(read: Callable[[], Settings], stop_fd: int, export: Path | None = None
     settings = reread()
 
     def announce(url: str) -> None:
-        gallery = tree.gallery(settings)
+        gallery = child_options.gallery(settings)
         lines = (
             f"Picturedesk reads {_source(settings)}",
             f"Pictures go to {_storage(settings)}, rows to {_catalog(settings)}",
@@ -81,8 +82,10 @@ def start(read: Callable[[], Settings], stop_fd: int, export: Path | None = None
 
 def _source(settings: Settings) -> str:
     count = len(settings.telegram.channels)
-    if tree.is_node(settings):
-        return f"what the origins of {settings.catalog.url} hand over, as the node {tree.machine_name(settings)}"
+    if child_options.is_node(settings):
+        return (
+            f"what the origins of {settings.catalog.url} hand over, as the node {child_options.machine_name(settings)}"
+        )
     if settings.telegram.api_id:
         return "one Telegram channel" if count == 1 else f"{count} Telegram channels"
     return f"the Telegram Desktop export in {_short(settings.export.path)} (no Telegram account)"
@@ -157,9 +160,9 @@ def _assemble(
     settings: Settings, stop_fd: int, listen_fd: int, notifier: SystemdNotifier, reread: Callable[[], Settings] | None
 ) -> tuple[Supervisor, RootRouter, Operations]:
     """The supervisor of the tree's children, its router, and the operations on both. Nothing is started."""
-    started = tree.Start.now()
+    started = Start.now()
     own_cgroup = cgroups.own()
-    cgroup = cgroups.settle(own_cgroup)
+    cgroup = cgroups.divide(own_cgroup)
     supervisor = _supervisor(settings, tree.children(settings, listen_fd, started, cgroup), stop_fd, cgroup)
     router = RootRouter(supervisor.children)
     router.guard = guard = _guard(settings, supervisor, router, own_cgroup)
@@ -193,8 +196,8 @@ def _supervisor(settings: Settings, specs: Sequence[ChildSpec], stop_fd: int, cg
 def _guard(settings: Settings, supervisor: Supervisor, router: RootRouter, cgroup: Path | None) -> Guard:
     """The guard over the machine's memory, told how many image workers there are."""
     guard = Guard(supervisor.children, router.report, cgroup)
-    guard.configure(tree.memory_limits(settings), tree.worker_count(settings))
-    workers = tree.image_processors(settings)
+    guard.configure(tree.memory_limits(settings), child_options.worker_count(settings))
+    workers = child_options.image_processors(settings)
     log.info("workers.counted", workers=workers.count, why=workers.why)
     return guard
 

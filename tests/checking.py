@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ipc.checklist import Checklist
+from ipc.process.checklist import Checklist
 
 
 def faults(check: Callable[..., object], *options: Any) -> list[str]:

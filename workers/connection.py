@@ -12,13 +12,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ipc.checklist import Checklist
 from ipc.files.spool import Spool
 from ipc.journal import Journal
-from ipc.loading import loading
 from ipc.machines.names import is_node
-from ipc.options import reading_options
 from ipc.posts import Source
+from ipc.process.checklist import Checklist
+from ipc.process.loading import loading
+from ipc.process.options import reading_options
 from ipc.transport.context import Context
 from workers.sources import guests
 

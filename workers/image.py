@@ -16,7 +16,7 @@ import structlog
 
 from ipc import failpoints
 from ipc.files.workplace import Workplace
-from ipc.options import reading_options
+from ipc.process.options import reading_options
 from ipc.transport.context import Context
 from ipc.transport.messages import JobDone, JobFailed, RenderRequest, clip
 from workers.rendering import imaging

@@ -10,9 +10,9 @@ import structlog
 
 from ipc import database
 from ipc.files import disk
-from ipc.holds import Hold
 from ipc.journal import JournalError
 from ipc.kernel import process_limit
+from ipc.process.holds import Hold
 from ipc.transport.mailbox import Closed
 
 log = structlog.get_logger()

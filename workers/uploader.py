@@ -26,9 +26,9 @@ from ipc.files.rows import RowLayout
 from ipc.files.spool import Spool
 from ipc.journal import Journal
 from ipc.journal.machines import claims
-from ipc.loading import loading
 from ipc.machines.names import is_node, node_name
-from ipc.options import reading_options
+from ipc.process.loading import loading
+from ipc.process.options import reading_options
 from ipc.retry import RetryPolicy
 from ipc.transport.context import Context
 from workers.publishing import catalog as catalogs
@@ -38,10 +38,11 @@ from workers.publishing.documents.feeds import Feeds
 from workers.publishing.documents.follower import Follower
 from workers.publishing.documents.progress import Progress
 from workers.publishing.documents.site import Gallery
-from workers.publishing.liveness import Liveness
 from workers.publishing.object_stage import ObjectStage
 from workers.publishing.renewals import Renewals
 from workers.publishing.row_stage import RowStage
+from workers.publishing.running.liveness import Liveness
+from workers.publishing.running.work_thread import WorkThread, now_and_then
 from workers.publishing.service.breaker import Breaker
 from workers.publishing.service.service import Service
 from workers.publishing.service_report import ServiceReport, report_as_left
@@ -50,7 +51,6 @@ from workers.publishing.stage import DRAIN_SECONDS, StageThread
 from workers.publishing.storage import Storage
 from workers.publishing.takedown import Takedowns
 from workers.publishing.webhooks import works as webhook_works
-from workers.publishing.work_thread import WorkThread, now_and_then
 
 POLL_SECONDS = 2.0
 """How often the main thread looks at the stages."""

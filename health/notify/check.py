@@ -13,7 +13,7 @@ from health.notify.heartbeat import ping
 from health.notify.labels import label
 from health.notify.notices import Notice
 from health.notify.sender import make_service
-from ipc.checklist import Checklist
+from ipc.process.checklist import Checklist
 
 TEST = "this is a test message of Picturedesk: here it tells when something needs you, and when it is over"
 

@@ -40,7 +40,14 @@ class FirstSeen:
         self.begun = {subject: snapshot.monotonic - (snapshot.now - since) for subject, since in self.since.items()}
         self.problems = [Dated(one, self.since[one.subject]) for one, _ in dated]
         return [
-            {"id": one.id, "what": one.what, "since": iso(since), "remedy": one.remedy} for one, since in self.problems
+            {
+                "id": one.id,
+                "subject": one.subject,
+                "what": one.what,
+                "since": iso(since),
+                "remedy": one.remedy,
+            }
+            for one, since in self.problems
         ]
 
     def _since(self, problem: Problem, snapshot: Snapshot) -> float:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from health.problems.problem import Problem
-from health.snapshot import PATIENCE_SECONDS, START_SECONDS, Snapshot
+from health.snapshot import GRACE_SECONDS, START_SECONDS, Snapshot
 from health.times import unix_seconds
 
 
@@ -25,8 +25,8 @@ def source_not_connected(snapshot: Snapshot) -> Iterator[Problem]:
 def _is_being_opened(snapshot: Snapshot) -> bool:
     """Whether the connection began a moment ago, and nothing is known to be wrong yet."""
     facts = snapshot.child("connection")
-    patience = PATIENCE_SECONDS if facts.get("restarts") else START_SECONDS
-    is_new = snapshot.monotonic - facts.get("spawned", -math.inf) <= patience
+    grace = GRACE_SECONDS if facts.get("restarts") else START_SECONDS
+    is_new = snapshot.monotonic - facts.get("spawned", -math.inf) <= grace
     return is_new and not snapshot.report("connection").get("error")
 
 

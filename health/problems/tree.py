@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from health.problems.problem import Problem
-from health.snapshot import PATIENCE_SECONDS, START_SECONDS, Snapshot
+from health.snapshot import GRACE_SECONDS, START_SECONDS, Snapshot
 from ipc.text.timestamps import iso
 
 SILENT_SECONDS = 10.0
@@ -78,7 +78,7 @@ def _remedy_of_held(facts: Facts, snapshot: Snapshot) -> str:
 
 
 def _stopped(name: str, facts: Facts, snapshot: Snapshot) -> Problem | None:
-    if facts["state"] != "stopped" or snapshot.monotonic - facts["since"] <= PATIENCE_SECONDS:
+    if facts["state"] != "stopped" or snapshot.monotonic - facts["since"] <= GRACE_SECONDS:
         return None
     return Problem(
         "child.stopped",
@@ -107,7 +107,7 @@ def _not_running(name: str, facts: Facts, snapshot: Snapshot) -> Problem | None:
 def _patience_with(facts: Facts) -> float:
     """How long a child may be down (seconds). A first start is slower, while nothing is known to be wrong."""
     is_first = not facts["restarts"] and not facts.get("last_exit") and not facts.get("trouble")
-    return START_SECONDS if is_first else PATIENCE_SECONDS
+    return START_SECONDS if is_first else GRACE_SECONDS
 
 
 DOWN: tuple[Callable[[str, Facts, Snapshot], Problem | None], ...] = (_crash_looping, _held, _stopped, _not_running)

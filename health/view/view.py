@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from health.problems.first_seen import Dated, FirstSeen
-from health.snapshot import PATIENCE_SECONDS, Snapshot, Undelivered
+from health.snapshot import GRACE_SECONDS, Snapshot, Undelivered
 from health.status import document, summarize
-from health.view.ends import EndCounter
+from health.view.exit_counts import ExitCounter
 from health.view.figures import JournalReader, Standstill
 from health.view.messages import Messages
 from ipc.kernel import proc
@@ -37,7 +37,7 @@ class View:
         self._context = context
         self._monotonic = monotonic
         self._undelivered = undelivered
-        self._ends = EndCounter(context.journal_path)
+        self._ends = ExitCounter(context.journal_path)
         self._messages = Messages(context.inbox, monotonic, self._ends.add)
         self._journal = JournalReader(context.journal_path)
         self._progress = Standstill(monotonic())
@@ -114,7 +114,7 @@ class View:
         """
         self._ends.go_on()
         summary = summarize(self.look())
-        if summary != self._summary and self._monotonic() - self._messages.received_at < PATIENCE_SECONDS:
+        if summary != self._summary and self._monotonic() - self._messages.received_at < GRACE_SECONDS:
             self._summary = summary
             self._context.report("summary", text=summary)
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from ipc import database
 
-VERSION = 7
+VERSION = 8
 """`PRAGMA user_version` of a journal that this program understands."""
 
 _FOLDER = Path(__file__).parent

@@ -18,7 +18,7 @@ _RECORD = struct.Struct(">IBB")
 _LATEST = 2**32 - 1
 
 
-class Step(enum.IntEnum):
+class LifeStep(enum.IntEnum):
     """What happened to the job. The meaning of each is in `MEANINGS`."""
 
     SEEN = 1
@@ -52,34 +52,34 @@ class Step(enum.IntEnum):
 
 
 MEANINGS = {
-    Step.SEEN: "seen: recorded, with its channel's cursor",
-    Step.CHANGED: "the message got another picture: begun anew",
-    Step.MOVED: "the same picture was found in another place",
-    Step.EDITED: "the message was edited",
-    Step.WITHDRAWN: "the message was deleted: its row becomes a tombstone",
-    Step.FETCHED: "fetched: the original is in the spool",
-    Step.CLAIMED: "given to an image worker",
-    Step.RELEASED: "given back untouched",
-    Step.RENDERED: "rendered: all renditions are in the spool",
-    Step.STORED: "stored: every object is in the storage",
-    Step.PUBLISHED: "published: the row is written",
-    Step.DOUBTED: "cannot be decoded: to be fetched again",
-    Step.LOST: "the spool had lost its files: to be fetched again",
-    Step.RENDITIONS_LOST: "the spool had lost its renditions: to be rendered again",
-    Step.REWRITTEN: "republish wants its row written again",
-    Step.POSTPONED: "put off, for no fault of its own",
-    Step.STRUCK: "cost an image worker its life or its memory: tried again",
-    Step.RETRIED: "failed: to be tried again later",
-    Step.DEAD: "became a dead letter",
-    Step.REVIVED: "brought back from the dead",
-    Step.RENEWED: "republish wants its renditions made anew: its row and its objects stay meanwhile",
-    Step.RESTORED: "not made anew: it is what it was before",
-    Step.TAKEN_DOWN: "hidden for long enough: its objects go",
-    Step.HIDDEN: "hidden from readers",
-    Step.UNHIDDEN: "shown to readers again",
-    Step.BLOCKED: "its picture is blocked: it goes no further",
-    Step.HANDED_OVER: "kept for other machines: it is handed over",
-    Step.MADE: "rendered by another machine, which has stored its objects and written a row",
+    LifeStep.SEEN: "seen: recorded, with its channel's cursor",
+    LifeStep.CHANGED: "the message got another picture: begun anew",
+    LifeStep.MOVED: "the same picture was found in another place",
+    LifeStep.EDITED: "the message was edited",
+    LifeStep.WITHDRAWN: "the message was deleted: its row becomes a tombstone",
+    LifeStep.FETCHED: "fetched: the original is in the spool",
+    LifeStep.CLAIMED: "given to an image worker",
+    LifeStep.RELEASED: "given back untouched",
+    LifeStep.RENDERED: "rendered: all renditions are in the spool",
+    LifeStep.STORED: "stored: every object is in the storage",
+    LifeStep.PUBLISHED: "published: the row is written",
+    LifeStep.DOUBTED: "cannot be decoded: to be fetched again",
+    LifeStep.LOST: "the spool had lost its files: to be fetched again",
+    LifeStep.RENDITIONS_LOST: "the spool had lost its renditions: to be rendered again",
+    LifeStep.REWRITTEN: "republish wants its row written again",
+    LifeStep.POSTPONED: "put off, for no fault of its own",
+    LifeStep.STRUCK: "cost an image worker its life or its memory: tried again",
+    LifeStep.RETRIED: "failed: to be tried again later",
+    LifeStep.DEAD: "became a dead letter",
+    LifeStep.REVIVED: "brought back from the dead",
+    LifeStep.RENEWED: "republish wants its renditions made anew: its row and its objects stay meanwhile",
+    LifeStep.RESTORED: "not made anew: it is what it was before",
+    LifeStep.TAKEN_DOWN: "hidden for long enough: its objects go",
+    LifeStep.HIDDEN: "hidden from readers",
+    LifeStep.UNHIDDEN: "shown to readers again",
+    LifeStep.BLOCKED: "its picture is blocked: it goes no further",
+    LifeStep.HANDED_OVER: "kept for other machines: it is handed over",
+    LifeStep.MADE: "rendered by another machine, which has stored its objects and written a row",
 }
 
 CONNECTION, POOL, UPLOADER, OPERATOR = 1, 2, 3, 4
@@ -94,7 +94,7 @@ class Entry:
     """One step. `at` in Unix seconds, `process` is a child's name, or "operator"."""
 
     at: int
-    step: Step
+    step: LifeStep
     process: str
 
 
@@ -111,7 +111,7 @@ def number_of(worker: str) -> int:
     return min(_FIRST_WORKER + int(number), 255)
 
 
-def record(step: Step, process: int, now: float) -> bytes:
+def record(step: LifeStep, process: int, now: float) -> bytes:
     """The bytes of one step."""
     return _RECORD.pack(min(max(int(now), 0), _LATEST), step, process)
 
@@ -123,9 +123,9 @@ def read(life: bytes) -> list[Entry]:
     [Entry(at=7, step=<Step.CLAIMED: 7>, process='image-2')]
     """
     whole = life[len(life) % _RECORD.size :]
-    known = set(Step)
+    known = set(LifeStep)
     return [
-        Entry(at, Step(step), _NAMES.get(process, f"image-{process - _FIRST_WORKER}"))
+        Entry(at, LifeStep(step), _NAMES.get(process, f"image-{process - _FIRST_WORKER}"))
         for at, step, process in _RECORD.iter_unpack(whole)
         if step in known
     ]

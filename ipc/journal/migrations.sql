@@ -507,3 +507,11 @@ CREATE TRIGGER dead_job_goes AFTER DELETE ON jobs WHEN OLD.state = 'dead' BEGIN
     UPDATE dead_reasons SET jobs = jobs - 1 WHERE reason = coalesce(OLD.reason, '');
     DELETE FROM dead_reasons WHERE reason = coalesce(OLD.reason, '') AND jobs = 0;
 END;
+
+-- version: 8
+-- That its picture is blocked is a cause of its own: until this version it stood in the reason alone.
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (dead_cause IN (''failure'', ''poison''))', 'CHECK (dead_cause IN (''failure'', ''poison'', ''blocked''))')
+WHERE type = 'table' AND name = 'jobs';
+PRAGMA writable_schema = RESET;
+UPDATE jobs SET dead_cause = 'blocked' WHERE state = 'dead' AND reason = 'blocked by the operator';

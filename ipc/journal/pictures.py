@@ -68,14 +68,14 @@ def block(journal: Journal, sha256: str, now: float) -> None:
     journal.run("add_blocked", sha256=sha256, now=int(now))
 
 
-def unblock(journal: Journal, sha256: str, reason: str) -> tuple[bool, list[int], list[int]]:
-    """Whether it was kept out; the ids of the jobs that were hidden for it, and of those that are dead for that reason.
+def unblock(journal: Journal, sha256: str) -> tuple[bool, list[int], list[int]]:
+    """Whether it was kept out; the ids of the jobs that were hidden for it, and of those that are dead for it.
 
     In the caller's transaction.
     """
     was_blocked = journal.run("drop_blocked", sha256=sha256).rowcount == 1
     hidden = [row["job"] for row in journal.run("drop_blocked_posts", sha256=sha256).fetchall()]
-    dead = [row["id"] for row in journal.run("dead_with", sha256=sha256, reason=reason)]
+    dead = [row["id"] for row in journal.run("blocked_dead", sha256=sha256)]
     return was_blocked, hidden, dead
 
 

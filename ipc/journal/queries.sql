@@ -146,7 +146,7 @@ DELETE FROM blocked_posts NOT INDEXED WHERE job IN (
 -- name: to_blocked
 -- The picture is kept out: it goes no further, and its file is not kept. Tried again, it is fetched first.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
-                waits_since = NULL, state = 'dead', dead_state = 'seen', dead_cause = 'failure', stored = 0,
+                waits_since = NULL, state = 'dead', dead_state = 'seen', dead_cause = 'blocked', stored = 0,
                 attempts = attempts + 1, next_at = 0, reason = :reason, claimed_by = NULL
 WHERE id = :id AND state IN ('seen', 'fetched');
 
@@ -161,10 +161,10 @@ SELECT count(*) FROM (
     WHERE state = 'dead' AND shown = 1 AND (deleted_at IS NOT NULL OR hidden_at IS NOT NULL) LIMIT :limit
 );
 
--- name: dead_with
--- The dead letters of that picture and reason.
+-- name: blocked_dead
+-- The dead letters that went no further since that picture is blocked.
 SELECT id FROM jobs INDEXED BY jobs_sha256
-WHERE sha256 = :sha256 AND sha256 IS NOT NULL AND state = 'dead' AND reason = :reason;
+WHERE sha256 = :sha256 AND sha256 IS NOT NULL AND state = 'dead' AND dead_cause = 'blocked';
 
 -- name: jobs_of_picture
 -- All that have it, deleted ones aside, however far they are.
@@ -178,7 +178,7 @@ WHERE channel_id = :channel_id AND message_id BETWEEN :low AND :high AND deleted
 -- name: due
 -- The jobs of these queues (a JSON list) whose turn comes first: of those without a claim, by priority, those that were
 -- put off and whose time has come (or is impossibly far off: the clock was set back), by that time, then the oldest.
--- `besides` (a JSON list of ids) asks for others than these. No more is read, and sorted, than is asked for.
+-- `exclude` (a JSON list of ids) asks for others than these. No more is read, and sorted, than is asked for.
 WITH parts (priority, low, high) AS (
     VALUES (0, 0.0, :now), (0, :farthest, 9e999), (1, 0.0, :now), (1, :farthest, 9e999), (2, 0.0, :now),
            (2, :farthest, 9e999)
@@ -188,14 +188,14 @@ SELECT jobs.* FROM (
     FROM json_each(:queues) AS one CROSS JOIN parts CROSS JOIN jobs ON jobs.id IN (
         SELECT id FROM jobs INDEXED BY jobs_put_off
         WHERE queue = one.value AND priority = parts.priority AND next_at != 0 AND next_at > low AND next_at <= high
-              AND claimed_by IS NULL AND (:besides IS NULL OR id NOT IN (SELECT value FROM json_each(:besides)))
+              AND claimed_by IS NULL AND (:exclude IS NULL OR id NOT IN (SELECT value FROM json_each(:exclude)))
         ORDER BY next_at LIMIT :limit
     )
     UNION ALL
     SELECT jobs.id, jobs.priority, 9e999 FROM json_each(:queues) AS one CROSS JOIN jobs ON jobs.id IN (
         SELECT id FROM jobs INDEXED BY jobs_ready
         WHERE queue = one.value AND next_at = 0
-              AND claimed_by IS NULL AND (:besides IS NULL OR id NOT IN (SELECT value FROM json_each(:besides)))
+              AND claimed_by IS NULL AND (:exclude IS NULL OR id NOT IN (SELECT value FROM json_each(:exclude)))
         ORDER BY priority, id LIMIT :limit
     )
     ORDER BY 2, 3, 1 LIMIT :limit
@@ -212,7 +212,7 @@ WITH parts (priority, low, high) AS (
 SELECT jobs.* FROM json_each(:channels) AS channel JOIN jobs ON jobs.id = (
     SELECT id FROM jobs INDEXED BY jobs_ready_by_channel
     WHERE channel_id = channel.value AND queue = 'telegram' AND next_at = 0
-          AND id NOT IN (SELECT value FROM json_each(:besides))
+          AND id NOT IN (SELECT value FROM json_each(:exclude))
     ORDER BY priority, id LIMIT 1
 )
 UNION ALL
@@ -220,7 +220,7 @@ SELECT jobs.* FROM json_each(:channels) AS channel CROSS JOIN parts CROSS JOIN j
     SELECT id FROM jobs INDEXED BY jobs_put_off_by_channel
     WHERE channel_id = channel.value AND queue = 'telegram' AND priority = parts.priority
           AND next_at != 0 AND next_at > low AND next_at <= high
-          AND id NOT IN (SELECT value FROM json_each(:besides))
+          AND id NOT IN (SELECT value FROM json_each(:exclude))
     ORDER BY next_at LIMIT 1
 );
 

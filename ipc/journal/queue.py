@@ -30,7 +30,7 @@ def due(
     *,
     stored: bool | None = None,
     source: Source | None = None,
-    besides: Iterable[int] = (),
+    exclude: Iterable[int] = (),
     alone: bool | None = None,
 ) -> list[Job]:
     """Up to `limit` jobs in `state` whose time has come and that no worker has claimed.
@@ -38,7 +38,7 @@ def due(
     By priority; of one priority first those that were put off, by their time, then the oldest.
 
     `stored` (of rendered jobs) selects those whose objects are stored already, or are not; `source` (of seen jobs)
-    those whose picture it has; `alone` (of fetched jobs) those that must be alone, or need not. `besides` leaves out
+    those whose picture it has; `alone` (of fetched jobs) those that must be alone, or need not. `exclude` leaves out
     the jobs of these ids.
     """
     now = journal.clock()
@@ -46,7 +46,7 @@ def due(
     rows = journal.run(
         "due",
         queues=json.dumps(_QUEUES.get(state, {None: ()})[asked]),
-        besides=json.dumps(list(besides)) if besides else None,
+        exclude=json.dumps(list(exclude)) if exclude else None,
         now=now,
         farthest=now + FARTHEST_SECONDS,
         limit=limit,
@@ -66,15 +66,15 @@ def jobs_before(journal: Journal, job: Job, limit: int) -> int | None:
     return int(journal.run("jobs_before", **values).fetchone()[0])
 
 
-def first_to_fetch(journal: Journal, channels: Iterable[int], besides: Iterable[int] = ()) -> list[Job]:
+def first_to_fetch(journal: Journal, channels: Iterable[int], exclude: Iterable[int] = ()) -> list[Job]:
     """The first jobs of each of these channels for Telegram to fetch: the first that was never put off, and for each
-    priority the first that was. `besides` leaves out the jobs of these ids.
+    priority the first that was. `exclude` leaves out the jobs of these ids.
     """
     now = journal.clock()
     rows = journal.run(
         "first_to_fetch",
         channels=json.dumps(list(channels)),
-        besides=json.dumps(list(besides)),
+        exclude=json.dumps(list(exclude)),
         now=now,
         farthest=now + FARTHEST_SECONDS,
     )

@@ -16,11 +16,11 @@ from ipc.jobs import Job, Rendition
 from ipc.journal import Journal
 from ipc.retry import FARTHEST_SECONDS
 
-Step = Literal["wanted", "making", "moved", "failed"]
+RenewalStep = Literal["wanted", "making", "moved", "failed"]
 """wanted; making: the job is on its way once more; moved: its row names the new objects, the old ones are still there;
 failed: the picture stays as it is."""
 
-STEPS: tuple[Step, ...] = get_args(Step)
+STEPS: tuple[RenewalStep, ...] = get_args(RenewalStep)
 
 WIDTH = 2000
 """Jobs that are looked at in one transaction, to see which are wanted."""
@@ -31,7 +31,7 @@ class Renewal:
     """`recipe` is the one wanted. `at` in Unix seconds: not before; of one that is made or moved, since when."""
 
     job_id: int
-    step: Step
+    step: RenewalStep
     recipe: str
     at: float
     sha256: str | None
@@ -63,7 +63,7 @@ def want(journal: Journal, recipe: str, *, channels: Sequence[int] | None = None
         yield count
 
 
-def due(journal: Journal, step: Step, limit: int, *, age_seconds: float = 0.0) -> list[Renewal]:
+def due(journal: Journal, step: RenewalStep, limit: int, *, age_seconds: float = 0.0) -> list[Renewal]:
     """Those at that step whose time has come, or came that long ago."""
     now = journal.clock()
     values = {"stage": step, "before": now - age_seconds, "farthest": now + FARTHEST_SECONDS, "limit": limit}

@@ -87,7 +87,8 @@ CREATE TABLE jobs (
     deaths          INTEGER NOT NULL,     -- image workers that this picture killed
     alone           INTEGER NOT NULL,     -- 1: its next try is by itself, under the larger memory cap
     dead_state      TEXT,                 -- the state in which it died
-    dead_cause      TEXT    CHECK (dead_cause IN ('failure', 'poison')), -- of a dead one; poison: it killed its workers
+    -- of a dead one; poison: it killed its workers; blocked: the operator keeps its picture out
+    dead_cause      TEXT    CHECK (dead_cause IN ('failure', 'poison', 'blocked')),
     reason          TEXT,                 -- of the last failure, for people
     seen_at         INTEGER NOT NULL,
     published_at    INTEGER,              -- first time

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
+from ipc.identities import Identity
 from ipc.jobs import Job
 from ipc.machines import VERSION, BadMessage, check_version, known
 from ipc.posts import LIVE, Channel, Kind, Photo, Post
@@ -136,7 +137,7 @@ def _photo(key: Key, photo_id: int | None, kind: Kind, object_key: str, sha256: 
     """As a node's source declares it: each hand-over has a picture of its own, so a later one is begun anew."""
     return Photo(
         photo_id,
-        f"queue:{key}",
+        str(Identity("queue", str(key))),
         {"object": object_key, "sha256": sha256, "bytes": size_bytes},
         source="queue",
         bytes=size_bytes,

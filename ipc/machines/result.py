@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import msgpack
 
-from ipc.jobs import DeadCause, Job, State
+from ipc.jobs import FailureCause, Job, State
 from ipc.machines import VERSION, BadMessage, check_version, known, storable
 from ipc.machines.handover import Key
 from ipc.transport.messages import NOT_STRIPPED, JobDone
@@ -69,7 +69,7 @@ class Dead:
     node: str
     revision: int
     state: State
-    cause: DeadCause
+    cause: FailureCause
     reason: str
     is_doubtful: bool = False
 
@@ -136,7 +136,7 @@ def _published(head: tuple[Key, str, int], packed: Mapping[str, Any]) -> Publish
 
 def _dead(head: tuple[Key, str, int], packed: Mapping[str, Any]) -> Dead:
     outcome, state, cause = packed["outcome"], packed["state"], packed["cause"]
-    if outcome != "dead" or state not in _STATES or cause not in get_args(DeadCause):
+    if outcome != "dead" or state not in _STATES or cause not in get_args(FailureCause):
         raise ValueError(f"no outcome that we know: {outcome!r}, {state!r}, {cause!r}")
     return Dead(*head, state, cause, str(packed["reason"]), packed.get("is_doubtful") is True)
 

@@ -14,7 +14,7 @@ from ipc.transport.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class CpuUsage:
     """What a process has had of the processors since it was started, in seconds, and whether the kernel lets it run."""
 
     cpu_seconds: float
@@ -66,7 +66,7 @@ class Tree(Protocol):
     def is_wanted(self, name: str) -> bool:
         """Whether the child is to run at all: the operator has not stopped it, and it is not held."""
 
-    def effort(self, name: str) -> Effort | None:
+    def cpu_usage(self, name: str) -> CpuUsage | None:
         """What the child has had of the processors up to now; None: it is down."""
 
 

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 
-from ipc.loading import loading
+from ipc.process.loading import loading
 from supervisor.child.exit_codes import ORPHANED
 
 _PR_SET_PDEATHSIG = 1

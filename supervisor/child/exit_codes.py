@@ -1,4 +1,4 @@
-"""The exit codes of a child besides 0, 1 and `ipc.holds.EX_CONFIG`."""
+"""The exit codes of a child besides 0, 1 and `ipc.process.holds.EX_CONFIG`."""
 
 from typing import Final
 

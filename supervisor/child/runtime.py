@@ -24,9 +24,9 @@ import msgpack
 import structlog
 
 from ipc import failpoints
-from ipc.holds import EX_CONFIG, Hold
 from ipc.kernel import proc, process_limit
-from ipc.loading import loading
+from ipc.process.holds import EX_CONFIG, Hold
+from ipc.process.loading import loading
 from ipc.transport.context import Context
 from ipc.transport.mailbox import Closed, inbox_from_fd, outbox_from_fd
 from ipc.transport.messages import Held, Leaving, OwnMemory, Sealed, Short, Starved, clip

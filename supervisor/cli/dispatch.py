@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ipc import failpoints
 from ipc.journal import JournalError
-from ipc.loading import loading
+from ipc.process.loading import loading
 from supervisor.cli import belonging, terminal
 from supervisor.cli.exit_codes import ExitCode
 from supervisor.home import HOME

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import IntEnum
 
-from ipc.holds import EX_CONFIG
+from ipc.process.holds import EX_CONFIG
 
 
 class ExitCode(IntEnum):

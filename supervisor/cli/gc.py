@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from supervisor import tree
+from supervisor import child_options
 from supervisor.child.runtime import resolve
 from supervisor.cli import terminal
 from supervisor.cli.terminal import mebibytes
@@ -23,7 +23,7 @@ def run(settings: Settings, *, delete: bool, hours: float) -> int:
     objects = pictures = size = 0
     try:
         collect = resolve("workers.publishing.gc:collect")
-        for garbage in collect(tree.uploader_options(settings), delete=delete, grace_seconds=hours * 3600):
+        for garbage in collect(child_options.uploader_options(settings), delete=delete, grace_seconds=hours * 3600):
             pictures += 1
             objects += len(garbage.objects)
             size += garbage.bytes

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from ipc import editing
 from ipc.jobs import Job
 from ipc.journal import Journal, lookup, peers, pictures
-from ipc.rules import Rule
+from ipc.rules import PostRule
 from ipc.text import post_address
 from ipc.text.channel_address import NoAddress
 from ipc.text.post_address import PostAddress
@@ -91,7 +91,7 @@ def block(settings: Settings, sha256: str | None, *, remove: bool) -> int:
 
 
 def _let_in(settings: Settings, journal: Journal, digest: str) -> None:
-    rules = tuple(Rule.of(rule.options()) for rule in settings.telegram.rules)
+    rules = tuple(PostRule.of(rule.options()) for rule in settings.telegram.rules)
     how = editing.Editing(settings.telegram.editor_commands, rules)
     became = editing.unblock(journal, digest, how, time.time())
     if became is None:

@@ -16,7 +16,7 @@ import segno
 
 from ipc import private_files
 from ipc.text.printable import printable
-from supervisor import tree
+from supervisor import child_options
 from supervisor.child.runtime import resolve
 from supervisor.cli import terminal
 from supervisor.cli.exit_codes import ExitCode
@@ -50,7 +50,7 @@ def run(settings: Settings, *, qr: bool, as_string: bool, force: bool) -> int:
     with contextlib.suppress(OSError):  # the error is reported when the session is written
         private_files.make_state_dir(settings.state_dir, has_media=settings.storage.backend == "files")
     main = resolve("workers.sources.telegram.login.login:main")
-    code: int = main(tree.telegram_options(settings), talk, qr=qr, as_string=as_string, force=force)
+    code: int = main(child_options.telegram_options(settings), talk, qr=qr, as_string=as_string, force=force)
     return code
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ipc.journal import Journal, peers, renewals
 from ipc.text import channel_address
-from supervisor import tree
+from supervisor import child_options
 from supervisor.child.runtime import resolve
 from supervisor.cli import terminal
 from supervisor.cli.exit_codes import ExitCode
@@ -66,7 +66,7 @@ def _replace_originals(settings: Settings) -> None:
     outcomes: Counter[str] = Counter()
     faults = (resolve("workers.publishing.storage:StorageFault"),)
     try:
-        for one in resolve("workers.publishing.republish:replace_originals")(tree.uploader_options(settings)):
+        for one in resolve("workers.publishing.republish:replace_originals")(child_options.uploader_options(settings)):
             outcomes[one.became] += 1
             terminal.say(f"{one.became} {one.key}{f': {one.why}' if one.why else ''}")
     except faults as fault:  # type: ignore[misc]  # a class, resolved by name: no worker is imported here
@@ -82,7 +82,7 @@ def _sum(outcomes: Counter[str]) -> str:
 
 def _write_rows_again(settings: Settings) -> None:
     """Have the uploader write the rows again whose URLs do not begin with storage.public_url."""
-    count = sum(resolve("workers.publishing.republish:write_rows_again")(tree.uploader_options(settings)))
+    count = sum(resolve("workers.publishing.republish:write_rows_again")(child_options.uploader_options(settings)))
     if not count:
         terminal.say("The URLs of all rows begin as they should.")
     else:
@@ -94,7 +94,7 @@ def _fill_rows(settings: Settings) -> None:
     republish = "workers.publishing.republish"
     faults = (resolve(f"{republish}:SchemaOutdated"), resolve("workers.publishing.catalog:CatalogFault"))
     try:
-        count = sum(resolve(f"{republish}:fill_rows")(tree.uploader_options(settings)))
+        count = sum(resolve(f"{republish}:fill_rows")(child_options.uploader_options(settings)))
     except faults as fault:  # type: ignore[misc]  # classes, resolved by name: no worker is imported here
         raise CommandFailed(str(fault)) from fault
     if not count:
@@ -119,7 +119,7 @@ def _want_renditions(settings: Settings, chosen: Chosen) -> None:
     channels = _ids_of(settings, chosen.channels)
     _tell_failed(settings)
     want = resolve("workers.publishing.republish:want_renditions")
-    count = sum(want(tree.uploader_options(settings), recipe, channels=channels, since=chosen.since))
+    count = sum(want(child_options.uploader_options(settings), recipe, channels=channels, since=chosen.since))
     if not count:
         terminal.say(f"All pictures are rendered by today's recipe, {recipe}, or are about to be.")
     elif instance_lock.running(settings.state_dir):

@@ -12,12 +12,12 @@ from typing import Any
 
 from supervisor import tree
 from supervisor.processes.router import RootRouter
-from supervisor.processes.slot import Slot, State
+from supervisor.processes.slot import Slot, SlotState
 from supervisor.processes.spec import ChildSpec
 from supervisor.processes.supervisor import Supervisor
 from supervisor.settings import Settings
 
-OVER = (State.FINISHED, State.STOPPED, State.HELD)
+OVER = (SlotState.FINISHED, SlotState.STOPPED, SlotState.HELD)
 
 
 class Imports:
@@ -52,7 +52,7 @@ class Imports:
         slot = self._slot()
         if slot is None:
             return {**answer, "state": "gone"}
-        answer |= {"state": slot.state.value, "why": str(slot.facts().get("last_exit", ""))}
+        answer |= {"state": slot.state.value, "why": slot.last_exit.text[:300] if slot.last_exit else ""}
         if slot.state in OVER:
             self._supervisor.roster.retire_child(tree.IMPORT)
         return answer

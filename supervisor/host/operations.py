@@ -12,13 +12,14 @@ from typing import Any
 import structlog
 
 from ipc.transport.messages import OperationRequest
-from supervisor import logs, tree
+from supervisor import child_options, logs, tree
 from supervisor.host.imports import Imports
 from supervisor.host.sd_notify import SystemdNotifier
 from supervisor.processes.router import RootRouter
 from supervisor.processes.supervisor import Supervisor
 from supervisor.resources.guard import Guard
 from supervisor.settings import Settings, SettingsError
+from supervisor.start import Start
 
 NEED_A_RESTART = ("state_dir", "health.host", "health.port")
 """What the root itself has opened at its start."""
@@ -46,7 +47,7 @@ class Operations:
         *,
         notifier: SystemdNotifier,
         listen_fd: int,
-        started: tree.Start,
+        started: Start,
         cgroup: Path | None,
         guard: Guard,
     ) -> None:
@@ -120,7 +121,7 @@ class Operations:
             drain_seconds=settings.supervisor.drain_seconds,
             log_settings=asdict(settings.log),
         )
-        self._guard.configure(tree.memory_limits(settings), tree.worker_count(settings))
+        self._guard.configure(tree.memory_limits(settings), child_options.worker_count(settings))
         self._reloads.append((int(time.time()), len(changes.replaced)))
         self._router.report("reloads", last=list(self._reloads))
         log.info("configuration.reloaded", **changes.by_kind())

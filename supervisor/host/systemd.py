@@ -17,7 +17,7 @@ from ipc.transport.exits import Exit
 from ipc.transport.messages import Message, Report
 from ipc.transport.router import Router
 from supervisor.host.sd_notify import SystemdNotifier
-from supervisor.processes.slot import Slot, State
+from supervisor.processes.slot import Slot, SlotState
 from supervisor.processes.supervisor import TICK_SECONDS, Supervisor
 
 GRACE_SECONDS = 5.0
@@ -33,12 +33,12 @@ STOP_MARGIN_SECONDS = 15.0
 log = structlog.get_logger()
 
 
-WELL = (State.RUNNING, State.FINISHED)
+WELL = (SlotState.RUNNING, SlotState.FINISHED)
 """Of these children nothing is said in the status."""
 
 
 def overdue_seconds(
-    state: State,
+    state: SlotState,
     now: float,
     *,
     spawned: float = 0.0,
@@ -54,13 +54,13 @@ def overdue_seconds(
     by the supervisor and replaced. So something is wrong with the tree itself only where such a child is still there.
     """
     match state:
-        case State.WAITING | State.HELD | State.STOPPED | State.FINISHED:
+        case SlotState.WAITING | SlotState.HELD | SlotState.STOPPED | SlotState.FINISHED:
             return 0.0
-        case State.STARTING:
+        case SlotState.STARTING:
             return now - spawned - ready_seconds
-        case State.RUNNING:
+        case SlotState.RUNNING:
             return max(now - heard, stalled_seconds) - hang_seconds
-        case State.STOPPING:  # its main loop may stand while it finishes its work; its heartbeats go on
+        case SlotState.STOPPING:  # its main loop may stand while it finishes its work; its heartbeats go on
             return now - heard - hang_seconds
 
 
@@ -105,7 +105,7 @@ class Notified:
             self._stopping = self._stopping or self._notifier.stopping(
                 self._supervisor.drain_seconds + STOP_MARGIN_SECONDS
             )
-        elif not self._ready and all(slot.has_settled() for slot in self._supervisor.slots):
+        elif not self._ready and all(slot.has_been_tried() for slot in self._supervisor.slots):
             self._ready = self._notifier.ready()
         elif self._ready and self._notifier.owes_ready:
             self._notifier.ready()

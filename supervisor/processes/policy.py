@@ -9,8 +9,8 @@ import enum
 import signal
 from collections.abc import Callable
 
-from ipc.holds import EX_CONFIG
 from ipc.kernel import process_limit
+from ipc.process.holds import EX_CONFIG
 from ipc.transport.exits import Cause, Exit, Killer
 from ipc.transport.messages import Held, LastWords, Leaving, Short, Starved, Unrunnable
 from supervisor.processes.spec import Intensity, Restart
@@ -60,6 +60,8 @@ def judge(
     `returncode` as `subprocess` gives it (negative: the signal), `intent` what the supervisor had set out to do,
     `last_words` what the child said before it went, `oom` whether the kernel's out-of-memory killer ended it. One that
     is not trusted can't have itself held or put off, nor tell people what to do: that is a crash.
+
+    A truth table, hence the many branches: the first guard that holds decides.
     """
     was_killed = returncode == -signal.SIGKILL
     if was_killed and oom is Oom.OURS:

@@ -14,7 +14,7 @@ from supervisor.processes.process import Process
 from supervisor.processes.spec import ChildSpec, Intensity
 
 
-class State(enum.Enum):
+class SlotState(enum.Enum):
     """How a slot stands; the value is the `state` in /status."""
 
     WAITING = "waiting"
@@ -50,10 +50,10 @@ class Slot:
         self.deaths: tuple[float, ...] = ()
         self._in_a_row = 0
         self._row_began = 0.0
-        self._resting: State = State.WAITING
+        self._resting: SlotState = SlotState.WAITING
         self._since = time.monotonic()
-        self._last_exit: Exit | None = None
-        self._causes: Counter[str] = Counter()
+        self.last_exit: Exit | None = None
+        self.exit_causes: Counter[str] = Counter()
         self._failed_starts = 0
         self._why_not = ("", "")
         self._loop = ""
@@ -61,12 +61,12 @@ class Slot:
         self._last_heard: float | None = None
 
     @property
-    def state(self) -> State:
+    def state(self) -> SlotState:
         if self.process is None:
             return self._resting
         if self.process.intent is policy.Intent.STOP:
-            return State.STOPPING
-        return State.RUNNING if self.process.ready else State.STARTING
+            return SlotState.STOPPING
+        return SlotState.RUNNING if self.process.ready else SlotState.STARTING
 
     @property
     def started_before(self) -> bool:
@@ -75,19 +75,19 @@ class Slot:
     @property
     def is_scheduled(self) -> bool:
         """Whether it is to be started at `due_at`."""
-        return self.state is State.WAITING or (self.state is State.HELD and self._holds > 0)
+        return self.state is SlotState.WAITING or (self.state is SlotState.HELD and self._holds > 0)
 
     def is_due(self, now: float) -> bool:
         """Whether to start a process now."""
         return self.is_scheduled and now >= self.due_at
 
-    def has_settled(self) -> bool:
+    def has_been_tried(self) -> bool:
         """Whether children that wait for it may stop waiting: it is ready, or has been tried once."""
         return self.count > 1 or self.state in (
-            State.RUNNING,
-            State.HELD,
-            State.STOPPED,
-            State.FINISHED,
+            SlotState.RUNNING,
+            SlotState.HELD,
+            SlotState.STOPPED,
+            SlotState.FINISHED,
         )
 
     def begin(self, process: Process) -> None:
@@ -112,7 +112,7 @@ class Slot:
         self._last_heard, self.process = self.process.heard, None
         self._failed_starts += 1
         self.restarts = max(0, self.count - 1 - self._failed_starts)
-        self._resting = State.WAITING if self.wanted and not self.rests else State.STOPPED
+        self._resting = SlotState.WAITING if self.wanted and not self.rests else SlotState.STOPPED
         self.postpone(until, why, remedy)
 
     def hold(self, now: float, intensity: Intensity) -> float:
@@ -121,7 +121,7 @@ class Slot:
             self._loop = f"it has ended {len(self.deaths)} times within {intensity.window_seconds:g} s"
             self._row_began = time.monotonic()
         self._holds += 1
-        self._resting = State.HELD
+        self._resting = SlotState.HELD
         seconds = policy.hold_seconds(self._holds, intensity)
         self.due_at = now + seconds
         return seconds
@@ -129,14 +129,14 @@ class Slot:
     def release(self) -> None:
         """Start it now, whatever it has been waiting for, with a clean record; one that rests, when it is woken."""
         if self.process is None and not self.rests:
-            self._resting = State.WAITING
+            self._resting = SlotState.WAITING
         self.due_at = 0.0
         self.deaths, self._in_a_row, self._holds = (), 0, 0
 
     def cancel(self) -> None:
         """What is not running is not started any more: the tree is being stopped, or the operator has said so."""
         if self.process is None and self.is_scheduled:
-            self._resting, self._holds = State.STOPPED, 0
+            self._resting, self._holds = SlotState.STOPPED, 0
 
     def after_exit(
         self, end: Exit, now: float, *, counts: bool, intensity: Intensity, random: Callable[[], float]
@@ -148,8 +148,8 @@ class Slot:
         assert self.process is not None
         self._last_heard = self.process.heard
         was_ready, served = self.process.ready, max(0.0, now - self.process.ready_at)
-        self.process, self._last_exit = None, end
-        self._causes[end.cause.value] += 1
+        self.process, self.last_exit = None, end
+        self.exit_causes[end.cause.value] += 1
         self.deaths = policy.recent(self.deaths, now, intensity.window_seconds)
         replaced = (
             self.wanted and not self.rests and (self.recycled or policy.is_replaced(end.cause, self.spec.restart))
@@ -161,7 +161,7 @@ class Slot:
             self._resting = self._at_rest(end.cause)
             self._since = time.monotonic()
             return False
-        self._resting = State.WAITING
+        self._resting = SlotState.WAITING
         if was_ready:  # else it has been down all the time: a child that never gets ready is not down "since just now"
             self._since = time.monotonic()
         self.due_at = now
@@ -176,16 +176,17 @@ class Slot:
             self.due_at = now + policy.restart_delay_seconds(self._in_a_row, intensity, random)
         return True
 
-    def _at_rest(self, cause: Cause) -> State:
+    def _at_rest(self, cause: Cause) -> SlotState:
         if cause is Cause.HELD:
-            return State.HELD
-        return State.FINISHED if cause is Cause.FINISHED and self.spec.restart != "permanent" else State.STOPPED
+            return SlotState.HELD
+        return SlotState.FINISHED if cause is Cause.FINISHED and self.spec.restart != "permanent" else SlotState.STOPPED
 
-    def _since_when(self) -> float:
+    @property
+    def since(self) -> float:
         """Since when it stands so. A row of quick deaths is one trouble, however often it is ready for a moment."""
         if self._is_on_trial():
             return self._row_began
-        if self._in_a_row > 1 and self.state in (State.WAITING, State.STARTING):
+        if self._in_a_row > 1 and self.state in (SlotState.WAITING, SlotState.STARTING):
             return min(self._since, self._row_began)
         return self._since
 
@@ -198,59 +199,22 @@ class Slot:
         served = 0.0 if self.process is None else time.monotonic() - self.process.ready_at
         return self._holds > 0 and served < policy.STEADY_SECONDS
 
-    def _trouble(self) -> tuple[str, str]:
+    @property
+    def tried_again_at(self) -> float | None:
+        """When it is tried once more, if it is held for having died too often."""
+        return self.due_at if self._holds and self.is_scheduled else None
+
+    @property
+    def heard(self) -> float | None:
+        """When its process, or its last one, was last heard of."""
+        return self._last_heard if self.process is None else self.process.heard
+
+    @property
+    def trouble(self) -> tuple[str, str]:
         """What keeps it from running, besides how it ended last, and what to do; mostly nothing."""
-        if self._is_on_trial() and self._last_exit is not None:
+        if self._is_on_trial() and self.last_exit is not None:
             remedy = (
                 f"The others go on. The log has what it printed. When it is mended: bin/run restart {self.spec.name}"
             )
-            return f"{self._loop}; the last time: {self._last_exit.text}", remedy
+            return f"{self._loop}; the last time: {self.last_exit.text}", remedy
         return self._why_not
-
-    def facts(self) -> dict[str, Any]:
-        """The slot's row of /status; a child that is down has no pid."""
-        facts: dict[str, Any] = {
-            "state": self.state.value,
-            "restarts": self.restarts,
-            "since": round(self._since_when(), 1),
-            "cap_bytes": self.spec.cap_bytes,
-        }
-        if self.rests:
-            facts["resting"] = True
-        if self._holds and self.is_scheduled:
-            facts["due"] = round(self.due_at, 1)
-        if self.process is not None:
-            facts |= self._facts_of(self.process)
-        if self._last_exit is not None:
-            facts |= {
-                "last_exit": self._last_exit.text[:300],
-                "last_cause": self._last_exit.cause.value,
-                "remedy": self._last_exit.remedy[:500],
-                "exit_causes": dict(self._causes),
-            }
-        heard = self._last_heard if self.process is None else self.process.heard
-        if heard is not None:
-            facts["heard"] = round(heard, 1)
-        trouble, remedy = self._trouble()
-        if trouble:
-            facts |= {"trouble": trouble[:300], "remedy": remedy}
-        return facts
-
-    def _facts_of(self, process: Process) -> dict[str, Any]:
-        """What the row says of the process that fills the slot."""
-        facts: dict[str, Any] = {
-            "pid": process.pid,
-            "spawned": process.spawned,
-            "rss_bytes": process.rss_bytes,
-            "peak_rss_bytes": process.peak_rss_bytes,
-            **process.history.facts(),
-            "cap_bytes": process.cap_bytes,
-            "beats": self.spec.command is None,
-        }
-        if process.cap_bytes:
-            facts["enforced_by"] = "cgroup" if process.leaf else "sampling"
-        if process.sandbox is not None:
-            facts["sandbox"] = process.sandbox
-        if process.leaf_peak_bytes:
-            facts["cgroup_peak_bytes"] = process.leaf_peak_bytes
-        return facts

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ipc.options import reading_options
+from ipc.process.options import reading_options
 from ipc.transport.context import Context
 from ipc.transport.messages import NewOptions, OperationRequest
 from supervisor.child.runtime import resolve

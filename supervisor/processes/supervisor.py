@@ -28,7 +28,7 @@ from supervisor.processes.loop.starts import Starts
 from supervisor.processes.loop.stops import Stops
 from supervisor.processes.loop.watchdog import Watchdog
 from supervisor.processes.process import Process
-from supervisor.processes.slot import Slot, State
+from supervisor.processes.slot import Slot, SlotState
 from supervisor.processes.spec import ChildSpec, Intensity
 from supervisor.resources.cgroups import Leaves
 
@@ -50,7 +50,7 @@ class Supervisor:
     `stop_fd` becomes readable at every signal, whose number it gives: the first begins an orderly stop, the second ends
     it at once; a SIGHUP is for `on_hangup`, if there is one, and a request to stop if not. `in_order` starts and stops
     the children one after another (first started, last stopped) rather than together. `cgroup` is where those that have
-    a cap get cgroups of their own (`cgroups.settle`). Without `hurries` a second signal ends nothing at once: a child
+    a cap get cgroups of their own (`cgroups.divide`). Without `hurries` a second signal ends nothing at once: a child
     that supervises may get one from its own supervisor, and one that went to the whole group. `commands` makes the
     runner of the operator's commands; without it none of the children may be one.
 
@@ -183,7 +183,7 @@ class Supervisor:
         """When something will be due that was not when it was last looked at, in monotonic seconds."""
         escalations = [slot.process.escalates_at for slot in self.slots if slot.process]
         if self.stopping:
-            return [*escalations, *(slot.stop_until for slot in self.slots if slot.state is State.STOPPING)]
+            return [*escalations, *(slot.stop_until for slot in self.slots if slot.state is SlotState.STOPPING)]
         starts = [slot.due_at for slot in self.slots if slot.is_scheduled]
         return [*escalations, *(moment for moment in starts if moment > self._starts.looked_at)]
 

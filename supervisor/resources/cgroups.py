@@ -46,7 +46,7 @@ def own(mount: Path = MOUNT, path: Path = proc.PROC / "self/cgroup") -> Path | N
     return None
 
 
-def settle(folder: Path | None, mount: Path = MOUNT) -> Path | None:
+def divide(folder: Path | None, mount: Path = MOUNT) -> Path | None:
     """Move this process into a leaf of its cgroup and have the others limited: the folder for their leaves, or None.
 
     To be called before there are children: they are born where their parent is.

@@ -13,7 +13,7 @@ from typing import Literal
 
 from ipc.kernel import proc
 
-State = Literal["ok", "short"]
+PressureState = Literal["ok", "short"]
 
 STEP_SECONDS = 30.0
 """Between two steps down, for the last one to show in the kernel's averages (of 10 s); and how long it must have
@@ -48,7 +48,7 @@ class RationState:
     the state or the ration last changed (monotonic seconds).
     """
 
-    state: State = "ok"
+    state: PressureState = "ok"
     since: float = 0.0
     workers: int = 0
     intake: bool = True
@@ -58,7 +58,7 @@ class RationState:
         return self.workers == 0 and self.intake
 
 
-def judge(reading: Reading, limits: MemoryLimits, before: State) -> State:
+def judge(reading: Reading, limits: MemoryLimits, before: PressureState) -> PressureState:
     """Whether memory is short now. It is short from the limits on, and well only at some distance from them."""
     available, percent = reading.available_bytes, reading.percent
     margin, part = (FLOOR_MARGIN, 0.5) if before == "short" else (1.0, 1.0)
@@ -69,7 +69,7 @@ def judge(reading: Reading, limits: MemoryLimits, before: State) -> State:
     return "ok"
 
 
-def step(before: RationState, state: State, workers: int, now: float) -> RationState:
+def step(before: RationState, state: PressureState, workers: int, now: float) -> RationState:
     """The ration that follows; `workers` is how many there are in all."""
     if state == "short" and before.state == "ok":
         return RationState("short", now, max(1, (before.workers or workers) // 2), intake=False)

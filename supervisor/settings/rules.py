@@ -12,7 +12,7 @@ MAX_WIDTHS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class ValueRule:
     """What is known of a setting besides its name, type and default; bounds are inclusive."""
 
     why: str
@@ -39,7 +39,7 @@ class SettingEntry:
     key: str
     kind: type
     default: Any
-    rule: Rule
+    rule: ValueRule
 
     @property
     def name(self) -> str:
@@ -92,7 +92,7 @@ class SettingEntry:
 
 def setting(default: Any, why: str, **rule: Any) -> Any:
     """A dataclass field that carries its rule."""
-    return field(default=default, repr=not rule.get("secret"), metadata={"rule": Rule(why=why, **rule)})
+    return field(default=default, repr=not rule.get("secret"), metadata={"rule": ValueRule(why=why, **rule)})
 
 
 def keys_of(holder: type) -> dict[str, SettingEntry]:

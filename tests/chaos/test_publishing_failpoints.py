@@ -23,6 +23,7 @@ from supervisor import settings, tree
 from supervisor.home import HOME
 from supervisor.processes.process import spawn
 from supervisor.processes.spec import ChildSpec
+from supervisor.start import Start
 from tests.chaos.signs import killed
 from tests.hosted import Feed, HostedInstance
 from tests.instance import DEADLINE_SECONDS, wait_for
@@ -70,7 +71,7 @@ def make_behind(object_server: ObjectServer, instance: HostedInstance) -> Callab
 def uploader_of(instance: HostedInstance) -> ChildSpec:
     """What the instance's tree would have as its uploader."""
     read = settings.load(instance.config, instance.environment(), instance.folder, HOME)
-    children = tree.children(read, listen_fd=0, started=tree.Start.now())
+    children = tree.children(read, listen_fd=0, started=Start.now())
     return next(child for child in children if child.name == "uploader")
 
 

@@ -23,7 +23,7 @@ from tests.pictures import make_export
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 from workers.publishing import storage as storages
-from workers.publishing.storage import Item
+from workers.publishing.storage import NewObject
 
 CHANNEL = 4242
 EACH = [name for name in failpoints.NAMES if name.startswith("renewed.")]
@@ -54,8 +54,8 @@ def make_older(state_dir: Path, options: dict[str, Any], folder: Path) -> None:
             source = folder / "object"
             source.write_bytes(storage.read(rendition_key(job, one, prefix)) or b"")
             key = rendition_key(replace(job, recipe=None), one, prefix)
-            storage.put_all([Item(key, source, f"image/{one.format}")])
-            storage.settle()
+            storage.put_all([NewObject(key, source, f"image/{one.format}")])
+            storage.sync()
             storage.delete(rendition_key(job, one, prefix))
             source.unlink()
         packed = msgpack.packb([[one.width, one.height, one.format, one.bytes] for one in former])

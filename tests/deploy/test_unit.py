@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ipc.holds import EX_CONFIG
+from ipc.process.holds import EX_CONFIG
 from supervisor.settings import Settings
 from tests.instance import HOME
 

@@ -22,12 +22,14 @@ from supervisor.child.sandbox import syscalls
 from supervisor.cli.exit_codes import MEANINGS
 from supervisor.cli.parser import COMMANDS, COMMON, Option, Subcommand
 from supervisor.log_events import EVENTS, FIELDS
+from supervisor.processes.spec import numbered
 from supervisor.settings import commands as command_settings
 from supervisor.settings import load, post_rules, webhooks
 from supervisor.settings.render import as_toml
 from supervisor.settings.rules import SettingEntry
 from supervisor.settings.table import SECTIONS, TABLE
 from supervisor.settings.webhooks import WebhookSettings
+from supervisor.start import Start
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -114,7 +116,7 @@ def processes() -> str:
         settings = replace(settings, **{entry.section: section})
     canaries["webhook.secret"] = "canary of a webhook"
     settings = replace(settings, webhook=(WebhookSettings(secret=canaries["webhook.secret"]),))
-    children = [*tree.children(settings, 0, tree.Start.now()), *tree.image_workers(settings)[:1]]
+    children = [*tree.children(settings, 0, Start.now()), *numbered(tree.image_worker(settings), 1)]
     rows = [("root", "`supervisor.root`", "all", "hidden")]
     for child in (one for one in children if one.target):
         text = repr(child.options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from workers.publishing.catalog.embedded import SqliteCatalog
 CHECKOUT = Path(__file__).parents[2]
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 README_BYTES = 7000
+ROOMS = ("supervisor", "workers", "ipc", "health")
 TOP = ("supervisor", "workers", "ipc", "health", "tests", "deploy", "bin", "benchmarks", "examples", "docs")
 
 
@@ -65,6 +67,18 @@ def test_a_page_has_the_tables_of_the_code(page_name: str, name: str) -> None:
         return text.split(begin)[1].partition(end)[0]
 
     assert section(reference.filled(page_name)) == section(page), "run python -m tests.docs.reference --write"
+
+
+def test_a_folder_has_ten_modules_at_most_but_for_those_that_the_architecture_names() -> None:
+    page = (CHECKOUT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"^A folder holds ten modules at most.*?\n\n", page, re.MULTILINE | re.DOTALL)
+    modules = Counter(
+        f"{file.parent.relative_to(CHECKOUT)}/"
+        for room in ROOMS
+        for file in (CHECKOUT / room).rglob("*.py")
+        if file.name != "__init__.py"
+    )
+    assert {folder for folder, count in modules.items() if count > 10} == set(re.findall(r"`([^`]+/)`", told))
 
 
 def test_every_file_that_a_page_names_exists() -> None:

@@ -192,7 +192,7 @@ def test_a_body_is_as_the_schema_says() -> None:
     ("change", "fault"),
     [
         ({"ok": 1}, ".ok: 1 is no boolean"),
-        ({"problems": [{"what": "x", "since": "x", "remedy": "x"}]}, ".problems[].id is missing"),
+        ({"problems": [{"subject": "x", "what": "x", "since": "x", "remedy": "x"}]}, ".problems[].id is missing"),
         ({"more": 1}, ".more is unknown"),
     ],
 )

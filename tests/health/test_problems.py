@@ -167,7 +167,7 @@ def test_each_problem_appears_and_is_remembered_and_disappears(more: dict[str, A
     body = document(bad, first_seen)
     assert body["ok"] is False
     [problem] = body["problems"]
-    assert problem.keys() == {"id", "what", "since", "remedy"} and problem["remedy"]
+    assert problem.keys() == {"id", "subject", "what", "since", "remedy"} and problem["remedy"]
     assert (problem["what"], problem["since"]) == (what, since)
 
     [later] = document(replace(bad, now=NOW + 0.4), first_seen)["problems"]

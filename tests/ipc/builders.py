@@ -15,6 +15,8 @@ from typing import Any, TypeAlias, cast
 from ipc.intake import take
 from ipc.jobs import Job, State
 from ipc.journal import Journal, lookup, transitions
+from ipc.journal.machines import claims
+from ipc.journal.machines.claims import Claim
 from ipc.posts import Channel, Page, Photo, Post, Source
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import JobDone
@@ -204,3 +206,8 @@ def processes(target: Callable[..., None], arguments: list[tuple[Any, ...]]) -> 
             process.kill()
             process.join()
             process.close()
+
+
+def claim_of(journal: Journal, job_id: int) -> Claim | None:
+    """The claim of that job, if it has one."""
+    return next((one for one in claims.newest(journal, 1000) if one.job_id == job_id), None)

@@ -15,7 +15,7 @@ from ipc.jobs import Job
 from ipc.journal import Journal, figures, lookup, pictures, queue, renewals, transitions
 from ipc.journal.outputs import changes
 from ipc.posts import Post
-from ipc.rules import Rule
+from ipc.rules import PostRule
 from tests.ipc.builders import (
     CHANNEL,
     NO_RETRY,
@@ -228,9 +228,9 @@ def test_a_blocked_picture_is_hidden_where_it_is_and_goes_no_further_where_it_co
     assert (became.hidden, became.stopped) == (3, 2)
     assert hidden(journal, 4, 5, 6) == ["block"] * 3
     assert [job(journal, one).state for one in (1, 2, 3, 7)] == ["seen", "dead", "dead", "dead"]
-    assert job(journal, 2).reason == transitions.BLOCKED
+    assert job(journal, 2).dead_cause == "blocked"
     assert transitions.record_fetched(journal, [(job(journal, 1), PICTURE, 100, None)]) == set()
-    assert (job(journal, 1).state, job(journal, 1).reason) == ("dead", transitions.BLOCKED)
+    assert (job(journal, 1).state, job(journal, 1).dead_cause) == ("dead", "blocked")
     assert lookup.unfinished(journal, [job(journal, one).id for one in (1, 2, 3, 7)]) == {}, "no file of it is kept"
     assert transitions.revive(journal, [job(journal, one).id for one in (1, 2, 3, 7)]) == []
     came(journal, post(2, "id:2", caption="edited"))
@@ -281,7 +281,7 @@ def test_a_post_that_gets_a_blocked_picture_instead_is_hidden(journal: Journal) 
 
 # --- rules --------------------------------------------------------------------------------------------------
 
-PRINT_ONLY = Editing(rules=(Rule("take", tags=("print",)), Rule("leave")))
+PRINT_ONLY = Editing(rules=(PostRule("take", tags=("print",)), PostRule("leave")))
 
 
 def ignored(journal: Journal) -> dict[str, int]:
@@ -317,5 +317,5 @@ def test_the_tags_of_an_album_are_those_of_all_its_messages(journal: Journal) ->
 def test_a_rule_for_one_channel_and_for_small_pictures(journal: Journal) -> None:
     small = post(1, "id:1", photo=photo("id:1", width=100))
     for channel, taken in ((f"id:{CHANNEL + 1}", True), (f"id:{CHANNEL}", False)):
-        how = Editing(rules=(Rule("leave", channel=channel, max_width=300),))
+        how = Editing(rules=(PostRule("leave", channel=channel, max_width=300),))
         assert (editing.left_by_rules(journal, page(small), how) == set()) is taken

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipc import failpoints
-from ipc.intake import Taken, digest_of, is_other_picture, revision_of, take, wants_sha256, withdraw
+from ipc.identities import is_other_picture, wants_sha256
+from ipc.intake import Taken, digest_of, revision_of, take, withdraw
 from ipc.jobs import Job, State
 from ipc.journal import Journal, figures, lookup, queue, transitions
 from ipc.journal.transitions import POISON

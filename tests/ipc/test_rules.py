@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ipc.rules import Facts, Rule, decide
+from ipc.rules import Facts, PostRule, decide
 from tests.ipc.builders import photo
 
 DAY = 86400
@@ -17,7 +17,11 @@ def facts(*tags: str, posted_at: int = 10 * DAY, **of_photo: Any) -> Facts:
 
 
 def test_the_first_rule_that_fits_decides_and_without_one_it_is_taken() -> None:
-    rules = [Rule("leave", tags=("draft",)), Rule("take", tags=("print",)), Rule("leave", channel="name:news")]
+    rules = [
+        PostRule("leave", tags=("draft",)),
+        PostRule("take", tags=("print",)),
+        PostRule("leave", channel="name:news"),
+    ]
     assert decide([], facts()) == "take"
     assert decide(rules, facts("print", "draft")) == "leave"
     assert decide(rules, facts("print")) == "take"
@@ -49,4 +53,4 @@ def test_the_first_rule_that_fits_decides_and_without_one_it_is_taken() -> None:
 )
 def test_each_condition(rule: dict[str, Any], fits: bool) -> None:
     asked = facts("a", width=640, bytes=None)
-    assert decide([Rule("leave", **rule)], asked) == ("leave" if fits else "take")
+    assert decide([PostRule("leave", **rule)], asked) == ("leave" if fits else "take")

@@ -10,7 +10,7 @@ import os
 import time
 from pathlib import Path
 
-from ipc.holds import Hold
+from ipc.process.holds import Hold
 from ipc.transport.context import Context
 from ipc.transport.messages import Report
 

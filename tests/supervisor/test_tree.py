@@ -15,14 +15,15 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from supervisor import tree
+from supervisor import child_options, tree
 from supervisor.child.runtime import resolve
 from supervisor.processes import policy
 from supervisor.processes import spec as specs
-from supervisor.processes.spec import ChildSpec
+from supervisor.processes.spec import ChildSpec, numbered
 from supervisor.processes.subtree import children_of
 from supervisor.settings import Settings, load
 from supervisor.settings.commands import RESERVED, WORKER, CommandSettings
+from supervisor.start import Start
 
 SECRET = "s3cret-token"
 
@@ -35,10 +36,14 @@ def settings(tmp_path: Path) -> Settings:
 
 def everyone(settings: Settings) -> Iterator[ChildSpec]:
     """Every child spec, those of nested supervisors too."""
-    for spec in tree.children(settings, 5, tree.Start(1.0, 1.0, "")):
+    for spec in tree.children(settings, 5, Start(1.0, 1.0, "")):
         yield spec
         if "children" in spec.options:
             yield from children_of(spec.options)
+
+
+def image_workers(settings: Settings) -> tuple[ChildSpec, ...]:
+    return numbered(tree.image_worker(settings), child_options.worker_count(settings))
 
 
 def test_the_order_of_starting(settings: Settings) -> None:
@@ -67,7 +72,7 @@ def test_the_operators_commands_come_last(settings: Settings) -> None:
         CommandSettings(name="a", command=("x",), restart="temporary", stop_seconds=3.0, memory_cap_mb=7),
         script="python ingest.py",
     )
-    *ours, worker, b, a = tree.children(given, 5, tree.Start(1.0, 1.0, ""))
+    *ours, worker, b, a = tree.children(given, 5, Start(1.0, 1.0, ""))
     assert [spec.name for spec in ours] == ["health", "uploader", "pool", "connection"]
     assert (worker.name, b.name, a.name) == ("worker", "b", "a")
     assert worker.command == specs.CommandSpec(("python", "ingest.py"), ".")
@@ -150,17 +155,19 @@ def test_feeds_and_gallery_are_in_a_bucket_only_if_asked_for(
     plain = replace(plain, site=replace(settings.site, enabled="false"))
     feeds = replace(plain, feeds=replace(settings.feeds, enabled=given))
     site = replace(plain, site=replace(settings.site, enabled=given))
-    told = [(one["feeds"]["enabled"], one["site"]["enabled"]) for one in map(tree.uploader_options, (feeds, site))]
+    told = [
+        (one["feeds"]["enabled"], one["site"]["enabled"]) for one in map(child_options.uploader_options, (feeds, site))
+    ]
     assert told == [(is_on, False), (False, is_on)]
-    assert tree.uploader_options(feeds)["feeds"]["is_asked_for"] == (given == "true")
-    assert (tree.gallery(feeds), tree.gallery(site)) == ("", gallery)
-    assert tree.gallery(replace(site, storage=replace(where, public_url=""))) == (
+    assert child_options.uploader_options(feeds)["feeds"]["is_asked_for"] == (given == "true")
+    assert (child_options.gallery(feeds), child_options.gallery(site)) == ("", gallery)
+    assert child_options.gallery(replace(site, storage=replace(where, public_url=""))) == (
         "site/" if backend == "files" and is_on else ""
     )
 
 
 def test_an_image_worker_knows_its_limits_and_nothing_else(settings: Settings) -> None:
-    for worker in tree.image_workers(settings):
+    for worker in image_workers(settings):
         assert worker.options.keys() == {"limits", "ladder", "strip", "gc_every", "spool", "largest_cap_bytes"}
         others = {key: value for key, value in worker.options.items() if key != "spool"}  # where its workplace is
         assert str(settings.state_dir) not in json.dumps(others)
@@ -176,7 +183,7 @@ def test_only_health_gets_the_socket(settings: Settings) -> None:
 @pytest.mark.parametrize(("workers", "expected"), [(0, len(os.sched_getaffinity(0))), (1, 1), (7, 7)])
 def test_image_workers_one_a_core_unless_said_otherwise(workers: int, expected: int, settings: Settings) -> None:
     given = replace(settings, pool=replace(settings.pool, workers=workers))
-    names = [spec.name for spec in tree.image_workers(given)]
+    names = [spec.name for spec in image_workers(given)]
     assert names == [f"image-{number}" for number in range(1, expected + 1)]
 
 
@@ -230,11 +237,11 @@ def test_whether_a_job_takes_too_long_is_the_pools_to_say(job_seconds: str, tmp_
     image = next(spec for spec in everyone(settings) if spec.name == "image-1")
     assert pool.options["job_seconds"] == float(job_seconds)
     assert image.hang_seconds > pool.options["job_seconds"]
-    assert image.stall_seconds > pool.options["job_seconds"] * pool.options["patience"]
+    assert image.stall_seconds > pool.options["job_seconds"] * pool.options["deadline_multiplier"]
 
 
 def test_the_pool_is_told_where_its_workers_get_cgroups(settings: Settings) -> None:
-    start = tree.Start.now()
+    start = Start.now()
     for cgroup in (None, Path("/sys/fs/cgroup/ours")):
         pool = next(spec for spec in tree.children(settings, 5, start, cgroup) if spec.name == "pool")
         assert pool.options["cgroup"] == str(cgroup or "")

@@ -242,7 +242,7 @@ class TreeMachine(RuleBasedStateMachine):
             process.intent = intent
         self.router.counts = counts
         self.model_ends(model, end, counts=counts)
-        self.tree._exits.settle(slot, process, "")
+        self.tree._exits.handle_exit(slot, process, "")
 
     def model_ends(self, model: Model, end: str, *, counts: bool) -> None:
         now = self.clock.now

@@ -18,7 +18,7 @@ from ipc.posts import Channel, Page, Photo, Post
 from ipc.transport.context import Context
 from ipc.transport.mailbox import Inbox, Outbox, pair
 from ipc.transport.messages import JobDone, Message, Report, Wake
-from ipc.transport.router import Effort
+from ipc.transport.router import CpuUsage
 
 CHANNEL = 77
 POSTED = 1_738_404_000
@@ -230,7 +230,7 @@ class FakeTree:
         self.recycled: list[str] = []
         self.resting: list[str] = []
         self.holds: dict[str, int] = {}
-        self.efforts: dict[str, Effort] = {}
+        self.cpu_usages: dict[str, CpuUsage] = {}
         self.ready = set(names)
         self.full: set[str] = set()
         self.unwanted: set[str] = set()
@@ -275,5 +275,5 @@ class FakeTree:
     def is_wanted(self, name: str) -> bool:
         return name not in self.unwanted
 
-    def effort(self, name: str) -> Effort | None:
-        return self.efforts.get(name)
+    def cpu_usage(self, name: str) -> CpuUsage | None:
+        return self.cpu_usages.get(name)

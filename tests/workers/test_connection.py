@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 import structlog
 
-from ipc.holds import Hold
 from ipc.intake import take
 from ipc.journal import Journal, JournalError, figures, lookup, transitions
 from ipc.posts import Page
+from ipc.process.holds import Hold
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import MAX_BYTES, Ration, Ready, Report, Wake, encode
 from tests import checking, pictures

@@ -54,7 +54,7 @@ OPTIONS: dict[str, Any] = {
 }
 POOL = {
     "job_seconds": 60.0,
-    "patience": 4,
+    "deadline_multiplier": 4,
     "poison_after": 2,
     "cap_bytes": 0,
     "large_cap": 2,

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from ipc import options as options_module
-from ipc.holds import Hold
+from ipc.process import options as options_module
+from ipc.process.holds import Hold
 from supervisor.child.runtime import resolve
 from supervisor.processes.spec import ChildSpec
 from supervisor.settings import load
-from supervisor.tree import Start, children, image_worker
+from supervisor.start import Start
+from supervisor.tree import children, image_worker
 from tests.workers.desk import Desk
 
 

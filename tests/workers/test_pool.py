@@ -23,7 +23,7 @@ from ipc.machines.receipt import Receipt
 from ipc.transport import messages
 from ipc.transport.exits import Exit
 from ipc.transport.messages import ChildState, JobDone, JobFailed, Leaving, Message, Ration, Starved, Wake
-from ipc.transport.router import Effort
+from ipc.transport.router import CpuUsage
 from supervisor.processes import policy
 from supervisor.processes.policy import Intent, Oom
 from tests.workers.desk import CHANNEL, POSTED, Desk, FakeTree
@@ -70,7 +70,7 @@ def open_pool(desk: Desk, clock: Clock) -> Opener:
             Workplace(desk.spool.root, name).make()
         settings = {
             "job_seconds": 60.0,
-            "patience": 4,
+            "deadline_multiplier": 4,
             "poison_after": 2,
             "cap_bytes": CAP,
             "large_cap": LARGE_CAP,
@@ -290,7 +290,7 @@ def test_new_options_are_in_force_at_once(desk: Desk, open_pool: Opener, clock: 
     pool.on_supervisor_message(Wake("fetched"))
     settings = {
         "job_seconds": 0.4,
-        "patience": 4,
+        "deadline_multiplier": 4,
         "poison_after": 1,
         "cap_bytes": 2 * CAP,
         "large_cap": LARGE_CAP,
@@ -924,10 +924,10 @@ def test_a_job_within_its_time_is_left_alone(desk: Desk, open_pool: Opener, cloc
 def test_a_job_that_has_used_up_its_processor_time_is_ended(desk: Desk, open_pool: Opener, clock: Clock) -> None:
     desk.fetch(1)
     pool, tree = open_pool(1)
-    tree.efforts["image-1"] = Effort(3.0, 0.0)
+    tree.cpu_usages["image-1"] = CpuUsage(3.0, 0.0)
     pool.on_supervisor_message(Wake("fetched"))
     clock.advance(30.0)  # of wall time there is plenty left: it has several threads
-    tree.efforts["image-1"] = Effort(3.0 + 60.1, 0.0)
+    tree.cpu_usages["image-1"] = CpuUsage(3.0 + 60.1, 0.0)
     pool.on_tick()
     assert tree.killed == ["image-1"]
     assert not pool.on_exit("image-1", ended(-9, Intent.HUNG))
@@ -936,13 +936,13 @@ def test_a_job_that_has_used_up_its_processor_time_is_ended(desk: Desk, open_poo
 
 def test_a_job_that_was_kept_from_working_is_no_strike(desk: Desk, open_pool: Opener, clock: Clock) -> None:
     desk.fetch(1)
-    pool, tree = open_pool(1)  # with a patience of 4
-    tree.efforts["image-1"] = Effort(3.0, 0.0)
+    pool, tree = open_pool(1)  # with a deadline multiplier of 4
+    tree.cpu_usages["image-1"] = CpuUsage(3.0, 0.0)
     pool.on_supervisor_message(Wake("fetched"))
     for seconds in range(1, 242):
         assert not tree.killed, seconds
         clock.advance(1.0)
-        tree.efforts["image-1"] = Effort(3.0, float(seconds))
+        tree.cpu_usages["image-1"] = CpuUsage(3.0, float(seconds))
         pool.on_tick()
     assert tree.killed == ["image-1"]
     assert not pool.on_exit("image-1", ended(-9, Intent.HUNG))
@@ -1145,7 +1145,7 @@ def test_a_worker_that_is_no_more_has_no_row(desk: Desk, open_pool: Opener) -> N
 def test_a_round_of_the_loop_is_progress(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {
         "job_seconds": 1.0,
-        "patience": 4,
+        "deadline_multiplier": 4,
         "poison_after": 2,
         "cap_bytes": 0,
         "large_cap": LARGE_CAP,

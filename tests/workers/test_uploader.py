@@ -38,12 +38,12 @@ from tests.servers.ports import free_port
 from tests.workers.desk import CHANNEL, LADDER, Desk
 from tests.workers.publisher import Publisher
 from workers.publishing import object_stage, row_stage
-from workers.publishing.catalog import MessageRows, Outcome, SqliteCatalog
+from workers.publishing.catalog import MessageRows, SqliteCatalog, WriteOutcome
 from workers.publishing.catalog.supabase import SupabaseCatalog, timeout_in
 from workers.publishing.service.breaker import Breaker
 from workers.publishing.service.suspects import ALONE_FAILURES
 from workers.publishing.stage import StageHangs
-from workers.publishing.storage import FileStorage, Item, ObjectFault, Put, StorageFault
+from workers.publishing.storage import FileStorage, NewObject, ObjectFault, Put, StorageFault
 from workers.publishing.threads import Interrupted
 from workers.uploader import Services, main
 
@@ -71,18 +71,18 @@ class Watched(FileStorage):
         self.settled = 0
         self.before_put: Callable[[str], None] = lambda key: None
 
-    def _put(self, item: Item) -> Put:
+    def _put(self, item: NewObject) -> Put:
         self.asked.append(item.key)
         self.before_put(item.key)
         return super()._put(item)
 
-    def put_all(self, items: Iterable[Item], **calls: Any) -> int:
+    def put_all(self, items: Iterable[NewObject], **calls: Any) -> int:
         items = list(items)
         self.rounds.append(len(items))
         return super().put_all(items, **calls)
 
-    def settle(self) -> None:
-        super().settle()
+    def sync(self) -> None:
+        super().sync()
         self.settled += 1
 
 
@@ -94,7 +94,7 @@ class WatchedRows(SqliteCatalog):
         self.rounds: list[list[int]] = []
         self.before_write: Callable[[Sequence[MessageRows]], None] = lambda batch: None
 
-    def write_many(self, batch: Sequence[MessageRows]) -> list[Outcome]:
+    def write_many(self, batch: Sequence[MessageRows]) -> list[WriteOutcome]:
         self.rounds.append([entry.message["message_id"] for entry in batch])
         self.before_write(batch)
         return super().write_many(batch)
@@ -575,7 +575,7 @@ def test_a_batch_that_is_made_while_another_is_on_its_way_holds_others(
     for number in range(1, 6):
         assert transitions.record_stored(house.journal, [desk.render(number)])
 
-    def write_each(batches: Iterable[Sequence[MessageRows]], **_: object) -> Iterator[list[Outcome]]:
+    def write_each(batches: Iterable[Sequence[MessageRows]], **_: object) -> Iterator[list[WriteOutcome]]:
         """As the hosted one: the next is asked for before the last is told."""
         before: Sequence[MessageRows] = ()
         for batch in batches:
@@ -1034,7 +1034,7 @@ class Hanging(Watched):
 
 def test_a_storage_that_hangs_keeps_no_row_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.publishing.stage.POLL_SECONDS", 0.1)
-    monkeypatch.setattr("workers.publishing.liveness.SILENT_SECONDS", 0.3)
+    monkeypatch.setattr("workers.publishing.running.liveness.SILENT_SECONDS", 0.3)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     monkeypatch.setattr("workers.uploader.DRAIN_SECONDS", 0.5)
     storage = Hanging(desk.media)
@@ -1057,7 +1057,7 @@ def test_a_storage_that_hangs_keeps_no_row_waiting(desk: Desk, monkeypatch: pyte
 
 
 def test_it_is_told_when_a_silent_storage_speaks_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.publishing.liveness.SILENT_SECONDS", 0.2)
+    monkeypatch.setattr("workers.publishing.running.liveness.SILENT_SECONDS", 0.2)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     storage = Hanging(desk.media)
     desk.render(1)
@@ -1074,7 +1074,7 @@ def test_a_catalogue_that_hangs_is_told_before_its_breaker_opens(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, answer_seconds: float
 ) -> None:
     """Whether its time-out is shorter than our patience, as long, or longer."""
-    monkeypatch.setattr("workers.publishing.liveness.SILENT_SECONDS", 0.5)
+    monkeypatch.setattr("workers.publishing.running.liveness.SILENT_SECONDS", 0.5)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     monkeypatch.setattr("workers.uploader.DRAIN_SECONDS", 0.5)
     with FaultProxy(free_port()) as proxy:

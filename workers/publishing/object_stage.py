@@ -21,11 +21,11 @@ from ipc.journal import Journal, leases, queue, renewals, transitions
 from ipc.journal import pictures as journal_pictures
 from ipc.posts import RENEWAL
 from ipc.retry import RetryPolicy
-from workers.publishing.liveness import Liveness
 from workers.publishing.on_behalf import layouts_of
+from workers.publishing.running.liveness import Liveness
 from workers.publishing.service.service import Service
 from workers.publishing.stage import FAULTS_OF_A_JOB, unforeseen_as
-from workers.publishing.storage import Item, ObjectFault, Put, Storage, StorageFault
+from workers.publishing.storage import NewObject, ObjectFault, Put, Storage, StorageFault
 from workers.publishing.threads import Interrupted
 
 BATCH_PICTURES = 64
@@ -41,7 +41,7 @@ log = structlog.get_logger()
 class BatchProgress:
     """How far the objects of these jobs have got: `complete` are jobs with no object missing, `sizes` bytes by key."""
 
-    def __init__(self, jobs: Sequence[Job], pictures: dict[int, list[Item]]) -> None:
+    def __init__(self, jobs: Sequence[Job], pictures: dict[int, list[NewObject]]) -> None:
         self.complete: list[Job] = []
         self.sizes: dict[str, int] = {}
         self._missing = {job.id: {item.key for item in pictures[job.id]} for job in jobs}
@@ -100,14 +100,14 @@ class ObjectStage:
         pictures = self._pictures(jobs)
         return self._store([job for job in jobs if job.id in pictures], pictures) if pictures else 0
 
-    def _due(self, most: int, besides: Collection[int]) -> list[Job]:
+    def _due(self, most: int, exclude: Collection[int]) -> list[Job]:
         """The due jobs, but for those whose objects `gc` removes: they wait until it is done, or the lease is over."""
-        besides = set(besides)
-        while jobs := queue.due(self._journal, "rendered", most, stored=False, besides=besides):
+        exclude = set(exclude)
+        while jobs := queue.due(self._journal, "rendered", most, stored=False, exclude=exclude):
             going = leases.being_removed(self._journal, (job.sha256 for job in jobs if job.sha256))
             if not going:
                 break
-            besides.update(job.id for job in jobs if job.sha256 in going)
+            exclude.update(job.id for job in jobs if job.sha256 in going)
         return jobs
 
     def _probe(self) -> None:
@@ -141,11 +141,11 @@ class ObjectStage:
         """Its origin's, if it is one that was taken; else our own."""
         return self._layouts.get(job.id, self._layout)
 
-    def _pictures(self, jobs: Iterable[Job]) -> dict[int, list[Item]]:
+    def _pictures(self, jobs: Iterable[Job]) -> dict[int, list[NewObject]]:
         """The objects by job. A job that none can be named for must not stop the others."""
         jobs = list(jobs)
         posted_again = journal_pictures.posted_again(self._journal, (job.sha256 for job in jobs if job.sha256))
-        pictures: dict[int, list[Item]] = {}
+        pictures: dict[int, list[NewObject]] = {}
         for job in jobs:
             folder = self._spool.folder(job.id, job.generation)
             try:
@@ -156,11 +156,11 @@ class ObjectStage:
                 continue
             is_expected = job.sha256 in posted_again
             pictures[job.id] = [
-                Item(one.key, folder / one.file, one.content_type, is_expected, one.is_exact) for one in objects
+                NewObject(one.key, folder / one.file, one.content_type, is_expected, one.is_exact) for one in objects
             ]
         return pictures
 
-    def _store(self, jobs: list[Job], pictures: dict[int, list[Item]]) -> int:
+    def _store(self, jobs: list[Job], pictures: dict[int, list[NewObject]]) -> int:
         """Put the objects of these jobs, and record whose are all there; how many jobs went a step on."""
         failpoints.reach("published.before")
         began = time.monotonic()
@@ -176,7 +176,7 @@ class ObjectStage:
                 record()  # while the next ones are on their way
 
         def record() -> None:
-            self._storage.settle()
+            self._storage.sync()
             with self.liveness.busy():
                 self._record_stored(progress.complete, progress.sizes, time.monotonic() - began)
             stored.extend(progress.complete)
@@ -196,7 +196,7 @@ class ObjectStage:
         return len(stored)
 
     def _settle(
-        self, fault: Exception | None, stored: list[Job], left: list[Job], pictures: dict[int, list[Item]]
+        self, fault: Exception | None, stored: list[Job], left: list[Job], pictures: dict[int, list[NewObject]]
     ) -> None:
         """Act on what kept those that are left from being stored."""
         match fault:
@@ -216,7 +216,7 @@ class ObjectStage:
             case ObjectFault() if left:
                 self._blame(left, fault)
 
-    def _put_all(self, items: list[Item], note: Callable[[Put], None]) -> Exception | None:
+    def _put_all(self, items: list[NewObject], note: Callable[[Put], None]) -> Exception | None:
         """Put these; the fault that kept the rest out. A storage that has just failed gets one of them at first."""
         try:
             with self.liveness.asking(), unforeseen_as(StorageFault):

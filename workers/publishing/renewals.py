@@ -25,7 +25,7 @@ from ipc.journal import Journal, lookup, pictures, renewals, transitions
 from ipc.journal.renewals import Renewal
 from workers.publishing.gc import ANSWER_SECONDS, Garbage, GarbageScope, remove, row_seconds
 from workers.publishing.gc.garbage import judge
-from workers.publishing.own_services import OwnServices
+from workers.publishing.running.own_services import OwnServices
 from workers.publishing.storage import Stored
 
 IN_FLOW = 16

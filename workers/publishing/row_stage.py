@@ -29,11 +29,11 @@ from workers.publishing.catalog import (
     Fenced,
     MessageRows,
     NotAsked,
-    Outcome,
     RowFault,
+    WriteOutcome,
 )
-from workers.publishing.liveness import Liveness
 from workers.publishing.on_behalf import behalves_of
+from workers.publishing.running.liveness import Liveness
 from workers.publishing.schema_watch import SchemaWatch
 from workers.publishing.service.service import Service
 from workers.publishing.stage import FAULTS_OF_A_JOB, unforeseen_as
@@ -122,15 +122,15 @@ class RowStage:
     def _journal_has_some(self) -> bool:
         return bool(self._due(1, ()))
 
-    def _due(self, most: int, besides: Collection[int]) -> list[Job]:
-        return queue.due(self._journal, "rendered", most, stored=True, besides=besides)
+    def _due(self, most: int, exclude: Collection[int]) -> list[Job]:
+        return queue.due(self._journal, "rendered", most, stored=True, exclude=exclude)
 
     def _batches(self, under_way: deque[_Batch]) -> Iterator[list[MessageRows]]:
         """The rows to write, in batches, each made when the one before is on its way. `under_way`: whose they are."""
 
-        def due(most: int, besides: Collection[int]) -> list[Job]:
+        def due(most: int, exclude: Collection[int]) -> list[Job]:
             taken = {job.id for batch in under_way for job in batch.jobs}
-            return self._due(most, taken.union(besides))
+            return self._due(most, taken.union(exclude))
 
         for number in range(BATCHES):
             if number and self.liveness.stopping():
@@ -173,7 +173,7 @@ class RowStage:
             self._addresses[columns] = addresses.number_of(self._journal, url, prefix, columns)
         return self._addresses[columns]
 
-    def _record(self, batch: _Batch, outcomes: list[Outcome]) -> int:
+    def _record(self, batch: _Batch, outcomes: list[WriteOutcome]) -> int:
         """Record whose rows are there; how many jobs went a step on."""
         failpoints.reach("published.row")
         if not all(isinstance(outcome, NotAsked) for outcome in outcomes):

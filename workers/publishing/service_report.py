@@ -12,7 +12,7 @@ from ipc.retry import RetryPolicy
 from ipc.text.timestamps import iso
 from ipc.transport.context import Context
 from ipc.transport.messages import clip
-from workers.publishing.liveness import Liveness
+from workers.publishing.running.liveness import Liveness
 from workers.publishing.schema_watch import SchemaWatch
 from workers.publishing.service.breaker import Breaker
 from workers.publishing.service.service import Service

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from workers.publishing import threads
-from workers.publishing.liveness import Liveness
+from workers.publishing.running.liveness import Liveness
 from workers.publishing.service.faults import JobFault, ServiceFault
 from workers.publishing.service.service import Service
 from workers.unforeseen import contained

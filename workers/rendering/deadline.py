@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, replace
 
-from ipc.transport.router import Effort
+from ipc.transport.router import CpuUsage
 
 LATE_SECONDS = 3.0
 """The pool looks at least once a second. Two looks farther apart than this: the machine stood still."""
@@ -32,35 +32,35 @@ class Deadline:
 
     began: float
     looked: float
-    first: Effort | None
-    last: Effort | None
+    first: CpuUsage | None
+    last: CpuUsage | None
     withheld_seconds: float = 0.0
 
     @classmethod
-    def start(cls, now: float, effort: Effort | None) -> Deadline:
-        return cls(now, now, effort, effort)
+    def start(cls, now: float, cpu_usage: CpuUsage | None) -> Deadline:
+        return cls(now, now, cpu_usage, cpu_usage)
 
-    def look(self, now: float, effort: Effort | None) -> Deadline:
-        """The deadline after another look at the worker; `effort` is None where the worker is down."""
-        if effort is None or self.last is None:
-            return replace(self, looked=now, last=effort or self.last)
+    def look(self, now: float, cpu_usage: CpuUsage | None) -> Deadline:
+        """The deadline after another look at the worker; `cpu_usage` is None where the worker is down."""
+        if cpu_usage is None or self.last is None:
+            return replace(self, looked=now, last=cpu_usage or self.last)
         passed = now - self.looked
-        idle = max(0.0, passed - (effort.cpu_seconds - self.last.cpu_seconds))
-        if passed > LATE_SECONDS or effort.waits_for_disk or effort.is_stopped:
+        idle = max(0.0, passed - (cpu_usage.cpu_seconds - self.last.cpu_seconds))
+        if passed > LATE_SECONDS or cpu_usage.waits_for_disk or cpu_usage.is_stopped:
             withheld = idle
         else:
-            withheld = min(idle, max(0.0, effort.queued_seconds - self.last.queued_seconds))
-        return replace(self, looked=now, last=effort, withheld_seconds=self.withheld_seconds + withheld)
+            withheld = min(idle, max(0.0, cpu_usage.queued_seconds - self.last.queued_seconds))
+        return replace(self, looked=now, last=cpu_usage, withheld_seconds=self.withheld_seconds + withheld)
 
     @property
     def cpu_seconds(self) -> float:
         return self.last.cpu_seconds - self.first.cpu_seconds if self.first and self.last else 0.0
 
-    def timing(self, job_seconds: float, patience: float) -> Timing:
-        """At the last look. `patience`: multiplier of `job_seconds` while the machine keeps the worker off the CPU."""
+    def timing(self, job_seconds: float, deadline_multiplier: float) -> Timing:
+        """At the last look. `deadline_multiplier`: of `job_seconds`, while the machine keeps the worker off the CPU."""
         wall = self.looked - self.began
         if self.cpu_seconds > job_seconds or wall - self.withheld_seconds > job_seconds:
             return Timing.OVER
         is_stopped = self.last is not None and self.last.is_stopped  # it won't go on by itself
-        longest = job_seconds if is_stopped else patience * job_seconds
+        longest = job_seconds if is_stopped else deadline_multiplier * job_seconds
         return Timing.HINDERED if wall > longest else Timing.WITHIN

@@ -15,8 +15,8 @@ class PoolOptions:
 
     retry: RetryPolicy
     job_seconds: float
-    patience: float
-    """Deadline multiplier while the machine keeps a worker off the CPU."""
+    deadline_multiplier: float
+    """Of `job_seconds`, while the machine keeps a worker off the CPU."""
     poison_after: int
     """Deaths of workers after which a picture is poison."""
     cap_bytes: int
@@ -32,7 +32,7 @@ class PoolOptions:
         return cls(
             retry=RetryPolicy(**options["retry"]),
             job_seconds=options["job_seconds"],
-            patience=options["patience"],
+            deadline_multiplier=options["deadline_multiplier"],
             poison_after=options["poison_after"],
             cap_bytes=options["cap_bytes"],
             large_cap=options["large_cap"],

@@ -10,7 +10,7 @@ from ipc.files.spool import Spool
 from ipc.jobs import State
 from ipc.journal import Journal
 from ipc.journal.machines import taken
-from ipc.journal.machines.taken import Ending
+from ipc.journal.machines.taken import GuestEnding
 
 log = structlog.get_logger()
 
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 def forget(
     journal: Journal,
     spool: Spool,
-    ending: Ending,
+    ending: GuestEnding,
     job_ids: Iterable[int],
     *,
     idle: bool = False,

@@ -83,7 +83,7 @@ class LeftOut:
     reason: str
 
 
-Outcome: TypeAlias = Fetched | Withdrawn | NoRoom | PutOff | Failed | TooLarge | Gone | LeftOut
+FetchEnd: TypeAlias = Fetched | Withdrawn | NoRoom | PutOff | Failed | TooLarge | Gone | LeftOut
 
 
 def of_os_error(error: OSError, reason: str) -> NoRoom | Failed:
@@ -93,7 +93,7 @@ def of_os_error(error: OSError, reason: str) -> NoRoom | Failed:
     return Failed(reason)
 
 
-def settle(journal: Journal, spool: Spool, policy: RetryPolicy, job: Job, outcome: Outcome) -> bool:
+def settle(journal: Journal, spool: Spool, policy: RetryPolicy, job: Job, outcome: FetchEnd) -> bool:
     """Enter the outcome into the journal and the log; whether the job has left the state "seen" by it."""
     match outcome:
         case Fetched():
@@ -139,7 +139,7 @@ def record_fetched(journal: Journal, spool: Spool, fetched: Sequence[tuple[Job, 
 def _tell_blocked(journal: Journal, job: Job) -> None:
     """Log it if the job is dead since its picture is blocked."""
     now = lookup.job(journal, job.id)
-    if now and now.state == "dead" and now.reason == transitions.BLOCKED:
+    if now and now.state == "dead" and now.dead_cause == "blocked":
         log.info("picture.left_out", job=job.id, channel=job.channel_id, message=job.message_id, reason=now.reason)
 
 

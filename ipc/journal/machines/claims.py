@@ -15,7 +15,7 @@ from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.machines.handover import Key
 
-Step = Literal["claimed", "put", "handed"]
+ClaimStep = Literal["claimed", "put", "handed"]
 
 _BEYOND_ALL = 2**63 - 1
 
@@ -30,7 +30,7 @@ class Claim:
     generation: int
     revision: int
     token: str
-    step: Step
+    step: ClaimStep
     at: float
 
 
@@ -67,7 +67,7 @@ def is_any_left(journal: Journal) -> bool:
     return outstanding(journal) > 0 or bool(journal.run("has_leftovers").fetchone()[0])
 
 
-def at_step(journal: Journal, step: Step, limit: int) -> list[Claim]:
+def at_step(journal: Journal, step: ClaimStep, limit: int) -> list[Claim]:
     """The oldest claims at that step."""
     return [_claim(row) for row in journal.run("claims_at", stage=step, limit=limit)]
 
@@ -88,12 +88,7 @@ def handed_before(journal: Journal, before: float, after: int, limit: int) -> li
     return [_claim(row) for row in rows]
 
 
-def of_job(journal: Journal, job_id: int) -> Claim | None:
-    row = journal.run("claim_of_job", job=job_id).fetchone()
-    return _claim(row) if row else None
-
-
-def move(journal: Journal, claims: Iterable[Claim], step: Step) -> int:
+def move(journal: Journal, claims: Iterable[Claim], step: ClaimStep) -> int:
     """They are at that step now, in one transaction; how many. Not those that have ended, or moved, meanwhile."""
     now = journal.clock()
     with journal.transaction():

@@ -18,10 +18,10 @@ from ipc.jobs import DeadCause, Job, State
 from ipc.journal import Journal, statistics
 from ipc.machines.receipt import Receipt
 
-Ending = Literal["published", "dead", "returned", "lost"]
+GuestEnding = Literal["published", "dead", "returned", "lost"]
 """returned: untouched, for others. lost: its lease was over, or its origin has taken it back."""
 
-_STATES: Mapping[Ending, tuple[State, ...]] = {
+_STATES: Mapping[GuestEnding, tuple[State, ...]] = {
     "published": ("rendered",),
     "dead": ("dead",),
     "returned": ("seen", "fetched", "rendered"),
@@ -127,7 +127,7 @@ def renew(journal: Journal, key: str, receipt: Receipt) -> bool:
 
 def forget(
     journal: Journal,
-    ending: Ending,
+    ending: GuestEnding,
     job_ids: Iterable[int],
     *,
     idle: bool = False,
@@ -171,7 +171,7 @@ def _end_published(journal: Journal, job: Job) -> bool:
     return row is not None
 
 
-def _forget(journal: Journal, job_id: int, origin: str, ending: Ending) -> int:
+def _forget(journal: Journal, job_id: int, origin: str, ending: GuestEnding) -> int:
     """The generation of the job that is forgotten."""
     (row,) = journal.run("forget_job", id=job_id).fetchall()
     counted = {"published": 0, "dead": 0, "returned": 0, "lost": 0, ending: 1}

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
-from ipc.jobs import Job
+from ipc.jobs import ChangeKind, Job
 from ipc.journal import Journal
 
-What = Literal["published", "changed", "deleted"]
 """published: readers see the picture, which they did not before; deleted: they see it no more, since its post is
 deleted or hidden; changed: picture or post is another now."""
 
@@ -26,7 +24,7 @@ class Change:
     id: int
     channel_id: int
     message_id: int
-    what: What
+    what: ChangeKind
     at: int
 
 
@@ -91,6 +89,6 @@ def note(journal: Journal, published: Iterable[Job], now: int) -> None:
     for job in published:
         if job.shown or job.is_public:
             is_known = job.shown and job.published_at is not None
-            what: What = "deleted" if not job.is_public else "changed" if is_known else "published"
+            what: ChangeKind = "deleted" if not job.is_public else "changed" if is_known else "published"
             address = {"channel_id": job.channel_id, "message_id": job.message_id}
             journal.run("note_change", **address, what=what, at=now)

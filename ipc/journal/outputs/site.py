@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from ipc.journal import Journal
 
-What = Literal["assets", "block", "channel", "index", "chunk", "sitemap", "tidy"]
-Kind = Literal["post", "page", "asset", "sitemap"]
+TaskKind = Literal["assets", "block", "channel", "index", "chunk", "sitemap", "tidy"]
+DocumentKind = Literal["post", "page", "asset", "sitemap"]
 
 
 class Rank(IntEnum):
@@ -38,7 +38,7 @@ class Rank(IntEnum):
 class Task:
     """`number`: the first message of a block, or which chunk of the sitemap."""
 
-    what: What
+    what: TaskKind
     rank: int
     channel_id: int = 0
     number: int = 0
@@ -49,7 +49,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class SiteBlock:
     """Posts of a channel, from the message `first_id` up to the next block. `newest` and `oldest` are paths of pages.
 
     `oldest_at` in ISO 8601. What is in one that is not `is_read` is not known yet.
@@ -76,11 +76,11 @@ class SiteChannel:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class SiteDocument:
     """A document that is there. `first_id` and `changed_at` (ISO 8601) are those of a post."""
 
     path: str
-    kind: Kind
+    kind: DocumentKind
     digest: bytes
     channel_id: int | None = None
     first_id: int | None = None
@@ -132,7 +132,7 @@ def meet(journal: Journal, channel_id: int) -> None:
 def _meet(journal: Journal, channel_id: int) -> None:
     journal.run("add_site_channel", channel_id=channel_id)
     if block(journal, channel_id, 0) is None:
-        journal.run("put_site_block", **_values(Block(channel_id, 0)))
+        journal.run("put_site_block", **_values(SiteBlock(channel_id, 0)))
 
 
 def forget(journal: Journal) -> None:
@@ -175,36 +175,36 @@ def end(journal: Journal, task: Task) -> None:
 # Blocks
 
 
-def block(journal: Journal, channel_id: int, message_id: int) -> Block | None:
+def block(journal: Journal, channel_id: int, message_id: int) -> SiteBlock | None:
     """The one that the message is in."""
     return _block(journal.run("site_block", channel_id=channel_id, message_id=message_id).fetchone())
 
 
-def above(journal: Journal, one: Block) -> Block | None:
+def above(journal: Journal, one: SiteBlock) -> SiteBlock | None:
     return _block(journal.run("site_block_above", channel_id=one.channel_id, first_id=one.first_id).fetchone())
 
 
-def below(journal: Journal, one: Block) -> Block | None:
+def below(journal: Journal, one: SiteBlock) -> SiteBlock | None:
     return _block(journal.run("site_block_below", channel_id=one.channel_id, first_id=one.first_id).fetchone())
 
 
-def put_block(journal: Journal, one: Block, *, posts_before: int) -> None:
+def put_block(journal: Journal, one: SiteBlock, *, posts_before: int) -> None:
     """Record what is in it. In a transaction."""
     journal.run("put_site_block", **_values(one))
     journal.run("count_site_posts", channel_id=one.channel_id, by=one.posts - posts_before)
 
 
-def drop_block(journal: Journal, one: Block) -> None:
+def drop_block(journal: Journal, one: SiteBlock) -> None:
     """There is nothing in it any more: the one below reaches up to the one above. In a transaction."""
     journal.run("drop_site_block", channel_id=one.channel_id, first_id=one.first_id)
     journal.run("count_site_posts", channel_id=one.channel_id, by=-one.posts)
 
 
-def _block(row: Any) -> Block | None:
-    return Block(**{**dict(row), "is_read": bool(row["is_read"])}) if row else None
+def _block(row: Any) -> SiteBlock | None:
+    return SiteBlock(**{**dict(row), "is_read": bool(row["is_read"])}) if row else None
 
 
-def _values(one: Block) -> dict[str, object]:
+def _values(one: SiteBlock) -> dict[str, object]:
     return {
         "channel_id": one.channel_id,
         "first_id": one.first_id,
@@ -243,7 +243,7 @@ def digest(journal: Journal, path: str) -> bytes | None:
     return bytes(row["digest"]) if row else None
 
 
-def record(journal: Journal, pages: Iterable[Page], gone: Iterable[str] = ()) -> None:
+def record(journal: Journal, pages: Iterable[SiteDocument], gone: Iterable[str] = ()) -> None:
     """These are written, those are deleted. In a transaction."""
     for page in pages:
         journal.run(

@@ -13,13 +13,13 @@ from typing import Literal, get_args
 from ipc.jobs import Job
 from ipc.journal import Journal
 
-Step = Literal["replaced", "marked", "waiting", "leaving", "purging"]
+TakedownStep = Literal["replaced", "marked", "waiting", "leaving", "purging"]
 """replaced: its job has another picture, or none, while its row may name it still. It goes if the next row is that of a
 deleted or hidden post. marked: deleted, the tombstone is not written yet. waiting: the row is there, without a picture.
 leaving: the job does not want it any more either, and the objects are deleted. purging, of an address: a CDN is to
 forget its copy."""
 
-STEPS: tuple[Step, ...] = get_args(Step)
+STEPS: tuple[TakedownStep, ...] = get_args(TakedownStep)
 
 FIRST_VERSION = 6
 """Of the journals that know this. An installation that was there before takes down what it is told to take down."""
@@ -34,7 +34,7 @@ class Takedown:
 
     job_id: int
     sha256: str
-    step: Step
+    step: TakedownStep
     at: float
     looks: int
 
@@ -72,7 +72,7 @@ def note(journal: Journal, published: Iterable[Job], now: float) -> None:
             _put(journal, job, "waiting", now, looks=1)
 
 
-def _put(journal: Journal, job: Job, stage: Step, now: float, looks: int) -> None:
+def _put(journal: Journal, job: Job, stage: TakedownStep, now: float, looks: int) -> None:
     """Of its picture, and of the one before it was rendered anew: its source may have given another file."""
     former = {row["sha256"] for row in journal.run("renewed_from", job=job.id)}
     for sha256 in sorted({job.sha256, *former} - {None}):
@@ -96,7 +96,7 @@ def of(journal: Journal, job_id: int) -> list[Takedown]:
     return [Takedown(row["job"], row["sha256"], row["step"], row["at"], row["looks"]) for row in rows]
 
 
-def due(journal: Journal, step: Step, before: float, limit: int) -> list[Takedown]:
+def due(journal: Journal, step: TakedownStep, before: float, limit: int) -> list[Takedown]:
     """Those at that step whose time was before that Unix second, the oldest first."""
     rows = journal.run("takedowns_due", stage=step, before=before, limit=limit)
     return [Takedown(row["job"], row["sha256"], row["step"], row["at"], row["looks"]) for row in rows]

@@ -12,13 +12,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ipc.jobs import ChangeKind
 from ipc.journal import Journal
 from ipc.retry import FARTHEST_SECONDS
 from ipc.transport.messages import clip
 
-Kind = Literal["events", "rebuild"]
+WebhookKind = Literal["events", "rebuild"]
 
-What = Literal["published", "changed", "deleted"]
 
 MOST_WAITING = 1000
 """Deliveries of one webhook that wait; what comes after them stays among the changes, unless the webhook is gone. So
@@ -34,13 +34,13 @@ class Delivery:
     change: int
     channel_id: int
     message_id: int
-    what: What
+    what: ChangeKind
     at: int
     attempts: int
     reason: str | None
 
 
-def follow(journal: Journal, name: str, kind: Kind, label: str) -> str:
+def follow(journal: Journal, name: str, kind: WebhookKind, label: str) -> str:
     """Have a webhook of the settings follow the changes: from now on, or on from where it was. Its token."""
     with journal.transaction():
         journal.run("add_consumer", name=name)
@@ -48,7 +48,7 @@ def follow(journal: Journal, name: str, kind: Kind, label: str) -> str:
         return str(journal.run("webhook", name=name).fetchone()["token"])
 
 
-def forget_others(journal: Journal, wanted: Collection[tuple[str, Kind]]) -> list[str]:
+def forget_others(journal: Journal, wanted: Collection[tuple[str, WebhookKind]]) -> list[str]:
     """Drop the webhooks that are no more in the settings, or of another kind there, with all that they were to be told.
 
     Their labels.

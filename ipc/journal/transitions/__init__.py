@@ -65,17 +65,16 @@ from ipc.journal.transitions.flow import (
     send_back,
     write_again,
 )
-from ipc.journal.transitions.hiding import BLOCKED, block, blocked, hide, take_down, unhide
+from ipc.journal.transitions.hiding import block, blocked, hide, take_down, unhide
 from ipc.journal.transitions.intake import change_picture, edit, relocate, see, withdraw
-from ipc.journal.transitions.remote import Ending, bring_back, claim_for_machines, record_results
+from ipc.journal.transitions.remote import ResultEffect, bring_back, claim_for_machines, record_results
 from ipc.journal.transitions.renewing import renew, restore
 
 __all__ = [
-    "BLOCKED",
     "MAX_DOUBTS",
     "POISON",
     "REVIVED_AT_ONCE",
-    "Ending",
+    "ResultEffect",
     "block",
     "blocked",
     "bring_back",

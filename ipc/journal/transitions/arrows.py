@@ -11,7 +11,7 @@ from typing import Any
 
 from ipc.jobs import Job
 from ipc.journal import Journal, statistics
-from ipc.journal.life import CONNECTION, POOL, UPLOADER, Step, record
+from ipc.journal.life import CONNECTION, POOL, UPLOADER, LifeStep, record
 from ipc.journal.statistics import Outcome, Stage
 
 
@@ -29,7 +29,7 @@ def taker_of(job: Job) -> int:
     return {"fetched": POOL, "rendered": UPLOADER}.get(job.state, CONNECTION)
 
 
-def move(journal: Journal, query: str, step: Step, **values: Any) -> bool:
+def move(journal: Journal, query: str, step: LifeStep, **values: Any) -> bool:
     """Run one arrow of the intake, in its transaction. False: it does not apply."""
     now = int(journal.clock())
     return journal.run(query, **values, now=now, step=record(step, CONNECTION, now)).rowcount == 1
@@ -38,7 +38,7 @@ def move(journal: Journal, query: str, step: Step, **values: Any) -> bool:
 def apply(
     journal: Journal,
     query: str,
-    step: Step,
+    step: LifeStep,
     process: int,
     *,
     total: str | None = None,
@@ -69,7 +69,7 @@ def apply(
 
 
 def apply_to_all(
-    journal: Journal, query: str, step: Step, by_id: Mapping[int, Job], *fields: str, **values: Any
+    journal: Journal, query: str, step: LifeStep, by_id: Mapping[int, Job], *fields: str, **values: Any
 ) -> list[Job]:
     """Run one arrow of the uploader's for many jobs, each told by these fields. Those it applied to, in their order."""
     rows = json.dumps([[getattr(job, field) for field in fields] for job in by_id.values()])

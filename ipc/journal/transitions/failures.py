@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Literal
 
 from ipc import failpoints
-from ipc.jobs import DeadCause, Job
+from ipc.jobs import FailureCause, Job
 from ipc.journal import Journal
-from ipc.journal.life import OPERATOR, Step, record
+from ipc.journal.life import OPERATOR, LifeStep, record
 from ipc.journal.statistics import Outcome
 from ipc.journal.transitions import arrows
 from ipc.journal.transitions.renewing import restore
@@ -28,7 +28,7 @@ def postpone(journal: Journal, job: Job, seconds: float, reason: str) -> bool:
     return arrows.apply(
         journal,
         "postpone",
-        Step.POSTPONED,
+        LifeStep.POSTPONED,
         arrows.taker_of(job),
         ended=(arrows.stage_of(job), "postponed"),
         id=job.id,
@@ -47,7 +47,7 @@ def strike(journal: Journal, job: Job, reason: str, *, alone: bool) -> bool:
     return arrows.apply(
         journal,
         "strike",
-        Step.STRUCK,
+        LifeStep.STRUCK,
         arrows.taker_of(job),
         ended=("render", "retried"),
         total="retried",
@@ -72,7 +72,7 @@ def fail(
     put_off = arrows.apply(
         journal,
         "try_later",
-        Step.RETRIED,
+        LifeStep.RETRIED,
         arrows.taker_of(job),
         ended=(arrows.stage_of(job), "retried"),
         total="retried",
@@ -86,7 +86,7 @@ def fail(
     return "later" if put_off else "moved on"
 
 
-def bury(journal: Journal, job: Job, reason: str, *, cause: DeadCause = "failure", is_failure: bool = True) -> bool:
+def bury(journal: Journal, job: Job, reason: str, *, cause: FailureCause = "failure", is_failure: bool = True) -> bool:
     """seen, fetched or rendered → dead. Only the operator's retry, or an edit, brings it back.
 
     A job whose cause is `poison` comes back by the operator's retry only. `is_failure`: something went wrong, and is
@@ -100,7 +100,7 @@ def bury(journal: Journal, job: Job, reason: str, *, cause: DeadCause = "failure
     buried = arrows.apply(
         journal,
         "to_dead",
-        Step.DEAD,
+        LifeStep.DEAD,
         arrows.taker_of(job),
         ended=(arrows.stage_of(job), outcome),
         total="failed",
@@ -130,7 +130,7 @@ def revive(journal: Journal, job_ids: Iterable[int]) -> list[int]:
 
 def _revive_some(journal: Journal, job_ids: Iterable[int]) -> list[int]:
     now = int(journal.clock())
-    values = {"now": now, "step": record(Step.REVIVED, OPERATOR, now)}
+    values = {"now": now, "step": record(LifeStep.REVIVED, OPERATOR, now)}
     came_back = [job_id for job_id in job_ids if journal.run("revive", id=job_id, **values).rowcount == 1]
     journal.run("add_total", name="retried", by=len(came_back))
     return came_back
@@ -141,7 +141,7 @@ def revive_changed(journal: Journal, job: Job) -> bool:
 
     In the intake's transaction.
     """
-    is_revived = job.state == "dead" and arrows.move(journal, "revive_changed", Step.REVIVED, id=job.id)
+    is_revived = job.state == "dead" and arrows.move(journal, "revive_changed", LifeStep.REVIVED, id=job.id)
     if is_revived:
         journal.run("add_total", name="retried", by=1)
     return is_revived

@@ -11,7 +11,7 @@ import msgpack
 
 from ipc.jobs import Job, Rendition
 from ipc.journal import Journal, statistics
-from ipc.journal.life import CONNECTION, OPERATOR, POOL, UPLOADER, Step, number_of, record
+from ipc.journal.life import CONNECTION, OPERATOR, POOL, UPLOADER, LifeStep, number_of, record
 from ipc.journal.outputs import changes, takedowns
 from ipc.journal.transitions import arrows, hiding, renewing
 from ipc.transport.messages import NOT_STRIPPED, JobDone, clip
@@ -27,7 +27,7 @@ def record_fetched(journal: Journal, fetched: Iterable[tuple[Job, str, int, floa
     for those whose picture is blocked: they go no further.
     """
     fetched = list(fetched)
-    step = record(Step.FETCHED, CONNECTION, journal.clock())
+    step = record(LifeStep.FETCHED, CONNECTION, journal.clock())
     took: dict[int, float | None] = {}
     with journal.transaction():
         for job, sha256, size_bytes, seconds in fetched:
@@ -46,12 +46,12 @@ def record_fetched(journal: Journal, fetched: Iterable[tuple[Job, str, int, floa
 def claim(journal: Journal, job: Job, worker: str) -> bool:
     """fetched → fetched, claimed. No worker has the job. Comes before the worker gets it, so that its death counts."""
     values: dict[str, Any] = {"id": job.id, "generation": job.generation, "worker": worker}
-    return arrows.apply(journal, "claim", Step.CLAIMED, number_of(worker), **values)
+    return arrows.apply(journal, "claim", LifeStep.CLAIMED, number_of(worker), **values)
 
 
 def release(journal: Journal, job: Job) -> bool:
     """fetched, claimed → fetched. The worker gives the job back untouched. One that is handed over is not its."""
-    return arrows.apply(journal, "release", Step.RELEASED, POOL, id=job.id, generation=job.generation)
+    return arrows.apply(journal, "release", LifeStep.RELEASED, POOL, id=job.id, generation=job.generation)
 
 
 def release_claims(journal: Journal) -> int:
@@ -60,7 +60,7 @@ def release_claims(journal: Journal) -> int:
     Those that are handed over are other machines', and stay so.
     """
     with journal.transaction():
-        return journal.run("release_claims", step=record(Step.RELEASED, POOL, journal.clock())).rowcount
+        return journal.run("release_claims", step=record(LifeStep.RELEASED, POOL, journal.clock())).rowcount
 
 
 def record_rendered(journal: Journal, done: JobDone, worker: str = "", seconds: float | None = None) -> bool:
@@ -68,7 +68,7 @@ def record_rendered(journal: Journal, done: JobDone, worker: str = "", seconds: 
     return arrows.apply(
         journal,
         "to_rendered",
-        Step.RENDERED,
+        LifeStep.RENDERED,
         number_of(worker),
         took=("render", seconds),
         total="encoder_fallbacks",
@@ -114,7 +114,7 @@ def record_stored(
                 packed = msgpack.packb([astuple(one) for one in as_found[job.id]])
                 journal.run("correct_renditions", id=job.id, generation=job.generation, renditions=packed)
         by_id = {job.id: job for job in jobs}
-        stored = arrows.apply_to_all(journal, "mark_stored", Step.STORED, by_id, "id", "generation", "original")
+        stored = arrows.apply_to_all(journal, "mark_stored", LifeStep.STORED, by_id, "id", "generation", "original")
         statistics.note_done(journal, "store", [seconds] * len(stored))
     return stored
 
@@ -132,7 +132,7 @@ def record_published(
     values = {"now": now, "address": address}
     with journal.transaction():
         published = arrows.apply_to_all(
-            journal, "to_published", Step.PUBLISHED, by_id, "id", "generation", "revision", **values
+            journal, "to_published", LifeStep.PUBLISHED, by_id, "id", "generation", "revision", **values
         )
         first = [job for job in published if job.published_at is None and job.deleted_at is None]
         journal.run("add_total", name="processed", by=len(first))
@@ -159,7 +159,7 @@ def doubt(journal: Journal, job: Job, reason: str) -> bool:
     return arrows.apply(
         journal,
         "doubt",
-        Step.DOUBTED,
+        LifeStep.DOUBTED,
         arrows.taker_of(job),
         ended=("render", "doubted"),
         total="retried",
@@ -174,7 +174,7 @@ def send_back(journal: Journal, job: Job) -> bool:
     """fetched or rendered → seen. The spool has lost the job's files, and the message is not deleted."""
     values: dict[str, Any] = {"id": job.id, "generation": job.generation}
     return arrows.apply(
-        journal, "back_to_seen", Step.LOST, arrows.taker_of(job), ended=(arrows.stage_of(job), "lost"), **values
+        journal, "back_to_seen", LifeStep.LOST, arrows.taker_of(job), ended=(arrows.stage_of(job), "lost"), **values
     )
 
 
@@ -182,7 +182,7 @@ def render_again(journal: Journal, job: Job) -> bool:
     """rendered, not stored → fetched. The spool has lost the job's renditions, but not its original."""
     values: dict[str, Any] = {"id": job.id, "generation": job.generation}
     return arrows.apply(
-        journal, "back_to_fetched", Step.RENDITIONS_LOST, UPLOADER, ended=(arrows.stage_of(job), "lost"), **values
+        journal, "back_to_fetched", LifeStep.RENDITIONS_LOST, UPLOADER, ended=(arrows.stage_of(job), "lost"), **values
     )
 
 
@@ -194,4 +194,4 @@ def write_again(journal: Journal, address: int | None, priority: int, limit: int
     now = int(journal.clock())
     values = {"address": address, "revision": 1000 * now, "priority": priority, "limit": limit}
     with journal.transaction():
-        return journal.run("write_again", **values, now=now, step=record(Step.REWRITTEN, OPERATOR, now)).rowcount
+        return journal.run("write_again", **values, now=now, step=record(LifeStep.REWRITTEN, OPERATOR, now)).rowcount

@@ -8,12 +8,12 @@ from typing import Literal
 
 from ipc.jobs import HiddenBy, Job
 from ipc.journal import Journal, statistics
-from ipc.journal.life import CONNECTION, OPERATOR, UPLOADER, Step, record
+from ipc.journal.life import CONNECTION, OPERATOR, UPLOADER, LifeStep, record
 from ipc.journal.outputs import takedowns
 from ipc.journal.transitions import arrows, renewing
 
-BLOCKED = "blocked by the operator"
-"""The reason of a dead letter whose picture is kept out."""
+_BLOCKED = "blocked by the operator"
+"""The reason of a dead letter whose picture is kept out, for people: its cause is `blocked`."""
 
 
 def hide(journal: Journal, job: Job, by: HiddenBy, now: float, sha256: str | None = None) -> None:
@@ -24,7 +24,7 @@ def hide(journal: Journal, job: Job, by: HiddenBy, now: float, sha256: str | Non
     """
     process = CONNECTION if by == "caption" else OPERATOR
     values = {"id": job.id, "hidden_by": by, "now": int(now), "revision": 1000 * int(now)}
-    journal.run("hide", **values, step=record(Step.HIDDEN, process, now))
+    journal.run("hide", **values, step=record(LifeStep.HIDDEN, process, now))
     if not renewing.renew_later(journal, job) and journal.run("hide_unready", id=job.id, now=int(now)).rowcount == 1:
         takedowns.let_go(journal, job, now)
         renewing.drop_renewal(journal, job)
@@ -40,7 +40,7 @@ def unhide(journal: Journal, job: Job, by: Literal["operator"] | None, now: floa
     if blocked(journal, [job.sha256] if job.sha256 else []):
         hide(journal, job, "block", now)
         return
-    step = record(Step.UNHIDDEN, OPERATOR if by else CONNECTION, now)
+    step = record(LifeStep.UNHIDDEN, OPERATOR if by else CONNECTION, now)
     values = {"id": job.id, "hidden_by": by, "now": int(now), "revision": 1000 * int(now)}
     journal.run("unhide", **values, step=step)
     if not renewing.renew_later(journal, job) and job.is_taken_down:
@@ -56,8 +56,8 @@ def block(journal: Journal, job: Job, sha256: str, now: float) -> Literal["hidde
     if job.hidden_at is None and (job.may_be_seen or job.state in ("rendered", "published")):
         hide(journal, job, "block", now, sha256)
         return "hidden"
-    step = record(Step.BLOCKED, OPERATOR, now)
-    if journal.run("to_blocked", id=job.id, reason=BLOCKED, step=step).rowcount == 0:
+    step = record(LifeStep.BLOCKED, OPERATOR, now)
+    if journal.run("to_blocked", id=job.id, reason=_BLOCKED, step=step).rowcount == 0:
         journal.run("to_blocked_dead", id=job.id)
         return "untouched"
     journal.run("add_total", name="failed", by=1)
@@ -76,7 +76,7 @@ def take_down(journal: Journal, job: Job) -> bool:
     Shown again, the job has to begin at seen: nothing of its picture is left.
     """
     now = int(journal.clock())
-    step = record(Step.TAKEN_DOWN, UPLOADER, now)
+    step = record(LifeStep.TAKEN_DOWN, UPLOADER, now)
     with journal.transaction():
         is_taken = journal.run("take_down", id=job.id, generation=job.generation, step=step).rowcount == 1
         if is_taken:

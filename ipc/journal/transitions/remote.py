@@ -11,13 +11,13 @@ from typing import Literal
 
 from ipc.jobs import MACHINES, Job
 from ipc.journal import Journal, statistics
-from ipc.journal.life import UPLOADER, Step, record
+from ipc.journal.life import UPLOADER, LifeStep, record
 from ipc.journal.transitions import failures, flow, hiding
 from ipc.machines.handover import Key
 from ipc.machines.result import Dead, Published, Result
 from ipc.transport.messages import clip
 
-Ending = Literal["published", "rendered", "dead", "fetched", "seen", "discarded"]
+ResultEffect = Literal["published", "rendered", "dead", "fetched", "seen", "discarded"]
 """What a result has made of its job. rendered: its row is older than the message. fetched: it failed there, and our own
 workers try it, or it failed with an older message. seen: its original can't be decoded, and is fetched again.
 discarded: it changes nothing, since its claim has ended."""
@@ -33,7 +33,7 @@ def claim_for_machines(journal: Journal, jobs: Iterable[Job]) -> int:
     Not to one that is hidden, put off, rendered anew or to be alone, or that a worker of ours has meanwhile.
     """
     now, origin = journal.clock(), journal.machine_id()
-    step = record(Step.HANDED_OVER, UPLOADER, now)
+    step = record(LifeStep.HANDED_OVER, UPLOADER, now)
     claimed = 0
     with journal.transaction():
         for job in jobs:
@@ -52,11 +52,13 @@ def bring_back(journal: Journal, numbers: Iterable[int]) -> int:
 
 
 def _bring_back(journal: Journal, number: int) -> bool:
-    step = record(Step.RELEASED, UPLOADER, journal.clock())
+    step = record(LifeStep.RELEASED, UPLOADER, journal.clock())
     return journal.run("from_machines", number=number, step=step).rowcount == 1
 
 
-def record_results(journal: Journal, results: Iterable[tuple[Result, int | None]]) -> list[tuple[Ending, Job | None]]:
+def record_results(
+    journal: Journal, results: Iterable[tuple[Result, int | None]]
+) -> list[tuple[ResultEffect, Job | None]]:
     """What other machines have made of these, in one transaction: they may be deleted there.
 
     How each ended, and its job as it was before; None if there is none of that generation.
@@ -68,12 +70,12 @@ def record_results(journal: Journal, results: Iterable[tuple[Result, int | None]
         return [_record_result(journal, result, address) for result, address in results]
 
 
-def _record_result(journal: Journal, result: Result, address: int | None) -> tuple[Ending, Job | None]:
+def _record_result(journal: Journal, result: Result, address: int | None) -> tuple[ResultEffect, Job | None]:
     job = _job_of(journal, result.key)
     return ("discarded" if job is None else _end(journal, job, result, address)), job
 
 
-def _end(journal: Journal, job: Job, result: Result, address: int | None) -> Ending:
+def _end(journal: Journal, job: Job, result: Result, address: int | None) -> ResultEffect:
     has_claim = _has_claim(journal, job, result.key)
     if isinstance(result, Published):
         return _record_published(journal, job, result, address) if has_claim or job.state == "dead" else "discarded"
@@ -95,7 +97,7 @@ def _has_claim(journal: Journal, job: Job, key: Key) -> bool:
     return job.claimed_by == MACHINES and row is not None and row["number"] == key.number
 
 
-def _record_published(journal: Journal, job: Job, result: Published, address: int | None) -> Ending:
+def _record_published(journal: Journal, job: Job, result: Published, address: int | None) -> ResultEffect:
     """fetched or dead → published, or → rendered, stored if the message was changed since.
 
     That the row of a dead letter is there is a fact, however that came about; so it is of one whose picture is blocked,
@@ -105,7 +107,7 @@ def _record_published(journal: Journal, job: Job, result: Published, address: in
     if result.sha256 not in ("", job.sha256):
         return "discarded"
     now = journal.clock()
-    step = record(Step.MADE, UPLOADER, now)
+    step = record(LifeStep.MADE, UPLOADER, now)
     values = {"id": job.id, "generation": job.generation, "original": result.original, "address": address}
     columns = flow.columns_of(result.done)
     if journal.run("to_made", **values, **columns, now=int(now), step=step).rowcount == 0:
@@ -124,7 +126,7 @@ def _record_published(journal: Journal, job: Job, result: Published, address: in
     return "published" if is_newest else "rendered"
 
 
-def _record_dead(journal: Journal, job: Job, result: Dead) -> Ending:
+def _record_dead(journal: Journal, job: Job, result: Dead) -> ResultEffect:
     """fetched → the same: what a node could not render, or not even fetch, our own workers try before it is dead.
 
     But an original that can't be decoded may have come damaged: → seen, as `flow.doubt` has it. And what the bucket or
@@ -144,7 +146,7 @@ def _record_dead(journal: Journal, job: Job, result: Dead) -> Ending:
     return "dead"
 
 
-def _try_here(journal: Journal, job: Job, reason: str, *, is_poison: bool = False) -> Ending:
+def _try_here(journal: Journal, job: Job, reason: str, *, is_poison: bool = False) -> ResultEffect:
     """Have our own workers do it: other machines don't get it again, so it can't go round for ever.
 
     A node may have had less memory than we, or have lost its bucket, so it costs no attempt. What may have killed it is

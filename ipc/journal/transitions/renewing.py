@@ -8,7 +8,7 @@ from typing import Literal
 
 from ipc.jobs import Job
 from ipc.journal import Journal
-from ipc.journal.life import CONNECTION, UPLOADER, Step, record
+from ipc.journal.life import CONNECTION, UPLOADER, LifeStep, record
 from ipc.journal.transitions import arrows
 from ipc.posts import RENEWAL
 from ipc.transport.messages import clip
@@ -24,7 +24,7 @@ def renew(journal: Journal, job: Job, state: Literal["seen", "fetched"], *, was_
     with journal.transaction():
         begun = journal.run("begin_renewal", **values, now=now, was_stripped=int(was_stripped)).rowcount == 1
         if begun:
-            revision, step = 1000 * int(now), record(Step.RENEWED, UPLOADER, now)
+            revision, step = 1000 * int(now), record(LifeStep.RENEWED, UPLOADER, now)
             journal.run("to_renewed", id=job.id, state=state, revision=revision, priority=RENEWAL, step=step)
     return begun
 
@@ -51,7 +51,7 @@ def put_back(journal: Journal, job: Job, state: str, *, stored: bool = False) ->
     """Make it what it was before, in that state. `stored`: also if all of its new objects are there."""
     now = int(journal.clock())
     values = {"id": job.id, "generation": job.generation, "seen_in": job.state, "stored": int(stored), "now": now}
-    step = record(Step.RESTORED, CONNECTION if state == "rendered" else arrows.taker_of(job), now)
+    step = record(LifeStep.RESTORED, CONNECTION if state == "rendered" else arrows.taker_of(job), now)
     return journal.run("restore_renewal", **values, state=state, step=step).rowcount == 1
 
 

@@ -9,10 +9,10 @@ import os
 import sys
 
 from ipc import private_files
-from ipc.checklist import Checklist, Result
 from ipc.journal import Journal, JournalError, OlderJournal, figures
 from ipc.journal.machines import taken
-from supervisor import tree
+from ipc.process.checklist import Checklist, Result
+from supervisor import child_options, tree
 from supervisor.child.runtime import resolve
 from supervisor.cli import client, terminal
 from supervisor.cli.check import machine
@@ -42,7 +42,7 @@ def run(settings: Settings, *, notify: bool) -> int:
         _check_one(settings, target, tried)
     _check_commands(settings, tried)
     if notify:
-        resolve(NOTIFY_TEST)(tree.notify_options(settings), tried)
+        resolve(NOTIFY_TEST)(child_options.notify_options(settings), tried)
     machine.check_port(settings, tried)
     machine.check_memory(settings, tried)
     machine.check_sandbox(settings, tried)
@@ -77,7 +77,7 @@ def _sum_up(settings: Settings, tried: Checklist) -> int:
 def _note_what_is_passed_over(settings: Settings, tried: Checklist) -> None:
     """A node may have an origin's file: what it has no use for is no fault."""
     telegram = settings.telegram
-    if tree.is_node(settings) and (telegram.api_id or telegram.api_hash or telegram.channels):
+    if child_options.is_node(settings) and (telegram.api_id or telegram.api_hash or telegram.channels):
         tried.ok("telegram: what is set there is passed over, as a node has no source of its own")
 
 
@@ -116,7 +116,7 @@ def _check_journal(settings: Settings, tried: Checklist) -> None:
 def _note_pictures_of_its_own(settings: Settings, journal: Journal, tried: Checklist) -> None:
     """A node's journal is empty between two pictures, unless the machine was something else before."""
     own = sum(figures.states(journal).values()) - len(taken.in_hand(journal))
-    if tree.is_node(settings) and own:
+    if child_options.is_node(settings) and own:
         tried.warn(
             f'machines.role is "node", but the journal has {own} pictures of the machine itself: none of them is'
             " fetched, and what is handed over of the same messages is given back. Give a node a state_dir of its own"

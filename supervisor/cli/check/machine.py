@@ -8,9 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from ipc.checklist import Checklist
 from ipc.kernel import proc
-from supervisor import tree
+from ipc.process.checklist import Checklist
+from supervisor import child_options
 from supervisor.child import sandbox
 from supervisor.cli import client
 from supervisor.cli.terminal import mebibytes
@@ -95,7 +95,7 @@ def check_port(settings: Settings, tried: Checklist) -> None:
 
 def check_memory(settings: Settings, tried: Checklist) -> None:
     """How many workers there are, their caps, and who holds them to these."""
-    workers = tree.image_processors(settings)
+    workers = child_options.image_processors(settings)
     tried.ok(f"image workers: {workers.count} ({workers.why})")
     available, floor = proc.available_bytes(), settings.supervisor.memory_floor_mb * MIB
     what = f"memory: a cap of {settings.pool.memory_cap_mb}M a worker, the machine has {mebibytes(available)} left"

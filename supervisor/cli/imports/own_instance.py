@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from ipc.transport.exits import describe_returncode
 from supervisor.cli import client, terminal
-from supervisor.cli.imports.report import ImportBar, Outcome, how_far, is_over, summary
+from supervisor.cli.imports.report import ImportBar, ImportOutcome, how_far, is_over, summary
 from supervisor.settings import Settings
 
 LOOK_SECONDS = 0.25
@@ -99,7 +99,7 @@ def _print_log(process: subprocess.Popen[bytes]) -> None:
         terminal.say(line.decode(errors="replace").rstrip("\n"), put=partial(tqdm.write, file=sys.stderr))
 
 
-def _watch(settings: Settings, process: subprocess.Popen[bytes]) -> Outcome:
+def _watch(settings: Settings, process: subprocess.Popen[bytes]) -> ImportOutcome:
     """Draw until the import has ended."""
     source: dict[str, Any] = {}
     with ImportBar() as progress:
@@ -111,11 +111,11 @@ def _watch(settings: Settings, process: subprocess.Popen[bytes]) -> Outcome:
                 continue
             connection: dict[str, Any] = next((row for row in body["tree"] if row["name"] == "connection"), {})
             if connection.get("state") == "held":
-                return Outcome(False, f"Not imported: {connection['last_exit']['what']}")
+                return ImportOutcome(False, f"Not imported: {connection['last_exit']['what']}")
             source = body["stats"]["source"]
             progress.show(source)
             if is_over(source):
-                return Outcome(True, summary(source))
+                return ImportOutcome(True, summary(source))
             time.sleep(LOOK_SECONDS)
     how = "Stopped" if process.returncode == 0 else f"The tree has ended ({describe_returncode(process.returncode)})"
-    return Outcome(False, f"{how}: {how_far(source)}")
+    return ImportOutcome(False, f"{how}: {how_far(source)}")

@@ -17,7 +17,7 @@ LINE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ImportOutcome:
     """How the import ended; `text` is for people."""
 
     done: bool

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ipc.transport import control_client
 from supervisor.cli import terminal
-from supervisor.cli.imports.report import ImportBar, Outcome, how_far, is_over, summary
+from supervisor.cli.imports.report import ImportBar, ImportOutcome, how_far, is_over, summary
 from supervisor.host.instance_lock import Card
 from supervisor.processes.errors import CommandFailed
 from supervisor.settings import Settings
@@ -64,7 +64,7 @@ def _ask(settings: Settings, card: Card, request: dict[str, Any]) -> dict[str, A
         ) from error
 
 
-def _follow(settings: Settings, number: int, progress: ImportBar, asked: list[int]) -> Outcome:
+def _follow(settings: Settings, number: int, progress: ImportBar, asked: list[int]) -> ImportOutcome:
     """Show the progress until the import has ended."""
     source: dict[str, Any] = {}
     is_stopping, told_why = False, ""
@@ -75,10 +75,10 @@ def _follow(settings: Settings, number: int, progress: ImportBar, asked: list[in
                 control_client.ask(settings.state_dir, {"action": "import-stop", "number": number})
             answer = control_client.ask(settings.state_dir, {"action": "import-progress", "number": number})
             if not answer["ok"]:
-                return Outcome(False, f"{answer['lines'][0]}: {how_far(source)}")
+                return ImportOutcome(False, f"{answer['lines'][0]}: {how_far(source)}")
             source, state = answer["facts"] or source, str(answer["state"])
         except GONE:
-            return Outcome(False, f"The instance has ended: {how_far(source)}")
+            return ImportOutcome(False, f"The instance has ended: {how_far(source)}")
         progress.show(source)
         why = str(answer.get("why", ""))
         if outcome := judge(source, state, why, is_stopping=is_stopping):
@@ -90,14 +90,14 @@ def _follow(settings: Settings, number: int, progress: ImportBar, asked: list[in
         time.sleep(LOOK_SECONDS)
 
 
-def judge(source: dict[str, Any], state: str, why: str, *, is_stopping: bool) -> Outcome | None:
+def judge(source: dict[str, Any], state: str, why: str, *, is_stopping: bool) -> ImportOutcome | None:
     """The outcome of an import by the state of its child; None while it goes on."""
     if source.get("error"):
-        return Outcome(False, f"Not imported: {source['error']}")
+        return ImportOutcome(False, f"Not imported: {source['error']}")
     if state == "held":
-        return Outcome(False, f"Not imported: {why}")
+        return ImportOutcome(False, f"Not imported: {why}")
     if state in ("stopped", "finished", "gone"):  # not before the child has ended: until then another import is refused
         if is_over(source):
-            return Outcome(True, summary(source))
-        return Outcome(False, f"{'Stopped' if is_stopping else 'The import was stopped'}: {how_far(source)}")
+            return ImportOutcome(True, summary(source))
+        return ImportOutcome(False, f"{'Stopped' if is_stopping else 'The import was stopped'}: {how_far(source)}")
     return None

@@ -8,8 +8,7 @@ from typing import Any
 
 from ipc.jobs import Job
 from ipc.journal import life
-from ipc.journal.life import Step
-from ipc.journal.transitions import BLOCKED
+from ipc.journal.life import LifeStep
 from ipc.rules import LEFT
 from ipc.text.durations import duration
 from ipc.text.timestamps import iso
@@ -92,7 +91,7 @@ def _taken_down(finding: Finding, job: Job) -> str:
     if finding.takedowns:
         return "; its objects are deleted when storage.takedown_after_seconds has passed"
     if job.is_taken_down:
-        at = next((one.at for one in reversed(life.read(job.life)) if one.step is Step.TAKEN_DOWN), None)
+        at = next((one.at for one in reversed(life.read(job.life)) if one.step is LifeStep.TAKEN_DOWN), None)
         since = f" since {iso(at)}" if at else ""
         return f"; taken down{since}: its objects are deleted, but for those that another post has too"
     return ""
@@ -132,7 +131,7 @@ _STANDING = {
 def _dead(job: Job) -> Explanation:
     attempts = f"{job.attempts} {'attempt' if job.attempts == 1 else 'attempts'}"
     remedy = f"bin/run retry {job.id} brings it back, once the reason is gone"
-    if job.reason == BLOCKED:
+    if job.dead_cause == "blocked":
         remedy = f"bin/run block --remove {job.sha256} lets it in"
     if job.dead_cause == "poison":
         remedy = f"It is set aside, since it killed its workers. bin/run retry {job.id} tries it once more"
@@ -170,7 +169,7 @@ def _waits(finding: Finding, job: Job, instance: Instance, now: float) -> Iterat
 
 def _machine(job: Job) -> str:
     """Where it is instead of in our own pool. Which node has it, only the database knows."""
-    at = next((one.at for one in reversed(life.read(job.life)) if one.step is Step.HANDED_OVER), None)
+    at = next((one.at for one in reversed(life.read(job.life)) if one.step is LifeStep.HANDED_OVER), None)
     since = f" since {iso(at)}" if at else ""
     return f"another machine: it is handed over{since} (bin/run nodes shows which there are)"
 
@@ -185,7 +184,7 @@ def _obstacles(finding: Finding, job: Job, status: Mapping[str, Any]) -> Iterato
     """What /status shows that keeps it from going on."""
     taker = TAKERS[job.state]
     for problem in status["problems"]:
-        of_taker = problem["id"].startswith("child.") and problem["what"].startswith(f"{taker} ")
+        of_taker = problem["id"].startswith("child.") and problem.get("subject") == f"child {taker}"
         if of_taker or problem["id"].startswith(PROBLEMS[job.state]):
             yield Wait(problem["what"], problem["remedy"])
     row = next((one for one in status["tree"] if one["name"] == taker), None)

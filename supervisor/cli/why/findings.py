@@ -36,7 +36,7 @@ class Finding:
     job: Job | None
     before: int | None = None
     breaker: Mapping[str, Any] | None = None
-    takedowns: frozenset[takedowns.Step] = frozenset()
+    takedowns: frozenset[takedowns.TakedownStep] = frozenset()
     webhooks: Sequence[tuple[str, str]] = ()
 
 

@@ -19,7 +19,7 @@ from supervisor.processes.loop.rows import Rows
 from supervisor.processes.loop.shared import Shared
 from supervisor.processes.loop.watchdog import Watchdog
 from supervisor.processes.process import Process
-from supervisor.processes.slot import Slot, State
+from supervisor.processes.slot import Slot, SlotState
 from supervisor.resources.cgroups import Leaves
 
 log = structlog.get_logger()
@@ -57,9 +57,9 @@ class Exits:
             self._commands.ended(process)
         shown = process.stacks()
         process.close()
-        self.settle(slot, process, shown)
+        self.handle_exit(slot, process, shown)
 
-    def settle(self, slot: Slot, process: Process, shown: str) -> None:
+    def handle_exit(self, slot: Slot, process: Process, shown: str) -> None:
         """Judge the end of a process that has been waited for, and decide what follows. `shown`: its stacks."""
         end = policy.judge(
             process.popen.returncode,
@@ -78,7 +78,7 @@ class Exits:
         else:
             counts = counts and not (slot.recycled or self._shared.stopping)
             self._ended(slot, process, end, now, counts=counts, shown=shown)
-        if slot.retired or (slot.spec.leaves_when_finished and slot.state is State.FINISHED):
+        if slot.retired or (slot.spec.leaves_when_finished and slot.state is SlotState.FINISHED):
             self._shared.remove(slot.spec.name)
 
     def _start_failed(self, slot: Slot, end: Exit, now: float) -> None:
@@ -111,7 +111,7 @@ class Exits:
 
     def _log(self, slot: Slot, process: Process, end: Exit, now: float, *, replaced: bool) -> None:
         log.log(
-            level_of(end, is_finished=slot.state is State.FINISHED, stopping=self._shared.stopping),
+            level_of(end, is_finished=slot.state is SlotState.FINISHED, stopping=self._shared.stopping),
             "child.exited",
             child=slot.spec.name,
             pid=process.pid,
@@ -127,7 +127,7 @@ class Exits:
         """
         deaths, window_seconds = len(slot.deaths), self._shared.intensity.window_seconds
         if slot.spec.command is not None or slot.spec.costs_only_itself:
-            if slot.state is State.WAITING:
+            if slot.state is SlotState.WAITING:
                 seconds = slot.hold(now, self._shared.intensity)
                 log.error(
                     "child.held",

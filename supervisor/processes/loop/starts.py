@@ -53,10 +53,10 @@ class Starts:
                 self._start(slot)
 
     def _waits_for_others(self, slot: Slot) -> bool:
-        """Whether a child before it has not settled yet. One that comes back does not wait again."""
+        """Whether a child before it has not been tried yet. One that comes back does not wait again."""
         slots = self._shared.slots
         earlier = list(slots.values())[: list(slots).index(slot.spec.name)]
-        return not slot.started_before and not all(other.has_settled() for other in earlier)
+        return not slot.started_before and not all(other.has_been_tried() for other in earlier)
 
     def _start(self, slot: Slot) -> None:
         if not self._may_start():

@@ -21,7 +21,7 @@ from health.notify.heartbeat import Heartbeat, ping
 from health.notify.notifier import UNDELIVERED, Notifier
 from health.problems.first_seen import Dated
 from health.problems.problem import Problem
-from ipc.checklist import Checklist
+from ipc.process.checklist import Checklist
 from tests import checking
 from tests.health.notify.receiver import Receiver, receiver
 from tests.instance import HOME, wait_for

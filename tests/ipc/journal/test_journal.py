@@ -441,7 +441,7 @@ def test_due_goes_by_the_time_of_what_was_put_off_within_its_priority(
     assert [job.message_id for job in queue.due(journal, state, 9)] == [4, 1]
     clock.now += 50
     assert [job.message_id for job in queue.due(journal, state, 9)] == [5, 4, 3, 2, 1]
-    assert [job.message_id for job in queue.due(journal, state, 3, besides=[jobs[4].id, jobs[3].id])] == [5, 2, 1]
+    assert [job.message_id for job in queue.due(journal, state, 3, exclude=[jobs[4].id, jobs[3].id])] == [5, 2, 1]
 
 
 @pytest.mark.parametrize(("source", "expected"), [("telegram", [2]), ("export", [1, 3, 4]), (None, [1, 2, 3, 4])])
@@ -597,8 +597,8 @@ def test_the_first_to_fetch_of_each_channel(journal: Journal) -> None:
         posts = (post(number, f"id:{number}", channel_id=channel) for number in numbers)
         take(journal, replace(page(*posts), channel=Channel(channel, "")), NOW)
 
-    def first(channels: list[int], besides: tuple[int, ...] = ()) -> list[tuple[int, int]]:
-        jobs = queue.first_to_fetch(journal, channels, besides)
+    def first(channels: list[int], exclude: tuple[int, ...] = ()) -> list[tuple[int, int]]:
+        jobs = queue.first_to_fetch(journal, channels, exclude)
         return [(job.channel_id, job.message_id) for job in jobs]
 
     assert first([CHANNEL, 43, 44, 99]) == [(CHANNEL, 1), (43, 1), (44, 1)]

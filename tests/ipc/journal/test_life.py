@@ -9,7 +9,7 @@ import pytest
 from ipc.intake import take, withdraw
 from ipc.jobs import Job
 from ipc.journal import Journal, life, transitions
-from ipc.journal.life import KEPT, MEANINGS, Entry, Step
+from ipc.journal.life import KEPT, MEANINGS, Entry, LifeStep
 from tests.ipc.builders import CHANNEL, NO_RETRY, NOW, RETRY, Clock, again, done, open_journal, page, post, put
 
 
@@ -25,7 +25,7 @@ def journal(clock: Clock) -> Iterator[Journal]:
     journal.close()
 
 
-def steps(journal: Journal, job: Job) -> list[tuple[Step, str]]:
+def steps(journal: Journal, job: Job) -> list[tuple[LifeStep, str]]:
     return [(one.step, one.process) for one in life.read(again(journal, job).life)]
 
 
@@ -40,12 +40,12 @@ def test_a_picture_s_way(journal: Journal, clock: Clock) -> None:
     transitions.record_published(journal, [job])
     at = int(NOW) + 0xFF
     assert life.read(again(journal, job).life) == [
-        Entry(int(NOW), Step.SEEN, "connection"),
-        Entry(at, Step.FETCHED, "connection"),
-        Entry(at, Step.CLAIMED, "image-3"),
-        Entry(at, Step.RENDERED, "image-3"),
-        Entry(at + 1, Step.STORED, "uploader"),
-        Entry(at + 1, Step.PUBLISHED, "uploader"),
+        Entry(int(NOW), LifeStep.SEEN, "connection"),
+        Entry(at, LifeStep.FETCHED, "connection"),
+        Entry(at, LifeStep.CLAIMED, "image-3"),
+        Entry(at, LifeStep.RENDERED, "image-3"),
+        Entry(at + 1, LifeStep.STORED, "uploader"),
+        Entry(at + 1, LifeStep.PUBLISHED, "uploader"),
     ]
 
 
@@ -66,19 +66,19 @@ def test_every_other_arrow(journal: Journal) -> None:
     take(journal, page(post(1, "id:2", caption="edited")), NOW)
     withdraw(journal, CHANNEL, [1], NOW)
     assert steps(journal, job)[2:] == [
-        (Step.CLAIMED, "image-1"),
-        (Step.RELEASED, "pool"),
-        (Step.CLAIMED, "image-1"),
-        (Step.RELEASED, "pool"),
-        (Step.STRUCK, "pool"),
-        (Step.DOUBTED, "pool"),
-        (Step.RETRIED, "connection"),
-        (Step.DEAD, "connection"),
-        (Step.REVIVED, "operator"),
-        (Step.EDITED, "connection"),
-        (Step.MOVED, "connection"),
-        (Step.CHANGED, "connection"),
-        (Step.WITHDRAWN, "connection"),
+        (LifeStep.CLAIMED, "image-1"),
+        (LifeStep.RELEASED, "pool"),
+        (LifeStep.CLAIMED, "image-1"),
+        (LifeStep.RELEASED, "pool"),
+        (LifeStep.STRUCK, "pool"),
+        (LifeStep.DOUBTED, "pool"),
+        (LifeStep.RETRIED, "connection"),
+        (LifeStep.DEAD, "connection"),
+        (LifeStep.REVIVED, "operator"),
+        (LifeStep.EDITED, "connection"),
+        (LifeStep.MOVED, "connection"),
+        (LifeStep.CHANGED, "connection"),
+        (LifeStep.WITHDRAWN, "connection"),
     ]
 
 
@@ -87,8 +87,8 @@ def test_what_the_spool_has_lost_and_what_is_republished(journal: Journal) -> No
     transitions.render_again(journal, lost)
     transitions.send_back(journal, again(journal, lost))
     transitions.write_again(journal, None, 1, 9)
-    assert steps(journal, lost)[-2:] == [(Step.RENDITIONS_LOST, "uploader"), (Step.LOST, "pool")]
-    assert steps(journal, published)[-1] == (Step.REWRITTEN, "operator")
+    assert steps(journal, lost)[-2:] == [(LifeStep.RENDITIONS_LOST, "uploader"), (LifeStep.LOST, "pool")]
+    assert steps(journal, published)[-1] == (LifeStep.REWRITTEN, "operator")
 
 
 def test_the_last_steps_are_kept(journal: Journal, clock: Clock) -> None:
@@ -97,7 +97,7 @@ def test_the_last_steps_are_kept(journal: Journal, clock: Clock) -> None:
         clock.now += 1
         transitions.fail(journal, job, "why", RETRY)
     kept = life.read(again(journal, job).life)
-    assert len(kept) == KEPT and {one.step for one in kept} == {Step.RETRIED}
+    assert len(kept) == KEPT and {one.step for one in kept} == {LifeStep.RETRIED}
     assert kept[-1].at == int(clock.now)
 
 
@@ -107,16 +107,16 @@ def test_an_outage_does_not_push_the_rest_out(journal: Journal, clock: Clock) ->
         clock.now += 1
         transitions.postpone(journal, job, 60, "why")
     kept = life.read(again(journal, job).life)
-    assert [one.step for one in kept] == [Step.SEEN, Step.FETCHED, Step.POSTPONED]
-    assert kept[-1] == Entry(int(clock.now), Step.POSTPONED, "pool")
+    assert [one.step for one in kept] == [LifeStep.SEEN, LifeStep.FETCHED, LifeStep.POSTPONED]
+    assert kept[-1] == Entry(int(clock.now), LifeStep.POSTPONED, "pool")
 
 
 def test_every_step_has_a_meaning_and_a_number_of_its_own() -> None:
-    assert set(MEANINGS) == set(Step) and max(Step) < 256
-    assert sorted(Step) == list(range(1, len(Step) + 1)), "none is ever given to another meaning"
+    assert set(MEANINGS) == set(LifeStep) and max(LifeStep) < 256
+    assert sorted(LifeStep) == list(range(1, len(LifeStep) + 1)), "none is ever given to another meaning"
 
 
 def test_a_record_of_another_version_or_a_torn_one_is_passed_over() -> None:
-    record = life.record(Step.SEEN, life.CONNECTION, 7.9)
-    assert life.read(b"\x00" + bytes(4) + b"\xff\x01" + record) == [Entry(7, Step.SEEN, "connection")]
-    assert life.read(life.record(Step.SEEN, 1, -5) + life.record(Step.SEEN, 1, 2.0**40))[1].at == 2**32 - 1
+    record = life.record(LifeStep.SEEN, life.CONNECTION, 7.9)
+    assert life.read(b"\x00" + bytes(4) + b"\xff\x01" + record) == [Entry(7, LifeStep.SEEN, "connection")]
+    assert life.read(life.record(LifeStep.SEEN, 1, -5) + life.record(LifeStep.SEEN, 1, 2.0**40))[1].at == 2**32 - 1

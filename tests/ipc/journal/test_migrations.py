@@ -458,6 +458,23 @@ def test_what_was_read_out_of_texts_is_in_columns(version: int, old: Path) -> No
     journal.close()
 
 
+@pytest.mark.parametrize("version", [4, 7])
+def test_that_a_picture_is_blocked_is_a_cause_of_its_own(version: int, old: Path) -> None:
+    as_version(version, old)
+    database = sqlite3.connect(old)
+    database.execute("UPDATE jobs SET reason = 'blocked by the operator' WHERE message_id IN (2, 10)")
+    database.commit()
+    database.close()
+    journal = open_journal(old.parent)
+    causes = {job.message_id: job.dead_cause for job in lookup.dead(journal)}
+    assert causes == {9: "failure", 10: "blocked", 11: "failure", 13: "poison", 15: "failure"}
+    waits = lookup.known(journal, CHANNEL, 2)
+    assert waits is not None and waits.dead_cause is None
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        journal._connection.execute("UPDATE jobs SET dead_cause = 'other' WHERE message_id = 9")
+    journal.close()
+
+
 def test_its_jobs_are_read_as_any(journal: Journal) -> None:
     jobs = {number: lookup.known(journal, CHANNEL, number) for number in JOBS}
     for number, fields in JOBS.items():

@@ -74,7 +74,7 @@ VALUES = {
     "now": NOW,
     "farthest": 2 * NOW,
     "limit": 5,
-    "besides": "[]",
+    "exclude": "[]",
     "channels": "[1, 2, 99]",
     "sha256s": '["7", "8", "unknown"]',
     "ids": "[1, 2, 3]",

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from ipc.intake import take
-from ipc.jobs import DeadCause, Job, State
+from ipc.jobs import FailureCause, Job, State
 from ipc.journal import Journal, JournalError, figures, life, queue, transitions
 from ipc.journal.machines import claims
 from ipc.journal.machines.claims import Claim
 from ipc.machines.handover import Key
 from ipc.machines.result import Dead, Published, Result, RowAddress, UnreadableResult
 from ipc.transport.messages import JobDone
+from tests.ipc import builders
 from tests.ipc.builders import CHANNEL, NOW, RETRY, Clock, again, done, open_journal, page, post, put, recounted
 
 ADDRESS = RowAddress("https://pictures.example.org/", "", 2)
@@ -44,7 +45,7 @@ def claim(journal: Journal, job: Job) -> tuple[Job, Key]:
 
 
 def claim_of(journal: Journal, job: Job) -> Claim:
-    found = claims.of_job(journal, job.id)
+    found = builders.claim_of(journal, job.id)
     assert found is not None
     return found
 
@@ -54,13 +55,13 @@ def ends(journal: Journal, result: Result) -> str:
     return ending
 
 
-def dead(job: Job, key: Key, state: State, cause: DeadCause = "failure", *, is_doubtful: bool = False) -> Dead:
+def dead(job: Job, key: Key, state: State, cause: FailureCause = "failure", *, is_doubtful: bool = False) -> Dead:
     return Dead(key, "node-1", job.revision, state, cause, "why", is_doubtful)
 
 
 def is_ours(journal: Journal, job: Job) -> bool:
     """Whether our own workers get it next, and no other machine does."""
-    assert claims.of_job(journal, job.id) is None
+    assert builders.claim_of(journal, job.id) is None
     assert transitions.claim_for_machines(journal, [job]) == 0 == len(claims.to_hand_over(journal, 0, 9))
     return [one.id for one in queue.due(journal, "fetched", 9)] == [job.id]
 
@@ -70,7 +71,7 @@ def is_ours(journal: Journal, job: Job) -> bool:
 
 @pytest.mark.parametrize(("state", "cause"), [("seen", "failure"), ("fetched", "failure")])
 def test_what_a_node_could_not_fetch_or_render_our_own_workers_try(
-    state: State, cause: DeadCause, journal: Journal
+    state: State, cause: FailureCause, journal: Journal
 ) -> None:
     """It costs none of the picture's attempts: the original is here."""
     job, key = hand_over(journal)
@@ -98,7 +99,7 @@ def test_what_bucket_or_catalogue_refuse_is_dead(journal: Journal) -> None:
     assert (job.state, job.dead_state, job.dead_cause) == ("dead", "fetched", "failure")
     assert figures.last_failure(journal) == f"channel {CHANNEL}, message 1: node node-1: why"
     assert figures.totals(journal)["failed"] == 1
-    assert [(one.step, one.process) for one in life.read(job.life)][-1] == (life.Step.DEAD, "uploader")
+    assert [(one.step, one.process) for one in life.read(job.life)][-1] == (life.LifeStep.DEAD, "uploader")
 
 
 def test_but_not_if_the_message_was_edited_meanwhile(journal: Journal) -> None:
@@ -113,7 +114,7 @@ def test_what_can_not_be_decoded_is_fetched_again_and_then_dead(journal: Journal
     assert ends(journal, dead(job, key, "fetched", is_doubtful=True)) == "seen"
     job = again(journal, job)
     assert (job.state, job.doubts, job.reason) == ("seen", 1, "node node-1: why")
-    assert [(one.step, one.process) for one in life.read(job.life)][-1] == (life.Step.DOUBTED, "uploader")
+    assert [(one.step, one.process) for one in life.read(job.life)][-1] == (life.LifeStep.DOUBTED, "uploader")
     transitions.record_fetched(journal, [(job, str(job.sha256), 100, None)])
     job, key = claim(journal, again(journal, job))
     assert ends(journal, dead(job, key, "fetched", is_doubtful=True)) == "dead"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ipc.intake import take, withdraw
-from ipc.jobs import DeadCause, Job, State
+from ipc.jobs import FailureCause, Job, State
 from ipc.journal import Journal, figures, lookup, queue, transitions
 from ipc.journal.machines import claims
 from ipc.journal.machines.claims import Claim
@@ -84,7 +84,7 @@ class Database:
         self.results.append(Published(key, "node", message.revision, MADE, "none", ADDRESS))
 
     def die(
-        self, text: str, cause: DeadCause = "failure", state: State = "fetched", *, is_doubtful: bool = False
+        self, text: str, cause: FailureCause = "failure", state: State = "fetched", *, is_doubtful: bool = False
     ) -> None:
         key, message = Key.read(text), self.queue.pop(text)
         self.results.append(Dead(key, "node", message.revision, state, cause, "why", is_doubtful))

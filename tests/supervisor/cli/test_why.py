@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ipc import editing
 from ipc.intake import take, withdraw
 from ipc.jobs import Job, State
 from ipc.journal import Journal, breakers, lookup, peers, statistics, transitions
@@ -150,6 +151,9 @@ def test_a_dead_letter_says_why_and_how_it_comes_back(journal: Journal) -> None:
     poison = put(journal, 2, "fetched")
     assert transitions.bury(journal, poison, "hung", cause="poison")
     assert "killed its workers" in asked(journal, STOPPED, 2).remedy
+    blocked = put(journal, 3, "fetched")
+    assert editing.block(journal, blocked.sha256 or "", NOW).stopped == 1
+    assert asked(journal, STOPPED, 3).remedy == f"bin/run block --remove {blocked.sha256} lets it in"
 
 
 def test_one_that_is_put_off_says_until_when_and_why(journal: Journal) -> None:
@@ -186,8 +190,8 @@ def test_a_breaker_that_is_open_is_named_with_its_remedy(state: str, service: st
         ),
         (
             "fetched",
-            {"problems": [{"id": "child.held", "what": "pool is held", "remedy": "Do"}]},
-            ("pool is held", "Do"),
+            {"problems": [{"id": "child.held", "subject": "child pool", "what": "It is held", "remedy": "Do"}]},
+            ("It is held", "Do"),
         ),
         ("fetched", {"tree": [{"name": "pool", "state": "stopped"}]}, ("pool, which is stopped", "")),
         (

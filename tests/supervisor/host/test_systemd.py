@@ -12,7 +12,7 @@ import pytest
 
 from supervisor.host.sd_notify import SystemdNotifier
 from supervisor.host.systemd import GRACE_SECONDS, Notified, makes_progress, overdue_seconds
-from supervisor.processes.slot import State
+from supervisor.processes.slot import SlotState
 from tests.instance import HOME, Instance, wait_for
 from tests.listener import Listener
 from tests.pictures import make_export
@@ -28,24 +28,24 @@ NOW = 1000.0
     ("state", "spawned", "heard", "stalled", "overdue"),
     [
         # no process, as it should be: back-off, hold, stopped
-        (State.WAITING, 0, 0, 0, 0),
-        (State.HELD, 0, 0, 0, 0),
-        (State.STOPPED, 0, 0, 0, 0),
-        (State.FINISHED, 0, 0, 0, 0),
+        (SlotState.WAITING, 0, 0, 0, 0),
+        (SlotState.HELD, 0, 0, 0, 0),
+        (SlotState.STOPPED, 0, 0, 0, 0),
+        (SlotState.FINISHED, 0, 0, 0, 0),
         # starting: has 20 s to be ready, silent or not
-        (State.STARTING, NOW - 19, NOW - 19, 0, -1),
-        (State.STARTING, NOW - 21, NOW, 0, 1),
+        (SlotState.STARTING, NOW - 19, NOW - 19, 0, -1),
+        (SlotState.STARTING, NOW - 21, NOW, 0, 1),
         # running: heard within 60 s, and so is its main loop
-        (State.RUNNING, 0, NOW - 1, 0, -59),
-        (State.RUNNING, 0, NOW - 61, 0, 1),
-        (State.RUNNING, 0, NOW - 1, 61, 1),
+        (SlotState.RUNNING, 0, NOW - 1, 0, -59),
+        (SlotState.RUNNING, 0, NOW - 61, 0, 1),
+        (SlotState.RUNNING, 0, NOW - 1, 61, 1),
         # stopping: heard within 60 s; its main loop is at its last work
-        (State.STOPPING, 0, NOW - 1, 600, -59),
-        (State.STOPPING, 0, NOW - 61, 0, 1),
+        (SlotState.STOPPING, 0, NOW - 1, 600, -59),
+        (SlotState.STOPPING, 0, NOW - 61, 0, 1),
     ],
 )
 def test_how_far_a_child_is_beyond_its_deadline(
-    state: State, spawned: float, heard: float, stalled: float, overdue: float
+    state: SlotState, spawned: float, heard: float, stalled: float, overdue: float
 ) -> None:
     found = overdue_seconds(
         state, NOW, spawned=spawned, heard=heard, stalled_seconds=stalled, ready_seconds=20, hang_seconds=60
@@ -54,7 +54,7 @@ def test_how_far_a_child_is_beyond_its_deadline(
 
 
 def test_every_state_is_decided() -> None:
-    assert all(overdue_seconds(state, 0.0) <= 0 for state in State)
+    assert all(overdue_seconds(state, 0.0) <= 0 for state in SlotState)
 
 
 # --- a supervisor with tiny children ----------------------------------------------------------------------------

@@ -58,7 +58,7 @@ class FakeTree:
     def is_wanted(self, name: str) -> bool:
         return True
 
-    def effort(self, name: str) -> None: ...
+    def cpu_usage(self, name: str) -> None: ...
 
     def take(self) -> list[tuple[str, Message]]:
         sent, self.sent = self.sent, []

@@ -10,8 +10,9 @@ import pytest
 
 from ipc.transport.exits import Cause, Exit
 from supervisor.processes import slot as slots
+from supervisor.processes.loop.rows import row_of
 from supervisor.processes.policy import Intent
-from supervisor.processes.slot import Slot, State
+from supervisor.processes.slot import Slot, SlotState
 from supervisor.processes.spec import ChildSpec, CommandSpec, Intensity
 from supervisor.resources.memory import MemoryHistory
 
@@ -71,23 +72,23 @@ def end(slot: Slot, cause: Cause, now: float = 1.0, *, counts: bool = True) -> b
     return slot.after_exit(exit_, now, counts=counts, intensity=INTENSITY, random=lambda: 0.0)
 
 
-def stands(slot: Slot) -> State:
+def stands(slot: Slot) -> SlotState:
     """As it stands now: a call, so that no type checker takes it for settled."""
     return slot.state
 
 
 def test_from_waiting_to_running(clock: Clock) -> None:
     slot = make()
-    assert stands(slot) is State.WAITING and slot.is_due(0.0) and not slot.started_before
-    assert not slot.has_settled()
+    assert stands(slot) is SlotState.WAITING and slot.is_due(0.0) and not slot.started_before
+    assert not slot.has_been_tried()
     begin(slot)
-    assert stands(slot) is State.STARTING and not slot.is_due(1e9)
+    assert stands(slot) is SlotState.STARTING and not slot.is_due(1e9)
     assert slot.count == 1
-    assert not slot.has_settled()
+    assert not slot.has_been_tried()
     clock.now += 3
     slot.mark_ready()
-    assert stands(slot) is State.RUNNING and slot.has_settled()
-    assert slot.facts() == {
+    assert stands(slot) is SlotState.RUNNING and slot.has_been_tried()
+    assert row_of(slot) == {
         "state": "running",
         "restarts": 0,
         "since": 1_000_003,
@@ -109,15 +110,15 @@ def test_a_dead_child_waits_has_no_pid_and_says_why() -> None:
     slot = make()
     begin(slot, ready=True)
     assert end(slot, Cause.CRASHED)
-    assert stands(slot) is State.WAITING and slot.is_due(1.0), "the first replacement comes at once"
-    facts = slot.facts()
+    assert stands(slot) is SlotState.WAITING and slot.is_due(1.0), "the first replacement comes at once"
+    facts = row_of(slot)
     ended = {"last_exit", "last_cause", "remedy", "exit_causes", "heard"}
     assert facts.keys() == {"state", "restarts", "since", "cap_bytes"} | ended
     assert facts["exit_causes"] == {"crashed": 1}
     assert (facts["cap_bytes"], facts["last_exit"], facts["last_cause"]) == (7, "exit code 1", "crashed")
     assert facts["remedy"] == "do something" and facts["restarts"] == 0
     begin(slot)
-    assert slot.facts()["restarts"] == 1 and slot.has_settled(), "it has had a first try"
+    assert row_of(slot)["restarts"] == 1 and slot.has_been_tried(), "it has had a first try"
 
 
 def test_quick_deaths_wait_longer_and_longer_until_one_lives() -> None:
@@ -181,35 +182,35 @@ def test_recycled_is_replaced_at_once_without_counting_and_only_once() -> None:
     assert slot.is_due(1.0) and slot.deaths == () and not slot.recycled
     begin(slot)
     assert not end(slot, Cause.ASKED)
-    assert stands(slot) is State.STOPPED
+    assert stands(slot) is SlotState.STOPPED
 
 
 @pytest.mark.parametrize(
     ("cause", "restart", "state"),
     [
-        (Cause.ASKED, "permanent", State.STOPPED),
-        (Cause.HELD, "permanent", State.HELD),
-        (Cause.HELD, "transient", State.HELD),
-        (Cause.FINISHED, "transient", State.FINISHED),
-        (Cause.FINISHED, "temporary", State.FINISHED),
-        (Cause.CRASHED, "temporary", State.STOPPED),
-        (Cause.UNRUNNABLE, "temporary", State.STOPPED),
-        (Cause.UNRUNNABLE, "transient", State.WAITING),
-        (Cause.FINISHED, "permanent", State.WAITING),
-        (Cause.CRASHED, "transient", State.WAITING),
-        (Cause.SIGNALLED, "transient", State.WAITING),
-        (Cause.HUNG, "permanent", State.WAITING),
-        (Cause.OUT_OF_MEMORY, "permanent", State.WAITING),
+        (Cause.ASKED, "permanent", SlotState.STOPPED),
+        (Cause.HELD, "permanent", SlotState.HELD),
+        (Cause.HELD, "transient", SlotState.HELD),
+        (Cause.FINISHED, "transient", SlotState.FINISHED),
+        (Cause.FINISHED, "temporary", SlotState.FINISHED),
+        (Cause.CRASHED, "temporary", SlotState.STOPPED),
+        (Cause.UNRUNNABLE, "temporary", SlotState.STOPPED),
+        (Cause.UNRUNNABLE, "transient", SlotState.WAITING),
+        (Cause.FINISHED, "permanent", SlotState.WAITING),
+        (Cause.CRASHED, "transient", SlotState.WAITING),
+        (Cause.SIGNALLED, "transient", SlotState.WAITING),
+        (Cause.HUNG, "permanent", SlotState.WAITING),
+        (Cause.OUT_OF_MEMORY, "permanent", SlotState.WAITING),
     ],
 )
-def test_what_follows_an_exit(cause: Cause, restart: str, state: State) -> None:
+def test_what_follows_an_exit(cause: Cause, restart: str, state: SlotState) -> None:
     slot = make(restart=restart)
     begin(slot)
-    assert end(slot, cause) is (state is State.WAITING)
+    assert end(slot, cause) is (state is SlotState.WAITING)
     assert stands(slot) is state
-    assert slot.has_settled() is (state is not State.WAITING)
+    assert slot.has_been_tried() is (state is not SlotState.WAITING)
     slot.cancel()
-    assert stands(slot) is (State.STOPPED if state is State.WAITING else state)
+    assert stands(slot) is (SlotState.STOPPED if state is SlotState.WAITING else state)
     assert not slot.is_due(1e9)
 
 
@@ -218,18 +219,18 @@ def test_stopping_shows() -> None:
     begin(slot, ready=True)
     assert slot.process
     slot.process.intent = Intent.STOP
-    assert stands(slot) is State.STOPPING
+    assert stands(slot) is SlotState.STOPPING
     slot.cancel()
-    assert stands(slot) is State.STOPPING, "what still runs is not called off, it is stopped"
+    assert stands(slot) is SlotState.STOPPING, "what still runs is not called off, it is stopped"
 
 
 def test_put_off() -> None:
     slot = make()
     slot.postpone(9.0, "cannot be started: EAGAIN", "Raise the limit")
     assert not slot.is_due(8.9) and slot.is_due(9.0) and not slot.started_before
-    assert (slot.facts()["trouble"], slot.facts()["remedy"]) == ("cannot be started: EAGAIN", "Raise the limit")
+    assert (row_of(slot)["trouble"], row_of(slot)["remedy"]) == ("cannot be started: EAGAIN", "Raise the limit")
     begin(slot)
-    assert "trouble" not in slot.facts()
+    assert "trouble" not in row_of(slot)
 
 
 def test_a_start_that_failed_for_want_of_something_is_no_life(clock: Clock) -> None:
@@ -237,8 +238,8 @@ def test_a_start_that_failed_for_want_of_something_is_no_life(clock: Clock) -> N
     for _ in range(30):
         begin(slot)
         slot.start_failed(9.0, "no thread", "Raise the limit")
-        assert stands(slot) is State.WAITING and not slot.is_due(8.9) and slot.is_due(9.0)
-    assert slot.restarts == 0 and slot.deaths == () and "last_exit" not in slot.facts()
+        assert stands(slot) is SlotState.WAITING and not slot.is_due(8.9) and slot.is_due(9.0)
+    assert slot.restarts == 0 and slot.deaths == () and "last_exit" not in row_of(slot)
     begin(slot, ready=True)
     assert slot.restarts == 0
     assert end(slot, Cause.SHORT, now=100.0) and slot.due_at == 100.0 + 2.0, "it is put off"
@@ -265,7 +266,7 @@ def test_a_command_that_outran_its_intensity_is_held_and_tried_again_ever_more_s
     assert slot.has_outrun(INTENSITY)
     assert slot.hold(clock.now, INTENSITY) == 60.0
     held_since = clock.now
-    facts = slot.facts()
+    facts = row_of(slot)
     assert (facts["state"], facts["since"], facts["due"]) == ("held", held_since, held_since + 60)
     assert facts["trouble"] == "it has ended 4 times within 60 s; the last time: exit code 1"
     assert facts["remedy"].endswith("bin/run restart own")
@@ -276,26 +277,26 @@ def test_a_command_that_outran_its_intensity_is_held_and_tried_again_ever_more_s
         live(slot, clock, 1.0)
         assert slot.has_outrun(INTENSITY), "though its other deaths are long ago"
         assert slot.hold(clock.now, INTENSITY) == seconds
-        assert slot.facts()["since"] == held_since
+        assert row_of(slot)["since"] == held_since
 
     clock.now = slot.due_at
     begin(slot, ready_at=clock.now, ready=True)
-    assert slot.facts()["trouble"] and slot.facts()["since"] == held_since, "not well yet"
+    assert row_of(slot)["trouble"] and row_of(slot)["since"] == held_since, "not well yet"
     clock.now += 10
-    assert "trouble" not in slot.facts() and stands(slot) is State.RUNNING
+    assert "trouble" not in row_of(slot) and stands(slot) is SlotState.RUNNING
     end(slot, Cause.CRASHED, clock.now)
-    assert not slot.has_outrun(INTENSITY) and stands(slot) is State.WAITING
+    assert not slot.has_outrun(INTENSITY) and stands(slot) is SlotState.WAITING
 
 
 def test_an_order_ends_such_a_hold(clock: Clock) -> None:
-    for order, expected in (("start", State.WAITING), ("stop", State.STOPPED)):
+    for order, expected in (("start", SlotState.WAITING), ("stop", SlotState.STOPPED)):
         slot = own()
         for _ in range(INTENSITY.max_restarts + 1):
             live(slot, clock, 1.0)
         slot.hold(clock.now, INTENSITY)
         (slot.release if order == "start" else slot.cancel)()
         assert stands(slot) is expected and slot.is_due(clock.now) is (order == "start")
-        assert "trouble" not in slot.facts()
+        assert "trouble" not in row_of(slot)
 
 
 def test_since_when_it_is_down_does_not_begin_anew_with_every_try(clock: Clock) -> None:
@@ -304,18 +305,18 @@ def test_since_when_it_is_down_does_not_begin_anew_with_every_try(clock: Clock) 
     begin(slot, ready=True)
     clock.now += 100
     end(slot, Cause.CRASHED)
-    assert slot.facts()["since"] == 1_000_100
+    assert row_of(slot)["since"] == 1_000_100
     for _ in range(3):
         clock.now += 4
         begin(slot)
         clock.now += 1
         end(slot, Cause.CRASHED)
-        assert slot.facts()["since"] == 1_000_100
+        assert row_of(slot)["since"] == 1_000_100
     clock.now += 10
     begin(slot, ready=True)
-    assert slot.facts()["since"] == 1_000_125
+    assert row_of(slot)["since"] == 1_000_125
     end(slot, Cause.HELD)
-    assert slot.facts()["since"] == 1_000_125
+    assert row_of(slot)["since"] == 1_000_125
 
 
 def test_a_row_of_quick_deaths_is_one_trouble_though_it_is_ready_in_between(clock: Clock) -> None:
@@ -325,13 +326,13 @@ def test_a_row_of_quick_deaths_is_one_trouble_though_it_is_ready_in_between(cloc
         clock.now = 1_000_000.0 + seconds
         begin(slot, ready=True)
         end(slot, Cause.CRASHED, now=clock.now)
-        assert slot.facts()["since"] == 1_000_000
+        assert row_of(slot)["since"] == 1_000_000
     clock.now += 1
     begin(slot, ready=True)
-    assert slot.facts()["since"] == 1_000_010, "it runs"
+    assert row_of(slot)["since"] == 1_000_010, "it runs"
     clock.now += 10
     end(slot, Cause.CRASHED, now=clock.now)
-    assert slot.facts()["since"] == 1_000_020, "and did so for long enough"
+    assert row_of(slot)["since"] == 1_000_020, "and did so for long enough"
 
 
 def test_held_since_it_is_held(clock: Clock) -> None:
@@ -339,7 +340,7 @@ def test_held_since_it_is_held(clock: Clock) -> None:
     begin(slot)
     clock.now += 50
     end(slot, Cause.HELD)
-    assert slot.facts()["since"] == 1_000_050
+    assert row_of(slot)["since"] == 1_000_050
 
 
 def test_long_texts_are_cut_to_fit_a_message() -> None:
@@ -348,7 +349,7 @@ def test_long_texts_are_cut_to_fit_a_message() -> None:
     slot.after_exit(
         Exit(Cause.HELD, said="w" * 9000, remedy="r" * 9000), 1.0, counts=True, intensity=INTENSITY, random=lambda: 0.0
     )
-    facts = slot.facts()
+    facts = row_of(slot)
     assert (len(facts["last_exit"]), len(facts["remedy"])) == (300, 500)
 
 
@@ -381,7 +382,7 @@ def test_what_was_ordered_to_stop_is_not_replaced_however_it_ends(cause: Cause) 
     begin(slot, ready=True)
     slot.wanted = False
     assert not end(slot, cause)
-    assert stands(slot) in (State.STOPPED, State.HELD)
+    assert stands(slot) in (SlotState.STOPPED, SlotState.HELD)
 
 
 def test_one_that_rests_is_started_by_nothing_but_its_waking() -> None:
@@ -390,7 +391,7 @@ def test_one_that_rests_is_started_by_nothing_but_its_waking() -> None:
     slot.rests = True
     end(slot, Cause.ASKED)
     slot.release()
-    assert stands(slot) is State.STOPPED and not slot.is_due(1e9)
+    assert stands(slot) is SlotState.STOPPED and not slot.is_due(1e9)
     slot.rests = False
     slot.release()
     assert slot.is_due(1e9)

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from ipc.transport.messages import Report, Wake
+from supervisor.processes.loop.rows import row_of
 from supervisor.processes.process import Process
 from supervisor.processes.spec import ChildSpec, Intensity, SpecError
 from supervisor.processes.supervisor import Supervisor
@@ -241,7 +242,7 @@ def test_a_held_child_stays_held_and_the_others_go_on(
         yield from stage.until("b to be ready", lambda: stage.supervisor.children.is_ready("b"))
         os.kill(stage.pid("b"), signal.SIGKILL)
         yield from stage.replaced("b")
-        facts = stage.slot("a").facts()
+        facts = row_of(stage.slot("a"))
         assert facts["state"] == "held" and "pid" not in facts and facts["restarts"] == 0
         assert (facts["last_exit"], facts["last_cause"], facts["remedy"]) == (text, "held", remedy)
 
@@ -256,7 +257,7 @@ def test_a_transient_child_that_has_finished_is_not_started_again(notes: Path) -
         yield from stage.until("a to finish", lambda: stage.states["a"]["state"] == "finished")
         before = stage.slot("b").restarts
         yield from stage.until("b to be replaced", lambda: stage.slot("b").restarts >= before + 2)
-        assert stage.slot("a").facts()["state"] == "finished" and stage.slot("a").restarts == 0
+        assert row_of(stage.slot("a"))["state"] == "finished" and stage.slot("a").restarts == 0
 
     assert stage.play(script) == 0
     assert stage.ended("a") == [("finished", "exit code 0")]
@@ -559,7 +560,7 @@ def test_what_a_busy_router_adds_to_a_row_is_told_while_it_is_busy(
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
         slot = stage.slot("a")
-        facts = slot.facts()
+        facts = row_of(slot)
         monkeypatch.setattr(slot, "facts", lambda: facts)
         monkeypatch.setattr(stage, "on_state", lambda child, facts: told.append(stage.busy))
         yield from stage.until("it to be told", lambda: told.count(True) >= 3)
@@ -578,7 +579,7 @@ def test_a_child_over_its_cap_is_killed_and_judged_so(notes: Path) -> None:
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.replaced("a")
-        assert 0 < stage.slot("a").facts()["rss_bytes"] < 60 * 2**20
+        assert 0 < row_of(stage.slot("a"))["rss_bytes"] < 60 * 2**20
 
     assert stage.play(script) == 0
     assert stage.ended("a")[0] == ("out of memory", "out of memory: it outgrew its cap and was killed")
@@ -595,7 +596,7 @@ def test_a_cap_can_be_raised_for_one_incarnation(notes: Path) -> None:
         assert stage.states["a"]["cap_bytes"] == 400 * 2**20
         os.kill(stage.pid("a"), signal.SIGKILL)
         yield from stage.replaced("a")
-        assert stage.slot("a").facts()["cap_bytes"] == 60 * 2**20
+        assert row_of(stage.slot("a"))["cap_bytes"] == 60 * 2**20
 
     assert stage.play(script) == 0
     assert stage.ended("a")[0] == ("signalled", "killed by SIGKILL")
@@ -624,7 +625,7 @@ def test_a_child_that_is_killed_for_its_memory_while_it_stops_stays_stopped(note
         for _ in range(10):
             yield
         assert stage.starts == ["a"], "as the operator has said"
-        assert stage.slot("a").facts()["last_cause"] == "out of memory"
+        assert row_of(stage.slot("a"))["last_cause"] == "out of memory"
         stage.supervisor.roster.operate("start", "a")
         yield from stage.replaced("a")
 
@@ -639,7 +640,7 @@ def test_a_cap_is_lowered_by_what_the_child_has_now_and_not_by_an_old_sample(not
         yield from stage.all_ready()
         yield from stage.until("a to have grown", lambda: "has 83886080" in stage.notes())
         assert not stage.supervisor.children.set_cap("a", 60 * 2**20), "it has more: it would be killed"
-        assert stage.slot("a").facts()["cap_bytes"] == 400 * 2**20
+        assert row_of(stage.slot("a"))["cap_bytes"] == 400 * 2**20
         process = stage.slot("b").process
         assert process is not None
         process.rss_bytes = 500 * 2**20  # as it was a moment ago
@@ -713,11 +714,11 @@ def test_what_a_child_has_had_of_the_processors(notes: Path) -> None:
 
     def script(stage: Stage) -> Iterator[None]:
         yield from stage.all_ready()
-        effort = stage.supervisor.children.effort("a")
-        assert effort is not None and effort.cpu_seconds > 0 and not effort.is_stopped
+        cpu_usage = stage.supervisor.children.cpu_usage("a")
+        assert cpu_usage is not None and cpu_usage.cpu_seconds > 0 and not cpu_usage.is_stopped
         stage.supervisor.roster.stop_child("a")
         yield from stage.until("it to be gone", lambda: stage.ended("a"))
-        assert stage.supervisor.children.effort("a") is None
+        assert stage.supervisor.children.cpu_usage("a") is None
 
     assert stage.play(script) == 0
 
@@ -879,7 +880,7 @@ def test_a_stop_while_a_child_waits_to_be_replaced(notes: Path) -> None:
         yield from stage.until("a to have died often", lambda: len(stage.ended("a")) >= 3)
 
     assert stage.play(script) == 0
-    assert stage.slot("a").facts()["state"] == "stopped"
+    assert row_of(stage.slot("a"))["state"] == "stopped"
 
 
 def test_a_stopped_child_is_killed_at_the_stop_deadline(notes: Path) -> None:

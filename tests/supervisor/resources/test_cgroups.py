@@ -65,7 +65,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_settling_moves_us_down_and_enables_the_controller(folder: Path) -> None:
-    assert cgroups.settle(folder, folder) == folder
+    assert cgroups.divide(folder, folder) == folder
     assert (folder / "tree" / "cgroup.procs").read_text() == ME
     assert (folder / "cgroup.subtree_control").read_text() == "+memory"
 
@@ -73,7 +73,7 @@ def test_settling_moves_us_down_and_enables_the_controller(folder: Path) -> None
 def test_settling_removes_what_others_have_left_there(folder: Path) -> None:
     (folder / "image-1.99.3").mkdir()
     (folder / "memory.swap.max").write_text("max")
-    assert cgroups.settle(folder, folder) == folder
+    assert cgroups.divide(folder, folder) == folder
     assert not (folder / "image-1.99.3").exists()
     assert (folder / "memory.swap.max").exists()
 
@@ -91,28 +91,28 @@ def test_settling_removes_what_others_have_left_there(folder: Path) -> None:
 )
 def test_a_cgroup_that_is_not_fit_is_left_as_it_is(file: str, text: str | None, folder: Path) -> None:
     (folder / file).unlink() if text is None else (folder / file).write_text(text)
-    assert cgroups.settle(folder, folder) is None
+    assert cgroups.divide(folder, folder) is None
     assert not (folder / "tree").exists()
 
 
 def test_without_cgroups_nothing_is_settled() -> None:
-    assert cgroups.settle(None) is None
+    assert cgroups.divide(None) is None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="others are told by the owner of the folder")
 def test_that_root_may_write_there_is_no_delegation(folder: Path, tmp_path: Path) -> None:
-    assert cgroups.settle(folder, tmp_path) is None
+    assert cgroups.divide(folder, tmp_path) is None
     os.setxattr(folder, "user.delegate", b"0")
-    assert cgroups.settle(folder, tmp_path) is None
+    assert cgroups.divide(folder, tmp_path) is None
     os.setxattr(folder, "user.delegate", b"1")
-    assert cgroups.settle(folder, tmp_path) == folder
+    assert cgroups.divide(folder, tmp_path) == folder
 
 
 def test_delegated_to_a_user_is_what_belongs_to_it(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid or 4711)
-    assert (cgroups.settle(folder, tmp_path) == folder) is (folder.stat().st_uid != 0)
+    assert (cgroups.divide(folder, tmp_path) == folder) is (folder.stat().st_uid != 0)
 
 
 def test_where_the_controller_cannot_be_enabled_all_is_as_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +125,7 @@ def test_where_the_controller_cannot_be_enabled_all_is_as_before(folder: Path, m
             write(path, text)
 
     monkeypatch.setattr(cgroups, "_write", refuse)
-    assert cgroups.settle(folder, folder) is None
+    assert cgroups.divide(folder, folder) is None
     assert (folder / "cgroup.procs").read_text() == ME
     assert not (folder / "tree").exists()
 
@@ -236,7 +236,7 @@ where = lambda pid: [line[3:] for line in Path(f"/proc/{pid}/cgroup").read_text(
 (ours / "cgroup.procs").write_text(str(os.getpid()))
 os.setxattr(ours, "user.delegate", b"1")
 own = cgroups.own(mount)
-settled = cgroups.settle(own, mount)
+settled = cgroups.divide(own, mount)
 told = {"own": str(own), "settled": str(settled), "root": where("self")}
 child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
 told["child"] = where(child.pid)

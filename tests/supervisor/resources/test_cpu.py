@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ipc.transport.router import Effort
+from ipc.transport.router import CpuUsage
 from supervisor.resources import cpu
 from tests.instance import wait_for
 
@@ -28,7 +28,7 @@ def busy() -> Iterator[int]:
         process.kill()
 
 
-def of(pid: int) -> Effort:
+def of(pid: int) -> CpuUsage:
     read = cpu.read(pid)
     assert read is not None
     return read

@@ -8,10 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.resources.pressure import STEP_SECONDS, MemoryLimits, RationState, Reading, State, judge, read, step
+from supervisor.resources.pressure import (
+    STEP_SECONDS,
+    MemoryLimits,
+    PressureState,
+    RationState,
+    Reading,
+    judge,
+    read,
+    step,
+)
 
-LASTS: tuple[State, float] = ("short", STEP_SECONDS)
-HEALS: tuple[State, float] = ("ok", STEP_SECONDS)
+LASTS: tuple[PressureState, float] = ("short", STEP_SECONDS)
+HEALS: tuple[PressureState, float] = ("ok", STEP_SECONDS)
 LIMITS = MemoryLimits(floor_bytes=100, percent=20.0)
 
 
@@ -35,7 +44,11 @@ LIMITS = MemoryLimits(floor_bytes=100, percent=20.0)
     ],
 )
 def test_what_is_short(
-    available: int | None, percent: float | None, limits: MemoryLimits, from_ok: State, from_short: State
+    available: int | None,
+    percent: float | None,
+    limits: MemoryLimits,
+    from_ok: PressureState,
+    from_short: PressureState,
 ) -> None:
     reading = Reading(available, percent)
     assert (judge(reading, limits, "ok"), judge(reading, limits, "short")) == (from_ok, from_short)
@@ -47,7 +60,7 @@ def test_what_is_short_from_well_is_short_from_short(available: int, percent: fl
     assert judge(reading, LIMITS, "ok") == "ok" or judge(reading, LIMITS, "short") == "short"
 
 
-def played(workers: int, *states: tuple[State, float]) -> list[tuple[int, bool]]:
+def played(workers: int, *states: tuple[PressureState, float]) -> list[tuple[int, bool]]:
     """Workers and intake after each of these states, the second of which says how long after the one before."""
     ration, now, seen = RationState(), 1000.0, []
     for state, seconds in states:
@@ -83,7 +96,7 @@ def test_one_is_always_at_work(workers: int, left: int) -> None:
 
 
 @given(st.integers(1, 64), st.lists(st.tuples(st.sampled_from(["ok", "short"]), st.floats(0, 100))))
-def test_whatever_comes_it_ends_well(workers: int, states: list[tuple[State, float]]) -> None:
+def test_whatever_comes_it_ends_well(workers: int, states: list[tuple[PressureState, float]]) -> None:
     for count, _ in played(workers, *states):
         assert 0 <= count <= workers
     assert played(workers, *states, *[HEALS] * 8)[-1] == (0, True)

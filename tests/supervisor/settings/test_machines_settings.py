@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from supervisor import tree
+from supervisor import child_options, tree
 from supervisor.settings import Settings, SettingsError, join, load
 from supervisor.settings.render import render
 
@@ -135,7 +135,7 @@ def test_the_word_is_for_a_node(tmp_path: Path, role: str) -> None:
 def test_a_node_passes_an_account_over(tmp_path: Path) -> None:
     """Half an account, and one without channels, are faults elsewhere."""
     node = loaded(tmp_path, {**NODE, "PICTUREDESK__TELEGRAM__API_ID": "5"})
-    assert tree.faults(node) == [] and tree.connection_options(node)["telegram"] is None
+    assert tree.faults(node) == [] and child_options.connection_options(node)["telegram"] is None
     with pytest.raises(SettingsError):
         loaded(tmp_path, {"PICTUREDESK__TELEGRAM__API_ID": "5"})
 
@@ -144,7 +144,7 @@ def test_a_node_passes_an_account_over(tmp_path: Path) -> None:
 def test_what_is_kept_for_the_own_workers(tmp_path: Path, given: str, above: int) -> None:
     more = {"PICTUREDESK__POOL__WORKERS": "3", "PICTUREDESK__MACHINES__HAND_OVER_ABOVE": given}
     origin = loaded(tmp_path, {**SERVICES, ROLE: "origin", **more})
-    options = tree.uploader_options(origin)
+    options = child_options.uploader_options(origin)
     assert (options["machines"]["hand_over_above"], options["machines"]["workers"]) == (above, 3)
     assert options["machines"]["wire_bucket"] == "pictures" and options["machines"]["name"]
     assert options["images"].items() <= tree.image_worker(origin).options.items()
@@ -152,9 +152,9 @@ def test_what_is_kept_for_the_own_workers(tmp_path: Path, given: str, above: int
 
 def test_a_machine_alone_knows_of_no_others(tmp_path: Path) -> None:
     alone = loaded(tmp_path, SERVICES)
-    told = (tree.uploader_options(alone), tree.connection_options(alone))
+    told = (child_options.uploader_options(alone), child_options.connection_options(alone))
     assert [one["machines"] for one in told] == [{"role": "all"}] * 2
-    assert not {"storage", "catalog"} & tree.connection_options(alone).keys()
+    assert not {"storage", "catalog"} & child_options.connection_options(alone).keys()
 
 
 def test_a_node_writes_pictures_and_rows_and_nothing_else(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_node_writes_pictures_and_rows_and_nothing_else(tmp_path: Path) -> Non
         '[feeds]\nenabled = true\n[site]\nenabled = true\n[[webhook]]\nurl = "https://h.example.org"\nkind = "rebuild"'
     )
     node = loaded(tmp_path, NODE, more)
-    options = tree.uploader_options(node)
+    options = child_options.uploader_options(node)
     assert (options["webhooks"], options["feeds"]["enabled"], options["site"]["enabled"]) == ([], False, False)
-    assert tree.gallery(node) == ""
-    assert tree.connection_options(node)["storage"]["bucket"] == "pictures"
+    assert child_options.gallery(node) == ""
+    assert child_options.connection_options(node)["storage"]["bucket"] == "pictures"

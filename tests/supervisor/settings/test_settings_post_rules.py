@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ipc.editing import Editing
-from ipc.rules import Rule
-from supervisor import tree
+from ipc.rules import PostRule
+from supervisor import child_options
 from supervisor.settings import Settings, SettingsError, load
 from supervisor.settings.post_rules import KEYS
 from supervisor.settings.render import render
@@ -26,7 +26,7 @@ def faults(folder: Path, text: str) -> list[str]:
 
 
 def test_without_any_nothing_is_left_and_captions_say_nothing(tmp_path: Path) -> None:
-    assert Editing.from_options(tree.editing_options(read(tmp_path))) == Editing()
+    assert Editing.from_options(child_options.editing_options(read(tmp_path))) == Editing()
 
 
 def test_what_they_become_for_the_connection(tmp_path: Path) -> None:
@@ -48,11 +48,11 @@ def test_what_they_become_for_the_connection(tmp_path: Path) -> None:
         until = "2026-11-30"
         """,
     )
-    assert Editing.from_options(tree.editing_options(settings)) == Editing(
+    assert Editing.from_options(child_options.editing_options(settings)) == Editing(
         True,
         (
-            Rule("take", "name:news", ("print", "öl"), "photo", min_width=1000, max_bytes=5000),
-            Rule("leave", since=1_795_910_400, until=1_796_083_199),
+            PostRule("take", "name:news", ("print", "öl"), "photo", min_width=1000, max_bytes=5000),
+            PostRule("leave", since=1_795_910_400, until=1_796_083_199),
         ),
     )
     assert settings.public()["telegram.rules"][0]["tags"] == ["print", "öl"]
@@ -72,8 +72,8 @@ def test_bounds_may_be_one_number_and_what_is_empty_is_no_condition(tmp_path: Pa
         max_width = 300
         """,
     )
-    rules = Editing.from_options(tree.editing_options(settings)).rules
-    assert rules == (Rule("leave", min_width=300, max_width=300),)
+    rules = Editing.from_options(child_options.editing_options(settings)).rules
+    assert rules == (PostRule("leave", min_width=300, max_width=300),)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from supervisor import tree
 from supervisor.settings import Settings, SettingsError, load
 from supervisor.settings.render import render
 from supervisor.settings.webhooks import EVENTS, KEY_FORM, KEYS, MOST, WebhookSettings
+from supervisor.start import Start
 
 VARIABLE = "PICTUREDESK__WEBHOOK"
 URL = "https://example.org/hooks/a-token?key=hidden"
@@ -146,7 +147,7 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
 
 def test_the_uploader_alone_is_told(tmp_path: Path) -> None:
     settings = read(tmp_path, table())
-    children = tree.children(settings, 0, tree.Start.now())
+    children = tree.children(settings, 0, Start.now())
     assert [child.name for child in children if "a-token" in repr(child.options)] == ["uploader"]
 
 

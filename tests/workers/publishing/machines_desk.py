@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ipc.files.rows import RowLayout, rows_of
-from ipc.jobs import DeadCause, Rendition, State
+from ipc.jobs import FailureCause, Rendition, State
 from ipc.journal.machines import claims
 from ipc.machines.handover import Handover
 from ipc.machines.result import Dead, Published, RowAddress
@@ -79,11 +79,11 @@ class Origin:
         self.fleet = Fleet(options["storage"]["bucket"], self.clock)
         self.context = desk.context(**options)
         self.hand_over = works.make_hand_over(self.context, self.fleet)
-        self.minding = works.make_minding(self.context, self.fleet)
-        self.hand_over._clock = self.minding._clock = self.clock
+        self.reconciler = works.make_reconciler(self.context, self.fleet)
+        self.hand_over._clock = self.reconciler._clock = self.clock
         self.storage = storages.make({"state_dir": str(desk.state_dir), **options})
         self.asked: list[str] = []
-        for queues in (self.hand_over._queues, self.minding._queues):
+        for queues in (self.hand_over._queues, self.reconciler._queues):
             self._listen(queues)
 
     def _listen(self, queues: Queues) -> None:
@@ -99,7 +99,7 @@ class Origin:
         """Both, until nothing is to be done, with everything due."""
         self.clock.now += seconds
         for _ in range(20):
-            if not self.minding.step() + self.hand_over.step():
+            if not self.reconciler.step() + self.hand_over.step():
                 return
         raise AssertionError("there is no end to it")
 
@@ -117,7 +117,7 @@ class Origin:
         return {row["message_id"]: row["state"] for row in found}
 
     def close(self) -> None:
-        for one in (self.hand_over, self.minding, self.storage):
+        for one in (self.hand_over, self.reconciler, self.storage):
             one.close()
 
 
@@ -184,7 +184,7 @@ class Node:
         self,
         numbers: Iterable[int],
         state: State = "rendered",
-        cause: DeadCause = "failure",
+        cause: FailureCause = "failure",
         *,
         reason: str = "no picture",
         is_doubtful: bool = False,

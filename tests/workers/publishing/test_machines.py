@@ -17,7 +17,7 @@ import pytest
 from ipc import editing, failpoints
 from ipc.files.rows import RowLayout
 from ipc.intake import take_handed_over, withdraw
-from ipc.jobs import DeadCause, State
+from ipc.jobs import FailureCause, State
 from ipc.journal import Journal, queue, transitions
 from ipc.journal.machines import claims, taken
 from ipc.journal.outputs import takedowns
@@ -25,15 +25,16 @@ from ipc.machines.handover import Handover
 from ipc.posts import LIVE
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import Report
+from tests.ipc.builders import claim_of
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 from tests.workers.desk import CHANNEL, Desk
 from tests.workers.publishing.catalog.queue_desk import expire
 from tests.workers.publishing.machines_desk import MADE, Node, Origin, sections
 from workers.publishing.gc import collect
-from workers.publishing.liveness import Liveness
 from workers.publishing.machines import fleet, hand_over, works
 from workers.publishing.row_stage import RowStage
+from workers.publishing.running.liveness import Liveness
 from workers.publishing.service.breaker import Breaker
 from workers.publishing.service.faults import ServiceFault
 from workers.publishing.service.service import Service
@@ -109,7 +110,7 @@ def test_an_idle_origin_hands_nothing_over_and_asks_seldom(origin: Origin, node:
     origin.asked.clear()
     for _ in range(200):
         origin.clock.now += 0.5
-        origin.minding.step()
+        origin.reconciler.step()
         origin.hand_over.step()
     assert origin.steps() == [] and 10 <= len(origin.asked) <= 30, origin.asked
 
@@ -151,7 +152,7 @@ def test_our_own_workers_get_back_what_no_node_holds(origin: Origin, node: Node)
         assert transitions.claim(origin.desk.journal, origin.desk.of(number), "image-1")
     origin.step()
     assert claims.left_to_render(origin.desk.journal, 99) == 2
-    assert [claims.of_job(origin.desk.journal, number) is not None for number in (3, 4, 5, 6)] == [
+    assert [claim_of(origin.desk.journal, number) is not None for number in (3, 4, 5, 6)] == [
         True,
         True,
         False,
@@ -161,7 +162,7 @@ def test_our_own_workers_get_back_what_no_node_holds(origin: Origin, node: Node)
         assert transitions.claim(origin.desk.journal, origin.desk.of(number), "image-1")
     origin.step()
     origin.step()
-    assert len(origin.steps()) == 1 and claims.of_job(origin.desk.journal, 3)
+    assert len(origin.steps()) == 1 and claim_of(origin.desk.journal, 3)
     assert node.publish(3)
     origin.step()
     assert origin.desk.of(3).state == "published"
@@ -278,7 +279,7 @@ def make(change: str, origin: Origin) -> None:
 
 
 @pytest.mark.parametrize(("state", "cause"), [("seen", "failure"), ("fetched", "failure"), ("fetched", "poison")])
-def test_what_a_node_can_not_do_is_done_here(state: State, cause: DeadCause, origin: Origin, node: Node) -> None:
+def test_what_a_node_can_not_do_is_done_here(state: State, cause: FailureCause, origin: Origin, node: Node) -> None:
     """Its original is lost in the bucket, or the node has too little memory. It is handed over to no other one."""
     fetch(origin, 3)
     origin.step()
@@ -413,7 +414,7 @@ def test_a_dead_letter_whose_message_was_edited_meanwhile_is_tried_again(origin:
     node.take()
     make("edit", origin)
     node.die([3])
-    origin.minding.step()
+    origin.reconciler.step()
     origin.step()
     assert origin.desk.of(3).state == "fetched"
 
@@ -529,9 +530,9 @@ def test_a_row_with_an_old_receipt_does_not_cost_a_node_the_message_that_came_ag
     assert_nothing_left(origin)
 
 
-def retreat(origin: Origin) -> None:
+def decommission(origin: Origin) -> None:
     origin.options["machines"] = {"role": "all"}
-    work = works.make_retreat(origin.desk.context(**origin.options))
+    work = works.make_decommission(origin.desk.context(**origin.options))
     try:
         while work.step():
             pass
@@ -544,7 +545,7 @@ def test_an_origin_no_more_takes_results_and_brings_the_rest_home(origin: Origin
     fetch(origin, 6)
     origin.step()
     assert node.take(2) == [3, 4] and node.publish(3)
-    retreat(origin)
+    decommission(origin)
     assert origin.states() == {**dict.fromkeys((1, 2, 4, 5, 6), "fetched"), 3: "published"}
     assert claims.left_to_render(origin.desk.journal, 9) == 5
     assert not node.publish(4)
@@ -561,11 +562,11 @@ def test_an_origin_no_more_that_can_not_ask_begins_all_the_same(
     assert node.take() == [3]
     url, origin.options["catalog"]["url"] = origin.options["catalog"]["url"], "http://127.0.0.1:9"
     with pytest.raises(ServiceFault):
-        retreat(origin)
+        decommission(origin)
     assert claims.outstanding(origin.desk.journal) == 0 and claims.left_to_render(origin.desk.journal, 9) == 3
     assert node.publish(3)
     origin.options["catalog"]["url"] = url
-    retreat(origin)
+    decommission(origin)
     assert origin.desk.of(3).state == "fetched" and not claims.is_any_left(origin.desk.journal)
     assert origin.wire() == {} and set(rows(queue_server)) == {3}
 
@@ -626,7 +627,7 @@ def test_what_fails_is_told(origin: Origin, queue_server: RowServer) -> None:
     queue_server.reload()
     try:
         with pytest.raises(ServiceFault):
-            origin.minding.step()
+            origin.reconciler.step()
     finally:
         queue_server.sql("alter function public.pd_machines_away rename to pd_machines")
         queue_server.reload()

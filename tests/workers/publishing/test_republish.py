@@ -255,7 +255,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("wanted", ["stripped", "none"])
-@pytest.mark.parametrize("call", ["read", "put_all", "settle", "delete", "recorded"])
+@pytest.mark.parametrize("call", ["read", "put_all", "sync", "delete", "recorded"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_run_that_was_killed_is_gone_on_with(
     publishing: Publishing, monkeypatch: pytest.MonkeyPatch, wanted: Published, call: str, when: str
@@ -274,7 +274,7 @@ def test_a_run_that_was_killed_is_gone_on_with(
 
     with monkeypatch.context() as patch:
         patch.setattr(target, name, dies)
-        if wanted == "none" and call in ("put_all", "settle"):
+        if wanted == "none" and call in ("put_all", "sync"):
             return
         with pytest.raises(Killed):
             list(replace_all(scope))

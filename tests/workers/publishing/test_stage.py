@@ -8,14 +8,14 @@ import time
 
 import pytest
 
-from ipc.holds import Hold
 from ipc.journal import JournalError
+from ipc.process.holds import Hold
 from ipc.transport.mailbox import Closed
 from tests.instance import wait_for
 from workers import uploader
-from workers.publishing import liveness as module
 from workers.publishing import stage, threads
-from workers.publishing.liveness import Liveness
+from workers.publishing.running import liveness as module
+from workers.publishing.running.liveness import Liveness
 from workers.publishing.service.faults import JobFault, ServiceFault
 from workers.publishing.stage import unforeseen_as
 from workers.publishing.threads import Interrupted, never

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from ipc import editing
-from ipc.checklist import Checklist
 from ipc.editing import NO_EDITING
 from ipc.files.object_layout import Layout
 from ipc.files.spool import Spool
@@ -24,6 +23,7 @@ from ipc.journal import breakers, leases, transitions
 from ipc.journal.leases import LEASE_SECONDS
 from ipc.journal.outputs import takedowns
 from ipc.posts import Channel, Page, Photo, Post
+from ipc.process.checklist import Checklist
 from ipc.retry import RetryPolicy
 from tests.servers.cdn import TOKEN, ZONE, Cdn, said
 from tests.workers.desk import CHANNEL, LADDER, POSTED, RECIPE, WHOLE_LADDER, Desk

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from ipc.checklist import Checklist
 from ipc.journal import Journal
 from ipc.journal.outputs.webhooks import Delivery
+from ipc.process.checklist import Checklist
 from tests.ipc.builders import HOME
 from workers.publishing.webhooks import works
 from workers.publishing.webhooks.answers import MessageFault, ReceiverFault, ReceiverGone, fault_of

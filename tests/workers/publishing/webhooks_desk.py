@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ipc.jobs import ChangeKind
 from ipc.journal import Journal
 from ipc.journal.outputs import changes, webhooks
-from ipc.journal.outputs.changes import What
 from ipc.retry import RetryPolicy
 from tests.ipc.builders import Clock, open_journal
 from tests.servers.receiver import SECRET, Receiver
@@ -75,7 +75,7 @@ class Bench:
     def rebuild(self) -> Rebuild:
         return Rebuild(self.target, self.journal, self.receiver, self.standing(), POLICY, 60.0, 600.0)
 
-    def change(self, message_id: int, what: What) -> None:
+    def change(self, message_id: int, what: ChangeKind) -> None:
         """As the transaction writes it that records a row."""
         with self.journal.transaction():
             address = {"channel_id": CHANNEL, "message_id": message_id}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ipc.transport.router import Effort
+from ipc.transport.router import CpuUsage
 from workers.rendering.deadline import LATE_SECONDS, Deadline, Timing
 
 JOB_SECONDS = 60.0
-PATIENCE = 4
+DEADLINE_MULTIPLIER = 4
 
 
 def watched(
@@ -21,12 +21,12 @@ def watched(
     stopped: bool = False,
 ) -> Deadline:
     """A job after that number of seconds, in each of which it has used or waited for so much of the processors."""
-    watch = Deadline.start(1000.0, Effort(7.0, 3.0))
+    watch = Deadline.start(1000.0, CpuUsage(7.0, 3.0))
     looks = int(seconds / every)
     for look in range(1, looks + 1):
         passed = look * every
-        effort = Effort(7.0 + cpu * passed, 3.0 + queued * passed, waits_for_disk=disk, is_stopped=stopped)
-        watch = watch.look(1000.0 + passed, effort)
+        cpu_usage = CpuUsage(7.0 + cpu * passed, 3.0 + queued * passed, waits_for_disk=disk, is_stopped=stopped)
+        watch = watch.look(1000.0 + passed, cpu_usage)
     return watch
 
 
@@ -53,28 +53,28 @@ def watched(
     ],
 )
 def test_what_its_time_says(watch: Deadline, verdict: Timing) -> None:
-    assert watch.timing(JOB_SECONDS, PATIENCE) is verdict
+    assert watch.timing(JOB_SECONDS, DEADLINE_MULTIPLIER) is verdict
 
 
 def test_a_suspended_machine_is_no_fault_of_the_jobs() -> None:
     """It was at work for 10 s when the machine stood still for an hour."""
-    watch = watched(10, cpu=1.0).look(1010.0 + 3600.0, Effort(17.0, 3.0))
+    watch = watched(10, cpu=1.0).look(1010.0 + 3600.0, CpuUsage(17.0, 3.0))
     assert watch.withheld_seconds == 3600.0
-    assert watch.timing(JOB_SECONDS, PATIENCE) is Timing.HINDERED, "longer than anybody waits, and no strike"
-    watch = watched(10, cpu=1.0).look(1010.0 + 100.0, Effort(17.0, 3.0))
-    assert watch.timing(JOB_SECONDS, PATIENCE) is Timing.WITHIN, "it goes on where it was"
+    assert watch.timing(JOB_SECONDS, DEADLINE_MULTIPLIER) is Timing.HINDERED, "longer than anybody waits, and no strike"
+    watch = watched(10, cpu=1.0).look(1010.0 + 100.0, CpuUsage(17.0, 3.0))
+    assert watch.timing(JOB_SECONDS, DEADLINE_MULTIPLIER) is Timing.WITHIN, "it goes on where it was"
 
 
 def test_what_is_withheld_is_never_more_than_what_was_not_used() -> None:
-    watch = Deadline.start(0.0, Effort(0.0, 0.0)).look(1.0, Effort(0.7, 5.0))
+    watch = Deadline.start(0.0, CpuUsage(0.0, 0.0)).look(1.0, CpuUsage(0.7, 5.0))
     assert watch.withheld_seconds == pytest.approx(0.3), "five threads wait for one processor"
-    watch = Deadline.start(0.0, Effort(0.0, 9.0)).look(1.0, Effort(0.2, 4.0))
+    watch = Deadline.start(0.0, CpuUsage(0.0, 9.0)).look(1.0, CpuUsage(0.2, 4.0))
     assert watch.withheld_seconds == 0.0, "a thread has ended, and its time is counted no more"
 
 
 def test_without_figures_wall_time_is_all_there_is() -> None:
     watch = Deadline.start(0.0, None)
-    assert watch.look(59.0, None).timing(JOB_SECONDS, PATIENCE) is Timing.WITHIN
-    assert watch.look(61.0, None).timing(JOB_SECONDS, PATIENCE) is Timing.OVER
-    watch = Deadline.start(0.0, Effort(1.0, 0.0)).look(61.0, None)
-    assert watch.timing(JOB_SECONDS, PATIENCE) is Timing.OVER, "it is just about to end"
+    assert watch.look(59.0, None).timing(JOB_SECONDS, DEADLINE_MULTIPLIER) is Timing.WITHIN
+    assert watch.look(61.0, None).timing(JOB_SECONDS, DEADLINE_MULTIPLIER) is Timing.OVER
+    watch = Deadline.start(0.0, CpuUsage(1.0, 0.0)).look(61.0, None)
+    assert watch.timing(JOB_SECONDS, DEADLINE_MULTIPLIER) is Timing.OVER, "it is just about to end"

@@ -17,10 +17,10 @@ from tests.workers.desk import Desk
 from workers.sources.settle import (
     Failed,
     Fetched,
+    FetchEnd,
     Gone,
     LeftOut,
     NoRoom,
-    Outcome,
     PutOff,
     TooLarge,
     Withdrawn,
@@ -32,7 +32,7 @@ from workers.sources.settle import (
 POLICY = RetryPolicy(max_attempts=1, base_seconds=60.0)
 
 
-def settled(desk: Desk, job: Job, outcome: Outcome) -> tuple[bool, list[Any]]:
+def settled(desk: Desk, job: Job, outcome: FetchEnd) -> tuple[bool, list[Any]]:
     """Whether the job has moved, and what was logged: level, event and the fields of interest."""
     with structlog.testing.capture_logs() as logs:
         has_moved = settle(desk.journal, desk.spool, POLICY, job, outcome)
@@ -65,7 +65,7 @@ def test_of_several_that_were_fetched_those_that_are_not_wanted_leave_no_file(de
 
 
 @pytest.mark.parametrize("outcome", [Withdrawn(), NoRoom("the spool cannot be written")])
-def test_nothing_is_recorded(desk: Desk, outcome: Outcome) -> None:
+def test_nothing_is_recorded(desk: Desk, outcome: FetchEnd) -> None:
     job = desk.take(1)
     has_moved, logs = settled(desk, job, outcome)
     assert not has_moved and desk.of(1) == job
@@ -98,7 +98,7 @@ def test_a_failure_costs_an_attempt_and_the_last_one_its_life(desk: Desk) -> Non
         (LeftOut("not in the export"), "not in the export", "info", "picture.left_out"),
     ],
 )
-def test_dead_at_once(desk: Desk, outcome: Outcome, reason: str, level: str, event: str) -> None:
+def test_dead_at_once(desk: Desk, outcome: FetchEnd, reason: str, level: str, event: str) -> None:
     job = desk.take(1)
     assert settled(desk, job, outcome) == (True, [(level, event)])
     assert (desk.of(1).state, desk.of(1).reason) == ("dead", reason)
@@ -108,7 +108,7 @@ def test_dead_at_once(desk: Desk, outcome: Outcome, reason: str, level: str, eve
 
 
 @pytest.mark.parametrize("outcome", [Fetched("5ha", 7), PutOff("x", 9.0), Failed("x"), Gone("x"), LeftOut("x")])
-def test_a_job_that_has_moved_on_is_left_alone(desk: Desk, outcome: Outcome) -> None:
+def test_a_job_that_has_moved_on_is_left_alone(desk: Desk, outcome: FetchEnd) -> None:
     job = desk.take(1)
     now = desk.take(1, picture="another", edited_at=2_000_000_000)
     has_moved, logs = settled(desk, job, outcome)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ipc.checklist import Checklist
-from ipc.loading import loading
+from ipc.process.checklist import Checklist
+from ipc.process.loading import loading
 from workers.publishing.catalog import embedded
 from workers.publishing.catalog.embedded import SqliteCatalog
 from workers.publishing.catalog.protocol import (
@@ -22,8 +22,8 @@ from workers.publishing.catalog.protocol import (
     Fenced,
     MessageRows,
     NotAsked,
-    Outcome,
     RowFault,
+    WriteOutcome,
 )
 
 __all__ = [
@@ -33,9 +33,9 @@ __all__ = [
     "Fenced",
     "MessageRows",
     "NotAsked",
-    "Outcome",
     "RowFault",
     "SqliteCatalog",
+    "WriteOutcome",
     "check",
     "make",
 ]

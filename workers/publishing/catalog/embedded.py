@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ipc import database
-from ipc.checklist import Checklist
+from ipc.process.checklist import Checklist
 from workers.publishing.catalog.pictures import COLUMNS, Asked, Position
-from workers.publishing.catalog.protocol import Catalog, CatalogFault, MessageRows, Outcome, RowFault, refusal
+from workers.publishing.catalog.protocol import Catalog, CatalogFault, MessageRows, RowFault, WriteOutcome, refusal
 
 VERSION = 2
 """`PRAGMA user_version` of the catalogue."""
@@ -115,8 +115,8 @@ class SqliteCatalog(Catalog):
         with suppress(sqlite3.Error, database.NewerVersion):
             self._connection = self._connect()
 
-    def write_many(self, batch: Sequence[MessageRows]) -> list[Outcome]:
-        outcomes: list[Outcome] = [False] * len(batch)
+    def write_many(self, batch: Sequence[MessageRows]) -> list[WriteOutcome]:
+        outcomes: list[WriteOutcome] = [False] * len(batch)
         reasons = [refusal(entry) for entry in batch]
         # The last title of a channel is the one that stays, in whatever order its messages are written.
         channels = {e.channel["id"]: e.channel for e, reason in zip(batch, reasons, strict=True) if reason is None}
@@ -160,7 +160,7 @@ class SqliteCatalog(Catalog):
         with self._opened() as connection, database.transaction(connection):
             pass
 
-    def _write(self, connection: sqlite3.Connection, entry: MessageRows) -> Outcome:
+    def _write(self, connection: sqlite3.Connection, entry: MessageRows) -> WriteOutcome:
         """Write one entry; if it is refused, nothing of it stays behind."""
         connection.execute("SAVEPOINT entry")
         try:

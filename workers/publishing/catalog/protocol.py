@@ -53,7 +53,7 @@ class Fenced:
     """Nothing of this entry was written: its receipt does not hold. Somebody else has the picture by now, or nobody."""
 
 
-Outcome: TypeAlias = bool | RowFault | Fenced
+WriteOutcome: TypeAlias = bool | RowFault | Fenced
 """Of one entry: it was written; the same or a newer revision is there (or in the batch); it was refused, and why; it is
 somebody else's by now (only with a receipt)."""
 
@@ -61,7 +61,7 @@ somebody else's by now (only with a receipt)."""
 class Catalog(Protocol):
     """Rows by (channel, message)."""
 
-    def write_many(self, batch: Sequence[MessageRows]) -> list[Outcome]:
+    def write_many(self, batch: Sequence[MessageRows]) -> list[WriteOutcome]:
         """Write up to BATCH_ENTRIES messages in one transaction; the outcome of each, in their order.
 
         Of several revisions of one message the highest is written. A row that is refused keeps none of the others out.
@@ -71,7 +71,7 @@ class Catalog(Protocol):
 
     def write_each(
         self, batches: Iterable[Sequence[MessageRows]], *, stop: Callable[[], bool] = never
-    ) -> Iterator[list[Outcome]]:
+    ) -> Iterator[list[WriteOutcome]]:
         """Write the batches one after another; the outcomes of each, as soon as it is written.
 
         The next batch may be asked for, and begun, before the outcomes of the last are given. `stop` is asked several

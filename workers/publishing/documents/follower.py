@@ -29,7 +29,7 @@ AT_ONCE = 1000
 MOST_POSTS = 5000
 """Posts that are collected before they are acted on at once, to bound the memory of a backlog."""
 
-Post = tuple[int, int]
+PostKey = tuple[int, int]
 """Channel id and message id."""
 
 
@@ -39,7 +39,7 @@ class Documents(Protocol):
     def build_all(self) -> int:
         """Make all of them; how many have become others."""
 
-    def build(self, posts: Collection[Post]) -> int:
+    def build(self, posts: Collection[PostKey]) -> int:
         """Make those that show these posts, or have shown them; how many have become others."""
 
     def remove_all(self) -> int:
@@ -72,7 +72,7 @@ class Follower:
         self._enabled = enabled
         self._clock = clock
         self._debounce = Debounce(QUIET_SECONDS, LONGEST_SECONDS)
-        self._posts: set[Post] = set()
+        self._posts: set[PostKey] = set()
         self._position: int | None = None
         """The change up to which all are done or in `_posts`; None: everything is still to be made."""
 

@@ -3,12 +3,12 @@
 Two threads of the uploader, each with a journal and connections of its own, and only with `machines.role = "origin"`:
 
     hand_over   claims pictures, puts their originals into the bucket and them into the queue; clears away what is left
-    minding     takes results; brings back what our own workers have time for; finds what the queue has lost; asks who
+    reconciler  takes results; brings back what our own workers have time for; finds what the queue has lost; asks who
                 there is, for /status
 
-`retreat` brings everything home where this machine is no origin any more. Beneath them: `results` (one page of them),
-`leftovers` (of claims that have ended), `wire` (originals in the bucket), `fleet` (the nodes, as far as is known),
-`limits` (how many: pure).
+`decommission` brings everything home where this machine is no origin any more. Beneath them: `results` (one page of
+them), `cleanup` (of what claims that have ended leave), `wire` (originals in the bucket), `fleet` (the nodes, as far as
+is known), `limits` (how many: pure).
 
 The journal is the only truth of what is handed over: a row in `claims` for each, with its step. Killed anywhere:
 

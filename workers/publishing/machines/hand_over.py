@@ -24,7 +24,7 @@ from ipc.machines.handover import Handover, Terms, handover_of
 from ipc.posts import LIVE, Channel
 from workers.publishing.catalog.protocol import RowFault
 from workers.publishing.catalog.supabase.queues import Queues
-from workers.publishing.machines import leftovers, limits
+from workers.publishing.machines import cleanup, limits
 from workers.publishing.machines.fleet import Fleet
 from workers.publishing.machines.wire import Wire
 from workers.publishing.storage import StorageFault
@@ -37,7 +37,7 @@ PUT_BYTES = 64 * 2**20
 
 ALL = 10**6
 
-UNDER_WAY: tuple[claims.Step, ...] = ("claimed", "put")
+UNDER_WAY: tuple[claims.ClaimStep, ...] = ("claimed", "put")
 
 STRAY_SECONDS = 3600.0
 """Age from which an original in the bucket that the journal knows nothing of is deleted: its journal was lost."""
@@ -78,7 +78,7 @@ class HandOver:
         """Do what is due; how many claims went a step on. Raises ServiceFault and OSError."""
         with self._fleet.telling("hand-over"):
             went_on = self._claim() + self._put() + self._hand_over()
-            went_on += leftovers.clear(self._journal, self._queues, self._wire, self._origin)
+            went_on += cleanup.clear(self._journal, self._queues, self._wire, self._origin)
             went_on += self._look_at_wire()
         self._fleet.changes += went_on
         return went_on

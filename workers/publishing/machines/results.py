@@ -85,13 +85,13 @@ def _read(waiting: Waiting) -> Result | None:
         return None
 
 
-def _tell(one: Result, ending: transitions.Ending, job: int | None) -> None:
+def _tell(one: Result, ending: transitions.ResultEffect, job: int | None) -> None:
     if isinstance(one, UnreadableResult):
         log.error("machines.result_unreadable", job=job, node=one.node, error=one.reason, outcome=ending)
     elif isinstance(one, Dead) and ending != "discarded":
-        log.error("machines.dead", job=job, node=one.node, reason=one.reason, outcome=ending)
+        log.error("handover.given_up", job=job, node=one.node, reason=one.reason, outcome=ending)
     elif ending == "discarded":
-        log.info("machines.discarded", key=str(one.key), node=one.node)
+        log.info("result.discarded", key=str(one.key), node=one.node)
     else:
         address = {"channel": one.key.channel_id, "message": one.key.message_id}
         log.info("machines.published", job=job, node=one.node, outcome=ending, **address)

@@ -15,13 +15,13 @@ from ipc.journal.machines import claims
 from ipc.transport.context import Context
 from workers.publishing.catalog.supabase.queues import Queues
 from workers.publishing.machines import limits
+from workers.publishing.machines.decommission import Decommission, give_up
 from workers.publishing.machines.fleet import Fleet
 from workers.publishing.machines.hand_over import HandOver
-from workers.publishing.machines.minding import Minding
+from workers.publishing.machines.reconciler import Reconciler
 from workers.publishing.machines.results import Results
-from workers.publishing.machines.retreat import Retreat, give_up
 from workers.publishing.machines.wire import Wire
-from workers.publishing.work_thread import WorkThread
+from workers.publishing.running.work_thread import WorkThread
 
 POLL_SECONDS = 0.5
 PAUSE_SECONDS = 5.0
@@ -40,20 +40,20 @@ MOST_NODES = 200
 def make(context: Context, stopping: Callable[[], bool]) -> list[WorkThread[Any]]:
     """The threads, as the uploader's options say."""
     if context.options["machines"]["role"] != "origin":
-        return _retreat(context, stopping)
+        return _decommission(context, stopping)
     thread = partial(WorkThread, stopping=stopping, poll_seconds=lambda _: POLL_SECONDS, pause_seconds=PAUSE_SECONDS)
     fleet = Fleet(context.options["storage"]["bucket"])
     return [
         thread("machines: hand-over", partial(make_hand_over, context, fleet)),
-        thread("machines: results", partial(make_minding, context, fleet)),
+        thread("machines: results", partial(make_reconciler, context, fleet)),
     ]
 
 
-def _retreat(context: Context, stopping: Callable[[], bool]) -> list[WorkThread[Any]]:
+def _decommission(context: Context, stopping: Callable[[], bool]) -> list[WorkThread[Any]]:
     """For a machine that was an origin."""
     options = context.options
     if options["catalog"].get("backend") == "supabase" and options["storage"].get("backend") == "r2":
-        return [WorkThread("machines", partial(make_retreat, context), stopping)]
+        return [WorkThread("machines", partial(make_decommission, context), stopping)]
     with closing(Journal.open(context.journal_path, durable=True)) as journal:
         give_up(journal)
     return []
@@ -66,21 +66,21 @@ def make_hand_over(context: Context, fleet: Fleet) -> HandOver:
     return HandOver(context.options, journal, spool, Queues.by(context.options["catalog"]), fleet, context.wake)
 
 
-def make_minding(context: Context, fleet: Fleet) -> Minding:
+def make_reconciler(context: Context, fleet: Fleet) -> Reconciler:
     """The same."""
     journal = Journal.open(context.journal_path, durable=True)
     queues = Queues.by(context.options["catalog"])
     spool, origin = Spool(context.spool_path), journal.machine_id()
     results = Results(journal, spool, queues, origin, context.wake, fleet.note_misread)
     report = MachinesReport(context, journal, fleet)
-    return Minding(context.options["machines"], journal, queues, results, fleet, report.send, context.wake)
+    return Reconciler(context.options["machines"], journal, queues, results, fleet, report.send, context.wake)
 
 
-def make_retreat(context: Context) -> Retreat:
+def make_decommission(context: Context) -> Decommission:
     journal = Journal.open(context.journal_path, durable=True)
     queues = Queues.by(context.options["catalog"])
     results = Results(journal, Spool(context.spool_path), queues, journal.machine_id(), context.wake)
-    return Retreat(journal, queues, Wire(context.options, journal.machine_id()), results, context.wake)
+    return Decommission(journal, queues, Wire(context.options, journal.machine_id()), results, context.wake)
 
 
 class MachinesReport:

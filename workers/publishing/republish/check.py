@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ipc.checklist import Checklist
 from ipc.journal import Journal, JournalError, addresses, pictures
+from ipc.process.checklist import Checklist
 from workers.publishing import catalog as catalogs
 from workers.publishing.catalog import CatalogFault
 from workers.publishing.republish.rows import current_address, lacks_columns

@@ -24,7 +24,7 @@ from ipc.journal import Journal, leases
 from ipc.journal import pictures as journal_pictures
 from workers.publishing import storage as storages
 from workers.publishing import threads
-from workers.publishing.storage import Item, Storage
+from workers.publishing.storage import NewObject, Storage
 from workers.stripping import StripperFault, Unstrippable, strip
 
 CHUNK = 64
@@ -168,7 +168,7 @@ def _put(scope: OriginalsScope, job: Job, stripped: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         content_type = job.mime or "application/octet-stream"
-        item = Item(stripped_key(job, scope.prefix), source, content_type, is_exact=False)
+        item = NewObject(stripped_key(job, scope.prefix), source, content_type, is_exact=False)
         with scope.putting:
             scope.storage.put_all([item], tries=3)
-            scope.storage.settle()
+            scope.storage.sync()

@@ -74,7 +74,7 @@ class Service:
     def take(self, most: int, due: Callable[[int, Collection[int]], list[Job]]) -> list[Job]:
         """The jobs that are given to the service at once now; none while it is not to be asked.
 
-        `due(count, besides)` gives at most `count` jobs that are due, and none of those ids.
+        `due(count, exclude)` gives at most `count` jobs that are due, and none of those ids.
         """
         state = self._breaker.state(self._clock())
         if state == "open":

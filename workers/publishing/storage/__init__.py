@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ipc.checklist import Checklist
-from ipc.loading import loading
+from ipc.process.checklist import Checklist
+from ipc.process.loading import loading
 from workers.publishing.storage.files import FileStorage
-from workers.publishing.storage.protocol import Item, ObjectFault, Put, Storage, StorageFault, Stored
+from workers.publishing.storage.protocol import NewObject, ObjectFault, Put, Storage, StorageFault, Stored
 
 __all__ = [
     "FileStorage",
-    "Item",
+    "NewObject",
     "ObjectFault",
     "Put",
     "Storage",

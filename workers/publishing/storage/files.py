@@ -17,7 +17,7 @@ from ipc.files.object_layout import public_url
 from ipc.files.spool import fsync_folder, remove_if_empty
 from workers.publishing.storage.protocol import (
     DOCUMENT_CACHE_CONTROL,
-    Item,
+    NewObject,
     ObjectFault,
     Put,
     StorageFault,
@@ -40,18 +40,18 @@ class FileStorage:
     def __init__(self, root: Path, public_url: str = "") -> None:
         self._root = root.absolute()
         self._public_url = public_url.rstrip("/")
-        self._unsettled: set[Path] = set()
+        self._unsynced: set[Path] = set()
         self._last_sign = time.monotonic()
         with contextlib.suppress(OSError):  # the first object fails with the same error
             private_files.make_state_dir(self._root.parent, has_media=True)
             private_files.make_folder(self._root, private_files.SERVED)
 
     def put(self, key: str, source: Path, content_type: str) -> bool:
-        return self._put(Item(key, source, content_type)).is_new
+        return self._put(NewObject(key, source, content_type)).is_new
 
     def put_all(
         self,
-        items: Iterable[Item],
+        items: Iterable[NewObject],
         *,
         stop: Callable[[], bool] = never,
         stored: Callable[[Put], None] = ignore,
@@ -69,7 +69,7 @@ class FileStorage:
             stop()
         return new
 
-    def _put(self, item: Item) -> Put:
+    def _put(self, item: NewObject) -> Put:
         target = self._path(item.key)
         try:
             is_new = not _is_there(target, item) and self._make(item, target)
@@ -81,7 +81,7 @@ class FileStorage:
                 raise ObjectFault(f"{item.key}: {error.strerror}") from error
             raise StorageFault(f"{target}: {error.strerror or error}. Check the disk and the folder's owner") from error
         # Also where it was there: a killed process may have made it and got no further.
-        self._unsettled.update(folder for folder in target.parents if folder.is_relative_to(self._root.parent))
+        self._unsynced.update(folder for folder in target.parents if folder.is_relative_to(self._root.parent))
         return Put(item.key, is_new, size)
 
     def probe(self) -> None:
@@ -98,16 +98,16 @@ class FileStorage:
     def _note_sign(self) -> None:
         self._last_sign = time.monotonic()
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         try:
-            for folder in self._unsettled:
+            for folder in self._unsynced:
                 with contextlib.suppress(
                     FileNotFoundError
                 ):  # empty by now, and removed: that is noted of the one above
                     fsync_folder(folder)
         except OSError as error:
             raise StorageFault(f"{self._root}: {error.strerror or error}. Check the disk") from error
-        self._unsettled.clear()
+        self._unsynced.clear()
 
     def put_document(
         self, key: str, data: bytes, content_type: str, cache_control: str = DOCUMENT_CACHE_CONTROL
@@ -142,7 +142,7 @@ class FileStorage:
             raise StorageFault(f"{path}: {error.strerror or error}. Check the disk and the folder's owner") from error
 
     def delete(self, key: str) -> None:
-        """Also the folders that are empty then, but not the root. Until the next `settle` a power cut may undo it."""
+        """Also the folders that are empty then, but not the root. Until the next `sync` a power cut may undo it."""
         path = self._path(key)
         try:
             path.unlink()
@@ -152,7 +152,7 @@ class FileStorage:
             raise StorageFault(f"{path}: {error.strerror or error}. Check the disk and the folder's owner") from error
         for folder in path.parents:
             if folder == self._root or not remove_if_empty(folder):
-                self._unsettled.add(folder)
+                self._unsynced.add(folder)
                 return
 
     def list(self, prefix: str = "") -> Iterator[Stored]:
@@ -181,7 +181,7 @@ class FileStorage:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
             raise StorageFault(f"{error.filename}: {error.strerror}. Check the disk and the folder's owner") from error
 
-    def _make(self, item: Item, target: Path) -> bool:
+    def _make(self, item: NewObject, target: Path) -> bool:
         """Place the object unless another process does meanwhile. A folder may be removed, being empty, just before."""
         for tries_left in reversed(range(FOLDER_TRIES)):
             private_files.make_folder(target.parent, private_files.SERVED)
@@ -279,7 +279,7 @@ def _is_part(name: str) -> bool:
     return name.startswith(_PART[0]) and name.endswith(_PART[1])
 
 
-def _is_there(target: Path, item: Item) -> bool:
+def _is_there(target: Path, item: NewObject) -> bool:
     """Whether the file at `target` will do. The source's size comes first: one that is not there is an error."""
     wanted = item.source.stat().st_size
     if not target.is_file():

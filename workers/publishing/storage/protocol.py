@@ -26,7 +26,7 @@ class ObjectFault(JobFault):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class NewObject:
     """One object to store: the file `source` as `key`.
 
     `is_expected`: there is reason to think that it is there. `is_exact`: only these bytes will do. Otherwise one that
@@ -65,7 +65,7 @@ def ignore(put: Put) -> None:
 class Storage(Protocol):
     """Objects by key.
 
-    After `put` has returned the object is there whole, and readers see the whole object or none; after `settle` it
+    After `put` has returned the object is there whole, and readers see the whole object or none; after `sync` it
     stays so through a power cut. An object of the same size under the same key is taken for the same: keys are made of
     digests. One of another size is replaced if the item is exact, and kept if not: readers may have kept it too, and
     rows name it with its size.
@@ -81,7 +81,7 @@ class Storage(Protocol):
 
     def put_all(
         self,
-        items: Iterable[Item],
+        items: Iterable[NewObject],
         *,
         stop: Callable[[], bool] = never,
         stored: Callable[[Put], None] = ignore,
@@ -96,7 +96,7 @@ class Storage(Protocol):
         way are waited for, and it is raised. A key that comes twice may be stored once, and `stored` called once.
         """
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         """Make all that was put, or deleted, since the last call survive a power cut."""
 
     def put_document(

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ipc.checklist import Checklist
+from ipc.process.checklist import Checklist
 from workers.publishing.storage.protocol import ObjectFault, Storage, StorageFault
 
 GET_SECONDS = 10.0

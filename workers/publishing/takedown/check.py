@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ipc.checklist import Checklist
+from ipc.process.checklist import Checklist
 from workers.publishing.takedown.cloudflare import API, TOKEN, Cloudflare, PurgeFault
 
 UNUSED = ".picturedesk-check"

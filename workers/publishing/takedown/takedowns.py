@@ -26,7 +26,7 @@ from ipc.journal.outputs import takedowns
 from ipc.journal.outputs.takedowns import Takedown
 from workers.publishing.gc import ANSWER_SECONDS, Garbage, GarbageScope, remove, row_seconds
 from workers.publishing.gc.garbage import judge, objects_under
-from workers.publishing.own_services import OwnServices
+from workers.publishing.running.own_services import OwnServices
 from workers.publishing.service.faults import ServiceFault
 from workers.publishing.storage import Stored
 from workers.publishing.takedown.purges import Purges, forgive
@@ -128,7 +128,7 @@ class Takedowns:
         scope = GarbageScope(storage, catalog, self._journal, self._prefix, self._row_seconds)
         removed = set()
         for garbage in remove(scope, found.values(), time.monotonic()):
-            self._services.storage.settle()
+            self._services.storage.sync()
             failpoints.reach("takedown.deleted")
             removed.add(garbage.sha256)
             takedowns.end(self._journal, garbage.sha256, again_at=now + LEASE_SECONDS, is_removed=True)

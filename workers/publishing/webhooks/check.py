@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ipc.checklist import Checklist
+from ipc.process.checklist import Checklist
 from workers.publishing.catalog import travels_in_the_clear
 from workers.publishing.webhooks.target import Target, targets
 

@@ -38,7 +38,7 @@ AT_ONCE = 4
 ROUND_SECONDS = 60.0
 """Longest for the messages that go out at once: a receiver may send its answer's head in drops."""
 
-Outcome = ServiceFault | JobFault | ReceiverGone | None
+DeliveryOutcome = ServiceFault | JobFault | ReceiverGone | None
 
 log = structlog.get_logger()
 
@@ -129,7 +129,7 @@ class Events:
         left = {one.change: one for one, _ in messages}
         until = time.monotonic() + ROUND_SECONDS
 
-        def settle(result: tuple[Delivery, Outcome]) -> None:
+        def settle(result: tuple[Delivery, DeliveryOutcome]) -> None:
             del left[result[0].change]
             self._settle(*result)
 
@@ -143,14 +143,14 @@ class Events:
                 for one in list(left.values()):
                     settle((one, ReceiverFault(f"no answer within {ROUND_SECONDS:g} s")))
 
-    def _try(self, one: Delivery, message: WebhookMessage) -> tuple[Delivery, Outcome]:
+    def _try(self, one: Delivery, message: WebhookMessage) -> tuple[Delivery, DeliveryOutcome]:
         try:
             self._receiver.send(message)
         except (ServiceFault, JobFault, ReceiverGone) as fault:
             return one, fault
         return one, None
 
-    def _settle(self, one: Delivery, outcome: Outcome) -> None:
+    def _settle(self, one: Delivery, outcome: DeliveryOutcome) -> None:
         label = self._target.label
         match outcome:
             case None:

@@ -10,16 +10,16 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ipc.jobs import ChangeKind
 from ipc.journal.outputs.webhooks import Delivery
 from ipc.text.timestamps import iso
-from workers.publishing.webhooks.target import What
 
 
 class WebhookMessage(NamedTuple):
     """`id` is the same at each attempt: a receiver knows a repetition by it."""
 
     id: str
-    what: What
+    what: ChangeKind
     body: bytes
 
 
@@ -32,7 +32,7 @@ def message_of(delivery: Delivery, token: str, row: Mapping[str, Any] | None) ->
     return WebhookMessage(f"msg_{token}_{delivery.change}", what, body.encode("utf-8", "replace"))
 
 
-def what_of(what: What, *, is_shown: bool) -> What:
+def what_of(what: ChangeKind, *, is_shown: bool) -> ChangeKind:
     """The change as it is true now.
 
     >>> what_of("changed", is_shown=True), what_of("changed", is_shown=False), what_of("deleted", is_shown=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-What = Literal["published", "changed", "deleted"]
+from ipc.jobs import ChangeKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Target:
     kind: Literal["events", "rebuild"]
     url: str = field(repr=False)
     secret: str = field(repr=False)
-    events: frozenset[What]
+    events: frozenset[ChangeKind]
 
     @property
     def name(self) -> str:

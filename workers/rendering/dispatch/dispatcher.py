@@ -162,7 +162,7 @@ class Dispatcher:
         cap_bytes = self.options.cap_bytes * self.options.large_cap if job.alone else self.options.cap_bytes
         threads = 1 if job.alone else threads  # each takes memory, which it has run out of before
         self._tree.set_cap(worker, cap_bytes)
-        self._in_hand[worker] = InHand(job, Deadline.start(self._clock(), self._tree.effort(worker)), threads)
+        self._in_hand[worker] = InHand(job, Deadline.start(self._clock(), self._tree.cpu_usage(worker)), threads)
         seconds = self.options.job_seconds
         message = RenderRequest(job.id, job.generation, cap_bytes, seconds, threads, self._terms(job))
         if not self._tree.send(worker, message):
@@ -182,8 +182,8 @@ class Dispatcher:
         for worker, hand in self._in_hand.items():
             if hand.ended or now - hand.deadline.looked < min(LOOK_SECONDS, self.options.job_seconds / 4):
                 continue
-            deadline = hand.deadline.look(now, self._tree.effort(worker))
-            timing = deadline.timing(self.options.job_seconds, self.options.patience)
+            deadline = hand.deadline.look(now, self._tree.cpu_usage(worker))
+            timing = deadline.timing(self.options.job_seconds, self.options.deadline_multiplier)
             ended = None if timing is Timing.WITHIN else timing
             self._in_hand[worker] = looked_at = replace(hand, deadline=deadline, ended=ended)
             if ended:

@@ -14,7 +14,7 @@ import structlog
 from ipc import failpoints
 from ipc.files.spool import Spool
 from ipc.files.workplace import Workplace
-from ipc.jobs import DeadCause, Job
+from ipc.jobs import FailureCause, Job
 from ipc.journal import Journal, transitions
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import JobDone
@@ -97,7 +97,7 @@ class Settlement:
             return
         log.warning("rendering.failed", job=job.id, reason=reason, outcome="later, alone" if alone else "later")
 
-    def _bury(self, job: Job, reason: str, *, cause: DeadCause = "failure") -> None:
+    def _bury(self, job: Job, reason: str, *, cause: FailureCause = "failure") -> None:
         buried = transitions.bury(self._journal, job, reason, cause=cause)
         self._tidy(job, "dead" if buried else "moved on")
         if buried:

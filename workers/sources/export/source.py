@@ -15,14 +15,15 @@ from typing import Any
 
 import structlog
 
-from ipc.checklist import Checklist
 from ipc.editing import Editing
 from ipc.files.spool import Spool
-from ipc.holds import Hold
-from ipc.intake import Taken, take, wants_sha256
+from ipc.identities import Identity, wants_sha256
+from ipc.intake import Taken, take
 from ipc.journal import Journal, lookup
-from ipc.options import reading_options
 from ipc.posts import Page, Post
+from ipc.process.checklist import Checklist
+from ipc.process.holds import Hold
+from ipc.process.options import reading_options
 from ipc.retry import RetryPolicy
 from ipc.transport.context import Context
 from ipc.transport.messages import Message
@@ -162,7 +163,8 @@ class ExportSource:
             return replace(post, photo=replace(post.photo, sha256=sha256))
         except (MissingFile, OSError) as error:
             log.warning("picture.not_compared", job=known.id, reason=str(error))
-            return replace(post, photo=replace(post.photo, identity=f"missing:{post.photo.identity}"))
+            missing = Identity.read(post.photo.identity).as_missing()
+            return replace(post, photo=replace(post.photo, identity=str(missing)))
 
     def fetch_due(self) -> int:
         """Fetch some of the pictures that are due; how many jobs went a step on."""

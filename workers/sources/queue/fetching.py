@@ -23,7 +23,7 @@ from ipc.retry import RetryPolicy
 from workers.publishing import storage as storages
 from workers.publishing.storage import ObjectFault, Storage, StorageFault
 from workers.sources.queue.decisions import FETCHES, STAY_SECONDS, silent_seconds, to_fetch
-from workers.sources.settle import Failed, Fetched, NoRoom, Outcome, PutOff, of_os_error, settle
+from workers.sources.settle import Failed, Fetched, FetchEnd, NoRoom, PutOff, of_os_error, settle
 from workers.unforeseen import contained
 
 NO_ROOM_SECONDS = 5.0
@@ -44,7 +44,7 @@ class _Closed:
     reason: str
 
 
-Ended = tuple[Job, Outcome | _Closed | BaseException]
+Ended = tuple[Job, FetchEnd | _Closed | BaseException]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Fetching:
             return
         if self.hopeless:
             self.hopeless &= taken.of(self._journal, self.hopeless).keys()
-        jobs = queue.due(self._journal, "seen", FETCHES, source="queue", besides={*self._under_way, *self.hopeless})
+        jobs = queue.due(self._journal, "seen", FETCHES, source="queue", exclude={*self._under_way, *self.hopeless})
         sizes = [int(job.locator.get("bytes", 0)) for job in jobs]
         count = to_fetch(sizes, len(self._under_way), sum(one.size for one in self._under_way.values()))
         count = min(count, 1) if self._failures else count
@@ -165,7 +165,7 @@ class Fetching:
             self.hopeless.add(job_id)
             self._note_failure(f"the bucket has not given an original within {LONGEST_SECONDS:.0f} s", 0.0)
 
-    def _settle(self, job: Job, outcome: Outcome) -> None:
+    def _settle(self, job: Job, outcome: FetchEnd) -> None:
         match outcome:
             case Fetched():
                 self._failures, self.disk_error, self.bucket_error = 0, "", ""
@@ -197,12 +197,12 @@ class Fetching:
 
     def _run(self, job: Job, bucket: str, storage: Storage) -> None:
         try:
-            outcome: Outcome | _Closed | BaseException = self._fetch(job, bucket, storage)
+            outcome: FetchEnd | _Closed | BaseException = self._fetch(job, bucket, storage)
         except BaseException as error:
             outcome = error
         self._ended.put((job, outcome))
 
-    def _fetch(self, job: Job, bucket: str, storage: Storage) -> Outcome | _Closed:
+    def _fetch(self, job: Job, bucket: str, storage: Storage) -> FetchEnd | _Closed:
         began = self._clock()
         try:
             data = storage.read(job.locator["object"], most_bytes=int(job.locator["bytes"]))

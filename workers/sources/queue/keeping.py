@@ -9,10 +9,10 @@ import structlog
 
 from ipc import failpoints
 from ipc.files.spool import Spool
-from ipc.jobs import State
+from ipc.jobs import FailureCause, State
 from ipc.journal import Journal
 from ipc.journal.machines import taken
-from ipc.journal.machines.taken import Ending, Guest
+from ipc.journal.machines.taken import Guest, GuestEnding
 from ipc.machines.handover import Key
 from ipc.machines.receipt import Receipt
 from ipc.machines.result import Dead
@@ -120,7 +120,7 @@ class Keeping:
         if len(gone) < len(in_hand):
             self._database.extend([one.receipt for one in in_hand if one.job not in gone])
 
-    def _forget(self, ending: Ending, job_ids: Iterable[int], *, only_idle: bool = False) -> list[int]:
+    def _forget(self, ending: GuestEnding, job_ids: Iterable[int], *, only_idle: bool = False) -> list[int]:
         """Those of these jobs that are forgotten; nothing of them is left in the spool."""
         states: tuple[State, ...] = ("seen", "fetched") if only_idle else ()
         return guests.forget(self._journal, self._spool, ending, job_ids, idle=only_idle, states=states)
@@ -128,7 +128,8 @@ class Keeping:
 
 def dead_of(one: Guest, node: str) -> Dead:
     """What its origin is told of a dead letter."""
-    state, cause = one.dead_state or "fetched", one.dead_cause or "failure"
+    state = one.dead_state or "fetched"
+    cause: FailureCause = "poison" if one.dead_cause == "poison" else "failure"
     is_doubtful = one.is_doubted and (state, cause) == ("fetched", "failure")
     return Dead(Key.read(one.key), node, one.revision, state, cause, one.reason or "", is_doubtful)
 

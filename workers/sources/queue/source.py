@@ -12,14 +12,12 @@ from collections import deque
 from collections.abc import Sequence
 from random import random
 
-import structlog
-
 from ipc import failpoints
 from ipc.files.spool import Spool
 from ipc.journal import Journal, breakers
 from ipc.journal.machines import taken
 from ipc.machines.names import node_name
-from ipc.options import reading_options
+from ipc.process.options import reading_options
 from ipc.transport.context import Context
 from workers.publishing.catalog.supabase.queues import Queues
 from workers.sources.backpressure import Backpressure
@@ -41,8 +39,6 @@ FETCH_SECONDS = 0.1
 
 COUNT_SECONDS = 0.5
 """How often what was taken is counted."""
-
-log = structlog.get_logger()
 
 
 def run(context: Context, journal: Journal, spool: Spool) -> None:

@@ -10,9 +10,9 @@ import asyncio
 from pathlib import Path
 from typing import Any, Final
 
-from ipc.checklist import Checklist
-from ipc.holds import Hold
 from ipc.journal import Journal, peers
+from ipc.process.checklist import Checklist
+from ipc.process.holds import Hold
 from ipc.text.channel_address import Address, parse
 from workers.sources.telegram.channels.finding import NO_HASH, require_same
 from workers.sources.telegram.channels.state import A_DEFECT

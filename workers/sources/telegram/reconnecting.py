@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ipc.holds import Hold
+from ipc.process.holds import Hold
 from ipc.text.durations import duration
 from workers.sources.telegram.wire.account import LOGIN
 from workers.sources.telegram.wire.errors import SessionRefused

@@ -24,9 +24,9 @@ import structlog
 
 from ipc.editing import Editing
 from ipc.files.spool import Spool
-from ipc.holds import Hold
 from ipc.journal import Journal
-from ipc.options import reading_options
+from ipc.process.holds import Hold
+from ipc.process.options import reading_options
 from ipc.retry import RetryPolicy
 from ipc.text.timestamps import iso
 from ipc.transport.context import Context

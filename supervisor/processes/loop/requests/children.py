@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ipc.transport.messages import Message
-from ipc.transport.router import Effort
+from ipc.transport.router import CpuUsage
 from supervisor.processes.loop.requests.roster import Roster
 from supervisor.processes.loop.rows import Rows
 from supervisor.processes.loop.shared import Shared
@@ -13,7 +13,7 @@ from supervisor.processes.loop.stops import Stops
 from supervisor.processes.loop.watchdog import sample
 from supervisor.processes.policy import Intent
 from supervisor.processes.process import Process
-from supervisor.processes.slot import State
+from supervisor.processes.slot import SlotState
 from supervisor.resources import cpu
 
 
@@ -52,7 +52,7 @@ class Children:
             process.leaf.set_cap(cap_bytes)
         return True
 
-    def effort(self, name: str) -> Effort | None:
+    def cpu_usage(self, name: str) -> CpuUsage | None:
         process = self._process(name)
         return cpu.read(process.pid) if process else None
 
@@ -87,7 +87,7 @@ class Children:
 
     def is_wanted(self, name: str) -> bool:
         slot = self._shared.slots[name]
-        return slot.wanted and slot.state is not State.HELD
+        return slot.wanted and slot.state is not SlotState.HELD
 
     def _process(self, name: str) -> Process | None:
         return self._shared.slots[name].process

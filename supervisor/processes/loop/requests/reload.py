@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 from ipc.transport.messages import Message, NewOptions
-from supervisor.processes.slot import Slot, State
+from supervisor.processes.slot import Slot, SlotState
 from supervisor.processes.spec import ChildSpec
 
 
@@ -95,7 +95,7 @@ class Reload:
 
     def _is_on_its_way(self, name: str) -> bool:
         slot = self._slots.get(name)
-        return slot is not None and slot.state in (State.STOPPING, State.WAITING, State.STARTING)
+        return slot is not None and slot.state in (SlotState.STOPPING, SlotState.WAITING, SlotState.STARTING)
 
     def _adapt(self, slot: Slot, spec: ChildSpec, changes: Changes, *, even_so: bool) -> None:
         """Have the child in this slot become what `spec` says, and note what that takes."""
@@ -104,9 +104,9 @@ class Reload:
         if was_retired:
             self._requests.start_child(spec.name)
         elif slot.process is None:
-            if slot.wanted and (slot.state is State.HELD or spec != before):
+            if slot.wanted and (slot.state is SlotState.HELD or spec != before):
                 slot.release()
-                changes.restarted += [spec.name] if slot.state is State.WAITING else []
+                changes.restarted += [spec.name] if slot.state is SlotState.WAITING else []
         elif self._can_stay(before, spec, even_so=even_so):
             pass
         elif slot.wanted:  # else it is being stopped, and its next start is of the new spec

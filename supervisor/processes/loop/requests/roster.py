@@ -11,7 +11,7 @@ from supervisor.processes.loop.requests.reload import Changes, Reload
 from supervisor.processes.loop.rows import Rows
 from supervisor.processes.loop.shared import Shared
 from supervisor.processes.loop.stops import Stops
-from supervisor.processes.slot import Slot, State
+from supervisor.processes.slot import Slot, SlotState
 from supervisor.processes.spec import ChildSpec, Intensity
 
 log = structlog.get_logger()
@@ -50,7 +50,7 @@ class Roster:
         slot.wanted = True
         if slot.process is None:
             slot.release()
-        elif slot.state is State.STOPPING:
+        elif slot.state is SlotState.STOPPING:
             slot.recycled = not slot.rests
         self._rows.report(slot)
 

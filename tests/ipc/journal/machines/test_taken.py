@@ -11,7 +11,7 @@ from ipc.intake import take, take_handed_over
 from ipc.jobs import Job
 from ipc.journal import Journal, figures, lookup, statistics, transitions
 from ipc.journal.machines import taken
-from ipc.journal.machines.taken import Ending
+from ipc.journal.machines.taken import GuestEnding
 from ipc.machines.receipt import Receipt
 from ipc.posts import BACKFILL, LIVE, Channel
 from tests.ipc.builders import (
@@ -122,7 +122,7 @@ def test_what_has_a_new_receipt_is_not_forgotten_for_the_old_one(journal: Journa
 @pytest.mark.parametrize(
     ("ending", "state"), [("dead", "dead"), ("returned", "seen"), ("returned", "fetched"), ("lost", "rendered")]
 )
-def test_nothing_stays_of_what_is_forgotten_but_the_counters(ending: Ending, state: str, journal: Journal) -> None:
+def test_nothing_stays_of_what_is_forgotten_but_the_counters(ending: GuestEnding, state: str, journal: Journal) -> None:
     hand_over(journal)
     job = push(journal, of(journal), state)  # type: ignore[arg-type]
     if state != "dead":

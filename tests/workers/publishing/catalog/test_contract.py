@@ -11,10 +11,10 @@ import pytest
 
 from tests.workers.publishing.catalog.builders import CHANNEL, RENDITION, deletion, digest, entry, image, message
 from tests.workers.publishing.catalog.conftest import Shelf
-from workers.publishing.catalog import BATCH_ENTRIES, Catalog, MessageRows, Outcome, RowFault
+from workers.publishing.catalog import BATCH_ENTRIES, Catalog, MessageRows, RowFault, WriteOutcome
 
 
-def refused(outcomes: Sequence[Outcome]) -> list[bool | str]:
+def refused(outcomes: Sequence[WriteOutcome]) -> list[bool | str]:
     """The outcomes, with "refused" for those that are."""
     return [one if isinstance(one, bool) else "refused" for one in outcomes]
 

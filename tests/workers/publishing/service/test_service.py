@@ -64,8 +64,8 @@ class Stage:
             wall_clock=lambda: START + self.now,
         )
 
-    def due(self, most: int, besides: Collection[int]) -> list[Job]:
-        return queue.due(self.journal, "rendered", most, stored=False, besides=besides)
+    def due(self, most: int, exclude: Collection[int]) -> list[Job]:
+        return queue.due(self.journal, "rendered", most, stored=False, exclude=exclude)
 
     def round(self) -> list[int]:
         """One round; the message ids that were given to the service."""

@@ -22,7 +22,7 @@ import pytest
 from tests.instance import HOME, wait_for
 from tests.servers.objects import ObjectServer
 from tests.workers.publishing.storage.conftest import Make
-from workers.publishing.storage import FileStorage, Item, ObjectFault, Put, Storage, make
+from workers.publishing.storage import FileStorage, NewObject, ObjectFault, Put, Storage, make
 
 KEY = "ab/abcdef/320.webp"
 ODD_KEYS = ["a b/c d.webp", "ü/日本/ß.webp", "100%/x", "a+b&c=d", "q?x#y.webp", "~(1)'!*;:@$,", "%41", "a/.hidden/b"]
@@ -58,12 +58,12 @@ def sizes(storage: Storage, prefix: str = "") -> dict[str, int]:
     return {one.key: one.bytes for one in storage.list(prefix)}
 
 
-def files(folder: Path, contents: dict[str, bytes]) -> list[Item]:
+def files(folder: Path, contents: dict[str, bytes]) -> list[NewObject]:
     """The contents as files in the spool, and as what `put_all` gets."""
     folder.mkdir()
     for number, content in enumerate(contents.values()):
         (folder / str(number)).write_bytes(content)
-    return [Item(key, folder / str(number), "image/webp") for number, key in enumerate(contents)]
+    return [NewObject(key, folder / str(number), "image/webp") for number, key in enumerate(contents)]
 
 
 LADDER = {f"ab/abcdef/{name}": name.encode() * 100 for name in ("320.webp", "320.avif", "640.webp", "original.jpg")}
@@ -75,7 +75,7 @@ LADDER = {f"ab/abcdef/{name}": name.encode() * 100 for name in ("320.webp", "320
 def test_put(storage: Storage, source: Path) -> None:
     before = time.time()
     assert put(storage, source)
-    storage.settle()
+    storage.sync()
     assert storage.read(KEY) == b"a rendition"
     (there,) = storage.list()
     assert (there.key, there.bytes) == (KEY, len(b"a rendition"))
@@ -287,7 +287,7 @@ storage = make(json.loads(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()
 won = [storage.put(f"{number}/x.webp", Path(sys.argv[2]), "image/webp") for number in range(10)]
-storage.settle()
+storage.sync()
 print(json.dumps(won), flush=True)
 storage.close()
 """

@@ -153,9 +153,9 @@ def test_every_folder_on_the_way_is_made_durable(
     durable: list[Path] = []
     monkeypatch.setattr(module, "fsync_folder", durable.append)
     put(storage, source)
-    storage.settle()
+    storage.sync()
     assert set(durable) == {media / "ab/abcdef", media / "ab", media, media.parent}
-    storage.settle()
+    storage.sync()
     assert len(durable) == 4, "once is enough"
 
 

@@ -38,7 +38,7 @@ from tests.servers.faults import (
 from tests.servers.objects import PUBLIC, ObjectServer
 from tests.workers.publishing.storage.conftest import Make
 from workers.publishing import threads
-from workers.publishing.storage import Item, ObjectFault, Put, StorageFault
+from workers.publishing.storage import NewObject, ObjectFault, Put, StorageFault
 from workers.publishing.storage.r2 import CACHE_CONTROL, R2Storage
 from workers.publishing.threads import Interrupted
 
@@ -59,17 +59,17 @@ def large(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ladder(tmp_path: Path) -> list[Item]:
+def ladder(tmp_path: Path) -> list[NewObject]:
     """Nine objects of a picture, the original last."""
     items = []
     for name in [f"{width}.{kind}" for width in (1, 2, 3, 4) for kind in ("webp", "avif")] + ["original.jpg"]:
         (tmp_path / name).write_bytes(name.encode() * 100)
-        items.append(Item(f"ab/abcdef/{name}", tmp_path / name, "image/webp"))
+        items.append(NewObject(f"ab/abcdef/{name}", tmp_path / name, "image/webp"))
     return items
 
 
 def both_ways(storage: R2Storage, source: Path) -> list[Callable[[], object]]:
-    return [lambda: put(storage, source), lambda: storage.put_all([Item(KEY, source, "image/webp")])]
+    return [lambda: put(storage, source), lambda: storage.put_all([NewObject(KEY, source, "image/webp")])]
 
 
 def sent(proxy: FaultProxy) -> list[str]:
@@ -163,32 +163,34 @@ def test_who_keeps_files_does_not_load_boto3() -> None:
 # How often it asks
 
 
-def expected(items: list[Item]) -> list[Item]:
+def expected(items: list[NewObject]) -> list[NewObject]:
     return [replace(item, is_expected=True) for item in items]
 
 
 @pytest.fixture
-def practised(make_r2: Make, proxy: FaultProxy, ladder: list[Item]) -> R2Storage:
+def practised(make_r2: Make, proxy: FaultProxy, ladder: list[NewObject]) -> R2Storage:
     """Until one call has come to its end there may be objects of one that did not: this has one behind it."""
     storage = make_r2(proxy.url, concurrency=2)
-    storage.put_all([Item("another/original.jpg", ladder[0].source, "image/webp")])
+    storage.put_all([NewObject("another/original.jpg", ladder[0].source, "image/webp")])
     sent(proxy)
     return storage
 
 
-def test_a_new_picture_costs_no_question(practised: R2Storage, proxy: FaultProxy, ladder: list[Item]) -> None:
+def test_a_new_picture_costs_no_question(practised: R2Storage, proxy: FaultProxy, ladder: list[NewObject]) -> None:
     assert practised.put_all(ladder) == 9
     assert sent(proxy) == ["PUT"] * 9
 
 
 def test_a_new_picture_that_was_expected_costs_one_question(
-    practised: R2Storage, proxy: FaultProxy, ladder: list[Item]
+    practised: R2Storage, proxy: FaultProxy, ladder: list[NewObject]
 ) -> None:
     assert practised.put_all(expected(ladder)) == 9
     assert sent(proxy) == ["HEAD", *["PUT"] * 9]
 
 
-def test_a_picture_that_is_there_is_not_sent_again(practised: R2Storage, proxy: FaultProxy, ladder: list[Item]) -> None:
+def test_a_picture_that_is_there_is_not_sent_again(
+    practised: R2Storage, proxy: FaultProxy, ladder: list[NewObject]
+) -> None:
     practised.put_all(ladder)
     sent(proxy)
     assert practised.put_all(expected(ladder)) == 0
@@ -196,11 +198,11 @@ def test_a_picture_that_is_there_is_not_sent_again(practised: R2Storage, proxy: 
 
 
 def test_of_a_picture_that_nobody_expected_there_only_the_first_object_is_sent(
-    practised: R2Storage, make_r2: Make, proxy: FaultProxy, ladder: list[Item]
+    practised: R2Storage, make_r2: Make, proxy: FaultProxy, ladder: list[NewObject]
 ) -> None:
     """As when a journal was lost."""
 
-    def picture(name: str) -> list[Item]:
+    def picture(name: str) -> list[NewObject]:
         return [replace(item, key=item.key.replace("abcdef", name)) for item in ladder]
 
     make_r2().put_all([*ladder, *picture("two")])
@@ -216,7 +218,7 @@ def test_of_a_picture_that_nobody_expected_there_only_the_first_object_is_sent(
 
 @pytest.mark.parametrize(("tries", "stored"), [(1, False), (3, True)])
 def test_a_busy_service_is_asked_again_at_once_if_that_is_wanted(
-    practised: R2Storage, proxy: FaultProxy, ladder: list[Item], tries: int, stored: bool
+    practised: R2Storage, proxy: FaultProxy, ladder: list[NewObject], tries: int, stored: bool
 ) -> None:
     proxy.set(Answer(500, xml("InternalError"), times=2, when=lambda request: request.method == "PUT"))
     if stored:
@@ -230,7 +232,7 @@ def test_a_busy_service_is_asked_again_at_once_if_that_is_wanted(
 
 @pytest.mark.parametrize("fault", [Answer(503, headers={"Retry-After": "7"}), Answer(403), BlackHole()])
 def test_what_will_not_pass_at_once_is_not_tried_at_once(
-    make_r2: Make, proxy: FaultProxy, ladder: list[Item], fault: Mode
+    make_r2: Make, proxy: FaultProxy, ladder: list[NewObject], fault: Mode
 ) -> None:
     storage = make_r2(proxy.url, read_seconds=0.5)
     proxy.set(fault)
@@ -240,9 +242,9 @@ def test_what_will_not_pass_at_once_is_not_tried_at_once(
 
 
 def test_of_several_pictures_only_those_that_are_new_are_sent(
-    make_r2: Make, proxy: FaultProxy, ladder: list[Item]
+    make_r2: Make, proxy: FaultProxy, ladder: list[NewObject]
 ) -> None:
-    def picture(name: str) -> list[Item]:
+    def picture(name: str) -> list[NewObject]:
         return [replace(item, key=item.key.replace("abcdef", name)) for item in ladder]
 
     storage = make_r2(proxy.url)
@@ -255,13 +257,13 @@ def test_of_several_pictures_only_those_that_are_new_are_sent(
     assert sorted(methods[4:]) == ["HEAD"] * 18 + ["PUT"] * 18
 
 
-def test_what_comes_twice_is_sent_once(make_r2: Make, proxy: FaultProxy, ladder: list[Item]) -> None:
+def test_what_comes_twice_is_sent_once(make_r2: Make, proxy: FaultProxy, ladder: list[NewObject]) -> None:
     assert make_r2(proxy.url).put_all([*ladder, *ladder]) == 9
     assert sent(proxy).count("PUT") == 9
 
 
 def test_what_an_interrupted_process_has_stored_is_not_sent_again(
-    make_r2: Make, proxy: FaultProxy, ladder: list[Item]
+    make_r2: Make, proxy: FaultProxy, ladder: list[NewObject]
 ) -> None:
     for item in ladder[:5]:
         make_r2().put(item.key, item.source, item.content_type)
@@ -269,9 +271,11 @@ def test_what_an_interrupted_process_has_stored_is_not_sent_again(
     assert sorted(sent(proxy)) == ["HEAD"] * 9 + ["PUT"] * 4
 
 
-def test_what_a_failed_call_has_stored_is_not_sent_again(make_r2: Make, proxy: FaultProxy, ladder: list[Item]) -> None:
+def test_what_a_failed_call_has_stored_is_not_sent_again(
+    make_r2: Make, proxy: FaultProxy, ladder: list[NewObject]
+) -> None:
     storage = make_r2(proxy.url, concurrency=2)
-    storage.put_all([Item("another/original.jpg", ladder[0].source, "image/webp")])
+    storage.put_all([NewObject("another/original.jpg", ladder[0].source, "image/webp")])
     proxy.set(Answer(500, when=lambda request: request.method == "PUT" and request.target.endswith("4.avif")))
     with pytest.raises(StorageFault, match="500"):
         storage.put_all(ladder)
@@ -312,7 +316,7 @@ def test_a_service_that_knows_no_conditions(make_r2: Make, proxy: FaultProxy, so
     assert put(storage, large, "large")
     assert put(storage, large)
     assert sent(proxy) == ["HEAD", "HEAD", "PUT", "HEAD", "PUT"]
-    assert storage.put_all([Item(KEY, large, "image/webp"), Item("new", source, "image/webp")]) == 1
+    assert storage.put_all([NewObject(KEY, large, "image/webp"), NewObject("new", source, "image/webp")]) == 1
 
 
 def test_two_conditional_writes_at_once(make_r2: Make, proxy: FaultProxy, source: Path) -> None:
@@ -324,7 +328,7 @@ def test_two_conditional_writes_at_once(make_r2: Make, proxy: FaultProxy, source
     assert not put(storage, source)
 
 
-def test_a_service_that_does_not_let_us_look(make_r2: Make, proxy: FaultProxy, ladder: list[Item]) -> None:
+def test_a_service_that_does_not_let_us_look(make_r2: Make, proxy: FaultProxy, ladder: list[NewObject]) -> None:
     """Without the right to list, some answer 403 for what is not there; only a put can tell."""
     proxy.set(Answer(403, when=lambda request: request.method == "HEAD"))
     assert make_r2(proxy.url).put_all(ladder) == 9
@@ -373,7 +377,7 @@ def test_faults_that_pass(
 ) -> None:
     mode, reason = PASSING[name]
     storage = make_r2(proxy.url, connect_seconds=0.5, read_seconds=0.5 if isinstance(mode, BlackHole) else 10.0)
-    several = [Item("a", large, "image/webp"), Item("b", large, "image/webp")]
+    several = [NewObject("a", large, "image/webp"), NewObject("b", large, "image/webp")]
     asks: list[tuple[Callable[[], object], str | None]] = [
         (lambda: put(storage, large), reason),
         (lambda: storage.put_all(several), None),  # what answers a HEAD has no text
@@ -415,7 +419,7 @@ def test_a_thin_line_takes_its_time(make_r2: Make, proxy: FaultProxy, tmp_path: 
 )
 @pytest.mark.parametrize("what", ["read", "list", "put_all", "delete"])
 def test_nothing_else_takes_a_fault_for_an_answer(
-    make_r2: Make, proxy: FaultProxy, ladder: list[Item], mode: Mode, what: str
+    make_r2: Make, proxy: FaultProxy, ladder: list[NewObject], mode: Mode, what: str
 ) -> None:
     storage = make_r2(proxy.url)
     storage.put_all(ladder)
@@ -437,7 +441,7 @@ def test_a_login_page_is_no_object(make_r2: Make, proxy: FaultProxy, source: Pat
             proxy.during(Answer(200, b"a rendition", headers={"Content-Type": "text/html", **more})),
             pytest.raises(StorageFault),
         ):
-            storage.put_all([Item(KEY, source, "image/webp")])
+            storage.put_all([NewObject(KEY, source, "image/webp")])
 
 
 def test_a_service_whose_etags_are_no_digests_of_the_content(make_r2: Make, proxy: FaultProxy, source: Path) -> None:
@@ -484,7 +488,7 @@ LENGTHS = {
 
 @pytest.mark.parametrize("name", LENGTHS)
 def test_an_object_whose_length_the_service_does_not_say_is_there(
-    make_r2: Make, proxy: FaultProxy, ladder: list[Item], name: str
+    make_r2: Make, proxy: FaultProxy, ladder: list[NewObject], name: str
 ) -> None:
     edit, when = LENGTHS[name]
     storage = make_r2(proxy.url)
@@ -531,7 +535,7 @@ def test_no_header_has_to_be_there(make_r2: Make, proxy: FaultProxy, source: Pat
     for left_out in [*([name] for name in names), names]:
         storage = make_r2(proxy.url)
         asks: dict[str, Callable[[], object]] = {
-            "put": lambda storage=storage: storage.put_all([Item(KEY, source, "image/webp")]),  # type: ignore[misc]
+            "put": lambda storage=storage: storage.put_all([NewObject(KEY, source, "image/webp")]),  # type: ignore[misc]
             "read": lambda storage=storage: storage.read(KEY),  # type: ignore[misc]
             "delete": lambda storage=storage: storage.delete(KEY),  # type: ignore[misc]
             "probe": storage.probe,
@@ -572,7 +576,7 @@ def test_a_listing_that_goes_on_without_saying_where(make_r2: Make, proxy: Fault
 
 @pytest.mark.parametrize("resets", [False, True])
 def test_a_kept_connection_that_is_cut_as_the_request_goes_out(
-    make_r2: Make, proxy: FaultProxy, ladder: list[Item], resets: bool
+    make_r2: Make, proxy: FaultProxy, ladder: list[NewObject], resets: bool
 ) -> None:
     storage = make_r2(proxy.url, concurrency=2)
     with proxy.during(CutKeptAlive(resets, times=2)):
@@ -632,7 +636,7 @@ def test_an_object_is_deleted_only_if_the_service_says_so(make_r2: Make, proxy: 
     storage.delete(KEY)  # a service that answers so, and it is gone
 
 
-def test_an_answer_that_was_lost_is_no_second_upload(make_r2: Make, proxy: FaultProxy, ladder: list[Item]) -> None:
+def test_an_answer_that_was_lost_is_no_second_upload(make_r2: Make, proxy: FaultProxy, ladder: list[NewObject]) -> None:
     storage = make_r2(proxy.url, concurrency=9)
     proxy.set(LostAnswer(times=1, when=lambda request: request.method == "PUT"))
     with pytest.raises(StorageFault, match="cut"):
@@ -729,7 +733,7 @@ def test_faults_of_the_object(make_r2: Make, proxy: FaultProxy, source: Path, mo
     with pytest.raises(ObjectFault, match="To have it taken"):
         put(storage, source)
     with pytest.raises(ObjectFault, match="To have it taken"):
-        storage.put_all([Item(KEY, source, "image/webp")])
+        storage.put_all([NewObject(KEY, source, "image/webp")])
 
 
 def test_a_source_that_cannot_be_read(make_r2: Make, tmp_path: Path) -> None:
@@ -737,7 +741,7 @@ def test_a_source_that_cannot_be_read(make_r2: Make, tmp_path: Path) -> None:
         put(make_r2(), tmp_path)
 
 
-def test_a_server_that_comes_back(object_server: ObjectServer, make_r2: Make, ladder: list[Item]) -> None:
+def test_a_server_that_comes_back(object_server: ObjectServer, make_r2: Make, ladder: list[NewObject]) -> None:
     storage = make_r2()
     storage.put_all(ladder[:4])
     object_server.stop()
@@ -765,7 +769,7 @@ def test_a_bucket_that_is_made_at_last(object_server: ObjectServer, make_r2: Mak
 
 
 def test_a_stop_does_not_wait_for_a_service_that_hangs(
-    make_r2: Make, proxy: FaultProxy, ladder: list[Item], monkeypatch: pytest.MonkeyPatch
+    make_r2: Make, proxy: FaultProxy, ladder: list[NewObject], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = make_r2(proxy.url, read_seconds=600.0, concurrency=2)
     storage.put_all(ladder[:1])
@@ -808,7 +812,7 @@ except Interrupted as error:
 
 
 def test_several_are_on_their_way_at_once_but_no_more_than_wanted(
-    make_r2: Make, proxy: FaultProxy, ladder: list[Item]
+    make_r2: Make, proxy: FaultProxy, ladder: list[NewObject]
 ) -> None:
     proxy.set(Latency(0.2))
     storage = make_r2(proxy.url, concurrency=3)
@@ -817,7 +821,7 @@ def test_several_are_on_their_way_at_once_but_no_more_than_wanted(
     assert proxy.connections - begun == 3, "one connection for each, kept"
 
 
-def test_time_passes_only_for_those_who_wait(make_r2: Make, proxy: FaultProxy, ladder: list[Item]) -> None:
+def test_time_passes_only_for_those_who_wait(make_r2: Make, proxy: FaultProxy, ladder: list[NewObject]) -> None:
     """The caller is asked for signs of life while nothing is answered."""
     proxy.set(Latency(0.5))
     asked: list[float] = []
@@ -831,10 +835,10 @@ def test_time_passes_only_for_those_who_wait(make_r2: Make, proxy: FaultProxy, l
 
 
 def test_a_probe_does_not_make_it_forget_what_a_failed_call_has_stored(
-    make_r2: Make, proxy: FaultProxy, ladder: list[Item]
+    make_r2: Make, proxy: FaultProxy, ladder: list[NewObject]
 ) -> None:
     storage = make_r2(proxy.url, concurrency=2)
-    storage.put_all([Item("another/original.jpg", ladder[0].source, "image/webp")])
+    storage.put_all([NewObject("another/original.jpg", ladder[0].source, "image/webp")])
     proxy.set(Answer(500, when=lambda request: request.method == "PUT" and request.target.endswith("4.avif")))
     with pytest.raises(StorageFault, match="500"):
         storage.put_all(ladder)

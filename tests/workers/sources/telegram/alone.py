@@ -14,8 +14,8 @@ from ipc.files.spool import Spool
 from ipc.journal import Journal
 from ipc.transport.context import Context
 from ipc.transport.messages import Report
+from supervisor.child_options import connection_options
 from supervisor.settings import load
-from supervisor.tree import connection_options
 from tests.instance import DEADLINE_SECONDS
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.desk import Desk

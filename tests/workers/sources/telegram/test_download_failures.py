@@ -6,14 +6,14 @@ import errno
 
 import pytest
 
-from ipc.holds import Hold
+from ipc.process.holds import Hold
 from tests.workers.desk import Desk
 from workers.sources.settle import Failed, Gone, NoRoom, PutOff, Withdrawn
 from workers.sources.telegram.downloads.failures import (
+    GRACE_SECONDS,
     LONGEST_PAUSE_SECONDS,
     MAX_REMEMBERED,
     OUTAGE_SECONDS,
-    PATIENCE_SECONDS,
     STUBBORN_SECONDS,
     DownloadFailures,
 )
@@ -36,8 +36,8 @@ def test_it_is_a_problem_when_nothing_has_come_for_a_minute() -> None:
     assert it.complaint(0.0) is None
     it.note(1, NEWS, "silence", 100.0)
     it.note(2, NEWS, "INTERNAL", 130.0)
-    assert it.complaint(100.0 + PATIENCE_SECONDS - 1) is None
-    told = it.complaint(100.0 + PATIENCE_SECONDS)
+    assert it.complaint(100.0 + GRACE_SECONDS - 1) is None
+    told = it.complaint(100.0 + GRACE_SECONDS)
     assert told is not None and told.since == 100.0 and told.remedy
     assert told.what == "2 pictures can't be fetched: INTERNAL"
     it.fetched(3, 170.0)

@@ -14,8 +14,8 @@ import pytest
 from telethon import TelegramClient
 from telethon.sessions import StringSession
 
-from ipc.holds import Hold
 from ipc.journal import lookup
+from ipc.process.holds import Hold
 from tests.servers.telegram import TelegramServer
 from tests.servers.telegram.proxies import HttpProxy, MtProxy, Socks5Proxy
 from tests.workers.sources.telegram.alone import Alone
@@ -190,7 +190,7 @@ def test_a_sessions_file_that_another_process_uses(
 ) -> None:
     alone = make_alone(server.world.add_channel("News", username="newsdesk"), session="telegram.session")
     path = server.session_file(alone.desk.state_dir / "telegram.session")
-    monkeypatch.setattr(account, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(account, "GRACE_SECONDS", 0.3)
     with path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         alone.start()

@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from ipc.holds import Hold
 from ipc.journal import lookup
+from ipc.process.holds import Hold
 from tests.servers.telegram import OTHER_DC, TelegramServer
 from tests.servers.telegram.proxies import Socks5Proxy
 from tests.workers.sources.telegram.alone import Alone

@@ -41,7 +41,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_centres, "FIRST_PAUSE_SECONDS", 0.2)
     monkeypatch.setattr(data_centres, "LONGEST_PAUSE_SECONDS", 0.5)
     monkeypatch.setattr(download_failures, "FIRST_PAUSE_SECONDS", 0.5)
-    monkeypatch.setattr(download_failures, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(download_failures, "GRACE_SECONDS", 1.0)
 
 
 def begin(make_alone: MakeAlone, server: TelegramServer, *channels: Channel, **options: Any) -> Alone:

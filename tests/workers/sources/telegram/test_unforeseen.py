@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 from telethon.tl import types
 
-from ipc.checklist import Checklist
 from ipc.journal import JournalError, figures, lookup
+from ipc.process.checklist import Checklist
 from ipc.text.channel_address import parse
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ipc.text.timestamps import iso
 from workers.publishing.catalog.pictures import COLUMNS, Asked, Position
-from workers.publishing.catalog.protocol import Catalog, Fenced, MessageRows, NotAsked, Outcome, RowFault, refusal
+from workers.publishing.catalog.protocol import Catalog, Fenced, MessageRows, NotAsked, RowFault, WriteOutcome, refusal
 from workers.publishing.catalog.supabase import answers
 from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout
 from workers.publishing.catalog.supabase.schema_version import VERSION, demand_receipts, older, version_of
@@ -33,16 +33,16 @@ class SupabaseCatalog(Catalog):
         self._takes_receipts = False
         """Whether its schema is known to."""
 
-    def write_many(self, batch: Sequence[MessageRows]) -> list[Outcome]:
+    def write_many(self, batch: Sequence[MessageRows]) -> list[WriteOutcome]:
         reasons = [refusal(entry) for entry in batch]
         sent = iter(self._write([entry for entry, reason in zip(batch, reasons, strict=True) if reason is None]))
         return [next(sent) if reason is None else self._not_asked(reason) for reason in reasons]
 
     def write_each(
         self, batches: Iterable[Sequence[MessageRows]], *, stop: Callable[[], bool] = never
-    ) -> Iterator[list[Outcome]]:
+    ) -> Iterator[list[WriteOutcome]]:
         """While one batch is on its way the caller makes the next one, and deals with the last outcomes."""
-        under_way: Threads[list[Outcome]] | None = None
+        under_way: Threads[list[WriteOutcome]] | None = None
         for batch in batches:
             before, under_way = under_way, None
             outcomes = _finished(before, stop)
@@ -50,7 +50,7 @@ class SupabaseCatalog(Catalog):
             yield from outcomes
         yield from _finished(under_way, stop)
 
-    def _write(self, batch: list[MessageRows]) -> list[Outcome]:
+    def _write(self, batch: list[MessageRows]) -> list[WriteOutcome]:
         """Write these in one transaction; if one of them keeps the others out, each half in its own."""
         if not batch:
             return []
@@ -62,7 +62,7 @@ class SupabaseCatalog(Catalog):
         half = len(batch) // 2
         return self._write(batch[:half]) + self._write(batch[half:])
 
-    def _ingest(self, batch: list[MessageRows]) -> list[Outcome]:
+    def _ingest(self, batch: list[MessageRows]) -> list[WriteOutcome]:
         if not self._takes_receipts and any(entry.receipt is not None for entry in batch):
             demand_receipts(self._project)
             self._takes_receipts = True

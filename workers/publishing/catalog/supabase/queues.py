@@ -17,9 +17,6 @@ from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeou
 
 T = TypeVar("T")
 
-JOBS: Final = 50
-"""Most hand-overs in one request: 400 KB."""
-
 KEYS: Final = 1000
 """Most keys, or receipts, in one request."""
 
@@ -28,10 +25,9 @@ QueueName: TypeAlias = Literal["live", "backfill"]
 
 @dataclass(frozen=True, slots=True)
 class GivenOut:
-    """A message that was given out. `enqueued_at` is ISO 8601, by the database's clock; `message` is not looked at."""
+    """A message that was given out; `message` is not looked at."""
 
     receipt: Receipt
-    enqueued_at: str
     message: dict[str, Any]
 
 
@@ -40,7 +36,6 @@ class Waiting:
     """A result that waits for its origin; `result` is not looked at."""
 
     msg_id: int
-    enqueued_at: str
     result: dict[str, Any]
 
 
@@ -113,7 +108,7 @@ class Queues:
     def hand_over(self, jobs: Iterable[tuple[QueueName, Mapping[str, Any]]]) -> dict[str, int | None]:
         """Put messages into their queues, those with a known key not again; by key the number there.
 
-        None: its result is waiting. Up to `JOBS` at a time, in one transaction.
+        None: its result is waiting. In one transaction: some dozens of 8 KB at a time, as the caller has it.
         """
         sent = [{"queue": queue, "message": dict(message)} for queue, message in jobs]
         if not sent:
@@ -199,7 +194,7 @@ def _taken(one: Any) -> GivenOut:
     message = _object(one["message"])
     key = message.get("key")
     receipt = replace(_receipt(one), key=key if isinstance(key, str) else None)
-    return GivenOut(receipt, _text(one["enqueued_at"]), message)
+    return GivenOut(receipt, message)
 
 
 def _receipt(one: Any) -> Receipt:
@@ -210,7 +205,7 @@ def _receipt(one: Any) -> Receipt:
 
 
 def _waiting(one: Any) -> Waiting:
-    return Waiting(_number(one["msg_id"]), _text(one["enqueued_at"]), _object(one["result"]))
+    return Waiting(_number(one["msg_id"]), _object(one["result"]))
 
 
 def _machines(one: Any) -> Machines:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ipc.checklist import Checklist
+from ipc.process.checklist import Checklist
 from workers.publishing.catalog.protocol import CatalogFault, RowFault
 from workers.publishing.catalog.supabase import answers
 from workers.publishing.catalog.supabase.queues import Queues

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterator
 from typing import Any, TypeVar
 
-from ipc.checklist import Checklist
+from ipc.process.checklist import Checklist
 from workers.publishing.catalog.protocol import CatalogFault, RowFault
 from workers.publishing.catalog.supabase import answers
 from workers.publishing.catalog.supabase.project import TIMEOUT, Project, Timeout
@@ -38,14 +38,14 @@ def check(url: str, key: str, tried: Checklist, timeout: Timeout = TIMEOUT) -> N
         project.close()
 
 
-def _differences(project: Project, tried: Checklist, besides: Collection[str]) -> Iterator[str]:
+def _differences(project: Project, tried: Checklist, exclude: Collection[str]) -> Iterator[str]:
     """What of the schema is missing or other than it should be, as it is found, but for what is not looked at.
 
     Raises what else goes wrong.
     """
     is_sound = True
     is_current = (version := version_of(project)) >= VERSION
-    for name, kind in _without(besides, OF_VERSION_1 | SINCE_VERSION_2 if is_current else OF_VERSION_1).items():
+    for name, kind in _without(exclude, OF_VERSION_1 | SINCE_VERSION_2 if is_current else OF_VERSION_1).items():
         try:
             project.look_at(name)
         except answers.Missing:
@@ -61,7 +61,7 @@ def _differences(project: Project, tried: Checklist, besides: Collection[str]) -
         "picturedesk_named": {"sha256s": []},
         "ingest_messages": {"batch": []},  # an empty batch writes nothing, and needs all that a full one needs
     }
-    for function, arguments in _without(besides, calls).items():
+    for function, arguments in _without(exclude, calls).items():
         try:
             faults = project.call(function, **arguments)
         except answers.Missing as missing:
@@ -79,5 +79,5 @@ def _differences(project: Project, tried: Checklist, besides: Collection[str]) -
         yield from faults
 
 
-def _without(besides: Collection[str], named: dict[str, T]) -> dict[str, T]:
-    return {name: value for name, value in named.items() if name not in besides}
+def _without(exclude: Collection[str], named: dict[str, T]) -> dict[str, T]:
+    return {name: value for name, value in named.items() if name not in exclude}

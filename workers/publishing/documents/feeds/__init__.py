@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ipc.checklist import Checklist
+from ipc.process.checklist import Checklist
 from workers.publishing.documents.feeds.feeds import Feeds
 
 __all__ = ["Feeds", "check"]

@@ -18,9 +18,9 @@ from ipc.text.timestamps import iso
 from workers.publishing.documents.feeds import atom, json_feed
 from workers.publishing.documents.feeds.items import Feed, Row, clean, items_of, lasting_id, urn
 from workers.publishing.documents.feeds.rows import newest_rows
-from workers.publishing.documents.follower import Post
+from workers.publishing.documents.follower import PostKey
 from workers.publishing.documents.writer import DocumentWriter
-from workers.publishing.own_services import OwnServices
+from workers.publishing.running.own_services import OwnServices
 
 FOLDER, ALL = "feeds/", "all"
 KEY = re.compile(r"feeds/(?:all|[1-9][0-9]*)\.(?:json|xml)")
@@ -49,7 +49,7 @@ class Feeds:
         written = sum(self._refresh(channel["id"]) for channel in figures.channels(self._journal))
         return written + self._refresh(None)
 
-    def build(self, posts: Collection[Post]) -> int:
+    def build(self, posts: Collection[PostKey]) -> int:
         """A post that is in no channel's feed is not in that of all either: both have as many items."""
         newest: dict[int, int] = defaultdict(int)
         for channel_id, message_id in posts:

@@ -1,7 +1,7 @@
 """The gallery: a static website beside the pictures, `{prefix}site/`, that follows the catalogue's rows.
 
 `gallery` is the work of a thread: it notes what has changed as tasks in the journal, and does these one after another.
-`blocks` makes the pages of posts, `fronts` those that show the newest ones, `sitemap` what search engines read.
+`blocks` makes the pages of posts, `index_pages` those that show the newest ones, `sitemap` what search engines read.
 `output` writes what has become another document. `partition` decides which posts are on which page, `html` makes pages
 of posts.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ipc.checklist import Checklist
+from ipc.process.checklist import Checklist
 from workers.publishing.documents.site.gallery import Gallery
 
 __all__ = ["Gallery", "check"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ipc import failpoints
 from ipc.journal import Journal
 from ipc.journal.outputs import site
-from ipc.journal.outputs.site import Block, Rank, Task
+from ipc.journal.outputs.site import Rank, SiteBlock, Task
 from workers.publishing.catalog import Catalog
 from workers.publishing.catalog.pictures import MOST
 from workers.publishing.documents.site.html.frame import Neighbours, Site
@@ -20,7 +20,7 @@ from workers.publishing.documents.site.html.pages import archive_page, post_page
 from workers.publishing.documents.site.newest import newest_posts
 from workers.publishing.documents.site.output import Document, Output, Written
 from workers.publishing.documents.site.partition import PER_BLOCK, divided
-from workers.publishing.documents.site.posts import Post, archive_path, posts_of
+from workers.publishing.documents.site.posts import SitePost, archive_path, posts_of
 from workers.publishing.documents.site.sitemap import CHUNK
 
 SPAN = 32
@@ -33,7 +33,7 @@ HIGHEST_ID = 2**63 - 1
 class _Found:
     """The posts of a block as the catalogue has them, the lowest first. `is_whole`: there are no more of them."""
 
-    posts: list[Post]
+    posts: list[SitePost]
     is_whole: bool
 
 
@@ -59,7 +59,7 @@ class Blocks:
 
     # What is in it
 
-    def _cut_off(self, block: Block, task: Task) -> bool:
+    def _cut_off(self, block: SiteBlock, task: Task) -> bool:
         """Of a block that nobody has read yet, make the highest posts a block of their own; whether there are more."""
         over = site.above(self._journal, block)
         high = over.first_id if over else HIGHEST_ID
@@ -87,7 +87,7 @@ class Blocks:
         is_whole = len(rows) < MOST
         return _Found(posts if is_whole else posts[:-1], is_whole)
 
-    def _plan(self, block: Block, task: Task) -> tuple[Block, Sequence[Post], int]:
+    def _plan(self, block: SiteBlock, task: Task) -> tuple[SiteBlock, Sequence[SitePost], int]:
         """Record what is in the block, divided if it is too much. What is left of it, its posts, and where it ends."""
         over = site.above(self._journal, block)
         until = over.first_id if over else HIGHEST_ID
@@ -108,7 +108,7 @@ class Blocks:
         failpoints.reach("site.planned")
         return now, own, others[0][0].first_id if others else until
 
-    def _follow(self, before: Block, now: Block, new: Sequence[Block], task: Task) -> Iterator[Task]:
+    def _follow(self, before: SiteBlock, now: SiteBlock, new: Sequence[SiteBlock], task: Task) -> Iterator[Task]:
         """The blocks whose pages link to what has changed here."""
         rank = task.rank
         for one in new:
@@ -122,11 +122,11 @@ class Blocks:
         for one in beside:
             yield Task("block", rank, one.channel_id, one.first_id)
 
-    def _pages(self, block: Block, until: int) -> list[site.PostPage]:
+    def _pages(self, block: SiteBlock, until: int) -> list[site.PostPage]:
         """Those of posts that were written for this block, as far as it reaches now."""
         return site.posts_between(self._journal, block.channel_id, block.first_id, until - 1)
 
-    def _beside(self, block: Block, *, up: bool) -> list[Block]:
+    def _beside(self, block: SiteBlock, *, up: bool) -> list[SiteBlock]:
         """The next block with posts, if there is one that is read."""
         step = site.above if up else site.below
         one = step(self._journal, block)
@@ -136,7 +136,7 @@ class Blocks:
 
     # Its pages
 
-    def _write(self, planned: tuple[Block, Sequence[Post], int], task: Task) -> Written:
+    def _write(self, planned: tuple[SiteBlock, Sequence[SitePost], int], task: Task) -> Written:
         block, posts, until = planned
         newer = next(iter(self._beside(block, up=True)), None)
         older = next(iter(self._beside(block, up=False)), None)
@@ -153,7 +153,7 @@ class Blocks:
         return written
 
     def _documents(
-        self, block: Block, posts: Sequence[Post], newer: Block | None, older: Block | None
+        self, block: SiteBlock, posts: Sequence[SitePost], newer: SiteBlock | None, older: SiteBlock | None
     ) -> Iterator[Document]:
         """Posts before the page that links to them."""
         paths = [older.newest if older else "", *(post.path for post in posts), newer.oldest if newer else ""]
@@ -167,15 +167,15 @@ class Blocks:
             yield Document(path, archive_page(self._look, path, posts[::-1], beside))
 
 
-def _block(channel_id: int, first_id: int, posts: Sequence[Post]) -> Block:
-    block = Block(channel_id, first_id, is_read=True)
+def _block(channel_id: int, first_id: int, posts: Sequence[SitePost]) -> SiteBlock:
+    block = SiteBlock(channel_id, first_id, is_read=True)
     if not posts:
         return block
     oldest, newest = posts[0], posts[-1]
     return replace(block, posts=len(posts), newest=newest.path, oldest=oldest.path, oldest_at=oldest.posted_at)
 
 
-def _fronts(block: Block, messages: Iterable[int], task: Task, look: Site) -> Iterator[Task]:
+def _fronts(block: SiteBlock, messages: Iterable[int], task: Task, look: Site) -> Iterator[Task]:
     """What shows or counts these posts, given by their lowest messages, besides the block's own pages."""
     channel, index, chunk, site_map = (
         (Rank.CHANNEL, Rank.INDEX, Rank.CHUNK, Rank.SITEMAP)

@@ -28,8 +28,8 @@ from workers.publishing.documents import spoilers
 from workers.publishing.documents.debounce import Debounce
 from workers.publishing.documents.progress import Progress
 from workers.publishing.documents.site.blocks import SPAN, Blocks
-from workers.publishing.documents.site.fronts import Fronts
 from workers.publishing.documents.site.html.frame import Site
+from workers.publishing.documents.site.index_pages import IndexPages
 from workers.publishing.documents.site.output import Output, Written
 from workers.publishing.documents.site.posts import INDEX
 from workers.publishing.storage import Storage
@@ -56,7 +56,7 @@ class _Means:
     catalog: Catalog
     output: Output
     blocks: Blocks
-    fronts: Fronts
+    index_pages: IndexPages
 
 
 class Gallery:
@@ -136,7 +136,7 @@ class Gallery:
 
     def _do(self, task: Task) -> Written:
         means = self._connected()
-        return means.blocks.make(task) if task.what == "block" else means.fronts.make(task)
+        return means.blocks.make(task) if task.what == "block" else means.index_pages.make(task)
 
     # What is to be done
 
@@ -208,7 +208,9 @@ class Gallery:
             storage, catalog = storages.make(self._options), catalogs.make(self._options)
             output, look = Output(self._journal, storage, self._prefix), self._look(storage)
             blocks = Blocks(self._journal, catalog, output, look)
-            self._means = _Means(look, storage, catalog, output, blocks, Fronts(self._journal, catalog, output, look))
+            self._means = _Means(
+                look, storage, catalog, output, blocks, IndexPages(self._journal, catalog, output, look)
+            )
         return self._means
 
     # Turned off

@@ -25,7 +25,7 @@ class Document:
 
     path: str
     data: bytes
-    kind: site.Kind = "page"
+    kind: site.DocumentKind = "page"
     content_type: str = HTML
     post: tuple[int, int] | None = None
     changed_at: str | None = None
@@ -35,7 +35,7 @@ class Document:
 class Written:
     """What was done, to be recorded with the end of the task."""
 
-    pages: list[site.Page] = field(default_factory=list)
+    pages: list[site.SiteDocument] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     count: int = 0
     """Documents that have become others, or were deleted."""
@@ -59,7 +59,7 @@ class Output:
                 written.count += 1
                 failpoints.reach("site.put")
             channel_id, first_id = document.post or (None, None)
-            page = site.Page(document.path, document.kind, digest, channel_id, first_id, document.changed_at)
+            page = site.SiteDocument(document.path, document.kind, digest, channel_id, first_id, document.changed_at)
             written.pages.append(page)
         for path in gone:
             self._storage.delete(f"{self._folder}{path}")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from workers.publishing.documents.site.posts import Post
+from workers.publishing.documents.site.posts import SitePost
 
 PER_BLOCK = 18
 """Posts on a page: with the addresses of their pictures some 26 KB."""
 
 
-def divided(posts: Sequence[Post], *, is_highest: bool, is_lowest: bool) -> list[list[Post]]:
+def divided(posts: Sequence[SitePost], *, is_highest: bool, is_lowest: bool) -> list[list[SitePost]]:
     """The posts of a block, the lowest first, as blocks of at most PER_BLOCK. One that is empty stays one.
 
     Full pages stay full where it goes on: at the top of the highest block and at the bottom of the lowest; what is

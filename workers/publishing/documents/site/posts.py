@@ -13,7 +13,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class SitePost:
     """One message, or all of an album, that readers see. `first_id`: the lowest of its messages.
 
     `pictures` are its rows, as they are shown one after another.
@@ -67,7 +67,7 @@ class Post:
         return list(dict.fromkeys(tag for row in self.pictures for tag in row["tags"] or ()))
 
 
-def posts_of(rows: Iterable[Row]) -> list[Post]:
+def posts_of(rows: Iterable[Row]) -> list[SitePost]:
     """The posts that these rows are of, by channel and then the lowest first.
 
     A row without `src` has no rendition (the settings made none): there is nothing to show, as in the feeds.
@@ -81,7 +81,7 @@ def posts_of(rows: Iterable[Row]) -> list[Post]:
             row
         )
     posts = (
-        Post(key[0], min(row["message_id"] for row in some), tuple(sorted(some, key=_place)))
+        SitePost(key[0], min(row["message_id"] for row in some), tuple(sorted(some, key=_place)))
         for key, some in found.items()
     )
     return sorted(posts, key=lambda post: (post.channel_id, post.first_id))

@@ -20,7 +20,7 @@ from functools import partial
 from typing import TypeVar
 
 from workers.publishing import threads
-from workers.publishing.storage.protocol import Item, Put
+from workers.publishing.storage.protocol import NewObject, Put
 from workers.publishing.storage.r2 import objects
 from workers.publishing.storage.r2.bucket import Bucket
 from workers.publishing.storage.r2.upload import Uploads
@@ -52,7 +52,7 @@ class Batches:
         """Keys of calls that have not come to their end."""
 
     def put_all(
-        self, items: Iterable[Item], *, stop: Callable[[], bool], stored: Callable[[Put], None], tries: int
+        self, items: Iterable[NewObject], *, stop: Callable[[], bool], stored: Callable[[Put], None], tries: int
     ) -> int:
         """As `Storage.put_all`."""
         items = list({item.key: item for item in items}.values())  # R2 takes one write of a key in a second
@@ -74,14 +74,14 @@ class Batches:
         self._in_doubt = surprises > 0
         return new
 
-    def _to_ask_for(self, items: Sequence[Item], stop: Callable[[], bool]) -> set[str]:
+    def _to_ask_for(self, items: Sequence[NewObject], stop: Callable[[], bool]) -> set[str]:
         """The keys that are asked for before they are sent."""
         if self._in_doubt or not self._uploads.knows_conditions:
             return {item.key for item in items}
         known = self._known_folders(items, stop)
         return {item.key for item in items if _folder(item) in known or item.key in self._unfinished}
 
-    def _known_folders(self, items: Sequence[Item], stop: Callable[[], bool]) -> set[str]:
+    def _known_folders(self, items: Sequence[NewObject], stop: Callable[[], bool]) -> set[str]:
         """The folders that were expected to be there, and whose last object is."""
         expected = {_folder(item) for item in items if item.is_expected}
         lasts = {_folder(item): item for item in items if _folder(item) in expected}
@@ -89,10 +89,10 @@ class Batches:
         self._run([partial(self._look, folder, item) for folder, item in lasts.items()], stop, found.append)
         return {folder for folder, size in found if size is not None}
 
-    def _look(self, folder: str, item: Item) -> tuple[str, int | None]:
+    def _look(self, folder: str, item: NewObject) -> tuple[str, int | None]:
         return folder, objects.size(self._bucket, item.key, item.content_type)
 
-    def _calls(self, items: Sequence[Item], ask_first: set[str], tries: int) -> list[Callable[[], Put | None]]:
+    def _calls(self, items: Sequence[NewObject], ask_first: set[str], tries: int) -> list[Callable[[], Put | None]]:
         """One call an object: the first of each picture before all others."""
         scouts: dict[str, _Scout] = {}
         first, others = list[Callable[[], Put | None]](), list[Callable[[], Put | None]]()
@@ -106,7 +106,7 @@ class Batches:
                 others.append(partial(self._follow, item, tries, scouts[folder]))
         return [*first, *others]
 
-    def _send_ahead(self, item: Item, tries: int, scout: _Scout) -> Put:
+    def _send_ahead(self, item: NewObject, tries: int, scout: _Scout) -> Put:
         """Put the first object of a picture, and tell those that follow whether it was there."""
         try:
             put = self._uploads.put_patiently(item, tries, look_first=False)
@@ -115,7 +115,7 @@ class Batches:
         finally:
             scout.is_back.set()
 
-    def _follow(self, item: Item, tries: int, scout: _Scout) -> Put | None:
+    def _follow(self, item: NewObject, tries: int, scout: _Scout) -> Put | None:
         """Put another object of the picture. None: its first one is not there, so there is no going on."""
         scout.is_back.wait()  # it was begun before this, and it has its own time-outs
         return None if scout.found is None else self._uploads.put_patiently(item, tries, look_first=scout.found)
@@ -124,5 +124,5 @@ class Batches:
         threads.run(calls, threads=self._concurrency, stop=stop, done=done)
 
 
-def _folder(item: Item) -> str:
+def _folder(item: NewObject) -> str:
     return item.key.rpartition("/")[0]

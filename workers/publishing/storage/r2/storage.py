@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ipc.files.object_layout import public_url
-from workers.publishing.storage.protocol import DOCUMENT_CACHE_CONTROL, Item, Put, Stored, ignore
+from workers.publishing.storage.protocol import DOCUMENT_CACHE_CONTROL, NewObject, Put, Stored, ignore
 from workers.publishing.storage.r2 import objects
 from workers.publishing.storage.r2.batch import Batches
 from workers.publishing.storage.r2.bucket import CONNECT_SECONDS, READ_SECONDS, Bucket
@@ -49,12 +49,12 @@ class R2Storage:
         self._public_url = (public_url or f"{endpoint.rstrip('/')}/{bucket}").rstrip("/")
 
     def put(self, key: str, source: Path, content_type: str) -> bool:
-        item = Item(key, source, content_type)
+        item = NewObject(key, source, content_type)
         return self._uploads.put(item, look_first=not self._uploads.knows_conditions).is_new
 
     def put_all(
         self,
-        items: Iterable[Item],
+        items: Iterable[NewObject],
         *,
         stop: Callable[[], bool] = never,
         stored: Callable[[Put], None] = ignore,
@@ -62,7 +62,7 @@ class R2Storage:
     ) -> int:
         return self._batches.put_all(items, stop=stop, stored=stored, tries=tries)
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         """Nothing to do: what the service has confirmed, it keeps."""
 
     def put_document(

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workers.publishing.storage.protocol import Item, Put, StorageFault
+from workers.publishing.storage.protocol import NewObject, Put, StorageFault
 from workers.publishing.storage.r2 import objects
 from workers.publishing.storage.r2.bucket import CACHE_CONTROL, Bucket
 from workers.publishing.storage.r2.faults import passes_quickly, status_of
@@ -34,7 +34,7 @@ class Uploads:
         self._bucket = bucket
         self.knows_conditions = True
 
-    def put_patiently(self, item: Item, tries: int, *, look_first: bool) -> Put:
+    def put_patiently(self, item: NewObject, tries: int, *, look_first: bool) -> Put:
         """Put it; at once again if it fails in a way that passes quickly, as some requests of a busy service do."""
         for tries_left in reversed(range(tries)):
             try:
@@ -45,7 +45,7 @@ class Uploads:
                 look_first = True  # it may be the answer that was lost
         raise AssertionError("the last try returns or raises")
 
-    def put(self, item: Item, *, look_first: bool) -> Put:
+    def put(self, item: NewObject, *, look_first: bool) -> Put:
         """Put it, unless it is there. `look_first`: ask for its size before anything is sent.
 
         Raises StorageFault, ObjectFault, and FileNotFoundError if the source is not there.
@@ -62,7 +62,7 @@ class Uploads:
             self._upload(item, body, if_new=False)
             return Put(item.key, True, size)
 
-    def _upload(self, item: Item, body: Upload, *, if_new: bool) -> bool:
+    def _upload(self, item: NewObject, body: Upload, *, if_new: bool) -> bool:
         """Send the object; False if it is not stored because there is one, or because the condition is not known."""
         body.seek(0)
         request: PutObjectRequestTypeDef = {
@@ -87,7 +87,7 @@ class Uploads:
         self._confirm(item, body, answer.get("ETag", ""))
         return True
 
-    def _confirm(self, item: Item, body: Upload, etag: str) -> None:
+    def _confirm(self, item: NewObject, body: Upload, etag: str) -> None:
         """Raise StorageFault unless the object is there: a login page, for one, may have said 200, with an ETag.
 
         The ETag of an object that was sent in one piece is its content's MD5. Where it is not (a bucket that is

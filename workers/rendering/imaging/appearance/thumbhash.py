@@ -13,12 +13,6 @@ from typing import Final, NamedTuple
 
 from workers.rendering.imaging.appearance.cosines import Rows, transform
 
-MOST_BYTES: Final = 25
-"""Of any hash, with alpha or without."""
-
-LARGEST: Final = 100
-"""Pixels a side that the reference takes. At most seven waves are counted along one: 32 pixels tell the same."""
-
 _NOISE: Final = 1e-9
 """A wave below this is none: it comes of rounding."""
 
@@ -35,7 +29,10 @@ class _Channel(NamedTuple):
 
 
 def thumbhash(width: int, height: int, pixels: Sequence[Pixel]) -> bytes:
-    """Of a picture of at most LARGEST pixels a side, row by row."""
+    """Of a picture's pixels, row by row. The reference takes at most 100 a side.
+
+    At most seven waves are counted along one: 32 pixels tell the same.
+    """
     has_alpha = any(pixel[3] != 255 for pixel in pixels)
     limit = (5 if has_alpha else 7) / max(width, height)
     across, down = (max(1, _rounded(limit * side)) for side in (width, height))

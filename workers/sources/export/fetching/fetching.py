@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ipc.files.spool import Spool
+from ipc.identities import declared_bytes
 from ipc.jobs import Job
 from ipc.journal import Journal, queue
 from ipc.retry import RetryPolicy
 from workers.sources.export.fetching.files import MissingFile, fetch
 from workers.sources.export.fetching.turns import turn
-from workers.sources.export.reading.messages import declared_bytes
-from workers.sources.settle import Failed, Fetched, NoRoom, Outcome, of_os_error, settle
+from workers.sources.settle import Failed, Fetched, FetchEnd, NoRoom, of_os_error, settle
 from workers.unforeseen import contained
 
 BATCH = 16
@@ -62,7 +62,7 @@ class Fetching:
                 break
         return went_on
 
-    def _fetch(self, job: Job) -> Outcome:
+    def _fetch(self, job: Job) -> FetchEnd:
         """Bring one picture into the spool; how that ended."""
         declared = declared_bytes(job.identity)
         try:

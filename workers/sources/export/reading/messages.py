@@ -18,6 +18,7 @@ from pathlib import Path
 from reprlib import repr as brief
 from typing import Final
 
+from ipc.identities import Identity
 from ipc.posts import Photo, Post, clean
 from ipc.text.timestamps import LATEST
 from workers.sources.export.reading.formatting import forwarded_from, read_text, reply_to
@@ -165,14 +166,14 @@ def _photo(message: Mapping[str, object], key: str, folder: Path) -> Photo:
     left_out = _LEFT_OUT.search(name)
     if name and not left_out:
         # Telegram Desktop numbers the photos of one export; in another one the same photo has another number.
-        identity = "file:" + re.sub(r"^photos/photo_\d+@", "photos/photo@", name)
+        identity = Identity.of_file(re.sub(r"^photos/photo_\d+@", "photos/photo@", name), size, width, height)
         locator = {"export": str(folder), "file": name}
     else:
-        identity = "missing"
+        identity = Identity.of_left_out(size, width, height)
         locator = {"export": str(folder), "missing": left_out[0] if left_out else "(no file named)"}
     return Photo(
         photo_id=None,
-        identity=f"{identity}:{size or '?'}:{width or '?'}x{height or '?'}",
+        identity=str(identity),
         locator=dict(locator),
         source="export",
         bytes=size,
@@ -181,16 +182,6 @@ def _photo(message: Mapping[str, object], key: str, folder: Path) -> Photo:
         mime=str(message["mime_type"]).lower() if key == "file" else "image/jpeg",
         kind="video" if key == _POSTER else "photo",
     )
-
-
-def declared_bytes(identity: str) -> int | None:
-    """The size that the export has declared of the picture with that identity.
-
-    >>> [declared_bytes(one) for one in ("file:photos/a.jpg:9000:1280x960", "file:photos/a.jpg:?:?x?", "id:7")]
-    [9000, None, None]
-    """
-    parts = identity.rsplit(":", 2)
-    return int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else None
 
 
 def _time(message: Mapping[str, object], key: str) -> int | None:

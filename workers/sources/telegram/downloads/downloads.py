@@ -23,7 +23,7 @@ from ipc.files.spool import Spool
 from ipc.jobs import Job
 from ipc.journal import Journal, lookup, queue, transitions
 from ipc.retry import RetryPolicy
-from workers.sources.settle import NoRoom, Outcome, TooLarge, settle
+from workers.sources.settle import FetchEnd, NoRoom, TooLarge, settle
 from workers.sources.telegram.downloads.failures import Complaint, DownloadFailures
 from workers.sources.telegram.downloads.fetcher import SMALL_BYTES, Download, Fetcher
 from workers.sources.telegram.downloads.references import FileReferences, PictureGone
@@ -153,7 +153,7 @@ class Downloads:
             return None
         silent = self._failures.silent_channels()
         open_to = [one for one in histories if one not in silent or busy[one] < max(1, self._at_once // 2)]
-        due = queue.first_to_fetch(self._journal, open_to, besides=self._in_hand)
+        due = queue.first_to_fetch(self._journal, open_to, exclude=self._in_hand)
         self.is_idle = not due and not self._in_hand
         return min(due, key=lambda job: (job.priority, busy[job.channel_id], job.next_at > 0, job.id), default=None)
 
@@ -228,7 +228,7 @@ class Downloads:
         self._on_flood(flood.seconds)
         log.warning("download.flooded", seconds=flood.seconds)
 
-    def _settle(self, job: Job, outcome: Outcome) -> None:
+    def _settle(self, job: Job, outcome: FetchEnd) -> None:
         if isinstance(outcome, NoRoom):
             self.disk_error = outcome.reason
             self._paused_until = time.monotonic() + DISK_PAUSE_SECONDS

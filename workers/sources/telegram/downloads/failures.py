@@ -31,7 +31,7 @@ LONGEST_PAUSE_SECONDS: Final = 300.0
 OUTAGE_SECONDS: Final = 86400.0
 """A picture that has failed for longer than this, while others come, is charged for it."""
 
-PATIENCE_SECONDS: Final = 60.0
+GRACE_SECONDS: Final = 60.0
 """How long nothing is fetched before that is a problem."""
 
 STUBBORN_SECONDS: Final = 900.0
@@ -202,7 +202,7 @@ class DownloadFailures:
             one for one in self._all.values() if one.since >= self._fetched_at or now - one.since >= STUBBORN_SECONDS
         ]
         since = min((one.since for one in failing), default=math.inf)
-        if now - since < PATIENCE_SECONDS:
+        if now - since < GRACE_SECONDS:
             return None
         return Complaint(f"{_pictures(len(failing))} can't be fetched: {failing[-1].reason}", since, LAST)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from telethon import errors
 from telethon.tl import types
 
-from ipc.holds import EX_CONFIG
+from ipc.process.holds import EX_CONFIG
 from workers.sources.telegram.wire.translation import APPLICATION
 
 _AGAIN: Final = {

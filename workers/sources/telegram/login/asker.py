@@ -17,7 +17,7 @@ from telethon import TelegramClient, events
 from telethon.sessions import MemorySession
 from telethon.tl import functions, types
 
-from ipc.holds import Hold
+from ipc.process.holds import Hold
 from ipc.text.durations import duration
 from workers.sources.telegram.login.answers import LoginFailed, sorted_answer
 from workers.sources.telegram.wire.account import LOGIN, Account

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from ipc.holds import EX_CONFIG
+from ipc.process.holds import EX_CONFIG
 from ipc.text.durations import duration
 from workers.sources.telegram.login.answers import Again, CodeExpired, LoginFailed, PasswordNeeded
 from workers.sources.telegram.login.authorization import Login

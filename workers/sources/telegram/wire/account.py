@@ -23,7 +23,7 @@ from urllib.parse import unquote, urlsplit
 import structlog
 
 from ipc import private_files
-from ipc.holds import Hold
+from ipc.process.holds import Hold
 
 LOGIN = "Stop the program, run bin/run login, and start it again"
 STRING_SESSION = re.compile(r"1[A-Za-z0-9_-]{340,400}={0,2}")
@@ -34,7 +34,7 @@ LONGEST_NAME = 200
 
 DEFAULT_DC = 2
 
-PATIENCE_SECONDS = 10.0
+GRACE_SECONDS = 10.0
 """How long a process that is being replaced may take to let go of the session."""
 
 LOCK_POLL_SECONDS = 0.1
@@ -149,7 +149,7 @@ class Account:
         return fd
 
     async def _lock(self, fd: int) -> None:
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + GRACE_SECONDS
         while True:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,7 +16,7 @@ from telethon.crypto import rsa
 from telethon.network import connection as transports
 from telethon.sessions import MemorySession, SQLiteSession, StringSession
 
-from ipc.holds import Hold
+from ipc.process.holds import Hold
 from workers.sources.telegram.wire.account import LOGIN, Account
 from workers.sources.telegram.wire.errors import AccountMoved, ConnectionLost, SessionRefused
 from workers.sources.telegram.wire.translation import no_connection, translated

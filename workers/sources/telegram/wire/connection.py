@@ -20,8 +20,8 @@ from typing import Any, Final
 from telethon import events
 from telethon.tl import functions, types
 
-from ipc.holds import Hold
 from ipc.posts import clean
+from ipc.process.holds import Hold
 from ipc.text.channel_address import Address
 from ipc.text.durations import duration
 from workers.sources.telegram.wire import peers

@@ -1,4 +1,4 @@
-"""What can go wrong with Telegram, by what there is to do about it. What only a person can mend is `ipc.holds.Hold`."""
+"""What can go wrong with Telegram, by what there is to do about it. What only a person can mend is a `Hold`."""
 
 from __future__ import annotations
 

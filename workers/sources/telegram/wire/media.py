@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from telethon.tl import types
 
+from ipc.identities import Identity
 from ipc.posts import Photo, Post, clean
 from workers.sources.telegram.wire.rich_messages import picture_ids, plain_text
 
@@ -211,7 +212,7 @@ def _largest(owner: Any, sizes: Iterable[Any], location: type, name: str) -> _Fo
     place = location(owner.id, owner.access_hash, owner.file_reference, largest.type)
     declared = Photo(
         photo_id=owner.id,
-        identity=f"id:{owner.id}",
+        identity=str(Identity.of_telegram(owner.id)),
         locator={"telegram": name},
         source="telegram",
         bytes=size,
@@ -243,7 +244,7 @@ def _document(document: Any) -> _Found:
     location = types.InputDocumentFileLocation(document.id, document.access_hash, document.file_reference, "")
     declared = Photo(
         photo_id=document.id,
-        identity=f"id:{document.id}",
+        identity=str(Identity.of_telegram(document.id)),
         locator={"telegram": "document"},
         source="telegram",
         bytes=document.size,

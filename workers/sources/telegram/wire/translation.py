@@ -12,7 +12,7 @@ import python_socks
 from telethon import errors
 from telethon.tl.alltlobjects import LAYER
 
-from ipc.holds import Hold
+from ipc.process.holds import Hold
 from workers.sources.telegram.wire.account import LOGIN, Account
 from workers.sources.telegram.wire.errors import (
     ChannelFault,

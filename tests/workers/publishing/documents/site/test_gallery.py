@@ -12,10 +12,10 @@ from unittest import mock
 import pytest
 
 from ipc import failpoints
-from ipc.checklist import Checklist
 from ipc.intake import take
 from ipc.journal.outputs import changes, site
 from ipc.posts import Channel, Page
+from ipc.process.checklist import Checklist
 from tests import lengths
 from tests.checking import good
 from tests.ipc.builders import post

@@ -23,7 +23,7 @@ from workers.publishing.documents.site.html.markup import caption_html
 from workers.publishing.documents.site.html.pages import ChannelEntry, archive_page, channel_page, index_page, post_page
 from workers.publishing.documents.site.html.placeholder import data_url, decode
 from workers.publishing.documents.site.html.words import days_of
-from workers.publishing.documents.site.posts import Post, posts_of
+from workers.publishing.documents.site.posts import SitePost, posts_of
 
 BASE = "https://pictures.example.org/p/"
 SITE = Site("The site", BASE, feeds=True)
@@ -49,12 +49,12 @@ def row(number: int = 1, **fields: Any) -> dict[str, Any]:
     return {**whole, **fields}
 
 
-def one(**fields: Any) -> Post:
+def one(**fields: Any) -> SitePost:
     (post,) = posts_of([row(**fields)])
     return post
 
 
-def pages_of(post: Post, title: str = "The site") -> list[bytes]:
+def pages_of(post: SitePost, title: str = "The site") -> list[bytes]:
     channel = ChannelEntry(7, post.channel_title, post.cover["channel_name"], 3)
     site = Site(title, BASE, feeds=True)
     return [

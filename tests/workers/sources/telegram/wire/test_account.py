@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ipc.holds import Hold
+from ipc.process.holds import Hold
 from supervisor.settings.table import TABLE
 from workers.sources.telegram import source
 from workers.sources.telegram.wire import account as account_module
@@ -93,7 +93,7 @@ async def own(owner: Account) -> None:
 
 @pytest.mark.parametrize("session", ["telegram.session", STRING])
 def test_a_session_has_one_owner(tmp_path: Path, session: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account_module, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(account_module, "GRACE_SECONDS", 0.2)
     (tmp_path / "telegram.session").touch(0o600)
 
     async def own_twice() -> None:

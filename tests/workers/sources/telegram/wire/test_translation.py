@@ -9,7 +9,7 @@ import pytest
 from telethon import errors as telethon
 from telethon.errors import rpcerrorlist as answers
 
-from ipc.holds import Hold
+from ipc.process.holds import Hold
 from workers.sources.telegram.reconnecting import reconnect_delay
 from workers.sources.telegram.source import first_to_end
 from workers.sources.telegram.wire import errors

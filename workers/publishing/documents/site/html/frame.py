@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from workers.publishing.documents.site.html import assets
 from workers.publishing.documents.site.html.links import SITE, Links
 from workers.publishing.documents.site.html.markup import Html, html, join
-from workers.publishing.documents.site.posts import Post
+from workers.publishing.documents.site.posts import SitePost
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Head:
     title: str
     description: str
     kind: str = "website"
-    cover: Post | None = None
+    cover: SitePost | None = None
     feed: str = "feeds/all"
     crumbs: tuple[tuple[str, str], ...] = ()
 

@@ -22,7 +22,7 @@ from workers.publishing.documents.site.html.words import (
     excerpt_of,
     time_of,
 )
-from workers.publishing.documents.site.posts import INDEX, Post, Row, channel_path
+from workers.publishing.documents.site.posts import INDEX, Row, SitePost, channel_path
 from workers.publishing.documents.spoilers import has_spoiler, open_caption
 
 EAGER = 4
@@ -47,7 +47,7 @@ class ChannelEntry:
     posts: int
 
 
-def index_page(site: Site, posts: Sequence[Post], channels: Sequence[ChannelEntry], older: str = "") -> bytes:
+def index_page(site: Site, posts: Sequence[SitePost], channels: Sequence[ChannelEntry], older: str = "") -> bytes:
     """The front page: the newest posts of all channels, the newest of all as its lead.
 
     `older`: where the others begin, if they are of one channel.
@@ -65,7 +65,7 @@ def index_page(site: Site, posts: Sequence[Post], channels: Sequence[ChannelEntr
     return document(site, links, Head(site.title, excerpt_of(posts) or site.title, cover=lead), body)
 
 
-def channel_page(site: Site, channel: ChannelEntry, posts: Sequence[Post], older: str = "") -> bytes:
+def channel_page(site: Site, channel: ChannelEntry, posts: Sequence[SitePost], older: str = "") -> bytes:
     """A channel's newest posts. `older`: the page where the others begin; empty: these are all."""
     links = Links(channel_path(channel.id), site.address)
     body = html(
@@ -85,7 +85,7 @@ def channel_page(site: Site, channel: ChannelEntry, posts: Sequence[Post], older
     return document(site, links, head, body)
 
 
-def archive_page(site: Site, path: str, posts: Sequence[Post], beside: Neighbours) -> bytes:
+def archive_page(site: Site, path: str, posts: Sequence[SitePost], beside: Neighbours) -> bytes:
     """Some of a channel's posts, the newest first. There is at least one."""
     links = Links(path, site.address)
     first, days = posts[0], days_of(posts)
@@ -106,7 +106,7 @@ _POST = """<main id="main"><div class="post wide">{figures}</div>\
 <article class="story"><div class="facts"><h1>{time}</h1>{facts}</div>{text}{tags}</article></main>{turn}"""
 
 
-def post_page(site: Site, post: Post, beside: Neighbours) -> bytes:
+def post_page(site: Site, post: SitePost, beside: Neighbours) -> bytes:
     """One post: its pictures, then its caption."""
     links = Links(post.path, site.address)
     body = html(
@@ -124,7 +124,7 @@ def post_page(site: Site, post: Post, beside: Neighbours) -> bytes:
     return document(site, links, head, body)
 
 
-def _crumbs(site: Site, post: Post) -> tuple[tuple[str, str], ...]:
+def _crumbs(site: Site, post: SitePost) -> tuple[tuple[str, str], ...]:
     """The pages above a post's. Where channel and site have one title, they are one to readers."""
     above = (site.title, INDEX)
     own = (post.channel_title, channel_path(post.channel_id))
@@ -138,7 +138,7 @@ def _feed(channel_id: int) -> str:
 # Several posts
 
 
-def _grid(posts: Sequence[Post], links: Links, *, with_channel: bool = False, eager: int = EAGER) -> Html:
+def _grid(posts: Sequence[SitePost], links: Links, *, with_channel: bool = False, eager: int = EAGER) -> Html:
     tiles = [
         _tile(post, links, with_channel=with_channel, is_first=number < eager) for number, post in enumerate(posts)
     ]
@@ -149,7 +149,7 @@ _TILE = """<li class="{ratio}"><a href="{href}" data-stop="tile">{picture}{line}
 <span class="when">{day}{channel}</span></a></li>"""
 
 
-def _tile(post: Post, links: Links, *, with_channel: bool, is_first: bool) -> Html:
+def _tile(post: SitePost, links: Links, *, with_channel: bool, is_first: bool) -> Html:
     """What is said of a picture stands below it, so it has a text of its own only where the editors wrote one."""
     alt = str(post.cover["alt"] or "")
     title = excerpt(post.channel_title, CHANNEL_LENGTH)
@@ -164,12 +164,12 @@ def _tile(post: Post, links: Links, *, with_channel: bool, is_first: bool) -> Ht
     )
 
 
-def _count_mark(post: Post) -> str:
+def _count_mark(post: SitePost) -> str:
     """How many pictures an album has."""
     return f"{len(post.pictures)} pictures" if len(post.pictures) > 1 else ""
 
 
-def _line(post: Post) -> Html:
+def _line(post: SitePost) -> Html:
     text = excerpt(post.open_caption, LINE_LENGTH)
     return html('<span class="line" dir="auto">{text}</span>', text=text) if text else Html()
 
@@ -179,7 +179,7 @@ _LEAD = """<article class="lead"><a class="{ratio}" href="{href}" data-stop="til
 <h2 dir="auto"><a href="{href}">{text}</a></h2></div></article>"""
 
 
-def _lead(post: Post, links: Links, *, with_channel: bool) -> Html:
+def _lead(post: SitePost, links: Links, *, with_channel: bool) -> Html:
     channel = html(
         ' · <a href="{href}"><bdi>{title}</bdi></a>',
         href=links.page(channel_path(post.channel_id)),
@@ -201,7 +201,7 @@ def _lead(post: Post, links: Links, *, with_channel: bool) -> Html:
 _FIGURE = """<figure class="{ratio}{width}" id="m{id}" tabindex="-1" data-stop="page">{picture}{line}</figure>"""
 
 
-def _figure(post: Post, number: int, links: Links) -> Html:
+def _figure(post: SitePost, number: int, links: Links) -> Html:
     row, count = post.pictures[number], len(post.pictures)
     is_told_below = row is post.told
     width = assets.width_class(row["width"])
@@ -224,13 +224,13 @@ def _own_line(row: Row) -> Html:
     return (caption_html(row["caption_html"]) if has_spoiler(row) else None) or escape(row["caption"])
 
 
-def _caption(post: Post) -> Html:
+def _caption(post: SitePost) -> Html:
     """The caption with its formatting; as plain text where the catalogue has none, or none that captions have."""
     given = post.told["caption_html"]
     return (caption_html(given) if given else None) or escape(post.caption)
 
 
-def _post_facts(post: Post) -> Html:
+def _post_facts(post: SitePost) -> Html:
     parts = [html("<bdi>{title}</bdi>", title=post.channel_title)]
     if day_of(post.changed_at) != day_of(post.posted_at):
         parts.append(html("<span>edited {time}</span>", time=time_of(post.changed_at)))
@@ -240,7 +240,7 @@ def _post_facts(post: Post) -> Html:
     return join(parts)
 
 
-def _tags(post: Post) -> Html:
+def _tags(post: SitePost) -> Html:
     """Those that are not in the text above them."""
     said = post.caption.lower()
     tags = join(html('<li dir="auto">#{tag}</li>', tag=tag) for tag in post.tags if f"#{tag}" not in said)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from workers.publishing.documents.site.html.markup import Html, html
-from workers.publishing.documents.site.posts import Post, Row
+from workers.publishing.documents.site.posts import Row, SitePost
 
 ALT_LENGTH, LINE_LENGTH, TITLE_LENGTH, LEAD_LENGTH, DESCRIPTION_LENGTH = 140, 110, 80, 180, 200
 """Characters, of what stands for a caption."""
@@ -39,7 +39,7 @@ def excerpt(text: str, most: int) -> str:
     return f"{cut.rpartition(' ')[0] or cut}…"
 
 
-def excerpt_of(posts: Sequence[Post]) -> str:
+def excerpt_of(posts: Sequence[SitePost]) -> str:
     """What the newest of them says."""
     said = (excerpt(post.open_caption, DESCRIPTION_LENGTH) for post in posts)
     return next(filter(None, said), "")
@@ -69,7 +69,7 @@ def day_of(at: str) -> str:
     return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}"
 
 
-def days_of(posts: Sequence[Post]) -> str:
+def days_of(posts: Sequence[SitePost]) -> str:
     """From the first day to the last: 5 – 26 October 2025."""
     first, last = (day_of(choose(post.posted_at for post in posts)).split(" ") for choose in (min, max))
     if first == last:

@@ -25,7 +25,7 @@ class Tampered(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class CdnBlock:
     """The digest of `size` bytes of the file from `offset` on."""
 
     offset: int
@@ -36,18 +36,18 @@ class Block:
 class CdnFile:
     """One file there, as Telegram's own data centre has described it. Raises ValueError if nothing can be so."""
 
-    def __init__(self, dc_id: int, token: bytes, key: bytes, iv: bytes, blocks: Iterable[Block]) -> None:
+    def __init__(self, dc_id: int, token: bytes, key: bytes, iv: bytes, blocks: Iterable[CdnBlock]) -> None:
         if len(key) != 32 or len(iv) != 16:
             raise ValueError(f"a key of {len(key)} bytes and an initial vector of {len(iv)}, where 32 and 16 belong")
         self.dc_id = dc_id
         self.token = token
         self._key = key
         self._iv = iv
-        self._blocks: dict[int, Block] = {}
+        self._blocks: dict[int, CdnBlock] = {}
         self._offsets: list[int] = []
         self.learn(blocks)
 
-    def learn(self, blocks: Iterable[Block]) -> None:
+    def learn(self, blocks: Iterable[CdnBlock]) -> None:
         """These digests are known, too."""
         self._blocks |= {one.offset: one for one in blocks if one.size > 0}
         self._offsets = sorted(self._blocks)
@@ -91,7 +91,7 @@ class CdnFile:
             at = end
         return plain
 
-    def _block_at(self, offset: int) -> Block | None:
+    def _block_at(self, offset: int) -> CdnBlock | None:
         number = bisect_right(self._offsets, offset) - 1
         block = self._blocks[self._offsets[number]] if number >= 0 else None
         return block if block is not None and offset < block.offset + block.size else None

@@ -20,7 +20,7 @@ from telethon.network import MTProtoSender
 from telethon.tl import functions
 from telethon.tl.alltlobjects import LAYER
 
-from ipc.holds import Hold
+from ipc.process.holds import Hold
 from workers.sources.telegram.wire.client import reached
 from workers.sources.telegram.wire.errors import (
     ConnectionLost,

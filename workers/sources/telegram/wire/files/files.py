@@ -16,7 +16,7 @@ from telethon import TelegramClient
 from telethon.tl import functions, types
 
 from workers.sources.telegram.wire.errors import ServerTrouble
-from workers.sources.telegram.wire.files.cdn import MIN_BYTES, Block, CdnFile, Tampered
+from workers.sources.telegram.wire.files.cdn import MIN_BYTES, CdnBlock, CdnFile, Tampered
 from workers.sources.telegram.wire.files.cdn_data_centre import Cdn
 from workers.sources.telegram.wire.files.data_centres import Elsewhere, Home, Moved, TokenRefused
 from workers.sources.telegram.wire.media import File
@@ -168,8 +168,8 @@ class Files:
         raise ServerTrouble(f"Telegram's CDN (data centre {copy.dc_id}) does not get the file from Telegram")
 
 
-def _blocks(hashes: Any) -> list[Block]:
-    return [Block(one.offset, one.limit, one.hash) for one in hashes]
+def _blocks(hashes: Any) -> list[CdnBlock]:
+    return [CdnBlock(one.offset, one.limit, one.hash) for one in hashes]
 
 
 def _not_expected(answer: Any) -> ServerTrouble:

@@ -23,7 +23,7 @@ from tests.workers.sources.telegram.desk import large_picture, picture
 from workers.sources.telegram.downloads import downloads, fetcher
 from workers.sources.telegram.downloads import failures as download_failures
 from workers.sources.telegram.wire.files import cdn_data_centre, data_centres
-from workers.sources.telegram.wire.files.cdn import Block, CdnFile, Tampered
+from workers.sources.telegram.wire.files.cdn import CdnBlock, CdnFile, Tampered
 
 KEY, IV = bytes(range(32)), bytes(range(16))
 KIB = 1024
@@ -38,7 +38,7 @@ def encrypted(data: bytes) -> bytes:
 
 def described(data: bytes, size: int = 128 * KIB) -> CdnFile:
     starts = range(0, len(data), size)
-    blocks = [Block(at, len(data[at : at + size]), sha256(data[at : at + size]).digest()) for at in starts]
+    blocks = [CdnBlock(at, len(data[at : at + size]), sha256(data[at : at + size]).digest()) for at in starts]
     return CdnFile(CDN_DC, b"token", KEY, IV, blocks)
 
 
@@ -75,7 +75,7 @@ def test_which_digests_are_missing() -> None:
     copy = described(bytes(300 * KIB))
     assert copy.unproven(0, 300 * KIB) is None and copy.unproven(100, 100) is None
     assert copy.unproven(200 * KIB, 301 * KIB) == 300 * KIB
-    copy.learn([Block(300 * KIB, 5, b""), Block(400 * KIB, 5, b""), Block(300 * KIB + 5, 0, b"")])
+    copy.learn([CdnBlock(300 * KIB, 5, b""), CdnBlock(400 * KIB, 5, b""), CdnBlock(300 * KIB + 5, 0, b"")])
     assert copy.unproven(0, 401 * KIB) == 300 * KIB + 5
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from ipc.holds import Hold
+from ipc.process.holds import Hold
 
 REMEDY = (
     "Correct the setting in config.toml, then bin/run reload. If the program was updated while it ran, restart all of"

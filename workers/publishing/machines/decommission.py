@@ -17,7 +17,7 @@ from ipc.journal.machines import claims
 from ipc.journal.machines.claims import Claim
 from workers.publishing.catalog.supabase.answers import Missing
 from workers.publishing.catalog.supabase.queues import Queues
-from workers.publishing.machines import leftovers
+from workers.publishing.machines import cleanup
 from workers.publishing.machines.keys import by_key
 from workers.publishing.machines.results import Results
 from workers.publishing.machines.wire import Wire
@@ -30,7 +30,7 @@ ALL = 10**6
 log = structlog.get_logger()
 
 
-class Retreat:
+class Decommission:
     """`wake(state)` hints to the process that takes such jobs."""
 
     def __init__(
@@ -48,9 +48,9 @@ class Retreat:
         if claims.outstanding(self._journal):
             return self._bring_home()
         try:
-            return leftovers.clear(self._journal, self._queues, self._wire, self._origin)
+            return cleanup.clear(self._journal, self._queues, self._wire, self._origin)
         except Missing:  # it is another project, or the queues are removed from it: nothing can be in them
-            return leftovers.delete(self._journal, self._wire, claims.leftovers(self._journal, AT_ONCE))
+            return cleanup.delete(self._journal, self._wire, claims.leftovers(self._journal, AT_ONCE))
 
     def close(self) -> None:
         """Let go of the services."""
@@ -63,7 +63,7 @@ class Retreat:
             keys = by_key(self._journal, self._origin, claims.newest(self._journal, AT_ONCE))
             taken = self._queues.take_back(self._origin, list(keys), untaken_only=False)
         except ServiceFault as fault:
-            log.warning("machines.unasked", reason=str(fault))
+            log.warning("handover.unreachable", reason=str(fault))
             self._release(claims.newest(self._journal, ALL))
             raise
         return self._release(one for key, one in keys.items() if key in taken)

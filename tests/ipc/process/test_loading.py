@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ipc.loading import loading
+from ipc.process.loading import loading
 
 
 @pytest.fixture(autouse=True)

@@ -15,10 +15,10 @@ from workers.publishing.documents.site.html.pages import MOST_CHANNELS, ChannelE
 from workers.publishing.documents.site.newest import newest_posts
 from workers.publishing.documents.site.output import Document, Output, Written
 from workers.publishing.documents.site.partition import PER_BLOCK
-from workers.publishing.documents.site.posts import INDEX, Post, archive_path, channel_path
+from workers.publishing.documents.site.posts import INDEX, SitePost, archive_path, channel_path
 
 
-class Fronts:
+class IndexPages:
     """Does all tasks but `block`."""
 
     def __init__(self, journal: Journal, catalog: Catalog, output: Output, look: Site) -> None:
@@ -57,7 +57,7 @@ class Fronts:
         current = {assets.style().name, assets.script().name}
         return [path for path in site.paths(self._journal, "asset") if path not in current]
 
-    def _newest(self, channel_id: int | None) -> list[Post]:
+    def _newest(self, channel_id: int | None) -> list[SitePost]:
         """A page of posts, the newest first."""
         found = newest_posts(self._catalog, channel_id)
         posts = sorted(found, key=lambda post: (post.posted_at, post.channel_id, post.first_id), reverse=True)
@@ -89,7 +89,7 @@ class Fronts:
                 site.renew_channel(self._journal, task.channel_id)
         return written
 
-    def _older(self, channel: SiteChannel, posts: Sequence[Post]) -> str:
+    def _older(self, channel: SiteChannel, posts: Sequence[SitePost]) -> str:
         """The page where the posts after these begin; empty if there are none."""
         if not posts or channel.posts <= len(posts):
             return ""

@@ -1,4 +1,4 @@
-"""workers/publishing/work_thread.py: work beside the stages goes round, and a failing service puts only it off."""
+"""workers/publishing/running/work_thread.py: work beside the stages goes round; a failing service puts it off alone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from workers.publishing.running.work_thread import WorkThread
 from workers.publishing.service.faults import ServiceFault
-from workers.publishing.work_thread import WorkThread
 
 
 class Steps:

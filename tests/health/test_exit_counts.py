@@ -1,4 +1,4 @@
-"""health/view/ends.py: how processes ended is counted in the journal, once, whatever health itself goes through."""
+"""health/view/exit_counts.py: how processes ended is counted in the journal, once, whatever health goes through."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from health.view.ends import EndCounter
+from health.view.exit_counts import ExitCounter
 from ipc.journal import Journal, statistics
 
 
@@ -24,7 +24,7 @@ def test_ends_are_counted_and_a_new_process_counts_none_again(tmp_path: Path) ->
     path = tmp_path / "journal.db"
     Journal.open(path).close()
     for _ in range(2):  # the second one is told of them once more
-        counter = EndCounter(path)
+        counter = ExitCounter(path)
         for child, facts in (("image-1", ended()), ("image-1", ended(8)), ("pool", ended(8, "hung"))):
             counter.add(child, facts)
         counter.wait(30)
@@ -35,7 +35,7 @@ def test_ends_are_counted_and_a_new_process_counts_none_again(tmp_path: Path) ->
 
 def test_what_cannot_be_written_is_written_later(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    counter = EndCounter(path)
+    counter = ExitCounter(path)
     counter.add("image-1", ended())
     assert not path.exists(), "health makes no journal"
     with closing(sqlite3.connect(path)) as broken:

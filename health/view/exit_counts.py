@@ -19,7 +19,7 @@ MOST_WAITING = 2000
 """Ends that wait for the journal; beyond that the oldest are left out."""
 
 
-class EndCounter:
+class ExitCounter:
     """Of the journal at `path`."""
 
     def __init__(self, path: Path) -> None:

@@ -31,7 +31,7 @@ FRUITLESS_SECONDS = 5.0
 log = structlog.get_logger()
 
 
-class Minding:
+class Reconciler:
     """`options` are the uploader's section `machines`. `report` tells /status what is known. `clock` is monotonic."""
 
     def __init__(
