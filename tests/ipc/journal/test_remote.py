@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ipc import database
 from ipc.intake import take
 from ipc.jobs import DeadCause, Job, State
 from ipc.journal import Journal, JournalError, figures, life, queue, transitions
@@ -140,6 +141,18 @@ def test_a_page_of_results_is_one_transaction(journal: Journal) -> None:
     assert figures.states(journal)["fetched"] == 4 == claims.outstanding(journal)
     with journal.transaction():
         pass  # and the next one begins
+
+
+def test_a_value_that_is_of_no_kind_concerns_nothing_else(journal: Journal) -> None:
+    """It ends no process; a journal that can't be written does."""
+    job, key = hand_over(journal)
+    broken = replace(MADE, mime={"a": 1})  # type: ignore[arg-type]
+    with pytest.raises(sqlite3.ProgrammingError) as caught:
+        ends(journal, Published(key, "node-1", job.revision, broken, "stripped", ADDRESS))
+    assert database.refuses_a_value(caught.value)
+    with pytest.raises(sqlite3.ProgrammingError) as caught:
+        journal._connection.execute("SELECT ?", [])
+    assert not database.refuses_a_value(caught.value)
 
 
 def test_an_arrow_by_itself_is_a_transaction_and_in_another_a_part_of_it(journal: Journal) -> None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 from ipc import editing, failpoints
@@ -353,6 +354,41 @@ def test_a_result_that_says_nothing_costs_a_picture_one_round(
     assert_nothing_left(origin)
 
 
+def damage(origin: Origin, number: int) -> None:
+    """Make a job that can't be read any more, as nothing should."""
+    appearance = msgpack.packb([b"", "#102030", b"12345678", False, 1, False, "new"])
+    origin.desk.journal._connection.execute("UPDATE jobs SET appearance = ? WHERE id = ?", [appearance, number])
+
+
+def test_a_result_that_the_journal_refuses_keeps_no_other_one_out(origin: Origin, node: Node) -> None:
+    fetch(origin, 5)
+    origin.step()
+    node.publish_all()
+    refused = (
+        "CREATE TRIGGER refused BEFORE UPDATE OF mime ON jobs WHEN OLD.id = 3 BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    origin.desk.journal._connection.execute(refused)
+    damage(origin, 4)
+    assert origin.minding._results.read() == 3
+    assert origin.states()[5] == "published" and origin.desk.of(3).claimed_by is None
+    assert "IntegrityError: no" in str(origin.desk.of(3).reason) and "IntegrityError: no" in origin.fleet.misread
+    assert origin.minding._results.read() == 0, "they don't come again"
+
+
+def test_results_are_read_though_nodes_can_not_be_asked_for(
+    origin: Origin, node: Node, queue_server: RowServer
+) -> None:
+    fetch(origin, 3)
+    origin.step()
+    node.publish_all()
+    queue_server.sql("""update picturedesk.nodes set about = '{"workers": 1e5000}'""")
+    origin.clock.now += 60
+    with pytest.raises(ServiceFault, match="digits"):
+        origin.minding.step()
+    assert origin.desk.of(3).state == "published"
+    assert origin.fleet.trouble and "digits" in origin.fleet.trouble.text
+
+
 def test_a_dead_letter_of_a_node_can_be_retried(origin: Origin, node: Node) -> None:
     fetch(origin, 3)
     origin.step()
@@ -568,6 +604,15 @@ def test_an_origin_no_more_that_can_not_ask_begins_all_the_same(
     retreat(origin)
     assert origin.desk.of(3).state == "fetched" and not claims.is_any_left(origin.desk.journal)
     assert origin.wire() == {} and set(rows(queue_server)) == {3}
+
+
+def test_an_origin_no_more_begins_whatever_is_wrong_with_what_it_handed_over(origin: Origin, node: Node) -> None:
+    fetch(origin, 4)
+    origin.step()
+    damage(origin, 3)
+    with pytest.raises(ValueError, match="too many values"):
+        retreat(origin)
+    assert claims.outstanding(origin.desk.journal) == 0
 
 
 def test_without_a_bucket_it_gives_up_what_it_handed_over(origin: Origin, node: Node) -> None:

@@ -18,6 +18,8 @@ from workers.publishing.machines import limits
 from workers.publishing.machines.fleet import Fleet
 from workers.publishing.machines.keys import by_key
 from workers.publishing.machines.results import Results
+from workers.publishing.service.faults import ServiceFault
+from workers.unforeseen import concerns_all, contained
 
 RESULTS_SECONDS = 1.0
 """How often results are asked for while something is handed over, after a page that was empty."""
@@ -63,11 +65,29 @@ class Minding:
         """Do what is due; how much was done. Raises ServiceFault."""
         try:
             with self._fleet.telling("results"):
-                done = self._look() + self._read() + self._reconcile() + self._bring_back()
-            self._fleet.changes += done
-            return done
+                return self._each(self._look, self._read, self._reconcile, self._bring_back)
         finally:
             self._report()
+
+    def _each(self, *parts: Callable[[], int]) -> int:
+        """Do all of them, whichever fails, and raise the first error: none needs what another one asks for."""
+        done = 0
+        first: Exception | None = None
+        for part in parts:
+            try:
+                done += part()
+            except (ServiceFault, OSError) as fault:
+                first = first or fault
+            except Exception as error:
+                if first is not None:  # the first one is told by the thread
+                    contained(error, "the rest is done all the same")
+                elif concerns_all(error):
+                    raise
+                first = first or error
+        self._fleet.changes += done
+        if first is not None:
+            raise first
+        return done
 
     def close(self) -> None:
         """Let go of the services."""
