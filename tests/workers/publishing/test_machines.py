@@ -278,9 +278,13 @@ def make(change: str, origin: Origin) -> None:
                 assert transitions.block(journal, origin.desk.of(3), str(origin.desk.of(3).sha256), now) == "hidden"
 
 
-@pytest.mark.parametrize(("state", "cause"), [("seen", "failure"), ("fetched", "failure"), ("fetched", "poison")])
+@pytest.mark.parametrize(
+    ("state", "cause"), [("seen", "failure"), ("fetched", "failure"), ("fetched", "poison"), ("rendered", "failure")]
+)
 def test_what_a_node_can_not_do_is_done_here(state: State, cause: DeadCause, origin: Origin, node: Node) -> None:
-    """Its original is lost in the bucket, or the node has too little memory. It is handed over to no other one."""
+    """Its original is lost in the bucket, the node has too little memory, or is so old that its row is refused. It is
+    handed over to no other one.
+    """
     fetch(origin, 3)
     origin.step()
     node.take()
@@ -389,26 +393,6 @@ def test_results_are_read_though_nodes_can_not_be_asked_for(
     assert origin.fleet.trouble and "digits" in origin.fleet.trouble.text
 
 
-def test_a_dead_letter_of_a_node_can_be_retried(origin: Origin, node: Node) -> None:
-    fetch(origin, 3)
-    origin.step()
-    (first,) = claims.newest(origin.desk.journal, 9)
-    node.take()
-    node.die([3])
-    origin.step()
-    job = origin.desk.of(3)
-    assert (job.state, job.dead_state, job.reason) == ("dead", "fetched", "node node-1: no picture")
-    assert transitions.revive(origin.desk.journal, [job.id]) == [job.id]
-    origin.step()
-    (again,) = claims.newest(origin.desk.journal, 9)
-    assert again.number > first.number
-    assert node.take() == [3] and Handover.unpacked(node.taken[3].message).key.number == again.number
-    assert node.publish(3)
-    origin.step()
-    assert origin.desk.of(3).state == "published"
-    assert_nothing_left(origin)
-
-
 def test_one_that_can_not_be_decoded_is_fetched_again_once(origin: Origin, node: Node) -> None:
     """It may have come damaged. The same bytes a second time are the verdict, as they are on one machine."""
     fetch(origin, 3)
@@ -421,9 +405,19 @@ def test_one_that_can_not_be_decoded_is_fetched_again_once(origin: Origin, node:
     assert transitions.record_fetched(origin.desk.journal, [(job, str(job.sha256), 9, None)]) == {job.id}
     origin.step()
     assert node.take() == [3]
+    (first,) = claims.newest(origin.desk.journal, 9)
     node.die([3], is_doubtful=True)
     origin.step()
-    assert origin.desk.of(3).state == "dead"
+    job = origin.desk.of(3)
+    assert (job.state, job.dead_state, job.reason) == ("dead", "fetched", "node node-1: no picture")
+    assert transitions.revive(origin.desk.journal, [job.id]) == [job.id], "and it can be retried"
+    origin.step()
+    (again,) = claims.newest(origin.desk.journal, 9)
+    assert again.number > first.number
+    assert node.take() == [3] and Handover.unpacked(node.taken[3].message).key.number == again.number
+    assert node.publish(3)
+    origin.step()
+    assert origin.desk.of(3).state == "published"
     assert_nothing_left(origin)
 
 
@@ -441,17 +435,6 @@ def test_large_originals_are_put_some_at_a_time(origin: Origin, node: Node, monk
     fetch(origin, 6)
     origin.step()
     assert origin.steps() == ["handed"] * 4 and sizes == [1] * 4
-
-
-def test_a_dead_letter_whose_message_was_edited_meanwhile_is_tried_again(origin: Origin, node: Node) -> None:
-    fetch(origin, 3)
-    origin.step()
-    node.take()
-    make("edit", origin)
-    node.die([3])
-    origin.minding.step()
-    origin.step()
-    assert origin.desk.of(3).state == "fetched"
 
 
 def test_gc_passes_originals_on_their_way_over(origin: Origin, node: Node) -> None:
