@@ -203,6 +203,22 @@ def test_an_original_that_the_bucket_has_lost_is_put_again(origin: Origin, node:
     assert_nothing_left(origin)
 
 
+def test_what_a_node_holds_stays_its_own_while_its_original_is_put_again(origin: Origin, node: Node) -> None:
+    """Our own workers have time just then."""
+    fetch(origin, 3)
+    origin.step()
+    assert node.take() == [3]
+    (one,) = claims.newest(origin.desk.journal, 9)
+    assert claims.move(origin.desk.journal, [one], "claimed") == 1
+    for number in (1, 2):
+        assert transitions.claim(origin.desk.journal, origin.desk.of(number), "image-1")
+    origin.clock.now += 60
+    origin.minding.step()
+    assert claims.outstanding(origin.desk.journal) == 1 and node.publish(3)
+    origin.step()
+    assert origin.desk.of(3).state == "published"
+
+
 def test_handed_over_again_it_is_in_the_queue_once_and_a_result_may_come_first(origin: Origin, node: Node) -> None:
     """The answer to pd_hand_over was lost, or the uploader was killed before it was recorded."""
     fetch(origin, 4)

@@ -160,15 +160,12 @@ class Minding:
         return self._bring_back_some(some)
 
     def _bring_back_some(self, some: list[Claim]) -> int:
-        """One that was not even put is in no queue; the others are asked for."""
-        free = [one.number for one in some if one.step == "claimed"]
-        keys = by_key(self._journal, self._origin, (one for one in some if one.step != "claimed"))
-        if keys:
-            taken = self._queues.take_back(self._origin, list(keys), untaken_only=True)
-            self._fleet.answered()
-            failpoints.reach("machines.taken_back")
-            free += [one.number for key, one in keys.items() if key in taken]
-        brought = transitions.bring_back(self._journal, free)
+        """The queue is asked for all of them: also one whose original is to be put, again, may be with a node."""
+        keys = by_key(self._journal, self._origin, some)
+        taken = self._queues.take_back(self._origin, list(keys), untaken_only=True)
+        self._fleet.answered()
+        failpoints.reach("machines.taken_back")
+        brought = transitions.bring_back(self._journal, [one.number for key, one in keys.items() if key in taken])
         failpoints.reach("machines.brought_back")
         if brought:
             log.info("machines.brought_back", jobs=brought)
