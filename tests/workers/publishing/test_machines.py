@@ -19,7 +19,7 @@ from ipc import editing, failpoints
 from ipc.files.rows import RowLayout
 from ipc.intake import take_handed_over, withdraw
 from ipc.jobs import DeadCause, State
-from ipc.journal import Journal, queue, transitions
+from ipc.journal import Journal, addresses, queue, transitions
 from ipc.journal.machines import claims, taken
 from ipc.journal.outputs import takedowns
 from ipc.machines.handover import Handover
@@ -372,6 +372,20 @@ def test_a_result_that_says_nothing_costs_a_picture_one_round(
     origin.step(400)
     assert origin.steps() == [] and node.take() == [] and "not a result" in origin.fleet.misread
     assert_nothing_left(origin)
+
+
+def test_where_a_row_is_a_node_is_not_believed(origin: Origin, node: Node, queue_server: RowServer) -> None:
+    """Objects are looked for, to be taken down, under each address that is recorded."""
+    fetch(origin, 4)
+    origin.step()
+    assert node.take() == [3, 4]
+    address = {"url": "https://elsewhere.example.org/", "prefix": "theirs/", "columns": 2}
+    answer(queue_server, origin, node, 3, address=address)
+    assert node.publish(4)
+    assert origin.minding._results.read() == 2
+    assert addresses.all_of(origin.desk.journal) == [("https://pictures.example.org/p/", "p/")]
+    assert [origin.desk.of(number).state for number in (3, 4)] == ["published"] * 2
+    assert origin.desk.of(3).address is None and origin.desk.of(4).address is not None
 
 
 def damage(origin: Origin, number: int) -> None:

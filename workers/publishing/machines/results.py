@@ -15,6 +15,7 @@ from ipc.jobs import Job
 from ipc.journal import Journal, addresses, transitions
 from ipc.machines import BadMessage, result
 from ipc.machines.result import Dead, Published, Result, UnreadableResult
+from ipc.transport.messages import clip
 from workers.publishing.catalog.supabase.queues import Queues, Waiting
 from workers.unforeseen import contained
 
@@ -75,7 +76,7 @@ class Results:
     def _recorded(self, results: list[Result]) -> list[tuple[Result, transitions.Ending, Job | None]]:
         """How each ended, and its job as it was. One that can't be recorded is one that says nothing."""
         try:
-            numbered = [(one, self._number_of(one.address) if isinstance(one, Published) else None) for one in results]
+            numbered = [(one, self._number_of(one) if isinstance(one, Published) else None) for one in results]
             endings = transitions.record_results(self._journal, numbered)
         except Exception as error:
             if len(results) != 1:
@@ -89,9 +90,16 @@ class Results:
             return self._recorded([UnreadableResult(one.key, one.node, str(why))])
         return [(one, ending, job) for one, (ending, job) in zip(results, endings, strict=True)]
 
-    def _number_of(self, address: result.RowAddress) -> int:
-        """What the journal calls the beginning of the URLs in a row that a node has written."""
+    def _number_of(self, published: Published) -> int | None:
+        """What the journal calls the beginning of the URLs in a row that a node has written.
+
+        None: it is none that we have ever handed over, and objects are looked for under what is recorded.
+        """
+        address = published.address
         if address not in self._addresses:
+            if (address.url, address.prefix) not in addresses.all_of(self._journal):
+                log.warning("machines.address_unknown", node=published.node, reason=clip(address.url))
+                return None
             values = (address.url, address.prefix, address.columns)
             self._addresses[address] = addresses.number_of(self._journal, *values)
         return self._addresses[address]
