@@ -166,6 +166,18 @@ $$;
 
 comment on function picturedesk.demand(boolean, text) is 'Refuses what was asked for, unless that holds.';
 
+create or replace function picturedesk.is_plain(value jsonb, longest integer) returns boolean
+language sql immutable security invoker set search_path = ''
+as $$
+    select jsonb_typeof(value) = 'object' and length(value::text) <= longest
+        and not jsonb_path_exists(value, 'strict $.**{20}')
+        and not jsonb_path_exists(value, 'strict $.** ? (@ > 9223372036854775807 || @ < -9223372036854775808)');
+$$;
+
+comment on function picturedesk.is_plain(jsonb, integer) is
+'Whether a value is an object of at most so many characters that every program can read: with no number beyond 64 bits, and
+no more than 20 boxes within boxes.';
+
 create or replace function picturedesk.note(node text, about jsonb, finished bigint) returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$
@@ -173,8 +185,8 @@ as $$
 begin
     perform picturedesk.demand(length(note.node) between 1 and 200, 'a node needs a name of 1 to 200 characters');
     perform picturedesk.demand(
-        note.about is null or jsonb_typeof(note.about) = 'object' and length(note.about::text) <= 10000,
-        'what a node says of itself must be an object of at most 10 KB'
+        note.about is null or picturedesk.is_plain(note.about, 10000),
+        'what a node says of itself must be an object of at most 10 KB, with no number beyond 64 bits'
     );
     insert into picturedesk.nodes as known (node, about, last_seen, finished)
     values (note.node, coalesce(note.about, '{}'), clock_timestamp(), note.finished)
@@ -183,6 +195,9 @@ begin
         finished = known.finished + excluded.finished;
 end
 $$;
+
+-- What was noted before such was refused.
+update picturedesk.nodes set about = '{}' where not picturedesk.is_plain(about, 10000);
 
 comment on function picturedesk.note(text, jsonb, bigint) is
 'A node has asked: what it says of itself (null: as before), and how many more pictures it has finished.';
@@ -252,6 +267,11 @@ as $$
 declare
     origin text := message ->> 'origin';
 begin
+    -- One that its origin could not read would keep all behind it from it.
+    perform picturedesk.demand(
+        picturedesk.is_plain(result, 16000),
+        'a result must be an object of at most 16 KB, with no number beyond 64 bits'
+    );
     if origin ~ '^[0-9a-z]{1,32}$' then  -- what somebody else has put into a queue of ours has nobody to tell
         if to_regclass('pgmq.q_pd_results_' || origin) is null then
             perform picturedesk.make_queue('pd_results_' || origin, false);
@@ -344,11 +364,14 @@ language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
     names text := (select string_agg(distinct name, ', ' order by name) from unnest(had) as name);
+    revision jsonb := message -> 'message' -> 'revision';  -- by its origin, who may say anything there
 begin
     perform picturedesk.drop_message(queue, msg_id);
     perform picturedesk.file_result(message, jsonb_build_object(
         'v', 1, 'outcome', 'dead', 'node', coalesce(names, node),
-        'revision', coalesce(message -> 'message' -> 'revision', '0'), 'state', 'fetched', 'cause', 'poison',
+        'revision', case
+            when picturedesk.is_plain(jsonb_build_object('is', revision), 40) then coalesce(revision, '0') else '0'
+        end, 'state', 'fetched', 'cause', 'poison',
         'reason', format(
             'it was given out %s times, and no node has finished it: %s', cardinality(had),
             coalesce(names, 'the answers were lost on their way')
@@ -630,7 +653,13 @@ begin
     end if;
     execute format(
         'select coalesce(jsonb_agg(jsonb_build_object(
-            ''msg_id'', msg_id, ''enqueued_at'', enqueued_at, ''result'', message
+            ''msg_id'', msg_id, ''enqueued_at'', enqueued_at, ''result'', case
+                when picturedesk.is_plain(message, 20000) then message
+                else jsonb_build_object(  -- filed before such were refused
+                    ''v'', 1, ''key'', left(message ->> ''key'', 200), ''node'', left(message ->> ''node'', 200),
+                    ''revision'', 0, ''outcome'', ''one that no program can read'', ''state'', null, ''cause'', null
+                )
+            end
         ) order by msg_id), ''[]'')
         from (select msg_id, enqueued_at, message from pgmq.%I order by msg_id limit $1) as next', results
     ) into answer using least(greatest(n, 0), 500);

@@ -121,8 +121,11 @@ def says_damaged(error: BaseException) -> bool:
 
 
 def refuses_a_value(error: BaseException) -> bool:
-    """Whether SQLite refuses the value that was to be written: another row may be accepted."""
-    return _code_of(error) in _VALUE
+    """Whether SQLite refuses the value that was to be written, or it is of no kind that goes into a database: another
+    row may be accepted.
+    """
+    is_of_no_kind = isinstance(error, sqlite3.ProgrammingError) and str(error).startswith("Error binding parameter")
+    return is_of_no_kind or _code_of(error) in _VALUE
 
 
 def _code_of(error: BaseException) -> int:

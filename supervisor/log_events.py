@@ -195,6 +195,7 @@ EVENTS: Mapping[str, Event] = {
         "The machine has memory again", "available_bytes intake pressure_percent workers"
     ),
     "machine.memory_short": Event("The machine is short of memory", "available_bytes intake pressure_percent workers"),
+    "machines.address_unknown": Event("A node's row is under an address that was never handed over", "node reason"),
     "machines.brought_back": Event("Pictures that were handed over are rendered here after all", "jobs"),
     "machines.handed_over": Event("Pictures were handed over to nodes", "jobs"),
     "machines.handed_over_again": Event("The queue has lost pictures: they are handed over again", "jobs"),

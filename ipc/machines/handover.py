@@ -14,6 +14,8 @@ from ipc.jobs import Job
 from ipc.machines import VERSION, BadMessage, check_version, known
 from ipc.posts import LIVE, Channel, Kind, Photo, Post
 
+_BEYOND = 2**63
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -38,6 +40,8 @@ class Key:
         try:
             origin, *numbers = text.split(":")
             channel_id, message_id, generation, number = map(int, numbers)
+            if not all(-_BEYOND <= one < _BEYOND for one in (channel_id, message_id, generation, number)):
+                raise ValueError("beyond what a journal has")
         except (ValueError, AttributeError) as error:
             raise BadMessage(f"not the key of a hand-over: {text!r:.80}") from error
         return cls(origin, channel_id, message_id, generation, number)

@@ -6,16 +6,17 @@ The database files it in the transaction that writes the row and takes the pictu
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import msgpack
 
-from ipc.jobs import FailureCause, Job, State
-from ipc.machines import VERSION, BadMessage, check_version, known, storable
+from ipc.jobs import EXTENSIONS, FailureCause, Job, State
+from ipc.machines import VERSION, BadMessage, check_version, storable
 from ipc.machines.handover import Key
-from ipc.transport.messages import NOT_STRIPPED, JobDone
+from ipc.transport.messages import NOT_STRIPPED, JobDone, clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,37 +109,122 @@ def _storable(packed: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+_ORIGINALS = ("stripped", "as_is", "none")
+"""What of an original is published."""
+
+_MISTAKES = (
+    *(LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError),
+    msgpack.UnpackException,
+)
+
+_MOST_SIDE = 2**31 - 1
+"""Of a picture, in px: a row's column takes no more."""
+
+_MOST_BYTES = 2**40
+_MOST_NUMBER = 2**63 - 1
+_MOST_RENDITIONS = 1000
+_MOST_COLUMNS = 99
+_MOST_CHARACTERS = 2000
+_NAME_BYTES = 400
+_REASON_BYTES = 300
+
+
 def read(packed: Mapping[str, Any]) -> Result:
     """The result in a message. Raises BadMessage if not even its key can be read, which the database writes."""
     try:
         return unpacked(packed)
     except BadMessage as error:
-        return UnreadableResult(Key.read(packed.get("key", "")), str(packed.get("node", "")), str(error))
+        return UnreadableResult(Key.read(packed.get("key", "")), _name(packed.get("node", "")), str(error))
 
 
 def unpacked(packed: Mapping[str, Any]) -> Published | Dead:
-    """The result in a message. Raises BadMessage."""
+    """The result in a message. Raises BadMessage, also where the journal could not hold, or read again, what it is."""
     check_version(packed, "a result")
     try:
-        head = Key.read(packed["key"]), str(packed["node"]), int(packed["revision"])
+        head = Key.read(packed["key"]), _name(packed["node"]), _number(packed["revision"], _MOST_NUMBER)
         return _published(head, packed) if packed["outcome"] == "published" else _dead(head, packed)
-    except (LookupError, TypeError, ValueError, AttributeError, msgpack.UnpackException) as error:
-        raise BadMessage(f"not a result: {type(error).__name__}: {error}") from error
+    except _MISTAKES as error:
+        raise BadMessage(clip(f"not a result: {type(error).__name__}: {error}", _REASON_BYTES)) from error
 
 
 def _published(head: tuple[Key, str, int], packed: Mapping[str, Any]) -> Published:
-    fields = dict(packed["done"])
-    appearance = msgpack.unpackb(base64.b64decode(fields.pop("appearance")))
-    done = JobDone(0, 0, 0, **known(JobDone, fields), appearance=appearance)
-    address = RowAddress(**known(RowAddress, packed["address"]))
-    return Published(*head, done, str(packed["original"]), address, str(packed.get("sha256", "")))
+    original, sha256 = packed["original"], _text(packed.get("sha256", ""), "[0-9a-f]{0,64}")
+    if original not in _ORIGINALS:
+        raise ValueError(f"no way to publish an original: {original!r:.80}")
+    return Published(*head, _done(packed["done"]), original, _address(packed["address"]), sha256)
+
+
+def _done(packed: Mapping[str, Any]) -> JobDone:
+    renditions = packed["renditions"]
+    if not isinstance(renditions, list) or len(renditions) > _MOST_RENDITIONS:
+        raise TypeError("no list of renditions")
+    return JobDone(
+        0,
+        0,
+        0,
+        mime=_text(packed["mime"], "[!-~]{1,100}"),
+        extension=_text(packed["extension"], "[0-9a-z]{1,10}"),
+        width=_number(packed["width"], _MOST_SIDE),
+        height=_number(packed["height"], _MOST_SIDE),
+        renditions=[_rendition(*one) for one in renditions],
+        fallbacks=_number(packed.get("fallbacks", 0), _MOST_RENDITIONS),
+        stripped_bytes=_number(packed.get("stripped_bytes", NOT_STRIPPED), _MOST_BYTES, least=NOT_STRIPPED),
+        recipe=_text(packed.get("recipe", ""), "|[0-9a-f]{8}"),
+        appearance=_appearance(msgpack.unpackb(base64.b64decode(packed["appearance"]))),
+        preview_bytes=_number(packed.get("preview_bytes", 0), _MOST_BYTES),
+    )
+
+
+def _rendition(width: object, height: object, form: object, size_bytes: object, *_: object) -> list[Any]:
+    """What a later version has appended is passed over, here and below."""
+    if form not in EXTENSIONS:
+        raise ValueError(f"no format of a rendition: {form!r:.80}")
+    return [_number(width, _MOST_SIDE), _number(height, _MOST_SIDE), form, _number(size_bytes, _MOST_BYTES)]
+
+
+def _appearance(packed: list[Any]) -> list[Any]:
+    if packed == []:
+        return []
+    thumbhash, color, phash, has_alpha, frames, animated, *_ = packed
+    is_sound = (
+        (isinstance(thumbhash, bytes) and len(thumbhash) <= 100)
+        and (isinstance(phash, bytes) and len(phash) == 8)
+        and (isinstance(has_alpha, bool) and isinstance(animated, bool))
+    )
+    if not is_sound:
+        raise ValueError("no appearance")
+    return [thumbhash, _text(color, "#[0-9a-f]{6}"), phash, has_alpha, _number(frames, _MOST_SIDE), animated]
+
+
+def _address(packed: Mapping[str, Any]) -> RowAddress:
+    text = f"[^\0]{{0,{_MOST_CHARACTERS}}}"
+    columns = _number(packed["columns"], _MOST_COLUMNS, least=1)
+    return RowAddress(_text(packed["url"], text), _text(packed["prefix"], text), columns)
+
+
+def _name(value: object) -> str:
+    """Of a node, for people."""
+    return clip(value, _NAME_BYTES) if isinstance(value, str) else ""
+
+
+def _text(value: object, form: str) -> str:
+    """A text of that form, a pattern."""
+    if not isinstance(value, str) or re.fullmatch(form, value) is None:
+        raise ValueError(f"not as it should be: {value!r:.80}")
+    return value
+
+
+def _number(value: object, most: int, *, least: int = 0) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"no number from {least} to {most}: {value!r:.80}")
+    return value
 
 
 def _dead(head: tuple[Key, str, int], packed: Mapping[str, Any]) -> Dead:
     outcome, state, cause = packed["outcome"], packed["state"], packed["cause"]
     if outcome != "dead" or state not in _STATES or cause not in get_args(FailureCause):
-        raise ValueError(f"no outcome that we know: {outcome!r}, {state!r}, {cause!r}")
-    return Dead(*head, state, cause, str(packed["reason"]), packed.get("is_doubtful") is True)
+        raise ValueError(f"no outcome that we know: {outcome!r:.80}, {state!r:.80}, {cause!r:.80}")
+    return Dead(*head, state, cause, clip(str(packed["reason"])), packed.get("is_doubtful") is True)
 
 
 def done_of(job: Job) -> JobDone:

@@ -19,7 +19,7 @@ from ipc.transport.messages import clip
 
 ResultEffect = Literal["published", "rendered", "dead", "fetched", "seen", "discarded"]
 """What a result has made of its job. rendered: its row is older than the message. fetched: it failed there, and our own
-workers try it, or it failed with an older message. seen: its original can't be decoded, and is fetched again.
+workers try it. seen: its original can't be decoded, and is fetched again. dead: nor could the same bytes before.
 discarded: it changes nothing, since its claim has ended."""
 
 _TOKEN_BYTES = 16
@@ -127,21 +127,16 @@ def _record_published(journal: Journal, job: Job, result: Published, address: in
 
 
 def _record_dead(journal: Journal, job: Job, result: Dead) -> ResultEffect:
-    """fetched → the same: what a node could not render, or not even fetch, our own workers try before it is dead.
+    """fetched → the same: what a node could not fetch, render, store or write, our own workers try before it is dead.
 
-    But an original that can't be decoded may have come damaged: → seen, as `flow.doubt` has it. And what the bucket or
-    the catalogue refuses is refused to us as well: → dead, unless the message was edited meanwhile, which may mend it.
+    A node may have less memory than we, or be older than the catalogue, which refuses its rows alone. But an original
+    that can't be decoded may have come damaged: → seen, as `flow.doubt` has it, and → dead with the same bytes again.
     """
     reason = clip(f"node {result.node}: {result.reason}")
-    if result.is_doubtful and flow.doubt(journal, job, reason):
-        return "seen"
-    if not result.is_doubtful and result.state != "rendered":
+    if not result.is_doubtful:
         return _try_here(journal, job, reason, is_poison=result.cause == "poison")
-    if result.revision != job.revision:
-        _bring_back(journal, result.key.number)
-        journal.run("add_total", name="retried", by=1)
-        statistics.note_outcome(journal, "render", "retried")
-        return "fetched"
+    if flow.doubt(journal, job, reason):
+        return "seen"
     failures.bury(journal, job, reason, cause=result.cause)
     return "dead"
 

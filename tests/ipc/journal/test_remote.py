@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ipc import database
 from ipc.intake import take
 from ipc.jobs import FailureCause, Job, State
 from ipc.journal import Journal, JournalError, figures, life, queue, transitions
@@ -69,10 +70,8 @@ def is_ours(journal: Journal, job: Job) -> bool:
 # What a node gives up
 
 
-@pytest.mark.parametrize(("state", "cause"), [("seen", "failure"), ("fetched", "failure")])
-def test_what_a_node_could_not_fetch_or_render_our_own_workers_try(
-    state: State, cause: FailureCause, journal: Journal
-) -> None:
+@pytest.mark.parametrize(("state", "cause"), [("seen", "failure"), ("fetched", "failure"), ("rendered", "failure")])
+def test_what_a_node_could_not_do_our_own_workers_try(state: State, cause: FailureCause, journal: Journal) -> None:
     """It costs none of the picture's attempts: the original is here."""
     job, key = hand_over(journal)
     assert ends(journal, dead(job, key, state, cause)) == "fetched"
@@ -92,23 +91,6 @@ def test_what_may_have_killed_a_node_is_tried_here_alone(journal: Journal) -> No
     assert transitions.claim(journal, job, "image-1") and transitions.record_rendered(journal, done(job))
 
 
-def test_what_bucket_or_catalogue_refuse_is_dead(journal: Journal) -> None:
-    job, key = hand_over(journal)
-    assert ends(journal, dead(job, key, "rendered")) == "dead"
-    job = again(journal, job)
-    assert (job.state, job.dead_state, job.dead_cause) == ("dead", "fetched", "failure")
-    assert figures.last_failure(journal) == f"channel {CHANNEL}, message 1: node node-1: why"
-    assert figures.totals(journal)["failed"] == 1
-    assert [(one.step, one.process) for one in life.read(job.life)][-1] == (life.LifeStep.DEAD, "uploader")
-
-
-def test_but_not_if_the_message_was_edited_meanwhile(journal: Journal) -> None:
-    job, key = hand_over(journal)
-    take(journal, page(post(1, caption="edited")), NOW)
-    assert ends(journal, dead(job, key, "rendered")) == "fetched"
-    assert [one.id for one in claims.to_hand_over(journal, 0, 9)] == [job.id]
-
-
 def test_what_can_not_be_decoded_is_fetched_again_and_then_dead(journal: Journal) -> None:
     job, key = hand_over(journal)
     assert ends(journal, dead(job, key, "fetched", is_doubtful=True)) == "seen"
@@ -117,7 +99,13 @@ def test_what_can_not_be_decoded_is_fetched_again_and_then_dead(journal: Journal
     assert [(one.step, one.process) for one in life.read(job.life)][-1] == (life.LifeStep.DOUBTED, "uploader")
     transitions.record_fetched(journal, [(job, str(job.sha256), 100, None)])
     job, key = claim(journal, again(journal, job))
-    assert ends(journal, dead(job, key, "fetched", is_doubtful=True)) == "dead"
+    take(journal, page(post(1, caption="edited")), NOW)
+    assert ends(journal, dead(job, key, "fetched", is_doubtful=True)) == "dead", "an edit changes no picture"
+    job = again(journal, job)
+    assert (job.state, job.dead_state, job.dead_cause) == ("dead", "fetched", "failure")
+    assert figures.last_failure(journal) == f"channel {CHANNEL}, message 1: node node-1: why"
+    assert figures.totals(journal)["failed"] == 1
+    assert [(one.step, one.process) for one in life.read(job.life)][-1] == (life.LifeStep.DEAD, "uploader")
 
 
 def test_what_can_not_be_read_our_own_workers_do(journal: Journal) -> None:
@@ -141,6 +129,18 @@ def test_a_page_of_results_is_one_transaction(journal: Journal) -> None:
     assert figures.states(journal)["fetched"] == 4 == claims.outstanding(journal)
     with journal.transaction():
         pass  # and the next one begins
+
+
+def test_a_value_that_is_of_no_kind_concerns_nothing_else(journal: Journal) -> None:
+    """It ends no process; a journal that can't be written does."""
+    job, key = hand_over(journal)
+    broken = replace(MADE, mime={"a": 1})  # type: ignore[arg-type]
+    with pytest.raises(sqlite3.ProgrammingError) as caught:
+        ends(journal, Published(key, "node-1", job.revision, broken, "stripped", ADDRESS))
+    assert database.refuses_a_value(caught.value)
+    with pytest.raises(sqlite3.ProgrammingError) as caught:
+        journal._connection.execute("SELECT ?", [])
+    assert not database.refuses_a_value(caught.value)
 
 
 def test_an_arrow_by_itself_is_a_transaction_and_in_another_a_part_of_it(journal: Journal) -> None:
@@ -199,7 +199,7 @@ def test_a_row_of_another_picture_is_not_this_jobs(journal: Journal) -> None:
     job, key = hand_over(journal)
     other = Published(key, "node-1", job.revision, MADE, "stripped", ADDRESS, "another")
     assert ends(journal, other) == "discarded" and claims.outstanding(journal) == 1
-    assert ends(journal, dead(job, key, "rendered")) == "dead"
+    assert transitions.bury(journal, again(journal, job), "why")
     assert ends(journal, other) == "discarded"
     assert ends(journal, replace(other, sha256=str(job.sha256))) == "published"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from typing import Any
 
+import msgpack
 import pytest
 
 from ipc.jobs import Appearance
@@ -89,6 +91,81 @@ def test_what_is_no_handover_says_so(packed: dict[str, Any]) -> None:
 def test_what_is_no_result_says_so(packed: dict[str, Any]) -> None:
     with pytest.raises(BadMessage):
         result.unpacked(packed)
+
+
+def seen(*values: Any) -> str:
+    """An appearance as JSON has it."""
+    return base64.b64encode(msgpack.packb(list(values))).decode()
+
+
+HOSTILE: list[dict[str, Any]] = [
+    {"done": {"mime": {"a": 1}}},
+    {"done": {"mime": "image/jpeg\n"}},
+    {"done": {"extension": "../x"}},
+    {"done": {"extension": None}},
+    {"done": {"width": 10**30}},
+    {"done": {"width": True}},
+    {"done": {"height": -1}},
+    {"done": {"height": "480"}},
+    {"done": {"renditions": ["x"]}},
+    {"done": {"renditions": "x"}},
+    {"done": {"renditions": {"a": 1}}},
+    {"done": {"renditions": [[320, 240, "webp"]]}},
+    {"done": {"renditions": [[320, 240, "bmp", 9]]}},
+    {"done": {"renditions": [[320, 240, ["webp"], 9]]}},
+    {"done": {"renditions": [[320, 240, "webp", 2**62]]}},
+    {"done": {"renditions": [[320, 240, "webp", 9]] * 2000}},
+    {"done": {"fallbacks": "x"}},
+    {"done": {"fallbacks": 2**63 - 1}},
+    {"done": {"stripped_bytes": -2}},
+    {"done": {"preview_bytes": 1.5}},
+    {"done": {"recipe": "../../x"}},
+    {"done": {"appearance": 7}},
+    {"done": {"appearance": "no base64"}},
+    {"done": {"appearance": seen(b"", "#102030")}},
+    {"done": {"appearance": seen("text", "#102030", b"12345678", False, 1, False)}},
+    {"done": {"appearance": seen(b"", "red", b"12345678", False, 1, False)}},
+    {"done": {"appearance": seen(b"", "#102030", b"123456789", False, 1, False)}},
+    {"done": {"appearance": seen(b"", "#102030", b"12345678", 7, 1, False)}},
+    {"done": {"appearance": seen(b"", "#102030", b"12345678", False, 2**63, False)}},
+    {"done": {"appearance": seen(b"x" * 999, "#102030", b"12345678", False, 1, False)}},
+    {"done": {"appearance": base64.b64encode(b"\xc7\x03\xff").decode()}},
+    {"original": "other"},
+    {"original": ["stripped"]},
+    {"sha256": {"a": 1}},
+    {"revision": float("inf")},
+    {"revision": 2**63},
+    {"revision": "77"},
+    {"address": {"url": {}}},
+    {"address": {"prefix": 5}},
+    {"address": {"columns": 2**63}},
+    {"address": {"columns": 0}},
+    {"address": {"url": "x" * 9999}},
+    {"address": []},
+]
+"""What of a result may be otherwise, by malice or mistake."""
+
+
+@pytest.mark.parametrize("change", HOSTILE, ids=lambda change: str(change)[:50])
+def test_what_the_journal_could_not_bear_is_no_result(change: dict[str, Any]) -> None:
+    packed = through_json(PUBLISHED.packed())
+    for name, value in change.items():
+        packed[name] = {**packed[name], **value} if isinstance(value, dict) and name in ("done", "address") else value
+    found = result.read(packed)
+    assert isinstance(found, UnreadableResult) and found.key == KEY and len(found.reason) < 500
+
+
+def test_what_a_later_program_appends_to_a_list_is_passed_over() -> None:
+    packed = through_json(PUBLISHED.packed())
+    packed["done"]["renditions"] = [[*one, "new", {}] for one in packed["done"]["renditions"]]
+    packed["done"]["appearance"] = seen(*APPEARANCE, "new", 7)
+    assert result.unpacked(packed) == PUBLISHED
+
+
+def test_no_key_is_beyond_what_the_journal_can_be_asked_for() -> None:
+    for number in (2**63, -(2**63) - 1, 10**30):
+        with pytest.raises(BadMessage):
+            Key.read(f"{KEY.origin}:{number}:7:2:9")
 
 
 def grown(packed: Any) -> Any:

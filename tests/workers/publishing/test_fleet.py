@@ -10,7 +10,15 @@ from tests.workers.publishing.machines_desk import Clock
 from workers.publishing.catalog.protocol import CatalogFault
 from workers.publishing.catalog.supabase.answers import APPLY, Missing
 from workers.publishing.catalog.supabase.queues import Machines, Node
-from workers.publishing.machines.fleet import ALIVE_SECONDS, MISREAD_SECONDS, RATE_SECONDS, Fleet, Trouble, workers_of
+from workers.publishing.machines.fleet import (
+    ALIVE_SECONDS,
+    MISREAD_SECONDS,
+    MOST_WORKERS,
+    RATE_SECONDS,
+    Fleet,
+    Trouble,
+    workers_of,
+)
 
 
 @pytest.fixture
@@ -69,8 +77,11 @@ def test_what_can_not_be_read_is_told_for_a_while(fleet: Fleet, clock: Clock) ->
     assert fleet.misread == ""
 
 
-@pytest.mark.parametrize(("told", "workers"), [(3, 3), (0, 1), (-5, 1), ("many", 1), (None, 1), (2.5, 1)])
-def test_a_node_has_at_least_one_worker_whatever_it_says(told: object, workers: int) -> None:
+HUGE = pytest.param(10**400, MOST_WORKERS, id="huge")
+
+
+@pytest.mark.parametrize(("told", "workers"), [(3, 3), (0, 1), (-5, 1), ("many", 1), (None, 1), (2.5, 1), HUGE])
+def test_a_node_has_a_number_of_workers_whatever_it_says(told: object, workers: int) -> None:
     assert workers_of(node(workers=told)) == workers
     assert workers_of(node()) == 1
 
@@ -133,6 +144,9 @@ def test_what_goes_wrong_is_told_until_it_goes_well(fleet: Fleet, clock: Clock) 
     with pytest.raises(Missing), fleet.telling("hand-over"):
         raise Missing("no function", is_function=True, retry_after_seconds=None)
     assert told(fleet) == Trouble("no function", APPLY, is_schema=True)
+    with pytest.raises(KeyError), fleet.telling("hand-over"):
+        raise KeyError("x")
+    assert told(fleet) == Trouble("an unforeseen error, see the log: KeyError: 'x'", "", is_schema=False)
     with fleet.telling("hand-over"):
         pass
     assert told(fleet) is None

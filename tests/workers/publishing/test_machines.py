@@ -12,13 +12,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 from ipc import editing, failpoints
 from ipc.files.rows import RowLayout
 from ipc.intake import take_handed_over, withdraw
 from ipc.jobs import FailureCause, State
-from ipc.journal import Journal, queue, transitions
+from ipc.journal import Journal, addresses, queue, transitions
 from ipc.journal.machines import claims, taken
 from ipc.journal.outputs import takedowns
 from ipc.machines.handover import Handover
@@ -203,6 +204,22 @@ def test_an_original_that_the_bucket_has_lost_is_put_again(origin: Origin, node:
     assert_nothing_left(origin)
 
 
+def test_what_a_node_holds_stays_its_own_while_its_original_is_put_again(origin: Origin, node: Node) -> None:
+    """Our own workers have time just then."""
+    fetch(origin, 3)
+    origin.step()
+    assert node.take() == [3]
+    (one,) = claims.newest(origin.desk.journal, 9)
+    assert claims.move(origin.desk.journal, [one], "claimed") == 1
+    for number in (1, 2):
+        assert transitions.claim(origin.desk.journal, origin.desk.of(number), "image-1")
+    origin.clock.now += 60
+    origin.reconciler.step()
+    assert claims.outstanding(origin.desk.journal) == 1 and node.publish(3)
+    origin.step()
+    assert origin.desk.of(3).state == "published"
+
+
 def test_handed_over_again_it_is_in_the_queue_once_and_a_result_may_come_first(origin: Origin, node: Node) -> None:
     """The answer to pd_hand_over was lost, or the uploader was killed before it was recorded."""
     fetch(origin, 4)
@@ -278,9 +295,13 @@ def make(change: str, origin: Origin) -> None:
                 assert transitions.block(journal, origin.desk.of(3), str(origin.desk.of(3).sha256), now) == "hidden"
 
 
-@pytest.mark.parametrize(("state", "cause"), [("seen", "failure"), ("fetched", "failure"), ("fetched", "poison")])
+@pytest.mark.parametrize(
+    ("state", "cause"), [("seen", "failure"), ("fetched", "failure"), ("fetched", "poison"), ("rendered", "failure")]
+)
 def test_what_a_node_can_not_do_is_done_here(state: State, cause: FailureCause, origin: Origin, node: Node) -> None:
-    """Its original is lost in the bucket, or the node has too little memory. It is handed over to no other one."""
+    """Its original is lost in the bucket, the node has too little memory, or is so old that its row is refused. It is
+    handed over to no other one.
+    """
     fetch(origin, 3)
     origin.step()
     node.take()
@@ -354,24 +375,53 @@ def test_a_result_that_says_nothing_costs_a_picture_one_round(
     assert_nothing_left(origin)
 
 
-def test_a_dead_letter_of_a_node_can_be_retried(origin: Origin, node: Node) -> None:
+def test_where_a_row_is_a_node_is_not_believed(origin: Origin, node: Node, queue_server: RowServer) -> None:
+    """Objects are looked for, to be taken down, under each address that is recorded."""
+    fetch(origin, 4)
+    origin.step()
+    assert node.take() == [3, 4]
+    address = {"url": "https://elsewhere.example.org/", "prefix": "theirs/", "columns": 2}
+    answer(queue_server, origin, node, 3, address=address)
+    assert node.publish(4)
+    assert origin.reconciler._results.read() == 2
+    assert addresses.all_of(origin.desk.journal) == [("https://pictures.example.org/p/", "p/")]
+    assert [origin.desk.of(number).state for number in (3, 4)] == ["published"] * 2
+    assert origin.desk.of(3).address is None and origin.desk.of(4).address is not None
+
+
+def damage(origin: Origin, number: int) -> None:
+    """Make a job that can't be read any more, as nothing should."""
+    appearance = msgpack.packb([b"", "#102030", b"12345678", False, 1, False, "new"])
+    origin.desk.journal._connection.execute("UPDATE jobs SET appearance = ? WHERE id = ?", [appearance, number])
+
+
+def test_a_result_that_the_journal_refuses_keeps_no_other_one_out(origin: Origin, node: Node) -> None:
+    fetch(origin, 5)
+    origin.step()
+    node.publish_all()
+    refused = (
+        "CREATE TRIGGER refused BEFORE UPDATE OF mime ON jobs WHEN OLD.id = 3 BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    origin.desk.journal._connection.execute(refused)
+    damage(origin, 4)
+    assert origin.reconciler._results.read() == 3
+    assert origin.states()[5] == "published" and origin.desk.of(3).claimed_by is None
+    assert "IntegrityError: no" in str(origin.desk.of(3).reason) and "IntegrityError: no" in origin.fleet.misread
+    assert origin.reconciler._results.read() == 0, "they don't come again"
+
+
+def test_results_are_read_though_nodes_can_not_be_asked_for(
+    origin: Origin, node: Node, queue_server: RowServer
+) -> None:
     fetch(origin, 3)
     origin.step()
-    (first,) = claims.newest(origin.desk.journal, 9)
-    node.take()
-    node.die([3])
-    origin.step()
-    job = origin.desk.of(3)
-    assert (job.state, job.dead_state, job.reason) == ("dead", "fetched", "node node-1: no picture")
-    assert transitions.revive(origin.desk.journal, [job.id]) == [job.id]
-    origin.step()
-    (again,) = claims.newest(origin.desk.journal, 9)
-    assert again.number > first.number
-    assert node.take() == [3] and Handover.unpacked(node.taken[3].message).key.number == again.number
-    assert node.publish(3)
-    origin.step()
+    node.publish_all()
+    queue_server.sql("""update picturedesk.nodes set about = '{"workers": 1e5000}'""")
+    origin.clock.now += 60
+    with pytest.raises(ServiceFault, match="digits"):
+        origin.reconciler.step()
     assert origin.desk.of(3).state == "published"
-    assert_nothing_left(origin)
+    assert origin.fleet.trouble and "digits" in origin.fleet.trouble.text
 
 
 def test_one_that_can_not_be_decoded_is_fetched_again_once(origin: Origin, node: Node) -> None:
@@ -386,9 +436,19 @@ def test_one_that_can_not_be_decoded_is_fetched_again_once(origin: Origin, node:
     assert transitions.record_fetched(origin.desk.journal, [(job, str(job.sha256), 9, None)]) == {job.id}
     origin.step()
     assert node.take() == [3]
+    (first,) = claims.newest(origin.desk.journal, 9)
     node.die([3], is_doubtful=True)
     origin.step()
-    assert origin.desk.of(3).state == "dead"
+    job = origin.desk.of(3)
+    assert (job.state, job.dead_state, job.reason) == ("dead", "fetched", "node node-1: no picture")
+    assert transitions.revive(origin.desk.journal, [job.id]) == [job.id], "and it can be retried"
+    origin.step()
+    (again,) = claims.newest(origin.desk.journal, 9)
+    assert again.number > first.number
+    assert node.take() == [3] and Handover.unpacked(node.taken[3].message).key.number == again.number
+    assert node.publish(3)
+    origin.step()
+    assert origin.desk.of(3).state == "published"
     assert_nothing_left(origin)
 
 
@@ -406,17 +466,6 @@ def test_large_originals_are_put_some_at_a_time(origin: Origin, node: Node, monk
     fetch(origin, 6)
     origin.step()
     assert origin.steps() == ["handed"] * 4 and sizes == [1] * 4
-
-
-def test_a_dead_letter_whose_message_was_edited_meanwhile_is_tried_again(origin: Origin, node: Node) -> None:
-    fetch(origin, 3)
-    origin.step()
-    node.take()
-    make("edit", origin)
-    node.die([3])
-    origin.reconciler.step()
-    origin.step()
-    assert origin.desk.of(3).state == "fetched"
 
 
 def test_gc_passes_originals_on_their_way_over(origin: Origin, node: Node) -> None:
@@ -569,6 +618,15 @@ def test_an_origin_no_more_that_can_not_ask_begins_all_the_same(
     decommission(origin)
     assert origin.desk.of(3).state == "fetched" and not claims.is_any_left(origin.desk.journal)
     assert origin.wire() == {} and set(rows(queue_server)) == {3}
+
+
+def test_an_origin_no_more_begins_whatever_is_wrong_with_what_it_handed_over(origin: Origin, node: Node) -> None:
+    fetch(origin, 4)
+    origin.step()
+    damage(origin, 3)
+    with pytest.raises(ValueError, match="too many values"):
+        decommission(origin)
+    assert claims.outstanding(origin.desk.journal) == 0
 
 
 def test_without_a_bucket_it_gives_up_what_it_handed_over(origin: Origin, node: Node) -> None:

@@ -21,7 +21,7 @@ from workers.publishing.machines import cleanup
 from workers.publishing.machines.keys import by_key
 from workers.publishing.machines.results import Results
 from workers.publishing.machines.wire import Wire
-from workers.publishing.service.faults import ServiceFault
+from workers.unforeseen import concerns_all
 
 AT_ONCE = 100
 
@@ -62,8 +62,10 @@ class Decommission:
                 pass
             keys = by_key(self._journal, self._origin, claims.newest(self._journal, AT_ONCE))
             taken = self._queues.take_back(self._origin, list(keys), untaken_only=False)
-        except ServiceFault as fault:
-            log.warning("handover.unreachable", reason=str(fault))
+        except Exception as error:  # nothing that the queue holds, and no error of ours, keeps the pictures away
+            if concerns_all(error):
+                raise
+            log.warning("handover.unreachable", reason=str(error))
             self._release(claims.newest(self._journal, ALL))
             raise
         return self._release(one for key, one in keys.items() if key in taken)

@@ -12,7 +12,8 @@ from typing import Any
 from ipc.transport.messages import clip
 from workers.publishing.catalog.supabase.answers import Missing
 from workers.publishing.catalog.supabase.queues import Machines, Node
-from workers.publishing.service.faults import ServiceFault
+from workers.publishing.service.faults import JobFault, ServiceFault
+from workers.unforeseen import Unforeseen
 
 ALIVE_SECONDS = 180.0
 """A node that was not seen for longer counts as gone."""
@@ -22,6 +23,9 @@ RATE_SECONDS = 120.0
 
 MISREAD_SECONDS = 600.0
 """For how long nothing is handed over after a result that can't be read: all that comes back may be like it."""
+
+MOST_WORKERS = 10_000
+"""Of one node: what says more is no number of workers."""
 
 _TEXT_BYTES = 400
 _PROBLEMS = 5
@@ -111,9 +115,10 @@ class Fleet:
         """Note what keeps that thread from its work, or that nothing does."""
         try:
             yield
-        except (ServiceFault, OSError) as fault:
-            remedy = fault.remedy if isinstance(fault, ServiceFault) else ""
-            self._troubles[who] = Trouble(clip(str(fault), _TEXT_BYTES), remedy, isinstance(fault, Missing))
+        except Exception as error:
+            remedy = error.remedy if isinstance(error, ServiceFault) else ""
+            said = error if isinstance(error, ServiceFault | JobFault | OSError) else Unforeseen(error)
+            self._troubles[who] = Trouble(clip(str(said), _TEXT_BYTES), remedy, isinstance(error, Missing))
             self.changes += 1
             raise
         if self._troubles.pop(who, None):
@@ -167,6 +172,6 @@ class Fleet:
 
 
 def workers_of(node: Node) -> int:
-    """Its image workers, as it says: at least one."""
+    """Its image workers, as it says: at least one, at most MOST_WORKERS."""
     workers = node.about.get("workers")
-    return max(1, workers) if isinstance(workers, int) else 1
+    return min(max(1, workers), MOST_WORKERS) if isinstance(workers, int) else 1

@@ -10,14 +10,17 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import structlog
 
 from ipc import failpoints
+from ipc.files.object_layout import address_of, public_url
+from ipc.files.rows import VERSION
 from ipc.files.spool import Spool
 from ipc.jobs import Job
-from ipc.journal import Journal, figures, lookup, transitions
+from ipc.journal import Journal, addresses, figures, lookup, transitions
 from ipc.journal.machines import claims
 from ipc.journal.machines.claims import Claim
 from ipc.machines.handover import Handover, Terms, handover_of
@@ -70,9 +73,16 @@ class HandOver:
         self._origin = journal.machine_id()
         self._wire = Wire(options, self._origin)
         self._terms = terms_of(options, self._wire)
+        self._note_address()
         self._looked_at = -math.inf
         self._refused: set[int] = set()
         """Jobs that bucket or queue refuse: our own workers have them."""
+
+    def _note_address(self) -> None:
+        """Have the journal know what URLs in nodes' rows begin with: a result that names others is not believed."""
+        prefix = self._terms.prefix
+        url = address_of(partial(public_url, self._terms.url), prefix)
+        addresses.number_of(self._journal, url, prefix, VERSION)
 
     def step(self) -> int:
         """Do what is due; how many claims went a step on. Raises ServiceFault and OSError."""

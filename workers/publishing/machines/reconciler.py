@@ -18,6 +18,8 @@ from workers.publishing.machines import limits
 from workers.publishing.machines.fleet import Fleet
 from workers.publishing.machines.keys import by_key
 from workers.publishing.machines.results import Results
+from workers.publishing.service.faults import ServiceFault
+from workers.unforeseen import concerns_all, contained
 
 RESULTS_SECONDS = 1.0
 """How often results are asked for while something is handed over, after a page that was empty."""
@@ -63,11 +65,29 @@ class Reconciler:
         """Do what is due; how much was done. Raises ServiceFault."""
         try:
             with self._fleet.telling("results"):
-                done = self._look() + self._read() + self._reconcile() + self._bring_back()
-            self._fleet.changes += done
-            return done
+                return self._each(self._look, self._read, self._reconcile, self._bring_back)
         finally:
             self._report()
+
+    def _each(self, *parts: Callable[[], int]) -> int:
+        """Do all of them, whichever fails, and raise the first error: none needs what another one asks for."""
+        done = 0
+        first: Exception | None = None
+        for part in parts:
+            try:
+                done += part()
+            except (ServiceFault, OSError) as fault:
+                first = first or fault
+            except Exception as error:
+                if first is not None:  # the first one is told by the thread
+                    contained(error, "the rest is done all the same")
+                elif concerns_all(error):
+                    raise
+                first = first or error
+        self._fleet.changes += done
+        if first is not None:
+            raise first
+        return done
 
     def close(self) -> None:
         """Let go of the services."""
@@ -140,15 +160,12 @@ class Reconciler:
         return self._bring_back_some(some)
 
     def _bring_back_some(self, some: list[Claim]) -> int:
-        """One that was not even put is in no queue; the others are asked for."""
-        free = [one.number for one in some if one.step == "claimed"]
-        keys = by_key(self._journal, self._origin, (one for one in some if one.step != "claimed"))
-        if keys:
-            taken = self._queues.take_back(self._origin, list(keys), untaken_only=True)
-            self._fleet.answered()
-            failpoints.reach("machines.taken_back")
-            free += [one.number for key, one in keys.items() if key in taken]
-        brought = transitions.bring_back(self._journal, free)
+        """The queue is asked for all of them: also one whose original is to be put, again, may be with a node."""
+        keys = by_key(self._journal, self._origin, some)
+        taken = self._queues.take_back(self._origin, list(keys), untaken_only=True)
+        self._fleet.answered()
+        failpoints.reach("machines.taken_back")
+        brought = transitions.bring_back(self._journal, [one.number for key, one in keys.items() if key in taken])
         failpoints.reach("machines.brought_back")
         if brought:
             log.info("machines.brought_back", jobs=brought)

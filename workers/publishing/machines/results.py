@@ -1,4 +1,7 @@
-"""Results of nodes, a page at a time: into the journal in one transaction, then they are confirmed."""
+"""Results of nodes, a page at a time: into the journal in one transaction, then they are confirmed.
+
+One that the journal refuses keeps none of the others out: each is recorded by itself then.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,13 @@ import structlog
 
 from ipc import failpoints
 from ipc.files.spool import Spool
+from ipc.jobs import Job
 from ipc.journal import Journal, addresses, transitions
 from ipc.machines import BadMessage, result
 from ipc.machines.result import Dead, Published, Result, UnreadableResult
+from ipc.transport.messages import clip
 from workers.publishing.catalog.supabase.queues import Queues, Waiting
+from workers.unforeseen import contained
 
 AT_ONCE = 50
 """Results of one page, and of one transaction."""
@@ -58,8 +64,7 @@ class Results:
 
     def _record(self, results: list[Result]) -> None:
         """Record them, and clear the spool of what is published. The claims end with it."""
-        numbered = [(one, self._number_of(one.address) if isinstance(one, Published) else None) for one in results]
-        for one, (ending, job) in zip(results, transitions.record_results(self._journal, numbered), strict=True):
+        for one, ending, job in self._recorded(results):
             _tell(one, ending, None if job is None else job.id)
             if isinstance(one, UnreadableResult):
                 self._misread(one.reason)
@@ -68,9 +73,33 @@ class Results:
             if ending in ("rendered", "fetched", "seen"):
                 self._wake(ending)
 
-    def _number_of(self, address: result.RowAddress) -> int:
-        """What the journal calls the beginning of the URLs in a row that a node has written."""
+    def _recorded(self, results: list[Result]) -> list[tuple[Result, transitions.ResultEffect, Job | None]]:
+        """How each ended, and its job as it was. One that can't be recorded is one that says nothing."""
+        try:
+            numbered = [(one, self._number_of(one) if isinstance(one, Published) else None) for one in results]
+            endings = transitions.record_results(self._journal, numbered)
+        except Exception as error:
+            if len(results) != 1:
+                contained(error, "a page of results is recorded one by one")
+                return [found for one in results for found in self._recorded([one])]
+            (one,) = results
+            channel, message = one.key.channel_id, one.key.message_id
+            why = contained(error, "a result can't be recorded", channel=channel, message=message)
+            if isinstance(one, UnreadableResult):
+                return []
+            return self._recorded([UnreadableResult(one.key, one.node, str(why))])
+        return [(one, ending, job) for one, (ending, job) in zip(results, endings, strict=True)]
+
+    def _number_of(self, published: Published) -> int | None:
+        """What the journal calls the beginning of the URLs in a row that a node has written.
+
+        None: it is none that we have ever handed over, and objects are looked for under what is recorded.
+        """
+        address = published.address
         if address not in self._addresses:
+            if (address.url, address.prefix) not in addresses.all_of(self._journal):
+                log.warning("machines.address_unknown", node=published.node, reason=clip(address.url))
+                return None
             values = (address.url, address.prefix, address.columns)
             self._addresses[address] = addresses.number_of(self._journal, *values)
         return self._addresses[address]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ipc.machines.result import UnreadableResult, read
 from tests.instance import wait_for
 from tests.servers.faults import FaultProxy
 from tests.servers.rows import RowServer
@@ -379,7 +380,47 @@ def test_a_node_that_has_extended_its_lease_is_counted(queue_stack: RowServer, q
     assert [one.result["cause"] for one in results(queues)] == ["poison"]
 
 
+def test_one_whose_revision_its_origin_makes_up_is_dead_all_the_same(queue_stack: RowServer, queues: Queues) -> None:
+    """Else nobody would get what is behind it."""
+    made_up = {**message(1), "message": {"id": 1, "revision": {"n": 10**30}}}
+    queues.hand_over([("live", made_up), ("live", message(2))])
+    assert len(take(queues)) == 2
+    queue_stack.sql(
+        "update picturedesk.leases set had = '{b,c,d,e}' where msg_id = (select min(msg_id) from picturedesk.leases)"
+    )
+    expire(queue_stack)
+    assert numbers(take(queues, "b")) == [2]
+    assert [one.result["revision"] for one in results(queues)] == [0]
+
+
 # Results
+
+
+def test_what_no_origin_could_read_is_refused_by_itself(
+    queue_stack: RowServer, queues: Queues, make_supabase: MakeSupabase
+) -> None:
+    """All behind it would stay away from that origin, and so would all nodes."""
+    hand_over(queues, 1, 2, 3)
+    taken = [one.receipt for one in take(queues)]
+    batch = [rows(3, number, receipt) for number, receipt in enumerate(taken, 1)]
+    batch[1] = replace(batch[1], receipt={**taken[1].packed(), "result": {**published(2), "revision": 10**30}})
+    first, refused, third = make_supabase().write_many(batch)
+    assert (first, third) == (True, True) and isinstance(refused, RowFault) and "beyond 64 bits" in str(refused)
+    assert [one.result["key"] for one in results(queues)] == [key(1), key(3)]
+    boxes: Any = "x"
+    for _ in range(20):
+        boxes = [boxes]
+    for odd in ({"reason": "x" * 16000}, {"new": boxes}, {"new": [-(10**19)]}):
+        with pytest.raises(RowFault, match="a result must be"):
+            queues.settle("a", [(taken[1], {**dead(2), **odd})])
+        with pytest.raises(RowFault, match="what a node says of itself must be"):
+            queues.take("a", odd, 0, 60)
+    assert queues.extend("a", {}, [taken[1]], 60) == {taken[1]}
+    sound = {**dead(2), "new": [boxes[0][0][0], 2**63 - 1, -(2**63), 0.5, "x" * 9000]}
+    assert queues.settle("a", [(taken[1], sound)]) == {taken[1]}
+    queue_stack.sql(f"""update pgmq.q_pd_results_{ORIGIN} set message = message || '{{"new": 1e5000}}'""")
+    for one in results(queues):  # as an earlier version has filed it
+        assert isinstance(read(one.result), UnreadableResult)
 
 
 def test_results_come_until_they_are_done_and_to_their_own_origin(queues: Queues, make_supabase: MakeSupabase) -> None:
