@@ -396,11 +396,11 @@ begin
               ('pd_hand_over', 'jsonb'), ('pd_take', 'text, jsonb, integer, integer'),
               ('pd_extend', 'text, jsonb, jsonb, integer'), ('pd_settle', 'text, jsonb'),
               ('pd_results', 'text, jsonb, integer'), ('pd_take_back', 'text, jsonb, boolean'),
-              ('pd_status', 'text, jsonb'), ('pd_machines', 'text'), ('pd_faults', '')
+              ('pd_status', 'text, jsonb'), ('pd_queued', 'text'), ('pd_machines', 'text'), ('pd_faults', '')
           )
           and proname in (
               'pd_hand_over', 'pd_take', 'pd_extend', 'pd_settle', 'pd_results', 'pd_take_back', 'pd_status',
-              'pd_machines', 'pd_faults'
+              'pd_queued', 'pd_machines', 'pd_faults'
           )
     loop
         raise warning 'dropped %, since there may be only one function of that name', other;
@@ -690,6 +690,23 @@ create or replace function public.pd_machines(origin text) returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
 declare
+create or replace function public.pd_queued(origin text) returns jsonb
+language sql volatile security definer set search_path = ''
+as $$
+    select coalesce(jsonb_agg(key), '[]')
+    from (
+        select message ->> 'key' as key from pgmq.q_pd_live_v1 where message ->> 'origin' = pd_queued.origin
+        union all
+        select message ->> 'key' from pgmq.q_pd_backfill_v1 where message ->> 'origin' = pd_queued.origin
+        limit 1000
+    ) as queued
+    where key is not null;
+$$;
+
+comment on function public.pd_queued(text) is
+'The keys of all that is in a queue of an origin''s, a thousand at most. It takes back what it does not wait for: a database
+that was restored has hand-overs that have ended since.';
+
     queue text;
     one jsonb;
     queues jsonb := '[]';
@@ -788,8 +805,8 @@ begin
                 ('pd_hand_over', 'jsonb', false), ('pd_take', 'text, jsonb, integer, integer', true),
                 ('pd_extend', 'text, jsonb, jsonb, integer', true), ('pd_settle', 'text, jsonb', true),
                 ('pd_results', 'text, jsonb, integer', false), ('pd_take_back', 'text, jsonb, boolean', false),
-                ('pd_status', 'text, jsonb', false), ('pd_machines', 'text', true), ('pd_faults', '', true),
-                ('ingest_messages', 'jsonb', true), ('picturedesk_version', '', true),
+                ('pd_status', 'text, jsonb', false), ('pd_queued', 'text', false), ('pd_machines', 'text', true),
+                ('pd_faults', '', true), ('ingest_messages', 'jsonb', true), ('picturedesk_version', '', true),
                 ('picturedesk_faults', '', true)
         ), found (oid, name, is_ours, is_for_nodes) as (
             select function.oid, wanted.name, oidvectortypes(function.proargtypes) = wanted.arguments, wanted.is_for_nodes
@@ -863,6 +880,7 @@ grant execute on function public.pd_hand_over(jsonb) to service_role;
 grant execute on function public.pd_take(text, jsonb, integer, integer) to service_role, picturedesk_node;
 grant execute on function public.pd_extend(text, jsonb, jsonb, integer) to service_role, picturedesk_node;
 grant execute on function public.pd_settle(text, jsonb) to service_role, picturedesk_node;
+revoke all on function public.pd_queued(text) from public, anon, authenticated, picturedesk_node;
 grant execute on function public.pd_results(text, jsonb, integer) to service_role;
 grant execute on function public.pd_take_back(text, jsonb, boolean) to service_role;
 grant execute on function public.pd_status(text, jsonb) to service_role;
@@ -872,6 +890,7 @@ grant execute on function public.pd_faults() to service_role, picturedesk_node;
 -- A node's rows. ingest_messages() has the rights of its caller; the policies open the tables within it alone, so with
 -- this role's key nobody reads or writes them by himself. schema.sql calls this, too: whichever comes last.
 
+grant execute on function public.pd_queued(text) to service_role;
 create or replace function picturedesk.let_nodes_write() returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$

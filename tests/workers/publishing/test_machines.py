@@ -25,14 +25,18 @@ from ipc.machines.handover import Handover
 from ipc.posts import LIVE
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import Report
+from tests.servers.faults import Answer, FaultProxy
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 from tests.workers.desk import CHANNEL, Desk
 from tests.workers.publishing.catalog.queue_desk import expire
 from tests.workers.publishing.machines_desk import MADE, Node, Origin, sections
+from tests.workers.sources.queue.bench import asks
+from workers.publishing.catalog.supabase.queues import Queues
 from workers.publishing.gc import collect
 from workers.publishing.liveness import Liveness
-from workers.publishing.machines import fleet, hand_over, works
+from workers.publishing.machines import fleet, hand_over, leftovers, works
+from workers.publishing.machines.keys import by_key
 from workers.publishing.row_stage import RowStage
 from workers.publishing.service.breaker import Breaker
 from workers.publishing.service.faults import ServiceFault
@@ -182,6 +186,43 @@ def test_what_the_queue_has_lost_is_handed_over_again(origin: Origin, node: Node
     origin.step()
     assert set(origin.states().values()) == {"fetched", "published"} and set(rows(queue_server)) == {3, 4, 5}
     assert_nothing_left(origin)
+
+
+def test_what_nobody_waits_for_leaves_a_queue_that_was_restored(
+    origin: Origin, node: Node, queue_server: RowServer
+) -> None:
+    """Also if a node holds it. Another origin's, and what is outstanding now, stays."""
+    origin_id, journal = origin.desk.journal.machine_id(), origin.desk.journal
+    fetch(origin, 5)
+    origin.step()
+    ended, *others = claims.newest(journal, 9)
+    backup = queue_server.sql("select message::text from pgmq.q_pd_live_v1 where message #>> '{message,id}' = '5'")
+    transitions.bring_back(journal, [ended.number])
+    assert leftovers.clear(journal, origin.hand_over._queues, origin.hand_over._wire, origin_id) == 1
+    assert node.take() == [3, 4]
+    queue_server.sql("insert into pgmq.q_pd_live_v1 (vt, message) values (now(), %(message)s)", backup[0])
+    node.queues.hand_over([("live", {"key": "ff00:77:1:1:1", "origin": "ff00"})])
+    assert node.queues.take("another", {}, 1, 60)[0].message["message"]["id"] == 5
+    origin.clock.now += 400
+    origin.minding.step()
+    assert node.queues.queued(origin_id) == set(by_key(journal, origin_id, others)) and len(others) == 2
+    assert node.queues.queued("ff00") == {"ff00:77:1:1:1"}
+
+
+def test_an_earlier_machines_sql_keeps_nothing_from_being_handed_over_again(
+    origin: Origin, node: Node, queue_server: RowServer
+) -> None:
+    fetch(origin, 3)
+    origin.step()
+    queue_server.sql("truncate pgmq.q_pd_live_v1, pgmq.q_pd_backfill_v1")
+    move_back(origin.desk.journal, 400)
+    missing = b'{"code": "PGRST202", "message": "Could not find the function public.pd_queued"}'
+    with FaultProxy(queue_server.port) as proxy:
+        proxy.set(Answer(404, missing, {"Content-Type": "application/json"}, when=asks("pd_queued")))
+        origin.minding._queues = Queues(proxy.url, queue_server.keys.service_role)
+        origin.step(400)
+        origin.minding.close()
+    assert node.take() == [3] and origin.fleet.trouble is None
 
 
 def move_back(journal: Journal, seconds: float) -> None:

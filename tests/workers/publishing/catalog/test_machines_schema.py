@@ -40,6 +40,7 @@ ORIGINS: dict[str, dict[str, Any]] = {
     "pd_status": {"origin": ORIGIN, "keys": []},
 }
 
+    "pd_queued": {"origin": ORIGIN},
 
 @pytest.fixture
 def bare_stack(server: RowServer, queue_server: RowServer) -> Iterator[RowServer]:
@@ -197,7 +198,7 @@ def test_both_files_can_be_applied_again_in_any_order(
     count = bare_stack.sql(
         "select count(*) as n from pg_proc where proname = 'ingest_messages' or proname like 'pd\\_%'"
     )
-    assert count == [{"n": 10}], "one function of each name"
+    assert count == [{"n": 11}], "one function of each name"
 
 
 def snapshot(server: RowServer) -> list[dict[str, Any]]:

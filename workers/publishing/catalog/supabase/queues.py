@@ -151,6 +151,10 @@ class Queues:
         """Keep these for `lease_seconds` from now; the receipts that hold. Up to `KEYS` at a time."""
         sent = [receipt.packed() for receipt in receipts]
         told = storable(about)
+    def queued(self, origin: str) -> set[str]:
+        """The keys of all that is in a queue of that origin's, up to `KEYS`."""
+        return set(self._ask(_text, "pd_queued", origin=origin))
+
         return set(self._ask(_receipt, "pd_extend", node=node, about=told, receipts=sent, lease_seconds=lease_seconds))
 
     def settle(self, node: str, settled: Iterable[tuple[Receipt, Mapping[str, Any] | None]]) -> set[Receipt]:
