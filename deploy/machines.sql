@@ -290,6 +290,10 @@ begin
             (receipts -> (one.place::integer - 1) -> 'result' ->> 'outcome') = 'published',
             'what is written has a result of the outcome published'
         );
+        -- A later revision than the origin's own would have its edits and tombstones come in vain. An earlier one is well:
+        -- the message may have been edited before it had to be handed over again.
+        continue when ((batch -> (one.place::integer - 1) -> 'message' ->> 'revision')::bigint
+            <= (one.message -> 'message' ->> 'revision')::bigint) is not true;
         fenced := array_remove(fenced, one.place);
         node := picturedesk.drop_message(one.queue, one.msg_id);
         perform picturedesk.file_result(one.message, receipts -> (one.place::integer - 1) -> 'result');
@@ -304,7 +308,7 @@ $$;
 
 comment on function picturedesk.accept(jsonb) is
 'For ingest_messages(), within its transaction: settles the receipts of a batch''s entries. Returns the places, from 1, of
-those whose receipt does not hold: nothing of them may be written.';
+those whose receipt does not hold, or is for an earlier revision: nothing of them may be written.';
 
 create or replace function picturedesk.past(source text, number bigint, read_ct integer)
 returns table (had text[], lost integer)
