@@ -690,10 +690,6 @@ $$;
 comment on function public.pd_status(text, jsonb) is
 'Those of an origin''s keys that are in a queue, or have a result waiting.';
 
-create or replace function public.pd_machines(origin text) returns jsonb
-language plpgsql volatile security definer set search_path = ''
-as $$
-declare
 create or replace function public.pd_queued(origin text) returns jsonb
 language sql volatile security definer set search_path = ''
 as $$
@@ -711,6 +707,10 @@ comment on function public.pd_queued(text) is
 'The keys of all that is in a queue of an origin''s, a thousand at most. It takes back what it does not wait for: a database
 that was restored has hand-overs that have ended since.';
 
+create or replace function public.pd_machines(origin text) returns jsonb
+language plpgsql volatile security definer set search_path = ''
+as $$
+declare
     queue text;
     one jsonb;
     queues jsonb := '[]';
@@ -748,6 +748,7 @@ begin
         ) into results;
     end if;
     return jsonb_build_array(jsonb_build_object(
+        'version', 2,
         'nodes', (
             select coalesce(jsonb_agg(jsonb_build_object(
                 'node', known.node,
@@ -776,9 +777,10 @@ end
 $$;
 
 comment on function public.pd_machines(text) is
-'How things are, in an array of one: {nodes: [{node, about, last_seen_seconds, in_hand, finished}], queues: [{queue,
-length, oldest_seconds, taken}], results}. Nodes are those of the last day. A node has in hand what it was given last, even
-if its lease has run out; taken are those whose lease has not. results is how many wait for that origin.';
+'How things are, in an array of one: {version, nodes: [{node, about, last_seen_seconds, in_hand, finished}], queues:
+[{queue, length, oldest_seconds, taken}], results}. Nodes are those of the last day, a thousand at most. A node has in hand
+what it was given last, even if its lease has run out; taken are those whose lease has not. results is how many wait for
+that origin. version is this file''s; the first had none.';
 
 create or replace function public.pd_faults() returns jsonb
 language plpgsql stable security definer set search_path = ''
@@ -878,23 +880,23 @@ revoke all on function public.pd_settle(text, jsonb) from public, anon, authenti
 revoke all on function public.pd_results(text, jsonb, integer) from public, anon, authenticated, picturedesk_node;
 revoke all on function public.pd_take_back(text, jsonb, boolean) from public, anon, authenticated, picturedesk_node;
 revoke all on function public.pd_status(text, jsonb) from public, anon, authenticated, picturedesk_node;
+revoke all on function public.pd_queued(text) from public, anon, authenticated, picturedesk_node;
 revoke all on function public.pd_machines(text) from public, anon, authenticated, picturedesk_node;
 revoke all on function public.pd_faults() from public, anon, authenticated, picturedesk_node;
 grant execute on function public.pd_hand_over(jsonb) to service_role;
 grant execute on function public.pd_take(text, jsonb, integer, integer) to service_role, picturedesk_node;
 grant execute on function public.pd_extend(text, jsonb, jsonb, integer) to service_role, picturedesk_node;
 grant execute on function public.pd_settle(text, jsonb) to service_role, picturedesk_node;
-revoke all on function public.pd_queued(text) from public, anon, authenticated, picturedesk_node;
 grant execute on function public.pd_results(text, jsonb, integer) to service_role;
 grant execute on function public.pd_take_back(text, jsonb, boolean) to service_role;
 grant execute on function public.pd_status(text, jsonb) to service_role;
+grant execute on function public.pd_queued(text) to service_role;
 grant execute on function public.pd_machines(text) to service_role, picturedesk_node;
 grant execute on function public.pd_faults() to service_role, picturedesk_node;
 
 -- A node's rows. ingest_messages() has the rights of its caller; the policies open the tables within it alone, so with
 -- this role's key nobody reads or writes them by himself. schema.sql calls this, too: whichever comes last.
 
-grant execute on function public.pd_queued(text) to service_role;
 create or replace function picturedesk.let_nodes_write() returns void
 language plpgsql volatile security invoker set search_path = ''
 as $$

@@ -619,7 +619,7 @@ def test_without_a_bucket_it_gives_up_what_it_handed_over(origin: Origin, node: 
     assert not claims.is_any_left(origin.desk.journal) and claims.left_to_render(origin.desk.journal, 9) == 3
 
 
-def test_status_is_told_of_nodes_and_queues(origin: Origin, node: Node) -> None:
+def test_status_is_told_of_nodes_and_queues(origin: Origin, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     fetch(origin, 6)
     origin.step()
     node.take(1)
@@ -627,7 +627,7 @@ def test_status_is_told_of_nodes_and_queues(origin: Origin, node: Node) -> None:
     origin.step()
     reports = {one.topic: one.facts for one in origin.desk.said() if isinstance(one, Report)}
     facts, row = reports["machines"], reports["machine 0"]
-    assert (facts["outstanding"], facts["node_count"], facts["error"]) == (4, 1, "")
+    assert (facts["outstanding"], facts["node_count"], facts["error"], facts["outdated"]) == (4, 1, "", "")
     assert [(one["name"], one["length"], one["taken"]) for one in facts["queues"]] == [
         ("live", 4, 1),
         ("backfill", 0, 0),
@@ -647,6 +647,10 @@ def test_a_report_is_reckoned_when_something_has_changed(origin: Origin, node: N
     assert asked
     asked.clear()
     for _ in range(18):
+    monkeypatch.setattr("workers.publishing.catalog.supabase.queues.VERSION", 99)
+    origin.step()
+    (facts,) = [one.facts for one in origin.desk.said() if isinstance(one, Report) and one.topic == "machines"]
+    assert "today's is 99" in facts["outdated"]
         origin.clock.now += 0.5
         report.send()
     assert asked == []

@@ -23,6 +23,9 @@ JOBS: Final = 50
 KEYS: Final = 1000
 """Most keys, or receipts, in one request."""
 
+VERSION: Final = 2
+"""Of deploy/machines.sql, as pd_machines() has it. All of this goes on with an earlier one, for better or worse."""
+
 QueueName: TypeAlias = Literal["live", "backfill"]
 
 
@@ -70,11 +73,24 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """How things are: the nodes of the last day, the queues, and how many results wait for that origin."""
+    """How things are: the nodes of the last day, the queues, and how many results wait for that origin. `version` is
+    that of deploy/machines.sql which was applied.
+    """
 
     nodes: list[Node]
     queues: list[Queue]
     results: int
+    version: int = VERSION
+
+    @property
+    def outdated(self) -> str:
+        """What is wrong with a version that is not today's; "" if it is not an earlier one."""
+        if self.version >= VERSION:
+            return ""
+        return (
+            f"machines.sql was applied by an earlier version of this program ({self.version}; today's is {VERSION}): it"
+            " lacks what was mended since"
+        )
 
 
 class Queues:
@@ -135,6 +151,10 @@ class Queues:
         """Those of the keys that are in a queue, or have a result waiting. Up to `KEYS` at a time."""
         return self._among(keys, "pd_status", origin=origin)
 
+    def queued(self, origin: str) -> set[str]:
+        """The keys of all that is in a queue of that origin's, up to `KEYS`."""
+        return set(self._ask(_text, "pd_queued", origin=origin))
+
     # For a node
 
     def take(self, node: str, about: Mapping[str, Any], most: int, lease_seconds: int) -> list[GivenOut]:
@@ -151,10 +171,6 @@ class Queues:
         """Keep these for `lease_seconds` from now; the receipts that hold. Up to `KEYS` at a time."""
         sent = [receipt.packed() for receipt in receipts]
         told = storable(about)
-    def queued(self, origin: str) -> set[str]:
-        """The keys of all that is in a queue of that origin's, up to `KEYS`."""
-        return set(self._ask(_text, "pd_queued", origin=origin))
-
         return set(self._ask(_receipt, "pd_extend", node=node, about=told, receipts=sent, lease_seconds=lease_seconds))
 
     def settle(self, node: str, settled: Iterable[tuple[Receipt, Mapping[str, Any] | None]]) -> set[Receipt]:
@@ -237,7 +253,7 @@ def _machines(one: Any) -> Machines:
         )
         for queue in one["queues"]
     ]
-    return Machines(nodes, queues, _number(one["results"]))
+    return Machines(nodes, queues, _number(one["results"]), _number(one.get("version", 1)))
 
 
 def _text(value: Any) -> str:
