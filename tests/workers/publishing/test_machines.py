@@ -459,14 +459,27 @@ def test_a_dead_letter_whose_message_was_edited_meanwhile_is_tried_again(origin:
     assert origin.desk.of(3).state == "fetched"
 
 
-def test_gc_passes_originals_on_their_way_over(origin: Origin, node: Node) -> None:
+def test_gc_passes_originals_on_their_way_over_until_they_are_a_week_old(
+    origin: Origin, node: Node, object_server: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it deletes those of other origins, in both buckets that the settings name; never what this journal knows."""
     fetch(origin, 4)
     origin.step()
-    before = origin.wire()
-    assert len(before) == 2
-    options = {"state_dir": str(origin.desk.state_dir), **origin.options}
-    assert list(collect(options, delete=True, grace_seconds=0.0)) == []
-    assert origin.wire() == before
+    strays = [f"p/wire/ff00/{'0' * 32}", f"p/wire/{'0' * 32}"]
+    with object_server.bucket() as bucket:
+        options = {"state_dir": str(origin.desk.state_dir), **origin.options}
+        options["machines"] = {**options["machines"], "wire_bucket": bucket}
+        for name, keys in ((origin.options["storage"]["bucket"], [*strays, "p/wire/ff00/a"]), (bucket, strays)):
+            for key in keys:
+                object_server.client().put_object(Bucket=name, Key=key, Body=b"x")
+        before = origin.wire()
+        assert len(before) == 5
+        assert list(collect(options, delete=True, grace_seconds=0.0)) == [] and origin.wire() == before
+        monkeypatch.setattr("workers.publishing.gc.strays.STRAY_SECONDS", -60.0)
+        assert len(list(collect(options, delete=False, grace_seconds=0.0))) == 4 and origin.wire() == before
+        assert all(one.removed for one in collect(options, delete=True, grace_seconds=0.0))
+        assert object_server.client().list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    assert origin.wire().keys() == before.keys() - strays
 
 
 def test_two_origins_of_one_bucket_leave_each_others_originals_alone(
@@ -634,6 +647,10 @@ def test_status_is_told_of_nodes_and_queues(origin: Origin, node: Node, monkeypa
     ]
     assert (row["name"], row["version"], row["workers"], row["in_hand"]) == ("node-1", "1.2.3", 2, 1)
     assert row["problems"] == ["its disk"] and row["last_seen_seconds"] < 30
+    monkeypatch.setattr("workers.publishing.catalog.supabase.queues.VERSION", 99)
+    origin.step()
+    (facts,) = [one.facts for one in origin.desk.said() if isinstance(one, Report) and one.topic == "machines"]
+    assert "today's is 99" in facts["outdated"]
 
 
 def test_a_report_is_reckoned_when_something_has_changed(origin: Origin, node: Node) -> None:
@@ -647,10 +664,6 @@ def test_a_report_is_reckoned_when_something_has_changed(origin: Origin, node: N
     assert asked
     asked.clear()
     for _ in range(18):
-    monkeypatch.setattr("workers.publishing.catalog.supabase.queues.VERSION", 99)
-    origin.step()
-    (facts,) = [one.facts for one in origin.desk.said() if isinstance(one, Report) and one.topic == "machines"]
-    assert "today's is 99" in facts["outdated"]
         origin.clock.now += 0.5
         report.send()
     assert asked == []
