@@ -310,6 +310,10 @@ begin
             (receipts -> (one.place::integer - 1) -> 'result' ->> 'outcome') = 'published',
             'what is written has a result of the outcome published'
         );
+        -- A later revision than the origin's own would have its edits and tombstones come in vain. An earlier one is well:
+        -- the message may have been edited before it had to be handed over again.
+        continue when ((batch -> (one.place::integer - 1) -> 'message' ->> 'revision')::bigint
+            <= (one.message -> 'message' ->> 'revision')::bigint) is not true;
         fenced := array_remove(fenced, one.place);
         node := picturedesk.drop_message(one.queue, one.msg_id);
         perform picturedesk.file_result(one.message, receipts -> (one.place::integer - 1) -> 'result');
@@ -324,7 +328,7 @@ $$;
 
 comment on function picturedesk.accept(jsonb) is
 'For ingest_messages(), within its transaction: settles the receipts of a batch''s entries. Returns the places, from 1, of
-those whose receipt does not hold: nothing of them may be written.';
+those whose receipt does not hold, or is for an earlier revision: nothing of them may be written.';
 
 create or replace function picturedesk.past(source text, number bigint, read_ct integer)
 returns table (had text[], lost integer)
@@ -419,11 +423,11 @@ begin
               ('pd_hand_over', 'jsonb'), ('pd_take', 'text, jsonb, integer, integer'),
               ('pd_extend', 'text, jsonb, jsonb, integer'), ('pd_settle', 'text, jsonb'),
               ('pd_results', 'text, jsonb, integer'), ('pd_take_back', 'text, jsonb, boolean'),
-              ('pd_status', 'text, jsonb'), ('pd_machines', 'text'), ('pd_faults', '')
+              ('pd_status', 'text, jsonb'), ('pd_queued', 'text'), ('pd_machines', 'text'), ('pd_faults', '')
           )
           and proname in (
               'pd_hand_over', 'pd_take', 'pd_extend', 'pd_settle', 'pd_results', 'pd_take_back', 'pd_status',
-              'pd_machines', 'pd_faults'
+              'pd_queued', 'pd_machines', 'pd_faults'
           )
     loop
         raise warning 'dropped %, since there may be only one function of that name', other;
@@ -715,6 +719,23 @@ $$;
 comment on function public.pd_status(text, jsonb) is
 'Those of an origin''s keys that are in a queue, or have a result waiting.';
 
+create or replace function public.pd_queued(origin text) returns jsonb
+language sql volatile security definer set search_path = ''
+as $$
+    select coalesce(jsonb_agg(key), '[]')
+    from (
+        select message ->> 'key' as key from pgmq.q_pd_live_v1 where message ->> 'origin' = pd_queued.origin
+        union all
+        select message ->> 'key' from pgmq.q_pd_backfill_v1 where message ->> 'origin' = pd_queued.origin
+        limit 1000
+    ) as queued
+    where key is not null;
+$$;
+
+comment on function public.pd_queued(text) is
+'The keys of all that is in a queue of an origin''s, a thousand at most. It takes back what it does not wait for: a database
+that was restored has hand-overs that have ended since.';
+
 create or replace function public.pd_machines(origin text) returns jsonb
 language plpgsql volatile security definer set search_path = ''
 as $$
@@ -756,6 +777,7 @@ begin
         ) into results;
     end if;
     return jsonb_build_array(jsonb_build_object(
+        'version', 2,
         'nodes', (
             select coalesce(jsonb_agg(jsonb_build_object(
                 'node', known.node,
@@ -784,9 +806,10 @@ end
 $$;
 
 comment on function public.pd_machines(text) is
-'How things are, in an array of one: {nodes: [{node, about, last_seen_seconds, in_hand, finished}], queues: [{queue,
-length, oldest_seconds, taken}], results}. Nodes are those of the last day. A node has in hand what it was given last, even
-if its lease has run out; taken are those whose lease has not. results is how many wait for that origin.';
+'How things are, in an array of one: {version, nodes: [{node, about, last_seen_seconds, in_hand, finished}], queues:
+[{queue, length, oldest_seconds, taken}], results}. Nodes are those of the last day, a thousand at most. A node has in hand
+what it was given last, even if its lease has run out; taken are those whose lease has not. results is how many wait for
+that origin. version is this file''s; the first had none.';
 
 create or replace function public.pd_faults() returns jsonb
 language plpgsql stable security definer set search_path = ''
@@ -817,8 +840,8 @@ begin
                 ('pd_hand_over', 'jsonb', false), ('pd_take', 'text, jsonb, integer, integer', true),
                 ('pd_extend', 'text, jsonb, jsonb, integer', true), ('pd_settle', 'text, jsonb', true),
                 ('pd_results', 'text, jsonb, integer', false), ('pd_take_back', 'text, jsonb, boolean', false),
-                ('pd_status', 'text, jsonb', false), ('pd_machines', 'text', true), ('pd_faults', '', true),
-                ('ingest_messages', 'jsonb', true), ('picturedesk_version', '', true),
+                ('pd_status', 'text, jsonb', false), ('pd_queued', 'text', false), ('pd_machines', 'text', true),
+                ('pd_faults', '', true), ('ingest_messages', 'jsonb', true), ('picturedesk_version', '', true),
                 ('picturedesk_faults', '', true)
         ), found (oid, name, is_ours, is_for_nodes) as (
             select function.oid, wanted.name, oidvectortypes(function.proargtypes) = wanted.arguments, wanted.is_for_nodes
@@ -886,6 +909,7 @@ revoke all on function public.pd_settle(text, jsonb) from public, anon, authenti
 revoke all on function public.pd_results(text, jsonb, integer) from public, anon, authenticated, picturedesk_node;
 revoke all on function public.pd_take_back(text, jsonb, boolean) from public, anon, authenticated, picturedesk_node;
 revoke all on function public.pd_status(text, jsonb) from public, anon, authenticated, picturedesk_node;
+revoke all on function public.pd_queued(text) from public, anon, authenticated, picturedesk_node;
 revoke all on function public.pd_machines(text) from public, anon, authenticated, picturedesk_node;
 revoke all on function public.pd_faults() from public, anon, authenticated, picturedesk_node;
 grant execute on function public.pd_hand_over(jsonb) to service_role;
@@ -895,6 +919,7 @@ grant execute on function public.pd_settle(text, jsonb) to service_role, picture
 grant execute on function public.pd_results(text, jsonb, integer) to service_role;
 grant execute on function public.pd_take_back(text, jsonb, boolean) to service_role;
 grant execute on function public.pd_status(text, jsonb) to service_role;
+grant execute on function public.pd_queued(text) to service_role;
 grant execute on function public.pd_machines(text) to service_role, picturedesk_node;
 grant execute on function public.pd_faults() to service_role, picturedesk_node;
 

@@ -24,7 +24,7 @@ SCHEMA_REMEDY = (
 
 
 def schema_missing(snapshot: Snapshot) -> Iterator[Problem]:
-    """The database lacks queues or functions."""
+    """The database lacks queues or functions, or has those of an earlier version."""
     report = snapshot.report(machines.TOPIC)
     if report.get("is_schema_missing"):
         yield Problem(
@@ -33,6 +33,8 @@ def schema_missing(snapshot: Snapshot) -> Iterator[Problem]:
             f"the database lacks what machines need: {report.get('error')}",
             SCHEMA_REMEDY,
         )
+    elif outdated := report.get("outdated"):
+        yield Problem("machines.schema", "machines", outdated, SCHEMA_REMEDY)
 
 
 def unreachable(snapshot: Snapshot) -> Iterator[Problem]:

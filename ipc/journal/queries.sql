@@ -1068,14 +1068,16 @@ SELECT path FROM site_pages WHERE kind = :kind AND kind IN ('asset', 'sitemap') 
 SELECT path FROM site_pages LIMIT :limit;
 
 -- name: to_hand_over
--- Of the pool's jobs that were never put off those beyond the first ones, in their order. What is hidden stays here, and
--- what is rendered anew.
+-- Of the pool's jobs that were never put off those beyond the first ones, in their order. What is hidden stays here, what
+-- is rendered anew, and whose objects are being removed: a node would find them, and some may be deleted afterwards.
 SELECT jobs.* FROM (
     SELECT id FROM jobs INDEXED BY jobs_ready
     WHERE queue = 'render' AND next_at = 0 AND priority < 2 AND claimed_by IS NULL
     ORDER BY priority, id LIMIT :limit OFFSET :keep
 ) AS turn CROSS JOIN jobs ON jobs.id = turn.id
-WHERE hidden_at IS NULL;
+WHERE hidden_at IS NULL AND NOT EXISTS (
+    SELECT 1 FROM removals WHERE removals.sha256 = jobs.sha256 AND abs(:now - removals.at) < :lease_seconds
+);
 
 -- name: count_to_render
 -- How many there are for our own workers, up to a limit.
@@ -1089,7 +1091,9 @@ SELECT count(*) FROM (
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 claimed_by = 'machines', shown = 1
 WHERE id = :id AND generation = :generation AND state = 'fetched' AND claimed_by IS NULL AND hidden_at IS NULL
-      AND next_at = 0 AND alone = 0 AND priority < 2;
+      AND next_at = 0 AND alone = 0 AND priority < 2 AND NOT EXISTS (
+          SELECT 1 FROM removals WHERE removals.sha256 = jobs.sha256 AND abs(:now - removals.at) < :lease_seconds
+      );
 
 -- name: add_claim
 -- The number is higher than any before, and ends in 30 random bits: a journal that was restored from a backup counts on

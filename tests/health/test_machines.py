@@ -74,6 +74,7 @@ def test_before_the_first_report_all_is_empty(role: dict[str, Any]) -> None:
         ({"error": "HTTP 503", "last_answer_seconds": 15.0}, ["machines.unreachable"]),
         ({"error": "HTTP 503", "last_answer_seconds": None}, ["machines.unreachable"]),
         ({"error": "no pd_take", "last_answer_seconds": None, "is_schema_missing": True}, ["machines.schema"]),
+        ({"outdated": "machines.sql was applied by an earlier version"}, ["machines.schema"]),
         ({"node": {"last_seen_seconds": 179}}, []),
         ({"node": {"last_seen_seconds": 9999, "in_hand": 0}}, []),
         ({"node": {"last_seen_seconds": 180}}, ["machines.node_silent"]),

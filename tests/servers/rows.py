@@ -137,9 +137,9 @@ class RowServer:
         self._apply(schema or SCHEMA.read_text(encoding="utf-8"))
         self.reload()
 
-    def apply_machines(self, version: str = "as_1.5.1") -> None:
-        """Apply the SQL of many machines besides, as the owner would, over that pgmq if there is none yet."""
-        self._apply_machines(version)
+    def apply_machines(self, version: str = "as_1.5.1", sql: str | None = None) -> None:
+        """Apply the SQL of many machines besides, or this one, as the owner would, over that pgmq if there is none."""
+        self._apply_machines(version, sql)
         self.reload()
 
     def drop_schema(self) -> None:
@@ -158,10 +158,10 @@ class RowServer:
     def _apply(self, schema: str) -> None:
         self.sql(schema, role=OWNER)
 
-    def _apply_machines(self, version: str) -> None:
+    def _apply_machines(self, version: str, sql: str | None = None) -> None:
         if self.sql("select to_regnamespace('pgmq') is null as missing")[0]["missing"]:
             self._apply(PGMQ[version].read_text(encoding="utf-8"))
-        self._apply(MACHINES.read_text(encoding="utf-8"))
+        self._apply(sql or MACHINES.read_text(encoding="utf-8"))
         self._has_queues = True
 
     def empty(self) -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from ipc.jobs import Job
 from ipc.journal import Journal
+from ipc.journal.leases import LEASE_SECONDS
 from ipc.machines.handover import Key
 
 ClaimStep = Literal["claimed", "put", "handed"]
@@ -49,7 +50,8 @@ def key_of(origin: str, claim: Claim, job: Job) -> Key:
 
 def to_hand_over(journal: Journal, keep: int, limit: int) -> list[Job]:
     """The jobs of the pool beyond the first `keep`, `limit` at most, in their order."""
-    return [Job.from_row(row) for row in journal.run("to_hand_over", keep=keep, limit=limit)]
+    values = {"now": journal.clock(), "lease_seconds": LEASE_SECONDS}
+    return [Job.from_row(row) for row in journal.run("to_hand_over", keep=keep, limit=limit, **values)]
 
 
 def left_to_render(journal: Journal, limit: int) -> int:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from ipc.jobs import MACHINES, Job
 from ipc.journal import Journal, statistics
+from ipc.journal.leases import LEASE_SECONDS
 from ipc.journal.life import UPLOADER, LifeStep, record
 from ipc.journal.transitions import failures, flow, hiding
 from ipc.machines.handover import Key
@@ -30,14 +31,15 @@ originals there are its own."""
 def claim_for_machines(journal: Journal, jobs: Iterable[Job]) -> int:
     """fetched → fetched, claimed for other machines, in one transaction. How many it applied to.
 
-    Not to one that is hidden, put off, rendered anew or to be alone, or that a worker of ours has meanwhile.
+    Not to one that is hidden, put off, rendered anew or to be alone, whose objects are being removed, or that a worker
+    of ours has meanwhile.
     """
     now, origin = journal.clock(), journal.machine_id()
     step = record(LifeStep.HANDED_OVER, UPLOADER, now)
     claimed = 0
     with journal.transaction():
         for job in jobs:
-            values = {"id": job.id, "generation": job.generation}
+            values = {"id": job.id, "generation": job.generation, "now": now, "lease_seconds": LEASE_SECONDS}
             if journal.run("claim_for_machines", **values, step=step).rowcount == 1:
                 token = f"{origin}/{os.urandom(_TOKEN_BYTES).hex()}"
                 journal.run("add_claim", id=job.id, token=token, now=now)

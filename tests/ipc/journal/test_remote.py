@@ -13,7 +13,7 @@ import pytest
 from ipc import database
 from ipc.intake import take
 from ipc.jobs import FailureCause, Job, State
-from ipc.journal import Journal, JournalError, figures, life, queue, transitions
+from ipc.journal import Journal, JournalError, figures, leases, life, queue, transitions
 from ipc.journal.machines import claims
 from ipc.journal.machines.claims import Claim
 from ipc.machines.handover import Key
@@ -65,6 +65,22 @@ def is_ours(journal: Journal, job: Job) -> bool:
     assert builders.claim_of(journal, job.id) is None
     assert transitions.claim_for_machines(journal, [job]) == 0 == len(claims.to_hand_over(journal, 0, 9))
     return [one.id for one in queue.due(journal, "fetched", 9)] == [job.id]
+
+
+def test_what_is_being_removed_from_the_storage_is_not_handed_over(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node would find its objects, and name them in a row before the last of them is deleted."""
+    job = put(journal, 1, "fetched")
+    assert job.sha256 is not None
+    leases.begin(journal, ["another"], lambda asked: set())
+    assert [one.id for one in claims.to_hand_over(journal, 0, 9)] == [job.id]
+    leases.begin(journal, [job.sha256], lambda asked: set())
+    assert claims.to_hand_over(journal, 0, 9) == [] and transitions.claim_for_machines(journal, [job]) == 0
+    now = journal.clock()
+    monkeypatch.setattr(journal, "clock", lambda: now + leases.LEASE_SECONDS)
+    assert [one.id for one in claims.to_hand_over(journal, 0, 9)] == [job.id]
+    assert transitions.claim_for_machines(journal, [job]) == 1
 
 
 # What a node gives up

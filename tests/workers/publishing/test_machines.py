@@ -27,13 +27,17 @@ from ipc.posts import LIVE
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import Report
 from tests.ipc.builders import claim_of
+from tests.servers.faults import Answer, FaultProxy
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 from tests.workers.desk import CHANNEL, Desk
 from tests.workers.publishing.catalog.queue_desk import expire
 from tests.workers.publishing.machines_desk import MADE, Node, Origin, sections
+from tests.workers.sources.queue.bench import asks
+from workers.publishing.catalog.supabase.queues import Queues
 from workers.publishing.gc import collect
-from workers.publishing.machines import fleet, hand_over, works
+from workers.publishing.machines import cleanup, fleet, hand_over, works
+from workers.publishing.machines.keys import by_key
 from workers.publishing.row_stage import RowStage
 from workers.publishing.running.liveness import Liveness
 from workers.publishing.service.breaker import Breaker
@@ -184,6 +188,43 @@ def test_what_the_queue_has_lost_is_handed_over_again(origin: Origin, node: Node
     origin.step()
     assert set(origin.states().values()) == {"fetched", "published"} and set(rows(queue_server)) == {3, 4, 5}
     assert_nothing_left(origin)
+
+
+def test_what_nobody_waits_for_leaves_a_queue_that_was_restored(
+    origin: Origin, node: Node, queue_server: RowServer
+) -> None:
+    """Also if a node holds it. Another origin's, and what is outstanding now, stays."""
+    origin_id, journal = origin.desk.journal.machine_id(), origin.desk.journal
+    fetch(origin, 5)
+    origin.step()
+    ended, *others = claims.newest(journal, 9)
+    backup = queue_server.sql("select message::text from pgmq.q_pd_live_v1 where message #>> '{message,id}' = '5'")
+    transitions.bring_back(journal, [ended.number])
+    assert cleanup.clear(journal, origin.hand_over._queues, origin.hand_over._wire, origin_id) == 1
+    assert node.take() == [3, 4]
+    queue_server.sql("insert into pgmq.q_pd_live_v1 (vt, message) values (now(), %(message)s)", backup[0])
+    node.queues.hand_over([("live", {"key": "ff00:77:1:1:1", "origin": "ff00"})])
+    assert node.queues.take("another", {}, 1, 60)[0].message["message"]["id"] == 5
+    origin.clock.now += 400
+    origin.reconciler.step()
+    assert node.queues.queued(origin_id) == set(by_key(journal, origin_id, others)) and len(others) == 2
+    assert node.queues.queued("ff00") == {"ff00:77:1:1:1"}
+
+
+def test_an_earlier_machines_sql_keeps_nothing_from_being_handed_over_again(
+    origin: Origin, node: Node, queue_server: RowServer
+) -> None:
+    fetch(origin, 3)
+    origin.step()
+    queue_server.sql("truncate pgmq.q_pd_live_v1, pgmq.q_pd_backfill_v1")
+    move_back(origin.desk.journal, 400)
+    missing = b'{"code": "PGRST202", "message": "Could not find the function public.pd_queued"}'
+    with FaultProxy(queue_server.port) as proxy:
+        proxy.set(Answer(404, missing, {"Content-Type": "application/json"}, when=asks("pd_queued")))
+        origin.reconciler._queues = Queues(proxy.url, queue_server.keys.service_role)
+        origin.step(400)
+        origin.reconciler.close()
+    assert node.take() == [3] and origin.fleet.trouble is None
 
 
 def move_back(journal: Journal, seconds: float) -> None:
@@ -468,14 +509,27 @@ def test_large_originals_are_put_some_at_a_time(origin: Origin, node: Node, monk
     assert origin.steps() == ["handed"] * 4 and sizes == [1] * 4
 
 
-def test_gc_passes_originals_on_their_way_over(origin: Origin, node: Node) -> None:
+def test_gc_passes_originals_on_their_way_over_until_they_are_a_week_old(
+    origin: Origin, node: Node, object_server: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it deletes those of other origins, in both buckets that the settings name; never what this journal knows."""
     fetch(origin, 4)
     origin.step()
-    before = origin.wire()
-    assert len(before) == 2
-    options = {"state_dir": str(origin.desk.state_dir), **origin.options}
-    assert list(collect(options, delete=True, grace_seconds=0.0)) == []
-    assert origin.wire() == before
+    strays = [f"p/wire/ff00/{'0' * 32}", f"p/wire/{'0' * 32}"]
+    with object_server.bucket() as bucket:
+        options = {"state_dir": str(origin.desk.state_dir), **origin.options}
+        options["machines"] = {**options["machines"], "wire_bucket": bucket}
+        for name, keys in ((origin.options["storage"]["bucket"], [*strays, "p/wire/ff00/a"]), (bucket, strays)):
+            for key in keys:
+                object_server.client().put_object(Bucket=name, Key=key, Body=b"x")
+        before = origin.wire()
+        assert len(before) == 5
+        assert list(collect(options, delete=True, grace_seconds=0.0)) == [] and origin.wire() == before
+        monkeypatch.setattr("workers.publishing.gc.strays.STRAY_SECONDS", -60.0)
+        assert len(list(collect(options, delete=False, grace_seconds=0.0))) == 4 and origin.wire() == before
+        assert all(one.removed for one in collect(options, delete=True, grace_seconds=0.0))
+        assert object_server.client().list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    assert origin.wire().keys() == before.keys() - strays
 
 
 def test_two_origins_of_one_bucket_leave_each_others_originals_alone(
@@ -637,7 +691,7 @@ def test_without_a_bucket_it_gives_up_what_it_handed_over(origin: Origin, node: 
     assert not claims.is_any_left(origin.desk.journal) and claims.left_to_render(origin.desk.journal, 9) == 3
 
 
-def test_status_is_told_of_nodes_and_queues(origin: Origin, node: Node) -> None:
+def test_status_is_told_of_nodes_and_queues(origin: Origin, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     fetch(origin, 6)
     origin.step()
     node.take(1)
@@ -645,13 +699,17 @@ def test_status_is_told_of_nodes_and_queues(origin: Origin, node: Node) -> None:
     origin.step()
     reports = {one.topic: one.facts for one in origin.desk.said() if isinstance(one, Report)}
     facts, row = reports["machines"], reports["machine 0"]
-    assert (facts["outstanding"], facts["node_count"], facts["error"]) == (4, 1, "")
+    assert (facts["outstanding"], facts["node_count"], facts["error"], facts["outdated"]) == (4, 1, "", "")
     assert [(one["name"], one["length"], one["taken"]) for one in facts["queues"]] == [
         ("live", 4, 1),
         ("backfill", 0, 0),
     ]
     assert (row["name"], row["version"], row["workers"], row["in_hand"]) == ("node-1", "1.2.3", 2, 1)
     assert row["problems"] == ["its disk"] and row["last_seen_seconds"] < 30
+    monkeypatch.setattr("workers.publishing.catalog.supabase.queues.VERSION", 99)
+    origin.step()
+    (facts,) = [one.facts for one in origin.desk.said() if isinstance(one, Report) and one.topic == "machines"]
+    assert "today's is 99" in facts["outdated"]
 
 
 def test_a_report_is_reckoned_when_something_has_changed(origin: Origin, node: Node) -> None:

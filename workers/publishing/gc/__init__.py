@@ -4,7 +4,8 @@ An object stays when a row names it; when it is the original, a row has its dige
 be published in another way now; when a picture on its way here has its digest; when it is younger than the grace; and
 when its key is none that this program makes.
 
-Originals on their way to other machines (`{prefix}wire/`) have keys of another form, and are passed over.
+Originals on their way to other machines (`{prefix}wire/`) have keys of another form, and are passed over until they are
+a week old: then nobody waits for them (`strays`).
 
 How nothing is removed that a row is about to name:
 
@@ -36,6 +37,7 @@ from workers.publishing import storage as storages
 from workers.publishing.gc.garbage import Garbage, GarbageScope, find
 from workers.publishing.gc.ownership import SHARED_GRACE_SECONDS, check_ownership
 from workers.publishing.gc.removal import remove, remove_all
+from workers.publishing.gc.strays import find_strays
 
 __all__ = ["ANSWER_SECONDS", "Garbage", "GarbageScope", "collect", "find", "remove", "row_seconds"]
 
@@ -59,6 +61,7 @@ def collect(options: Mapping[str, Any], *, delete: bool, grace_seconds: float) -
             yield from remove_all(scope, before, may_be_shared=grace_seconds >= SHARED_GRACE_SECONDS)
         else:
             yield from find(scope, before)
+        yield from find_strays(options, journal, ANSWER_SECONDS, delete=delete)
     finally:
         journal.close()
         catalog.close()

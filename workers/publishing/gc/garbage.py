@@ -21,7 +21,7 @@ CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """The objects of one picture that nothing names; `removed` if they have been.
+    """The objects of one picture that nothing names; `removed` if they have been. `sha256` is "" where nobody knows it.
 
     `is_whole`: no row has its digest. Else there are others of its objects that some row names.
     """

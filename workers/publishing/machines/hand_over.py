@@ -43,7 +43,10 @@ ALL = 10**6
 UNDER_WAY: tuple[claims.ClaimStep, ...] = ("claimed", "put")
 
 STRAY_SECONDS = 3600.0
-"""Age from which an original in the bucket that the journal knows nothing of is deleted: its journal was lost."""
+"""Age from which an original of ours in the bucket that the journal knows nothing of is deleted: the journal was
+restored to a moment before it was claimed, or a put without an answer was carried out later. The originals of a journal
+that is lost are another id's: `gc` deletes them.
+"""
 
 log = structlog.get_logger()
 

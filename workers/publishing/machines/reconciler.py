@@ -13,6 +13,7 @@ from ipc import failpoints
 from ipc.journal import Journal, transitions
 from ipc.journal.machines import claims
 from ipc.journal.machines.claims import Claim
+from workers.publishing.catalog.supabase.answers import Missing
 from workers.publishing.catalog.supabase.queues import KEYS, Queues
 from workers.publishing.machines import limits
 from workers.publishing.machines.fleet import Fleet
@@ -26,6 +27,8 @@ RESULTS_SECONDS = 1.0
 
 IDLE_SECONDS = 10.0
 """How often while nothing is; and how often the database is asked who there is."""
+
+ALL = 10**6
 
 FRUITLESS_SECONDS = 5.0
 """How long nothing is taken back after nodes turned out to hold all of it."""
@@ -117,7 +120,7 @@ class Reconciler:
         self._nothing_came_at = -math.inf if found else self._clock()
         return found
 
-    # What the queue has lost
+    # What the queue has lost, and what it has too much
 
     def _reconcile(self) -> int:
         """Have that handed over again which neither the queue nor the results know; how many.
@@ -137,7 +140,25 @@ class Reconciler:
             lost += claims.move(self._journal, unknown, "put")
         if lost:
             log.warning("machines.handed_over_again", jobs=lost)
+        self._take_ended()
         return lost
+
+    def _take_ended(self) -> None:
+        """Take out of the queue what nobody waits for: the database was restored to a moment at which it was there, the
+        journal to one at which it was not yet, or it has got there after its claim had ended.
+
+        Nodes would find no original, and it would come before all that is new. What is in the queue had a claim before.
+        """
+        try:
+            queued = self._queues.queued(self._origin)
+        except Missing as missing:
+            if not missing.is_function:
+                raise
+            return  # an earlier version of machines.sql
+        ended = queued - by_key(self._journal, self._origin, claims.newest(self._journal, ALL)).keys()
+        if ended:
+            log.warning("machines.ended_found", messages=len(ended))
+            self._queues.take_back(self._origin, sorted(ended), untaken_only=False)
 
     # What our own workers have time for
 

@@ -139,6 +139,7 @@ class MachinesReport:
             "error": trouble.text if trouble else "",
             "remedy": trouble.remedy if trouble else "",
             "is_schema_missing": bool(trouble and trouble.is_schema),
+            "outdated": said.outdated if said else "",
             "queues": [
                 {
                     "name": one.name,

@@ -32,6 +32,12 @@ NO_ROOM_SECONDS = 5.0
 LONGEST_SECONDS = STAY_SECONDS
 """How long one original is waited for: by then it is given back."""
 
+LOST_RETRIES, LOST_SECONDS = 2, 60.0
+"""Retries of an original that is not there or is another one, at most, and the first pause: its origin is told well
+before it is given back for staying too long. An origin that still waits for it renders it itself. Of a hand-over whose
+original is gone for good, as a database that was restored has some, nobody waits; other nodes could do no better.
+"""
+
 CLOSED_SECONDS = 300.0
 """For how long nothing is taken of an origin whose bucket of originals these keys don't open."""
 
@@ -74,7 +80,8 @@ class Fetching:
         self._journal = journal
         self._spool = spool
         self._options = options
-        self._policy = RetryPolicy(**options["retry"])
+        retry = options["retry"]
+        self._policy = RetryPolicy(min(retry["max_attempts"], LOST_RETRIES), min(retry["base_seconds"], LOST_SECONDS))
         self._on_fetched = on_fetched
         self._clock = clock
         self._random = random

@@ -18,12 +18,14 @@ from tests import checking
 from tests.servers.rows import MACHINES, OWNER, PGMQ, RowServer
 from tests.workers.publishing.catalog.builders import entry
 from tests.workers.publishing.catalog.conftest import IMPATIENT, MakeQueues, MakeSupabase
-from tests.workers.publishing.catalog.queue_desk import ORIGIN, hand_over, key, numbers, results, rows, take
+from tests.workers.publishing.catalog.queue_desk import ORIGIN, dead, hand_over, key, numbers, results, rows, take
 from tests.workers.publishing.catalog.test_schema import Site
 from workers.publishing.catalog import CatalogFault, Fenced, check
 from workers.publishing.catalog.supabase.queues import Queues
 
 SCHEMA_1 = Path(__file__).with_name("schema_1.sql")
+MACHINES_1 = Path(__file__).with_name("machines_1.sql")
+"""deploy/machines.sql as it was before it had a version, and receipts a key."""
 SQL = MACHINES.read_text(encoding="utf-8")
 
 NODES: dict[str, dict[str, Any]] = {
@@ -38,6 +40,7 @@ ORIGINS: dict[str, dict[str, Any]] = {
     "pd_results": {"origin": ORIGIN, "done": [], "n": 1},
     "pd_take_back": {"origin": ORIGIN, "keys": [], "untaken_only": True},
     "pd_status": {"origin": ORIGIN, "keys": []},
+    "pd_queued": {"origin": ORIGIN},
 }
 
 
@@ -119,7 +122,7 @@ def test_a_node_writes_rows_of_what_it_was_given_and_no_others(
     assert queue_stack.sql("select tag from message_tags") == [{"tag": "x"}]
     hand_over(queues, 2)
     (taken,) = take(queues)
-    assert catalog.write_many([rows(4, 2, taken.receipt), rows(4, 1, taken.receipt)])[0] in (True, Fenced())
+    assert catalog.write_many([rows(3, 2, taken.receipt), rows(3, 1, taken.receipt)])[0] in (True, Fenced())
     # Past the function it sees no row and changes none.
     for table, column in (("channels", "id"), ("messages", "channel_id"), ("images", "channel_id")):
         assert node_calls(queue_stack, "GET", f"/{table}") == (200, [])
@@ -197,7 +200,7 @@ def test_both_files_can_be_applied_again_in_any_order(
     count = bare_stack.sql(
         "select count(*) as n from pg_proc where proname = 'ingest_messages' or proname like 'pd\\_%'"
     )
-    assert count == [{"n": 10}], "one function of each name"
+    assert count == [{"n": 11}], "one function of each name"
 
 
 def snapshot(server: RowServer) -> list[dict[str, Any]]:
@@ -243,7 +246,7 @@ def test_its_functions_name_every_schema(queue_server: RowServer) -> None:
 
 
 def test_it_makes_do_with_an_older_schema_until_that_is_applied(
-    bare_stack: RowServer, queues: Queues, make_supabase: MakeSupabase
+    bare_stack: RowServer, queues: Queues, make_queues: MakeQueues, make_supabase: MakeSupabase
 ) -> None:
     bare_stack.apply_schema(SCHEMA_1.read_text(encoding="utf-8"))
     bare_stack.apply_machines()
@@ -255,6 +258,31 @@ def test_it_makes_do_with_an_older_schema_until_that_is_applied(
     bare_stack.apply_schema()
     assert queues.faults() == []
     assert make_supabase().write_many([rows(3, 1, taken.receipt), entry(2)]) == [True, False]
+    an_earlier_machines_sql_will_do(bare_stack, queues, make_queues(bare_stack.keys.of_node), make_supabase)
+
+
+def an_earlier_machines_sql_will_do(
+    stack: RowServer, queues: Queues, node: Queues, make_supabase: MakeSupabase
+) -> None:
+    """For node and origin of today; `check` says so."""
+    stack.sql("drop function public.pd_queued(text)", role=OWNER)
+    stack.apply_machines(sql=MACHINES_1.read_text(encoding="utf-8"))
+    results(queues, [one.msg_id for one in results(queues)])
+    hand_over(queues, 2, 3, 4)
+    first, second, third = taken = take(node)
+    assert node.extend("a", {}, [one.receipt for one in taken], 60) == {one.receipt for one in taken}
+    catalog = make_supabase(key=stack.keys.of_node)
+    assert catalog.write_many([rows(3, 2, first.receipt)]) == [True]
+    assert node.settle("a", [(second.receipt, dead(3))]) == {second.receipt}
+    assert [one.result["outcome"] for one in results(queues)] == ["published", "dead"]
+    with pytest.raises(CatalogFault, match="pd_queued"):
+        queues.queued(ORIGIN)
+    (fault,) = checking.faults(check, options(stack, "origin"))
+    assert "applied by an earlier version of this program (1; today's is 2)" in fault
+    assert "bin/run schema --machines" in fault
+    stack.apply_machines()
+    assert checking.faults(check, options(stack, "origin")) == []
+    assert catalog.write_many([rows(3, 4, third.receipt)]) == [True] and queues.queued(ORIGIN) == set()
 
 
 def test_a_project_without_queues_is_complete_for_who_works_alone(

@@ -459,6 +459,22 @@ def test_a_receipt_is_for_what_it_was_given_for(queues: Queues, make_supabase: M
     assert results(queues) == []
 
 
+def test_no_node_writes_a_later_revision_than_it_was_given(
+    queue_stack: RowServer, queues: Queues, make_supabase: MakeSupabase
+) -> None:
+    """Else no edit and no tombstone of its origin would ever be later."""
+    hand_over(queues, 1, 2)
+    first, second = take(queues)
+    catalog = make_supabase(key=queue_stack.keys.of_node)
+    batch = [rows(2**63 - 1, 1, first.receipt), rows(2, 2, second.receipt)]
+    assert catalog.write_many(batch) == [Fenced(), True], "an earlier one may be: the message was edited since"
+    as_text = replace(batch[0], message={**batch[0].message, "revision": str(2**63 - 1)})
+    assert catalog.write_many([as_text]) == [Fenced()], "it is compared as the number that it is written as"
+    assert queue_stack.sql("select message_id, revision from messages") == [{"message_id": 2, "revision": 2}]
+    assert numbers(one for one in take(queues)) == [] and queues.status(ORIGIN, [key(1)]) == {key(1)}
+    assert catalog.write_many([rows(3, 1, first.receipt)]) == [True]
+
+
 # Taking back, and how things are
 
 

@@ -32,6 +32,7 @@ class Bench:
             "machines": machines,
             "version": "1.2.3",
             "heartbeat_seconds": 60.0,
+            "retry": {"max_attempts": 2, "base_seconds": 60.0},
             "backpressure": {"spool_max_bytes": 2**30, "min_free_bytes": 0},
             "breaker": {"failures": 2, "timeout_seconds": 0.5},
             "storage": {

@@ -14,7 +14,7 @@ import pytest
 
 from ipc.journal import queue, transitions
 from ipc.journal.machines import taken
-from ipc.machines.result import Published
+from ipc.machines.result import Dead, Published
 from tests.servers.faults import Answer, Endless, FaultProxy, Pass, Refuse
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import OWNER, RowServer
@@ -143,6 +143,22 @@ def test_an_origin_whose_originals_are_out_of_reach_keeps_no_other_one_waiting(
     assert refusal and "NoSuchBucket" in refusal.reason and "don't reach" in refusal.reason
     bench.source.end()
     assert (origin.queued(), origin.in_hand()) == (8, 0)
+
+
+def test_what_was_handed_over_before_a_backup_of_the_queues_comes_to_an_end(
+    make_bench: MakeBench, origin: Origin, object_server: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its originals are deleted for good, so no node can do it, and it comes before all that is new."""
+    monkeypatch.setattr(fetching_module, "LOST_SECONDS", 0.01)
+    bench = make_bench(retry={"max_attempts": 5, "base_seconds": 3600.0}, machines={"workers": 1})
+    before = [origin.handover(number, PICTURE) for number in (1, 2, 3)]
+    for one in before:
+        object_server.client().delete_object(Bucket=origin.bucket, Key=one.object)
+    origin.send(*before, origin.handover(4, PICTURE))
+    bench.fetch()
+    results = origin.results()
+    assert {(type(one), getattr(one, "state", "")) for one in results.values()} == {(Dead, "seen")}
+    assert origin.queued() == origin.in_hand() <= 2 and bench.counters()[2] == 0, "nobody else gets them"
 
 
 # The clock, the disk, the answers

@@ -20,6 +20,9 @@ T = TypeVar("T")
 KEYS: Final = 1000
 """Most keys, or receipts, in one request."""
 
+VERSION: Final = 2
+"""Of deploy/machines.sql, as pd_machines() has it. All of this goes on with an earlier one, for better or worse."""
+
 QueueName: TypeAlias = Literal["live", "backfill"]
 
 
@@ -65,11 +68,24 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """How things are: the nodes of the last day, the queues, and how many results wait for that origin."""
+    """How things are: the nodes of the last day, the queues, and how many results wait for that origin. `version` is
+    that of deploy/machines.sql which was applied.
+    """
 
     nodes: list[Node]
     queues: list[Queue]
     results: int
+    version: int = VERSION
+
+    @property
+    def outdated(self) -> str:
+        """What is wrong with a version that is not today's; "" if it is not an earlier one."""
+        if self.version >= VERSION:
+            return ""
+        return (
+            f"machines.sql was applied by an earlier version of this program ({self.version}; today's is {VERSION}): it"
+            " lacks what was mended since"
+        )
 
 
 class Queues:
@@ -129,6 +145,10 @@ class Queues:
     def status(self, origin: str, keys: Sequence[str]) -> set[str]:
         """Those of the keys that are in a queue, or have a result waiting. Up to `KEYS` at a time."""
         return self._among(keys, "pd_status", origin=origin)
+
+    def queued(self, origin: str) -> set[str]:
+        """The keys of all that is in a queue of that origin's, up to `KEYS`."""
+        return set(self._ask(_text, "pd_queued", origin=origin))
 
     # For a node
 
@@ -228,7 +248,7 @@ def _machines(one: Any) -> Machines:
         )
         for queue in one["queues"]
     ]
-    return Machines(nodes, queues, _number(one["results"]))
+    return Machines(nodes, queues, _number(one["results"]), _number(one.get("version", 1)))
 
 
 def _text(value: Any) -> str:

@@ -43,7 +43,11 @@ def _differences(queues: Queues, tried: Checklist) -> Iterator[str]:
         yield "the function public.pd_faults is missing"
         return
     yield from faults
-    if not faults:
-        tried.ok("machines: functions and role")
-        lengths = {queue.name: queue.length for queue in queues.machines().queues}
-        tried.ok(f"machines: queues: {lengths['live']} live, {lengths['backfill']} backfill")
+    if faults:
+        return
+    tried.ok("machines: functions and role")
+    machines = queues.machines()
+    if machines.outdated:
+        yield machines.outdated
+    lengths = {queue.name: queue.length for queue in machines.queues}
+    tried.ok(f"machines: queues: {lengths['live']} live, {lengths['backfill']} backfill")
