@@ -25,8 +25,6 @@ def endings(data: bytes) -> Iterator[bytes]:
     """
     try:
         found = list(segments(data)) if data[:2] == b"\xff\xd8" else []
-        if found and found[-1][0] != SOS and found[-1][2] > len(data):  # a marker in what stands behind the pixels
-            data = data[: found.pop()[1]]
         if any(marker == EOI for marker, _, _ in found) or not _are_scans_complete(data, found):
             return
     except (struct.error, IndexError):

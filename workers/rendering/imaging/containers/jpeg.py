@@ -47,12 +47,7 @@ def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             return
         marker, start = found[1][0], found.start()
         is_bare = marker in (_SOI, EOI)
-        if is_bare:
-            at = start + 2
-        elif start + 4 <= len(data):
-            at = start + 2 + max(2, struct.unpack_from(">H", data, start + 2)[0])
-        else:  # cut: it ends beyond the data
-            at = start + 4
+        at = start + 2 if is_bare else start + 2 + max(2, struct.unpack_from(">H", data, start + 2)[0])
         yield marker, start, at
         if marker == EOI:
             return
