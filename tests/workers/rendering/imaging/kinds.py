@@ -273,6 +273,12 @@ def gif(screen: tuple[int, int], frame: tuple[int, int, int, int], clear: int | 
     return bytes(data)
 
 
+def with_empty_frame(data: bytes) -> bytes:
+    """A GIF with a frame without sides before its first one."""
+    at = data.index(b",")
+    return data[:at] + b"," + bytes(9) + b"\2\2\x44\1\0" + data[at:]
+
+
 AWAY: Final = "Chromium keeps room for what the screen lacks, Firefox takes the frame's sides"
 
 
@@ -293,6 +299,11 @@ def canvases() -> dict[str, Kind]:
         ),
         "gif screen of nothing": Kind(gif((0, 0), (0, 0, 16, 8)), both),
         "gif screen of nothing, frame away": Kind(gif((0, 0), (5, 3, 16, 8)), both, why=AWAY),
+        "gif first frame of nothing": Kind(
+            with_empty_frame(gif((16, 8), (0, 0, 16, 8))),
+            both,
+            why="Chromium shows nothing as long as that frame lasts",
+        ),
         "gif screen without a height": Kind(gif((20, 0), (0, 0, 16, 8)), both, why=AWAY),
     }
     frames = [Image.new("RGB", (16, 8), colour) for colour in (A, B)]
