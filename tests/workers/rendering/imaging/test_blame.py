@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import PIL
 import pytest
 from PIL import GifImagePlugin, Image, ImageCms, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from pillow_avif import AvifImagePlugin
@@ -176,6 +178,19 @@ def test_without_colour_conversion_no_picture_gets_other_colours(
     monkeypatch.setattr(ImageCms, "profileToProfile", failing(AttributeError("gone")))
     data = encoded(quarters(), "PNG", icc_profile=ImageCms.ImageCmsProfile(colours.SRGB).tobytes())
     assert (found := fault(tmp_path, data)).codec == "colour converter" and found.broken
+
+
+def test_what_reads_exif_and_is_not_there_leaves_no_picture_lying_on_its_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = {kind: encoded(quarters(), kind, quality=95, exif=exif) for kind in ("JPEG", "PNG", "AVIF")}
+    monkeypatch.setitem(sys.modules, "PIL.TiffImagePlugin", None)
+    monkeypatch.delattr(PIL, "TiffImagePlugin")
+    for kind in ("JPEG", "AVIF"):
+        assert "TiffImagePlugin" in str(fault(tmp_path, files[kind]))
+    assert pipeline.develop(files["PNG"], LIMITS, LADDER, None)[0].height == 96, "it needs none"
 
 
 def test_the_picture_is_blamed_where_others_decode(tmp_path: Path) -> None:
