@@ -62,7 +62,7 @@ FIELDS: Mapping[str, Field] = {
     "stats.retried": Field("attempts", "after the first one of a picture, over all restarts", "integer"),
     "stats.dead": Field("pictures", "are dead letters now", "integer"),
     "stats.encoder_fallbacks": Field(
-        "renditions", "made by the second-best AVIF encoder, over all restarts", "integer"
+        "renditions", "made by the second-best encoder or left out, since one failed, over all restarts", "integer"
     ),
     "stats.renewing": Field(
         "pictures", "published and rendered anew (`republish --renditions`): wanted, or not done with yet", "integer"

@@ -102,7 +102,7 @@ FAMILIES = (
     Family(
         "picturedesk_encoder_fallbacks_total",
         "counter",
-        "Renditions made by the second-best AVIF encoder, over all restarts",
+        "Renditions made by the second-best encoder or left out, since one failed, over all restarts",
         _of_figures(_total("encoder_fallbacks")),
     ),
     Family(

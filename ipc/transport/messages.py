@@ -178,11 +178,11 @@ class JobDone:
     original if there is one.
 
     `renditions` holds (width, height, format, bytes) of each; width and height are the original's, upright.
-    `rss_bytes` is what the worker still holds on to. `fallbacks` of the renditions are not of the encoder that they
-    should be of, and `fallback_reason` says why. `stripped_bytes` is the size of the stripped original: 0 where it
-    can't be stripped, NOT_STRIPPED where it is not wanted. `recipe`, 8 hex digits, is what the renditions are made by.
-    `appearance` is `ipc.jobs.Appearance.packed`, empty where it is not known. `preview_bytes` is the size of the
-    picture for link cards, 0 where there is none.
+    `rss_bytes` is what the worker still holds on to. `fallbacks` is how many renditions are not of the encoder that
+    they should be of, or are left out, and `fallback_reason` says why. `stripped_bytes` is the size of the stripped
+    original: 0 where it can't be stripped, NOT_STRIPPED where it is not wanted. `recipe`, 8 hex digits, is what the
+    renditions are made by. `appearance` is `ipc.jobs.Appearance.packed`, empty where it is not known. `preview_bytes`
+    is the size of the picture for link cards, 0 where there is none.
     """
 
     job_id: int

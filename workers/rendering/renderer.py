@@ -48,7 +48,7 @@ def render(
 
 def _done(job: RenderRequest, rendered: imaging.Rendered, stripped_bytes: int, recipe: str) -> JobDone:
     fallbacks = dict(rendered.fallbacks)
-    if stilled := fallbacks.pop("animation", ""):
+    if stilled := fallbacks.pop("animation", "") or fallbacks.get("animation encoder", ""):
         log.warning("animation.stilled", job=job.job_id, why=clip(stilled, FALLBACK_BYTES))
     why = clip(next(iter(fallbacks.values()), ""), FALLBACK_BYTES)
     if fallbacks:

@@ -19,7 +19,7 @@ _APPS = range(0xE0, 0xF0)
 _DECODING = {*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDC, 0xDD} - {0xC8}
 """Frames, tables, scans, the number of lines, the restart interval. 0xC8 is reserved."""
 
-_JFIF, _ICC, _ADOBE, _XMP = b"JFIF\x00", b"ICC_PROFILE\x00", b"Adobe", b"http://ns.adobe.com/xap/1.0/\x00"
+_JFIF, _ICC, _ADOBE = b"JFIF\x00", b"ICC_PROFILE\x00", b"Adobe"
 _JFIF_BYTES, _ADOBE_BYTES = 14, 12
 
 _FILL = re.compile(rb"\xff+")
@@ -31,15 +31,12 @@ def strip(data: bytes) -> bytes:
     """The same picture. Raises Unstrippable."""
     kept: list[bytes] = []
     exif: list[bytes] = []
-    xmp = None
     for marker, content, scan in at_most(_segments(data)):
         if marker == _APP1 and content.startswith(orientation.EXIF_MARK):
             exif.append(content[len(orientation.EXIF_MARK) :])
-        elif marker == _APP1 and content.startswith(_XMP):
-            xmp = content[len(_XMP) :]
         elif (essence := _essence(marker, content)) is not None:
             kept += [_segment(marker, essence), scan]
-    turned = orientation.of_metadata(b"".join(exif) if exif else None, xmp)
+    turned = orientation.of_exif(b"".join(exif))
     if turned != orientation.UPRIGHT:
         # Behind JFIF, which must be the first, and before all else.
         place = 2 if kept[0].startswith(bytes((0xFF, _APP0))) else 0

@@ -20,65 +20,27 @@ _LOOKS = frozenset(
 _ANCILLARY = 0x20
 """The bit of a chunk's first letter that marks it as not needed for decoding."""
 
-_XMP, _RAW_EXIF = b"XML:com.adobe.xmp", b"Raw profile type exif"
-"""The names of the texts that may say how the picture is to be turned. The second is ImageMagick's, in hexadecimal."""
-
-_TEXT_BYTES = 1_000_000
-"""How much of a text is read."""
-
 _PROFILE_NAME = b"icc"
 
 
 def strip(data: bytes) -> bytes:
     """The same picture. Raises Unstrippable."""
     kept: list[bytes] = []
-    exif = None
-    texts: dict[bytes, bytes] = {}
+    exif, has_pixels = None, False
     for kind, content in at_most(_chunks(data)):
-        if kind == b"eXIf":
-            exif = content
-        elif kind in (b"tEXt", b"zTXt", b"iTXt"):
-            name, _, text = content.partition(b"\x00")
-            texts |= {name: _text(kind, text)} if name in (_XMP, _RAW_EXIF) else {}
+        has_pixels = has_pixels or kind == b"IDAT"
+        if kind == b"eXIf":  # of several, browsers take the first, and none behind the pixels
+            exif = content if exif is None and not has_pixels else exif
         elif kind == b"iCCP":
             kept.append(_chunk(kind, b"\x00".join((_PROFILE_NAME, *content.split(b"\x00", 1)[1:]))))
         elif kind in _CRITICAL or kind in _LOOKS:
             kept.append(_chunk(kind, content))
         elif not kind[0] & _ANCILLARY:
             raise Unstrippable(f"a PNG with an unknown critical chunk {kind!r}")
-    turned = _orientation(exif, texts)
+    turned = orientation.of_tiff(exif or b"")
     if turned != orientation.UPRIGHT:
         kept.insert(1, _chunk(b"eXIf", orientation.tiff(turned)))
     return b"".join((_SIGNATURE, *kept))
-
-
-def _orientation(exif: bytes | None, texts: dict[bytes, bytes]) -> int:
-    if exif is None and _RAW_EXIF in texts:
-        exif = _from_hexadecimal(texts[_RAW_EXIF])
-    return orientation.of_metadata(exif, texts.get(_XMP))
-
-
-def _text(kind: bytes, rest: bytes) -> bytes:
-    """The text of a chunk behind its name, up to _TEXT_BYTES; empty where it can't be read."""
-    is_packed = kind == b"zTXt" or (kind == b"iTXt" and rest[:1] == b"\x01")
-    if kind == b"zTXt":
-        rest = rest[1:]
-    elif kind == b"iTXt":
-        rest = rest[2:].split(b"\x00", 2)[-1]  # behind the language, and the name in that
-    if is_packed:
-        try:
-            rest = zlib.decompressobj().decompress(rest, _TEXT_BYTES)
-        except zlib.error:
-            return b""
-    return rest[:_TEXT_BYTES]
-
-
-def _from_hexadecimal(text: bytes) -> bytes | None:
-    """The text below its head of three lines."""
-    try:
-        return bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("ascii"))
-    except ValueError:
-        return None
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

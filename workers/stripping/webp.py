@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from workers.stripping import orientation
 from workers.stripping.errors import Unstrippable, at_most
 
-_ICC, _ALPHA, _EXIF, _XMP, _ANIMATION = 0x20, 0x10, 0x08, 0x04, 0x02
+_ICC, _ALPHA, _EXIF, _ANIMATION = 0x20, 0x10, 0x08, 0x02
 _PICTURE = (b"ALPH", b"VP8 ", b"VP8L")
 _FRAME_BYTES = 16
 """Before the chunks of a frame."""
@@ -37,7 +37,7 @@ def _extended(chunks: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     first = dict(reversed(chunks))  # of several of a kind, decoders take the first
     flags = header[0]
     exif = first.get(b"EXIF") if flags & _EXIF else None  # as decoders do: a chunk that is not announced is not there
-    turned = orientation.of_metadata(exif, first.get(b"XMP ") if flags & _XMP else None)
+    turned = orientation.of_exif(exif or b"")
     profile = first.get(b"ICCP") if flags & _ICC else None
     kept: list[tuple[bytes, bytes]] = [] if profile is None else [(b"ICCP", profile)]
     kept += _animation(chunks, first) if flags & _ANIMATION else _still(chunks)

@@ -23,13 +23,15 @@ _HERE: Final = Path(__file__).parent
 class CodecFault(Exception):
     """A decoder or encoder of ours failed, for no fault of the picture. `str()` is the reason, for the dead letters.
 
-    `codec` names it ("WebP encoder"). `broken`: it fails on the canary as well, so no other picture will fare better.
+    `codec` names it ("WebP encoder"), `error` is what it raised, as text. `broken`: it fails on the canary as well, so
+    no other picture will fare better.
     """
 
     def __init__(self, codec: str, error: BaseException, *, broken: bool) -> None:
+        self.error = f"{type(error).__name__}: {str(error)[:200]}"
         where = "" if broken else " on this picture, though not on others"
         super().__init__(
-            f"our {codec} failed{where}: {type(error).__name__}: {str(error)[:200]}."
+            f"our {codec} failed{where}: {self.error}."
             " This is no fault of the picture; after an upgrade: bin/run retry --all"
         )
         self.codec = codec

@@ -39,8 +39,9 @@ class Rendered:
     """The result: type by content, sides in px once upright, and the renditions.
 
     `preview_bytes`: of the picture for link cards, 0 where none is made. `fallbacks`: by file name, why the encoder of
-    choice could not make it; "trial": why AVIF's quality is the preset's; "animation": why its first frame stands
-    for it, though it is within the limits.
+    choice could not make it; "webp", "avif" and "preview": why there is none; "trial": why AVIF's quality is the
+    preset's; "animation", and "animation encoder" if that failed: why its first frame stands for it, though it is
+    within the limits.
     """
 
     mime: str

@@ -5,12 +5,16 @@ decoder object", libjpeg OSError "broken data stream", libavif RuntimeError, a W
 which a corrupt picture raises too. So an exception is a verdict on the picture only where memory can't have
 been the cause.
 
+The cap of the job may not be the tightest one: an outer RLIMIT_DATA or RLIMIT_AS (`ulimit -d`, `ulimit -v`), or a
+kernel that commits no more than it has, leaves less. So those count too, and whether the need could be had right now.
+
 Left to others: setting the cap, and the second try with a larger one (the pool).
 """
 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +41,10 @@ THREAD_BYTES = 16 * _MIB
 NEAR_CAP = 0.9
 """Want of memory means that the need passed the whole cap. The need is known from above only by the figures
 here, which a decoder of another version may pass by a little: hence a tenth below it."""
+
+
+_WORDS = ("out of memory", "allocat")
+"""What libavif and Pillow say when they get no memory ("Pixel allocation failed: Out of memory")."""
 
 
 class OutOfMemory(Exception):
@@ -67,6 +75,15 @@ def side_by_side_need(pixels: Sequence[int], threads: int) -> int:
     return encode + pictures + THREAD_BYTES * (threads - 1)
 
 
+def has_room(needed_bytes: int) -> bool:
+    """Whether the system would give so much right now, beside what the heap holds. No page is touched."""
+    try:
+        mmap.mmap(-1, max(1, needed_bytes), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
 def frames_need(pixels: int) -> int:
     """Return an upper bound in bytes on what an animation adds to `memory_need`, with `pixels` in all frames at all
     steps: they are held while they are encoded. The files are smaller by far, and counted as a byte a pixel.
@@ -77,7 +94,7 @@ def frames_need(pixels: int) -> int:
 def near_cap(peak_bytes: int, cap_bytes: int | None) -> bool:
     """Whether a process whose data may have peaked at `peak_bytes` can have failed for want of memory.
 
-    `cap_bytes` is its RLIMIT_DATA, None when there is none.
+    `cap_bytes`: what its data may have at most, None when there is no cap.
     """
     return cap_bytes is not None and peak_bytes >= NEAR_CAP * cap_bytes
 
@@ -95,18 +112,26 @@ class Gauge:
 
     subject: str
     cap_bytes: int | None
+    need_bytes: int
     expected_bytes: int
     resident_peak_bytes: int
 
     @classmethod
     def start(cls, subject: str, need_bytes: int, cap_bytes: int | None) -> Gauge:
-        """Begin a job on `subject`, a phrase for messages, that needs at most `need_bytes` by its header."""
+        """Begin a job on `subject`, a phrase for messages, that needs at most `need_bytes` by its header.
+
+        `cap_bytes`: of the job; an outer limit may be tighter.
+        """
         data, resident_peak = _process_bytes()
-        return cls(subject, cap_bytes, data + need_bytes, resident_peak)
+        return cls(subject, _tightest(cap_bytes), need_bytes, data + need_bytes, resident_peak)
 
     def plus(self, need_bytes: int) -> Gauge:
         """The gauge of a job that may need so much besides."""
-        return replace(self, expected_bytes=self.expected_bytes + need_bytes)
+        return self._expecting(self.expected_bytes + need_bytes)
+
+    def _expecting(self, expected_bytes: int) -> Gauge:
+        more = expected_bytes - self.expected_bytes
+        return replace(self, need_bytes=self.need_bytes + more, expected_bytes=expected_bytes)
 
     def side_by_side(self, threads: int, pixels: Sequence[int]) -> tuple[int, Gauge]:
         """As many of the `threads` as keep the need within the cap, at least one, and the gauge of a job on them.
@@ -116,7 +141,7 @@ class Gauge:
         for fewer in range(min(threads, len(pixels)), 1, -1):
             expected = self.expected_bytes + side_by_side_need(pixels, fewer)
             if not near_cap(expected, self.cap_bytes):
-                return fewer, replace(self, expected_bytes=expected)
+                return fewer, self._expecting(expected)
         return 1, self
 
     def rule_out_memory(self, error: Exception) -> None:
@@ -124,12 +149,30 @@ class Gauge:
         data, resident_peak = _process_bytes()
         grown = resident_peak if resident_peak > self.resident_peak_bytes else 0
         peak = max(self.expected_bytes, data, grown)
-        if isinstance(error, MemoryError) or near_cap(peak, self.cap_bytes):
+        says_so = isinstance(error, MemoryError) or any(word in str(error).lower() for word in _WORDS)
+        if says_so or near_cap(peak, self.cap_bytes) or not self._is_room_left(data):
             cap = f"a cap of {self.cap_bytes // _MIB} MiB" if self.cap_bytes is not None else "no cap"
             raise OutOfMemory(
                 f"out of memory on {self.subject}: may need {peak // _MIB} MiB under {cap}"
                 f" ({type(error).__name__}: {error}); try it again alone with a larger cap"
             ) from error
+
+    def _is_room_left(self, data_bytes: int) -> bool:
+        """Whether what the job may still need could be had, now that it has `data_bytes`."""
+        return has_room(min(self.need_bytes, max(0, self.expected_bytes - data_bytes)))
+
+
+def _tightest(cap_bytes: int | None) -> int | None:
+    """What this process's data may have at most: by the cap, or by a limit that was set outside; None: as it likes."""
+    caps = [] if cap_bytes is None else [cap_bytes]
+    data, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if data != resource.RLIM_INFINITY:
+        caps.append(data)
+    sizes = proc.process_sizes() if space != resource.RLIM_INFINITY else {}
+    if "VmSize" in sizes and "VmData" in sizes:
+        caps.append(max(0, space - sizes["VmSize"] + sizes["VmData"]))
+    return min(caps, default=None)
 
 
 def _process_bytes() -> tuple[int, int]:

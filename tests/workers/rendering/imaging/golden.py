@@ -17,9 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest  # noqa: F401  the kinds' module needs it, and the supervisor's package then keeps a part of it out
 from PIL import Image
 
 from tests.instance import HOME
+from tests.workers.rendering.imaging import kinds
 from workers.rendering import imaging
 from workers.rendering.imaging.codec.pipeline import develop
 
@@ -48,29 +50,45 @@ def pictures() -> Iterator[tuple[str, bytes]]:
     yield "transparent", transparent.getvalue()
 
 
+def of_every_kind() -> Iterator[tuple[str, bytes]]:
+    """What each step does beyond that: colours, clearness, canvas, turns; a file that is mended, one that moves."""
+    yield from ((f"kind: {name}", kind.data) for name, kind in kinds.everything().items())
+    png = kinds.halves(8, 2, kinds.A, kinds.B, kinds.gamma(100_000))
+    yield "mended", png.replace(b"gAMA", b"tEXt")
+    frames = [Image.linear_gradient("L").resize((48, 32)).rotate(turn).convert("RGB") for turn in (0, 90, 180)]
+    moving = io.BytesIO()
+    frames[0].save(moving, "GIF", save_all=True, append_images=frames[1:], duration=90, loop=0)
+    yield "animation", moving.getvalue()
+
+
 def rendered() -> dict[str, Any]:
     """The recipe of each preset, and the digests of its renditions."""
-    return {
-        preset: {
-            "recipe": imaging.current_recipe(preset),
-            "renditions": {name: digests(data, preset) for name, data in pictures()},
-        }
-        for preset in PRESETS
-    }
+    found: dict[str, Any] = {}
+    for preset in PRESETS:
+        ladder = imaging.Ladder((160, 320), webp=True, avif=True, preset=preset, jpeg_width=240, preview=True)
+        renditions = {name: digests(data, ladder) for name, data in pictures()}
+        found[preset] = {"recipe": imaging.current_recipe(preset), "renditions": renditions}
+    for name, data in of_every_kind():
+        ladder = imaging.Ladder((32,), webp=True, avif=name == "animation", animations=name == "animation")
+        found["balanced"]["renditions"][name] = digests(data, ladder)
+    return found
 
 
-def digests(data: bytes, preset: str) -> dict[str, str]:
-    ladder = imaging.Ladder((160, 320), webp=True, avif=True, preset=preset, jpeg_width=240, preview=True)
+def digests(data: bytes, ladder: imaging.Ladder) -> dict[str, str]:
     _, contents = develop(data, LIMITS, ladder, None)
     return {name: hashlib.sha256(content).hexdigest()[:16] for name, content in sorted(contents.items())}
 
 
 def conflicts(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """The presets that make other bytes under the same recipe."""
+    """The presets that make other bytes of a picture that both have under the same recipe."""
+
+    def differs(old: dict[str, Any], new: dict[str, Any]) -> bool:
+        return any(new[name] != old[name] for name in new.keys() & old.keys())
+
     return [
         preset
         for preset, one in new.items()
-        if one["recipe"] == old.get(preset, {}).get("recipe") and one != old[preset]
+        if one["recipe"] == old.get(preset, {}).get("recipe") and differs(old[preset]["renditions"], one["renditions"])
     ]
 
 

@@ -72,7 +72,16 @@ def cicp(code: int, transfer: int, matrix: int = 0, full: int = 1) -> bytes:
 P3: Final = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
 SRGB: Final = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 A, B = (200, 100, 40), (60, 120, 180)
-ICCP: Final = chunk(b"iCCP", b"x\0\0" + zlib.compress(p3_profile()))
+
+
+def iccp(profile: bytes, more: bytes = b"") -> bytes:
+    """The chunk of a profile, which may have more bytes in the end."""
+    if more:
+        profile = struct.pack(">I", len(profile) + len(more)) + profile[4:] + more
+    return chunk(b"iCCP", b"x\0\0" + zlib.compress(profile))
+
+
+ICCP: Final = iccp(p3_profile())
 SRGB_CHUNK: Final = chunk(b"sRGB", b"\0")
 PALETTE: Final = chunk(b"PLTE", bytes((*A, *B)))
 
@@ -181,6 +190,12 @@ def measured() -> dict[str, Kind]:
             halves(8, 0, (40,), (100,), primaries(*P3), gamma(100_000)), {LEFT: opaque(110), RIGHT: opaque(168)}
         ),
         "png profile before gamma": Kind(rgb(gamma(100_000), ICCP), {LEFT: opaque(216, 93, 0)}),
+        "png gamma 1 and half a profile": Kind(rgb(gamma(100_000), iccp(p3_profile()[:200])), linear),
+        "png gamma 1 and a profile of nothing": Kind(rgb(gamma(100_000), iccp(bytes(500))), linear),
+        "png gamma 1 and a grey profile": Kind(rgb(gamma(100_000), iccp(grey_profile())), plain),
+        "png profile of a megabyte": Kind(rgb(iccp(p3_profile(), bytes(1_300_000))), {LEFT: opaque(216, 93, 0)}),
+        "png profile behind the pixels": Kind(rgb()[:-12] + ICCP + rgb()[-12:], plain),
+        "png profile twice": Kind(rgb(ICCP, iccp(grey_profile())), {LEFT: opaque(216, 93, 0)}),
     }
 
 
@@ -258,6 +273,12 @@ def gif(screen: tuple[int, int], frame: tuple[int, int, int, int], clear: int | 
     return bytes(data)
 
 
+def with_empty_frame(data: bytes) -> bytes:
+    """A GIF with a frame without sides before its first one."""
+    at = data.index(b",")
+    return data[:at] + b"," + bytes(9) + b"\2\2\x44\1\0" + data[at:]
+
+
 AWAY: Final = "Chromium keeps room for what the screen lacks, Firefox takes the frame's sides"
 
 
@@ -278,6 +299,11 @@ def canvases() -> dict[str, Kind]:
         ),
         "gif screen of nothing": Kind(gif((0, 0), (0, 0, 16, 8)), both),
         "gif screen of nothing, frame away": Kind(gif((0, 0), (5, 3, 16, 8)), both, why=AWAY),
+        "gif first frame of nothing": Kind(
+            with_empty_frame(gif((16, 8), (0, 0, 16, 8))),
+            both,
+            why="Chromium shows nothing as long as that frame lasts",
+        ),
         "gif screen without a height": Kind(gif((20, 0), (0, 0, 16, 8)), both, why=AWAY),
     }
     frames = [Image.new("RGB", (16, 8), colour) for colour in (A, B)]
@@ -566,6 +592,42 @@ def turns() -> dict[str, Kind]:
     return found
 
 
+def tiff(kind: int, count: int, value: int = 6) -> bytes:
+    """Exif whose orientation has this type and so many values, the first of them this one."""
+    values = struct.pack("<HH", value, 0) if kind == 3 else struct.pack("<I", value)
+    return b"II*\0" + struct.pack("<IHHHI", 8, 1, 0x0112, kind, count) + values + bytes(4)
+
+
+def not_turned() -> dict[str, Kind]:
+    """What states an orientation in a way that counts for nothing."""
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+        b"</rdf:RDF></x:xmpmeta>"
+    )
+    flat, lossy = encoded(quarters(), "PNG"), encoded(quarters(), "JPEG", quality=95)
+    raw = b"\nexif\n%8d\n" % (6 + len(tiff(3, 1))) + (b"Exif\0\0" + tiff(3, 1)).hex().encode() + b"\n"
+    files = {
+        "png xmp": after_header(flat, chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)),
+        "jpeg xmp": lossy[:2] + segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp) + lossy[2:],
+        "webp xmp": encoded(quarters(), "WEBP", quality=95, xmp=xmp),
+        "avif xmp": encoded(quarters(), "AVIF", quality=95, xmp=xmp, exif=b""),
+        "png exif behind the pixels": flat[:-12] + chunk(b"eXIf", tiff(3, 1)) + flat[-12:],
+        "png exif as in a jpeg": after_header(flat, chunk(b"eXIf", b"Exif\0\0" + tiff(3, 1))),
+        "png second exif": after_header(flat, chunk(b"eXIf", tiff(3, 1, 1)), chunk(b"eXIf", tiff(3, 1))),
+        "png raw profile": after_header(flat, chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(raw))),
+    }
+    for name, kind, count in (("LONG", 4, 1), ("BYTE", 1, 1), ("two values", 3, 2), ("no value", 3, 0)):
+        files[f"png exif of {name}"] = after_header(flat, chunk(b"eXIf", tiff(kind, count)))
+        files[f"jpeg exif of {name}"] = lossy[:2] + segment(0xE1, b"Exif\0\0" + tiff(kind, count)) + lossy[2:]
+    return {f"{name} does not turn": Kind(data, *seen(1), within=9) for name, data in files.items()}
+
+
+def after_header(data: bytes, *chunks: bytes) -> bytes:
+    """A PNG with more chunks behind its header."""
+    return data[:33] + b"".join(chunks) + data[33:]
+
+
 # Clean aperture
 
 
@@ -699,7 +761,7 @@ def of_jpeg() -> dict[str, Kind]:
 
 def everything() -> dict[str, Kind]:
     """All of them, by name."""
-    return keyed() | measured() | coded() | canvases() | of_avif() | turns() | apertures() | of_jpeg()
+    return keyed() | measured() | coded() | canvases() | of_avif() | turns() | not_turned() | apertures() | of_jpeg()
 
 
 def decoded(data: bytes) -> Image.Image:

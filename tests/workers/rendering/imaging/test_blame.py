@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import PIL
 import pytest
 from PIL import GifImagePlugin, Image, ImageCms, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from pillow_avif import AvifImagePlugin
@@ -81,15 +83,61 @@ def test_a_decoder_that_is_not_there_at_all_is_no_verdict(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("name", ["WEBP", "AVIF"])
-@pytest.mark.parametrize("always", [True, False], ids=["always", "this picture"])
-def test_a_failing_encoder_is_no_verdict_on_the_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: Exception, always: bool
+def test_a_broken_encoder_is_no_verdict_on_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: Exception
 ) -> None:
-    data = encoded(quarters(), "PNG")
-    save = failing(error, lambda image: always or image.size != (8, 8), Image.SAVE[name])
-    monkeypatch.setitem(Image.SAVE, name, save)
-    found = fault(tmp_path, data)
-    assert (found.codec, found.broken) == ({"WEBP": "WebP encoder", "AVIF": "AVIF encoder"}[name], always)
+    monkeypatch.setitem(Image.SAVE, name, failing(error))
+    found = fault(tmp_path, encoded(quarters(), "PNG"))
+    assert (found.codec, found.broken) == ({"WEBP": "WebP encoder", "AVIF": "AVIF encoder"}[name], True)
+
+
+def on_this_picture(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Have the encoders fail on all but the canary."""
+    for name in names:
+        save = failing(ValueError("?"), lambda image: image.size != (8, 8), Image.SAVE[name])
+        monkeypatch.setitem(Image.SAVE, name, save)
+
+
+@pytest.mark.parametrize(("name", "left"), [("WEBP", "avif"), ("AVIF", "webp")])
+def test_a_format_that_fails_on_this_picture_is_left_out_and_told(
+    monkeypatch: pytest.MonkeyPatch, name: str, left: str
+) -> None:
+    on_this_picture(monkeypatch, name)
+    found, files = pipeline.develop(encoded(quarters(), "PNG"), LIMITS, LADDER, None)
+    assert sorted(files) == [f"32.{left}", f"64.{left}"]
+    assert [one.format for one in found.renditions] == [left, left]
+    assert found.fallbacks[name.lower()] == f"{name.lower()} is left out: ValueError: ?"
+    assert imaging.current_recipe("balanced", found.fallbacks) != imaging.current_recipe("balanced")
+
+
+def test_where_no_format_is_left_it_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_this_picture(monkeypatch, "WEBP", "AVIF")
+    assert ((found := fault(tmp_path, encoded(quarters(), "PNG"))).codec, found.broken) == ("WebP encoder", False)
+    monkeypatch.undo()
+    on_this_picture(monkeypatch, "AVIF")
+    with pytest.raises(CodecFault):
+        pipeline.develop(encoded(quarters(), "PNG"), LIMITS, imaging.Ladder((64,), webp=False, avif=True), None)
+
+
+def test_a_preview_that_fails_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "preview_of", failing(ValueError("?")))
+    ladder = imaging.Ladder((64,), webp=True, avif=False, jpeg_width=64, preview=True)
+    found, files = pipeline.develop(encoded(quarters(), "PNG"), LIMITS, ladder, None)
+    assert (sorted(files), found.preview_bytes) == (["64.jpg", "64.webp"], 0)
+    assert found.fallbacks == {"preview": "preview is left out: ValueError: ?"}
+
+
+class Panic(BaseException):
+    """As PyO3's PanicException, which is no Exception either."""
+
+
+@pytest.mark.skipif(scaler.simd is None, reason="there is none for this machine")
+def test_a_panic_of_the_scaler_is_no_end_of_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def panic() -> None:
+        raise Panic("index out of bounds")
+
+    monkeypatch.setattr(scaler.simd, "Resizer", panic)
+    assert "RuntimeError: Panic: index out of bounds" in str(fault(tmp_path, encoded(quarters(), "PNG")))
 
 
 def test_failing_to_shrink_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +178,19 @@ def test_without_colour_conversion_no_picture_gets_other_colours(
     monkeypatch.setattr(ImageCms, "profileToProfile", failing(AttributeError("gone")))
     data = encoded(quarters(), "PNG", icc_profile=ImageCms.ImageCmsProfile(colours.SRGB).tobytes())
     assert (found := fault(tmp_path, data)).codec == "colour converter" and found.broken
+
+
+def test_what_reads_exif_and_is_not_there_leaves_no_picture_lying_on_its_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = {kind: encoded(quarters(), kind, quality=95, exif=exif) for kind in ("JPEG", "PNG", "AVIF")}
+    monkeypatch.setitem(sys.modules, "PIL.TiffImagePlugin", None)
+    monkeypatch.delattr(PIL, "TiffImagePlugin")
+    for kind in ("JPEG", "AVIF"):
+        assert "TiffImagePlugin" in str(fault(tmp_path, files[kind]))
+    assert pipeline.develop(files["PNG"], LIMITS, LADDER, None)[0].height == 96, "it needs none"
 
 
 def test_the_picture_is_blamed_where_others_decode(tmp_path: Path) -> None:

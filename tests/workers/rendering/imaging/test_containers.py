@@ -44,7 +44,8 @@ def dead(folder: Path, data: bytes) -> None:
 
 def assert_mended_once(data: bytes) -> None:
     mended = mend(data)
-    assert mend(mended) is mended and (len(mended) <= len(data) or b"ftyp" in data[:8])
+    grown = len(mended) - len(data)
+    assert mend(mended) is mended and (grown <= 0 or b"ftyp" in data[:8] or (grown == 1 and b"WEBP" in data[:12]))
 
 
 def outcome(data: bytes) -> bytes | None:
@@ -161,6 +162,56 @@ def test_png_what_is_needed_must_be_sound(tmp_path: Path) -> None:
     dead(tmp_path, made)
 
 
+def with_stream(stream: bytes, data: bytes = PNG, pieces: int = 1) -> bytes:
+    """A PNG with another stream of pixels, in so many chunks."""
+    at = data.index(b"IDAT") - 4
+    end = at + 12 + struct.unpack_from(">I", data, at)[0]
+    step = -(-len(stream) // pieces)
+    parts = [chunk(b"IDAT", stream[start : start + step]) for start in range(0, len(stream), step)]
+    return data[:at] + b"".join(parts) + data[end:]
+
+
+def stream_of(data: bytes) -> bytes:
+    at = data.index(b"IDAT")
+    return data[at + 4 : at + 4 + struct.unpack_from(">I", data, at - 4)[0]]
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 99])
+def test_png_a_wrong_checksum_behind_all_rows(pieces: int) -> None:
+    whole, stream = outcome(PNG), stream_of(PNG)
+    data = with_stream(stream[:-4] + b"\1\2\3\4", pieces=pieces)
+    assert_mended_once(data)
+    assert mend(data) == PNG
+    assert outcome(data) == whole is not None
+    rows = zlib.decompress(stream)
+    for short in (rows[:-1], rows[: len(rows) // 2]):
+        wrong_and_short = zlib.compress(short)[:-4] + b"\1\2\3\4"
+        data = with_stream(wrong_and_short)
+        assert mend(data) is data and outcome(data) is None
+
+
+def laced(rows: int) -> bytes:
+    """A grey picture of 8×8 pixels, as Adam7 has it: so many of its 15 rows, of 1 to 8 pixels."""
+    widths = (1, 1, 2, 2, 2, 4, 4, 4, 4, 4, 4, 8, 8, 8, 8)
+    body = b"".join(b"\0" + b"\x90" * wide for wide in widths[:rows])
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 1))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
+
+
+def test_png_that_lacks_rows_in_a_sound_stream_is_dead() -> None:
+    """Pillow shows them in black."""
+    rows = zlib.decompress(stream_of(PNG))
+    taller = bytearray(PNG[16:29])
+    taller[7] *= 2
+    short = [with_stream(zlib.compress(rows[:end])) for end in (-1, len(rows) // 2, 0)]
+    for data in (*short, PNG[:8] + chunk(b"IHDR", bytes(taller)) + PNG[33:]):
+        with pytest.raises(BadPicture, match=r"^truncated: "):
+            pipeline.develop(data, LIMITS, LADDER, None)
+    assert [outcome(laced(count)) is not None for count in (15, 14, 11)] == [True, False, False]
+    black = with_stream(zlib.compress(bytes(len(rows)) + b"and more"))
+    assert outcome(black) is not None
+
+
 # JPEG
 
 JPEG = encoded(quarters(), "JPEG", quality=95)
@@ -266,6 +317,12 @@ def test_jpeg_without_its_end_and_with_garbage_behind() -> None:
     assert not list(endings(JPEG))
 
 
+@pytest.mark.parametrize("stray", [b"abc\xff\xe1\xff\xf0zz", b"\xff\xe1", b"\xff\xe1\xff", b"abc\xff\xfe\1"])
+def test_jpeg_without_its_end_and_with_a_marker_behind(stray: bytes) -> None:
+    """It is no part of the header that is cut."""
+    assert outcome(JPEG[:-2] + stray) == outcome(JPEG)
+
+
 def test_jpeg_that_lacks_a_whole_scan_is_dead() -> None:
     """The cut is between two scans, where no bit is missing: but what is there is only a blur."""
     data = encoded(soft((75, 51)), "JPEG", progressive=True)
@@ -292,6 +349,19 @@ def test_webp_cut_behind_the_pixels(tmp_path: Path, options: dict[str, Any]) -> 
         dead(tmp_path, data[:cut])
     bare = encoded(quarters(), "WEBP", **options)
     assert outcome(bare[:4] + struct.pack("<I", len(bare)) + bare[8:]) is not None, "it says it has 8 bytes more"
+
+
+@pytest.mark.parametrize("stated", [0, -1], ids=["stated", "not stated"])
+def test_webp_without_the_byte_that_pads_it(stated: int) -> None:
+    data = next(
+        data
+        for colour in range(99)
+        if (data := encoded(Image.new("RGB", (9, 9), (colour, 9, 200)), "WEBP", lossless=True))[16] & 1
+    )
+    cut = data[:4] + struct.pack("<I", len(data) - 8 + stated) + data[8:-1]
+    assert mend(data) is data and mend(cut) == data
+    assert_mended_once(cut)
+    assert outcome(cut) == outcome(data) is not None
 
 
 # GIF

@@ -178,6 +178,25 @@ def test_24_bit_sides_of_webp() -> None:
     assert refusal(webp_of(b"VP8X", 8, 70_000)).startswith("too large: 8×70000 pixels")
 
 
+def test_what_no_decoder_goes_without_is_told() -> None:
+    def chunk(kind: bytes, content: bytes, spoilt: int = 0) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content) ^ spoilt)
+
+    start, pixels = b"\x89PNG\r\n\x1a\n", chunk(b"IDAT", b"")
+    header = struct.pack(">IIBBBBB", 8, 8, 8, 3, 0, 0, 0)
+    two = bytearray(encoded("JPEG"))
+    two[two.index(b"\xff\xc0") + 9] = 2
+    for data, reason in (
+        (start + chunk(b"CgBI", b"\x50\0\x20\2") + chunk(b"IHDR", header) + pixels, "CgBI"),
+        (start + chunk(b"IHDR", header, 1) + pixels, "IHDR has another checksum"),
+        (start + chunk(b"IHDR", header) + chunk(b"PLTE", b"abc", 1) + pixels, "PLTE has another checksum"),
+        (start + chunk(b"IHDR", header) + pixels, "lacks its palette"),
+        (bytes(two), "a JPEG of 2 components"),
+    ):
+        with pytest.raises(BadPicture, match=reason):
+            check(data, LIMITS)
+
+
 @pytest.mark.parametrize("name", ["PNG", "AVIF", "GIF", "JPEG", "VP8"])
 def test_a_side_of_nothing(name: str) -> None:
     assert refusal(CLAIMS[name](0, 100)) == "damaged: a picture of 0×100 pixels"

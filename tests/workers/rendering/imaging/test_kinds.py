@@ -80,7 +80,7 @@ def test_without_a_word_on_colour_nothing_is_done() -> None:
     usual = kinds.halves(8, 2, kinds.A, kinds.B, kinds.primaries(*kinds.SRGB), kinds.gamma(45_455))
     for data in (plain, usual, plain[:40], plain[:20], b""):
         assert meaning("PNG", data, None) is None
-        assert meaning("PNG", data, profile) is profile
+    assert meaning("PNG", plain, profile) is None, "it stands behind the pixels"
 
 
 def test_a_film_says_it_in_its_track() -> None:

@@ -56,6 +56,20 @@ def test_an_error_is_a_verdict_only_far_from_the_cap(error: Exception) -> None:
     assert caught.value.__cause__ is error
 
 
+@pytest.mark.parametrize(
+    "text", ["Pixel allocation failed: Out of memory", "could not allocate", "out of memory error"]
+)
+def test_an_error_that_says_so_is_never_a_verdict(text: str) -> None:
+    with pytest.raises(OutOfMemory):
+        Gauge.start("an AVIF", 0, None).rule_out_memory(RuntimeError(text))
+
+
+def test_where_the_system_would_not_give_the_need_there_is_no_verdict() -> None:
+    """As by a kernel that commits no more than it has."""
+    with pytest.raises(OutOfMemory, match="under no cap"):
+        Gauge.start("a PNG", 2**46 * 1000, None).rule_out_memory(OSError("broken data stream"))
+
+
 def test_memory_error_is_never_a_verdict() -> None:
     for cap in (None, 4096 * MIB):
         with pytest.raises(OutOfMemory, match="larger cap"):
@@ -90,6 +104,36 @@ def test_memory_used_beyond_the_need_counts_for_its_own_job_only() -> None:
         cwd=Path(__file__).parents[4],
     )
     assert (child.stdout, child.stderr) == ("no verdict\na verdict again\n", "")
+
+
+OUTER = """
+import resource
+from ipc.kernel import proc
+from workers.rendering.imaging.memory import Gauge, OutOfMemory
+def verdict(need, cap):
+    try:
+        Gauge.start("a WebP", need << 20, cap).rule_out_memory(OSError("could not create decoder object"))
+    except OutOfMemory as error:
+        return str(error)[:16]
+    return "verdict"
+for kind, field in ((resource.RLIMIT_DATA, "VmData"), (resource.RLIMIT_AS, "VmSize")):
+    before = resource.getrlimit(kind)
+    limit = proc.process_sizes()[field] + (200 << 20)
+    resource.setrlimit(kind, (limit, before[1]))
+    for cap in (None, 4096 << 20):
+        print(verdict(190, cap), verdict(20, cap))
+    resource.setrlimit(kind, before)
+"""
+
+
+def test_a_limit_that_was_set_outside_counts_as_well() -> None:
+    """190 of the 200 MiB would fit: but the need is known roughly, and the decoder's allocation failed."""
+    command = [sys.executable, "-P", "-c", OUTER]
+    root = Path(__file__).parents[4]
+    child = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=root, env={"PYTHONPATH": str(root)}
+    )
+    assert (child.stdout, child.stderr) == ("out of memory on verdict\n" * 4, "")
 
 
 def test_trim_gives_memory_back() -> None:

@@ -145,7 +145,8 @@ def test_more_loss_asks_for_more_quality() -> None:
 
 def test_a_screenshot_is_lossless_where_that_is_smaller() -> None:
     picture = screenshot()
-    content = encoder.encode_webp(picture, BALANCED)
+    content, why = encoder.encode_webp(picture, GAUGE, BALANCED)
+    assert not why
     assert content[12:16] == b"VP8L"
     assert len(content) < len(saved(picture, BALANCED.webp)), "smaller, and nothing is lost"
     assert ImageChops.difference(Image.open(io.BytesIO(content)).convert("RGB"), picture).getbbox() is None
@@ -154,14 +155,21 @@ def test_a_screenshot_is_lossless_where_that_is_smaller() -> None:
 def test_a_photograph_is_not_tried_lossless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "LOSSLESS", {"format": "none"})
     picture = Image.merge("RGB", [Image.effect_noise((160, 120), 60).filter(ImageFilter.BoxBlur(1)) for _ in range(3)])
-    assert encoder.encode_webp(picture, BALANCED)[12:16] == b"VP8 "
+    assert encoder.encode_webp(picture, GAUGE, BALANCED)[0][12:16] == b"VP8 "
+
+
+def test_where_lossless_fails_the_lossy_one_is_kept_and_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "LOSSLESS", {"format": "none"})
+    content, why = encoder.encode_webp(screenshot(), GAUGE, BALANCED)
+    assert content[12:16] == b"VP8 "
+    assert why.startswith("lossless WebP at ") and "KeyError" in why
 
 
 def test_few_colours_but_smaller_with_loss() -> None:
     """Sixty-four shades of grain: lossless is several times larger."""
     picture = Image.effect_noise((160, 120), 60).quantize(64).convert("RGB")
     assert encoder.has_few_colours(picture)
-    assert encoder.encode_webp(picture, BALANCED)[12:16] == b"VP8 "
+    assert encoder.encode_webp(picture, GAUGE, BALANCED)[0][12:16] == b"VP8 "
 
 
 def test_golden_avif_comes_close_to_the_picture() -> None:

@@ -20,9 +20,10 @@ def test_no_bytes_change_under_a_recipe_that_is_in_use() -> None:
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
     found = rendered()
     assert not conflicts(golden, found), REMEDY
-    assert {preset: one["recipe"] for preset, one in found.items()} == {
-        preset: one["recipe"] for preset, one in golden.items()
-    }, "libraries, presets or PIPELINE_VERSION are others now: python -m tests.workers.rendering.imaging.golden --write"
+    assert found == golden, (
+        "libraries, presets, PIPELINE_VERSION or pictures are others now:"
+        " python -m tests.workers.rendering.imaging.golden --write"
+    )
 
 
 def test_other_bytes_under_the_same_recipe_are_noticed() -> None:

@@ -82,7 +82,7 @@ def test_real_answers_pass_also_over_the_wire(answer: JobDone | JobFailed) -> No
         {"renditions": [[320, 200, "webp", 1], None]},
         {"renditions": [[320, 200, "webp", 1], [320, 100, "webp", 2]]},
         {"fallbacks": -1},
-        {"fallbacks": 4},
+        {"fallbacks": 7},
         {"fallbacks": None},
         {"fallback_reason": 5},
         {"recipe": ""},

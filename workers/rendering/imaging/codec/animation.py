@@ -28,7 +28,7 @@ from workers.rendering.imaging.codec.scaler import resized
 from workers.rendering.imaging.containers.avif import sequences
 from workers.rendering.imaging.gate import Header
 from workers.rendering.imaging.ladder import Ladder
-from workers.rendering.imaging.memory import Gauge, frames_need, near_cap
+from workers.rendering.imaging.memory import Gauge, OutOfMemory, frames_need, near_cap
 from workers.rendering.imaging.motion import moving_steps
 from workers.rendering.imaging.presets import PRESETS
 
@@ -42,12 +42,13 @@ Size = tuple[int, int]
 
 class Moving(NamedTuple):
     """The steps that move, in px, ascending, and the contents of their files by name. No steps: none moves, and
-    `why` not, where that may be otherwise another time.
+    `why` not, where that may be otherwise another time. `is_fault`: not for want of time or memory.
     """
 
     steps: list[Size]
     files: dict[str, bytes]
     why: str = ""
+    is_fault: bool = False
 
 
 class _GaveUp(Exception):
@@ -82,8 +83,9 @@ def animate(
         threads, _ = gauge.side_by_side(threads, pixels)
         return Moving(steps, dict(side_by_side.run(works, threads)))
     except Exception as error:
+        is_fault = not isinstance(error, (_GaveUp, OutOfMemory, MemoryError))
         why = str(error) if isinstance(error, _GaveUp) else f"{type(error).__name__}: {error}"
-        return Moving([], {}, f"the first frame stands for the animation: {why}")
+        return Moving([], {}, f"the first frame stands for the animation: {why}", is_fault)
 
 
 def _check_time(deadline: float) -> None:

@@ -21,10 +21,12 @@ from workers.rendering.imaging.codec.pixels.colours import plain, to_srgb
 from workers.rendering.imaging.codec.scaler import resized
 from workers.rendering.imaging.colour import Meaning, meaning, png
 from workers.rendering.imaging.containers import gif
+from workers.rendering.imaging.containers import png as png_file
 from workers.rendering.imaging.containers.avif import aperture
-from workers.rendering.imaging.gate import Header, Limits, check, check_size
+from workers.rendering.imaging.gate import BadPicture, Header, Limits, check, check_size
 from workers.rendering.imaging.ladder import Ladder, steps_for, top_pixels
 from workers.rendering.imaging.memory import Gauge, memory_need
+from workers.stripping import orientation
 
 CANARY_LIMITS = Limits(max_bytes=10_000, max_dimension=64, max_pixels=4_096)
 _CANARY_LADDER = Ladder((4,), webp=False, avif=False)
@@ -80,8 +82,8 @@ def decode(data: bytes, header: Header, limits: Limits, ladder: Ladder, gauge: G
         check_size(*image.size, limits)
         frames = _frames(image, data, header.format)
         alpha = None if header.format == "JPEG" else _loaded(image, data, header.format, gauge)
-        orientation = _orientation(image, gauge)
-        swapped = orientation >= 5
+        turn = _orientation(image, data, header.format)
+        swapped = turn >= 5
         part = _part_shown(data, header.format, image.size)
         shown = part or image.size
         size = shown[::-1] if swapped else shown
@@ -92,7 +94,7 @@ def decode(data: bytes, header: Header, limits: Limits, ladder: Ladder, gauge: G
             image.draft(None, stored)
             image.load()
         stated = meaning(header.format, data, image.info.get("icc_profile"))
-        return Decoded(size, steps, _finished(_cropped(image, part), alpha, stored, orientation, stated, gauge), frames)
+        return Decoded(size, steps, _finished(_cropped(image, part), alpha, stored, turn, stated, gauge), frames)
 
 
 def _frames(image: ImageFile.ImageFile, data: bytes, kind: str) -> int:
@@ -113,11 +115,21 @@ def _loaded(image: ImageFile.ImageFile, data: bytes, kind: str, gauge: Gauge) ->
         return framed(image, frame)
     if kind != "PNG":
         return None
+    if _is_last_row_empty(image) and png_file.lacks_rows(data):
+        raise BadPicture("truncated: the PNG's pixels end before its last row")
     if getattr(image, "default_image", False) and _is_at_first_frame(image, gauge):
         return None
     if not png.has_palette_alpha(data):
         image.info.pop("transparency", None)
     return keyed(image, data)
+
+
+def _is_last_row_empty(image: Image.Image) -> bool:
+    """Pillow leaves rows that are not there at 0, and says nothing where zlib's stream has an end. Of a laced picture
+    every other row may be there.
+    """
+    rows = image.crop((0, max(0, image.height - 2), *image.size))
+    return any(not any(rows.crop((0, at, rows.width, at + 1)).tobytes()) for at in range(rows.height))
 
 
 def _is_at_first_frame(image: ImageFile.ImageFile, gauge: Gauge) -> bool:
@@ -136,11 +148,11 @@ def _is_at_first_frame(image: ImageFile.ImageFile, gauge: Gauge) -> bool:
 def converter(data: bytes, kind: str, size: tuple[int, int], gauge: Gauge) -> Callable[[Image.Image], Image.Image]:
     """What makes of each frame of an animation a picture of these upright sides in px, upright and in sRGB."""
     with Image.open(io.BytesIO(data), formats=(kind,)) as image:
-        orientation = _orientation(image, gauge)
+        turn = _orientation(image, data, kind)
         stated = meaning(kind, data, image.info.get("icc_profile"))
         part = _part_shown(data, kind, image.size)
-    stored = size[::-1] if orientation >= 5 else size
-    return lambda frame: _finished(_cropped(frame, part), None, stored, orientation, stated, gauge)
+    stored = size[::-1] if turn >= 5 else size
+    return lambda frame: _finished(_cropped(frame, part), None, stored, turn, stated, gauge)
 
 
 def _part_shown(data: bytes, kind: str, size: tuple[int, int]) -> tuple[int, int] | None:
@@ -158,15 +170,17 @@ def _finished(
     image: Image.Image,
     alpha: Image.Image | None,
     stored: tuple[int, int],
-    orientation: int,
+    turn: int,
     stated: Meaning,
     gauge: Gauge,
 ) -> Image.Image:
-    """The loaded picture, shrunk to the sides `stored`, upright and in sRGB. `alpha`: in place of its own."""
+    """The loaded picture, shrunk to the sides `stored`, upright and in sRGB. `alpha`: in place of its own;
+    `turn`: its orientation.
+    """
     try:
         picture = resized(plain(image, alpha), stored)
-        if orientation in _UPRIGHT:
-            picture = picture.transpose(_UPRIGHT[orientation])
+        if turn in _UPRIGHT:
+            picture = picture.transpose(_UPRIGHT[turn])
         return to_srgb(picture, stated, gauge)
     except CodecFault:
         raise
@@ -177,14 +191,16 @@ def _finished(
         raise
 
 
-def _orientation(image: Image.Image, gauge: Gauge) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 where there is none or it can't be read."""
-    try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception as error:
-        gauge.rule_out_memory(error)
-        return 1
-    return value if isinstance(value, int) and value in _UPRIGHT else 1
+def _orientation(image: Image.Image, data: bytes, kind: str) -> int:
+    """1 to 8, as in a browser: by the Exif, of an AVIF by its boxes irot and imir; 1 where there is none."""
+    if kind == "PNG":
+        return orientation.of_tiff(png.exif(data))
+    exif = image.info.get("exif", b"")
+    if kind != "AVIF":
+        return orientation.of_exif(exif)
+    stated = Image.Exif()
+    stated.load(exif)
+    return int(stated.get(ExifTags.Base.Orientation, orientation.UPRIGHT))  # where the plugin puts what the boxes say
 
 
 def _decode_canary(kind: str, gauge: Gauge) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from ipc.files.spool import PREVIEW
 from ipc.jobs import EXTENSIONS, PREVIEW_SIZE
-from workers.rendering.imaging.blame import encoding
+from workers.rendering.imaging.blame import CodecFault, encoding
 from workers.rendering.imaging.codec import side_by_side
 from workers.rendering.imaging.codec.pillow import same_pixels, saved
 from workers.rendering.imaging.codec.pixels.appearance import flattened
@@ -39,8 +39,9 @@ _this_thread = threading.local()
 
 
 class Encoded(NamedTuple):
-    """The contents of each file by name; what was made otherwise than it should be, and why: by file name, and "trial"
-    where the picture could not be tried; and the picture at its smallest step.
+    """The contents of each file by name; what was made otherwise than it should be, and why; and the picture at its
+    smallest step. `fallbacks`: by file name; "webp", "avif" and "preview" of what could not be made at all; and "trial"
+    where the picture could not be tried.
     """
 
     files: dict[str, bytes]
@@ -55,6 +56,20 @@ class _Work(NamedTuple):
     format: str
     size: tuple[int, int]
 
+    @property
+    def part(self) -> str:
+        """What the picture goes without where this can't be made: its format, or the preview."""
+        return "preview" if self.file == PREVIEW else self.format
+
+
+class _Made(NamedTuple):
+    """What became of a work: its content, and why another encoder made it ("": none did); or what went wrong."""
+
+    work: _Work
+    content: bytes
+    why: str
+    fault: CodecFault | None = None
+
 
 def encode_ladder(
     picture: Image.Image,
@@ -68,16 +83,24 @@ def encode_ladder(
     """Make each rendition and the preview, shrinking each width from the next larger one. `moves`: only what is still
     in an animation, the JPEG and the preview.
 
-    Up to `threads` of them are encoded at once, as far as the memory cap lets them: the bytes are the same.
+    Up to `threads` of them are encoded at once, as far as the memory cap lets them: the bytes are the same. A format
+    whose encoder fails on this picture is left out if there is another one, all of it: its widest file would be missed
+    most. So is the preview. Raises CodecFault and OutOfMemory.
     """
     works = works_of(steps, ladder, () if moves else ladder.formats)
     pixels = [work.size[0] * work.size[1] for some in works.values() for work in some]
     threads, gauge = gauge.side_by_side(threads, pixels)
     trial, untried = trial_of(picture, gauge) if ladder.avif and steps and not moves else (None, "")
     encoder = _Encoder(picture, PRESETS[ladder.preset], gauge, trial, is_shared=threads > 1)
-    made = side_by_side.run(encoder.encodings(works), threads)
-    fallbacks = {file: why for file, _, why in made if why} | ({"trial": untried} if untried else {})
-    return Encoded({file: content for file, content, _ in made}, fallbacks, encoder.picture)
+    spare = {"preview", *(ladder.formats if len(ladder.formats) > 1 else ())}
+    made = side_by_side.run(encoder.encodings(works, spare), threads)
+    missing = {one.work.part: one.fault for one in reversed(made) if one.fault}
+    if not moves and missing and missing.keys() >= set(ladder.formats):
+        raise missing[ladder.formats[0]]
+    kept = [one for one in made if one.work.part not in missing]
+    fallbacks = {one.work.file: one.why for one in kept if one.why} | ({"trial": untried} if untried else {})
+    fallbacks |= {part: f"{part} is left out: {fault.error}" for part, fault in missing.items()}
+    return Encoded({one.work.file: one.content for one in kept}, fallbacks, encoder.picture)
 
 
 def works_of(
@@ -107,21 +130,32 @@ class _Encoder:
         self._trial = trial
         self._is_shared = is_shared
 
-    def encodings(self, works: dict[tuple[int, int], list[_Work]]) -> Iterator[Callable[[], tuple[str, bytes, str]]]:
-        """What makes each file: its name, its content, and why another encoder made it."""
+    def encodings(
+        self, works: dict[tuple[int, int], list[_Work]], spare: Collection[str]
+    ) -> Iterator[Callable[[], _Made]]:
+        """What makes each file. `spare`: the parts that the picture may go without."""
         for step, some in works.items():
             with encoding("scaler", self._gauge, lambda: resized(_canary(), (4, 4))):
                 self.picture = resized(self.picture, step)
             settings = settings_for(self.picture, self._trial, self._preset)
             for work in some:
-                yield partial(self._encoded, self.picture, work, settings)
+                make = self._made_if_it_can_be if work.part in spare else self._made
+                yield partial(make, self.picture, work, settings)
 
-    def _encoded(self, picture: Image.Image, work: _Work, settings: Encoding) -> tuple[str, bytes, str]:
+    def _made_if_it_can_be(self, picture: Image.Image, work: _Work, settings: Encoding) -> _Made:
+        try:
+            return self._made(picture, work, settings)
+        except CodecFault as fault:
+            if fault.broken:
+                raise
+            return _Made(work, b"", "", fault)
+
+    def _made(self, picture: Image.Image, work: _Work, settings: Encoding) -> _Made:
         canary = partial(_encode_canary, work.format, self._gauge, settings)
         with encoding(f"{_ENCODERS[work.format]} encoder", self._gauge, canary):
             own = same_pixels(picture) if self._is_shared else picture
             shaped = preview_of(own) if work.file == PREVIEW else resized(own, work.size)
-            return work.file, *encode(shaped, work.format, self._gauge, settings)
+            return _Made(work, *encode(shaped, work.format, self._gauge, settings))
 
 
 def trial_of(picture: Image.Image, gauge: Gauge) -> tuple[Trial | None, str]:
@@ -144,7 +178,7 @@ def settings_for(picture: Image.Image, trial: Trial | None, preset: Encoding) ->
 def encode(picture: Image.Image, name: str, gauge: Gauge, settings: Encoding) -> tuple[bytes, str]:
     """Encode RGB or RGBA; the file, and why another encoder made it than the one of choice ("": none did)."""
     if name == "webp":
-        return encode_webp(picture, settings), ""
+        return encode_webp(picture, gauge, settings)
     if name == "jpeg":
         return saved(flattened(picture), settings.jpeg), ""
     if not is_for_svt(picture):
@@ -159,10 +193,18 @@ def encode(picture: Image.Image, name: str, gauge: Gauge, settings: Encoding) ->
     return saved(picture, settings.avif_aom), f"SVT-AV1 at {picture.width}×{picture.height} pixels: {fallback}"
 
 
-def encode_webp(picture: Image.Image, settings: Encoding) -> bytes:
-    """Lossless where that is smaller, as it is for screenshots and drawings at their own size."""
+def encode_webp(picture: Image.Image, gauge: Gauge, settings: Encoding) -> tuple[bytes, str]:
+    """Lossless where that is smaller, as it is for screenshots and drawings at their own size; and why that could not
+    be tried.
+    """
     lossy = saved(picture, settings.webp)
-    return min(lossy, saved(picture, LOSSLESS), key=len) if has_few_colours(picture) else lossy
+    if not has_few_colours(picture):
+        return lossy, ""
+    try:
+        return min(lossy, saved(picture, LOSSLESS), key=len), ""
+    except Exception as error:
+        gauge.rule_out_memory(error)
+        return lossy, f"lossless WebP at {picture.width}×{picture.height} pixels: {type(error).__name__}: {error}"
 
 
 def has_few_colours(picture: Image.Image) -> bool:

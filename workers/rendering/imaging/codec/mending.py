@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 from PIL import Image
 
+from workers.rendering.imaging.blame import CodecFault, is_ours
 from workers.rendering.imaging.containers import endings, mend
 from workers.rendering.imaging.gate import Limits, check
 from workers.rendering.imaging.memory import Gauge, memory_need
@@ -18,7 +19,7 @@ _STRIP_PIXELS = 64
 def mended(data: bytes, limits: Limits, cap_bytes: int | None) -> bytes | None:
     """The refused file without what was wrong with it, if no pixel is missing; None where it is as bad as before.
 
-    Raises BadPicture and OutOfMemory.
+    Raises BadPicture, CodecFault and OutOfMemory.
     """
     whole: bytes | None = None
     pixels = b""
@@ -44,5 +45,7 @@ def _pixels(data: bytes, gauge: Gauge) -> bytes:
                 digest.update(image.crop((0, top, image.width, bottom)).tobytes())
     except Exception as error:
         gauge.rule_out_memory(error)
+        if is_ours(error):
+            raise CodecFault("JPEG decoder", error, broken=False) from error
         return b""
     return digest.digest()

@@ -83,8 +83,8 @@ def develop(
     if moves:
         renditions = worth_moving(renditions, len(data))
     names = [one.file for one in renditions] + [PREVIEW] * (PREVIEW in files)
-    replaced = {name: why for name, why in fallbacks.items() if name in names or name == "trial"}
-    replaced |= {"animation": moving.why} if moving.why else {}
+    replaced = {name: why for name, why in fallbacks.items() if name in names or name not in files}
+    replaced |= {"animation encoder" if moving.is_fault else "animation": moving.why} if moving.why else {}
     preview_bytes = len(files.get(PREVIEW, b""))
     rendered = Rendered(*MIME[header.format], *decoded.size, renditions, appearance, preview_bytes, replaced)
     return rendered, {name: files[name] for name in names}
@@ -93,13 +93,14 @@ def develop(
 def _renditions(
     decoded: Decoded, steps: list[tuple[int, int]], ladder: Ladder, files: Mapping[str, bytes]
 ) -> Iterator[Rendition]:
-    """All that were made, by width; of one width WebP, AVIF and JPEG. `steps`: those of WebP and AVIF."""
+    """All of which there are files, by width; of one width WebP, AVIF and JPEG. `steps`: those of WebP and AVIF."""
     made = [Rendition(*step, name, 0) for step in steps for name in ladder.formats]
     jpeg = jpeg_size(decoded.steps, ladder)
     if jpeg:
         made.append(Rendition(*jpeg, "jpeg", 0))
     for one in sorted(made, key=lambda one: one.width):
-        yield replace(one, bytes=len(files[one.file]))
+        if one.file in files:
+            yield replace(one, bytes=len(files[one.file]))
 
 
 def _write(target: Path, files: dict[str, bytes]) -> None:

@@ -6,11 +6,12 @@ round differently, so the scaler is part of the recipe. What SIMD a processor ha
 
 from __future__ import annotations
 
-import mmap
 from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image
+
+from workers.rendering.imaging.memory import has_room
 
 try:
     import cykooz_resizer
@@ -43,7 +44,7 @@ SCALER: Final = f"cykooz-resizer {_version()}" if simd else "pillow"
 def resized(image: Image.Image, size: tuple[int, int], box: Box | None = None) -> Image.Image:
     """The picture, or that part of it, at these sides in px: shrunk by LANCZOS, enlarged by BICUBIC.
 
-    Raises MemoryError, and whatever Pillow does.
+    Raises MemoryError, RuntimeError where the resizer panics, and whatever Pillow does.
     """
     if image.size == size and box is None:
         return image
@@ -55,18 +56,21 @@ def resized(image: Image.Image, size: tuple[int, int], box: Box | None = None) -
     _find_room(image, size)
     kind = simd.FilterType.catmull_rom if enlarges else simd.FilterType.lanczos3
     part = simd.CropBox(left, upper, right - left, lower - upper)
-    simd.Resizer().resize_pil(image, made, simd.ResizeOptions(simd.ResizeAlg.convolution(kind), crop_box=part))
+    try:
+        simd.Resizer().resize_pil(image, made, simd.ResizeOptions(simd.ResizeAlg.convolution(kind), crop_box=part))
+    except (Exception, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as panic:  # Rust's is no Exception, and would end the worker
+        raise RuntimeError(f"{type(panic).__name__}: {panic}") from panic
     return made
 
 
 def _find_room(image: Image.Image, size: tuple[int, int]) -> None:
     """Raise MemoryError where the cap leaves too little for what lies between: Rust would end the process.
 
-    That is the picture shrunk one way, and with alpha a copy of it before. No page of new memory is touched here.
+    That is the picture shrunk one way, and with alpha a copy of it before.
     """
     between = image.width * size[1] + (image.width * image.height if image.mode == "RGBA" else 0)
     needed = _BYTES_PER_PIXEL * between + _WEIGHTS_BYTES
-    try:
-        mmap.mmap(-1, needed, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
-    except OSError:
+    if not has_room(needed):
         bytearray(needed)  # the heap may have room, left over from a larger picture

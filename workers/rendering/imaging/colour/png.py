@@ -9,10 +9,16 @@ from workers.rendering.imaging.colour import cicp, hdr, icc
 from workers.rendering.imaging.colour.chromaticities import SRGB, Primaries, is_plausible
 from workers.rendering.imaging.colour.hdr import Hdr, spread
 from workers.rendering.imaging.containers import MAX_PARTS
+from workers.rendering.imaging.containers.parts import MAX_PROFILE_BYTES, profile_of, u32
+from workers.rendering.imaging.containers.png import LARGE_PROFILE
 
-_WANTED: Final = frozenset((b"cICP", b"sRGB", b"gAMA", b"cHRM", b"cLLI", b"tRNS", b"PLTE"))
+_WANTED: Final = frozenset(
+    (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"cLLI", b"tRNS", b"PLTE", b"iCCP", LARGE_PROFILE, b"eXIf")
+)
 _GREY, _RGB, _PALETTE = 0, 2, 3
 """Colour types of IHDR."""
+
+_PROFILE_HEADER_BYTES: Final = 128
 
 _SRGB_GAMMA: Final = 45_455
 _SRGB_CHROMATICITIES: Final = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
@@ -27,14 +33,32 @@ class ClearColour(NamedTuple):
     bits: int
 
 
-def meaning(data: bytes, profile: bytes | None) -> bytes | Hdr | None:
+def meaning(data: bytes, _: bytes | None) -> bytes | Hdr | None:
+    """The profile that Pillow found may stand behind the pixels, or be the second one: it does not count."""
     chunks = _chunks(data)
-    if not chunks.keys() & {b"cICP", b"gAMA"}:
-        return profile
     coded = _coded(chunks)
     if coded is not None:
         return coded
-    return profile if profile or b"sRGB" in chunks else _measured(chunks)
+    profile = _profile(chunks)
+    if b"sRGB" in chunks or (profile and _is_whole(profile)):
+        return profile
+    return _measured(chunks) or profile
+
+
+def exif(data: bytes) -> bytes:
+    """The Exif before the pixels; empty where there is none."""
+    return _chunks(data).get(b"eXIf", b"")
+
+
+def _profile(chunks: dict[bytes, bytes]) -> bytes | None:
+    """The first one, inflated; None where that can't be."""
+    first = next((kind for kind in chunks if kind in (b"iCCP", LARGE_PROFILE)), None)
+    return None if first is None else profile_of(chunks[first], MAX_PROFILE_BYTES)
+
+
+def _is_whole(profile: bytes) -> bool:
+    """Whether it has all its bytes. One of another kind than the picture is passed over later: gAMA is then, too."""
+    return len(profile) > _PROFILE_HEADER_BYTES and u32(profile, 0) <= len(profile) and profile[36:40] == b"acsp"
 
 
 def key(data: bytes) -> ClearColour | None:

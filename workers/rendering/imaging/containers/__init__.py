@@ -6,9 +6,9 @@ Exif item of four bytes. A program that only shows the picture looks at nothing 
 
 Promises: never raises; returns the very same object where there is nothing to mend, always for a sound file; mended
 once is mended for good; no pixel, palette, profile or orientation that can be read is touched; the result is never
-larger, but for an AVIF's list of its items (64 KiB at most) where that is written anew. Pure, and with bounds: nothing
-is inflated beyond what Pillow takes, and no more parts are looked at than a real file has. It knows no limits: what
-comes out goes through the gate like any other file.
+larger, but for the last byte of a WebP, and for an AVIF's list of its items (64 KiB at most) where that is written
+anew. Pure, and with bounds: nothing is inflated beyond what Pillow takes, and no more parts are looked at than a real
+file has. It knows no limits: what comes out goes through the gate like any other file.
 
 A JPEG without its end marker is a matter of its own: only decoding tells whether its pixels are all there. `endings`
 gives what to decode for that.

@@ -6,11 +6,32 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from workers.rendering.imaging.containers.parts import MAX_PARTS
+from workers.rendering.imaging.containers.parts import MAX_PARTS, without
 
 
 def mend(data: bytes) -> bytes:
-    """A screen without a side gets the first frame's, as in a browser."""
+    """A frame without a side is left out. A screen without one gets the first frame's, as in a browser."""
+    return _with_a_screen(_without_empty_frames(data))
+
+
+def _without_empty_frames(data: bytes) -> bytes:
+    drop, at, has_frame = [], 13 + _table_bytes(data[10]), False
+    for _ in range(MAX_PARTS):
+        start, kind = at, data[at : at + 1]
+        if kind == b"," and at + 10 <= len(data):
+            at = _behind_blocks(data, at + 11 + _table_bytes(data[at + 9]))
+            if 0 in struct.unpack_from("<HH", data, start + 5):
+                drop.append((start, at))
+            else:
+                has_frame = True
+        elif kind == b"!":
+            at = _behind_blocks(data, at + 2)
+        else:
+            break
+    return without(data, drop) if has_frame else data
+
+
+def _with_a_screen(data: bytes) -> bytes:
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     if width and height:
         return data

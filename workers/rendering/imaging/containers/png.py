@@ -7,7 +7,17 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
-from workers.rendering.imaging.containers.parts import MAX_PARTS, MAX_TEXT_BYTES, MAX_TEXTS_BYTES, u32, without
+from workers.rendering.imaging.containers import png_pixels
+from workers.rendering.imaging.containers.parts import (
+    MAX_PARTS,
+    MAX_PROFILE_BYTES,
+    MAX_TEXT_BYTES,
+    MAX_TEXTS_BYTES,
+    inflated,
+    profile_of,
+    u32,
+    without,
+)
 
 _ANIMATION: Final = frozenset((b"acTL", b"fcTL", b"fdAT"))
 _LENGTHS: Final = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"pHYs": 9, b"tIME": 7}
@@ -15,6 +25,9 @@ _TEXTS: Final = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 
 _TRANSPARENCY_BYTES: Final = {0: 2, 2: 6, 3: 1}
 """How long a tRNS chunk is at least, by colour type."""
+
+LARGE_PROFILE: Final = b"iCCp"
+"""The kind that a chunk iCCP gets which Pillow refuses for its size: only `colour.png` knows it."""
 
 _LEAST_BYTES: Final = {b"acTL": 8, b"fcTL": 26, b"fdAT": 4}
 _MOST_FRAMES: Final = 0x80000000
@@ -24,7 +37,7 @@ def mend(data: bytes) -> bytes:
     chunks = list(_chunks(data))
     if len(chunks) >= MAX_PARTS or not any(kind == b"IDAT" for kind, _, _ in chunks):
         return data
-    drop, texts_bytes = [], 0
+    drop, texts_bytes, large = [], 0, []
     for kind, at, end in chunks:
         if not kind:
             drop.append((at, end))
@@ -33,10 +46,45 @@ def mend(data: bytes) -> bytes:
             texts_bytes += size or 0
             if size is None:
                 drop.append((at, end))
+            elif kind == b"iCCP" and profile_of(data[at + 8 : end - 4], MAX_TEXT_BYTES) is None:
+                large.append((at, end))
     animation = [(at, end) for kind, at, end in chunks if kind in _ANIMATION]
     if animation and not _is_sound_animation(data, animation):
         drop = sorted({*drop, *animation})
-    return without(data, drop)
+    return _with_checksum_of_pixels(without(_with_large_profiles(data, large), drop))
+
+
+def _with_large_profiles(data: bytes, large: list[tuple[int, int]]) -> bytes:
+    parts, start = [], 0
+    for at, end in large:
+        chunk = LARGE_PROFILE + data[at + 8 : end - 4]
+        parts += [data[start : at + 4], chunk, zlib.crc32(chunk).to_bytes(4, "big")]
+        start = end
+    return b"".join((*parts, data[start:])) if parts else data
+
+
+def _with_checksum_of_pixels(data: bytes) -> bytes:
+    """Decoders compare the checksum behind the pixels; browsers show a picture whose rows are all there."""
+    idats = _idats(data)
+    stream = png_pixels.with_its_checksum(data, idats)
+    if stream is None:
+        return data
+    start, end = idats[0]
+    chunk = b"IDAT" + stream
+    rest = without(data, [(0, end), *idats[1:]])
+    return b"".join((data[:start], len(stream).to_bytes(4, "big"), chunk, zlib.crc32(chunk).to_bytes(4, "big"), rest))
+
+
+def lacks_rows(data: bytes) -> bool:
+    """Whether the pixels end before the last row, though nothing else is wrong with them."""
+    try:
+        return not png_pixels.are_all_there(data, _idats(data))
+    except (struct.error, IndexError):
+        return False
+
+
+def _idats(data: bytes) -> list[tuple[int, int]]:
+    return [(at, end) for kind, at, end in _chunks(data) if kind == b"IDAT"]
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -68,8 +116,7 @@ def _size_if_sound(kind: bytes, data: bytes, at: int, end: int, left: int) -> in
     if kind in _TEXTS:
         return _text_size(kind, content, left)
     if kind == b"iCCP":
-        name, _, profile = content.partition(b"\0")
-        is_sound = 1 <= len(name) <= 79 and profile[:1] == b"\0" and bool(_inflated(profile[1:], MAX_TEXT_BYTES))
+        is_sound = bool(profile_of(content, MAX_PROFILE_BYTES))
     elif kind == b"tRNS":
         is_sound = len(content) >= _TRANSPARENCY_BYTES.get(data[25], 0)
     else:
@@ -91,21 +138,11 @@ def _text_size(kind: bytes, content: bytes, left: int) -> int | None:
     most = min(left, MAX_TEXT_BYTES)
     size = len(text)
     if is_packed:
-        inflated = _inflated(text, most)
-        if inflated is None:
+        unpacked = inflated(text, most)
+        if unpacked is None:
             return None
-        size = len(inflated)
+        size = len(unpacked)
     return size if keyword and size <= most else None
-
-
-def _inflated(data: bytes, most: int) -> bytes | None:
-    """What it inflates to; None where it does not, or to more than `most` bytes."""
-    inflater = zlib.decompressobj()
-    try:
-        content = inflater.decompress(data, max(1, most))
-    except zlib.error:
-        return None
-    return None if inflater.unconsumed_tail else content
 
 
 def _is_sound_animation(data: bytes, chunks: list[tuple[int, int]]) -> bool:

@@ -11,6 +11,7 @@ what a lying stream costs meanwhile (the worker's memory cap and the pool's job 
     limits   what is taken, and the verdict on what is not
     formats  which one a file is, by the first bytes
     sizes    the sides that a header states; `jpeg` those of a JPEG, and its scans
+    png      whether a PNG has what no decoder goes without
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from workers.rendering.imaging.gate.formats import sniff
 from workers.rendering.imaging.gate.jpeg import check_scans, jpeg_size
 from workers.rendering.imaging.gate.limits import FORMATS, BadPicture, Header, Limits, check_size
+from workers.rendering.imaging.gate.png import check_png
 from workers.rendering.imaging.gate.sizes import avif_sizes, gif_size, png_size, webp_size
 
 __all__ = ["FORMATS", "BadPicture", "Header", "Limits", "check", "check_size", "inspect", "read", "sniff"]
@@ -52,6 +54,8 @@ def check(data: bytes, limits: Limits) -> Header:
         sizes = list(_CLAIMS[kind](data))
         if kind == "JPEG":
             check_scans(data, limits.max_scans)
+        if kind == "PNG":
+            check_png(data)
     except (struct.error, IndexError) as error:
         raise BadPicture(f"truncated: the {kind} header ends after {len(data):,} bytes") from error
     if not sizes:

@@ -18,6 +18,7 @@ MAX_JPEG_PADDING_BYTES = 65_536
 # a run of them is then searched in linear time.
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_COMPONENTS = (1, 3, 4)
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -27,9 +28,11 @@ def jpeg_size(data: bytes) -> Iterator[tuple[int, int]]:
         if marker == _SOS:
             return
         if marker in _SOF:
-            bits, height, width = struct.unpack_from(">BHH", data, at + 4)
+            bits, height, width, components = struct.unpack_from(">BHHB", data, at + 4)
             if bits != 8:
                 raise BadPicture(f"unknown format: a JPEG of {bits} bits a sample; taken are those of 8")
+            if components not in _COMPONENTS:
+                raise BadPicture(f"unknown format: a JPEG of {components} components; taken are those of 1, 3 and 4")
             yield width, height
 
 
@@ -45,7 +48,8 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield (marker, offset) of each segment up to the end of the first picture.
 
     Segments are stepped over, not searched: an FF DA in a thumbnail, a colour profile or the film behind a
-    motion photo is no scan. Raises BadPicture when there are too many of them or too much padding before one.
+    motion photo is no scan. What is cut behind a scan ends it: the pixels may all be there. Raises BadPicture when
+    there are too many of them or too much padding before one.
     """
     at, in_header = 2, True
     for _ in range(MAX_JPEG_SEGMENTS):
@@ -57,5 +61,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
             raise BadPicture(f"damaged: {start - at:,} bytes of padding in a JPEG header")
         yield marker, start
         in_header = in_header and marker != _SOS
+        if not in_header and start + 4 > len(data):
+            return
         at = start + 2 if marker == _SOI else start + 2 + struct.unpack_from(">H", data, start + 2)[0]
     raise BadPicture(f"damaged: more than {MAX_JPEG_SEGMENTS:,} JPEG segments")
