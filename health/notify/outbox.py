@@ -2,7 +2,7 @@
 monotonic seconds.
 
 All that waits for a recipient goes out as one message. After a message the recipient is left in peace for a while, so
-that many problems become a digest; after a failure for longer each time. Nothing is given up for want of an answer:
+that many problems become a summary; after a failure for longer each time. Nothing is given up for want of an answer:
 what waits is bounded in number, and the tries in pace.
 """
 
