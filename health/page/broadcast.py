@@ -21,7 +21,7 @@ from health.page.document import NOSNIFF
 
 MOST_READERS = 20
 STEP_SECONDS = 0.25
-"""How often is looked whether something is due."""
+"""Interval at which the loop looks for due topics, in seconds."""
 
 BEAT_SECONDS = 2.0
 RETRY = b"retry: 300\n"

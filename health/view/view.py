@@ -98,7 +98,7 @@ class View:
         return self._first_seen.problems
 
     def changes(self) -> int:
-        """Another number as soon as a process of the tree is another one, or in another state."""
+        """A counter that grows whenever a process is replaced or changes state."""
         self.take_messages()
         return self._messages.changes
 

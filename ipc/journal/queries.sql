@@ -74,7 +74,7 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
 WHERE id = :id AND deleted_at IS NULL;
 
 -- name: hide
--- Readers shall not see it: a row that they see is written again. One that is hidden already is so from then on.
+-- Readers must not see it: a row that they see is written again. One that is hidden already is so from then on.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 shown = shown OR (state = 'rendered' AND stored = 1 AND deleted_at IS NULL AND hidden_at IS NULL),
                 hidden_at = coalesce(hidden_at, :now), hidden_by = :hidden_by,

@@ -95,14 +95,14 @@ def made_of_stripped(journal: Journal, job_ids: Iterable[int]) -> set[int]:
 
 
 def put_off(journal: Journal, renewal: Renewal, seconds: float) -> None:
-    """Not now."""
+    """Postpone this renewal by `seconds`."""
     values = {"id": renewal.job_id, "stage": renewal.step, "next_at": journal.clock() + seconds}
     with journal.transaction():
         journal.run("put_off_renewal", **values)
 
 
 def end(journal: Journal, some: Iterable[Renewal]) -> None:
-    """They are done with, if they still are where they were seen."""
+    """Delete these renewals, unless their step has changed since they were read."""
     with journal.transaction():
         for one in some:
             journal.run("end_renewal", id=one.job_id, stage=one.step)

@@ -164,7 +164,7 @@ def restart_delay_seconds(deaths: int, intensity: Intensity, random: Callable[[]
 
 
 def overslept_seconds(waited_seconds: float, wanted_seconds: float) -> float:
-    """How long the loop did not run, if it waited for so long where it wanted to wait at most so long; else 0.
+    """How long the loop was suspended, from how long it waited and how long it meant to wait. 0 if it woke in time.
 
     >>> overslept_seconds(1.2, 1.0), overslept_seconds(91.0, 1.0)
     (0.0, 90.0)

@@ -61,7 +61,7 @@ class ChildSpec:
     leaves_when_finished: bool = False
     """Its slot is deleted when it has ended by itself: nobody is going to start it again."""
     after_others: bool = False
-    """Started only when all those before it are ready (or have had their chance)."""
+    """Started only when all those before it are ready (or have been tried once)."""
     nice: int = 0
     returns_memory: bool = True
     """Whether glibc gives freed memory back to the system at once. Not for one that soon needs as much again."""

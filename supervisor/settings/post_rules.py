@@ -23,7 +23,7 @@ _LARGEST = 2**31
 class RuleSettings:
     """Which posts are taken, also of an export: the first rule whose every condition fits decides; else one is taken"""
 
-    action: str = setting("take", "what becomes of a post that fits", choices=("take", "leave"), example="leave")
+    action: str = setting("take", "whether a fitting post is taken or left", choices=("take", "leave"), example="leave")
     channel: str = setting(
         "", "only in this channel", read=channel_address.parse, form=channel_address.FORM, example="@news"
     )

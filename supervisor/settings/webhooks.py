@@ -21,7 +21,7 @@ MOST = 16
 
 EVENTS = ("published", "changed", "deleted")
 KEY_BYTES = range(24, 65)
-"""How long Standard Webhooks has a key be."""
+"""Key length that Standard Webhooks requires, in bytes."""
 
 KEY_FORM = "whsec_ and 24 to 64 random bytes in base64; to make one: echo whsec_$(openssl rand -base64 32)"
 

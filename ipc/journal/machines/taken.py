@@ -27,7 +27,7 @@ _STATES: Mapping[Ending, tuple[State, ...]] = {
     "returned": ("seen", "fetched", "rendered"),
     "lost": ("seen", "fetched", "rendered", "published", "dead"),
 }
-"""In which a job may be that ends so."""
+"""The states that a job may be in, by its ending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def of(journal: Journal, job_ids: Iterable[int]) -> dict[int, TakenJob]:
 
 
 def origins(journal: Journal) -> list[Origin]:
-    """All that anything was ever taken of, those first that it was last taken of."""
+    """Every origin that pictures were ever taken from, the most recent first."""
     found = [Origin(**dict(row)) for row in journal.run("origins")]
     return sorted(found, key=lambda one: (-one.last_at, one.origin))
 

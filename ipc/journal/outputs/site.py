@@ -195,7 +195,7 @@ def put_block(journal: Journal, one: Block, *, posts_before: int) -> None:
 
 
 def drop_block(journal: Journal, one: Block) -> None:
-    """There is nothing in it any more: the one below reaches up to the one above. In a transaction."""
+    """Delete the empty block. The block below it then reaches up to the next one. In a transaction."""
     journal.run("drop_site_block", channel_id=one.channel_id, first_id=one.first_id)
     journal.run("count_site_posts", channel_id=one.channel_id, by=-one.posts)
 

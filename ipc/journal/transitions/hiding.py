@@ -17,7 +17,7 @@ BLOCKED = "blocked by the operator"
 
 
 def hide(journal: Journal, job: Job, by: HiddenBy, now: float, sha256: str | None = None) -> None:
-    """published → rendered; any other state → the same. Readers shall not see it, nor what they have seen of it so far.
+    """published → rendered; any other state → the same. Readers must see neither it nor what they saw of it.
 
     Where they see a row, and the job's files are not ready for a new one (its picture was changed, say), that row is
     written at once, without a picture. `sha256` is the picture for which it is blocked.

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from supervisor.cli.client import NoInstance
 
 LOOK_SECONDS = 0.1
-"""How often it is looked for something to show: a new size of the terminal is seen by then."""
+"""Poll interval of the screen. A resized terminal is redrawn within it."""
 
 
 @dataclass(frozen=True, slots=True)

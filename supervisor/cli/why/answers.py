@@ -86,7 +86,7 @@ def _published(finding: Finding, job: Job) -> Explanation:
 
 
 def _taken_down(finding: Finding, job: Job) -> str:
-    """What is done with the objects of a post that readers shall not see any more."""
+    """What is done with the objects of a post that readers must not see any more."""
     if "leaving" in finding.takedowns:
         return "; its objects are being deleted"
     if finding.takedowns:

@@ -53,7 +53,7 @@ class Fleet:
         self._misread = ""
         self._misread_at = 0.0
         self.changes = 0
-        """Another number with every fact that is another one, whichever thread has it."""
+        """A counter that grows whenever a fact changes, in either thread."""
 
     def note(self, said: Machines) -> None:
         """The database has answered."""

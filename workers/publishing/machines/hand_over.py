@@ -1,4 +1,5 @@
-"""The thread that hands pictures over: they are claimed, their originals put into the bucket, they into the queue.
+"""The thread that hands pictures over. It claims them, puts their originals into the bucket, then their messages into
+the queue.
 
 Each step is recorded before the next one, and can be repeated. What is left of claims that have ended is cleared away
 by the same thread, after all that it was doing itself.
@@ -166,7 +167,7 @@ class HandOver:
     # Into the queue
 
     def _hand_over(self) -> int:
-        """Put into the queue whose original is in the bucket; how many."""
+        """Queue the claims whose originals are in the bucket. Returns their number."""
         due = claims.at_step(self._journal, "put", AT_ONCE)
         channels = {row["id"]: row for row in figures.channels(self._journal)} if due else {}
         sent = [(one, self._handover(one, job, channels[job.channel_id])) for one in due if (job := self._job_of(one))]

@@ -77,7 +77,7 @@ class Minding:
         return self._clock() >= at
 
     def _look(self) -> int:
-        """See who there is."""
+        """Ask the database for the nodes and queues."""
         if self._is_due(self._next_look):
             self._fleet.note(self._queues.machines(self._origin))
             self._fleet.answered()

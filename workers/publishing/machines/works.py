@@ -67,7 +67,7 @@ def make_hand_over(context: Context, fleet: Fleet) -> HandOver:
 
 
 def make_minding(context: Context, fleet: Fleet) -> Minding:
-    """The same."""
+    """Made in its own thread, like the hand-over: connections are not shared."""
     journal = Journal.open(context.journal_path, durable=True)
     queues = Queues.by(context.options["catalog"])
     spool, origin = Spool(context.spool_path), journal.machine_id()

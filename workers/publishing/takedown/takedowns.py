@@ -93,7 +93,7 @@ class Takedowns:
     # Jobs that want their picture no more
 
     def _begin(self) -> int:
-        """Have those leave whose time has come; how many went a step on."""
+        """Start the takedowns that are due. Returns the number that went a step on."""
         due = takedowns.due(self._journal, "waiting", self._journal.clock() - self._after, AT_ONCE)
         if due:
             failpoints.reach("takedown.due")

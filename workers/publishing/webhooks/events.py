@@ -101,7 +101,7 @@ class Events:
         return len(found)
 
     def _pass_by(self) -> int:
-        """It is not told of what is new, and never will be; 0."""
+        """The webhook is gone: skip all new changes. Returns 0."""
         newest = changes.newest(self._journal)
         if newest is not None and newest[0] > webhooks.position(self._journal, self._target.name):
             changes.advance(self._journal, self._target.name, newest[0])

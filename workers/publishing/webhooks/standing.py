@@ -39,7 +39,7 @@ class Standing:
 
     @property
     def is_closed(self) -> bool:
-        """Whether its breaker is: what fails then may be the message's fault."""
+        """Whether the circuit breaker is closed. A failure may then be the message's own fault."""
         return self._breaker.opened_at is None
 
     def accepted(self) -> None:

@@ -64,9 +64,9 @@ def extension_seconds(lease_seconds: float) -> float:
 
 
 def has_overstayed(state: State, seconds: float, *, is_stored: bool, is_claimed: bool) -> bool:
-    """Whether a picture that was taken so long ago is given back, since this node does not get on with it.
+    """Whether a picture that was taken `seconds` ago is given back, since this node does not get on with it.
 
-    Be it that its bucket, its disk or its codecs fail, or that its workers rest. Not while an image worker has it, nor
+    Its bucket, its disk or its codecs may fail, or its workers may rest. Not while an image worker has it, nor
     when only its row is missing: that would be the same elsewhere.
 
     >>> has_overstayed("seen", 601, is_stored=False, is_claimed=False)

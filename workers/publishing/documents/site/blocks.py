@@ -1,7 +1,7 @@
 """A block of posts: its page in the archive and the page of each of its posts.
 
-First it is recorded what is in the block, and what beside it has to follow; then the pages are written, then it is
-recorded that they are. Killed between, it is done again, which changes nothing.
+First the journal records the block's posts and the other pages to rewrite. Then the pages are written, and recorded as
+written. A process that is killed in between does it again, which changes nothing.
 """
 
 from __future__ import annotations

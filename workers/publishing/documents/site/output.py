@@ -21,7 +21,7 @@ HTML = "text/html; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One that there shall be. `post`: channel and lowest message of the post that it shows, `changed_at` of that."""
+    """A document to be written. `post`: channel and lowest message of the post that it shows, `changed_at` of that."""
 
     path: str
     data: bytes

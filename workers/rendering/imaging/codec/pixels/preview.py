@@ -14,7 +14,7 @@ from workers.rendering.imaging.codec.pixels.appearance import WHITE, flattened, 
 from workers.rendering.imaging.codec.scaler import Box, resized
 
 MOST_ENLARGED: Final = 2.0
-"""A picture is enlarged so many times at most: beyond that its blur shows more than the picture does."""
+"""Largest enlargement. Beyond it, blur shows more than the picture does."""
 
 _LOOKED_AT: Final = 128
 """Pixels of the longer side in which the part is looked for."""
