@@ -46,7 +46,7 @@ class Family:
 
     @property
     def unit(self) -> str:
-        """As OpenMetrics wants it; empty where the name says what is counted."""
+        """The unit as OpenMetrics wants it; empty where the name says what is counted."""
         return next((unit for unit in UNITS if self.name.removesuffix("_total").endswith(f"_{unit}")), "")
 
 

@@ -55,7 +55,7 @@ class NoticeOutbox:
             recipient.waiting = tuple(notices)
 
     def add(self, notices: Sequence[Notice]) -> Iterator[tuple[str, int]]:
-        """Have every recipient get the notices; the label of each that has too many, and how many it loses."""
+        """Queue the notices for every recipient. Yields the label of each with too many, and the number it loses."""
         for recipient in self.recipients:
             after = (*recipient.waiting, *notices)
             # What is under way comes first, and is not dropped: the answer to it counts.
@@ -72,7 +72,7 @@ class NoticeOutbox:
                 yield position, recipient.waiting
 
     def accepted(self, position: int, now: float) -> int:
-        """The message that is under way has arrived; the number of its notices."""
+        """The message that is under way has arrived. Returns the number of its notices."""
         recipient = self.recipients[position]
         count, recipient.under_way = recipient.under_way, 0
         recipient.waiting = recipient.waiting[count:]
@@ -80,7 +80,7 @@ class NoticeOutbox:
         return count
 
     def refused(self, position: int, reason: str, now: float) -> float:
-        """The message that is under way has not arrived; after how many seconds it is tried again."""
+        """The message that is under way has not arrived. Returns the seconds until it is tried again."""
         recipient = self.recipients[position]
         if not recipient.failures:
             recipient.failing_since = recipient.sent_at

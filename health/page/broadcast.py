@@ -89,7 +89,7 @@ class Broadcast:
     """All readers and the topics that they are told of."""
 
     def __init__(self, topics: list[Topic], monotonic: Callable[[], float] = time.monotonic) -> None:
-        """The readers get a beat, too: it says that there is somebody, and what our clock shows."""
+        """Readers also get a beat: it says that the server is there, and the time by its clock."""
         self._topics = topics
         self._monotonic = monotonic
         self._readers: set[_Reader] = set()

@@ -99,7 +99,7 @@ def hour(
 
 
 def strips(hours: Mapping[int, Iterable[tuple[int, int]]], now: float) -> dict[str, list[int]]:
-    """By channel, the pictures published in each of the last 24 hours, this one among them.
+    """The pictures of each channel that were published in each of the last 24 hours, the current one included.
 
     >>> strips({7: [(3600, 2), (24 * 3600, 5)]}, 24 * 3600 + 1.0)["7"][-2:]
     [0, 5]
@@ -158,7 +158,7 @@ def base_of(backend: str, public_url: str, prefix: str, recorded: str | None) ->
 
 
 def letters_of_each(groups: int) -> int:
-    """How many letters are listed of each of so many groups.
+    """Number of letters that are listed of each group, if there are `groups` groups.
 
     >>> letters_of_each(1), letters_of_each(50), letters_of_each(0)
     (20, 4, 20)
@@ -169,7 +169,7 @@ def letters_of_each(groups: int) -> int:
 def group(
     reason: str, count: int, letters: Iterable[Letter], names: Names, thumbnail: Callable[[Letter], str | None]
 ) -> dict[str, Any]:
-    """The dead letters of one reason: how many there are, and the newest of them."""
+    """The dead letters of one reason: their number, and the newest of them."""
     return {"reason": reason, "count": count, "letters": [_letter(one, names, thumbnail(one)) for one in letters]}
 
 

@@ -152,7 +152,7 @@ def revive(path: Path, given: Mapping[str, Any]) -> tuple[int, list[int]]:
 
 
 def _require_sound(given: Mapping[str, Any]) -> None:
-    """Nothing is made of a value that is none of these: `true` is not the letter 1, "no" is not yes."""
+    """Refuse a request that names no dead letter by a valid value: `true` is not the letter 1, "no" is not yes."""
     if "id" in given:
         is_sound = re.fullmatch("[0-9]+", str(given["id"])) is not None  # the page sends it as a text
     elif "reason" in given:

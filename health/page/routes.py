@@ -45,7 +45,7 @@ class BodySource(Protocol):
 
 
 class PageRoutes:
-    """All that the page consists of."""
+    """The page and everything that it loads: document, data, files, actions."""
 
     def __init__(self, source: BodySource, access: Access, sessions: Sessions, options: PageOptions) -> None:
         self._source = source

@@ -133,6 +133,6 @@ def _free_bytes(state_dir: str) -> int | None:
 
 
 def _memory_of(pid: int) -> dict[str, int]:
-    """Resident memory of a process now and at its highest, in bytes; 0 where the kernel does not say."""
+    """Resident memory of a process, now and at its peak, in bytes; 0 if the kernel does not say."""
     sizes = proc.process_sizes(pid)
     return {"rss_bytes": sizes.get("VmRSS", 0), "peak_rss_bytes": sizes.get("VmHWM", 0)}

@@ -162,7 +162,7 @@ class Spool:
         _keep_only(self.folder(job_id, generation), ORIGINAL)
 
     def sweeping(self, unfinished: Unfinished) -> Iterator[int]:
-        """Delete all but the folders of jobs that `unfinished` names, SWEPT_AT_ONCE at a time: how many of these went.
+        """Delete all but the folders of jobs that `unfinished` names, SWEPT_AT_ONCE at a time. Yields their numbers.
 
         Folders are listed before `unfinished` is asked about them: one that is made in between belongs to a job that
         was recorded before it, and is not among them.

@@ -22,7 +22,7 @@ from typing import Any
 from ipc.posts import clean
 
 VERSION = 1
-"""Of the messages; the queues' names carry it."""
+"""Version of the messages; the queues' names carry it."""
 
 OLDEST = 1
 """The oldest version that is understood: that before VERSION, once there are two."""

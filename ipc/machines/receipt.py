@@ -27,5 +27,5 @@ class Receipt:
         return cls(packed["queue"], packed["msg_id"], packed["read_ct"], packed["key"])
 
     def packed(self) -> dict[str, Any]:
-        """As the database's functions take it."""
+        """The receipt as the database's functions take it."""
         return {"queue": self.queue, "msg_id": self.msg_id, "read_ct": self.read_ct, "key": self.key}

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, Final, TypeGuard
 
 MOST_SPANS: Final = 2000
-"""Of one caption; Telegram allows a hundred."""
+"""Most formatted spans of one caption. Telegram allows a hundred."""
 
 _ELEMENTS: Final = {
     "blockquote": "blockquote",
@@ -26,8 +26,8 @@ _ELEMENTS: Final = {
     "strikethrough": "s",
     "underline": "u",
 }
-"""By the kinds of formatting that sources name, but for links. Hashtags, phone numbers, e-mail addresses and the like
-are plain text, and a custom emoji is the emoji that stands for it."""
+"""HTML element of each kind of formatting that sources name, but for links. Hashtags, phone numbers, e-mail addresses
+and the like are plain text, and a custom emoji is the emoji that stands for it."""
 
 _LINKS: Final = ("link", "text_link", "mention", "mention_name", "url", "text_mention")
 

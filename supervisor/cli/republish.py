@@ -17,7 +17,7 @@ from supervisor.processes.errors import CommandFailed
 from supervisor.settings import Settings
 
 MOST_TOLD = 50
-"""Pictures that could not be rendered anew, of which the reason is told."""
+"""Most pictures that could not be rendered anew whose reason is printed."""
 
 
 @dataclass(frozen=True, slots=True)

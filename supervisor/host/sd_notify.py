@@ -19,7 +19,7 @@ class SystemdNotifier:
     def __init__(self, environ: Mapping[str, str], pid: int) -> None:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
         self.watchdog_seconds = _watchdog_seconds(environ, pid)
-        """Within this time systemd wants to hear `alive`; 0: it does not."""
+        """Time within which systemd wants to hear `alive`, in seconds; 0 if it does not."""
         self.was_ready = False
         self.owes_ready = False
         """Whether a READY=1 did not get out: without the one that ends a reload, systemd would wait for ever."""

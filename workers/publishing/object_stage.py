@@ -261,7 +261,7 @@ class ObjectStage:
         log.error("object.refused", job=jobs[0].id, reason=str(fault), outcome=outcome)
 
     def _make_again(self, job: Job) -> None:
-        """Have the job rendered again: from the original if it is still there (a dead letter's is), else fetched again."""
+        """Have the job rendered again: from its original if that is still there (a dead letter's is), else fetched."""
         if self._spool.original(job.id, job.generation).exists():
             self._spool.keep_original_only(job.id, job.generation)
             transitions.render_again(self._journal, job)

@@ -87,8 +87,10 @@ def advance(journal: Journal, name: str, position: int) -> None:
 
 
 def note(journal: Journal, published: Iterable[Job], now: int) -> None:
-    """Note the changes that the written rows of these jobs are; `published` are the jobs as they were before. In the
-    transaction that records it."""
+    """Note a change for each of these jobs whose row is written. In the transaction that records it.
+
+    `published` are the jobs as they were before.
+    """
     for job in published:
         if job.shown or job.is_public:
             is_known = job.shown and job.published_at is not None

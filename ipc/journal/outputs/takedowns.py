@@ -22,7 +22,7 @@ forget its copy."""
 STEPS: tuple[Step, ...] = get_args(Step)
 
 FIRST_VERSION = 6
-"""Of the journals that know this. An installation that was there before takes down what it is told to take down."""
+"""Version of the first journal with takedowns. An older installation takes down only if its settings say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def note(journal: Journal, published: Iterable[Job], now: float) -> None:
 
 
 def _put(journal: Journal, job: Job, stage: Step, now: float, looks: int) -> None:
-    """Of its picture, and of the one before it was rendered anew: its source may have given another file."""
+    """Put a takedown for the job's picture, and for the one before a renewal: the source may have given another."""
     former = {row["sha256"] for row in journal.run("renewed_from", job=job.id)}
     for sha256 in sorted({job.sha256, *former} - {None}):
         journal.run("put_takedown", job=job.id, sha256=sha256, stage=stage, now=now, looks=looks)
@@ -85,19 +85,19 @@ def spare(journal: Journal, job: Job) -> None:
 
 
 def spare_all(journal: Journal) -> None:
-    """Nothing is taken down here: forget all that was not begun."""
+    """Forget all takedowns that were not begun: nothing is taken down here."""
     with journal.transaction():
         journal.run("spare_all")
 
 
 def of(journal: Journal, job_id: int) -> list[Takedown]:
-    """Those of one job: of each picture that it has, or had."""
+    """The takedowns of one job: of each picture that it has, or had."""
     rows = journal.run("takedowns_of", job=job_id)
     return [Takedown(row["job"], row["sha256"], row["step"], row["at"], row["looks"]) for row in rows]
 
 
 def due(journal: Journal, step: Step, before: float, limit: int) -> list[Takedown]:
-    """Those at that step whose time was before that Unix second, the oldest first."""
+    """The takedowns at that step whose time was before that Unix second, the oldest first."""
     rows = journal.run("takedowns_due", stage=step, before=before, limit=limit)
     return [Takedown(row["job"], row["sha256"], row["step"], row["at"], row["looks"]) for row in rows]
 
@@ -157,13 +157,13 @@ def to_purge(journal: Journal, limit: int) -> list[str]:
 
 
 def purged(journal: Journal, urls: Iterable[str]) -> None:
-    """No copy of these is left."""
+    """Note that no copy of these is left."""
     with journal.transaction():
         for url in urls:
             journal.run("drop_purge", url=url)
 
 
 def forget_purges(journal: Journal) -> None:
-    """There is nobody to ask any more."""
+    """Forget all purges: nobody is asked any more."""
     with journal.transaction():
         journal.run("drop_purges")

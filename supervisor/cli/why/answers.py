@@ -112,7 +112,7 @@ _HIDDEN = {
     "operator": ("by bin/run hide", "bin/run unhide shows it"),
     "block": ("as its picture is blocked", "bin/run block lists what is; bin/run block --remove SHA256 shows it"),
 }
-"""By `Job.hidden_by`."""
+"""Why a post is hidden and what shows it, by `Job.hidden_by`."""
 
 
 _STANDING = {
@@ -123,7 +123,7 @@ _STANDING = {
     ("rendered", False): "its renditions are in the spool; its objects are to be put into the storage",
     ("rendered", True): "its objects are in the storage; its row is to be written",
 }
-"""By state, and whether it is stored."""
+"""Where a job stands, by its state and whether it is stored."""
 
 
 # A post that is there

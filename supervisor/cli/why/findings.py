@@ -14,7 +14,7 @@ from ipc.text.post_address import PostAddress
 from supervisor.settings import Settings
 
 MOST_BEFORE = 10_000
-"""Jobs before this one that are counted; beyond that there are "more"."""
+"""Most jobs before this one that are counted. Beyond that there are "more"."""
 
 
 @dataclass(frozen=True, slots=True)
