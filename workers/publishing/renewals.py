@@ -57,7 +57,7 @@ class Renewals:
         self._services = OwnServices(options, ANSWER_SECONDS)
 
     def step(self) -> int:
-        """Do what is due; how many pictures went a step on. Raises ServiceFault and OSError."""
+        """Do what is due. Returns the number of pictures that went a step on. Raises ServiceFault and OSError."""
         counts = renewals.counts(self._journal)
         if not any(counts[step] for step in ("wanted", "making", "moved")):
             self.close()

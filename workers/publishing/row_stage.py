@@ -77,10 +77,10 @@ class RowStage:
         self._layout = layout
         self._policy = policy
         self._addresses: dict[int, int] = {}
-        """By version of the columns: the journal's number for what the URLs in our rows begin with."""
+        """The journal's number for the beginning of our rows' URLs, by version of the columns."""
 
     def step(self) -> int:
-        """Write what is due, a batch after another while there are full ones; how many jobs went a step on."""
+        """Write what is due, batch after batch while they are full. Returns the number of jobs that went a step on."""
         written, under_way = 0, deque[_Batch]()
         try:
             with self.liveness.asking(), unforeseen_as(CatalogFault):
@@ -174,7 +174,7 @@ class RowStage:
         return self._addresses[columns]
 
     def _record(self, batch: _Batch, outcomes: list[Outcome]) -> int:
-        """Record whose rows are there; how many jobs went a step on."""
+        """Record the jobs whose rows are there. Returns the number of jobs that went a step on."""
         failpoints.reach("published.row")
         if not all(isinstance(outcome, NotAsked) for outcome in outcomes):
             self.liveness.answered()

@@ -15,7 +15,7 @@ from workers.publishing.service.faults import ServiceFault
 from workers.unforeseen import contained
 
 POLL_SECONDS = 2.0
-"""How often it looks for work without a hint."""
+"""Poll interval without a hint, in seconds."""
 
 WAIT_SECONDS = 60.0
 """How long it waits after a failure, unless it says otherwise."""
@@ -37,7 +37,7 @@ W = TypeVar("W", bound=Work)
 
 
 def now_and_then(_: Work) -> float:
-    """The wait of work that is told when there is some."""
+    """Poll interval for work that also gets hints."""
     return POLL_SECONDS
 
 
@@ -88,7 +88,7 @@ class WorkThread(threading.Thread, Generic[W]):
         self._stopped.wait(self._pause_seconds)  # a hint is no reason to ask a service sooner that has just failed
 
     def ring(self) -> None:
-        """There may be something to do."""
+        """Wake the thread: there may be something to do."""
         self._bell.set()
 
     def stop(self) -> None:

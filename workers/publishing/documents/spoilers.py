@@ -21,7 +21,7 @@ _SPOILER = re.compile(r'<span class="spoiler">.*?</span>', re.DOTALL)
 
 _TAG = re.compile(r"<[^>]*>")
 _PLACE = "\0"
-"""Of covered text, for the moment: no HTML has this character."""
+"""Placeholder for covered text. No HTML has this character."""
 _PLACES = re.compile(rf"{_PLACE}(?:\s*{_PLACE})*")
 
 

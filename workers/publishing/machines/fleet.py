@@ -76,7 +76,7 @@ class Fleet:
         return self._said
 
     def workers(self) -> int:
-        """The workers of all nodes that are alive and have our bucket, as they say; 0 where none has told for long."""
+        """Number of workers of all live nodes with our bucket, as they say; 0 if none has said so lately."""
         return sum(workers_of(node) for node in self._alive() if self._can_publish(node))
 
     @property

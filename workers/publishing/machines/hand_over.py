@@ -76,7 +76,7 @@ class HandOver:
         """Jobs that bucket or queue refuse: our own workers have them."""
 
     def step(self) -> int:
-        """Do what is due; how many claims went a step on. Raises ServiceFault and OSError."""
+        """Do what is due. Returns the number of claims that went a step on. Raises ServiceFault and OSError."""
         with self._fleet.telling("hand-over"):
             went_on = self._claim() + self._put() + self._hand_over()
             went_on += leftovers.clear(self._journal, self._queues, self._wire, self._origin)
@@ -113,7 +113,7 @@ class HandOver:
     # Originals into the bucket
 
     def _put(self) -> int:
-        """Put the originals of what is claimed; how many are there."""
+        """Put the originals of the claims into the bucket. Returns the number of those that are there."""
         due = claims.at_step(self._journal, "claimed", AT_ONCE)
         originals = self._originals(due)
         if not originals:
@@ -129,7 +129,7 @@ class HandOver:
         return moved
 
     def _originals(self, due: Iterable[Claim]) -> dict[str, bytes]:
-        """By token those of the first of these, as many as may be in memory."""
+        """The originals of the first of these claims by token, as many as may be in memory."""
         found: dict[str, bytes] = {}
         for one in due:
             if sum(map(len, found.values())) >= PUT_BYTES:
@@ -139,7 +139,7 @@ class HandOver:
         return found
 
     def _original(self, claim: Claim) -> bytes | None:
-        """What is in the spool. One that is lost or damaged there is for our own pool to settle, as any other."""
+        """The original in the spool. A lost or damaged one is for our own pool to settle, as any other."""
         job = self._job_of(claim)
         if job is None:
             return None
@@ -202,7 +202,7 @@ class HandOver:
     # What the bucket has lost, and what it has too much
 
     def _look_at_wire(self) -> int:
-        """Now and then: an original that is not there is put again (how many), one that nobody knows is deleted.
+        """Now and then, put originals again that are missing, and delete unknown ones. Returns the number put.
 
         It is this thread that puts and deletes, so what is recorded is what has to be there.
         """

@@ -85,7 +85,7 @@ class Minding:
         return 0
 
     def _read(self) -> int:
-        """Take results, page after page: the next question confirms the last page, so it is asked at once.
+        """Take results, a page at a time. The next question confirms the last page, so it is asked at once.
 
         How long to wait after an empty page is asked anew each time: what is handed over meanwhile may be done soon.
         """
@@ -100,7 +100,7 @@ class Minding:
     # What the queue has lost
 
     def _reconcile(self) -> int:
-        """Have that handed over again which neither the queue nor the results know; how many.
+        """Have pictures handed over again that neither the queue nor the results know. Returns their number.
 
         What waits for this thread is not lost: a result that was read is recorded, and its claim has ended.
         """
@@ -122,7 +122,7 @@ class Minding:
     # What our own workers have time for
 
     def _bring_back(self) -> int:
-        """Bring some back that no node holds, the newest first; how many. Without a node soon all of them are."""
+        """Bring some back that no node holds, the newest first. Returns their number. Without a node, soon all are."""
         outstanding = claims.outstanding(self._journal)
         if not outstanding:
             self._below = None

@@ -78,7 +78,7 @@ class Breaker:
         self.last_error = error
 
     def seconds_to_probe(self, now: float) -> float:
-        """How long until the service is asked again; 0 if it may be now."""
+        """Seconds until the service is asked again; 0 if it may be now."""
         return 0.0 if self.opened_at is None else max(0.0, self.silent_until - now)
 
     def _note(self, now: float, *, failed: bool) -> None:

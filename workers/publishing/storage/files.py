@@ -168,7 +168,7 @@ class FileStorage:
                     yield Stored(key, facts.st_size, facts.st_mtime)
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Does nothing: there is nothing to let go of."""
 
     def _path(self, key: str) -> Path:
         """The object's file. Never one outside the root, whatever the key."""

@@ -46,7 +46,7 @@ class Purges:
         takedowns.want_purged(self._journal, sha256, addresses_of(public, list(keys), known))
 
     def step(self) -> int:
-        """Purge some; how many are done with."""
+        """Purge some. Returns the number of those that are done."""
         if self._cdn is None:
             if takedowns.to_purge(self._journal, 1):
                 log.warning("purge.dropped", why="storage.cloudflare_zone is not set any more")

@@ -116,7 +116,7 @@ class Takedowns:
     # Objects that no row names any more
 
     def _delete(self) -> int:
-        """Delete the objects of those that are leaving, unless something names them still; how many are done with."""
+        """Delete the objects of leaving pictures that nothing names any more. Returns the number of those done."""
         now = self._journal.clock()
         leaving = takedowns.due(self._journal, "leaving", now, AT_ONCE)
         if not leaving:
@@ -146,7 +146,7 @@ class Takedowns:
         return len(found) - len(left)
 
     def _found(self, sha256: str) -> Garbage:
-        """All that is stored of a picture, under any prefix that there was. What is to be purged of it is recorded."""
+        """All objects of a picture, under any prefix that there was. What is to be purged of it is recorded."""
         storage = self._services.storage
         prefixes = {self._prefix, *(prefix for _, prefix in addresses.all_of(self._journal))}
         objects: list[Stored] = [one for prefix in sorted(prefixes) for one in objects_under(storage, prefix, sha256)]

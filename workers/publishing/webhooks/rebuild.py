@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 class Pinger(Protocol):
-    """As `receiver.Receiver`."""
+    """What sends the request: see `receiver.Receiver`."""
 
     def ping(self) -> None: ...
     def close(self) -> None: ...
@@ -61,7 +61,7 @@ class Rebuild:
         self._longest_seconds = longest_seconds
 
     def step(self) -> int:
-        """Ask for a rebuild if one is due; 1 if it was accepted."""
+        """Ask for a rebuild if one is due. Returns 1 if it was accepted, else 0."""
         now = webhooks.standing(self._journal, self._target.name)
         if now["gone_at"] is not None:
             self._pass_by()

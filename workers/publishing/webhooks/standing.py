@@ -1,4 +1,4 @@
-"""How a webhook stands: may it be asked, and how many messages at once. The journal keeps it over restarts."""
+"""How a webhook stands: whether it may be asked, and for how many messages at once. The journal keeps it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class Standing:
-    """Of one webhook. `clock` is monotonic."""
+    """The standing of one webhook. `clock` is monotonic."""
 
     def __init__(
         self, target: Target, journal: Journal, breaker: Breaker, clock: Callable[[], float] = time.monotonic

@@ -23,7 +23,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """The same as long as its URL is."""
+        """The webhook's name, which stays the same as long as its URL does."""
         return f"webhook:{hashlib.sha256(self.url.encode()).hexdigest()[:16]}"
 
     @property

@@ -46,7 +46,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node as the queues know it. `about` is what it says of itself, `finished` how many pictures it has settled.
+    """A node as the queues know it. `about` is what it says of itself, `finished` the number of pictures it settled.
 
     `in_hand` is what it was given, and nobody else since: its leases may have run out.
     """
@@ -70,7 +70,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """How things are: the nodes of the last day, the queues, and how many results wait for that origin."""
+    """How things are: the nodes of the last day, the queues, and the number of results that wait for that origin."""
 
     nodes: list[Node]
     queues: list[Queue]
@@ -85,12 +85,12 @@ class Queues:
 
     @classmethod
     def by(cls, settings: Mapping[str, Any]) -> Queues:
-        """Those of the project that the settings' section `catalog` names."""
+        """The queues of the project that the settings' section `catalog` names."""
         return cls(settings["url"], settings["key"], timeout_in(settings))
 
     @classmethod
     def of(cls, project: Project) -> Queues:
-        """By that connection."""
+        """The queues, over that connection."""
         queues = cls.__new__(cls)
         queues._project = project
         return queues

@@ -60,7 +60,7 @@ class Blocks:
     # What is in it
 
     def _cut_off(self, block: Block, task: Task) -> bool:
-        """Of a block that nobody has read yet, make the highest posts a block of their own; whether there are more."""
+        """Make the highest posts of an unread block a block of their own. Returns whether there are more posts."""
         over = site.above(self._journal, block)
         high = over.first_id if over else HIGHEST_ID
         before = (over.oldest_at, block.channel_id, high) if over and over.oldest_at else None

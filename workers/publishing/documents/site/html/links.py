@@ -17,13 +17,13 @@ _OBJECT = re.compile(rf"/([0-9a-f]{{2}}/[0-9a-f]{{64}}/{OBJECT_NAME})")
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """From the page at `path`, below the site's folder. `address` is what the URLs of all our objects begin with."""
+    """Links from the page at `path`, below the site's folder. `address` is the beginning of all our objects' URLs."""
 
     path: str
     address: str
 
     def page(self, path: str) -> str:
-        """To another page.
+        """Link to another page.
 
         >>> Links("7/12.html", "").page("index.html"), Links("7/12.html", "").page("7/13.html")
         ('../index.html', '13.html')

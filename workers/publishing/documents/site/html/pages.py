@@ -39,7 +39,7 @@ _NO_PICTURES = Html('<p class="empty">No pictures yet.</p>')
 
 @dataclass(frozen=True, slots=True)
 class ChannelEntry:
-    """One channel of the site: `name` is its @username, without @; `posts` how many of its posts readers see."""
+    """One channel of the site. `name` is its @username without @, `posts` the number of its posts that readers see."""
 
     id: int
     title: str
@@ -257,7 +257,7 @@ def _channel_facts(channel: ChannelEntry) -> Html:
 
 
 def _channels(channels: Sequence[ChannelEntry], links: Links) -> Html:
-    """The channels that there are; of a single one what there is to say."""
+    """The list of channels; of a single channel, facts about it."""
     if len(channels) == 1:
         return _channel_facts(channels[0])
     entry = '<li><a href="{href}" dir="auto">{title}</a> <small>{posts}</small></li>'

@@ -70,7 +70,7 @@ def day_of(at: str) -> str:
 
 
 def days_of(posts: Sequence[Post]) -> str:
-    """From the first day to the last: 5 – 26 October 2025."""
+    """The days from the first post to the last: 5 – 26 October 2025."""
     first, last = (day_of(choose(post.posted_at for post in posts)).split(" ") for choose in (min, max))
     if first == last:
         return " ".join(first)
