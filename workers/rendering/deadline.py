@@ -57,7 +57,10 @@ class Deadline:
         return self.last.cpu_seconds - self.first.cpu_seconds if self.first and self.last else 0.0
 
     def timing(self, job_seconds: float, patience: float) -> Timing:
-        """At the last look. `patience`: multiplier of `job_seconds` while the machine keeps the worker off the CPU."""
+        """How the job stood at the last look.
+
+        `patience`: multiplier of `job_seconds` while the machine keeps the worker off the CPU.
+        """
         wall = self.looked - self.began
         if self.cpu_seconds > job_seconds or wall - self.withheld_seconds > job_seconds:
             return Timing.OVER

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from workers.rendering.imaging.appearance.cosines import Rows, transform
 
 MOST_BYTES: Final = 25
-"""Of any hash, with alpha or without."""
+"""Longest hash, with alpha or without, in bytes."""
 
 LARGEST: Final = 100
 """Pixels a side that the reference takes. At most seven waves are counted along one: 32 pixels tell the same."""
@@ -35,7 +35,7 @@ class _Channel(NamedTuple):
 
 
 def thumbhash(width: int, height: int, pixels: Sequence[Pixel]) -> bytes:
-    """Of a picture of at most LARGEST pixels a side, row by row."""
+    """The ThumbHash of a picture of at most LARGEST pixels a side. `pixels`: row by row."""
     has_alpha = any(pixel[3] != 255 for pixel in pixels)
     limit = (5 if has_alpha else 7) / max(width, height)
     across, down = (max(1, _rounded(limit * side)) for side in (width, height))
@@ -79,7 +79,7 @@ def _encoded(rows: Rows, across: int, down: int) -> _Channel:
 
 
 def _packed(channels: list[_Channel], *, is_landscape: bool, shorter: int) -> bytes:
-    """`shorter`: waves of light along the shorter side, which the ratio of the sides is told from."""
+    """The hash's bytes. `shorter`: waves of light along the shorter side, which give readers the sides' ratio."""
     light, yellow, red, *more = channels
     head = (
         _rounded(63 * light.mean)
@@ -99,5 +99,5 @@ def _packed(channels: list[_Channel], *, is_landscape: bool, shorter: int) -> by
 
 
 def _rounded(value: float) -> int:
-    """As JavaScript rounds: halves go up."""
+    """Round as JavaScript does: halves go up."""
     return math.floor(value + 0.5)

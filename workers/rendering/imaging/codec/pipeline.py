@@ -1,4 +1,4 @@
-"""From the file to its renditions: read, check, decode, encode, write."""
+"""The way from a file to its renditions: read, check, decode, encode, write."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def develop(
 def _renditions(
     decoded: Decoded, steps: list[tuple[int, int]], ladder: Ladder, files: Mapping[str, bytes]
 ) -> Iterator[Rendition]:
-    """All that were made, by width; of one width WebP, AVIF and JPEG. `steps`: those of WebP and AVIF."""
+    """All renditions that were made, by width; in one width WebP, AVIF, JPEG. `steps`: the sizes of WebP and AVIF."""
     made = [Rendition(*step, name, 0) for step in steps for name in ladder.formats]
     jpeg = jpeg_size(decoded.steps, ladder)
     if jpeg:

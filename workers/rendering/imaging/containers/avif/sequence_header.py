@@ -19,7 +19,7 @@ class BadStream(Exception):
 
 
 class Colours(NamedTuple):
-    """Codes of ITU-T H.273: primaries, transfer function and matrix; 2 each where they are not stated."""
+    """Codes of ITU-T H.273: primaries, transfer function and matrix; 2 each if not stated."""
 
     primaries: int
     transfer: int
@@ -28,7 +28,7 @@ class Colours(NamedTuple):
 
 
 class _Bits:
-    """Reads numbers of so many bits, the highest first. BadStream where the data ends before."""
+    """Reads numbers bit by bit, the highest bit first. Raises BadStream if the data ends before."""
 
     def __init__(self, data: bytes) -> None:
         self._value, self._left = int.from_bytes(data), 8 * len(data)

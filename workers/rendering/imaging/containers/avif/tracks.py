@@ -76,7 +76,7 @@ def frames(data: bytes, track: Track) -> Iterator[Frame]:
 
 
 def _runs(data: bytes, track: Track) -> dict[int, int]:
-    """From which chunk on each has how many frames."""
+    """The number of frames in each chunk, by the first chunk with that number."""
     start = track.runs[0]
     entries = range(min(u32(data, start + 4), MAX_PARTS))
     return {u32(data, start + 8 + 12 * entry): u32(data, start + 12 + 12 * entry) for entry in entries}
@@ -85,7 +85,7 @@ def _runs(data: bytes, track: Track) -> dict[int, int]:
 def shorten(mended: bytearray, data: bytes, track: Track, count: int, chunk: int) -> None:
     """Leave the first `count` frames of the track, which fill the chunks up to `chunk`, or are all in the first one.
 
-    The tables keep their places and bytes: only how many of their entries count is less.
+    The tables keep their places and bytes: only fewer of their entries count.
     """
     runs = _runs(data, track)
     struct.pack_into(">I", mended, track.sizes[0] + 8, count)
@@ -96,7 +96,7 @@ def shorten(mended: bytearray, data: bytes, track: Track, count: int, chunk: int
 
 
 def first_bytes(data: bytes, most: int) -> bytes:
-    """Of the first frame of the first track: at most so many bytes."""
+    """The first bytes, at most `most`, of the first frame of the first track."""
     for track in film_tracks(data):
         for frame in frames(data, track):
             return data[frame.start : min(frame.end, frame.start + most)]
