@@ -110,7 +110,7 @@ def main(context: Context) -> None:
 
 
 def services_of(context: Context) -> Services:
-    """As the options say. Makes no connection yet."""
+    """The services that the options name. Makes no connection yet."""
     options = context.options
     return Services(
         storage=storages.make(options),

@@ -30,7 +30,7 @@ _PROFILE_NAME = b"icc"
 
 
 def strip(data: bytes) -> bytes:
-    """The same picture. Raises Unstrippable."""
+    """The file without its metadata, with the same picture. Raises Unstrippable."""
     kept: list[bytes] = []
     exif = None
     texts: dict[bytes, bytes] = {}

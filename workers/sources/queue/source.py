@@ -117,7 +117,7 @@ class QueueSource:
         self._next_poll = time.monotonic() + decisions.poll_seconds(self._nothing_came, random)
 
     def _enter(self, messages: Sequence[LeasedMessage]) -> int:
-        """Enter these into the journal; how many are of use.
+        """Enter these into the journal. Returns the number of those that are of use.
 
         Should the journal fail (its disk is full), this process ends: what it has not entered is given back first. Else
         each picture would wait for a lease, and be taken for one that brings down its nodes after some more of them.

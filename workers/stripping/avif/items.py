@@ -46,7 +46,7 @@ def entries(data: bytearray, iinf: Box) -> Iterator[tuple[int, ItemEntry]]:
 
 
 def places(data: bytearray, iloc: Box) -> dict[int, Place]:
-    """By number of the item."""
+    """The place of each item, by its number."""
     version = data[iloc.body]
     if version > 2:
         raise Unstrippable("an AVIF with an unknown form of its list of places")
@@ -134,7 +134,7 @@ class _Reader:
         self._end = end
 
     def number(self, size: int) -> int:
-        """The next one, of `size` bytes; 0 where `size` is 0."""
+        """The next number, of `size` bytes; 0 if `size` is 0."""
         if self.at + size > self._end:
             raise Unstrippable("an AVIF with a list that is cut off")
         self.at += size

@@ -23,7 +23,7 @@ class PictureGone(Exception):
 
 
 class FileReferences:
-    """By channel and message id."""
+    """The files of messages that were read lately, by channel and message id."""
 
     def __init__(self) -> None:
         self._files: OrderedDict[tuple[int, int], tuple[str, File]] = OrderedDict()

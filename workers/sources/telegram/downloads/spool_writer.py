@@ -45,7 +45,7 @@ class _Whole:
 
 
 class SpoolWriter:
-    """Of one process."""
+    """Writes originals into the spool, for one process."""
 
     def __init__(self, journal: Journal, spool: Spool) -> None:
         self._journal = journal
@@ -63,7 +63,7 @@ class SpoolWriter:
         return await self._keep(_Whole(job, data, -1, len(data), began, asyncio.get_running_loop().create_future()))
 
     async def keep_file(self, job: Job, fd: int, size: int, began: float) -> bool:
-        """The same with an original that is complete in its part file; `fd` is closed in any case."""
+        """Like `keep_data`, for an original that is complete in its part file. `fd` is closed in any case."""
         return await self._keep(_Whole(job, None, fd, size, began, asyncio.get_running_loop().create_future()))
 
     async def _keep(self, one: _Whole) -> bool:

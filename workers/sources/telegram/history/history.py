@@ -200,7 +200,7 @@ class History:
     # Ids that may be there a moment later
 
     def seconds_to_ask(self) -> float:
-        """In how many seconds a late or omitted id is to be asked for again; infinite without any."""
+        """Seconds until a late or omitted id is to be asked for again; infinite without any."""
         return min(self._late.seconds_to_ask(), self.reader.omitted.seconds_to_ask(time.monotonic()))
 
     async def _ask_again(self, connection: Connection) -> Taken:

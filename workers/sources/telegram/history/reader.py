@@ -118,7 +118,7 @@ class ChannelReader:
     # Recording
 
     def take(self, messages: Sequence[Message], low: int, high: int, priority: int = LIVE) -> Taken:
-        """Record these messages, which are all that there are from `low` to `high`."""
+        """Record these messages, which are all messages from `low` to `high`."""
         for one in messages:
             self._on_read(self.id, one)
         kinds = Counter(one.kind for one in messages if one.post is None and one.kind != "absent")

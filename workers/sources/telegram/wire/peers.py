@@ -1,4 +1,4 @@
-"""From a channel's address to what Telegram knows it by: an id, and an access hash that holds for one account."""
+"""What Telegram knows a channel by: an id, and an access hash that holds for one account."""
 
 from __future__ import annotations
 

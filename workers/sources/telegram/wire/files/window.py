@@ -16,7 +16,7 @@ MIN_BYTES: Final = 64 * 1024
 FIRST_BYTES: Final = 256 * 1024
 MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_PART_BYTES: Final = 512 * 1024
-"""Of a file in one answer: telethon gives no more either."""
+"""Largest part of a file in one answer, in bytes. Telethon gives no more either."""
 
 PROMPT_SECONDS: Final = 1.0
 SLOW_SECONDS: Final = 3.0
