@@ -59,7 +59,7 @@ def _has_job(journal: Journal, post: Post) -> bool:
 
 
 def _addresses_of(journal: Journal, page: Page, rules: Iterable[Rule]) -> frozenset[str]:
-    """Those of the rules' addresses that are this channel's."""
+    """The addresses in the rules that are this channel's."""
     own = {f"id:{page.channel.id}", f"name:{(page.channel.name or '').lower()}"}
     asked = {rule.channel for rule in rules if rule.channel}
     return frozenset(one for one in asked if one in own or page.channel.id in peers.channel_ids(journal, one))

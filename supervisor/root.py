@@ -191,7 +191,7 @@ def _supervisor(settings: Settings, specs: Sequence[ChildSpec], stop_fd: int, cg
 
 
 def _guard(settings: Settings, supervisor: Supervisor, router: RootRouter, cgroup: Path | None) -> Guard:
-    """The guard over the machine's memory, told how many image workers there are."""
+    """The guard over the machine's memory, with the number of image workers."""
     guard = Guard(supervisor.children, router.report, cgroup)
     guard.configure(tree.memory_limits(settings), tree.worker_count(settings))
     workers = tree.image_processors(settings)

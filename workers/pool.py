@@ -69,7 +69,7 @@ class Pool:
             log.info("claims.released", jobs=released)
 
     def on_options(self, options: Mapping[str, Any]) -> None:
-        """These are in force from now on."""
+        """Set the options that are in force from now on."""
         self._options = self._dispatcher.options = PoolOptions.read(options)
         self._settlement.policy = self._options.retry
 

@@ -237,7 +237,7 @@ class Uploader:
             stage.service.restore()
 
     def run(self) -> None:
-        """Have both stages go round until a stop is asked for. Raises what ends one of them."""
+        """Run both stages until a stop is asked for. Raises what ends one of them."""
         for thread in (*self._threads, *self._works):
             thread.start()
         while not self._context.stopping:

@@ -11,7 +11,7 @@ from health.snapshot import Snapshot
 Kind = Literal["counter", "gauge", "histogram", "info"]
 
 UNITS = ("bytes", "seconds")
-"""The base units that OpenMetrics is told of. The others say what is counted."""
+"""Base units that OpenMetrics gets. Other units only say what is counted."""
 
 
 class Sample(NamedTuple):

@@ -135,7 +135,7 @@ def picture(job: Job, base: str, names: Names, *, with_caption: bool) -> dict[st
 
 
 def _shown(renditions: Sequence[Rendition]) -> list[Rendition]:
-    """Those of one format, the narrowest first: WebP where there is any."""
+    """The renditions of one format, the narrowest first: of WebP if there are any."""
     formats = {one.format for one in renditions}
     chosen = "webp" if "webp" in formats else "avif"
     ladder = sorted((one for one in renditions if one.format == chosen), key=lambda one: one.width)

@@ -106,12 +106,12 @@ class Spool:
         fsync_folder(self._root)
 
     def write_original(self, job_id: int, generation: int, write: Callable[[Path], T]) -> T:
-        """Have `write` make the original, whole and fsynced, under the name that it gets; what `write` returned."""
+        """Have `write` make the original at the path that it gets, whole and fsynced. Returns what `write` does."""
         with self.original_being_made(job_id, generation) as part:
             return write(part)
 
     def put_original(self, job_id: int, generation: int, data: bytes) -> None:
-        """Have the original be these bytes, whole and fsynced."""
+        """Write these bytes as the original, whole and fsynced."""
 
         def write(part: Path) -> None:
             with part.open("wb") as file:

@@ -27,7 +27,7 @@ def begin(journal: Journal, sha256s: Iterable[str], needed: Callable[[set[str]],
 
 
 def renew(journal: Journal, sha256: str) -> bool:
-    """Something is asked of the storage now. False: the lease is lost, and nothing may be asked any more."""
+    """Extend the lease, since something is asked of the storage now. False: it is lost, and nothing may be asked."""
     with journal.transaction():
         is_held = bool(_held(journal, [sha256]))
         if is_held:

@@ -46,7 +46,7 @@ def check_version(packed: Mapping[str, Any], what: str) -> None:
 
 
 def known(of: type[Any], packed: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the values that this version has fields for."""
+    """The values that this version has fields for."""
     names = {field.name for field in fields(of)}
     return {name: value for name, value in packed.items() if name in names}
 

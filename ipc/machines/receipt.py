@@ -23,7 +23,7 @@ class Receipt:
 
     @classmethod
     def of(cls, packed: Mapping[str, Any]) -> Receipt:
-        """That in what goes to the database, which may have a result besides."""
+        """The receipt in what goes to the database, which may have a result besides."""
         return cls(packed["queue"], packed["msg_id"], packed["read_ct"], packed["key"])
 
     def packed(self) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def _elements(text: str, spans: Sequence[Span]) -> Iterator[_Element]:
 
 
 def _nested(active: Sequence[_Element]) -> list[_Element]:
-    """Those around one piece of text, the outermost first; of each name one, and no code within a listing."""
+    """The elements around one piece of text, the outermost first: one of each name, and no code within a listing."""
     first: dict[str, _Element] = {}
     for one in sorted(active, key=lambda one: one.place):
         first.setdefault(one.name, one)

@@ -113,7 +113,7 @@ def _tell_rows(settings: Settings, count: int) -> None:
 
 
 def _want_renditions(settings: Settings, chosen: Chosen) -> None:
-    """Have the uploader see to it that pictures are rendered anew whose recipe is not today's."""
+    """Have the uploader render pictures anew whose recipe is not today's."""
     images = settings.images
     recipe = resolve("workers.rendering.imaging:current_recipe")(images.preset, animations=images.animations)
     channels = _ids_of(settings, chosen.channels)

@@ -19,7 +19,7 @@ FIRST_DELAY_SECONDS = 0.25
 """The pause before the second replacement; the first one comes at once."""
 
 STEADY_SECONDS = 10.0
-"""An incarnation that was ready for so long ends a row of quick deaths: its replacement comes at once again."""
+"""An incarnation that was ready for this long ends a row of quick deaths: its replacement comes at once again."""
 
 HOLD_SECONDS = 600.0
 LONGEST_HOLD_SECONDS = 3600.0

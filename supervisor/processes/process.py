@@ -60,7 +60,7 @@ class Receives(Protocol):
 
 
 class Sends(Protocol):
-    """The supervisor's end of what a child is told (see `ipc.transport.mailbox.Outbox`)."""
+    """The supervisor's end of the pipe to a child (see `ipc.transport.mailbox.Outbox`)."""
 
     def send(self, message: Message) -> bool: ...
     def close(self) -> None: ...
@@ -146,7 +146,7 @@ class Process:
         self.signal(signal.SIGKILL)
 
     def end_hung(self, now: float) -> None:
-        """It hangs: have it show its stacks, then ask it to stop, then kill it. `escalate` sees to the rest."""
+        """End a hanging process: have it show its stacks, ask it to stop, then kill it. `escalate` does the rest."""
         self.intent = Intent.HUNG
         self.signal(signal.SIGUSR2)
         self.term_at, self.kill_at = now + SHOW_SECONDS, now + SHOW_SECONDS + TERM_SECONDS

@@ -41,11 +41,11 @@ class ChildSpec:
     target: str = ""
     """"package.module:function", resolved in the child's own process."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Plain data for the child, and all that it is told: a secret goes only to the child that needs it."""
+    """All data that the child gets: a secret goes only to the child that needs it."""
     command: CommandSpec | None = None
     restart: Restart = "permanent"
     ready_seconds: float = 45.0
-    """It says that it is ready within this time, or is taken for hung. More than the longest wait for the journal."""
+    """Time within which the child says that it is ready, else it is hung. More than the longest wait for a journal."""
     beat_seconds: float = 4.0
     """Between two heartbeats. /status names a problem after ten seconds of silence."""
     hang_seconds: float = 60.0
@@ -53,9 +53,9 @@ class ChildSpec:
     stall_seconds: float = 0.0
     """What its main loop may take for one round, where that is more than `hang_seconds`."""
     stop_seconds: float = 10.0
-    """How long it may finish its work in hand after it was asked to stop."""
+    """How long the child may finish its work in hand after it was asked to stop."""
     cap_bytes: int = 0
-    """Memory above which it is killed; 0: none."""
+    """Memory above which the child is killed; 0: none."""
     costs_only_itself: bool = False
     """The tree goes on without it: where it dies too often, it is held, and tried once more later. So is a command."""
     leaves_when_finished: bool = False

@@ -52,5 +52,5 @@ def unpacked(word: str) -> dict[str, str]:
 
 
 def is_join(text: str) -> bool:
-    """As a setting's `read` has it: empty, or a word that can be unpacked. Raises ValueError."""
+    """Check a setting's value: empty, or a join word that can be unpacked. Raises ValueError."""
     return not text or bool(unpacked(text))

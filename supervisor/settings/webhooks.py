@@ -69,7 +69,7 @@ class WebhookSettings:
     )
 
     def public(self) -> dict[str, Any]:
-        """As one JSON-able dict, without URL and secret."""
+        """The webhook as one JSON-able dict, without URL and secret."""
         return {
             "url": "(set)",
             "secret": "(set)" if self.secret else "",
@@ -115,7 +115,7 @@ def _checked(entry: SettingEntry, value: Any, base: Path) -> Any:
 
 
 def _events(value: Any) -> tuple[str, ...]:
-    """In their own order, each once."""
+    """The events in their own order, each once."""
     if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
         raise ValueError
     for one in value:

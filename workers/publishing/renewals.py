@@ -76,7 +76,7 @@ class Renewals:
     # To be rendered once more
 
     def _begin(self, renewal: Renewal) -> int:
-        """Have one rendered, if its row is written and it is not by that recipe yet; whether it went a step on."""
+        """Have a picture rendered anew if its row is written and its recipe another. Returns 1 if it went a step on."""
         job = lookup.job(self._journal, renewal.job_id)
         if job is None or not job.is_public or job.recipe == renewal.recipe:
             renewals.end(self._journal, [renewal])

@@ -42,7 +42,7 @@ def now_and_then(_: Work) -> float:
 
 
 class WorkThread(threading.Thread, Generic[W]):
-    """It goes round until a stop is asked for. `error` is what ended it. No exit waits for it: it can be repeated.
+    """Does its work again and again until a stop. `error` is what ended it. No exit waits for it: work can be repeated.
 
     `make` is called in the thread itself: connections are not shared by threads. `poll_seconds` is how long it waits
     for a hint after a step that found nothing.

@@ -96,7 +96,7 @@ def in_hand(journal: Journal) -> list[Guest]:
 
 
 def of(journal: Journal, job_ids: Iterable[int]) -> dict[int, TakenJob]:
-    """Those of these jobs that were taken, by job."""
+    """The taken jobs among these, by job id."""
     rows = journal.run("taken_of", ids=json.dumps(list(job_ids)))
     return {
         row["job"]: TakenJob(row["job"], row["key"], _receipt(row), msgpack.unpackb(row["terms"]), row["taken_at"])

@@ -145,7 +145,7 @@ def is_new_installation(journal: Journal) -> bool:
 
 
 def want_purged(journal: Journal, sha256: str, urls: Iterable[str]) -> None:
-    """These addresses of the picture are to be purged, once its objects are deleted."""
+    """Record that these addresses of the picture are to be purged, once its objects are deleted."""
     with journal.transaction():
         for url in urls:
             journal.run("add_purge", url=url, sha256=sha256)

@@ -82,7 +82,7 @@ class Catalog(Protocol):
             yield self.write_many(batch)
 
     def referenced(self, sha256s: Iterable[str]) -> set[str]:
-        """Those of the digests that some image still has. Raises CatalogFault."""
+        """The digests among these that some image still has. Raises CatalogFault."""
 
     def named(self, sha256s: Iterable[str]) -> set[str]:
         """The keys of all renditions and previews that images with these digests name. Raises CatalogFault."""

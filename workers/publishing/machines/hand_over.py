@@ -158,7 +158,7 @@ class HandOver:
         return job if job and job.is_handed_over and job.generation == claim.generation else None
 
     def _refuse(self, claim: Claim, reason: str) -> None:
-        """Have our own workers do it, and don't try again."""
+        """Leave the picture to our own workers, and don't try to hand it over again."""
         log.warning("machines.refused", job=claim.job_id, reason=reason)
         self._refused.add(claim.job_id)
         transitions.bring_back(self._journal, [claim.number])
@@ -186,7 +186,7 @@ class HandOver:
         return handover_of(job, described, key, self._wire.key(claim.token), self._terms)
 
     def _send(self, sent: list[tuple[Claim, Handover]]) -> list[Claim]:
-        """Those of these that the queue has. One that it refuses keeps none of the others out."""
+        """Send the hand-overs, and return the claims that the queue has. A refused one keeps none of the others out."""
         try:
             self._queues.hand_over(
                 [("live" if message.priority == LIVE else "backfill", message.packed()) for _, message in sent]

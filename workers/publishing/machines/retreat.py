@@ -75,7 +75,7 @@ class Retreat:
 
 
 def release(journal: Journal, some: Iterable[Claim]) -> int:
-    """Have our own workers do these. Returns their number."""
+    """Leave these pictures to our own workers. Returns their number."""
     brought = transitions.bring_back(journal, [one.number for one in some])
     log.info("machines.brought_back", jobs=brought)
     return brought

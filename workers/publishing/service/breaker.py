@@ -22,7 +22,7 @@ from workers.publishing.service.retry_after import bounded
 WINDOW_SECONDS = 60.0
 WINDOW_CALLS = 20
 WINDOW_SHARE = 0.5
-"""It opens as well when this share of at least WINDOW_CALLS calls has failed within the window."""
+"""The breaker opens as well when this share of at least WINDOW_CALLS calls has failed within the window."""
 
 
 @dataclass

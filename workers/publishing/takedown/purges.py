@@ -89,7 +89,7 @@ def _cdn(zone: str, settings: Mapping[str, Any]) -> Cloudflare:
 
 
 def forgive(journal: Journal, service: str) -> None:
-    """It works: forget that it failed, if it did."""
+    """Forget that the service failed, if it did: it works."""
     if breakers.get(journal, service) is not None:
         breakers.drop(journal, service)
 

@@ -91,9 +91,9 @@ class Rebuild:
                 return wanted
 
     def _pass_by(self) -> None:
-        """It is gone: of the changes that a rebuild is wanted for it keeps the last one, should it be brought back.
+        """The webhook is gone: keep only the last change that wants a rebuild, should it be brought back.
 
-        That one is given up when a page of others has come after it: the journal keeps no more for it.
+        That change is given up when a page of others has come after it: the journal keeps no more for it.
         """
         position = webhooks.position(self._journal, self._target.name)
         found = changes.after(self._journal, position, PAGE)

@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 def register(journal: Journal, options: Mapping[str, Any]) -> list[Target]:
-    """Have the journal know those of the settings, and no others. A new one follows from now on."""
+    """Enter the webhooks of the settings into the journal, and drop all others. A new one follows from now on."""
     wanted = targets(options)
     for label in webhooks.forget_others(journal, {(one.name, one.kind) for one in wanted}):
         log.info("webhook.removed", webhook=label)

@@ -38,7 +38,7 @@ CLOSED_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class _Closed:
-    """That bucket gives this node nothing, while others may get something there."""
+    """The bucket gives this node nothing, while others may get something there."""
 
     bucket: str
     reason: str

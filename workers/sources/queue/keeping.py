@@ -121,7 +121,7 @@ class Keeping:
             self._database.extend([one.receipt for one in in_hand if one.job not in gone])
 
     def _forget(self, ending: Ending, job_ids: Iterable[int], *, only_idle: bool = False) -> list[int]:
-        """Those of these jobs that are forgotten; nothing of them is left in the spool."""
+        """Forget these jobs, and all of them in the spool. Returns those that were forgotten."""
         states: tuple[State, ...] = ("seen", "fetched") if only_idle else ()
         return guests.forget(self._journal, self._spool, ending, job_ids, idle=only_idle, states=states)
 

@@ -107,7 +107,7 @@ def rebuilt_places(data: bytearray, iloc: Box, kept: list[bytes]) -> bytes:
 
 
 def rebuilt_references(data: bytearray, iref: Box, pictures: Collection[int]) -> bytes:
-    """Those between pictures."""
+    """The iref box with only the references between pictures."""
     width = 4 if data[iref.body] else 2
     kept = []
     for box in boxes_in(data, iref.body + 4, iref.end):

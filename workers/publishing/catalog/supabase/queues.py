@@ -132,7 +132,7 @@ class Queues:
         return self._among(keys, "pd_take_back", origin=origin, untaken_only=untaken_only)
 
     def status(self, origin: str, keys: Sequence[str]) -> set[str]:
-        """Those of the keys that are in a queue, or have a result waiting. Up to `KEYS` at a time."""
+        """The keys among these that are in a queue, or have a result waiting. Up to `KEYS` at a time."""
         return self._among(keys, "pd_status", origin=origin)
 
     # For a node
@@ -172,7 +172,7 @@ class Queues:
         return self._ask(_text, "pd_faults")
 
     def _among(self, keys: Sequence[str], function: str, **arguments: Any) -> set[str]:
-        """Those of the keys that the function names."""
+        """The keys among these that the function names."""
         if not keys:
             return set()
         found = set(self._ask(_text, function, keys=list(keys), **arguments))

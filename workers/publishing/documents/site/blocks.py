@@ -123,7 +123,7 @@ class Blocks:
             yield Task("block", rank, one.channel_id, one.first_id)
 
     def _pages(self, block: Block, until: int) -> list[site.PostPage]:
-        """Those of posts that were written for this block, as far as it reaches now."""
+        """The posts' pages that were written for this block, as far as it reaches now."""
         return site.posts_between(self._journal, block.channel_id, block.first_id, until - 1)
 
     def _beside(self, block: Block, *, up: bool) -> list[Block]:

@@ -44,7 +44,7 @@ class SignsOfLife:
         self._unsent: weakref.WeakKeyDictionary[socket.socket, int] = weakref.WeakKeyDictionary()
 
     def note(self) -> None:
-        """It has taken or given something just now."""
+        """Note that the service has taken or given something just now."""
         self._last = time.monotonic()
 
     def follow(self, connection: socket.socket) -> None:

@@ -23,7 +23,7 @@ Box = tuple[float, float, float, float]
 """Left, upper, right and lower edge in px."""
 
 _MODES: Final = ("L", "RGB", "RGBA", "CMYK")
-"""Those that it takes as Pillow has them in memory."""
+"""Modes that it takes as Pillow has them in memory."""
 
 _BYTES_PER_PIXEL: Final = 4
 _WEIGHTS_BYTES: Final = 4 * 1024 * 1024

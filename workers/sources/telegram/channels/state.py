@@ -111,7 +111,7 @@ class ChannelState:
         return channel_id == self.channel_id
 
     def has_fault(self, fault: ChannelFault) -> None:
-        """It can't be read, and why."""
+        """Note that the channel can't be read, and why."""
         self.fault, self.fault_times = fault, self.fault_times + 1
         longest = CLOSED_SECONDS if self.channel_id is not None else RESOLVE_SECONDS
         self.rest_until = time.monotonic() + min(longest, HINT_PAUSE_SECONDS * 2 ** min(self.fault_times, 10))

@@ -164,7 +164,7 @@ class DownloadFailures:
         self.forget(job_id)
 
     def forget(self, job_id: int) -> None:
-        """It is not wanted any more, or it is its own fault now."""
+        """Forget a job's failures: it is not wanted any more, or its own fault now."""
         self._all.pop(job_id, None)
 
     def waiting_for(self, dc_id: int) -> list[int]:

@@ -24,7 +24,7 @@ from ipc.journal import Journal
 from workers.sources.settle import Fetched, record_fetched
 
 MAX_THREADS: Final = 8
-"""They wait for the disk, which writes what they wait for together: many wait no longer than one."""
+"""Most threads that wait for the disk. It writes what they wait for together: many wait no longer than one."""
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ class SpoolWriter:
 
 
 def _make_safe(spool: Spool, batch: list[_Whole]) -> None:
-    """Have these files on the disk under their names, and know their digests. Errors are noted with each."""
+    """Write these files to the disk under their names, with their digests. Errors are noted with each."""
     _each(batch, partial(_seal, spool))
     named = [one for one in batch if one.error is None]
     _each(named, lambda one: spool.name_original(one.job.id, one.job.generation))
@@ -128,7 +128,7 @@ def _each(batch: list[_Whole], work: Callable[[_Whole], None]) -> None:
 
 
 def _seal(spool: Spool, one: _Whole) -> None:
-    """Have the file's bytes on the disk, and its sha256."""
+    """Write the file's bytes to the disk, and set its `sha256`."""
     if one.data is not None:
         one.sha256 = hashlib.sha256(one.data).hexdigest()
         with open(spool.part(one.job.id, one.job.generation), "wb", buffering=0, opener=_for_us_only) as writer:

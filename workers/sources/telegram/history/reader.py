@@ -87,7 +87,7 @@ class ChannelReader:
         return list(page.messages)
 
     async def by_ids(self, connection: Connection, message_ids: Sequence[int]) -> list[Message]:
-        """These messages, absent ones included, but for ids that were left out for the first time."""
+        """The messages with these ids, absent ones included, but for ids that were left out for the first time."""
         if not message_ids:
             return []
         try:

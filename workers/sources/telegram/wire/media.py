@@ -76,7 +76,7 @@ _MEDIA_KINDS: Final = {
 }
 
 VIDEO_KINDS: Final = ("video", "animation")
-"""Those that have a poster. A video message, which is round, is no film that a website would show."""
+"""Kinds that have a poster. A video message, which is round, is no film that a website would show."""
 
 _ENTITIES: Final = {
     types.MessageEntityBankCard: "bank_card",

@@ -66,7 +66,7 @@ class Candidate:
 
 
 def candidates(srcset: str | None) -> list[Candidate]:
-    """Those of a srcset as the view has it, by width.
+    """The candidates of a srcset of the view, by width.
 
     >>> candidates("https://a/1.webp 640w, https://a/2.webp 320w")
     [Candidate(url='https://a/2.webp', width=320), Candidate(url='https://a/1.webp', width=640)]
@@ -79,7 +79,7 @@ def candidates(srcset: str | None) -> list[Candidate]:
 
 
 def nearest(some: list[Candidate], widths: tuple[int, ...]) -> list[Candidate]:
-    """Those whose widths are nearest to these, each once.
+    """The candidates whose widths are nearest to `widths`, each once.
 
     >>> [one.width for one in nearest([Candidate("", 300), Candidate("", 900), Candidate("", 2000)], (320, 640, 1280))]
     [300, 900]

@@ -241,7 +241,7 @@ def _post_facts(post: Post) -> Html:
 
 
 def _tags(post: Post) -> Html:
-    """Those that are not in the text above them."""
+    """The tags that are not in the text above them."""
     said = post.caption.lower()
     tags = join(html('<li dir="auto">#{tag}</li>', tag=tag) for tag in post.tags if f"#{tag}" not in said)
     return html('<ul class="tags" aria-label="Tags">{tags}</ul>', tags=tags) if tags else Html()

@@ -13,7 +13,7 @@ from workers.rendering.imaging.colour.cicp import encoded
 from workers.rendering.imaging.colour.hdr import Toning, light
 
 _STRIP_PIXELS: Final = 65_536
-"""That are reckoned at a time, in numbers of four bytes, some fifteen of each pixel."""
+"""Pixels that are reckoned at a time, in numbers of four bytes, some fifteen for each pixel."""
 
 _BRIGHTEST: Final = 65_535
 

@@ -15,7 +15,7 @@ _SRGB: Final = (1, 13, 0)
 
 
 class BadStream(Exception):
-    """It has no sequence header, or ends within it."""
+    """The stream has no sequence header, or ends within it."""
 
 
 class Colours(NamedTuple):

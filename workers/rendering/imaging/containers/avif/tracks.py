@@ -12,7 +12,7 @@ from workers.rendering.imaging.containers.parts import MAX_PARTS, u32
 _WAY: Final = (b"trak", b"mdia", b"minf", b"stbl")
 
 _MOST_TRACKS: Final = 8
-"""That are looked at. A film has two, with alpha's."""
+"""Most tracks that are looked at. A film has two, with alpha's."""
 
 _CHUNKS: Final = ((b"stco", ">I"), (b"co64", ">Q"))
 """The table of offsets in the file, in 32 or in 64 bits."""
@@ -40,7 +40,7 @@ class Track(NamedTuple):
 
 
 def film_tracks(data: bytes) -> Iterator[Track]:
-    """Those of AV1, alpha's among them."""
+    """The tracks of AV1, alpha's among them."""
     for moov, stop in boxes.within(data, 0, len(data), b"moov"):
         places = [(moov, stop)]
         for kind in _WAY:
