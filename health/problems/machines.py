@@ -69,7 +69,7 @@ def nodes_silent(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def queues_old(snapshot: Snapshot) -> Iterator[Problem]:
-    """Pictures wait for nodes. Not told while the database does not answer: that is a problem, and the figure is old."""
+    """Pictures wait for nodes. Not told while the database does not answer: that is told, and this figure is old."""
     report = snapshot.report(machines.TOPIC)
     if report.get("error"):
         return

@@ -199,7 +199,7 @@ def _keep_only(folder: Path, name: str) -> None:
 
 
 def _delete(path: Path) -> bool:
-    """Delete a file or a folder, as far as it can be done; whether it is gone. A link is deleted, not followed."""
+    """Delete a file or a folder, as far as possible. Returns whether it is gone. A link is deleted, not followed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -209,7 +209,7 @@ def _delete(path: Path) -> bool:
 
 
 def remove_if_empty(folder: Path) -> bool:
-    """Delete a folder that nothing is in; whether it is gone."""
+    """Delete an empty folder. Returns whether it is gone."""
     try:
         folder.rmdir()
     except OSError:

@@ -27,7 +27,7 @@ class Work(Protocol):
     """What such a thread does, step by step. Every step can be repeated."""
 
     def step(self) -> int:
-        """Do what is due; how much was done, 0 if there is nothing. Raises ServiceFault and OSError."""
+        """Do what is due. Returns how much was done, 0 if nothing was due. Raises ServiceFault and OSError."""
 
     def close(self) -> None:
         """Let go of the services. The next step opens them anew."""

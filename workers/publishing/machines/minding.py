@@ -60,7 +60,7 @@ class Minding:
         """Claims from this number on were looked at, for some to take back."""
 
     def step(self) -> int:
-        """Do what is due; how much was done. Raises ServiceFault."""
+        """Do what is due. Returns how much was done. Raises ServiceFault."""
         try:
             with self._fleet.telling("results"):
                 done = self._look() + self._read() + self._reconcile() + self._bring_back()

@@ -44,7 +44,7 @@ class Retreat:
         self._origin = journal.machine_id()
 
     def step(self) -> int:
-        """Bring some home, then clear away what is left; how much was done. Raises ServiceFault."""
+        """Bring some home, then clear away what is left. Returns how much was done. Raises ServiceFault."""
         if claims.outstanding(self._journal):
             return self._bring_home()
         try:

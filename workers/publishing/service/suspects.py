@@ -59,7 +59,7 @@ class Suspects:
         return suspects
 
     def put_last(self, job: Job, *, fatal: bool) -> bool:
-        """This job opened the breaker, or kept it open; whether that costs it an attempt."""
+        """This job opened the breaker, or kept it open. Returns whether that costs it an attempt."""
         others_succeeded = self._last.pop(job.id, False)
         self._last[job.id] = False
         if len(self._last) > LAST_JOBS:

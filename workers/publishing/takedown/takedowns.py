@@ -67,7 +67,7 @@ class Takedowns:
         self._services = OwnServices(options, ANSWER_SECONDS)
 
     def step(self) -> int:
-        """Do what is due; how much was done. Raises ServiceFault and OSError."""
+        """Do what is due. Returns how much was done. Raises ServiceFault and OSError."""
         counts = takedowns.counts(self._journal)
         if not any(counts[step] for step in ("waiting", "leaving", "purging")):
             self.close()

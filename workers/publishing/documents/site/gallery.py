@@ -159,7 +159,7 @@ class Gallery:
         return was_written and not self._connected().output.is_there(INDEX)
 
     def _collect(self, position: int) -> bool:
-        """Make tasks of the changes, then move on; whether there were some."""
+        """Make tasks of the changes, then move on. Returns whether there were some."""
         start = position
         while page := changes.after(self._journal, position, AT_ONCE):
             failpoints.reach("site.before")
