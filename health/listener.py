@@ -14,7 +14,7 @@ MOST_CONNECTIONS = 2000
 """Beyond this clients wait in the kernel's queue, until a silent connection is closed."""
 
 AT_ONCE = 100
-"""How many are accepted at one look: those that are open get their turn, and all are counted."""
+"""Most connections that are accepted at one look: those that are open get their turn, and all are counted."""
 
 REST_SECONDS = 0.5
 """How long nothing is accepted after a failure. asyncio looks again after a second."""

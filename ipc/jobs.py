@@ -43,7 +43,7 @@ class Rendition:
 
     @property
     def file(self) -> str:
-        """Its name in the spool.
+        """The rendition's name in the spool.
 
         >>> Rendition(640, 480, "avif", 9).file, Rendition(640, 480, "jpeg", 9).file
         ('640.avif', '640.jpg')

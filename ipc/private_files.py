@@ -18,7 +18,7 @@ from pathlib import Path
 
 FOLDER, FILE = 0o700, 0o600
 PASSABLE = 0o711
-"""Others may reach what they are allowed to read in it, and can't list it."""
+"""Mode of a folder in which others may reach what they may read, and which they can't list."""
 
 SERVED = 0o755
 """A folder of media/, and one above state_dir."""

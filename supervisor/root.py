@@ -143,7 +143,7 @@ def run(
 
 
 def _prepare(settings: Settings) -> SystemdNotifier:
-    """This process, before it takes anything. Raises CannotStart."""
+    """Prepare this process, before it takes anything. Raises CannotStart."""
     logs.configure(**asdict(settings.log), process="root")
     if faults := tree.faults(settings):
         raise CannotStart("\n".join(faults))

@@ -24,7 +24,7 @@ MOST_WAITING = 50
 """Notices that wait for a recipient; beyond that the oldest are dropped."""
 
 ANSWER_SECONDS = 120.0
-"""When a message that is still under way counts as not answered. Apprise itself waits 4 s, for most services."""
+"""Seconds after which a message under way counts as unanswered. Apprise itself waits 4 s, for most services."""
 
 FAILURES = 2
 """Failures in a row that are a problem. One alone is mended by the retry, most likely."""

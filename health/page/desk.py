@@ -17,23 +17,23 @@ from ipc.text.channel_address import Address
 from ipc.text.post_address import PostAddress
 
 PICTURES = 24
-"""How many pictures the contact sheet has."""
+"""Number of pictures of the contact sheet."""
 
 GROUPS = 50
-"""How many reasons of dead letters are shown, the most frequent ones."""
+"""Most reasons of dead letters that are shown, the most frequent ones."""
 
 LETTERS = 200
-"""How many dead letters are listed in all groups together."""
+"""Most dead letters that are listed in all groups together."""
 
 LETTERS_SHOWN = 20
-"""How many of each group are listed, at most."""
+"""Most dead letters that are listed in each group."""
 
 WIDEST = 1280
 """No wider rendition is offered: a picture is shown some 120 pixels wide, and twice or three times as many on a fine
 screen."""
 
 MARKS = 60
-"""How many ends of processes and reloads are marked in the plot."""
+"""Most ends of processes and reloads that are marked in the plot."""
 
 MINUTES, HOURS = 60, 24
 

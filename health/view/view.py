@@ -50,7 +50,7 @@ class View:
         self._messages.receive()
 
     def note_pause(self) -> None:
-        """This process has not run for a while: the others may have been frozen with it."""
+        """Note that this process has not run for a while: the others may have been frozen with it."""
         self._awake_since = self._monotonic()
 
     def snapshot(self) -> Snapshot:

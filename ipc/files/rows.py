@@ -79,7 +79,7 @@ def _image(job: Job, layout: RowLayout) -> dict[str, Any]:
 
 
 def _place(one: Rendition) -> tuple[int, int]:
-    """Its rank in the row: readers rely on the order."""
+    """The rank of a rendition in the row: readers rely on the order."""
     return one.width, list(CONTENT_TYPES).index(one.format)
 
 

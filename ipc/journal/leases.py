@@ -54,7 +54,7 @@ def times(journal: Journal) -> dict[str, float]:
 
 
 def being_removed(journal: Journal, sha256s: Iterable[str]) -> set[str]:
-    """Those of the digests whose objects are being removed: ask before storing some of them.
+    """The digests whose objects are being removed: ask before storing some of them.
 
     An expired lease is dropped here; its holder finds that out before its next request.
     """
@@ -69,7 +69,7 @@ def being_removed(journal: Journal, sha256s: Iterable[str]) -> set[str]:
 
 
 def _held(journal: Journal, sha256s: Iterable[str]) -> set[str]:
-    """Those of the digests that have a lease. One from the future (the clock was set back) does not hold either."""
+    """The digests that have a lease. One from the future (the clock was set back) does not hold either."""
     now = journal.clock()
     return {sha256 for sha256, at in _times_of(journal, sha256s).items() if abs(now - at) < LEASE_SECONDS}
 

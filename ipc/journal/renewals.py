@@ -90,7 +90,7 @@ def counts(journal: Journal) -> dict[str, int]:
 
 
 def made_of_stripped(journal: Journal, job_ids: Iterable[int]) -> set[int]:
-    """Those of these jobs whose original in the spool is a published one without metadata: not the file as it came."""
+    """The jobs among these whose original in the spool is a published one without metadata, not the file as it came."""
     return {row["job"] for row in journal.run("made_of_stripped", ids=json.dumps(list(job_ids)))}
 
 

@@ -144,7 +144,7 @@ class Outputs:
             self._watch(output)
 
     def end(self, outputs: tuple[Output, ...]) -> None:
-        """Their command is gone."""
+        """Finish the outputs of a command that is gone."""
         for output in outputs:
             self._unwatch(output)
             self._paused.discard(output)

@@ -48,7 +48,7 @@ SHOW_SECONDS = 0.3
 """How long a child that hangs has to show its stacks: the kernel delivers the signal at once, unless it is stopped."""
 
 TERM_SECONDS = 2.0
-"""How long it then has to end by itself."""
+"""How long the child then has to end by itself."""
 
 
 class Receives(Protocol):

@@ -59,15 +59,15 @@ class ChildSpec:
     costs_only_itself: bool = False
     """The tree goes on without it: where it dies too often, it is held, and tried once more later. So is a command."""
     leaves_when_finished: bool = False
-    """Its slot is deleted when it has ended by itself: nobody is going to start it again."""
+    """Delete the slot when the child has ended by itself: nobody will start it again."""
     after_others: bool = False
     """Started only when all those before it are ready (or have been tried once)."""
     nice: int = 0
     returns_memory: bool = True
     """Whether glibc gives freed memory back to the system at once. Not for one that soon needs as much again."""
     sandbox: Sandbox | Literal[""] = ""
-    """How it is sealed (`supervisor.child.sandbox`): as well as the machine can, or it is held unless system calls are
-    filtered, or not at all. Empty: it is a process of ours like the others.
+    """How the child is sealed (`supervisor.child.sandbox`): as well as the machine can, or it is held unless system
+    calls are filtered, or not at all. Empty: it is a process of ours like the others.
     """
     workplace: str = ""
     """"package.module:function", which makes its folders: what it may read, and what it may write into."""

@@ -207,7 +207,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _try_to_write(path: Path, text: str) -> None:
-    """Where the kernel has no such file (no swap accounting), it is left."""
+    """Write the file, unless the kernel has none (no swap accounting)."""
     try:
         _write(path, text)
     except OSError as error:

@@ -382,7 +382,7 @@ class SupervisorSettings:
     command: tuple[CommandSettings, ...] = setting((), CommandSettings.__doc__ or "", secret=True)
 
     def commands(self) -> tuple[CommandSettings, ...]:
-        """All of them, that of `worker_script` first."""
+        """All commands, that of `worker_script` first."""
         script = tuple(shlex.split(self.worker_script))
         return (*([CommandSettings(name=WORKER, command=script)] if script else []), *self.command)
 

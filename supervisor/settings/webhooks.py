@@ -17,7 +17,7 @@ from supervisor.settings.tables import Faults, tables_of, values_of
 from supervisor.settings.values import checked, nearest
 
 MOST = 16
-"""Each is served by a thread of its own, with connections of its own."""
+"""Most webhooks. Each has a thread and connections of its own."""
 
 EVENTS = ("published", "changed", "deleted")
 KEY_BYTES = range(24, 65)

@@ -111,7 +111,7 @@ class ObjectStage:
         return jobs
 
     def _probe(self) -> None:
-        """Where no job asks whether the storage is back, ask it something of our own."""
+        """If no job asks whether the storage is back, ask it something of our own."""
         if not self.service.wants_probe:
             return
         try:

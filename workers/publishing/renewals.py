@@ -35,7 +35,7 @@ AT_ONCE = 64
 """Pictures whose old objects are deleted in one go."""
 
 WAIT_SECONDS = 60.0
-"""How long one waits that can't be begun, or whose old objects can't go yet."""
+"""How long a renewal waits that can't be begun, or whose old objects can't go yet."""
 
 SOURCE_SECONDS = 86400.0
 """How long a source may take to fetch an original once more before that is given up: perhaps it has no such channel."""

@@ -107,7 +107,7 @@ class RowStage:
                 self.liveness.answered()
 
     def _probe(self) -> None:
-        """Where no job asks whether the catalogue is back, ask it something of our own."""
+        """If no job asks whether the catalogue is back, ask it something of our own."""
         if not self.service.wants_probe or self._journal_has_some():
             return
         try:
@@ -205,7 +205,7 @@ class RowStage:
 
 
 def _own_and_guests(jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
-    """This machine's own, and those that it has taken for their origins."""
+    """This machine's own jobs, and those that it has taken from origins."""
     own: list[Job] = []
     guests: list[Job] = []
     for job in jobs:

@@ -18,7 +18,7 @@ POLL_SECONDS = 2.0
 """Poll interval without a hint, in seconds."""
 
 WAIT_SECONDS = 60.0
-"""How long it waits after a failure, unless it says otherwise."""
+"""How long a thread waits after a failure, unless the failure says otherwise."""
 
 log = structlog.get_logger()
 

@@ -74,7 +74,7 @@ class Origin:
 
 
 def in_hand(journal: Journal) -> list[Guest]:
-    """All of them, the oldest first."""
+    """All jobs in hand, the oldest first."""
     return [
         Guest(
             row["job"],

@@ -57,7 +57,7 @@ def let_go(journal: Journal, job: Job, now: float) -> None:
 
 
 def keep_replaced(journal: Journal, job: Job) -> None:
-    """Its post is deleted, but nobody has said so: what it showed before is left to `gc`, as its picture is."""
+    """Leave what the job showed before to `gc`, like its picture: its post is deleted, but nobody has said so."""
     journal.run("keep_replaced", job=job.id)
 
 
@@ -80,7 +80,7 @@ def _put(journal: Journal, job: Job, stage: Step, now: float, looks: int) -> Non
 
 
 def spare(journal: Journal, job: Job) -> None:
-    """Its post is there again: what was not begun is not done."""
+    """Drop the job's takedowns that were not begun: its post is there again."""
     journal.run("spare", job=job.id)
 
 
@@ -114,7 +114,7 @@ def leave(journal: Journal, one: Takedown) -> None:
 
 
 def end(journal: Journal, sha256: str, *, again_at: float, is_removed: bool) -> None:
-    """Its objects are deleted, and their addresses may be purged; or they stay, as something names them still.
+    """End the takedowns of a picture: its objects are deleted, or they stay, as something names them still.
 
     Those that are to be looked for once more are so at that Unix second.
     """

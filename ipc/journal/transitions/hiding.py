@@ -66,7 +66,7 @@ def block(journal: Journal, job: Job, sha256: str, now: float) -> Literal["hidde
 
 
 def blocked(journal: Journal, sha256s: Iterable[str]) -> set[str]:
-    """Those of the digests that the operator keeps out."""
+    """The digests among these that the operator keeps out."""
     return {row["sha256"] for row in journal.run("blocked", sha256s=json.dumps(list(sha256s)))}
 
 

@@ -264,7 +264,7 @@ def by_need(channels: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def channel_name(one: Mapping[str, Any]) -> str:
-    """Its title and its address; an address alone while it was not found yet."""
+    """The channel's title and address; the address alone while it was not found yet."""
     address, title = safe(one.get("address") or one.get("id") or ""), safe(one.get("title") or "")
     return f"{title} ({address})" if title and address else title or address
 

@@ -169,7 +169,7 @@ def _waits(finding: Finding, job: Job, instance: Instance, now: float) -> Iterat
 
 
 def _machine(job: Job) -> str:
-    """Where it is instead of in our own pool. Which node has it, only the database knows."""
+    """What a job waits for that is not in our own pool. Which node has it, only the database knows."""
     at = next((one.at for one in reversed(life.read(job.life)) if one.step is Step.HANDED_OVER), None)
     since = f" since {iso(at)}" if at else ""
     return f"another machine: it is handed over{since} (bin/run nodes shows which there are)"

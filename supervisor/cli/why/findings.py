@@ -41,7 +41,7 @@ class Finding:
 
 
 def find(journal: Journal, settings: Settings, address: PostAddress) -> Finding:
-    """All at one moment."""
+    """Find everything about a post, at one moment."""
     with journal.reading():
         ids = _ids_of(journal, address)
         jobs = [job for one in ids if (job := lookup.known(journal, one, address.message_id))]

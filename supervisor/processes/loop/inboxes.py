@@ -68,7 +68,7 @@ class Inboxes:
             self.take(slot, process, message)
 
     def _close(self, process: Process) -> None:
-        """Once only: after an error the mailbox may be closed already, and the number soon be another file's."""
+        """Close an inbox, once only: after an error it may be closed already, and its number soon be another file's."""
         if process.listening:
             process.listening = False
             self._poller.unwatch(process.inbox_fd)

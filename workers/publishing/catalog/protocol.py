@@ -88,7 +88,7 @@ class Catalog(Protocol):
         """The keys of all renditions and previews that images with these digests name. Raises CatalogFault."""
 
     def last_sign(self) -> float:
-        """When it last gave an answer, by the monotonic clock. Any thread may ask; it returns at once."""
+        """When the catalogue last gave an answer, by the monotonic clock. Any thread may ask; it returns at once."""
         return -math.inf
 
     def urls(self, sha256s: Iterable[str]) -> set[str]:

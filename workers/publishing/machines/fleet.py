@@ -72,7 +72,7 @@ class Fleet:
 
     @property
     def said(self) -> Machines | None:
-        """Its last answer."""
+        """The database's last answer."""
         return self._said
 
     def workers(self) -> int:
@@ -167,6 +167,6 @@ class Fleet:
 
 
 def workers_of(node: Node) -> int:
-    """Its image workers, as it says: at least one."""
+    """The number of a node's image workers, as it says; at least one."""
     workers = node.about.get("workers")
     return max(1, workers) if isinstance(workers, int) else 1

@@ -23,7 +23,7 @@ RESULTS_SECONDS = 1.0
 """How often results are asked for while something is handed over, after a page that was empty."""
 
 IDLE_SECONDS = 10.0
-"""How often while nothing is; and how often the database is asked who there is."""
+"""How often while nothing is handed over; also how often the database is asked for the nodes."""
 
 FRUITLESS_SECONDS = 5.0
 """How long nothing is taken back after nodes turned out to hold all of it."""

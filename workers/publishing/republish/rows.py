@@ -66,7 +66,7 @@ def lacks_columns(one: addresses.PublishedAddress, prefix: str) -> bool:
 
 
 def _write_again(options: Mapping[str, Any], is_wanted: Callable[[addresses.PublishedAddress], bool]) -> Iterator[int]:
-    """Each row once: the uploader may write some under the same address again meanwhile."""
+    """Send each row once: the uploader may write some under the same address again meanwhile."""
     journal = Journal.open(Path(options["state_dir"]) / "journal.db")
     try:
         for one in filter(is_wanted, addresses.published(journal)):

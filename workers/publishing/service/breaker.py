@@ -42,7 +42,7 @@ class Breaker:
     _calls: deque[tuple[float, bool]] = field(default_factory=deque)
 
     def state(self, now: float) -> Literal["closed", "open", "half-open"]:
-        """While it is open the service is not asked. While half-open one request is made: its answer decides."""
+        """Its state. While open, the service is not asked. While half-open, one request is made: its answer decides."""
         if self.opened_at is None:
             return "closed"
         return "open" if now < self.silent_until else "half-open"

@@ -128,7 +128,7 @@ class Storage(Protocol):
         """
 
     def last_sign(self) -> float:
-        """When it last took or gave anything, by the monotonic clock. Any thread may ask; it returns at once."""
+        """When the storage last took or gave anything (monotonic). Any thread may ask; it returns at once."""
 
     def probe(self) -> None:
         """See whether it answers as one does that works, with one cheap request."""

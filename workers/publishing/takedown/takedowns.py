@@ -35,7 +35,7 @@ AT_ONCE = 256
 """Pictures whose objects are deleted in one go: each go waits for as long as a row may be on its way."""
 
 WAIT_SECONDS = 60.0
-"""How long one waits whose row is on its way, or whose objects could not be deleted now."""
+"""How long a takedown waits whose row is on its way, or whose objects could not be deleted now."""
 
 AFTER_SECONDS = 60.0
 """What "auto" means in an installation that is new."""

@@ -24,7 +24,7 @@ QUIET_SECONDS = 60.0
 """How long nothing has changed before a rebuild is asked for: an album, or a burst of posts, makes one."""
 
 LONGEST_SECONDS = 600.0
-"""How long a change waits for that at most. A host's builds are counted, and take minutes."""
+"""How long a change waits for a rebuild at most. A host's builds are counted, and take minutes."""
 
 PAGE = 1000
 """Changes that are looked at in one go."""

@@ -70,7 +70,7 @@ class Database:
         return self._clock() >= self._silent_until
 
     def take(self, count: int) -> list[LeasedMessage] | None:
-        """Up to `count` messages, each under lease from now on. None, here and below: no answer."""
+        """Take up to `count` messages, each under lease from now on. None, here and below: no answer."""
         messages = self._ask(lambda: self._queues.take(self._node, self.about, count, self._lease_seconds))
         return None if messages is None else [LeasedMessage(one.receipt, one.message) for one in messages]
 

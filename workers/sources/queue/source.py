@@ -34,7 +34,7 @@ LOOK_SECONDS = 0.25
 """How often the journal is looked at while something is in hand: for what is dead, and for room."""
 
 IDLE_SECONDS = 2.0
-"""How often while nothing is, at least."""
+"""How often the journal is looked at while nothing is in hand, at least."""
 
 FETCH_SECONDS = 0.1
 """How long an original that is being fetched is waited for at once."""

@@ -160,7 +160,7 @@ class _Check:
         return peer
 
     def _known(self, key: str, account_id: int) -> tuple[tuple[int, int] | None, set[int]]:
-        """This account's peer, and the channels that the address led to for whatever account."""
+        """This account's peer of the address, and the channels that the address led to for any account."""
         if not self._journal_path.exists():
             return None, set()
         try:

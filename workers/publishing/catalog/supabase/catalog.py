@@ -41,7 +41,7 @@ class SupabaseCatalog(Catalog):
     def write_each(
         self, batches: Iterable[Sequence[MessageRows]], *, stop: Callable[[], bool] = never
     ) -> Iterator[list[Outcome]]:
-        """While one batch is on its way the caller makes the next one, and deals with the last outcomes."""
+        """Write batches. While one is on its way the caller makes the next one, and deals with the last outcomes."""
         under_way: Threads[list[Outcome]] | None = None
         for batch in batches:
             before, under_way = under_way, None

@@ -152,7 +152,7 @@ def _captions(pictures: Sequence[Row]) -> list[str]:
 
 
 def _caption(row: Row) -> str:
-    """Without what is under a spoiler. An earlier version's row has no HTML yet."""
+    """The caption as HTML, without what is under a spoiler. An earlier version's row has no HTML yet."""
     if row["caption_html"] is not None:
         return covered_html(str(row["caption_html"]))
     return html.escape(row["caption"] or "").replace("\n", "<br>")

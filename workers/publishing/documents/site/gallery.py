@@ -193,12 +193,12 @@ class Gallery:
         return self._settings["title"] or (titles[0] if len(titles) == 1 and titles[0] else DEFAULT_TITLE)
 
     def _version(self) -> str:
-        """Another one as soon as any page may look otherwise."""
+        """The version of the pages. It changes as soon as any page may look otherwise."""
         look = self._look(self._connected().storage)
         return hashlib.sha256(repr((look, _source_digest())).encode()).hexdigest()
 
     def _place(self) -> str:
-        """Where the documents are: what was written to another place says nothing of this one."""
+        """The place of the documents. What was written to another place says nothing of this one."""
         storage = self._options["storage"]
         where = [storage.get(name, "") for name in ("backend", "endpoint", "bucket", "prefix")]
         return hashlib.sha256(repr((where, self._options["state_dir"])).encode()).hexdigest()

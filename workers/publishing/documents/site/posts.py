@@ -25,7 +25,7 @@ class Post:
 
     @property
     def path(self) -> str:
-        """Its page, below the site's folder. It lasts, whichever of an album's messages are deleted."""
+        """The post's page, below the site's folder. It lasts, whichever of an album's messages are deleted."""
         row = self.pictures[0]
         return post_path(self.channel_id, row["message_id"], row["grouped_id"])
 

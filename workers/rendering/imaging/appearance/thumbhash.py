@@ -27,7 +27,7 @@ Pixel = tuple[int, int, int, int]
 
 
 class _Channel(NamedTuple):
-    """Its mean, the parts of its waves (0 to 1, the half is none), and what those are scaled by."""
+    """A channel's mean, the parts of its waves (0 to 1, the half is none), and what those are scaled by."""
 
     mean: float
     waves: list[float]

@@ -15,7 +15,7 @@ from workers.sources.telegram.wire.connection import Connection
 from workers.sources.telegram.wire.media import File, Message
 
 MAX_REMEMBERED: Final = 2000
-"""Some 1 KiB each."""
+"""Most references that are kept. Each takes some 1 KiB."""
 
 
 class PictureGone(Exception):

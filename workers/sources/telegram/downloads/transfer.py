@@ -21,14 +21,14 @@ PARALLEL_PARTS: Final = 4
 
 
 async def to_memory(connection: Connection, file: File) -> bytearray:
-    """All of the file. Raises Damaged, and what the connection does."""
+    """Download the whole file into memory. Raises Damaged, and what the connection does."""
     data = bytearray(file.bytes)
     await _download(connection, file, partial(_put, data))
     return data
 
 
 async def to_descriptor(connection: Connection, file: File, fd: int) -> None:
-    """All of the file into the open one. Raises OSError too."""
+    """Download the whole file into an open one. Raises OSError too."""
     await _download(connection, file, partial(_write, fd))
 
 

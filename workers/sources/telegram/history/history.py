@@ -141,7 +141,7 @@ class History:
         return taken
 
     def _settled(self, messages: list[Message]) -> list[Message]:
-        """Without the ids at the end that may not be posted yet: absent, and beyond the newest message."""
+        """The messages without ids at the end that may not be posted yet: absent, and beyond the newest message."""
         newest = max([self.reader.top, *(one.id for one in messages if one.kind != "absent")])
         return [one for one in messages if one.id <= newest]
 

@@ -8,7 +8,7 @@ LONGEST: Final = 4096
 """Bytes of a stream within which libavif looks for the header; so a browser does not look further either."""
 
 _SEQUENCE_HEADER: Final = 1
-"""Its obu_type."""
+"""The obu_type of a sequence header."""
 
 _SRGB: Final = (1, 13, 0)
 """The codes of RGB itself, which always has the full range."""

@@ -58,7 +58,7 @@ def description(data: bytes, stsd: Span) -> list[Span]:
 
 
 def frames(data: bytes, track: Track) -> Iterator[Frame]:
-    """Each in turn; of a strange film no more than `MAX_PARTS`. Nothing says that they lie within the file."""
+    """The frames in turn, at most `MAX_PARTS` of a strange film. They may lie beyond the file's end."""
     sizes, number = track.sizes[0], 0
     same, count = u32(data, sizes + 4), u32(data, sizes + 8)
     wide = struct.calcsize(track.offset_format)

@@ -69,7 +69,7 @@ class Window:
         self.in_flight -= size
 
     def _narrow(self, window: int, asked_at: float, now: float) -> None:
-        """Once for all that was asked for before the last time: they have waited for the same reason."""
+        """Narrow the window, once for all that was asked for before the last time: it waited for the same reason."""
         if asked_at >= self._narrowed_at:
             self.window = max(MIN_BYTES, window)
             self._narrowed_at = now
