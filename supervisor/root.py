@@ -229,7 +229,7 @@ def _control(settings: Settings, supervisor: Supervisor, operations: Operations)
 
 
 def _on_hangup(supervisor: Supervisor, operations: Operations) -> Callable[[], None]:
-    """What SIGHUP does: stop where the terminal is gone that there was, else reload."""
+    """What SIGHUP does: stop if the terminal is gone that there was, else reload."""
     had_terminal = signals.has_terminal()
 
     def on_hangup() -> None:

@@ -155,7 +155,7 @@ def image_processors(settings: Settings) -> Processors:
 
 
 def image_worker(settings: Settings) -> ChildSpec:
-    """What each of the pool's children is."""
+    """The spec of each of the pool's children."""
     options = {
         **image_options(settings),
         "spool": str(settings.state_dir / "spool"),
@@ -352,7 +352,7 @@ def has_account(settings: Settings) -> bool:
 
 
 def editing_options(settings: Settings) -> dict[str, Any]:
-    """What `ipc.editing.Editing.from_options` reads."""
+    """The options that `ipc.editing.Editing.from_options` reads."""
     telegram = settings.telegram
     return {"commands": telegram.editor_commands, "rules": [rule.options() for rule in telegram.rules]}
 

@@ -1,4 +1,4 @@
-"""What a node proves by that a message is its own."""
+"""Receipts: a node proves by one that a message is its own."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def _nested(active: Sequence[_Element]) -> list[_Element]:
 
 
 def _step(inside: Sequence[_Element], wanted: Sequence[_Element]) -> list[str]:
-    """What leads from within these elements to within those."""
+    """The tags that lead from within these elements to within those."""
     common = 0
     while common < min(len(inside), len(wanted)) and inside[common] is wanted[common]:
         common += 1

@@ -18,7 +18,7 @@ class Effort:
     """What a process has had of the processors since it was started, in seconds, and whether the kernel lets it run."""
 
     cpu_seconds: float
-    """What all its threads have used."""
+    """Processor time of all its threads, in seconds."""
     queued_seconds: float
     """How long its threads were ready to run and others ran (those of them that have not ended yet)."""
     waits_for_disk: bool = False

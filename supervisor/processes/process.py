@@ -213,7 +213,7 @@ def spawn(spec: ChildSpec, number: int, liveness_fd: int, log: dict[str, str]) -
 
 
 def _pidfd(popen: subprocess.Popen[bytes]) -> int:
-    """What its exit is seen by. A process that cannot be watched must not live: another would be started beside it."""
+    """The pidfd that shows its exit. A process that can't be watched must not live: another would start beside it."""
     try:
         return os.pidfd_open(popen.pid)
     except OSError:

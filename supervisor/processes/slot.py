@@ -134,7 +134,7 @@ class Slot:
         self.deaths, self._in_a_row, self._holds = (), 0, 0
 
     def cancel(self) -> None:
-        """What is not running is not started any more: the tree is being stopped, or the operator has said so."""
+        """Cancel the next start: the tree is being stopped, or the operator has said so."""
         if self.process is None and self.is_scheduled:
             self._resting, self._holds = State.STOPPED, 0
 

@@ -26,7 +26,7 @@ NAMES = (
 """The settings that it may hold. Others, of a later version, are passed over."""
 
 BACKENDS = {"storage.backend": "r2", "catalog.backend": "supabase"}
-"""What follows from being a node."""
+"""Backends that follow from being a node."""
 
 
 def packed(values: Mapping[str, str]) -> str:

@@ -74,7 +74,7 @@ class Inboxes:
             self._poller.unwatch(process.inbox_fd)
 
     def _on_protocol_error(self, slot: Slot, process: Process, error: Closed) -> None:
-        """What it sends cannot be trusted any more, so neither can its work."""
+        """End a child whose messages can't be trusted any more, so neither can its work."""
         log.error("child.protocol_error", child=slot.spec.name, pid=process.pid, error=str(error))
         process.end(Intent.PROTOCOL_ERROR)
 

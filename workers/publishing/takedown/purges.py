@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from workers.publishing.takedown.cloudflare import Cloudflare, PurgeFault
 
 SERVICE = "cdn"
-"""What the journal calls it among the circuit breakers."""
+"""The journal's name for the CDN among the circuit breakers."""
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 15.0, 600.0
 """After the first failure in a row, and at most: each further one doubles it."""

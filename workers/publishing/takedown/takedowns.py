@@ -43,7 +43,7 @@ AFTER_SECONDS = 60.0
 NEVER = -1.0
 
 SERVICE = "takedown"
-"""What the journal calls a failure to delete among the circuit breakers."""
+"""The journal's name for failures to delete, among the circuit breakers."""
 
 REMEDY = (
     "Let the token of storage.access_key_id list and delete objects, and see that storage and catalogue answer. Nothing"

@@ -150,7 +150,7 @@ def _of_code(code: str, text: str, where: str, pause: float | None) -> CatalogFa
 def _of_status(
     status: int, headers: Mapping[str, str], text: str, where: str, pause: float | None
 ) -> CatalogFault | RowFault:
-    """What a gateway says, or a proxy in between."""
+    """The fault by the status that a gateway, or a proxy in between, gives."""
     if status == 413:
         return RowFault(f"{where}: the row is refused: it is larger than what the service takes ({text})")
     fatal = {
@@ -184,7 +184,7 @@ def of_nonsense(answer: object, *, where: str) -> CatalogFault:
 
 
 def halves(key: str) -> tuple[str, str | None]:
-    """What lets in at the gateway, and the token behind it, if it is another: that of a node's own role.
+    """The key for the gateway, and the token behind it, if it is another: that of a node's own role.
 
     >>> halves("sb_publishable_x:eyJ.e30.x"), halves("sb_secret_x")
     (('sb_publishable_x', 'eyJ.e30.x'), ('sb_secret_x', None))

@@ -136,7 +136,7 @@ class ChannelState:
         self.trouble, self.trouble_times, self.is_defect, self.was_read = "", 0, False, True
 
     def close(self) -> None:
-        """What was known of its peer does not hold any more."""
+        """Forget the peer: what was known of it does not hold any more."""
         self.last_title, self.history = self.title, None
 
     @property

@@ -150,7 +150,7 @@ _TILE = """<li class="{ratio}"><a href="{href}" data-stop="tile">{picture}{line}
 
 
 def _tile(post: Post, links: Links, *, with_channel: bool, is_first: bool) -> Html:
-    """What is said of a picture stands below it, so it has a text of its own only where the editors wrote one."""
+    """A picture with its caption below it. It has an alternative text only if the editors wrote one."""
     alt = str(post.cover["alt"] or "")
     title = excerpt(post.channel_title, CHANNEL_LENGTH)
     return html(

@@ -13,7 +13,7 @@ ALT_LENGTH, LINE_LENGTH, TITLE_LENGTH, LEAD_LENGTH, DESCRIPTION_LENGTH = 140, 11
 """Characters, of what stands for a caption."""
 
 KINDS = {"video": "Video", "animation": "Animation"}
-"""What a picture is called that is none."""
+"""Names of posters, by what they stand for."""
 
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
