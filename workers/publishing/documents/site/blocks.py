@@ -24,7 +24,7 @@ from workers.publishing.documents.site.posts import Post, archive_path, posts_of
 from workers.publishing.documents.site.sitemap import CHUNK
 
 SPAN = 32
-"""An album's pictures have consecutive ids, at most ten of them. So many beyond a block's edge belong to it at most."""
+"""Ids beyond a block's edge that may belong to its posts. An album has at most ten pictures, with consecutive ids."""
 
 HIGHEST_ID = 2**63 - 1
 
