@@ -31,7 +31,7 @@ def json_answer(content: Any, status: int, *more: tuple[bytes, bytes]) -> Answer
 
 
 def fresh_answer(content_type: bytes, body: bytes, status: int, *more: tuple[bytes, bytes]) -> Answer:
-    """Never kept by a proxy or a browser."""
+    """An answer that no proxy or browser keeps."""
     headers = (
         (b"content-type", content_type),
         (b"content-length", b"%d" % len(body)),

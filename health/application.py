@@ -37,7 +37,7 @@ class StatusSource(Protocol):
         """Whether the tree lives."""
 
     def changes(self) -> int:
-        """Another number as soon as a process of the tree is another one, or in another state."""
+        """A counter that grows whenever a process is replaced or changes state."""
 
 
 class Application:

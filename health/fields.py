@@ -273,7 +273,7 @@ FIELDS: Mapping[str, Field] = {
     "machines.taken[].lost": Field("pictures", "whose leases were over, or that the origin took back", "integer"),
     "machines.taken[].last_at": Field(TIME, "when it last took or finished one of them", "string null"),
 }
-"""By path: `[]` stands for each item of a list, `*` for each name in an object whose names are data."""
+"""Every field of /status by its path. `[]` stands for each item of a list, `*` for each name that is data."""
 
 SOURCES: Mapping[str, str] = {
     "": "journal",

@@ -14,13 +14,13 @@ MOST_CONNECTIONS = 2000
 """Beyond this clients wait in the kernel's queue, until a silent connection is closed."""
 
 AT_ONCE = 100
-"""How many are accepted at one look: those that are open get their turn, and all are counted."""
+"""Most connections that are accepted at one look: those that are open get their turn, and all are counted."""
 
 REST_SECONDS = 0.5
 """How long nothing is accepted after a failure. asyncio looks again after a second."""
 
 SPELL_SECONDS = 60.0
-"""A shortage that was not met for so long is over: the next one is logged."""
+"""A shortage that was not met for this long is over: the next one is logged."""
 
 SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -42,7 +42,7 @@ class Listener(socket.socket):
         self._accepted = 0
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """As of any socket. BlockingIOError: none waits, or none is to be accepted now."""
+        """Accept a connection as any socket does. Raises BlockingIOError if none waits or may be accepted now."""
         now = time.monotonic()
         if now < self._rests_until or self._accepted >= AT_ONCE:
             self._accepted = 0

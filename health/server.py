@@ -31,7 +31,7 @@ LOOK_SECONDS = 2.0
 """How often the problems are looked at besides every request, so that `since` is right."""
 
 OVERSLEPT_SECONDS = 2.0
-"""A process that wakes up later than wanted by more than this was frozen, or had no processor."""
+"""Waking up later than planned by more than this means that the process was frozen or got no CPU time."""
 
 SILENT_SECONDS = 5.0
 """How long a connection may be open with no request under way."""

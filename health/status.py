@@ -117,7 +117,7 @@ def _post_to_row(figures: Figures) -> dict[str, Any]:
 
 
 def _stages(figures: Figures) -> dict[str, Any]:
-    """Of each stage: how often its work succeeded, how many seconds that took together, what else it ended with."""
+    """Each stage: how often its work succeeded, the seconds that this took in all, and its other outcomes."""
     return {
         stage: {
             "count": figures.outcomes.get((stage, "done"), 0),

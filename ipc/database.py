@@ -129,7 +129,7 @@ def refuses_a_value(error: BaseException) -> bool:
 
 
 def _code_of(error: BaseException) -> int:
-    """SQLite's primary result code; 0, which is no error's, for an error that is not SQLite's."""
+    """SQLite's primary result code; 0 for an error of something else."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF if isinstance(error, sqlite3.Error) else 0
 
 

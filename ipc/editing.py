@@ -28,7 +28,7 @@ class Editing:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Editing:
-        """As a child's options have it: `commands`, and `rules`, each a map."""
+        """From a child's options: `commands`, and `rules`, each a map."""
         return cls(options["commands"], tuple(map(PostRule.of, options["rules"])))
 
 
@@ -59,7 +59,7 @@ def _has_job(journal: Journal, post: Post) -> bool:
 
 
 def _addresses_of(journal: Journal, page: Page, rules: Iterable[PostRule]) -> frozenset[str]:
-    """Those of the rules' addresses that are this channel's."""
+    """The addresses in the rules that are this channel's."""
     own = {f"id:{page.channel.id}", f"name:{(page.channel.name or '').lower()}"}
     asked = {rule.channel for rule in rules if rule.channel}
     return frozenset(one for one in asked if one in own or page.channel.id in peers.channel_ids(journal, one))
@@ -116,7 +116,10 @@ def hide_posts(journal: Journal, jobs: Iterable[Job], now: float) -> int:
 
 
 def show_posts(journal: Journal, jobs: Iterable[Job], now: float) -> tuple[int, int]:
-    """Show these, whatever their captions say. How many were hidden, and how many stay so: their picture is blocked."""
+    """Show these posts, whatever their captions say.
+
+    Returns the number of posts that were hidden, and of those that stay hidden because their picture is blocked.
+    """
     shown, blocked = 0, 0
     failpoints.reach("hidden.before")
     with journal.transaction():
@@ -134,7 +137,7 @@ def show_posts(journal: Journal, jobs: Iterable[Job], now: float) -> tuple[int, 
 
 @dataclass(frozen=True, slots=True)
 class Blocking:
-    """How many posts `block` has hidden, or shown again, and how many go no further, or are tried again."""
+    """`hidden`: posts that were hidden, or shown again. `stopped`: posts that go no further, or are tried again."""
 
     hidden: int
     stopped: int

@@ -34,7 +34,7 @@ MACHINES = "machines"
 """Who has claimed a job that is handed over to another machine, instead of an image worker."""
 
 EXTENSIONS = {"webp": "webp", "avif": "avif", "jpeg": "jpg"}
-"""Of the file names and keys of each format. A row's renditions of one width are in this order."""
+"""Ending of file names and keys of each format. A row's renditions of one width are in this order."""
 
 PREVIEW_SIZE = (1200, 630)
 """Sides in px of every picture for link cards."""
@@ -51,7 +51,7 @@ class Rendition:
 
     @property
     def file(self) -> str:
-        """Its name in the spool.
+        """The rendition's name in the spool.
 
         >>> Rendition(640, 480, "avif", 9).file, Rendition(640, 480, "jpeg", 9).file
         ('640.avif', '640.jpg')
@@ -76,7 +76,7 @@ class Appearance:
     animated: bool
 
     def packed(self) -> list[Any]:
-        """As messages and the journal have it."""
+        """The values as messages and the journal have them."""
         return [
             self.thumbhash,
             self.color,

@@ -100,5 +100,5 @@ class Page:
 
 
 def clean(text: str) -> str:
-    """Without what UTF-8 or PostgreSQL can't hold: NUL, and halves of a surrogate pair. The length stays the same."""
+    """The text without what UTF-8 or PostgreSQL can't hold: NUL, halves of a surrogate pair. The length stays."""
     return re.sub("[\0\ud800-\udfff]", "\ufffd", text)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 FOLDER, FILE = 0o700, 0o600
 PASSABLE = 0o711
-"""Others may reach what they are allowed to read in it, and can't list it."""
+"""Mode of a folder in which others may reach what they may read, and which they can't list."""
 
 SERVED = 0o755
 """A folder of media/, and one above state_dir."""
@@ -139,7 +139,7 @@ class Loose:
 
 
 def loose(state_dir: Path, *, has_media: bool) -> Iterator[Loose]:
-    """What of state_dir others can get at, without media/ and what the spool has inside. Links are passed over."""
+    """Paths of state_dir that others can get at, without media/ and the inside of the spool. Links are passed over."""
     passable = has_media or (state_dir / "media").exists()
     allowed = {state_dir: PASSABLE if passable else FOLDER, state_dir / "spool": FOLDER}
     allowed |= {path: FILE for pattern in FILES for path in sorted(state_dir.glob(pattern))}

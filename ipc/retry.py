@@ -33,8 +33,8 @@ class RetryPolicy:
 
 
 def pause_seconds(times: int, first: float, longest: float, random: Callable[[], float]) -> float:
-    """The pause after so many tries in a row (from 1) that came to nothing: `first` seconds, and twice as long each
-    time, up to `longest`; jitter comes on top of both. `random` gives [0, 1).
+    """The pause after the `times`-th failure in a row (from 1): `first` seconds, doubled with each further failure, at
+    most `longest`, then jittered. `random` gives [0, 1).
 
     >>> [pause_seconds(times, 1.0, 30.0, lambda: 0.5) for times in (1, 2, 3, 99)]
     [1.0, 2.0, 4.0, 30.0]

@@ -180,7 +180,7 @@ def has_account(settings: Settings) -> bool:
 
 
 def editing_options(settings: Settings) -> dict[str, Any]:
-    """What `ipc.editing.Editing.from_options` reads."""
+    """The options that `ipc.editing.Editing.from_options` reads."""
     telegram = settings.telegram
     return {"commands": telegram.editor_commands, "rules": [rule.options() for rule in telegram.rules]}
 

@@ -146,7 +146,7 @@ def run(
 
 
 def _prepare(settings: Settings) -> SystemdNotifier:
-    """This process, before it takes anything. Raises CannotStart."""
+    """Prepare this process, before it takes anything. Raises CannotStart."""
     logs.configure(**asdict(settings.log), process="root")
     if faults := tree.faults(settings):
         raise CannotStart("\n".join(faults))
@@ -194,7 +194,7 @@ def _supervisor(settings: Settings, specs: Sequence[ChildSpec], stop_fd: int, cg
 
 
 def _guard(settings: Settings, supervisor: Supervisor, router: RootRouter, cgroup: Path | None) -> Guard:
-    """The guard over the machine's memory, told how many image workers there are."""
+    """The guard over the machine's memory, with the number of image workers."""
     guard = Guard(supervisor.children, router.report, cgroup)
     guard.configure(tree.memory_limits(settings), child_options.worker_count(settings))
     workers = child_options.image_processors(settings)
@@ -232,7 +232,7 @@ def _control(settings: Settings, supervisor: Supervisor, operations: Operations)
 
 
 def _on_hangup(supervisor: Supervisor, operations: Operations) -> Callable[[], None]:
-    """What SIGHUP does: stop where the terminal is gone that there was, else reload."""
+    """What SIGHUP does: stop if the terminal is gone that there was, else reload."""
     had_terminal = signals.has_terminal()
 
     def on_hangup() -> None:

@@ -127,7 +127,7 @@ def operators_own(given: CommandSettings) -> ChildSpec:
 
 
 def image_worker(settings: Settings) -> ChildSpec:
-    """What each of the pool's children is."""
+    """The spec of each of the pool's children."""
     options = {
         **image_options(settings),
         "spool": str(settings.state_dir / "spool"),
@@ -208,9 +208,9 @@ CHECKS: dict[str, Check] = {
 """What `check` runs besides reading the configuration: each gets its child's options and names what is wrong."""
 
 OF_A_NODE = ("workers.publishing.storage:check", "workers.publishing.catalog:check", "health.notify.check:check")
-"""Those that say something of a node: it has no source, and makes pictures and rows only."""
+"""Checks for a node, which has no source, and makes pictures and rows only."""
 
 
 def checks(settings: Settings) -> dict[str, Check]:
-    """Those of `CHECKS` that this machine's role has a use for; the catalogue's tries the queues of other machines."""
+    """The `CHECKS` that this machine's role needs. The catalogue's tries the queues of many machines, too."""
     return {target: CHECKS[target] for target in OF_A_NODE} if is_node(settings) else CHECKS

@@ -52,7 +52,7 @@ def main(context: Context) -> None:
 
 
 def source_of(options: Mapping[str, Any]) -> Source:
-    """Where these options have pictures come from."""
+    """The source that these options name."""
     if is_node(options):
         return "queue"
     return "telegram" if options["telegram"] else "export"

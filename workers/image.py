@@ -65,7 +65,7 @@ def main(context: Context) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RenderingTerms:
-    """By what a picture is rendered, and whether its original is stripped."""
+    """How a picture is rendered, and whether its original is stripped."""
 
     limits: imaging.Limits
     ladder: imaging.Ladder

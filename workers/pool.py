@@ -58,7 +58,7 @@ class Pool:
         self._spool_error = ""
         self._reported = self._facts()
         self._died_of: dict[str, int] = {}
-        """By worker, the job in hand at its last exit."""
+        """The job that each worker had in hand at its last exit."""
         self._answered: set[str] = set()
         """Workers that have answered since their start: their end is put down to a picture, and not to the program."""
         self._looked_at = -math.inf
@@ -69,14 +69,14 @@ class Pool:
             log.info("claims.released", jobs=released)
 
     def on_options(self, options: Mapping[str, Any]) -> None:
-        """These are in force from now on."""
+        """Set the options that are in force from now on."""
         self._options = self._dispatcher.options = PoolOptions.read(options)
         self._settlement.policy = self._options.retry
 
     # The loop
 
     def on_supervisor_message(self, message: Message) -> None:
-        """A hint from the root: there is a job; or how many workers may have one."""
+        """Take a message of the root: a hint that there is a job, or a ration."""
         if isinstance(message, Ration):
             self._ration.limit = message.workers
             self._ration.enforce(self._dispatcher.busy)

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 
 class Unforeseen(Exception):
-    """Its traceback is in the log."""
+    """An unforeseen error, whose traceback is in the log."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(f"an unforeseen error, see the log: {type(error).__name__}: {error}")

@@ -110,7 +110,7 @@ def main(context: Context) -> None:
 
 
 def services_of(context: Context) -> Services:
-    """As the options say. Makes no connection yet."""
+    """The services that the options name. Makes no connection yet."""
     options = context.options
     return Services(
         storage=storages.make(options),
@@ -237,7 +237,7 @@ class Uploader:
             stage.service.restore()
 
     def run(self) -> None:
-        """Have both stages go round until a stop is asked for. Raises what ends one of them."""
+        """Run both stages until a stop is asked for. Raises what ends one of them."""
         for thread in (*self._threads, *self._works):
             thread.start()
         while not self._context.stopping:

@@ -73,7 +73,7 @@ def needs_token() -> Answer:
 
 
 def _cookie(headers: Headers, name: str) -> str:
-    """Its value; empty if there is none. Read by hand: the cookies of others on this machine may have any form.
+    """The value of our cookie; empty if there is none. Read by hand: others' cookies on this machine may have any form.
 
     >>> _cookie([(b"cookie", b'other={"a":1}; =; mine=key')], "mine"), _cookie([], "mine")
     ('key', '')

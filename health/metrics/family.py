@@ -11,7 +11,7 @@ from health.snapshot import Snapshot
 Kind = Literal["counter", "gauge", "histogram", "info"]
 
 UNITS = ("bytes", "seconds")
-"""The base units that OpenMetrics is told of. The others say what is counted."""
+"""Base units that OpenMetrics gets. Other units only say what is counted."""
 
 
 class Sample(NamedTuple):
@@ -46,7 +46,7 @@ class Family:
 
     @property
     def unit(self) -> str:
-        """As OpenMetrics wants it; empty where the name says what is counted."""
+        """The unit as OpenMetrics wants it; empty where the name says what is counted."""
         return next((unit for unit in UNITS if self.name.removesuffix("_total").endswith(f"_{unit}")), "")
 
 

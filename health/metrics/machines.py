@@ -11,7 +11,7 @@ from health.snapshot import Snapshot
 
 
 def _of_report(value: Callable[[Mapping[str, Any]], float]) -> Callable[[Snapshot], Iterator[Sample]]:
-    """Of an origin that has said something."""
+    """A family's samples: `value` of the origin's report. None before there is one, or on a node."""
 
     def samples(snapshot: Snapshot) -> Iterator[Sample]:
         report = snapshot.report(machines.TOPIC)

@@ -26,7 +26,7 @@ def _connected(snapshot: Snapshot) -> Iterator[Sample]:
 
 
 def _channels(snapshot: Snapshot) -> Iterator[Sample]:
-    """By id: a title is somebody else's and may change. None while there is no connection: it is not known then."""
+    """How far each channel is behind, by its id: a title may change. Not known without a connection: no sample."""
     if not snapshot.is_connected:
         return
     source = snapshot.report("connection")

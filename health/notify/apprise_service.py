@@ -15,7 +15,7 @@ from contextlib import suppress
 import apprise
 
 LOGGERS = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib", "charset_normalizer", "markdown")
-"""Their records may hold an address. In this process nobody else uses these libraries."""
+"""Loggers whose records may hold an address. In this process nobody else uses these libraries."""
 
 _STATUS = re.compile(r"\berror=([1-5][0-9]{2})\b")
 

@@ -49,7 +49,7 @@ class Told:
 
 
 def decide(told: Told, problems: Sequence[Dated], now: float, after_seconds: float) -> tuple[Told, list[Notice]]:
-    """What is told from now on, and what is to be said of it now."""
+    """The new state of what people are told, and the notices to send now."""
     # min: the clock may have been set back since.
     seen = {key: min(told.seen.get(key, now), now) for key in map(_key, problems)}
     lasting = [one for one in problems if now - seen[_key(one)] >= after_seconds]

@@ -111,7 +111,7 @@ class Notifier:
         return NotifyState(self._told, [one.waiting for one in self._outbox.recipients])
 
     def _keep(self) -> None:
-        """Have the state written if it has changed."""
+        """Have the state written, if it has changed."""
         assert self._sender
         text = state_file.to_text(self.state())
         if text != self._kept:

@@ -2,7 +2,7 @@
 monotonic seconds.
 
 All that waits for a recipient goes out as one message. After a message the recipient is left in peace for a while, so
-that many problems become a digest; after a failure for longer each time. Nothing is given up for want of an answer:
+that many problems become a summary; after a failure for longer each time. Nothing is given up for want of an answer:
 what waits is bounded in number, and the tries in pace.
 """
 
@@ -24,7 +24,7 @@ MOST_WAITING = 50
 """Notices that wait for a recipient; beyond that the oldest are dropped."""
 
 ANSWER_SECONDS = 120.0
-"""When a message that is still under way counts as not answered. Apprise itself waits 4 s, for most services."""
+"""Seconds after which a message under way counts as unanswered. Apprise itself waits 4 s, for most services."""
 
 FAILURES = 2
 """Failures in a row that are a problem. One alone is mended by the retry, most likely."""
@@ -55,7 +55,7 @@ class NoticeOutbox:
             recipient.waiting = tuple(notices)
 
     def add(self, notices: Sequence[Notice]) -> Iterator[tuple[str, int]]:
-        """Have every recipient get the notices; the label of each that has too many, and how many it loses."""
+        """Queue the notices for every recipient. Yields the label of each with too many, and the number it loses."""
         for recipient in self.recipients:
             after = (*recipient.waiting, *notices)
             # What is under way comes first, and is not dropped: the answer to it counts.
@@ -72,7 +72,7 @@ class NoticeOutbox:
                 yield position, recipient.waiting
 
     def accepted(self, position: int, now: float) -> int:
-        """The message that is under way has arrived; the number of its notices."""
+        """The message that is under way has arrived. Returns the number of its notices."""
         recipient = self.recipients[position]
         count, recipient.under_way = recipient.under_way, 0
         recipient.waiting = recipient.waiting[count:]
@@ -80,7 +80,7 @@ class NoticeOutbox:
         return count
 
     def refused(self, position: int, reason: str, now: float) -> float:
-        """The message that is under way has not arrived; after how many seconds it is tried again."""
+        """The message that is under way has not arrived. Returns the seconds until it is tried again."""
         recipient = self.recipients[position]
         if not recipient.failures:
             recipient.failing_since = recipient.sent_at

@@ -10,7 +10,7 @@ from ipc.text.durations import duration
 from ipc.text.printable import printable
 
 SHOWN = 10
-"""Notices that a digest spells out. What follows them is in /status."""
+"""Notices that a summary spells out. What follows them is in /status."""
 
 LENGTH = 600
 """Characters of a text in a message. Telegram takes 4096 in all; Apprise divides what is longer."""

@@ -15,10 +15,10 @@ from ipc.journal import JournalError
 from ipc.transport import control_client
 
 MOST_BYTES = 16 * 1024
-"""Of a request's body."""
+"""Largest request body, in bytes."""
 
 BODY_SECONDS = 5.0
-"""How long a client may take to send it."""
+"""Longest time that a client may take to send the body, in seconds."""
 
 OPERATIONS = ("restart", "stop", "start", "reload")
 MARK = b"x-picturedesk"
@@ -56,7 +56,7 @@ async def read_body(receive: Receive) -> dict[str, Any] | Answer:
 
 
 async def _whole(receive: Receive) -> bytes | None:
-    """None: there is too much of it."""
+    """The whole body. None if it is larger than MOST_BYTES."""
     text = bytearray()
     is_whole = False
     while not is_whole and len(text) <= MOST_BYTES:

@@ -21,7 +21,7 @@ from health.page.document import NOSNIFF
 
 MOST_READERS = 20
 STEP_SECONDS = 0.25
-"""How often is looked whether something is due."""
+"""Interval at which the loop looks for due topics, in seconds."""
 
 BEAT_SECONDS = 2.0
 RETRY = b"retry: 300\n"
@@ -89,7 +89,7 @@ class Broadcast:
     """All readers and the topics that they are told of."""
 
     def __init__(self, topics: list[Topic], monotonic: Callable[[], float] = time.monotonic) -> None:
-        """The readers get a beat, too: it says that there is somebody, and what our clock shows."""
+        """Readers also get a beat: it says that the server is there, and the time by its clock."""
         self._topics = topics
         self._monotonic = monotonic
         self._readers: set[_Reader] = set()

@@ -17,23 +17,23 @@ from ipc.text.channel_address import Address
 from ipc.text.post_address import PostAddress
 
 PICTURES = 24
-"""How many pictures the contact sheet has."""
+"""Number of pictures of the contact sheet."""
 
 GROUPS = 50
-"""How many reasons of dead letters are shown, the most frequent ones."""
+"""Most reasons of dead letters that are shown, the most frequent ones."""
 
 LETTERS = 200
-"""How many dead letters are listed in all groups together."""
+"""Most dead letters that are listed in all groups together."""
 
 LETTERS_SHOWN = 20
-"""How many of each group are listed, at most."""
+"""Most dead letters that are listed in each group."""
 
 WIDEST = 1280
 """No wider rendition is offered: a picture is shown some 120 pixels wide, and twice or three times as many on a fine
 screen."""
 
 MARKS = 60
-"""How many ends of processes and reloads are marked in the plot."""
+"""Most ends of processes and reloads that are marked in the plot."""
 
 MINUTES, HOURS = 60, 24
 
@@ -99,7 +99,7 @@ def hour(
 
 
 def strips(hours: Mapping[int, Iterable[tuple[int, int]]], now: float) -> dict[str, list[int]]:
-    """By channel, the pictures published in each of the last 24 hours, this one among them.
+    """The pictures of each channel that were published in each of the last 24 hours, the current one included.
 
     >>> strips({7: [(3600, 2), (24 * 3600, 5)]}, 24 * 3600 + 1.0)["7"][-2:]
     [0, 5]
@@ -135,7 +135,7 @@ def picture(job: Job, base: str, names: Names, *, with_caption: bool) -> dict[st
 
 
 def _shown(renditions: Sequence[Rendition]) -> list[Rendition]:
-    """Those of one format, the narrowest first: WebP where there is any."""
+    """The renditions of one format, the narrowest first: of WebP if there are any."""
     formats = {one.format for one in renditions}
     chosen = "webp" if "webp" in formats else "avif"
     ladder = sorted((one for one in renditions if one.format == chosen), key=lambda one: one.width)
@@ -158,7 +158,7 @@ def base_of(backend: str, public_url: str, prefix: str, recorded: str | None) ->
 
 
 def letters_of_each(groups: int) -> int:
-    """How many letters are listed of each of so many groups.
+    """Number of letters that are listed of each group, if there are `groups` groups.
 
     >>> letters_of_each(1), letters_of_each(50), letters_of_each(0)
     (20, 4, 20)
@@ -169,7 +169,7 @@ def letters_of_each(groups: int) -> int:
 def group(
     reason: str, count: int, letters: Iterable[Letter], names: Names, thumbnail: Callable[[Letter], str | None]
 ) -> dict[str, Any]:
-    """The dead letters of one reason: how many there are, and the newest of them."""
+    """The dead letters of one reason: their number, and the newest of them."""
     return {"reason": reason, "count": count, "letters": [_letter(one, names, thumbnail(one)) for one in letters]}
 
 

@@ -28,7 +28,7 @@ TYPES = {
     "png": b"image/png",
     "gif": b"image/gif",
 }
-"""By the ending of a key."""
+"""Content type by the ending of a key."""
 
 LARGEST_THUMBNAIL = 16 * 2**20
 """Bytes. The original is shown as it is, since nothing could be made of it."""
@@ -41,7 +41,7 @@ DOCUMENT_TYPES = {
     "feeds/json": b"application/feed+json",
     "feeds/xml": b"application/atom+xml",
 }
-"""By the folder and the ending of a key."""
+"""Content type by the folder and the ending of a key."""
 
 SHORT = (b"cache-control", b"private, max-age=10")
 """Documents change under their names."""

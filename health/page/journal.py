@@ -13,7 +13,7 @@ from ipc.journal.lookup import Letter
 
 REVIVED_AT_ONCE = 500
 IDS_TOLD = 20
-"""How many of the jobs that came back are named in the log."""
+"""Most jobs that came back and are named in the log."""
 
 
 class PageOptions(NamedTuple):
@@ -25,7 +25,7 @@ class PageOptions(NamedTuple):
     prefix: str
     show_captions: bool
     gallery: str = ""
-    """Its URL, or "site/": this process serves it. Empty: there is none."""
+    """The gallery's URL, or "site/": this process serves it. Empty: there is none."""
 
     @classmethod
     def read(cls, options: Mapping[str, Any]) -> PageOptions:
@@ -106,7 +106,7 @@ class DeskReader:
         return (job.id, job.generation) if job and is_shown else None
 
     def _gallery(self) -> str:
-        """Where it is; a file of ours is there or not, a bucket's is not asked for."""
+        """The gallery's URL. A file of ours must be there; a bucket is not asked."""
         options = self._options
         if options.gallery != "site/":
             return options.gallery
@@ -117,7 +117,7 @@ class DeskReader:
         return desk.base_of(self._options.backend, self._options.public_url, self._options.prefix, recorded)
 
     def _thumbnail(self, letter: Letter) -> str | None:
-        """Where its original is shown. One that has killed its workers is not given to a browser either."""
+        """The URL of a dead letter's original. One that has killed its workers is not given to a browser either."""
         if letter.dead_cause == "poison" or letter.dead_state == "seen":
             return None
         key = (letter.id, letter.generation)
@@ -152,7 +152,7 @@ def revive(path: Path, given: Mapping[str, Any]) -> tuple[int, list[int]]:
 
 
 def _require_sound(given: Mapping[str, Any]) -> None:
-    """Nothing is made of a value that is none of these: `true` is not the letter 1, "no" is not yes."""
+    """Refuse a request that names no dead letter by a valid value: `true` is not the letter 1, "no" is not yes."""
     if "id" in given:
         is_sound = re.fullmatch("[0-9]+", str(given["id"])) is not None  # the page sends it as a text
     elif "reason" in given:

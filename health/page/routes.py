@@ -23,7 +23,7 @@ from health.page.journal import DeskReader, PageOptions
 STATUS_SECONDS = 1.0
 DESK_SECONDS = 2.0
 MOST_FILES = 8
-"""How many files are sent at the same time; others wait for their turn."""
+"""Most files that are sent at the same time; others wait for their turn."""
 
 CHUNK_BYTES = 64 * 1024
 SLOW_SECONDS = 10.0
@@ -45,7 +45,7 @@ class BodySource(Protocol):
 
 
 class PageRoutes:
-    """All that the page consists of."""
+    """The page and everything that it loads: document, data, files, actions."""
 
     def __init__(self, source: BodySource, access: Access, sessions: Sessions, options: PageOptions) -> None:
         self._source = source
@@ -195,7 +195,7 @@ class PageRoutes:
 
 
 def _refuse_other_sites(headers: Headers) -> Answer | None:
-    """Another site's page may not even take up a place among the readers."""
+    """The refusal of another site's page, which may not even take up a place among the readers."""
     site = header(headers, b"sec-fetch-site")
     is_ours = site in (None, "none", "same-origin")
     return None if is_ours else json_answer({"error": "this is for the page alone"}, 403)

@@ -71,7 +71,7 @@ def nodes_silent(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def queues_old(snapshot: Snapshot) -> Iterator[Problem]:
-    """Pictures wait for nodes. Not where the database does not answer: that is told, and what it said is old."""
+    """Pictures wait for nodes. Not told while the database does not answer: that is told, and this figure is old."""
     report = snapshot.report(machines.TOPIC)
     if report.get("error"):
         return

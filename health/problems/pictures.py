@@ -32,7 +32,7 @@ def sandbox_broken(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def sandbox_incomplete(snapshot: Snapshot) -> Iterator[Problem]:
-    """Without a filter a decoder that a picture has taken over reaches the network and other processes."""
+    """Workers run without a filter: a decoder that a picture has taken over reaches the network and other processes."""
     open_ones = [
         name for name, facts in snapshot.tree.items() if "sandbox" in facts and not facts["sandbox"]["seccomp"]
     ]

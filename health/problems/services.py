@@ -29,7 +29,7 @@ SERVICES = (ServiceNames("r2", "storage", "storage"), ServiceNames("supabase", "
 
 
 def services_down(snapshot: Snapshot) -> Iterator[Problem]:
-    """At most one problem a service: the first of `DOWN` that applies."""
+    """Problems of the services, at most one each: the first of `DOWN` that applies."""
     for service in SERVICES:
         problems = (detect(service, snapshot) for detect in DOWN)
         if problem := next(filter(None, problems), None):

@@ -28,7 +28,7 @@ def root_silent(snapshot: Snapshot) -> Iterator[Problem]:
 
 
 def children_down(snapshot: Snapshot) -> Iterator[Problem]:
-    """At most one problem a child: the first of `DOWN` that applies."""
+    """Problems of the children, at most one each: the first of `DOWN` that applies."""
     for name, facts in snapshot.tree.items():
         if _is_explained(snapshot, facts):
             continue

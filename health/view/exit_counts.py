@@ -20,7 +20,7 @@ MOST_WAITING = 2000
 
 
 class ExitCounter:
-    """Of the journal at `path`."""
+    """Writes the counts into the journal at `path`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -13,16 +13,16 @@ from ipc.journal import figures as journal_figures
 from ipc.journal.outputs import takedowns, webhooks
 
 QUARANTINED = 20
-"""How many pictures that were set aside are named; `bin/run dead` names all."""
+"""Number of quarantined pictures that are named; `bin/run dead` names all."""
 
 STILL_SHOWN = 1000
-"""Up to how many pictures that readers should not see any more are counted."""
+"""Count of pictures that readers should not see any more stops here."""
 
 BESIDES = ("takedown", "cdn")
-"""What the uploader does beside its stages, and notes the failures of."""
+"""Work of the uploader beside its stages whose failures the journal keeps."""
 
 HOUR = 3600
-"""Of how many seconds the minutes are read."""
+"""Time span of the pictures-per-minute figures, in seconds."""
 
 
 class JournalReader:
@@ -43,8 +43,8 @@ class JournalReader:
             return None, str(error) if isinstance(error, JournalError) else f"the journal cannot be read: {error!r}"
 
     def hours(self) -> Mapping[int, list[tuple[int, int]]]:
-        """As `ipc.journal.statistics.hours` gives them; empty where the journal cannot be read. Not for every answer:
-        there are 24 rows a channel.
+        """The hours, as `ipc.journal.statistics.hours` gives them; empty where the journal cannot be read. They are not
+        read for every answer: there are 24 rows a channel.
         """
         with contextlib.suppress(JournalError):
             if self._journal is not None:
@@ -92,7 +92,7 @@ class Standstill:
         self._finished: tuple[int, ...] = (0, 0, 0, 0)
 
     def unmoved_seconds(self, figures: Figures | None, connection: Mapping[str, Any], now: float) -> float:
-        """How long that is now. Figures that could not be read change nothing."""
+        """How long pictures have waited so, in seconds. Figures that could not be read (None) change nothing."""
         if figures:
             totals = (figures.totals.get(name, 0) for name in ("processed", "failed", "renewed"))
             finished = (*totals, figures.renewals.get("failed", 0))

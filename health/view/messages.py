@@ -54,7 +54,7 @@ class Messages:
                 pass
 
     def _take_state(self, name: str, facts: dict[str, Any]) -> None:
-        """Without facts, the child is no more."""
+        """Take a child's facts. Without any, the child is gone."""
         if not facts:
             self.changes += 1
             self.tree.pop(name, None)

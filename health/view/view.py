@@ -50,7 +50,7 @@ class View:
         self._messages.receive()
 
     def note_pause(self) -> None:
-        """This process has not run for a while: the others may have been frozen with it."""
+        """Note that this process has not run for a while: the others may have been frozen with it."""
         self._awake_since = self._monotonic()
 
     def snapshot(self) -> Snapshot:
@@ -98,7 +98,7 @@ class View:
         return self._first_seen.problems
 
     def changes(self) -> int:
-        """Another number as soon as a process of the tree is another one, or in another state."""
+        """A counter that grows whenever a process is replaced or changes state."""
         self.take_messages()
         return self._messages.changes
 
@@ -133,6 +133,6 @@ def _free_bytes(state_dir: str) -> int | None:
 
 
 def _memory_of(pid: int) -> dict[str, int]:
-    """Resident memory of a process now and at its highest, in bytes; 0 where the kernel does not say."""
+    """Resident memory of a process, now and at its peak, in bytes; 0 if the kernel does not say."""
     sizes = proc.process_sizes(pid)
     return {"rss_bytes": sizes.get("VmRSS", 0), "peak_rss_bytes": sizes.get("VmHWM", 0)}

@@ -11,7 +11,7 @@ from ipc.files.spool import ORIGINAL, PREVIEW, STRIPPED
 from ipc.jobs import EXTENSIONS, Job, Rendition
 
 CONTENT_TYPES = {"webp": "image/webp", "avif": "image/avif", "jpeg": "image/jpeg"}
-"""Of each format. A row's renditions of one width are in this order."""
+"""Content type of each format. A row's renditions of one width are in this order."""
 
 Published = Literal["stripped", "as_is", "none"]
 """What of an original is published: all but its metadata, the file as it came, or nothing."""

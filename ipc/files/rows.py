@@ -13,7 +13,7 @@ from ipc.text import captions
 from ipc.text.timestamps import iso
 
 VERSION: Final = 2
-"""Of the columns. It goes up with each that a row written before lacks: the journal notes which rows those are."""
+"""Version of the columns. A new column raises it: rows written before lack that one, and the journal knows which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _image(job: Job, layout: RowLayout) -> dict[str, Any]:
 
 
 def _place(one: Rendition) -> tuple[int, int]:
-    """Its rank in the row: readers rely on the order."""
+    """The rank of a rendition in the row: readers rely on the order."""
     return one.width, list(CONTENT_TYPES).index(one.format)
 
 

@@ -106,12 +106,12 @@ class Spool:
         fsync_folder(self._root)
 
     def write_original(self, job_id: int, generation: int, write: Callable[[Path], T]) -> T:
-        """Have `write` make the original, whole and fsynced, under the name that it gets; what `write` returned."""
+        """Have `write` make the original at the path that it gets, whole and fsynced. Returns what `write` does."""
         with self.original_being_made(job_id, generation) as part:
             return write(part)
 
     def put_original(self, job_id: int, generation: int, data: bytes) -> None:
-        """Have the original be these bytes, whole and fsynced."""
+        """Write these bytes as the original, whole and fsynced."""
 
         def write(part: Path) -> None:
             with part.open("wb") as file:
@@ -162,7 +162,7 @@ class Spool:
         _keep_only(self.folder(job_id, generation), ORIGINAL)
 
     def sweeping(self, unfinished: Unfinished) -> Iterator[int]:
-        """Delete all but the folders of jobs that `unfinished` names, SWEPT_AT_ONCE at a time: how many of these went.
+        """Delete all but the folders of jobs that `unfinished` names, SWEPT_AT_ONCE at a time. Yields their numbers.
 
         Folders are listed before `unfinished` is asked about them: one that is made in between belongs to a job that
         was recorded before it, and is not among them.
@@ -199,7 +199,7 @@ def _keep_only(folder: Path, name: str) -> None:
 
 
 def _delete(path: Path) -> bool:
-    """Delete a file or a folder, as far as it can be done; whether it is gone. A link is deleted, not followed."""
+    """Delete a file or a folder, as far as possible. Returns whether it is gone. A link is deleted, not followed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -209,7 +209,7 @@ def _delete(path: Path) -> bool:
 
 
 def remove_if_empty(folder: Path) -> bool:
-    """Delete a folder that nothing is in; whether it is gone."""
+    """Delete an empty folder. Returns whether it is gone."""
     try:
         folder.rmdir()
     except OSError:

@@ -33,7 +33,7 @@ def number_of(journal: Journal, url: str, prefix: str, columns: int) -> int:
 
 
 def published(journal: Journal) -> list[PublishedAddress]:
-    """All that there are."""
+    """All addresses, with the number of rows under each."""
     return [
         PublishedAddress(row["id"], row["url"] or "", row["prefix"] or "", row["columns"] or 1, row["rows"])
         for row in journal.run("rows_by_address")

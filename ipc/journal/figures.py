@@ -29,8 +29,8 @@ def channels(journal: Journal) -> list[dict[str, Any]]:
 
 
 def channels_in_full(journal: Journal) -> list[dict[str, Any]]:
-    """The same, and when the newest picture was posted (by its message's id) and the last one published, both Unix
-    seconds or None, and how many pictures were ever taken.
+    """As `channels`, and when the newest picture was posted (by its message's id) and the last one published, both Unix
+    seconds or None, and the number of pictures that were ever taken.
     """
     return [{**dict(row), "ignored": msgpack.unpackb(row["ignored"])} for row in journal.run("channel_figures")]
 

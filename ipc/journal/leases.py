@@ -27,7 +27,7 @@ def begin(journal: Journal, sha256s: Iterable[str], needed: Callable[[set[str]],
 
 
 def renew(journal: Journal, sha256: str) -> bool:
-    """Something is asked of the storage now. False: the lease is lost, and nothing may be asked any more."""
+    """Extend the lease, since something is asked of the storage now. False: it is lost, and nothing may be asked."""
     with journal.transaction():
         is_held = bool(_held(journal, [sha256]))
         if is_held:
@@ -54,7 +54,7 @@ def times(journal: Journal) -> dict[str, float]:
 
 
 def being_removed(journal: Journal, sha256s: Iterable[str]) -> set[str]:
-    """Those of the digests whose objects are being removed: ask before storing some of them.
+    """The digests whose objects are being removed: ask before storing some of them.
 
     An expired lease is dropped here; its holder finds that out before its next request.
     """
@@ -69,7 +69,7 @@ def being_removed(journal: Journal, sha256s: Iterable[str]) -> set[str]:
 
 
 def _held(journal: Journal, sha256s: Iterable[str]) -> set[str]:
-    """Those of the digests that have a lease. One from the future (the clock was set back) does not hold either."""
+    """The digests that have a lease. One from the future (the clock was set back) does not hold either."""
     now = journal.clock()
     return {sha256 for sha256, at in _times_of(journal, sha256s).items() if abs(now - at) < LEASE_SECONDS}
 

@@ -10,22 +10,22 @@ from ipc.journal import Journal
 
 
 def known(journal: Journal, sha256s: Iterable[str]) -> set[str]:
-    """Those of the digests that some message's picture has, deleted messages and blocked dead letters aside."""
+    """The digests among these that some message's picture has, deleted messages and blocked dead letters aside."""
     return {row["sha256"] for row in journal.run("known_pictures", sha256s=json.dumps(list(sha256s)))}
 
 
 def ever_known(journal: Journal, sha256s: Iterable[str]) -> set[str]:
-    """Those of the digests that some message has, or had when it was deleted."""
+    """The digests among these that some message has, or had when it was deleted."""
     return {row["sha256"] for row in journal.run("pictures_ever", sha256s=json.dumps(list(sha256s)))}
 
 
 def posted_again(journal: Journal, sha256s: Iterable[str]) -> set[str]:
-    """Those of the digests that more than one message's picture has, deleted messages included."""
+    """The digests among these that more than one message's picture has, deleted messages included."""
     return {row["sha256"] for row in journal.run("posted_again", sha256s=json.dumps(list(sha256s)))}
 
 
 def under_way(journal: Journal, sha256s: Iterable[str]) -> set[str]:
-    """Those of the digests whose picture or row some message still waits for, dead ones included."""
+    """The digests among these whose picture or row some message still waits for, dead ones included."""
     return {row["sha256"] for row in journal.run("pictures_under_way", sha256s=json.dumps(list(sha256s)))}
 
 
@@ -54,7 +54,7 @@ def jobs_of(journal: Journal, sha256: str) -> list[Job]:
 
 
 def all_blocked(journal: Journal) -> list[tuple[str, int]]:
-    """Their digests, each with the Unix second since when."""
+    """The digests of blocked pictures, each with the Unix second since when."""
     return [(row["sha256"], row["at"]) for row in journal.run("all_blocked")]
 
 

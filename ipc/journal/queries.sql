@@ -74,7 +74,7 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
 WHERE id = :id AND deleted_at IS NULL;
 
 -- name: hide
--- Readers shall not see it: a row that they see is written again. One that is hidden already is so from then on.
+-- Readers must not see it: a row that they see is written again. One that is hidden already is so from then on.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 shown = shown OR (state = 'rendered' AND stored = 1 AND deleted_at IS NULL AND hidden_at IS NULL),
                 hidden_at = coalesce(hidden_at, :now), hidden_by = :hidden_by,
@@ -167,7 +167,7 @@ SELECT id FROM jobs INDEXED BY jobs_sha256
 WHERE sha256 = :sha256 AND sha256 IS NOT NULL AND state = 'dead' AND dead_cause = 'blocked';
 
 -- name: jobs_of_picture
--- All that have it, deleted ones aside, however far they are.
+-- The jobs with that picture, whatever their state, deleted messages aside.
 SELECT * FROM jobs INDEXED BY jobs_sha256 WHERE sha256 = :sha256 AND sha256 IS NOT NULL AND deleted_at IS NULL;
 
 -- name: messages_between
@@ -202,8 +202,8 @@ SELECT jobs.* FROM (
 ) AS turn CROSS JOIN jobs ON jobs.id = turn.id;
 
 -- name: first_to_fetch
--- Of each of Telegram's channels (a JSON list of ids) the first job to fetch that was never put off, and for each
--- priority the first one that was and whose time has come (or is impossibly far off). Jobs that are
+-- The first job to fetch of each of Telegram's channels (a JSON list of ids) that was never put off, and for each
+-- priority the first one that was put off and whose time has come (or is impossibly far off). Jobs that are
 -- before them elsewhere, or wait for later, are not read.
 WITH parts (priority, low, high) AS (
     VALUES (0, 0.0, :now), (0, :farthest, 9e999), (1, 0.0, :now), (1, :farthest, 9e999), (2, 0.0, :now),
@@ -266,15 +266,15 @@ UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
 WHERE id = :id AND generation = :generation AND state = 'fetched';
 
 -- name: mark_stored
--- Those of these jobs (a JSON array of [id, generation, original]) that are still as their caller saw them.
+-- Marks the jobs (a JSON array of [id, generation, original]) that are still as their caller saw them.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 stored = 1, original = json_extract(one.value, '$[2]') FROM json_each(:jobs) AS one
 WHERE jobs.id = json_extract(one.value, '$[0]') AND generation = json_extract(one.value, '$[1]') AND state = 'rendered'
 RETURNING jobs.id AS id;
 
 -- name: to_published
--- Those of these jobs (a JSON array of [id, generation, revision]) whose every object is stored, and whose row that was
--- written is that of the newest revision; otherwise the newer one is written next.
+-- Publishes the jobs (a JSON array of [id, generation, revision]) whose every object is stored, and whose written row is
+-- that of the newest revision; otherwise the newer row is written next.
 UPDATE jobs SET life = substr(CAST(life || :step AS BLOB), -192),
                 waits_since = NULL,
                 state = 'published', attempts = 0, next_at = 0, reason = NULL, address = coalesce(:address, address),
@@ -447,7 +447,7 @@ SELECT * FROM jobs INDEXED BY jobs_as_is
 WHERE original = 'as_is' AND stored = 1 AND renditions IS NOT NULL AND sha256 = :sha256 ORDER BY id;
 
 -- name: replace_original
--- It is published in another way now.
+-- The original is published in another way now.
 UPDATE jobs INDEXED BY jobs_as_is SET original = :original
 WHERE original = 'as_is' AND stored = 1 AND renditions IS NOT NULL AND sha256 = :sha256;
 
@@ -481,7 +481,7 @@ WHERE id IN (SELECT id FROM jobs INDEXED BY jobs_address
              WHERE state = 'published' AND deleted_at IS NULL AND address IS :address ORDER BY id LIMIT :limit);
 
 -- name: want_renewals
--- Of the next jobs beyond that id (`width` of them), those published by another recipe are to be rendered anew. One that
+-- Wants the jobs rendered anew that were published by another recipe, among the `width` next ones beyond that id. One that
 -- is wanted already, or is being made, is left as it is.
 INSERT INTO renewals (job, step, recipe, next_at)
 SELECT id, 'wanted', :recipe, 0.0 FROM jobs
@@ -559,7 +559,7 @@ WHERE jobs.id = :id AND generation = :generation AND jobs.state = :seen_in AND j
 UPDATE renewals NOT INDEXED SET step = :next_stage, next_at = :now, reason = :reason WHERE job = :id AND step = :stage;
 
 -- name: renewals_published
--- Those of these jobs (a JSON array of ids) that were made anew: their rows name the new objects.
+-- Moves on the jobs (a JSON array of ids) that were made anew: their rows name the new objects.
 UPDATE renewals NOT INDEXED SET step = 'moved', next_at = :now
 WHERE job IN (SELECT value FROM json_each(:ids)) AND step = 'making'
 RETURNING job, priority;
@@ -616,9 +616,8 @@ ON CONFLICT (service) DO UPDATE SET opened_at = excluded.opened_at, silent_until
 DELETE FROM breakers WHERE service = :service;
 
 -- name: unfinished
--- Those of these jobs (a JSON array of ids) whose spool folder is still needed, dead letters included: their originals
--- are kept for `retry`, unless they are blocked.
--- So is that in which the original of a published picture is put that is about to be rendered anew.
+-- The jobs (of a JSON array of ids) whose spool folder is still needed. Dead letters are among them: their originals are
+-- kept for `retry`, unless they are blocked. So are published pictures that are about to be rendered anew.
 SELECT id, generation, state FROM jobs
 WHERE id IN (SELECT value FROM json_each(:ids)) AND state != 'published' AND stored = 0
       AND NOT (state = 'dead' AND EXISTS (SELECT 1 FROM blocked WHERE blocked.sha256 = jobs.sha256))
@@ -753,7 +752,7 @@ ON CONFLICT (child, at, lived_seconds) DO NOTHING;
 SELECT name, position, built FROM consumers WHERE name = :name;
 
 -- name: add_consumer
--- It follows from the newest change on.
+-- The consumer follows from the newest change on.
 INSERT INTO consumers (name, position)
 VALUES (:name, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0))
 ON CONFLICT (name) DO NOTHING;
@@ -771,7 +770,7 @@ UPDATE consumers SET built = 1 WHERE name = :name;
 UPDATE consumers SET position = :position WHERE name = :name AND position < :position;
 
 -- name: forget_changes
--- Those that every consumer has passed: all, if there is none.
+-- Deletes the changes that every consumer has passed: all, if there is none.
 DELETE FROM changes WHERE id <= coalesce((SELECT min(position) FROM consumers), 9223372036854775807);
 
 -- name: changes_after
@@ -889,7 +888,7 @@ INSERT INTO deliveries (webhook, change, channel_id, message_id, what, at)
 VALUES (:name, :change, :channel_id, :message_id, :what, :at);
 
 -- name: due_deliveries
--- Those that were put off come after those that never were. Of each picture only the first: the others wait for it. A
+-- Deliveries that were put off come after the others. Each picture has only its first one here: the others wait for it. A
 -- time too far off was set by a clock that has been set back since.
 SELECT webhook, change, channel_id, message_id, what, at, attempts, reason FROM deliveries AS one
 WHERE webhook = :name AND state = 'waiting' AND (next_at <= :now OR next_at > :farthest)
@@ -1068,8 +1067,8 @@ SELECT path FROM site_pages WHERE kind = :kind AND kind IN ('asset', 'sitemap') 
 SELECT path FROM site_pages LIMIT :limit;
 
 -- name: to_hand_over
--- Of the pool's jobs that were never put off those beyond the first ones, in their order. What is hidden stays here, what
--- is rendered anew, and whose objects are being removed: a node would find them, and some may be deleted afterwards.
+-- The pool's jobs that were never put off, beyond the first ones, in their order. Hidden posts stay here, pictures that are
+-- rendered anew, and those whose objects are being removed: a node would find them, and some may be deleted afterwards.
 SELECT jobs.* FROM (
     SELECT id FROM jobs INDEXED BY jobs_ready
     WHERE queue = 'render' AND next_at = 0 AND priority < 2 AND claimed_by IS NULL
@@ -1128,7 +1127,7 @@ SELECT count(*) FROM claims;
 SELECT EXISTS (SELECT 1 FROM claim_leftovers);
 
 -- name: claimed_tokens
--- Of all claims, and of what is left of others.
+-- The tokens of all claims, and of what is left of claims that ended.
 SELECT token, number FROM claims UNION ALL SELECT token, NULL FROM claim_leftovers;
 
 -- name: move_claim
@@ -1179,12 +1178,12 @@ SELECT taken.*, state, generation, revision, stored, claimed_by, dead_state, dea
 FROM taken CROSS JOIN jobs ON jobs.id = taken.job ORDER BY taken.job;
 
 -- name: taken_of
--- Those of these jobs (a JSON array of ids) that a node has taken.
+-- The jobs (of a JSON array of ids) that a node has taken.
 SELECT taken.* FROM json_each(:ids) AS one CROSS JOIN taken ON taken.job = one.value;
 
 -- name: drop_taken
--- It is not in hand any more, if it is still as its caller saw it: in one of these states (a JSON array), and no image
--- worker has it, where `idle` asks for that; with this receipt (a JSON array), where there is one.
+-- Drops a job that is still as its caller saw it: in one of these states (a JSON array), without an image worker if
+-- `idle` asks for that, and with this receipt (a JSON array) if there is one.
 DELETE FROM taken WHERE job = :id AND (:receipt IS NULL OR json_array(queue, msg_id, read_ct) = json(:receipt)) AND EXISTS (
     SELECT 1 FROM jobs WHERE jobs.id = taken.job AND state IN (SELECT value FROM json_each(:states))
                              AND (claimed_by IS NULL OR NOT :idle)
@@ -1201,7 +1200,7 @@ ON CONFLICT (origin) DO UPDATE SET published = published + excluded.published, d
                                    returned = returned + excluded.returned, lost = lost + excluded.lost;
 
 -- name: origins
--- All that this node ever took from, and what it has of each in hand.
+-- The origins that this node ever took pictures from, and the number of pictures in hand of each.
 SELECT origin, published, dead, returned, lost, last_at,
        (SELECT count(*) FROM taken WHERE taken.origin = origins.origin) AS in_hand
 FROM origins;

@@ -51,9 +51,9 @@ class Renewal:
 
 
 def want(journal: Journal, recipe: str, *, channels: Sequence[int] | None = None, since: float = 0.0) -> Iterator[int]:
-    """Have those rendered anew that are published by another recipe; how many, some at a time.
+    """Want all pictures rendered anew that were published by another recipe. Yields the number of each batch.
 
-    Of these channels (None: of all), posted since that Unix second. Those that have failed before are tried once more.
+    Only of these channels (None: all), posted since that Unix second. Failed ones are tried once more.
     """
     last = journal.run("last_job").fetchone()[0] or 0
     values: dict[str, Any] = {"recipe": recipe, "channels": None if channels is None else json.dumps(list(channels))}
@@ -64,7 +64,7 @@ def want(journal: Journal, recipe: str, *, channels: Sequence[int] | None = None
 
 
 def due(journal: Journal, step: RenewalStep, limit: int, *, age_seconds: float = 0.0) -> list[Renewal]:
-    """Those at that step whose time has come, or came that long ago."""
+    """The renewals at that step whose time has come, or came that long ago."""
     now = journal.clock()
     values = {"stage": step, "before": now - age_seconds, "farthest": now + FARTHEST_SECONDS, "limit": limit}
     return [_renewal(row) for row in journal.run("renewals_at", **values)]
@@ -85,24 +85,24 @@ def _renewal(row: Any) -> Renewal:
 
 
 def counts(journal: Journal) -> dict[str, int]:
-    """How many there are at each step."""
+    """The number of renewals at each step."""
     return dict.fromkeys(STEPS, 0) | {row["step"]: row["jobs"] for row in journal.run("renewal_counts")}
 
 
 def made_of_stripped(journal: Journal, job_ids: Iterable[int]) -> set[int]:
-    """Those of these jobs whose original in the spool is a published one without metadata: not the file as it came."""
+    """The jobs among these whose original in the spool is a published one without metadata, not the file as it came."""
     return {row["job"] for row in journal.run("made_of_stripped", ids=json.dumps(list(job_ids)))}
 
 
 def put_off(journal: Journal, renewal: Renewal, seconds: float) -> None:
-    """Not now."""
+    """Postpone this renewal by `seconds`."""
     values = {"id": renewal.job_id, "stage": renewal.step, "next_at": journal.clock() + seconds}
     with journal.transaction():
         journal.run("put_off_renewal", **values)
 
 
 def end(journal: Journal, some: Iterable[Renewal]) -> None:
-    """They are done with, if they still are where they were seen."""
+    """Delete these renewals, unless their step has changed since they were read."""
     with journal.transaction():
         for one in some:
             journal.run("end_renewal", id=one.job_id, stage=one.step)

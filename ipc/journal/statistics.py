@@ -100,16 +100,16 @@ def restarts(journal: Journal) -> Mapping[tuple[str, str], int]:
 
 
 def minutes(journal: Journal, since: int) -> list[tuple[int, int]]:
-    """Unix second at which a minute begins and how many pictures were first published in it, from the minute of the
-    Unix second `since` to now, in order; minutes without any are left out. They are kept for three days.
+    """The minutes from Unix second `since` to now: the Unix second at which each begins, and the number of pictures
+    first published in it, in order. Minutes without any are left out. They are kept for three days.
     """
     rows = journal.run("minutes", first=since // 60, last=int(journal.clock()) // 60)
     return [(60 * row["minute"], row["published"]) for row in rows]
 
 
 def hours(journal: Journal) -> Mapping[int, list[tuple[int, int]]]:
-    """By channel: the Unix second at which an hour begins and how many pictures were first published in it, of the last
-    24 hours, this one among them, in order; hours without any are left out.
+    """The last 24 hours, the current one included, by channel: the Unix second at which each begins, and the number of
+    pictures first published in it, in order. Hours without any are left out.
     """
     last = int(journal.clock()) // 3600
     found: dict[int, list[tuple[int, int]]] = {}
@@ -119,16 +119,16 @@ def hours(journal: Journal) -> Mapping[int, list[tuple[int, int]]]:
 
 
 def oldest_waiting_seconds(journal: Journal, now: float) -> float:
-    """For how long the oldest of the pictures that are neither published nor dead has waited; 0 where none waits.
+    """How long the oldest picture that is neither published nor dead has waited; 0 if none waits.
 
-    An edit of a published one waits from the edit on.
+    An edit of a published picture waits from the edit on.
     """
     (since,) = journal.run("oldest_waiting").fetchone()
     return 0.0 if since is None else max(0.0, now - since)
 
 
 def _histogram(rows: Iterable[Sequence[Any]], bounds: tuple[float, ...]) -> Histogram:
-    """Of rows of bound, count and seconds. A bound of an earlier version counts to the next one of this."""
+    """The histogram of rows of bound, count, seconds. A bound of an earlier version counts to the next of today's."""
     counts, total = [0] * (len(bounds) + 1), 0.0
     for bound, count, seconds in rows:
         counts[bisect_left(bounds, bound)] += count

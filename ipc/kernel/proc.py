@@ -115,7 +115,7 @@ def running(pid: int) -> Running | None:
 
 
 def queued_seconds(pid: int) -> float:
-    """How long all threads of the process were ready to run and others ran; 0 where the kernel doesn't count it."""
+    """How long threads of the process were ready to run while others ran; 0 if the kernel doesn't count it."""
     total = 0
     with contextlib.suppress(OSError):  # it is gone
         for task in (PROC / str(pid) / "task").iterdir():

@@ -22,7 +22,7 @@ from typing import Any
 from ipc.posts import clean
 
 VERSION = 1
-"""Of the messages; the queues' names carry it."""
+"""Version of the messages; the queues' names carry it."""
 
 OLDEST = 1
 """The oldest version that is understood: that before VERSION, once there are two."""
@@ -46,7 +46,7 @@ def check_version(packed: Mapping[str, Any], what: str) -> None:
 
 
 def known(of: type[Any], packed: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the values that this version has fields for."""
+    """The values that this version has fields for."""
     names = {field.name for field in fields(of)}
     return {name: value for name, value in packed.items() if name in names}
 

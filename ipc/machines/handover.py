@@ -81,7 +81,7 @@ class Handover:
     priority: int = LIVE
 
     def packed(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The hand-over as a JSON object."""
         post = self.post
         return {
             "v": VERSION,
@@ -118,7 +118,7 @@ class Handover:
 
 
 def handover_of(job: Job, channel: Channel, key: Key, object_key: str, terms: Terms) -> Handover:
-    """Of an origin's job that is fetched."""
+    """The hand-over of an origin's job, which is fetched."""
     assert job.sha256 is not None, "a fetched job has its original's digest"
     assert job.bytes is not None, "and its size"
     post = Post(
@@ -138,7 +138,7 @@ def handover_of(job: Job, channel: Channel, key: Key, object_key: str, terms: Te
 
 
 def _photo(key: Key, photo_id: int | None, kind: Kind, object_key: str, sha256: str, size_bytes: int) -> Photo:
-    """As a node's source declares it: each hand-over has a picture of its own, so a later one is begun anew."""
+    """The photo as a node's source declares it. Each hand-over has its own picture: a later one is begun anew."""
     return Photo(
         photo_id,
         str(Identity("queue", str(key))),

@@ -1,4 +1,4 @@
-"""What a node proves by that a message is its own."""
+"""Receipts: a node proves by one that a message is its own."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Receipt:
 
     @classmethod
     def of(cls, packed: Mapping[str, Any]) -> Receipt:
-        """That in what goes to the database, which may have a result besides."""
+        """The receipt in what goes to the database, which may have a result besides."""
         return cls(packed["queue"], packed["msg_id"], packed["read_ct"], packed["key"])
 
     def packed(self) -> dict[str, Any]:
-        """As the database's functions take it."""
+        """The receipt as the database's functions take it."""
         return {"queue": self.queue, "msg_id": self.msg_id, "read_ct": self.read_ct, "key": self.key}

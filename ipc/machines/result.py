@@ -45,7 +45,7 @@ class Published:
     sha256: str = ""
 
     def packed(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The result as a JSON object."""
         done = {name: value for name, value in asdict(self.done).items() if name not in _LOCAL}
         appearance = base64.b64encode(msgpack.packb(self.done.appearance)).decode()
         return _storable(
@@ -75,7 +75,7 @@ class Dead:
     is_doubtful: bool = False
 
     def packed(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The result as a JSON object."""
         told = {"state": self.state, "cause": self.cause, "reason": self.reason, "is_doubtful": self.is_doubtful}
         return _storable({**_head("dead", self.key, self.node, self.revision), **told})
 
@@ -93,7 +93,7 @@ Result: TypeAlias = Published | Dead | UnreadableResult
 
 
 _STATES = ("seen", "fetched", "rendered")
-"""In which a job can die."""
+"""States in which a job can die."""
 
 _LOCAL = ("job_id", "generation", "rss_bytes", "fallback_reason")
 """What of an image worker's answer is the node's own affair."""

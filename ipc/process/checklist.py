@@ -27,15 +27,15 @@ class Checklist:
         self.results: list[Result] = []
 
     def ok(self, what: str) -> None:
-        """It works."""
+        """Note that something works."""
         self._add("ok", what)
 
     def warn(self, what: str) -> None:
-        """It works less well than it could."""
+        """Note that something works less well than it could."""
         self._add("warning", what)
 
     def fail(self, what: str) -> None:
-        """It keeps the program from working."""
+        """Note what keeps the program from working."""
         self._add("failed", what)
 
     def count(self, verdict: Verdict) -> int:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, Final, TypeGuard
 
 MOST_SPANS: Final = 2000
-"""Of one caption; Telegram allows a hundred."""
+"""Most formatted spans of one caption. Telegram allows a hundred."""
 
 _ELEMENTS: Final = {
     "blockquote": "blockquote",
@@ -26,8 +26,8 @@ _ELEMENTS: Final = {
     "strikethrough": "s",
     "underline": "u",
 }
-"""By the kinds of formatting that sources name, but for links. Hashtags, phone numbers, e-mail addresses and the like
-are plain text, and a custom emoji is the emoji that stands for it."""
+"""HTML element of each kind of formatting that sources name, but for links. Hashtags, phone numbers, e-mail addresses
+and the like are plain text, and a custom emoji is the emoji that stands for it."""
 
 _LINKS: Final = ("link", "text_link", "mention", "mention_name", "url", "text_mention")
 
@@ -126,7 +126,7 @@ def _elements(text: str, spans: Sequence[Span]) -> Iterator[_Element]:
 
 
 def _nested(active: Sequence[_Element]) -> list[_Element]:
-    """Those around one piece of text, the outermost first; of each name one, and no code within a listing."""
+    """The elements around one piece of text, the outermost first: one of each name, and no code within a listing."""
     first: dict[str, _Element] = {}
     for one in sorted(active, key=lambda one: one.place):
         first.setdefault(one.name, one)
@@ -136,7 +136,7 @@ def _nested(active: Sequence[_Element]) -> list[_Element]:
 
 
 def _step(inside: Sequence[_Element], wanted: Sequence[_Element]) -> list[str]:
-    """What leads from within these elements to within those."""
+    """The tags that lead from within these elements to within those."""
     common = 0
     while common < min(len(inside), len(wanted)) and inside[common] is wanted[common]:
         common += 1

@@ -59,7 +59,7 @@ class Address:
 
     @property
     def key(self) -> str:
-        """As the journal remembers it."""
+        """The address as the journal remembers it."""
         return f"{self.kind}:{self.value}"
 
 

@@ -36,7 +36,7 @@ class PostAddress:
 
     @property
     def link(self) -> str:
-        """As a browser opens it."""
+        """The link that a browser opens."""
         where = f"c/{self.channel.value}" if self.channel.kind == "id" else self.channel.value
         return f"https://t.me/{where}/{self.message_id}"
 

@@ -84,7 +84,7 @@ class Context:
         self.send(Ready())
 
     def wake(self, state: str) -> None:
-        """Tell the process that takes jobs in `state` that there is one. A hint: it may be lost."""
+        """Hint to the process that takes jobs in `state` that there is one. The hint may be lost."""
         self.send(Wake(state))
 
     def report(self, topic: str, **facts: Any) -> None:

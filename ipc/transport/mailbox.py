@@ -17,7 +17,7 @@ from io import FileIO
 from ipc.transport.messages import MAX_BYTES, Message, MessageError, decode, encode
 
 _LENGTH = struct.Struct("!i")
-"""Before each message: how many bytes it has."""
+"""The header of each message: its length in bytes."""
 
 
 class Closed(Exception):

@@ -99,7 +99,7 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """There is a job in `state`: the process that takes these looks now rather than at its next poll."""
+    """A job in `state` is there: the process that takes such jobs looks now, and not at its next poll."""
 
     state: str
 
@@ -147,8 +147,8 @@ class OperationRequest:
 
 @dataclass(frozen=True, slots=True)
 class Ration:
-    """Root to pool and connection, at every change and to each new one: how many image workers may be at work (0: all),
-    and whether pictures may be fetched. Less than all while the machine is short of memory.
+    """Root to pool and connection, at every change and to each new one: the number of image workers that may work (0:
+    all), and whether pictures may be fetched. Less than all while the machine is short of memory.
     """
 
     workers: int
@@ -270,7 +270,7 @@ _FIELDS = {
     }
     for kind in _TYPES
 }
-"""By type: its fields in order, and what each must be an instance of."""
+"""The fields of each type in order, and what each must be an instance of."""
 
 
 def encode(message: Message) -> bytes:

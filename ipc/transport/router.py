@@ -18,7 +18,7 @@ class CpuUsage:
     """What a process has had of the processors since it was started, in seconds, and whether the kernel lets it run."""
 
     cpu_seconds: float
-    """What all its threads have used."""
+    """Processor time of all its threads, in seconds."""
     queued_seconds: float
     """How long its threads were ready to run and others ran (those of them that have not ended yet)."""
     waits_for_disk: bool = False
@@ -58,10 +58,10 @@ class Tree(Protocol):
         """Replace a child that has nothing to do, without counting it as a death."""
 
     def rest(self, name: str) -> None:
-        """Have a child stop that has nothing to do, until it is woken; it counts as no death."""
+        """Have an idle child stop until it is woken. This counts as no death."""
 
     def wake(self, name: str) -> None:
-        """Have a child run again that rests, unless the operator has stopped it besides."""
+        """Have a resting child run again, unless the operator has stopped it besides."""
 
     def is_wanted(self, name: str) -> bool:
         """Whether the child is to run at all: the operator has not stopped it, and it is not held."""

@@ -20,7 +20,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def listen_for_stop() -> int:
-    """From here on SIGTERM makes the returned file descriptor readable, and does nothing else.
+    """Have SIGTERM make the returned file descriptor readable, and do nothing else.
 
     SIGINT is the operator's Ctrl-C, SIGHUP the end of the terminal: every process gets them, the root alone acts.
     SIGCHLD may have been inherited as ignored: then no exit code would ever be seen.

@@ -23,17 +23,17 @@ class _Later(ModuleType):
 
 
 def load(name: str) -> None:
-    """From here on `import NAME` costs nothing, until somebody asks the module for something."""
+    """Make `import NAME` cost nothing until somebody asks the module for something."""
     if name not in sys.modules:
         sys.modules[name] = _Later(name)
 
 
 def leave_out(name: str) -> None:
-    """From here on `import NAME` fails, as if it were not installed; it does nothing once it is imported."""
+    """Make `import NAME` fail, as if it were not installed. Has no effect once it is imported."""
     sys.modules.setdefault(name, cast(ModuleType, None))
 
 
 def admit(name: str) -> None:
-    """From here on `import NAME` works again, though it was left out."""
+    """Make `import NAME` work again after `leave_out`."""
     if name in sys.modules and sys.modules[name] is None:
         del sys.modules[name]

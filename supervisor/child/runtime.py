@@ -115,7 +115,7 @@ def _seal(mode: str, workplace: Callable[[Context], tuple[list[Path], list[Path]
 
 
 def _blame_the_disk(context: Context, error: Exception) -> int | None:
-    """If it was the disk that state_dir is on: what is to be done about that, and then the exit code."""
+    """Deal with an error of state_dir's disk, and return the exit code; None if it was something else."""
     from ipc.files import disk  # noqa: PLC0415 - only a process that needs it pays for it
 
     journal = context.journal_path
@@ -149,7 +149,7 @@ def _wait_for_the_disk(context: Context, reason: str) -> int:
 
 
 def _pause(context: Context) -> bool:
-    """Some seconds, in which hints are let go by; False if a stop came in between."""
+    """Wait some seconds, ignoring hints. Returns False if a stop came in between."""
     until = time.monotonic() + DISK_SECONDS
     while not context.stopping and (left := until - time.monotonic()) > 0:
         context.receive(left)

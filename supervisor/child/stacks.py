@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import Final
 
 MOST_BYTES: Final = 64 * 1024
-"""Of what a child has written."""
+"""Largest stacks that are read from a child, in bytes."""
 
 PIECE_LENGTH: Final = 600
-"""Of stacks in one log record."""
+"""Length of a piece of stacks in one log record, in characters."""
 
 FRAMES: Final = 10
-"""Of each thread in /status: the innermost ones say where it stands."""
+"""Frames of each thread in /status. The innermost ones say where it stands."""
 
 DIGEST_LENGTH: Final = 1500
-"""Of all threads in /status: it goes in one message."""
+"""Length of all threads' stacks in /status, in characters: they go in one message."""
 
 
 def threads(shown: str) -> list[str]:
@@ -29,13 +29,13 @@ def threads(shown: str) -> list[str]:
 
 
 def digest(shown: str) -> str:
-    """The innermost frames of the threads, as many as fit."""
+    """The innermost frames of the threads, as much as fits into DIGEST_LENGTH."""
     heads = ["\n".join(one.splitlines()[: FRAMES + 1]) for one in threads(shown)]
     return "\n\n".join(heads)[:DIGEST_LENGTH]
 
 
 def pieces(shown: str) -> list[str]:
-    """All of it, in pieces of whole lines that each fit into a log record."""
+    """The stacks, in pieces of whole lines that each fit into a log record."""
     found: list[str] = []
     for thread in threads(shown):
         piece = ""

@@ -85,6 +85,6 @@ def _print_join(settings: Settings, *, as_json: bool) -> int:
 
 
 def word_of(settings: Settings) -> str:
-    """What `machines.join` of a node of this origin is."""
+    """The value of `machines.join` for a node of this origin."""
     by_name: dict[str, SettingEntry] = {entry.name: entry for entry in TABLE}
     return join.packed({name: lookup(settings, by_name[name]) for name in join.NAMES})

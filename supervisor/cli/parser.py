@@ -23,7 +23,7 @@ class Option:
 
     @property
     def usage(self) -> str:
-        """As a usage line has it: `[--json]`, `DIR`, `[ID…]`."""
+        """The option as a usage line has it: `[--json]`, `DIR`, `[ID…]`."""
         shown: str = self.more.get("metavar", "")
         if self.name.startswith("--"):
             return f"[{self.name} {shown}]" if shown else f"[{self.name}]"

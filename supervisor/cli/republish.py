@@ -17,7 +17,7 @@ from supervisor.processes.errors import CommandFailed
 from supervisor.settings import Settings
 
 MOST_TOLD = 50
-"""Pictures that could not be rendered anew, of which the reason is told."""
+"""Most pictures that could not be rendered anew whose reason is printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _tell_rows(settings: Settings, count: int) -> None:
 
 
 def _want_renditions(settings: Settings, chosen: Chosen) -> None:
-    """Have the uploader see to it that pictures are rendered anew whose recipe is not today's."""
+    """Have the uploader render pictures anew whose recipe is not today's."""
     images = settings.images
     recipe = resolve("workers.rendering.imaging:current_recipe")(images.preset, animations=images.animations)
     channels = _ids_of(settings, chosen.channels)

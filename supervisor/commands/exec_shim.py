@@ -18,7 +18,7 @@ import sys
 
 ORPHANED = 70
 CANNOT_BE_RUN = 127
-"""As a shell has it."""
+"""Exit code of a command that cannot be run, as in a shell."""
 
 _PR_SET_PDEATHSIG = 1
 

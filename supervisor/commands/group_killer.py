@@ -36,7 +36,7 @@ class GroupKiller:
             self._tell(-group)
 
     def close(self) -> None:
-        """It is needed no more."""
+        """End the group killer: it is needed no more."""
         if self._process is not None:
             os.close(self._writer)
             self._process.kill()

@@ -23,7 +23,7 @@ SHARE_SECONDS = 2.0
 """A share that is not used can be used later, but at most this many seconds of it: the loop may come round late."""
 
 LINE_BYTES = 1400
-"""Of a line in the log. A record has 4 KiB, and each of these bytes may take two."""
+"""Longest line in the log, in bytes. A record has 4 KiB, and each of these bytes may take two."""
 
 CHUNK_BYTES = 4096
 CHUNKS = 16
@@ -125,7 +125,7 @@ def readable(line: bytes) -> str:
 
 
 class Outputs:
-    """All that is to be read, in the supervisor's loop."""
+    """The outputs of all commands, read in the supervisor's loop."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
@@ -144,7 +144,7 @@ class Outputs:
             self._watch(output)
 
     def end(self, outputs: tuple[Output, ...]) -> None:
-        """Their command is gone."""
+        """Finish the outputs of a command that is gone."""
         for output in outputs:
             self._unwatch(output)
             self._paused.discard(output)

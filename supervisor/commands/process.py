@@ -60,7 +60,7 @@ class CommandProcess(Process):
         self._kill_group()
 
     def end_hung(self, now: float) -> None:
-        """It has not become the command in time. It has no stacks to show."""
+        """End the process, which has not become the command in time. It has no stacks to show."""
         self.end(Intent.HUNG)
 
     def has_ended(self) -> bool:

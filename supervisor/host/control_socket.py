@@ -24,10 +24,10 @@ from ipc.transport.control_client import NAME, short_address
 from supervisor.processes.loop.protocols import Loop
 
 MAX_BYTES = 32 * 1024
-"""Of a request. A longest path, with each byte spelt out as JSON may have to, goes in."""
+"""Largest request, in bytes. The longest path fits, with each byte spelt out as JSON may have to."""
 
 CLIENT_SECONDS = 5.0
-"""How long a client may take to say what it wants."""
+"""Longest time that a client may take to send its request, in seconds."""
 
 MOST_CLIENTS = 16
 """Clients at the same time. An operation takes milliseconds; clients beyond these are turned away."""
@@ -93,7 +93,7 @@ class Control:
         self._loop.watch(connection.fileno(), lambda: self._hear(client))
 
     def _turn_one_away(self) -> None:
-        """There is no descriptor for a new client. Left waiting, it would wake the loop again and again."""
+        """Turn a client away: there is no descriptor for it. Left waiting, it would wake the loop again and again."""
         os.close(self._spare)
         with contextlib.suppress(OSError):
             self._socket.accept()[0].close()

@@ -64,7 +64,7 @@ class Imports:
         return {"ok": True, "lines": ["the import is being stopped"]}
 
     def specs(self) -> tuple[ChildSpec, ...]:
-        """What a reload has to keep."""
+        """The specs that a reload has to keep."""
         slot = self._slot()
         return (slot.spec,) if slot and not slot.retired and slot.state not in OVER else ()
 

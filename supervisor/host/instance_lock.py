@@ -80,7 +80,7 @@ class Lock:
         os.pwrite(self._fd, json.dumps(asdict(card)).encode().ljust(CARD_BYTES), 0)
 
     def keep_an_eye_on(self, path: Path) -> None:
-        """This file, too, is to be the same for as long as the lock is held. Others have it open."""
+        """Have this file watched, too: it must stay the same as long as the lock is held. Others have it open."""
         self._files[path] = _numbers(path.stat())
 
     def loss(self) -> str:

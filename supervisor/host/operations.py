@@ -61,7 +61,7 @@ class Operations:
         self._cgroup = cgroup
         self._guard = guard
         self._reloads: deque[tuple[int, int]] = deque(maxlen=RELOADS)
-        """The Unix second of each, and how many processes it replaced."""
+        """Each reload: its Unix second, and the number of processes that it replaced."""
         self.imports = Imports(supervisor, router)
 
     def take(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class SystemdNotifier:
     def __init__(self, environ: Mapping[str, str], pid: int) -> None:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
         self.watchdog_seconds = _watchdog_seconds(environ, pid)
-        """Within this time systemd wants to hear `alive`; 0: it does not."""
+        """Time within which systemd wants to hear `alive`, in seconds; 0 if it does not."""
         self.was_ready = False
         self.owes_ready = False
         """Whether a READY=1 did not get out: without the one that ends a reload, systemd would wait for ever."""
@@ -32,7 +32,7 @@ class SystemdNotifier:
         return is_out
 
     def starting(self, within_seconds: float) -> bool:
-        """The start goes on. It may take so long from now on, even where TimeoutStartSec= is less."""
+        """Ask systemd to allow the start this many seconds from now, even beyond TimeoutStartSec=."""
         return self._send(f"EXTEND_TIMEOUT_USEC={round(within_seconds * 1e6)}")
 
     def reloading(self) -> bool:
@@ -40,7 +40,7 @@ class SystemdNotifier:
         return self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self, within_seconds: float) -> bool:
-        """The stop begins. It may take so long, even where TimeoutStopSec= is less."""
+        """The stop begins. Ask systemd to allow it this many seconds from now, even beyond TimeoutStopSec=."""
         return self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={round(within_seconds * 1e6)}")
 
     def status(self, text: str) -> bool:

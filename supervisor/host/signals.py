@@ -16,7 +16,7 @@ INFORMING = {"-h", "--help", "--version"}
 
 
 def listen() -> int:
-    """From here on SIGTERM, SIGINT and SIGHUP each put one byte into the returned file descriptor, and no more."""
+    """Have SIGTERM, SIGINT and SIGHUP each put one byte into the returned file descriptor, and do nothing else."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -37,7 +37,7 @@ def has_terminal() -> bool:
 
 
 def ignore() -> None:
-    """From here on these signals do nothing at all."""
+    """Make these signals do nothing at all."""
     for number in HEARD:
         signal.signal(number, signal.SIG_IGN)
 

@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 
 WELL = (SlotState.RUNNING, SlotState.FINISHED)
-"""Of these children nothing is said in the status."""
+"""States of children that the status leaves out."""
 
 
 def overdue_seconds(
@@ -126,7 +126,7 @@ class Notified:
         return "; ".join([first, *others])[:STATUS_LENGTH]
 
     def _tell_alive(self, now: float) -> None:
-        """At half the time that systemd allows, as it advises; a tick early rather than one late."""
+        """Say `alive` at half the time that systemd allows, as it advises; a tick early rather than one late."""
         if not self._notifier.watchdog_seconds:
             return
         progresses = self._supervisor.stopping or makes_progress(self._supervisor.slots, self._supervisor.awake_at)

@@ -108,7 +108,7 @@ class HealthFeed:
             self._unsent_reports.add(topic)
 
     def _send_ends(self) -> None:
-        """As far as the inbox has room: there may be many, with stacks."""
+        """Send ends as far as the inbox has room: there may be many, with stacks."""
         while self._unsent_ends and self._tree.send(HEALTH, self._unsent_ends[0]):
             self._unsent_ends.popleft()
 

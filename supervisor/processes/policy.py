@@ -19,7 +19,7 @@ FIRST_DELAY_SECONDS = 0.25
 """The pause before the second replacement; the first one comes at once."""
 
 STEADY_SECONDS = 10.0
-"""An incarnation that was ready for so long ends a row of quick deaths: its replacement comes at once again."""
+"""An incarnation that was ready for this long ends a row of quick deaths: its replacement comes at once again."""
 
 HOLD_SECONDS = 600.0
 LONGEST_HOLD_SECONDS = 3600.0
@@ -166,7 +166,7 @@ def restart_delay_seconds(deaths: int, intensity: Intensity, random: Callable[[]
 
 
 def overslept_seconds(waited_seconds: float, wanted_seconds: float) -> float:
-    """How long the loop did not run, if it waited for so long where it wanted to wait at most so long; else 0.
+    """How long the loop was suspended, from how long it waited and how long it meant to wait. 0 if it woke in time.
 
     >>> overslept_seconds(1.2, 1.0), overslept_seconds(91.0, 1.0)
     (0.0, 90.0)

@@ -38,7 +38,7 @@ class Past:
         return cls(facts.get("restarts", 0) + went_with_it, causes)
 
     def added_to(self, facts: dict[str, Any]) -> dict[str, Any]:
-        """The same facts, counted from the program's start."""
+        """These facts, counted from the program's start."""
         causes = self.causes + Counter(facts.get("exit_causes", {}))
         return {
             **facts,

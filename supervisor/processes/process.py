@@ -48,7 +48,7 @@ SHOW_SECONDS = 0.3
 """How long a child that hangs has to show its stacks: the kernel delivers the signal at once, unless it is stopped."""
 
 TERM_SECONDS = 2.0
-"""How long it then has to end by itself."""
+"""How long the child then has to end by itself."""
 
 
 class Receives(Protocol):
@@ -60,7 +60,7 @@ class Receives(Protocol):
 
 
 class Sends(Protocol):
-    """The supervisor's end of what a child is told (see `ipc.transport.mailbox.Outbox`)."""
+    """The supervisor's end of the pipe to a child (see `ipc.transport.mailbox.Outbox`)."""
 
     def send(self, message: Message) -> bool: ...
     def close(self) -> None: ...
@@ -146,7 +146,7 @@ class Process:
         self.signal(signal.SIGKILL)
 
     def end_hung(self, now: float) -> None:
-        """It hangs: have it show its stacks, then ask it to stop, then kill it. `escalate` sees to the rest."""
+        """End a hanging process: have it show its stacks, ask it to stop, then kill it. `escalate` does the rest."""
         self.intent = Intent.HUNG
         self.signal(signal.SIGUSR2)
         self.term_at, self.kill_at = now + SHOW_SECONDS, now + SHOW_SECONDS + TERM_SECONDS
@@ -213,7 +213,7 @@ def spawn(spec: ChildSpec, number: int, liveness_fd: int, log: dict[str, str]) -
 
 
 def _pidfd(popen: subprocess.Popen[bytes]) -> int:
-    """What its exit is seen by. A process that cannot be watched must not live: another would be started beside it."""
+    """The pidfd that shows its exit. A process that can't be watched must not live: another would start beside it."""
     try:
         return os.pidfd_open(popen.pid)
     except OSError:

@@ -159,7 +159,7 @@ class RootRouter:
         return self._feed.reports[topic].facts if topic in self._feed.reports else {}
 
     def known(self) -> list[str]:
-        """Every child that there is, those of children too."""
+        """The names of all children, and of the children's children."""
         return sorted(self._feed.rows, key=lambda name: self._feed.rows[name]["order"])
 
     def above(self, name: str) -> str | None:

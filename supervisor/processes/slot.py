@@ -102,7 +102,7 @@ class Slot:
         self._since = time.monotonic()
 
     def postpone(self, until: float, why: str, remedy: str) -> None:
-        """It could not be started; try again at `until`."""
+        """Try the start again at `until`: it has failed."""
         self.due_at = until
         self._why_not = (why, remedy)
 
@@ -116,7 +116,7 @@ class Slot:
         self.postpone(until, why, remedy)
 
     def hold(self, now: float, intensity: Intensity) -> float:
-        """It has died too often: leave it alone for a while, then try it once more; for how long (seconds)."""
+        """Hold the child, which has died too often, for a while; then try it once more. Returns the seconds."""
         if not self._holds:
             self._loop = f"it has ended {len(self.deaths)} times within {intensity.window_seconds:g} s"
             self._row_began = time.monotonic()
@@ -134,7 +134,7 @@ class Slot:
         self.deaths, self._in_a_row, self._holds = (), 0, 0
 
     def cancel(self) -> None:
-        """What is not running is not started any more: the tree is being stopped, or the operator has said so."""
+        """Cancel the next start: the tree is being stopped, or the operator has said so."""
         if self.process is None and self.is_scheduled:
             self._resting, self._holds = SlotState.STOPPED, 0
 

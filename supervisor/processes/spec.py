@@ -41,11 +41,11 @@ class ChildSpec:
     target: str = ""
     """"package.module:function", resolved in the child's own process."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Plain data for the child, and all that it is told: a secret goes only to the child that needs it."""
+    """All data that the child gets: a secret goes only to the child that needs it."""
     command: CommandSpec | None = None
     restart: Restart = "permanent"
     ready_seconds: float = 45.0
-    """It says that it is ready within this time, or is taken for hung. More than the longest wait for the journal."""
+    """Time within which the child says that it is ready, else it is hung. More than the longest wait for a journal."""
     beat_seconds: float = 4.0
     """Between two heartbeats. /status names a problem after ten seconds of silence."""
     hang_seconds: float = 60.0
@@ -53,21 +53,21 @@ class ChildSpec:
     stall_seconds: float = 0.0
     """What its main loop may take for one round, where that is more than `hang_seconds`."""
     stop_seconds: float = 10.0
-    """How long it may finish its work in hand after it was asked to stop."""
+    """How long the child may finish its work in hand after it was asked to stop."""
     cap_bytes: int = 0
-    """Memory above which it is killed; 0: none."""
+    """Memory above which the child is killed; 0: none."""
     costs_only_itself: bool = False
     """The tree goes on without it: where it dies too often, it is held, and tried once more later. So is a command."""
     leaves_when_finished: bool = False
-    """Its slot is deleted when it has ended by itself: nobody is going to start it again."""
+    """Delete the slot when the child has ended by itself: nobody will start it again."""
     after_others: bool = False
-    """Started only when all those before it are ready (or have had their chance)."""
+    """Started only when all those before it are ready (or have been tried once)."""
     nice: int = 0
     returns_memory: bool = True
     """Whether glibc gives freed memory back to the system at once. Not for one that soon needs as much again."""
     sandbox: Sandbox | Literal[""] = ""
-    """How it is sealed (`supervisor.child.sandbox`): as well as the machine can, or it is held unless system calls are
-    filtered, or not at all. Empty: it is a process of ours like the others.
+    """How the child is sealed (`supervisor.child.sandbox`): as well as the machine can, or it is held unless system
+    calls are filtered, or not at all. Empty: it is a process of ours like the others.
     """
     workplace: str = ""
     """"package.module:function", which makes its folders: what it may read, and what it may write into."""

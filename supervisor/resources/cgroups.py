@@ -156,7 +156,7 @@ class Leaf:
         return {name: int(count) for name, _, count in (line.partition(" ") for line in lines) if count.isdecimal()}
 
     def peak_bytes(self) -> int:
-        """The most that it ever had, with the files that it wrote; 0 where the kernel (before 5.19) doesn't say."""
+        """The highest memory use so far, with the files written; 0 if the kernel (before 5.19) doesn't say."""
         text = proc.read(self.folder / "memory.peak").strip()
         return int(text) if text.isdecimal() else 0
 
@@ -207,7 +207,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _try_to_write(path: Path, text: str) -> None:
-    """Where the kernel has no such file (no swap accounting), it is left."""
+    """Write the file, unless the kernel has none (no swap accounting)."""
     try:
         _write(path, text)
     except OSError as error:

@@ -35,7 +35,7 @@ class _Mount:
 
 
 def usable(affinity: int | None = None, root: Path = Path("/")) -> Processors:
-    """What this process may use. `affinity`: how many processors it may run on; `root`: where /proc and /sys are."""
+    """The processors that this process may use. `affinity`: number it may run on; `root`: where /proc and /sys are."""
     there = len(os.sched_getaffinity(0)) if affinity is None else affinity
     quotas = [found for folder in _cgroups(root) if (found := _quota_of(folder))]
     if quotas:

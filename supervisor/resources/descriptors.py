@@ -1,4 +1,4 @@
-"""File descriptors of the program as a whole: the three standard ones, and how many there may be.
+"""File descriptors of the program as a whole: the three standard ones, and their highest number.
 
 The program may be started with a standard descriptor closed (`bin/run >&-`). The next file to be opened would get its
 number, and what is meant for people would go into that file. So /dev/null is put there, before anything else is opened.
@@ -20,7 +20,7 @@ _SOFT: list[int] = []
 
 
 def fill_standard() -> None:
-    """Have something at 0, 1 and 2. To be called before any file is opened."""
+    """Open something at 0, 1 and 2 if they are closed. To be called before any file is opened."""
     for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(fd)
@@ -31,7 +31,7 @@ def fill_standard() -> None:
 
 
 def raise_limit() -> None:
-    """Have as many as we may."""
+    """Raise the limit of open files to the hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

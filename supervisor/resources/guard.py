@@ -52,7 +52,7 @@ class Guard:
         self._unsent: set[str] = set()
 
     def configure(self, limits: MemoryLimits, workers: int) -> None:
-        """These are in force from now on; `workers` is how many image workers there are."""
+        """Set the rules in force from now on. `workers` is the number of image workers."""
         self._limits, self._workers = limits, workers
 
     def on_start(self, child: str) -> None:

@@ -70,7 +70,7 @@ def judge(reading: Reading, limits: MemoryLimits, before: PressureState) -> Pres
 
 
 def step(before: RationState, state: PressureState, workers: int, now: float) -> RationState:
-    """The ration that follows; `workers` is how many there are in all."""
+    """The next ration. `workers` is the number of all image workers."""
     if state == "short" and before.state == "ok":
         return RationState("short", now, max(1, (before.workers or workers) // 2), intake=False)
     if state != before.state:

@@ -213,14 +213,14 @@ def _given_by_join(given: Sequence[Given]) -> Iterator[Given]:
 
 
 def _besides_defaults(given: Sequence[Given], names: Collection[str]) -> Iterator[Given]:
-    """All of these but for where the file gives one of these settings its default: as it comes it has them all."""
+    """What is given, without defaults of these settings in the file: as it comes, the file has them all."""
     for one in given:
         if one.is_text or one.entry.name not in names or one.value != one.entry.default:
             yield one
 
 
 def _stem(variable: str) -> str:
-    """Without the common prefix, which would make all names alike."""
+    """The variable without the common prefix, which would make all names alike."""
     return variable.removeprefix("PICTUREDESK_")
 
 

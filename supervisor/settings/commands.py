@@ -61,7 +61,7 @@ class CommandSettings:
     memory_cap_mb: int = setting(0, "killed and replaced above it; 0 for none", unit="MiB", low=0, high=2**20)
 
     def public(self) -> dict[str, Any]:
-        """As one JSON-able dict, without the values of `environment`."""
+        """The command as one JSON-able dict, without the values of `environment`."""
         hidden = {name: "(set)" for name, _ in self.environment}
         shown = {"command": list(self.command), "directory": str(self.directory), "environment": hidden}
         return {**{key: getattr(self, key) for key in KEYS}, **shown}

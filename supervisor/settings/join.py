@@ -26,7 +26,7 @@ NAMES = (
 """The settings that it may hold. Others, of a later version, are passed over."""
 
 BACKENDS = {"storage.backend": "r2", "catalog.backend": "supabase"}
-"""What follows from being a node."""
+"""Backends that follow from being a node."""
 
 
 def packed(values: Mapping[str, str]) -> str:
@@ -52,5 +52,5 @@ def unpacked(word: str) -> dict[str, str]:
 
 
 def is_join(text: str) -> bool:
-    """As a setting's `read` has it: empty, or a word that can be unpacked. Raises ValueError."""
+    """Check a setting's value: empty, or a join word that can be unpacked. Raises ValueError."""
     return not text or bool(unpacked(text))

@@ -23,7 +23,7 @@ _LARGEST = 2**31
 class RuleSettings:
     """Which posts are taken, also of an export: the first rule whose every condition fits decides; else one is taken"""
 
-    action: str = setting("take", "what becomes of a post that fits", choices=("take", "leave"), example="leave")
+    action: str = setting("take", "whether a fitting post is taken or left", choices=("take", "leave"), example="leave")
     channel: str = setting(
         "", "only in this channel", read=channel_address.parse, form=channel_address.FORM, example="@news"
     )
@@ -39,11 +39,11 @@ class RuleSettings:
     until: str = setting("", "only what was posted on this day (UTC) or earlier", form=_DAY, example="2026-12-31")
 
     def public(self) -> dict[str, Any]:
-        """As one JSON-able dict."""
+        """The rule as one JSON-able dict."""
         return {**{key: getattr(self, key) for key in KEYS}, "tags": list(self.tags)}
 
     def options(self) -> dict[str, Any]:
-        """As `ipc.rules.Rule.of` reads it."""
+        """The rule as `ipc.rules.Rule.of` reads it."""
         bounds = ("min_width", "max_width", "min_bytes", "max_bytes")
         last = _seconds(self.until) + 86399 if self.until else None
         return {
@@ -89,7 +89,7 @@ def _checked(entry: SettingEntry, value: Any, base: Path) -> Any:
 
 
 def _tags(value: Any) -> tuple[str, ...]:
-    """In lower case, without #, each once."""
+    """The hashtags in lower case, without #, each once."""
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise ValueError
     names = [one.strip().removeprefix("#").lower() for one in value]

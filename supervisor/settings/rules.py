@@ -65,7 +65,7 @@ class SettingEntry:
 
     @property
     def keys(self) -> "dict[str, SettingEntry]":
-        """Of a list of tables: the rule of each key of one."""
+        """The rule of each key, for a list of tables."""
         return keys_of(get_args(self.kind)[0])
 
     @property

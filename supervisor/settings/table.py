@@ -22,7 +22,7 @@ from supervisor.settings.rules import SettingEntry, setting
 from supervisor.settings.webhooks import WebhookSettings
 
 AUTO = "auto"
-"""What a number is that the installation itself decides on."""
+"""Value of a number that the installation itself decides on."""
 
 _PRINTABLE = "printable ASCII characters without spaces"
 _HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
@@ -382,7 +382,7 @@ class SupervisorSettings:
     command: tuple[CommandSettings, ...] = setting((), CommandSettings.__doc__ or "", secret=True)
 
     def commands(self) -> tuple[CommandSettings, ...]:
-        """All of them, that of `worker_script` first."""
+        """All commands, that of `worker_script` first."""
         script = tuple(shlex.split(self.worker_script))
         return (*([CommandSettings(name=WORKER, command=script)] if script else []), *self.command)
 

@@ -123,7 +123,7 @@ def _widths(entry: SettingEntry, value: Any) -> tuple[int, ...]:
 
 
 def _texts(entry: SettingEntry, value: Any) -> tuple[str, ...]:
-    """Each once. A number stands for its digits, so that a channel's id needs no quotes."""
+    """The texts, each once. A number stands for its digits, so that a channel's id needs no quotes."""
     good = isinstance(value, list) and all(isinstance(one, str | int) and not isinstance(one, bool) for one in value)
     _require(good, value)
     found: dict[Any, str] = {}

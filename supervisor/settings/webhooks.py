@@ -17,11 +17,11 @@ from supervisor.settings.tables import Faults, tables_of, values_of
 from supervisor.settings.values import checked, nearest
 
 MOST = 16
-"""Each is served by a thread of its own, with connections of its own."""
+"""Most webhooks. Each has a thread and connections of its own."""
 
 EVENTS = ("published", "changed", "deleted")
 KEY_BYTES = range(24, 65)
-"""How long Standard Webhooks has a key be."""
+"""Key length that Standard Webhooks requires, in bytes."""
 
 KEY_FORM = "whsec_ and 24 to 64 random bytes in base64; to make one: echo whsec_$(openssl rand -base64 32)"
 
@@ -69,7 +69,7 @@ class WebhookSettings:
     )
 
     def public(self) -> dict[str, Any]:
-        """As one JSON-able dict, without URL and secret."""
+        """The webhook as one JSON-able dict, without URL and secret."""
         return {
             "url": "(set)",
             "secret": "(set)" if self.secret else "",
@@ -115,7 +115,7 @@ def _checked(entry: SettingEntry, value: Any, base: Path) -> Any:
 
 
 def _events(value: Any) -> tuple[str, ...]:
-    """In their own order, each once."""
+    """The events in their own order, each once."""
     if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
         raise ValueError
     for one in value:

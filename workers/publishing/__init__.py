@@ -1,1 +1,1 @@
-"""From renditions to objects and rows: the two stages, and the services behind them."""
+"""Publishing: the two stages that make objects and rows of renditions, and the services behind them."""

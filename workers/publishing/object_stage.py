@@ -33,7 +33,7 @@ RECORD_PICTURES = 16
 """Pictures that are recorded in one transaction while others are still on their way; the rest is at the end."""
 
 TRIES = 3
-"""How often an object is tried at once, where the service works as far as is known."""
+"""Number of immediate tries of an object while the service is not known to fail."""
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ class BatchProgress:
                 self.complete.append(job)
 
     def note(self, put: Put) -> None:
-        """This object is there."""
+        """Note that the object is stored."""
         self.sizes[put.key] = put.bytes
         for job in self._wanted_by.pop(put.key, ()):
             self._missing[job.id].remove(put.key)
@@ -83,13 +83,13 @@ class ObjectStage:
         self._storage = storage
         self._layout = layout
         self._layouts: dict[int, Layout] = {}
-        """Of the jobs that are being stored."""
+        """Layout of each job that is being stored, by job id."""
         self._policy = policy
         self._wake = wake
         self._spooled: list[Job] = []
 
     def step(self) -> int:
-        """Store what is due; how many jobs went a step on."""
+        """Store what is due. Returns the number of jobs that went a step on."""
         jobs = self.service.take(BATCH_PICTURES, self._due)
         if not jobs:
             self._clear_spool()
@@ -111,7 +111,7 @@ class ObjectStage:
         return jobs
 
     def _probe(self) -> None:
-        """Where no job asks whether the storage is back, ask it something of our own."""
+        """If no job asks whether the storage is back, ask it something of our own."""
         if not self.service.wants_probe:
             return
         try:
@@ -124,7 +124,7 @@ class ObjectStage:
             self.service.succeeded([])
 
     def _with_originals(self, jobs: list[Job]) -> Iterator[Job]:
-        """The jobs with what of their originals is published. Those that still have to be stripped are made again."""
+        """Each job, with the original that is published. Those that still have to be stripped are made again."""
         renewed = (job.id for job in jobs if job.priority == RENEWAL)
         made_of_stripped = renewals.made_of_stripped(self._journal, renewed)
         for job in jobs:
@@ -138,7 +138,7 @@ class ObjectStage:
                 self._make_again(job)
 
     def _layout_of(self, job: Job) -> Layout:
-        """Its origin's, if it is one that was taken; else our own."""
+        """The layout of the job's origin if it was taken from one, else our own."""
         return self._layouts.get(job.id, self._layout)
 
     def _pictures(self, jobs: Iterable[Job]) -> dict[int, list[NewObject]]:
@@ -161,7 +161,7 @@ class ObjectStage:
         return pictures
 
     def _store(self, jobs: list[Job], pictures: dict[int, list[NewObject]]) -> int:
-        """Put the objects of these jobs, and record whose are all there; how many jobs went a step on."""
+        """Put the objects of these jobs, and record the jobs whose objects are all there. Returns their number."""
         failpoints.reach("published.before")
         began = time.monotonic()
         progress = BatchProgress(jobs, pictures)
@@ -261,7 +261,7 @@ class ObjectStage:
         log.error("object.refused", job=jobs[0].id, reason=str(fault), outcome=outcome)
 
     def _make_again(self, job: Job) -> None:
-        """From the original where that is still there (a dead letter's is kept), else from the source."""
+        """Have the job rendered again: from its original if that is still there (a dead letter's is), else fetched."""
         if self._spool.original(job.id, job.generation).exists():
             self._spool.keep_original_only(job.id, job.generation)
             transitions.render_again(self._journal, job)

@@ -1,4 +1,4 @@
-"""On whose behalf a job is published: this machine's own, or, on a node, its origin's.
+"""On whose behalf a job is published: this machine's, or, on a node, its origin's.
 
 A node stores and writes what it has taken as its origin would: under that one's keys and URLs. And it writes no row
 without the queue's receipt: one whose receipt holds no more is another node's by now, or its origin has taken it back.
@@ -28,7 +28,7 @@ class Behalf:
     taken: TakenJob | None = None
 
     def receipt(self, job: Job, node: str, columns: int) -> dict[str, Any] | None:
-        """What goes with its row: the queue's receipt, and what its origin is told. `columns`: that its row has."""
+        """What goes with the row: the queue's receipt and the result for its origin. `columns`: the row's version."""
         if self.taken is None:
             return None
         address = RowAddress(address_of(self.layout.url_of, self.layout.prefix), self.layout.prefix, columns)
@@ -38,13 +38,13 @@ class Behalf:
 
 
 def layouts_of(journal: Journal, jobs: Iterable[Job], own: Layout) -> dict[int, Layout]:
-    """By job: what is put before the keys of its objects, and what of its original is one."""
+    """The layout of each job, by id: what comes before its objects' keys, and what of its original is published."""
     found = _taken(journal, jobs := list(jobs))
     return {job.id: _layout(found[job.id]) if job.id in found else own for job in jobs}
 
 
 def behalves_of(journal: Journal, jobs: Iterable[Job], own: RowLayout) -> dict[int, Behalf]:
-    """By job: how its row is written. A job of an origin's that is not in hand any more is left out."""
+    """How the row of each job is written, by id. A job of an origin's that is not in hand any more is left out."""
     found = _taken(journal, jobs := list(jobs))
     return {
         job.id: Behalf(_row_layout(found[job.id]), found[job.id]) if job.id in found else Behalf(own)

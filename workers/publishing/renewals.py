@@ -35,7 +35,7 @@ AT_ONCE = 64
 """Pictures whose old objects are deleted in one go."""
 
 WAIT_SECONDS = 60.0
-"""How long one waits that can't be begun, or whose old objects can't go yet."""
+"""How long a renewal waits that can't be begun, or whose old objects can't go yet."""
 
 SOURCE_SECONDS = 86400.0
 """How long a source may take to fetch an original once more before that is given up: perhaps it has no such channel."""
@@ -57,7 +57,7 @@ class Renewals:
         self._services = OwnServices(options, ANSWER_SECONDS)
 
     def step(self) -> int:
-        """Do what is due; how many pictures went a step on. Raises ServiceFault and OSError."""
+        """Do what is due. Returns the number of pictures that went a step on. Raises ServiceFault and OSError."""
         counts = renewals.counts(self._journal)
         if not any(counts[step] for step in ("wanted", "making", "moved")):
             self.close()
@@ -76,7 +76,7 @@ class Renewals:
     # To be rendered once more
 
     def _begin(self, renewal: Renewal) -> int:
-        """Have one rendered, if its row is written and it is not by that recipe yet; whether it went a step on."""
+        """Have a picture rendered anew if its row is written and its recipe another. Returns 1 if it went a step on."""
         job = lookup.job(self._journal, renewal.job_id)
         if job is None or not job.is_public or job.recipe == renewal.recipe:
             renewals.end(self._journal, [renewal])

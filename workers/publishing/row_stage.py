@@ -77,10 +77,10 @@ class RowStage:
         self._layout = layout
         self._policy = policy
         self._addresses: dict[int, int] = {}
-        """By version of the columns: the journal's number for what the URLs in our rows begin with."""
+        """The journal's number for the beginning of our rows' URLs, by version of the columns."""
 
     def step(self) -> int:
-        """Write what is due, a batch after another while there are full ones; how many jobs went a step on."""
+        """Write what is due, batch after batch while they are full. Returns the number of jobs that went a step on."""
         written, under_way = 0, deque[_Batch]()
         try:
             with self.liveness.asking(), unforeseen_as(CatalogFault):
@@ -107,7 +107,7 @@ class RowStage:
                 self.liveness.answered()
 
     def _probe(self) -> None:
-        """Where no job asks whether the catalogue is back, ask it something of our own."""
+        """If no job asks whether the catalogue is back, ask it something of our own."""
         if not self.service.wants_probe or self._journal_has_some():
             return
         try:
@@ -174,7 +174,7 @@ class RowStage:
         return self._addresses[columns]
 
     def _record(self, batch: _Batch, outcomes: list[WriteOutcome]) -> int:
-        """Record whose rows are there; how many jobs went a step on."""
+        """Record the jobs whose rows are there. Returns the number of jobs that went a step on."""
         failpoints.reach("published.row")
         if not all(isinstance(outcome, NotAsked) for outcome in outcomes):
             self.liveness.answered()
@@ -205,7 +205,7 @@ class RowStage:
 
 
 def _own_and_guests(jobs: Iterable[Job]) -> tuple[list[Job], list[Job]]:
-    """This machine's own, and those that it has taken for their origins."""
+    """This machine's own jobs, and those that it has taken from origins."""
     own: list[Job] = []
     guests: list[Job] = []
     for job in jobs:

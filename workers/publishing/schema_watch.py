@@ -42,7 +42,7 @@ class SchemaWatch:
         self._next_at = -math.inf
 
     def look(self) -> bool:
-        """Ask if it is time to; whether it answered. A failure is nobody's but this question's.
+        """Ask if it is time to. Returns whether the catalogue answered. A failure is nobody's but this question's.
 
         Raises threads.Interrupted.
         """

@@ -20,7 +20,7 @@ from workers.publishing.stage import Stage
 
 ERROR_BYTES = 1000
 REMEDY_BYTES = 400
-"""Of each service's in a report: all go in one message."""
+"""Longest error and remedy of each service in a report, in bytes: all go in one message."""
 
 OUTDATED = "catalog_outdated"
 """The name under which the report says why the catalogue lacks columns."""

@@ -26,7 +26,7 @@ DRAIN_SECONDS = threads.STOP_SECONDS + 2.0
 """How long a stage is waited for after a stop was asked for. What it has not recorded by then is repeated."""
 
 FAULTS_OF_A_JOB = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-"""Not the journal's errors, nor the system's: those end the process, and the next incarnation begins afresh."""
+"""Errors that count against the job. The journal's and the system's end the process, and the next begins afresh."""
 
 FORESEEN = (ServiceFault, JobFault, threads.Interrupted, OSError)
 """Errors that say themselves whose they are, and the system's, which end the process unless a stage knows what to do.
@@ -39,7 +39,7 @@ class StageHangs(Exception):
 
 
 class Stage(Protocol):
-    """One of the two. `step` does what is due, and says how many jobs went a step on."""
+    """One of the two stages. `step` does what is due, and returns the number of jobs that went a step on."""
 
     liveness: Liveness
     service: Service
@@ -84,7 +84,7 @@ class StageThread(threading.Thread):
         self.error: BaseException | None = None
 
     def ring(self) -> None:
-        """There may be something to do."""
+        """Wake the thread: there may be something to do."""
         self._bell.set()
 
     def run(self) -> None:

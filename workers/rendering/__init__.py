@@ -1,1 +1,1 @@
-"""From an original to its renditions: which worker makes them, in what time, and whose fault a failure is."""
+"""Rendering: which worker makes an original's renditions, in what time, and whose fault a failure is."""

@@ -21,14 +21,14 @@ FEW = 3
 """Fewer pictures than this with another encoder are no problem yet."""
 
 REASON_BYTES = 300
-"""Of a reason in a report: with a decoder for each of five formats and three encoders broken, all go in one message."""
+"""Longest reason in a report, in bytes. With five decoders and three encoders broken, all go in one message."""
 
 _DECODERS = {f"image/{name.lower()}": f"{name} decoder" for name in ("JPEG", "PNG", "WEBP", "AVIF", "GIF")}
 _ENCODERS = {"webp": "WebP encoder", "avif": "AVIF encoder", "jpeg": "JPEG encoder"}
 
 
 class CodecHealth:
-    """Of one pool's workers, by their names."""
+    """The health of the codecs of one pool's workers, by the workers' names."""
 
     def __init__(self) -> None:
         self._worked: dict[str, set[str]] = {}

@@ -21,9 +21,9 @@ class Timing(enum.Enum):
 
     WITHIN = "within"
     OVER = "over"
-    """It takes too long, and had all that it needed."""
+    """The job takes too long, and had all that it needed."""
     HINDERED = "hindered"
-    """It takes too long, because the machine or a stop signal kept its worker from working."""
+    """The job takes too long, because the machine or a stop signal kept its worker from working."""
 
 
 @dataclass(frozen=True, slots=True)

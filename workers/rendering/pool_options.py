@@ -24,7 +24,7 @@ class PoolOptions:
     """A picture that must be alone gets this many times the cap."""
     soft_cap_bytes: int
     processors: int
-    """How many may be kept busy."""
+    """Number of processors that may be kept busy."""
 
     @classmethod
     def read(cls, options: Mapping[str, Any]) -> PoolOptions:

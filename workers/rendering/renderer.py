@@ -20,7 +20,7 @@ TRIM_BYTES = 160 * 1024 * 1024
 Giving back after every job costs 12 % of the whole: the next job faults every page in again."""
 
 FALLBACK_BYTES = 300
-"""Of the reason why another encoder stood in."""
+"""Longest reason for another encoder in place of the first, in bytes."""
 
 log = structlog.get_logger()
 

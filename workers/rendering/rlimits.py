@@ -10,7 +10,7 @@ FILE_BYTES = 1024 * 1024 * 1024
 """The largest file that a worker may write: far more than a rendition or a stripped original has."""
 
 OPEN_FILES = 256
-"""At once. A job has some ten open."""
+"""Most files that are open at once. A job has some ten open."""
 
 CPU_MARGIN_SECONDS = 5.0
 """What the pool needs to see that a job takes too long, and to end its worker in good order."""
@@ -45,7 +45,7 @@ def set_time_limit(cpu_seconds: float) -> None:
 
 
 def set_hard_limits(cap_bytes: int) -> None:
-    """What no job's limits can go beyond, as long as the process lives. `cap_bytes`: of the largest job; 0: no cap."""
+    """Set the limits that no job's can exceed while the process lives. `cap_bytes`: the largest job's; 0: no cap."""
     if cap_bytes:
         _lower(resource.RLIMIT_DATA, cap_bytes)
     _lower(resource.RLIMIT_FSIZE, FILE_BYTES)

@@ -33,7 +33,7 @@ class WorkerRows:
             self._sent.pop(worker, None)
 
     def outdated(self, jobs: Mapping[str, int], now: float) -> list[tuple[str, dict[str, Any]]]:
-        """Whose row shows another job than the worker has, and the facts of that row; `jobs` is who has which.
+        """The workers whose row shows another job than they have, with that row's facts. `jobs`: each worker's job.
 
         A worker that has become idle is in it at once: the supervisor's loop may not come round for two seconds.
         """

@@ -37,6 +37,6 @@ def forget(
 
 
 def forget_all(journal: Journal, spool: Spool) -> None:
-    """Nothing here would bring them to their end. Their leases are not extended any more, so others get them soon."""
+    """Forget all guests: nothing here would finish them. Their leases are not extended, so others get them soon."""
     if gone := forget(journal, spool, "lost", [one.job for one in taken.in_hand(journal)]):
         log.warning("handover.lost", job_ids=gone)

@@ -94,7 +94,7 @@ def of_os_error(error: OSError, reason: str) -> NoRoom | Failed:
 
 
 def settle(journal: Journal, spool: Spool, policy: RetryPolicy, job: Job, outcome: FetchEnd) -> bool:
-    """Enter the outcome into the journal and the log; whether the job has left the state "seen" by it."""
+    """Enter the outcome into the journal and the log. Returns whether the job has left the state "seen" by it."""
     match outcome:
         case Fetched():
             return job.id in record_fetched(journal, spool, [(job, outcome)])

@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 MOST_PARTS = 100_000
-"""Of one file. No camera and no program writes more: such a file is made to cost time and memory."""
+"""Most parts of one file. No camera and no program writes more: such a file is made to cost time and memory."""
 
 
 class Unstrippable(Exception):

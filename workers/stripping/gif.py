@@ -15,7 +15,7 @@ _SCREEN_BYTES, _IMAGE_BYTES = 13, 10
 
 
 def strip(data: bytes) -> bytes:
-    """The same picture. Raises Unstrippable."""
+    """The file without its metadata, with the same picture. Raises Unstrippable."""
     if data[:6] not in (b"GIF87a", b"GIF89a") or len(data) < _SCREEN_BYTES:
         raise Unstrippable("a GIF without a header")
     at = _SCREEN_BYTES + _colours(data[10])

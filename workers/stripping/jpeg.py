@@ -28,7 +28,7 @@ _AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 def strip(data: bytes) -> bytes:
-    """The same picture. Raises Unstrippable."""
+    """The file without its metadata, with the same picture. Raises Unstrippable."""
     kept: list[bytes] = []
     exif: list[bytes] = []
     for marker, content, scan in at_most(_segments(data)):
@@ -56,7 +56,7 @@ def _essence(marker: int, content: bytes) -> bytes | None:
 
 
 def _application_essence(marker: int, content: bytes) -> bytes | None:
-    """The same for an APPn."""
+    """What is kept of an APPn; None: nothing."""
     if marker == _APP0 and content.startswith(_JFIF) and len(content) >= _JFIF_BYTES:
         return content[: _JFIF_BYTES - 2] + b"\x00\x00"  # a thumbnail of no pixels
     if marker == _APP2 and content.startswith(_ICC):

@@ -24,7 +24,7 @@ _PROFILE_NAME = b"icc"
 
 
 def strip(data: bytes) -> bytes:
-    """The same picture. Raises Unstrippable."""
+    """The file without its metadata, with the same picture. Raises Unstrippable."""
     kept: list[bytes] = []
     exif, has_pixels = None, False
     for kind, content in at_most(_chunks(data)):

@@ -15,7 +15,7 @@ _FRAME_BYTES = 16
 
 
 def strip(data: bytes) -> bytes:
-    """The same picture. Raises Unstrippable."""
+    """The file without its metadata, with the same picture. Raises Unstrippable."""
     size = int.from_bytes(data[4:8], "little")
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or size < 4 or 8 + size > len(data):
         raise Unstrippable("a WebP that is cut off")

@@ -37,7 +37,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Of a claim that has ended: the object `token` is to be deleted, the hand-over `key` to leave the queue."""
+    """What is left of a claim that has ended: the object `token` to delete, the hand-over `key` to take out."""
 
     token: str
     key: str
@@ -91,7 +91,10 @@ def handed_before(journal: Journal, before: float, after: int, limit: int) -> li
 
 
 def move(journal: Journal, claims: Iterable[Claim], step: ClaimStep) -> int:
-    """They are at that step now, in one transaction; how many. Not those that have ended, or moved, meanwhile."""
+    """Move the claims to that step, in one transaction, but for those that ended or moved meanwhile.
+
+    Returns the number of those that were moved.
+    """
     now = journal.clock()
     with journal.transaction():
         return sum(
@@ -101,7 +104,7 @@ def move(journal: Journal, claims: Iterable[Claim], step: ClaimStep) -> int:
 
 
 def tokens(journal: Journal) -> dict[str, int | None]:
-    """The number of the claim by its token; None of what is left of one that has ended."""
+    """The number of each claim by its token; None for a leftover of a claim that has ended."""
     return {row["token"]: row["number"] for row in journal.run("claimed_tokens")}
 
 
@@ -110,7 +113,7 @@ def leftovers(journal: Journal, limit: int) -> list[Leftover]:
 
 
 def cleared(journal: Journal, some: Iterable[Leftover]) -> None:
-    """Nothing is left of these."""
+    """Delete these leftovers: nothing is left of them."""
     with journal.transaction():
         for one in some:
             journal.run("drop_claim_leftover", token=one.token)

@@ -27,7 +27,7 @@ _STATES: Mapping[GuestEnding, tuple[State, ...]] = {
     "returned": ("seen", "fetched", "rendered"),
     "lost": ("seen", "fetched", "rendered", "published", "dead"),
 }
-"""In which a job may be that ends so."""
+"""The states that a job may be in, by its ending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Origin:
 
 
 def in_hand(journal: Journal) -> list[Guest]:
-    """All of them, the oldest first."""
+    """All jobs in hand, the oldest first."""
     return [
         Guest(
             row["job"],
@@ -96,7 +96,7 @@ def in_hand(journal: Journal) -> list[Guest]:
 
 
 def of(journal: Journal, job_ids: Iterable[int]) -> dict[int, TakenJob]:
-    """Those of these jobs that were taken, by job."""
+    """The taken jobs among these, by job id."""
     rows = journal.run("taken_of", ids=json.dumps(list(job_ids)))
     return {
         row["job"]: TakenJob(row["job"], row["key"], _receipt(row), msgpack.unpackb(row["terms"]), row["taken_at"])
@@ -105,7 +105,7 @@ def of(journal: Journal, job_ids: Iterable[int]) -> dict[int, TakenJob]:
 
 
 def origins(journal: Journal) -> list[Origin]:
-    """All that anything was ever taken of, those first that it was last taken of."""
+    """Every origin that pictures were ever taken from, the most recent first."""
     found = [Origin(**dict(row)) for row in journal.run("origins")]
     return sorted(found, key=lambda one: (-one.last_at, one.origin))
 

@@ -48,25 +48,25 @@ def register(journal: Journal, name: str) -> Consumer:
 
 
 def unregister(journal: Journal, name: str) -> None:
-    """It follows no more."""
+    """Delete the consumer."""
     with journal.transaction():
         journal.run("drop_consumer", name=name)
         journal.run("forget_changes")
 
 
 def names(journal: Journal) -> list[str]:
-    """Of all consumers."""
+    """The names of all consumers."""
     return [row["name"] for row in journal.run("consumer_names")]
 
 
 def note_built(journal: Journal, name: str) -> None:
-    """What there was before its first change is done."""
+    """Note that the consumer has done what there was before its first change."""
     with journal.transaction():
         journal.run("note_built", name=name)
 
 
 def after(journal: Journal, position: int, most: int) -> list[Change]:
-    """The next changes beyond that position, at most so many, in their order."""
+    """The next changes beyond that position, at most `most`, in their order."""
     rows = journal.run("changes_after", position=position, limit=most)
     return [Change(row["id"], row["channel_id"], row["message_id"], row["what"], row["at"]) for row in rows]
 
@@ -78,14 +78,17 @@ def newest(journal: Journal) -> tuple[int, int] | None:
 
 
 def advance(journal: Journal, name: str, position: int) -> None:
-    """Its work is done up to there. What all consumers have passed is forgotten."""
+    """Move the consumer's position: its work is done up to there. Changes that all have passed are deleted."""
     with journal.transaction():
         journal.run("move_consumer", name=name, position=position)
         journal.run("forget_changes")
 
 
 def note(journal: Journal, published: Iterable[Job], now: int) -> None:
-    """The rows of these jobs, as they were before, are written. In the transaction that records it."""
+    """Note a change for each of these jobs whose row is written. In the transaction that records it.
+
+    `published` are the jobs as they were before.
+    """
     for job in published:
         if job.shown or job.is_public:
             is_known = job.shown and job.published_at is not None

@@ -26,7 +26,7 @@ class Rank(IntEnum):
     CHUNK = 3
     SITEMAP = 4
     BUILT = 10
-    """From here on: a whole gallery that is made or made anew."""
+    """From this rank on: a whole gallery that is made, or made anew."""
     BUILT_CHANNEL = 11
     BUILT_INDEX = 12
     BUILT_CHUNK = 13
@@ -100,13 +100,16 @@ class PostPage:
 
 
 def made(journal: Journal) -> tuple[str, str] | None:
-    """Version and place of the gallery that there is; None: there is none."""
+    """The version and place of the existing gallery; None if there is none."""
     row = journal.run("site").fetchone()
     return (row["version"], row["place"]) if row else None
 
 
 def begin(journal: Journal, version: str, place: str, channel_ids: Iterable[int], *, is_doubtful: bool) -> None:
-    """Have all of it be made, or made anew. `is_doubtful`: what was written before may not be there."""
+    """Queue the tasks that make the whole gallery, or make it anew.
+
+    `is_doubtful`: what was written before may not be there.
+    """
     with journal.transaction():
         journal.run("set_site", version=version, place=place)
         if is_doubtful:
@@ -120,12 +123,12 @@ def begin(journal: Journal, version: str, place: str, channel_ids: Iterable[int]
 
 
 def renew_channel(journal: Journal, channel_id: int) -> None:
-    """Have all pages of the channel be made anew. In a transaction."""
+    """Queue the tasks that make all pages of the channel anew. In a transaction."""
     journal.run("add_site_block_tasks", channel_id=channel_id, first_rank=Rank.BLOCK, rank=Rank.BUILT)
 
 
 def meet(journal: Journal, channel_id: int) -> None:
-    """The channel is one of the gallery's. In a transaction."""
+    """Add the channel to the gallery. In a transaction."""
     _meet(journal, channel_id)
 
 
@@ -136,7 +139,7 @@ def _meet(journal: Journal, channel_id: int) -> None:
 
 
 def forget(journal: Journal) -> None:
-    """There is no gallery any more."""
+    """Delete all that the journal has of the gallery."""
     with journal.transaction():
         journal.run("drop_site")
         journal.run("forget_site_blocks")
@@ -146,7 +149,7 @@ def forget(journal: Journal) -> None:
 
 
 def counts(journal: Journal) -> tuple[int, int]:
-    """How many tasks wait, and how many documents there are."""
+    """Number of tasks that wait, and number of documents."""
     found = {row["name"]: row["value"] for row in journal.run("site_counts")}
     return found["tasks"], found["pages"]
 
@@ -155,20 +158,20 @@ def counts(journal: Journal) -> tuple[int, int]:
 
 
 def add(journal: Journal, *tasks: Task) -> None:
-    """Have it be made. In a transaction."""
+    """Add these tasks. In a transaction."""
     for task in tasks:
         values = {"what": task.what, "channel_id": task.channel_id, "number": task.number, "rank": int(task.rank)}
         journal.run("add_site_task", **values)
 
 
 def next_task(journal: Journal, *, is_live: bool) -> Task | None:
-    """The one whose turn it is, of all of them, or of those that are built."""
+    """The task whose turn it is, of all tasks, or only of those that build the gallery."""
     row = journal.run("next_site_task", rank=0 if is_live else int(Rank.BUILT)).fetchone()
     return Task(row["what"], row["rank"], row["channel_id"], row["number"]) if row else None
 
 
 def end(journal: Journal, task: Task) -> None:
-    """It is done. In a transaction."""
+    """Delete the task: it is done. In a transaction."""
     journal.run("end_site_task", what=task.what, channel_id=task.channel_id, number=task.number)
 
 
@@ -176,7 +179,7 @@ def end(journal: Journal, task: Task) -> None:
 
 
 def block(journal: Journal, channel_id: int, message_id: int) -> SiteBlock | None:
-    """The one that the message is in."""
+    """The block that the message is in."""
     return _block(journal.run("site_block", channel_id=channel_id, message_id=message_id).fetchone())
 
 
@@ -189,13 +192,13 @@ def below(journal: Journal, one: SiteBlock) -> SiteBlock | None:
 
 
 def put_block(journal: Journal, one: SiteBlock, *, posts_before: int) -> None:
-    """Record what is in it. In a transaction."""
+    """Record what is in the block. In a transaction."""
     journal.run("put_site_block", **_values(one))
     journal.run("count_site_posts", channel_id=one.channel_id, by=one.posts - posts_before)
 
 
 def drop_block(journal: Journal, one: SiteBlock) -> None:
-    """There is nothing in it any more: the one below reaches up to the one above. In a transaction."""
+    """Delete the empty block. The block below it then reaches up to the next one. In a transaction."""
     journal.run("drop_site_block", channel_id=one.channel_id, first_id=one.first_id)
     journal.run("count_site_posts", channel_id=one.channel_id, by=-one.posts)
 
@@ -220,17 +223,17 @@ def _values(one: SiteBlock) -> dict[str, object]:
 
 
 def channel(journal: Journal, channel_id: int) -> SiteChannel:
-    """One that is met already."""
+    """The channel, which the gallery has already."""
     return SiteChannel(**dict(journal.run("site_channel", channel_id=channel_id).fetchone()))
 
 
 def channels(journal: Journal, most: int) -> list[SiteChannel]:
-    """Those with posts, the one with the newest first."""
+    """The channels with posts, the one with the newest post first; at most `most`."""
     return [SiteChannel(**dict(row)) for row in journal.run("site_channels", limit=most)]
 
 
 def name_channel(journal: Journal, channel_id: int, title: str, name: str | None, newest_at: str) -> None:
-    """In a transaction."""
+    """Record the channel's title and name, and the time of its newest post. In a transaction."""
     journal.run("name_site_channel", channel_id=channel_id, title=title, name=name, newest_at=newest_at)
 
 
@@ -238,13 +241,13 @@ def name_channel(journal: Journal, channel_id: int, title: str, name: str | None
 
 
 def digest(journal: Journal, path: str) -> bytes | None:
-    """Of the document at that path, empty if it is in doubt; None: there is none."""
+    """The digest of the document at that path, empty if in doubt; None if there is no document."""
     row = journal.run("site_page", path=path).fetchone()
     return bytes(row["digest"]) if row else None
 
 
 def record(journal: Journal, pages: Iterable[SiteDocument], gone: Iterable[str] = ()) -> None:
-    """These are written, those are deleted. In a transaction."""
+    """Record that `pages` are written and the documents at `gone` are deleted. In a transaction."""
     for page in pages:
         journal.run(
             "put_site_page",
@@ -260,7 +263,7 @@ def record(journal: Journal, pages: Iterable[SiteDocument], gone: Iterable[str] 
 
 
 def posts_between(journal: Journal, channel_id: int, low: int, high: int) -> list[PostPage]:
-    """The pages of posts whose first message is between these, both included."""
+    """The pages of posts whose first message is between `low` and `high`, both included."""
     rows = journal.run("site_posts_between", channel_id=channel_id, low=low, high=high)
     return [PostPage(**dict(row)) for row in rows]
 
@@ -270,5 +273,5 @@ def paths(journal: Journal, kind: Literal["asset", "sitemap"]) -> list[str]:
 
 
 def some_paths(journal: Journal, most: int) -> list[str]:
-    """Of any documents."""
+    """The paths of any documents, at most `most`."""
     return [row["path"] for row in journal.run("some_site_pages", limit=most)]

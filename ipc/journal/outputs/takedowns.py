@@ -22,7 +22,7 @@ forget its copy."""
 STEPS: tuple[TakedownStep, ...] = get_args(TakedownStep)
 
 FIRST_VERSION = 6
-"""Of the journals that know this. An installation that was there before takes down what it is told to take down."""
+"""Version of the first journal with takedowns. An older installation takes down only if its settings say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,15 @@ def let_go(journal: Journal, job: Job, now: float) -> None:
 
 
 def keep_replaced(journal: Journal, job: Job) -> None:
-    """Its post is deleted, but nobody has said so: what it showed before is left to `gc`, as its picture is."""
+    """Leave what the job showed before to `gc`, like its picture: its post is deleted, but nobody has said so."""
     journal.run("keep_replaced", job=job.id)
 
 
 def note(journal: Journal, published: Iterable[Job], now: float) -> None:
-    """The rows of these jobs, as they were before, are written. In the transaction that records it."""
+    """Note a change for each of these jobs whose row is written. In the transaction that records it.
+
+    `published` are the jobs as they were before.
+    """
     for job in published:
         if job.is_public:
             spare(journal, job)
@@ -73,31 +76,31 @@ def note(journal: Journal, published: Iterable[Job], now: float) -> None:
 
 
 def _put(journal: Journal, job: Job, stage: TakedownStep, now: float, looks: int) -> None:
-    """Of its picture, and of the one before it was rendered anew: its source may have given another file."""
+    """Put a takedown for the job's picture, and for the one before a renewal: the source may have given another."""
     former = {row["sha256"] for row in journal.run("renewed_from", job=job.id)}
     for sha256 in sorted({job.sha256, *former} - {None}):
         journal.run("put_takedown", job=job.id, sha256=sha256, stage=stage, now=now, looks=looks)
 
 
 def spare(journal: Journal, job: Job) -> None:
-    """Its post is there again: what was not begun is not done."""
+    """Drop the job's takedowns that were not begun: its post is there again."""
     journal.run("spare", job=job.id)
 
 
 def spare_all(journal: Journal) -> None:
-    """Nothing is taken down here: forget all that was not begun."""
+    """Forget all takedowns that were not begun: nothing is taken down here."""
     with journal.transaction():
         journal.run("spare_all")
 
 
 def of(journal: Journal, job_id: int) -> list[Takedown]:
-    """Those of one job: of each picture that it has, or had."""
+    """The takedowns of one job: of each picture that it has, or had."""
     rows = journal.run("takedowns_of", job=job_id)
     return [Takedown(row["job"], row["sha256"], row["step"], row["at"], row["looks"]) for row in rows]
 
 
 def due(journal: Journal, step: TakedownStep, before: float, limit: int) -> list[Takedown]:
-    """Those at that step whose time was before that Unix second, the oldest first."""
+    """The takedowns at that step whose time was before that Unix second, the oldest first."""
     rows = journal.run("takedowns_due", stage=step, before=before, limit=limit)
     return [Takedown(row["job"], row["sha256"], row["step"], row["at"], row["looks"]) for row in rows]
 
@@ -114,7 +117,7 @@ def leave(journal: Journal, one: Takedown) -> None:
 
 
 def end(journal: Journal, sha256: str, *, again_at: float, is_removed: bool) -> None:
-    """Its objects are deleted, and their addresses may be purged; or they stay, as something names them still.
+    """End the takedowns of a picture: its objects are deleted, or they stay, as something names them still.
 
     Those that are to be looked for once more are so at that Unix second.
     """
@@ -145,7 +148,7 @@ def is_new_installation(journal: Journal) -> bool:
 
 
 def want_purged(journal: Journal, sha256: str, urls: Iterable[str]) -> None:
-    """These addresses of the picture are to be purged, once its objects are deleted."""
+    """Record that these addresses of the picture are to be purged, once its objects are deleted."""
     with journal.transaction():
         for url in urls:
             journal.run("add_purge", url=url, sha256=sha256)
@@ -157,13 +160,13 @@ def to_purge(journal: Journal, limit: int) -> list[str]:
 
 
 def purged(journal: Journal, urls: Iterable[str]) -> None:
-    """No copy of these is left."""
+    """Note that no copy of these is left."""
     with journal.transaction():
         for url in urls:
             journal.run("drop_purge", url=url)
 
 
 def forget_purges(journal: Journal) -> None:
-    """There is nobody to ask any more."""
+    """Forget all purges: nobody is asked any more."""
     with journal.transaction():
         journal.run("drop_purges")

@@ -41,7 +41,7 @@ class Delivery:
 
 
 def follow(journal: Journal, name: str, kind: WebhookKind, label: str) -> str:
-    """Have a webhook of the settings follow the changes: from now on, or on from where it was. Its token."""
+    """Have a webhook of the settings follow the changes, from now on or from where it was. Returns its token."""
     with journal.transaction():
         journal.run("add_consumer", name=name)
         journal.run("add_webhook", name=name, kind=kind, label=label, token=secrets.token_hex(8))
@@ -51,7 +51,7 @@ def follow(journal: Journal, name: str, kind: WebhookKind, label: str) -> str:
 def forget_others(journal: Journal, wanted: Collection[tuple[str, WebhookKind]]) -> list[str]:
     """Drop the webhooks that are no more in the settings, or of another kind there, with all that they were to be told.
 
-    Their labels.
+    Returns their labels.
     """
     found = [row for row in journal.run("webhook_names") if (row["name"], row["kind"]) not in wanted]
     labels = []
@@ -67,12 +67,12 @@ def forget_others(journal: Journal, wanted: Collection[tuple[str, WebhookKind]])
 
 
 def standing(journal: Journal, name: str) -> dict[str, Any]:
-    """Its row, as `schema.sql` has it."""
+    """The webhook's row, as `schema.sql` has it."""
     return dict(journal.run("webhook", name=name).fetchone())
 
 
 def position(journal: Journal, name: str) -> int:
-    """The change up to which it was told, or has deliveries."""
+    """The change up to which the webhook was told, or has deliveries."""
     return int(journal.run("consumer", name=name).fetchone()["position"])
 
 
@@ -101,7 +101,7 @@ def due(journal: Journal, name: str, most: int) -> list[Delivery]:
 
 
 def end(journal: Journal, one: Delivery, *, accepted: bool) -> None:
-    """It was accepted; or there is nothing to tell any more."""
+    """Delete the delivery: it was accepted, or there is nothing to tell any more."""
     with journal.transaction():
         journal.run("end_delivery", name=one.webhook, change=one.change)
         if accepted:
@@ -121,13 +121,13 @@ def put_off(journal: Journal, one: Delivery, attempts: int, seconds: float, reas
 
 
 def bury(journal: Journal, one: Delivery, attempts: int, reason: str) -> None:
-    """It is dead: given up until it is brought back."""
+    """Give the delivery up until somebody brings it back: it is dead."""
     with journal.transaction():
         journal.run("bury_delivery", name=one.webhook, change=one.change, attempts=attempts, reason=clip(reason))
 
 
 def note_failure(journal: Journal, name: str, error: str, remedy: str, silent_seconds: float | None) -> None:
-    """An attempt came to nothing. Nothing is sent for `silent_seconds`; None: its circuit breaker is closed."""
+    """Record a failed attempt. Nothing is sent for `silent_seconds`; None: its circuit breaker is closed."""
     now = journal.clock()
     with journal.transaction():
         journal.run(
@@ -141,13 +141,13 @@ def note_failure(journal: Journal, name: str, error: str, remedy: str, silent_se
 
 
 def note_gone(journal: Journal, name: str, error: str) -> None:
-    """It wants nothing more."""
+    """Record that the receiver wants nothing more."""
     with journal.transaction():
         journal.run("webhook_gone", name=name, now=int(journal.clock()), error=clip(error))
 
 
 def rebuilt(journal: Journal, name: str, position: int) -> None:
-    """A rebuild was accepted that shows all changes up to there."""
+    """Record an accepted rebuild that shows all changes up to `position`."""
     with journal.transaction():
         journal.run("webhook_accepted", name=name)
         journal.run("move_consumer", name=name, position=position)
@@ -172,7 +172,7 @@ def dead(journal: Journal) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Revived:
-    """How many deliveries, and the labels of the webhooks that were gone.
+    """The number of deliveries, and the labels of the webhooks that were gone.
 
     `missing`: those of them that may miss changes, as they had as many deliveries waiting as are kept.
     """
@@ -197,5 +197,5 @@ def revive(journal: Journal) -> Revived:
 
 
 def figures(journal: Journal) -> list[dict[str, Any]]:
-    """Every webhook's row, and how many changes it has not taken over yet (`behind`), at most."""
+    """Every webhook's row, and the number of changes that it has not taken over yet, at most (`behind`)."""
     return sorted((dict(row) for row in journal.run("webhook_figures")), key=lambda row: str(row["label"]))

@@ -17,7 +17,7 @@ from ipc.retry import RetryPolicy
 from ipc.transport.messages import clip
 
 POISON = "poison, set aside"
-"""How the reason of a dead letter begins, for people, whose cause is `poison`."""
+"""Beginning of the reason, for people, of a dead letter whose cause is `poison`."""
 
 REVIVED_AT_ONCE = 1000
 """Dead letters that are brought back in one transaction: every other writer waits for it."""

@@ -17,7 +17,7 @@ _BLOCKED = "blocked by the operator"
 
 
 def hide(journal: Journal, job: Job, by: HiddenBy, now: float, sha256: str | None = None) -> None:
-    """published → rendered; any other state → the same. Readers shall not see it, nor what they have seen of it so far.
+    """published → rendered; any other state → the same. Readers must see neither it nor what they saw of it.
 
     Where they see a row, and the job's files are not ready for a new one (its picture was changed, say), that row is
     written at once, without a picture. `sha256` is the picture for which it is blocked.
@@ -66,7 +66,7 @@ def block(journal: Journal, job: Job, sha256: str, now: float) -> Literal["hidde
 
 
 def blocked(journal: Journal, sha256s: Iterable[str]) -> set[str]:
-    """Those of the digests that the operator keeps out."""
+    """The digests among these that the operator keeps out."""
     return {row["sha256"] for row in journal.run("blocked", sha256s=json.dumps(list(sha256s)))}
 
 

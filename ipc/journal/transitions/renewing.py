@@ -56,7 +56,7 @@ def put_back(journal: Journal, job: Job, state: str, *, stored: bool = False) ->
 
 
 def renew_later(journal: Journal, job: Job) -> bool:
-    """If it is being rendered anew, it is what it was before, and its row is written. Then it begins once more."""
+    """Put a job that is being rendered anew back to what it was: first its row is written, then it begins once more."""
     is_restored = job.priority == RENEWAL and put_back(journal, job, "rendered")
     if is_restored:
         journal.run("move_renewal", id=job.id, stage="making", next_stage="wanted", now=0.0, reason=None)
@@ -64,7 +64,7 @@ def renew_later(journal: Journal, job: Job) -> bool:
 
 
 def drop_renewal(journal: Journal, job: Job) -> None:
-    """Its picture is not rendered anew any more: there is another one, or none."""
+    """Drop the job's renewal: there is another picture, or none."""
     for dropped in journal.run("drop_renewal", id=job.id).fetchall():
         if dropped["step"] == "making":
             journal.run("set_priority", id=job.id, priority=dropped["priority"])

@@ -36,7 +36,7 @@ _X32: Final = 0x40000000
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One of classic BPF: `then` and `otherwise` are how many instructions to skip."""
+    """An instruction of classic BPF. `then` and `otherwise` are the numbers of instructions to skip."""
 
     code: int
     value: int

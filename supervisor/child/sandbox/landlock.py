@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
-"""These calls have the same numbers on every machine."""
+"""Numbers of the system calls, the same on every machine."""
 
 _CREATE_RULESET_VERSION: Final = 1
 _RULE_PATH_BENEATH: Final = 1

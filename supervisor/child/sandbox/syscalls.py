@@ -95,6 +95,6 @@ NUMBERS: Final[Mapping[str, Mapping[str, int]]] = {
     },
 }
 # fmt: on
-"""From the kernel's headers: asm/unistd_64.h of x86, and asm-generic/unistd.h, which arm64 uses.
-A call that a machine does not have (open, fork on arm64) is not in its table.
+"""The system calls' numbers on each machine, from the kernel's headers: asm/unistd_64.h of x86, and
+asm-generic/unistd.h, which arm64 uses. A call that a machine does not have (open, fork on arm64) is not in its table.
 """

@@ -49,7 +49,7 @@ def check_state_dir(settings: Settings, tried: Checklist) -> None:
 
 
 def _write(folder: Path) -> float:
-    """Write a file that is gone at once; how long its fsync took, in seconds."""
+    """Write a file that is gone at once. Returns the seconds that its fsync took."""
     with tempfile.TemporaryFile(dir=folder, prefix=".picturedesk-check-") as file:
         file.write(bytes(TRIAL_BYTES))
         file.flush()

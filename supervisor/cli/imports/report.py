@@ -69,7 +69,7 @@ class ImportBar:
             self._bar.close()
 
     def show(self, source: dict[str, Any]) -> None:
-        """Draw how many pictures of the export are published or dead, of how many."""
+        """Draw the number of the export's pictures that are published or dead, and of all of them."""
         total = source.get("photos", 0)
         if not total:
             return

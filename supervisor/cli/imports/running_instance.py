@@ -31,7 +31,7 @@ GONE = (OSError, ValueError, LookupError, TypeError)
 
 
 def run(settings: Settings, card: Card, folder: Path) -> int:
-    """Have the instance take in the export at `folder`; the exit code."""
+    """Have the instance take in the export at `folder`. Returns the exit code."""
     answer = _ask(settings, card, {"action": "import", "path": os.path.abspath(folder)})  # noqa: PTH100 - links stay
     if not answer["ok"]:
         raise CommandFailed("\n".join(map(str, answer["lines"])))

@@ -42,14 +42,14 @@ OF_ONESELF = ("COLUMNS", "LINES")
 
 
 def new_console(**more: Any) -> Console:
-    """Of standard output, which follows the variables NO_COLOR and TERM; `more` are options of rich's."""
+    """A console on standard output, which follows the variables NO_COLOR and TERM. `more` are options of rich's."""
     environment = {name: value for name, value in os.environ.items() if name not in OF_ONESELF}
     given = {"markup": False, "emoji": False, "highlight": False, "force_terminal": True, "_environ": environment}
     return Console(**{**given, **more})
 
 
 def print_once(body: Body) -> None:
-    """Print it and leave the cursor below it."""
+    """Print the status and leave the cursor below it."""
     console = new_console()
     view = WatchView(dict(body), time.time())
     console.print(page(view, time.time(), console.width, MOST_CHANNELS, MOST_PROBLEMS))
@@ -84,7 +84,7 @@ class Screen:
 
 
 class Cropped:
-    """As many lines as the terminal has; the last one says how many are left out."""
+    """The content, cut to the lines that the terminal has. The last line says how many are left out."""
 
     def __init__(self, content: RenderableType) -> None:
         self._content = content
@@ -107,12 +107,12 @@ class Cropped:
 
 
 def page(view: WatchView, now: float, width: int, channels: int, problems: int) -> Group:
-    """All that is shown, with so many channels and problems at most. `now` is in Unix seconds."""
+    """Everything that is shown, with at most `channels` channels and `problems` problems. `now` is in Unix seconds."""
     return Group(*_sections(view, now, width, channels, problems))
 
 
 def _sections(view: WatchView, now: float, width: int, channels: int, problems: int) -> Iterator[RenderableType]:
-    """From top to bottom. Times are as of the answer: what is old does not grow older."""
+    """The sections from top to bottom. Times are those of the answer: what is old does not grow older."""
     body, then = view.body, now if not view.silence else view.received_at
     if view.silence:
         yield _silence(view, now)

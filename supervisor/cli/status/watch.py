@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from supervisor.cli.client import NoInstance
 
 LOOK_SECONDS = 0.1
-"""How often it is looked for something to show: a new size of the terminal is seen by then."""
+"""Poll interval of the screen. A resized terminal is redrawn within it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Display(Protocol):
 
 
 def watch(ask: Callable[[], dict[str, Any]], body: dict[str, Any], display: Display, seconds: float) -> int:
-    """Show `body` and what `ask` gives after it, every so many seconds, until Ctrl-C; the exit code.
+    """Show `body`, then what `ask` gives every `seconds`, until Ctrl-C. Returns the exit code.
 
     A tree that does not answer any more is not the end of it: it may be about to be started again.
     """

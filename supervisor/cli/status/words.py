@@ -43,7 +43,7 @@ def ago(time: Any, now: float) -> str:
 
 
 def since(time: Any, now: float) -> str:
-    """Since when something is there.
+    """When something began, and how long ago.
 
     >>> since("1970-01-01T00:01:00Z", 130.0)
     'since 00:01:00 UTC, 2 min'
@@ -53,7 +53,7 @@ def since(time: Any, now: float) -> str:
 
 
 def since_unix(seconds: float, now: float) -> str:
-    """The same of Unix seconds."""
+    """As `since`, from Unix seconds."""
     at = datetime.fromtimestamp(seconds, UTC)
     day = "" if now - seconds < 86400 else f"{at:%Y-%m-%d} "
     return f"since {day}{at:%H:%M:%S} UTC, {span(max(0.0, now - seconds))}"
@@ -264,7 +264,7 @@ def by_need(channels: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def channel_name(one: Mapping[str, Any]) -> str:
-    """Its title and its address; an address alone while it was not found yet."""
+    """The channel's title and address; the address alone while it was not found yet."""
     address, title = safe(one.get("address") or one.get("id") or ""), safe(one.get("title") or "")
     return f"{title} ({address})" if title and address else title or address
 

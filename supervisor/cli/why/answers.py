@@ -85,7 +85,7 @@ def _published(finding: Finding, job: Job) -> Explanation:
 
 
 def _taken_down(finding: Finding, job: Job) -> str:
-    """What is done with the objects of a post that readers shall not see any more."""
+    """What is done with the objects of a post that readers must not see any more."""
     if "leaving" in finding.takedowns:
         return "; its objects are being deleted"
     if finding.takedowns:
@@ -111,7 +111,7 @@ _HIDDEN = {
     "operator": ("by bin/run hide", "bin/run unhide shows it"),
     "block": ("as its picture is blocked", "bin/run block lists what is; bin/run block --remove SHA256 shows it"),
 }
-"""By `Job.hidden_by`."""
+"""Why a post is hidden and what shows it, by `Job.hidden_by`."""
 
 
 _STANDING = {
@@ -122,7 +122,7 @@ _STANDING = {
     ("rendered", False): "its renditions are in the spool; its objects are to be put into the storage",
     ("rendered", True): "its objects are in the storage; its row is to be written",
 }
-"""By state, and whether it is stored."""
+"""Where a job stands, by its state and whether it is stored."""
 
 
 # A post that is there
@@ -168,7 +168,7 @@ def _waits(finding: Finding, job: Job, instance: Instance, now: float) -> Iterat
 
 
 def _machine(job: Job) -> str:
-    """Where it is instead of in our own pool. Which node has it, only the database knows."""
+    """What a job waits for that is not in our own pool. Which node has it, only the database knows."""
     at = next((one.at for one in reversed(life.read(job.life)) if one.step is LifeStep.HANDED_OVER), None)
     since = f" since {iso(at)}" if at else ""
     return f"another machine: it is handed over{since} (bin/run nodes shows which there are)"

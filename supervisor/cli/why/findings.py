@@ -14,7 +14,7 @@ from ipc.text.post_address import PostAddress
 from supervisor.settings import Settings
 
 MOST_BEFORE = 10_000
-"""Jobs before this one that are counted; beyond that there are "more"."""
+"""Most jobs before this one that are counted. Beyond that there are "more"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Finding:
 
 
 def find(journal: Journal, settings: Settings, address: PostAddress) -> Finding:
-    """All at one moment."""
+    """Find everything about a post, at one moment."""
     with journal.reading():
         ids = _ids_of(journal, address)
         jobs = [job for one in ids if (job := lookup.known(journal, one, address.message_id))]

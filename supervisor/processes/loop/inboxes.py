@@ -68,13 +68,13 @@ class Inboxes:
             self.take(slot, process, message)
 
     def _close(self, process: Process) -> None:
-        """Once only: after an error the mailbox may be closed already, and the number soon be another file's."""
+        """Close an inbox, once only: after an error it may be closed already, and its number soon be another file's."""
         if process.listening:
             process.listening = False
             self._poller.unwatch(process.inbox_fd)
 
     def _on_protocol_error(self, slot: Slot, process: Process, error: Closed) -> None:
-        """What it sends cannot be trusted any more, so neither can its work."""
+        """End a child whose messages can't be trusted any more, so neither can its work."""
         log.error("child.protocol_error", child=slot.spec.name, pid=process.pid, error=str(error))
         process.end(Intent.PROTOCOL_ERROR)
 

@@ -22,7 +22,7 @@ class Poller:
         self.suspended_seconds = 0.0
 
     def watch(self, fd: int, callback: Callback) -> None:
-        """Have `callback` among those that `wait` returns whenever `fd` is readable."""
+        """Have `wait` return `callback` whenever `fd` is readable."""
         self._selector.register(fd, selectors.EVENT_READ, callback)
 
     def unwatch(self, fd: int) -> None:

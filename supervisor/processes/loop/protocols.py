@@ -35,7 +35,7 @@ class CommandRunner(Protocol):
         """Called in each round of the loop."""
 
     def ended(self, process: Process) -> None:
-        """It has ended, and has been waited for."""
+        """Take note that the process has ended, and has been waited for."""
 
     def close(self) -> None:
         """The supervisor is about to end."""

@@ -63,7 +63,7 @@ class Stops:
                 _end(slot)
 
     def go_on(self) -> None:
-        """In a stop: ask the last started child that still runs, or all of them."""
+        """Go on with a stop: ask the last started child that still runs, or all of them."""
         if self._shared.drain_until is None:
             return
         for slot in reversed(self._shared.slots.values()):

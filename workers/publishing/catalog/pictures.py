@@ -10,7 +10,7 @@ COLUMNS = (
     *("posted_at", "edited_at", "post_url", "caption", "caption_html", "tags", "alt", "kind", "width", "height"),
     *("src", "srcset_avif", "srcset_webp", "preview_url", "color", "thumbhash", "phash", "has_alpha", "animated"),
 )
-"""Of the view, in its order."""
+"""The view's columns, in its order."""
 
 MOST = 1000
 """Largest page: a hosted project gives no more rows at a time."""

@@ -50,19 +50,19 @@ class MessageRows:
 
 @dataclass(frozen=True, slots=True)
 class Fenced:
-    """Nothing of this entry was written: its receipt does not hold. Somebody else has the picture by now, or nobody."""
+    """Nothing of an entry was written: its receipt does not hold. Somebody else has the picture by now, or nobody."""
 
 
 WriteOutcome: TypeAlias = bool | RowFault | Fenced
-"""Of one entry: it was written; the same or a newer revision is there (or in the batch); it was refused, and why; it is
-somebody else's by now (only with a receipt)."""
+"""What became of one entry. True: written. False: the same or a newer revision is there, or in the batch. RowFault:
+refused, and why. Fenced: it is somebody else's by now (only with a receipt)."""
 
 
 class Catalog(Protocol):
     """Rows by (channel, message)."""
 
     def write_many(self, batch: Sequence[MessageRows]) -> list[WriteOutcome]:
-        """Write up to BATCH_ENTRIES messages in one transaction; the outcome of each, in their order.
+        """Write up to BATCH_ENTRIES messages in one transaction. Returns the outcome of each, in their order.
 
         Of several revisions of one message the highest is written. A row that is refused keeps none of the others out.
         Raises CatalogFault if the catalogue fails: some of the batch may have been written then, all or none of an
@@ -82,13 +82,13 @@ class Catalog(Protocol):
             yield self.write_many(batch)
 
     def referenced(self, sha256s: Iterable[str]) -> set[str]:
-        """Those of the digests that some image still has. Raises CatalogFault."""
+        """The digests among these that some image still has. Raises CatalogFault."""
 
     def named(self, sha256s: Iterable[str]) -> set[str]:
         """The keys of all renditions and previews that images with these digests name. Raises CatalogFault."""
 
     def last_sign(self) -> float:
-        """When it last gave an answer, by the monotonic clock. Any thread may ask; it returns at once."""
+        """When the catalogue last gave an answer, by the monotonic clock. Any thread may ask; it returns at once."""
         return -math.inf
 
     def urls(self, sha256s: Iterable[str]) -> set[str]:

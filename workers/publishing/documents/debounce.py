@@ -33,7 +33,7 @@ class Debounce:
         return now - self._last >= self.quiet_seconds or now - self._first >= self.longest_seconds
 
     def reset(self) -> None:
-        """It was acted on."""
+        """Begin anew: what was collected was acted on."""
         self._first = None
 
     @property

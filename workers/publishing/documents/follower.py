@@ -37,13 +37,13 @@ class Documents(Protocol):
     """What is made of the rows. Every call can be repeated. Raises ServiceFault, JobFault and OSError."""
 
     def build_all(self) -> int:
-        """Make all of them; how many have become others."""
+        """Make all documents. Returns the number of those that changed."""
 
     def build(self, posts: Collection[PostKey]) -> int:
-        """Make those that show these posts, or have shown them; how many have become others."""
+        """Make the documents that show these posts, or have shown them. Returns the number of those that changed."""
 
     def remove_all(self) -> int:
-        """Delete all of them; how many there were."""
+        """Delete all documents. Returns their number."""
 
     def close(self) -> None:
         """Let go of the services. The next call opens them anew."""
@@ -74,10 +74,10 @@ class Follower:
         self._debounce = Debounce(QUIET_SECONDS, LONGEST_SECONDS)
         self._posts: set[PostKey] = set()
         self._position: int | None = None
-        """The change up to which all are done or in `_posts`; None: everything is still to be made."""
+        """Changes up to this one are done or in `_posts`. None: everything is still to be made."""
 
     def step(self) -> int:
-        """Do what is due; how many documents have become others. Raises ServiceFault, JobFault and OSError."""
+        """Do what is due. Returns the number of documents that changed. Raises ServiceFault, JobFault and OSError."""
         try:
             done = self._go_on() if self._enabled else self._turn_off()
         except Exception as error:
@@ -106,7 +106,7 @@ class Follower:
         return done
 
     def _begin(self) -> int:
-        """Make everything. Of the changes until now all is in the catalogue, so that they are done with it."""
+        """Make everything. All changes until now are in the catalogue, so they are done with it."""
         consumer = changes.register(self._journal, self._name)
         newest = changes.newest(self._journal)
         position = max(consumer.position, newest[0] if newest else 0)

@@ -30,18 +30,18 @@ class Progress:
         self._reported_at = 0.0
 
     def went_on(self, waiting: int) -> None:
-        """A step has succeeded; so many posts wait for what is quiet before they are written."""
+        """A step has succeeded. `waiting` posts wait for a quiet moment before they are written."""
         self._facts.update(waiting=waiting, failing_since=None, error="")
         self._send()
 
     def wrote(self, documents: int) -> None:
-        """All that was due is written; so many documents have become others."""
+        """Everything that was due is written. `documents` is the number of those that changed."""
         if documents:
             self._facts["written_at"] = iso(self._clock())
             log.info("documents.written", output=self._topic, documents=documents)
 
     def removed(self, documents: int) -> None:
-        """They are turned off, and all are gone."""
+        """The documents are turned off, and all are gone."""
         log.info("documents.removed", output=self._topic, documents=documents)
 
     def failed(self, error: Exception) -> None:

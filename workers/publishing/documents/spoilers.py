@@ -14,14 +14,14 @@ COVER: Final = "…"
 """What stands for covered text in a line. It has no words, as the captions may be in any language."""
 
 COVER_HTML: Final = "[spoiler]"
-"""What stands for it in the caption of a feed, whose readers have no style of ours: the post has the text."""
+"""What stands for covered text in the caption of a feed, whose readers have no style of ours: the post has the text."""
 
 _SPOILER = re.compile(r'<span class="spoiler">.*?</span>', re.DOTALL)
 """`ipc.text.caption_html` makes no span of anything else, and none within another."""
 
 _TAG = re.compile(r"<[^>]*>")
 _PLACE = "\0"
-"""Of covered text, for the moment: no HTML has this character."""
+"""Placeholder for covered text. No HTML has this character."""
 _PLACES = re.compile(rf"{_PLACE}(?:\s*{_PLACE})*")
 
 

@@ -1,4 +1,4 @@
-"""Documents are written only when they have become others: a write may cost money, and makes readers load it again."""
+"""Documents are written only when they have changed: a write may cost money, and makes readers load it again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DocumentWriter:
         return data
 
     def write(self, key: str, data: bytes, content_type: str) -> bool:
-        """Have the document be `data`; whether it was another before. Raises StorageFault and ObjectFault."""
+        """Write `data` as the document. Returns whether it has changed. Raises StorageFault and ObjectFault."""
         digest = _digest(data)
         if key not in self._digests:
             self.read(key)
@@ -34,7 +34,7 @@ class DocumentWriter:
         return True
 
     def delete(self, key: str) -> None:
-        """It need not be there. Raises StorageFault."""
+        """Delete the document, which need not be there. Raises StorageFault."""
         self._storage.delete(key)
         self._digests.pop(key, None)
 

@@ -18,10 +18,10 @@ The journal is the only truth of what is handed over: a row in `claims` for each
 - A result is recorded and not confirmed: it comes again, and changes nothing, as its claim has ended.
 - It is taken out of the queue and not recorded as brought back: the queue does not know it any more, which is found out
   every `machines.reconcile_seconds`; then it is handed over again.
-- A claim has ended, whyever: its token and key are left in the journal, in that transaction. The hand-over thread takes
-  the key out of the queue, which makes the receipt of a node that has it void, and deletes the original, after all that
-  it was doing itself. What was on its way to the queue by a request without an answer is rendered for nothing: its
-  result finds no claim.
+- A claim has ended, for whatever reason: its token and key are left in the journal, in that transaction. The hand-over
+  thread takes the key out of the queue, which makes the receipt of a node that has it void, and deletes the original,
+  after all that it was doing itself. What was on its way to the queue by a request without an answer is rendered for
+  nothing: its result finds no claim.
 
 Never two rows: a row has its message as its key, and only a higher revision writes one. A node writes the origin's
 revision, so of two that publish one message (a node, and we after it was brought back) the first writes and the second

@@ -15,7 +15,7 @@ AT_ONCE = 100
 
 
 def clear(journal: Journal, queues: Queues, wire: Wire, origin: str) -> int:
-    """Clear some away; how many. Raises ServiceFault. Every step can be repeated.
+    """Clear some leftovers away. Returns their number. Raises ServiceFault. Every step can be repeated.
 
     Out of the queue first, whoever holds it: a node that can't have its original any more must not count as one that
     has failed with it. It is for the thread that puts and hands over: nothing of these is on its way then.
@@ -29,7 +29,7 @@ def clear(journal: Journal, queues: Queues, wire: Wire, origin: str) -> int:
 
 
 def delete(journal: Journal, wire: Wire, some: Sequence[Leftover]) -> int:
-    """Delete their originals; how many. Raises StorageFault."""
+    """Delete the originals of these leftovers. Returns their number. Raises StorageFault."""
     wire.delete(one.token for one in some)
     failpoints.reach("machines.deleted")
     claims.cleared(journal, some)

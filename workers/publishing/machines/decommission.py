@@ -44,7 +44,7 @@ class Decommission:
         self._origin = journal.machine_id()
 
     def step(self) -> int:
-        """Bring some home, then clear away what is left; how much was done. Raises ServiceFault."""
+        """Bring some home, then clear away what is left. Returns how much was done. Raises ServiceFault."""
         if claims.outstanding(self._journal):
             return self._bring_home()
         try:
@@ -77,7 +77,7 @@ class Decommission:
 
 
 def release(journal: Journal, some: Iterable[Claim]) -> int:
-    """Have our own workers do these; how many."""
+    """Leave these pictures to our own workers. Returns their number."""
     brought = transitions.bring_back(journal, [one.number for one in some])
     log.info("machines.brought_back", jobs=brought)
     return brought

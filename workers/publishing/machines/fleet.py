@@ -57,7 +57,7 @@ class Fleet:
         self._misread = ""
         self._misread_at = 0.0
         self.changes = 0
-        """Another number with every fact that is another one, whichever thread has it."""
+        """A counter that grows whenever a fact changes, in either thread."""
 
     def note(self, said: Machines) -> None:
         """The database has answered."""
@@ -76,11 +76,11 @@ class Fleet:
 
     @property
     def said(self) -> Machines | None:
-        """Its last answer."""
+        """The database's last answer."""
         return self._said
 
     def workers(self) -> int:
-        """The workers of all nodes that are alive and have our bucket, as they say; 0 where none has told for long."""
+        """Number of workers of all live nodes with our bucket, as they say; 0 if none has said so lately."""
         return sum(workers_of(node) for node in self._alive() if self._can_publish(node))
 
     @property

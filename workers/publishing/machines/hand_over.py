@@ -1,4 +1,5 @@
-"""The thread that hands pictures over: they are claimed, their originals put into the bucket, they into the queue.
+"""The thread that hands pictures over. It claims them, puts their originals into the bucket, then their messages into
+the queue.
 
 Each step is recorded before the next one, and can be repeated. What is left of claims that have ended is cleared away
 by the same thread, after all that it was doing itself.
@@ -88,7 +89,7 @@ class HandOver:
         addresses.number_of(self._journal, url, prefix, VERSION)
 
     def step(self) -> int:
-        """Do what is due; how many claims went a step on. Raises ServiceFault and OSError."""
+        """Do what is due. Returns the number of claims that went a step on. Raises ServiceFault and OSError."""
         with self._fleet.telling("hand-over"):
             went_on = self._claim() + self._put() + self._hand_over()
             went_on += cleanup.clear(self._journal, self._queues, self._wire, self._origin)
@@ -125,7 +126,7 @@ class HandOver:
     # Originals into the bucket
 
     def _put(self) -> int:
-        """Put the originals of what is claimed; how many are there."""
+        """Put the originals of the claims into the bucket. Returns the number of those that are there."""
         due = claims.at_step(self._journal, "claimed", AT_ONCE)
         originals = self._originals(due)
         if not originals:
@@ -141,7 +142,7 @@ class HandOver:
         return moved
 
     def _originals(self, due: Iterable[Claim]) -> dict[str, bytes]:
-        """By token those of the first of these, as many as may be in memory."""
+        """The originals of the first of these claims by token, as many as may be in memory."""
         found: dict[str, bytes] = {}
         for one in due:
             if sum(map(len, found.values())) >= PUT_BYTES:
@@ -151,7 +152,7 @@ class HandOver:
         return found
 
     def _original(self, claim: Claim) -> bytes | None:
-        """What is in the spool. One that is lost or damaged there is for our own pool to settle, as any other."""
+        """The original in the spool. A lost or damaged one is for our own pool to settle, as any other."""
         job = self._job_of(claim)
         if job is None:
             return None
@@ -170,7 +171,7 @@ class HandOver:
         return job if job and job.is_handed_over and job.generation == claim.generation else None
 
     def _refuse(self, claim: Claim, reason: str) -> None:
-        """Have our own workers do it, and don't try again."""
+        """Leave the picture to our own workers, and don't try to hand it over again."""
         log.warning("machines.refused", job=claim.job_id, reason=reason)
         self._refused.add(claim.job_id)
         transitions.bring_back(self._journal, [claim.number])
@@ -179,7 +180,7 @@ class HandOver:
     # Into the queue
 
     def _hand_over(self) -> int:
-        """Put into the queue whose original is in the bucket; how many."""
+        """Queue the claims whose originals are in the bucket. Returns their number."""
         due = claims.at_step(self._journal, "put", AT_ONCE)
         channels = {row["id"]: row for row in figures.channels(self._journal)} if due else {}
         sent = [(one, self._handover(one, job, channels[job.channel_id])) for one in due if (job := self._job_of(one))]
@@ -198,7 +199,7 @@ class HandOver:
         return handover_of(job, described, key, self._wire.key(claim.token), self._terms)
 
     def _send(self, sent: list[tuple[Claim, Handover]]) -> list[Claim]:
-        """Those of these that the queue has. One that it refuses keeps none of the others out."""
+        """Send the hand-overs, and return the claims that the queue has. A refused one keeps none of the others out."""
         try:
             self._queues.hand_over(
                 [("live" if message.priority == LIVE else "backfill", message.packed()) for _, message in sent]
@@ -214,7 +215,7 @@ class HandOver:
     # What the bucket has lost, and what it has too much
 
     def _look_at_wire(self) -> int:
-        """Now and then: an original that is not there is put again (how many), one that nobody knows is deleted.
+        """Now and then, put originals again that are missing, and delete unknown ones. Returns the number put.
 
         It is this thread that puts and deletes, so what is recorded is what has to be there.
         """

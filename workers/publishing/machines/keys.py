@@ -10,7 +10,7 @@ from ipc.journal.machines.claims import Claim
 
 
 def by_key(journal: Journal, origin: str, some: Iterable[Claim]) -> dict[str, Claim]:
-    """These claims by the key of their hand-over, in their order."""
+    """The claims by the key of their hand-over, in their order."""
     return {
         str(claims.key_of(origin, one, job)): one
         for one in some

@@ -26,7 +26,7 @@ RESULTS_SECONDS = 1.0
 """How often results are asked for while something is handed over, after a page that was empty."""
 
 IDLE_SECONDS = 10.0
-"""How often while nothing is; and how often the database is asked who there is."""
+"""How often while nothing is handed over; also how often the database is asked for the nodes."""
 
 ALL = 10**6
 
@@ -65,7 +65,7 @@ class Reconciler:
         """Claims from this number on were looked at, for some to take back."""
 
     def step(self) -> int:
-        """Do what is due; how much was done. Raises ServiceFault."""
+        """Do what is due. Returns how much was done. Raises ServiceFault."""
         try:
             with self._fleet.telling("results"):
                 return self._each(self._look, self._read, self._reconcile, self._bring_back)
@@ -100,7 +100,7 @@ class Reconciler:
         return self._clock() >= at
 
     def _look(self) -> int:
-        """See who there is."""
+        """Ask the database for the nodes and queues."""
         if self._is_due(self._next_look):
             self._fleet.note(self._queues.machines(self._origin))
             self._fleet.answered()
@@ -108,7 +108,7 @@ class Reconciler:
         return 0
 
     def _read(self) -> int:
-        """Take results, page after page: the next question confirms the last page, so it is asked at once.
+        """Take results, a page at a time. The next question confirms the last page, so it is asked at once.
 
         How long to wait after an empty page is asked anew each time: what is handed over meanwhile may be done soon.
         """
@@ -123,7 +123,7 @@ class Reconciler:
     # What the queue has lost, and what it has too much
 
     def _reconcile(self) -> int:
-        """Have that handed over again which neither the queue nor the results know; how many.
+        """Have pictures handed over again that neither the queue nor the results know. Returns their number.
 
         What waits for this thread is not lost: a result that was read is recorded, and its claim has ended.
         """
@@ -163,7 +163,7 @@ class Reconciler:
     # What our own workers have time for
 
     def _bring_back(self) -> int:
-        """Bring some back that no node holds, the newest first; how many. Without a node soon all of them are."""
+        """Bring some back that no node holds, the newest first. Returns their number. Without a node, soon all are."""
         outstanding = claims.outstanding(self._journal)
         if not outstanding:
             self._below = None

@@ -50,7 +50,7 @@ class Results:
         self._addresses: dict[result.RowAddress, int] = {}
 
     def read(self) -> int:
-        """Confirm the last page and take the next one; how many results it had. Raises ServiceFault."""
+        """Confirm the last page and take the next one. Returns its number of results. Raises ServiceFault."""
         page = self._queues.results(self._origin, self._done, AT_ONCE)
         if self._done:
             failpoints.reach("machines.confirmed")

@@ -65,7 +65,7 @@ class Wire:
         threads.run(calls, threads=AT_ONCE, done=lambda _: None)
 
     def stored(self) -> dict[str, Stored]:
-        """All of this origin that are there, by token. Raises StorageFault."""
+        """All originals of this origin that are there, by token. Raises StorageFault."""
         form = re.compile(rf"{re.escape(self._own)}[0-9a-f]{{32}}")
         found = [one for one in self._storage.list(self._own) if form.fullmatch(one.key)]
         return {one.key.removeprefix(self._folder): one for one in found}

@@ -1,4 +1,4 @@
-"""The threads of an origin, and of a machine that was one; and what /status is told of them."""
+"""The threads of an origin, and of a machine that was one, and what they report for /status."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ PAUSE_SECONDS = 5.0
 """After a failure: what is handed over waits for no more than that."""
 
 REPORT_SECONDS = 10.0
-"""How often /status is told the same again: what was asked is that old, at most."""
+"""Interval at which an unchanged report is sent again, in seconds. What was asked is that old, at most."""
 
 USUAL_SECONDS = 0.5
 """What rendering a picture takes, while none was measured here."""
 
 MOST_NODES = 200
-"""Of which /status is told, each in a message of its own."""
+"""Most nodes in /status. Each has a message of its own."""
 
 
 def make(context: Context, stopping: Callable[[], bool]) -> list[WorkThread[Any]]:
@@ -67,7 +67,7 @@ def make_hand_over(context: Context, fleet: Fleet) -> HandOver:
 
 
 def make_reconciler(context: Context, fleet: Fleet) -> Reconciler:
-    """The same."""
+    """Made in its own thread, like the hand-over: connections are not shared."""
     journal = Journal.open(context.journal_path, durable=True)
     queues = Queues.by(context.options["catalog"])
     spool, origin = Spool(context.spool_path), journal.machine_id()
@@ -84,7 +84,7 @@ def make_decommission(context: Context) -> Decommission:
 
 
 class MachinesReport:
-    """What /status is told: the topic "machines", and "machine 0", "machine 1"… with a node each.
+    """The report for /status: the topic "machines", and "machine 0", "machine 1"… with a node each.
 
     A message has room for no more. `clock` is monotonic.
     """

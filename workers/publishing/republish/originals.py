@@ -56,7 +56,7 @@ class Replaced:
 
 @dataclass(frozen=True, slots=True)
 class OriginalsScope:
-    """Where originals are replaced, and how the settings want them published. `threads`: how many at once."""
+    """Where originals are replaced, and how the settings want them published. `threads`: number of threads."""
 
     storage: Storage
     journal: Journal

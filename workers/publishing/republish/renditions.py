@@ -12,9 +12,9 @@ from ipc.journal import Journal, renewals
 def want_renditions(
     options: Mapping[str, Any], recipe: str, *, channels: Sequence[int] | None, since: float
 ) -> Iterator[int]:
-    """Have all published pictures rendered anew whose recipe is another one; how many, some at a time.
+    """Have all published pictures of another recipe rendered anew. Yields the number of each batch.
 
-    `options` are the uploader's. `channels`: of these (None: of all); `since`: posted since that Unix second.
+    `options` are the uploader's. `channels`: only these (None: all). `since`: only posted since that Unix second.
     """
     journal = Journal.open(Path(options["state_dir"]) / "journal.db")
     try:

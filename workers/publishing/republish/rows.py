@@ -37,7 +37,7 @@ class SchemaOutdated(Exception):
 
 
 def write_rows_again(options: Mapping[str, Any]) -> Iterator[int]:
-    """Send all rows whose URLs begin otherwise than today's to the uploader; how many, some at a time.
+    """Send all rows whose URLs begin otherwise than today's to the uploader. Yields the number of each batch.
 
     Rows whose address the journal lacks are among them; rows of another prefix are not.
     """
@@ -46,7 +46,7 @@ def write_rows_again(options: Mapping[str, Any]) -> Iterator[int]:
 
 
 def fill_rows(options: Mapping[str, Any]) -> Iterator[int]:
-    """Send all rows to the uploader that lack columns of this version; how many, some at a time.
+    """Send all rows to the uploader that lack columns of this version. Yields the number of each batch.
 
     Rows of another prefix are not among them. Raises CatalogFault, and SchemaOutdated if the catalogue lacks them too.
     """
@@ -66,7 +66,7 @@ def lacks_columns(one: addresses.PublishedAddress, prefix: str) -> bool:
 
 
 def _write_again(options: Mapping[str, Any], is_wanted: Callable[[addresses.PublishedAddress], bool]) -> Iterator[int]:
-    """Each row once: the uploader may write some under the same address again meanwhile."""
+    """Send each row once: the uploader may write some under the same address again meanwhile."""
     journal = Journal.open(Path(options["state_dir"]) / "journal.db")
     try:
         for one in filter(is_wanted, addresses.published(journal)):

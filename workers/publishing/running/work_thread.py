@@ -15,10 +15,10 @@ from workers.publishing.service.faults import ServiceFault
 from workers.unforeseen import contained
 
 POLL_SECONDS = 2.0
-"""How often it looks for work without a hint."""
+"""Poll interval without a hint, in seconds."""
 
 WAIT_SECONDS = 60.0
-"""How long it waits after a failure, unless it says otherwise."""
+"""How long a thread waits after a failure, unless the failure says otherwise."""
 
 log = structlog.get_logger()
 
@@ -27,7 +27,7 @@ class Work(Protocol):
     """What such a thread does, step by step. Every step can be repeated."""
 
     def step(self) -> int:
-        """Do what is due; how much was done, 0 if there is nothing. Raises ServiceFault and OSError."""
+        """Do what is due. Returns how much was done, 0 if nothing was due. Raises ServiceFault and OSError."""
 
     def close(self) -> None:
         """Let go of the services. The next step opens them anew."""
@@ -37,12 +37,12 @@ W = TypeVar("W", bound=Work)
 
 
 def now_and_then(_: Work) -> float:
-    """The wait of work that is told when there is some."""
+    """Poll interval for work that also gets hints."""
     return POLL_SECONDS
 
 
 class WorkThread(threading.Thread, Generic[W]):
-    """It goes round until a stop is asked for. `error` is what ended it. No exit waits for it: it can be repeated.
+    """Does its work again and again until a stop. `error` is what ended it. No exit waits for it: work can be repeated.
 
     `make` is called in the thread itself: connections are not shared by threads. `poll_seconds` is how long it waits
     for a hint after a step that found nothing.
@@ -88,7 +88,7 @@ class WorkThread(threading.Thread, Generic[W]):
         self._stopped.wait(self._pause_seconds)  # a hint is no reason to ask a service sooner that has just failed
 
     def ring(self) -> None:
-        """There may be something to do."""
+        """Wake the thread: there may be something to do."""
         self._bell.set()
 
     def stop(self) -> None:

@@ -22,7 +22,7 @@ from workers.publishing.service.retry_after import bounded
 WINDOW_SECONDS = 60.0
 WINDOW_CALLS = 20
 WINDOW_SHARE = 0.5
-"""It opens as well when this share of at least WINDOW_CALLS calls has failed within the window."""
+"""The breaker opens as well when this share of at least WINDOW_CALLS calls has failed within the window."""
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Breaker:
     _calls: deque[tuple[float, bool]] = field(default_factory=deque)
 
     def state(self, now: float) -> Literal["closed", "open", "half-open"]:
-        """While it is open the service is not asked. While half-open one request is made: its answer decides."""
+        """Its state. While open, the service is not asked. While half-open, one request is made: its answer decides."""
         if self.opened_at is None:
             return "closed"
         return "open" if now < self.silent_until else "half-open"
@@ -78,7 +78,7 @@ class Breaker:
         self.last_error = error
 
     def seconds_to_probe(self, now: float) -> float:
-        """How long until the service is asked again; 0 if it may be now."""
+        """Seconds until the service is asked again; 0 if it may be now."""
         return 0.0 if self.opened_at is None else max(0.0, self.silent_until - now)
 
     def _note(self, now: float, *, failed: bool) -> None:

@@ -105,7 +105,7 @@ class Service:
         return self._breaker.in_a_row > 0
 
     def succeeded(self, jobs: Iterable[Job]) -> None:
-        """It has done what these jobs wanted: so other jobs that failed may be to blame. No jobs: it answers."""
+        """Note that the service has served these jobs: other jobs that failed may be to blame. No jobs: it answers."""
         jobs = list(jobs)
         for job, reason in self._suspects.served(jobs):
             self._charge(job, reason)
@@ -114,7 +114,7 @@ class Service:
         self.answered()
 
     def answered(self) -> None:
-        """It has answered as a service that works, even if it refused the object or the row."""
+        """Note that the service works: it has answered, even if it refused the object or the row."""
         was_open = self._breaker.opened_at is not None
         self._breaker.succeed(self._clock())
         self._open_since = self._next_probe_at = None
@@ -124,7 +124,7 @@ class Service:
             self._suspects.forget_all_but(self._waits)
 
     def failed(self, jobs: list[Job], fault: ServiceFault) -> None:
-        """It has failed with these jobs; with none, if the question was our own."""
+        """Note that the service has failed with these jobs; with none, if the question was our own."""
         now = self._clock()
         self._failed_at = now
         self._breaker.fail(now, str(fault), fatal=fault.fatal, retry_after_seconds=fault.retry_after_seconds)

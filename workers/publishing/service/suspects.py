@@ -38,11 +38,11 @@ class Suspects:
         return self._last.keys()
 
     def add(self, job: Job, reason: str) -> None:
-        """This job has failed alone, while the breaker stays closed."""
+        """Note a job that has failed alone, while the breaker stays closed."""
         self._suspects[job.id] = (job, reason)
 
     def served(self, jobs: Sequence[Job]) -> list[tuple[Job, str]]:
-        """The service has done what these jobs wanted; the suspects that this costs an attempt, and why."""
+        """Note that the service has served these jobs. Returns the suspects that this costs an attempt, and why."""
         for job in jobs:
             self._suspects.pop(job.id, None)
             self._last.pop(job.id, None)
@@ -59,7 +59,7 @@ class Suspects:
         return suspects
 
     def put_last(self, job: Job, *, fatal: bool) -> bool:
-        """This job opened the breaker, or kept it open; whether that costs it an attempt."""
+        """Note a job that opened the breaker, or kept it open. Returns whether that costs it an attempt."""
         others_succeeded = self._last.pop(job.id, False)
         self._last[job.id] = False
         if len(self._last) > LAST_JOBS:

@@ -168,7 +168,7 @@ class FileStorage:
                     yield Stored(key, facts.st_size, facts.st_mtime)
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Does nothing: there is nothing to let go of."""
 
     def _path(self, key: str) -> Path:
         """The object's file. Never one outside the root, whatever the key."""
@@ -197,7 +197,7 @@ class FileStorage:
         raise AssertionError("the last try returns or raises")
 
     def _replace(self, target: Path, data: bytes) -> None:
-        """Have the file `target` be `data`, whatever it was. A folder may be removed, being empty, just before."""
+        """Write `data` as the file `target`, whatever it was. Its folder may be removed, being empty, just before."""
         for tries_left in reversed(range(FOLDER_TRIES)):
             private_files.make_folder(target.parent, private_files.SERVED)
             try:

@@ -11,10 +11,10 @@ from workers.publishing.service.faults import JobFault, ServiceFault
 from workers.publishing.threads import never
 
 DOCUMENT_CACHE_CONTROL = "public, max-age=60"
-"""Of what is written anew under its key: a reader that asks again has a change within a minute."""
+"""Cache-Control of documents, which are written anew under their keys. A reader has a change within a minute."""
 
 WIRE_CACHE_CONTROL = "private, no-store"
-"""Of an original on its way to a node: nobody else has any use for it, and it is deleted soon."""
+"""Cache-Control of originals on their way to a node. Nobody else has any use for them, and they are deleted soon."""
 
 
 class StorageFault(ServiceFault):
@@ -87,13 +87,14 @@ class Storage(Protocol):
         stored: Callable[[Put], None] = ignore,
         tries: int = 1,
     ) -> int:
-        """Store the objects of pictures, each one's original last; how many were not there already.
+        """Store the objects of pictures, each one's original last. Returns the number of new objects.
 
         Several may be on their way at once. `stored` is called for each, in the caller's thread.
-        `tries` is how often an object is tried at once whose put fails in passing, before that is an error. `stop` is
-        asked several times a second: once it says yes there are a few seconds left to finish (`threads.STOP_SECONDS`),
-        then threads.Interrupted is raised. At the first error (those of `put`) no further object is begun, those under
-        way are waited for, and it is raised. A key that comes twice may be stored once, and `stored` called once.
+        `tries` is the number of immediate tries of an object whose put fails in passing, before that is an error.
+        `stop` is asked several times a second: once it says yes there are a few seconds left to finish
+        (`threads.STOP_SECONDS`), then threads.Interrupted is raised. At the first error (those of `put`) no further
+        object is begun, those under way are waited for, and it is raised. A key that comes twice may be stored once,
+        and `stored` called once.
         """
 
     def sync(self) -> None:
@@ -127,7 +128,7 @@ class Storage(Protocol):
         """
 
     def last_sign(self) -> float:
-        """When it last took or gave anything, by the monotonic clock. Any thread may ask; it returns at once."""
+        """When the storage last took or gave anything (monotonic). Any thread may ask; it returns at once."""
 
     def probe(self) -> None:
         """See whether it answers as one does that works, with one cheap request."""

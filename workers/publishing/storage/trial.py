@@ -100,7 +100,7 @@ def _try_to_list(storage: Storage, key: str, tried: Checklist) -> None:
 
 
 def _try_to_get(url: str, content: bytes, tried: Checklist) -> None:
-    """As a reader would, without a key."""
+    """Get the object as a reader would, without a key, and compare it."""
     try:
         request = urllib.request.Request(url, headers={"User-Agent": "picturedesk-check"})
         with urllib.request.urlopen(request, timeout=GET_SECONDS) as answer:

@@ -13,9 +13,9 @@ UNUSED = ".picturedesk-check"
 
 
 def check(options: Mapping[str, Any], tried: Checklist) -> None:
-    """Have it forget an address that nothing is at: only that shows that token, zone and address belong together.
+    """Purge an address without an object: only that shows that token, zone and address belong together.
 
-    `options` are the uploader's. Nothing is said where no CDN is set.
+    `options` are the uploader's. Says nothing if no CDN is set.
     """
     storage = options["storage"]
     if not storage["cloudflare_zone"]:

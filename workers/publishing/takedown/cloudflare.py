@@ -18,11 +18,11 @@ from workers.publishing.service.retry_after import pause_seconds
 API = "https://api.cloudflare.com/client/v4"
 
 MAX_URLS = 30
-"""In one request: what every plan has taken at any time."""
+"""Most URLs in one request, which every plan has always taken."""
 
 ANSWER_SECONDS = 20.0
 ANSWER_BYTES = 64 * 1024
-"""Of an answer that are read: a success has some 100."""
+"""Bytes of an answer that are read. A success has some 100."""
 
 TOKEN = (
     "Put a token with the permission Cache Purge of this zone into storage.cloudflare_token, and the zone's id, which"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from workers.publishing.takedown.cloudflare import Cloudflare, PurgeFault
 
 SERVICE = "cdn"
-"""What the journal calls it among the circuit breakers."""
+"""The journal's name for the CDN among the circuit breakers."""
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 15.0, 600.0
 """After the first failure in a row, and at most: each further one doubles it."""
@@ -46,7 +46,7 @@ class Purges:
         takedowns.want_purged(self._journal, sha256, addresses_of(public, list(keys), known))
 
     def step(self) -> int:
-        """Purge some; how many are done with."""
+        """Purge some. Returns the number of those that are done."""
         if self._cdn is None:
             if takedowns.to_purge(self._journal, 1):
                 log.warning("purge.dropped", why="storage.cloudflare_zone is not set any more")
@@ -89,7 +89,7 @@ def _cdn(zone: str, settings: Mapping[str, Any]) -> Cloudflare:
 
 
 def forgive(journal: Journal, service: str) -> None:
-    """It works: forget that it failed, if it did."""
+    """Forget that the service failed, if it did: it works."""
     if breakers.get(journal, service) is not None:
         breakers.drop(journal, service)
 

@@ -35,7 +35,7 @@ AT_ONCE = 256
 """Pictures whose objects are deleted in one go: each go waits for as long as a row may be on its way."""
 
 WAIT_SECONDS = 60.0
-"""How long one waits whose row is on its way, or whose objects could not be deleted now."""
+"""How long a takedown waits whose row is on its way, or whose objects could not be deleted now."""
 
 AFTER_SECONDS = 60.0
 """What "auto" means in an installation that is new."""
@@ -43,7 +43,7 @@ AFTER_SECONDS = 60.0
 NEVER = -1.0
 
 SERVICE = "takedown"
-"""What the journal calls a failure to delete among the circuit breakers."""
+"""The journal's name for failures to delete, among the circuit breakers."""
 
 REMEDY = (
     "Let the token of storage.access_key_id list and delete objects, and see that storage and catalogue answer. Nothing"
@@ -67,7 +67,7 @@ class Takedowns:
         self._services = OwnServices(options, ANSWER_SECONDS)
 
     def step(self) -> int:
-        """Do what is due; how much was done. Raises ServiceFault and OSError."""
+        """Do what is due. Returns how much was done. Raises ServiceFault and OSError."""
         counts = takedowns.counts(self._journal)
         if not any(counts[step] for step in ("waiting", "leaving", "purging")):
             self.close()
@@ -93,7 +93,7 @@ class Takedowns:
     # Jobs that want their picture no more
 
     def _begin(self) -> int:
-        """Have those leave whose time has come; how many went a step on."""
+        """Start the takedowns that are due. Returns the number that went a step on."""
         due = takedowns.due(self._journal, "waiting", self._journal.clock() - self._after, AT_ONCE)
         if due:
             failpoints.reach("takedown.due")
@@ -116,7 +116,7 @@ class Takedowns:
     # Objects that no row names any more
 
     def _delete(self) -> int:
-        """Delete the objects of those that are leaving, unless something names them still; how many are done with."""
+        """Delete the objects of leaving pictures that nothing names any more. Returns the number of those done."""
         now = self._journal.clock()
         leaving = takedowns.due(self._journal, "leaving", now, AT_ONCE)
         if not leaving:
@@ -146,7 +146,7 @@ class Takedowns:
         return len(found) - len(left)
 
     def _found(self, sha256: str) -> Garbage:
-        """All that is stored of a picture, under any prefix that there was. What is to be purged of it is recorded."""
+        """All objects of a picture, under any prefix that there was. What is to be purged of it is recorded."""
         storage = self._services.storage
         prefixes = {self._prefix, *(prefix for _, prefix in addresses.all_of(self._journal))}
         objects: list[Stored] = [one for prefix in sorted(prefixes) for one in objects_under(storage, prefix, sha256)]

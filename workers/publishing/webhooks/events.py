@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 
 class Sender(Protocol):
-    """As `receiver.Receiver`."""
+    """What sends messages: see `receiver.Receiver`."""
 
     def open(self) -> None: ...
     def send(self, message: WebhookMessage) -> None: ...
@@ -73,7 +73,7 @@ class Events:
         self._stopping = stopping
 
     def step(self) -> int:
-        """Take changes over and deliver what is due; how many went a step on. Raises CatalogFault."""
+        """Take changes over and deliver what is due. Returns the number that went a step on. Raises CatalogFault."""
         now = webhooks.standing(self._journal, self._target.name)
         went_on = self._take_over(MOST_WAITING - now["waiting"])
         if now["gone_at"] is not None:
@@ -101,7 +101,7 @@ class Events:
         return len(found)
 
     def _pass_by(self) -> int:
-        """It is not told of what is new, and never will be; 0."""
+        """The webhook is gone: skip all new changes. Returns 0."""
         newest = changes.newest(self._journal)
         if newest is not None and newest[0] > webhooks.position(self._journal, self._target.name):
             changes.advance(self._journal, self._target.name, newest[0])
@@ -120,12 +120,12 @@ class Events:
         return len(due)
 
     def _row(self, one: Delivery) -> Mapping[str, Any] | None:
-        """As readers see it now."""
+        """The row of the post, as readers see it now; None if they see none."""
         rows = self._catalog.pictures(channel_id=one.channel_id, message=one.message_id, most=1)
         return rows[0] if rows else None
 
     def _send(self, messages: list[tuple[Delivery, WebhookMessage]]) -> None:
-        """All at once. What has no answer in time counts as failed."""
+        """Send all messages at once. One without an answer in time counts as failed."""
         left = {one.change: one for one, _ in messages}
         until = time.monotonic() + ROUND_SECONDS
 

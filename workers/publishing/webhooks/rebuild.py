@@ -24,7 +24,7 @@ QUIET_SECONDS = 60.0
 """How long nothing has changed before a rebuild is asked for: an album, or a burst of posts, makes one."""
 
 LONGEST_SECONDS = 600.0
-"""How long a change waits for that at most. A host's builds are counted, and take minutes."""
+"""How long a change waits for a rebuild at most. A host's builds are counted, and take minutes."""
 
 PAGE = 1000
 """Changes that are looked at in one go."""
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 class Pinger(Protocol):
-    """As `receiver.Receiver`."""
+    """What sends the request: see `receiver.Receiver`."""
 
     def ping(self) -> None: ...
     def close(self) -> None: ...
@@ -61,7 +61,7 @@ class Rebuild:
         self._longest_seconds = longest_seconds
 
     def step(self) -> int:
-        """Ask for a rebuild if one is due; 1 if it was accepted."""
+        """Ask for a rebuild if one is due. Returns 1 if it was accepted, else 0."""
         now = webhooks.standing(self._journal, self._target.name)
         if now["gone_at"] is not None:
             self._pass_by()
@@ -91,9 +91,9 @@ class Rebuild:
                 return wanted
 
     def _pass_by(self) -> None:
-        """It is gone: of the changes that a rebuild is wanted for it keeps the last one, should it be brought back.
+        """The webhook is gone: keep only the last change that wants a rebuild, should it be brought back.
 
-        That one is given up when a page of others has come after it: the journal keeps no more for it.
+        That change is given up when a page of others has come after it: the journal keeps no more for it.
         """
         position = webhooks.position(self._journal, self._target.name)
         found = changes.after(self._journal, position, PAGE)

@@ -17,7 +17,7 @@ from workers.publishing.webhooks.message import WebhookMessage
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
-"""What Standard Webhooks has a sender wait at least."""
+"""Shortest time-out that Standard Webhooks allows a sender."""
 
 BODY_BYTES = 64 * 2**10
 BODY_SECONDS = 2.0

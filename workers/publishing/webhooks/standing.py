@@ -1,4 +1,4 @@
-"""How a webhook stands: may it be asked, and how many messages at once. The journal keeps it over restarts."""
+"""How a webhook stands: whether it may be asked, and for how many messages at once. The journal keeps it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class Standing:
-    """Of one webhook. `clock` is monotonic."""
+    """The standing of one webhook. `clock` is monotonic."""
 
     def __init__(
         self, target: Target, journal: Journal, breaker: Breaker, clock: Callable[[], float] = time.monotonic
@@ -39,7 +39,7 @@ class Standing:
 
     @property
     def is_closed(self) -> bool:
-        """Whether its breaker is: what fails then may be the message's fault."""
+        """Whether the circuit breaker is closed. A failure may then be the message's own fault."""
         return self._breaker.opened_at is None
 
     def accepted(self) -> None:

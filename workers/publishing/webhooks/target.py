@@ -23,7 +23,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """The same as long as its URL is."""
+        """The webhook's name, which stays the same as long as its URL does."""
         return f"webhook:{hashlib.sha256(self.url.encode()).hexdigest()[:16]}"
 
     @property
@@ -43,7 +43,7 @@ def label(url: str, number: int) -> str:
 
 
 def targets(options: Mapping[str, Any]) -> list[Target]:
-    """Those of the uploader's options."""
+    """The targets of the uploader's options."""
     return [
         Target(number, one["kind"], one["url"], one["secret"], frozenset(one["events"]))
         for number, one in enumerate(options.get("webhooks", ()), 1)

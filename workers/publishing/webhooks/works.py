@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 def register(journal: Journal, options: Mapping[str, Any]) -> list[Target]:
-    """Have the journal know those of the settings, and no others. A new one follows from now on."""
+    """Enter the webhooks of the settings into the journal, and drop all others. A new one follows from now on."""
     wanted = targets(options)
     for label in webhooks.forget_others(journal, {(one.name, one.kind) for one in wanted}):
         log.info("webhook.removed", webhook=label)
@@ -32,7 +32,7 @@ def register(journal: Journal, options: Mapping[str, Any]) -> list[Target]:
 
 
 def make(target: Target, options: Mapping[str, Any], path: Path, stopping: Callable[[], bool]) -> Events | Rebuild:
-    """In the thread that uses it: connections are not shared by threads."""
+    """Make a webhook's work. Called in the thread that uses it: connections are not shared by threads."""
     # httpx takes memory and time to import: an instance without webhooks doesn't pay for it.
     from workers.publishing.webhooks.receiver import Receiver  # noqa: PLC0415
 

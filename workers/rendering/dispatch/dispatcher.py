@@ -36,10 +36,10 @@ PAUSE_SECONDS = 5.0
 """How long nothing is given out after the spool's disk was found full."""
 
 LOOK_SECONDS = 1.0
-"""How often a job's time is looked at."""
+"""Interval at which a job's time is checked, in seconds."""
 
 RENDERED_BY = ("limits", "ladder", "strip")
-"""What of an origin's terms an image worker is told."""
+"""The origin's terms that an image worker gets."""
 
 log = structlog.get_logger()
 

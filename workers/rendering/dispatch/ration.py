@@ -8,7 +8,7 @@ from ipc.transport.router import Tree
 
 
 class WorkerRation:
-    """`limit`: how many workers may have a job at once (0: all)."""
+    """How many workers may work. `limit`: workers that may have a job at once (0: all)."""
 
     def __init__(self, tree: Tree) -> None:
         self.limit = 0

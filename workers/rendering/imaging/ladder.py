@@ -30,7 +30,7 @@ class Ladder:
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """Those that each width is made in, "webp" first: readers of a row rely on the order."""
+        """The formats that each width is made in, "webp" first: readers of a row rely on the order."""
         return tuple(name for name, wanted in (("webp", self.webp), ("avif", self.avif)) if wanted)
 
 

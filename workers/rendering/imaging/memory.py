@@ -24,19 +24,20 @@ from ipc.kernel import proc
 _MIB = 1024 * 1024
 
 DECODE_BYTES_PER_PIXEL = 22
-"""Of the original. Decode, orient, convert and shrink of 12 MP took at most 21.1 (WebP with alpha); AVIF 16,
-PNG 15, JPEG and GIF 14."""
+"""Memory for a pixel of the original. Decode, orient, convert and shrink of 12 MP took at most 21.1 (WebP with alpha);
+AVIF 16, PNG 15, JPEG and GIF 14."""
 
 ENCODE_BYTES_PER_PIXEL = 41
 ENCODE_BASE_BYTES = 25 * _MIB
-"""Of the largest rendition. SVT-AV1 took 26, 35, 124, 199 and 534 MiB for .08, .3, 2.8, 4.9 and 15.7 MP, the
-stacks of its threads included, and at speed 7 (the preset "small") 209 for 4.9; aom and WebP less."""
+"""Memory for encoding the largest rendition: by pixel, and base. SVT-AV1 took 26, 35, 124, 199 and 534 MiB for .08, .3,
+2.8, 4.9 and 15.7 MP, the stacks of its threads included, and at speed 7 (the preset "small") 209 for 4.9; aom and WebP
+less."""
 
 PICTURE_BYTES_PER_PIXEL = 4
-"""Of a picture as Pillow has it in memory, RGB or RGBA."""
+"""Bytes of a pixel as Pillow has it in memory, RGB or RGBA."""
 
 THREAD_BYTES = 16 * _MIB
-"""Of one more thread of ours: its stack (8 MiB unless `ulimit -s` says otherwise) and what its heap has besides."""
+"""Memory for one more thread of ours: its stack (8 MiB unless `ulimit -s` says otherwise) and its heap."""
 
 NEAR_CAP = 0.9
 """Want of memory means that the need passed the whole cap. The need is known from above only by the figures
@@ -126,7 +127,7 @@ class Gauge:
         return cls(subject, _tightest(cap_bytes), need_bytes, data + need_bytes, resident_peak)
 
     def plus(self, need_bytes: int) -> Gauge:
-        """The gauge of a job that may need so much besides."""
+        """The gauge of a job that may need `need_bytes` more."""
         return self._expecting(self.expected_bytes + need_bytes)
 
     def _expecting(self, expected_bytes: int) -> Gauge:
@@ -134,9 +135,9 @@ class Gauge:
         return replace(self, need_bytes=self.need_bytes + more, expected_bytes=expected_bytes)
 
     def side_by_side(self, threads: int, pixels: Sequence[int]) -> tuple[int, Gauge]:
-        """As many of the `threads` as keep the need within the cap, at least one, and the gauge of a job on them.
+        """The number of threads, from 1 to `threads`, that keep the need within the cap, and the gauge for them.
 
-        `pixels`: of each rendition.
+        `pixels`: those of each rendition.
         """
         for fewer in range(min(threads, len(pixels)), 1, -1):
             expected = self.expected_bytes + side_by_side_need(pixels, fewer)

@@ -19,10 +19,10 @@ MOST_STEP_PIXELS: Final = 40_000_000
 """Pixels × frames of all steps that move: 160 MB that are held, and 12 s of encoding. 640×360 has 130 frames in it."""
 
 SHARE_OF_TIME: Final = 0.5
-"""Of a job's CPU time, for all that moves. The other half is far more than the first frame alone takes."""
+"""Share of a job's CPU time for all that moves. The other half is far more than the first frame alone takes."""
 
 MOST_SECONDS: Final = 30.0
-"""Of CPU time for all that moves, where a job has no limit of its own."""
+"""Longest CPU time for all that moves, if a job has no limit of its own."""
 
 _FASTEST: Final = 10
 """Milliseconds of a frame up to which browsers show it for `_AS_SLOW` instead: files say 0 where they mean nothing."""

@@ -1,4 +1,4 @@
-"""The presets of `images.preset`: what the encoders are told. Pure; `codec.encoder` uses it.
+"""The presets of `images.preset`: the encoders' settings. Pure; `codec.encoder` uses it.
 
 All presets have the same mean SSIMULACRA2 within half a point, some 75 for WebP and 76 for AVIF. Measured by
 `benchmarks/run presets` and shown in docs/benchmarks.md. Bytes are weighted 0.95 AVIF + 0.05 WebP, as readers' browsers
@@ -66,4 +66,4 @@ PRESETS: Final = {
         {"progressive": True},
     ),
 }
-"""By name; "balanced" is the default."""
+"""The presets by name; "balanced" is the default."""

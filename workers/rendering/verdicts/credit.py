@@ -20,7 +20,7 @@ ROOM_BYTES: Final = 64 * 1024 * 1024
 """A disk that has this much left is not full: a job writes a few MiB, and at most its original besides."""
 
 _PICTURES: Final = 1000
-"""Of which is known how much they have used up: the latest ones."""
+"""Pictures whose used-up credit is remembered: the latest ones."""
 
 
 class Credit:

@@ -87,7 +87,7 @@ def _u32(data: bytes, at: int) -> int:
 
 
 _INSIDE = {b"meta": 4, b"iprp": 0, b"ipco": 0}
-"""Boxes that hold boxes on the way to the sizes, and how many bytes come before those."""
+"""Boxes that hold boxes on the way to the sizes, and the number of bytes before those."""
 
 
 def _avif_sizes(data: bytes, at: int, end: int) -> Iterator[tuple[int, int]]:

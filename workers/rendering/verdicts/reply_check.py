@@ -64,7 +64,7 @@ def _is_rendition(value: object) -> bool:
 
 
 def _is_appearance(value: object) -> bool:
-    """As `ipc.jobs.Appearance.packed` makes it."""
+    """Whether it is what `ipc.jobs.Appearance.packed` makes."""
     match value:
         case [bytes(thumbhash), color, bytes(phash), bool(), int(frames), bool(animated)]:
             return (

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 class Settlement:
-    """`wake` tells the takers of jobs in a state that there is one. `policy` is in force from when it is set."""
+    """Applies verdicts. `wake(state)` hints to the process that takes such jobs. `policy` holds from when it is set."""
 
     def __init__(self, journal: Journal, spool: Spool, wake: Callable[[str], None], policy: RetryPolicy) -> None:
         self._journal = journal

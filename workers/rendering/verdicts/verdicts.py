@@ -128,7 +128,7 @@ def of_exit(end: Exit, job: Job, *, timing: Timing | None, seconds: float, poiso
 
 
 def _strike(job: Job, reason: str, poison_after: int, *, memory: bool, is_crash: bool = False) -> Strike | SetAside:
-    """Where memory was short (`memory`), or may have been (`is_crash`), the job gets its try alone, always."""
+    """The verdict on a death. If memory was (`memory`) or may have been short (`is_crash`), always with a try alone."""
     tries = job.deaths + 1
     is_enough = memory or tries >= poison_after
     alone = memory or is_crash

@@ -12,7 +12,7 @@ AT_ONCE = 1000
 
 
 class Progress:
-    """Of the pictures that were taken: how many are published or dead, and how many wait.
+    """The number of taken pictures that are published or dead, and of those that wait.
 
     `since` is the Unix second that this import began at: what was published before is "already there", also for a
     process that has taken over from one that was killed. A picture that is done is not looked at again.

@@ -14,7 +14,7 @@ PATH_LENGTH = 300
 """Characters of the export's path in a report, from its end."""
 
 ERROR_BYTES = 1200
-"""Of an error in a report: with the path it goes in one message."""
+"""Longest error in a report, in bytes: with the path it goes in one message."""
 
 
 class ExportReport:

@@ -132,7 +132,7 @@ class ExportSource:
             self.hear(self._context.receive(pause_seconds))
 
     def hear(self, message: Message | None) -> None:
-        """A hint that there is something to do, or that nothing is to be fetched for now."""
+        """Take a message: a hint that there is something to do, or that nothing is to be fetched for now."""
         self._backpressure.hear(message)
 
     def take_page(self) -> bool:
@@ -167,7 +167,7 @@ class ExportSource:
             return replace(post, photo=replace(post.photo, identity=str(missing)))
 
     def fetch_due(self) -> int:
-        """Fetch some of the pictures that are due; how many jobs went a step on."""
+        """Fetch some of the pictures that are due. Returns the number of jobs that went a step on."""
         return self._fetching.fetch_due(on_fetched=lambda: self._context.wake("fetched"))
 
     def report(self, *, connected: bool = True, error: str = "") -> None:

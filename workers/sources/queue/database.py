@@ -70,16 +70,16 @@ class Database:
         return self._clock() >= self._silent_until
 
     def take(self, count: int) -> list[LeasedMessage] | None:
-        """Up to `count` messages, each under lease from now on. None, here and below: no answer."""
+        """Take up to `count` messages, each under lease from now on. None, here and below: no answer."""
         messages = self._ask(lambda: self._queues.take(self._node, self.about, count, self._lease_seconds))
         return None if messages is None else [LeasedMessage(one.receipt, one.message) for one in messages]
 
     def extend(self, receipts: Sequence[Receipt]) -> set[Receipt] | None:
-        """Those of the receipts that hold: their leases begin anew. With none, it is a sign of life."""
+        """The receipts that hold: their leases begin anew. Without any, the call is a sign of life."""
         return self._ask(lambda: self._queues.extend(self._node, self.about, receipts, self._lease_seconds))
 
     def knows_this_node(self) -> bool | None:
-        """Whether it has heard of this node before, within a day."""
+        """Whether the database has heard of this node before, within a day."""
         known = self._ask(self._queues.machines)
         return None if known is None else any(one.node == self._node for one in known.nodes)
 

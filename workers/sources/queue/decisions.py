@@ -1,4 +1,4 @@
-"""What a node decides: how many pictures it takes, when it asks, and what it gives back. Pure, times in seconds."""
+"""What a node decides: how many pictures it takes, when it asks, what it gives back. Pure, times in seconds."""
 
 from __future__ import annotations
 
@@ -8,34 +8,33 @@ from ipc.jobs import State
 from ipc.retry import pause_seconds
 
 FASTEST_SECONDS, SLOWEST_SECONDS = 0.25, 5.0
-"""Between two questions for work: while there is some, and after a while without any."""
+"""Seconds between two questions for work: while there is some, and after a while without any."""
 
 EXTENSIONS = 4
-"""In each lease: two may be lost, and a third one is still in time."""
+"""Extensions in each lease. Two may be lost, and a third one is still in time."""
 
 TO_RENDER = 2
 IN_HAND = 4
-"""For each image worker: how many are fetched or waited for, and how many there are with those that are being
-published.
+"""Pictures for each image worker: to be rendered (fetched, or being fetched), and in hand with those being published.
 """
 
 MOST_AT_ONCE, MOST_IN_HAND = 64, 900
-"""In one question, and of one node: the database extends a thousand leases at once."""
+"""Most pictures of one question, and of one node. The database extends a thousand leases at once."""
 
 SILENT_SECONDS, LONGEST_SILENT_SECONDS = 1.0, 30.0
-"""After a question that failed; twice that after the next one, and so on."""
+"""Seconds without a question after one that failed, doubled with each further failure; and the longest."""
 
 STAY_SECONDS = 600.0
-"""For how long a picture may stay that this node does not get on with: then another one may do better. No healthy one
+"""How long a picture may stay that this node does not get on with. Then another one may do better. No healthy one
 has a picture wait for that long, as it has no more than some for each worker."""
 
 FETCHES = 8
 FETCHED_BYTES = 64 * 2**20
-"""How many originals are fetched at once, and how large they may be together: they are in memory meanwhile."""
+"""Originals that are fetched at once, and their largest size together: they are in memory meanwhile."""
 
 
 def room(workers: int, to_render: int, in_hand: int) -> int:
-    """How many more may be taken.
+    """Number of pictures that may be taken besides.
 
     >>> room(2, 0, 0), room(2, 3, 3), room(2, 1, 7), room(2, 4, 4), room(2, 9, 9), room(999, 0, 899)
     (4, 1, 1, 0, 0, 1)
@@ -45,7 +44,7 @@ def room(workers: int, to_render: int, in_hand: int) -> int:
 
 
 def poll_seconds(nothing_came: int, random: Callable[[], float]) -> float:
-    """Until the next question for work, after so many in a row that brought nothing.
+    """Seconds until the next question for work, after `nothing_came` questions in a row that brought nothing.
 
     >>> [poll_seconds(times, lambda: 0.5) for times in (0, 1, 2, 3, 5, 99)]
     [0.25, 0.25, 0.5, 1.0, 4.0, 5.0]
@@ -54,19 +53,19 @@ def poll_seconds(nothing_came: int, random: Callable[[], float]) -> float:
 
 
 def silent_seconds(failures: int, random: Callable[[], float]) -> float:
-    """For how long a service is not asked after so many failures in a row, from 1."""
+    """How long a service is not asked after `failures` failures in a row, from 1."""
     return pause_seconds(failures, SILENT_SECONDS, LONGEST_SILENT_SECONDS, random)
 
 
 def extension_seconds(lease_seconds: float) -> float:
-    """Between two extensions of all leases; also between two signs of life where nothing is in hand."""
+    """Seconds between two extensions of all leases, or between two signs of life if nothing is in hand."""
     return lease_seconds / EXTENSIONS
 
 
 def has_overstayed(state: State, seconds: float, *, is_stored: bool, is_claimed: bool) -> bool:
-    """Whether a picture that was taken so long ago is given back, since this node does not get on with it.
+    """Whether a picture that was taken `seconds` ago is given back, since this node does not get on with it.
 
-    Be it that its bucket, its disk or its codecs fail, or that its workers rest. Not while an image worker has it, nor
+    Its bucket, its disk or its codecs may fail, or its workers may rest. Not while an image worker has it, nor
     when only its row is missing: that would be the same elsewhere.
 
     >>> has_overstayed("seen", 601, is_stored=False, is_claimed=False)

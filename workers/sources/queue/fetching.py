@@ -44,7 +44,7 @@ CLOSED_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class _Closed:
-    """That bucket gives this node nothing, while others may get something there."""
+    """The bucket gives this node nothing, while others may get something there."""
 
     bucket: str
     reason: str
@@ -90,7 +90,7 @@ class Fetching:
         self.hopeless: set[int] = set()
         """Jobs that are not fetched here any more, and should be given back."""
         self._closed: dict[str, tuple[float, str]] = {}
-        """By bucket of originals that these keys don't open: until when that is taken for granted, and why it is so."""
+        """Buckets of originals that these keys don't open: until when that is taken for granted, and why it is so."""
         self._ended: handoff.SimpleQueue[Ended] = handoff.SimpleQueue()
         self._failures = 0
         self._silent_until = clock()
@@ -188,14 +188,14 @@ class Fetching:
             self._on_fetched()
 
     def _note_failure(self, reason: str, seconds: float) -> None:
-        """The bucket gives nothing, and wants to be left alone for so long at least. Of several at once one counts."""
+        """Note that the bucket fails, and wait at least `seconds`. Of several failures at once, one counts."""
         self.bucket_error = reason
         if not self.is_paused:
             self._failures += 1
             self._silent_until = self._clock() + max(silent_seconds(self._failures, self._random), seconds)
 
     def _storage(self, bucket: str) -> Storage:
-        """The same storage, but for the bucket."""
+        """The storage of our settings, with this bucket."""
         if bucket not in self._storages:
             self._storages[bucket] = storages.make(self._options, bucket=bucket)
         return self._storages[bucket]

@@ -22,22 +22,22 @@ from ipc.text.timestamps import LATEST
 from ipc.transport.messages import clip
 
 TERMS_BYTES = 3000
-"""Of what an image worker is told of them: it goes in one message with the rest of its request."""
+"""Largest terms for an image worker, in bytes: they go in one message with the rest of its request."""
 
 MESSAGE_BYTES = 2**18
-"""Of a whole message; an origin's has 2 to 8 KB."""
+"""Largest message, in bytes. An origin's has 2 to 8 KB."""
 
 KEY_BYTES = 1024
-"""Of an object's key, as S3 has it."""
+"""Longest key of an object in S3, in bytes."""
 
 LARGEST = 2**63 - 1
-"""Of what the journal and the database keep as a number."""
+"""Largest number that the journal and the database keep."""
 
 LARGEST_FILE = 2**31
-"""As `images.max_bytes` has it at most."""
+"""Largest file, in bytes: the upper bound of `images.max_bytes`."""
 
 PREFIX = r"((?!\.{1,2}/)[A-Za-z0-9._-]{1,200}/)*"
-"""As `storage.prefix` has it: a pattern."""
+"""Pattern of `storage.prefix`."""
 
 REASON_BYTES = 300
 

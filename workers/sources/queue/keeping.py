@@ -43,7 +43,7 @@ class Keeping:
         self._clock = clock
         self._is_known = False
         self._since: dict[int, float] = {}
-        """By job: since when it is in hand, by the monotonic clock."""
+        """When each job was taken into hand, by the monotonic clock."""
 
     def extend(self) -> bool:
         """Have all leases begin anew, and drop what was lost. False: the database gave no answer."""
@@ -58,7 +58,7 @@ class Keeping:
         return True
 
     def _recognise(self) -> bool:
-        """Before the first of all questions: see that what is in hand is of this database. False: no answer.
+        """Before the first question, check that what is in hand comes from this database. False: no answer.
 
         A receipt of another project may be one here too, for somebody else's message. The database knows for a day
         each node that it has given anything: what it has given to one that it does not know is lost in any case.
@@ -69,7 +69,7 @@ class Keeping:
         return is_known is not None
 
     def _drop_lost(self, lost: Set[Receipt]) -> None:
-        """Not those whose row is on its way, by now: it may be there already, and the row's own answer tells."""
+        """Forget lost pictures but those whose row is on its way: it may be there already, and its answer tells."""
         in_hand = taken.in_hand(self._journal) if lost else []
         ids = [
             one.job
@@ -121,13 +121,13 @@ class Keeping:
             self._database.extend([one.receipt for one in in_hand if one.job not in gone])
 
     def _forget(self, ending: GuestEnding, job_ids: Iterable[int], *, only_idle: bool = False) -> list[int]:
-        """Those of these jobs that are forgotten; nothing of them is left in the spool."""
+        """Forget these jobs, and all of them in the spool. Returns those that were forgotten."""
         states: tuple[State, ...] = ("seen", "fetched") if only_idle else ()
         return guests.forget(self._journal, self._spool, ending, job_ids, idle=only_idle, states=states)
 
 
 def dead_of(one: Guest, node: str) -> Dead:
-    """What its origin is told of a dead letter."""
+    """The result for the origin of a dead letter."""
     state = one.dead_state or "fetched"
     cause: FailureCause = "poison" if one.dead_cause == "poison" else "failure"
     is_doubtful = one.is_doubted and (state, cause) == ("fetched", "failure")

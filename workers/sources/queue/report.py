@@ -69,8 +69,8 @@ class QueueReport:
 def about(
     version: str, workers: int, bucket: str, origins: Sequence[Origin], problems: Sequence[str]
 ) -> dict[str, Any]:
-    """What the database is told of a node: `published` is the total of its life. It gets what is for that bucket, in
-    versions up to what it `reads`.
+    """What a node tells the database of itself. `published` is the total of its life. It gets pictures of that bucket,
+    in versions up to what it `reads`.
     """
     return {
         "version": version,

@@ -32,7 +32,7 @@ LOOK_SECONDS = 0.25
 """How often the journal is looked at while something is in hand: for what is dead, and for room."""
 
 IDLE_SECONDS = 2.0
-"""How often while nothing is, at least."""
+"""How often the journal is looked at while nothing is in hand, at least."""
 
 FETCH_SECONDS = 0.1
 """How long an original that is being fetched is waited for at once."""
@@ -113,7 +113,7 @@ class QueueSource:
         self._next_poll = time.monotonic() + decisions.poll_seconds(self._nothing_came, random)
 
     def _enter(self, messages: Sequence[LeasedMessage]) -> int:
-        """Enter these into the journal; how many are of use.
+        """Enter these into the journal. Returns the number of those that are of use.
 
         Should the journal fail (its disk is full), this process ends: what it has not entered is given back first. Else
         each picture would wait for a lease, and be taken for one that brings down its nodes after some more of them.

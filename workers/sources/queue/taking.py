@@ -71,7 +71,7 @@ class Taking:
         )
 
     def enter(self, message: LeasedMessage) -> bool:
-        """Enter it into the journal; whether it is of use. Raises only what concerns the whole process."""
+        """Enter the message into the journal. Returns whether it is of use. Raises what concerns the whole process."""
         try:
             found = self._enter(message)
         except Exception as error:

@@ -45,7 +45,7 @@ def check(options: dict[str, Any], tried: Checklist) -> None:
 
 
 def from_status(options: dict[str, Any], status: dict[str, Any], tried: Checklist) -> None:
-    """The same by what a running instance says of itself in /status. Pure."""
+    """Check the channels by what a running instance says of them in /status. Pure."""
     if status["stats"]["source"].get("source", "telegram") != "telegram":
         tried.fail("the running instance does not read Telegram, so the channels were not checked. Stop it, then check")
         return
@@ -148,7 +148,7 @@ class _Check:
         self._tried.ok(describe(address, page.title, peer.channel_id, peer.is_member, self._options["monitor_seconds"]))
 
     async def _find(self, connection: Connection, address: Address) -> Peer:
-        """By what the journal knows of the address, or by asking: Telegram looks up few names a day."""
+        """Find the peer in the journal, or by asking: Telegram looks up few names a day."""
         known, ids = self._known(address.key, connection.account_id)
         if known is not None and known[1] != NO_HASH:
             try:
@@ -160,7 +160,7 @@ class _Check:
         return peer
 
     def _known(self, key: str, account_id: int) -> tuple[tuple[int, int] | None, set[int]]:
-        """This account's peer, and the channels that the address led to for whatever account."""
+        """This account's peer of the address, and the channels that the address led to for any account."""
         if not self._journal_path.exists():
             return None, set()
         try:

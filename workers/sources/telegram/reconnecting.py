@@ -24,7 +24,7 @@ class Refusals:
         self.reset()
 
     def reset(self) -> None:
-        """It has taken it, or something else was wrong."""
+        """Forget the refusals: Telegram has taken the session, or something else was wrong."""
         self._times, self._since = 0, 0.0
 
     def note(self, trouble: Exception, now: float) -> None:

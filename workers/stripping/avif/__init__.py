@@ -26,7 +26,7 @@ _MOST_MEDIA = 100
 
 
 def strip(data: bytes) -> bytes:
-    """The same picture. Raises Unstrippable."""
+    """The file without its metadata, with the same picture. Raises Unstrippable."""
     top = list(at_most(_whole(data)))
     _check_once(top)
     out = bytearray(data)
@@ -51,7 +51,7 @@ def _whole(data: bytes) -> Iterator[Box]:
 
 
 def _check_once(top: list[Box]) -> None:
-    """Raise Unstrippable where a box that there is once isn't there, or several times."""
+    """Raise Unstrippable if a box that must be there once is missing, or there several times."""
     kinds = [box.kind for box in top]
     if kinds[:1] != [b"ftyp"] or b"moof" in kinds or any(kinds.count(kind) > 1 for kind in _ONCE):
         raise Unstrippable("an AVIF with none or several of a box that there is once")

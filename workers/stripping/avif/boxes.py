@@ -10,7 +10,7 @@ from itertools import count
 from workers.stripping.errors import Unstrippable, at_most
 
 Range = tuple[int, int]
-"""From one offset in the file to another."""
+"""A range in the file: its first offset, and the one after it."""
 
 
 @dataclass(frozen=True, slots=True)

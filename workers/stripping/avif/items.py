@@ -46,7 +46,7 @@ def entries(data: bytearray, iinf: Box) -> Iterator[tuple[int, ItemEntry]]:
 
 
 def places(data: bytearray, iloc: Box) -> dict[int, Place]:
-    """By number of the item."""
+    """The place of each item, by its number."""
     version = data[iloc.body]
     if version > 2:
         raise Unstrippable("an AVIF with an unknown form of its list of places")
@@ -107,7 +107,7 @@ def rebuilt_places(data: bytearray, iloc: Box, kept: list[bytes]) -> bytes:
 
 
 def rebuilt_references(data: bytearray, iref: Box, pictures: Collection[int]) -> bytes:
-    """Those between pictures."""
+    """The iref box with only the references between pictures."""
     width = 4 if data[iref.body] else 2
     kept = []
     for box in boxes_in(data, iref.body + 4, iref.end):
@@ -134,7 +134,7 @@ class _Reader:
         self._end = end
 
     def number(self, size: int) -> int:
-        """The next one, of `size` bytes; 0 where `size` is 0."""
+        """The next number, of `size` bytes; 0 if `size` is 0."""
         if self.at + size > self._end:
             raise Unstrippable("an AVIF with a list that is cut off")
         self.at += size

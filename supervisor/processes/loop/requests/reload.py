@@ -27,7 +27,7 @@ class Changes:
     restarted: list[str] = field(default_factory=list)
 
     def by_kind(self) -> dict[str, list[str]]:
-        """Those kinds of which there are any."""
+        """The kinds with any children, and their names."""
         return {kind: names for kind, names in asdict(self).items() if names}
 
 
@@ -54,7 +54,7 @@ class Reload:
         self._under_way: tuple[str, float] | None = None
 
     def adapt(self, specs: Sequence[ChildSpec], *, everyone: bool) -> Changes:
-        """Have these children, and no others; who is going to be started, stopped or replaced for it.
+        """Have these children, and no others. Returns which children will be started, stopped or replaced for it.
 
         `everyone` is replaced, even those whose spec is as it was.
         """

@@ -11,8 +11,8 @@
 -- it. They are reached through the functions pd_… and ingest_messages() alone. Everything is for service_role, which is
 -- what a secret key gives; what a node needs is for the role picturedesk_node, too.
 --
--- A node may have a key of its own for that role: whoever has it can do a node's work on what is in the queues. He
--- reads no row, and writes only those of pictures that he was given. Such a key is a token that the project trusts,
+-- A node may have a key of its own for that role: whoever has it can do a node's work on what is in the queues. They
+-- read no row, and write only those of pictures that they were given. Such a key is a token that the project trusts,
 -- {"role": "picturedesk_node", "exp": …}, signed with the project's JWT secret (HS256; Project Settings, JWT Keys), as
 -- long as that is not revoked; or with a signing key of your own that you import there (`supabase gen signing-key
 -- --algorithm ES256`; the token's header then has its kid). With the secret in $JWT_SECRET, good for a year:

@@ -40,19 +40,19 @@ OVERLOAD = f"Drop the other overload of the function, which applying the schema 
 RESTORE = "Restore the project in its dashboard"
 
 _TEXT_CHARACTERS = 300
-"""Of what the service says: some proxies answer with whole pages."""
+"""Longest text that is kept of an answer. Some proxies answer with whole pages."""
 
 _CODE = re.compile(r"PGRST[0-9A-Z]{1,4}|([0-9][0-9A-Z]|F0|HV|P0|PT|XX)[0-9A-Z]{3}")
 """PostgREST's codes and PostgreSQL's. What else gateways and proxies put under that name says nothing here."""
 
 _MISSING_FUNCTION = {"PGRST202", "42883"}
 _MISSING = {*_MISSING_FUNCTION, "PGRST204", "PGRST205", "42P01", "42703"}
-"""Tables and columns too. PGRST… is the interface's copy of the schema, the others are the database itself."""
+"""Codes for tables and columns too: PGRST… is the interface's copy of the schema, others are the database itself."""
 
 _AMBIGUOUS = {"PGRST203", "42725"}
 
 _NO_PARAMETER = "22023"
-"""Of the class of data errors, but what it is said of here is the role in the key: it does not exist."""
+"""A code of the class of data errors. Here it is about the role in the key, which does not exist."""
 
 _FATAL: dict[str, tuple[str, str]] = {
     "25006": ("the database is read-only", READ_ONLY),
@@ -73,7 +73,7 @@ _FATAL: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("PGRST301", "PGRST302", "PGRST303", _NO_PARAMETER), ("the key is refused", KEY)),
     **dict.fromkeys(_AMBIGUOUS, ("there is more than one function of that name", OVERLOAD)),
 }
-"""By code: what no waiting helps against, and what to do."""
+"""Errors that no waiting helps against, by code, and what to do."""
 
 _PASSING: tuple[tuple[str, str, str], ...] = (
     ("57014", "the database gave it up, because it took too long", DASHBOARD),
@@ -91,7 +91,7 @@ _PASSING: tuple[tuple[str, str, str], ...] = (
     ("42", "the schema is another than it should be", f"Look with bin/run check. {APPLY}"),
     ("XX", "the database fails", DASHBOARD),
 )
-"""By the first letters of the code, the longer before the shorter: what passes, and what to do if it does not."""
+"""Errors that pass, by the first letters of the code (the longer before the shorter), and what to do if they do not."""
 
 
 class Missing(CatalogFault):
@@ -102,7 +102,7 @@ class Missing(CatalogFault):
         self.is_function = is_function
 
     def of_machines(self) -> Missing:
-        """The same, of what deploy/machines.sql makes."""
+        """This fault, for what deploy/machines.sql makes."""
         missing = Missing(
             str(self).replace(APPLY, MACHINES),
             is_function=self.is_function,
@@ -150,7 +150,7 @@ def _of_code(code: str, text: str, where: str, pause: float | None) -> CatalogFa
 def _of_status(
     status: int, headers: Mapping[str, str], text: str, where: str, pause: float | None
 ) -> CatalogFault | RowFault:
-    """What a gateway says, or a proxy in between."""
+    """The fault by the status that a gateway, or a proxy in between, gives."""
     if status == 413:
         return RowFault(f"{where}: the row is refused: it is larger than what the service takes ({text})")
     fatal = {
@@ -184,7 +184,7 @@ def of_nonsense(answer: object, *, where: str) -> CatalogFault:
 
 
 def halves(key: str) -> tuple[str, str | None]:
-    """What lets in at the gateway, and the token behind it, if it is another: that of a node's own role.
+    """The key for the gateway, and the token behind it, if it is another: that of a node's own role.
 
     >>> halves("sb_publishable_x:eyJ.e30.x"), halves("sb_secret_x")
     (('sb_publishable_x', 'eyJ.e30.x'), ('sb_secret_x', None))

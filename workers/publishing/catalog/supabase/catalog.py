@@ -41,7 +41,7 @@ class SupabaseCatalog(Catalog):
     def write_each(
         self, batches: Iterable[Sequence[MessageRows]], *, stop: Callable[[], bool] = never
     ) -> Iterator[list[WriteOutcome]]:
-        """While one batch is on its way the caller makes the next one, and deals with the last outcomes."""
+        """Write batches. While one is on its way the caller makes the next one, and deals with the last outcomes."""
         under_way: Threads[list[WriteOutcome]] | None = None
         for batch in batches:
             before, under_way = under_way, None
@@ -115,7 +115,7 @@ class SupabaseCatalog(Catalog):
             raise answers.of_nonsense(error, where=self._project.where) from error
 
     def outdated(self) -> str | None:
-        """By a connection of its own: another thread may be writing."""
+        """Uses a connection of its own: another thread may be writing."""
         project = self._project.another()
         try:
             version = version_of(project)
@@ -144,7 +144,7 @@ def _finished(calls: Threads[T] | None, stop: Callable[[], bool]) -> list[T]:
 
 
 def _rows(entry: MessageRows) -> dict[str, Any]:
-    """As ingest_messages() takes them. One of a schema that knows no hidden rows takes such a one for deleted."""
+    """The rows as ingest_messages() takes them. A schema without hidden rows takes a hidden one for deleted."""
     image = None if entry.image is None else dict(entry.image)
     message = dict(entry.message)
     if message.get("hidden_at") is not None:
@@ -154,7 +154,7 @@ def _rows(entry: MessageRows) -> dict[str, Any]:
 
 
 def _is_outcome(one: Any, entry: MessageRows) -> bool:
-    """As ingest_messages() gives it: null only for a receipt that does not hold."""
+    """Whether ingest_messages() may give this: null only for a receipt that does not hold."""
     return isinstance(one, bool) or (one is None and entry.receipt is not None)
 
 

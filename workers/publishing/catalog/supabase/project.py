@@ -65,7 +65,7 @@ class Project:
         self._client: Client | None = None
 
     def another(self) -> Project:
-        """The same project, by a connection of its own."""
+        """A second connection to this project."""
         return Project(self._url, self._key, self._timeout)
 
     def call(self, function: str, **arguments: Any) -> list[Any]:
@@ -77,7 +77,7 @@ class Project:
         self._ask(lambda client: client.table(table).select("*").limit(0).execute().data)
 
     def urls(self, sha256s: list[str]) -> set[str]:
-        """As `Catalog.urls`, of digests that are few enough to fit into an address."""
+        """Like `Catalog.urls`, for few enough digests to fit into an address."""
         # All columns, since an earlier version of the schema has no previews.
         rows = self._ask(lambda client: client.table("images").select("*").in_("sha256", sha256s).execute().data)
         try:
@@ -87,7 +87,7 @@ class Project:
             raise answers.of_nonsense(error, where=self.where) from error
 
     def pictures(self, asked: Asked) -> list[dict[str, Any]]:
-        """As `Catalog.pictures`, with times as the interface writes them."""
+        """Like `Catalog.pictures`, with times as the interface writes them."""
         return self._ask(lambda client: _pictures(client, asked).execute().data)
 
     def close(self) -> None:

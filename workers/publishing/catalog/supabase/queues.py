@@ -44,7 +44,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node as the queues know it. `about` is what it says of itself, `finished` how many pictures it has settled.
+    """A node as the queues know it. `about` is what it says of itself, `finished` the number of pictures it settled.
 
     `in_hand` is what it was given, and nobody else since: its leases may have run out.
     """
@@ -96,12 +96,12 @@ class Queues:
 
     @classmethod
     def by(cls, settings: Mapping[str, Any]) -> Queues:
-        """Those of the project that the settings' section `catalog` names."""
+        """The queues of the project that the settings' section `catalog` names."""
         return cls(settings["url"], settings["key"], timeout_in(settings))
 
     @classmethod
     def of(cls, project: Project) -> Queues:
-        """By that connection."""
+        """The queues, over that connection."""
         queues = cls.__new__(cls)
         queues._project = project
         return queues
@@ -143,7 +143,7 @@ class Queues:
         return self._among(keys, "pd_take_back", origin=origin, untaken_only=untaken_only)
 
     def status(self, origin: str, keys: Sequence[str]) -> set[str]:
-        """Those of the keys that are in a queue, or have a result waiting. Up to `KEYS` at a time."""
+        """The keys among these that are in a queue, or have a result waiting. Up to `KEYS` at a time."""
         return self._among(keys, "pd_status", origin=origin)
 
     def queued(self, origin: str) -> set[str]:
@@ -187,7 +187,7 @@ class Queues:
         return self._ask(_text, "pd_faults")
 
     def _among(self, keys: Sequence[str], function: str, **arguments: Any) -> set[str]:
-        """Those of the keys that the function names."""
+        """The keys among these that the function names."""
         if not keys:
             return set()
         found = set(self._ask(_text, function, keys=list(keys), **arguments))

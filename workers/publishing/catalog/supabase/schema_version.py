@@ -9,14 +9,14 @@ from workers.publishing.catalog.supabase import answers
 from workers.publishing.catalog.supabase.project import Project
 
 VERSION: Final = 2
-"""The first whose rows have all of today's columns, as its picturedesk_version() says."""
+"""First version of the schema with all of today's columns, as its picturedesk_version() says."""
 
 RECEIPTS: Final = 3
-"""The first whose ingest_messages() takes receipts: only who works on many machines needs it."""
+"""First version of the schema whose ingest_messages() takes receipts. Only many machines need it."""
 
 
 def version_of(project: Project) -> int:
-    """Of the schema that was applied: 1 where none may have been. Raises CatalogFault."""
+    """The version of the applied schema; 1 if maybe none was applied. Raises CatalogFault."""
     try:
         version = project.call("picturedesk_version")
     except answers.Missing as missing:

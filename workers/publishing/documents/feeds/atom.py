@@ -12,7 +12,7 @@ CONTENT_TYPE = "application/atom+xml; charset=utf-8"
 NAMESPACE = "http://www.w3.org/2005/Atom"
 
 GENERATOR = "Picturedesk"
-"""Without a version: else each upgrade would have all readers load all feeds again."""
+"""The program's name, without a version: else each upgrade would have all readers load all feeds again."""
 
 
 _UPDATED = re.compile(rb"<updated>([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)</updated>")

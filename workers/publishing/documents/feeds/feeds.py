@@ -24,7 +24,7 @@ from workers.publishing.running.own_services import OwnServices
 
 FOLDER, ALL = "feeds/", "all"
 KEY = re.compile(r"feeds/(?:all|[1-9][0-9]*)\.(?:json|xml)")
-"""Of a document of ours, below the prefix."""
+"""Key of a feed of ours, below the prefix."""
 
 SITE = "site/index.html"
 """The gallery's first page, below the prefix."""
@@ -33,7 +33,7 @@ _PICTURE = re.compile(rf"[0-9a-f]{{2}}/[0-9a-f]{{64}}/{OBJECT_NAME}$")
 
 
 class Feeds:
-    """As `follower.Documents`. `options` are the uploader's."""
+    """The feeds, as `follower.Documents`. `options` are the uploader's."""
 
     def __init__(self, options: Mapping[str, Any], journal: Journal) -> None:
         self._options = options
@@ -43,14 +43,14 @@ class Feeds:
         self._services = OwnServices(options)
         self._writer: DocumentWriter | None = None
         self._oldest: dict[int, int] = {}
-        """By channel whose feed is full: the lowest message in it. What happens below that does not show."""
+        """The lowest message in the feed of each channel whose feed is full. Changes below it do not show."""
 
     def build_all(self) -> int:
         written = sum(self._refresh(channel["id"]) for channel in figures.channels(self._journal))
         return written + self._refresh(None)
 
     def build(self, posts: Collection[PostKey]) -> int:
-        """A post that is in no channel's feed is not in that of all either: both have as many items."""
+        """A post in no channel's feed is not in that of all either: both have as many items."""
         newest: dict[int, int] = defaultdict(int)
         for channel_id, message_id in posts:
             newest[channel_id] = max(newest[channel_id], message_id)
@@ -75,7 +75,7 @@ class Feeds:
         return self._writer
 
     def _refresh(self, channel_id: int | None) -> int:
-        """Write the feed of the channel, or of all, if it has become another; how many documents were written."""
+        """Write the feed of the channel, or of all, if it has changed. Returns the number of documents written."""
         documents, most = self._documents(), self._settings["items"]
         rows, has_older = newest_rows(self._services.catalog, channel_id, most)
         if channel_id is not None:

@@ -17,7 +17,7 @@ from ipc.text.caption_html import UNFIT
 from workers.publishing.documents.spoilers import covered_html, open_caption
 
 Row = Mapping[str, Any]
-"""Of the view `pictures`: one picture. Its times are ISO 8601 in UTC, in whole seconds: they sort as text."""
+"""One picture, as the view `pictures` has it. Its times are ISO 8601 in UTC, in whole seconds: they sort as text."""
 
 TITLE_CHARACTERS = 80
 """Longest title: about a line of a feed reader's list."""
@@ -152,7 +152,7 @@ def _captions(pictures: Sequence[Row]) -> list[str]:
 
 
 def _caption(row: Row) -> str:
-    """Without what is under a spoiler. An earlier version's row has no HTML yet."""
+    """The caption as HTML, without what is under a spoiler. An earlier version's row has no HTML yet."""
     if row["caption_html"] is not None:
         return covered_html(str(row["caption_html"]))
     return html.escape(row["caption"] or "").replace("\n", "<br>")

@@ -54,7 +54,7 @@ def _attachments(some: Sequence[Attachment]) -> list[dict[str, Any]]:
 
 
 def _absolute(url: str) -> str:
-    """Nothing says what a relative one is relative to; both may be left out."""
+    """Drop relative addresses: nothing says what they are relative to, and both may be left out."""
     return url if "://" in url else ""
 
 

@@ -1,7 +1,7 @@
 """A block of posts: its page in the archive and the page of each of its posts.
 
-First it is recorded what is in the block, and what beside it has to follow; then the pages are written, then it is
-recorded that they are. Killed between, it is done again, which changes nothing.
+First the journal records the block's posts and the other pages to rewrite. Then the pages are written, and recorded as
+written. A process that is killed in between does it again, which changes nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from workers.publishing.documents.site.posts import SitePost, archive_path, post
 from workers.publishing.documents.site.sitemap import CHUNK
 
 SPAN = 32
-"""An album's pictures have consecutive ids, at most ten of them. So many beyond a block's edge belong to it at most."""
+"""Ids beyond a block's edge that may belong to its posts. An album has at most ten pictures, with consecutive ids."""
 
 HIGHEST_ID = 2**63 - 1
 
@@ -60,7 +60,7 @@ class Blocks:
     # What is in it
 
     def _cut_off(self, block: SiteBlock, task: Task) -> bool:
-        """Of a block that nobody has read yet, make the highest posts a block of their own; whether there are more."""
+        """Make the highest posts of an unread block a block of their own. Returns whether there are more posts."""
         over = site.above(self._journal, block)
         high = over.first_id if over else HIGHEST_ID
         before = (over.oldest_at, block.channel_id, high) if over and over.oldest_at else None
@@ -123,7 +123,7 @@ class Blocks:
             yield Task("block", rank, one.channel_id, one.first_id)
 
     def _pages(self, block: SiteBlock, until: int) -> list[site.PostPage]:
-        """Those of posts that were written for this block, as far as it reaches now."""
+        """The posts' pages that were written for this block, as far as it reaches now."""
         return site.posts_between(self._journal, block.channel_id, block.first_id, until - 1)
 
     def _beside(self, block: SiteBlock, *, up: bool) -> list[SiteBlock]:

@@ -35,10 +35,10 @@ from workers.publishing.documents.site.posts import INDEX
 from workers.publishing.storage import Storage
 
 NAME = "site"
-"""Of the consumer of changes, and of what it reports."""
+"""Name of the consumer of changes, and of its reports."""
 
 QUIET_SECONDS, LONGEST_SECONDS = 2.0, 10.0
-"""How long a change is waited upon by others, and how late a page may be while posts come all the time."""
+"""How long a change waits for further ones, and how late a page may be while posts come all the time, in seconds."""
 
 AT_ONCE = 500
 """Changes that are read in one go."""
@@ -84,7 +84,7 @@ class Gallery:
         self._written = 0
 
     def step(self) -> int:
-        """Do the next task, if one is due; how many. Raises ServiceFault, JobFault and OSError."""
+        """Do the next task, if one is due. Returns the number done. Raises ServiceFault, JobFault and OSError."""
         try:
             done = self._go_on() if self._settings["enabled"] else self._turn_off()
         except Exception as error:
@@ -120,7 +120,7 @@ class Gallery:
         return 1
 
     def _look_for_changes(self, position: int) -> None:
-        """And see whether they are due."""
+        """Take changes over, and see whether they are due."""
         if self._collect(position) and self._title() != self._connected().look.title:
             self.close()  # its only channel has another title now, or there is a second one
             self._position = self._begin()
@@ -129,7 +129,7 @@ class Gallery:
             self._debounce.reset()
 
     def _rest(self) -> None:
-        """Nothing is left to do."""
+        """Report what was written, once nothing is left to do."""
         if self._written and not self._debounce.is_waiting:
             self._progress.wrote(self._written)
             self._written = 0
@@ -159,7 +159,7 @@ class Gallery:
         return was_written and not self._connected().output.is_there(INDEX)
 
     def _collect(self, position: int) -> bool:
-        """Make tasks of the changes, then move on; whether there were some."""
+        """Make tasks of the changes, then move on. Returns whether there were some."""
         start = position
         while page := changes.after(self._journal, position, AT_ONCE):
             failpoints.reach("site.before")
@@ -193,12 +193,12 @@ class Gallery:
         return self._settings["title"] or (titles[0] if len(titles) == 1 and titles[0] else DEFAULT_TITLE)
 
     def _version(self) -> str:
-        """Another one as soon as any page may look otherwise."""
+        """The version of the pages. It changes as soon as any page may look otherwise."""
         look = self._look(self._connected().storage)
         return hashlib.sha256(repr((look, _source_digest())).encode()).hexdigest()
 
     def _place(self) -> str:
-        """Where the documents are: what was written to another place says nothing of this one."""
+        """The place of the documents. What was written to another place says nothing of this one."""
         storage = self._options["storage"]
         where = [storage.get(name, "") for name in ("backend", "endpoint", "bucket", "prefix")]
         return hashlib.sha256(repr((where, self._options["state_dir"])).encode()).hexdigest()
@@ -237,7 +237,7 @@ class Gallery:
 
 @cache
 def _source_digest() -> str:
-    """Of all that pages are made by."""
+    """Digest of all files that pages are made by."""
     files = sorted(path for path in Path(__file__).parent.rglob("*") if path.suffix in (".py", ".css", ".js"))
     files.append(Path(spoilers.__file__))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

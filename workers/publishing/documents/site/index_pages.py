@@ -43,7 +43,7 @@ class IndexPages:
         return written
 
     def _gone(self, task: Task, wanted: set[str]) -> list[str]:
-        """The documents of the task that there shall not be."""
+        """The documents of the task that are to be deleted."""
         if task.what == "chunk":
             some = [sitemap.chunk_path(task.channel_id, task.number)]
         elif task.what == "sitemap":

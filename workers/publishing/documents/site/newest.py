@@ -15,7 +15,7 @@ what it sends."""
 def newest_posts(
     catalog: Catalog, channel_id: int | None, before: Position | None = None, below: int | None = None
 ) -> list[SitePost]:
-    """More posts than are on a page, or all that there are; those that may have more pictures are left out.
+    """More posts than fit on a page, or all posts. Posts that may have more pictures are left out.
 
     `before`: older than that; `below`: whose lowest message is below that. By channel and then the lowest first.
     Raises CatalogFault.

@@ -21,7 +21,7 @@ HTML = "text/html; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One that there shall be. `post`: channel and lowest message of the post that it shows, `changed_at` of that."""
+    """A document to be written. `post`: channel and lowest message of the post that it shows, `changed_at` of that."""
 
     path: str
     data: bytes
@@ -50,7 +50,7 @@ class Output:
         self._folder = f"{prefix}{SITE}"
 
     def write(self, documents: Iterable[Document], gone: Iterable[str] = ()) -> Written:
-        """Have these be there and those not. Raises StorageFault and ObjectFault."""
+        """Write `documents` and delete the documents at `gone`. Raises StorageFault and ObjectFault."""
         written = Written()
         for document in documents:
             digest = hashlib.blake2b(document.data, digest_size=16).digest()

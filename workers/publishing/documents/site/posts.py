@@ -25,7 +25,7 @@ class SitePost:
 
     @property
     def path(self) -> str:
-        """Its page, below the site's folder. It lasts, whichever of an album's messages are deleted."""
+        """The post's page, below the site's folder. It lasts, whichever of an album's messages are deleted."""
         row = self.pictures[0]
         return post_path(self.channel_id, row["message_id"], row["grouped_id"])
 
@@ -39,7 +39,7 @@ class SitePost:
 
     @property
     def told(self) -> Row:
-        """The row that has the caption: of an album the first that has one."""
+        """The row with the caption: in an album, the first row that has one."""
         return next((row for row in self.pictures if row["caption"]), self.cover)
 
     @property
@@ -53,17 +53,17 @@ class SitePost:
 
     @property
     def posted_at(self) -> str:
-        """ISO 8601."""
+        """When the first picture was posted, in ISO 8601."""
         return str(min(row["posted_at"] for row in self.pictures))
 
     @property
     def changed_at(self) -> str:
-        """When it was last edited, else posted; ISO 8601."""
+        """When the post was last edited, else posted, in ISO 8601."""
         return str(max(row["edited_at"] or row["posted_at"] for row in self.pictures))
 
     @property
     def tags(self) -> list[str]:
-        """Of all its pictures, each once."""
+        """The tags of all pictures of the post, each once."""
         return list(dict.fromkeys(tag for row in self.pictures for tag in row["tags"] or ()))
 
 

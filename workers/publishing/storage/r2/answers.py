@@ -56,7 +56,7 @@ _FATAL_BY_STATUS = {
 
 
 _PASSING = {"NoSuchKey", "RequestTimeout", "SlowDown", "ServiceUnavailable", "InternalError", "OperationAborted"}
-"""Whatever the status that some service gives them."""
+"""Codes of errors that pass, whatever status a service gives them."""
 
 
 def fault_of(where: str, status: int, code: str, message: str, pause: float | None) -> StorageFault | ObjectFault:

@@ -54,7 +54,7 @@ class Batches:
     def put_all(
         self, items: Iterable[NewObject], *, stop: Callable[[], bool], stored: Callable[[Put], None], tries: int
     ) -> int:
-        """As `Storage.put_all`."""
+        """Like `Storage.put_all`."""
         items = list({item.key: item for item in items}.values())  # R2 takes one write of a key in a second
         ask_first = self._to_ask_for(items, stop)
         surprising = {item.key for item in items if not item.is_expected} - self._unfinished

@@ -33,7 +33,7 @@ CONNECT_SECONDS = 10.0
 """Longest for a connection, and for a block of an upload to get off: several uploads may share a slow connection."""
 
 READ_SECONDS = 30.0
-"""Longest for an answer. R2 answers within a second; what takes thirty will not come any more."""
+"""Longest wait for an answer. R2 answers within a second; after thirty it will not."""
 
 CACHE_CONTROL = "public, max-age=31536000, immutable"
 """Keys are digests: what is under a key once is under it for ever."""

@@ -25,7 +25,7 @@ _NO_LENGTH = (
 
 
 OUR_CACHE_CONTROLS = (CACHE_CONTROL, DOCUMENT_CACHE_CONTROL, WIRE_CACHE_CONTROL)
-"""By these headers an object is known for ours whose ETag is no MD5."""
+"""Cache-Control headers by which an object is known to be ours if its ETag is no MD5."""
 
 
 def head(bucket: Bucket, key: str) -> Mapping[str, Any]:
@@ -114,7 +114,7 @@ def read(bucket: Bucket, key: str, most_bytes: int | None = None) -> bytes | Non
 
 
 def _bounded(body: Any, most_bytes: int) -> bytes | None:
-    """All that comes; None if that is more. It is read to its end, since only there a cut shows."""
+    """The whole body; None if it is larger than `most_bytes`. It is read to its end, since only there a cut shows."""
     parts, left = [], most_bytes + 1
     while part := body.read(left):
         parts.append(part)
@@ -170,5 +170,5 @@ def list_all(bucket: Bucket, prefix: str) -> Iterator[Stored]:
 
 
 def md5(content: bytes) -> str:
-    """As the ETag of an object that was sent in one piece."""
+    """The MD5, which is the ETag of an object that was sent in one piece."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()

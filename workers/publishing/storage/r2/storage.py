@@ -63,7 +63,7 @@ class R2Storage:
         return self._batches.put_all(items, stop=stop, stored=stored, tries=tries)
 
     def sync(self) -> None:
-        """Nothing to do: what the service has confirmed, it keeps."""
+        """Does nothing: what the service has confirmed, it keeps."""
 
     def put_document(
         self, key: str, data: bytes, content_type: str, cache_control: str = DOCUMENT_CACHE_CONTROL

@@ -44,7 +44,7 @@ class SignsOfLife:
         self._unsent: weakref.WeakKeyDictionary[socket.socket, int] = weakref.WeakKeyDictionary()
 
     def note(self) -> None:
-        """It has taken or given something just now."""
+        """Note that the service has taken or given something just now."""
         self._last = time.monotonic()
 
     def follow(self, connection: socket.socket) -> None:
@@ -54,7 +54,7 @@ class SignsOfLife:
             self._unsent[connection] = 0
 
     def last(self) -> float:
-        """By the monotonic clock. What the kernel has got rid of since this was last asked counts as now."""
+        """When the last sign of life came (monotonic). Bytes that the kernel sent since the last call count as now."""
         with self._lock:
             for connection, before in list(self._unsent.items()):
                 self._unsent[connection] = left = _unsent_bytes(connection)
@@ -116,7 +116,7 @@ def _pools_with(signs: SignsOfLife) -> dict[str, type]:
 
 
 def _unsent_bytes(connection: socket.socket) -> int:
-    """What the other side has not confirmed yet; 0 if the connection is closed."""
+    """Bytes that the other side has not confirmed yet; 0 if the connection is closed."""
     try:
         return int(struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""One object is put: on the condition that it is not there, and only if the service proves that it has it.
+"""Puts one object: on the condition that it is not there, and counts it only if the service proves that it has it.
 
 Of two that write the same object one wins, and the other learns that there is nothing left to do.
 """

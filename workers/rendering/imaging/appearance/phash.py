@@ -17,7 +17,7 @@ _FREQUENCIES: Final = 8
 
 
 def phash(rows: Rows) -> int:
-    """Of SIDE rows of SIDE samples of grey; 64 bits, that of the mean first, row by row."""
+    """The hash of SIDE rows of SIDE samples of grey: 64 bits, the mean's first, row by row."""
     values = [value for row in transform(rows, _FREQUENCIES, _FREQUENCIES) for value in row]
     below, above = sorted(values)[len(values) // 2 - 1 :][:2]
     median = (below + above) / 2  # as in the statistics module, which brings fractions and decimals with it

@@ -21,7 +21,7 @@ Pixel = tuple[int, int, int, int]
 
 
 class _Channel(NamedTuple):
-    """Its mean, the parts of its waves (0 to 1, the half is none), and what those are scaled by."""
+    """A channel's mean, the parts of its waves (0 to 1, the half is none), and what those are scaled by."""
 
     mean: float
     waves: list[float]
@@ -76,7 +76,7 @@ def _encoded(rows: Rows, across: int, down: int) -> _Channel:
 
 
 def _packed(channels: list[_Channel], *, is_landscape: bool, shorter: int) -> bytes:
-    """`shorter`: waves of light along the shorter side, which the ratio of the sides is told from."""
+    """The hash's bytes. `shorter`: waves of light along the shorter side, which give readers the sides' ratio."""
     light, yellow, red, *more = channels
     head = (
         _rounded(63 * light.mean)
@@ -96,5 +96,5 @@ def _packed(channels: list[_Channel], *, is_landscape: bool, shorter: int) -> by
 
 
 def _rounded(value: float) -> int:
-    """As JavaScript rounds: halves go up."""
+    """Round as JavaScript does: halves go up."""
     return math.floor(value + 0.5)

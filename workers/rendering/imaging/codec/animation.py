@@ -52,7 +52,7 @@ class Moving(NamedTuple):
 
 
 class _GaveUp(Exception):
-    """There is no time or memory for the animation."""
+    """Not enough time or memory for the animation."""
 
 
 class _Clip(NamedTuple):

@@ -1,4 +1,4 @@
-"""From a file in memory to its picture: upright, sRGB, at the size of its largest rendition.
+"""Decodes a file in memory to a picture: upright, sRGB, at the size of its largest rendition.
 
 Shrinking each width from the next larger one after a JPEG `draft` has SSIM .9991 to a LANCZOS from full size,
 at half the CPU.
@@ -47,7 +47,7 @@ _UPRIGHT = {
 class Decoded(NamedTuple):
     """The upright sides in px, those of each rendition ascending, and the picture, upright, sRGB, at the largest.
 
-    `frames`: of the animation that it is the first of; 1 of a still picture.
+    `frames`: number of frames of the animation that it begins; 1 for a still picture.
     """
 
     size: tuple[int, int]

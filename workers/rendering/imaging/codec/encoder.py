@@ -1,4 +1,4 @@
-"""From the picture at its largest to every rendition, in memory."""
+"""Encodes the picture, at its largest size, to every rendition, in memory."""
 
 from __future__ import annotations
 

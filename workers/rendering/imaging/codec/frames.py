@@ -29,7 +29,7 @@ def frames_of(data: bytes, kind: str) -> Iterator[Frame]:
 
 
 def plays_of(data: bytes, kind: str) -> int:
-    """How often all frames are shown; 0 for ever."""
+    """Number of times that all frames are shown; 0 for ever."""
     if kind == "GIF":
         return gif.plays(data)
     if kind == "AVIF":
@@ -39,7 +39,7 @@ def plays_of(data: bytes, kind: str) -> int:
 
 
 def _pillow_frames(data: bytes, kind: str) -> Iterator[Frame]:
-    """As Pillow composes them: so do libwebp and libavif, and of an APNG Pillow itself."""
+    """The frames as Pillow composes them: libwebp and libavif do it, and Pillow itself for an APNG."""
     with Image.open(io.BytesIO(data), formats=(kind,)) as image:
         first = int(getattr(image, "default_image", False))  # of a PNG: it is not part of the animation
         for number in range(first, int(getattr(image, "n_frames", 1))):

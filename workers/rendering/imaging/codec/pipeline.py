@@ -1,4 +1,4 @@
-"""From the file to its renditions: read, check, decode, encode, write."""
+"""The way from a file to its renditions: read, check, decode, encode, write."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ Box = tuple[float, float, float, float]
 """Left, upper, right and lower edge in px."""
 
 _MODES: Final = ("L", "RGB", "RGBA", "CMYK")
-"""Those that it takes as Pillow has them in memory."""
+"""Modes that it takes as Pillow has them in memory."""
 
 _BYTES_PER_PIXEL: Final = 4
 _WEIGHTS_BYTES: Final = 4 * 1024 * 1024
@@ -32,7 +32,7 @@ _WEIGHTS_BYTES: Final = 4 * 1024 * 1024
 
 
 def _version() -> str:
-    """By the name of the folder that it was installed with: it does not say itself, and metadata take long to read."""
+    """The version, from the name of the installed folder: the module does not say it, and metadata are slow to read."""
     site = Path(simd.__file__).parents[1]
     return next(site.glob("cykooz_resizer-*.dist-info")).stem.removeprefix("cykooz_resizer-")
 

@@ -77,7 +77,7 @@ class _Pieces(Generic[Result]):
         return number <= self._stopped_at
 
     def results(self) -> list[Result]:
-        """Of all, when all have ended; raises the first failure."""
+        """The results of all pieces, when all have ended. Raises the first failure."""
         return [piece.result() for piece in self.all]
 
 

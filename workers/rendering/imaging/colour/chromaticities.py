@@ -1,4 +1,4 @@
-"""From the chromaticities of primaries to matrices of linear light."""
+"""Matrices of linear light from the chromaticities of primaries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ D50_XYZ: Final = (0.9642, 1.0, 0.8249)
 """The white to which all colours of an ICC profile refer (ICC.1:2022, 7.2.16)."""
 
 _BRADFORD: Final[Matrix] = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
-"""From XYZ to the responses of the eye's cones in which white is adapted (ICC.1:2022, annex E)."""
+"""Matrix from XYZ to the responses of the eye's cones, in which white is adapted (ICC.1:2022, annex E)."""
 
 
 def is_plausible(primaries: Primaries) -> bool:
@@ -39,14 +39,14 @@ def is_plausible(primaries: Primaries) -> bool:
 
 
 def to_xyz(primaries: Primaries) -> Matrix:
-    """From linear RGB of these primaries to XYZ, where white has Y = 1."""
+    """The matrix from linear RGB of these primaries to XYZ, where white has Y = 1."""
     columns = _columns(primaries)
     shares = _shares(primaries)
     return tuple((row[0] * shares[0], row[1] * shares[1], row[2] * shares[2]) for row in columns)
 
 
 def to_xyz_d50(primaries: Primaries) -> Matrix:
-    """The same as an ICC profile has it: white adapted to D50."""
+    """The matrix of `to_xyz` as an ICC profile has it: white adapted to D50."""
     white = times(_BRADFORD, _xyz(primaries.white))
     wanted = times(_BRADFORD, D50_XYZ)
     scale = (
@@ -58,7 +58,7 @@ def to_xyz_d50(primaries: Primaries) -> Matrix:
 
 
 def between(source: Primaries, target: Primaries) -> Matrix:
-    """From linear RGB of the one to that of the other, white to white."""
+    """The matrix from linear RGB of `source` to that of `target`, white to white."""
     return product(inverse(to_xyz_d50(target)), to_xyz_d50(source))
 
 

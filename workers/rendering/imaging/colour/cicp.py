@@ -8,7 +8,7 @@ from typing import Final
 from workers.rendering.imaging.colour.chromaticities import BT2020, D65, SRGB, Primaries
 
 Curve = Callable[[float], float]
-"""From a sample to linear light, 0 to 1 each."""
+"""Function from a sample to linear light, 0 to 1 each."""
 
 UNSPECIFIED, BT709, SRGB_CURVE, PQ, HLG = 2, 1, 13, 16, 18
 

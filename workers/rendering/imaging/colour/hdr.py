@@ -15,7 +15,7 @@ from workers.rendering.imaging.colour.chromaticities import BT2020, SRGB, Matrix
 from workers.rendering.imaging.colour.cicp import PQ, Curve
 
 _LEAST_HEADROOM: Final = 1.01
-"""With none there is nothing to bring down, and the curve would have no length."""
+"""Smallest headroom. Without any, nothing is to be brought down, and the curve would have no length."""
 
 _WHITE_NITS, _PEAK_NITS, _BRIGHTEST_NITS = 203.0, 1000.0, 10_000.0
 _M1, _M2 = 2610 / 16384, 2523 / 4096 * 128
@@ -50,12 +50,12 @@ def of(primaries: Primaries, transfer: int, brightest_nits: float, *, narrow: bo
 
 
 def spread(curve: Curve, *, narrow: bool) -> Curve:
-    """The same curve over samples of the narrow range, 16 to 235 of 255 (H.273)."""
+    """The curve over samples of the narrow range, 16 to 235 of 255 (H.273), if `narrow`."""
     return (lambda sample: curve(min(1.0, max(0.0, (255 * sample - 16) / 219)))) if narrow else curve
 
 
 def light(hdr: Hdr) -> list[float]:
-    """Of each sample, 0 to 255: its light, 1 for white. Of HLG: light of the scene, 1 for the brightest."""
+    """The light of each sample, 0 to 255; 1 for white. For HLG the light of the scene; 1 for the brightest."""
     curve = spread(_pq if hdr.is_pq else _hlg_scene, narrow=hdr.narrow)
     return [curve(sample / 255) for sample in range(256)]
 

@@ -38,5 +38,5 @@ def _xyz(*values: float) -> bytes:
 
 
 def _fixed(*values: float) -> bytes:
-    """As s15Fixed16Number."""
+    """The values as s15Fixed16Number."""
     return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))

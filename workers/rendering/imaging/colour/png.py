@@ -23,7 +23,7 @@ _PROFILE_HEADER_BYTES: Final = 128
 _SRGB_GAMMA: Final = 45_455
 _SRGB_CHROMATICITIES: Final = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 _CLOSE: Final = 100
-"""Of 100,000: chromaticities that differ by less are the same (they are rounded in many ways)."""
+"""Tolerance in 100,000ths. Chromaticities that differ by less are the same: they are rounded in many ways."""
 
 
 class ClearColour(NamedTuple):
@@ -94,7 +94,7 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
 
 
 def _coded(chunks: dict[bytes, bytes]) -> bytes | Hdr | None:
-    """By cICP; None where it names nothing that is known. Its matrix must be 0: a PNG holds RGB."""
+    """The colours that cICP names; None if nothing known. Its matrix must be 0: a PNG holds RGB."""
     if len(chunks.get(b"cICP", b"")) != 4:
         return None
     code, transfer, matrix, full = chunks[b"cICP"]
@@ -110,7 +110,7 @@ def _coded(chunks: dict[bytes, bytes]) -> bytes | Hdr | None:
 
 
 def _measured(chunks: dict[bytes, bytes]) -> bytes | None:
-    """By gAMA and cHRM. Without gAMA, with one of 0, or with primaries that can't be, nothing is known."""
+    """The colours by gAMA and cHRM. None without gAMA, with a gAMA of 0, or with impossible primaries."""
     gamma = struct.unpack_from(">I", chunks[b"gAMA"])[0] if b"gAMA" in chunks else 0
     if not gamma:
         return None

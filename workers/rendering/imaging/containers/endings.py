@@ -16,7 +16,7 @@ _PROGRESSIVE: Final = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 
 
 def endings(data: bytes) -> Iterator[bytes]:
-    """Of a JPEG that lacks its end marker: the same, ended in different ways. None of one that cannot be whole.
+    """A JPEG that lacks its end marker, ended in different ways. Nothing if it cannot be whole.
 
     Whether it ends behind the last pixel, nothing in it says: a decoder that runs out of data fills up with grey. But
     what comes behind the last pixel has no influence, and what comes before it has. So it is whole if all of these

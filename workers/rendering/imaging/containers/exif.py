@@ -6,7 +6,7 @@ import struct
 from typing import Final
 
 MARK: Final = b"Exif\0\0"
-"""With which a JPEG's segment begins, before the TIFF."""
+"""Beginning of a JPEG's Exif segment, before the TIFF."""
 
 _ORDERS: Final = {b"II*\0": "<", b"MM\0*": ">"}
 _SIZES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4)

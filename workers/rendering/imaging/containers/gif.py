@@ -130,5 +130,5 @@ def _behind_blocks(data: bytes, at: int) -> int:
 
 
 def _table_bytes(flags: int) -> int:
-    """Of the colour table that these flags tell of."""
+    """Bytes of the colour table that these flags announce."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0

@@ -10,13 +10,13 @@ MAX_PARTS: Final = 20_000
 """Chunks, segments, boxes or blocks that are looked at. A file of more is made to cost time, and left as it is."""
 
 MAX_TEXT_BYTES: Final = 1024 * 1024
-"""Of one text or profile, inflated: Pillow refuses more."""
+"""Largest text or profile, inflated, in bytes. Pillow refuses more."""
 
 MAX_PROFILE_BYTES: Final = 8 * 1024 * 1024
 """Of a PNG's profile, inflated, which Pillow refuses from MAX_TEXT_BYTES on and browsers apply."""
 
 MAX_TEXTS_BYTES: Final = 16 * MAX_TEXT_BYTES
-"""Of all texts of a file; the rest is taken out uninflated."""
+"""Most bytes of all texts of a file, inflated. The rest is taken out uninflated."""
 
 
 def without(data: bytes, drop: list[tuple[int, int]]) -> bytes:

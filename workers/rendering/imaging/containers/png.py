@@ -109,7 +109,7 @@ def _has_checksum(data: bytes, at: int, end: int) -> bool:
 
 
 def _size_if_sound(kind: bytes, data: bytes, at: int, end: int, left: int) -> int | None:
-    """Of a chunk that is not needed: the bytes of its text, inflated, or 0; None where something is wrong with it."""
+    """The bytes of an ancillary chunk's text, inflated, or 0 if it has none. None if something is wrong with it."""
     if not _has_checksum(data, at, end):
         return None
     content = data[at + 8 : end - 4]

@@ -7,7 +7,7 @@ import struct
 from workers.rendering.imaging.gate.limits import BadPicture
 
 MAX_FTYP_BYTES = 65_536
-"""Of the list of brands with which an AVIF begins. Real ones have a dozen."""
+"""Largest list of brands at the beginning of an AVIF, in bytes. Real ones have a dozen brands."""
 
 _NAMES = "JPEG, PNG, WebP, AVIF, GIF"
 _TAKEN = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF87a", "GIF"), (b"GIF89a", "GIF"))

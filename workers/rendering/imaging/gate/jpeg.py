@@ -1,4 +1,4 @@
-"""A JPEG's header and scans: its sides in px, and how many scans it has."""
+"""A JPEG's header and scans: its sides in px, and its number of scans."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ class BadPicture(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is taken: a file of at most `max_bytes`, sides of `max_dimension` px, `max_pixels` in all.
+    """Limits of what is taken: a file of at most `max_bytes`, sides of `max_dimension` px, `max_pixels` in all.
 
     `max_scans`: real JPEGs have at most 20; 5,000 scans in 50 KB cost over 10 s.
     """

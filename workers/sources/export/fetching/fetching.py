@@ -39,7 +39,7 @@ class Fetching:
         self._may_go_on = may_go_on
 
     def fetch_due(self, on_fetched: Callable[[], None]) -> int:
-        """Fetch up to `BATCH` pictures of any export, while the spool has room; how many jobs went a step on.
+        """Fetch up to `BATCH` pictures of any export while the spool has room. Returns the number that went a step on.
 
         Of two processes that read exports (an import beside the source), one at a time fetches.
         """

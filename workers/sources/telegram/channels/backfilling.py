@@ -30,11 +30,11 @@ AGAIN_SECONDS: Final = 5.0
 """After an answer that was none."""
 
 DEFECT_SECONDS: Final = 300.0
-"""After an unforeseen error."""
+"""Pause after an unforeseen error, in seconds."""
 
 
 class Backfilling:
-    """Of the `configured` channels. `on_new` is called when there is something to fetch."""
+    """Backfills the `configured` channels. `on_new` is called when there is something to fetch."""
 
     def __init__(
         self, configured: list[ChannelState], on_new: Callable[[], None], on_flood: Callable[[float], None]
@@ -54,7 +54,7 @@ class Backfilling:
             await asyncio.sleep(pause)
 
     async def _read_page(self, connection: Connection, history: History) -> float:
-        """Read one page of a channel; how many seconds to wait with all of them."""
+        """Read one page of a channel. Returns the seconds to wait with all channels."""
         backfill = history.backfill
         try:
             async with history.lock:

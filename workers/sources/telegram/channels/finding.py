@@ -1,4 +1,4 @@
-"""From a configured address to its channel: by what the journal knows, or else by asking Telegram.
+"""Finds the channel of a configured address: in the journal, or else by asking Telegram.
 
 Telegram looks up few names a day: it is asked for a name once in its life.
 """

@@ -93,7 +93,7 @@ class Looking:
                     await channel.wake.wait()
 
     async def _try_to_look(self, connection: Connection, channel: ChannelState) -> float:
-        """Look at one channel; for how many seconds it then needs no look, unless there is a reason."""
+        """Look at one channel. Returns the seconds until it needs another look, unless there is a reason."""
         hints, channel.hints = channel.hints, set()
         try:
             pause = await self._look(connection, channel, hints)
@@ -107,7 +107,7 @@ class Looking:
         return pause
 
     def _note_trouble(self, connection: Connection, channel: ChannelState, error: Exception) -> float:
-        """Why the channel could not be looked at; in how many seconds to try again."""
+        """Note why the channel could not be looked at. Returns the seconds until the next try."""
         match error:
             case Flooded():
                 self._on_flood(error.seconds)

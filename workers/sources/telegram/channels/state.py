@@ -28,7 +28,7 @@ MAX_REST_SECONDS: Final = 300.0
 """Between two looks at a channel with an unforeseen error: doubled each time, whatever hints come."""
 
 FAULT_BYTES: Final = 1200
-"""Of a channel's fault, and of its remedy, in a report: both go in one message."""
+"""Longest fault of a channel in a report, and longest remedy, in bytes: both go in one message."""
 
 A_DEFECT: Final = (
     "Nothing is lost: it is tried again by itself, ever more rarely. Tell Picturedesk's makers what the log has of it,"
@@ -74,7 +74,7 @@ class ChannelState:
 
     @property
     def state(self) -> str:
-        """In a word: is it read?"""
+        """Whether the channel is read, in a word."""
         if self.fault:
             return "closed"
         if self.is_defect:
@@ -111,19 +111,19 @@ class ChannelState:
         return channel_id == self.channel_id
 
     def has_fault(self, fault: ChannelFault) -> None:
-        """It can't be read, and why."""
+        """Note that the channel can't be read, and why."""
         self.fault, self.fault_times = fault, self.fault_times + 1
         longest = CLOSED_SECONDS if self.channel_id is not None else RESOLVE_SECONDS
         self.rest_until = time.monotonic() + min(longest, HINT_PAUSE_SECONDS * 2 ** min(self.fault_times, 10))
 
     def has_trouble(self, why: str, remedy: str = IT_IS_TRIED) -> None:
-        """A look was in vain."""
+        """Note that a look was in vain."""
         self.trouble_at = self.trouble_at if self.trouble else time.monotonic()
         self.trouble, self.trouble_remedy, self.trouble_times = why, remedy, self.trouble_times + 1
         self.is_defect = False
 
     def has_defect(self, why: str) -> float:
-        """A look has met an unforeseen error; in how many seconds to look again."""
+        """Note that a look has met an unforeseen error. Returns the seconds until the next look."""
         self.has_trouble(why, A_DEFECT)
         self.is_defect = True
         seconds: float = min(MAX_REST_SECONDS, UNFORESEEN_SECONDS * 2 ** min(self.trouble_times - 1, 10))
@@ -131,12 +131,12 @@ class ChannelState:
         return seconds
 
     def is_well(self) -> None:
-        """It was read."""
+        """Note that the channel was read."""
         self.fault, self.fault_times, self.rest_until = None, 0, 0.0
         self.trouble, self.trouble_times, self.is_defect, self.was_read = "", 0, False, True
 
     def close(self) -> None:
-        """What was known of its peer does not hold any more."""
+        """Forget the peer: what was known of it does not hold any more."""
         self.last_title, self.history = self.title, None
 
     @property

@@ -210,7 +210,7 @@ class Downloads:
             self._on_fetched()
 
     def _hasten(self, dc_id: int) -> None:
-        """That data centre gives files: those that waited for it are due at once."""
+        """Make jobs due at once that waited for that data centre: it gives files."""
         for job_id in self._failures.waiting_for(dc_id):
             self._failures.forget(job_id)
             job = lookup.job(self._journal, job_id)

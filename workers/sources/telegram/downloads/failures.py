@@ -76,7 +76,7 @@ class Complaint:
 
 
 class DownloadFailures:
-    """By job id. Times are Unix seconds."""
+    """The failures of downloads, by job id. Times are Unix seconds."""
 
     def __init__(self) -> None:
         self._all: dict[int, _Streak] = {}
@@ -130,7 +130,7 @@ class DownloadFailures:
         is_silent: bool = False,
         seconds: float = 0.0,
     ) -> PutOff | Failed:
-        """Not the picture's fault: it keeps its attempts, unless this goes on for days with it alone.
+        """Settle a failure that is not the picture's fault: it keeps its attempts, unless it alone has failed for days.
 
         `why`: the reason as /status has it; `seconds`: the least to wait.
         """
@@ -151,7 +151,7 @@ class DownloadFailures:
         dc_id: int | None = None,
         is_silent: bool = False,
     ) -> float:
-        """One more; in how many seconds to try again."""
+        """Note one more failure. Returns the seconds until the next try."""
         one = self._all.get(job_id) or _Streak(channel_id, now, 0, reason, dc_id, is_silent)
         one.times, one.reason, one.dc_id, one.is_silent = one.times + 1, reason, dc_id, is_silent
         if job_id in self._all or len(self._all) < MAX_REMEMBERED:
@@ -159,12 +159,12 @@ class DownloadFailures:
         return float(min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(one.times - 1, 10)))
 
     def fetched(self, job_id: int, now: float) -> None:
-        """It was fetched."""
+        """Note that the job's file was fetched."""
         self._fetched_at = now
         self.forget(job_id)
 
     def forget(self, job_id: int) -> None:
-        """It is not wanted any more, or it is its own fault now."""
+        """Forget a job's failures: it is not wanted any more, or its own fault now."""
         self._all.pop(job_id, None)
 
     def waiting_for(self, dc_id: int) -> list[int]:

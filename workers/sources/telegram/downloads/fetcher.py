@@ -76,7 +76,7 @@ class Fetcher:
             return file, await self._bring(connection, download, again)
 
     async def _bring(self, connection: Connection, download: Download, file: File) -> bool:
-        """Download the file and have it recorded; whether the job still wanted it."""
+        """Download the file and have it recorded. Returns whether the job still wanted it."""
         job = download.job
         if file.data is not None:
             self._note_whole(download)

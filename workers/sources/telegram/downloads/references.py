@@ -15,7 +15,7 @@ from workers.sources.telegram.wire.connection import Connection
 from workers.sources.telegram.wire.media import File, Message
 
 MAX_REMEMBERED: Final = 2000
-"""Some 1 KiB each."""
+"""Most references that are kept. Each takes some 1 KiB."""
 
 
 class PictureGone(Exception):
@@ -23,7 +23,7 @@ class PictureGone(Exception):
 
 
 class FileReferences:
-    """By channel and message id."""
+    """The files of messages that were read lately, by channel and message id."""
 
     def __init__(self) -> None:
         self._files: OrderedDict[tuple[int, int], tuple[str, File]] = OrderedDict()

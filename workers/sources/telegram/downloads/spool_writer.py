@@ -24,7 +24,7 @@ from ipc.journal import Journal
 from workers.sources.settle import Fetched, record_fetched
 
 MAX_THREADS: Final = 8
-"""They wait for the disk, which writes what they wait for together: many wait no longer than one."""
+"""Most threads that wait for the disk. It writes what they wait for together: many wait no longer than one."""
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class _Whole:
 
 
 class SpoolWriter:
-    """Of one process."""
+    """Writes originals into the spool, for one process."""
 
     def __init__(self, journal: Journal, spool: Spool) -> None:
         self._journal = journal
@@ -63,7 +63,7 @@ class SpoolWriter:
         return await self._keep(_Whole(job, data, -1, len(data), began, asyncio.get_running_loop().create_future()))
 
     async def keep_file(self, job: Job, fd: int, size: int, began: float) -> bool:
-        """The same with an original that is complete in its part file; `fd` is closed in any case."""
+        """Like `keep_data`, for an original that is complete in its part file. `fd` is closed in any case."""
         return await self._keep(_Whole(job, None, fd, size, began, asyncio.get_running_loop().create_future()))
 
     async def _keep(self, one: _Whole) -> bool:
@@ -103,7 +103,7 @@ class SpoolWriter:
 
 
 def _make_safe(spool: Spool, batch: list[_Whole]) -> None:
-    """Have these files on the disk under their names, and know their digests. Errors are noted with each."""
+    """Write these files to the disk under their names, with their digests. Errors are noted with each."""
     _each(batch, partial(_seal, spool))
     named = [one for one in batch if one.error is None]
     _each(named, lambda one: spool.name_original(one.job.id, one.job.generation))
@@ -128,7 +128,7 @@ def _each(batch: list[_Whole], work: Callable[[_Whole], None]) -> None:
 
 
 def _seal(spool: Spool, one: _Whole) -> None:
-    """Have the file's bytes on the disk, and its sha256."""
+    """Write the file's bytes to the disk, and set its `sha256`."""
     if one.data is not None:
         one.sha256 = hashlib.sha256(one.data).hexdigest()
         with open(spool.part(one.job.id, one.job.generation), "wb", buffering=0, opener=_for_us_only) as writer:

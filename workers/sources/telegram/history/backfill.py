@@ -15,11 +15,11 @@ from workers.sources.telegram.wire.media import Message
 from workers.sources.telegram.wire.peers import PAGE
 
 EMPTY_SECONDS = 5.0
-"""How long after a history that came empty it is asked for again: that may be a server's mistake of a moment."""
+"""Pause after a history that came empty, in seconds: that may be a server's mistake of a moment."""
 
 
 class Backfill:
-    """Of one channel. `limit`: this many messages, 0 for the whole history; None: none.
+    """The backfill of one channel. `limit`: number of messages, 0 for the whole history, None for nothing.
 
     `next_at` (monotonic): no page is due before.
     """
@@ -31,14 +31,14 @@ class Backfill:
         self._nothing_below = 0
 
     def left(self) -> int:
-        """How many messages will still be read, at most; 0 when it is done or not wanted."""
+        """Number of messages that are still to be read, at most; 0 when it is done or not wanted."""
         if self._reader.known_range is None or self._limit is None:
             return 0
         floor, _, done = self._reader.known_range
         return max(0, min(floor - 1, self._limit - done)) if self._limit else max(0, floor - 1)
 
     def done(self) -> int:
-        """How many messages have been read so far."""
+        """Number of messages that have been read so far."""
         return self._reader.known_range[2] if self._reader.known_range else 0
 
     async def read_page(self, connection: Connection) -> Taken:

@@ -141,7 +141,7 @@ class History:
         return taken
 
     def _settled(self, messages: list[Message]) -> list[Message]:
-        """Without the ids at the end that may not be posted yet: absent, and beyond the newest message."""
+        """The messages without ids at the end that may not be posted yet: absent, and beyond the newest message."""
         newest = max([self.reader.top, *(one.id for one in messages if one.kind != "absent")])
         return [one for one in messages if one.id <= newest]
 
@@ -200,7 +200,7 @@ class History:
     # Ids that may be there a moment later
 
     def seconds_to_ask(self) -> float:
-        """In how many seconds a late or omitted id is to be asked for again; infinite without any."""
+        """Seconds until a late or omitted id is to be asked for again; infinite without any."""
         return min(self._late.seconds_to_ask(), self.reader.omitted.seconds_to_ask(time.monotonic()))
 
     async def _ask_again(self, connection: Connection) -> Taken:

@@ -32,13 +32,13 @@ class _Id:
 
 
 class LateIds:
-    """Of one channel."""
+    """The late ids of one channel."""
 
     def __init__(self) -> None:
         self._ids: dict[int, _Id] = {}
 
     def note(self, messages: Sequence[Message], low: int, high: int, now: float) -> None:
-        """These messages are all that there are from `low` to `high`, at Unix second `now` of Telegram's clock."""
+        """Note all messages from `low` to `high`, as read at Unix second `now` of Telegram's clock."""
         there = {one.id: one.at for one in messages if one.kind != "absent"}
         if len(there) > high - low:
             return
@@ -50,16 +50,16 @@ class LateIds:
                 self._ids[one] = _Id(time.monotonic() + PAUSES[0])
 
     def seconds_to_ask(self) -> float:
-        """In how many seconds one of them is due; infinite without any."""
+        """Seconds until one of them is due; infinite without any."""
         return max(0.0, min((one.at for one in self._ids.values()), default=math.inf) - time.monotonic())
 
     def due(self) -> list[int]:
-        """Those to ask for now, ascending."""
+        """The ids to ask for now, ascending."""
         now = time.monotonic()
         return sorted(message_id for message_id, one in self._ids.items() if one.at <= now)
 
     def asked(self, message_ids: Iterable[int], there: set[int]) -> None:
-        """They were asked for, and these of them were there."""
+        """Note that these ids were asked for, and which of them were there."""
         for message_id in message_ids:
             one = self._ids[message_id]
             one.times += 1

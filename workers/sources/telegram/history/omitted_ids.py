@@ -25,7 +25,7 @@ class _Id:
 
 
 class OmittedIds:
-    """Of one channel. Times are monotonic."""
+    """The omitted ids of one channel. Times are monotonic."""
 
     def __init__(self) -> None:
         self._ids: OrderedDict[int, _Id] = OrderedDict()
@@ -46,7 +46,7 @@ class OmittedIds:
         return newly
 
     def absent(self, message_ids: Iterable[int]) -> list[int]:
-        """Those of them that count as absent."""
+        """Those of these ids that count as absent."""
         return [one for one in message_ids if one in self._ids and self._ids[one].is_absent]
 
     def first_open(self, low: int, high: int) -> int | None:
@@ -54,10 +54,10 @@ class OmittedIds:
         return min((one for one, of in self._ids.items() if low <= one <= high and not of.is_absent), default=None)
 
     def seconds_to_ask(self, now: float) -> float:
-        """In how many seconds one is to be asked for again; infinite without any."""
+        """Seconds until one is to be asked for again; infinite without any."""
         earliest = min((of.since for of in self._ids.values() if not of.is_absent), default=math.inf)
         return max(0.0, earliest + AGAIN_SECONDS - now)
 
     def due(self, now: float) -> list[int]:
-        """Those to ask for again now, ascending."""
+        """The ids to ask for again now, ascending."""
         return sorted(one for one, of in self._ids.items() if not of.is_absent and now - of.since >= AGAIN_SECONDS)

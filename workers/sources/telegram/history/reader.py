@@ -87,7 +87,7 @@ class ChannelReader:
         return list(page.messages)
 
     async def by_ids(self, connection: Connection, message_ids: Sequence[int]) -> list[Message]:
-        """These messages, absent ones included, but for ids that were left out for the first time."""
+        """The messages with these ids, absent ones included, but for ids that were left out for the first time."""
         if not message_ids:
             return []
         try:
@@ -118,7 +118,7 @@ class ChannelReader:
     # Recording
 
     def take(self, messages: Sequence[Message], low: int, high: int, priority: int = LIVE) -> Taken:
-        """Record these messages, which are all that there are from `low` to `high`."""
+        """Record these messages, which are all messages from `low` to `high`."""
         for one in messages:
             self._on_read(self.id, one)
         kinds = Counter(one.kind for one in messages if one.post is None and one.kind != "absent")

@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 class Reconciliation:
-    """Of one channel: the last `wanted` messages."""
+    """The reconciliation of one channel's last `wanted` messages."""
 
     def __init__(self, reader: ChannelReader, wanted: int) -> None:
         self._reader = reader

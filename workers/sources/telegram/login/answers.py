@@ -52,7 +52,7 @@ class PasswordNeeded(Exception):
 
 
 class LoginFailed(Exception):
-    """There will be no session; why, what to do, and the command's exit code."""
+    """There will be no session. The text says why, and what to do; `code` is the command's exit code."""
 
     def __init__(self, text: str, code: int = 1) -> None:
         super().__init__(text)

@@ -50,7 +50,7 @@ class Login:
     # By a code
 
     def send_code(self, phone: str = "") -> str:
-        """Have a code sent to that phone, or to the same one again; how it is sent."""
+        """Have a code sent to that phone, or to the same one again. Returns how it is sent."""
         self._phone = phone or self._phone
         account = self._account
         return self._note_sent(
@@ -58,7 +58,7 @@ class Login:
         )
 
     def resend_code(self) -> str:
-        """Have the code sent in another way; in which."""
+        """Have the code sent in another way. Returns how it is sent."""
         try:
             return self._note_sent(functions.auth.ResendCodeRequest(self._phone, self._code_hash))
         except CodeExpired:

@@ -10,7 +10,7 @@ from ipc.posts import clean
 
 
 def how_sent(sent: Any) -> str:
-    """In what way Telegram has sent the code."""
+    """How Telegram has sent the code."""
     match sent.type:
         case types.auth.SentCodeTypeApp():
             return "Telegram has sent a code to your Telegram app, into the chat “Telegram”."

@@ -77,7 +77,7 @@ class Account:
 
     @classmethod
     def from_options(cls, options: dict[str, Any]) -> Account:
-        """From the options of `connection`, `login` and `check`, which the settings have checked."""
+        """The account of the options of `connection`, `login` and `check`, which the settings have checked."""
         return cls(
             api_id=options["api_id"],
             api_hash=options["api_hash"],

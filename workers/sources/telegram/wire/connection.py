@@ -193,7 +193,7 @@ class Connection:
         return self._page(peer, await self.ask(request))
 
     async def by_ids(self, peer: Peer, message_ids: Iterable[int]) -> HistoryPage:
-        """These messages, at most `PAGE` of them; one that is not there is of the kind "absent", or is left out."""
+        """The messages with these ids, at most `PAGE`; a missing one is of the kind "absent", or is left out."""
         asked = [types.InputMessageID(one) for one in message_ids]
         return self._page(peer, await self.ask(functions.channels.GetMessagesRequest(input_channel(peer), asked)))
 

@@ -77,7 +77,7 @@ _MEDIA_KINDS: Final = {
 }
 
 VIDEO_KINDS: Final = ("video", "animation")
-"""Those that have a poster. A video message, which is round, is no film that a website would show."""
+"""Kinds that have a poster. A video message, which is round, is no film that a website would show."""
 
 _ENTITIES: Final = {
     types.MessageEntityBankCard: "bank_card",
@@ -178,7 +178,7 @@ def _rich_pictures(rich: Any) -> list[_Found]:
 
 
 def _first(several: list[_Found]) -> _Found:
-    """The first picture of these, or the first thing; how many more pictures there are."""
+    """The first picture of these, with the number of the others; the first thing if none is a picture."""
     pictures = [one for one in several if one.photo]
     return replace(pictures[0], more=len(pictures) - 1) if pictures else several[0]
 
@@ -224,7 +224,7 @@ def _largest(owner: Any, sizes: Iterable[Any], location: type, name: str) -> _Fo
 
 
 def _bytes_of(size: Any) -> int:
-    """The size of a photo's file in bytes; 0 for the outlines and blurs that are no files."""
+    """The size of a photo's file in bytes; 0 for outlines and blurs, which are no files."""
     if isinstance(size, types.PhotoSizeProgressive):
         return max(size.sizes, default=0)
     if isinstance(size, types.PhotoCachedSize):

@@ -1,4 +1,4 @@
-"""From a channel's address to what Telegram knows it by: an id, and an access hash that holds for one account."""
+"""What Telegram knows a channel by: an id, and an access hash that holds for one account."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def name_of(chat: Any) -> str:
 
 
 def _basic_group(chat: Any) -> ChannelFault:
-    """Its messages have no ids of the group's own, and no link: nothing that a row could be found by again."""
+    """The fault of a basic group: its messages have neither ids of its own nor a link to find a row by."""
     successor = getattr(chat, "migrated_to", None)
     if successor is not None:
         supergroup = marked(successor.channel_id)

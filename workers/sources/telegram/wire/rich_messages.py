@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 MAX_CHARACTERS: Final = 4096
-"""Of the text: as long as any other message of Telegram may be. A rich one has eight times as much."""
+"""Longest text, as of any other message of Telegram. A rich one may have eight times as much."""
 
 
 def picture_ids(rich: Any) -> list[int]:

@@ -25,7 +25,7 @@ class Site:
         return self.address.startswith(("https://", "http://"))
 
     def url(self, path: str) -> str:
-        """Of a page, for those who need it absolute."""
+        """The absolute URL of the page at `path`."""
         return f"{self.address}{SITE}{path}"
 
 

@@ -17,13 +17,13 @@ _OBJECT = re.compile(rf"/([0-9a-f]{{2}}/[0-9a-f]{{64}}/{OBJECT_NAME})")
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """From the page at `path`, below the site's folder. `address` is what the URLs of all our objects begin with."""
+    """Links from the page at `path`, below the site's folder. `address` is the beginning of all our objects' URLs."""
 
     path: str
     address: str
 
     def page(self, path: str) -> str:
-        """To another page.
+        """Link to another page.
 
         >>> Links("7/12.html", "").page("index.html"), Links("7/12.html", "").page("7/13.html")
         ('../index.html', '13.html')
@@ -66,7 +66,7 @@ class Candidate:
 
 
 def candidates(srcset: str | None) -> list[Candidate]:
-    """Those of a srcset as the view has it, by width.
+    """The candidates of a srcset of the view, by width.
 
     >>> candidates("https://a/1.webp 640w, https://a/2.webp 320w")
     [Candidate(url='https://a/2.webp', width=320), Candidate(url='https://a/1.webp', width=640)]
@@ -79,7 +79,7 @@ def candidates(srcset: str | None) -> list[Candidate]:
 
 
 def nearest(some: list[Candidate], widths: tuple[int, ...]) -> list[Candidate]:
-    """Those whose widths are nearest to these, each once.
+    """The candidates whose widths are nearest to `widths`, each once.
 
     >>> [one.width for one in nearest([Candidate("", 300), Candidate("", 900), Candidate("", 2000)], (320, 640, 1280))]
     [300, 900]

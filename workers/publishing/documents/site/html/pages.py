@@ -39,7 +39,7 @@ _NO_PICTURES = Html('<p class="empty">No pictures yet.</p>')
 
 @dataclass(frozen=True, slots=True)
 class ChannelEntry:
-    """One channel of the site: `name` is its @username, without @; `posts` how many of its posts readers see."""
+    """One channel of the site. `name` is its @username without @, `posts` the number of its posts that readers see."""
 
     id: int
     title: str
@@ -150,7 +150,7 @@ _TILE = """<li class="{ratio}"><a href="{href}" data-stop="tile">{picture}{line}
 
 
 def _tile(post: SitePost, links: Links, *, with_channel: bool, is_first: bool) -> Html:
-    """What is said of a picture stands below it, so it has a text of its own only where the editors wrote one."""
+    """A picture with its caption below it. It has an alternative text only if the editors wrote one."""
     alt = str(post.cover["alt"] or "")
     title = excerpt(post.channel_title, CHANNEL_LENGTH)
     return html(
@@ -241,7 +241,7 @@ def _post_facts(post: SitePost) -> Html:
 
 
 def _tags(post: SitePost) -> Html:
-    """Those that are not in the text above them."""
+    """The tags that are not in the text above them."""
     said = post.caption.lower()
     tags = join(html('<li dir="auto">#{tag}</li>', tag=tag) for tag in post.tags if f"#{tag}" not in said)
     return html('<ul class="tags" aria-label="Tags">{tags}</ul>', tags=tags) if tags else Html()
@@ -257,7 +257,7 @@ def _channel_facts(channel: ChannelEntry) -> Html:
 
 
 def _channels(channels: Sequence[ChannelEntry], links: Links) -> Html:
-    """The channels that there are; of a single one what there is to say."""
+    """The list of channels; of a single channel, facts about it."""
     if len(channels) == 1:
         return _channel_facts(channels[0])
     entry = '<li><a href="{href}" dir="auto">{title}</a> <small>{posts}</small></li>'

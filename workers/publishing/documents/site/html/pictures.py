@@ -34,7 +34,7 @@ def _ratio(row: Row) -> float:
 
 
 def in_grid(row: Row, links: Links, alt: str, mark: str, *, is_first: bool) -> Html:
-    """In a row of several: its height is a share of the window, and it is cropped by less than a twentieth."""
+    """A picture in a row of several. Its height is a share of the window's; less than a twentieth is cropped."""
     share = _ratio(row)
     sizes = f"(max-width:40rem) 94vw,min({20 * share:.0f}vw,{24 * share:.0f}rem)"
     return _picture(row, links, alt, mark, _Layout(sizes, is_first, GRID_WIDTHS))
@@ -47,7 +47,7 @@ def as_lead(row: Row, links: Links, alt: str, mark: str) -> Html:
 
 
 def whole(row: Row, links: Links, alt: str, *, is_first: bool) -> Html:
-    """As large as the window allows, uncropped."""
+    """A picture as large as the window allows, uncropped."""
     return _picture(row, links, alt, "", _Layout(f"min(94vw,{86 * _ratio(row):.0f}vh)", is_first))
 
 

@@ -13,7 +13,7 @@ ALT_LENGTH, LINE_LENGTH, TITLE_LENGTH, LEAD_LENGTH, DESCRIPTION_LENGTH = 140, 11
 """Characters, of what stands for a caption."""
 
 KINDS = {"video": "Video", "animation": "Animation"}
-"""What a picture is called that is none."""
+"""Names of posters, by what they stand for."""
 
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -70,7 +70,7 @@ def day_of(at: str) -> str:
 
 
 def days_of(posts: Sequence[SitePost]) -> str:
-    """From the first day to the last: 5 – 26 October 2025."""
+    """The days from the first post to the last: 5 – 26 October 2025."""
     first, last = (day_of(choose(post.posted_at for post in posts)).split(" ") for choose in (min, max))
     if first == last:
         return " ".join(first)

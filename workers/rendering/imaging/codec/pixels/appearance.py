@@ -22,9 +22,9 @@ _THUMB_SIDE: Final = 32
 
 
 def appearance_of(picture: Image.Image, frames: int, *, animated: bool = False) -> Appearance:
-    """Of a picture in RGB or RGBA, which has alpha only where some of it shows. Raises whatever Pillow does.
+    """The appearance of a picture in RGB, or in RGBA if some of its alpha shows. Raises whatever Pillow does.
 
-    `frames` of the animation that it is the first of, `animated` if its renditions move.
+    `frames`: number of frames of the animation that it begins. `animated`: its renditions move.
     """
     factor = max(picture.size) // _ENOUGH
     picture = picture.reduce(factor) if factor > 1 else picture
@@ -85,6 +85,6 @@ def _pixels(picture: Image.Image) -> list[tuple[int, int, int, int]]:
 
 
 def _grey_rows(picture: Image.Image) -> list[bytes]:
-    """As ImageHash shrinks a picture."""
+    """The picture in grey, shrunk as ImageHash shrinks it."""
     grey = flattened(picture).convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS).tobytes()
     return [grey[at : at + SIDE] for at in range(0, len(grey), SIDE)]

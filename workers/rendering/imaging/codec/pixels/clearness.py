@@ -35,7 +35,7 @@ def keyed(image: Image.Image, data: bytes) -> Image.Image | None:
 
 
 def _low_bytes(data: bytes) -> Image.Image:
-    """Of a PNG of 16-bit RGB: the half of each sample that Pillow leaves out, by reading it in the other byte order."""
+    """The lower byte of each sample of a PNG of 16-bit RGB. Pillow drops it, so the other byte order is read."""
     with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
         image.tile = [tile._replace(args="RGB;16L") for tile in image.tile]
         image.load()

@@ -14,17 +14,17 @@ from workers.rendering.imaging.codec.pixels.appearance import WHITE, flattened, 
 from workers.rendering.imaging.codec.scaler import Box, resized
 
 MOST_ENLARGED: Final = 2.0
-"""A picture is enlarged so many times at most: beyond that its blur shows more than the picture does."""
+"""Largest enlargement. Beyond it, blur shows more than the picture does."""
 
 _LOOKED_AT: Final = 128
-"""Pixels of the longer side in which the part is looked for."""
+"""Pixels of the longer side of the copy in which the part is searched."""
 
 _SATURATION: Final = 0.35
 """What a pixel's colourfulness counts against its edges: people and things are in colour more often than walls are."""
 
 
 def preview_of(picture: Image.Image) -> Image.Image:
-    """Of a picture in RGB or RGBA: always of PREVIEW_SIZE, on white where the picture can be seen through.
+    """The preview of a picture in RGB or RGBA: always of PREVIEW_SIZE, on white where the picture is transparent.
 
     One that would have to be enlarged too far to fill it stands in its middle, on its mean colour.
     """

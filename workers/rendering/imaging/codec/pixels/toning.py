@@ -13,7 +13,7 @@ from workers.rendering.imaging.colour.cicp import encoded
 from workers.rendering.imaging.colour.hdr import Toning, light
 
 _STRIP_PIXELS: Final = 65_536
-"""That are reckoned at a time, in numbers of four bytes, some fifteen of each pixel."""
+"""Pixels that are reckoned at a time, in numbers of four bytes, some fifteen for each pixel."""
 
 _BRIGHTEST: Final = 65_535
 
@@ -45,7 +45,7 @@ def _toned(planes: Planes, table: list[float], toning: Toning) -> Image.Image:
 
 
 def _gain(planes: Planes, table: list[float], toning: Toning) -> Image.Image:
-    """By what each pixel is multiplied."""
+    """The factor for each pixel."""
     if toning.is_wide:  # the largest light is that of the largest sample
         largest = ImageChops.lighter(ImageChops.lighter(planes[0], planes[1]), planes[2]).point(table, "F")
     else:
@@ -84,5 +84,5 @@ def _reckoned(how: Callable[..., Any], *images: Image.Image) -> Image.Image:
 
 @cache
 def _encoding() -> list[int]:
-    """Of light in 16 bits: its sample in sRGB."""
+    """The sRGB sample of each light in 16 bits."""
     return [round(255 * encoded(value / _BRIGHTEST)) for value in range(_BRIGHTEST + 1)]

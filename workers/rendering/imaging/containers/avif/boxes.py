@@ -30,7 +30,7 @@ def within(data: bytes, at: int, end: int, wanted: bytes) -> Iterator[tuple[int,
 
 
 def associations(data: bytes, at: int, end: int) -> dict[int, list[tuple[int, bool]]]:
-    """Of the content of an ipma box: the properties of each item, by number from 1, and whether each is essential."""
+    """The properties of each item in the content of an ipma box, by number from 1, and whether each is essential."""
     version, flags, count = data[at], data[at + 3], struct.unpack_from(">I", data, at + 4)[0]
     found: dict[int, list[tuple[int, bool]]] = {}
     at += 8

@@ -65,7 +65,7 @@ def _as_picture(data: bytes) -> bytes:
 
 
 def _closed(mended: bytearray) -> bytes:
-    """Its last box ends where the file does."""
+    """The file, with the end of its last box at its own end."""
     for _, start, stop in boxes.all_within(bytes(mended), 0, len(mended)):
         if u32(mended, start - 8) > stop - start + 8:
             struct.pack_into(">I", mended, start - 8, stop - start + 8)

@@ -14,7 +14,7 @@ _IN_FILE, _IN_META = 0, 1
 
 
 def primary(data: bytes, start: int, end: int) -> int:
-    """The number of the picture that is shown, in the children of a meta box; 0 where none is named."""
+    """The number of the shown picture, in the children of a meta box; 0 if none is named."""
     for at, _ in boxes.within(data, start, end, b"pitm"):
         number: int = struct.unpack_from(">H" if data[at] == 0 else ">I", data, at + 4)[0]
         return number
@@ -22,7 +22,7 @@ def primary(data: bytes, start: int, end: int) -> int:
 
 
 def _first_tile(data: bytes, start: int, end: int, item: int) -> int:
-    """Of iref: the first picture of which a grid is made; the item itself where it is none."""
+    """The first picture of a grid, by iref; the item itself if it is no grid."""
     for iref, stop in boxes.within(data, start, end, b"iref"):
         layout = ">HHH" if data[iref] == 0 else ">IHI"
         for one, limit in boxes.within(data, iref + 4, stop, b"dimg"):
@@ -34,7 +34,7 @@ def _first_tile(data: bytes, start: int, end: int, item: int) -> int:
 
 
 def first_bytes(data: bytes, most: int) -> bytes:
-    """Of the picture that is shown, or of its first tile where it is a grid: at most so many bytes."""
+    """The first bytes, at most `most`, of the shown picture, or of its first tile if it is a grid."""
     for meta, end in boxes.within(data, 0, len(data), b"meta"):
         item = _first_tile(data, meta + 4, end, primary(data, meta + 4, end))
         pieces = _extents(data, meta + 4, end, item)

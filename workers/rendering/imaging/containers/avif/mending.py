@@ -9,10 +9,10 @@ from workers.rendering.imaging.containers.avif import boxes, cut
 from workers.rendering.imaging.containers.parts import u32
 
 _LARGEST_META: Final = 65_536
-"""Of the boxes that may be written a second time, in bytes. Those of a picture of one item have some 400."""
+"""Largest boxes that may be written a second time, in bytes. Those of a picture of one item have some 400."""
 
 _MAJOR_BRANDS: Final = (b"avif", b"avis", b"mif1", b"msf1")
-"""Which Pillow takes."""
+"""Brands that Pillow takes."""
 
 _ALPHA: Final = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0", b"urn:mpeg:hevc:2015:auxid:1\0")
 
@@ -66,7 +66,7 @@ def _with_alpha_sides(data: bytes) -> bytes:
 
 
 def _missing_sides(data: bytes, meta: tuple[int, int], iprp: tuple[int, int], ipma: tuple[int, int]) -> dict[int, int]:
-    """By alpha item without sides: the number of the property that has those of the picture it belongs to."""
+    """For each alpha item without sides, the number of the property with the sides of its picture."""
     kinds, bodies = [], []
     for first, last in boxes.within(data, *iprp, b"ipco"):
         for kind, start, stop in boxes.all_within(data, first, last):
@@ -85,7 +85,7 @@ def _missing_sides(data: bytes, meta: tuple[int, int], iprp: tuple[int, int], ip
 
 
 def _auxiliaries(data: bytes, start: int, end: int) -> list[tuple[int, int]]:
-    """Of iref: each item that serves another one (auxl), with that."""
+    """Each item that serves another one, and that one, by iref (auxl)."""
     found = []
     for iref, stop in boxes.within(data, start, end, b"iref"):
         wide = data[iref] != 0

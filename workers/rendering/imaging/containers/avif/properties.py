@@ -9,14 +9,14 @@ Property = tuple[bytes, bytes]
 
 
 def shown(data: bytes) -> list[Property]:
-    """Of the picture or of the film: libavif shows the film, unless the first brand says that it is a picture."""
+    """The properties of what is shown: libavif shows the film, unless the first brand says that it is a picture."""
     picture_first = data[8:12] == b"avif"
     ways = (of_picture, of_film) if picture_first else (of_film, of_picture)
     return ways[0](data) or ways[1](data)
 
 
 def of_picture(data: bytes) -> list[Property]:
-    """Of the primary item, in the order in which it has them."""
+    """The properties of the primary item, in its order."""
     for start, end in boxes.within(data, 0, len(data), b"meta"):
         wanted = items.primary(data, start + 4, end)
         for inner, stop in boxes.within(data, start + 4, end, b"iprp"):
@@ -33,7 +33,7 @@ def of_picture(data: bytes) -> list[Property]:
 
 
 def of_film(data: bytes) -> list[Property]:
-    """Of the first track."""
+    """The properties of the first track."""
     for track in tracks.film_tracks(data):
         spans = tracks.description(data, track.description)
         return [(kind, data[one:limit]) for span in spans[:1] for kind, one, limit in boxes.all_within(data, *span)]
@@ -41,7 +41,7 @@ def of_film(data: bytes) -> list[Property]:
 
 
 def first_bytes(data: bytes, most: int) -> bytes:
-    """Of the AV1 stream of what is shown: at most so many bytes."""
+    """The first bytes, at most `most`, of the AV1 stream of what is shown."""
     ways = (items.first_bytes, tracks.first_bytes)
     one, other = ways if data[8:12] == b"avif" else ways[::-1]
     return one(data, most) or other(data, most)

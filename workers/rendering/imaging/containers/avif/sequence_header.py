@@ -8,18 +8,18 @@ LONGEST: Final = 4096
 """Bytes of a stream within which libavif looks for the header; so a browser does not look further either."""
 
 _SEQUENCE_HEADER: Final = 1
-"""Its obu_type."""
+"""The obu_type of a sequence header."""
 
 _SRGB: Final = (1, 13, 0)
 """The codes of RGB itself, which always has the full range."""
 
 
 class BadStream(Exception):
-    """It has no sequence header, or ends within it."""
+    """The stream has no sequence header, or ends within it."""
 
 
 class Colours(NamedTuple):
-    """Codes of ITU-T H.273: primaries, transfer function and matrix; 2 each where they are not stated."""
+    """Codes of ITU-T H.273: primaries, transfer function and matrix; 2 each if not stated."""
 
     primaries: int
     transfer: int
@@ -28,7 +28,7 @@ class Colours(NamedTuple):
 
 
 class _Bits:
-    """Reads numbers of so many bits, the highest first. BadStream where the data ends before."""
+    """Reads numbers bit by bit, the highest bit first. Raises BadStream if the data ends before."""
 
     def __init__(self, data: bytes) -> None:
         self._value, self._left = int.from_bytes(data), 8 * len(data)

@@ -18,7 +18,7 @@ _DURATION_AT: Final = {b"mvhd": 24, b"tkhd": 28, b"mdhd": 24, b"elst": 8}
 
 
 def plays(data: bytes) -> int:
-    """How often all frames are shown; 0 for ever, and where the file does not say."""
+    """Number of times that all frames are shown; 0 for ever, or if the file does not say."""
     found: dict[bytes, int] = {}
     try:
         for kind, body in _boxes(data, 0, len(data)):
@@ -31,7 +31,7 @@ def plays(data: bytes) -> int:
 
 
 def settled(data: bytes, times: int) -> bytes:
-    """What libavif wrote, to be played so many times (0: for ever), and without the time at which it was made: so the
+    """What libavif wrote, to be played `times` times (0: for ever), and without the time at which it was made: so the
     same frames give the same bytes. libavif itself says "for ever", and Pillow's plug-in can't tell it otherwise.
     """
     out = bytearray(data)

@@ -12,7 +12,7 @@ from workers.rendering.imaging.containers.parts import MAX_PARTS, u32
 _WAY: Final = (b"trak", b"mdia", b"minf", b"stbl")
 
 _MOST_TRACKS: Final = 8
-"""That are looked at. A film has two, with alpha's."""
+"""Most tracks that are looked at. A film has two, with alpha's."""
 
 _CHUNKS: Final = ((b"stco", ">I"), (b"co64", ">Q"))
 """The table of offsets in the file, in 32 or in 64 bits."""
@@ -40,7 +40,7 @@ class Track(NamedTuple):
 
 
 def film_tracks(data: bytes) -> Iterator[Track]:
-    """Those of AV1, alpha's among them."""
+    """The tracks of AV1, alpha's among them."""
     for moov, stop in boxes.within(data, 0, len(data), b"moov"):
         places = [(moov, stop)]
         for kind in _WAY:
@@ -58,7 +58,7 @@ def description(data: bytes, stsd: Span) -> list[Span]:
 
 
 def frames(data: bytes, track: Track) -> Iterator[Frame]:
-    """Each in turn; of a strange film no more than `MAX_PARTS`. Nothing says that they lie within the file."""
+    """The frames in turn, at most `MAX_PARTS` of a strange film. They may lie beyond the file's end."""
     sizes, number = track.sizes[0], 0
     same, count = u32(data, sizes + 4), u32(data, sizes + 8)
     wide = struct.calcsize(track.offset_format)
@@ -76,7 +76,7 @@ def frames(data: bytes, track: Track) -> Iterator[Frame]:
 
 
 def _runs(data: bytes, track: Track) -> dict[int, int]:
-    """From which chunk on each has how many frames."""
+    """The number of frames in each chunk, by the first chunk with that number."""
     start = track.runs[0]
     entries = range(min(u32(data, start + 4), MAX_PARTS))
     return {u32(data, start + 8 + 12 * entry): u32(data, start + 12 + 12 * entry) for entry in entries}
@@ -85,7 +85,7 @@ def _runs(data: bytes, track: Track) -> dict[int, int]:
 def shorten(mended: bytearray, data: bytes, track: Track, count: int, chunk: int) -> None:
     """Leave the first `count` frames of the track, which fill the chunks up to `chunk`, or are all in the first one.
 
-    The tables keep their places and bytes: only how many of their entries count is less.
+    The tables keep their places and bytes: only fewer of their entries count.
     """
     runs = _runs(data, track)
     struct.pack_into(">I", mended, track.sizes[0] + 8, count)
@@ -96,7 +96,7 @@ def shorten(mended: bytearray, data: bytes, track: Track, count: int, chunk: int
 
 
 def first_bytes(data: bytes, most: int) -> bytes:
-    """Of the first frame of the first track: at most so many bytes."""
+    """The first bytes, at most `most`, of the first frame of the first track."""
     for track in film_tracks(data):
         for frame in frames(data, track):
             return data[frame.start : min(frame.end, frame.start + most)]

@@ -48,7 +48,7 @@ class CdnFile:
         self.learn(blocks)
 
     def learn(self, blocks: Iterable[CdnBlock]) -> None:
-        """These digests are known, too."""
+        """Remember these digests, too."""
         self._blocks |= {one.offset: one for one in blocks if one.size > 0}
         self._offsets = sorted(self._blocks)
 

@@ -24,7 +24,7 @@ class Cdn(Elsewhere):
     """A data centre of the CDN: it needs no login, and gives files only."""
 
     async def ask(self, request: Any, size: int, seconds: float) -> Any:
-        """As `Elsewhere.ask`, but that no answer from there concerns anything but its own files."""
+        """Like `Elsewhere.ask`, but its answers concern only its own files."""
         try:
             return await super().ask(request, size, seconds)
         except (Flooded, StaleReference, ChannelFault, Unreadable, Moved) as odd:

@@ -87,7 +87,7 @@ class Elsewhere(Paced):
         self._why = ""
 
     async def ask(self, request: Any, size: int, seconds: float) -> Any:
-        """As `Home.ask`; Unreachable, too."""
+        """Like `Home.ask`. Raises Unreachable, too."""
         async with self.room(size):
             sender, asked_at = await self._open(), time.monotonic()
             try:

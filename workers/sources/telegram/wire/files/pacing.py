@@ -13,7 +13,7 @@ from workers.sources.telegram.wire.files.window import Window
 
 
 class Paced:
-    """Of one connection. `pace` is its window."""
+    """The pace of one connection. `pace` is its window."""
 
     def __init__(self) -> None:
         self.pace = Window()

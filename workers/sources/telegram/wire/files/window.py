@@ -16,7 +16,7 @@ MIN_BYTES: Final = 64 * 1024
 FIRST_BYTES: Final = 256 * 1024
 MAX_BYTES: Final = 8 * 1024 * 1024
 MAX_PART_BYTES: Final = 512 * 1024
-"""Of a file in one answer: telethon gives no more either."""
+"""Largest part of a file in one answer, in bytes. Telethon gives no more either."""
 
 PROMPT_SECONDS: Final = 1.0
 SLOW_SECONDS: Final = 3.0
@@ -24,7 +24,7 @@ SLOW_SECONDS: Final = 3.0
 
 
 class Window:
-    """For one connection. `in_flight` bytes are asked for, `window` may be."""
+    """The window of one connection. `in_flight` bytes are asked for, `window` bytes may be."""
 
     def __init__(self) -> None:
         self.window = FIRST_BYTES
@@ -47,11 +47,11 @@ class Window:
         return size
 
     def asked(self, size: int) -> None:
-        """`size` bytes were asked for."""
+        """Note that `size` bytes were asked for."""
         self.in_flight += size
 
     def answered(self, size: int, asked_at: float, now: float) -> None:
-        """They have come."""
+        """Note that `size` bytes have come."""
         was_full = 2 * self.in_flight > self.window
         self.in_flight -= size
         if now - asked_at > SLOW_SECONDS:
@@ -60,16 +60,16 @@ class Window:
             self.window = min(MAX_BYTES, self.window + size)
 
     def unanswered(self, size: int, asked_at: float, now: float) -> None:
-        """They have not come in their time."""
+        """Note that `size` bytes have not come in their time."""
         self.in_flight -= size
         self._narrow(MIN_BYTES, asked_at, now)
 
     def gave_up(self, size: int) -> None:
-        """They are not waited for any more."""
+        """Note that `size` bytes are not waited for any more."""
         self.in_flight -= size
 
     def _narrow(self, window: int, asked_at: float, now: float) -> None:
-        """Once for all that was asked for before the last time: they have waited for the same reason."""
+        """Narrow the window, once for all that was asked for before the last time: it waited for the same reason."""
         if asked_at >= self._narrowed_at:
             self.window = max(MIN_BYTES, window)
             self._narrowed_at = now
