@@ -119,8 +119,8 @@ def record(step: LifeStep, process: int, now: float) -> bytes:
 def read(life: bytes) -> list[Entry]:
     """The steps, oldest first. Of a later version's, those that this one does not know are left out.
 
-    >>> read(record(Step.CLAIMED, number_of("image-2"), 7.9))
-    [Entry(at=7, step=<Step.CLAIMED: 7>, process='image-2')]
+    >>> read(record(LifeStep.CLAIMED, number_of("image-2"), 7.9))
+    [Entry(at=7, step=<LifeStep.CLAIMED: 7>, process='image-2')]
     """
     whole = life[len(life) % _RECORD.size :]
     known = set(LifeStep)

@@ -561,7 +561,7 @@ def test_what_a_busy_router_adds_to_a_row_is_told_while_it_is_busy(
         yield from stage.all_ready()
         slot = stage.slot("a")
         facts = row_of(slot)
-        monkeypatch.setattr(slot, "facts", lambda: facts)
+        monkeypatch.setattr("supervisor.processes.loop.rows.row_of", lambda _: facts)
         monkeypatch.setattr(stage, "on_state", lambda child, facts: told.append(stage.busy))
         yield from stage.until("it to be told", lambda: told.count(True) >= 3)
         stage.busy = False

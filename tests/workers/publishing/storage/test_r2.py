@@ -793,13 +793,13 @@ from dataclasses import replace
 from pathlib import Path
 from workers.publishing import threads
 from workers.publishing.threads import Interrupted
-from workers.publishing.storage import Item
+from workers.publishing.storage import NewObject
 from workers.publishing.storage.r2 import CACHE_CONTROL, R2Storage
 threads.STOP_SECONDS = 0.5
 storage = R2Storage(endpoint={proxy.url!r}, bucket={bucket!r}, access_key_id="testkey", secret_access_key="testsecret",
                     read_seconds=600.0)
 try:
-    storage.put_all([Item(str(n), Path({str(source)!r}), "image/webp") for n in range(9)], stop=lambda: True)
+    storage.put_all([NewObject(str(n), Path({str(source)!r}), "image/webp") for n in range(9)], stop=lambda: True)
 except Interrupted as error:
     print(error)
 """
