@@ -536,9 +536,9 @@ comment on function public.ingest_messages(jsonb) is
 keys are the columns. Of each message the highest revision wins, within the batch and against what is there. A message
 with deleted_at leaves a tombstone and loses its image; so does one with hidden_at, whose deleted_at is passed over: it
 is for an earlier version of this function, which knows no other way to hide. An image of null leaves the one that is
-there. An element may have a receipt: {queue, msg_id, read_ct, result}, of a picture that was handed over to a node (see
-machines.sql). If it holds, the picture leaves its queue and the result goes to its origin, in this transaction; if it
-does not, nothing of the element is written. Returns an array of booleans, one for each element: whether it was written;
+there. An element may have a receipt: {queue, msg_id, read_ct, key, result}, of a picture that was handed over to a node
+(see machines.sql). If it holds, the picture leaves its queue and the result goes to its origin, in this transaction; if
+it does not, nothing of the element is written. Returns an array of booleans, one for each element: whether it was written;
 null if its receipt does not hold. A row that is refused undoes the whole batch.';
 
 create or replace function public.picturedesk_referenced(sha256s text[]) returns jsonb
