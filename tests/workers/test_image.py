@@ -37,6 +37,7 @@ from workers import image, stripping
 from workers.image import main
 from workers.pool import Pool
 from workers.rendering import imaging, rlimits
+from workers.rendering.imaging.codec import animation
 from workers.rendering.imaging.presets import PRESETS
 from workers.rendering.renderer import render
 from workers.rendering.rlimits import set_memory_cap
@@ -162,6 +163,23 @@ def test_a_fallback_is_logged_and_told(place: Workplace, monkeypatch: pytest.Mon
     assert [(one["log_level"], one["job"], one["why"]) for one in logs] == [("warning", 1, answer.fallback_reason)]
     assert is_sound(answer)
     assert len(encode(answer)) <= MAX_BYTES
+
+
+@pytest.mark.parametrize(("broken", "counted"), [(True, 1), (False, 0)], ids=["an encoder", "no time"])
+def test_an_animation_that_an_encoder_stilled_is_counted(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch, broken: bool, counted: int
+) -> None:
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    frames[0].save(place.readable / "original", "GIF", save_all=True, append_images=frames[1:])
+    monkeypatch.setitem(animation._ENCODERS, "webp", lambda *_: 1 / 0 if broken else "")
+    seconds = 60.0 if broken else -1.0
+    monkeypatch.setattr(imaging, "seconds_for", lambda _: seconds)
+    ladder = imaging.Ladder((160,), webp=True, avif=False, animations=True)
+    with capture_logs() as logs:
+        answer = render(order(), place, LIMITS, ladder)
+    assert isinstance(answer, JobDone) and is_sound(answer)
+    assert answer.fallbacks == counted
+    assert [one["event"] for one in logs] == ["animation.stilled", "encoder.replaced"][: 1 + counted]
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def encode_ladder(
     made = side_by_side.run(encoder.encodings(works, spare), threads)
     missing = {one.work.part: one.fault for one in reversed(made) if one.fault}
     if not moves and missing and missing.keys() >= set(ladder.formats):
-        raise missing[ladder.formats[0]]
+        raise next(one.fault for one in made if one.fault and one.work.part in ladder.formats)
     kept = [one for one in made if one.work.part not in missing]
     fallbacks = {one.work.file: one.why for one in kept if one.why} | ({"trial": untried} if untried else {})
     fallbacks |= {part: f"{part} is left out: {fault.error}" for part, fault in missing.items()}
