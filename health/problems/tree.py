@@ -91,7 +91,7 @@ def _stopped(name: str, facts: Facts, snapshot: Snapshot) -> Problem | None:
 
 def _not_running(name: str, facts: Facts, snapshot: Snapshot) -> Problem | None:
     state = facts["state"]
-    if state not in ("waiting", "starting") or snapshot.monotonic - facts["since"] <= _patience_with(facts):
+    if state not in ("waiting", "starting") or snapshot.monotonic - facts["since"] <= _grace_seconds(facts):
         return None
     trouble, last = facts.get("trouble"), facts.get("last_exit")
     why = f": {trouble}" if trouble else f" after: {last}" if last else ""
@@ -104,7 +104,7 @@ def _not_running(name: str, facts: Facts, snapshot: Snapshot) -> Problem | None:
     )
 
 
-def _patience_with(facts: Facts) -> float:
+def _grace_seconds(facts: Facts) -> float:
     """How long a child may be down (seconds). A first start is slower, while nothing is known to be wrong."""
     is_first = not facts["restarts"] and not facts.get("last_exit") and not facts.get("trouble")
     return START_SECONDS if is_first else GRACE_SECONDS
