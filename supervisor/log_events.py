@@ -197,8 +197,6 @@ EVENTS: Mapping[str, Event] = {
     "machine.memory_short": Event("The machine is short of memory", "available_bytes intake pressure_percent workers"),
     "machines.address_unknown": Event("A node's row is under an address that was never handed over", "node reason"),
     "machines.brought_back": Event("Pictures that were handed over are rendered here after all", "jobs"),
-    "machines.dead": Event("A node has given up a picture", "job node outcome reason"),
-    "machines.discarded": Event("A node's result came too late, and changes nothing", "key node"),
     "machines.ended_found": Event(
         "The queue has pictures that nobody waits for, as one that was restored: they are taken out", "messages"
     ),
