@@ -52,7 +52,7 @@ RANDOM_SECONDS: Final = 120.0
 WIDTHS: Final = (320, 640, 1280)
 """Rendering these takes so long that our own worker does not do it all while nodes are struck."""
 
-SHARE: Final = 10
+SHARE: Final = 3
 """How many pictures each machine has to have published meanwhile, at least."""
 
 FAILPOINTS: Final = [name for name in failpoints.NAMES if name.startswith(("machines.", "queue."))]
