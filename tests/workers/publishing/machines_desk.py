@@ -13,6 +13,7 @@ from ipc.journal.machines import claims
 from ipc.machines.handover import Handover
 from ipc.machines.result import Dead, Published, RowAddress
 from ipc.transport.messages import JobDone
+from tests.ipc.tables import sql
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 from tests.workers.desk import CHANNEL, Desk
@@ -113,7 +114,7 @@ class Origin:
 
     def states(self) -> dict[int, str]:
         """By message."""
-        found = self.desk.journal._connection.execute("SELECT message_id, state FROM jobs ORDER BY 1")
+        found = sql(self.desk.journal, "SELECT message_id, state FROM jobs ORDER BY 1")
         return {row["message_id"]: row["state"] for row in found}
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ from ipc.journal import Journal, leases, pictures, transitions
 from ipc.journal.leases import LEASE_SECONDS
 from ipc.retry import RetryPolicy
 from tests.instance import HOME
+from tests.ipc.tables import sql
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 from tests.workers.desk import CHANNEL, LADDER, Desk
@@ -325,7 +326,7 @@ def test_an_original_that_is_published_in_another_way_now(
     place = Place(desk, SECTIONS["files"], "")
     for number, way in enumerate(ways, 1):
         job = place.publish(number, b"the same")
-        desk.journal._connection.execute("UPDATE jobs SET original = ? WHERE id = ?", (way, job.id))
+        sql(desk.journal, "UPDATE jobs SET original = ? WHERE id = ?", way, job.id)
     folder = f"{str(job.sha256)[:2]}/{job.sha256}"
     for name in ("original.jpg", "stripped.jpg"):
         place.put(f"{folder}/{name}")

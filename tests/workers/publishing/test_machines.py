@@ -27,6 +27,7 @@ from ipc.posts import LIVE
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import Report
 from tests.ipc.builders import claim_of
+from tests.ipc.tables import connection_of, sql
 from tests.servers.faults import Answer, FaultProxy
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
@@ -230,7 +231,7 @@ def test_an_earlier_machines_sql_keeps_nothing_from_being_handed_over_again(
 def move_back(journal: Journal, seconds: float) -> None:
     """All claims were made that much earlier."""
     with journal.transaction():
-        journal._connection.execute("UPDATE claims SET at = at - ?", [seconds])
+        sql(journal, "UPDATE claims SET at = at - ?", seconds)
 
 
 def test_an_original_that_the_bucket_has_lost_is_put_again(origin: Origin, node: Node) -> None:
@@ -433,7 +434,7 @@ def test_where_a_row_is_a_node_is_not_believed(origin: Origin, node: Node, queue
 def damage(origin: Origin, number: int) -> None:
     """Make a job that can't be read any more, as nothing should."""
     appearance = msgpack.packb([b"", "#102030", b"12345678", False, 1, False, "new"])
-    origin.desk.journal._connection.execute("UPDATE jobs SET appearance = ? WHERE id = ?", [appearance, number])
+    sql(origin.desk.journal, "UPDATE jobs SET appearance = ? WHERE id = ?", appearance, number)
 
 
 def test_a_result_that_the_journal_refuses_keeps_no_other_one_out(origin: Origin, node: Node) -> None:
@@ -443,7 +444,7 @@ def test_a_result_that_the_journal_refuses_keeps_no_other_one_out(origin: Origin
     refused = (
         "CREATE TRIGGER refused BEFORE UPDATE OF mime ON jobs WHEN OLD.id = 3 BEGIN SELECT RAISE(ABORT, 'no'); END"
     )
-    origin.desk.journal._connection.execute(refused)
+    sql(origin.desk.journal, refused)
     damage(origin, 4)
     assert origin.reconciler._results.read() == 3
     assert origin.states()[5] == "published" and origin.desk.of(3).claimed_by is None
@@ -558,7 +559,7 @@ def test_an_original_that_a_version_before_has_put_is_deleted_in_the_end(origin:
     fetch(origin, 3)
     origin.step(0.0)
     with origin.desk.journal.transaction():
-        origin.desk.journal._connection.execute("UPDATE claims SET token = substr(token, 14), step = 'claimed'")
+        sql(origin.desk.journal, "UPDATE claims SET token = substr(token, 14), step = 'claimed'")
     for key in origin.wire():
         origin.storage.delete(key)
     origin.step()
@@ -718,7 +719,7 @@ def test_a_report_is_reckoned_when_something_has_changed(origin: Origin, node: N
     origin.step()
     report = works.MachinesReport(origin.context, origin.desk.journal, origin.fleet, origin.clock)
     asked: list[str] = []
-    origin.desk.journal._connection.set_trace_callback(asked.append)
+    connection_of(origin.desk.journal).set_trace_callback(asked.append)
     report.send()
     assert asked
     asked.clear()
@@ -735,7 +736,7 @@ def test_a_report_is_reckoned_when_something_has_changed(origin: Origin, node: N
     report.send()
     reports = {one.topic: one.facts for one in origin.desk.said() if isinstance(one, Report)}
     assert reports["machines"]["outstanding"] == 0, "but what has changed is told at once"
-    origin.desk.journal._connection.set_trace_callback(None)
+    connection_of(origin.desk.journal).set_trace_callback(None)
 
 
 def test_what_fails_is_told(origin: Origin, queue_server: RowServer) -> None:

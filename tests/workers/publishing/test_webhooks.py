@@ -12,6 +12,7 @@ import pytest
 
 from ipc.journal.outputs import changes, webhooks
 from ipc.journal.outputs.webhooks import MOST_WAITING
+from tests.ipc.tables import sql
 from tests.servers.receiver import SECRET, Answer, Receiver, Request
 from tests.workers.publishing.webhooks_desk import CHANNEL, Bench, told
 from workers.publishing.catalog import CatalogFault
@@ -371,7 +372,7 @@ def test_no_secret_is_in_what_is_kept_of_a_failure(bench: Bench, receiver: Recei
 
 
 def all_of(bench: Bench, table: str) -> Iterator[list[object]]:
-    return (list(row) for row in bench.journal._connection.execute(f"SELECT * FROM {table}"))
+    return (list(row) for row in sql(bench.journal, f"SELECT * FROM {table}"))
 
 
 # Rebuilds

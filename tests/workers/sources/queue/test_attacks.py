@@ -15,6 +15,7 @@ import pytest
 from ipc.journal import queue, transitions
 from ipc.journal.machines import taken
 from ipc.machines.result import Dead, Published
+from tests.ipc.tables import connection_of, scalar, sql
 from tests.servers.faults import Answer, Endless, FaultProxy, Pass, Refuse
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import OWNER, RowServer
@@ -82,8 +83,8 @@ def test_an_original_that_is_larger_than_announced_is_not_read_to_its_end(
             proxy.set(Endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 2**16))
         origin.send(sent)
         query = "SELECT reason FROM jobs WHERE attempts = 1"
-        bench.go_on_until("it to fail", lambda: bench.desk.journal._connection.execute(query).fetchone())
-        (reason,) = bench.desk.journal._connection.execute(query).fetchone()
+        bench.go_on_until("it to fail", lambda: sql(bench.desk.journal, query))
+        reason = scalar(bench.desk.journal, query)
         assert f"larger than {len(PICTURE):,} bytes" in reason
         assert bench.desk.spooled() == set()
 
@@ -104,7 +105,7 @@ def test_a_bucket_that_refuses_the_keys_costs_no_attempt(
         assert "give the key the right" in bench.reports("machines")[-1]["error"]
         proxy.set(Pass())
         bench.fetch()
-        assert bench.desk.journal._connection.execute("SELECT max(attempts) FROM jobs").fetchone()[0] == 0
+        assert scalar(bench.desk.journal, "SELECT max(attempts) FROM jobs") == 0
 
 
 def test_a_bucket_that_dribbles_holds_no_fetch_for_ever(
@@ -186,9 +187,8 @@ def test_a_clock_that_is_set_gives_nothing_back(
 def test_a_journal_that_is_full_costs_no_picture_its_lease(make_bench: MakeBench, origin: Origin) -> None:
     bench = make_bench()
     bench.source.go_on()
-    connection = bench.desk.journal._connection
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = scalar(bench.desk.journal, "PRAGMA page_count")
+    sql(bench.desk.journal, f"PRAGMA max_page_count = {pages}")
     sent = [origin.handover(number, PICTURE) for number in (1, 2, 3)]
     origin.send(*(replace(one, post=replace(one.post, caption="x" * 60_000)) for one in sent))
     with pytest.raises(sqlite3.OperationalError, match="full"):
@@ -205,7 +205,7 @@ def test_what_another_incarnation_has_not_got_on_with_is_given_back_in_time(
     origin.hand_over(1, PICTURE)
     bench.fetch()
     bench.source.go_on()
-    bench.desk.journal._connection.execute("UPDATE taken SET taken_at = taken_at - 601")
+    sql(bench.desk.journal, "UPDATE taken SET taken_at = taken_at - 601")
     bench.source.go_on()
     assert bench.states() == ["fetched"], "its own clock has not said so"
     bench.start()
@@ -269,7 +269,7 @@ def test_of_two_nodes_with_one_journal_each_picture_has_one_row(
     first.fetch(2)
     (tmp_path / "copy").mkdir()
     with sqlite3.connect(tmp_path / "copy" / "journal.db") as copy:
-        first.desk.journal._connection.backup(copy)
+        connection_of(first.desk.journal).backup(copy)
     copy.close()
     desk = Desk(tmp_path / "copy")
     try:

@@ -14,6 +14,7 @@ from ipc.journal import breakers, figures, queue, transitions
 from ipc.journal.machines import taken
 from ipc.machines.result import Dead, Published
 from tests import lengths
+from tests.ipc.tables import scalar, sql
 from tests.servers.faults import Answer, FaultProxy, LostAnswer, Refuse
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
@@ -208,8 +209,8 @@ def test_an_original_that_is_not_there_or_another_costs_an_attempt(
     object_server.client().put_object(Bucket=origin.bucket, Key=other.object, Body=b"another")
     origin.send(gone, other)
     query = "SELECT attempts, reason FROM jobs WHERE attempts > 0 ORDER BY message_id"
-    bench.go_on_until("both to fail", lambda: len(bench.desk.journal._connection.execute(query).fetchall()) == 2)
-    reasons = [row["reason"] for row in bench.desk.journal._connection.execute(query)]
+    bench.go_on_until("both to fail", lambda: len(sql(bench.desk.journal, query)) == 2)
+    reasons = [row["reason"] for row in sql(bench.desk.journal, query)]
     assert "is not in the bucket" in reasons[0] and "is not the original" in reasons[1]
     assert bench.desk.spooled() == set()
 
@@ -228,7 +229,7 @@ def test_a_bucket_that_is_away_costs_no_attempt_and_no_more_is_taken(
         assert len(bench.states()) == in_hand <= 4
         proxy.set(LostAnswer(times=0))
         bench.go_on_until("the originals", lambda: bench.states().count("fetched") == 4)
-        assert bench.desk.journal._connection.execute("SELECT max(attempts) FROM jobs").fetchone()[0] == 0
+        assert scalar(bench.desk.journal, "SELECT max(attempts) FROM jobs") == 0
 
 
 def test_nothing_is_taken_while_it_could_not_be_published(make_bench: Callable[..., Bench], origin: Origin) -> None:
@@ -275,7 +276,7 @@ def test_a_disk_that_fills_while_it_fetches_is_looked_at_again(
         assert bench.states() == ["seen"] and origin.in_hand() == 1
     bench.fetch(2)
     assert not fetching.disk_error
-    assert bench.desk.journal._connection.execute("SELECT max(attempts) FROM jobs").fetchone()[0] == 0
+    assert scalar(bench.desk.journal, "SELECT max(attempts) FROM jobs") == 0
 
 
 def test_what_this_node_does_not_get_on_with_goes_to_another_one(
