@@ -23,7 +23,7 @@ from supervisor.processes.loop.rows import row_of
 from supervisor.processes.process import Process
 from supervisor.processes.spec import ChildSpec, Intensity, SpecError
 from supervisor.processes.supervisor import Supervisor
-from tests.instance import DEADLINE_SECONDS, HOME, _pids, _session_of, children, wait_for
+from tests.instance import DEADLINE_SECONDS, HOME, all_pids, children, session_of, wait_for
 from tests.supervisor.stage import LOG, QUICK, Stage, open_fds, run_alone, spec
 
 pytestmark = pytest.mark.tree
@@ -1017,7 +1017,7 @@ class Alone:
         wait_for(line, look)
 
     def members(self) -> list[int]:
-        return [pid for pid in _pids() if _session_of(pid) == self.process.pid]
+        return [pid for pid in all_pids() if session_of(pid) == self.process.pid]
 
     def end(self) -> None:
         for pid in self.members():
