@@ -214,7 +214,7 @@ def test_a_picture_that_another_message_shows_as_well_stays(place: Place) -> Non
 def test_objects_of_a_job_that_was_never_published(place: Place) -> None:
     """Its message was deleted while it was on its way, after its objects were put."""
     job = place.desk.render(1)
-    place.storage.put_all(place.uploader.object_stage._pictures([job])[job.id])
+    assert place.uploader.object_stage.step()
     assert place.find() == []
     place.delete(1)
     assert digests(place.collect()) == [job.sha256]
