@@ -84,17 +84,17 @@ class Origin:
         self.hand_over._clock = self.reconciler._clock = self.clock
         self.storage = storages.make({"state_dir": str(desk.state_dir), **options})
         self.asked: list[str] = []
-        for queues in (self.hand_over._queues, self.reconciler._queues):
+        for queues in (self.hand_over.queues, self.reconciler.queues):
             self._listen(queues)
 
     def _listen(self, queues: Queues) -> None:
-        call = queues._project.call
+        call = queues.project.call
 
         def called(function: str, **arguments: Any) -> list[Any]:
             self.asked.append(function)
             return call(function, **arguments)
 
-        queues._project.call = called  # type: ignore[method-assign]
+        queues.project.call = called  # type: ignore[method-assign]
 
     def step(self, seconds: float = 60.0) -> None:
         """Both, until nothing is to be done, with everything due."""

@@ -39,6 +39,7 @@ from workers.publishing.catalog.supabase.queues import Queues
 from workers.publishing.gc import collect
 from workers.publishing.machines import cleanup, fleet, hand_over, works
 from workers.publishing.machines.keys import by_key
+from workers.publishing.machines.wire import Wire
 from workers.publishing.row_stage import RowStage
 from workers.publishing.running.liveness import Liveness
 from workers.publishing.service.breaker import Breaker
@@ -201,7 +202,8 @@ def test_what_nobody_waits_for_leaves_a_queue_that_was_restored(
     ended, *others = claims.newest(journal, 9)
     backup = queue_server.sql("select message::text from pgmq.q_pd_live_v1 where message #>> '{message,id}' = '5'")
     transitions.bring_back(journal, [ended.number])
-    assert cleanup.clear(journal, origin.hand_over._queues, origin.hand_over._wire, origin_id) == 1
+    with closing(Wire(origin.options, origin_id)) as wire:
+        assert cleanup.clear(journal, origin.hand_over.queues, wire, origin_id) == 1
     assert node.take() == [3, 4]
     queue_server.sql("insert into pgmq.q_pd_live_v1 (vt, message) values (now(), %(message)s)", backup[0])
     node.queues.hand_over([("live", {"key": "ff00:77:1:1:1", "origin": "ff00"})])
@@ -222,7 +224,7 @@ def test_an_earlier_machines_sql_keeps_nothing_from_being_handed_over_again(
     missing = b'{"code": "PGRST202", "message": "Could not find the function public.pd_queued"}'
     with FaultProxy(queue_server.port) as proxy:
         proxy.set(Answer(404, missing, {"Content-Type": "application/json"}, when=asks("pd_queued")))
-        origin.reconciler._queues = Queues(proxy.url, queue_server.keys.service_role)
+        origin.reconciler.queues = Queues(proxy.url, queue_server.keys.service_role)
         origin.step(400)
         origin.reconciler.close()
     assert node.take() == [3] and origin.fleet.trouble is None
@@ -496,15 +498,15 @@ def test_one_that_can_not_be_decoded_is_fetched_again_once(origin: Origin, node:
 
 def test_large_originals_are_put_some_at_a_time(origin: Origin, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are in memory meanwhile."""
-    put = origin.hand_over._wire.put
+    put = Wire.put
     sizes: list[int] = []
 
-    def noted(originals: Mapping[str, bytes]) -> dict[str, ObjectFault | None]:
+    def noted(wire: Wire, originals: Mapping[str, bytes]) -> dict[str, ObjectFault | None]:
         sizes.append(len(originals))
-        return put(originals)
+        return put(wire, originals)
 
     monkeypatch.setattr(hand_over, "PUT_BYTES", 1)
-    monkeypatch.setattr(origin.hand_over._wire, "put", noted)
+    monkeypatch.setattr(Wire, "put", noted)
     fetch(origin, 6)
     origin.step()
     assert origin.steps() == ["handed"] * 4 and sizes == [1] * 4

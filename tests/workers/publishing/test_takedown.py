@@ -15,7 +15,7 @@ import pytest
 
 from ipc import editing
 from ipc.editing import NO_EDITING
-from ipc.files.object_layout import Layout
+from ipc.files.object_layout import Layout, objects_of
 from ipc.files.spool import Spool
 from ipc.intake import take, withdraw
 from ipc.jobs import Job
@@ -69,7 +69,7 @@ class House:
         )
         self.uploader = Publisher(desk.context(), desk.journal, services)
         self.work = Takedowns(self.options, desk.journal, Spool(desk.state_dir / "spool"))
-        self.work._row_seconds = 0.0
+        self.work.row_seconds = 0.0
 
     def close(self) -> None:
         self.work.close()
@@ -239,7 +239,7 @@ def test_not_before_its_time(desk: Desk) -> None:
 def test_what_was_on_its_way_is_looked_for_once_more(house: House) -> None:
     """Objects may arrive in the storage after the first look."""
     job = house.desk.render(1)
-    items = house.uploader.object_stage._pictures([job])[job.id]
+    items = list(objects_of(job, "p/"))
     house.delete(1)
     house.step()
     assert house.counts() == {"leaving": 1}
@@ -468,7 +468,7 @@ def test_a_storage_that_fails(house: House, monkeypatch: pytest.MonkeyPatch) -> 
     failure = breakers.get(house.desk.journal, "takedown")
     assert failure is not None and failure["error"] == "may not delete" and "list and delete" in failure["remedy"]
     monkeypatch.undo()
-    house.work._row_seconds = 0.0
+    house.work.row_seconds = 0.0
     house.step()
     assert (house.names(), breakers.get(house.desk.journal, "takedown")) == (set(), None)
 

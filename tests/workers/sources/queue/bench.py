@@ -66,9 +66,7 @@ class Bench:
     def go_on_until(self, what: str, look: Callable[[], object]) -> None:
         until = time.monotonic() + WAIT_SECONDS
         while not look():
-            assert time.monotonic() < until, (
-                f"waited in vain for {what}: {self.states()}, {self.source._database.error}"
-            )
+            assert time.monotonic() < until, f"waited in vain for {what}: {self.states()}, {self.source.database.error}"
             self.source.go_on()
 
     def fetch(self, count: int = 1) -> None:

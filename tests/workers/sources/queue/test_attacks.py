@@ -42,11 +42,11 @@ def test_messages_that_are_none_of_ours_stop_nothing(make_bench: MakeBench, orig
         {"key": f"{origin.id}:?", "origin": origin.id},
         {**sound[5], "terms": {**sound[5]["terms"], "url": 5}},
     ]
-    origin._queues.hand_over([("live", one) for one in hostile])
-    origin._queues.hand_over([("backfill", sound[6])])
+    origin.queues.hand_over([("live", one) for one in hostile])
+    origin.queues.hand_over([("backfill", sound[6])])
     bench = make_bench(machines={"lease_seconds": 2.0})
     bench.fetch()
-    assert len(bench.source._taking) > 0
+    assert len(bench.source.taking) > 0
     bench.render()
     bench.publish()
     assert set(origin.results()) == {7} and bench.counters() == (1, 0, 0, 0)
@@ -64,8 +64,8 @@ def test_what_the_journal_refuses_is_given_back(
     origin.hand_over(1, PICTURE)
     with monkeypatch.context() as patch:
         patch.setattr(taken, "put", refuse)
-        bench.go_on_until("it to be refused", lambda: len(bench.source._taking))
-    assert bench.is_empty() and "OverflowError" in bench.source._taking.refusal.reason  # type: ignore[union-attr]
+        bench.go_on_until("it to be refused", lambda: len(bench.source.taking))
+    assert bench.is_empty() and "OverflowError" in bench.source.taking.refusal.reason  # type: ignore[union-attr]
     bench.source.end()
     assert (origin.queued(), origin.in_hand()) == (1, 0)
 
@@ -100,7 +100,7 @@ def test_a_bucket_that_refuses_the_keys_costs_no_attempt(
         proxy.set(Answer(403, denied, {"Content-Type": "application/xml"}))
         bench = make_bench(storage={"endpoint": proxy.url})
         origin.hand_over(1, PICTURE)
-        bench.go_on_until("a failure", lambda: bench.source._fetching.bucket_error)
+        bench.go_on_until("a failure", lambda: bench.source.fetching.bucket_error)
         bench.source.report()
         assert "give the key the right" in bench.reports("machines")[-1]["error"]
         proxy.set(Pass())
@@ -116,8 +116,8 @@ def test_a_bucket_that_dribbles_holds_no_fetch_for_ever(
         bench = make_bench(storage={"endpoint": proxy.url})
         proxy.set(Endless(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", b"x", seconds=0.1))
         origin.send(replace(origin.handover(1, PICTURE), bytes=99))
-        bench.go_on_until("it to be given up", lambda: bench.source._fetching.bucket_error)
-        fetching: Fetching = bench.source._fetching
+        bench.go_on_until("it to be given up", lambda: bench.source.fetching.bucket_error)
+        fetching: Fetching = bench.source.fetching
         bench.go_on_until("it to be given back", lambda: not bench.states())
         assert not fetching.is_under_way and fetches() == 1, "it gets no second one"
         proxy.set(Refuse())
@@ -139,8 +139,8 @@ def test_an_origin_whose_originals_are_out_of_reach_keeps_no_other_one_waiting(
     origin.send(*away, *sound[4:])
     bench.go_on_until("the others", lambda: bench.states().count("fetched") == 2)
     assert {one.key.split(":")[2] for one in taken.in_hand(bench.desk.journal)} <= {"5", "6", "7", "8"}
-    assert not bench.source._fetching.bucket_error
-    refusal = bench.source._taking.refusal
+    assert not bench.source.fetching.bucket_error
+    refusal = bench.source.taking.refusal
     assert refusal and "NoSuchBucket" in refusal.reason and "don't reach" in refusal.reason
     bench.source.end()
     assert (origin.queued(), origin.in_hand()) == (8, 0)
@@ -175,10 +175,10 @@ def test_a_clock_that_is_set_gives_nothing_back(
     now = time.time
     for hours in (1, -1):
         monkeypatch.setattr(time, "time", lambda hours=hours: now() + 3600 * hours)
-        bench.source._keeping.extend()
+        bench.source.keeping.extend()
         bench.source.go_on()
         assert bench.states() == ["fetched"] and origin.in_hand() == 1
-    keeping = bench.source._keeping
+    keeping = bench.source.keeping
     keeping._clock = lambda: time.monotonic() + 601
     keeping.give_away()
     assert bench.is_empty() and bench.counters() == (0, 0, 1, 0)
@@ -305,7 +305,7 @@ def test_a_node_whose_right_is_taken_away_says_so_and_goes_on_when_it_is_back(
         bench.render()
         bench.publish()
         bench.source._next_extension = 0.0
-        bench.go_on_until("a failure", lambda: bench.source._database.error)
+        bench.go_on_until("a failure", lambda: bench.source.database.error)
         report: dict[str, Any] = bench.reports("machines")[-1]
         assert report["remedy"], report
         assert bench.states() == ["rendered"]
@@ -321,13 +321,13 @@ def test_what_is_stored_while_its_lease_is_asked_for_is_not_dropped(make_bench: 
     origin.hand_over(1, PICTURE)
     bench.fetch()
     bench.render()
-    keeping, database = bench.source._keeping, bench.source._database
+    keeping, database = bench.source.keeping, bench.source.database
     extend = database.extend
 
     def slow(receipts: Any) -> Any:
         assert bench.publisher.object_stage.step() == 1
         (one,) = taken.in_hand(bench.desk.journal)
-        origin._queues.take_back(origin.id, [one.key], untaken_only=False)
+        origin.queues.take_back(origin.id, [one.key], untaken_only=False)
         return extend(receipts)
 
     database.extend = slow  # type: ignore[method-assign]

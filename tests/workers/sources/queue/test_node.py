@@ -357,7 +357,7 @@ def test_what_is_not_for_this_node_stays_and_the_rest_goes_on(
     lost = origin.handover(2, picture(2))
     later = origin.handover(4, picture(4))
     origin.send(elsewhere, replace(lost, object="pictures/wire/gone", post=moved(lost, "pictures/wire/gone")))
-    origin._queues.hand_over([("live", {**later.packed(), "v": 99})])
+    origin.queues.hand_over([("live", {**later.packed(), "v": 99})])
     origin.hand_over(3, picture(3))
     node = make_node()
     node.start()
