@@ -115,24 +115,24 @@ class HostedInstance(Instance):
         named: dict[str, tuple[int, str]] = {}
         for row in rows:
             original = f"pictures/{row['sha256'][:2]}/{row['sha256']}/stripped.jpg"
-            named[original] = (len(self._body(original)), row["mime"])
+            named[original] = (len(self.body_of(original)), row["mime"])
             for one in row["renditions"]:
                 named[one["key"]] = (one["bytes"], f"image/{one['format']}")
                 assert one["url"].endswith(f"/{self.bucket}/{one['key']}")
-                with Image.open(io.BytesIO(self._body(one["key"]))) as image:
+                with Image.open(io.BytesIO(self.body_of(one["key"]))) as image:
                     image.load()
                     assert image.size == (one["width"], one["height"])
             keys = [one["key"] for one in row["renditions"]]
             (preview,) = {re.sub(r"[0-9]+-([0-9a-f]{8})\.[a-z]+$", r"preview-\1.jpg", key) for key in keys}
-            named[preview] = (len(self._body(preview)), "image/jpeg")
-            assert strip(self._body(original), "jpg") == self._body(original)
+            named[preview] = (len(self.body_of(preview)), "image/jpeg")
+            assert strip(self.body_of(original), "jpg") == self.body_of(original)
         for key, (size, content_type) in named.items():
             head = self.client.head_object(Bucket=self.bucket, Key=key)
             assert (head["ContentLength"], head["ContentType"]) == (size, content_type)
             assert head["CacheControl"] == CACHE_CONTROL
         assert set(self.objects()) == set(named)
 
-    def _body(self, key: str) -> bytes:
+    def body_of(self, key: str) -> bytes:
         return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
 

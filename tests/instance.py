@@ -202,7 +202,7 @@ class Instance:
 
     def left_over(self) -> list[int]:
         """Every process of the sessions that this instance has started, the root included."""
-        return [pid for pid in _pids() if _session_of(pid) in self._sessions]
+        return [pid for pid in all_pids() if session_of(pid) in self._sessions]
 
     def records(self) -> list[dict[str, Any]]:
         """The log, as far as it is JSON."""
@@ -415,11 +415,11 @@ def _is_resource_tracker(process: psutil.Process) -> bool:
         return False
 
 
-def _pids() -> list[int]:
+def all_pids() -> list[int]:
     return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
-def _session_of(pid: int) -> int:
+def session_of(pid: int) -> int:
     """The session of a process; 0 if it is gone or only waits to be reaped by somebody else."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()

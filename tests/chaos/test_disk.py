@@ -74,7 +74,7 @@ def test_a_full_disk_is_waited_for(on_disk: OnDisk) -> None:
     wait_for("the problem", lambda: "state_dir cannot be written" in on_disk.problems())
     assert "Make room on state_dir's disk" in on_disk.problems()
     before = instance.pids()
-    time.sleep(3.0)  # longer than a waiting child waits to try the disk
+    time.sleep(3.0)  # nobody ends in this: each child that waits tries the disk meanwhile
     assert before.items() <= instance.pids().items(), "who waits does not die"
     assert on_disk.ends() == []
     on_disk.disk.make_room()

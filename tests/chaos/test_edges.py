@@ -75,7 +75,7 @@ def test_a_slow_disk_freezes_and_a_clock_that_is_set_end_nobody(instance: Instan
         wait_for("some pictures", processed(instance, pictures))
         machine.set(clock_seconds=seconds, fsync_seconds=0.15)
         wait_for("/status", instance.status)
-        time.sleep(2.5)  # for everybody to look at the clock once
+        time.sleep(2.5)  # nobody is ended while each looks at the clock once: no sign shows that it has
         wait_for("all to be well", lambda: (instance.status() or {"problems": None})["problems"] == [])
     machine.set(clock_seconds=-3600)
     assert instance.pids() == before
@@ -88,7 +88,7 @@ def freeze_and_thaw(instance: Instance, victims: list[int]) -> None:
     before = instance.pids()
     for pid in victims:
         os.kill(pid, signal.SIGSTOP)
-    time.sleep(3.0)  # longer than the root's patience with its own loop
+    time.sleep(3.0)  # the freeze itself: nobody is blamed for one that outlasts the root's patience with its own loop
     for pid in victims:
         os.kill(pid, signal.SIGCONT)
     assert instance.wait_until_running() == before

@@ -96,7 +96,7 @@ def test_with_a_bucket_and_a_project(
 
         def read(key: str) -> bytes | None:
             whole = f"pictures/{key}"
-            return instance._body(whole) if whole in instance.objects() else None
+            return instance.body_of(whole) if whole in instance.objects() else None
 
         try:
             instance.start(**ON, PICTUREDESK_FAILPOINT=point)

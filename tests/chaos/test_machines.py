@@ -342,7 +342,7 @@ def test_a_partition_for_longer_than_a_lease(whom: str, how: Any, many: Path, ma
             links.database.set(how)
         if which != "database":
             links.storage.set(how)
-        time.sleep(3 * LEASE_SECONDS)
+        time.sleep(3 * LEASE_SECONDS)  # the partition itself
         machines.heal()
         machines.finish(MESSAGES, seconds=LONG_SECONDS)
 
@@ -426,7 +426,7 @@ def test_nodes_that_are_frozen_in_turn(few: Path, make: Make) -> None:
             with contextlib.suppress(AssertionError):
                 wait_for("it to hold some", lambda of=node: in_hand(of), 6.0)  # type: ignore[misc]
             signal_all(node, signal.SIGSTOP)
-            time.sleep(2.5)
+            time.sleep(2.5)  # the freeze itself: its leases, of a second, run out
             signal_all(node, signal.SIGCONT)
         lost = [ask(node, "SELECT sum(lost) FROM origins") for node in machines.nodes]
         print(lost, machines.tell())
@@ -442,7 +442,7 @@ def test_a_frozen_node(seconds: float, many: Path, make: Make) -> None:
         machines.start()
         wait_for("both to hold some", lambda: all(map(in_hand, machines.nodes)))
         signal_all(machines.nodes[0], signal.SIGSTOP)
-        time.sleep(seconds)
+        time.sleep(seconds)  # the freeze itself
         signal_all(machines.nodes[0], signal.SIGCONT)
         machines.finish(MESSAGES, seconds=LONG_SECONDS)
 

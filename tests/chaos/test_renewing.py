@@ -19,6 +19,7 @@ from tests import lengths
 from tests.chaos.signs import killed
 from tests.hosted import HostedInstance
 from tests.instance import Instance, wait_for
+from tests.ipc.tables import sql
 from tests.pictures import make_export
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
@@ -42,7 +43,7 @@ def make_older(state_dir: Path, options: dict[str, Any], folder: Path) -> None:
     """Leave what version 1.0 has left: renditions without a recipe in their keys, in the rows and in the journal."""
     journal, storage = Journal.open(state_dir / "journal.db"), storages.make(options)
     prefix = options["storage"]["prefix"]
-    for (job_id,) in journal._connection.execute("SELECT id FROM jobs WHERE state = 'published'").fetchall():
+    for (job_id,) in sql(journal, "SELECT id FROM jobs WHERE state = 'published'"):
         job = lookup.job(journal, job_id)
         assert job is not None and job.recipe
         storage.delete(preview_key(job, prefix))
@@ -59,8 +60,8 @@ def make_older(state_dir: Path, options: dict[str, Any], folder: Path) -> None:
             storage.delete(rendition_key(job, one, prefix))
             source.unlink()
         packed = msgpack.packb([[one.width, one.height, one.format, one.bytes] for one in former])
-        journal._connection.execute("UPDATE jobs SET renditions = ? WHERE id = ?", [packed, job_id])
-    journal._connection.execute("UPDATE jobs SET recipe = NULL, appearance = NULL, preview_bytes = NULL")
+        sql(journal, "UPDATE jobs SET renditions = ? WHERE id = ?", packed, job_id)
+    sql(journal, "UPDATE jobs SET recipe = NULL, appearance = NULL, preview_bytes = NULL")
     assert sum(transitions.write_again(journal, address, BACKFILL, 99) for address in (None, 1))
     storage.close()
     journal.close()

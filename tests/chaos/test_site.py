@@ -77,7 +77,7 @@ def test_with_a_bucket_and_a_project(
             instance.start(**ON, PICTUREDESK_FAILPOINT=point)
             front = "pictures/site/index.html"
             wait_for("all pages", lambda: pages | {front} <= instance.objects().keys())
-            wait_for("the front page", lambda: all(f"{one}.html" in str(instance._body(front)) for one in (1, 2, 3)))
+            wait_for("the front page", lambda: all(f"{one}.html" in str(instance.body_of(front)) for one in (1, 2, 3)))
             head = instance.client.head_object(Bucket=bucket, Key=front)
             assert (head["CacheControl"], head["ContentType"]) == ("public, max-age=60", "text/html; charset=utf-8")
             assert killed(instance) == ["uploader"]

@@ -21,6 +21,7 @@ from tests import lengths
 from tests.chaos.signs import killed
 from tests.hosted import Feed, HostedInstance
 from tests.instance import Instance, wait_for
+from tests.ipc.tables import scalar
 from tests.pictures import CHANNEL, make_export
 from tests.servers.cdn import TOKEN, ZONE, Cdn
 from tests.servers.objects import ObjectServer
@@ -53,7 +54,7 @@ def cdn() -> Iterator[Cdn]:
 def delete(instance: Instance, number: int) -> None:
     """The source says that this message is deleted."""
     with closing(Journal.open(instance.state_dir / "journal.db")) as journal:
-        ((channel,),) = journal._connection.execute("SELECT channel_id FROM jobs WHERE message_id = ?", [number])
+        channel = scalar(journal, "SELECT channel_id FROM jobs WHERE message_id = ?", number)
         assert withdraw(journal, channel, [number], time.time(), is_told=True) == [number]
 
 

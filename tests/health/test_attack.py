@@ -22,6 +22,7 @@ from tests import lengths
 from tests.backlog import fill_journal
 from tests.health.process import health_process
 from tests.ipc.builders import kept_counts, kept_reasons, recounted, recounted_counts, recounted_reasons
+from tests.ipc.tables import scalar
 from tests.supervisor.stage import Stage
 
 pytestmark = pytest.mark.tree
@@ -118,7 +119,7 @@ def test_a_kill_while_thousands_come_back_leaves_each_of_them_here_or_there(tmp_
             assert kept_counts(journal) == recounted_counts(journal)
             assert kept_reasons(journal) == recounted_reasons(journal) and sum(kept_reasons(journal).values()) == left
             half = "SELECT count(*) FROM jobs WHERE (state = 'dead') != (dead_state IS NOT NULL)"
-            assert journal._connection.execute(half).fetchone()[0] == 0 and journal.check() == []
+            assert scalar(journal, half) == 0 and journal.check() == []
             yield from stage.replaced("health")
             assert ask(address, "POST", "/actions/retry", json.dumps({"all": True})) == 200
             assert figures.states(journal)["dead"] == 0 and kept_reasons(journal) == {}

@@ -20,6 +20,7 @@ from ipc.journal.machines.claims import Claim
 from ipc.posts import Channel, Page, Photo, Post, Source
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import JobDone
+from tests.ipc.tables import sql
 
 HOME = Path(__file__).parents[2]
 CHANNEL = 42
@@ -151,7 +152,7 @@ def job_values(message_id: int, channel_id: int = CHANNEL) -> dict[str, Any]:
 def recounted(journal: Journal) -> dict[str, int]:
     """What `states` must say, counted row by row."""
     counted: dict[str, int] = dict.fromkeys(STATES, 0)
-    for row in journal._connection.execute("SELECT state, count(*) FROM jobs GROUP BY state"):
+    for row in sql(journal, "SELECT state, count(*) FROM jobs GROUP BY state"):
         counted[row[0]] = row[1]
     return counted
 
@@ -162,14 +163,14 @@ Counts: TypeAlias = dict[tuple[str, int], tuple[int, int, int]]
 
 def kept_counts(journal: Journal) -> Counts:
     """What the triggers have kept, without what is nothing."""
-    found = journal._connection.execute("SELECT * FROM counts WHERE (jobs, put_off, spool_bytes) != (0, 0, 0)")
+    found = sql(journal, "SELECT * FROM counts WHERE (jobs, put_off, spool_bytes) != (0, 0, 0)")
     return {(row["state"], row["channel_id"]): (row["jobs"], row["put_off"], row["spool_bytes"]) for row in found}
 
 
 def recounted_counts(journal: Journal) -> Counts:
     """What they must have kept, counted row by row."""
     counted: Counts = {}
-    for row in journal._connection.execute("SELECT * FROM jobs"):
+    for row in sql(journal, "SELECT * FROM jobs"):
         jobs, put_off, spool_bytes = counted.get((row["state"], row["channel_id"]), (0, 0, 0))
         mine = 0 if row["stored"] else (row["bytes"] or 0) + row["rendition_bytes"]
         counted[row["state"], row["channel_id"]] = (jobs + 1, put_off + (row["next_at"] > 0), spool_bytes + mine)
@@ -178,18 +179,18 @@ def recounted_counts(journal: Journal) -> Counts:
 
 def kept_reasons(journal: Journal) -> dict[str, int]:
     """How many dead letters the triggers have counted of each reason."""
-    return {row["reason"]: row["jobs"] for row in journal._connection.execute("SELECT * FROM dead_reasons")}
+    return {row["reason"]: row["jobs"] for row in sql(journal, "SELECT * FROM dead_reasons")}
 
 
 def recounted_reasons(journal: Journal) -> dict[str, int]:
     """The same, counted row by row."""
-    dead = journal._connection.execute("SELECT reason FROM jobs WHERE state = 'dead'")
+    dead = sql(journal, "SELECT reason FROM jobs WHERE state = 'dead'")
     return dict(Counter(row["reason"] or "" for row in dead))
 
 
 def rows(journal: Journal) -> list[dict[str, Any]]:
     """Every job's row but its id and what only tells its story, in the order of the messages."""
-    found = journal._connection.execute("SELECT * FROM jobs ORDER BY channel_id, message_id")
+    found = sql(journal, "SELECT * FROM jobs ORDER BY channel_id, message_id")
     return [{name: value for name, value in dict(row).items() if name not in ("id", *STORY)} for row in found]
 
 

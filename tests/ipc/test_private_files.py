@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from ipc.journal import Journal, JournalError
 from ipc.private_files import IsLink
 from supervisor.host import instance_lock
 from tests import checking
+from workers.publishing.catalog import CatalogFault
 from workers.publishing.catalog.embedded import SqliteCatalog
 from workers.publishing.catalog.embedded import check as check_catalog
 from workers.publishing.storage.files import FileStorage
@@ -81,8 +81,8 @@ def test_a_link_is_not_followed(name: str, target: str, tmp_path: Path) -> None:
     [said] = private_files.links(state_dir)
     assert said.startswith(f"{state_dir / name} is a symbolic link to {elsewhere / target}") and "rm " in said
     if name == "catalog.db":  # which is tried again at every batch
-        with pytest.raises(sqlite3.OperationalError, match="is a symbolic link"):
-            SqliteCatalog(state_dir / name)._connect()
+        with pytest.raises(CatalogFault, match="is a symbolic link"):
+            SqliteCatalog(state_dir / name).referenced([])
     else:
         with pytest.raises((IsLink, JournalError), match="is a symbolic link"):
             MAKERS[name](state_dir)
@@ -105,8 +105,8 @@ def test_nobody_waits_for_a_fifo_in_the_place_of_a_database(tmp_path: Path) -> N
     for opened in (Journal.open, Journal.open_to_read):
         with pytest.raises(JournalError, match="is a FIFO or a device"):
             opened(tmp_path / "journal.db")
-    with pytest.raises(sqlite3.OperationalError, match="is a FIFO or a device"):
-        SqliteCatalog(tmp_path / "catalog.db")._connect()
+    with pytest.raises(CatalogFault, match="is a FIFO or a device"):
+        SqliteCatalog(tmp_path / "catalog.db").referenced([])
     [said] = checking.faults(check_catalog, tmp_path / "catalog.db")
     assert "is a FIFO or a device" in said
 

@@ -30,7 +30,7 @@ class Cdn:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                status, headers, answer = cdn._answer(self.path, self.headers.get("Authorization", ""), body)
+                status, headers, answer = cdn.answer_to(self.path, self.headers.get("Authorization", ""), body)
                 self.send_response(status)
                 for name, value in {**headers, "Content-Length": str(len(answer))}.items():
                     self.send_header(name, value)
@@ -43,7 +43,7 @@ class Cdn:
         self._server = ThreadingHTTPServer((HOST, 0), Handler)
         self.api = f"http://{HOST}:{self._server.server_port}/client/v4"
 
-    def _answer(self, path: str, authorization: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def answer_to(self, path: str, authorization: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         self.requests += 1
         if self.answers:
             return self.answers.pop(0)

@@ -50,7 +50,7 @@ _START_SECONDS = 60.0
 _GRPC = 10_000
 """Each of its services listens on a second port, so much above the first."""
 
-_SOCKETS = Path("/tmp"), "seaweedfs-*-{}.sock"
+SOCKETS = Path("/tmp"), "seaweedfs-*-{}.sock"
 """What it leaves lying about for each port, whatever TMPDIR says."""
 
 _SERVICES = ("master", "volume", "filer", "s3", "admin")
@@ -85,9 +85,9 @@ class ObjectServer:
     secret_access_key = "testsecret"
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._log = folder / "log"
-        ports = free_ports(len(_SERVICES), companion=_GRPC, but=_ports_of_others())
+        ports = free_ports(len(_SERVICES), companion=_GRPC, but=ports_of_others())
         self._ports = dict(zip(_SERVICES, ports, strict=True))
         self._process: subprocess.Popen[bytes] | None = None
         self._client: S3Client | None = None
@@ -116,16 +116,16 @@ class ObjectServer:
 
     def start(self) -> None:
         """Start it, and return when it has stored something."""
-        self._make_folder()
-        (self._folder / "s3.json").write_text(json.dumps({"identities": self._identities()}))
+        self.make_folder()
+        (self.folder / "s3.json").write_text(json.dumps({"identities": self._identities()}))
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _GUARD, self._patterns(), _binary(), *self._arguments()],
+                [sys.executable, "-I", "-S", "-c", _GUARD, self._patterns(), binary(), *self._arguments()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=self._folder,
-                env={"PATH": os.defpath, "HOME": str(self._folder)},
+                cwd=self.folder,
+                env={"PATH": os.defpath, "HOME": str(self.folder)},
                 start_new_session=True,
             )
         LASTING.add(self._process.pid)
@@ -186,11 +186,11 @@ class ObjectServer:
         with contextlib.suppress(self.client().exceptions.NoSuchBucket):
             self.client().delete_bucket(Bucket=name)
 
-    def _make_folder(self) -> None:
-        (self._folder / "data").mkdir(parents=True, exist_ok=True)
+    def make_folder(self) -> None:
+        (self.folder / "data").mkdir(parents=True, exist_ok=True)
 
     def _patterns(self) -> str:
-        folder, name = _SOCKETS
+        folder, name = SOCKETS
         numbers = [number for port in self._ports.values() for number in (port, port + _GRPC)]
         return ":".join(str(folder / name.format(number)) for number in numbers)
 
@@ -258,9 +258,9 @@ def object_server() -> Iterator[ObjectServer]:
         shutil.rmtree(folder)
 
 
-def _ports_of_others() -> set[int]:
+def ports_of_others() -> set[int]:
     """Ports whose sockets lie there from others: a server that may not remove them does not start."""
-    folder, name = _SOCKETS
+    folder, name = SOCKETS
     return {int(path.stem.rpartition("-")[2]) for path in folder.glob(name.format("*"))}
 
 
@@ -268,7 +268,7 @@ def _there(client: S3Client) -> tuple[type[ClientError], ...]:
     return client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou
 
 
-def _binary() -> str:
+def binary() -> str:
     """The `weed` of this environment, wherever its Python was called from."""
     found = shutil.which("weed", path=sysconfig.get_path("scripts"))
     if found is None:

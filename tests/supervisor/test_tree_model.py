@@ -185,7 +185,7 @@ class TreeMachine(RuleBasedStateMachine):
         return Puppet(next(self.numbers), self.clock.now)
 
     def slot(self, name: str) -> Slot:
-        return self.tree._shared.slots[name]
+        return next(one for one in self.tree.slots if one.spec.name == name)
 
     # What happens
 

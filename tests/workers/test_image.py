@@ -171,7 +171,7 @@ def test_an_animation_that_an_encoder_stilled_is_counted(
 ) -> None:
     frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
     frames[0].save(place.readable / "original", "GIF", save_all=True, append_images=frames[1:])
-    monkeypatch.setitem(animation._ENCODERS, "webp", lambda *_: 1 / 0 if broken else "")
+    monkeypatch.setitem(animation.ENCODERS, "webp", lambda *_: 1 / 0 if broken else "")
     seconds = 60.0 if broken else -1.0
     monkeypatch.setattr(imaging, "seconds_for", lambda _: seconds)
     ladder = imaging.Ladder((160,), webp=True, avif=False, animations=True)

@@ -32,7 +32,7 @@ from ipc.journal import Journal, JournalError, breakers, figures, leases, pictur
 from ipc.journal.leases import LEASE_SECONDS
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import MAX_BYTES, Ready, Report, Wake, encode
-from tests.instance import HOME, wait_for
+from tests.instance import DEADLINE_SECONDS, HOME, wait_for
 from tests.servers.faults import BlackHole, FaultProxy
 from tests.servers.ports import free_port
 from tests.workers.desk import CHANNEL, LADDER, Desk
@@ -45,7 +45,7 @@ from workers.publishing.service.suspects import ALONE_FAILURES
 from workers.publishing.stage import StageHangs
 from workers.publishing.storage import FileStorage, NewObject, ObjectFault, Put, StorageFault
 from workers.publishing.threads import Interrupted
-from workers.uploader import Services, main
+from workers.uploader import Services, Uploader, main
 
 FAILURES = 3
 TIMEOUT_SECONDS = 60.0
@@ -1150,12 +1150,19 @@ def test_what_ends_a_stage_ends_the_process(desk: Desk, monkeypatch: pytest.Monk
 def test_what_ends_a_stage_during_the_stop_ends_the_process(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
+    is_draining, drain = threading.Event(), Uploader.drain
+
+    def noted(uploader: Uploader) -> None:
+        is_draining.set()
+        drain(uploader)
+
     def fail(journal: Journal, jobs: list[Job], *others: object) -> list[Job]:
         desk.ask_to_stop()
-        time.sleep(0.5)  # until the main thread has seen it
+        assert is_draining.wait(DEADLINE_SECONDS)
         raise sqlite3.OperationalError("disk I/O error")
 
     monkeypatch.setattr(transitions, name, fail)
+    monkeypatch.setattr(Uploader, "drain", noted)
     monkeypatch.setattr("workers.uploader.POLL_SECONDS", 0.1)
     desk.render(1)
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):

@@ -44,7 +44,10 @@ log = structlog.get_logger()
 
 
 class Renewals:
-    """`options` are the uploader's. `wake(state)` hints to the process that takes jobs in that state."""
+    """`options` are the uploader's. `wake(state)` hints to the process that takes jobs in that state.
+
+    `row_seconds` is how long a row may be on its way: what it no longer names stays stored until then.
+    """
 
     def __init__(self, options: Mapping[str, Any], journal: Journal, spool: Spool, wake: Callable[[str], None]) -> None:
         self._options = options
@@ -53,7 +56,7 @@ class Renewals:
         self._wake = wake
         self._prefix: str = options["storage"]["prefix"]
         self._wanted: Published = options["storage"]["originals"]
-        self._row_seconds = row_seconds(options["catalog"])
+        self.row_seconds = row_seconds(options["catalog"])
         self._services = OwnServices(options, ANSWER_SECONDS)
 
     def step(self) -> int:
@@ -123,15 +126,15 @@ class Renewals:
 
     def _clear(self) -> int:
         """Delete the old objects of those whose rows have been there for as long as any row may be on its way."""
-        moved = renewals.due(self._journal, "moved", AT_ONCE, age_seconds=self._row_seconds)
+        moved = renewals.due(self._journal, "moved", AT_ONCE, age_seconds=self.row_seconds)
         if not moved:
             return 0
         found = self._found(moved)
         storage, catalog = self._services.storage, self._services.catalog
-        scope = GarbageScope(storage, catalog, self._journal, self._prefix, self._row_seconds)
+        scope = GarbageScope(storage, catalog, self._journal, self._prefix, self.row_seconds)
         failpoints.reach("renewed.moved")
         removed = set()
-        for one in remove(scope, found.values(), time.monotonic() - self._row_seconds):
+        for one in remove(scope, found.values(), time.monotonic() - self.row_seconds):
             removed.add(one.sha256)
             log.info("renditions.replaced", sha256=one.sha256, renditions=len(one.objects))
         failpoints.reach("renewed.deleted")

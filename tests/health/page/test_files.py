@@ -17,6 +17,7 @@ from ipc.jobs import Rendition
 from ipc.journal import lookup, pictures, transitions
 from tests.health.page.asgi import TOKEN, Desk
 from tests.ipc import builders
+from tests.ipc.tables import sql
 from tests.supervisor.stage import open_fds
 
 MAKE = Callable[..., Desk]
@@ -246,7 +247,7 @@ def test_hidden_pictures_are_not_among_them(make_desk: MAKE) -> None:
         transitions.hide(desk.journal, job, "operator", 1)
     assert read(desk)["pictures"] == []
     with desk.journal.transaction():
-        desk.journal._connection.execute("UPDATE jobs SET state = 'published', shown = 0")
+        sql(desk.journal, "UPDATE jobs SET state = 'published', shown = 0")
     assert read(desk)["pictures"] == []
 
 

@@ -36,6 +36,7 @@ from tests.ipc.builders import (
     recounted,
     rows,
 )
+from tests.ipc.tables import scalar, sql
 
 
 @pytest.fixture
@@ -630,14 +631,14 @@ def test_a_transaction_that_fails_changes_nothing_and_the_next_one_works(journal
 
 def test_a_transaction_that_sqlite_has_ended_itself_raises_what_was_wrong(journal: Journal) -> None:
     with pytest.raises(OSError, match="the cause"), journal.transaction():
-        journal._connection.execute("ROLLBACK")
+        sql(journal, "ROLLBACK")
         raise OSError("the cause")
     put(journal)
 
 
 def test_a_full_disk_is_named_and_the_next_transaction_works(journal: Journal) -> None:
-    (pages,) = journal._connection.execute("PRAGMA page_count").fetchone()
-    journal._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+    pages = scalar(journal, "PRAGMA page_count")
+    sql(journal, f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(sqlite3.OperationalError, match="full"):
         take(journal, page(*(post(number, caption="x" * 4000) for number in range(1, 50))), NOW)
     assert (rows(journal), figures.channels(journal)) == ([], [])
@@ -646,7 +647,7 @@ def test_a_full_disk_is_named_and_the_next_transaction_works(journal: Journal) -
 
 def test_a_commit_that_fails_leaves_no_transaction_open(journal: Journal) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"), journal.transaction():
-        journal._connection.execute("PRAGMA defer_foreign_keys = ON")
+        sql(journal, "PRAGMA defer_foreign_keys = ON")
         journal.run("add_job", **job_values(1, channel_id=77))
     assert rows(journal) == []
     put(journal)
@@ -661,15 +662,15 @@ def test_a_journal_is_made_and_found_again(tmp_path: Path) -> None:
     first.close()
     second = open_journal(tmp_path)
     assert again(second, job) == job
-    assert second._connection.execute("PRAGMA user_version").fetchone()[0] == VERSION
-    assert second._connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert scalar(second, "PRAGMA user_version") == VERSION
+    assert scalar(second, "PRAGMA journal_mode") == "wal"
     second.close()
 
 
 @pytest.mark.parametrize(("durable", "synchronous"), [(False, 1), (True, 2)])
 def test_durable_waits_for_the_disk(durable: bool, synchronous: int, tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "journal.db", durable=durable)
-    assert journal._connection.execute("PRAGMA synchronous").fetchone()[0] == synchronous
+    assert scalar(journal, "PRAGMA synchronous") == synchronous
     journal.close()
 
 
@@ -780,7 +781,7 @@ def test_reading_fails_as_a_journal_error(tmp_path: Path) -> None:
     open_journal(tmp_path).close()
     reader = Journal.open_to_read(tmp_path / "journal.db")
     with pytest.raises(JournalError, match="cannot be read"), reader.reading():
-        reader._connection.execute("SELECT * FROM no_such_table")
+        sql(reader, "SELECT * FROM no_such_table")
     with reader.reading():
         assert figures.states(reader)["seen"] == 0
     reader.close()

@@ -32,6 +32,7 @@ from tests.ipc.builders import (
     recounted_counts,
     recounted_reasons,
 )
+from tests.ipc.tables import sql
 from tests.lengths import length
 
 POLICY = RetryPolicy(max_attempts=2, base_seconds=60)
@@ -492,8 +493,8 @@ class JournalMachine(RuleBasedStateMachine):
             self.revisions[job_id] = job.revision
 
     def renewal_of(self, job_id: int) -> str | None:
-        row = self.journal._connection.execute("SELECT step FROM renewals WHERE job = ?", [job_id]).fetchone()
-        return str(row["step"]) if row else None
+        found = sql(self.journal, "SELECT step FROM renewals WHERE job = ?", job_id)
+        return str(found[0]["step"]) if found else None
 
     @invariant()
     def no_job_is_lost(self) -> None:
@@ -547,7 +548,7 @@ def test_the_model_sees_a_fault() -> None:
         machine = JournalMachine()
         machine.open()
         machine.take(1, "a", "f:1", False, 0)
-        machine.journal._connection.execute(fault)
+        sql(machine.journal, fault)
         try:
             machine.counters_are_what_a_recount_gives()
             machine.every_job_is_where_the_model_has_it()

@@ -51,6 +51,7 @@ from tests.ipc.builders import (
     recounted_counts,
     recounted_reasons,
 )
+from tests.ipc.tables import connection_of, scalar, sql
 
 SCHEMA_1 = """
 -- The journal: the only truth about which picture is where. One file, one transaction for cursor and job.
@@ -271,7 +272,7 @@ def journal(old: Path) -> Iterator[Journal]:
     assert kept_counts(journal) == recounted_counts(journal)
     assert kept_reasons(journal) == recounted_reasons(journal)
     assert journal.check() == []
-    assert journal._connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert sql(journal, "PRAGMA foreign_key_check") == []
     journal.close()
 
 
@@ -282,7 +283,7 @@ def shape(connection: sqlite3.Connection) -> dict[str, Any]:
     """All that matters of the schema: the order of columns does not, nor that an added one has a default."""
     connection.row_factory = sqlite3.Row
     found: dict[str, Any] = {}
-    for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall():
+    for kind, name, text in connection.execute("SELECT type, name, sql FROM sqlite_master").fetchall():
         if kind == "table":
             columns = connection.execute(f"PRAGMA table_xinfo({name})").fetchall()
             (options,) = connection.execute(f"PRAGMA table_list({name})").fetchall()
@@ -291,13 +292,13 @@ def shape(connection: sqlite3.Connection) -> dict[str, Any]:
                     column["name"]: (column["type"], column["notnull"], column["pk"], column["hidden"])
                     for column in columns
                 },
-                "generated": re.findall(r"GENERATED ALWAYS AS .*? END", " ".join(re.sub("--.*", "", sql).split())),
+                "generated": re.findall(r"GENERATED ALWAYS AS .*? END", " ".join(re.sub("--.*", "", text).split())),
                 "options": (options["strict"], options["wr"]),
                 "keys": [tuple(row) for row in connection.execute(f"PRAGMA foreign_key_list({name})")],
-                "checks": sorted(re.findall(r"CHECK \([^)]*\)+", sql)),
+                "checks": sorted(re.findall(r"CHECK \([^)]*\)+", text)),
             }
         else:
-            found[f"{kind} {name}"] = sql and " ".join(re.sub("--.*", "", sql).split())
+            found[f"{kind} {name}"] = text and " ".join(re.sub("--.*", "", text).split())
     for table in [name.split()[1] for name in found if name.startswith("table")]:
         for index in connection.execute(f"PRAGMA index_list({table})").fetchall():
             columns = [row["name"] for row in connection.execute(f"PRAGMA index_info({index['name']})")]
@@ -307,8 +308,8 @@ def shape(connection: sqlite3.Connection) -> dict[str, Any]:
 
 def test_it_has_the_shape_of_a_new_one(journal: Journal) -> None:
     new = open_journal(None)
-    expected = shape(new._connection)
-    assert shape(journal._connection) == expected
+    expected = shape(connection_of(new))
+    assert shape(connection_of(journal)) == expected
     assert {
         "index jobs_ready",
         "trigger job_moves",
@@ -318,7 +319,7 @@ def test_it_has_the_shape_of_a_new_one(journal: Journal) -> None:
         "table sightings",
         "columns of jobs_ready_by_channel",
     } <= set(expected)
-    assert journal._connection.execute("PRAGMA user_version").fetchone()[0] == VERSION
+    assert scalar(journal, "PRAGMA user_version") == VERSION
     new.close()
 
 
@@ -335,8 +336,8 @@ def test_the_shape_tells_journals_apart() -> None:
     ]
     for change in changes:
         new, other = open_journal(None), open_journal(None)
-        other._connection.executescript(change)
-        assert shape(other._connection) != shape(new._connection), change
+        connection_of(other).executescript(change)
+        assert shape(connection_of(other)) != shape(connection_of(new)), change
         new.close()
         other.close()
 
@@ -436,11 +437,11 @@ def test_the_addresses_of_published_rows_are_kept(version: int, old: Path) -> No
     journal = open_journal(old.parent)
     assert [tuple(one) for one in addresses.published(journal)] == [(7, "https://a.org/p/", "p/", 1, 1)]
     assert {one["address"] for one in contents(old)["jobs"]} == {None, 3, 7}
-    assert journal._connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert sql(journal, "PRAGMA foreign_key_check") == []
     assert addresses.number_of(journal, "https://a.org/p/", "p/", 1) == 7
     assert addresses.number_of(journal, "https://a.org/p/", "p/", 2) > 7
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
-        journal._connection.execute("UPDATE jobs SET address = 99")
+        sql(journal, "UPDATE jobs SET address = 99")
     journal.close()
 
 
@@ -471,7 +472,7 @@ def test_that_a_picture_is_blocked_is_a_cause_of_its_own(version: int, old: Path
     waits = lookup.known(journal, CHANNEL, 2)
     assert waits is not None and waits.dead_cause is None
     with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
-        journal._connection.execute("UPDATE jobs SET dead_cause = 'other' WHERE message_id = 9")
+        sql(journal, "UPDATE jobs SET dead_cause = 'other' WHERE message_id = 9")
     journal.close()
 
 
@@ -635,7 +636,7 @@ def test_several_processes_that_open_it_at_once(tmp_path: Path) -> None:
     new = open_journal(None)
     for number in range(FILES):
         journal = Journal.open(tmp_path / f"{number}.db")
-        assert shape(journal._connection) == shape(new._connection)
+        assert shape(connection_of(journal)) == shape(connection_of(new))
         journal.close()
     new.close()
 

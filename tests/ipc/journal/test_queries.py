@@ -10,6 +10,7 @@ import pytest
 
 from ipc.journal import QUERIES, Journal, figures, pictures, queue
 from tests.ipc.builders import HOME, NOW, kept_counts, kept_reasons, open_journal, recounted_counts, recounted_reasons
+from tests.ipc.tables import connection_of, sql
 
 TEXT = (HOME / "ipc" / "journal" / "queries.sql").read_text(encoding="utf-8")
 
@@ -128,36 +129,38 @@ def a_journal(count: int) -> Journal:
             for number, (state, source, stored, alone, cause) in enumerate(KINDS):
                 values = {"state": state, "source": source, "stored": stored, "alone": alone, "cause": cause}
                 span = {"first": number * count + 1, "last": (number + 1) * count}
-                journal._connection.execute(ADD, {**values, **span, "channel": channel, "now": NOW})
-        journal._connection.execute(
+                sql(journal, ADD, **{**values, **span, "channel": channel, "now": NOW})
+        sql(
+            journal,
             """INSERT INTO renewals (job, step, recipe, next_at)
                SELECT id, CASE id % 4 WHEN 0 THEN 'wanted' WHEN 1 THEN 'making' WHEN 2 THEN 'moved' ELSE 'failed' END,
                       '0a1b2c3d', :now + id % 7
                FROM jobs WHERE state = 'published'""",
-            {"now": NOW},
+            now=NOW,
         )
-        journal._connection.execute(
-            "INSERT INTO webhooks (name, kind, label, token) VALUES ('hook', 'events', 'webhook 1', '0a')"
-        )
-        journal._connection.execute("INSERT INTO consumers (name, position) VALUES ('hook', 0)")
-        journal._connection.execute(
+        sql(journal, "INSERT INTO webhooks (name, kind, label, token) VALUES ('hook', 'events', 'webhook 1', '0a')")
+        sql(journal, "INSERT INTO consumers (name, position) VALUES ('hook', 0)")
+        sql(
+            journal,
             """INSERT INTO deliveries (webhook, change, channel_id, message_id, what, at, state, next_at)
                SELECT 'hook', id, channel_id, message_id, 'changed', 1, iif(id % 2, 'waiting', 'dead'), next_at
-               FROM jobs WHERE state = 'seen' OR state = 'dead'"""
+               FROM jobs WHERE state = 'seen' OR state = 'dead'""",
         )
-        journal._connection.execute(
+        sql(
+            journal,
             """INSERT INTO changes (channel_id, message_id, what, at)
-               SELECT channel_id, message_id, 'changed', 1 FROM jobs WHERE state = 'published'"""
+               SELECT channel_id, message_id, 'changed', 1 FROM jobs WHERE state = 'published'""",
         )
         handed_over = "SELECT id FROM jobs WHERE state = 'fetched' AND next_at = 0 ORDER BY id DESC LIMIT 3"
-        journal._connection.execute(f"UPDATE jobs SET claimed_by = 'machines' WHERE id IN ({handed_over})")
-        journal._connection.execute(
+        sql(journal, f"UPDATE jobs SET claimed_by = 'machines' WHERE id IN ({handed_over})")
+        sql(
+            journal,
             f"""INSERT INTO claims (job, generation, revision, token, step, at)
-                SELECT id, 1, 1, 'token ' || id, 'handed', 1 FROM jobs WHERE id IN ({handed_over})"""
+                SELECT id, 1, 1, 'token ' || id, 'handed', 1 FROM jobs WHERE id IN ({handed_over})""",
         )
-        journal._connection.execute("INSERT INTO claim_leftovers VALUES ('token', 'key')")
+        sql(journal, "INSERT INTO claim_leftovers VALUES ('token', 'key')")
         claimed = "SELECT id FROM jobs WHERE state = 'fetched' AND next_at = 0 LIMIT 2"
-        journal._connection.execute(f"UPDATE jobs SET claimed_by = 'image-1' WHERE id IN ({claimed})")
+        sql(journal, f"UPDATE jobs SET claimed_by = 'image-1' WHERE id IN ({claimed})")
     return journal
 
 
@@ -166,7 +169,7 @@ def large(request: pytest.FixtureRequest) -> Iterator[Journal]:
     """A journal with many jobs of every kind, with and without SQLite's statistics."""
     journal = a_journal(MANY)
     if request.param == "analyzed":
-        journal._connection.execute("ANALYZE")
+        sql(journal, "ANALYZE")
     yield journal
     journal.close()
 
@@ -184,7 +187,7 @@ def values_of(query: str) -> dict[str, Any]:
 
 
 def plan(journal: Journal, query: str) -> list[str]:
-    rows = journal._connection.execute(f"EXPLAIN QUERY PLAN {QUERIES[query]}", values_of(query))
+    rows = sql(journal, f"EXPLAIN QUERY PLAN {QUERIES[query]}", **values_of(query))
     return [row["detail"] for row in rows]
 
 
@@ -197,13 +200,13 @@ def instructions(journal: Journal, query: str, **values: Any) -> int:
         ticks += 1
         return 0
 
-    journal._connection.execute("BEGIN")
-    journal._connection.set_progress_handler(tick, 10)
+    sql(journal, "BEGIN")
+    connection_of(journal).set_progress_handler(tick, 10)
     try:
         journal.run(query, **values_of(query) | values).fetchall()
     finally:
-        journal._connection.set_progress_handler(None, 0)
-        journal._connection.execute("ROLLBACK")
+        connection_of(journal).set_progress_handler(None, 0)
+        sql(journal, "ROLLBACK")
     return 10 * ticks
 
 

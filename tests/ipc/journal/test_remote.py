@@ -21,6 +21,7 @@ from ipc.machines.result import Dead, Published, Result, RowAddress, UnreadableR
 from ipc.transport.messages import JobDone
 from tests.ipc import builders
 from tests.ipc.builders import CHANNEL, NOW, RETRY, Clock, again, done, open_journal, page, post, put, recounted
+from tests.ipc.tables import sql
 
 ADDRESS = RowAddress("https://pictures.example.org/", "", 2)
 MADE = JobDone(0, 0, 0, "image/jpeg", "jpg", 640, 480, [[320, 240, "webp", 30]], recipe="0a1b2c3d")
@@ -155,7 +156,7 @@ def test_a_value_that_is_of_no_kind_concerns_nothing_else(journal: Journal) -> N
         ends(journal, Published(key, "node-1", job.revision, broken, "stripped", ADDRESS))
     assert database.refuses_a_value(caught.value)
     with pytest.raises(sqlite3.ProgrammingError) as caught:
-        journal._connection.execute("SELECT ?", [])
+        sql(journal, "SELECT ?")
     assert not database.refuses_a_value(caught.value)
 
 
@@ -180,7 +181,7 @@ def test_a_journal_that_is_restored_gives_no_key_twice(tmp_path: Path) -> None:
     before = open_journal(tmp_path, clock)
     jobs = [put(before, number, "fetched", f"file:{number}") for number in (1, 2, 3)]
     first = [claim(before, jobs[0])]
-    before._connection.execute("VACUUM INTO ?", [str(backup / "journal.db")])
+    sql(before, "VACUUM INTO ?", str(backup / "journal.db"))
     lives = [before, open_journal(backup, clock)]
     keys = [[*(key for _, key in first), *(claim(one, job)[1] for job in jobs[1:])] for one in lives]
     assert keys[0][0] == keys[1][0], "what was handed over before the backup is the same"
@@ -201,10 +202,7 @@ def test_a_journal_that_is_restored_gives_no_key_twice(tmp_path: Path) -> None:
 def test_numbers_go_on_from_those_of_a_version_before(journal: Journal) -> None:
     job = put(journal, 1, "fetched")
     with journal.transaction():
-        journal._connection.execute(
-            "INSERT INTO claims VALUES (?, ?, 1, 1, 'a', 'put', 1)",
-            [105, job.id],
-        )
+        sql(journal, "INSERT INTO claims VALUES (?, ?, 1, 1, 'a', 'put', 1)", 105, job.id)
     _, key = hand_over(journal, 2, identity="file:b")
     assert key.number > 105
     assert [one.number for one in claims.newest(journal, 9)] == [key.number, 105]

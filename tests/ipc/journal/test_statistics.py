@@ -27,6 +27,7 @@ from tests.ipc.builders import (
     put,
     put_in,
 )
+from tests.ipc.tables import scalar, sql
 
 
 @pytest.fixture
@@ -174,12 +175,7 @@ def test_minutes_and_hours_are_kept_for_a_while(journal: Journal, clock: Clock) 
     clock.now = NOW + 4 * 86400
     assert statistics.hours(journal) == {}
     note(journal, job, clock.now)
-    assert [
-        len(journal._connection.execute(f"SELECT * FROM {table}").fetchall()) for table in ("minutes", "hours")
-    ] == [
-        1,
-        1,
-    ]
+    assert [scalar(journal, f"SELECT count(*) FROM {table}") for table in ("minutes", "hours")] == [1, 1]
 
 
 def test_what_a_clock_dated_ahead_does_not_stay(journal: Journal) -> None:
@@ -187,8 +183,8 @@ def test_what_a_clock_dated_ahead_does_not_stay(journal: Journal) -> None:
     note(journal, job, NOW + 10 * 86400)
     assert (statistics.minutes(journal, 0), statistics.hours(journal)) == ([], {})
     note(journal, job, NOW)
-    assert journal._connection.execute("SELECT minute FROM minutes").fetchall()[0][0] == NOW // 60
-    assert [row[0] for row in journal._connection.execute("SELECT hour FROM hours")] == [NOW // 3600]
+    assert scalar(journal, "SELECT minute FROM minutes") == NOW // 60
+    assert [row[0] for row in sql(journal, "SELECT hour FROM hours")] == [NOW // 3600]
 
 
 # --- waiting ------------------------------------------------------------------------------------------------
@@ -242,5 +238,5 @@ def test_only_the_last_ends_are_remembered_one_by_one(journal: Journal) -> None:
             assert statistics.note_end(journal, "image-1", "crashed", number, 1.0)
             assert statistics.note_end(journal, "pool", "crashed", 0, float(number))
         assert not statistics.note_end(journal, "image-1", "crashed", 200, 1.0)
-    assert journal._connection.execute("SELECT count(*) FROM counted_ends").fetchone()[0] == 2 * 100
+    assert scalar(journal, "SELECT count(*) FROM counted_ends") == 2 * 100
     assert statistics.restarts(journal) == {("image-1", "crashed"): 300, ("pool", "crashed"): 300}

@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from io import FileIO
 
+import psutil
 import pytest
 
 from ipc.transport.mailbox import Closed, Inbox, Outbox, inbox_from_fd, outbox_from_fd, pair
 from ipc.transport.messages import MAX_BYTES, Beat, Message, MessageError, Ready, Report, Wake, encode
+from tests.instance import wait_for
 from tests.ipc.builders import HOME, PYTHON
 
 DEADLINE_SECONDS = 30.0
@@ -255,7 +257,8 @@ def test_a_writer_killed_while_its_mailbox_is_full(
     inbox = Inbox(reading)
     process = spawn(WRITE_FOR_EVER, writing)
     assert select.select([inbox.fileno()], [], [], DEADLINE_SECONDS)[0]
-    time.sleep(0.2)  # by now it waits for room
+    writer = psutil.Process(process.pid)
+    wait_for("it to wait for room", lambda: writer.status() == psutil.STATUS_SLEEPING)
     process.kill()
     process.wait()
     numbers: list[int] = []

@@ -141,6 +141,10 @@ class TelegramServer:
         self._call(self._deafen(dc_id))
         self._in_loop(self._hub.drop, dc_id)
 
+    def drop_data_centre(self, dc_id: int) -> None:
+        """Close the connections of one data centre, as Telegram does with those that are of no use for minutes."""
+        self._in_loop(self._hub.drop, dc_id)
+
     def accept_connections(self) -> None:
         """Take new connections again."""
         self._call(self._accept())
@@ -188,6 +192,10 @@ class TelegramServer:
     def expire_codes(self) -> None:
         """Login codes sent so far are too old."""
         self._hub.logins.expire_codes()
+
+    def login_tokens(self) -> list[bytes]:
+        """Those that were asked for and not accepted yet."""
+        return list(self._hub.logins.tokens)
 
     def accept_qr(self, token: bytes | str) -> None:
         """As another device, accept a login token, or the tg://login address that the QR code shows."""

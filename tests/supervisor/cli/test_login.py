@@ -150,8 +150,8 @@ def answers(server: TelegramServer, *more: str) -> str:
 
 def tokens(server: TelegramServer) -> list[str]:
     """What the QR codes say that were asked for and not accepted yet."""
-    found = list(server._hub.logins.tokens)
-    return [f"tg://login?token={base64.urlsafe_b64encode(token).decode().rstrip('=')}" for token in found]
+    codes = [base64.urlsafe_b64encode(token).decode().rstrip("=") for token in server.login_tokens()]
+    return [f"tg://login?token={code}" for code in codes]
 
 
 def assert_nothing_was_made(instance: Instance) -> None:

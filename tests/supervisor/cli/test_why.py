@@ -28,6 +28,7 @@ from supervisor.settings import Settings
 from tests.instance import Instance as Run
 from tests.instance import wait_for
 from tests.ipc.builders import CHANNEL, NO_RETRY, NOW, RETRY, again, open_journal, page, post, put, put_in
+from tests.ipc.tables import sql
 from tests.pictures import CHANNEL as EXPORTED
 from tests.pictures import make_export
 
@@ -102,7 +103,7 @@ def test_one_that_is_published_or_gone(journal: Journal) -> None:
     assert asked(journal, running()).state == "rendered"
     (row,) = journal.run("known_message", channel_id=CHANNEL, message_id=1)
     with journal.transaction():
-        journal._connection.execute("UPDATE jobs SET state = 'published' WHERE id = ?", (row["id"],))
+        sql(journal, "UPDATE jobs SET state = 'published' WHERE id = ?", row["id"])
     assert "its row is a tombstone" in asked(journal, running()).what
 
 
@@ -126,9 +127,8 @@ def test_one_that_is_hidden_and_taken_down(journal: Journal) -> None:
 def test_one_that_webhooks_are_still_to_be_told_of(journal: Journal) -> None:
     put(journal, 1, "published")
     for name, error in (("hook", "it answered 404"), ("other", "")):
-        journal._connection.execute(
-            "INSERT INTO webhooks (name, kind, label, token, error) VALUES (?, 'events', ?, '', ?)", (name, name, error)
-        )
+        insert = "INSERT INTO webhooks (name, kind, label, token, error) VALUES (?1, 'events', ?1, '', ?2)"
+        sql(journal, insert, name, error)
         journal.run("add_delivery", name=name, change=1, channel_id=CHANNEL, message_id=1, what="published", at=1)
     assert waits(asked(journal, STOPPED)) == [
         ("hook, which has still to be told of it: it answered 404", ""),
@@ -162,7 +162,7 @@ def test_one_that_is_put_off_says_until_when_and_why(journal: Journal) -> None:
     ((what, _),) = waits(asked(journal, running()))
     assert what.startswith("its next attempt, 2027-01-15T08:0") and what.endswith("after 1 failed): silence")
     with journal.transaction():
-        journal._connection.execute("UPDATE jobs SET next_at = ?", (NOW - 1,))
+        sql(journal, "UPDATE jobs SET next_at = ?", NOW - 1)
     assert waits(asked(journal, running())) == [("its turn: the time of its next attempt has come", "")]
 
 

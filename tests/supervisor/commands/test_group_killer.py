@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from supervisor.commands.group_killer import GroupKiller
@@ -47,21 +48,23 @@ def test_one_that_is_closed_kills_nobody(killer: GroupKiller, groups: list[subpr
 def test_the_groups_that_are_left_end_with_the_supervisor(groups: list[subprocess.Popen[bytes]]) -> None:
     """Also if the process itself was killed in between, and asked politely to leave."""
     code = """if True:
-        import os, signal, sys, time
+        import os, psutil, signal, sys, time
         from pathlib import Path
         from supervisor.commands.group_killer import GroupKiller
         killer = GroupKiller()
         first, second, third = map(int, sys.argv[1:])
         killer.add(first)
-        killer._process.kill()
-        killer._process.wait()
+        (helper,) = psutil.Process().children()
+        helper.kill()
+        helper.wait()
         killer.add(second)
         killer.add(third)
         killer.remove(second)
-        status = Path(f"/proc/{killer._process.pid}/status")
+        (helper,) = psutil.Process().children()
+        status = Path(f"/proc/{helper.pid}/status")
         ignored = lambda: int(status.read_text().partition("SigIgn:")[2].split()[0], 16)
         while not ignored() & 1 << signal.SIGTERM - 1: time.sleep(0.01)
-        killer._process.terminate()
+        helper.terminate()
         print("ready", flush=True)
         signal.pause()"""
     pids = [str(one.pid) for one in groups]
@@ -74,9 +77,10 @@ def test_the_groups_that_are_left_end_with_the_supervisor(groups: list[subproces
 
 
 def test_one_that_stands_still_holds_up_nobody(killer: GroupKiller, groups: list[subprocess.Popen[bytes]]) -> None:
+    others = set(psutil.Process().children())
     killer.add(groups[0].pid)
-    assert killer._process is not None
-    killer._process.send_signal(signal.SIGSTOP)
+    (helper,) = set(psutil.Process().children()) - others
+    helper.suspend()
     for number in range(10**6, 10**6 + 20_000):
         killer.add(number)
-    assert killer._process.poll() is None
+    assert helper.status() == psutil.STATUS_STOPPED

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from supervisor.host.sd_notify import SystemdNotifier
@@ -163,10 +164,11 @@ def test_the_tree_says_that_it_is_ready_how_it_stands_and_that_it_lives(
     before = pings()
     wait_for("pings", lambda: pings() >= before + 2)
     assert instance.root is not None
-    instance.root.send_signal(signal.SIGSTOP)
-    time.sleep(0.1)  # the signal is on its way
+    root = psutil.Process(instance.root.pid)
+    root.suspend()
+    wait_for("the root to stand still", lambda: root.status() == psutil.STATUS_STOPPED)
     before = pings()
-    time.sleep(2.0)
+    time.sleep(2.0)  # no ping comes in this, though one is due each 1.5 s: WATCHDOG_USEC / 2
     assert pings() == before, "pings come from the root's own loop"
     instance.root.send_signal(signal.SIGCONT)
     wait_for("pings again", lambda: pings() > before)

@@ -20,10 +20,11 @@ import pytest
 
 from ipc.transport.messages import Report, Wake
 from supervisor.processes.loop.rows import row_of
+from supervisor.processes.loop.stops import SAME_REQUEST_SECONDS
 from supervisor.processes.process import Process
 from supervisor.processes.spec import ChildSpec, Intensity, SpecError
 from supervisor.processes.supervisor import Supervisor
-from tests.instance import DEADLINE_SECONDS, HOME, _pids, _session_of, children, wait_for
+from tests.instance import DEADLINE_SECONDS, HOME, all_pids, children, session_of, wait_for
 from tests.supervisor.stage import LOG, QUICK, Stage, open_fds, run_alone, spec
 
 pytestmark = pytest.mark.tree
@@ -384,7 +385,7 @@ def test_a_freeze_of_the_whole_tree_makes_nobody_hung(when: str, notes: Path) ->
         frozen.extend([stage.pid("a"), stage.pid("b")])
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)
-        time.sleep(3.5)  # the loop does not run either: this is called by it
+        time.sleep(3.5)  # the freeze itself; the loop does not run either: this is called by it
         for pid in frozen:
             os.kill(pid, signal.SIGCONT)
 
@@ -844,7 +845,8 @@ def test_two_requests_stop_at_once(notes: Path) -> None:
         yield
         assert stage.exits == []
         yield from stage.until("b to be asked", lambda: stage.states["b"]["state"] == "stopping")
-        time.sleep(0.6)
+        another = time.monotonic() + SAME_REQUEST_SECONDS
+        yield from stage.until("the time of another request", lambda: time.monotonic() > another)
         stage.press_stop()
         moments.append(time.monotonic())
         yield from stage.for_ever()
@@ -1017,7 +1019,7 @@ class Alone:
         wait_for(line, look)
 
     def members(self) -> list[int]:
-        return [pid for pid in _pids() if _session_of(pid) == self.process.pid]
+        return [pid for pid in all_pids() if session_of(pid) == self.process.pid]
 
     def end(self) -> None:
         for pid in self.members():
@@ -1094,10 +1096,10 @@ def test_a_freeze_from_outside_makes_nobody_hung(frozen: str, notes: Path, make_
     victims = members if frozen == "everybody" else [alone.process.pid]
     for pid in victims:
         os.kill(pid, signal.SIGSTOP)
-    time.sleep(FREEZE_HANG_SECONDS + 0.5)  # nothing else shows that it was long
+    time.sleep(FREEZE_HANG_SECONDS + 0.5)  # the freeze itself
     for pid in victims:
         os.kill(pid, signal.SIGCONT)
-    time.sleep(1.0)  # for a hasty judgement
+    time.sleep(1.0)  # nobody ends in this: a hasty judgement would be made in it
     assert alone.members() == members
     alone.process.terminate()
     alone.wait_for_line("exit a asked")

@@ -13,6 +13,7 @@ from ipc.journal.machines import claims
 from ipc.machines.handover import Handover
 from ipc.machines.result import Dead, Published, RowAddress
 from ipc.transport.messages import JobDone
+from tests.ipc.tables import sql
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 from tests.workers.desk import CHANNEL, Desk
@@ -83,17 +84,17 @@ class Origin:
         self.hand_over._clock = self.reconciler._clock = self.clock
         self.storage = storages.make({"state_dir": str(desk.state_dir), **options})
         self.asked: list[str] = []
-        for queues in (self.hand_over._queues, self.reconciler._queues):
+        for queues in (self.hand_over.queues, self.reconciler.queues):
             self._listen(queues)
 
     def _listen(self, queues: Queues) -> None:
-        call = queues._project.call
+        call = queues.project.call
 
         def called(function: str, **arguments: Any) -> list[Any]:
             self.asked.append(function)
             return call(function, **arguments)
 
-        queues._project.call = called  # type: ignore[method-assign]
+        queues.project.call = called  # type: ignore[method-assign]
 
     def step(self, seconds: float = 60.0) -> None:
         """Both, until nothing is to be done, with everything due."""
@@ -113,7 +114,7 @@ class Origin:
 
     def states(self) -> dict[int, str]:
         """By message."""
-        found = self.desk.journal._connection.execute("SELECT message_id, state FROM jobs ORDER BY 1")
+        found = sql(self.desk.journal, "SELECT message_id, state FROM jobs ORDER BY 1")
         return {row["message_id"]: row["state"] for row in found}
 
     def close(self) -> None:

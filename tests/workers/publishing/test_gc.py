@@ -26,6 +26,7 @@ from ipc.journal import Journal, leases, pictures, transitions
 from ipc.journal.leases import LEASE_SECONDS
 from ipc.retry import RetryPolicy
 from tests.instance import HOME
+from tests.ipc.tables import sql
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
 from tests.workers.desk import CHANNEL, LADDER, Desk
@@ -213,7 +214,7 @@ def test_a_picture_that_another_message_shows_as_well_stays(place: Place) -> Non
 def test_objects_of_a_job_that_was_never_published(place: Place) -> None:
     """Its message was deleted while it was on its way, after its objects were put."""
     job = place.desk.render(1)
-    place.storage.put_all(place.uploader.object_stage._pictures([job])[job.id])
+    assert place.uploader.object_stage.step()
     assert place.find() == []
     place.delete(1)
     assert digests(place.collect()) == [job.sha256]
@@ -325,7 +326,7 @@ def test_an_original_that_is_published_in_another_way_now(
     place = Place(desk, SECTIONS["files"], "")
     for number, way in enumerate(ways, 1):
         job = place.publish(number, b"the same")
-        desk.journal._connection.execute("UPDATE jobs SET original = ? WHERE id = ?", (way, job.id))
+        sql(desk.journal, "UPDATE jobs SET original = ? WHERE id = ?", way, job.id)
     folder = f"{str(job.sha256)[:2]}/{job.sha256}"
     for name in ("original.jpg", "stripped.jpg"):
         place.put(f"{folder}/{name}")

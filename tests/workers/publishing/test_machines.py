@@ -27,6 +27,7 @@ from ipc.posts import LIVE
 from ipc.retry import RetryPolicy
 from ipc.transport.messages import Report
 from tests.ipc.builders import claim_of
+from tests.ipc.tables import connection_of, sql
 from tests.servers.faults import Answer, FaultProxy
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
@@ -38,6 +39,7 @@ from workers.publishing.catalog.supabase.queues import Queues
 from workers.publishing.gc import collect
 from workers.publishing.machines import cleanup, fleet, hand_over, works
 from workers.publishing.machines.keys import by_key
+from workers.publishing.machines.wire import Wire
 from workers.publishing.row_stage import RowStage
 from workers.publishing.running.liveness import Liveness
 from workers.publishing.service.breaker import Breaker
@@ -200,7 +202,8 @@ def test_what_nobody_waits_for_leaves_a_queue_that_was_restored(
     ended, *others = claims.newest(journal, 9)
     backup = queue_server.sql("select message::text from pgmq.q_pd_live_v1 where message #>> '{message,id}' = '5'")
     transitions.bring_back(journal, [ended.number])
-    assert cleanup.clear(journal, origin.hand_over._queues, origin.hand_over._wire, origin_id) == 1
+    with closing(Wire(origin.options, origin_id)) as wire:
+        assert cleanup.clear(journal, origin.hand_over.queues, wire, origin_id) == 1
     assert node.take() == [3, 4]
     queue_server.sql("insert into pgmq.q_pd_live_v1 (vt, message) values (now(), %(message)s)", backup[0])
     node.queues.hand_over([("live", {"key": "ff00:77:1:1:1", "origin": "ff00"})])
@@ -221,7 +224,7 @@ def test_an_earlier_machines_sql_keeps_nothing_from_being_handed_over_again(
     missing = b'{"code": "PGRST202", "message": "Could not find the function public.pd_queued"}'
     with FaultProxy(queue_server.port) as proxy:
         proxy.set(Answer(404, missing, {"Content-Type": "application/json"}, when=asks("pd_queued")))
-        origin.reconciler._queues = Queues(proxy.url, queue_server.keys.service_role)
+        origin.reconciler.queues = Queues(proxy.url, queue_server.keys.service_role)
         origin.step(400)
         origin.reconciler.close()
     assert node.take() == [3] and origin.fleet.trouble is None
@@ -230,7 +233,7 @@ def test_an_earlier_machines_sql_keeps_nothing_from_being_handed_over_again(
 def move_back(journal: Journal, seconds: float) -> None:
     """All claims were made that much earlier."""
     with journal.transaction():
-        journal._connection.execute("UPDATE claims SET at = at - ?", [seconds])
+        sql(journal, "UPDATE claims SET at = at - ?", seconds)
 
 
 def test_an_original_that_the_bucket_has_lost_is_put_again(origin: Origin, node: Node) -> None:
@@ -433,7 +436,7 @@ def test_where_a_row_is_a_node_is_not_believed(origin: Origin, node: Node, queue
 def damage(origin: Origin, number: int) -> None:
     """Make a job that can't be read any more, as nothing should."""
     appearance = msgpack.packb([b"", "#102030", b"12345678", False, 1, False, "new"])
-    origin.desk.journal._connection.execute("UPDATE jobs SET appearance = ? WHERE id = ?", [appearance, number])
+    sql(origin.desk.journal, "UPDATE jobs SET appearance = ? WHERE id = ?", appearance, number)
 
 
 def test_a_result_that_the_journal_refuses_keeps_no_other_one_out(origin: Origin, node: Node) -> None:
@@ -443,7 +446,7 @@ def test_a_result_that_the_journal_refuses_keeps_no_other_one_out(origin: Origin
     refused = (
         "CREATE TRIGGER refused BEFORE UPDATE OF mime ON jobs WHEN OLD.id = 3 BEGIN SELECT RAISE(ABORT, 'no'); END"
     )
-    origin.desk.journal._connection.execute(refused)
+    sql(origin.desk.journal, refused)
     damage(origin, 4)
     assert origin.reconciler._results.read() == 3
     assert origin.states()[5] == "published" and origin.desk.of(3).claimed_by is None
@@ -495,15 +498,15 @@ def test_one_that_can_not_be_decoded_is_fetched_again_once(origin: Origin, node:
 
 def test_large_originals_are_put_some_at_a_time(origin: Origin, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are in memory meanwhile."""
-    put = origin.hand_over._wire.put
+    put = Wire.put
     sizes: list[int] = []
 
-    def noted(originals: Mapping[str, bytes]) -> dict[str, ObjectFault | None]:
+    def noted(wire: Wire, originals: Mapping[str, bytes]) -> dict[str, ObjectFault | None]:
         sizes.append(len(originals))
-        return put(originals)
+        return put(wire, originals)
 
     monkeypatch.setattr(hand_over, "PUT_BYTES", 1)
-    monkeypatch.setattr(origin.hand_over._wire, "put", noted)
+    monkeypatch.setattr(Wire, "put", noted)
     fetch(origin, 6)
     origin.step()
     assert origin.steps() == ["handed"] * 4 and sizes == [1] * 4
@@ -558,7 +561,7 @@ def test_an_original_that_a_version_before_has_put_is_deleted_in_the_end(origin:
     fetch(origin, 3)
     origin.step(0.0)
     with origin.desk.journal.transaction():
-        origin.desk.journal._connection.execute("UPDATE claims SET token = substr(token, 14), step = 'claimed'")
+        sql(origin.desk.journal, "UPDATE claims SET token = substr(token, 14), step = 'claimed'")
     for key in origin.wire():
         origin.storage.delete(key)
     origin.step()
@@ -718,7 +721,7 @@ def test_a_report_is_reckoned_when_something_has_changed(origin: Origin, node: N
     origin.step()
     report = works.MachinesReport(origin.context, origin.desk.journal, origin.fleet, origin.clock)
     asked: list[str] = []
-    origin.desk.journal._connection.set_trace_callback(asked.append)
+    connection_of(origin.desk.journal).set_trace_callback(asked.append)
     report.send()
     assert asked
     asked.clear()
@@ -735,7 +738,7 @@ def test_a_report_is_reckoned_when_something_has_changed(origin: Origin, node: N
     report.send()
     reports = {one.topic: one.facts for one in origin.desk.said() if isinstance(one, Report)}
     assert reports["machines"]["outstanding"] == 0, "but what has changed is told at once"
-    origin.desk.journal._connection.set_trace_callback(None)
+    connection_of(origin.desk.journal).set_trace_callback(None)
 
 
 def test_what_fails_is_told(origin: Origin, queue_server: RowServer) -> None:

@@ -54,7 +54,7 @@ class House:
 
     def renewals(self) -> Renewals:
         work = Renewals(self.options, self.desk.journal, Spool(self.desk.state_dir / "spool"), self.woken.append)
-        work._row_seconds = 0.0
+        work.row_seconds = 0.0
         return work
 
     def storage(self) -> Storage:
@@ -376,12 +376,13 @@ def test_a_spool_folder_that_is_being_filled_is_not_swept(house: House) -> None:
 def test_a_storage_that_fails_changes_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.publish_new(1)
     house.want()
-    work = house.renewals()
+    work, storage = house.renewals(), house.storage()
 
-    def fail(key: str) -> bytes:
+    def fail(storage: Storage, key: str) -> bytes:
         raise StorageFault("out")
 
-    monkeypatch.setattr(work._services.storage, "read", fail)
+    monkeypatch.setattr(type(storage), "read", fail)
+    storage.close()
     with pytest.raises(StorageFault):
         work.step()
     assert (house.counts(), house.desk.of(1).state) == ({"wanted": 1}, "published")

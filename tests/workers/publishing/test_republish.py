@@ -19,6 +19,7 @@ from ipc.jobs import Job
 from ipc.journal import addresses, figures, leases, pictures, queue, transitions
 from ipc.retry import RetryPolicy
 from tests import checking
+from tests.ipc.tables import sql
 from tests.workers.desk import CHANNEL, LADDER, POSTED, Desk
 from tests.workers.publisher import Publisher
 from workers import stripping
@@ -392,7 +393,7 @@ def test_an_edit_after_that_still_wins(publishing: Publishing) -> None:
 def test_rows_of_an_older_version_are_looked_at(publishing: Publishing) -> None:
     """It did not note how their URLs begin; the catalogue knows."""
     publishing.publish_as_it_came(1, 2)
-    publishing.desk.journal._connection.execute("UPDATE jobs SET address = NULL")
+    sql(publishing.desk.journal, "UPDATE jobs SET address = NULL")
     (line,) = checking.faults(check, publishing.options)
     assert line.startswith("warning: 2 rows were written without the columns that are new")
     publishing.set(public_url="https://new.example.org")

@@ -61,7 +61,7 @@ def test_a_clock_that_is_set_makes_nobody_silent_and_hides_nobody(
         monkeypatch.setattr(time, "time", lambda: real() + skipped_seconds)
         assert liveness.look() is None
         monkeypatch.setattr(module, "SILENT_SECONDS", 0.0)
-        time.sleep(0.01)
+        time.sleep(0.01)  # for the clock to go on
         assert liveness.look() == pytest.approx(real() + skipped_seconds, abs=60.0)
 
 
@@ -192,7 +192,7 @@ def test_who_answers_while_somebody_looks_is_not_silent(monkeypatch: pytest.Monk
         return real()
 
     with liveness.asking():
-        time.sleep(0.01)
+        time.sleep(0.01)  # for the clock to go on
         monkeypatch.setattr(time, "time", look_at_the_clock)
         liveness.look()
         answering.join(30)

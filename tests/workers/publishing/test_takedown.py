@@ -15,7 +15,7 @@ import pytest
 
 from ipc import editing
 from ipc.editing import NO_EDITING
-from ipc.files.object_layout import Layout
+from ipc.files.object_layout import Layout, objects_of
 from ipc.files.spool import Spool
 from ipc.intake import take, withdraw
 from ipc.jobs import Job
@@ -25,6 +25,7 @@ from ipc.journal.outputs import takedowns
 from ipc.posts import Channel, Page, Photo, Post
 from ipc.process.checklist import Checklist
 from ipc.retry import RetryPolicy
+from tests.ipc.tables import sql
 from tests.servers.cdn import TOKEN, ZONE, Cdn, said
 from tests.workers.desk import CHANNEL, LADDER, POSTED, RECIPE, WHOLE_LADDER, Desk
 from tests.workers.publisher import Publisher
@@ -68,7 +69,7 @@ class House:
         )
         self.uploader = Publisher(desk.context(), desk.journal, services)
         self.work = Takedowns(self.options, desk.journal, Spool(desk.state_dir / "spool"))
-        self.work._row_seconds = 0.0
+        self.work.row_seconds = 0.0
 
     def close(self) -> None:
         self.work.close()
@@ -238,7 +239,7 @@ def test_not_before_its_time(desk: Desk) -> None:
 def test_what_was_on_its_way_is_looked_for_once_more(house: House) -> None:
     """Objects may arrive in the storage after the first look."""
     job = house.desk.render(1)
-    items = house.uploader.object_stage._pictures([job])[job.id]
+    items = list(objects_of(job, "p/"))
     house.delete(1)
     house.step()
     assert house.counts() == {"leaving": 1}
@@ -362,9 +363,7 @@ def test_one_that_got_another_picture_before_it_was_hidden(house: House, state: 
 
 def test_the_member_of_an_album(house: House) -> None:
     jobs = [house.publish(number) for number in (1, 2, 3)]
-    house.desk.journal._connection.execute(
-        "UPDATE jobs SET grouped_id = 7, state = 'rendered', revision = revision + 1"
-    )
+    sql(house.desk.journal, "UPDATE jobs SET grouped_id = 7, state = 'rendered', revision = revision + 1")
     house.publish_due()
     house.hide(1)
     house.delete(2)
@@ -381,7 +380,7 @@ def test_rows_and_renditions_are_made_anew_of_what_is_shown(house: House) -> Non
     house.step()
     house.hide(2)
     assert sum(write_rows_again(house.options)) == 0
-    house.desk.journal._connection.execute("UPDATE addresses SET columns = 1")
+    sql(house.desk.journal, "UPDATE addresses SET columns = 1")
     assert sum(fill_rows(house.options)) == 3
     house.publish_due()
     assert [one["message_id"] for one in house.pictures()] == [3]
@@ -419,11 +418,20 @@ def test_only_gc_where_it_is_off(desk: Desk) -> None:
     house.close()
 
 
-def test_auto_is_on_in_a_new_installation_only(desk: Desk) -> None:
-    assert House(desk, FILES, after="auto").work._after == 60.0
-    with desk.journal.transaction():
-        desk.journal._connection.execute("UPDATE origin SET version = 0")
-    assert House(desk, FILES, after="auto").work._after == -1.0
+@pytest.mark.parametrize("is_new", [True, False])
+def test_auto_is_on_in_a_new_installation_only(is_new: bool, desk: Desk) -> None:
+    """It is a minute there."""
+    if not is_new:
+        sql(desk.journal, "UPDATE origin SET version = 0")
+    house = House(desk, FILES, after="auto")
+    house.publish(1)
+    house.delete(1)
+    began = desk.journal.clock()
+    for seconds, count in ((58, PICTURE), (61, 0 if is_new else PICTURE)):
+        desk.journal.clock = partial(float, began + seconds)
+        house.step()
+        assert len(house.names()) == count, seconds
+    house.close()
 
 
 def test_a_post_that_is_shown_again_in_time(desk: Desk) -> None:
@@ -460,7 +468,7 @@ def test_a_storage_that_fails(house: House, monkeypatch: pytest.MonkeyPatch) -> 
     failure = breakers.get(house.desk.journal, "takedown")
     assert failure is not None and failure["error"] == "may not delete" and "list and delete" in failure["remedy"]
     monkeypatch.undo()
-    house.work._row_seconds = 0.0
+    house.work.row_seconds = 0.0
     house.step()
     assert (house.names(), breakers.get(house.desk.journal, "takedown")) == (set(), None)
 

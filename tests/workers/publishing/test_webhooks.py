@@ -12,6 +12,7 @@ import pytest
 
 from ipc.journal.outputs import changes, webhooks
 from ipc.journal.outputs.webhooks import MOST_WAITING
+from tests.ipc.tables import sql
 from tests.servers.receiver import SECRET, Answer, Receiver, Request
 from tests.workers.publishing.webhooks_desk import CHANNEL, Bench, told
 from workers.publishing.catalog import CatalogFault
@@ -76,7 +77,7 @@ def test_one_that_left_the_settings_is_dropped_with_all_that_it_was_to_be_told(b
     bench.events().step()
     for number in (1, 2):
         bench.publish(number)
-    bench.receiver._url = "http://127.0.0.1:9/"
+    bench.send_to("http://127.0.0.1:9/")
     bench.events().step()
     bench.change(3, "published")
     assert (bench.waiting(), bench.changes()) == (2, 1)
@@ -144,7 +145,7 @@ def test_several_are_on_their_way_at_once_over_kept_connections(bench: Bench, re
 
 
 def test_no_more_changes_become_deliveries_than_are_soon_told(bench: Bench) -> None:
-    bench.receiver._url = "http://127.0.0.1:9/"
+    bench.send_to("http://127.0.0.1:9/")
     with bench.journal.transaction():
         for number in range(MOST_WAITING + 5):
             bench.journal.run("note_change", channel_id=CHANNEL, message_id=number, what="deleted", at=1)
@@ -205,8 +206,8 @@ def test_an_outage_kills_nothing_however_long(bench: Bench, receiver: Receiver) 
     asked = len(receiver.requests)
     assert asked < 2 * 170, "one at a time, once in a while"
     assert len({request.picture for request in receiver.requests}) == 20, "not the same one each time"
-    again = bench.events()  # a new process goes on with the breaker
-    assert again._standing.room(4) <= 1
+    assert bench.standing().room(4) <= 1, "a new process goes on with the breaker"
+    again = bench.events()
     receiver.answer = lambda _: Answer()
     for _ in range(40):
         again.step()
@@ -361,7 +362,7 @@ def test_no_secret_is_in_what_is_kept_of_a_failure(bench: Bench, receiver: Recei
     bench.publish(1)
     bench.publish(2)
     bench.events().step()
-    bench.receiver._url = f"http://nobody.invalid/hooks/{token}"
+    bench.send_to(f"http://nobody.invalid/hooks/{token}")
     bench.clock.now += 100
     bench.events().step()
     kept = repr([list(row) for table in ("webhooks", "deliveries") for row in all_of(bench, table)])
@@ -371,7 +372,7 @@ def test_no_secret_is_in_what_is_kept_of_a_failure(bench: Bench, receiver: Recei
 
 
 def all_of(bench: Bench, table: str) -> Iterator[list[object]]:
-    return (list(row) for row in bench.journal._connection.execute(f"SELECT * FROM {table}"))
+    return (list(row) for row in sql(bench.journal, f"SELECT * FROM {table}"))
 
 
 # Rebuilds

@@ -61,6 +61,11 @@ class Bench:
         self.target: Target = self.register(self.table)[0]
         self.receiver = receiver.Receiver(self.target.url, self.target.secret, "1.2.3", 4)
 
+    def send_to(self, url: str) -> None:
+        """From the next work on. In the journal, and by its label, it is the same webhook."""
+        self.receiver.close()
+        self.receiver = receiver.Receiver(url, self.target.secret, "1.2.3", 4)
+
     def register(self, *tables: dict[str, Any]) -> list[Target]:
         return register(self.journal, {"webhooks": list(tables)})
 

@@ -67,7 +67,7 @@ class HandOver:
     ) -> None:
         self._journal = journal
         self._spool = spool
-        self._queues = queues
+        self.queues = queues
         self._fleet = fleet
         self._wake = wake
         self._clock = clock
@@ -92,14 +92,14 @@ class HandOver:
         """Do what is due. Returns the number of claims that went a step on. Raises ServiceFault and OSError."""
         with self._fleet.telling("hand-over"):
             went_on = self._claim() + self._put() + self._hand_over()
-            went_on += cleanup.clear(self._journal, self._queues, self._wire, self._origin)
+            went_on += cleanup.clear(self._journal, self.queues, self._wire, self._origin)
             went_on += self._look_at_wire()
         self._fleet.changes += went_on
         return went_on
 
     def close(self) -> None:
         """Let go of the services."""
-        self._queues.close()
+        self.queues.close()
         self._wire.close()
         self._wire = Wire(self._options, self._origin)
 
@@ -201,7 +201,7 @@ class HandOver:
     def _send(self, sent: list[tuple[Claim, Handover]]) -> list[Claim]:
         """Send the hand-overs, and return the claims that the queue has. A refused one keeps none of the others out."""
         try:
-            self._queues.hand_over(
+            self.queues.hand_over(
                 [("live" if message.priority == LIVE else "backfill", message.packed()) for _, message in sent]
             )
         except RowFault as fault:

@@ -51,7 +51,7 @@ class Reconciler:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
-        self._queues = queues
+        self.queues = queues
         self._results = results
         self._fleet = fleet
         self._report = report
@@ -94,7 +94,7 @@ class Reconciler:
 
     def close(self) -> None:
         """Let go of the services."""
-        self._queues.close()
+        self.queues.close()
 
     def _is_due(self, at: float) -> bool:
         return self._clock() >= at
@@ -102,7 +102,7 @@ class Reconciler:
     def _look(self) -> int:
         """Ask the database for the nodes and queues."""
         if self._is_due(self._next_look):
-            self._fleet.note(self._queues.machines(self._origin))
+            self._fleet.note(self.queues.machines(self._origin))
             self._fleet.answered()
             self._next_look = self._clock() + IDLE_SECONDS
         return 0
@@ -134,7 +134,7 @@ class Reconciler:
         while some := claims.handed_before(self._journal, before, after, KEYS):
             after = some[-1].number
             keys = by_key(self._journal, self._origin, some)
-            known = self._queues.status(self._origin, list(keys))
+            known = self.queues.status(self._origin, list(keys))
             failpoints.reach("machines.compared")
             unknown = [one for key, one in keys.items() if key not in known]
             lost += claims.move(self._journal, unknown, "put")
@@ -150,7 +150,7 @@ class Reconciler:
         Nodes would find no original, and it would come before all that is new. What is in the queue had a claim before.
         """
         try:
-            queued = self._queues.queued(self._origin)
+            queued = self.queues.queued(self._origin)
         except Missing as missing:
             if not missing.is_function:
                 raise
@@ -158,7 +158,7 @@ class Reconciler:
         ended = queued - by_key(self._journal, self._origin, claims.newest(self._journal, ALL)).keys()
         if ended:
             log.warning("machines.ended_found", messages=len(ended))
-            self._queues.take_back(self._origin, sorted(ended), untaken_only=False)
+            self.queues.take_back(self._origin, sorted(ended), untaken_only=False)
 
     # What our own workers have time for
 
@@ -183,7 +183,7 @@ class Reconciler:
     def _bring_back_some(self, some: list[Claim]) -> int:
         """The queue is asked for all of them: also one whose original is to be put, again, may be with a node."""
         keys = by_key(self._journal, self._origin, some)
-        taken = self._queues.take_back(self._origin, list(keys), untaken_only=True)
+        taken = self.queues.take_back(self._origin, list(keys), untaken_only=True)
         self._fleet.answered()
         failpoints.reach("machines.taken_back")
         brought = transitions.bring_back(self._journal, [one.number for key, one in keys.items() if key in taken])

@@ -54,7 +54,7 @@ log = structlog.get_logger()
 
 
 class Takedowns:
-    """`options` are the uploader's."""
+    """`options` are the uploader's. `row_seconds` is how long a row may be on its way: it may name a picture again."""
 
     def __init__(self, options: Mapping[str, Any], journal: Journal, spool: Spool) -> None:
         self._options = options
@@ -62,7 +62,7 @@ class Takedowns:
         self._spool = spool
         self._prefix: str = options["storage"]["prefix"]
         self._after = seconds_of(options["storage"].get("takedown_after_seconds", NEVER), journal)
-        self._row_seconds = row_seconds(options["catalog"])
+        self.row_seconds = row_seconds(options["catalog"])
         self._purges = Purges(options["storage"], journal)
         self._services = OwnServices(options, ANSWER_SECONDS)
 
@@ -125,7 +125,7 @@ class Takedowns:
         found = {one.sha256: self._found(one.sha256) for one in leaving}
         failpoints.reach("takedown.noted")
         storage, catalog = self._services.storage, self._services.catalog
-        scope = GarbageScope(storage, catalog, self._journal, self._prefix, self._row_seconds)
+        scope = GarbageScope(storage, catalog, self._journal, self._prefix, self.row_seconds)
         removed = set()
         for garbage in remove(scope, found.values(), time.monotonic()):
             self._services.storage.sync()

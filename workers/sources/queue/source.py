@@ -51,7 +51,10 @@ def run(context: Context, journal: Journal, spool: Spool) -> None:
 
 
 class QueueSource:
-    """A node's way into journal and spool. Options: `machines`, `storage`, `catalog`, `backpressure`, `retry`."""
+    """A node's way into journal and spool. Options: `machines`, `storage`, `catalog`, `backpressure`, `retry`.
+
+    Its parts: `taking` enters what came, `fetching` brings the originals, `keeping` has the leases, all by `database`.
+    """
 
     def __init__(self, context: Context, journal: Journal, spool: Spool) -> None:
         options, machines = context.options, context.options["machines"]
@@ -64,12 +67,12 @@ class QueueSource:
         lease_seconds = max(1, round(machines["lease_seconds"]))
         self._extension_seconds = decisions.extension_seconds(lease_seconds)
         self._bucket: str = options["storage"]["bucket"]
-        self._database = Database(Queues.by(options["catalog"]), node, lease_seconds)
+        self.database = Database(Queues.by(options["catalog"]), node, lease_seconds)
         self._backpressure = Backpressure(journal, spool, options["backpressure"])
         park_seconds = min(PARK_SECONDS, lease_seconds / 2)
-        self._keeping = Keeping(journal, spool, self._database, node)
-        self._fetching = Fetching(journal, spool, options, on_fetched=lambda: context.wake("fetched"))
-        self._taking = Taking(journal, spool, self._bucket, self._fetching.closed, park_seconds)
+        self.keeping = Keeping(journal, spool, self.database, node)
+        self.fetching = Fetching(journal, spool, options, on_fetched=lambda: context.wake("fetched"))
+        self.taking = Taking(journal, spool, self._bucket, self.fetching.closed, park_seconds)
         self._report = QueueReport(context, node, machine_id)
         self._origins = Cached(lambda: taken.origins(journal), COUNT_SECONDS)
         self._next_extension = self._next_poll = time.monotonic()  # at once: what is in hand may have been lost
@@ -78,34 +81,34 @@ class QueueSource:
     def go_on(self) -> None:
         """One round, and a pause."""
         self._backpressure.hear(self._context.receive(0))
-        self._database.about = about(self._version, self._workers, self._bucket, self._origins.get(), self._problems())
+        self.database.about = about(self._version, self._workers, self._bucket, self._origins.get(), self._problems())
         self._keep()
-        self._fetching.settle_ended()
+        self.fetching.settle_ended()
         self._take()
-        self._fetching.start_due()
+        self.fetching.start_due()
         self.report()
         self._pause()
 
     def end(self) -> None:
         """Give back what no image worker has, and what can't be used here."""
-        self._keeping.give_up(self._taking.to_give_back(all_of_them=True))
+        self.keeping.give_up(self.taking.to_give_back(all_of_them=True))
         self.report()
 
     # A round's parts
 
     def _keep(self) -> None:
-        if time.monotonic() >= self._next_extension and self._database.may_be_asked and self._keeping.extend():
+        if time.monotonic() >= self._next_extension and self.database.may_be_asked and self.keeping.extend():
             self._next_extension = time.monotonic() + self._extension_seconds
-        if self._database.may_be_asked:
-            self._keeping.give_away(self._fetching.hopeless)
-        if self._database.may_be_asked and (unfit := self._taking.to_give_back()):
-            self._database.settle([(one, None) for one in unfit])  # if it fails, the lease is over in a moment
+        if self.database.may_be_asked:
+            self.keeping.give_away(self.fetching.hopeless)
+        if self.database.may_be_asked and (unfit := self.taking.to_give_back()):
+            self.database.settle([(one, None) for one in unfit])  # if it fails, the lease is over in a moment
 
     def _take(self) -> None:
-        if time.monotonic() < self._next_poll or not self._database.may_be_asked:
+        if time.monotonic() < self._next_poll or not self.database.may_be_asked:
             return
         count = self._room()
-        messages = self._database.take(count) if count else []
+        messages = self.database.take(count) if count else []
         if count:
             failpoints.reach("queue.taken")
             came = self._enter(messages or [])
@@ -121,23 +124,23 @@ class QueueSource:
         came, left = 0, deque(messages)
         try:
             while left:
-                came += self._taking.enter(left[0])
+                came += self.taking.enter(left[0])
                 left.popleft()
         except BaseException:
-            self._database.settle([(one.receipt, None) for one in left])
+            self.database.settle([(one.receipt, None) for one in left])
             raise
         return came
 
     def _room(self) -> int:
         """How many more may be taken: none where they would only wait here."""
-        if self._fetching.is_paused or self._fetching.disk_error or not self._can_be_published():
+        if self.fetching.is_paused or self.fetching.disk_error or not self._can_be_published():
             return 0
-        if not self._backpressure.has_room() or len(self._taking) >= decisions.IN_HAND * self._workers:
+        if not self._backpressure.has_room() or len(self.taking) >= decisions.IN_HAND * self._workers:
             return 0
         states = [one.state for one in taken.in_hand(self._journal)]
         to_render = sum(state in ("seen", "fetched") for state in states)
         room = decisions.room(self._workers, to_render, len(states))
-        if self._fetching.bucket_error:  # until one shows that it works again
+        if self.fetching.bucket_error:  # until one shows that it works again
             return 0 if "seen" in states else min(1, room)
         return room
 
@@ -146,9 +149,9 @@ class QueueSource:
         return all(breakers.get(self._journal, service) is None for service in ("storage", "catalog"))
 
     def _pause(self) -> None:
-        if self._fetching.is_under_way:
+        if self.fetching.is_under_way:
             self._context.progress()
-            self._fetching.settle_ended(FETCH_SECONDS)
+            self.fetching.settle_ended(FETCH_SECONDS)
             return
         now, busy = time.monotonic(), any(one.in_hand for one in self._origins.get())
         until = min(self._next_poll - now, self._next_extension - now, LOOK_SECONDS if busy else IDLE_SECONDS)
@@ -158,27 +161,27 @@ class QueueSource:
     # What it says
 
     def _problems(self) -> list[str]:
-        refusal = self._taking.refusal
+        refusal = self.taking.refusal
         return [
-            self._fetching.disk_error or self._backpressure.error,
-            self._fetching.bucket_error,
+            self.fetching.disk_error or self._backpressure.error,
+            self.fetching.bucket_error,
             *(found["error"] for service in ("storage", "catalog") if (found := breakers.get(self._journal, service))),
             refusal.reason if refusal else "",
         ]
 
     def report(self) -> None:
         """Report to /status."""
-        database = self._database
+        database = self.database
         self._report.send(
             connected=database.answered_at is not None and not database.error,
-            error=database.error or self._fetching.bucket_error,
+            error=database.error or self.fetching.bucket_error,
             remedy=database.remedy,
             lack=database.lack,
             answered_at=database.answered_at,
             origins=self._origins.get(),
-            refusal=self._taking.refusal,
+            refusal=self.taking.refusal,
             facts={
                 "spool_full": self._backpressure.is_full,
-                "spool_error": self._fetching.disk_error or self._backpressure.error,
+                "spool_error": self.fetching.disk_error or self._backpressure.error,
             },
         )

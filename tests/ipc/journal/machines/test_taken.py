@@ -30,6 +30,7 @@ from tests.ipc.builders import (
     recounted_counts,
     recounted_reasons,
 )
+from tests.ipc.tables import scalar, sql
 
 ORIGIN = "00ff00ff00ff"
 RECEIPT = Receipt("pd_live_v1", 7, 1)
@@ -68,7 +69,7 @@ def of(journal: Journal, number: int = 1) -> Job:
 def everything(journal: Journal) -> dict[str, int]:
     """How many rows each table has that may speak of a job."""
     tables = ("jobs", "taken", "last_failure", "renewals", "takedowns", "blocked_posts", "changes", "dead_reasons")
-    counts = {name: journal._connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
+    counts = {name: scalar(journal, f"SELECT count(*) FROM {name}") for name in tables}
     return {name: count for name, count in counts.items() if count}
 
 
@@ -132,7 +133,7 @@ def test_nothing_stays_of_what_is_forgotten_but_the_counters(ending: GuestEnding
     assert everything(journal) == {}
     assert kept_counts(journal) == recounted_counts(journal) and kept_reasons(journal) == recounted_reasons(journal)
     assert figures.spool_bytes(journal) == 0 and figures.last_failure(journal) is None
-    assert journal._connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert sql(journal, "PRAGMA foreign_key_check") == []
     (origin,) = taken.origins(journal)
     assert getattr(origin, ending) == 1 and origin.in_hand == 0
     assert figures.totals(journal)["failed"] == (state == "dead")

@@ -11,6 +11,7 @@ from ipc.journal import Journal, lookup, transitions
 from ipc.journal.outputs import changes
 from ipc.journal.outputs.changes import Change
 from tests.ipc.builders import CHANNEL, NOW, again, open_journal, page, post, push, put, put_in
+from tests.ipc.tables import sql
 
 
 @pytest.fixture
@@ -86,9 +87,7 @@ def test_one_that_is_hidden_is_deleted_for_readers(journal: Journal) -> None:
     changes.register(journal, "feeds")
     job = put(journal, 1, "published")
     for hidden_at, what in ((int(NOW), "deleted"), (None, "published")):
-        journal._connection.execute(
-            "UPDATE jobs SET hidden_at = ?, state = 'rendered', revision = revision + 1", [hidden_at]
-        )
+        sql(journal, "UPDATE jobs SET hidden_at = ?, state = 'rendered', revision = revision + 1", hidden_at)
         publish(journal, 1)
         assert told(changes.after(journal, 0, 9))[-1] == (1, what)
         assert again(journal, job).shown is (hidden_at is None)

@@ -12,6 +12,7 @@ from ipc.journal import Journal, figures, lookup, transitions
 from ipc.journal.machines import claims
 from ipc.journal.outputs import takedowns
 from tests.ipc.builders import CHANNEL, NOW, STATES, again, open_journal, page, post, put, put_in
+from tests.ipc.tables import scalar, sql
 
 STEPS = ("replaced", "marked", "waiting", "leaving", "purging")
 
@@ -21,9 +22,9 @@ def journal() -> Iterator[Journal]:
     journal = open_journal(None)
     yield journal
     counted = dict.fromkeys(STEPS, 0)
-    for step, count in journal._connection.execute("SELECT step, count(*) FROM takedowns GROUP BY step").fetchall():
+    for step, count in sql(journal, "SELECT step, count(*) FROM takedowns GROUP BY step"):
         counted[step] = count
-    (counted["purging"],) = journal._connection.execute("SELECT count(*) FROM purges").fetchone()
+    counted["purging"] = scalar(journal, "SELECT count(*) FROM purges")
     assert takedowns.counts(journal) == counted
     journal.close()
 
@@ -40,7 +41,7 @@ def hide(journal: Journal, job: Job) -> Job:
     """The row that says that it is hidden is about to be written."""
     query = "UPDATE jobs SET hidden_at = 5, state = 'rendered', revision = revision + 1 WHERE id = ?"
     with journal.transaction():
-        journal._connection.execute(query, [job.id])
+        sql(journal, query, job.id)
     return again(journal, job)
 
 
@@ -78,7 +79,7 @@ def replace(journal: Journal) -> Job:
     take(journal, page(post(1, "id:2")), NOW)
     assert counts(journal) == {"replaced": 1}
     job = put_in(journal, "rendered", lookup.known(journal, CHANNEL, 1))
-    journal._connection.execute("UPDATE jobs SET sha256 = 'new'")
+    sql(journal, "UPDATE jobs SET sha256 = 'new'")
     return again(journal, job)
 
 
@@ -128,10 +129,10 @@ def test_a_hidden_one_waits_and_is_spared_when_it_is_shown(journal: Journal) -> 
     hidden = hide(journal, job)
     assert counts(journal) == {} and transitions.record_published(journal, [hidden])
     (waiting,) = takedowns.due(journal, "waiting", journal.clock(), 9)
-    journal._connection.execute("UPDATE jobs SET state = 'rendered', revision = revision + 1")
+    sql(journal, "UPDATE jobs SET state = 'rendered', revision = revision + 1")
     assert transitions.record_published(journal, [again(journal, job)])
     assert takedowns.due(journal, "waiting", journal.clock(), 9) == [waiting], "an edit begins no new time"
-    journal._connection.execute("UPDATE jobs SET state = 'rendered', hidden_at = NULL, revision = revision + 1")
+    sql(journal, "UPDATE jobs SET state = 'rendered', hidden_at = NULL, revision = revision + 1")
     assert transitions.record_published(journal, [again(journal, job)])
     assert counts(journal) == {}
 
@@ -158,7 +159,7 @@ def test_one_that_is_brought_back_may_have_been_seen(journal: Journal) -> None:
         job = job_in(journal, "fetched", number)
         assert transitions.claim_for_machines(journal, [job]) == 1
         (claim,) = claims.newest(journal, 1)
-        journal._connection.execute("UPDATE claims SET step = ?", (step,))
+        sql(journal, "UPDATE claims SET step = ?", step)
         assert transitions.bring_back(journal, [claim.number]) == 1
         assert again(journal, job).may_be_seen, "at whatever step: where the bucket was emptied, it began anew"
 
@@ -193,17 +194,15 @@ def test_purges_wait_for_the_end_of_their_objects(journal: Journal) -> None:
 
 def test_only_a_journal_that_was_made_by_this_version_is_new(journal: Journal) -> None:
     assert takedowns.is_new_installation(journal)
-    journal._connection.execute("UPDATE origin SET version = 0")
+    sql(journal, "UPDATE origin SET version = 0")
     assert not takedowns.is_new_installation(journal)
 
 
 def test_the_former_picture_of_one_that_is_rendered_anew(journal: Journal) -> None:
     """Its source may have given another file since."""
     job = job_in(journal, "published", 1)
-    values = {"job": job.id, "sha256": "f" * 64}
-    journal._connection.execute(
-        "INSERT INTO renewals (job, step, recipe, next_at, sha256) VALUES (:job, 'moved', 'x', 0, :sha256)", values
-    )
+    insert = "INSERT INTO renewals (job, step, recipe, next_at, sha256) VALUES (?, 'moved', 'x', 0, ?)"
+    sql(journal, insert, job.id, "f" * 64)
     withdraw(journal, CHANNEL, [1], NOW, is_told=True)
     assert counts(journal) == {"marked": 2}
     assert transitions.record_published(journal, [again(journal, job)])
@@ -219,7 +218,7 @@ def test_what_readers_still_see_is_counted(journal: Journal) -> None:
     jobs = {number: job_in(journal, "published", number) for number in range(1, 6)}
     query = "UPDATE jobs SET shown = 1 WHERE state = 'published'"
     with journal.transaction():
-        journal._connection.execute(query)
+        sql(journal, query)
         transitions.hide(journal, again(journal, jobs[1]), "operator", NOW)
     withdraw(journal, CHANNEL, [2, 3], NOW, is_told=True)
     assert figures.still_shown(journal, 9) == 0, "their rows are on their way"

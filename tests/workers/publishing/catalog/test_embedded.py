@@ -96,11 +96,16 @@ def test_the_highest_revision_wins_in_any_order(order: list[int]) -> None:
         shutil.rmtree(folder)
 
 
+def connection_of(catalog: SqliteCatalog) -> sqlite3.Connection:
+    """SQLite's own: what it is asked, how full it may be and when it waits for the disk, no interface says."""
+    assert catalog._connection is not None
+    return catalog._connection
+
+
 def test_a_batch_is_one_transaction(catalog: SqliteCatalog) -> None:
     write(catalog, 1)
-    assert catalog._connection is not None
     begun: list[str] = []
-    catalog._connection.set_trace_callback(begun.append)
+    connection_of(catalog).set_trace_callback(begun.append)
     catalog.write_many([entry(2, number) for number in range(10)])
     assert [one for one in begun if one.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
 
@@ -211,9 +216,8 @@ def test_locked_by_another(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_full_disk_is_named_and_outlived(catalog: SqliteCatalog, path: Path) -> None:
     assert write(catalog, 1)
-    assert catalog._connection is not None
-    (pages,) = catalog._connection.execute("PRAGMA page_count").fetchone()
-    catalog._connection.execute(f"PRAGMA max_page_count = {pages}")
+    (pages,) = connection_of(catalog).execute("PRAGMA page_count").fetchone()
+    connection_of(catalog).execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(CatalogFault, match="full"):
         catalog.write(CHANNEL, message(2, caption="long" * 10_000), image(2))
     assert revisions(path) == [(1, 1)]
@@ -263,8 +267,7 @@ def test_a_file_that_was_taken_away_is_made_anew(catalog: SqliteCatalog, path: P
 def test_it_waits_for_the_disk_at_every_row(catalog: SqliteCatalog) -> None:
     """The uploader deletes spool files on the strength of it."""
     write(catalog, 1)
-    assert catalog._connection is not None
-    assert tuple(catalog._connection.execute("PRAGMA synchronous").fetchone()) == (2,)
+    assert tuple(connection_of(catalog).execute("PRAGMA synchronous").fetchone()) == (2,)
 
 
 # Killed

@@ -157,7 +157,7 @@ def test_a_token_is_made_as_the_sql_says(queue_stack: RowServer, make_queues: Ma
 def test_no_key_is_told(queue_stack: RowServer) -> None:
     api_key, token = queue_stack.keys.of_node.split(":")
     queues = Queues("http://127.0.0.1:1", f"{api_key}:{token}", IMPATIENT)
-    text = queues._project._without_key(f"{api_key} {token} {api_key}:{token}")
+    text = queues.project._without_key(f"{api_key} {token} {api_key}:{token}")
     assert text == "(the key) (the key) (the key)"
 
 
@@ -196,7 +196,7 @@ def test_both_files_can_be_applied_again_in_any_order(
     bare_stack.apply_machines()
     assert catalog.write_many([rows(3, 2, second.receipt)]) == [True]
     assert [one.result["key"] for one in results(queues)] == [key(1), key(2)]
-    assert (queues.faults(), make_supabase()._project.call("picturedesk_faults")) == ([], [])
+    assert (queues.faults(), make_supabase().project.call("picturedesk_faults")) == ([], [])
     count = bare_stack.sql(
         "select count(*) as n from pg_proc where proname = 'ingest_messages' or proname like 'pd\\_%'"
     )
@@ -301,7 +301,7 @@ def test_a_project_without_queues_is_complete_for_who_works_alone(
     receipt = {"queue": "pd_live_v1", "msg_id": 1, "read_ct": 1, "result": {}}
     batch = [{"channel": entry(1).channel, "message": entry(1).message, "receipt": receipt}]
     with pytest.raises(CatalogFault, match="there are no queues"):
-        catalog._project.call("ingest_messages", batch=batch)
+        catalog.project.call("ingest_messages", batch=batch)
 
 
 def test_without_pgmq_it_says_what_to_do(bare_stack: RowServer) -> None:

@@ -90,7 +90,7 @@ def test_what_is_taken_or_has_a_result_is_not_queued_again(queues: Queues, make_
 )
 def test_what_is_no_hand_over_is_refused(queues: Queues, job: dict[str, Any]) -> None:
     with pytest.raises(RowFault, match="each job needs a queue"):
-        queues._project.call("pd_hand_over", jobs=[job])
+        queues.project.call("pd_hand_over", jobs=[job])
     assert take(queues) == []
 
 
@@ -574,7 +574,7 @@ def test_queues_that_were_emptied_or_made_anew_are_like_new(queue_stack: RowServ
 def test_nonsense_is_a_fault_of_the_service(
     monkeypatch: pytest.MonkeyPatch, queues: Queues, ask: Callable[[Queues], object], answer: list[Any]
 ) -> None:
-    monkeypatch.setattr(queues._project, "call", lambda function, **arguments: answer)
+    monkeypatch.setattr(queues.project, "call", lambda function, **arguments: answer)
     with pytest.raises(CatalogFault, match="the answer is not the catalogue's"):
         ask(queues)
 

@@ -373,7 +373,7 @@ def test_what_one_client_cannot_say_another_may_not_either(server: RowServer, ma
     """The database's own door: the checks of this program are not those that protect it."""
     catalog = make_supabase()
     catalog.write_many([entry(1, 5)])
-    project = catalog._project
+    project = catalog.project
     odd: list[dict[str, Any]] = [
         {"channel": {"id": 7, "title": ["a"]}, "message": message(1)},
         {"channel": {"id": 7, "title": "Test"}, "message": message(1, caption=["a"])},

@@ -75,7 +75,7 @@ def test_an_older_program_goes_on_with_a_newer_schema(server: RowServer, make_su
     catalog.write_many([whole(1)])
     old = dict(list(message(2).items())[:8])
     rows = [{"channel": {"id": 7, "title": "Test"}, "message": old, "image": dict(list(image(2).items())[:9])}]
-    assert catalog._project.call("ingest_messages", batch=rows) == [True]
+    assert catalog.project.call("ingest_messages", batch=rows) == [True]
     (found,) = catalog.pictures(most=1)
     assert (found["channel_name"], found["tags"], found["caption"]) == ("test", None, "revision 2")
 

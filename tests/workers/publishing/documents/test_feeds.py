@@ -13,6 +13,7 @@ import pytest
 
 from ipc.journal.outputs import changes
 from tests.checking import faults
+from tests.ipc.tables import sql
 from tests.workers.desk import CHANNEL, POSTED, Desk
 from tests.workers.publishing.catalog.builders import image, message
 from tests.workers.publishing.documents import validity
@@ -240,7 +241,7 @@ def test_what_a_feed_leads_to(settings: dict[str, Any], channel: str, every: str
     """The website, else the gallery, else the channel on Telegram: all channels together have no such place."""
     place = Place(desk, {"backend": "files", "public_url": "https://p.example"}, {"backend": "sqlite"})
     desk.take(1)
-    desk.journal._connection.execute("UPDATE channels SET name = 'desk'")
+    sql(desk.journal, "UPDATE channels SET name = 'desk'")
     place.publish(1)
     Feeds({**place.options, **settings}, desk.journal).build_all()
     documents = [json.loads(place.storage.read(f"feeds/{name}.json") or b"") for name in (CHANNEL, "all")]

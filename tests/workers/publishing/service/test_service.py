@@ -16,6 +16,7 @@ from ipc.intake import withdraw
 from ipc.jobs import Job
 from ipc.journal import Journal, figures, lookup, queue, transitions
 from ipc.retry import RetryPolicy
+from tests.ipc.tables import sql
 from tests.workers.desk import CHANNEL, Desk
 from workers.publishing.service.breaker import Breaker
 from workers.publishing.service.service import DOUBT_SECONDS, SUSPECT_SECONDS, Service
@@ -94,12 +95,13 @@ class Stage:
 
     def multiply(self, count: int) -> None:
         """Have the first message's job that number of times, under the message ids from 1 on, all at once."""
-        columns = [row[1] for row in self.journal._connection.execute("PRAGMA table_info(jobs)")]
+        columns = [row[1] for row in sql(self.journal, "PRAGMA table_info(jobs)")]
         others = ", ".join(name for name in columns if name not in ("id", "message_id"))
         with self.journal.transaction():
-            self.journal._connection.execute(
+            sql(
+                self.journal,
                 f"WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {count})"
-                f" INSERT INTO jobs (message_id, {others}) SELECT i, {others} FROM n, jobs WHERE message_id = 1"
+                f" INSERT INTO jobs (message_id, {others}) SELECT i, {others} FROM n, jobs WHERE message_id = 1",
             )
 
     def rounds_until_idle(self) -> list[list[int]]:
@@ -117,7 +119,7 @@ class Stage:
 
     def attempts(self) -> dict[int, int]:
         """Of the jobs that have used any, by message id."""
-        rows = self.journal._connection.execute("SELECT message_id, attempts FROM jobs WHERE attempts > 0")
+        rows = sql(self.journal, "SELECT message_id, attempts FROM jobs WHERE attempts > 0")
         return {row["message_id"]: row["attempts"] for row in rows}
 
     def waiting_seconds(self, job: Job) -> float:

@@ -288,7 +288,7 @@ def test_for_want_of_anything_the_first_frame_stands_for_it(want: str, monkeypat
         monkeypatch.setattr(animation, "frames_need", lambda pixels: 2**40)
         options["cap_bytes"] = 2**40
     else:
-        monkeypatch.setitem(animation._ENCODERS, "avif", lambda *_: 1 / 0)
+        monkeypatch.setitem(animation.ENCODERS, "avif", lambda *_: 1 / 0)
     rendered, files = developed(animated("GIF"), **options)
     assert not rendered.appearance.animated
     assert list(rendered.fallbacks) == ["animation encoder" if want == "an encoder" else "animation"]

@@ -10,6 +10,7 @@ from ipc.jobs import State
 from ipc.journal import queue, transitions
 from ipc.journal.machines import taken
 from ipc.transport.messages import Report
+from tests.ipc.tables import scalar
 from tests.servers.faults import Request
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
@@ -65,9 +66,7 @@ class Bench:
     def go_on_until(self, what: str, look: Callable[[], object]) -> None:
         until = time.monotonic() + WAIT_SECONDS
         while not look():
-            assert time.monotonic() < until, (
-                f"waited in vain for {what}: {self.states()}, {self.source._database.error}"
-            )
+            assert time.monotonic() < until, f"waited in vain for {what}: {self.states()}, {self.source.database.error}"
             self.source.go_on()
 
     def fetch(self, count: int = 1) -> None:
@@ -99,7 +98,7 @@ class Bench:
 
     def is_empty(self) -> bool:
         """Whether nothing of any picture is left."""
-        jobs = self.desk.journal._connection.execute("SELECT count(*) FROM jobs").fetchone()[0]
+        jobs = scalar(self.desk.journal, "SELECT count(*) FROM jobs")
         return jobs == 0 and not self.states() and self.desk.spooled() == set()
 
 

@@ -37,7 +37,7 @@ class Origin:
         self.id = secrets.token_hex(6)
         self.bucket = bucket
         self._client = objects.client()
-        self._queues = Queues(rows.url, rows.keys.new_secret)
+        self.queues = Queues(rows.url, rows.keys.new_secret)
         self._number = 0
         self.terms = Terms(
             ladder={
@@ -60,7 +60,7 @@ class Origin:
         )
 
     def close(self) -> None:
-        self._queues.close()
+        self.queues.close()
 
     def handover(self, number: int, data: bytes, *, revision: int = 1000, priority: int = LIVE) -> Handover:
         """That message, whose original has these bytes, and lies in the bucket."""
@@ -84,7 +84,7 @@ class Origin:
         return Handover(key, Channel(CHANNEL, "News", "news"), post, name, digest, len(data), self.terms, priority)
 
     def send(self, *handovers: Handover) -> None:
-        self._queues.hand_over([("live", one.packed()) for one in handovers])
+        self.queues.hand_over([("live", one.packed()) for one in handovers])
 
     def hand_over(self, number: int, data: bytes, **fields: Any) -> Handover:
         handover = self.handover(number, data, **fields)
@@ -93,26 +93,26 @@ class Origin:
 
     def results(self) -> dict[int, Published | Dead]:
         """What became of them so far, by message. One that is told twice is an error."""
-        found = [result.unpacked(one.result) for one in self._queues.results(self.id, [], 500)]
+        found = [result.unpacked(one.result) for one in self.queues.results(self.id, [], 500)]
         by_message = {one.key.message_id: one for one in found}
         assert len(by_message) == len(found), "a result is told twice"
         return by_message
 
     def queued(self) -> int:
         """How many pictures are in the queues, of all origins."""
-        return sum(one.length for one in self._queues.machines().queues)
+        return sum(one.length for one in self.queues.machines().queues)
 
     def in_hand(self) -> int:
         """How many of them are under lease."""
-        return sum(one.taken for one in self._queues.machines().queues)
+        return sum(one.taken for one in self.queues.machines().queues)
 
     def nodes(self) -> dict[str, dict[str, Any]]:
         """What the nodes say of themselves, by name."""
-        return {one.node: one.about for one in self._queues.machines().nodes}
+        return {one.node: one.about for one in self.queues.machines().nodes}
 
     def take(self, count: int = 10, lease_seconds: int = 60) -> list[Any]:
         """As another node would."""
-        return self._queues.take("other", {}, count, lease_seconds)
+        return self.queues.take("other", {}, count, lease_seconds)
 
 
 class Node(HostedInstance):

@@ -15,6 +15,7 @@ import pytest
 from ipc.journal import queue, transitions
 from ipc.journal.machines import taken
 from ipc.machines.result import Dead, Published
+from tests.ipc.tables import connection_of, scalar, sql
 from tests.servers.faults import Answer, Endless, FaultProxy, Pass, Refuse
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import OWNER, RowServer
@@ -41,11 +42,11 @@ def test_messages_that_are_none_of_ours_stop_nothing(make_bench: MakeBench, orig
         {"key": f"{origin.id}:?", "origin": origin.id},
         {**sound[5], "terms": {**sound[5]["terms"], "url": 5}},
     ]
-    origin._queues.hand_over([("live", one) for one in hostile])
-    origin._queues.hand_over([("backfill", sound[6])])
+    origin.queues.hand_over([("live", one) for one in hostile])
+    origin.queues.hand_over([("backfill", sound[6])])
     bench = make_bench(machines={"lease_seconds": 2.0})
     bench.fetch()
-    assert len(bench.source._taking) > 0
+    assert len(bench.source.taking) > 0
     bench.render()
     bench.publish()
     assert set(origin.results()) == {7} and bench.counters() == (1, 0, 0, 0)
@@ -63,8 +64,8 @@ def test_what_the_journal_refuses_is_given_back(
     origin.hand_over(1, PICTURE)
     with monkeypatch.context() as patch:
         patch.setattr(taken, "put", refuse)
-        bench.go_on_until("it to be refused", lambda: len(bench.source._taking))
-    assert bench.is_empty() and "OverflowError" in bench.source._taking.refusal.reason  # type: ignore[union-attr]
+        bench.go_on_until("it to be refused", lambda: len(bench.source.taking))
+    assert bench.is_empty() and "OverflowError" in bench.source.taking.refusal.reason  # type: ignore[union-attr]
     bench.source.end()
     assert (origin.queued(), origin.in_hand()) == (1, 0)
 
@@ -82,8 +83,8 @@ def test_an_original_that_is_larger_than_announced_is_not_read_to_its_end(
             proxy.set(Endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 2**16))
         origin.send(sent)
         query = "SELECT reason FROM jobs WHERE attempts = 1"
-        bench.go_on_until("it to fail", lambda: bench.desk.journal._connection.execute(query).fetchone())
-        (reason,) = bench.desk.journal._connection.execute(query).fetchone()
+        bench.go_on_until("it to fail", lambda: sql(bench.desk.journal, query))
+        reason = scalar(bench.desk.journal, query)
         assert f"larger than {len(PICTURE):,} bytes" in reason
         assert bench.desk.spooled() == set()
 
@@ -99,12 +100,12 @@ def test_a_bucket_that_refuses_the_keys_costs_no_attempt(
         proxy.set(Answer(403, denied, {"Content-Type": "application/xml"}))
         bench = make_bench(storage={"endpoint": proxy.url})
         origin.hand_over(1, PICTURE)
-        bench.go_on_until("a failure", lambda: bench.source._fetching.bucket_error)
+        bench.go_on_until("a failure", lambda: bench.source.fetching.bucket_error)
         bench.source.report()
         assert "give the key the right" in bench.reports("machines")[-1]["error"]
         proxy.set(Pass())
         bench.fetch()
-        assert bench.desk.journal._connection.execute("SELECT max(attempts) FROM jobs").fetchone()[0] == 0
+        assert scalar(bench.desk.journal, "SELECT max(attempts) FROM jobs") == 0
 
 
 def test_a_bucket_that_dribbles_holds_no_fetch_for_ever(
@@ -115,8 +116,8 @@ def test_a_bucket_that_dribbles_holds_no_fetch_for_ever(
         bench = make_bench(storage={"endpoint": proxy.url})
         proxy.set(Endless(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", b"x", seconds=0.1))
         origin.send(replace(origin.handover(1, PICTURE), bytes=99))
-        bench.go_on_until("it to be given up", lambda: bench.source._fetching.bucket_error)
-        fetching: Fetching = bench.source._fetching
+        bench.go_on_until("it to be given up", lambda: bench.source.fetching.bucket_error)
+        fetching: Fetching = bench.source.fetching
         bench.go_on_until("it to be given back", lambda: not bench.states())
         assert not fetching.is_under_way and fetches() == 1, "it gets no second one"
         proxy.set(Refuse())
@@ -138,8 +139,8 @@ def test_an_origin_whose_originals_are_out_of_reach_keeps_no_other_one_waiting(
     origin.send(*away, *sound[4:])
     bench.go_on_until("the others", lambda: bench.states().count("fetched") == 2)
     assert {one.key.split(":")[2] for one in taken.in_hand(bench.desk.journal)} <= {"5", "6", "7", "8"}
-    assert not bench.source._fetching.bucket_error
-    refusal = bench.source._taking.refusal
+    assert not bench.source.fetching.bucket_error
+    refusal = bench.source.taking.refusal
     assert refusal and "NoSuchBucket" in refusal.reason and "don't reach" in refusal.reason
     bench.source.end()
     assert (origin.queued(), origin.in_hand()) == (8, 0)
@@ -174,10 +175,10 @@ def test_a_clock_that_is_set_gives_nothing_back(
     now = time.time
     for hours in (1, -1):
         monkeypatch.setattr(time, "time", lambda hours=hours: now() + 3600 * hours)
-        bench.source._keeping.extend()
+        bench.source.keeping.extend()
         bench.source.go_on()
         assert bench.states() == ["fetched"] and origin.in_hand() == 1
-    keeping = bench.source._keeping
+    keeping = bench.source.keeping
     keeping._clock = lambda: time.monotonic() + 601
     keeping.give_away()
     assert bench.is_empty() and bench.counters() == (0, 0, 1, 0)
@@ -186,9 +187,8 @@ def test_a_clock_that_is_set_gives_nothing_back(
 def test_a_journal_that_is_full_costs_no_picture_its_lease(make_bench: MakeBench, origin: Origin) -> None:
     bench = make_bench()
     bench.source.go_on()
-    connection = bench.desk.journal._connection
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = scalar(bench.desk.journal, "PRAGMA page_count")
+    sql(bench.desk.journal, f"PRAGMA max_page_count = {pages}")
     sent = [origin.handover(number, PICTURE) for number in (1, 2, 3)]
     origin.send(*(replace(one, post=replace(one.post, caption="x" * 60_000)) for one in sent))
     with pytest.raises(sqlite3.OperationalError, match="full"):
@@ -205,7 +205,7 @@ def test_what_another_incarnation_has_not_got_on_with_is_given_back_in_time(
     origin.hand_over(1, PICTURE)
     bench.fetch()
     bench.source.go_on()
-    bench.desk.journal._connection.execute("UPDATE taken SET taken_at = taken_at - 601")
+    sql(bench.desk.journal, "UPDATE taken SET taken_at = taken_at - 601")
     bench.source.go_on()
     assert bench.states() == ["fetched"], "its own clock has not said so"
     bench.start()
@@ -269,7 +269,7 @@ def test_of_two_nodes_with_one_journal_each_picture_has_one_row(
     first.fetch(2)
     (tmp_path / "copy").mkdir()
     with sqlite3.connect(tmp_path / "copy" / "journal.db") as copy:
-        first.desk.journal._connection.backup(copy)
+        connection_of(first.desk.journal).backup(copy)
     copy.close()
     desk = Desk(tmp_path / "copy")
     try:
@@ -305,7 +305,7 @@ def test_a_node_whose_right_is_taken_away_says_so_and_goes_on_when_it_is_back(
         bench.render()
         bench.publish()
         bench.source._next_extension = 0.0
-        bench.go_on_until("a failure", lambda: bench.source._database.error)
+        bench.go_on_until("a failure", lambda: bench.source.database.error)
         report: dict[str, Any] = bench.reports("machines")[-1]
         assert report["remedy"], report
         assert bench.states() == ["rendered"]
@@ -321,13 +321,13 @@ def test_what_is_stored_while_its_lease_is_asked_for_is_not_dropped(make_bench: 
     origin.hand_over(1, PICTURE)
     bench.fetch()
     bench.render()
-    keeping, database = bench.source._keeping, bench.source._database
+    keeping, database = bench.source.keeping, bench.source.database
     extend = database.extend
 
     def slow(receipts: Any) -> Any:
         assert bench.publisher.object_stage.step() == 1
         (one,) = taken.in_hand(bench.desk.journal)
-        origin._queues.take_back(origin.id, [one.key], untaken_only=False)
+        origin.queues.take_back(origin.id, [one.key], untaken_only=False)
         return extend(receipts)
 
     database.extend = slow  # type: ignore[method-assign]

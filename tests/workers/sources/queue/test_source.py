@@ -14,6 +14,7 @@ from ipc.journal import breakers, figures, queue, transitions
 from ipc.journal.machines import taken
 from ipc.machines.result import Dead, Published
 from tests import lengths
+from tests.ipc.tables import scalar, sql
 from tests.servers.faults import Answer, FaultProxy, LostAnswer, Refuse
 from tests.servers.objects import ObjectServer
 from tests.servers.rows import RowServer
@@ -123,7 +124,7 @@ def test_what_was_lost_is_dropped_by_the_next_incarnation(make_bench: Callable[.
     origin.send(origin.handover(1, PICTURE), origin.handover(2, PICTURE + b"2"))
     bench.fetch(2)
     lost = taken.in_hand(bench.desk.journal)[0]
-    assert origin._queues.take_back(origin.id, [lost.key], untaken_only=False) == {lost.key}
+    assert origin.queues.take_back(origin.id, [lost.key], untaken_only=False) == {lost.key}
     bench.start()
     bench.source.go_on()
     assert [one.job for one in taken.in_hand(bench.desk.journal)] != [lost.job]
@@ -150,7 +151,7 @@ def test_a_later_hand_over_of_a_message_takes_the_place_of_the_one_in_hand(
     first = origin.hand_over(1, PICTURE)
     bench.fetch()
     (before,) = taken.in_hand(bench.desk.journal)
-    origin._queues.take_back(origin.id, [str(first.key)], untaken_only=False)
+    origin.queues.take_back(origin.id, [str(first.key)], untaken_only=False)
     second = origin.hand_over(1, PICTURE + b", another one", revision=2000)
     bench.go_on_until("the other one", lambda: taken.in_hand(bench.desk.journal)[0].key == str(second.key))
     bench.fetch()
@@ -175,7 +176,7 @@ def test_what_can_not_be_used_here_is_given_back_later_and_the_rest_goes_on(
     elsewhere = origin.handover(1, PICTURE)
     newer = origin.handover(2, PICTURE)
     origin.send(replace(elsewhere, terms=replace(elsewhere.terms, bucket="another")))
-    origin._queues.hand_over([("live", {**newer.packed(), "v": 99})])
+    origin.queues.hand_over([("live", {**newer.packed(), "v": 99})])
     bench.desk.take(3)  # of this journal's own channel
     own = origin.handover(4, PICTURE)
     own = replace(
@@ -189,7 +190,7 @@ def test_what_can_not_be_used_here_is_given_back_later_and_the_rest_goes_on(
     assert one.key.split(":")[2] == "5"
     reports = bench.reports("machines")
     assert any(facts["other_bucket"] and "another" in facts["refused"] for facts in reports)
-    reasons = {one.refusal.reason for one in bench.source._taking._parked}
+    reasons = {one.refusal.reason for one in bench.source.taking._parked}
     assert (
         len(reasons) == 3 and any("version 99" in one for one in reasons) and any("state_dir" in one for one in reasons)
     )
@@ -208,8 +209,8 @@ def test_an_original_that_is_not_there_or_another_costs_an_attempt(
     object_server.client().put_object(Bucket=origin.bucket, Key=other.object, Body=b"another")
     origin.send(gone, other)
     query = "SELECT attempts, reason FROM jobs WHERE attempts > 0 ORDER BY message_id"
-    bench.go_on_until("both to fail", lambda: len(bench.desk.journal._connection.execute(query).fetchall()) == 2)
-    reasons = [row["reason"] for row in bench.desk.journal._connection.execute(query)]
+    bench.go_on_until("both to fail", lambda: len(sql(bench.desk.journal, query)) == 2)
+    reasons = [row["reason"] for row in sql(bench.desk.journal, query)]
     assert "is not in the bucket" in reasons[0] and "is not the original" in reasons[1]
     assert bench.desk.spooled() == set()
 
@@ -221,14 +222,14 @@ def test_a_bucket_that_is_away_costs_no_attempt_and_no_more_is_taken(
         bench = make_bench(storage={"endpoint": proxy.url})
         proxy.set(Answer(503))
         origin.send(*(origin.handover(number, PICTURE + bytes([number])) for number in range(1, 9)))
-        bench.go_on_until("a failure", lambda: bench.source._fetching.bucket_error)
+        bench.go_on_until("a failure", lambda: bench.source.fetching.bucket_error)
         in_hand = len(bench.states())
         for _ in range(3):
             bench.source.go_on()
         assert len(bench.states()) == in_hand <= 4
         proxy.set(LostAnswer(times=0))
         bench.go_on_until("the originals", lambda: bench.states().count("fetched") == 4)
-        assert bench.desk.journal._connection.execute("SELECT max(attempts) FROM jobs").fetchone()[0] == 0
+        assert scalar(bench.desk.journal, "SELECT max(attempts) FROM jobs") == 0
 
 
 def test_nothing_is_taken_while_it_could_not_be_published(make_bench: Callable[..., Bench], origin: Origin) -> None:
@@ -258,7 +259,7 @@ def test_a_disk_that_fills_while_it_fetches_is_looked_at_again(
     make_bench: Callable[..., Bench], origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = make_bench()
-    fetching = bench.source._fetching
+    fetching = bench.source.fetching
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -275,7 +276,7 @@ def test_a_disk_that_fills_while_it_fetches_is_looked_at_again(
         assert bench.states() == ["seen"] and origin.in_hand() == 1
     bench.fetch(2)
     assert not fetching.disk_error
-    assert bench.desk.journal._connection.execute("SELECT max(attempts) FROM jobs").fetchone()[0] == 0
+    assert scalar(bench.desk.journal, "SELECT max(attempts) FROM jobs") == 0
 
 
 def test_what_this_node_does_not_get_on_with_goes_to_another_one(
@@ -288,7 +289,7 @@ def test_what_this_node_does_not_get_on_with_goes_to_another_one(
     origin.send(origin.handover(3, PICTURE + b"3"))
     bench.fetch(1)  # its workers rest
     monkeypatch.setattr(decisions, "STAY_SECONDS", -1.0)
-    bench.source._keeping.give_away()
+    bench.source.keeping.give_away()
     assert bench.is_empty() and bench.counters() == (0, 0, 3, 0) and (origin.queued(), origin.in_hand()) == (3, 0)
 
 
@@ -326,7 +327,7 @@ def test_a_database_that_is_away_longer_than_the_lease(
         bench.fetch(2)
         proxy.set(Refuse())
         bench.render()
-        bench.go_on_until("a failure", lambda: bench.source._database.error)
+        bench.go_on_until("a failure", lambda: bench.source.database.error)
         until = time.monotonic() + WAIT_SECONDS
         while not (stolen := origin.take(1)):
             assert time.monotonic() < until
@@ -351,4 +352,4 @@ def test_a_database_that_lacks_its_functions_says_so(
         bench.source.go_on()
     (report,) = bench.reports("machines")
     assert "pd_extend" in report["schema"] and "schema --machines" in report["remedy"]
-    assert bench.source._database.may_be_asked is False
+    assert bench.source.database.may_be_asked is False

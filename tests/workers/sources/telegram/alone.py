@@ -48,12 +48,12 @@ class Alone:
         config.write_text(f"state_dir = 'state'\n{settings_text(server, channels, telegram)}\n")
         given = {f"PICTUREDESK__{name}": value for name, value in (environment or {}).items()}
         settings = load(config, given, desk.state_dir, desk.state_dir)
-        self._options = {**connection_options(settings), "started_at": time.time() - started_ago}
+        self.options = {**connection_options(settings), "started_at": time.time() - started_ago}
         self._thread: threading.Thread | None = None
         self._stop_reader, self._stop_writer = os.pipe()  # the desk's own would stop every later one too
 
     def start(self) -> None:
-        context = replace(self.desk.context(**self._options), stop_fd=self._stop_reader)
+        context = replace(self.desk.context(**self.options), stop_fd=self._stop_reader)
         self._thread = threading.Thread(target=self._run, args=(context,), name="connection")
         self._thread.start()
 

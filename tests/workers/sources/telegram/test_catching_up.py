@@ -19,6 +19,7 @@ from ipc.intake import take
 from ipc.journal import lookup
 from ipc.text.channel_address import parse
 from tests import lengths
+from tests.ipc.tables import scalar, sql
 from tests.pictures import message
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
@@ -136,8 +137,8 @@ def test_five_thousand_messages_of_backlog(
     assert len(expected_rows(channel)) == 62
     known = lookup.messages_between(again.desk.journal, channel.id, 1, channel.top_id)
     assert known == set(expected_rows(channel))
-    found = again.desk.journal._connection.execute("SELECT ignored FROM channels WHERE id = ?", [channel.id])
-    assert msgpack.unpackb(found.fetchone()[0])["text"] == 4_939
+    ignored = scalar(again.desk.journal, "SELECT ignored FROM channels WHERE id = ?", channel.id)
+    assert msgpack.unpackb(ignored)["text"] == 4_939
     assert server.requests["messages.getHistory"] < 100, "a hundred messages at a time"
 
 
@@ -160,7 +161,7 @@ def test_pictures_are_recorded_in_the_order_of_their_channel(
         server.start()
     for one in (channel, other):
         alone.wait_for("the last", lambda one=one: lookup.known(alone.desk.journal, one.id, one.top_id))  # type: ignore[misc]
-    jobs = alone.desk.journal._connection.execute("SELECT channel_id, message_id FROM jobs ORDER BY id").fetchall()
+    jobs = sql(alone.desk.journal, "SELECT channel_id, message_id FROM jobs ORDER BY id")
     assert len(jobs) == 150
     for one in (channel, other):
         ids = [row["message_id"] for row in jobs if row["channel_id"] == one.id]

@@ -12,6 +12,7 @@ from ipc.journal import lookup
 from tests.servers.telegram import Channel, TelegramServer
 from tests.workers.sources.telegram.alone import Alone
 from tests.workers.sources.telegram.desk import picture
+from workers.sources.telegram.channels.state import HINT_PAUSE_SECONDS
 from workers.sources.telegram.wire.hints import Hint, hint_of
 
 pytestmark = pytest.mark.tree
@@ -74,7 +75,7 @@ def test_a_burst_is_read_in_pages(make_alone: MakeAlone, server: TelegramServer,
 
 def test_one_post_is_read_at_once(make_alone: MakeAlone, channel: Channel) -> None:
     alone = begin(make_alone, channel)
-    time.sleep(0.6)
+    time.sleep(HINT_PAUSE_SECONDS + 0.1)  # the pause after the look before
     one = channel.post_photo(picture(), "one")
     alone.wait_for("it", lambda: lookup.known(alone.desk.journal, channel.id, one), 0.4)
 
@@ -95,7 +96,7 @@ def test_a_hint_outlasts_its_connection(make_alone: MakeAlone, server: TelegramS
     for number in range(120):
         channel.post_text(f"newer {number}")
     alone.wait_for("all", lambda: lookup.channel_range(alone.desk.journal, channel.id)[1] == channel.top_id)  # type: ignore[index]
-    time.sleep(0.6)
+    time.sleep(HINT_PAUSE_SECONDS + 0.1)  # the pause after the look before
     fault = server.faults.rpc("messages.getHistory", silent=True, times=1)
     channel.delete(old)
     alone.wait_for("the look", lambda: fault.hits)

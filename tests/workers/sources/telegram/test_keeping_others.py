@@ -111,7 +111,7 @@ def test_a_data_centre_that_falls_silent_is_connected_to_anew(
     alone.wait_for("it", lambda: is_fetched(alone, channel, second))
     assert fault.hits == 2 and connections < server.connections_total <= connections + 3
     assert alone.report()["connected"] and server.connections == 2
-    server._in_loop(server._hub.drop, OTHER_DC)  # as Telegram does with those that are of no use for minutes
+    server.drop_data_centre(OTHER_DC)
     third = channel.post_photo(picture(), "third", dc=OTHER_DC)
     alone.wait_for("it", lambda: is_fetched(alone, channel, third))
 

@@ -271,7 +271,7 @@ def test_a_check(make_alone: MakeAlone, both: tuple[Channel, Channel], monkeypat
 
     monkeypatch.setattr(Connection, "before", fail)
     tried = Checklist()
-    check.check({**alone._options["telegram"], "state_dir": str(alone.desk.state_dir)}, tried)
+    check.check({**alone.options["telegram"], "state_dir": str(alone.desk.state_dir)}, tried)
     (fault,) = [one.what for one in tried.results if one.verdict == "failed"]
     assert fault.startswith("channel @newsdesk: an unforeseen error, see the log: KeyError")
     assert "@otherdesk" in tried.results[-1].what

@@ -29,7 +29,7 @@ class SupabaseCatalog(Catalog):
     """The catalogue of the project at `url`. `key` stands for service_role, and is of the new kind or the old."""
 
     def __init__(self, url: str, key: str, timeout: Timeout = TIMEOUT) -> None:
-        self._project = Project(url, key, timeout)
+        self.project = Project(url, key, timeout)
         self._takes_receipts = False
         """Whether its schema is known to."""
 
@@ -64,21 +64,21 @@ class SupabaseCatalog(Catalog):
 
     def _ingest(self, batch: list[MessageRows]) -> list[WriteOutcome]:
         if not self._takes_receipts and any(entry.receipt is not None for entry in batch):
-            demand_receipts(self._project)
+            demand_receipts(self.project)
             self._takes_receipts = True
-        answer = self._project.call("ingest_messages", batch=[_rows(entry) for entry in batch])
+        answer = self.project.call("ingest_messages", batch=[_rows(entry) for entry in batch])
         if len(answer) != len(batch) or not all(map(_is_outcome, answer, batch)):
-            raise answers.of_nonsense(answer, where=self._project.where)
+            raise answers.of_nonsense(answer, where=self.project.where)
         return [Fenced() if one is None else one for one in answer]
 
     def _not_asked(self, reason: str) -> NotAsked:
-        return NotAsked(f"{self._project.where}: the row is refused: {reason}")
+        return NotAsked(f"{self.project.where}: the row is refused: {reason}")
 
     def referenced(self, sha256s: Iterable[str]) -> set[str]:
         asked = list(sha256s)
         found = self._texts("picturedesk_referenced", asked)
         if not found <= set(asked):
-            raise answers.of_nonsense(sorted(found), where=self._project.where)
+            raise answers.of_nonsense(sorted(found), where=self.project.where)
         return found
 
     def named(self, sha256s: Iterable[str]) -> set[str]:
@@ -88,15 +88,15 @@ class SupabaseCatalog(Catalog):
         """The function's answers about these digests."""
         found = set[str]()
         for start in range(0, len(sha256s), _DIGESTS):
-            answer = self._project.call(function, sha256s=sha256s[start : start + _DIGESTS])
+            answer = self.project.call(function, sha256s=sha256s[start : start + _DIGESTS])
             if not all(isinstance(one, str) for one in answer):
-                raise answers.of_nonsense(answer, where=self._project.where)
+                raise answers.of_nonsense(answer, where=self.project.where)
             found.update(answer)
         return found
 
     def urls(self, sha256s: Iterable[str]) -> set[str]:
         asked = list(sha256s)
-        return self._project.urls(asked) if asked else set()
+        return self.project.urls(asked) if asked else set()
 
     def pictures(
         self,
@@ -108,15 +108,15 @@ class SupabaseCatalog(Catalog):
         message: int | None = None,
         most: int,
     ) -> list[dict[str, Any]]:
-        rows = self._project.pictures(Asked(channel_id, tag, before, between, message, most))
+        rows = self.project.pictures(Asked(channel_id, tag, before, between, message, most))
         try:
             return [_picture(row) for row in rows]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise answers.of_nonsense(error, where=self._project.where) from error
+            raise answers.of_nonsense(error, where=self.project.where) from error
 
     def outdated(self) -> str | None:
         """Uses a connection of its own: another thread may be writing."""
-        project = self._project.another()
+        project = self.project.another()
         try:
             version = version_of(project)
         finally:
@@ -125,14 +125,14 @@ class SupabaseCatalog(Catalog):
 
     def probe(self) -> None:
         """An empty batch writes nothing, and needs all that a full one needs."""
-        if answer := self._project.call("ingest_messages", batch=[]):
-            raise answers.of_nonsense(answer, where=self._project.where)
+        if answer := self.project.call("ingest_messages", batch=[]):
+            raise answers.of_nonsense(answer, where=self.project.where)
 
     def last_sign(self) -> float:
-        return self._project.last_sign
+        return self.project.last_sign
 
     def close(self) -> None:
-        self._project.close()
+        self.project.close()
 
 
 def _finished(calls: Threads[T] | None, stop: Callable[[], bool]) -> list[T]:

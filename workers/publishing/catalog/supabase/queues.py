@@ -92,7 +92,7 @@ class Queues:
     """The queues of the project at `url`. Makes no connection yet."""
 
     def __init__(self, url: str, key: str, timeout: Timeout = TIMEOUT) -> None:
-        self._project = Project(url, key, timeout)
+        self.project = Project(url, key, timeout)
 
     @classmethod
     def by(cls, settings: Mapping[str, Any]) -> Queues:
@@ -103,21 +103,21 @@ class Queues:
     def of(cls, project: Project) -> Queues:
         """The queues, over that connection."""
         queues = cls.__new__(cls)
-        queues._project = project
+        queues.project = project
         return queues
 
     @property
     def where(self) -> str:
         """The project's host."""
-        return self._project.where
+        return self.project.where
 
     def last_sign(self) -> float:
         """When the last answer came, by the monotonic clock."""
-        return self._project.last_sign
+        return self.project.last_sign
 
     def close(self) -> None:
         """Close what is open. It can be used again, and opens it anew."""
-        self._project.close()
+        self.project.close()
 
     # For an origin
 
@@ -197,7 +197,7 @@ class Queues:
 
     def _ask(self, read: Callable[[Any], T], function: str, **arguments: Any) -> list[T]:
         try:
-            answer = self._project.call(function, **arguments)
+            answer = self.project.call(function, **arguments)
         except answers.Missing as missing:
             raise missing.of_machines() from missing
         try:

@@ -124,7 +124,7 @@ def _works(
     for step in reversed(steps):
         clip = clip._replace(pictures=[resized(one, step) for one in clip.pictures])
         for name in ladder.formats:
-            encode = _ENCODERS[name]
+            encode = ENCODERS[name]
             yield partial(_named, f"{step[0]}.{EXTENSIONS[name]}", partial(encode, clip, ladder.preset, check_time))
 
 
@@ -147,7 +147,7 @@ def _avif(clip: _Clip, preset: str, check_time: Callable[[], None]) -> bytes:
     return sequences.settled(_saved(clip, check_time, options), clip.plays)
 
 
-_ENCODERS: Final = {"webp": _webp, "avif": _avif}
+ENCODERS: Final = {"webp": _webp, "avif": _avif}
 
 
 def _saved(clip: _Clip, check_time: Callable[[], None], options: dict[str, Any]) -> bytes:

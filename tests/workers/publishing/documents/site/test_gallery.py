@@ -19,6 +19,7 @@ from ipc.process.checklist import Checklist
 from tests import lengths
 from tests.checking import good
 from tests.ipc.builders import post
+from tests.ipc.tables import sql
 from tests.workers.publishing.documents.site.bench import CHANNEL, START, Bench, iso
 from workers.publishing.documents import spoilers
 from workers.publishing.documents.site import Gallery, check
@@ -294,7 +295,7 @@ def test_check_says_where_it_is(storage: dict[str, str], says: str, is_warning: 
 def test_a_site_of_one_channel_has_its_title(bench: Bench) -> None:
     gallery = bench.gallery()
     bench.settle(gallery)
-    bench.journal._connection.execute("UPDATE channels SET title = 'Channel 7'")
+    sql(bench.journal, "UPDATE channels SET title = 'Channel 7'")
     bench.put_all(range(1, 4))
     bench.settle(gallery)
     bench.check()
