@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from ipc.journal import VERSION
 from tests.chaos.disks import SmallDisk, small_disk
 from tests.instance import Instance, wait_for
 from tests.ipc.journal.test_migrations import SCHEMA_1
-from tests.pictures import make_export
+from tests.pictures import make_export, message, write_result
 
 MakeInstance = Callable[..., Instance]
 COUNT = 12
@@ -64,26 +65,48 @@ def on_disk(export: Path, make_instance: MakeInstance) -> Iterator[OnDisk]:
 
 
 @pytest.mark.reaches("state_dir.not_writable")
-def test_a_full_disk_is_waited_for(on_disk: OnDisk) -> None:
+def test_a_full_disk_is_waited_for(on_disk: OnDisk, export: Path) -> None:
     """Nobody crashes, nothing is lost, /status says why and what to do; and it goes on by itself."""
     instance = on_disk.instance
-    instance.start()
-    wait_for("the journal", (on_disk.disk.inside / "journal.db").exists)
-    wait_for("/status", instance.status)
+    start_with_all_in_hand(instance, export)
+    struck = on_disk.ends()
     on_disk.disk.fill()
+    for name in image_workers(instance):
+        instance.strike(name, signal.SIGCONT)
     wait_for("the problem", lambda: "state_dir cannot be written" in on_disk.problems())
     assert "Make room on state_dir's disk" in on_disk.problems()
     before = instance.pids()
     time.sleep(3.0)  # nobody ends in this: each child that waits tries the disk meanwhile
     assert before.items() <= instance.pids().items(), "who waits does not die"
-    assert on_disk.ends() == []
+    assert on_disk.ends() == struck
     on_disk.disk.make_room()
     wait_for("the end of the problem", lambda: instance.status() and on_disk.problems() == "[]")
     stop_while_it_is_full_and_start_again(on_disk)
     on_disk.disk.make_room()
     on_disk.finish()
-    assert set(on_disk.ends()) <= {"exit code 1", "stopped as asked (exit code 0)", "stopped as asked (exit code 1)"}
+    assert {*on_disk.ends()} - {*struck} <= {
+        "exit code 1",
+        "stopped as asked (exit code 0)",
+        "stopped as asked (exit code 1)",
+    }
     assert [one for one in instance.records() if one["event"] == "process.crashed"] == []
+
+
+def start_with_all_in_hand(instance: Instance, export: Path) -> None:
+    """The image workers are frozen before pictures come: so there is something to write when the disk is full."""
+    posts = (export / "result.json").read_bytes()
+    write_result(export, [message(1)])
+    instance.start()
+    instance.wait_until_running()
+    for name in image_workers(instance):
+        instance.strike(name, signal.SIGSTOP)
+    (export / "result.json").write_bytes(posts)
+    instance.strike("connection")
+    wait_for("a picture in every hand", lambda: all(instance.row(name).get("job") for name in image_workers(instance)))
+
+
+def image_workers(instance: Instance) -> list[str]:
+    return [name for name in instance.pids() if name.startswith("image-")]
 
 
 def stop_while_it_is_full_and_start_again(on_disk: OnDisk) -> None:

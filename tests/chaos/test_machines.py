@@ -50,7 +50,7 @@ RANDOM_SECONDS: Final = 120.0
 """For how long something happens every other second."""
 
 WIDTHS: Final = (320, 640, 1280)
-"""Rendering these takes so long that our own worker does not do it all while nodes are struck."""
+"""Rendering these takes so long that our own worker does not do it all before nodes have some, or are struck."""
 
 SHARE: Final = 3
 """How many pictures each machine has to have published meanwhile, at least."""
@@ -96,7 +96,13 @@ def make(object_server: ObjectServer, queue_server: RowServer, tmp_path: Path) -
     """Makes a desk that reads this export; two nodes and short leases, unless it is told otherwise."""
 
     def make(export: Path, **options: Any) -> contextlib.AbstractContextManager[Desk]:
-        return desk(tmp_path, export, object_server, queue_server, **{"nodes": 2, "lease": LEASE_SECONDS, **options})
+        return desk(
+            tmp_path,
+            export,
+            object_server,
+            queue_server,
+            **{"nodes": 2, "lease": LEASE_SECONDS, "widths": WIDTHS, **options},
+        )
 
     return make
 
@@ -128,7 +134,7 @@ def test_everything_at_any_time(number: int, plenty: Path, make: Make, queue_ser
     and what else there is: partitions, lost answers, frozen machines, queues that lose all. Each node has its share.
     """
     seed = lengths.seed_of_the_run(number)
-    with make(plenty, reconcile=5, widths=WIDTHS) as machines:
+    with make(plenty, reconcile=5) as machines:
         machines.start()
         chaos = Chaos(machines, queue_server, random.Random(seed))
         chaos.run(RANDOM_SECONDS)
