@@ -94,7 +94,8 @@ def test_its_level_and_its_memory_are_told_and_one_that_breaks_the_rules_costs_i
 ) -> None:
     """As a normal user: nobody may look into a worker; the supervisor sees its size, and it tells the rest."""
     export = make_export(tmp_path / "large", 4)
-    draw(next((export / "photos").glob("photo_1@*")), 1, (2400, 1600))  # the first one takes its time
+    for number, photo in enumerate(sorted((export / "photos").iterdir()), 1):
+        draw(photo, number, (3200, 2400))  # so long in hand that /status shows one
     instance = make_instance(export)
     instance.through = AS_A_USER
     instance.start()

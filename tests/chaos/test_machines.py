@@ -663,9 +663,9 @@ def test_nodes_are_stopped_and_others_started_under_load(many: Path, make: Make)
 
 
 @in_long_runs
-def test_an_old_node_beside_a_new_one(few: Path, make: Make, queue_server: RowServer) -> None:
+def test_an_old_node_beside_a_new_one(many: Path, make: Make, queue_server: RowServer) -> None:
     """It gives back what it can't read, and says so; the new one gets all of that."""
-    with make(few) as machines:
+    with make(many) as machines:
         old, new = machines.nodes
         old.program = [sys.executable, "-P", "-m", "tests.chaos.old_node"]
         machines.start_nodes()
@@ -682,4 +682,4 @@ def test_an_old_node_beside_a_new_one(few: Path, make: Make, queue_server: RowSe
         machines.wait_until_done()
         shares = machines.published_by()
         assert shares[old.folder.name] == 0 < shares[new.folder.name], shares
-        machines.finish(list(range(1, FEW + 1)))
+        machines.finish(MESSAGES)
