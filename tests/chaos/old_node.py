@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from ipc.machines import VERSION, handover
+from ipc import machines
+from ipc.machines import VERSION
 from ipc.transport.context import Context
 from supervisor import tree
 from supervisor.processes.spec import ChildSpec
@@ -19,7 +20,7 @@ from workers import connection
 
 def main(context: Context) -> None:
     """The connection's process."""
-    with mock.patch.object(handover, "VERSION", VERSION - 1):
+    with mock.patch.object(machines, "VERSION", VERSION - 1):
         connection.main(context)
 
 
