@@ -37,6 +37,14 @@ SITE_NAME = (
 FEED_NAME = rf"(?:all|{_ID})\.(?:json|xml)"
 """What comes after `{prefix}feeds/` in the key of every feed: a pattern."""
 
+WIRE = "wire/"
+"""The folder, after the prefix, of originals on their way to other machines."""
+
+WIRE_NAME = r"(?:[0-9a-z]{1,32}/)?[0-9a-f]{32}"
+"""What comes after `{prefix}wire/` in the key of every such original, its token: a folder called by its origin's
+id (in an earlier version none), and 128 random bits. A pattern.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
+from ipc.files.object_layout import WIRE, WIRE_NAME
 from ipc.journal import Journal
 from ipc.journal.machines import claims
 from workers.publishing import storage as storages
@@ -29,17 +30,16 @@ def find_strays(
 
     `options` are the uploader's. Each is of a picture whose digest is not known (""). Raises StorageFault.
     """
-    settings, machines = options["storage"], options.get("machines", {})
+    settings = options["storage"]
     if settings["backend"] == "files":
         return  # nothing is handed over from there
-    folder, before = f"{settings['prefix']}wire/", time.time() - STRAY_SECONDS
-    form = re.compile(rf"{re.escape(folder)}((?:[0-9a-z]{{1,32}}/)?[0-9a-f]{{32}})")
+    folder, before = f"{settings['prefix']}{WIRE}", time.time() - STRAY_SECONDS
     known = claims.tokens(journal)
-    for bucket in dict.fromkeys((settings["bucket"], machines.get("wire_bucket") or settings["bucket"])):
+    for bucket in dict.fromkeys((settings["bucket"], storages.wire_bucket(options))):
         with closing(storages.make(options, answer_seconds, bucket=bucket)) as storage:
             for one in storage.list(folder):
-                match = form.fullmatch(one.key)
-                if match and match[1] not in known and one.modified_at < before:
+                token = one.key.removeprefix(folder)
+                if re.fullmatch(WIRE_NAME, token) and token not in known and one.modified_at < before:
                     if delete:
                         storage.delete(one.key)
                     yield Garbage("", (one,), removed=delete)

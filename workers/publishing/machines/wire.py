@@ -14,13 +14,11 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from ipc.files.object_layout import WIRE, WIRE_NAME
 from workers.publishing import storage as storages
 from workers.publishing import threads
 from workers.publishing.storage import Stored
 from workers.publishing.storage.protocol import WIRE_CACHE_CONTROL, ObjectFault
-
-FOLDER = "wire/"
-"""After the storage's prefix."""
 
 AT_ONCE = 4
 """Objects that are on their way at once: each is in memory, whole."""
@@ -32,9 +30,8 @@ class Wire:
     """`options` are the uploader's, `origin` is this machine's id. Makes no connection yet."""
 
     def __init__(self, options: Mapping[str, Any], origin: str) -> None:
-        settings: Mapping[str, Any] = options["storage"]
-        self.bucket: str = options["machines"].get("wire_bucket") or settings["bucket"]
-        self._folder = f"{settings['prefix']}{FOLDER}"
+        self.bucket = storages.wire_bucket(options)
+        self._folder = f"{options['storage']['prefix']}{WIRE}"
         self._own = f"{self._folder}{origin}/"
         self._storage = storages.make(options, bucket=self.bucket)
 
@@ -66,9 +63,8 @@ class Wire:
 
     def stored(self) -> dict[str, Stored]:
         """All originals of this origin that are there, by token. Raises StorageFault."""
-        form = re.compile(rf"{re.escape(self._own)}[0-9a-f]{{32}}")
-        found = [one for one in self._storage.list(self._own) if form.fullmatch(one.key)]
-        return {one.key.removeprefix(self._folder): one for one in found}
+        named = {one.key.removeprefix(self._folder): one for one in self._storage.list(self._own)}
+        return {token: one for token, one in named.items() if re.fullmatch(WIRE_NAME, token)}
 
     def url(self) -> str:
         """What public URLs of the storage's objects begin with, before the prefix."""

@@ -24,6 +24,7 @@ __all__ = [
     "Stored",
     "check",
     "make",
+    "wire_bucket",
 ]
 
 
@@ -52,6 +53,12 @@ def make(options: Mapping[str, Any], answer_seconds: float | None = None, *, buc
     )
 
 
+def wire_bucket(options: Mapping[str, Any]) -> str:
+    """Where originals lie on their way to other machines: a bucket of their own, or that of all objects."""
+    bucket: str = options.get("machines", {}).get("wire_bucket") or options["storage"].get("bucket", "")
+    return bucket
+
+
 def check(options: Mapping[str, Any], tried: Checklist) -> None:
     """Try the storage: a small object is written, read, listed and deleted. And where originals lie on their way."""
     from workers.publishing.storage import trial  # noqa: PLC0415 - its HTTP client is of no use to the uploader
@@ -65,11 +72,11 @@ def check(options: Mapping[str, Any], tried: Checklist) -> None:
         trial.try_out(storage, options["storage"], tried, options["state_dir"])
     finally:
         storage.close()
-    machines, settings = options.get("machines", {}), options["storage"]
-    if machines.get("wire_bucket", settings.get("bucket")) == settings.get("bucket"):
+    bucket = wire_bucket(options)
+    if bucket == options["storage"].get("bucket", ""):
         return
-    wire = make(options, bucket=machines["wire_bucket"])
+    wire = make(options, bucket=bucket)
     try:
-        trial.try_wire(wire, machines["wire_bucket"], machines["role"], tried)
+        trial.try_wire(wire, bucket, options["machines"]["role"], tried)
     finally:
         wire.close()
