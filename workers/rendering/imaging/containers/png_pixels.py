@@ -19,26 +19,26 @@ _MOST_BYTES: Final = 512 * 1024 * 1024
 
 
 class _Inflated(NamedTuple):
-    """How many bytes there are, their Adler-32, and where in the stream that should stand; None where it is cut."""
+    """How many bytes the stream has beyond those that the header asks for, negative where it lacks some; their
+    Adler-32, and where in the stream that should stand; None where it is cut.
+    """
 
-    size: int
+    surplus: int
     adler: int
     end: int | None
 
 
 def are_all_there(data: bytes, idats: list[tuple[int, int]]) -> bool:
     """Whether the stream in these chunks, each from its start to its end, has all bytes that the header asks for."""
-    expected = _expected_bytes(data)
-    found = _inflated(_stream(data, idats), expected) if expected is not None else None
-    return found is None or expected is None or found.size >= expected
+    found = _inflated(data, _stream(data, idats))
+    return found is None or found.surplus >= 0
 
 
 def with_its_checksum(data: bytes, idats: list[tuple[int, int]]) -> bytes | None:
     """The stream in these chunks with the right Adler-32; None where it has that, or a row is missing."""
-    expected = _expected_bytes(data)
     stream = _stream(data, idats)
-    found = _inflated(stream, expected) if expected is not None else None
-    if found is None or found.size != expected or found.end is None:
+    found = _inflated(data, stream)
+    if found is None or found.surplus or found.end is None:
         return None
     adler = struct.pack(">I", found.adler)
     return None if stream[found.end : found.end + 4] == adler else stream[: found.end] + adler
@@ -61,8 +61,11 @@ def _expected_bytes(data: bytes) -> int | None:
     return total if bits and total <= _MOST_BYTES else None
 
 
-def _inflated(stream: bytes, most: int) -> _Inflated | None:
-    """As much as the header asks for, and a byte; None where the stream breaks before."""
+def _inflated(data: bytes, stream: bytes) -> _Inflated | None:
+    """As much as the header asks for, and a byte; None where it asks for nothing, or the stream breaks before."""
+    most = _expected_bytes(data)
+    if most is None:
+        return None
     inflater, size, adler, at = zlib.decompressobj(-zlib.MAX_WBITS), 0, 1, 2
     try:
         for one in _pieces(stream, 2):
@@ -75,7 +78,7 @@ def _inflated(stream: bytes, most: int) -> _Inflated | None:
                 break
     except zlib.error:
         return None
-    return _Inflated(size, adler, at - len(inflater.unused_data) if inflater.eof else None)
+    return _Inflated(size - most, adler, at - len(inflater.unused_data) if inflater.eof else None)
 
 
 def _pieces(stream: bytes, start: int) -> Iterator[bytes]:
