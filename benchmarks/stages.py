@@ -26,11 +26,13 @@ from workers.rendering.imaging.codec import decoder, encoder, pipeline, scaler
 CAMERA = (4224, 3168)
 """Sides in px of the large one."""
 
+ENCODING = "encoding"
+FORMATS = {"webp": "WebP", "avif": "AVIF", "jpeg": "JPEG"}
+"""Encoding is counted by format, which is the encoder's second argument."""
+
 STAGES: tuple[tuple[str, ModuleType, str], ...] = (
     ("decoding", pipeline, "open_picture"),
-    ("AVIF", encoder, "encode"),
-    ("WebP", encoder, "encode"),
-    ("JPEG", encoder, "encode"),
+    (ENCODING, encoder, "encode"),
     ("scaling", encoder, "resized"),
     ("scaling", decoder, "resized"),
     ("trial and detail, for AVIF's quality", encoder, "trial_of"),
@@ -51,7 +53,7 @@ class Clock:
     def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def run(*arguments: Any, **more: Any) -> Any:
-            name = {"webp": "WebP", "avif": "AVIF", "jpeg": "JPEG"}[arguments[1]] if stage in FORMATS else stage
+            name = FORMATS[arguments[1]] if stage == ENCODING else stage
             begun = time.process_time()
             self._within.append(0.0)
             try:
@@ -65,24 +67,20 @@ class Clock:
         return run
 
 
-FORMATS = ("AVIF", "WebP", "JPEG")
-
-
 def stages_of(data: bytes, rounds: int) -> dict[str, float]:
     """CPU milliseconds of a development of this file, by stage; "all" is the whole."""
     options = image_specs()[0].options
     ladder = imaging.Ladder(**{**options["ladder"], "widths": tuple(options["ladder"]["widths"])})
     limits, clock = imaging.Limits(**options["limits"]), Clock()
     pipeline.develop(data, limits, ladder, None)  # what is made at the first call
-    kept = {(module, name): getattr(module, name) for _, module, name in STAGES}
+    kept = [(module, name, getattr(module, name)) for _, module, name in STAGES]
     for stage, module, name in STAGES:
-        if getattr(module, name) is kept[module, name]:
-            setattr(module, name, clock.timed(stage, kept[module, name]))
+        setattr(module, name, clock.timed(stage, getattr(module, name)))
     begun = time.process_time()
     for _ in range(rounds):
         pipeline.develop(data, limits, ladder, None)
     whole = time.process_time() - begun
-    for (module, name), function in kept.items():
+    for module, name, function in kept:
         setattr(module, name, function)
     rest = whole - sum(clock.seconds.values())
     return {name: 1e3 * seconds / rounds for name, seconds in {**clock.seconds, "the rest": rest, "all": whole}.items()}
