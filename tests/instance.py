@@ -25,6 +25,7 @@ from PIL import Image
 from ipc.files.spool import WORKPLACES
 from ipc.jobs import PREVIEW_SIZE
 from supervisor import cli
+from tests.pictures import message, write_result
 from tests.servers.lasting import LASTING
 from workers.stripping import strip
 
@@ -188,6 +189,21 @@ class Instance:
             return pid
 
         return wait_for(f"{name} to be there for {number.name}", hit)
+
+    def start_with_frozen_workers(self, export: Path) -> list[str]:
+        """Start it on that export, its image workers frozen before the pictures come: so one is in hand, whatever a
+        machine's speed, for as long as a test likes. The workers' names.
+        """
+        posts = (export / "result.json").read_bytes()
+        write_result(export, [message(1)])
+        self.start()
+        workers = [name for name in self.wait_until_running() if name.startswith("image-")]
+        for name in workers:
+            self.strike(name, signal.SIGSTOP)
+        (export / "result.json").write_bytes(posts)
+        self.strike("connection")
+        wait_for("a picture in hand", lambda: any(self.row(name).get("job") for name in workers))
+        return workers
 
     def end(self) -> None:
         """After the test, whatever became of it: no process of ours is left."""

@@ -15,7 +15,7 @@ import pytest
 
 from supervisor.child import sandbox
 from tests.instance import Instance, wait_for
-from tests.pictures import draw, make_export
+from tests.pictures import make_export
 
 pytestmark = pytest.mark.tree
 
@@ -93,12 +93,10 @@ def test_its_level_and_its_memory_are_told_and_one_that_breaks_the_rules_costs_i
     tmp_path: Path, make_instance: Callable[..., Instance]
 ) -> None:
     """As a normal user: nobody may look into a worker; the supervisor sees its size, and it tells the rest."""
-    export = make_export(tmp_path / "large", 4)
-    for number, photo in enumerate(sorted((export / "photos").iterdir()), 1):
-        draw(photo, number, (3200, 2400))  # so long in hand that /status shows one
+    export = make_export(tmp_path / "export", 4)
     instance = make_instance(export)
     instance.through = AS_A_USER
-    instance.start()
+    instance.start_with_frozen_workers(export)
     breaks_the_rules(instance)
     best = sandbox.best()
     assert row(instance, "image-1")["sandbox"] == {"seccomp": best.seccomp, "landlock": best.landlock}
@@ -115,8 +113,8 @@ def test_its_level_and_its_memory_are_told_and_one_that_breaks_the_rules_costs_i
 
 
 def breaks_the_rules(instance: Instance) -> None:
-    wait_for("its job", lambda: row(instance, "image-1").get("job"))
     instance.strike("image-1", signal.SIGSYS)  # as the kernel does when its filter says so
+    instance.strike("image-1", signal.SIGCONT)
     instance.wait_until_done()
     status = instance.status() or {}
     [problem] = [one for one in status["problems"] if one["id"] == "sandbox.broken"]

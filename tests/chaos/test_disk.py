@@ -16,7 +16,7 @@ from ipc.journal import VERSION
 from tests.chaos.disks import SmallDisk, small_disk
 from tests.instance import Instance, wait_for
 from tests.ipc.journal.test_migrations import SCHEMA_1
-from tests.pictures import make_export, message, write_result
+from tests.pictures import make_export
 
 MakeInstance = Callable[..., Instance]
 COUNT = 12
@@ -68,10 +68,11 @@ def on_disk(export: Path, make_instance: MakeInstance) -> Iterator[OnDisk]:
 def test_a_full_disk_is_waited_for(on_disk: OnDisk, export: Path) -> None:
     """Nobody crashes, nothing is lost, /status says why and what to do; and it goes on by itself."""
     instance = on_disk.instance
-    start_with_all_in_hand(instance, export)
+    workers = instance.start_with_frozen_workers(export)
+    wait_for("a picture in every hand", lambda: all(instance.row(name).get("job") for name in workers))
     struck = on_disk.ends()
     on_disk.disk.fill()
-    for name in image_workers(instance):
+    for name in workers:
         instance.strike(name, signal.SIGCONT)
     wait_for("the problem", lambda: "state_dir cannot be written" in on_disk.problems())
     assert "Make room on state_dir's disk" in on_disk.problems()
@@ -90,23 +91,6 @@ def test_a_full_disk_is_waited_for(on_disk: OnDisk, export: Path) -> None:
         "stopped as asked (exit code 1)",
     }
     assert [one for one in instance.records() if one["event"] == "process.crashed"] == []
-
-
-def start_with_all_in_hand(instance: Instance, export: Path) -> None:
-    """The image workers are frozen before pictures come: so there is something to write when the disk is full."""
-    posts = (export / "result.json").read_bytes()
-    write_result(export, [message(1)])
-    instance.start()
-    instance.wait_until_running()
-    for name in image_workers(instance):
-        instance.strike(name, signal.SIGSTOP)
-    (export / "result.json").write_bytes(posts)
-    instance.strike("connection")
-    wait_for("a picture in every hand", lambda: all(instance.row(name).get("job") for name in image_workers(instance)))
-
-
-def image_workers(instance: Instance) -> list[str]:
-    return [name for name in instance.pids() if name.startswith("image-")]
 
 
 def stop_while_it_is_full_and_start_again(on_disk: OnDisk) -> None:

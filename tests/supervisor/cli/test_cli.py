@@ -19,7 +19,7 @@ from supervisor import cli
 from supervisor.cli import memory
 from supervisor.version import VERSION
 from tests.instance import HOME, Instance, wait_for
-from tests.pictures import draw, make_export, message, write_result
+from tests.pictures import draw, make_export
 
 MakeInstance = Callable[..., Instance]
 
@@ -138,15 +138,8 @@ def test_a_stop_leaves_the_rest_in_the_journal_and_a_new_start_finishes_it(
 def test_a_second_signal_stops_at_once(tmp_path: Path, make_instance: MakeInstance) -> None:
     """While a picture is in hand for ever: its worker is frozen before it comes."""
     export = make_export(tmp_path / "export", 1)
-    posts = (export / "result.json").read_bytes()
-    write_result(export, [message(1)])
     instance = make_instance(export)
-    instance.start()
-    instance.wait_until_running()
-    instance.strike("image-1", signal.SIGSTOP)
-    (export / "result.json").write_bytes(posts)
-    instance.strike("connection")
-    wait_for("a picture in hand", lambda: instance.row("image-1").get("job"))
+    instance.start_with_frozen_workers(export)
     assert instance.root is not None
     instance.root.terminate()
     wait_for(

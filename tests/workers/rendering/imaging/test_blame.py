@@ -14,6 +14,7 @@ from PIL import GifImagePlugin, Image, ImageCms, JpegImagePlugin, PngImagePlugin
 from pillow_avif import AvifImagePlugin
 
 from tests.workers.rendering.imaging.test_codec import LADDER, LIMITS, encoded, quarters, without_svt
+from tests.workers.rendering.imaging.test_scaler import only_with_simd
 from workers.rendering import imaging
 from workers.rendering.imaging import BadPicture, CodecFault
 from workers.rendering.imaging.blame import is_ours
@@ -131,7 +132,7 @@ class Panic(BaseException):
     """As PyO3's PanicException, which is no Exception either."""
 
 
-@pytest.mark.skipif(scaler.simd is None, reason="there is none for this machine")
+@only_with_simd
 def test_a_panic_of_the_scaler_is_no_end_of_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def panic() -> None:
         raise Panic("index out of bounds")
