@@ -25,7 +25,7 @@ Many machines. What is handed over stays `fetched`, claimed by "machines", and h
     record_results ── published, of this revision ──► published
                    ── published, of an older one ───► rendered, stored: the newer row is written here
                    ── dead ─────────────────────────► fetched: our own workers try it; seen, if it can't be decoded;
-                                                      dead, if bucket or catalogue refuse it
+                                                      dead, if the same bytes could not be before
     bring_back ─────────────────────────────────────► fetched: our own workers have it
     withdraw, change_picture, hide, block ──────────► as of any other job whose row may be there, unrecorded
 
