@@ -28,6 +28,13 @@ OLDEST = 1
 """The oldest version that is understood: that before VERSION, once there are two."""
 
 
+LARGEST = 2**63 - 1
+"""Largest number that the journal and the database keep."""
+
+MISTAKES = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)
+"""What reading a message raises that is none of ours."""
+
+
 class BadMessage(Exception):
     """A message that is none of ours, or of a version that this program does not know: what is wrong with it."""
 

@@ -11,10 +11,8 @@ from typing import Any, get_args
 
 from ipc.identities import Identity
 from ipc.jobs import Job
-from ipc.machines import VERSION, BadMessage, check_version, known
+from ipc.machines import LARGEST, MISTAKES, VERSION, BadMessage, check_version, known
 from ipc.posts import LIVE, Channel, Kind, Photo, Post
-
-_BEYOND = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class Key:
         try:
             origin, *numbers = text.split(":")
             channel_id, message_id, generation, number = map(int, numbers)
-            if not all(-_BEYOND <= one < _BEYOND for one in (channel_id, message_id, generation, number)):
+            if not all(-LARGEST - 1 <= one <= LARGEST for one in (channel_id, message_id, generation, number)):
                 raise ValueError("beyond what a journal has")
         except (ValueError, AttributeError) as error:
             raise BadMessage(f"not the key of a hand-over: {text!r:.80}") from error
@@ -113,7 +111,7 @@ class Handover:
         check_version(packed, "a hand-over")
         try:
             return _read(packed)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except MISTAKES as error:
             raise BadMessage(f"not a hand-over: {type(error).__name__}: {error}") from error
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import msgpack
 
 from ipc.jobs import EXTENSIONS, FailureCause, Job, State
-from ipc.machines import VERSION, BadMessage, check_version, storable
+from ipc.machines import LARGEST, MISTAKES, VERSION, BadMessage, check_version, storable
 from ipc.machines.handover import Key
 from ipc.transport.messages import NOT_STRIPPED, JobDone, clip
 
@@ -112,16 +112,10 @@ def _storable(packed: dict[str, Any]) -> dict[str, Any]:
 _ORIGINALS = ("stripped", "as_is", "none")
 """What of an original is published."""
 
-_MISTAKES = (
-    *(LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError),
-    msgpack.UnpackException,
-)
-
 _MOST_SIDE = 2**31 - 1
 """Of a picture, in px: a row's column takes no more."""
 
 _MOST_BYTES = 2**40
-_MOST_NUMBER = 2**63 - 1
 _MOST_RENDITIONS = 1000
 _MOST_COLUMNS = 99
 _MOST_CHARACTERS = 2000
@@ -141,9 +135,9 @@ def unpacked(packed: Mapping[str, Any]) -> Published | Dead:
     """The result in a message. Raises BadMessage, also where the journal could not hold, or read again, what it is."""
     check_version(packed, "a result")
     try:
-        head = Key.read(packed["key"]), _name(packed["node"]), _number(packed["revision"], _MOST_NUMBER)
+        head = Key.read(packed["key"]), _name(packed["node"]), _number(packed["revision"], LARGEST)
         return _published(head, packed) if packed["outcome"] == "published" else _dead(head, packed)
-    except _MISTAKES as error:
+    except (*MISTAKES, msgpack.UnpackException) as error:
         raise BadMessage(clip(f"not a result: {type(error).__name__}: {error}", _REASON_BYTES)) from error
 
 

@@ -148,7 +148,7 @@ def test_a_picture_of_another_machine_is_rendered_as_that_one_wants_it(desk: Des
             photo_id=None,
             step=b"",
         )
-        taken.put(desk.journal, other, "a:1:2:1:1", "a", Receipt("q", 1, 1), {**terms, "prefix": "a/"}, 1.0)
+        taken.put(desk.journal, other, "a", Receipt("q", 1, 1, "a:1:2:1:1"), {**terms, "prefix": "a/"}, 1.0)
     desk.fetch(2)
     pool, tree = open_pool(2)
     pool.on_supervisor_message(Wake("fetched"))

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from ipc.jobs import Job
 from ipc.journal import Journal
 from ipc.journal.leases import LEASE_SECONDS
+from ipc.machines import LARGEST
 from ipc.machines.handover import Key
 
 ClaimStep = Literal["claimed", "put", "handed"]
 
-_BEYOND_ALL = 2**63 - 1
+ALL: Final = 10**6
+"""As a limit: more claims than there ever are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def at_step(journal: Journal, step: ClaimStep, limit: int) -> list[Claim]:
 
 def newest(journal: Journal, limit: int, below: int | None = None) -> list[Claim]:
     """The newest claims, below that number."""
-    rows = journal.run("newest_claims", below=_BEYOND_ALL if below is None else below, limit=limit)
+    rows = journal.run("newest_claims", below=LARGEST if below is None else below, limit=limit)
     return [_claim(row) for row in rows]
 
 

@@ -110,19 +110,16 @@ def origins(journal: Journal) -> list[Origin]:
     return sorted(found, key=lambda one: (-one.last_at, one.origin))
 
 
-def put(
-    journal: Journal, job: Job, key: str, origin: str, receipt: Receipt, terms: Mapping[str, Any], now: float
-) -> None:
+def put(journal: Journal, job: Job, origin: str, receipt: Receipt, terms: Mapping[str, Any], now: float) -> None:
     """The job was taken. In the transaction that records it."""
-    given_out = {**receipt.packed(), "key": key}
-    journal.run("put_taken", id=job.id, origin=origin, **given_out, terms=msgpack.packb(terms), now=now)
+    journal.run("put_taken", id=job.id, origin=origin, **receipt.packed(), terms=msgpack.packb(terms), now=now)
     journal.run("note_taken", origin=origin, now=now)
 
 
-def renew(journal: Journal, key: str, receipt: Receipt) -> bool:
+def renew(journal: Journal, receipt: Receipt) -> bool:
     """The message has come again, with another receipt. False: it is not in hand."""
     with journal.transaction():
-        return journal.run("renew_receipt", **{**receipt.packed(), "key": key}).rowcount == 1
+        return journal.run("renew_receipt", **receipt.packed()).rowcount == 1
 
 
 def forget(

@@ -597,14 +597,14 @@ def test_a_row_with_an_old_receipt_does_not_cost_a_node_the_message_that_came_ag
     origin.step()
     assert node.take() == [3]
     handover, receipt = Handover.unpacked(node.taken[3].message), node.taken[3].receipt
-    journal, key = Journal.open(tmp_path / "of the node"), str(handover.key)
+    journal = Journal.open(tmp_path / "of the node")
     assert take_handed_over(
         journal,
         handover.channel,
         handover.post,
         LIVE,
         1.0,
-        lambda job: taken.put(journal, job, key, handover.key.origin, receipt, asdict(handover.terms), 1.0),
+        lambda job: taken.put(journal, job, handover.key.origin, receipt, asdict(handover.terms), 1.0),
     )
     (job,) = queue.due(journal, "seen", 9, source="queue")
     transitions.record_fetched(journal, [(job, handover.sha256, handover.bytes, None)])
@@ -625,7 +625,7 @@ def test_a_row_with_an_old_receipt_does_not_cost_a_node_the_message_that_came_ag
 
     def renew(point: str) -> None:
         if point == "published.row":
-            taken.renew(journal, key, again.receipt)
+            taken.renew(journal, again.receipt)
 
     monkeypatch.setattr(failpoints, "reach", renew)
     assert stage.step() == 0 and [one.receipt for one in taken.in_hand(journal)] == [again.receipt]

@@ -51,7 +51,7 @@ def host(desk: Desk, number: int) -> Job:
     key = f"{ORIGIN}:{CHANNEL}:{number}:1:{number}"
 
     def note(job: Job) -> None:
-        taken.put(desk.journal, job, key, ORIGIN, Receipt("pd_live_v1", number, 1), {}, 1.0)
+        taken.put(desk.journal, job, ORIGIN, Receipt("pd_live_v1", number, 1, key), {}, 1.0)
 
     assert take_handed_over(desk.journal, Channel(CHANNEL, "News", None), post, LIVE, 1.0, note)
     job = desk.of(number)

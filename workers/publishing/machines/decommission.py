@@ -25,8 +25,6 @@ from workers.unforeseen import concerns_all
 
 AT_ONCE = 100
 
-ALL = 10**6
-
 log = structlog.get_logger()
 
 
@@ -66,7 +64,7 @@ class Decommission:
             if concerns_all(error):
                 raise
             log.warning("handover.unreachable", reason=str(error))
-            self._release(claims.newest(self._journal, ALL))
+            self._release(claims.newest(self._journal, claims.ALL))
             raise
         return self._release(one for key, one in keys.items() if key in taken)
 
@@ -85,7 +83,7 @@ def release(journal: Journal, some: Iterable[Claim]) -> int:
 
 def give_up(journal: Journal) -> None:
     """Bring all home where there is neither queue nor bucket any more, as the settings name none."""
-    release(journal, claims.newest(journal, ALL))
-    left = claims.leftovers(journal, ALL)
+    release(journal, claims.newest(journal, claims.ALL))
+    left = claims.leftovers(journal, claims.ALL)
     log.warning("machines.originals_left", objects=len(left))
     claims.cleared(journal, left)

@@ -39,8 +39,6 @@ AT_ONCE = 16
 PUT_BYTES = 64 * 2**20
 """Originals that are put in one go, together; a single one may have more. They are in memory meanwhile."""
 
-ALL = 10**6
-
 UNDER_WAY: tuple[claims.ClaimStep, ...] = ("claimed", "put")
 
 STRAY_SECONDS = 3600.0
@@ -227,7 +225,7 @@ class HandOver:
         except StorageFault as fault:  # a token that may not list: nothing else needs that here
             log.warning("machines.wire_unlisted", reason=str(fault))
             return 0
-        put = claims.at_step(self._journal, "put", ALL) + claims.at_step(self._journal, "handed", ALL)
+        put = claims.at_step(self._journal, "put", claims.ALL) + claims.at_step(self._journal, "handed", claims.ALL)
         lost = [one for one in put if one.token not in stored]
         if lost:
             log.warning("machines.originals_lost", jobs=claims.move(self._journal, lost, "claimed"))

@@ -28,8 +28,6 @@ RESULTS_SECONDS = 1.0
 IDLE_SECONDS = 10.0
 """How often while nothing is handed over; also how often the database is asked for the nodes."""
 
-ALL = 10**6
-
 FRUITLESS_SECONDS = 5.0
 """How long nothing is taken back after nodes turned out to hold all of it."""
 
@@ -155,7 +153,7 @@ class Reconciler:
             if not missing.is_function:
                 raise
             return  # an earlier version of machines.sql
-        ended = queued - by_key(self._journal, self._origin, claims.newest(self._journal, ALL)).keys()
+        ended = queued - by_key(self._journal, self._origin, claims.newest(self._journal, claims.ALL)).keys()
         if ended:
             log.warning("machines.ended_found", messages=len(ended))
             self.queues.take_back(self._origin, sorted(ended), untaken_only=False)

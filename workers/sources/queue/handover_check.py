@@ -15,7 +15,7 @@ from typing import Any, get_args
 import msgpack
 
 from ipc.files.object_layout import Published
-from ipc.machines import BadMessage
+from ipc.machines import LARGEST, MISTAKES, BadMessage
 from ipc.machines.handover import Handover, Terms
 from ipc.posts import clean
 from ipc.text.timestamps import LATEST
@@ -29,9 +29,6 @@ MESSAGE_BYTES = 2**18
 
 KEY_BYTES = 1024
 """Longest key of an object in S3, in bytes."""
-
-LARGEST = 2**63 - 1
-"""Largest number that the journal and the database keep."""
 
 LARGEST_FILE = 2**31
 """Largest file, in bytes: the upper bound of `images.max_bytes`."""
@@ -66,7 +63,7 @@ def read(content: Mapping[str, Any], bucket: str, closed: Mapping[str, str] = NO
             return Refusal(f"not a hand-over: its {wrong} can't be right")
     except BadMessage as bad:
         return Refusal(clip(str(bad), REASON_BYTES))
-    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except MISTAKES as error:
         return Refusal(clip(f"not a hand-over: {type(error).__name__}: {error}", REASON_BYTES))
     return _refusal_of(handover.terms, bucket, closed) or handover
 

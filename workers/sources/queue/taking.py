@@ -89,7 +89,7 @@ class Taking:
         handover = handover_check.read(message.content, self._bucket, self._closed())
         if isinstance(handover, Refusal):
             return handover
-        if taken.renew(self._journal, str(handover.key), message.receipt):
+        if taken.renew(self._journal, message.receipt):
             log.info("handover.came_again", key=str(handover.key))
             return None
         if self._take(handover, message.receipt):
@@ -107,7 +107,7 @@ class Taking:
             handover.post,
             LIVE if handover.priority == LIVE else BACKFILL,
             now,
-            lambda job: taken.put(self._journal, job, key, handover.key.origin, receipt, terms, now),
+            lambda job: taken.put(self._journal, job, handover.key.origin, receipt, terms, now),
         )
         if is_new:
             log.debug("handover.taken", key=key, queue=receipt.queue)

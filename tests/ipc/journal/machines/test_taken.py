@@ -56,7 +56,7 @@ def hand_over(journal: Journal, number: int = 1, key: str = "", priority: int = 
         given,
         priority,
         NOW,
-        lambda job: taken.put(journal, job, key, ORIGIN, receipt, TERMS, NOW),
+        lambda job: taken.put(journal, job, ORIGIN, receipt, TERMS, NOW),
     )
 
 
@@ -105,16 +105,16 @@ def test_what_is_taken_moves_no_channels_range_that_is_known(journal: Journal) -
 def test_a_receipt_is_renewed(journal: Journal) -> None:
     hand_over(journal)
     key = taken.in_hand(journal)[0].key
-    assert taken.renew(journal, key, Receipt("pd_live_v1", 1, 2))
+    assert taken.renew(journal, Receipt("pd_live_v1", 1, 2, key))
     assert taken.in_hand(journal)[0].receipt.read_ct == 2
-    assert not taken.renew(journal, f"{ORIGIN}:1:1:1:1", RECEIPT)
+    assert not taken.renew(journal, replace(RECEIPT, key=f"{ORIGIN}:1:1:1:1"))
 
 
 def test_what_has_a_new_receipt_is_not_forgotten_for_the_old_one(journal: Journal) -> None:
     hand_over(journal)
     job, (one,) = of(journal), taken.in_hand(journal)
     old, new = one.receipt, replace(one.receipt, read_ct=2)
-    assert taken.renew(journal, one.key, new)
+    assert taken.renew(journal, new)
     assert taken.forget(journal, "lost", [job.id], receipt=old) == []
     assert [one.receipt for one in taken.in_hand(journal)] == [new]
     assert taken.forget(journal, "lost", [job.id], receipt=new) == [(job.id, 1)]
